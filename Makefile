@@ -1,0 +1,65 @@
+# Every verb sets up what it needs by itself: `make demo` and `make test` are the two to begin with.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# pip, so that whatever index or mirror the machine is set to is used; the versions are those of the lock.
+install = $(BIN)/python -m pip install -qq --disable-pip-version-check --log $(VENV)/install.log \
+	--constraint requirements.lock --editable '.[$(1)]' || { \
+	echo "Installing failed: is a package index within reach? $(VENV)/install.log tells all." >&2; exit 1; }
+
+.PHONY: setup demo stub engine test engines-test bench mutate golden check clean
+
+setup: $(VENV)/.test  ## the whole developer's environment in .venv
+
+demo: $(VENV)/.demo  ## the microscope that is not there focuses 25 fields of real tissue
+	$(BIN)/parfocal demo
+
+stub: $(VENV)/.demo  ## a stub motor board on a pseudo-terminal, until Ctrl-C
+	mkdir -p build && $(BIN)/parfocal stub --link build/stub-board
+
+engine: $(VENV)/.demo  ## an engine of every model for this machine, checked and chosen by measurement
+	$(BIN)/parfocal engine build
+
+test: $(VENV)/.test  ## all tests, in virtual time
+	$(BIN)/python -m pytest
+
+engines-test: $(VENV)/.engines-test  ## 100 MB of TensorRT wheels; the tests that want them skip without
+
+bench: $(VENV)/.test engine  ## how fast engines and link are, and the link's whole fault campaign, into build/bench
+	$(BIN)/python -m tools.bench_engines
+	$(BIN)/python -m tests.bench.link
+
+mutate: $(VENV)/.test  ## breaks the board's code on purpose and sees the tests go red, a few minutes
+	$(BIN)/python -m tools.mutate
+
+golden: $(VENV)/.test  ## the INT8 and FP16 forms of every model and their manifest, anew
+	$(BIN)/python -m tools.artifacts
+
+check: $(VENV)/.test  ## style, types and the layer rule
+	$(BIN)/ruff format --check --quiet --diff .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy --no-error-summary .typing/parfocal $(wildcard tests tools)
+	PYTHONPATH=.typing $(BIN)/lint-imports --no-logo
+
+clean:  ## back to a fresh clone; .local-data stays
+	rm -rf $(VENV) build dist *.egg-info .*_cache .hypothesis
+
+$(VENV)/.demo: pyproject.toml requirements.lock
+	@echo "Installing into $(VENV) (once, about a minute) ..."
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and \
+		"parfocal needs Python 3.10 or later: name one, as in: make setup PYTHON=python3.12")'
+	@$(PYTHON) -m venv $(VENV)
+	@$(call install,demo)
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.demo
+	@$(call install,test)
+	@touch $@
+
+# Wheels of different versions share one module name, so each goes into a folder of its own.
+$(VENV)/.engines-test: $(VENV)/.test tests/engines/bindings.txt
+	@$(call install,engines-test)
+	@grep -v '^#' tests/engines/bindings.txt | while read -r wheel; do \
+		$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --upgrade \
+			--target "$(VENV)/bindings/$${wheel#*==}" "$$wheel" || exit 1; done
+	@touch $@

@@ -1,0 +1,240 @@
+"""One stepper axis: um to whole steps, limits, and the play of the gear. The only place for all three.
+
+The position is that of the up-engaged gear: after `approach_up(target)` the true position equals the target
+within half a step whatever the play (dastidar2020 4.3.2). A move that ends downwards leaves the true position
+up to the play above the reported one.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+
+from parfocal.board.config import AxisConfig
+from parfocal.board.errors import MoveRefused, MoveStopped
+from parfocal.board.motion import Motion
+
+
+class Engagement(enum.Enum):
+    """Which flank of the gear carries the stage."""
+
+    UP = "up"
+    DOWN = "down"
+    UNKNOWN = "unknown"
+
+
+def steps_from_um(position_um: float, um_per_step: float) -> int:
+    """Nearest whole step; the only rounding between a position and the wire."""
+    if not math.isfinite(position_um):
+        raise ValueError(f"position {position_um} um asked: it must be a finite number")
+    return round(position_um / um_per_step)
+
+
+def um_from_steps(pos_steps: int, um_per_step: float) -> float:
+    """Position of a step count, um."""
+    return pos_steps * um_per_step
+
+
+def overshoot_steps_from_play(play_um: float, um_per_step: float) -> int:
+    """Steps that engage the gear for certain: the play and a margin of 2 um or a tenth of the play.
+
+    With 20 um of play this is 22 um, the paper's z0 (dastidar2020 4.3.2).
+    """
+    return math.ceil((play_um + max(2.0, 0.1 * play_um)) / um_per_step - 1e-9)
+
+
+def engagement_after(engagement: Engagement, delta_steps: int, overshoot_steps: int) -> Engagement:
+    """Engagement after one move of `delta_steps`: known once the move is longer than play and margin."""
+    if delta_steps == 0:
+        return engagement
+    flank = Engagement.UP if delta_steps > 0 else Engagement.DOWN
+    if engagement is flank or abs(delta_steps) >= overshoot_steps:
+        return flank
+    return Engagement.UNKNOWN
+
+
+def plan_approach_up(
+    pos_steps: int,
+    engagement: Engagement,
+    target_steps: int,
+    overshoot_steps: int,
+    from_below_steps: int | None = None,
+) -> tuple[int, ...]:
+    """Way points of an approach that ends upwards with the gear engaged; empty when it stands there already.
+
+    Down only when it must: to `from_below_steps` when the stage stands above it, or to the target less the
+    overshoot when the gear would not be engaged on arrival.
+    """
+    start_steps = target_steps - overshoot_steps
+    is_engaged = engagement is Engagement.UP
+    engaged_on_arrival = pos_steps <= start_steps or (is_engaged and pos_steps <= target_steps)
+    if from_below_steps is not None and pos_steps > from_below_steps:
+        engaged_on_arrival = False
+        start_steps = min(start_steps, from_below_steps)
+    if engaged_on_arrival:
+        return () if pos_steps == target_steps else (target_steps,)
+    return (start_steps, target_steps) if start_steps < target_steps else (target_steps,)
+
+
+class Axis:
+    """One axis of an open board. Moves block, and are safe to ask for from several threads."""
+
+    def __init__(
+        self, name: str, config: AxisConfig, board_limits_steps: tuple[int, int], motion: Motion
+    ) -> None:
+        """`board_limits_steps`: what the board itself allows; the stricter of both limits holds.
+
+        The upper one of `config` is less its margin, so that it holds for the true position.
+        """
+        self.name = name
+        self.config = config
+        scale = config.um_per_step
+        board_min_steps, board_max_steps = board_limits_steps
+        self.limits_um = (
+            max(config.min_um, um_from_steps(board_min_steps, scale)),
+            min(config.max_um - config.upper_margin_um, um_from_steps(board_max_steps, scale)),
+        )
+        self._min_steps = math.ceil(self.limits_um[0] / scale - 1e-9)
+        self._max_steps = math.floor(self.limits_um[1] / scale + 1e-9)
+        self._overshoot_steps = overshoot_steps_from_play(config.play_um, scale)
+        self._motion = motion
+        self._pos_steps = 0
+        self._known = False
+        self._engagement = Engagement.UNKNOWN
+        self._homed = False
+        self._settled_s = 0.0
+        self._epoch = motion.epoch
+        with motion.turn():
+            self._adopt_board_position()
+
+    @property
+    def position_um(self) -> float:
+        """Commanded, engaged position, um; it never shows the way points of an approach."""
+        return um_from_steps(self._pos_steps, self.config.um_per_step)
+
+    @property
+    def engagement(self) -> Engagement:
+        """Flank of the gear after the last move."""
+        return self._engagement
+
+    @property
+    def is_homed(self) -> bool:
+        """Whether the step counter is known to be tied to the stage."""
+        return self._homed and self._known and self._epoch == self._motion.epoch
+
+    @property
+    def overshoot_um(self) -> float:
+        """How far below a target an approach starts that must engage the gear: play and margin, um."""
+        return um_from_steps(self._overshoot_steps, self.config.um_per_step)
+
+    def move_to(self, target_um: float) -> float:
+        """Move straight to `target_um`, in either direction; return the time the stage is settled, s.
+
+        Raises MoveRefused (nothing moved), MoveStopped, LinkTimeout, PositionLost.
+        """
+        with self._motion.turn():
+            self._require_position(target_um)
+            target_steps = self._checked_steps(target_um, target_um)
+            return self._carry_out((target_steps,))
+
+    def approach_up(self, target_um: float, from_below_um: float | None = None) -> float:
+        """Arrive at `target_um` upwards with the gear engaged; return the time the stage is settled, s.
+
+        `from_below_um`: the approach starts at or below this position. The returned time is on the host's
+        clock and may lie ahead: wait for the first frame whose exposure began at or after it.
+        Raises MoveRefused (nothing moved), MoveStopped, LinkTimeout, PositionLost.
+        """
+        with self._motion.turn():
+            self._require_position(target_um)
+            target_steps = self._checked_steps(target_um, target_um)
+            below_steps = None if from_below_um is None else self._checked_steps(from_below_um, target_um)
+            way_points = plan_approach_up(
+                self._pos_steps, self._engagement, target_steps, self._overshoot_steps, below_steps
+            )
+            for point_steps in way_points[:-1]:
+                if point_steps < self._min_steps:
+                    raise self._refusal(um_from_steps(point_steps, self.config.um_per_step), target_um)
+            return self._carry_out(way_points)
+
+    def home(self) -> float:
+        """Find the lower switch, go to 0 upwards; return the time the stage is settled, s.
+
+        Raises MoveRefused (nothing moved), MoveStopped, LinkTimeout, PositionLost.
+        """
+        with self._motion.turn():
+            self._known = self._homed = False
+            completed_s = self._motion.home(self.name, self.config, self._max_steps - self._min_steps)
+            self._pos_steps, self._engagement = 0, Engagement.UP
+            self._epoch = self._motion.epoch
+            self._known = self._homed = True
+            self._settled_s = completed_s + self.config.settle_s
+            return self._settled_s
+
+    def jog(self, delta_um: float) -> float:
+        """Move by `delta_um`, short and slowly, homed or not; return the time the stage is settled, s.
+
+        To get off a switch or out of the way before homing: the board caps length and speed. No limit but
+        the switches holds for an axis that is not homed.
+        Raises ValueError when it is too long (nothing moved), else as `move_to` does.
+        """
+        with self._motion.turn():
+            delta_steps = steps_from_um(delta_um, self.config.um_per_step)
+            if self.is_homed:
+                self._checked_steps(self.position_um + delta_um, self.position_um + delta_um)
+            self._known = False
+            completed_s = self._motion.jog(self.name, self.config, delta_steps)
+            self._adopt_board_position()
+            self._settled_s = completed_s + self.config.settle_s
+            return self._settled_s
+
+    def _carry_out(self, way_points: tuple[int, ...]) -> float:
+        """Move along `way_points`; an error leaves the position to be read from the board again."""
+        pos_steps, engagement = self._pos_steps, self._engagement
+        self._known = False
+        for point_steps in way_points:
+            delta_steps = point_steps - pos_steps
+            if delta_steps == 0:
+                continue
+            try:
+                completed_s = self._motion.move(self.name, self.config, point_steps, delta_steps)
+            except MoveStopped:
+                self._adopt_board_position()
+                raise
+            self._settled_s = completed_s + self.config.settle_s
+            engagement = engagement_after(engagement, delta_steps, self._overshoot_steps)
+            pos_steps = point_steps
+        self._pos_steps, self._engagement = pos_steps, engagement
+        self._known = True
+        return self._settled_s
+
+    def _require_position(self, target_um: float) -> None:
+        """Raises MoveRefused before homing; reads the position again after a move that failed."""
+        if not self._known or self._epoch != self._motion.epoch:
+            self._adopt_board_position()
+        if not self._homed:
+            raise MoveRefused(
+                f"move to {self.name}={float(round(target_um, 3))} um refused: the axis is not homed; "
+                "nothing moved. Run `parfocal home`."
+            )
+
+    def _adopt_board_position(self) -> None:
+        self._epoch = self._motion.epoch
+        self._pos_steps, self._homed = self._motion.standstill(self.name)
+        self._engagement = Engagement.UNKNOWN
+        self._settled_s = self._motion.now_s() + self.config.settle_s
+        self._known = True
+
+    def _checked_steps(self, point_um: float, target_um: float) -> int:
+        steps = steps_from_um(point_um, self.config.um_per_step)
+        if not self.limits_um[0] <= point_um <= self.limits_um[1]:
+            raise self._refusal(point_um, target_um)
+        return min(max(steps, self._min_steps), self._max_steps)
+
+    def _refusal(self, point_um: float, target_um: float) -> MoveRefused:
+        why = "" if point_um == target_um else f" (to approach {float(round(target_um, 3))} um from below)"
+        remedy = "Lower" if point_um > self.limits_um[1] else "Raise"
+        return MoveRefused(
+            f"move to {self.name}={float(round(point_um, 3))} um{why} refused: limit is "
+            f"{self.limits_um[0]}..{self.limits_um[1]} um; nothing moved. "
+            f"{remedy} the target or re-run `parfocal calibrate stage`."
+        )

@@ -1,0 +1,29 @@
+"""Errors of the board, sorted by what the caller does next."""
+
+
+class BoardError(Exception):
+    """Root of every error that leaves `parfocal.board`."""
+
+
+class BoardNotFound(BoardError):
+    """No board answers at the port. Plug it in, or name another port."""
+
+
+class ProtocolMismatch(BoardError):
+    """The board speaks another message table. Reflash it; nothing was moved."""
+
+
+class LinkTimeout(BoardError):
+    """The board is there but did not answer, or did not finish a move, in the time computed for it."""
+
+
+class MoveRefused(BoardError):
+    """A move was refused before it began. Nothing moved."""
+
+
+class MoveStopped(BoardError):
+    """A move ended before its target (STOP or watchdog). The position is known; decide anew."""
+
+
+class PositionLost(BoardError):
+    """The step counter can no longer be trusted. Home the axes."""

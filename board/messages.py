@@ -1,0 +1,443 @@
+"""THE message table: what can be said on the wire, field by field, with units.
+
+Codec, schema hash, stub and documentation are made from `TABLE` and the classes in it; nothing else knows
+a layout. A field is `Annotated[python type, Wire(wire type, unit, meaning)]`; a tuple of three is one value
+per axis in the order x, y, z. Responses with a status other than OK carry no payload.
+"""
+
+from __future__ import annotations
+
+import enum
+import functools
+import struct
+import zlib
+from typing import Annotated, NamedTuple, get_args, get_origin, get_type_hints
+
+import msgspec
+
+PROTOCOL_VERSION = 1
+MAX_PAYLOAD_BYTES = 49  # 64 on the wire: two delimiters, one COBS code byte, header 8, CRC 4
+
+Triple = tuple[int, int, int]
+
+
+class Kind(enum.IntEnum):
+    """Direction and role of a packet."""
+
+    REQUEST = 1
+    RESPONSE = 2
+    EVENT = 3
+
+
+class Opcode(enum.IntEnum):
+    """What a packet is about."""
+
+    HELLO = 0x01
+    PING = 0x02
+    STATE = 0x03
+    WATCHDOG = 0x04
+    LIMITS = 0x05
+    CLEAR = 0x06
+    MOVE_ABS = 0x10
+    HOME = 0x11
+    STOP = 0x12
+    MOVE_DONE = 0x13
+    ESTOP = 0x14
+    MOTORS = 0x15
+    LAMP = 0x20
+    STROBE = 0x21
+    FRAME = 0x22
+
+
+class Status(enum.IntEnum):
+    """Outcome of a request, in the header of its response."""
+
+    OK = 0
+    NO_SESSION = 1  # no HELLO yet, or the session of a board that has rebooted since
+    STALE = 2  # older than the last request and not in the reply cache: not carried out
+    UNKNOWN_OPCODE = 3
+    BAD_PAYLOAD = 4  # length does not fit the table
+    BAD_VALUE = 5  # a field outside what the board can do
+    LIMIT = 6  # target outside the board's travel limits
+    NOT_HOMED = 7
+    BUSY = 8  # a motion is under way
+    DUPLICATE = 9  # this move_id or strobe_id was accepted before, under another seq
+    WATCHDOG = 10  # the watchdog has fired; WATCHDOG arms it again
+    ESTOP = 11  # the emergency stop is latched; CLEAR releases it
+    MOTOR_OFF = 12  # the motor of this axis is switched off; HOME or MOTORS switch it on
+
+
+class MoveResult(enum.IntEnum):
+    """How the last move ended."""
+
+    NONE = 0
+    RUNNING = 1
+    DONE = 2
+    STOPPED = 3
+    WATCHDOG = 4
+    LIMIT_SWITCH = 5
+    HOME_FAILED = 6
+    ESTOP = 7
+
+
+class Fault(enum.IntFlag):
+    """Sticky faults in STATE; WATCHDOG clears the first, CLEAR the others."""
+
+    WATCHDOG = 1
+    ESTOP = 2  # latched
+    STUCK_SWITCH = 4  # a homing could not get off its switch
+    LIMIT_SWITCH = 8  # a move ran onto a switch inside the travel
+
+
+class AxisBit(enum.IntFlag):
+    """Axis masks."""
+
+    X = 1
+    Y = 2
+    Z = 4
+
+
+class Switch(enum.IntFlag):
+    """Switches in STATE, set while pressed."""
+
+    X_LOWER = 1
+    X_UPPER = 2
+    Y_LOWER = 4
+    Y_UPPER = 8
+    Z_LOWER = 16
+    Z_UPPER = 32
+
+
+class Feature(enum.IntFlag):
+    """What this board has beyond the axes."""
+
+    LAMP = 1
+    LIMIT_SWITCHES = 2
+    ESTOP = 4
+    STROBE = 8
+
+
+class Wire(NamedTuple):
+    """Wire type, unit and meaning of one field."""
+
+    type: str
+    unit: str
+    meaning: str
+
+
+class Message(msgspec.Struct, frozen=True):
+    """Base of every payload."""
+
+
+class Hello(Message, frozen=True):
+    """Open a session. The same nonce gets the same session, so a resent HELLO opens one session only."""
+
+    nonce: Annotated[int, Wire("u32", "1", "chosen at random by the host")]
+    schema_hash: Annotated[int, Wire("u32", "1", "CRC-32 of the host's message table")]
+    version_min: Annotated[int, Wire("u8", "1", "oldest protocol version the host speaks")]
+    version_max: Annotated[int, Wire("u8", "1", "newest protocol version the host speaks")]
+
+
+class HelloReply(Message, frozen=True):
+    """The session is in the header; session 0 means that none was granted."""
+
+    nonce: Annotated[int, Wire("u32", "1", "as asked")]
+    schema_hash: Annotated[int, Wire("u32", "1", "CRC-32 of the board's message table")]
+    boot_id: Annotated[int, Wire("u32", "1", "random, new at every start of the board")]
+    unit_serial: Annotated[int, Wire("u32", "1", "serial number of the board")]
+    min_steps: Annotated[Triple, Wire("i32", "steps", "lower travel limits")]
+    max_steps: Annotated[Triple, Wire("i32", "steps", "upper travel limits")]
+    firmware_version: Annotated[int, Wire("u16", "1", "version of the firmware")]
+    features: Annotated[int, Wire("u16", "Feature", "what the board has")]
+    axes: Annotated[int, Wire("u8", "AxisBit", "axes that are fitted")]
+    max_frame: Annotated[int, Wire("u8", "bytes", "longest frame the board takes, delimiters included")]
+    reset_cause: Annotated[int, Wire("u8", "1", "0 power on, 1 processor watchdog, 2 reset line")]
+
+
+class Ping(Message, frozen=True):
+    """Feed the watchdog, ask for the board's time."""
+
+
+class Pong(Message, frozen=True):
+    """The board's time."""
+
+    board_time_us: Annotated[int, Wire("u64", "us", "since the board started")]
+
+
+class StateRequest(Message, frozen=True):
+    """Ask for everything that changes."""
+
+
+class State(Message, frozen=True):
+    """Everything that changes; a lost MOVE_DONE can be read here."""
+
+    board_time_us: Annotated[int, Wire("u64", "us", "since the board started")]
+    pos_steps: Annotated[Triple, Wire("i32", "steps", "step counters")]
+    last_move_id: Annotated[int, Wire("u32", "1", "last accepted MOVE_ABS or HOME, 0 for none")]
+    lamp_duty: Annotated[int, Wire("u16", "1/10000", "duty of the lamp")]
+    faults: Annotated[int, Wire("u16", "Fault", "sticky faults")]
+    last_strobe_id: Annotated[int, Wire("u32", "1", "last accepted STROBE, 0 for none")]
+    frames_done: Annotated[int, Wire("u16", "1", "triggers it has given so far")]
+    last_result: Annotated[int, Wire("u8", "MoveResult", "how it ended, or RUNNING")]
+    moving: Annotated[int, Wire("u8", "AxisBit", "axes in motion")]
+    homed: Annotated[int, Wire("u8", "AxisBit", "axes whose counter is tied to the stage")]
+    motors: Annotated[int, Wire("u8", "AxisBit", "motors that are switched on")]
+    switches: Annotated[int, Wire("u8", "Switch", "switches pressed")]
+
+
+class Watchdog(Message, frozen=True):
+    """Set and arm the watchdog, clear its fault. Any valid frame of the session feeds it.
+
+    On expiry motion is decelerated AND the lamp is turned off, and the fault stays until this message.
+    """
+
+    motion_ms: Annotated[int, Wire("u32", "ms", "longest silence while an axis moves")]
+    idle_ms: Annotated[int, Wire("u32", "ms", "longest silence while only the lamp is lit")]
+
+
+class LimitsRequest(Message, frozen=True):
+    """Ask for what the board allows beside its travel, which HELLO tells."""
+
+
+class Limits(Message, frozen=True):
+    """Caps of the board. A move beyond the first two is refused, whoever asks."""
+
+    max_speed_steps_per_s: Annotated[Triple, Wire("u32", "steps/s", "highest speeds")]
+    max_accel_steps_per_s2: Annotated[Triple, Wire("u32", "steps/s2", "highest accelerations")]
+    jog_steps: Annotated[Triple, Wire("u32", "steps", "longest move of an axis that is not homed")]
+    jog_steps_per_s: Annotated[Triple, Wire("u32", "steps/s", "its highest speed")]
+
+
+class Clear(Message, frozen=True):
+    """Clear sticky faults. ESTOP stays, with status ESTOP, as long as its input is pressed."""
+
+    faults: Annotated[int, Wire("u16", "Fault", "faults to clear")]
+
+
+class MoveAbs(Message, frozen=True):
+    """Move to absolute targets. There is no relative move on the wire.
+
+    An axis that is not homed takes slow short moves only, those within LIMITS.jog_*.
+    """
+
+    move_id: Annotated[int, Wire("u32", "1", "larger than every id before it")]
+    axes: Annotated[int, Wire("u8", "AxisBit", "axes to move")]
+    target_steps: Annotated[Triple, Wire("i32", "steps", "targets; ignored for axes not in the mask")]
+    speed_steps_per_s: Annotated[Triple, Wire("u32", "steps/s", "top speeds")]
+    accel_steps_per_s2: Annotated[Triple, Wire("u32", "steps/s2", "accelerations")]
+
+
+class Home(Message, frozen=True):
+    """Find the lower switch of one axis, tie the counter to it, end at 0 upwards.
+
+    Off the switch if it is pressed, down fast onto it, up slowly off it, and the last two once more slowly:
+    the counter is tied to the edge found upwards, so the play of the gear is not in it.
+    """
+
+    move_id: Annotated[int, Wire("u32", "1", "as in MOVE_ABS")]
+    axes: Annotated[int, Wire("u8", "AxisBit", "exactly one axis")]
+    fast_steps_per_s: Annotated[int, Wire("u32", "steps/s", "speed of the seek")]
+    slow_steps_per_s: Annotated[int, Wire("u32", "steps/s", "speed at the edge, within start-stop range")]
+    accel_steps_per_s2: Annotated[int, Wire("u32", "steps/s2", "acceleration of the fast legs")]
+
+
+class Stop(Message, frozen=True):
+    """Decelerate every axis. Accepted always, ahead of any queue, idempotent."""
+
+
+class Estop(Message, frozen=True):
+    """Emergency stop: no more steps, motors and light off, homing forgotten. Accepted always; it latches."""
+
+
+class Motors(Message, frozen=True):
+    """Switch the motors of the axes in the mask on, all others off; an axis switched off is not homed."""
+
+    axes: Annotated[int, Wire("u8", "AxisBit", "motors to switch on")]
+
+
+class MoveDone(Message, frozen=True):
+    """A MOVE_ABS or HOME has ended; the same is readable in STATE."""
+
+    board_time_us: Annotated[int, Wire("u64", "us", "time of the last step")]
+    move_id: Annotated[int, Wire("u32", "1", "as in the request")]
+    pos_steps: Annotated[Triple, Wire("i32", "steps", "step counters")]
+    spread_steps: Annotated[int, Wire("u16", "steps", "HOME: difference of the two edges found; else 0")]
+    result: Annotated[int, Wire("u8", "MoveResult", "how it ended")]
+
+
+class Lamp(Message, frozen=True):
+    """Set the lamp. It also goes dark when the watchdog expires, and at an emergency stop."""
+
+    duty: Annotated[int, Wire("u16", "1/10000", "0 dark, 10000 full")]
+    on_time_ms: Annotated[int, Wire("u32", "ms", "dark again after this time, at most 600000; 0: never")] = 0
+
+
+class Strobe(Message, frozen=True):
+    """Trigger the camera and flash the lamp, `count` times; one that is under way ends. Count 0: only that."""
+
+    strobe_id: Annotated[int, Wire("u32", "1", "larger than every id before it")]
+    count: Annotated[int, Wire("u16", "1", "triggers")]
+    period_us: Annotated[int, Wire("u32", "us", "from trigger to trigger, at least 1000")]
+    delay_us: Annotated[int, Wire("u32", "us", "from the trigger to the flash")]
+    width_us: Annotated[int, Wire("u32", "us", "of the flash, at most 100000")]
+    duty: Annotated[int, Wire("u16", "1/10000", "of the lamp during the flash")]
+
+
+class Frame(Message, frozen=True):
+    """One trigger of a strobe was given; STATE counts them."""
+
+    board_time_us: Annotated[int, Wire("u64", "us", "time of the trigger")]
+    strobe_id: Annotated[int, Wire("u32", "1", "as in the request")]
+    index: Annotated[int, Wire("u16", "1", "0 for the first trigger")]
+
+
+class Ack(Message, frozen=True):
+    """Nothing but the status in the header."""
+
+
+class Entry(NamedTuple):
+    """One row of the table."""
+
+    opcode: Opcode
+    kind: Kind
+    message: type[Message]
+
+
+TABLE: tuple[Entry, ...] = (
+    Entry(Opcode.HELLO, Kind.REQUEST, Hello),
+    Entry(Opcode.HELLO, Kind.RESPONSE, HelloReply),
+    Entry(Opcode.PING, Kind.REQUEST, Ping),
+    Entry(Opcode.PING, Kind.RESPONSE, Pong),
+    Entry(Opcode.STATE, Kind.REQUEST, StateRequest),
+    Entry(Opcode.STATE, Kind.RESPONSE, State),
+    Entry(Opcode.WATCHDOG, Kind.REQUEST, Watchdog),
+    Entry(Opcode.WATCHDOG, Kind.RESPONSE, Ack),
+    Entry(Opcode.LIMITS, Kind.REQUEST, LimitsRequest),
+    Entry(Opcode.LIMITS, Kind.RESPONSE, Limits),
+    Entry(Opcode.CLEAR, Kind.REQUEST, Clear),
+    Entry(Opcode.CLEAR, Kind.RESPONSE, Ack),
+    Entry(Opcode.MOVE_ABS, Kind.REQUEST, MoveAbs),
+    Entry(Opcode.MOVE_ABS, Kind.RESPONSE, Ack),
+    Entry(Opcode.HOME, Kind.REQUEST, Home),
+    Entry(Opcode.HOME, Kind.RESPONSE, Ack),
+    Entry(Opcode.STOP, Kind.REQUEST, Stop),
+    Entry(Opcode.STOP, Kind.RESPONSE, Ack),
+    Entry(Opcode.MOVE_DONE, Kind.EVENT, MoveDone),
+    Entry(Opcode.ESTOP, Kind.REQUEST, Estop),
+    Entry(Opcode.ESTOP, Kind.RESPONSE, Ack),
+    Entry(Opcode.MOTORS, Kind.REQUEST, Motors),
+    Entry(Opcode.MOTORS, Kind.RESPONSE, Ack),
+    Entry(Opcode.LAMP, Kind.REQUEST, Lamp),
+    Entry(Opcode.LAMP, Kind.RESPONSE, Ack),
+    Entry(Opcode.STROBE, Kind.REQUEST, Strobe),
+    Entry(Opcode.STROBE, Kind.RESPONSE, Ack),
+    Entry(Opcode.FRAME, Kind.EVENT, Frame),
+)
+
+_STRUCT_CODES = {"u8": "B", "u16": "H", "u32": "I", "u64": "Q", "i32": "i"}
+
+
+class Field(NamedTuple):
+    """One field as the table declares it."""
+
+    name: str
+    wire: Wire
+    per_axis: bool
+
+
+def fields_of(message: type[Message]) -> tuple[Field, ...]:
+    """The declared fields of a message, in wire order."""
+    hints = get_type_hints(message, include_extras=True)
+    fields = []
+    for name in message.__struct_fields__:
+        python_type, wire = get_args(hints[name])
+        fields.append(Field(name, wire, get_origin(python_type) is tuple))
+    return tuple(fields)
+
+
+class _Layout:
+    """Packs and unpacks one message class."""
+
+    def __init__(self, message: type[Message]) -> None:
+        self.message = message
+        fields = fields_of(message)
+        codes = (("3" if f.per_axis else "") + _STRUCT_CODES[f.wire.type] for f in fields)
+        self.struct = struct.Struct("<" + "".join(codes))
+        self._names = tuple((f.name, f.per_axis) for f in fields)
+
+    def pack(self, message: Message) -> bytes:
+        values: list[int] = []
+        for name, per_axis in self._names:
+            value = getattr(message, name)
+            if per_axis:
+                values.extend(value)
+            else:
+                values.append(value)
+        return self.struct.pack(*values)
+
+    def unpack(self, payload: bytes) -> Message:
+        values = self.struct.unpack(payload)
+        fields: list[int | Triple] = []
+        i = 0
+        for _, per_axis in self._names:
+            fields.append(values[i : i + 3] if per_axis else values[i])
+            i += 3 if per_axis else 1
+        return self.message(*fields)
+
+
+_LAYOUT_OF_MESSAGE = {entry.message: _Layout(entry.message) for entry in TABLE}
+_LAYOUT_OF_KEY = {(entry.kind, entry.opcode): _LAYOUT_OF_MESSAGE[entry.message] for entry in TABLE}
+_OPCODE_OF_REQUEST = {entry.message: entry.opcode for entry in TABLE if entry.kind is Kind.REQUEST}
+
+
+def opcode_of(request: Message) -> Opcode:
+    """Opcode of a request."""
+    return _OPCODE_OF_REQUEST[type(request)]
+
+
+def pack(message: Message) -> bytes:
+    """Payload of a message. Raises ValueError when a value does not fit its wire type."""
+    try:
+        return _LAYOUT_OF_MESSAGE[type(message)].pack(message)
+    except struct.error as error:
+        raise ValueError(f"{message} cannot be sent: {error}") from error
+
+
+def unpack(kind: int, opcode: int, payload: bytes) -> Message:
+    """Message of a payload.
+
+    Raises KeyError when the table has no such message, ValueError when the length does not fit.
+    """
+    layout = _LAYOUT_OF_KEY[kind, opcode]  # type: ignore[index]  # IntEnum keys compare equal to int
+    try:
+        return layout.unpack(payload)
+    except struct.error as error:
+        name, size = layout.message.__name__, layout.struct.size
+        raise ValueError(f"{name} needs {size} bytes, got {len(payload)}") from error
+
+
+CODES: tuple[type[enum.IntEnum | enum.IntFlag], ...] = (Status, MoveResult, Fault, AxisBit, Switch, Feature)
+
+
+def payload_bytes(message: type[Message]) -> int:
+    """Length of the payload of a message class."""
+    return _LAYOUT_OF_MESSAGE[message].struct.size
+
+
+def schema_text() -> str:
+    """The table as canonical text: whatever changes the meaning of a byte changes this text."""
+    lines = [f"version {PROTOCOL_VERSION}"]
+    for entry in TABLE:
+        lines.append(f"{entry.opcode:#04x} {entry.kind.name} {entry.message.__name__}")
+        for field in fields_of(entry.message):
+            count = "[3]" if field.per_axis else ""
+            lines.append(f"  {field.name} {field.wire.type}{count} {field.wire.unit}")
+    for codes in CODES:
+        lines += [f"{codes.__name__}.{code.name} {code.value}" for code in codes]
+    return "\n".join(lines) + "\n"
+
+
+@functools.cache
+def schema_hash() -> int:
+    """CRC-32 of `schema_text`: host and board compare it before anything moves."""
+    return zlib.crc32(schema_text().encode("ascii"))

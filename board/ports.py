@@ -1,0 +1,47 @@
+"""Which port a board is at: by path, or by USB vendor, product and serial number, whatever it is called now."""
+
+from __future__ import annotations
+
+import re
+
+from serial.tools import list_ports
+
+from parfocal.board.errors import BoardNotFound
+
+_USB = re.compile(r"usb:(?P<vid>[0-9a-f]{1,4}):(?P<pid>[0-9a-f]{1,4})(?::(?P<serial>.+))?", re.IGNORECASE)
+
+
+def port_path(port: str) -> str:
+    """Path of `port`: itself, or of the one USB serial port that `usb:VID:PID[:SERIAL]` names.
+
+    Raises ValueError for a name of neither kind, BoardNotFound when there is none, or more than one.
+    """
+    if not port.startswith("usb:"):
+        return port
+    asked = _USB.fullmatch(port)
+    if asked is None:
+        raise ValueError(f"port {port!r} asked: write usb:VID:PID or usb:VID:PID:SERIAL, as usb:2e8a:000a")
+    vid, pid, serial = int(asked["vid"], 16), int(asked["pid"], 16), asked["serial"]
+    boards = [info for info in list_ports.comports() if (info.vid, info.pid) == (vid, pid)]
+    fits = sorted(str(info.device) for info in boards if serial in (None, info.serial_number))
+    if len(fits) == 1:
+        return fits[0]
+    if fits:
+        serials = ", ".join(sorted(f"{port}:{info.serial_number}" for info in boards))
+        raise BoardNotFound(
+            f"board at {port} not opened: {len(fits)} such boards are present. Choose {serials}."
+        )
+    present = ", ".join(usb_ports()) or "none"
+    raise BoardNotFound(
+        f"board at {port} not opened: it is not plugged in (USB serial ports present: {present}). "
+        "Plug it in or set its port."
+    )
+
+
+def usb_ports() -> list[str]:
+    """Every USB serial port that is present, as `/dev/ttyACM0 (usb:2e8a:000a:SERIAL)`."""
+    found = [info for info in list_ports.comports() if info.vid is not None]
+    names = [
+        f"{info.device} (usb:{info.vid:04x}:{info.pid:04x}:{info.serial_number or ''})" for info in found
+    ]
+    return sorted(name.replace(":)", ")") for name in names)

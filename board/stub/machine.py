@@ -1,0 +1,394 @@
+"""The stub's machine: three axes, lamp, homing, limits, watchdog and e-stop, in terms of the message table.
+
+Nothing here is a byte; `stub_board` speaks the protocol. Time only comes in with `advance`.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from parfocal.board.messages import (
+    AxisBit,
+    Clear,
+    Fault,
+    Frame,
+    Home,
+    Lamp,
+    Limits,
+    Motors,
+    MoveAbs,
+    MoveDone,
+    MoveResult,
+    State,
+    Status,
+    Strobe,
+    Triple,
+    Watchdog,
+)
+from parfocal.board.stub.config import StubConfig
+from parfocal.board.stub.lamp import LampDriver
+from parfocal.board.stub.mechanics import AxisMechanics
+from parfocal.board.stub.true_stage import HISTORY_S
+
+_ALL = AxisBit.X | AxisBit.Y | AxisBit.Z
+_ENDED_EARLY = (MoveResult.STOPPED, MoveResult.WATCHDOG)
+
+
+@dataclass
+class _Motion:
+    """The motion under way: known to its end the moment it begins, unless it is stopped."""
+
+    move_id: int
+    axes: AxisBit
+    result: MoveResult
+    homing_axis: int | None = None
+    spread_steps: int = 0
+
+
+class Machine:
+    """What the firmware of a board does with motors, switches, lamp and time."""
+
+    def __init__(self, config: StubConfig, now_s: float, clock_speed: float) -> None:
+        """`clock_speed`: the watchdog guards wall time, so its delays are stretched with the clock."""
+        draw = random.Random(config.seed)  # noqa: S311  # a gear, not a secret
+        self.configs = (config.x, config.y, config.z)
+        self.axes = tuple(AxisMechanics(axis, now_s, draw.random()) for axis in self.configs)
+        self._clock_speed = clock_speed
+        self.history_s = HISTORY_S * clock_speed
+        self._now_s = now_s
+        self.motions_begun = 0  # since the stub was made, whatever reboots; faults are told by it
+        self.estop_pressed = False
+        self._start_up()
+
+    def _start_up(self) -> None:
+        """What a processor knows after a reset; motors and stage stay where they are."""
+        self._zero_counts = [axis.end_count for axis in self.axes]  # at power-up the counters read 0
+        self._start_s = self._fed_s = self._motion_end_s = self._now_s
+        self._homed = AxisBit(0)
+        self._motors = _ALL
+        self._motion: _Motion | None = None
+        self._last_move_id = 0
+        self._last_result = MoveResult.NONE
+        self._faults = Fault(0)
+        self._motion_limit_s = self._idle_limit_s = 1.0 * self._clock_speed
+        self._lamp = LampDriver(self._now_s)
+        self._events: list[tuple[float, MoveDone | Frame]] = []
+
+    @property
+    def now_s(self) -> float:
+        """Time advanced to."""
+        return self._now_s
+
+    def advance(self, time_s: float) -> None:
+        """Let time pass: motions end, the lamp's times pass, the watchdog fires. Never goes back."""
+        while (due_s := self.next_due_s()) <= time_s:
+            self._now_s = max(self._now_s, due_s)
+            if self._motion is not None and self._motion_end_s <= due_s:
+                self._end_motion(self._motion)
+            elif self._lamp.next_due_s() <= due_s:
+                self._run_lamp(due_s)
+            else:
+                self._fire_watchdog()
+        self._now_s = max(self._now_s, time_s)
+
+    def next_due_s(self) -> float:
+        """When something happens by itself next, s; infinity when nothing will."""
+        due_s = self._lamp.next_due_s()
+        if self._motion is not None:
+            due_s = min(due_s, self._motion_end_s)
+        if self._faults & Fault.WATCHDOG:
+            return due_s
+        if self._motion is not None:
+            return min(due_s, self._fed_s + self._motion_limit_s)
+        return min(due_s, self._fed_s + self._idle_limit_s) if self._lamp.is_used else due_s
+
+    def feed(self) -> None:
+        """The host is alive."""
+        self._fed_s = self._now_s
+
+    def take_events(self) -> list[tuple[float, MoveDone | Frame]]:
+        """Events since asked last, with their times."""
+        events, self._events = self._events, []
+        return events
+
+    def move(self, request: MoveAbs) -> Status:
+        """MOVE_ABS. Every limit is checked before the first step."""
+        refusal = self._refusal(request.move_id)
+        if refusal is not Status.OK:
+            return refusal
+        if not 0 < request.axes <= _ALL:
+            return Status.BAD_VALUE
+        axes = [i for i in range(3) if request.axes >> i & 1]
+        for i in axes:
+            speed, accel = request.speed_steps_per_s[i], request.accel_steps_per_s2[i]
+            refusal = self._axis_refusal(i, request.target_steps[i], speed, accel)
+            if refusal is not Status.OK:
+                return refusal
+        result = MoveResult.DONE
+        for i in axes:
+            delta_steps = request.target_steps[i] + self._zero_counts[i] - self.axes[i].end_count
+            speed, accel = request.speed_steps_per_s[i], request.accel_steps_per_s2[i]
+            if delta_steps and not self.axes[i].drive(self._now_s, delta_steps, speed, accel):
+                result = MoveResult.LIMIT_SWITCH
+        self._begin(_Motion(request.move_id, AxisBit(request.axes), result))
+        self.motions_begun += 1
+        return Status.OK
+
+    def home(self, request: Home) -> Status:
+        """HOME: off the switch if pressed, fast onto it, slowly off, both once more slowly, then up to 0."""
+        refusal = self._refusal(request.move_id)
+        if refusal is not Status.OK:
+            return refusal
+        if request.axes not in (AxisBit.X, AxisBit.Y, AxisBit.Z):
+            return Status.BAD_VALUE
+        i = (AxisBit.X, AxisBit.Y, AxisBit.Z).index(AxisBit(request.axes))
+        fast, slow, accel = request.fast_steps_per_s, request.slow_steps_per_s, request.accel_steps_per_s2
+        if not (self._can_run(i, fast, accel) and 0 < slow <= fast):
+            return Status.BAD_VALUE
+        self._motors |= AxisBit(request.axes)
+        self._homed &= ~AxisBit(request.axes)
+        spread_steps = self._seek(i, fast, slow, accel)
+        motion = _Motion(request.move_id, AxisBit(request.axes), MoveResult.HOME_FAILED)
+        if spread_steps is not None:
+            motion = _Motion(request.move_id, AxisBit(request.axes), MoveResult.DONE, i, spread_steps)
+        self._begin(motion)
+        self.motions_begun += 1
+        return Status.OK
+
+    def stop(self) -> None:
+        """STOP: decelerate every axis."""
+        self._break_off(MoveResult.STOPPED)
+
+    def estop(self) -> None:
+        """ESTOP: no more steps, motors and light off, homing forgotten, latched."""
+        self._lamp.darken(self._now_s)
+        self._switch_off(_ALL)
+        if self._motion is not None:
+            self._motion.result, self._motion_end_s = MoveResult.ESTOP, self._now_s
+            self._motion.homing_axis = None
+        self._faults |= Fault.ESTOP
+
+    def press_estop(self, pressed: bool) -> None:
+        """The button is pressed or released; only CLEAR ends what it latched."""
+        self.estop_pressed = pressed
+        if pressed:
+            self.estop()
+
+    def reboot(self) -> None:
+        """The processor starts anew: motors lose their current, everything it knew is lost."""
+        for axis in self.axes:
+            axis.switch_off(self._now_s)
+        history = self._lamp
+        history.darken(self._now_s)
+        self._start_up()
+        self._lamp.continue_history(history)
+
+    def clear(self, request: Clear) -> Status:
+        """CLEAR."""
+        if request.faults & Fault.ESTOP and self.estop_pressed:
+            return Status.ESTOP
+        self._faults &= ~(Fault(request.faults) & ~Fault.WATCHDOG)
+        return Status.OK
+
+    def set_motors(self, request: Motors) -> Status:
+        """MOTORS."""
+        if self._faults & Fault.ESTOP:
+            return Status.ESTOP
+        if request.axes > _ALL:
+            return Status.BAD_VALUE
+        if self._motion is not None:
+            return Status.BUSY
+        self._switch_off(_ALL & ~AxisBit(request.axes))
+        self._motors = AxisBit(request.axes)
+        return Status.OK
+
+    def set_lamp(self, request: Lamp) -> Status:
+        """LAMP."""
+        refusal = self._light_refusal() if request.duty else Status.OK
+        return self._lamp.set(request, self._now_s) if refusal is Status.OK else refusal
+
+    def strobe(self, request: Strobe) -> Status:
+        """STROBE."""
+        refusal = self._light_refusal() if request.count else Status.OK
+        return self._lamp.strobe(request, self._now_s) if refusal is Status.OK else refusal
+
+    def set_watchdog(self, request: Watchdog) -> Status:
+        """WATCHDOG: set, armed, fault cleared."""
+        if not 100 <= request.motion_ms <= request.idle_ms <= 60000:
+            return Status.BAD_VALUE
+        self._motion_limit_s = request.motion_ms * self._clock_speed / 1000.0
+        self._idle_limit_s = request.idle_ms * self._clock_speed / 1000.0
+        self._faults &= ~Fault.WATCHDOG
+        return Status.OK
+
+    def state(self) -> State:
+        """STATE."""
+        switches = 0
+        for i, axis in enumerate(self.axes):
+            switches |= (axis.lower_closed(self._now_s) | axis.upper_closed(self._now_s) << 1) << 2 * i
+        return State(
+            board_time_us=self.time_us(self._now_s),
+            pos_steps=self._counters(),
+            last_move_id=self._last_move_id,
+            lamp_duty=self._lamp.duty,
+            faults=self._faults,
+            last_strobe_id=self._lamp.last_strobe_id,
+            frames_done=self._lamp.frames_done,
+            last_result=self._last_result,
+            moving=self._motion.axes if self._motion is not None else 0,
+            homed=self._homed,
+            motors=self._motors,
+            switches=switches,
+        )
+
+    def limits(self) -> Limits:
+        """LIMITS."""
+        return Limits(
+            self._steps_of("max_speed_um_per_s"),
+            self._steps_of("max_accel_um_per_s2"),
+            self._steps_of("jog_um"),
+            self._steps_of("jog_um_per_s"),
+        )
+
+    def time_us(self, time_s: float) -> int:
+        """The board's own clock, us since it started."""
+        return round((time_s - self._start_s) * 1e6)
+
+    def max_steps(self, i: int) -> int:
+        """Upper travel limit of an axis; the lower one is 0."""
+        return int(self.configs[i].travel_um / self.configs[i].um_per_step + 1e-9)
+
+    def true_um(self, time_s: float) -> tuple[float, float, float]:
+        """True x, y, z; the caller has checked `time_s` against the history."""
+        x, y, z = (axis.true_um(time_s) for axis in self.axes)
+        return x, y, z
+
+    def lamp_duty(self, time_s: float) -> float:
+        """Duty of the lamp at `time_s`, 0..1."""
+        return self._lamp.duty_at(time_s)
+
+    def _refusal(self, move_id: int) -> Status:
+        """Why no motion may begin now, or OK."""
+        if self._faults & Fault.ESTOP:
+            return Status.ESTOP
+        if self._faults & Fault.WATCHDOG:
+            return Status.WATCHDOG
+        if move_id <= self._last_move_id:
+            return Status.DUPLICATE
+        return Status.OK if self._motion is None else Status.BUSY
+
+    def _light_refusal(self) -> Status:
+        """Why the lamp may not be lit now, or OK."""
+        if self._faults & Fault.ESTOP:
+            return Status.ESTOP
+        return Status.WATCHDOG if self._faults & Fault.WATCHDOG else Status.OK
+
+    def _axis_refusal(self, i: int, target_steps: int, speed: int, accel: int) -> Status:
+        """Why an axis may not move like this, or OK."""
+        if not self._motors & 1 << i:
+            return Status.MOTOR_OFF
+        if not self._can_run(i, speed, accel):
+            return Status.BAD_VALUE
+        if self._homed & 1 << i:
+            return Status.OK if 0 <= target_steps <= self.max_steps(i) else Status.LIMIT
+        is_short = abs(target_steps - self._counters()[i]) <= self._steps_of("jog_um")[i]
+        return Status.OK if is_short and speed <= self._steps_of("jog_um_per_s")[i] else Status.NOT_HOMED
+
+    def _can_run(self, i: int, speed: int, accel: int) -> bool:
+        max_speed, max_accel = (
+            self._steps_of("max_speed_um_per_s")[i],
+            self._steps_of("max_accel_um_per_s2")[i],
+        )
+        return 0 < speed <= max_speed and 0 < accel <= max_accel
+
+    def _steps_of(self, name: str) -> Triple:
+        """A length in um of each axis' configuration, in steps."""
+        x, y, z = (int(getattr(config, name) / config.um_per_step) for config in self.configs)
+        return x, y, z
+
+    def _seek(self, i: int, fast: int, slow: int, accel: int) -> int | None:
+        """Plan the legs of a homing; the spread of the edge found twice, steps, or None if there is none."""
+        axis, config = self.axes[i], self.configs[i]
+        edge_steps = round((config.switch_hysteresis_um + config.play_um + 20.0) / config.um_per_step)
+        whole_um = config.upper_switch_um - config.lower_switch_um + config.room_um
+        whole_steps = round(whole_um / config.um_per_step) + edge_steps
+        # No further up than the hard stop lies below: a switch that sticks must not send the stage upwards.
+        off_steps = edge_steps + round(config.room_um / config.um_per_step)
+        if axis.lower_closed(self._now_s) and axis.seek_release(self._now_s, off_steps, slow) is None:
+            self._faults |= Fault.STUCK_SWITCH
+            return None
+        edges: list[int] = []
+        for max_steps, speed in ((whole_steps, fast), (2 * edge_steps, slow)):
+            if not axis.seek_down(max(axis.end_s, self._now_s), max_steps, speed, accel):
+                return None
+            edge = axis.seek_release(axis.end_s, off_steps, slow)
+            if edge is None:
+                self._faults |= Fault.STUCK_SWITCH
+                return None
+            edges.append(edge)
+        # The board knows where its switch sits: from there up to 0.
+        zero_count = edges[1] - round(config.lower_switch_um / config.um_per_step)
+        axis.drive(axis.end_s, zero_count - axis.end_count, fast, accel)
+        return abs(edges[1] - edges[0])
+
+    def _break_off(self, result: MoveResult) -> None:
+        """Decelerate what moves; a second one changes nothing."""
+        motion = self._motion
+        if motion is None or motion.result in _ENDED_EARLY:
+            return
+        for i, axis in enumerate(self.axes):
+            if motion.axes & 1 << i:
+                axis.stop(self._now_s)
+        self._begin(_Motion(motion.move_id, motion.axes, result))
+
+    def _begin(self, motion: _Motion) -> None:
+        """Take `motion` as the one under way, to its end as planned now."""
+        ends_s = [axis.end_s for i, axis in enumerate(self.axes) if motion.axes & 1 << i]
+        self._motion, self._motion_end_s = motion, max(self._now_s, *ends_s)
+        self._last_move_id = motion.move_id
+        self._last_result = MoveResult.RUNNING
+        for axis in self.axes:
+            axis.forget_before(self._now_s - self.history_s)
+
+    def _end_motion(self, motion: _Motion) -> None:
+        self._motion = None
+        self._last_result = motion.result
+        if motion.homing_axis is not None:
+            i = motion.homing_axis
+            self._zero_counts[i] = self.axes[i].end_count  # a homing ends at 0
+            self._homed |= motion.axes
+        if motion.result is MoveResult.LIMIT_SWITCH:
+            # Inside the travel there is no switch: the counter was wrong. A jog finds one lawfully.
+            self._homed &= ~motion.axes
+            self._faults |= Fault.LIMIT_SWITCH
+        done = MoveDone(
+            self.time_us(self._now_s), motion.move_id, self._counters(), motion.spread_steps, motion.result
+        )
+        self._events.append((self._now_s, done))
+
+    def _run_lamp(self, due_s: float) -> None:
+        self._lamp.forget_before(self._now_s - self.history_s)
+        triggered = self._lamp.run_due(due_s)
+        if triggered is not None:
+            strobe, index = triggered
+            frame = Frame(self.time_us(self._now_s), strobe.strobe_id, index)
+            self._events.append((self._now_s, frame))
+
+    def _fire_watchdog(self) -> None:
+        self._break_off(MoveResult.WATCHDOG)
+        self._lamp.darken(self._now_s)
+        self._faults |= Fault.WATCHDOG
+
+    def _switch_off(self, axes: AxisBit) -> None:
+        """No current for `axes`: what holds them is gone, and with it what their counters mean."""
+        for i, axis in enumerate(self.axes):
+            if axes & self._motors & 1 << i:
+                axis.switch_off(self._now_s)
+        self._motors &= ~axes
+        self._homed &= ~axes
+
+    def _counters(self) -> Triple:
+        x, y, z = (axis.count_at(self._now_s) for axis in self.axes)
+        zero_x, zero_y, zero_z = self._zero_counts
+        return x - zero_x, y - zero_y, z - zero_z

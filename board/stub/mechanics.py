@@ -1,0 +1,275 @@
+"""One axis of the stub's mechanics: motor, gear, stage and switches, fed only by time-stamped step edges.
+
+A leg is a run of edges in one direction. The rotor follows the edges but for those it loses; the stage
+follows the rotor as a play operator: driven up it stands at the rotor's position, driven down at the rotor's
+position plus the play, and in between it stays where it is.
+"""
+
+from __future__ import annotations
+
+import bisect
+import dataclasses
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from parfocal.board.profile import Trapezoid, stopping_edges_s
+from parfocal.board.stub.config import StubAxisConfig
+from parfocal.board.stub.switches import Switches
+
+Floats = NDArray[np.float64]
+
+
+@dataclasses.dataclass(frozen=True)
+class Leg:
+    """Edges in one direction: their times, and where rotor and stage stand after each, all of shape (n,)."""
+
+    start_s: float
+    profile: Trapezoid
+    sign: int
+    first_count: int
+    first_rotor_um: float
+    first_stage_um: float
+    times_s: Floats
+    rotor_um: Floats
+    stage_um: Floats
+
+    @property
+    def end_s(self) -> float:
+        """Time of the last edge."""
+        return float(self.times_s[-1]) if len(self.times_s) else self.start_s
+
+    @property
+    def end_count(self) -> int:
+        """Edges counted since power-up after the last one, signed."""
+        return self.first_count + self.sign * len(self.times_s)
+
+    @property
+    def end_rotor_um(self) -> float:
+        """Rotor position after the last edge."""
+        return float(self.rotor_um[-1]) if len(self.rotor_um) else self.first_rotor_um
+
+    @property
+    def end_stage_um(self) -> float:
+        """Stage position after the last edge, without its swing."""
+        return float(self.stage_um[-1]) if len(self.stage_um) else self.first_stage_um
+
+    def stage_at_um(self, time_s: float) -> float:
+        """Stage position at `time_s`, without its swing."""
+        n_done = self.n_done(time_s)
+        return float(self.stage_um[n_done - 1]) if n_done else self.first_stage_um
+
+    def n_done(self, time_s: float) -> int:
+        """Edges up to and including `time_s`."""
+        if time_s >= self.end_s:  # at rest, as it mostly is
+            return len(self.times_s)
+        return int(np.searchsorted(self.times_s, time_s, side="right"))
+
+    def first(self, n_edges: int) -> Leg:
+        """The first `n_edges` of the leg."""
+        return dataclasses.replace(
+            self,
+            times_s=self.times_s[:n_edges],
+            rotor_um=self.rotor_um[:n_edges],
+            stage_um=self.stage_um[:n_edges],
+        )
+
+
+class AxisMechanics:
+    """One axis: what is planned for it, and where it truly is at any time since."""
+
+    def __init__(self, config: StubAxisConfig, now_s: float, slack: float) -> None:
+        """`slack` in 0..1: where in its play the stage stands at power-up."""
+        self.config = config
+        self.switches = Switches(config)
+        self._start_s = now_s
+        self._lose_next = 0
+        count = round(config.start_um / config.um_per_step)
+        rotor_um = count * config.um_per_step
+        self._legs = [_rest(now_s, count, rotor_um, rotor_um + slack * config.play_um)]
+
+    @property
+    def end_s(self) -> float:
+        """Time of the last edge planned."""
+        return self._legs[-1].end_s
+
+    @property
+    def end_count(self) -> int:
+        """Edges counted after the last one planned."""
+        return self._legs[-1].end_count
+
+    @property
+    def end_stage_um(self) -> float:
+        """Stage position after the last edge planned."""
+        return self._legs[-1].end_stage_um
+
+    def drive(self, start_s: float, delta_steps: int, speed: float, accel: float) -> bool:
+        """Plan a leg of `delta_steps` (speed in steps/s, accel in steps/s2); False when it ran onto a switch.
+
+        A switch in the direction of the move ends it at once.
+        """
+        leg = self._leg(start_s, Trapezoid(abs(delta_steps), speed, accel), 1 if delta_steps > 0 else -1)
+        pressed = self.switches.pressing(leg.stage_um, leg.sign)
+        if pressed is not None:
+            leg = leg.first(pressed + 1)
+        self._append(leg)
+        return pressed is None
+
+    def seek_down(self, start_s: float, max_steps: int, speed: float, accel: float) -> bool:
+        """Plan a leg down onto the lower switch, decelerating at its first contact; False when there is none."""
+        leg = self._leg(start_s, Trapezoid(max_steps, speed, accel), -1)
+        pressed = self.switches.pressing(leg.stage_um, leg.sign)
+        if pressed is not None:
+            leg = self._stopping(leg, float(leg.times_s[pressed]))
+        self._append(leg)
+        return pressed is not None
+
+    def seek_release(self, start_s: float, max_steps: int, speed: float) -> int | None:
+        """Plan a leg up off the lower switch; the count at its first opening, or None if it stays closed.
+
+        The leg goes on until the bounce is over. No ramp: at this speed the motor starts and stops within
+        one step.
+        """
+        n_bounce = math.ceil(self.config.bounce_s * speed)
+        leg = self._leg(start_s, Trapezoid(max_steps + n_bounce, speed, speed * speed), 1)
+        released = self.switches.releasing(leg.stage_um[:max_steps])
+        if released is None:
+            self._append(leg.first(max_steps))
+            return None
+        self._append(leg.first(released + 1 + n_bounce))
+        return leg.first_count + released + 1
+
+    def stop(self, time_s: float) -> None:
+        """Give up what is planned after `time_s`, but for the steps of a deceleration."""
+        leg = self._drop_later(time_s)
+        if leg.end_s > time_s:
+            self._legs.pop()
+            self._append(self._stopping(leg, time_s))
+
+    def switch_off(self, time_s: float) -> None:
+        """No more edges, no current: the rotor falls to a full step and sags, the play operator follows."""
+        leg = self._drop_later(time_s)
+        if leg.end_s > time_s:
+            self._legs[-1] = leg.first(leg.n_done(time_s))
+        leg, config = self._legs[-1], self.config
+        full_step_um = config.um_per_step * config.microsteps
+        rotor_um = round(leg.end_rotor_um / full_step_um) * full_step_um - config.sag_um
+        stage_um = min(max(leg.end_stage_um, rotor_um), rotor_um + config.play_um)
+        self._legs.append(_rest(max(time_s, leg.end_s), leg.end_count, rotor_um, stage_um))
+
+    def lose_steps(self, n_steps: int) -> None:
+        """The next leg loses its first `n_steps`."""
+        self._lose_next += n_steps
+
+    def count_at(self, time_s: float) -> int:
+        """Edges counted at `time_s`."""
+        leg = self._legs[self._index_at(time_s)]
+        return leg.first_count + leg.sign * leg.n_done(time_s)
+
+    def true_um(self, time_s: float) -> float:
+        """Where the stage truly is: lead error, drift and the swing after the last edges included."""
+        index, config = self._index_at(time_s), self.config
+        stage_um = self._legs[index].stage_at_um(time_s)
+        lead_um = config.lead_error_um * math.sin(2.0 * math.pi * stage_um / config.lead_um)
+        drift_um = config.drift_um * -math.expm1(-(time_s - self._start_s) / config.drift_tau_s)
+        return stage_um + lead_um + drift_um + self._swing_um(index, time_s)
+
+    def lower_closed(self, time_s: float) -> bool:
+        """Whether the contact of the lower switch is closed at `time_s`, bounce included."""
+        leg = self._legs[self._index_at(time_s)]
+        at_um = leg.stage_at_um(time_s)
+        return self.switches.lower_closed(
+            leg.times_s, leg.stage_um, leg.first_stage_um, at_um, leg.sign, time_s
+        )
+
+    def upper_closed(self, time_s: float) -> bool:
+        """Whether the upper switch is pressed."""
+        return self.switches.upper_closed(self._legs[self._index_at(time_s)].stage_at_um(time_s))
+
+    def forget_before(self, time_s: float) -> None:
+        """Drop legs that ended before `time_s`, but for the last of them."""
+        del self._legs[: self._index_at(time_s)]
+
+    def _index_at(self, time_s: float) -> int:
+        """The leg that has begun last at `time_s`."""
+        return max(bisect.bisect_right(self._legs, time_s, key=lambda leg: leg.start_s) - 1, 0)
+
+    def _drop_later(self, time_s: float) -> Leg:
+        """Drop the legs that begin after `time_s`; the last one left."""
+        while len(self._legs) > 1 and self._legs[-1].start_s > time_s:
+            self._legs.pop()
+        return self._legs[-1]
+
+    def _append(self, leg: Leg) -> None:
+        if len(leg.times_s):
+            self._legs.append(leg)
+
+    def _leg(self, start_s: float, profile: Trapezoid, sign: int) -> Leg:
+        """A leg of the whole profile after the last one planned."""
+        held = self._held(profile)
+        if self._lose_next:
+            lost = min(self._lose_next, len(held))
+            held[:lost] = False
+            self._lose_next -= lost
+        return self._followed(start_s, profile, sign, start_s + profile.edge_times_s(), held)
+
+    def _held(self, profile: Trapezoid) -> NDArray[np.bool_]:
+        """Which edges the motor has the torque for."""
+        config = self.config
+        peak_um_per_s = profile.peak_steps_per_s * config.um_per_step
+        accel_um_per_s2 = profile.accel_steps_per_s2 * config.um_per_step
+        left = 1.0 - peak_um_per_s / config.stall_speed_um_per_s
+        if accel_um_per_s2 <= config.stall_accel_um_per_s2 * left:
+            return np.ones(profile.n_steps, bool)
+        speed_um_per_s = profile.edge_speeds_steps_per_s() * config.um_per_step
+        asked = np.where(speed_um_per_s < peak_um_per_s * (1.0 - 1e-9), accel_um_per_s2, 0.0)
+        available = config.stall_accel_um_per_s2 * (1.0 - speed_um_per_s / config.stall_speed_um_per_s)
+        held: NDArray[np.bool_] = (available > 0.0) & (asked <= available)
+        return held
+
+    def _followed(
+        self, start_s: float, profile: Trapezoid, sign: int, times_s: Floats, held: NDArray[np.bool_]
+    ) -> Leg:
+        """The leg of these edges after the last one planned: lost steps, hard stops, the play operator."""
+        before, config = self._legs[-1], self.config
+        rotor_um = before.end_rotor_um + sign * np.cumsum(held) * config.um_per_step
+        low_um = config.lower_switch_um - config.room_um - config.play_um
+        rotor_um = np.clip(rotor_um, low_um, config.upper_switch_um + config.room_um)
+        if sign > 0:
+            stage_um = np.maximum(before.end_stage_um, rotor_um)
+        else:
+            stage_um = np.minimum(before.end_stage_um, rotor_um + config.play_um)
+        first = (before.end_count, before.end_rotor_um, before.end_stage_um)
+        return Leg(start_s, profile, sign, *first, times_s, rotor_um, stage_um)
+
+    def _stopping(self, leg: Leg, time_s: float) -> Leg:
+        """A leg not yet appended, told to stop at `time_s`."""
+        n_done = leg.n_done(time_s)
+        still_s = leg.start_s + stopping_edges_s(leg.profile, time_s - leg.start_s, n_done)
+        times_s = np.concatenate((leg.times_s[:n_done], still_s))
+        # What was lost stays lost; a deceleration the board chooses itself is within the torque.
+        moved = np.diff(leg.rotor_um[:n_done], prepend=leg.first_rotor_um) != 0.0
+        held = np.concatenate((moved, np.ones(len(still_s), bool)))
+        return self._followed(leg.start_s, leg.profile, leg.sign, times_s, held)
+
+    def _swing_um(self, index: int, time_s: float) -> float:
+        """Damped swing after the legs ended so far; it starts at rest and overshoots in their direction."""
+        config = self.config
+        swing_um = 0.0
+        for leg in (self._legs[i] for i in range(index, -1, -1)):
+            since_s = time_s - leg.end_s
+            if since_s < 0.0 or leg.end_stage_um == leg.first_stage_um:
+                continue
+            if since_s > 12.0 * config.settle_tau_s:
+                break
+            fraction = leg.profile.peak_steps_per_s * config.um_per_step / config.max_speed_um_per_s
+            decayed_um = config.settle_amplitude_um * fraction * math.exp(-since_s / config.settle_tau_s)
+            swing_um += leg.sign * decayed_um * math.sin(2.0 * math.pi * config.settle_hz * since_s)
+        return swing_um
+
+
+def _rest(start_s: float, count: int, rotor_um: float, stage_um: float) -> Leg:
+    """A leg without edges: the axis at rest somewhere."""
+    none = np.empty(0)
+    return Leg(start_s, Trapezoid(0, 1.0, 1.0), 1, count, rotor_um, stage_um, none, none, none)

@@ -1,0 +1,244 @@
+"""The stub board as a process of its own, on a pty, with its side channel on a unix socket."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import secrets
+import selectors
+import signal
+import socket
+import sys
+import termios
+import tty
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType, TracebackType
+
+from parfocal.board.clock import MonotonicClock
+from parfocal.board.stub.config import StubConfig
+from parfocal.board.stub.faults import Faults
+from parfocal.board.stub.faulty_stub import FaultyStub
+from parfocal.board.stub.side_channel import REPLY, REQUEST, side_channel_path
+from parfocal.board.stub.stub_board import StubBoard
+
+_SILENCE_WALL_S = 1.0
+_MAX_WAIT_WALL_S = 0.5
+
+
+def run_stub(link_path: str, config: StubConfig, speed: float = 1.0, faults: Faults | None = None) -> None:
+    """Serve a stub board at `link_path` until SIGTERM or SIGINT; `speed` is clock seconds per wall second.
+
+    `faults`: what is to go wrong, nothing when it is None. A host that is to stall cannot be made to from here:
+    what it sends is held up instead.
+    Prints one line when it is ready; removes link and socket when it ends. Run it in the main thread.
+    Raises FileExistsError when something else than a dead stub's link is at `link_path`.
+    """
+    with contextlib.ExitStack() as stack:
+        clock = MonotonicClock(speed)
+        stub = StubBoard(config, clock.now_s(), secrets.randbits(32), speed)
+        end = stack.enter_context(_end_signal())
+        server = stack.enter_context(_side_channel_server(link_path))
+        port = stack.enter_context(_Port(link_path))
+        board = FaultyStub(stub, Faults() if faults is None else faults)
+        serving = _Serving(board, clock, port, server, end)
+        stack.callback(serving.close)
+        sys.stdout.write(f"stub motor board at {link_path}\n")
+        sys.stdout.flush()
+        serving.run()
+
+
+class _Port:
+    """A raw pty whose slave is linked at a path: the board's end of a cable that can be pulled."""
+
+    def __init__(self, link_path: str) -> None:
+        self._link = Path(link_path)
+        self.is_linked = False
+        self.master = self._slave = -1
+        self.plug_in()
+
+    def __enter__(self) -> _Port:  # noqa: PYI034  # Self needs Python 3.11
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.pull()
+        self._close()
+
+    def plug_in(self) -> None:
+        """A new pty, under another name than the last one: that is given back only now."""
+        before = (self.master, self._slave)
+        self.master, self._slave = os.openpty()
+        for fd in before:
+            if fd >= 0:
+                os.close(fd)
+        tty.setraw(self._slave)
+        os.set_blocking(self.master, False)
+        self._link.symlink_to(os.ttyname(self._slave))
+        self.is_linked = True
+
+    def pull(self) -> None:
+        """Whoever has the port open finds it gone."""
+        self._link.unlink(missing_ok=True)
+        self.is_linked = False
+        # Only the name stays taken, by the slave: the master's end hangs up on the host.
+        if self.master >= 0:
+            os.close(self.master)
+            self.master = -1
+
+    def make_free(self) -> None:
+        """Take back the exclusive flag of a killed host, which a device would lose at the last close."""
+        if self.is_linked:
+            fcntl.ioctl(self._slave, termios.TIOCNXCL)
+
+    def _close(self) -> None:
+        if self._slave >= 0:
+            os.close(self._slave)
+            self._slave = -1
+
+
+class _Serving:
+    """The one loop of the process: tty, side channel, and what the stub does by itself."""
+
+    def __init__(
+        self,
+        board: FaultyStub,
+        clock: MonotonicClock,
+        port: _Port,
+        server: socket.socket,
+        end_fd: int,
+    ) -> None:
+        self._board = board
+        self._clock = clock
+        self._port = port
+        self._server = server
+        self._end_fd = end_fd
+        self._clients: list[socket.socket] = []
+        self._heard_s = clock.now_s()
+        self._plugs = board.plugs
+        # select(2) and not epoll: its time-out is finer than a millisecond.
+        self._selector = selectors.SelectSelector()
+        for source in (port.master, server, end_fd):
+            self._selector.register(source, selectors.EVENT_READ)
+
+    def run(self) -> None:
+        """Serve until the end is signalled."""
+        while True:
+            ready = {key.fileobj for key, _ in self._selector.select(self._wait_wall_s())}
+            if self._end_fd in ready:
+                return
+            # The tty first: a side-channel question asked after a command must see its effect.
+            if self._port.is_linked and self._port.master in ready:
+                self._hear()
+            self._board.advance(self._clock.now_s())
+            self._board.hold_up(self._board.take_host_stall_s())
+            self._replug()
+            self._speak()
+            if self._server in ready:
+                self._admit()
+            for client in [client for client in self._clients if client in ready]:
+                self._tell_truth(client)
+
+    def close(self) -> None:
+        """Hang up on the side channel's clients."""
+        self._selector.close()
+        for client in self._clients:
+            client.close()
+
+    def _wait_wall_s(self) -> float:
+        left_s = self._board.next_due_s() - self._clock.now_s()
+        return min(max(left_s / self._clock.speed, 0.0), _MAX_WAIT_WALL_S)
+
+    def _hear(self) -> None:
+        now_s = self._clock.now_s()
+        self._heard_s = now_s
+        self._board.receive(os.read(self._port.master, 4096), now_s)
+
+    def _replug(self) -> None:
+        """Pull the cable or plug it in, as the faults have it."""
+        if self._board.is_plugged == self._port.is_linked and self._board.plugs == self._plugs:
+            return
+        if self._port.is_linked:
+            self._selector.unregister(self._port.master)
+            self._port.pull()
+        if self._board.is_plugged:
+            self._port.plug_in()
+            self._plugs = self._board.plugs
+            self._selector.register(self._port.master, selectors.EVENT_READ)
+
+    def _speak(self) -> None:
+        for frame in self._board.take_output(self._clock.now_s()):
+            # A host that does not read loses frames, as on a real cable.
+            with contextlib.suppress(BlockingIOError):
+                os.write(self._port.master, frame)
+        if self._clock.now_s() - self._heard_s > _SILENCE_WALL_S * self._clock.speed:
+            # A killed host leaves its exclusive flag on the tty, which a device would lose at the last close.
+            self._port.make_free()
+
+    def _admit(self) -> None:
+        client, _ = self._server.accept()
+        self._clients.append(client)
+        self._selector.register(client, selectors.EVENT_READ)
+
+    def _tell_truth(self, client: socket.socket) -> None:
+        try:
+            request = client.recv(REQUEST.size, socket.MSG_WAITALL)
+            if len(request) == REQUEST.size:
+                client.sendall(self._truth(*REQUEST.unpack(request)))
+                return
+        except OSError:
+            pass  # whoever asked is gone: hang up below
+        self._selector.unregister(client)
+        self._clients.remove(client)
+        client.close()
+
+    def _truth(self, time_s: float) -> bytes:
+        try:
+            return REPLY.pack(True, *self._board.stub.true_um(time_s), self._board.stub.lamp_duty(time_s))
+        except ValueError:
+            return REPLY.pack(False, 0.0, 0.0, 0.0, 0.0)
+
+
+@contextlib.contextmanager
+def _end_signal() -> Iterator[int]:
+    """File descriptor that becomes readable on SIGTERM or SIGINT."""
+    reading, writing = os.pipe()
+
+    def note(_signal: int, _frame: FrameType | None) -> None:
+        os.write(writing, b"\0")
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield reading
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        os.close(reading)
+        os.close(writing)
+
+
+@contextlib.contextmanager
+def _side_channel_server(link_path: str) -> Iterator[socket.socket]:
+    """Listening socket of the side channel; what a dead stub left behind is cleared first."""
+    path = side_channel_path(link_path)
+    _clear_remains(Path(link_path), path)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
+        server.bind(path)
+        try:
+            server.listen()
+            yield server
+        finally:
+            Path(path).unlink(missing_ok=True)
+
+
+def _clear_remains(link: Path, side_path: str) -> None:
+    """Remove link and socket of a stub that is dead. Raises FileExistsError for anything else."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        alive = probe.connect_ex(side_path) == 0
+    if alive or (os.path.lexists(link) and not link.is_symlink()):
+        found = "a running stub" if alive else "a file"
+        raise FileExistsError(f"stub at {link} refused: {found} is there. Choose another --link PATH.")
+    link.unlink(missing_ok=True)
+    Path(side_path).unlink(missing_ok=True)

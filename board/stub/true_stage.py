@@ -1,0 +1,19 @@
+"""What is true of the stage, for whoever has to see it: the simulated camera, and tests."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+HISTORY_S = 10.0
+
+
+class TrueStage(Protocol):
+    """True positions, now or within the last `HISTORY_S` of wall time, in the time of the shared clock."""
+
+    def true_um(self, time_s: float) -> tuple[float, float, float]:
+        """True x, y, z at `time_s`, um. Raises ValueError for a time before the history or after now."""
+        ...
+
+    def lamp_duty(self, time_s: float) -> float:
+        """Duty of the lamp at `time_s`, 0..1."""
+        ...

@@ -1,0 +1,101 @@
+"""Small edits on ONNX graphs that the makers of INT8 and FP16 forms share."""
+
+from collections import defaultdict
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+Array = NDArray[np.generic]
+
+
+class Graph:
+    """A copy of a model with its constants as initialisers, open for editing.
+
+    Attributes:
+        model: the copy.
+        constants: values of all initialisers, by name.
+    """
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        self.model = onnx.ModelProto()
+        self.model.CopyFrom(model)
+        self.constants: dict[str, Array] = {
+            tensor.name: numpy_helper.to_array(tensor) for tensor in self.model.graph.initializer
+        }
+        self._fold_constants()
+
+    @property
+    def nodes(self) -> list[onnx.NodeProto]:
+        """The nodes, in order of execution."""
+        return list(self.model.graph.node)
+
+    def producers(self) -> dict[str, onnx.NodeProto]:
+        """Return the node that makes each tensor."""
+        return {name: node for node in self.nodes for name in node.output}
+
+    def consumers(self) -> dict[str, list[onnx.NodeProto]]:
+        """Return the nodes that read each tensor."""
+        found: dict[str, list[onnx.NodeProto]] = defaultdict(list)
+        for node in self.nodes:
+            for name in node.input:
+                found[name].append(node)
+        return found
+
+    def shapes(self) -> dict[str, list[int | None]]:
+        """Return the shape of each tensor as inferred; None where a size is free."""
+        graph = onnx.shape_inference.infer_shapes(self.finished()).graph
+        return {
+            value.name: [
+                d.dim_value if d.HasField("dim_value") else None for d in value.type.tensor_type.shape.dim
+            ]
+            for value in [*graph.input, *graph.value_info, *graph.output]
+        }
+
+    def add_constant(self, name: str, value: Array) -> str:
+        """Add or replace an initialiser; returns its name."""
+        self.constants[name] = value
+        return name
+
+    def set_nodes(self, nodes: list[onnx.NodeProto]) -> None:
+        """Replace all nodes."""
+        del self.model.graph.node[:]
+        self.model.graph.node.extend(nodes)
+
+    def finished(self) -> onnx.ModelProto:
+        """Return the model with the initialisers that are still used."""
+        used = {name for node in self.nodes for name in node.input}
+        del self.model.graph.initializer[:]
+        self.model.graph.initializer.extend(
+            numpy_helper.from_array(value, name) for name, value in self.constants.items() if name in used
+        )
+        return self.model
+
+    def _fold_constants(self) -> None:
+        """Turn Constant nodes, and Identity nodes on constants, into initialisers."""
+        kept = []
+        for node in self.nodes:
+            if node.op_type == "Constant" and node.attribute[0].name == "value":
+                self.constants[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
+            elif node.op_type == "Identity" and node.input[0] in self.constants:
+                self.constants[node.output[0]] = self.constants[node.input[0]]
+            else:
+                kept.append(node)
+        self.set_nodes(kept)
+
+
+def head_of(graph: Graph) -> set[str]:
+    """Return the names of the outputs of the head's nodes: the last Gemm or MatMul and all that follow it.
+
+    Raises:
+        ValueError: the graph has no such layer.
+    """
+    last = [node for node in graph.nodes if node.op_type in ("Gemm", "MatMul")]
+    if not last:
+        raise ValueError("the graph has no Gemm or MatMul to take for its head")
+    reached = set(last[-1].output)
+    for node in graph.nodes:
+        if reached & set(node.input):
+            reached |= set(node.output)
+    return reached

@@ -1,0 +1,1 @@
+"""The instrument: camera, prepare, estimate, focus, session, command line."""

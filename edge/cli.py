@@ -1,0 +1,209 @@
+"""The command line. Errors become one line and an exit code; only here is a simulation ever chosen."""
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+
+from parfocal.board.board import Board, open_serial
+from parfocal.board.clock import MonotonicClock
+from parfocal.board.errors import BoardError
+from parfocal.edge import cli_engine
+from parfocal.edge.config import Config, config_from_file
+from parfocal.edge.errors import CameraFailed, ConfigError, EdgeError, FocusLost
+from parfocal.edge.output import check_writable, write_json
+from parfocal.edge.plan import snake
+from parfocal.edge.report import fields_table, run_report, summary_lines
+from parfocal.edge.run import Instrument, checked_engine, focus_fields
+from parfocal.engines.errors import EngineError
+
+EXIT_USAGE, EXIT_BOARD, EXIT_ENGINE, EXIT_FOCUS = 2, 3, 4, 6
+DEFAULT_CONFIG = Path("parfocal.toml")
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Edge software of a low-cost digital microscope: it finds the focus, and keeps it.",
+)
+app.add_typer(cli_engine.app, name="engine")
+
+console = Console()
+
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", help="TOML file; parfocal.toml in this folder if it is there.")
+]
+PortOption = Annotated[str | None, typer.Option("--port", help="Serial port of the board.")]
+JsonOption = Annotated[Path | None, typer.Option("--json", help="Also write the result to this file.")]
+
+
+def configured(path: Path | None, port: str | None) -> Config:
+    """The configuration, with the port of the command line in place of its own. Raises ConfigError."""
+    if path is None and DEFAULT_CONFIG.exists():
+        path = DEFAULT_CONFIG
+    config = config_from_file(path) if path else Config()
+    if port is None:
+        return config
+    return msgspec.structs.replace(config, board=msgspec.structs.replace(config.board, port=port))
+
+
+@contextlib.contextmanager
+def opened_board(config: Config) -> Iterator[Board]:
+    """The board at the configured port, on the wall clock."""
+    with open_serial(config.board.port, MonotonicClock(), config.board) as board:
+        yield board
+
+
+@app.command()
+def focus(
+    sim: Annotated[bool, typer.Option("--sim", help="A virtual microscope instead of a real one.")] = False,
+    slide: Annotated[
+        Path | None, typer.Option(help="With --sim: an image, or a folder with a stack.")
+    ] = None,
+    um_per_px: Annotated[
+        float | None, typer.Option(help="With --sim: sampling of the slide's image.")
+    ] = None,
+    fields: Annotated[int, typer.Option(help="Neighbouring fields to visit.")] = 25,
+    seed: Annotated[int, typer.Option(help="With --sim: of the slide's surface and the noise.")] = 1,
+    z_play_um: Annotated[float | None, typer.Option(help="With --sim: play of the Z gear.")] = None,
+    config: ConfigOption = None,
+    port: PortOption = None,
+    json: JsonOption = None,
+) -> None:
+    """Focus a number of fields along a snake and report each."""
+    settings = configured(config, port)
+    if not sim and (slide is not None or um_per_px is not None or z_play_um is not None):
+        raise ConfigError(
+            "--slide, --um-per-px and --z-play-um lay a virtual slide: add --sim, or leave them out"
+        )
+    plan = snake(fields, settings)
+    check_writable(json)
+    # Before the board is opened: a wrong model is told at once, and loading it does not starve the heartbeat.
+    engine = checked_engine(settings)
+    console.print(f"engine: {engine.description}", highlight=False)
+    with _instrument(sim, slide, um_per_px, seed, z_play_um, settings, virtual=port is None) as instrument:
+        report = run_report(*focus_fields(instrument, engine.runner, settings, plan, console))
+    console.print(fields_table(report))
+    for line in summary_lines(report.summary):
+        console.print(line)
+    write_json(json, report)
+
+
+@contextlib.contextmanager
+def _instrument(
+    sim: bool,
+    slide: Path | None,
+    um_per_px: float | None,
+    seed: int,
+    z_play_um: float | None,
+    config: Config,
+    virtual: bool,
+) -> Iterator[Instrument]:
+    if not sim:
+        from parfocal.edge.run import real_instrument
+
+        with real_instrument(config) as instrument:
+            yield instrument
+        return
+    from parfocal.edge.simscope.bench import at_stub, in_virtual_time, sample_from, stub_with_play
+
+    sample = sample_from(slide, um_per_px, config, seed)
+    opened = (
+        in_virtual_time(sample, config, stub_with_play(seed, z_play_um))
+        if virtual
+        else at_stub(sample, config)
+    )
+    with opened as instrument:
+        yield instrument
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the picture and the report.")] = Path("build/demo"),
+    fields: Annotated[int, typer.Option(help="Fields to focus.")] = 25,
+    seed: Annotated[int, typer.Option(help="Of the slide's surface and the noise.")] = 1,
+) -> None:
+    """Focus real tissue on a virtual microscope, through a stub motor board on a pseudo-terminal."""
+    from parfocal.edge.demo import run_demo
+
+    run_demo(out, fields, seed, console)
+
+
+@app.command()
+def stub(
+    link: Annotated[Path, typer.Option(help="Where to link the pseudo-terminal.")] = Path("stub-board"),
+    speed: Annotated[float, typer.Option(help="Seconds of the board per second of the wall clock.")] = 1.0,
+    faults: Annotated[Path | None, typer.Option(help="TOML file with what is to go wrong.")] = None,
+) -> None:
+    """Run a stub motor board on a pseudo-terminal until Ctrl-C."""
+    from parfocal.board.stub.config import StubConfig
+    from parfocal.board.stub.faults import load_faults
+    from parfocal.board.stub.process import run_stub
+
+    try:
+        run_stub(str(link), StubConfig(), speed, None if faults is None else load_faults(faults))
+    except (FileExistsError, ValueError) as error:
+        raise ConfigError(str(error)) from error
+
+
+@app.command()
+def home(config: ConfigOption = None, port: PortOption = None) -> None:
+    """Home all axes, Z first and away from the objective."""
+    settings = configured(config, port)
+    with opened_board(settings) as board:
+        board.home()
+        console.print(f"homed: x={board.x.position_um} y={board.y.position_um} z={board.z.position_um} um")
+
+
+@app.command()
+def move(
+    axis: Annotated[str, typer.Argument(help="x, y or z")],
+    to_um: Annotated[float, typer.Argument(help="Position in um, approached from below.")],
+    config: ConfigOption = None,
+    port: PortOption = None,
+) -> None:
+    """Move one axis to a position, approached from below."""
+    if axis not in ("x", "y", "z"):
+        raise ConfigError(f"axis {axis!r} asked for: there are x, y and z")
+    settings = configured(config, port)
+    with opened_board(settings) as board:
+        chosen = {"x": board.x, "y": board.y, "z": board.z}[axis]
+        chosen.approach_up(to_um)
+        console.print(f"{axis}={chosen.position_um} um")
+
+
+@app.command()
+def status(config: ConfigOption = None, port: PortOption = None, json: JsonOption = None) -> None:
+    """What the board says of itself."""
+    settings = configured(config, port)
+    check_writable(json)
+    with opened_board(settings) as board:
+        state = board.state()
+        for axis in (board.x, board.y, board.z):
+            homed = f"{axis.position_um} um" if axis.is_homed else "not homed; run `parfocal home`"
+            console.print(f"{axis.name}: {homed}, limits {axis.limits_um[0]}..{axis.limits_um[1]} um")
+        console.print(f"lamp {state.lamp_duty:.2f}, faults {state.faults!r}, switches {state.switches!r}")
+        write_json(json, state)
+
+
+def exit_code(error: Exception) -> int:
+    """What the process ends with, after DESIGN: 2 usage, 3 board, 4 engine, 6 focus or scan."""
+    if isinstance(error, BoardError | CameraFailed):
+        return EXIT_BOARD
+    if isinstance(error, EngineError):
+        return EXIT_ENGINE
+    return EXIT_FOCUS if isinstance(error, FocusLost) else EXIT_USAGE
+
+
+def main() -> None:
+    """Entry point: an error of the product is one line on stderr and an exit code, never a traceback."""
+    try:
+        app()
+    except (BoardError, EngineError, EdgeError) as error:
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        sys.exit(exit_code(error))

@@ -1,0 +1,140 @@
+"""`parfocal engine`: the models there are, and the engines made of them for this machine."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from msgspec import to_builtins
+from rich.console import Console
+from rich.table import Table
+
+from parfocal.edge.output import check_writable, write_json
+from parfocal.engines.backends import maker_of
+from parfocal.engines.build import Outcome, build_all
+from parfocal.engines.cache import EngineCache, default_cache_folder
+from parfocal.engines.choose import Choice, load_choices
+from parfocal.engines.errors import BuildFailed
+from parfocal.engines.models import Model, list_models
+
+app = typer.Typer(no_args_is_help=True, help="Models, and the engines made of them.")
+
+JsonOption = Annotated[Path | None, typer.Option("--json", help="Also write the result to this file.")]
+
+
+@app.command("list")
+def list_engines(json: JsonOption = None) -> None:
+    """The models that are installed, what each was made for, and the engine chosen for it here."""
+    check_writable(json)
+    models = list_models()
+    choices = load_choices(EngineCache(default_cache_folder()))
+    table = Table(title="Models")
+    for heading in ("name", "kind", "objective", "delta um", "range um", "um/px", "patch px", "engine"):
+        table.add_column(heading, no_wrap=heading == "name")
+    for model in models:
+        c = model.contract
+        numbers = (c.delta_um, c.range_um, c.um_per_px, c.patch_px)
+        engine = _engine_of(choices.get(c.name))
+        table.add_row(c.name, c.kind, c.objective, *(f"{value:g}" for value in numbers), engine)
+    Console().print(table)
+    write_json(
+        json,
+        [{**to_builtins(model.contract), "choice": choices.get(model.contract.name)} for model in models],
+    )
+
+
+@app.command()
+def build(
+    precision: Annotated[
+        Literal["fp32", "fp16", "bf16", "int8"] | None,
+        typer.Option(help="Use this one, whatever the measurement says."),
+    ] = None,
+    int8_mode: Annotated[
+        Literal["explicit", "implicit"] | None,
+        typer.Option(help="Also try INT8 on a GPU: by Q/DQ nodes, or calibrated there (TensorRT up to 10)."),
+    ] = None,
+    backend: Annotated[
+        Literal["openvino", "tensorrt"] | None, typer.Option(help="TensorRT where it works, else OpenVINO.")
+    ] = None,
+    threads: Annotated[int, typer.Option(min=0, help="For OpenVINO; 0 takes every core.")] = 0,
+    json: JsonOption = None,
+) -> None:
+    """Build an engine of every model for this machine, check what it predicts, and choose by measurement."""
+    check_writable(json)
+    console = Console()
+    maker, why_not_tensorrt = maker_of(backend, threads)
+    if why_not_tensorrt:
+        console.print(
+            f"TensorRT is not used: {why_not_tensorrt}", style="dim", soft_wrap=True, highlight=False
+        )
+    models = list_models()
+    with console.status("engines") as status:
+        outcomes = build_all(
+            models,
+            maker,
+            EngineCache(default_cache_folder()),
+            precision=precision,
+            int8_mode=int8_mode,
+            report=status.update,
+        )
+    console.print(outcomes_table(outcomes))
+    if not any(outcome.built for outcome in outcomes):
+        console.print("nothing was built: every engine is up to date")
+    write_json(json, outcomes)
+    without = _without_engine(models, outcomes)
+    if without:
+        raise BuildFailed(
+            f"no engine came of {', '.join(without)}; the table says why. What was chosen before stays."
+        )
+
+
+def outcomes_table(outcomes: list[Outcome]) -> Table:
+    """What was measured, a line for each engine."""
+    table = Table(title="Engines")
+    for heading, justify in (
+        ("model", "left"),
+        ("backend", "left"),
+        ("precision", "left"),
+        ("batch", "right"),
+        ("ms p50", "right"),
+        ("p95", "right"),
+        ("mean dev. um", "right"),
+        ("max um", "right"),
+        ("error um", "right"),
+        ("verdict", "left"),
+    ):
+        table.add_column(heading, justify="right" if justify == "right" else "left")
+    for outcome in outcomes:
+        row, far = outcome.row, outcome.row.deviation
+        mode = f" ({row.int8_mode})" if row.precision == "int8" else ""
+        numbers = [
+            *(f"{value:.2f}" if value is not None else "-" for value in (row.ms_p50, row.ms_p95)),
+            *(
+                [f"{far.mean_um:.3f}", f"{far.max_um:.3f}", f"{far.error_growth_um:+.3f}"]
+                if far
+                else ["-"] * 3
+            ),
+        ]
+        batch = str(row.batch) if row.batch else "-"
+        table.add_row(row.model, row.backend, f"{row.precision}{mode}", batch, *numbers, verdict(outcome))
+    return table
+
+
+def verdict(outcome: Outcome) -> str:
+    """What became of an engine, in words."""
+    row = outcome.row
+    found = f"failed: {row.failed}" if row.failed else f"refused: {row.refused}" if row.refused else "passed"
+    if outcome.asked_for:
+        return f"CHOSEN because it was asked for ({found})"
+    return f"CHOSEN ({found})" if outcome.chosen else found
+
+
+def _engine_of(choice: Choice | None) -> str:
+    if choice is None:
+        return "openvino fp32 (nothing chosen yet: `parfocal engine build`)"
+    why = "asked for" if choice.asked_for else "measured"
+    return f"{choice.key.backend} {choice.key.precision} ({why})"
+
+
+def _without_engine(models: list[Model], outcomes: list[Outcome]) -> list[str]:
+    chosen = {outcome.row.model for outcome in outcomes if outcome.chosen}
+    return [model.contract.name for model in models if model.contract.name not in chosen]

@@ -1,0 +1,122 @@
+"""Configuration of the instrument: TOML read into frozen structs; an unknown key is an error that names it."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+
+from parfocal.board.config import BoardConfig
+from parfocal.edge.errors import ConfigError
+
+Positive = Annotated[float, msgspec.Meta(gt=0.0)]
+NotNegative = Annotated[float, msgspec.Meta(ge=0.0)]
+Count = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class CameraConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The camera and what one of its pixels measures on the sample.
+
+    `device` is the number of the video device. `frame_period_s` and `exposure_s` are those of its free run.
+    """
+
+    device: int = 0
+    width_px: Count = 1224
+    height_px: Count = 1024
+    um_per_px: Positive = 0.345
+    exposure_s: Positive = 0.008
+    frame_period_s: Positive = 1.0 / 30.0
+
+    @property
+    def field_um(self) -> tuple[float, float]:
+        """Width and height of a field on the sample."""
+        return self.width_px * self.um_per_px, self.height_px * self.um_per_px
+
+
+class FocusConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The numbers of the focus rule; the paper's where it gives them (dastidar2020 2.2.1, 4.3)."""
+
+    model: str = "difference-20x"
+    objective: str = "20x/0.75"
+    delta_um: Positive = 2.0  # 2.2.1, for this objective; 3 um at 40x
+    patch_px: Count = 224
+    downsample: Count = 1  # 4.3.3: 4 at 40x with a 13 Mpx camera
+    z0_below_um: Positive = 22.0  # 4.3.2
+    z1_below_um: Positive = 8.0  # 4.3.2
+    max_spread_um: Positive = 1.0  # 4.3.3
+    max_distance_um: Positive = 12.0  # 4.3.3
+    # Below it the stage is left where it stands even if the focus is predicted lower: less than half the depth
+    # of field (0.8 um at NA 0.75), while going down and coming again costs a second pair of shots.
+    in_focus_um: NotNegative = 0.25
+    max_attempts: Count = 5
+    # Grey levels of contrast (standard deviation of the smoothed second shot's grey values in a patch) under
+    # which a patch holds nothing to judge; see `blank` in edge/estimate.py.
+    blank_contrast: NotNegative = 2.5
+    # The final shot must be as sharp as the shot at the pivot and those of its attempt, to within this share;
+    # else the prediction was wrong. About what 0.5 um out of focus costs a crisp texture at NA 0.75.
+    min_relative_sharpness: Annotated[float, msgspec.Meta(gt=0.0, le=1.0)] = 0.85
+    recovery_reach_um: Positive = 24.0
+    recovery_step_um: Positive = 2.0
+    fine_reach_um: Positive = 3.0
+    fine_step_um: Positive = 0.625
+    first_sweep_start_um: NotNegative = 2400.0
+    first_sweep_stop_um: Positive = 2600.0
+    first_sweep_step_um: Positive = 3.125
+
+    def __post_init__(self) -> None:
+        """Raises ValueError naming what cannot be."""
+        if self.z1_below_um >= self.z0_below_um:
+            raise ValueError(
+                f"z1_below_um = {self.z1_below_um} must be less than z0_below_um = {self.z0_below_um}"
+            )
+        if self.first_sweep_start_um >= self.first_sweep_stop_um:
+            raise ValueError(
+                f"first_sweep_start_um = {self.first_sweep_start_um} must lie below "
+                f"first_sweep_stop_um = {self.first_sweep_stop_um}"
+            )
+
+
+class ScanConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the fields lie on the stage; the share of a field that neighbours have in common."""
+
+    origin_x_um: NotNegative = 20000.0
+    origin_y_um: NotNegative = 10000.0
+    overlap: Annotated[float, msgspec.Meta(ge=0.0, lt=1.0)] = 0.05
+    lamp_duty: Annotated[float, msgspec.Meta(gt=0.0, le=1.0)] = 0.6
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole instrument."""
+
+    board: BoardConfig = BoardConfig()
+    camera: CameraConfig = CameraConfig()
+    focus: FocusConfig = FocusConfig()
+    scan: ScanConfig = ScanConfig()
+
+
+def config_from_toml(text: str, source: str) -> Config:
+    """The defaults with what `text` says instead. Raises ConfigError naming `source` and the key."""
+    try:
+        given = msgspec.toml.decode(text)
+        return msgspec.convert(_merged(msgspec.to_builtins(Config()), given), Config)
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise ConfigError(f"configuration {source} cannot be used: {error}. Correct that key.") from error
+
+
+def config_from_file(path: Path) -> Config:
+    """Read a TOML file. Raises ConfigError."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"configuration {path} cannot be read: {error}. Give another path with --config."
+        ) from error
+    return config_from_toml(text, str(path))
+
+
+def _merged(base: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """`base` with the values of `given`, table by table; keys unknown to `base` stay, to be refused later."""
+    result = dict(base)
+    for key, value in given.items():
+        inner = result.get(key)
+        result[key] = _merged(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
+    return result

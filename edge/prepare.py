@@ -1,0 +1,66 @@
+"""From frames to the batch a network sees (dastidar2020 2.2.3 and 4.3.3). Pure functions on arrays."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+UInt8Array = NDArray[np.uint8]
+FloatArray = NDArray[np.float32]
+
+# A channel without any contrast is divided by this instead of by zero; far below one grey level of signal.
+MIN_STANDARD_DEVIATION = 1e-3
+
+
+def central_crop(pixels: UInt8Array, side_px: int) -> UInt8Array:
+    """The central ``side_px`` square of an image (h, w, 3). Raises ValueError if the image is smaller."""
+    height_px, width_px = pixels.shape[:2]
+    if min(height_px, width_px) < side_px:
+        raise ValueError(
+            f"a central crop of {side_px} px was asked of an image of {width_px} x {height_px} px; "
+            "use a larger camera mode or a smaller down-sampling"
+        )
+    top, left = (height_px - side_px) // 2, (width_px - side_px) // 2
+    return pixels[top : top + side_px, left : left + side_px]
+
+
+def smoothed(pixels: UInt8Array) -> UInt8Array:
+    """The 3 x 3 median of an image (h, w, 3) (dastidar2020 2.2.3, step 1)."""
+    return cv2.medianBlur(np.ascontiguousarray(pixels), 3).astype(np.uint8, copy=False)
+
+
+def difference_image(first: UInt8Array, second: UInt8Array) -> FloatArray:
+    """``I2 - I1`` of two smoothed shots, signed, smoothed again; float32 (h, w, 3) in grey levels.
+
+    The subtraction is done in float32: in uint8 a darkening would wrap round to a brightening.
+    """
+    if first.shape != second.shape:
+        raise ValueError(f"the two shots differ in shape: {first.shape} and {second.shape}")
+    difference = second.astype(np.float32) - first.astype(np.float32)
+    return cv2.medianBlur(difference, 3).astype(np.float32, copy=False)
+
+
+def standardised(patches: FloatArray) -> FloatArray:
+    """Each channel of each patch (n, 3, h, w) centred to 0 and divided by its standard deviation."""
+    mean = patches.mean(axis=(2, 3), keepdims=True)
+    deviation = np.maximum(patches.std(axis=(2, 3), keepdims=True), MIN_STANDARD_DEVIATION)
+    result: FloatArray = (patches - mean) / deviation
+    return result
+
+
+def patches_of(image: NDArray[np.float32] | UInt8Array, patch_px: int) -> FloatArray:
+    """An image (h, w, 3) cut into whole patches, row by row; float32 (n, 3, patch_px, patch_px)."""
+    rows, columns = image.shape[0] // patch_px, image.shape[1] // patch_px
+    if rows == 0 or columns == 0:
+        raise ValueError(f"an image of shape {image.shape} holds no patch of {patch_px} px")
+    whole = image[: rows * patch_px, : columns * patch_px]
+    grid = whole.reshape(rows, patch_px, columns, patch_px, 3)
+    return np.ascontiguousarray(
+        grid.transpose(0, 2, 4, 1, 3).reshape(rows * columns, 3, patch_px, patch_px), dtype=np.float32
+    )
+
+
+def contrast_of(patches: FloatArray) -> FloatArray:
+    """Standard deviation of the grey values of each patch (n, 3, h, w): the weight of its prediction; (n,)."""
+    grey = patches.mean(axis=1)
+    deviation: FloatArray = grey.std(axis=(1, 2)).astype(np.float32)
+    return deviation

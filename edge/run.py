@@ -1,0 +1,91 @@
+"""An instrument ready to work, and a run over its fields with a progress bar."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from parfocal.board.board import Board, open_serial
+from parfocal.board.clock import Clock, MonotonicClock
+from parfocal.edge.camera import VideoCamera
+from parfocal.edge.config import Config
+from parfocal.edge.frame import Camera
+from parfocal.edge.plan import Field
+from parfocal.edge.report import FieldReport, TruthAt
+from parfocal.edge.session import FieldDone, Session, check_model
+from parfocal.engines.cache import EngineCache, default_cache_folder
+from parfocal.engines.models import model_path
+from parfocal.engines.opening import OpenedEngine, open_chosen
+from parfocal.engines.runner import Runner
+
+
+class Instrument(msgspec.Struct, frozen=True):
+    """Board, camera and clock that belong together; `truth_at` only where a simulation knows the truth.
+
+    `may_home` lets a run home the axes by itself: a virtual stage may; in a real one somebody looks first.
+    """
+
+    board: Board
+    camera: Camera
+    clock: Clock
+    truth_at: TruthAt | None = None
+    may_home: bool = False
+
+
+def checked_engine(config: Config) -> OpenedEngine:
+    """The engine chosen for the configured model, which was made for this configuration. Raises EngineError."""
+    opened = open_chosen(model_path(config.focus.model), EngineCache(default_cache_folder()))
+    check_model(opened.runner, config)
+    return opened
+
+
+@contextlib.contextmanager
+def real_instrument(config: Config) -> Iterator[Instrument]:
+    """The board at the configured port and the configured video device.
+
+    Raises BoardNotFound, ProtocolMismatch, CameraFailed.
+    """
+    clock = MonotonicClock()
+    with open_serial(config.board.port, clock, config.board) as board:
+        camera = VideoCamera(config.camera)
+        try:
+            yield Instrument(board, camera, clock)
+        finally:
+            camera.close()
+
+
+def focus_fields(
+    instrument: Instrument,
+    runner: Runner,
+    config: Config,
+    plan: tuple[Field, ...],
+    console: Console,
+    seen: Callable[[FieldDone], None] | None = None,
+) -> tuple[list[FieldReport], int, float]:
+    """Focus the fields of ``plan``; returns their reports, and images and seconds of the first sweep.
+
+    ``seen`` is called after each field.
+    Raises what Session raises; the lamp is turned off in any case.
+    """
+    session = Session(
+        instrument.board, instrument.camera, runner, instrument.clock, config, instrument.truth_at
+    )
+    if instrument.may_home and not instrument.board.z.is_homed:
+        instrument.board.home()
+    reports = []
+    columns = (TextColumn("focusing"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
+    try:
+        with Progress(*columns, console=console, transient=True) as progress:
+            task = progress.add_task("first sweep", total=len(plan))
+            for done in session.run(plan):
+                reports.append(done.report)
+                if seen:
+                    seen(done)
+                progress.update(
+                    task, advance=1, description=f"{done.report.outcome} at {done.report.z_um:.1f} um"
+                )
+    finally:
+        instrument.board.lamp(0.0)
+    return reports, session.first_sweep_images, session.first_sweep_s

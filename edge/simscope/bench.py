@@ -1,0 +1,161 @@
+"""Puts a virtual microscope together: slide, optics, camera, and a stub board in virtual or in real time."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from parfocal.board.board import open_serial
+from parfocal.board.clock import MonotonicClock
+from parfocal.board.stub.config import StubConfig
+from parfocal.board.stub.side_channel import SideChannel, side_channel_path
+from parfocal.board.stub.true_stage import TrueStage
+from parfocal.board.stub.virtual_bench import VirtualBench
+from parfocal.edge.config import Config
+from parfocal.edge.errors import ConfigError
+from parfocal.edge.report import FieldTruth
+from parfocal.edge.run import Instrument
+from parfocal.edge.simscope.camera import SimulatedCamera
+from parfocal.edge.simscope.held_clock import HeldClock
+from parfocal.edge.simscope.optics import Optics
+from parfocal.edge.simscope.replay import RecordedStack
+from parfocal.edge.simscope.scene import Scene
+from parfocal.edge.simscope.slide import VirtualSlide, image_from_file
+from parfocal.edge.simscope.surface import FocusSurface
+
+UInt8Array = NDArray[np.uint8]
+
+SAMPLE_IMAGE_UM_PER_PX = 0.5  # of scikit-image's IHC picture: an estimate from the size of its nuclei
+
+
+class Sample(msgspec.Struct, frozen=True):
+    """What lies under the lens: how it looks from a true position, and where its focus truly is."""
+
+    render: Callable[[float, float, float, float], UInt8Array]
+    focus_z_um: Callable[[float, float], float]
+
+
+def sample_image() -> UInt8Array:
+    """Real tissue that needs no file: scikit-image's IHC picture. Raises ConfigError without the demo extra."""
+    try:
+        from skimage import data
+    except ImportError as error:
+        raise ConfigError(
+            "the sample tissue comes with scikit-image, which is not installed. "
+            "`pip install 'parfocal[demo]'`, or give an image with --slide."
+        ) from error
+    return np.asarray(data.immunohistochemistry(), np.uint8)
+
+
+def sample_from(slide: Path | None, um_per_px: float | None, config: Config, seed: int) -> Sample:
+    """The sample of ``--slide``: an image, a folder with a stack, or none for the sample tissue.
+
+    Raises ConfigError where it cannot be used.
+    """
+    if slide is not None and slide.is_dir():
+        return _recorded(RecordedStack(slide), config)
+    if slide is not None and um_per_px is None:
+        raise ConfigError(f"slide {slide} needs its sampling: add --um-per-px, um on the sample per pixel")
+    pixels = sample_image() if slide is None else image_from_file(slide)
+    return _imaged(pixels, SAMPLE_IMAGE_UM_PER_PX if um_per_px is None else um_per_px, config, seed)
+
+
+def _imaged(pixels: UInt8Array, um_per_px: float, config: Config, seed: int) -> Sample:
+    camera, scan = config.camera, config.scan
+    virtual = VirtualSlide(pixels, um_per_px, camera.um_per_px, seed)
+    scene = Scene(virtual, Optics(um_per_px=camera.um_per_px), (camera.height_px, camera.width_px), seed)
+    surface = FocusSurface(seed, scan.origin_x_um, scan.origin_y_um, _middle_um(config))
+
+    def render(x_um: float, y_um: float, z_um: float, duty: float) -> UInt8Array:
+        return scene.shot(x_um, y_um, z_um - surface.z_um(x_um, y_um), duty / scan.lamp_duty)
+
+    return Sample(render, surface.z_um)
+
+
+def _recorded(stack: RecordedStack, config: Config) -> Sample:
+    """A stack laid so that its sharpest plane is at the middle of the first sweep, wherever the stage is."""
+    camera = config.camera
+    if stack.shape_px != (camera.height_px, camera.width_px):
+        raise ConfigError(
+            f"the stack's planes are {stack.shape_px[1]} x {stack.shape_px[0]} px, the camera's frames "
+            f"{camera.width_px} x {camera.height_px}; nothing moved. Set camera.width_px and camera.height_px."
+        )
+    lift_um = _middle_um(config) - stack.focus_z_um
+
+    def render(_x_um: float, _y_um: float, z_um: float, duty: float) -> UInt8Array:
+        light = min(1.0, duty / config.scan.lamp_duty)
+        dimmed: UInt8Array = (stack.nearest(z_um - lift_um) * np.float32(light)).astype(np.uint8)
+        return dimmed
+
+    return Sample(render, lambda _x_um, _y_um: _middle_um(config))
+
+
+def _middle_um(config: Config) -> float:
+    return (config.focus.first_sweep_start_um + config.focus.first_sweep_stop_um) / 2.0
+
+
+def stub_with_play(seed: int, z_play_um: float | None = None) -> StubConfig:
+    """The stub of the paper's stage; ``z_play_um`` replaces the play of its Z gear."""
+    stub = StubConfig(seed=seed)
+    if z_play_um is None:
+        return stub
+    return msgspec.structs.replace(stub, z=msgspec.structs.replace(stub.z, play_um=z_play_um))
+
+
+@contextlib.contextmanager
+def in_virtual_time(sample: Sample, config: Config, stub: StubConfig) -> Iterator[Instrument]:
+    """Board, camera and clock in virtual time: deterministic, and as fast as the pictures are made."""
+    bench = VirtualBench(stub)
+    with bench.open_board(config.board) as board:
+        camera = SimulatedCamera(bench, bench.clock, config.camera, sample.render)
+        yield Instrument(
+            board, camera, bench.clock, _truth_at(sample, bench, bench.clock.now_s), may_home=True
+        )
+
+
+@contextlib.contextmanager
+def at_stub(sample: Sample, config: Config, speed: float = 1.0) -> Iterator[Instrument]:
+    """The board at the configured port, which must be a stub's pseudo-terminal with its side channel.
+
+    Raises BoardNotFound where there is no stub.
+    """
+    shared = MonotonicClock(speed)
+    clock = HeldClock(shared)
+    with open_serial(config.board.port, clock, config.board) as board:
+        channel = SideChannel(side_channel_path(config.board.port))
+        with contextlib.closing(channel):
+            stage = _HeldStage(channel, clock)
+
+            def render(x_um: float, y_um: float, z_um: float, duty: float) -> UInt8Array:
+                with clock.held():
+                    return sample.render(x_um, y_um, z_um, duty)
+
+            camera = SimulatedCamera(stage, clock, config.camera, render)
+            yield Instrument(board, camera, clock, _truth_at(sample, stage, clock.now_s), may_home=True)
+
+
+class _HeldStage:
+    """The side channel, asked in time of the microscope."""
+
+    def __init__(self, stage: TrueStage, clock: HeldClock) -> None:
+        self._stage, self._clock = stage, clock
+
+    def true_um(self, time_s: float) -> tuple[float, float, float]:
+        return self._stage.true_um(self._clock.shared_s(time_s))
+
+    def lamp_duty(self, time_s: float) -> float:
+        return self._stage.lamp_duty(self._clock.shared_s(time_s))
+
+
+def _truth_at(
+    sample: Sample, stage: TrueStage, now_s: Callable[[], float]
+) -> Callable[[float, float], FieldTruth]:
+    def truth_at(_x_um: float, _y_um: float) -> FieldTruth:
+        # The surface is asked where the stage truly is: play in X and Y moves the field a little.
+        x_um, y_um, z_um = stage.true_um(now_s())
+        return FieldTruth(sample.focus_z_um(x_um, y_um), z_um)
+
+    return truth_at

@@ -1,0 +1,48 @@
+"""Cameras that see where the stub board's stage truly is, and run free as a USB camera does."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from parfocal.board.clock import Clock
+from parfocal.board.stub.true_stage import TrueStage
+from parfocal.edge.config import CameraConfig
+from parfocal.edge.frame import Frame
+
+UInt8Array = NDArray[np.uint8]
+
+# A driver keeps this many finished frames; whoever asks late gets the oldest of them, not the newest.
+QUEUED_FRAMES = 2
+
+Render = Callable[[float, float, float, float], UInt8Array]
+
+
+class SimulatedCamera:
+    """Exposes one frame every period, whether anybody asks or not; `grab` gives the oldest one queued.
+
+    The picture is made from the TRUE position in the middle of the exposure, when its pixels are looked at.
+    """
+
+    def __init__(self, stage: TrueStage, clock: Clock, config: CameraConfig, render: Render) -> None:
+        """`render(x_um, y_um, z_um, lamp_duty)` gives RGB uint8 (h, w, 3)."""
+        self._stage, self._clock, self._config, self._render = stage, clock, config, render
+        self._began_s = clock.now_s()
+        self._next = 0
+
+    def grab(self) -> Frame:
+        """The next frame; waits until one is finished."""
+        period_s, exposure_s = self._config.frame_period_s, self._config.exposure_s
+        finished = math.floor((self._clock.now_s() - self._began_s - exposure_s) / period_s)
+        number = max(self._next, finished - QUEUED_FRAMES + 1, 0)
+        start_s = self._began_s + number * period_s
+        # A little longer than the exposure, so that rounding never asks for a moment still to come.
+        self._clock.sleep_s(start_s + exposure_s + 1e-6 - self._clock.now_s())
+        self._next = number + 1
+        middle_s = start_s + exposure_s / 2.0
+        position_um, duty = self._stage.true_um(middle_s), self._stage.lamp_duty(middle_s)
+        return Frame(start_s, lambda: self._render(*position_um, duty))
+
+    def close(self) -> None:
+        """Nothing to let go of."""

@@ -1,0 +1,94 @@
+"""Images of the virtual slide as the objective forms them, at any place and height."""
+
+import math
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from parfocal.edge.simscope.optics import FloatArray, Optics, radial_grid, spread, transfer_profiles
+from parfocal.edge.simscope.slide import VirtualSlide
+
+UInt8Array = NDArray[np.uint8]
+
+MARGIN_PX = 48  # what defocus smears in from outside the field; beyond about 16 um the margin's mirror shows
+# facts/optics give 0.2 .. 0.8 rad per unit of density; the low end, as sections are mounted in a medium of nearly
+# their own index. With more phase the sharpest plane moves away from the geometric focus, which the truth is.
+PHASE_PER_DENSITY_RAD = 0.3
+WHITE_LEVEL = 232.0
+FULL_WELL_ELECTRONS = 12000.0
+READ_NOISE_LEVELS = 0.8
+MAX_DEFOCUS_UM = 40.0  # farther out nothing is left but the mean, and the source points would show
+PROFILE_STEP_UM = 0.2  # a quarter of the depth of field: between two of them the transfer is all but linear
+KEPT_FIELDS = 1  # spectra of the field under the lens; a stage visits one field at a time
+
+
+class Scene:
+    """Renders shots of a slide through the reference objective.
+
+    Not modelled: thickness (one layer; the training does vary it), tilt within a field, vignetting, motion
+    during an exposure, compression, a colour filter array.
+    """
+
+    def __init__(self, slide: VirtualSlide, optics: Optics, shape_px: tuple[int, int], seed: int) -> None:
+        """``shape_px`` is (h, w) of the camera."""
+        self._slide, self._optics, self._shape_px = slide, optics, shape_px
+        self._padded_px = (
+            cv2.getOptimalDFTSize(shape_px[0] + 2 * MARGIN_PX),
+            2 * cv2.getOptimalDFTSize((shape_px[1] + 2 * MARGIN_PX + 1) // 2),
+        )
+        self._index, self._fraction, self._pixel = radial_grid(self._padded_px, optics.um_per_px)
+        self._profiles: dict[int, FloatArray] = {}
+        self._spectra: dict[tuple[int, int], NDArray[np.complex64]] = {}
+        self._rng = np.random.default_rng([seed, 31])
+
+    def shot(self, x_um: float, y_um: float, defocus_um: float, brightness: float) -> UInt8Array:
+        """A noisy 8-bit shot, RGB (h, w, 3), with the stage ``defocus_um`` above focus.
+
+        ``brightness`` is the lamp's light relative to the one the exposure was set for.
+        """
+        image = np.exp(-self._image_density(x_um, y_um, defocus_um)).transpose(1, 2, 0)
+        image *= WHITE_LEVEL * brightness
+        deviation = np.sqrt(image * (255.0 / FULL_WELL_ELECTRONS) + READ_NOISE_LEVELS**2)
+        image += deviation * self._rng.standard_normal(image.shape, np.float32)
+        shot: UInt8Array = np.clip(np.rint(image), 0, 255).astype(np.uint8)
+        return shot
+
+    def _image_density(self, x_um: float, y_um: float, defocus_um: float) -> FloatArray:
+        """Optical density of the image, float32 (3, h, w)."""
+        z_um = float(np.clip(defocus_um, -MAX_DEFOCUS_UM, MAX_DEFOCUS_UM))
+        profile = self._profile(z_um)
+        spectrum = self._spectrum(x_um, y_um)
+        top, left = ((p - s) // 2 for p, s in zip(self._padded_px, self._shape_px, strict=True))
+        height, width = self._shape_px
+        image = np.empty((3, height, width), np.float32)
+        for channel in range(3):
+            transfer = spread(profile[channel], self._index, self._fraction) * self._pixel
+            whole = np.fft.irfft2(spectrum[channel] * transfer, self._padded_px)
+            image[channel] = whole[top : top + height, left : left + width]
+        return image
+
+    def _profile(self, z_um: float) -> FloatArray:
+        """Transfer of one height, float32 (3, n_q), between those of a grid of heights, which are kept."""
+        below = math.floor(z_um / PROFILE_STEP_UM)
+        share = np.float32(z_um / PROFILE_STEP_UM - below)
+        result: FloatArray = self._node(below) * (1 - share) + self._node(below + 1) * share
+        return result
+
+    def _node(self, number: int) -> FloatArray:
+        if number not in self._profiles:
+            z_um = np.array([number * PROFILE_STEP_UM], np.float32)
+            absorption, phase = transfer_profiles(self._optics, z_um)
+            # The phase of the object follows its density, so both transfers join into one per channel; each
+            # channel takes its own density as the measure of thickness.
+            self._profiles[number] = absorption[0] + PHASE_PER_DENSITY_RAD * phase[0]
+        return self._profiles[number]
+
+    def _spectrum(self, x_um: float, y_um: float) -> NDArray[np.complex64]:
+        key = (round(x_um / self._optics.um_per_px), round(y_um / self._optics.um_per_px))
+        if key not in self._spectra:
+            while len(self._spectra) >= KEPT_FIELDS:
+                self._spectra.pop(next(iter(self._spectra)))
+            density = self._slide.density(x_um, y_um, self._padded_px)
+            self._spectra[key] = np.fft.rfft2(density, axes=(1, 2)).astype(np.complex64)
+        return self._spectra[key]

@@ -1,0 +1,119 @@
+"""A virtual slide: any sharp image as optical density, repeated in mirror image without end, with blank areas."""
+
+import math
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from parfocal.edge.errors import ConfigError
+
+FloatArray = NDArray[np.float32]
+UInt8Array = NDArray[np.uint8]
+
+MAX_DENSITY = 1.8  # a camera of 8 bits sees black beyond it
+MIN_IMAGE_PX = 32
+# Standard deviation of the optical density under which an image holds nothing to focus on: about one grey
+# level, no more than the noise of the camera.
+MIN_STRUCTURE = 0.005
+BLANK_CELL_UM = 1500.0
+
+
+def image_from_file(path: Path) -> UInt8Array:
+    """Read an image file as RGB uint8 (h, w, 3). Raises ConfigError where it is none."""
+    try:
+        data = np.frombuffer(path.read_bytes(), np.uint8)
+    except OSError as error:
+        raise ConfigError(
+            f"slide {path} cannot be read: {error.strerror}; nothing moved. Give another path."
+        ) from error
+    pixels = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+    if pixels is None:
+        raise ConfigError(
+            f"slide {path} is no image that can be read; nothing moved. Give a PNG, JPEG or TIFF, "
+            "or a folder with a recorded stack and its stack.csv."
+        )
+    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
+
+
+def density_from_image(pixels: UInt8Array) -> FloatArray:
+    """Optical density (h, w, 3) of an image (h, w, 3), against its 99.5th percentile as the background."""
+    values = pixels.astype(np.float32)
+    background = np.percentile(values.reshape(-1, 3), 99.5, axis=0)
+    density = -np.log((values + 1.0) / (background + 1.0))
+    return np.clip(density, 0.0, MAX_DENSITY).astype(np.float32)
+
+
+class VirtualSlide:
+    """Optical density anywhere on the stage."""
+
+    def __init__(
+        self,
+        pixels: UInt8Array,
+        image_um_per_px: float,
+        um_per_px: float,
+        seed: int,
+        blank_share: float = 0.15,
+    ) -> None:
+        """Lay ``pixels`` (h, w, 3), sampled at ``image_um_per_px``, under a camera of ``um_per_px``.
+
+        ``blank_share`` of the cells of a coarse grid hold an area without tissue.
+        Raises ConfigError where the image is too small or of one colour.
+        """
+        if image_um_per_px <= 0.0 or not math.isfinite(image_um_per_px):
+            raise ConfigError(
+                f"slide sampling of {image_um_per_px} um per px given: it must be positive. Correct --um-per-px."
+            )
+        scale = image_um_per_px / um_per_px
+        if min(pixels.shape[:2]) * scale < MIN_IMAGE_PX:
+            raise ConfigError(
+                f"slide image of {pixels.shape[1]} x {pixels.shape[0]} px at {image_um_per_px} um per px is smaller "
+                f"than {MIN_IMAGE_PX} camera pixels; nothing moved. Give a larger image or another --um-per-px."
+            )
+        density = density_from_image(pixels)
+        if float(density.mean(axis=2).std()) < MIN_STRUCTURE:
+            raise ConfigError(
+                "the slide image is of one colour: there is nothing to focus on; nothing moved. "
+                "Give an image with structure."
+            )
+        interpolation = cv2.INTER_AREA if scale < 1.0 else cv2.INTER_CUBIC
+        resized = cv2.resize(density, None, fx=scale, fy=scale, interpolation=interpolation)
+        self._density = np.clip(resized, 0.0, MAX_DENSITY).astype(np.float32)
+        self._um_per_px, self._seed, self._blank_share = um_per_px, seed, blank_share
+
+    def density(self, x_um: float, y_um: float, shape_px: tuple[int, int]) -> FloatArray:
+        """Optical density (3, h, w) of the area of ``shape_px`` = (h, w) camera pixels centred at (x_um, y_um)."""
+        row_um = y_um + (np.arange(shape_px[0], dtype=np.float64) - shape_px[0] / 2.0) * self._um_per_px
+        column_um = x_um + (np.arange(shape_px[1], dtype=np.float64) - shape_px[1] / 2.0) * self._um_per_px
+        rows = _mirrored(np.rint(row_um / self._um_per_px).astype(np.int64), self._density.shape[0])
+        columns = _mirrored(np.rint(column_um / self._um_per_px).astype(np.int64), self._density.shape[1])
+        area: FloatArray = self._density[rows[:, None], columns[None, :]]
+        tissue: FloatArray = self._tissue(row_um, column_um)
+        return np.ascontiguousarray(np.multiply(area, tissue[..., None]).transpose(2, 0, 1))
+
+    def _tissue(self, row_um: NDArray[np.float64], column_um: NDArray[np.float64]) -> FloatArray:
+        """1 where there is tissue, 0 in blank areas, with soft rims; (h, w)."""
+        tissue = np.ones((len(row_um), len(column_um)), np.float32)
+        for i in range(math.floor(row_um[0] / BLANK_CELL_UM), math.floor(row_um[-1] / BLANK_CELL_UM) + 1):
+            for j in range(
+                math.floor(column_um[0] / BLANK_CELL_UM), math.floor(column_um[-1] / BLANK_CELL_UM) + 1
+            ):
+                rng = np.random.default_rng([self._seed, 21, i + 2**20, j + 2**20])
+                if rng.random() >= self._blank_share:
+                    continue
+                # The area fits into its cell, so no neighbouring cell need be asked.
+                radius_um = rng.uniform(0.3, 0.45, 2) * BLANK_CELL_UM
+                centre_um = (np.array([i, j]) + 0.5) * BLANK_CELL_UM
+                reach = np.hypot(
+                    ((row_um - centre_um[0]) / radius_um[0])[:, None],
+                    ((column_um - centre_um[1]) / radius_um[1])[None, :],
+                )
+                tissue *= np.clip((reach - 1.0) / 0.04 + 0.5, 0.0, 1.0).astype(np.float32)
+        return tissue
+
+
+def _mirrored(index: NDArray[np.int64], length: int) -> NDArray[np.int64]:
+    """Indices into an axis of ``length`` that is continued by its mirror image on both sides."""
+    phase = np.mod(index, 2 * length)
+    return np.where(phase < length, phase, 2 * length - 1 - phase)

@@ -1,0 +1,200 @@
+"""The two ways to an engine behind one seam: OpenVINO for this CPU, TensorRT for this GPU."""
+
+from collections.abc import Callable
+from typing import Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from parfocal.engines import openvino_cpu, tensorrt_builder
+from parfocal.engines.artifacts import checked_artifact
+from parfocal.engines.cache import Backend, EngineCache, EngineKey, Int8Mode, Precision
+from parfocal.engines.contract import Contract
+from parfocal.engines.cuda_memory import CudaMemory
+from parfocal.engines.cuda_probe import CudaDevice, probe
+from parfocal.engines.errors import BuildFailed
+from parfocal.engines.models import Model
+from parfocal.engines.runner import Runner
+from parfocal.engines.tensorrt_runner import TensorRtRunner
+
+# Patches of one prediction: the middle of a field for two shots, 7 or 9 places in it for one (liao2021).
+BATCHES: Final[dict[str, tuple[int, ...]]] = {"difference": (4,), "single": (7, 9)}
+
+Report = Callable[[str], None]
+Candidate = tuple[Precision, Int8Mode]
+
+
+class EngineMaker(Protocol):
+    """What builds and opens engines on this machine."""
+
+    @property
+    def backend(self) -> Backend:
+        """What runs them."""
+
+    def candidates(self, int8_mode: Int8Mode | None) -> tuple[Candidate, ...]:
+        """Return what is worth measuring; `int8_mode` is what was asked for, None for nothing."""
+
+    def key(self, model: Model, precision: Precision, int8_mode: Int8Mode) -> EngineKey:
+        """Return what an engine would be. Raises BuildFailed if there can be none."""
+
+    def build(
+        self,
+        model: Model,
+        key: EngineKey,
+        cache: EngineCache,
+        calibration: NDArray[np.float32],
+        report: Report,
+    ) -> bytes:
+        """Build the engine of a key. Raises BuildFailed."""
+
+    def open(self, engine: bytes, key: EngineKey, contract: Contract) -> Runner:
+        """Open an engine that was built. Raises EngineStale or BuildFailed."""
+
+
+class OpenVinoMaker:
+    """Engines for this CPU."""
+
+    backend: Final = "openvino"
+
+    def __init__(self, n_threads: int) -> None:
+        """`n_threads` that an inference may use; 0 for every core. Raises BuildFailed if OpenVINO is not there."""
+        self._n_threads = n_threads
+        self._version = str(openvino_cpu.import_openvino().__version__)
+        self._cpu, self._precisions = openvino_cpu.cpu_and_precisions()
+
+    def candidates(self, int8_mode: Int8Mode | None) -> tuple[Candidate, ...]:
+        """Every precision of the CPU: building takes a second."""
+        mode: Int8Mode = int8_mode or "explicit"
+        return tuple((precision, mode if precision == "int8" else "none") for precision in self._precisions)
+
+    def key(self, model: Model, precision: Precision, int8_mode: Int8Mode) -> EngineKey:
+        """Return what an engine would be."""
+        if int8_mode == "implicit":
+            raise BuildFailed(
+                "build in int8 with implicit quantisation refused: OpenVINO has none. Use `--int8-mode explicit`."
+            )
+        _, sha256 = checked_artifact(model.path, "int8_qdq" if precision == "int8" else "fp32")
+        return EngineKey(
+            model=model.contract.name,
+            backend="openvino",
+            precision=precision,
+            int8_mode=int8_mode,
+            onnx_sha256=sha256,
+            batches=BATCHES[model.contract.kind],
+            n_threads=self._n_threads,
+            runtime=f"OpenVINO {self._version}",
+            driver="",
+            device=self._cpu,
+            system="",
+            builder=openvino_cpu.BUILDER_VERSION,
+        )
+
+    def build(
+        self,
+        model: Model,
+        key: EngineKey,
+        cache: EngineCache,
+        calibration: NDArray[np.float32],
+        report: Report,
+    ) -> bytes:
+        """Compile, in a second at most."""
+        del cache, calibration, report  # nothing to keep, nothing to calibrate, nothing to wait for
+        path, _ = checked_artifact(model.path, "int8_qdq" if key.precision == "int8" else "fp32")
+        return openvino_cpu.build_engine(path, key.precision, key.batches, n_threads=self._n_threads)
+
+    def open(self, engine: bytes, key: EngineKey, contract: Contract) -> Runner:
+        """Open a compiled model."""
+        return openvino_cpu.open_engine(
+            engine, contract, key.precision, key.batches, n_threads=self._n_threads
+        )
+
+
+class TensorRtMaker:
+    """Engines for this GPU."""
+
+    backend: Final = "tensorrt"
+
+    def __init__(self, device: CudaDevice | None = None) -> None:
+        """Raises BuildFailed if there is no CUDA device, no TensorRT, or no pycuda: before minutes of building."""
+        self._device = device or probe()
+        self._trt = tensorrt_builder.import_tensorrt()
+        self._memory = CudaMemory(zero_copy=self._device.is_integrated)
+
+    def candidates(self, int8_mode: Int8Mode | None) -> tuple[Candidate, ...]:
+        """FP16 and FP32; INT8 on request, because it takes long and gains little (facts/tensorrt.md)."""
+        always: tuple[Candidate, ...] = (("fp32", "none"), ("fp16", "none"))
+        return always if int8_mode is None or int8_mode == "none" else (*always, ("int8", int8_mode))
+
+    def key(self, model: Model, precision: Precision, int8_mode: Int8Mode) -> EngineKey:
+        """Return what an engine would be."""
+        form = tensorrt_builder.form_of(self._trt, precision, int8_mode)
+        _, sha256 = checked_artifact(model.path, form)
+        return EngineKey(
+            model=model.contract.name,
+            backend="tensorrt",
+            precision=precision,
+            int8_mode=int8_mode,
+            onnx_sha256=sha256,
+            batches=BATCHES[model.contract.kind],
+            n_threads=0,
+            runtime=f"TensorRT {self._trt.__version__}",
+            driver=f"CUDA {self._device.driver}",
+            device=f"{self._device.name} (SM {self._device.sm})",
+            system=self._device.l4t,
+            builder=tensorrt_builder.BUILDER_VERSION,
+        )
+
+    def build(
+        self,
+        model: Model,
+        key: EngineKey,
+        cache: EngineCache,
+        calibration: NDArray[np.float32],
+        report: Report,
+    ) -> bytes:
+        """Build, in minutes on a Jetson; what was learned of the kernels is kept for the same key."""
+        path, _ = checked_artifact(
+            model.path, tensorrt_builder.form_of(self._trt, key.precision, key.int8_mode)
+        )
+        timing_file = f"{key.slot}.{key.digest}.timing"
+        built = tensorrt_builder.build_engine(
+            self._trt,
+            path.read_bytes(),
+            tensorrt_builder.Recipe(precision=key.precision, int8_mode=key.int8_mode, batches=key.batches),
+            timing_cache=cache.read(timing_file) or b"",
+            calibration=(
+                tensorrt_builder.Calibration(calibration, self._memory)
+                if key.int8_mode == "implicit"
+                else None
+            ),
+            report=report,
+        )
+        cache.write(timing_file, built.timing_cache)
+        return built.engine
+
+    def open(self, engine: bytes, key: EngineKey, contract: Contract) -> Runner:
+        """Open an engine on the device."""
+        return TensorRtRunner(self._trt, engine, contract, key.batches, self._memory)
+
+
+def maker_of(backend: Backend | None, n_threads: int) -> tuple[EngineMaker, str]:
+    """Return what builds on this machine: TensorRT where it can, else OpenVINO.
+
+    Args:
+        backend: what was asked for, None for the better one.
+        n_threads: that an inference on the CPU may use; 0 for every core.
+
+    Returns:
+        The maker, and why TensorRT is not used; "" if it is or was not asked about.
+
+    Raises:
+        BuildFailed: what was asked for is not to be had.
+    """
+    if backend == "openvino":
+        return OpenVinoMaker(n_threads), ""
+    try:
+        return TensorRtMaker(), ""
+    except BuildFailed as error:
+        if backend == "tensorrt":
+            raise
+        return OpenVinoMaker(n_threads), str(error)

@@ -1,0 +1,102 @@
+"""Which engine of a model the instrument uses: the fastest that is accurate enough, as measured here."""
+
+from typing import Annotated, Final
+
+import msgspec
+
+from parfocal.engines.cache import Backend, EngineCache, EngineKey, Int8Mode, Precision
+from parfocal.engines.errors import EngineStale
+from parfocal.engines.gate import Deviation
+
+CHOICE_FILE: Final = "choice.json"
+FORMAT_VERSION: Final = 1
+# Two medians of the same engine differ by that much from run to run; within it, precision is worth more.
+SAME_SPEED: Final = 1.05
+MOST_PRECISE_FIRST: Final[tuple[Precision, ...]] = ("fp32", "fp16", "bf16", "int8")
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of one engine of one model.
+
+    Attributes:
+        model, backend, precision, int8_mode: what was to be built, as in its key.
+        key: what it is; None if there can be no such engine.
+        golden_sha256: of the golden patches that it was judged by; "" if it was not.
+        batch: size that it was timed at; None if it was not.
+        ms_p50, ms_p95: of one inference; None if there is no engine.
+        deviation: from the reference; None if there is no engine.
+        refused: why it is not accurate enough; "" if it is.
+        failed: why there is no engine; "" if there is one.
+    """
+
+    model: str
+    backend: Backend
+    precision: Precision
+    int8_mode: Int8Mode
+    key: EngineKey | None = None
+    golden_sha256: str = ""
+    batch: int | None = None
+    ms_p50: float | None = None
+    ms_p95: float | None = None
+    deviation: Deviation | None = None
+    refused: str = ""
+    failed: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """Whether it may be chosen."""
+        return not self.failed and not self.refused and self.ms_p50 is not None
+
+
+class Choice(msgspec.Struct, frozen=True, kw_only=True):
+    """The engine of one model, and those that it was chosen from.
+
+    Attributes:
+        key: of the engine.
+        asked_for: whether somebody named the precision, whatever the measurement said.
+        rows: of all engines.
+    """
+
+    key: EngineKey
+    asked_for: bool
+    rows: tuple[Row, ...]
+
+
+class _Choices(msgspec.Struct, frozen=True):
+    format_version: Annotated[int, msgspec.Meta(ge=FORMAT_VERSION, le=FORMAT_VERSION)]
+    models: dict[str, Choice]
+
+
+def fastest(rows: tuple[Row, ...]) -> Row | None:
+    """Return the fastest of the engines that passed; of those about as fast the most precise. None if none did."""
+    passed = [row for row in rows if row.passed]
+    if not passed:
+        return None
+    limit_ms = SAME_SPEED * min(row.ms_p50 or 0.0 for row in passed)
+    equal = [row for row in passed if (row.ms_p50 or 0.0) <= limit_ms]
+    return min(equal, key=lambda row: MOST_PRECISE_FIRST.index(row.precision))
+
+
+def load_choices(cache: EngineCache) -> dict[str, Choice]:
+    """Return the choices made on this machine, by model; empty if none were.
+
+    Raises:
+        EngineStale: the file is damaged or of another version.
+    """
+    content = cache.read(CHOICE_FILE)
+    if content is None:
+        return {}
+    try:
+        return msgspec.json.decode(content, type=_Choices).models
+    except msgspec.MsgspecError as error:
+        raise EngineStale(
+            f"the choice of engines {cache.folder / CHOICE_FILE} is unusable: {error}. Delete it and run "
+            "`parfocal engine build`."
+        ) from error
+
+
+def save_choices(cache: EngineCache, models: dict[str, Choice]) -> None:
+    """Keep the choices. Raises BuildFailed if they cannot be written."""
+    cache.write(
+        CHOICE_FILE, msgspec.json.format(msgspec.json.encode(_Choices(FORMAT_VERSION, models)), indent=1)
+    )

@@ -1,0 +1,31 @@
+"""What can go wrong with an engine, sorted by what the caller does next."""
+
+
+class EngineError(Exception):
+    """Root of all errors of this folder; no exception of a vendor library leaves it."""
+
+
+class EngineStale(EngineError):
+    """An engine was built for another model, device or driver: build it again.
+
+    Example: the disk with the engines was moved to another Jetson.
+    """
+
+
+class BuildFailed(EngineError):
+    """No engine can be made of this file: get an intact or another one.
+
+    Example: a model that was cut off while it was copied.
+    """
+
+
+class InputMismatch(EngineError):
+    """The engine works, but not for what it was asked: choose another model or mend the input.
+
+    Example: a model trained for delta_um = 3 in an instrument that takes its shots 2 um apart.
+    """
+
+
+def one_line(error: Exception) -> str:
+    """Return the text of a vendor's exception, which often runs over many lines, as one line."""
+    return " ".join(str(error).split())

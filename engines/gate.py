@@ -1,0 +1,91 @@
+"""Whether an engine predicts the same focus as the FP32 reference; in micrometres, on golden patches."""
+
+from typing import Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from parfocal.engines.golden import Golden
+from parfocal.engines.runner import Runner
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """How far an engine may be off.
+
+    Attributes:
+        max_error_growth_um: of the mean focus error, against that of the reference.
+        max_deviation_um: of one prediction from the reference's, where the focus is near.
+        near_um: up to where it is near, as true distance; farther out the instrument moves and looks again.
+    """
+
+    max_error_growth_um: float = 0.02
+    max_deviation_um: float = 0.5
+    near_um: float = 5.0
+
+
+DEFAULT_LIMITS: Final = Limits()
+
+
+class Deviation(msgspec.Struct, frozen=True, kw_only=True):
+    """How far the predictions of an engine are from the reference's.
+
+    Attributes:
+        mean_um: of the absolute differences, all patches.
+        max_um: of those of the patches that are near.
+        error_growth_um: mean focus error of the engine less that of the reference.
+    """
+
+    mean_um: float
+    max_um: float
+    error_growth_um: float
+
+
+def deviation_of(
+    predicted_um: NDArray[np.float32],
+    reference_um: NDArray[np.float32],
+    true_um: NDArray[np.float32],
+    limits: Limits = DEFAULT_LIMITS,
+) -> Deviation:
+    """Compare predictions, each (n,).
+
+    Raises:
+        ValueError: no patch is near, so that nothing could be refused.
+    """
+    near = np.abs(true_um) <= limits.near_um
+    if not near.any():
+        raise ValueError(
+            f"none of {len(true_um)} golden patches lies within {limits.near_um} um of the focus"
+        )
+    difference_um = np.abs(predicted_um - reference_um)
+    errors_um = [float(np.abs(found - true_um).mean()) for found in (predicted_um, reference_um)]
+    return Deviation(
+        mean_um=float(difference_um.mean()),
+        max_um=float(difference_um[near].max()),
+        error_growth_um=errors_um[0] - errors_um[1],
+    )
+
+
+def refusal(deviation: Deviation, limits: Limits = DEFAULT_LIMITS) -> str:
+    """Return why an engine is not accurate enough; "" if it is. A NaN is refused."""
+    reasons = []
+    if not deviation.error_growth_um <= limits.max_error_growth_um:
+        reasons.append(
+            f"mean focus error {deviation.error_growth_um:+.3f} um, at most +{limits.max_error_growth_um:g} um"
+        )
+    if not deviation.max_um <= limits.max_deviation_um:
+        reasons.append(
+            f"a prediction is {deviation.max_um:.3f} um off within +-{limits.near_um:g} um, "
+            f"at most {limits.max_deviation_um:g} um"
+        )
+    return "; ".join(reasons)
+
+
+def predictions_um(runner: Runner, golden: Golden, batch: int) -> NDArray[np.float32]:
+    """Predict all golden patches, float32 (n,), in batches of that size; the last one is filled up."""
+    n = len(golden.batch)
+    parts = []
+    for start in range(0, n, batch):
+        indices = np.arange(start, start + batch) % n
+        parts.append(runner.infer(np.ascontiguousarray(golden.batch[indices])))
+    return np.concatenate(parts)[:n]

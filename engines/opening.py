@@ -1,0 +1,69 @@
+"""Opening the engine that was chosen for a model on this machine."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from parfocal.engines.backends import maker_of
+from parfocal.engines.cache import EngineCache, EngineKey
+from parfocal.engines.choose import Choice, load_choices
+from parfocal.engines.contract import contract_from_onnx
+from parfocal.engines.errors import EngineStale
+from parfocal.engines.models import Model
+from parfocal.engines.openvino_cpu import OpenVinoRunner
+from parfocal.engines.runner import Runner
+
+
+@dataclass(frozen=True)
+class OpenedEngine:
+    """An engine ready to predict, and in words what it is, to be shown."""
+
+    runner: Runner
+    description: str
+
+
+def open_chosen(model_path: Path, cache: EngineCache, *, n_threads: int = 0) -> OpenedEngine:
+    """Open the engine that `build_all` chose; where it never ran, the FP32 model on OpenVINO.
+
+    Args:
+        model_path: of the ONNX file.
+        cache: where engines and choice are kept.
+        n_threads: for OpenVINO where there is no choice; a choice keeps the number that it was made with.
+
+    Raises:
+        EngineStale: what was chosen fits this machine or model no more; it is never replaced silently.
+        BuildFailed: the model is not usable.
+    """
+    model = Model(model_path, contract_from_onnx(model_path))
+    choice = load_choices(cache).get(model.contract.name)
+    if choice is None:
+        return OpenedEngine(
+            OpenVinoRunner(model_path, n_threads=n_threads),
+            f"{model.contract.name} on openvino in fp32 (no engine chosen yet: `parfocal engine build`)",
+        )
+    maker, _ = maker_of(choice.key.backend, choice.key.n_threads)
+    key = maker.key(model, choice.key.precision, choice.key.int8_mode)
+    if key != choice.key:
+        raise EngineStale(_changed(choice.key, key))
+    runner = maker.open(cache.load(key), key, model.contract)
+    return OpenedEngine(runner, f"{model.contract.name} on {_described(choice)}")
+
+
+def _described(choice: Choice) -> str:
+    row = next((row for row in choice.rows if row.key == choice.key), None)
+    why = "precision asked for" if choice.asked_for else "fastest that is accurate enough"
+    if row is not None and row.refused:
+        why += f", though the gate refuses it: {row.refused}"
+    speed = f"{row.ms_p50:.1f} ms for {row.batch} patches, " if row is not None and row.ms_p50 else ""
+    return f"{choice.key.backend} in {choice.key.precision} ({speed}{why})"
+
+
+def _changed(chosen: EngineKey, present: EngineKey) -> str:
+    differing = [
+        f"{value} was {getattr(chosen, value)!r}, is {getattr(present, value)!r}"
+        for value in chosen.__struct_fields__
+        if getattr(chosen, value) != getattr(present, value)
+    ]
+    return (
+        f"the engine chosen for {chosen.model} is stale: {'; '.join(differing)}. Run `parfocal engine build` "
+        "(in a checkout: `make engine`)."
+    )

@@ -1,0 +1,101 @@
+"""The seam that the instrument predicts through, and the checks that every engine behind it shares."""
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from parfocal.engines.contract import Contract
+from parfocal.engines.errors import BuildFailed, InputMismatch
+
+N_CHANNELS = 3
+
+
+class Runner(Protocol):
+    """An engine that is ready to predict. One thread at a time."""
+
+    @property
+    def contract(self) -> Contract:
+        """What the model behind this engine takes and gives."""
+
+    def infer(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Predict the distance to focus of each patch.
+
+        Args:
+            batch: float32 (n, 3, patch_px, patch_px), prepared as the contract says.
+
+        Returns:
+            distance_um, float32 (n,), the caller's own copy.
+
+        Raises:
+            InputMismatch: the batch has another type or shape than the engine takes.
+        """
+
+
+def check_graph(
+    contract: Contract, input_shapes: dict[str, list[int | None]], output_names: list[str]
+) -> int | None:
+    """Refuse a graph that contradicts its own contract.
+
+    Args:
+        contract: as read from the model's metadata.
+        input_shapes: of each input of the graph, by name; None where a dimension is free.
+        output_names: of the graph.
+
+    Returns:
+        The batch size that the graph is bound to, None if it takes any.
+
+    Raises:
+        BuildFailed: says what the contract promises and what the graph has.
+    """
+    wanted = _input_shape(contract)
+    shape = input_shapes.get(contract.input_name, [])
+    fits = len(shape) == len(wanted) and all(
+        found is None or asked in (None, found) for found, asked in zip(shape, wanted, strict=True)
+    )
+    if not fits or len(input_shapes) != 1 or contract.output_name not in output_names:
+        raise BuildFailed(
+            f"build of model {contract.name} failed: its contract promises "
+            f"{contract.input_name} {_shown(wanted)} -> {contract.output_name}, its graph has "
+            f"{', '.join(f'{name} {_shown(sizes)}' for name, sizes in input_shapes.items())} -> "
+            f"{', '.join(output_names)}. Export the model again with the programs in tools/."
+        )
+    return shape[0]
+
+
+def check_batch(contract: Contract, batch: NDArray[np.float32], n_fixed: int | None) -> None:
+    """Refuse a batch that the model does not take; `n_fixed` is the batch size it is bound to, if any.
+
+    Raises:
+        InputMismatch: says what was given and what the model takes.
+    """
+    n = batch.shape[0] if batch.ndim == 4 else 0
+    wanted = _input_shape(contract)
+    if batch.dtype != np.float32 or list(batch.shape[1:]) != wanted[1:] or n == 0 or n_fixed not in (None, n):
+        raise InputMismatch(
+            f"inference with model {contract.name} refused: the batch is {batch.dtype} "
+            f"{_shown([*batch.shape])}, the model takes float32 {_shown([n_fixed, *wanted[1:]])}. "
+            "Prepare the patches as its contract says."
+        )
+
+
+def distance_um_from_output(contract: Contract, output: NDArray[np.float32], n: int) -> NDArray[np.float32]:
+    """Return a copy, float32 (n,), of what the graph gave as (n,) or (n, 1).
+
+    Raises:
+        InputMismatch: the graph gives something else than one distance for each patch.
+    """
+    if output.size != n:
+        raise InputMismatch(
+            f"inference with model {contract.name} refused: {n} patches gave an output "
+            f"{_shown([*output.shape])}, not one distance for each. Use a model with one output value."
+        )
+    return output.reshape(n).astype(np.float32)
+
+
+def _input_shape(contract: Contract) -> list[int | None]:
+    return [None, N_CHANNELS, contract.patch_px, contract.patch_px]
+
+
+def _shown(shape: list[int | None]) -> str:
+    return f"({', '.join('n' if size is None else str(size) for size in shape)})"

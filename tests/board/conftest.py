@@ -1,0 +1,101 @@
+"""A virtual board whose error counters are asserted after every use, and a cable that can be damaged."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+import pytest
+
+from parfocal.board.board import Board
+from parfocal.board.config import BoardConfig
+from parfocal.board.link import Link, LinkCounters
+from parfocal.board.packet import Packet, StreamDecoder
+from parfocal.board.stub.config import StubConfig
+from parfocal.board.stub.virtual_bench import VirtualBench, VirtualTransport
+from parfocal.board.transport import Transport
+
+Damage = Callable[[Packet, bytes], bytes]
+
+
+class DamagedCable:
+    """A transport that hands every frame, both ways, to `damage` and passes on what it returns."""
+
+    def __init__(self, inner: Transport, damage: Damage) -> None:
+        self._inner = inner
+        self._damage = damage
+
+    def write(self, data: bytes) -> None:
+        if damaged := self._damaged(data):
+            self._inner.write(damaged)
+
+    def read(self, timeout_s: float) -> bytes:
+        data = self._inner.read(timeout_s)
+        return self._damaged(data) if data else data
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def _damaged(self, data: bytes) -> bytes:
+        (packet,) = StreamDecoder().feed(data)
+        return self._damage(packet, data)
+
+
+@pytest.fixture(autouse=True)
+def sound_links(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """After every test that touches a board: the error counters of its links are zero.
+
+    Links over a cable that the test damages, or to a board that reboots, are the test's to judge.
+    """
+    links: list[tuple[Link, VirtualTransport]] = []
+    make = Link.__init__
+
+    def noted(link: Link, transport: Transport, *others: Any) -> None:  # noqa: ANN401  # whatever a Link takes
+        make(link, transport, *others)
+        if isinstance(transport, VirtualTransport):
+            links.append((link, transport))
+
+    monkeypatch.setattr(Link, "__init__", noted)
+    yield
+    for link, transport in links:
+        if transport.is_faultless and link.counters.reconnects == 0:
+            assert link.counters == LinkCounters()
+
+
+class HealthyBoard(Protocol):
+    def __call__(
+        self,
+        stub: StubConfig | None = None,
+        config: BoardConfig | None = None,
+        damage: Damage | None = None,
+        counters: LinkCounters | None = None,
+        homed: bool = True,
+    ) -> contextlib.AbstractContextManager[tuple[VirtualBench, Board]]: ...
+
+
+@pytest.fixture(scope="session")
+def healthy_board() -> HealthyBoard:
+    """Opens a homed virtual board; on leaving, its error counters must be `counters`, all zero by default."""
+
+    @contextlib.contextmanager
+    def opened(
+        stub: StubConfig | None = None,
+        config: BoardConfig | None = None,
+        damage: Damage | None = None,
+        counters: LinkCounters | None = None,
+        homed: bool = True,
+    ) -> Iterator[tuple[VirtualBench, Board]]:
+        bench = VirtualBench(stub)
+        transport: Transport = bench.transport
+        if damage is not None:
+            transport = DamagedCable(transport, damage)
+        with Board.open(transport, bench.clock, config or BoardConfig()) as board:
+            if homed:
+                board.home()
+            yield bench, board
+            assert board.counters == (counters or LinkCounters())
+            if damage is None:
+                assert (bench.stub.decoder.crc_errors, bench.stub.decoder.framing_errors) == (0, 0)
+
+    return opened

@@ -1,0 +1,75 @@
+"""The fault campaign of tests/bench, small: what `make bench` runs in full holds on every change."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from parfocal.board.messages import Opcode
+from parfocal.board.packet import Packet, encode
+from parfocal.board.stub.virtual_bench import VirtualBench
+from tests.bench import link_campaign, link_processes
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_every_command_over_a_lossy_cable_has_one_effect_and_the_truth_is_what_was_asked(seed: int) -> None:
+    figures = link_campaign.commands(600, seed)
+    assert figures["resends"] > 150
+    assert figures["reconnects"] == 0
+
+
+def test_the_same_with_a_host_that_stalls() -> None:
+    figures = link_campaign.stalled_commands(1000, seed=3)
+    assert figures["stalls"] >= 10
+    assert figures["silences"] >= figures["stalls"] / 2
+
+
+def test_a_cable_pulled_in_mid_move_is_resumed_or_the_position_is_lost_and_never_wrong() -> None:
+    figures = link_campaign.unplugged(20, seed=4)
+    assert (figures["resumed"], figures["position_lost"]) == (10, 10)
+
+
+def test_the_very_next_frame_after_noise_is_heard() -> None:
+    assert link_campaign.noise(200_000, seed=5)["resends"] == 0
+
+
+def test_random_packets_with_a_valid_crc_move_nothing_and_raise_nothing() -> None:
+    assert link_campaign.fuzz(10_000, seed=6)["moved_steps"] == 0
+
+
+@given(
+    st.builds(
+        Packet,
+        st.integers(0, 255),
+        st.sampled_from(Opcode) | st.integers(0, 255),
+        st.integers(0, 255),
+        st.integers(0, 65535),
+        st.integers(0, 65535),
+        st.binary(max_size=49),
+        st.integers(0, 255),
+    )
+)
+def test_no_packet_whatever_moves_a_board_without_a_session(packet: Packet) -> None:
+    bench = VirtualBench()
+    bench.stub.receive(encode(packet), bench.clock.now_s())
+    bench.stub.take_output()
+    assert bench.stub.machine.motions_begun == 0
+    assert bench.stub.decoder.crc_errors == 0
+
+
+def test_true_z_with_swing_and_lead_error_never_passes_the_upper_limit() -> None:
+    figures = link_campaign.limits(60)
+    assert figures["plans"] == 60
+    assert 0.0 <= figures["closest_to_the_limit_um"] < 0.5
+
+
+def test_a_killed_host_leaves_a_stage_at_rest_a_dark_lamp_and_a_free_port(tmp_path: Path) -> None:
+    link = tmp_path / "board"
+    with link_processes.stub_process(link, speed=10.0):
+        figures = link_processes.killed_host(link, speed=10.0)
+    # The stub's own process may be late on a busy machine; the bench holds the figures to 250 ms.
+    assert figures["motion_stopped_after_ms"] < 500.0
+    assert figures["lamp_dark_after_ms"] < 500.0

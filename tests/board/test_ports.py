@@ -1,0 +1,65 @@
+"""Ports by path, or by what USB says of them."""
+
+from __future__ import annotations
+
+import pytest
+from serial.tools.list_ports_common import ListPortInfo
+
+from parfocal.board.errors import BoardNotFound
+from parfocal.board.ports import port_path, usb_ports
+
+
+def port(device: str, vid: int | None, pid: int, serial: str | None) -> ListPortInfo:
+    info = ListPortInfo(device)
+    info.vid, info.pid, info.serial_number = vid, pid, serial
+    return info
+
+
+@pytest.fixture
+def plugged(monkeypatch: pytest.MonkeyPatch) -> list[ListPortInfo]:
+    ports = [
+        port("/dev/ttyACM1", 0x2E8A, 0x000A, "E66118"),
+        port("/dev/ttyACM0", 0x2341, 0x0043, None),
+        port("/dev/ttyS0", None, 0, None),
+    ]
+    monkeypatch.setattr("parfocal.board.ports.list_ports.comports", lambda: ports)
+    return ports
+
+
+@pytest.mark.parametrize(
+    ("asked", "path"),
+    [
+        ("/dev/ttyACM7", "/dev/ttyACM7"),
+        ("usb:2e8a:000a", "/dev/ttyACM1"),
+        ("usb:2E8A:A:E66118", "/dev/ttyACM1"),
+        ("usb:2341:43", "/dev/ttyACM0"),
+    ],
+)
+def test_a_port_is_found_whatever_it_is_called(plugged: list[ListPortInfo], asked: str, path: str) -> None:
+    assert len(plugged) == 3
+    assert port_path(asked) == path
+
+
+@pytest.mark.parametrize("asked", ["usb:2e8a:000b", "usb:2e8a:000a:OTHER"])
+def test_a_board_that_is_not_plugged_in_names_those_that_are(plugged: list[ListPortInfo], asked: str) -> None:
+    assert len(plugged) == 3
+    with pytest.raises(BoardNotFound, match=r"not plugged in .*ttyACM1 \(usb:2e8a:000a:E66118\)"):
+        port_path(asked)
+
+
+def test_two_boards_of_a_kind_must_be_told_apart(plugged: list[ListPortInfo]) -> None:
+    plugged.append(port("/dev/ttyACM2", 0x2E8A, 0x000A, "E66119"))
+    with pytest.raises(BoardNotFound, match="2 such boards are present. Choose usb:2e8a:000a:E66118, usb:"):
+        port_path("usb:2e8a:000a")
+    assert port_path("usb:2e8a:000a:E66119") == "/dev/ttyACM2"
+
+
+@pytest.mark.parametrize("asked", ["usb:", "usb:2e8a", "usb:xyz:1", "usb:12345:1"])
+def test_a_name_that_is_none_is_a_value_error(asked: str) -> None:
+    with pytest.raises(ValueError, match="usb:VID:PID"):
+        port_path(asked)
+
+
+def test_ports_are_listed_with_what_finds_them_again(plugged: list[ListPortInfo]) -> None:
+    assert len(plugged) == 3
+    assert usb_ports() == ["/dev/ttyACM0 (usb:2341:0043)", "/dev/ttyACM1 (usb:2e8a:000a:E66118)"]

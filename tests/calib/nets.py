@@ -1,0 +1,111 @@
+"""Small nets with the layers of MobileNetV2 and MobileNetV3, made of ONNX nodes with random weights."""
+
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+FloatArray = NDArray[np.float32]
+
+
+class Net:
+    """A graph under construction; every method takes and gives the name of a tensor."""
+
+    def __init__(self, side_px: int, seed: int = 5) -> None:
+        self._side_px = side_px
+        self._random = np.random.default_rng(seed)
+        self.nodes: list[onnx.NodeProto] = []
+        self._constants: list[onnx.TensorProto] = []
+
+    def constant(self, name: str, value: NDArray[np.generic]) -> str:
+        """Add an initialiser."""
+        self._constants.append(numpy_helper.from_array(value, name))
+        return name
+
+    def node(self, operator: str, *inputs: str, **settings: Any) -> str:  # noqa: ANN401 (of whatever operator)
+        """Add a node."""
+        name = f"{operator.lower()}{len(self.nodes)}"
+        self.nodes.append(helper.make_node(operator, list(inputs), [name], name, **settings))
+        return name
+
+    def conv(self, x: str, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> str:
+        """A convolution with a bias."""
+        shape = (outputs, inputs // groups, kernel, kernel)
+        scale = (2.0 / np.prod(shape[1:])) ** 0.5
+        number = len(self.nodes)
+        w = self.constant(f"w{number}", self._random.normal(0.0, scale, shape).astype(np.float32))
+        b = self.constant(f"b{number}", self._random.normal(0.0, 0.1, outputs).astype(np.float32))
+        pad = kernel // 2
+        return self.node("Conv", x, w, b, strides=[stride] * 2, pads=[pad] * 4, group=groups)
+
+    def relu6(self, x: str) -> str:
+        """Clip to 0..6, the limits as Constant nodes, as torch exports them."""
+        limits = []
+        for value in (0.0, 6.0):
+            name = f"limit{len(self.nodes)}"
+            tensor = numpy_helper.from_array(np.array(value, np.float32), name)
+            self.nodes.append(helper.make_node("Constant", [], [name], name, value=tensor))
+            limits.append(name)
+        return self.node("Clip", x, *limits)
+
+    def squeeze(self, x: str, channels: int) -> str:
+        """Squeeze and excitation."""
+        pooled = self.node("GlobalAveragePool", x)
+        small = self.node("Relu", self.conv(pooled, channels, 4, 1))
+        return self.node("Mul", x, self.node("HardSigmoid", self.conv(small, 4, channels, 1)))
+
+    def linear(self, x: str, inputs: int, outputs: int) -> str:
+        """A Gemm with a bias."""
+        number = len(self.nodes)
+        w = self.constant(f"w{number}", self._random.normal(0.0, 1.0, (outputs, inputs)).astype(np.float32))
+        b = self.constant(f"b{number}", np.zeros(outputs, np.float32))
+        return self.node("Gemm", x, w, b, transB=1)
+
+    def finished(self, output: str) -> onnx.ModelProto:
+        """The model; `output` (n, 1) becomes distance_um."""
+        self.nodes.append(helper.make_node("Flatten", [output], ["distance_um"], "out", axis=1))
+        shape: list[str | int | None] = ["n", 3, self._side_px, self._side_px]
+        graph = helper.make_graph(
+            self.nodes,
+            "net",
+            [helper.make_tensor_value_info("image", TensorProto.FLOAT, shape)],
+            [helper.make_tensor_value_info("distance_um", TensorProto.FLOAT, ("n", 1))],
+            self._constants,
+        )
+        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def mobilenet_v2(side_px: int = 32) -> onnx.ModelProto:
+    """Stem, an inverted residual with and one without its shortcut, pooling by ReduceMean, head."""
+    net = Net(side_px)
+    x = net.relu6(net.conv("image", 3, 8, 3, 2))
+    x = net.conv(x, 8, 8, 1)
+    for stride in (1, 1, 2):
+        y = net.relu6(net.conv(x, 8, 16, 1))
+        y = net.relu6(net.conv(y, 16, 16, 3, stride, groups=16))
+        y = net.conv(y, 16, 8, 1)
+        x = net.node("Add", x, y) if stride == 1 else y
+    x = net.relu6(net.conv(x, 8, 16, 1))
+    return net.finished(net.linear(net.node("ReduceMean", x, axes=[2, 3], keepdims=0), 16, 1))
+
+
+def mobilenet_v3(side_px: int = 32) -> onnx.ModelProto:
+    """HardSwish, squeeze and excitation, a residual, and a head of two layers."""
+    net = Net(side_px)
+    x = net.node("HardSwish", net.conv("image", 3, 8, 3, 2))
+    for activation in ("Relu", "HardSwish"):
+        y = net.node(activation, net.conv(x, 8, 16, 1))
+        y = net.node(activation, net.conv(y, 16, 16, 5, groups=16))
+        y = net.conv(net.squeeze(y, 16), 16, 8, 1)
+        x = net.node("Add", y, x)
+    x = net.node("HardSwish", net.conv(x, 8, 24, 1))
+    x = net.node("Flatten", net.node("GlobalAveragePool", x), axis=1)
+    return net.finished(net.linear(net.node("HardSwish", net.linear(x, 24, 32)), 32, 1))
+
+
+def batches(side_px: int = 32, n: int = 3) -> list[FloatArray]:
+    """Standardised patches."""
+    random = np.random.default_rng(1)
+    return [random.normal(size=(4, 3, side_px, side_px)).astype(np.float32) for _ in range(n)]

@@ -1,0 +1,29 @@
+"""Fixtures of the virtual microscope."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from parfocal.edge.config import Config
+from tests.edge.scope import Scope, small
+
+
+@pytest.fixture(autouse=True)
+def no_engines_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What was built and chosen on this machine must not decide a test."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture
+def config() -> Config:
+    return small(Config())
+
+
+@pytest.fixture
+def scope(config: Config) -> Iterator[Scope]:
+    made = Scope(config)
+    yield made
+    made.board.close()
+    counters = made.board.counters
+    assert counters.crc_errors == 0, counters
+    assert counters.resends == 0, counters

@@ -1,0 +1,115 @@
+"""A small virtual microscope, and a predictor that knows the truth: what the loop makes of a prediction is
+tested apart from how good the network is.
+"""
+
+from pathlib import Path
+
+import cv2
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from parfocal.board.stub.virtual_bench import VirtualBench
+from parfocal.edge.config import Config
+from parfocal.edge.focus import Focuser
+from parfocal.edge.simscope.bench import Sample, stub_with_play
+from parfocal.edge.simscope.camera import SimulatedCamera
+from parfocal.edge.simscope.optics import Optics
+from parfocal.edge.simscope.scene import Scene
+from parfocal.edge.simscope.slide import VirtualSlide
+from parfocal.engines.contract import FORMAT_VERSION, SIGN, Contract
+
+TILES = Path(__file__).parents[2].parent / "shared" / "tiles"
+FOCUS_Z_UM = 2500.0
+
+
+def small(config: Config) -> Config:
+    """The same instrument with a camera just large enough for four patches: six times faster to render."""
+    camera = msgspec.structs.replace(config.camera, width_px=452, height_px=452)
+    return msgspec.structs.replace(config, camera=camera)
+
+
+def with_focus(config: Config, **changes: object) -> Config:
+    """The configuration with other numbers for the rule."""
+    return msgspec.structs.replace(config, focus=msgspec.structs.replace(config.focus, **changes))
+
+
+def tissue(side_px: int = 600) -> NDArray[np.uint8]:
+    """A drawn section: pink ground with dark nuclei of several sizes."""
+    rng = np.random.default_rng(7)
+    pixels = np.full((side_px, side_px, 3), (225, 190, 215), np.uint8)
+    for _ in range(700):
+        centre = tuple(int(v) for v in rng.integers(0, side_px, 2))
+        colour = tuple(int(v) for v in rng.integers((60, 30, 90), (140, 100, 170)))
+        cv2.circle(pixels, centre, int(rng.integers(2, 9)), colour, -1, cv2.LINE_AA)
+    return cv2.GaussianBlur(pixels, (0, 0), 0.7).astype(np.uint8)
+
+
+class KnowsTruth:
+    """A runner that looks at the true stage. ``errors_um`` are added, one for each call in turn, then the last."""
+
+    def __init__(
+        self, bench: VirtualBench, focus_z_um: float, errors_um: list[list[float]] | None = None
+    ) -> None:
+        self._bench, self._focus_z_um = bench, focus_z_um
+        self._errors_um = errors_um or [[0.0] * 4]
+        self.calls = 0
+
+    @property
+    def contract(self) -> Contract:
+        return Contract(
+            name="knows-truth",
+            input_name="difference",
+            output_name="distance_um",
+            kind="difference",
+            channels_order="RGB",
+            patch_px=224,
+            normalisation="channel-standardised",
+            delta_um=2.0,
+            um_per_px=0.345,
+            objective="20x/0.75",
+            range_um=10.0,
+            sign=SIGN,
+            format_version=FORMAT_VERSION,
+        )
+
+    def infer(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        errors_um = self._errors_um[min(self.calls, len(self._errors_um) - 1)]
+        self.calls += 1
+        z_um = self._bench.true_um(self._bench.clock.now_s())[2]
+        return np.array([self._focus_z_um - z_um + e for e in errors_um], np.float32)[: len(batch)]
+
+
+class Scope:
+    """A homed virtual microscope over one field whose focus lies at ``FOCUS_Z_UM``."""
+
+    def __init__(self, config: Config, z_play_um: float = 20.0, blank: bool = False) -> None:
+        self.config = config
+        self.bench = VirtualBench(stub_with_play(1, z_play_um))
+        self.board = self.bench.open_board(config.board)
+        self.board.home()
+        self.board.lamp(config.scan.lamp_duty)
+        slide = VirtualSlide(
+            tissue(), 0.345, config.camera.um_per_px, seed=1, blank_share=1.0 if blank else 0.0
+        )
+        shape_px = (config.camera.height_px, config.camera.width_px)
+        scene = Scene(slide, Optics(um_per_px=config.camera.um_per_px), shape_px, seed=1)
+        # The middle of a cell of the slide's blank areas: empty through and through when ``blank``.
+        self.x_um = self.y_um = 2250.0
+        self.sample = Sample(
+            lambda _x, _y, z, duty: scene.shot(
+                self.x_um, self.y_um, z - FOCUS_Z_UM, duty / config.scan.lamp_duty
+            ),
+            lambda _x, _y: FOCUS_Z_UM,
+        )
+        self.camera = SimulatedCamera(self.bench, self.bench.clock, config.camera, self.sample.render)
+
+    def focuser(self, errors_um: list[list[float]] | None = None) -> Focuser:
+        runner = KnowsTruth(self.bench, FOCUS_Z_UM, errors_um)
+        return Focuser(self.board.z, self.camera, runner, self.config.focus)
+
+    def true_z_um(self) -> float:
+        return self.bench.true_um(self.bench.clock.now_s())[2]
+
+    def error_um(self) -> float:
+        return self.true_z_um() - FOCUS_Z_UM

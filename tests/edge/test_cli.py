@@ -1,0 +1,244 @@
+"""The commands as a user types them: results, one-line errors, exit codes."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import msgspec
+import numpy as np
+import pytest
+
+from parfocal.edge import cli
+from parfocal.edge.report import RunReport
+from tests.edge.scope import TILES, tissue
+
+Run = Callable[..., tuple[int, str, str]]
+
+SHORT_SWEEP = "[focus]\nfirst_sweep_step_um = 6.25\n"
+SMALL_CAMERA = "[camera]\nwidth_px = 452\nheight_px = 452\n"
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    """Run a command in an empty folder; exit code, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["parfocal", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        printed = capsys.readouterr()
+        return int(ended.value.code or 0), printed.out, printed.err
+
+    return call
+
+
+def configured(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "instrument.toml"
+    path.write_text(SMALL_CAMERA + text)
+    return path
+
+
+def test_a_whole_run_focuses_a_slide_and_reports_every_field(run: Run, tmp_path: Path) -> None:
+    pytest.importorskip("skimage", reason="the demo extra, with the sample tissue, is not installed")
+    out = tmp_path / "deep" / "run.json"
+    code, printed, _ = run(
+        "focus",
+        "--sim",
+        "--fields",
+        9,
+        "--seed",
+        1,
+        "--config",
+        configured(tmp_path, SHORT_SWEEP),
+        "--json",
+        out,
+    )
+    assert code == 0
+    assert "9 fields" in printed
+    report = msgspec.json.decode(out.read_bytes(), type=RunReport)
+    check_promises(report)
+
+
+@pytest.mark.skipif(not TILES.exists(), reason="the real tiles are not on this machine")
+def test_a_slide_of_another_stain_is_focused_as_well(run: Run, tmp_path: Path) -> None:
+    slide = TILES / "he_cmu1" / "cmu-1-small-region_level0.jpg"
+    out = tmp_path / "run.json"
+    config = configured(tmp_path, SHORT_SWEEP)
+    code, _, _ = run(
+        "focus",
+        "--sim",
+        "--slide",
+        slide,
+        "--um-per-px",
+        0.499,
+        "--fields",
+        9,
+        "--config",
+        config,
+        "--json",
+        out,
+    )
+    assert code == 0
+    check_promises(msgspec.json.decode(out.read_bytes(), type=RunReport))
+
+
+def check_promises(report: RunReport) -> None:
+    """What every run on a virtual slide must show."""
+    judged = [f for f in report.fields if f.outcome != "blank"]
+    assert len(report.fields) == 9
+    assert len(judged) >= 5
+    errors_um = [abs(f.error_um) for f in judged if f.error_um is not None]
+    assert len(errors_um) == len(judged)
+    assert sum(e <= 1.0 for e in errors_um) >= 0.8 * len(judged)
+    for field in report.fields:
+        assert 0.0 <= field.z_um <= 5000.0
+        assert field.elapsed_s > 0.0
+        if field.outcome in ("focused", "recovered"):
+            assert field.path_um[-1] >= field.path_um[-2]
+    for field in judged:
+        assert field.error_um is not None
+        assert field.began_error_um is not None
+        # Inside the depth of field (0.8 um, dastidar2020 2.2.1) one height is as good as another.
+        assert abs(field.error_um) <= max(abs(field.began_error_um), 0.8)
+
+
+def test_the_same_seed_gives_the_same_run(run: Run, tmp_path: Path) -> None:
+    pytest.importorskip("skimage", reason="the demo extra, with the sample tissue, is not installed")
+    config = configured(tmp_path, SHORT_SWEEP)
+    reports = []
+    for name in ("a.json", "b.json"):
+        run("focus", "--sim", "--fields", 2, "--seed", 5, "--config", config, "--json", name)
+        reports.append((tmp_path / name).read_bytes())
+    assert reports[0] == reports[1]
+
+
+def test_the_report_has_the_promised_keys(run: Run, tmp_path: Path) -> None:
+    pytest.importorskip("skimage", reason="the demo extra, with the sample tissue, is not installed")
+    config = configured(tmp_path, SHORT_SWEEP)
+    run("focus", "--sim", "--fields", 1, "--config", config, "--json", "r.json")
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert {
+        "x_um",
+        "y_um",
+        "z_um",
+        "true_focus_z_um",
+        "error_um",
+        "images",
+        "elapsed_s",
+        "outcome",
+        "attempts",
+    } <= set(report["fields"][0])
+    assert {"z1_um", "z2_um", "predictions_um", "distance_um", "spread_um", "rule"} == set(
+        report["fields"][0]["attempts"][0]
+    )
+    assert {
+        *("fields", "focused", "recovered", "blank", "lost", "mean_abs_error_um", "p95_abs_error_um"),
+        *("images_per_focus", "s_per_focus"),
+    } <= set(report["summary"])
+
+
+def image(tmp_path: Path, pixels: "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]") -> Path:
+    path = tmp_path / "slide.png"
+    cv2.imwrite(str(path), pixels)
+    return path
+
+
+def no_image(tmp_path: Path) -> list[object]:
+    (tmp_path / "notes.txt").write_text("hello")
+    return ["focus", "--sim", "--slide", tmp_path / "notes.txt", "--um-per-px", 0.5]
+
+
+def one_colour(tmp_path: Path) -> list[object]:
+    slide = image(tmp_path, np.full((300, 300, 3), 150, np.uint8))
+    return ["focus", "--sim", "--slide", slide, "--um-per-px", 0.5]
+
+
+def no_sampling(tmp_path: Path) -> list[object]:
+    return ["focus", "--sim", "--slide", image(tmp_path, tissue(200))]
+
+
+def slide_without_sim(tmp_path: Path) -> list[object]:
+    return ["focus", "--slide", image(tmp_path, tissue(200)), "--um-per-px", 0.5]
+
+
+def no_port(_tmp_path: Path) -> list[object]:
+    return ["focus", "--port", "/dev/parfocal-is-not-here"]
+
+
+def limit_forbids_z0(tmp_path: Path) -> list[object]:
+    config = configured(tmp_path, "[board.z]\nmin_um = 2380.0\n")
+    return ["focus", "--sim", "--slide", image(tmp_path, tissue(200)), "--um-per-px", 0.5, "--config", config]
+
+
+def other_delta(tmp_path: Path) -> list[object]:
+    config = configured(tmp_path, "[focus]\ndelta_um = 3.0\n")
+    return ["focus", "--sim", "--slide", image(tmp_path, tissue(200)), "--um-per-px", 0.5, "--config", config]
+
+
+def no_model(tmp_path: Path) -> list[object]:
+    config = configured(tmp_path, "[focus]\nmodel = 'nobody'\n")
+    return ["focus", "--sim", "--slide", image(tmp_path, tissue(200)), "--um-per-px", 0.5, "--config", config]
+
+
+def unknown_key(tmp_path: Path) -> list[object]:
+    return ["status", "--config", configured(tmp_path, "[focus]\nhaste = 1\n")]
+
+
+def no_axis(_tmp_path: Path) -> list[object]:
+    return ["move", "w", 10]
+
+
+def json_nowhere(tmp_path: Path) -> list[object]:
+    slide = image(tmp_path, tissue(200))
+    return ["focus", "--sim", "--slide", slide, "--um-per-px", 0.5, "--json", "/proc/none/r.json"]
+
+
+def link_taken(tmp_path: Path) -> list[object]:
+    (tmp_path / "board").write_text("a file of the user's")
+    return ["stub", "--link", tmp_path / "board"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (no_image, 2, r"ConfigError: slide .*notes\.txt is no image"),
+        (one_colour, 2, "ConfigError: the slide image is of one colour"),
+        (no_sampling, 2, "--um-per-px"),
+        (slide_without_sim, 2, "add --sim"),
+        (no_port, 3, r"BoardNotFound: .*/dev/parfocal-is-not-here"),
+        (limit_forbids_z0, 3, r"MoveRefused: .*nothing moved"),
+        (other_delta, 4, r"InputMismatch: .*delta_um is 2 in the model, 3 in the configuration"),
+        (no_model, 4, "nobody"),
+        (unknown_key, 2, "haste"),
+        (no_axis, 2, "there are x, y and z"),
+        (json_nowhere, 2, "--json"),
+        (link_taken, 2, "board"),
+    ],
+)
+def test_bad_input_is_one_line_that_says_what_to_do_and_an_exit_code(
+    run: Run, tmp_path: Path, arguments: Callable[[Path], list[object]], code: int, told: str
+) -> None:
+    import re
+
+    found, printed, error = run(*arguments(tmp_path))
+    assert found == code, error
+    assert error.count("\n") == 1, error
+    assert re.search(told, error), error
+    assert "fields" not in printed
+
+
+@pytest.mark.parametrize("verb", [["status"], ["home"], ["move", "z", "10"]])
+def test_every_verb_of_the_stage_refuses_a_port_that_is_not_there(run: Run, verb: list[str]) -> None:
+    code, _, error = run(*verb, "--port", "/dev/parfocal-is-not-here")
+    assert code == 3
+    assert "BoardNotFound" in error
+
+
+def test_engine_list_shows_what_each_model_was_made_for(run: Run, tmp_path: Path) -> None:
+    code, printed, _ = run("engine", "list", "--json", "models.json")
+    assert code == 0
+    assert "difference-20x" in printed
+    assert any(m["name"] == "difference-20x" for m in json.loads((tmp_path / "models.json").read_text()))

@@ -1,0 +1,105 @@
+"""`parfocal engine` as a user types it."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from parfocal.edge import cli, cli_engine
+from parfocal.edge.cli_engine import verdict
+from parfocal.engines import build as build_module
+from parfocal.engines.build import Outcome
+from parfocal.engines.choose import Row
+from parfocal.engines.models import list_models
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    """Run a command with a cache of its own; exit code, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("COLUMNS", "240")
+    monkeypatch.setattr(build_module, "N_TIMED", 3)
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["parfocal", "engine", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        printed = capsys.readouterr()
+        return int(ended.value.code or 0), printed.out, printed.err
+
+    return call
+
+
+def test_engines_are_built_shown_and_kept(run: Run, tmp_path: Path) -> None:
+    code, printed, _ = run("build", "--backend", "openvino", "--threads", 1, "--json", "engines.json")
+    assert code == 0
+    assert "CHOSEN (passed)" in printed
+    assert "nothing was built" not in printed
+    outcomes = json.loads((tmp_path / "engines.json").read_text())
+    assert all(outcome["built"] and outcome["row"]["ms_p50"] > 0 for outcome in outcomes)
+
+    code, printed, _ = run("build", "--backend", "openvino", "--threads", 1)
+    assert (code, "nothing was built: every engine is up to date" in printed) == (0, True)
+
+    code, printed, _ = run("build", "--backend", "openvino", "--threads", 1, "--precision", "fp32")
+    assert (code, "CHOSEN because it was asked for (passed)" in printed) == (0, True)
+
+    code, printed, _ = run("list", "--json", "models.json")
+    assert (code, "openvino fp32 (asked for)" in printed) == (0, True)
+    assert json.loads((tmp_path / "models.json").read_text())[0]["choice"]["asked_for"]
+
+
+def test_model_of_which_no_engine_comes_ends_with_the_engine_s_exit_code(run: Run) -> None:
+    code, printed, error = run(
+        "build", "--backend", "openvino", "--precision", "int8", "--int8-mode", "implicit"
+    )
+    assert code == 4
+    assert "OpenVINO has none" in printed
+    assert error.startswith("BuildFailed: no engine came of difference-20x; the table says why")
+
+
+def test_tensorrt_asked_for_without_a_gpu_is_one_line(run: Run) -> None:
+    if Path("/dev/nvidia0").exists():
+        pytest.skip("this machine has a GPU")
+    code, _, error = run("build", "--backend", "tensorrt")
+    assert code == 4
+    assert error.startswith("BuildFailed: use of a CUDA device failed")
+    assert error.count("\n") == 1
+
+
+def test_damaged_choice_is_one_line(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "cache" / "parfocal" / "engines"
+    folder.mkdir(parents=True)
+    (folder / "choice.json").write_text("{")
+    code, _, error = run("list")
+    assert code == 4
+    assert "choice.json is unusable" in error
+
+
+@pytest.mark.parametrize(
+    ("chosen", "asked_for", "refused", "failed", "said"),
+    [
+        (True, False, "", "", "CHOSEN (passed)"),
+        (False, False, "", "", "passed"),
+        (False, False, "too far off", "", "refused: too far off"),
+        (False, False, "", "no memory", "failed: no memory"),
+        (True, True, "too far off", "", "CHOSEN because it was asked for (refused: too far off)"),
+    ],
+)
+def test_verdict_says_what_became_of_an_engine(
+    chosen: bool, asked_for: bool, refused: str, failed: str, said: str
+) -> None:
+    row = Row(
+        model="m", backend="openvino", precision="int8", int8_mode="explicit", refused=refused, failed=failed
+    )
+    assert verdict(Outcome(row=row, built=False, chosen=chosen, asked_for=asked_for)) == said
+
+
+def test_every_model_without_an_engine_is_named() -> None:
+    models = list_models()
+    assert cli_engine._without_engine(models, []) == [model.contract.name for model in models]

@@ -1,0 +1,147 @@
+"""The loop on the virtual microscope: real mechanics, real pictures, a predictor whose errors are chosen."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from parfocal.board.axis import Engagement
+from parfocal.board.errors import MoveRefused
+from parfocal.edge.config import Config
+from parfocal.edge.errors import FocusLost
+from tests.edge.scope import FOCUS_Z_UM, Scope, small, with_focus
+
+
+@pytest.mark.parametrize("start_um", [-5.5, -4.0, 0.0, 1.5, 5.0])
+def test_a_right_prediction_focuses_in_few_shots_and_arrives_upwards(scope: Scope, start_um: float) -> None:
+    done = scope.focuser().focus(FOCUS_Z_UM + start_um)
+    assert done.outcome == "focused"
+    assert abs(scope.error_um()) <= 0.35
+    assert scope.board.z.engagement is Engagement.UP
+    assert done.path_um[-1] >= done.path_um[-2]
+    assert done.images == 4  # at the pivot, the two of the estimate, at the end
+    assert done.pixels is not None
+
+
+def test_the_two_shots_lie_delta_apart_in_truth_whatever_the_play(config: Config) -> None:
+    errors_um = []
+    for play_um in (0.0, 10.0, 20.0):
+        scope = Scope(config, z_play_um=play_um)
+        focuser = scope.focuser()
+        for start_um in (-5.0, 3.0, -1.0):
+            focuser.focus(FOCUS_Z_UM + start_um)
+            errors_um.append(scope.error_um())
+        scope.board.close()
+    assert np.ptp(np.abs(errors_um).reshape(3, 3).mean(axis=1)) < 0.1
+
+
+def test_an_uncertain_estimate_moves_half_way_and_looks_again(scope: Scope) -> None:
+    done = scope.focuser([[-3.0, 3.0, -3.0, 3.0], [0.0] * 4]).focus(FOCUS_Z_UM)
+    assert [attempt.rule for attempt in done.attempts] == ["half_spread", "accept"]
+    first, second = done.attempts
+    assert second.z1_um == pytest.approx(first.z2_um + first.distance_um / 2.0, abs=0.2)
+    assert abs(scope.error_um()) <= 0.35
+
+
+def test_focus_below_the_second_shot_is_approached_again_from_below(scope: Scope) -> None:
+    done = scope.focuser().focus(FOCUS_Z_UM + 10.0)
+    assert [attempt.rule for attempt in done.attempts] == ["down", "accept"]
+    assert done.attempts[1].z2_um < FOCUS_Z_UM
+    assert abs(scope.error_um()) <= 0.35
+    assert scope.board.z.engagement is Engagement.UP
+
+
+def test_a_wrong_prediction_is_noticed_by_its_blur_and_mended_by_a_sweep(scope: Scope) -> None:
+    done = scope.focuser([[6.0] * 4]).focus(FOCUS_Z_UM)
+    assert done.outcome == "recovered"
+    assert done.attempts[-1].rule == "not_sharper"
+    assert abs(scope.error_um()) <= 0.5
+
+
+def test_a_field_that_was_sharp_at_the_start_never_ends_blurred(scope: Scope) -> None:
+    done = scope.focuser([[-2.5] * 4]).focus(FOCUS_Z_UM)
+    assert done.attempts[-1].rule == "not_sharper"
+    assert done.outcome == "recovered"
+    assert abs(scope.error_um()) <= 0.35
+    assert done.images <= 20  # a sweep about the pivot is enough
+
+
+def test_endless_uncertainty_ends_in_a_sweep(scope: Scope) -> None:
+    done = scope.focuser([[-3.0, 3.0, -3.0, 3.0]]).focus(FOCUS_Z_UM)
+    assert done.outcome == "recovered"
+    assert len(done.attempts) <= scope.config.focus.max_attempts
+    assert abs(scope.error_um()) <= 0.5
+
+
+def test_an_empty_field_is_blank_and_the_stage_keeps_its_height(config: Config) -> None:
+    scope = Scope(config, blank=True)
+    done = scope.focuser().focus(2480.0)
+    assert (done.outcome, done.images, done.attempts) == ("blank", 1, ())
+    assert scope.true_z_um() == pytest.approx(2480.0, abs=0.35)
+    assert scope.board.z.engagement is Engagement.UP
+
+
+def test_a_lost_focus_goes_back_to_the_last_good_height_and_tells_what_it_tried(config: Config) -> None:
+    scope = Scope(config)
+    with pytest.raises(FocusLost, match=r"back at z=2400\.0 um") as caught:
+        scope.focuser([[-3.0, 3.0, -3.0, 3.0]]).focus(2400.0)
+    assert len(caught.value.trace) >= 1
+    assert scope.true_z_um() == pytest.approx(2400.0, abs=0.35)
+
+
+def test_the_first_sweep_finds_the_focus_of_a_slide(config: Config) -> None:
+    scope = Scope(with_focus(config, first_sweep_start_um=2460.0, first_sweep_stop_um=2530.0))
+    pivot_um = scope.focuser().first_pivot_um()
+    assert pivot_um == pytest.approx(FOCUS_Z_UM, abs=1.0)
+
+
+def test_the_first_sweep_finds_nothing_where_there_is_nothing(config: Config) -> None:
+    scope = Scope(with_focus(config, first_sweep_start_um=2460.0, first_sweep_stop_um=2530.0), blank=True)
+    focuser = scope.focuser()
+    assert focuser.first_pivot_um() is None
+    assert focuser.is_blank_here()
+
+
+def bounded(low_um: float, high_um: float) -> Config:
+    """An instrument whose Z may go no further."""
+    import msgspec
+
+    config = small(Config())
+    z = msgspec.structs.replace(config.board.z, min_um=low_um, max_um=high_um)
+    return msgspec.structs.replace(config, board=msgspec.structs.replace(config.board, z=z))
+
+
+@pytest.mark.parametrize("error_um", [0.0, 4.0, 9.0, 11.9, -11.0, 40.0])
+def test_no_prediction_drives_the_stage_past_the_upper_limit(error_um: float) -> None:
+    high_um = FOCUS_Z_UM + 3.0
+    scope = Scope(bounded(0.0, high_um))
+    highest_um = []
+    grab = scope.camera.grab
+
+    def watched() -> object:
+        highest_um.append(scope.true_z_um())
+        return grab()
+
+    scope.camera.grab = watched  # type: ignore[method-assign,assignment]
+    scope.focuser([[error_um] * 4]).focus(FOCUS_Z_UM - 1.0)
+    assert max(highest_um) <= high_um + 0.3  # at rest; the damped swing is the mechanics' own
+
+
+def test_a_first_sweep_without_room_for_its_approach_is_refused_before_anything_moves() -> None:
+    scope = Scope(bounded(0.0, 5000.0))
+    config = with_focus(scope.config, first_sweep_start_um=15.0, first_sweep_stop_um=200.0)
+    scope.config = config
+    before_um = scope.true_z_um()
+    with pytest.raises(MoveRefused, match=r"nothing moved"):
+        scope.focuser().check_first_sweep()
+    assert scope.true_z_um() == before_um
+
+
+def test_every_shot_of_a_whole_field_is_taken_on_the_way_up_or_after_a_full_run_up(scope: Scope) -> None:
+    done = scope.focuser([[0.0] * 4]).focus(FOCUS_Z_UM + 9.0)
+    overshoot_um = scope.board.z.overshoot_um
+    assert overshoot_um > scope.bench.config.z.play_um
+    rises = [b - a for a, b in itertools.pairwise(done.path_um)]
+    # Downward legs end in an approach from below; the axis tells, and the truth agrees with the counter.
+    assert any(rise < 0 for rise in rises)
+    assert scope.true_z_um() == pytest.approx(scope.board.z.position_um, abs=0.35)

@@ -1,0 +1,37 @@
+"""One run over a real pseudo-terminal, in real time: a stub in its own process, the product in this one."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from parfocal.edge.config import Config
+from parfocal.edge.demo import stub_process
+from parfocal.edge.frame import frame_after
+from parfocal.edge.sharpness import variance_of_laplacian
+from parfocal.edge.simscope.bench import at_stub, sample_from
+from tests.edge.scope import small
+
+
+def test_pictures_over_a_pseudo_terminal_show_the_true_height(tmp_path: Path) -> None:
+    pytest.importorskip("skimage", reason="the demo extra, with the sample tissue, is not installed")
+    link = tmp_path / "board"
+    config = small(Config())
+    config = msgspec.structs.replace(config, board=msgspec.structs.replace(config.board, port=str(link)))
+    sample = sample_from(None, None, config, seed=1)
+    with stub_process(link), at_stub(sample, config) as instrument:
+        board = instrument.board
+        board.home(("z",))
+        board.lamp(config.scan.lamp_duty)
+        assert instrument.truth_at is not None
+        focus_z_um = instrument.truth_at(0.0, 0.0).focus_z_um
+        sharpness = [
+            variance_of_laplacian(
+                frame_after(instrument.camera, board.z.approach_up(focus_z_um + off_um)).pixels
+            )
+            for off_um in (-6.0, 0.0, 6.0)
+        ]
+        assert sharpness[0] < sharpness[1] > sharpness[2]
+        assert abs(instrument.truth_at(0.0, 0.0).stage_z_um - focus_z_um - 6.0) < 0.35
+        assert board.counters.crc_errors == 0
+    assert not link.exists()

@@ -1,0 +1,118 @@
+"""Small ONNX files for the tests of engines: made here, in a moment, with the contract of a real one."""
+
+import functools
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from parfocal.engines.contract import FORMAT_VERSION, METADATA_KEY, SIGN, Contract
+from parfocal.engines.golden import save_golden, standardised
+from parfocal.engines.onnxruntime_reference import OnnxRuntimeRunner
+from tools.artifacts import make_forms
+
+CONTRACT = Contract(
+    name="small",
+    input_name="difference",
+    output_name="distance_um",
+    kind="difference",
+    channels_order="RGB",
+    patch_px=32,
+    normalisation="channel-standardised",
+    delta_um=2.0,
+    um_per_px=0.345,
+    objective="20x/0.75",
+    range_um=10.0,
+    sign=SIGN,
+    format_version=FORMAT_VERSION,
+)
+
+MakeModel = Callable[..., Path]
+
+
+def convolutional_net(batch: int | str, output_size: int) -> onnx.ModelProto:
+    """Two strided convolutions, pooling and a linear head: the layers of a MobileNet, a few kB."""
+    random = np.random.default_rng(2)
+    weights = {
+        "w1": random.normal(0.0, 0.3, (8, 3, 3, 3)),
+        "w2": random.normal(0.0, 0.3, (16, 8, 3, 3)),
+        "w3": random.normal(0.0, 3.0, (output_size, 16)),
+    }
+    graph = helper.make_graph(
+        [
+            helper.make_node("Conv", ["difference", "w1"], ["c1"], strides=[2, 2], pads=[1, 1, 1, 1]),
+            helper.make_node("Clip", ["c1", "zero", "six"], ["r1"]),
+            helper.make_node("Conv", ["r1", "w2"], ["c2"], strides=[2, 2], pads=[1, 1, 1, 1]),
+            helper.make_node("Relu", ["c2"], ["r2"]),
+            helper.make_node("GlobalAveragePool", ["r2"], ["pooled"]),
+            helper.make_node("Flatten", ["pooled"], ["flat"]),
+            helper.make_node("Gemm", ["flat", "w3"], ["distance_um"], transB=1),
+        ],
+        "small",
+        [helper.make_tensor_value_info("difference", TensorProto.FLOAT, [batch, 3, 32, 32])],
+        [helper.make_tensor_value_info("distance_um", TensorProto.FLOAT, [batch, output_size])],
+        [
+            *(numpy_helper.from_array(value.astype(np.float32), name) for name, value in weights.items()),
+            numpy_helper.from_array(np.array(0.0, np.float32), "zero"),
+            numpy_helper.from_array(np.array(6.0, np.float32), "six"),
+        ],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+@pytest.fixture
+def contract() -> Contract:
+    """The contract of the models that `make_model` makes."""
+    return CONTRACT
+
+
+def written_model(
+    folder: Path,
+    contract: Contract = CONTRACT,
+    batch: int | str = "n",
+    output_size: int = 1,
+    metadata: dict[str, str] | None = None,
+) -> Path:
+    """Write a model to the disk; metadata and batch size as asked for."""
+    model = convolutional_net(batch, output_size)
+    text = msgspec.json.encode(contract).decode()
+    helper.set_model_props(model, {METADATA_KEY: text} if metadata is None else metadata)
+    path = folder / f"{contract.name}.onnx"
+    onnx.save(model, path)
+    return path
+
+
+def written_forms(path: Path, n: int = 6) -> None:
+    """Write the golden patches and all forms of a model, as tools.export and tools.artifacts do."""
+    random = np.random.default_rng(3)
+    patches = random.integers(-40, 41, (2 * n, 3, 32, 32)).astype(np.int8)
+    reference_um = OnnxRuntimeRunner(path, n_threads=1).infer(standardised(patches[:n]))
+    distance_um = (reference_um + random.normal(0.0, 0.3, n)).clip(-5, 5).astype(np.float32)
+    save_golden(path, patches[:n], distance_um, reference_um, patches[n:])
+    make_forms(path)
+
+
+@pytest.fixture
+def make_model(tmp_path: Path) -> MakeModel:
+    """Write a model to the disk; metadata and batch size as asked for."""
+    return functools.partial(written_model, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def equipped_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a model, its golden patches and all its forms; to be copied, not to be changed."""
+    folder = tmp_path_factory.mktemp("equipped")
+    written_forms(written_model(folder))
+    return folder
+
+
+@pytest.fixture
+def equipped(equipped_once: Path, tmp_path: Path) -> Path:
+    """Path of a model with its golden patches and all its forms."""
+    shutil.copytree(equipped_once, tmp_path, dirs_exist_ok=True)
+    return tmp_path / f"{CONTRACT.name}.onnx"

@@ -1,0 +1,301 @@
+"""`make engine` on the CPU, for real: what is built, kept, judged and chosen; and bad input."""
+
+import errno
+import os
+import shutil
+import subprocess
+import sys
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import onnx
+import pytest
+
+from parfocal.engines import build as build_module
+from parfocal.engines.artifacts import artifact_path, manifest_path
+from parfocal.engines.backends import OpenVinoMaker
+from parfocal.engines.build import Outcome, build_all
+from parfocal.engines.cache import EngineCache
+from parfocal.engines.choose import CHOICE_FILE, load_choices
+from parfocal.engines.errors import BuildFailed, EngineStale, InputMismatch
+from parfocal.engines.golden import golden_path, load_golden, save_golden
+from parfocal.engines.models import Model, list_models
+from parfocal.engines.opening import open_chosen
+from parfocal.engines.openvino_cpu import build_engine, cpu_and_precisions, open_engine
+from tests.engines.conftest import written_forms, written_model
+
+MakeModel = Callable[..., Path]
+PRECISIONS = cpu_and_precisions()[1]
+
+
+@pytest.fixture
+def model(equipped: Path) -> Model:
+    return list_models(equipped.parent)[0]
+
+
+@pytest.fixture(scope="module")
+def built_once(equipped_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with all engines of the model; to be copied, not to be changed."""
+    folder = tmp_path_factory.mktemp("engines")
+    build_all(list_models(equipped_once), OpenVinoMaker(1), EngineCache(folder))
+    return folder
+
+
+@pytest.fixture
+def cache(built_once: Path, tmp_path: Path) -> EngineCache:
+    """Engines of the model, built and chosen."""
+    shutil.copytree(built_once, tmp_path / "engines")
+    return EngineCache(tmp_path / "engines")
+
+
+@pytest.fixture
+def empty_cache(tmp_path: Path) -> EngineCache:
+    return EngineCache(tmp_path / "empty")
+
+
+def built(model: Model, cache: EngineCache) -> list[Outcome]:
+    return build_all([model], OpenVinoMaker(1), cache)
+
+
+def test_every_precision_of_the_cpu_is_built_judged_and_timed(model: Model, empty_cache: EngineCache) -> None:
+    outcomes = built(model, empty_cache)
+    assert tuple(outcome.row.precision for outcome in outcomes) == PRECISIONS
+    assert all(outcome.built and not outcome.row.failed for outcome in outcomes)
+    fp32 = outcomes[0].row
+    assert fp32.deviation is not None
+    assert fp32.deviation.max_um < 1e-3
+    assert 0.0 < (fp32.ms_p50 or 0.0) <= (fp32.ms_p95 or 0.0)
+    assert [outcome.chosen for outcome in outcomes].count(True) == 1
+
+
+def test_nothing_is_built_or_judged_when_nothing_changed(
+    model: Model, cache: EngineCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = load_choices(cache)["small"].rows
+    monkeypatch.setattr(
+        build_module, "load_golden", pytest.fail
+    )  # opening the patches is the start of judging
+    before = {path: path.stat().st_mtime_ns for path in cache.folder.iterdir()}
+    again = built(model, cache)
+    assert tuple(outcome.row for outcome in again) == first
+    assert not any(outcome.built for outcome in again)
+    assert {path: path.stat().st_mtime_ns for path in cache.folder.iterdir()} == before
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_precision_asked_for_is_used_and_says_so(model: Model, cache: EngineCache, precision: str) -> None:
+    (outcome,) = build_all([model], OpenVinoMaker(1), cache, precision=precision)  # type: ignore[arg-type]
+    assert (outcome.chosen, outcome.asked_for, outcome.built) == (True, True, False)
+    opened = open_chosen(model.path, cache)
+    assert f"openvino in {precision}" in opened.description
+    assert "precision asked for" in opened.description
+    assert len(load_choices(cache)["small"].rows) == len(PRECISIONS)
+    (back, *_) = [outcome for outcome in built(model, cache) if outcome.chosen]
+    assert not back.asked_for
+
+
+def test_chosen_engine_predicts_what_was_judged(model: Model, cache: EngineCache) -> None:
+    (chosen,) = [outcome.row for outcome in built(model, cache) if outcome.chosen]
+    golden = load_golden(model.path)
+    found_um = open_chosen(model.path, cache).runner.infer(golden.batch[:4])
+    assert chosen.deviation is not None
+    assert np.abs(found_um - golden.reference_um[:4]).max() <= chosen.deviation.max_um + 1e-5
+
+
+def test_inaccurate_engine_is_refused_with_the_figures_and_not_chosen(
+    model: Model, cache: EngineCache
+) -> None:
+    """Golden patches on which only the reference itself is right: all engines are then 9 um off."""
+    golden = load_golden(model.path)
+    patches = np.random.default_rng(3).integers(-40, 41, (12, 3, 32, 32)).astype(np.int8)
+    save_golden(model.path, patches[:6], golden.distance_um, golden.distance_um + 9.0, patches[6:])
+    outcomes = built(model, cache)
+    assert all("um off within +-5 um, at most 0.5 um" in outcome.row.refused for outcome in outcomes)
+    assert not any(outcome.chosen for outcome in outcomes)
+    (forced,) = build_all([model], OpenVinoMaker(1), cache, precision="fp32")
+    assert forced.chosen
+    assert "though the gate refuses it: " in open_chosen(model.path, cache).description
+
+
+def test_new_golden_patches_are_judged_anew_without_building(model: Model, cache: EngineCache) -> None:
+    golden = load_golden(model.path)
+    patches = np.random.default_rng(3).integers(-40, 41, (12, 3, 32, 32)).astype(np.int8)
+    save_golden(model.path, patches[:6], golden.distance_um, golden.reference_um + 2.0, patches[6:])
+    outcomes = built(model, cache)
+    assert not any(outcome.built for outcome in outcomes)
+    assert all(outcome.row.refused for outcome in outcomes)
+
+
+def test_new_model_makes_every_engine_stale_until_it_is_built(model: Model, cache: EngineCache) -> None:
+    written_forms(written_model(model.path.parent, msgspec.structs.replace(model.contract, range_um=12.0)))
+    (longer,) = list_models(model.path.parent)
+    with pytest.raises(EngineStale, match="the engine chosen for small is stale: onnx_sha256 was"):
+        open_chosen(longer.path, cache)
+    assert all(outcome.built for outcome in built(longer, cache))
+    assert open_chosen(longer.path, cache).runner.contract.range_um == 12.0
+
+
+def test_threads_are_part_of_what_an_engine_is(model: Model, cache: EngineCache) -> None:
+    assert all(outcome.built for outcome in build_all([model], OpenVinoMaker(2), cache))
+    assert load_choices(cache)["small"].key.n_threads == 2
+
+
+def test_damaged_engine_is_built_again(model: Model, cache: EngineCache) -> None:
+    key = load_choices(cache)["small"].key
+    (engine,) = cache.folder.glob(f"*.{key.digest}.engine")
+    engine.write_bytes(b"nothing")
+    with pytest.raises(EngineStale, match="is damaged"):
+        open_chosen(model.path, cache)
+    assert [outcome.built for outcome in built(model, cache)].count(True) == 1
+    open_chosen(model.path, cache)
+
+
+def test_engine_that_openvino_refuses_is_stale(model: Model) -> None:
+    maker = OpenVinoMaker(1)
+    key = maker.key(model, "fp32", "none")
+    with pytest.raises(EngineStale, match="engine of model small is refused by OpenVINO") as stale:
+        maker.open(b"no engine", key, model.contract)
+    assert "\n" not in str(stale.value)
+
+
+def test_damaged_choice_says_what_to_delete(model: Model, cache: EngineCache) -> None:
+    (cache.folder / CHOICE_FILE).write_text('{"format_version": 2, "models": {}}')
+    with pytest.raises(EngineStale, match=r"choice\.json is unusable: .*Delete it"):
+        open_chosen(model.path, cache)
+
+
+def corrupt_onnx(model: Model) -> None:
+    path = artifact_path(model.path, "int8_qdq")
+    path.write_bytes(path.read_bytes()[:-900])
+
+
+def no_artifacts(model: Model) -> None:
+    manifest_path(model.path).unlink()
+
+
+def no_golden(model: Model) -> None:
+    golden_path(model.path).unlink()
+
+
+@pytest.mark.parametrize(
+    ("damage", "failing", "said"),
+    [
+        (corrupt_onnx, {"int8"}, "is not the file that the manifest vouches for"),
+        (no_artifacts, {"int8"}, "comes without artifacts"),
+        (no_golden, set(PRECISIONS), "Put the file back"),
+    ],
+)
+def test_bad_input_fails_what_needs_it_and_leaves_the_rest(
+    model: Model, cache: EngineCache, damage: Callable[[Model], None], failing: set[str], said: str
+) -> None:
+    damage(model)
+    outcomes = built(model, cache)
+    assert {outcome.row.precision for outcome in outcomes if outcome.row.failed} == failing & set(PRECISIONS)
+    assert all(said in outcome.row.failed for outcome in outcomes if outcome.row.failed)
+    assert open_chosen(model.path, cache).runner.infer(np.zeros((4, 3, 32, 32), np.float32)).shape == (4,)
+
+
+@pytest.mark.parametrize("opset", [0, 3, 12, 20, 99])
+def test_another_opset_is_refused(make_model: MakeModel, opset: int) -> None:
+    path = make_model()
+    model = onnx.load(path)
+    model.opset_import[0].version = opset
+    onnx.save(model, path)
+    with pytest.raises(
+        BuildFailed, match=rf"its opset is {opset}, this program reads 13\.\.19\. Export it again"
+    ):
+        build_engine(path, "fp32", (4,), n_threads=1)
+
+
+def test_operators_of_a_vendor_only_are_refused(make_model: MakeModel) -> None:
+    path = make_model()
+    model = onnx.load(path)
+    model.opset_import[0].domain = "com.vendor"
+    onnx.save(model, path)
+    with pytest.raises(BuildFailed, match="its opset is 0"):
+        build_engine(path, "fp32", (4,), n_threads=1)
+
+
+def test_full_disk_fails_each_build_and_the_old_engine_predicts_on(
+    model: Model, cache: EngineCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as full:
+
+        def no_room(_: int) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        full.setattr(os, "fsync", no_room)
+        outcomes = build_all([model], OpenVinoMaker(2), cache)
+    assert all("No space left on device" in outcome.row.failed for outcome in outcomes)
+    assert not any(outcome.chosen for outcome in outcomes)
+    open_chosen(model.path, cache).runner.infer(np.zeros((4, 3, 32, 32), np.float32))
+
+
+def test_engine_bound_to_its_batch_refuses_another(model: Model, cache: EngineCache) -> None:
+    with pytest.raises(
+        InputMismatch, match=r"the batch is float32 \(5, 3, 32, 32\), the model takes float32 \(4,"
+    ):
+        open_chosen(model.path, cache).runner.infer(np.zeros((5, 3, 32, 32), np.float32))
+
+
+def test_model_of_several_batch_sizes_takes_each(make_model: MakeModel) -> None:
+    path = make_model()
+    engine = build_engine(path, "fp32", (7, 9), n_threads=1)
+    contract = list_models(path.parent)[0].contract
+    runner = open_engine(engine, contract, "fp32", (7, 9), n_threads=1)
+    for n in (7, 9, 7):
+        assert runner.infer(np.zeros((n, 3, 32, 32), np.float32)).shape == (n,)
+
+
+def test_precision_that_the_cpu_lacks_is_refused(
+    make_model: MakeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("parfocal.engines.openvino_cpu.CAPABILITIES", {"fp16": "FP4711"})
+    with pytest.raises(BuildFailed, match="build in fp16 refused: this CPU has none"):
+        build_engine(make_model(), "fp16", (4,), n_threads=1)
+
+
+def test_implicit_int8_is_not_for_openvino(model: Model, cache: EngineCache) -> None:
+    (*others, int8) = build_all([model], OpenVinoMaker(1), cache, int8_mode="implicit")
+    assert "--int8-mode explicit" in int8.row.failed
+    assert any(outcome.chosen for outcome in others)
+
+
+def test_prediction_allocates_nothing_but_its_result(model: Model, cache: EngineCache) -> None:
+    runner = open_chosen(model.path, cache).runner
+    batch = np.zeros((4, 3, 32, 32), np.float32)
+    for _ in range(3):
+        runner.infer(batch)
+    tracemalloc.start()
+    runner.infer(batch)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak_bytes < batch.nbytes / 4
+
+
+def test_choice_is_kept_of_models_that_are_not_built_now(model: Model, cache: EngineCache) -> None:
+    choices = load_choices(cache)
+    other = msgspec.structs.replace(choices["small"].key, model="other")
+    cache.write(
+        CHOICE_FILE,
+        msgspec.json.encode(
+            {
+                "format_version": 1,
+                "models": {**choices, "other": msgspec.structs.replace(choices["small"], key=other)},
+            }
+        ),
+    )
+    build_all([model], OpenVinoMaker(1), cache, precision="fp32")
+    assert load_choices(cache)["other"].key == other
+
+
+def test_openvino_comes_without_its_converter_and_telemetry() -> None:
+    program = (
+        "import sys; from parfocal.engines.openvino_cpu import import_openvino; import_openvino()\n"
+        "print(*[name for name in sys.modules if 'telemetry' in name or name.startswith('openvino.tools')])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) <= {"openvino.tools"}

@@ -1,0 +1,159 @@
+"""Engines on the disk: never the wrong one, never half of one."""
+
+import errno
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from parfocal.engines.cache import EngineCache, EngineKey, default_cache_folder
+from parfocal.engines.errors import BuildFailed, EngineStale
+
+KEY = EngineKey(
+    model="small",
+    backend="tensorrt",
+    precision="fp16",
+    int8_mode="none",
+    onnx_sha256="a" * 64,
+    batches=(4,),
+    n_threads=0,
+    runtime="TensorRT 10.3.0",
+    driver="CUDA 12.6",
+    device="Orin (SM 8.7)",
+    system="R36 (release)",
+    builder=1,
+)
+OTHER: dict[str, Any] = {
+    "onnx_sha256": "b" * 64,
+    "batches": (7, 9),
+    "n_threads": 2,
+    "runtime": "TensorRT 10.16.2",
+    "driver": "CUDA 13.2",
+    "device": "Orin Nano (SM 8.7)",
+    "system": "R38 (release)",
+    "builder": 2,
+}
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> EngineCache:
+    return EngineCache(tmp_path / "engines")
+
+
+def test_engine_comes_back_as_it_was_stored(cache: EngineCache) -> None:
+    cache.store(KEY, b"engine")
+    assert cache.load(KEY) == b"engine"
+    assert not list(cache.folder.glob("*.part"))
+
+
+@pytest.mark.parametrize("value", OTHER)
+def test_engine_of_anything_else_is_stale_and_says_of_what(cache: EngineCache, value: str) -> None:
+    cache.store(KEY, b"engine")
+    wanted = msgspec.structs.replace(KEY, **{value: OTHER[value]})
+    with pytest.raises(EngineStale) as stale:
+        cache.load(wanted)
+    assert f"{value} is " in str(stale.value)
+    assert "parfocal engine build" in str(stale.value)
+    assert wanted.digest != KEY.digest
+
+
+def test_every_value_of_the_key_is_tried_above() -> None:
+    assert {*OTHER, "model", "backend", "precision", "int8_mode"} == set(EngineKey.__struct_fields__)
+
+
+def test_precisions_and_modes_do_not_replace_each_other(cache: EngineCache) -> None:
+    keys = [
+        KEY,
+        msgspec.structs.replace(KEY, precision="int8", int8_mode="explicit"),
+        msgspec.structs.replace(KEY, precision="int8", int8_mode="implicit"),
+        msgspec.structs.replace(KEY, backend="openvino"),
+        msgspec.structs.replace(KEY, model="other"),
+    ]
+    for number, key in enumerate(keys):
+        cache.store(key, bytes([number]))
+    assert [cache.load(key) for key in keys] == [bytes([number]) for number in range(len(keys))]
+
+
+def test_engine_that_was_never_built_is_stale(cache: EngineCache) -> None:
+    with pytest.raises(EngineStale, match=r"small\.tensorrt\.fp16 is not built on this machine\. Run"):
+        cache.load(KEY)
+
+
+@pytest.mark.parametrize(
+    ("damaged", "content", "said"),
+    [
+        ("*.engine", b"engin", "is damaged"),
+        ("*.engine", None, "cannot be read"),
+        ("*.json", b"{", "sidecar is unusable"),
+        ("*.json", b"\xff\xfe", "sidecar is unusable"),
+        ("*.json", b'{"format_version":1}', "sidecar is unusable"),
+        ("*.json", None, "is not built"),
+    ],
+)
+def test_damaged_engine_is_stale(cache: EngineCache, damaged: str, content: bytes | None, said: str) -> None:
+    cache.store(KEY, b"engine")
+    (path,) = cache.folder.glob(damaged)
+    if content is None:
+        path.unlink()
+    else:
+        path.write_bytes(content)
+    with pytest.raises(EngineStale, match=said):
+        cache.load(KEY)
+
+
+def test_new_engine_replaces_the_old_one(cache: EngineCache) -> None:
+    cache.store(KEY, b"old")
+    newer = msgspec.structs.replace(KEY, driver="CUDA 13.2")
+    cache.store(newer, b"new")
+    assert cache.load(newer) == b"new"
+    assert len(list(cache.folder.glob("*.engine"))) == 1
+
+
+@pytest.mark.parametrize("n_written", [0, 1])
+def test_full_disk_leaves_the_old_engine_usable(
+    cache: EngineCache, monkeypatch: pytest.MonkeyPatch, n_written: int
+) -> None:
+    cache.store(KEY, b"old")
+    left = iter([None] * n_written)
+    fsync = os.fsync
+
+    def full(descriptor: int) -> None:
+        if next(left, "full") == "full":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(BuildFailed, match="No space left on device; what was there before is untouched"):
+        cache.store(msgspec.structs.replace(KEY, driver="CUDA 13.2"), b"new")
+    assert cache.load(KEY) == b"old"
+    assert not list(cache.folder.glob("*.part"))
+
+
+def test_read_only_folder_is_an_engine_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(BuildFailed, match="XDG_CACHE_HOME"):
+        EngineCache(tmp_path / "file" / "engines").store(KEY, b"engine")
+
+
+def test_folder_without_permission_leaves_the_old_engine_usable(
+    cache: EngineCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache.store(KEY, b"old")
+
+    def refuse(**_: object) -> None:  # root, as which tests may run, is refused nothing by a folder's mode
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(tempfile, "NamedTemporaryFile", refuse)
+    with pytest.raises(BuildFailed, match="Permission denied; what was there before is untouched"):
+        cache.store(KEY, b"new")
+    assert cache.load(KEY) == b"old"
+
+
+def test_folder_follows_the_user_s_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert default_cache_folder() == tmp_path / "parfocal" / "engines"
+    monkeypatch.setenv("XDG_CACHE_HOME", "")
+    assert default_cache_folder() == Path.home() / ".cache" / "parfocal" / "engines"

@@ -1,0 +1,23 @@
+"""These tests run where a CUDA device is; everywhere else they skip and say what is missing."""
+
+import pytest
+
+from parfocal.engines.cuda_memory import CudaMemory
+from parfocal.engines.cuda_probe import CudaDevice, probe
+from parfocal.engines.errors import BuildFailed
+
+
+@pytest.fixture(scope="session")
+def device() -> CudaDevice:
+    """The CUDA device of this machine."""
+    try:
+        return probe()
+    except BuildFailed as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def memory(device: CudaDevice) -> CudaMemory:
+    """Memory on the device, through the real pycuda."""
+    pytest.importorskip("pycuda", reason="pycuda not installed: tools/gpu_check.sh builds it")
+    return CudaMemory(zero_copy=device.is_integrated)

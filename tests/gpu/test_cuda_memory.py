@@ -1,0 +1,65 @@
+"""Context, stream and buffers on a real device, without TensorRT."""
+
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+
+from parfocal.engines.cuda_memory import CudaMemory
+from parfocal.engines.cuda_probe import CudaDevice
+from parfocal.engines.errors import BuildFailed
+
+
+def there_and_back(memory: CudaMemory) -> bool:
+    """Send an array to the device, wipe it here, and fetch it again."""
+    values = np.random.default_rng(1).normal(size=(4, 3, 224, 224)).astype(np.float32)
+    with memory.current():
+        buffer = memory.buffer(values.shape, np.float32)
+        np.copyto(buffer.host, values)
+        memory.upload(buffer)
+        memory.synchronize()
+        if buffer.device is not None:
+            buffer.host[...] = 0.0
+        memory.download(buffer)
+        memory.synchronize()
+        return bool(np.array_equal(buffer.host, values))
+
+
+def test_device_is_known(device: CudaDevice) -> None:
+    assert device.name
+    assert float(device.sm) >= 5.0
+    assert float(device.driver) >= 11.0
+
+
+@pytest.mark.parametrize("zero_copy", [False, True])
+def test_what_goes_to_the_device_comes_back(memory: CudaMemory, zero_copy: bool) -> None:
+    del memory  # asked for so that the test skips where there is none
+    assert there_and_back(CudaMemory(zero_copy=zero_copy))
+
+
+def test_another_thread_works_on_the_same_context(memory: CudaMemory) -> None:
+    found: list[Any] = []
+    thread = threading.Thread(target=lambda: found.append(there_and_back(memory)))
+    thread.start()
+    thread.join()
+    assert found == [True]
+    assert there_and_back(memory)
+
+
+def test_no_context_is_left_current(memory: CudaMemory) -> None:
+    import pycuda.driver as cuda
+
+    assert there_and_back(memory)
+    assert cuda.Context.get_current() is None
+
+
+def test_more_memory_than_there_is_is_an_engine_error(memory: CudaMemory) -> None:
+    import pycuda.driver as cuda
+
+    with pytest.raises(BuildFailed, match="out of memory"), memory.current():
+        cuda.mem_alloc(2**50)
+
+
+def test_stream_has_a_handle_for_tensorrt(memory: CudaMemory) -> None:
+    assert memory.stream_handle != 0

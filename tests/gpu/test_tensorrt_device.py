@@ -1,0 +1,54 @@
+"""With TensorRT on a real device: every shipped model built, judged and timed, in every precision."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from parfocal.engines.backends import TensorRtMaker
+from parfocal.engines.build import build_all
+from parfocal.engines.cache import EngineCache, Int8Mode
+from parfocal.engines.cuda_memory import CudaMemory
+from parfocal.engines.errors import BuildFailed
+from parfocal.engines.golden import load_golden
+from parfocal.engines.models import Model, list_models
+from parfocal.engines.opening import open_chosen
+
+Record = Callable[[str, object], None]
+
+
+@pytest.fixture(scope="module")
+def maker() -> TensorRtMaker:
+    try:
+        return TensorRtMaker()
+    except BuildFailed as error:
+        pytest.skip(str(error))
+
+
+@pytest.mark.parametrize("int8_mode", ["explicit", "implicit"])
+@pytest.mark.parametrize("model", list_models(), ids=lambda model: model.contract.name)
+def test_engines_are_built_accurate_and_opened_again(
+    maker: TensorRtMaker,
+    memory: CudaMemory,
+    model: Model,
+    int8_mode: Int8Mode,
+    tmp_path: Path,
+    record_property: Record,
+) -> None:
+    del memory  # asked for so that the test skips where there is none
+    cache = EngineCache(tmp_path)
+    outcomes = build_all([model], maker, cache, int8_mode=int8_mode)
+    for outcome in outcomes:
+        row = outcome.row
+        record_property(
+            f"{row.precision} {row.int8_mode}", f"{row.ms_p50} ms, {row.deviation} {row.failed}{row.refused}"
+        )
+    by_precision = {outcome.row.precision: outcome.row for outcome in outcomes}
+    assert by_precision["fp32"].passed
+    assert by_precision["fp16"].passed
+    assert not any(outcome.built for outcome in build_all([model], maker, cache, int8_mode=int8_mode))
+    golden = load_golden(model.path)
+    n = by_precision["fp32"].batch or 0
+    found_um = open_chosen(model.path, cache).runner.infer(golden.batch[:n])
+    assert np.abs(found_um - golden.reference_um[:n]).max() < 1.0

@@ -1,0 +1,32 @@
+"""The house itself: what is installed, and what the lock pins."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+ROOT = Path(__file__).parent.parent
+FOLDERS = ("board", "calib", "edge", "engines")
+
+
+@pytest.fixture(scope="module")
+def pyproject() -> dict[str, Any]:
+    found: dict[str, Any] = msgspec.toml.decode((ROOT / "pyproject.toml").read_bytes())
+    return found
+
+
+def test_every_folder_with_code_is_installed(pyproject: dict[str, Any]) -> None:
+    folders = {code.parent.relative_to(ROOT) for name in FOLDERS for code in (ROOT / name).rglob("*.py")}
+    assert {".".join(("parfocal", *folder.parts)) for folder in folders} <= set(
+        pyproject["tool"]["setuptools"]["packages"]
+    )
+
+
+def test_the_lock_pins_every_requirement_and_names_no_host(pyproject: dict[str, Any]) -> None:
+    lock = (ROOT / "requirements.lock").read_text()
+    pinned = {line.split("==")[0] for line in lock.splitlines() if "==" in line}
+    extras = pyproject["project"]["optional-dependencies"]
+    asked = [*pyproject["project"]["dependencies"], *extras["demo"], *extras["test"]]
+    assert {line.split(">=")[0] for line in asked if not line.startswith("parfocal[")} <= pinned
+    assert "://" not in lock

@@ -1,0 +1,1 @@
+"""Developer programs, run as ``python -m tools.<name>`` from the checkout. Not part of the installed package."""

@@ -1,0 +1,86 @@
+"""Make the INT8 and FP16 forms of a model, and the manifest that vouches for them: ``make golden``.
+
+The developer's machine does this once for a model; a device takes the files as they are. Needs the golden
+patches that ``tools.export`` writes beside the model: INT8 is calibrated on them, and all forms are measured.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+
+from parfocal.calib.half import in_half
+from parfocal.calib.int8 import quantised
+from parfocal.calib.placement import placement_faults
+from parfocal.engines.artifacts import MADE_FORMS, Form, artifact_path, write_manifest
+from parfocal.engines.backends import BATCHES
+from parfocal.engines.contract import contract_from_onnx
+from parfocal.engines.gate import deviation_of, refusal
+from parfocal.engines.golden import load_golden
+from parfocal.engines.models import list_models
+
+FloatArray = NDArray[np.float32]
+MAX_OPSET = {"int8_qdq": 17, "fp16": 17, "int8_qdq_fp16": 19}
+
+
+def evaluate(model: onnx.ModelProto, batch: FloatArray) -> dict[str, FloatArray]:
+    """All outputs of a graph, by name, for one batch; on ONNX Runtime."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3  # that FP16 constants are not folded is no news
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(names, {session.get_inputs()[0].name: batch}), strict=True))
+
+
+def make_forms(model_path: Path) -> dict[Form, onnx.ModelProto]:
+    """Write all forms of a model and their manifest, and print how far each deviates.
+
+    Raises SystemExit if a form breaks a rule of placement.
+    """
+    golden = load_golden(model_path)
+    batch = BATCHES[contract_from_onnx(model_path).kind][0]
+    reference = onnx.load(model_path)
+    n_batches = max(len(golden.calibration) // batch, 1)
+    int8 = quantised(reference, np.array_split(golden.calibration, n_batches), evaluate)
+    forms: dict[Form, onnx.ModelProto] = {
+        "int8_qdq": int8,
+        "fp16": in_half(reference),
+        "int8_qdq_fp16": in_half(int8),
+    }
+    artifact_path(model_path, "fp16").parent.mkdir(exist_ok=True)
+    for form in MADE_FORMS:
+        faults = placement_faults(forms[form], MAX_OPSET[form])
+        if faults:
+            raise SystemExit(f"{model_path.stem} {form}: {'; '.join(faults)}")
+        path = artifact_path(model_path, form)
+        onnx.save(forms[form], path)
+        parts = [
+            next(iter(evaluate(forms[form], golden.batch[start : start + batch]).values()))
+            for start in range(0, len(golden.batch), batch)
+        ]
+        far = deviation_of(np.concatenate(parts).ravel(), golden.reference_um, golden.distance_um)
+        print(
+            f"{path}: {path.stat().st_size / 1e6:.1f} MB, mean deviation {far.mean_um:.3f} um, largest near the "
+            f"focus {far.max_um:.3f} um, error {far.error_growth_um:+.3f} um{', ' * bool(refusal(far))}{refusal(far)}"
+        )
+    write_manifest(model_path)
+    return forms
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("models", type=Path, nargs="*", help="NAME.onnx; all that ship if none is named")
+    args = parser.parse_args()
+    for path in args.models or [model.path for model in list_models()]:
+        make_forms(path)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,235 @@
+"""Breaks the board's code on purpose and sees the tests go red: `python -m tools.mutate`.
+
+Every mutation is made in a copy of the tree, one at a time; the tests named with it must fail there. A mutation
+that survives is a promise that no test keeps. Exit status 1 where one does.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parent.parent
+COPIED = (
+    "board",
+    "edge",
+    "engines",
+    "calib",
+    "tests/board",
+    "tests/bench",
+    "tests/conftest.py",
+    "tools",
+    "pyproject.toml",
+)
+_LONGEST_S = 300.0
+
+
+class Mutation(NamedTuple):
+    """One change of one file that some test must notice."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+
+MUTATIONS = (
+    Mutation(
+        "a wrong CRC passes",
+        "board/packet.py",
+        "!= zlib.crc32(body):",
+        "!= zlib.crc32(body) and False:",
+        ("test_packet.py",),
+    ),
+    Mutation(
+        "CRC of another polynomial, on both sides alike",
+        "board/packet.py",
+        "zlib.crc32(",
+        "zlib.adler32(",
+        ("test_protocol_document.py",),
+    ),
+    Mutation(
+        "the board carries out an older seq",
+        "board/stub/stub_board.py",
+        "0 < (packet.seq - self._last_seq) & 0xFFFF < 0x8000",
+        "packet.seq != self._last_seq",
+        ("test_link.py",),
+    ),
+    Mutation(
+        "the board forgets its replies",
+        "board/stub/stub_board.py",
+        "self._replies.append(",
+        "bool(",
+        ("test_link.py", "test_campaign.py"),
+    ),
+    Mutation(
+        "a resend gets a new seq",
+        "board/link.py",
+        "                    self._resends += 1\n",
+        "                    self._resends += 1\n                    frame = self._next_frame(message)\n",
+        ("test_link.py",),
+    ),
+    Mutation(
+        "a reply to another seq is taken",
+        "board/link.py",
+        "self._pending.get(packet.seq)",
+        "next(iter(self._pending.values()), None)",
+        ("test_link.py", "test_campaign.py", "test_stub_faults.py"),
+    ),
+    Mutation(
+        "um_from_steps with the wrong sign",
+        "board/axis.py",
+        "return pos_steps * um_per_step",
+        "return -pos_steps * um_per_step",
+        ("test_axis_rules.py",),
+    ),
+    Mutation(
+        "overshoot to the wrong side",
+        "board/axis.py",
+        "start_steps = target_steps - overshoot_steps",
+        "start_steps = target_steps + overshoot_steps",
+        ("test_axis_rules.py",),
+    ),
+    Mutation(
+        "target first, overshoot after",
+        "board/axis.py",
+        "return (start_steps, target_steps) if",
+        "return (target_steps, start_steps) if",
+        ("test_axis_rules.py",),
+    ),
+    Mutation(
+        "engagement of the other flank",
+        "board/axis.py",
+        "Engagement.UP if delta_steps > 0",
+        "Engagement.UP if delta_steps < 0",
+        ("test_axis_rules.py",),
+    ),
+    Mutation(
+        "way points are not held against the limits",
+        "board/axis.py",
+        "if point_steps < self._min_steps:",
+        "if point_steps < self._min_steps - 10**6:",
+        ("test_axis_on_stub.py",),
+    ),
+    Mutation(
+        "no margin for the true position",
+        "board/axis.py",
+        "config.max_um - config.upper_margin_um",
+        "config.max_um",
+        ("test_campaign.py",),
+    ),
+    Mutation(
+        "the watchdog leaves the lamp on",
+        "board/stub/machine.py",
+        "        self._break_off(MoveResult.WATCHDOG)\n        self._lamp.darken(self._now_s)\n",
+        "        self._break_off(MoveResult.WATCHDOG)\n",
+        ("test_link.py",),
+    ),
+    Mutation(
+        "the watchdog lets the motors run on",
+        "board/stub/machine.py",
+        "        self._break_off(MoveResult.WATCHDOG)\n",
+        "",
+        ("test_link.py",),
+    ),
+    Mutation(
+        "a reboot is taken for the same board",
+        "board/answers.py",
+        "return hello.unit_serial, hello.boot_id",
+        "return hello.unit_serial, 0",
+        ("test_recovery.py",),
+    ),
+    Mutation(
+        "a STOP does not keep later parts of a motion from starting",
+        "board/link.py",
+        "                    self._stops += 1\n",
+        "                    pass\n",
+        ("test_link.py",),
+    ),
+    Mutation(
+        "a stuck switch sends the stage up",
+        "board/stub/machine.py",
+        "axis.seek_release(self._now_s, off_steps, slow) is None",
+        "axis.seek_release(self._now_s, whole_steps, slow) is None",
+        ("test_stub_faults.py",),
+    ),
+)
+
+
+def survives(mutation: Mutation, tree: Path) -> bool:
+    """Whether the tests of `mutation` pass in `tree` with it in place; the tree is as before afterwards."""
+    file = tree / mutation.file
+    text = file.read_text()
+    if mutation.old not in text:
+        raise ValueError(f"mutation {mutation.name!r}: {mutation.file} has no {mutation.old!r}. Adapt it.")
+    file.write_text(text.replace(mutation.old, mutation.new))
+    try:
+        return passes(tree, mutation.tests)
+    finally:
+        file.write_text(text)
+
+
+def passes(tree: Path, tests: tuple[str, ...]) -> bool:
+    """Whether these tests of tests/board pass in `tree`."""
+    environment = {**os.environ, "PYTHONPATH": f"{tree / 'path'}:{tree}", "PYTHONDONTWRITEBYTECODE": "1"}
+    names = [f"tests/board/{name}" for name in tests]
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *names]
+    try:
+        done = subprocess.run(
+            command,
+            cwd=tree,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=_LONGEST_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return False  # a test that hangs has noticed, too
+    if done.returncode not in (0, 1):
+        raise RuntimeError(f"pytest could not run in {tree}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return done.returncode == 0
+
+
+def copy_of_the_tree(tree: Path) -> None:
+    """What the tests of the board need, importable as `parfocal` from `tree`/path."""
+    for name in COPIED:
+        source = ROOT / name
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, tree / name, ignore=shutil.ignore_patterns("__pycache__", "*.onnx"))
+        else:
+            shutil.copy(source, tree / name)
+    (tree / "path" / "parfocal").mkdir(parents=True)
+    for folder in ("board", "edge", "engines", "calib"):
+        (tree / "path" / "parfocal" / folder).symlink_to(tree / folder)
+
+
+def main() -> int:
+    """Run every mutation; 1 when one survives."""
+    with tempfile.TemporaryDirectory() as folder:
+        tree = Path(folder)
+        copy_of_the_tree(tree)
+        every = tuple(sorted({name for mutation in MUTATIONS for name in mutation.tests}))
+        if not passes(tree, every):
+            print("the tests fail without any mutation; make them pass first")
+            return 1
+        survivors = []
+        for mutation in MUTATIONS:
+            alive = survives(mutation, tree)
+            print(f"{'SURVIVES' if alive else 'noticed'}: {mutation.name}", flush=True)
+            survivors += [mutation.name] if alive else []
+    print(
+        f"{len(MUTATIONS)} mutations, {len(survivors)} survive" + "".join(f"\n  {name}" for name in survivors)
+    )
+    return 1 if survivors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,77 @@
+"""MobileNetV2 at width 0.5 as a regressor of distance (dastidar2020 2.3; Sandler et al. 2018 for the layers)."""
+
+import torch
+from torch import nn
+
+# expansion, output channels at width 1, repeats, stride (Sandler et al. 2018, table 2)
+BLOCKS = (
+    (1, 16, 1, 1),
+    (6, 24, 2, 2),
+    (6, 32, 3, 2),
+    (6, 64, 4, 2),
+    (6, 96, 3, 1),
+    (6, 160, 3, 2),
+    (6, 320, 1, 1),
+)
+FEATURES = 1280  # not narrowed when the width is below 1
+
+
+def _channels(width: float, channels: int) -> int:
+    """Channels at a width, rounded to a multiple of 8 without losing more than a tenth."""
+    wanted = width * channels
+    rounded = max(8, int(wanted + 4) // 8 * 8)
+    return rounded + 8 if rounded < 0.9 * wanted else rounded
+
+
+def _convolution(inputs: int, outputs: int, kernel: int, stride: int, groups: int = 1) -> list[nn.Module]:
+    return [
+        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
+        nn.BatchNorm2d(outputs),
+    ]
+
+
+class InvertedResidual(nn.Module):
+    """Expand, filter each channel, project; added to its input where the shapes agree."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        hidden = inputs * expansion
+        layers: list[nn.Module] = []
+        if expansion != 1:
+            layers += [*_convolution(inputs, hidden, 1, 1), nn.ReLU6()]
+        layers += [*_convolution(hidden, hidden, 3, stride, hidden), nn.ReLU6()]
+        layers += _convolution(hidden, outputs, 1, 1)
+        self.layers = nn.Sequential(*layers)
+        self.residual = stride == 1 and inputs == outputs
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Shape (n, inputs, h, w) -> (n, outputs, h / stride, w / stride)."""
+        y: torch.Tensor = self.layers(x)
+        return x + y if self.residual else y
+
+
+class DifferenceNet(nn.Module):
+    """A prepared difference (n, 3, h, w) -> distance_um (n,).
+
+    The paper flattens the last feature map into one dense layer; here the map is averaged first. With few
+    textures the flattened head memorises where things were (facts/optics), and an averaged one takes patches
+    of any size, so that most of the training can run on smaller ones.
+    """
+
+    def __init__(self, width: float = 0.5) -> None:
+        super().__init__()
+        inputs = _channels(width, 32)
+        layers: list[nn.Module] = [*_convolution(3, inputs, 3, 2), nn.ReLU6()]
+        for expansion, channels, repeats, stride in BLOCKS:
+            outputs = _channels(width, channels)
+            for repeat in range(repeats):
+                layers.append(InvertedResidual(inputs, outputs, stride if repeat == 0 else 1, expansion))
+                inputs = outputs
+        layers += [*_convolution(inputs, FEATURES, 1, 1), nn.ReLU6()]
+        self.features = nn.Sequential(*layers)
+        self.head = nn.Linear(FEATURES, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Distances in um, (n,)."""
+        y: torch.Tensor = self.head(self.features(x).mean(dim=(2, 3)))
+        return y[:, 0]

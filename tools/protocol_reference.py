@@ -1,0 +1,128 @@
+"""Writes the reference part of board/PROTOCOL.md from the message table. `python -m tools.protocol_reference`.
+
+The prose above its mark is written by hand. The hex lines are the golden packets: tests decode and encode
+them again, in Python and in C.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from parfocal.board import messages
+from parfocal.board.messages import (
+    CODES,
+    PROTOCOL_VERSION,
+    TABLE,
+    AxisBit,
+    Entry,
+    Kind,
+    Message,
+    Status,
+    fields_of,
+)
+from parfocal.board.packet import Packet, encode
+
+DOCUMENT = Path(__file__).parent.parent / "board" / "PROTOCOL.md"
+MARK = "<!-- From here on written by `python -m tools.protocol_reference`: edit the table, not this. -->\n"
+
+_MOVE_TARGET = (0, 0, 1600)
+EXAMPLES: dict[type[Message], Message] = {
+    messages.Hello: messages.Hello(0x1234ABCD, 0, PROTOCOL_VERSION, PROTOCOL_VERSION),
+    messages.HelloReply: messages.HelloReply(
+        0x1234ABCD, 0, 0xC0FFEE01, 7, (0, 0, 0), (60000, 20000, 16000), 1, 15, 7, 64, 0
+    ),
+    messages.Ping: messages.Ping(),
+    messages.Pong: messages.Pong(81_000_250),
+    messages.StateRequest: messages.StateRequest(),
+    messages.State: messages.State(81_000_900, (8000, 4000, 1600), 12, 5000, 0, 3, 25, 2, 0, 7, 7, 0),
+    messages.Watchdog: messages.Watchdog(250, 2000),
+    messages.LimitsRequest: messages.LimitsRequest(),
+    messages.Limits: messages.Limits(
+        (16000, 16000, 6400), (160000, 160000, 320000), (800, 800, 640), (800, 800, 640)
+    ),
+    messages.Clear: messages.Clear(messages.Fault.ESTOP | messages.Fault.LIMIT_SWITCH),
+    messages.MoveAbs: messages.MoveAbs(12, AxisBit.Z, _MOVE_TARGET, (0, 0, 3200), (0, 0, 80000)),
+    messages.Home: messages.Home(13, AxisBit.Z, 1600, 160, 80000),
+    messages.Stop: messages.Stop(),
+    messages.Estop: messages.Estop(),
+    messages.Motors: messages.Motors(AxisBit.X | AxisBit.Y | AxisBit.Z),
+    messages.MoveDone: messages.MoveDone(81_550_000, 12, (8000, 4000, 1600), 0, 2),
+    messages.Lamp: messages.Lamp(5000, 60000),
+    messages.Strobe: messages.Strobe(3, 25, 100_000, 200, 1000, 10000),
+    messages.Frame: messages.Frame(81_700_000, 3, 4),
+    messages.Ack: messages.Ack(),
+}
+
+
+def golden_packets() -> list[tuple[Entry, Packet]]:
+    """One packet for every row of the table, and one refusal."""
+    packets = []
+    for row, entry in enumerate(TABLE):
+        message = EXAMPLES[entry.message]
+        if isinstance(message, messages.Hello | messages.HelloReply):
+            values = {name: getattr(message, name) for name in message.__struct_fields__}
+            message = type(message)(**{**values, "schema_hash": messages.schema_hash()})
+        # HELLO is asked without a session, which its response grants.
+        session = 0 if entry.message is messages.Hello else 0xEE02
+        seq = 0x0100 + row // 2
+        packets.append((entry, Packet(entry.kind, entry.opcode, 0, seq, session, messages.pack(message))))
+    refused = next(entry for entry in TABLE if entry.message is messages.MoveAbs)
+    answer = Entry(refused.opcode, Kind.RESPONSE, messages.Ack)
+    packets.append((answer, Packet(Kind.RESPONSE, refused.opcode, Status.LIMIT, 0x0107, 0xEE02)))
+    return packets
+
+
+def reference() -> str:
+    """The reference part."""
+    lines = [
+        f"Protocol version {PROTOCOL_VERSION}, schema hash `{messages.schema_hash():08x}`.",
+        "",
+        "## Messages",
+        "",
+        "`[3]`: one value each for x, y, z. Responses without fields are plain acknowledgements; responses",
+        "with a status other than OK carry no fields.",
+    ]
+    packets = golden_packets()
+    for entry, packet in packets[:-1]:
+        lines += ["", f"### {entry.opcode.name} {entry.kind.name.lower()} (0x{entry.opcode:02x})", ""]
+        lines += [(entry.message.__doc__ or "").strip().replace("\n    ", "\n"), ""]
+        fields = fields_of(entry.message)
+        if fields:
+            lines += ["| field | type | unit | meaning |", "|---|---|---|---|"]
+            for field in fields:
+                wire = field.wire
+                count = "[3]" if field.per_axis else ""
+                lines.append(f"| {field.name} | {wire.type}{count} | {wire.unit} | {wire.meaning} |")
+            lines.append("")
+        lines.append(f"`{encode(packet).hex(' ')}`")
+    refused = packets[-1][1]
+    lines += [
+        "",
+        "### A refusal",
+        "",
+        "MOVE_ABS response with status LIMIT.",
+        "",
+        f"`{encode(refused).hex(' ')}`",
+    ]
+    lines += ["", "## Codes", ""]
+    for codes in CODES:
+        title = codes.__name__
+        lines += [f"### {title}", "", "| code | name |", "|---|---|"]
+        lines += [f"| {code.value} | {code.name} |" for code in codes]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Write the reference part below the mark."""
+    prose, found, _ = DOCUMENT.read_text().partition(MARK)
+    if not found:
+        print(f"{DOCUMENT} has no mark; nothing written. Put this line where the reference begins: {MARK}")
+        return 1
+    DOCUMENT.write_text(prose + MARK + "\n" + reference())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
