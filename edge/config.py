@@ -56,7 +56,7 @@ class FocusConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     min_relative_sharpness: Annotated[float, msgspec.Meta(gt=0.0, le=1.0)] = 0.85
     recovery_reach_um: Positive = 24.0
     recovery_step_um: Positive = 2.0
-    fine_reach_um: Positive = 3.0
+    fine_reach_um: Positive = 1.875  # the coarse sweep, or the pivot, is nearer than that
     fine_step_um: Positive = 0.625
     first_sweep_start_um: NotNegative = 2400.0
     first_sweep_stop_um: Positive = 2600.0

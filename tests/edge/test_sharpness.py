@@ -50,6 +50,10 @@ def test_a_short_sweep_that_is_highest_at_an_end_has_no_peak_inside(values: list
     assert peak_inside_um([0.0, 1.0, 2.0][: len(values)], values) is None
 
 
+def test_a_short_sweep_that_does_not_bend_is_noise_and_no_peak() -> None:
+    assert peak_inside_um([0.0, 1.0, 2.0, 3.0], [50.0, 50.4, 50.9, 50.2]) is None
+
+
 def test_a_short_sweep_needs_no_level_ground() -> None:
     assert peak_inside_um([0.0, 1.0, 2.0], [8.0, 9.0, 8.0]) == 1.0
 
