@@ -69,7 +69,7 @@ class Board:
         self.z = Axis("z", config.z, bounds[2], motion)
         self._closed = False
         self._strobing = threading.Lock()
-        self._end_heartbeat = link.heartbeat(config.watchdog_s, config.lamp_watchdog_s)
+        self._end_heartbeat = link.heart.begin(config.watchdog_s, config.lamp_watchdog_s)
 
     @classmethod
     def open(

@@ -17,8 +17,9 @@ from parfocal.board.errors import (
     PositionLost,
     ProtocolMismatch,
 )
-from parfocal.board.link import ATTEMPTS, Link, LinkCounters
+from parfocal.board.link import Link, LinkCounters
 from parfocal.board.messages import AxisBit, Fault, Kind, MoveResult, Opcode, Status
+from parfocal.board.outbox import ATTEMPTS
 from parfocal.board.packet import Packet, StreamDecoder, encode
 from parfocal.board.stub.virtual_bench import VirtualBench
 
@@ -86,7 +87,7 @@ def test_a_resend_of_the_same_bytes_is_answered_from_the_cache_and_an_older_seq_
             replies += [packet for _, out in bench.stub.take_output() for packet in decoder.feed(out)]
         assert [packet.status for packet in replies] == [Status.OK, Status.OK, Status.STALE]
         assert replies[0] == replies[1]
-        board._link._seq = 30000  # what was sent past the link counts for it too
+        board._link._outbox._seq = 30000  # what was sent past the link counts for it too
         bench.clock.sleep_s(1.0)
         bench.stub.advance(bench.clock.now_s())
         assert bench.stub.machine.state().pos_steps[2] == 160
