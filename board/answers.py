@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from parfocal.board import messages
+from parfocal.board import layout, messages
 from parfocal.board.errors import BoardError, MoveStopped, PositionLost, ProtocolMismatch
 from parfocal.board.messages import Message, Opcode, Status
 from parfocal.board.packet import Packet
@@ -36,7 +36,7 @@ class Refusal(BoardError):
 def decoded(packet: Packet, expected: type[R]) -> R:
     """Message of a packet. Raises ProtocolMismatch when it is not the expected one."""
     try:
-        message = messages.unpack(packet.kind, packet.opcode, packet.payload)
+        message = layout.unpack(packet.kind, packet.opcode, packet.payload)
     except (KeyError, ValueError) as error:
         raise mismatch(expected.__name__, f"a payload of {len(packet.payload)} bytes") from error
     if not isinstance(message, expected):

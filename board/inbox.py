@@ -11,7 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
-from parfocal.board import messages
+from parfocal.board import layout, messages
 from parfocal.board.answers import decoded
 from parfocal.board.clock import PacedClock
 from parfocal.board.clock_map import ClockMap
@@ -163,7 +163,7 @@ class Inbox:
 
     def _note_event(self, packet: Packet) -> None:
         try:
-            event = messages.unpack(packet.kind, packet.opcode, packet.payload)
+            event = layout.unpack(packet.kind, packet.opcode, packet.payload)
         except (KeyError, ValueError):
             self.unknown += 1
             return

@@ -18,7 +18,7 @@ from typing import TypeVar
 
 import msgspec
 
-from parfocal.board import messages
+from parfocal.board import layout, messages
 from parfocal.board.answers import Refusal, decoded, mismatch, rebooted, stopped, unit_of
 from parfocal.board.clock import PacedClock
 from parfocal.board.clock_map import ClockMap
@@ -113,14 +113,12 @@ class Link:
         nonce = secrets.randbits(32)
         version = messages.PROTOCOL_VERSION
         self._inbox.session = 0
-        reply = self._outbox.answer_to(
-            messages.Hello(nonce, messages.schema_hash(), version, version), _always
-        )
+        reply = self._outbox.answer_to(messages.Hello(nonce, layout.schema_hash(), version, version), _always)
         if reply.version != version or len(reply.payload) == 0:
             raise mismatch(f"protocol version {version}", f"version {reply.version}")
         hello = decoded(reply, messages.HelloReply)
-        if hello.schema_hash != messages.schema_hash():
-            raise mismatch(f"message table {messages.schema_hash():08x}", f"{hello.schema_hash:08x}")
+        if hello.schema_hash != layout.schema_hash():
+            raise mismatch(f"message table {layout.schema_hash():08x}", f"{hello.schema_hash:08x}")
         if hello.nonce != nonce or reply.session == 0:
             raise ProtocolMismatch("HELLO got no session; nothing moved. Reset the board and try again.")
         self._inbox.session = reply.session
@@ -155,11 +153,11 @@ class Link:
             if answer.status == Status.WATCHDOG and self._is_armed_again():
                 continue
             if answer.status != Status.STALE:
-                raise Refusal(messages.opcode_of(message), answer.status)
+                raise Refusal(layout.opcode_of(message), answer.status)
             # A STOP overtook it before it arrived: a motion ends here, anything else is asked anew.
             if unless_stopped_since is not None:
                 raise stopped()
-        raise Refusal(messages.opcode_of(message), Status.STALE)
+        raise Refusal(layout.opcode_of(message), Status.STALE)
 
     def stop(self) -> None:
         """Stop every axis, ahead of all else. Raises LinkTimeout, BoardNotFound, PositionLost."""

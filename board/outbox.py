@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from parfocal.board import messages
+from parfocal.board import layout, messages
 from parfocal.board.clock import PacedClock
 from parfocal.board.errors import BoardNotFound, LinkTimeout
 from parfocal.board.inbox import Inbox, Slot
@@ -43,7 +43,7 @@ class Outbox:
 
         Raises LinkTimeout, BoardNotFound, SessionEnded, and what `check` raises.
         """
-        slot = Slot(messages.opcode_of(message))
+        slot = Slot(layout.opcode_of(message))
         try:
             with self._writing:
                 check()
@@ -78,9 +78,9 @@ class Outbox:
 
     def _next_frame(self, message: Message) -> bytes:
         """Frame under the next seq; the caller holds `_writing`, so that frames leave in order of seq."""
-        payload = messages.pack(message)
+        payload = layout.pack(message)
         self._seq = (self._seq + 1) & 0xFFFF
         if isinstance(message, messages.Ping):
             self._inbox.note_ping(self._seq)
-        opcode, session = messages.opcode_of(message), self._inbox.session
+        opcode, session = layout.opcode_of(message), self._inbox.session
         return encode(Packet(Kind.REQUEST, opcode, 0, self._seq, session, payload))

@@ -21,7 +21,8 @@ from parfocal.board.board import Board
 from parfocal.board.config import BoardConfig
 from parfocal.board.errors import MoveRefused, PositionLost
 from parfocal.board.inbox import Inbox
-from parfocal.board.messages import TABLE, Fault, Kind, MoveResult, Opcode, payload_bytes
+from parfocal.board.layout import payload_bytes
+from parfocal.board.messages import TABLE, Fault, Kind, MoveResult, Opcode
 from parfocal.board.packet import Packet, StreamDecoder, encode
 from parfocal.board.stub.config import StubAxisConfig, StubConfig
 from parfocal.board.stub.faults import Damage, Faults, HostStall, Unplug

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from parfocal.board import messages
+from parfocal.board import layout, messages
 from parfocal.board.config import BoardConfig
 from parfocal.board.errors import (
     BoardError,
@@ -79,7 +79,7 @@ def test_a_resend_of_the_same_bytes_is_answered_from_the_cache_and_an_older_seq_
         board.home()
         decoder = StreamDecoder()
         session = bench.stub._session
-        move = messages.pack(messages.MoveAbs(77, AxisBit.Z, (0, 0, 160), (0, 0, 3200), (0, 0, 80000)))
+        move = layout.pack(messages.MoveAbs(77, AxisBit.Z, (0, 0, 160), (0, 0, 3200), (0, 0, 80000)))
         frame = encode(Packet(Kind.REQUEST, Opcode.MOVE_ABS, 0, 30000, session, move))
         replies = []
         for data in (frame, frame, encode(Packet(Kind.REQUEST, Opcode.MOVE_ABS, 0, 29000, session, move))):
@@ -117,9 +117,9 @@ def test_a_board_with_another_message_table_is_refused_before_anything_moves(
 ) -> None:
     bench = VirtualBench()
     link = Link(bench.transport, bench.clock)
-    true_hash = messages.schema_hash()
+    true_hash = layout.schema_hash()
     hashes = iter([true_hash ^ 1])  # the host's, once; the board keeps its own
-    monkeypatch.setattr(messages, "schema_hash", lambda: next(hashes, true_hash))
+    monkeypatch.setattr(layout, "schema_hash", lambda: next(hashes, true_hash))
     with pytest.raises(ProtocolMismatch, match=r"nothing moved. "):
         link.open_session()
     assert bench.stub.machine.state().last_move_id == 0
