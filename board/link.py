@@ -71,6 +71,7 @@ class Link:
         self._reopen = reopen
         self._reconnect_wall_s = reconnect_wall_s
         self._standing: dict[type[Message], Message] = {}
+        self._keeping = threading.Lock()  # one of them at a time, in the order in which they are sent
         self._repair = threading.RLock()  # one reconnection at a time
         self._boots = 0
 
@@ -130,9 +131,25 @@ class Link:
         return hello
 
     def keep(self, message: Message) -> None:
-        """Have `message` sent now and again in every session to come. Raises as `request` does."""
-        self.request(message, messages.Ack)
-        self._standing[type(message)] = message
+        """Have `message` sent now and again in every session to come. Raises as `request` does.
+
+        It is kept even where it got no answer, so that a lamp asked to go dark is not lit again by what was
+        asked before; but not where the board refused it.
+        """
+        with self._keeping:
+            before = self._standing.get(type(message))
+            self._standing[type(message)] = message
+            try:
+                self.request(message, messages.Ack)
+            except Refusal:
+                self.forget(type(message))
+                if before is not None:
+                    self._standing[type(message)] = before
+                raise
+
+    def forget(self, kind: type[Message]) -> None:
+        """Do not send messages of this kind again in sessions to come."""
+        self._standing.pop(kind, None)
 
     def take_frames(self) -> tuple[Frame, ...]:
         """Events of strobes that have come since asked last."""

@@ -125,8 +125,13 @@ class Motion:
 
     def _run(self, message: messages.MoveAbs | messages.Home, expected_s: float, asked: str) -> float:
         """Ask for one motion, again where a silence made the watchdog end it; the time of its end, s."""
-        for _ in range(_RESUMES):
-            ended = self._once(message, expected_s, asked)
+        for n_resumed in range(_RESUMES):
+            try:
+                ended = self._once(message, expected_s, asked)
+            except MoveRefused as refused:
+                if n_resumed == 0:
+                    raise
+                raise MoveStopped(f"broken off by a silence, and then: {refused}") from refused
             if ended is None:
                 self._link.stop()
                 raise LinkTimeout(

@@ -90,7 +90,8 @@ class StubBoard:
         """Frame that answers a request: from the cache, refused, or carried out."""
         if packet.opcode == Opcode.HELLO:
             return self._answer_hello(packet)
-        if self._session == 0 or packet.session != self._session:
+        is_known = self._session != 0 and packet.version == messages.PROTOCOL_VERSION
+        if not is_known or packet.session != self._session:
             if packet.opcode in _ALWAYS:
                 self._carry_out(packet)  # whoever asks; that there is no session is told all the same
             return _frame(packet, Status.NO_SESSION, Ack())

@@ -94,6 +94,18 @@ def test_a_resend_of_the_same_bytes_is_answered_from_the_cache_and_an_older_seq_
         assert bench.stub.decoder.crc_errors == 0
 
 
+def test_a_packet_of_another_version_moves_nothing(healthy_board: HealthyBoard) -> None:
+    with healthy_board() as (bench, board):
+        move = layout.pack(messages.MoveAbs(77, AxisBit.Z, (0, 0, 160), (0, 0, 3200), (0, 0, 80000)))
+        begun = bench.stub.machine.motions_begun
+        packet = Packet(Kind.REQUEST, Opcode.MOVE_ABS, 0, 30000, bench.stub._session, move, version=2)
+        bench.stub.receive(encode(packet), bench.clock.now_s())
+        ((_, reply),) = bench.stub.take_output()
+        assert [answer.status for answer in StreamDecoder().feed(reply)] == [Status.NO_SESSION]
+        assert bench.stub.machine.motions_begun == begun
+        board.z.approach_up(10.0 + board.z.overshoot_um)
+
+
 def test_a_board_that_never_answers_is_a_link_timeout() -> None:
     bench = VirtualBench()
 
@@ -278,6 +290,8 @@ def test_a_lamp_duty_out_of_range_is_refused_before_it_is_sent(healthy_board: He
             board.lamp(1.5)
         with pytest.raises(ValueError, match="the axes are x, y, z"):
             board.home(("q",))
+        with pytest.raises(ValueError, match="motors on q asked: the axes are x, y, z"):
+            board.motors_on(("q",))
 
 
 def test_an_axis_configuration_that_cannot_be_names_its_field() -> None:
