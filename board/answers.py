@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from parfocal.board import messages
+from parfocal.board import layout, messages
 from parfocal.board.errors import BoardError, MoveStopped, PositionLost, ProtocolMismatch
 from parfocal.board.messages import Message, Opcode, Status
 from parfocal.board.packet import Packet
@@ -15,8 +15,6 @@ _WHY: dict[int, str] = {
     Status.LIMIT: "the target is outside the board's own travel limits; nothing moved. Lower the target.",
     Status.NOT_HOMED: "the axis is not homed; nothing moved. Run `parfocal home`.",
     Status.BUSY: "another motion is under way; nothing new moved. Wait for it, or stop.",
-    Status.BAD_VALUE: "a value is more than the board allows; nothing was done. "
-    "Lower speed or acceleration in the configuration.",
     Status.WATCHDOG: "its watchdog has fired as the host was silent; nothing was done. Open the board again.",
     Status.ESTOP: "its emergency stop is latched; nothing was done. Release the button, clear the faults and "
     "home the axes.",
@@ -30,13 +28,17 @@ class Refusal(BoardError):
     def __init__(self, opcode: Opcode, status: int) -> None:
         self.status = status
         self.why = _WHY.get(status, f"status {status}; nothing was done. Flash the firmware of this release.")
+        if status == Status.BAD_VALUE:
+            is_motion = opcode in (Opcode.MOVE_ABS, Opcode.HOME)
+            remedy = "Lower speed or acceleration in the configuration" if is_motion else "Ask for less"
+            self.why = f"a value is more than the board allows; nothing was done. {remedy}."
         super().__init__(f"{opcode.name} refused by the board: {self.why}")
 
 
 def decoded(packet: Packet, expected: type[R]) -> R:
     """Message of a packet. Raises ProtocolMismatch when it is not the expected one."""
     try:
-        message = messages.unpack(packet.kind, packet.opcode, packet.payload)
+        message = layout.unpack(packet.kind, packet.opcode, packet.payload)
     except (KeyError, ValueError) as error:
         raise mismatch(expected.__name__, f"a payload of {len(packet.payload)} bytes") from error
     if not isinstance(message, expected):

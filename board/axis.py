@@ -11,7 +11,7 @@ import enum
 import math
 
 from parfocal.board.config import AxisConfig
-from parfocal.board.errors import MoveRefused, MoveStopped
+from parfocal.board.errors import MoveRefused, MoveStopped, PositionLost
 from parfocal.board.motion import Motion
 
 
@@ -179,6 +179,7 @@ class Axis:
         """
         with self._motion.turn():
             delta_steps = steps_from_um(delta_um, self.config.um_per_step)
+            self._know_position()
             if self.is_homed:
                 self._checked_steps(self.position_um + delta_um, self.position_um + delta_um)
             self._known = False
@@ -197,9 +198,10 @@ class Axis:
                 continue
             try:
                 completed_s = self._motion.move(self.name, self.config, point_steps, delta_steps)
-            except MoveStopped:
-                self._adopt_board_position()
-                raise
+            except (MoveRefused, MoveStopped) as early:
+                if isinstance(early, MoveRefused) and point_steps == way_points[0]:
+                    raise
+                raise self._given_up(early) from early
             self._settled_s = completed_s + self.config.settle_s
             engagement = engagement_after(engagement, delta_steps, self._overshoot_steps)
             pos_steps = point_steps
@@ -207,15 +209,28 @@ class Axis:
         self._known = True
         return self._settled_s
 
+    def _given_up(self, early: MoveRefused | MoveStopped) -> MoveStopped | PositionLost:
+        """What an end on the way means: something has moved, and the board says where it stands now."""
+        self._adopt_board_position()
+        if not self._homed:
+            return PositionLost(f"{self.name} ended on its way: {early}")
+        if isinstance(early, MoveStopped):
+            return early
+        return MoveStopped(f"{self.name} ended on its way at {round(self.position_um, 3)} um: {early}")
+
     def _require_position(self, target_um: float) -> None:
-        """Raises MoveRefused before homing; reads the position again after a move that failed."""
-        if not self._known or self._epoch != self._motion.epoch:
-            self._adopt_board_position()
+        """Raises MoveRefused before homing."""
+        self._know_position()
         if not self._homed:
             raise MoveRefused(
                 f"move to {self.name}={float(round(target_um, 3))} um refused: the axis is not homed; "
                 "nothing moved. Run `parfocal home`."
             )
+
+    def _know_position(self) -> None:
+        """Read the position again after a move that failed, and where the board has forgotten it."""
+        if not self._known or self._epoch != self._motion.epoch:
+            self._adopt_board_position()
 
     def _adopt_board_position(self) -> None:
         self._epoch = self._motion.epoch

@@ -17,12 +17,13 @@ from parfocal.board.clock import PacedClock
 from parfocal.board.config import AXIS_NAMES, BoardConfig
 from parfocal.board.errors import BoardError
 from parfocal.board.link import Link, LinkCounters
-from parfocal.board.messages import AxisBit, Fault, MoveResult, Status, Switch
+from parfocal.board.messages import AxisBit, Fault, Feature, MoveResult, Status, Switch
 from parfocal.board.motion import Motion
 from parfocal.board.ports import port_path
 from parfocal.board.serial_transport import SerialTransport
 from parfocal.board.transport import Transport
 
+_LONGEST_S = 4294.0  # in us it still fits the wire
 _FIRST_PINGS = 3  # enough for one with a short round trip, for the board's clock
 
 
@@ -61,6 +62,9 @@ class Board:
         self.config = config
         self._hello = hello
         self._link = link
+        self._strobing = threading.Lock()
+        link.stop()  # a host that was killed may have left a motion under way, and light
+        self._darken()
         motion = Motion(link, link.request(messages.StateRequest(), messages.State).last_move_id)
         self._motion = motion
         bounds = tuple(zip(hello.min_steps, hello.max_steps, strict=True))
@@ -68,8 +72,7 @@ class Board:
         self.y = Axis("y", config.y, bounds[1], motion)
         self.z = Axis("z", config.z, bounds[2], motion)
         self._closed = False
-        self._strobing = threading.Lock()
-        self._end_heartbeat = link.heartbeat(config.watchdog_s, config.lamp_watchdog_s)
+        self._end_heartbeat = link.heart.begin(config.watchdog_s, config.lamp_watchdog_s)
 
     @classmethod
     def open(
@@ -79,7 +82,7 @@ class Board:
         config: BoardConfig,
         reopen: Callable[[], Transport] | None = None,
     ) -> Board:
-        """Open a session over `transport` and take it over; nothing moves.
+        """Open a session over `transport` and take it over; what an earlier host left under way ends.
 
         `reopen` opens the port again once it is back after it was gone; it raises BoardNotFound until then.
         Raises ProtocolMismatch, LinkTimeout, BoardNotFound; the transport is closed then.
@@ -112,9 +115,7 @@ class Board:
         Raises ValueError for a name that is no axis, MoveRefused, MoveStopped, LinkTimeout, PositionLost.
         """
         by_name = {"x": self.x, "y": self.y, "z": self.z}
-        asked = tuple(axes)
-        if unknown := [name for name in asked if name not in by_name]:
-            raise ValueError(f"home {', '.join(unknown)} asked: the axes are x, y, z")
+        asked = _checked_names(axes, "home")
         with self._motion.turn():
             for name in asked:
                 by_name[name].home()
@@ -129,13 +130,16 @@ class Board:
         It latches: `clear_faults`, then `home`. Raises LinkTimeout, PositionLost, BoardNotFound.
         """
         self._motion.forget()
+        self._link.forget(messages.Lamp)  # who lights it after this must ask for it
         self._link.estop()
 
     def clear_faults(self) -> None:
-        """Clear what is sticky: a latched e-stop, a stuck or unexpected switch.
+        """Clear what is sticky: a latched e-stop, a stuck or unexpected switch. Nothing is lit by it.
 
         Raises BoardError while the e-stop is pressed, LinkTimeout, PositionLost, BoardNotFound.
         """
+        if self.state().faults & Fault.ESTOP:
+            self._link.forget(messages.Lamp)
         sticky = Fault.ESTOP | Fault.STUCK_SWITCH | Fault.LIMIT_SWITCH
         self._link.request(messages.Clear(sticky), messages.Ack)
         self._motion.forget()  # an e-stop that nobody was moving at is noticed here
@@ -145,7 +149,8 @@ class Board:
 
         Raises ValueError, LinkTimeout, BoardError when refused.
         """
-        mask = sum(1 << AXIS_NAMES.index(name) for name in set(axes))
+        asked = _checked_names(axes, "motors on")
+        mask = sum(1 << AXIS_NAMES.index(name) for name in set(asked))
         self._link.request(messages.Motors(mask), messages.Ack)
         self._motion.forget()
 
@@ -170,12 +175,16 @@ class Board:
         The flash begins `delay_s` after each trigger. `count` 0 ends one that is under way.
         Raises ValueError, LinkTimeout, BoardError when refused.
         """
-        if not (0.0 <= duty <= 1.0 and min(period_s, delay_s, width_s, count) >= 0):
-            raise ValueError(f"strobe of {count} x {width_s} s at duty {duty} asked: nothing may be negative")
+        times_s = (period_s, delay_s, width_s)
+        if not (0.0 <= duty <= 1.0 and 0 <= count <= 0xFFFF and all(0.0 <= t <= _LONGEST_S for t in times_s)):
+            raise ValueError(
+                f"strobe of {count} x {width_s} s at duty {duty}, every {period_s} s, {delay_s} s after the trigger "
+                f"asked: duty must be 0..1, count 0..65535, times up to {_LONGEST_S} s; nothing may be negative"
+            )
         with self._strobing:
             sessions = self._link.sessions
             state = self._link.request(messages.StateRequest(), messages.State)
-            period_us, delay_us, width_us = (round(value_s * 1e6) for value_s in (period_s, delay_s, width_s))
+            period_us, delay_us, width_us = (round(time_s * 1e6) for time_s in times_s)
             request = messages.Strobe(
                 state.last_strobe_id + 1, count, period_us, delay_us, width_us, round(duty * 10000)
             )
@@ -220,12 +229,20 @@ class Board:
         self._closed = True
         self._end_heartbeat()
         self._link.stay_closed()
+        self._link.forget(messages.Lamp)  # one that has rebooted is dark, and stays so
         try:
             with contextlib.suppress(BoardError):
                 self._link.stop()
-                self._link.request(messages.Lamp(0), messages.Ack)
+                self._darken()
         finally:
             self._link.close()
+
+    def _darken(self) -> None:
+        """Lamp off, no strobe."""
+        if self._hello.features & Feature.LAMP:
+            self._link.request(messages.Lamp(0), messages.Ack)
+        if self._hello.features & Feature.STROBE:
+            self.strobe(0, 0.0, 0.0, 0.0, 0.0)
 
     def __enter__(self) -> Board:
         """The open board."""
@@ -238,8 +255,15 @@ class Board:
         self.close()
 
 
+def _checked_names(axes: Iterable[str], asked: str) -> tuple[str, ...]:
+    names = tuple(axes)
+    if unknown := [name for name in names if name not in AXIS_NAMES]:
+        raise ValueError(f"{asked} {', '.join(unknown)} asked: the axes are x, y, z")
+    return names
+
+
 def open_serial(port: str, clock: PacedClock, config: BoardConfig) -> Board:
-    """Open the board at a serial port; nothing moves. Raises BoardNotFound, ProtocolMismatch, LinkTimeout.
+    """Open the board at a serial port, as `Board.open` does. Raises BoardNotFound, ProtocolMismatch, LinkTimeout.
 
     `port` is a path, or `usb:VID:PID` or `usb:VID:PID:SERIAL` in hexadecimal, as `usb:2e8a:000a`.
     """

@@ -125,8 +125,13 @@ class Motion:
 
     def _run(self, message: messages.MoveAbs | messages.Home, expected_s: float, asked: str) -> float:
         """Ask for one motion, again where a silence made the watchdog end it; the time of its end, s."""
-        for _ in range(_RESUMES):
-            ended = self._once(message, expected_s, asked)
+        for n_resumed in range(_RESUMES):
+            try:
+                ended = self._once(message, expected_s, asked)
+            except MoveRefused as refused:
+                if n_resumed == 0:
+                    raise
+                raise MoveStopped(f"broken off by a silence, and then: {refused}") from refused
             if ended is None:
                 self._link.stop()
                 raise LinkTimeout(
@@ -136,7 +141,7 @@ class Motion:
             result, completed_s = ended
             if result is MoveResult.ESTOP:
                 self.forget()
-            if result is not MoveResult.WATCHDOG or not self._link.is_beating():
+            if result is not MoveResult.WATCHDOG or not self._link.heart.is_beating():
                 _raise_unless_done(result, asked)
                 return completed_s
             message = msgspec.structs.replace(message, move_id=self._next_move_id())
@@ -156,11 +161,11 @@ class Motion:
             # Accepted in the session before, and the answer was lost with it.
             if refusal.status != Status.DUPLICATE or self._link.sessions == sessions:
                 raise MoveRefused(f"{asked} refused by the board: {refusal.why}") from refusal
-        self._link.is_moving = True
+        self._link.heart.is_moving = True
         try:
             return self._result(message.move_id, expected_s, asked, boots)
         finally:
-            self._link.is_moving = False
+            self._link.heart.is_moving = False
 
     def _result(
         self, move_id: int, expected_s: float, asked: str, boots: int

@@ -39,6 +39,7 @@ class SerialTransport:
         self._fd: int = self._serial.fileno()
         self._woken, self._wake = os.pipe()
         self._ended = threading.Event()
+        self._closing = threading.Lock()
         self._writing, self._reading = threading.Lock(), threading.Lock()
 
     def write(self, data: bytes) -> None:
@@ -70,8 +71,11 @@ class SerialTransport:
 
     def close(self) -> None:
         """Give the port back. Idempotent."""
-        if self._ended.is_set():
-            return
+        with self._closing:  # two at once must not close a descriptor twice: it may be another port by then
+            if not self._ended.is_set():
+                self._close()
+
+    def _close(self) -> None:
         self._ended.set()
         os.write(self._wake, b"\0")  # whoever waits in `read` leaves it
         with self._reading, self._writing:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 import sys
 
-from parfocal.board import messages
+from parfocal.board import layout
+from parfocal.board.layout import fields_of, payload_bytes
 from parfocal.board.messages import (
     CODES,
     MAX_PAYLOAD_BYTES,
@@ -18,8 +19,6 @@ from parfocal.board.messages import (
     Kind,
     Message,
     Opcode,
-    fields_of,
-    payload_bytes,
 )
 from parfocal.board.packet import MAX_FRAME_BYTES
 
@@ -116,7 +115,7 @@ def header() -> str:
         "#include <stdint.h>",
         "",
         f"#define PF_VERSION {PROTOCOL_VERSION}",
-        f"#define PF_SCHEMA_HASH 0x{messages.schema_hash():08X}u",
+        f"#define PF_SCHEMA_HASH 0x{layout.schema_hash():08X}u",
         f"#define PF_MAX_FRAME {MAX_FRAME_BYTES}",
         f"#define PF_MAX_PAYLOAD {MAX_PAYLOAD_BYTES}",
         "",

@@ -9,7 +9,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from parfocal.board import messages
+from parfocal.board import layout, messages
+from parfocal.board.layout import fields_of
 from parfocal.board.messages import (
     CODES,
     PROTOCOL_VERSION,
@@ -19,7 +20,6 @@ from parfocal.board.messages import (
     Kind,
     Message,
     Status,
-    fields_of,
 )
 from parfocal.board.packet import Packet, encode
 
@@ -62,11 +62,11 @@ def golden_packets() -> list[tuple[Entry, Packet]]:
         message = EXAMPLES[entry.message]
         if isinstance(message, messages.Hello | messages.HelloReply):
             values = {name: getattr(message, name) for name in message.__struct_fields__}
-            message = type(message)(**{**values, "schema_hash": messages.schema_hash()})
+            message = type(message)(**{**values, "schema_hash": layout.schema_hash()})
         # HELLO is asked without a session, which its response grants.
         session = 0 if entry.message is messages.Hello else 0xEE02
         seq = 0x0100 + row // 2
-        packets.append((entry, Packet(entry.kind, entry.opcode, 0, seq, session, messages.pack(message))))
+        packets.append((entry, Packet(entry.kind, entry.opcode, 0, seq, session, layout.pack(message))))
     refused = next(entry for entry in TABLE if entry.message is messages.MoveAbs)
     answer = Entry(refused.opcode, Kind.RESPONSE, messages.Ack)
     packets.append((answer, Packet(Kind.RESPONSE, refused.opcode, Status.LIMIT, 0x0107, 0xEE02)))
@@ -76,7 +76,7 @@ def golden_packets() -> list[tuple[Entry, Packet]]:
 def reference() -> str:
     """The reference part."""
     lines = [
-        f"Protocol version {PROTOCOL_VERSION}, schema hash `{messages.schema_hash():08x}`.",
+        f"Protocol version {PROTOCOL_VERSION}, schema hash `{layout.schema_hash():08x}`.",
         "",
         "## Messages",
         "",

@@ -74,6 +74,8 @@ class Machine:
         self._motion_limit_s = self._idle_limit_s = 1.0 * self._clock_speed
         self._lamp = LampDriver(self._now_s)
         self._events: list[tuple[float, MoveDone | Frame]] = []
+        if self.estop_pressed:
+            self.estop()
 
     @property
     def now_s(self) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections import deque
 
-from parfocal.board import messages
+from parfocal.board import layout, messages
 from parfocal.board.messages import Ack, AxisBit, Feature, Kind, Message, Opcode, Status
 from parfocal.board.packet import MAX_FRAME_BYTES, Packet, StreamDecoder, encode
 from parfocal.board.stub.config import StubConfig
@@ -90,7 +90,8 @@ class StubBoard:
         """Frame that answers a request: from the cache, refused, or carried out."""
         if packet.opcode == Opcode.HELLO:
             return self._answer_hello(packet)
-        if self._session == 0 or packet.session != self._session:
+        is_known = self._session != 0 and packet.version == messages.PROTOCOL_VERSION
+        if not is_known or packet.session != self._session:
             if packet.opcode in _ALWAYS:
                 self._carry_out(packet)  # whoever asks; that there is no session is told all the same
             return _frame(packet, Status.NO_SESSION, Ack())
@@ -110,12 +111,12 @@ class StubBoard:
     def _answer_hello(self, packet: Packet) -> bytes:
         """A new nonce opens a new session; another message table gets none."""
         try:
-            hello = messages.unpack(packet.kind, packet.opcode, packet.payload)
+            hello = layout.unpack(packet.kind, packet.opcode, packet.payload)
         except ValueError:
             hello = None
         if not isinstance(hello, messages.Hello):
             return _frame(packet, Status.BAD_PAYLOAD, Ack())
-        if hello.nonce != self._nonce and hello.schema_hash == messages.schema_hash():
+        if hello.nonce != self._nonce and hello.schema_hash == layout.schema_hash():
             self._nonce = hello.nonce
             self._session = self._next_session = self._next_session % 0xFFFF + 1
             self._last_seq = packet.seq
@@ -128,7 +129,7 @@ class StubBoard:
         x, y, z = (self.machine.max_steps(i) for i in range(3))
         return messages.HelloReply(
             nonce=nonce,
-            schema_hash=messages.schema_hash(),
+            schema_hash=layout.schema_hash(),
             boot_id=self._boot_id,
             unit_serial=_UNIT_SERIAL,
             min_steps=(0, 0, 0),
@@ -142,7 +143,7 @@ class StubBoard:
 
     def _carry_out(self, packet: Packet) -> tuple[Status, Message]:
         try:
-            request = messages.unpack(packet.kind, packet.opcode, packet.payload)
+            request = layout.unpack(packet.kind, packet.opcode, packet.payload)
         except KeyError:
             return Status.UNKNOWN_OPCODE, Ack()
         except ValueError:
@@ -189,15 +190,13 @@ class StubBoard:
         for time_s, event in self.machine.take_events():
             self._event_seq = (self._event_seq + 1) & 0xFFFF
             opcode = Opcode.MOVE_DONE if isinstance(event, messages.MoveDone) else Opcode.FRAME
-            packet = Packet(
-                Kind.EVENT, opcode, Status.OK, self._event_seq, self._session, messages.pack(event)
-            )
+            packet = Packet(Kind.EVENT, opcode, Status.OK, self._event_seq, self._session, layout.pack(event))
             self._out.append((time_s, encode(packet)))
 
 
 def _frame(request: Packet, status: Status, reply: Message, session: int | None = None) -> bytes:
     """Frame of a response; only OK carries a payload."""
-    payload = messages.pack(reply) if status is Status.OK else b""
+    payload = layout.pack(reply) if status is Status.OK else b""
     return encode(
         Packet(
             Kind.RESPONSE,

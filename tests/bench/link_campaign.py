@@ -20,8 +20,9 @@ from parfocal.board.axis import Axis
 from parfocal.board.board import Board
 from parfocal.board.config import BoardConfig
 from parfocal.board.errors import MoveRefused, PositionLost
-from parfocal.board.link import Link
-from parfocal.board.messages import TABLE, Fault, Kind, MoveResult, Opcode, payload_bytes
+from parfocal.board.inbox import Inbox
+from parfocal.board.layout import payload_bytes
+from parfocal.board.messages import TABLE, Fault, Kind, MoveResult, Opcode
 from parfocal.board.packet import Packet, StreamDecoder, encode
 from parfocal.board.stub.config import StubAxisConfig, StubConfig
 from parfocal.board.stub.faults import Damage, Faults, HostStall, Unplug
@@ -267,8 +268,8 @@ def fuzz(n_packets: int, seed: int) -> Figures:
     moved, begun = machine.state().pos_steps, machine.motions_begun
     session = bench.stub._session
     replay = Replay()
-    host = Link(replay, bench.clock)
-    host._session = session
+    host = Inbox(replay, bench.clock)
+    host.session = session
     decoder = StreamDecoder()
     for i in range(n_packets):
         packet = random_packet(draw, session)
@@ -277,11 +278,11 @@ def fuzz(n_packets: int, seed: int) -> Figures:
         bench.stub.receive(frame, bench.clock.now_s() + i * 1e-6)
         bench.stub.take_output()
         replay.coming = frame
-        host._read(0.0, None)
+        host.glance()
     assert (machine.motions_begun, machine.state().pos_steps) == (begun, moved)
     assert bench.stub.true_um(machine.now_s) == before
     assert (decoder.crc_errors, decoder.framing_errors) == (0, 0)
-    return {"packets": n_packets, "exceptions": 0, "moved_steps": 0, "refused_by_host": host.counters.unknown}
+    return {"packets": n_packets, "exceptions": 0, "moved_steps": 0, "refused_by_host": host.unknown}
 
 
 def highest_z(bench: VirtualBench) -> Callable[[], float]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from parfocal.board import messages
+from parfocal.board import layout, messages
 from parfocal.board.board import Board, open_serial
 from parfocal.board.clock import MonotonicClock
 from parfocal.board.config import BoardConfig
@@ -165,7 +165,7 @@ def codec(n_rounds: int) -> Figures:
     figures: Figures = {}
     decoder = StreamDecoder()
     move = messages.MoveAbs(7, AxisBit.Z, (0, 0, 16000), (0, 0, 3200), (0, 0, 80000))
-    cases = {"40_bytes": bytes(range(1, 29)), "move_abs_mostly_zeros": messages.pack(move)}
+    cases = {"40_bytes": bytes(range(1, 29)), "move_abs_mostly_zeros": layout.pack(move)}
     for name, payload in cases.items():
         packet = Packet(Kind.REQUEST, Opcode.MOVE_ABS, 0, 17, 3, payload)
         frame = encode(packet)

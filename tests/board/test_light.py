@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from parfocal.board import messages
 from parfocal.board.errors import BoardError
-from parfocal.board.messages import Kind, Opcode
+from parfocal.board.link import LinkCounters
+from parfocal.board.messages import AxisBit, Kind, Opcode
 from parfocal.board.packet import Packet
+from parfocal.board.stub.virtual_bench import VirtualBench
 
 if TYPE_CHECKING:
     from tests.board.conftest import HealthyBoard
@@ -72,6 +75,37 @@ def test_a_strobe_ends_when_it_is_told_to_and_at_the_watchdog(healthy_board: Hea
             board.lamp(0.5)
 
 
+def test_closing_ends_a_strobe(healthy_board: HealthyBoard) -> None:
+    with healthy_board() as (bench, board):
+        board.strobe(count=1000, period_s=0.1, delay_s=0.0, width_s=0.05, duty=0.5)
+        bench.clock.sleep_s(1.02)
+    done_s = bench.clock.now_s()
+    bench.clock.sleep_s(1.0)
+    assert [bench.lamp_duty(done_s + 0.01 * i) for i in range(100)] == [0.0] * 100
+
+
+def test_a_host_that_opens_the_board_of_a_killed_one_ends_its_motion_and_its_light() -> None:
+    bench = VirtualBench()
+    killed = bench.open_board()
+    killed.home()
+    killed.lamp(0.7)
+    killed.strobe(count=1000, period_s=0.1, delay_s=0.0, width_s=0.05, duty=0.5)
+    move = messages.MoveAbs(50, AxisBit.Z, (0, 0, 15000), (0, 0, 3200), (0, 0, 80000))
+    killed._link.request(move, messages.Ack)
+    killed._end_heartbeat()
+    bench.clock.sleep_s(0.13)
+    bench.stub.advance(bench.clock.now_s())
+    bench.stub.take_output()  # what nobody read is lost with the port
+    with bench.open_board() as board:
+        assert board.state().moving == 0
+        assert 100.0 < board.z.position_um < 200.0
+        bench.clock.sleep_s(5.0)  # its heartbeat feeds the watchdog
+        now_s = bench.clock.now_s()
+        assert [bench.lamp_duty(now_s - 0.02 * i) for i in range(200)] == [0.0] * 200
+        assert board.triggered_frames() == ()
+        assert board.counters == LinkCounters()
+
+
 @pytest.mark.parametrize(
     ("period_s", "delay_s", "width_s"), [(0.0005, 0.0, 0.0001), (0.1, 0.06, 0.05), (1.0, 0.0, 0.2)]
 )
@@ -79,9 +113,13 @@ def test_a_strobe_the_board_cannot_do_is_refused_as_a_whole(
     healthy_board: HealthyBoard, period_s: float, delay_s: float, width_s: float
 ) -> None:
     with healthy_board() as (bench, board):
-        with pytest.raises(BoardError, match="STROBE refused by the board: a value is more than"):
+        with pytest.raises(
+            BoardError, match="STROBE refused by the board: a value is more than .* Ask for less"
+        ):
             board.strobe(3, period_s, delay_s, width_s, 0.5)
         bench.clock.sleep_s(1.0)
         assert board.state().frames_done == 0
         with pytest.raises(ValueError, match="nothing may be negative"):
             board.strobe(-1, 0.1, 0.0, 0.01, 0.5)
+        with pytest.raises(ValueError, match=r"times up to 4294.0 s"):
+            board.strobe(1, float("inf"), 0.0, 0.01, 0.5)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from parfocal.board import messages
+from parfocal.board import layout, messages
 from parfocal.board.config import BoardConfig
 from parfocal.board.errors import (
     BoardError,
@@ -17,8 +17,9 @@ from parfocal.board.errors import (
     PositionLost,
     ProtocolMismatch,
 )
-from parfocal.board.link import ATTEMPTS, Link, LinkCounters
+from parfocal.board.link import Link, LinkCounters
 from parfocal.board.messages import AxisBit, Fault, Kind, MoveResult, Opcode, Status
+from parfocal.board.outbox import ATTEMPTS
 from parfocal.board.packet import Packet, StreamDecoder, encode
 from parfocal.board.stub.virtual_bench import VirtualBench
 
@@ -78,7 +79,7 @@ def test_a_resend_of_the_same_bytes_is_answered_from_the_cache_and_an_older_seq_
         board.home()
         decoder = StreamDecoder()
         session = bench.stub._session
-        move = messages.pack(messages.MoveAbs(77, AxisBit.Z, (0, 0, 160), (0, 0, 3200), (0, 0, 80000)))
+        move = layout.pack(messages.MoveAbs(77, AxisBit.Z, (0, 0, 160), (0, 0, 3200), (0, 0, 80000)))
         frame = encode(Packet(Kind.REQUEST, Opcode.MOVE_ABS, 0, 30000, session, move))
         replies = []
         for data in (frame, frame, encode(Packet(Kind.REQUEST, Opcode.MOVE_ABS, 0, 29000, session, move))):
@@ -86,11 +87,23 @@ def test_a_resend_of_the_same_bytes_is_answered_from_the_cache_and_an_older_seq_
             replies += [packet for _, out in bench.stub.take_output() for packet in decoder.feed(out)]
         assert [packet.status for packet in replies] == [Status.OK, Status.OK, Status.STALE]
         assert replies[0] == replies[1]
-        board._link._seq = 30000  # what was sent past the link counts for it too
+        board._link._outbox._seq = 30000  # what was sent past the link counts for it too
         bench.clock.sleep_s(1.0)
         bench.stub.advance(bench.clock.now_s())
         assert bench.stub.machine.state().pos_steps[2] == 160
         assert bench.stub.decoder.crc_errors == 0
+
+
+def test_a_packet_of_another_version_moves_nothing(healthy_board: HealthyBoard) -> None:
+    with healthy_board() as (bench, board):
+        move = layout.pack(messages.MoveAbs(77, AxisBit.Z, (0, 0, 160), (0, 0, 3200), (0, 0, 80000)))
+        begun = bench.stub.machine.motions_begun
+        packet = Packet(Kind.REQUEST, Opcode.MOVE_ABS, 0, 30000, bench.stub._session, move, version=2)
+        bench.stub.receive(encode(packet), bench.clock.now_s())
+        ((_, reply),) = bench.stub.take_output()
+        assert [answer.status for answer in StreamDecoder().feed(reply)] == [Status.NO_SESSION]
+        assert bench.stub.machine.motions_begun == begun
+        board.z.approach_up(10.0 + board.z.overshoot_um)
 
 
 def test_a_board_that_never_answers_is_a_link_timeout() -> None:
@@ -116,9 +129,9 @@ def test_a_board_with_another_message_table_is_refused_before_anything_moves(
 ) -> None:
     bench = VirtualBench()
     link = Link(bench.transport, bench.clock)
-    true_hash = messages.schema_hash()
+    true_hash = layout.schema_hash()
     hashes = iter([true_hash ^ 1])  # the host's, once; the board keeps its own
-    monkeypatch.setattr(messages, "schema_hash", lambda: next(hashes, true_hash))
+    monkeypatch.setattr(layout, "schema_hash", lambda: next(hashes, true_hash))
     with pytest.raises(ProtocolMismatch, match=r"nothing moved. "):
         link.open_session()
     assert bench.stub.machine.state().last_move_id == 0
@@ -277,6 +290,8 @@ def test_a_lamp_duty_out_of_range_is_refused_before_it_is_sent(healthy_board: He
             board.lamp(1.5)
         with pytest.raises(ValueError, match="the axes are x, y, z"):
             board.home(("q",))
+        with pytest.raises(ValueError, match="motors on q asked: the axes are x, y, z"):
+            board.motors_on(("q",))
 
 
 def test_an_axis_configuration_that_cannot_be_names_its_field() -> None:

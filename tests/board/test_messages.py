@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parfocal.board import messages
-from parfocal.board.messages import TABLE, Entry, Kind, Message, Opcode, fields_of, pack, unpack
+from parfocal.board import layout, messages
+from parfocal.board.layout import fields_of, pack, unpack
+from parfocal.board.messages import TABLE, Entry, Kind, Message, Opcode
 
 RANGES = {"u8": (0, 2**8), "u16": (0, 2**16), "u32": (0, 2**32), "u64": (0, 2**64), "i32": (-(2**31), 2**31)}
 
@@ -54,7 +55,7 @@ def test_a_value_that_does_not_fit_its_wire_type_is_refused(duty: int) -> None:
 
 
 def test_the_schema_text_names_every_field_with_type_and_unit() -> None:
-    lines = messages.schema_text().splitlines()
+    lines = layout.schema_text().splitlines()
     assert "0x10 REQUEST MoveAbs" in lines
     assert "  target_steps i32[3] steps" in lines
     assert "Status.STALE 2" in lines

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from parfocal.board import messages
-from parfocal.board.messages import TABLE, Kind, Message, fields_of
+from parfocal.board import layout, messages
+from parfocal.board.layout import fields_of
+from parfocal.board.messages import TABLE, Kind, Message
 from parfocal.board.packet import Packet, StreamDecoder, encode
 from tools.c_header import header, snake
 from tools.protocol_reference import DOCUMENT, EXAMPLES, MARK, reference
@@ -63,8 +64,8 @@ def test_every_example_decodes_and_encodes_again(heading: str, frame: bytes) -> 
     assert match is not None
     assert packet.kind == Kind[match["kind"].upper()]
     assert packet.opcode == messages.Opcode[match["opcode"]]
-    message = messages.unpack(packet.kind, packet.opcode, packet.payload)
-    assert messages.pack(message) == packet.payload
+    message = layout.unpack(packet.kind, packet.opcode, packet.payload)
+    assert layout.pack(message) == packet.payload
 
 
 def told(frame: bytes) -> list[str]:
@@ -73,7 +74,7 @@ def told(frame: bytes) -> list[str]:
     header = (packet.version, packet.kind, packet.opcode, packet.status, packet.seq, packet.session)
     lines = [" ".join(map(str, ("packet", *header, len(packet.payload))))]
     if packet.status == 0:
-        message = messages.unpack(packet.kind, packet.opcode, packet.payload)
+        message = layout.unpack(packet.kind, packet.opcode, packet.payload)
         for field in fields_of(type(message)):
             value = getattr(message, field.name)
             lines += [f"{field.name} {each}" for each in (value if field.per_axis else (value,))]
@@ -117,7 +118,7 @@ int main(void) {{
         {chr(10).join(cases)}
         if (pf_encode(&p, again) != n || memcmp(again, frame, (size_t)n)) return 3;
     }}
-    return PF_SCHEMA_HASH == 0x{messages.schema_hash():08X}u ? 0 : 4;
+    return PF_SCHEMA_HASH == 0x{layout.schema_hash():08X}u ? 0 : 4;
 }}
 """
 
@@ -145,13 +146,13 @@ def test_the_c_header_compiles_and_reads_the_golden_packets_alike(c_reader: Path
                 0,
                 65535,
                 65535,
-                bytes([0xFF]) * messages.payload_bytes(entry.message),
+                bytes([0xFF]) * layout.payload_bytes(entry.message),
             )
         )
         for entry in TABLE
     ]
     signed = messages.MoveAbs(1, 7, (-1, -(2**31), 2**31 - 1), (0, 1, 2**32 - 1), (0, 0, 0))
-    frames.append(encode(Packet(Kind.REQUEST, messages.Opcode.MOVE_ABS, 0, 1, 1, messages.pack(signed))))
+    frames.append(encode(Packet(Kind.REQUEST, messages.Opcode.MOVE_ABS, 0, 1, 1, layout.pack(signed))))
     frames += [frame for frame in extremes if messages_fit_a_printf(frame)]
     asked = "".join(frame.hex() + "\n" for frame in frames)
     answer = subprocess.run([c_reader], input=asked, capture_output=True, text=True, check=True)
@@ -161,7 +162,7 @@ def test_the_c_header_compiles_and_reads_the_golden_packets_alike(c_reader: Path
 def messages_fit_a_printf(frame: bytes) -> bool:
     """A u64 of all ones does not fit the long long that the program prints."""
     packet = decoded(frame)
-    message: Message = messages.unpack(packet.kind, packet.opcode, packet.payload)
+    message: Message = layout.unpack(packet.kind, packet.opcode, packet.payload)
     return all(field.wire.type != "u64" for field in fields_of(type(message)))
 
 

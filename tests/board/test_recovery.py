@@ -104,6 +104,39 @@ def test_a_board_that_stalls_for_half_a_second_costs_resends_and_nothing_else() 
         assert board.counters.reconnects == 0
 
 
+def test_a_lamp_asked_to_go_dark_while_the_cable_was_away_is_dark_when_it_is_back() -> None:
+    bench = bench_with(Unplug(on_motion=4, after_s=0.1, gone_s=60.0))
+    with homed(bench, BoardConfig(reconnect_s=2.0)) as board:
+        with pytest.raises(BoardNotFound):
+            board.z.approach_up(1000.0)
+        with pytest.raises(BoardNotFound):
+            board.lamp(0.0)
+        bench.clock.sleep_s(60.0)
+        assert board.state().lamp_duty == 0.0
+        assert board.counters.reconnects == 1
+
+
+def test_closing_a_board_that_has_rebooted_leaves_it_dark() -> None:
+    bench = bench_with()
+    with homed(bench):
+        bench.stub.reboot()
+    bench.clock.sleep_s(0.1)
+    assert bench.lamp_duty(bench.clock.now_s()) == 0.0
+
+
+def test_a_jog_after_a_move_that_was_never_answered_keeps_the_limits_of_the_host() -> None:
+    bench = bench_with(BoardStall(on_motion=4, after_s=4.9, stall_s=30.0))
+    with homed(bench) as board:
+        with pytest.raises(LinkTimeout):
+            board.z.move_to(4990.0)
+        bench.clock.sleep_s(30.0)
+        at_um = board.state().pos_steps[2] * board.z.config.um_per_step
+        assert at_um > 4850.0
+        with pytest.raises(MoveRefused, match="limit is 0.0..4999.5 um; nothing moved"):
+            board.z.jog(4999.8 - at_um)  # the board itself would allow 5000
+        assert board.z.position_um == at_um
+
+
 def test_a_board_that_stays_silent_is_a_link_timeout_and_no_hang() -> None:
     bench = bench_with(BoardStall(on_motion=4, after_s=0.0, stall_s=30.0))
     board = homed(bench)

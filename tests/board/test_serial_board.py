@@ -133,6 +133,28 @@ def test_what_a_dead_stub_left_behind_is_cleared_but_nothing_else(tmp_path: Path
     assert link.read_text() == "somebody's notes"
 
 
+def test_a_port_closed_by_two_threads_at_once_is_closed_once() -> None:
+    master, slave = os.openpty()
+    transport = SerialTransport(os.ttyname(slave))
+    other = threading.Thread(target=transport.close)
+
+    class Interrupted(threading.Event):
+        """The other thread closes in the very moment before this one has told that it does."""
+
+        def set(self) -> None:
+            if other.ident is None:
+                other.start()
+                other.join(timeout=0.1)
+            super().set()
+
+    transport._ended = Interrupted()
+    transport.close()  # raises OSError for a descriptor that is closed already
+    other.join(timeout=5.0)
+    assert not other.is_alive()
+    os.close(slave)
+    os.close(master)
+
+
 def test_a_port_that_hangs_up_wakes_a_reader_and_is_board_not_found() -> None:
     master, slave = os.openpty()
     transport = SerialTransport(os.ttyname(slave))

@@ -13,7 +13,8 @@ from parfocal.board import messages
 from parfocal.board.config import BoardConfig
 from parfocal.board.errors import BoardError, MoveRefused, MoveStopped, PositionLost
 from parfocal.board.link import LinkCounters
-from parfocal.board.messages import AxisBit, Fault, MoveResult, Switch
+from parfocal.board.messages import AxisBit, Fault, Kind, MoveResult, Switch
+from parfocal.board.packet import Packet
 from parfocal.board.profile import Trapezoid
 from parfocal.board.stub.config import StubConfig
 from parfocal.board.stub.faults import (
@@ -254,6 +255,63 @@ def test_a_pressed_button_cannot_be_cleared_until_it_is_released() -> None:
         assert board.counters == LinkCounters()
 
 
+def test_a_lamp_that_an_estop_put_out_is_not_lit_again_by_clearing_it_and_a_silence() -> None:
+    for is_button in (True, False):
+        bench = VirtualBench()
+        with bench.open_board() as board:
+            board.lamp(0.8)
+            if is_button:
+                bench.stub.machine.press_estop(True)
+                bench.stub.machine.press_estop(False)
+            else:
+                board.estop()
+            board.clear_faults()
+            bench.clock.stall_s(5.0)
+            bench.clock.sleep_s(5.0)
+            assert board.counters.silences == 1
+            assert bench.lamp_duty(bench.clock.now_s()) == 0.0
+            board.lamp(0.3)
+            assert bench.lamp_duty(bench.clock.now_s()) == 0.3
+            board._link._inbox.silences = 0  # this one was meant
+
+
+def test_a_board_that_starts_with_its_button_pressed_is_latched() -> None:
+    bench = VirtualBench()
+    with bench.open_board() as board:
+        board.home()
+        bench.stub.machine.press_estop(True)
+        bench.stub.reboot()
+        with pytest.raises(PositionLost, match="rebooted"):
+            board.state()
+        state = board.state()
+        assert (state.faults, state.motors) == (Fault.ESTOP, 0)
+        with pytest.raises(MoveRefused, match="emergency stop is latched"):
+            board.home()
+        bench.stub.machine.press_estop(False)
+        board.clear_faults()
+        board.home()
+
+
+def test_an_estop_between_the_two_legs_of_an_approach_is_not_told_as_nothing_moved(
+    healthy_board: HealthyBoard,
+) -> None:
+    armed = False
+
+    def press_before_the_second_leg(packet: Packet, data: bytes) -> bytes:
+        nonlocal armed
+        if armed and packet.kind == Kind.EVENT:
+            armed = False
+            bench.stub.machine.press_estop(True)
+        return data
+
+    with healthy_board(damage=press_before_the_second_leg) as (bench, board):
+        board.z.approach_up(1000.0)
+        armed = True
+        with pytest.raises(PositionLost, match="z ended on its way: .*emergency stop is latched"):
+            board.z.approach_up(900.0)
+        assert not board.z.is_homed
+
+
 # --- faults as data
 
 
@@ -299,7 +357,7 @@ def test_faults_are_read_from_toml_and_an_unknown_key_is_named(tmp_path: Path) -
 )
 def test_whatever_happens_to_frames_every_move_is_made_once(damage: Damage) -> None:
     bench = VirtualBench(stub_z(settle_amplitude_um=0.0), Faults(seed=1, to_board=damage, to_host=damage))
-    with bench.open_board(BoardConfig(watchdog_s=1.0)) as board:
+    with bench.open_board(BoardConfig(watchdog_s=2.0)) as board:
         board.home(("z",))
         for i in range(1, 41):
             board.z.approach_up(50.0 * i)
