@@ -15,7 +15,7 @@ from parfocal.edge.errors import ConfigError
 from parfocal.edge.evaluate import Evaluation, Figures, StackResult, evaluate_stacks
 from parfocal.edge.output import check_writable, write_json
 from parfocal.edge.run import checked_engine
-from parfocal.edge.stack import read_stack
+from parfocal.edge.stack import read_stack, refused
 
 
 def evaluate(
@@ -31,6 +31,9 @@ def evaluate(
         focus = msgspec.structs.replace(settings.focus, model=model)
         settings = msgspec.structs.replace(settings, focus=focus)
     check_writable(json)
+    for path in stacks:
+        if not path.exists():
+            raise refused(path, "there is no such file or folder")
     if plot is not None:
         _check_drawable()
     engine = checked_engine(settings)

@@ -170,9 +170,14 @@ def test_the_command_writes_result_and_plot(
         runner = Says(TRUE_UM)
         description = "says"
 
-    asked = []
+    asked: list[str] = []
+
+    def checked(settings: Config) -> Opened:
+        asked.append(settings.focus.model)
+        return Opened()
+
     monkeypatch.setattr(cli_evaluate, "configured", lambda *_: judge)
-    monkeypatch.setattr(cli_evaluate, "checked_engine", lambda c: asked.append(c.focus.model) or Opened())
+    monkeypatch.setattr(cli_evaluate, "checked_engine", checked)
     made = stack()
     write_stack(tmp_path / "a.ome.tiff", made.planes, made.z_um, 0.345, 100.0)
     out, plot = tmp_path / "r.json", tmp_path / "deep" / "p.png"
