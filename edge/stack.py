@@ -29,8 +29,19 @@ INDEX_NAME = "stack.csv"
 FOCUS_KEY = "focus_z_um"
 MIN_PLANES = 2
 UM_PER_UNIT = {"µm": 1.0, "μm": 1.0, "um": 1.0, "nm": 1e-3, "mm": 1e3}  # both signs for micro are in use
-# What tifffile raises on files that are damaged.
-DAMAGED = (tifffile.TiffFileError, ValueError, TypeError, IndexError, struct.error, zlib.error, EOFError)
+# What comes of files that are damaged; SyntaxError is that of XML as well, MemoryError comes of senseless sizes.
+DAMAGED = (
+    tifffile.TiffFileError,
+    ValueError,
+    TypeError,
+    LookupError,
+    SyntaxError,
+    MemoryError,
+    NotImplementedError,
+    struct.error,
+    zlib.error,
+    EOFError,
+)
 
 # What is wrong with a file is told in one line by the error, not by the library's log on stderr as well.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
@@ -177,7 +188,7 @@ def _from_tiff(path: Path) -> Stack:
             ome_xml = tiff.ome_metadata
             if not ome_xml:
                 raise refused(path, "it has no OME metadata: it is truncated, or no OME-TIFF")
-            ome = tifffile.xml2dict(ome_xml)["OME"]
+            ome = tifffile.xml2dict(ome_xml)["OME"] or {}
             pixels = _pixels_of(path, ome)
             z_um = _heights_um(path, pixels)
             planes = tuple(_planes_of(path, tiff, len(z_um)))
@@ -187,7 +198,9 @@ def _from_tiff(path: Path) -> Stack:
     except OSError as error:
         raise refused(path, f"it cannot be read: {error.strerror or error}") from error
     except DAMAGED as error:
-        raise refused(path, f"it is truncated or no TIFF ({error})") from error
+        raise refused(
+            path, f"it is truncated, damaged or no TIFF ({' '.join(str(error).split())})"
+        ) from error
     return Stack(path, z_um, planes, um_per_px, _annotated_focus_um(path, ome))
 
 

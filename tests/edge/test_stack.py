@@ -132,6 +132,16 @@ def no_ome(path: Path) -> Path:
     return path
 
 
+def broken_xml(path: Path) -> Path:
+    tifffile.imwrite(path, planes()[0], ome=False, metadata=None, description="<OME><Image></OME>")
+    return path
+
+
+def no_image(path: Path) -> Path:
+    tifffile.imwrite(path, planes()[0], ome=False, metadata=None, description="<OME></OME>")
+    return path
+
+
 def sixteen_bit(path: Path) -> Path:
     data = np.zeros((3, 40, 50), np.uint16)
     tifffile.imwrite(path, data, ome=True, metadata={"axes": "ZYX", "PhysicalSizeZ": 1.0})
@@ -172,6 +182,8 @@ def missing(path: Path) -> Path:
         (no_tiff, "no TIFF"),
         (empty, "no TIFF"),
         (no_ome, "no OME metadata"),
+        (broken_xml, "damaged"),
+        (no_image, "holds 0 images"),
         (sixteen_bit, "uint16"),
         (channels_apart, "separate channels"),
         (unequal_planes, "plane 2 is 50 x 20 px, plane 1 is 50 x 40 px"),
