@@ -1,4 +1,4 @@
-"""The command line. Errors become one line and an exit code; only here is a simulation ever chosen."""
+"""The command line. Errors become one line and an exit code."""
 
 import contextlib
 import sys
@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import typer
 from rich.console import Console
 
@@ -14,16 +13,30 @@ from parfocal.board.board import Board, open_serial
 from parfocal.board.clock import MonotonicClock
 from parfocal.board.errors import BoardError
 from parfocal.edge import cli_engine
-from parfocal.edge.config import Config, config_from_file
+from parfocal.edge.cli_evaluate import evaluate
+from parfocal.edge.cli_instrument import (
+    ConfigOption,
+    JsonOption,
+    PortOption,
+    SeedOption,
+    SimOption,
+    SlideOption,
+    UmPerPxOption,
+    ZPlayOption,
+    check_simulated,
+    configured,
+    opened_instrument,
+)
+from parfocal.edge.cli_record import record
+from parfocal.edge.config import Config
 from parfocal.edge.errors import CameraFailed, ConfigError, EdgeError, FocusLost
 from parfocal.edge.output import check_writable, write_json
 from parfocal.edge.plan import snake
 from parfocal.edge.report import fields_table, run_report, summary_lines
-from parfocal.edge.run import Instrument, checked_engine, focus_fields
+from parfocal.edge.run import checked_engine, focus_fields
 from parfocal.engines.errors import EngineError
 
 EXIT_USAGE, EXIT_BOARD, EXIT_ENGINE, EXIT_FOCUS = 2, 3, 4, 6
-DEFAULT_CONFIG = Path("parfocal.toml")
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -32,24 +45,10 @@ app = typer.Typer(
     help="Edge software of a low-cost digital microscope: it finds the focus, and keeps it.",
 )
 app.add_typer(cli_engine.app, name="engine")
+app.command()(record)
+app.command()(evaluate)
 
 console = Console()
-
-ConfigOption = Annotated[
-    Path | None, typer.Option("--config", help="TOML file; parfocal.toml in this folder if it is there.")
-]
-PortOption = Annotated[str | None, typer.Option("--port", help="Serial port of the board.")]
-JsonOption = Annotated[Path | None, typer.Option("--json", help="Also write the result to this file.")]
-
-
-def configured(path: Path | None, port: str | None) -> Config:
-    """The configuration, with the port of the command line in place of its own. Raises ConfigError."""
-    if path is None and DEFAULT_CONFIG.exists():
-        path = DEFAULT_CONFIG
-    config = config_from_file(path) if path else Config()
-    if port is None:
-        return config
-    return msgspec.structs.replace(config, board=msgspec.structs.replace(config.board, port=port))
 
 
 @contextlib.contextmanager
@@ -61,65 +60,32 @@ def opened_board(config: Config) -> Iterator[Board]:
 
 @app.command()
 def focus(
-    sim: Annotated[bool, typer.Option("--sim", help="A virtual microscope instead of a real one.")] = False,
-    slide: Annotated[
-        Path | None, typer.Option(help="With --sim: an image, or a folder with a stack.")
-    ] = None,
-    um_per_px: Annotated[
-        float | None, typer.Option(help="With --sim: sampling of the slide's image.")
-    ] = None,
+    sim: SimOption = False,
+    slide: SlideOption = None,
+    um_per_px: UmPerPxOption = None,
     fields: Annotated[int, typer.Option(help="Neighbouring fields to visit.")] = 25,
-    seed: Annotated[int, typer.Option(help="With --sim: of the slide's surface and the noise.")] = 1,
-    z_play_um: Annotated[float | None, typer.Option(help="With --sim: play of the Z gear.")] = None,
+    seed: SeedOption = 1,
+    z_play_um: ZPlayOption = None,
     config: ConfigOption = None,
     port: PortOption = None,
     json: JsonOption = None,
 ) -> None:
     """Focus a number of fields along a snake and report each."""
     settings = configured(config, port)
-    if not sim and (slide is not None or um_per_px is not None or z_play_um is not None):
-        raise ConfigError(
-            "--slide, --um-per-px and --z-play-um lay a virtual slide: add --sim, or leave them out"
-        )
+    check_simulated(sim, slide, um_per_px, z_play_um)
     plan = snake(fields, settings)
     check_writable(json)
     # Before the board is opened: a wrong model is told at once, and loading it does not starve the heartbeat.
     engine = checked_engine(settings)
     console.print(f"engine: {engine.description}", highlight=False)
-    with _instrument(sim, slide, um_per_px, seed, z_play_um, settings, virtual=port is None) as instrument:
+    with opened_instrument(
+        sim, slide, um_per_px, seed, z_play_um, settings, virtual=port is None
+    ) as instrument:
         report = run_report(*focus_fields(instrument, engine.runner, settings, plan, console))
     console.print(fields_table(report))
     for line in summary_lines(report.summary):
         console.print(line)
     write_json(json, report)
-
-
-@contextlib.contextmanager
-def _instrument(
-    sim: bool,
-    slide: Path | None,
-    um_per_px: float | None,
-    seed: int,
-    z_play_um: float | None,
-    config: Config,
-    virtual: bool,
-) -> Iterator[Instrument]:
-    if not sim:
-        from parfocal.edge.run import real_instrument
-
-        with real_instrument(config) as instrument:
-            yield instrument
-        return
-    from parfocal.edge.simscope.bench import at_stub, in_virtual_time, sample_from, stub_with_play
-
-    sample = sample_from(slide, um_per_px, config, seed)
-    opened = (
-        in_virtual_time(sample, config, stub_with_play(seed, z_play_um))
-        if virtual
-        else at_stub(sample, config)
-    )
-    with opened as instrument:
-        yield instrument
 
 
 @app.command()

@@ -28,6 +28,7 @@ from parfocal.edge.simscope.surface import FocusSurface
 
 UInt8Array = NDArray[np.uint8]
 
+STACK_ENDINGS = (".ome.tif", ".ome.tiff")
 SAMPLE_IMAGE_UM_PER_PX = 0.5  # of scikit-image's IHC picture: an estimate from the size of its nuclei
 
 
@@ -51,11 +52,11 @@ def sample_image() -> UInt8Array:
 
 
 def sample_from(slide: Path | None, um_per_px: float | None, config: Config, seed: int) -> Sample:
-    """The sample of ``--slide``: an image, a folder with a stack, or none for the sample tissue.
+    """The sample of ``--slide``: an image, a stack (a folder or an OME-TIFF), or none for the sample tissue.
 
     Raises ConfigError where it cannot be used.
     """
-    if slide is not None and slide.is_dir():
+    if slide is not None and (slide.is_dir() or slide.name.endswith(STACK_ENDINGS)):
         return _recorded(RecordedStack(slide), config)
     if slide is not None and um_per_px is None:
         raise ConfigError(f"slide {slide} needs its sampling: add --um-per-px, um on the sample per pixel")

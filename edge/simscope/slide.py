@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parfocal.edge.errors import ConfigError
+from parfocal.edge.image_file import rgb_from_file
 
 FloatArray = NDArray[np.float32]
 UInt8Array = NDArray[np.uint8]
@@ -23,18 +24,16 @@ BLANK_CELL_UM = 1500.0
 def image_from_file(path: Path) -> UInt8Array:
     """Read an image file as RGB uint8 (h, w, 3). Raises ConfigError where it is none."""
     try:
-        data = np.frombuffer(path.read_bytes(), np.uint8)
+        return rgb_from_file(path)
     except OSError as error:
         raise ConfigError(
             f"slide {path} cannot be read: {error.strerror}; nothing moved. Give another path."
         ) from error
-    pixels = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
-    if pixels is None:
+    except ValueError as error:
         raise ConfigError(
-            f"slide {path} is no image that can be read; nothing moved. Give a PNG, JPEG or TIFF, "
+            f"slide {error}; nothing moved. Give a PNG, JPEG or TIFF, "
             "or a folder with a recorded stack and its stack.csv."
-        )
-    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
+        ) from error
 
 
 def density_from_image(pixels: UInt8Array) -> FloatArray:

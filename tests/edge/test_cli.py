@@ -12,6 +12,7 @@ import pytest
 
 from parfocal.edge import cli
 from parfocal.edge.report import RunReport
+from parfocal.edge.stack import write_stack
 from tests.edge.scope import TILES, tissue
 
 Run = Callable[..., tuple[int, str, str]]
@@ -196,6 +197,25 @@ def json_nowhere(tmp_path: Path) -> list[object]:
     return ["focus", "--sim", "--slide", slide, "--um-per-px", 0.5, "--json", "/proc/none/r.json"]
 
 
+def stack_cut_short(tmp_path: Path) -> list[object]:
+    path = tmp_path / "cut.ome.tiff"
+    write_stack(path, [tissue(200)] * 3, [0.0, 1.0, 2.0], 0.345)
+    path.write_bytes(path.read_bytes()[:100_000])
+    return ["evaluate", path]
+
+
+def stack_not_there(tmp_path: Path) -> list[object]:
+    return ["evaluate", tmp_path / "nothing.ome.tiff"]
+
+
+def record_slide_without_sim(tmp_path: Path) -> list[object]:
+    return ["record", "--out", tmp_path / "s", "--slide", image(tmp_path, tissue(200)), "--um-per-px", 0.5]
+
+
+def record_finer_than_a_step(tmp_path: Path) -> list[object]:
+    return ["record", "--sim", "--out", tmp_path / "s", "--step-um", 0.1]
+
+
 def link_taken(tmp_path: Path) -> list[object]:
     (tmp_path / "board").write_text("a file of the user's")
     return ["stub", "--link", tmp_path / "board"]
@@ -216,6 +236,10 @@ def link_taken(tmp_path: Path) -> list[object]:
         (no_axis, 2, "there are x, y and z"),
         (json_nowhere, 2, "--json"),
         (link_taken, 2, "board"),
+        (stack_cut_short, 2, r"ConfigError: stack .*cut\.ome\.tiff .*truncated"),
+        (stack_not_there, 2, r"ConfigError: stack .*nothing\.ome\.tiff"),
+        (record_slide_without_sim, 2, "add --sim"),
+        (record_finer_than_a_step, 2, "--step-um"),
     ],
 )
 def test_bad_input_is_one_line_that_says_what_to_do_and_an_exit_code(

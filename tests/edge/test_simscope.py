@@ -227,8 +227,8 @@ def test_a_recorded_stack_shows_the_nearest_plane_and_knows_its_sharpest(tmp_pat
 @pytest.mark.parametrize(
     ("rows", "why"),
     [
-        ("file,z_um\np0.png,1.0\n", "1 planes"),
-        ("file,z_um\n" + "".join(f"p{k}.png,{z}\n" for k, z in enumerate([1, 2, 2, 3, 4])), "do not rise"),
+        ("file,z_um\np0.png,1.0\n", "1 plane,"),
+        ("file,z_um\n" + "".join(f"p{k}.png,{z}\n" for k, z in enumerate([1, 2, 2, 3, 4])), "must rise"),
         ("file,height\np0.png,1.0\n", "columns file,z_um"),
         ("file,z_um\np0.png,high\n", "columns file,z_um"),
         ("file,z_um\n" + "".join(f"q{k}.png,{k}\n" for k in range(6)), r"q0\.png cannot be read"),

@@ -1,0 +1,136 @@
+"""`parfocal evaluate`: how well a model predicts on stacks."""
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from parfocal.edge.cli_instrument import ConfigOption, JsonOption, configured
+from parfocal.edge.errors import ConfigError
+from parfocal.edge.evaluate import Evaluation, Figures, StackResult, evaluate_stacks
+from parfocal.edge.output import check_writable, write_json
+from parfocal.edge.run import checked_engine
+from parfocal.edge.stack import read_stack, refused
+
+
+def evaluate(
+    stacks: Annotated[list[Path], typer.Argument(help="OME-TIFFs, or folders with stack.csv.")],
+    model: Annotated[str | None, typer.Option(help="Name of the model; focus.model if left out.")] = None,
+    config: ConfigOption = None,
+    json: JsonOption = None,
+    plot: Annotated[Path | None, typer.Option(help="Also draw predicted against true (PNG).")] = None,
+) -> None:
+    """Predict at every plane of stacks, and compare with where their focus is."""
+    settings = configured(config, None)
+    if model is not None:
+        focus = msgspec.structs.replace(settings.focus, model=model)
+        settings = msgspec.structs.replace(settings, focus=focus)
+    check_writable(json)
+    for path in stacks:
+        if not path.exists():
+            raise refused(path, "there is no such file or folder")
+    if plot is not None:
+        _check_drawable()
+    engine = checked_engine(settings)
+    console = Console()
+    console.print(f"engine: {engine.description}", highlight=False)
+    paths = track(stacks, "evaluating", console=console, transient=True)
+    result = evaluate_stacks((read_stack(path) for path in paths), engine.runner, settings)
+    _show(result, console)
+    write_json(json, result)
+    if plot is not None:
+        _draw(plot, result)
+
+
+def _show(result: Evaluation, console: Console) -> None:
+    by_stack = _table("Stacks (errors in um)", "stack")
+    for stack in result.stacks:
+        by_stack.add_row(Path(stack.stack).name, *_cells(stack.figures))
+    console.print(by_stack)
+    by_distance = _table("All, by distance to focus", "|z| um")
+    for part in result.bins:
+        by_distance.add_row(f"{part.from_um:g} .. {part.to_um:g}", *_cells(part.figures))
+    by_distance.add_row("all", *_cells(result.figures), style="bold")
+    console.print(by_distance)
+    for line in _lines(result):
+        console.print(line, highlight=False, soft_wrap=True)
+
+
+def _table(title: str, first: str) -> Table:
+    table = Table(title=title, box=SIMPLE, padding=(0, 1, 0, 0))
+    table.add_column(first, overflow="fold", min_width=9)
+    for heading in ("planes", "mean +- sd", "median", "bias", "wrong", "accepted", "their mean"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    return table
+
+
+def _cells(figures: Figures | None) -> list[str]:
+    if figures is None:
+        return ["0", *["-"] * 6]
+    return [
+        str(figures.planes),
+        f"{figures.mean_um:.2f} +- {figures.sd_um:.2f}",
+        f"{figures.median_um:.2f}",
+        f"{figures.bias_um:+.2f}",
+        _percent(figures.wrong_sign),
+        _percent(figures.accepted),
+        "-" if figures.accepted_mean_um is None else f"{figures.accepted_mean_um:.2f}",
+    ]
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100.0 * share:.1f} %"
+
+
+def _lines(result: Evaluation) -> list[str]:
+    """What the tables leave out, in words."""
+    lines = []
+    figures = result.figures
+    if figures is not None:
+        lines.append(
+            f"{result.model}: mean error {figures.mean_um:.2f} +- {figures.sd_um:.2f} um, "
+            f"{figures.mean_per_depth_of_field:.2f} depths of field ({result.depth_of_field_um:.2f} um), "
+            f"{_percent(figures.within_depth_of_field)} within one; "
+            f"wrong sign beyond 1 um: {_percent(figures.wrong_sign)}"
+        )
+    planes = [plane for stack in result.stacks for plane in stack.planes]
+    n_blank, n_far = sum(p.blank for p in planes), sum(not p.in_range for p in planes)
+    if n_blank or n_far:
+        lines.append(
+            f"not counted: {n_blank} blank planes, {n_far} beyond the model's +-{result.range_um:g} um"
+        )
+    n_labelled = sum(stack.truth == "label" for stack in result.stacks)
+    if n_labelled:
+        lines.append(f"{n_labelled} of {len(result.stacks)} stacks do not tell their focus: it was labelled")
+    lines.extend(_review_line(stack) for stack in result.stacks if stack.review is not None)
+    return lines
+
+
+def _review_line(stack: StackResult) -> str:
+    return f"look at {stack.stack}, left out: {stack.review}"
+
+
+def _check_drawable() -> None:
+    try:
+        import matplotlib  # noqa: F401, ICN001 - only whether it is there
+    except ImportError as error:
+        raise ConfigError(
+            "--plot needs matplotlib, which is not installed. `pip install 'parfocal[demo]'`, or leave --plot out."
+        ) from error
+
+
+def _draw(path: Path, result: Evaluation) -> None:
+    from parfocal.edge.evaluate_picture import draw
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draw(path, result)
+    except OSError as error:
+        raise ConfigError(
+            f"plot cannot be written to {path}: {error.strerror}. Give another --plot path."
+        ) from error

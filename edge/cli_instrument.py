@@ -1,0 +1,76 @@
+"""The instrument that a command asks for, and its options; a simulation only where one is asked for."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from parfocal.edge.config import Config, config_from_file
+from parfocal.edge.errors import ConfigError
+from parfocal.edge.run import Instrument, real_instrument
+
+DEFAULT_CONFIG = Path("parfocal.toml")
+
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", help="TOML file; parfocal.toml in this folder if it is there.")
+]
+PortOption = Annotated[str | None, typer.Option("--port", help="Serial port of the board.")]
+JsonOption = Annotated[Path | None, typer.Option("--json", help="Also write the result to this file.")]
+SimOption = Annotated[bool, typer.Option("--sim", help="A virtual microscope instead of a real one.")]
+SlideOption = Annotated[Path | None, typer.Option("--slide", help="With --sim: an image, or a stack.")]
+UmPerPxOption = Annotated[
+    float | None, typer.Option("--um-per-px", help="With --sim: sampling of the slide's image.")
+]
+SeedOption = Annotated[int, typer.Option("--seed", help="With --sim: of the slide's surface and the noise.")]
+ZPlayOption = Annotated[float | None, typer.Option("--z-play-um", help="With --sim: play of the Z gear.")]
+
+
+def configured(path: Path | None, port: str | None) -> Config:
+    """The configuration, with the port of the command line in place of its own. Raises ConfigError."""
+    if path is None and DEFAULT_CONFIG.exists():
+        path = DEFAULT_CONFIG
+    config = config_from_file(path) if path else Config()
+    if port is None:
+        return config
+    return msgspec.structs.replace(config, board=msgspec.structs.replace(config.board, port=port))
+
+
+def check_simulated(sim: bool, *of_slide: object) -> None:
+    """Refuse options of a virtual slide without a virtual microscope. Raises ConfigError."""
+    if not sim and any(option is not None for option in of_slide):
+        raise ConfigError(
+            "--slide, --um-per-px and --z-play-um lay a virtual slide: add --sim, or leave them out"
+        )
+
+
+@contextlib.contextmanager
+def opened_instrument(
+    sim: bool,
+    slide: Path | None,
+    um_per_px: float | None,
+    seed: int,
+    z_play_um: float | None,
+    config: Config,
+    virtual: bool,
+) -> Iterator[Instrument]:
+    """The real microscope, or with ``sim`` a virtual one: in virtual time, or at a stub's port.
+
+    Raises BoardError, CameraFailed, ConfigError.
+    """
+    if not sim:
+        with real_instrument(config) as instrument:
+            yield instrument
+        return
+    from parfocal.edge.simscope.bench import at_stub, in_virtual_time, sample_from, stub_with_play
+
+    sample = sample_from(slide, um_per_px, config, seed)
+    opened = (
+        in_virtual_time(sample, config, stub_with_play(seed, z_play_um))
+        if virtual
+        else at_stub(sample, config)
+    )
+    with opened as instrument:
+        yield instrument

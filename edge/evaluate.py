@@ -1,0 +1,227 @@
+"""How well a model predicts on stacks: plane by plane, and summed up as in the papers' tables."""
+
+import itertools
+import math
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+import msgspec
+import numpy as np
+
+from parfocal.edge import rule
+from parfocal.edge.config import Config, FocusConfig
+from parfocal.edge.estimate import blank, estimate, patch_contrasts
+from parfocal.edge.label import label_planes
+from parfocal.edge.session import check_model
+from parfocal.edge.stack import Stack, refused
+from parfocal.engines.runner import Runner
+
+# How far from delta two planes of a pair may be: the stage's own pairs are rounded to whole motor steps.
+PAIR_TOLERANCE_SHARE = 0.1
+# How far the sampling of a stack may be from the model's.
+SAMPLING_TOLERANCE_SHARE = 0.02
+# Within a um of the focus a wrong sign costs nothing (depth of field about 0.8 um, dastidar2020 2.2.1).
+SIGN_COUNTS_BEYOND_UM = 1.0
+BIN_EDGES_UM = (0.0, 1.0, 2.0, 4.0, 6.0, 8.0, 10.0, 15.0, 25.0)
+GREEN_UM = 0.54  # facts/optics: middle of the three channels
+
+
+class PlaneResult(msgspec.Struct, frozen=True):
+    """The prediction at the second shot of a pair; `error_um` is predicted less true, both positive upwards."""
+
+    z1_um: float
+    z2_um: float
+    true_um: float
+    predicted_um: float
+    error_um: float
+    spread_um: float
+    rule: str
+    accepted: bool
+    blank: bool
+    in_range: bool
+
+
+class Figures(msgspec.Struct, frozen=True):
+    """Over planes that hold something to judge and lie in the model's range. Shares are 0..1.
+
+    Mean, deviation and median are those of the absolute error (dastidar2020 table 1, liao2021 table 1).
+    """
+
+    planes: int
+    mean_um: float
+    sd_um: float
+    median_um: float
+    bias_um: float
+    mean_per_depth_of_field: float
+    within_depth_of_field: float
+    wrong_sign: float | None
+    accepted: float
+    accepted_mean_um: float | None
+
+
+class BinFigures(msgspec.Struct, frozen=True):
+    """The same of the planes whose true distance lies in a range."""
+
+    from_um: float
+    to_um: float
+    figures: Figures
+
+
+class StackResult(msgspec.Struct, frozen=True):
+    """One stack; without planes and with the reason in `review` where its focus is not certain."""
+
+    stack: str
+    focus_z_um: float | None
+    truth: Literal["stack", "label", "none"]
+    review: str | None
+    figures: Figures | None
+    planes: tuple[PlaneResult, ...]
+
+
+class Evaluation(msgspec.Struct, frozen=True):
+    """All stacks with one model."""
+
+    model: str
+    depth_of_field_um: float
+    range_um: float
+    figures: Figures | None
+    bins: tuple[BinFigures, ...]
+    stacks: tuple[StackResult, ...]
+
+
+def depth_of_field_um(objective: str) -> float:
+    """``lambda / NA^2`` of an objective like "20x/0.75" in air and green light, um. Raises ValueError."""
+    aperture = float(objective.rpartition("/")[2])
+    if not 0.0 < aperture < 2.0:
+        raise ValueError(f"objective {objective!r} has no numerical aperture")
+    return GREEN_UM / aperture**2
+
+
+def evaluate_stacks(stacks: Iterable[Stack], runner: Runner, config: Config) -> Evaluation:
+    """Evaluate stacks, which may be read one at a time: many do not fit into memory.
+
+    Raises:
+        ConfigError: a stack cannot be used.
+        InputMismatch: the model was made for another instrument.
+    """
+    check_model(runner, config)
+    results = tuple(evaluate_stack(stack, runner, config) for stack in stacks)
+    judged = [plane for result in results for plane in result.planes if plane.in_range and not plane.blank]
+    contract = runner.contract
+    depth_um = depth_of_field_um(contract.objective)
+    return Evaluation(
+        model=contract.name,
+        depth_of_field_um=depth_um,
+        range_um=contract.range_um,
+        figures=figures_of(judged, depth_um),
+        bins=_bins(judged, depth_um),
+        stacks=results,
+    )
+
+
+def evaluate_stack(stack: Stack, runner: Runner, config: Config) -> StackResult:
+    """Predict at every plane that has one delta below it. Raises ConfigError where the stack does not fit."""
+    pairs = _checked_pairs(stack, runner, config)
+    truth: Literal["stack", "label", "none"] = "stack"
+    focus_z_um, review = stack.focus_z_um, None
+    if focus_z_um is None:
+        label = label_planes(stack.planes, stack.z_um)
+        focus_z_um, review = label.focus_z_um, label.review
+        truth = "none" if focus_z_um is None else "label"
+    if focus_z_um is None:
+        return StackResult(str(stack.path), None, truth, review, None, ())
+    planes = tuple(_plane(stack, pair, focus_z_um, runner, config.focus) for pair in pairs)
+    judged = [plane for plane in planes if plane.in_range and not plane.blank]
+    depth_um = depth_of_field_um(runner.contract.objective)
+    return StackResult(str(stack.path), focus_z_um, truth, review, figures_of(judged, depth_um), planes)
+
+
+def pairs_of(z_um: Sequence[float], delta_um: float) -> list[tuple[int, int]]:
+    """For each plane the one nearest to delta below it, where there is one: first and second shot."""
+    heights_um = np.asarray(z_um)
+    pairs = []
+    for second, z2_um in enumerate(heights_um):
+        first = int(np.abs(heights_um - (z2_um - delta_um)).argmin())
+        if abs(z2_um - heights_um[first] - delta_um) <= PAIR_TOLERANCE_SHARE * delta_um + 1e-6:
+            pairs.append((first, second))
+    return pairs
+
+
+def figures_of(planes: Sequence[PlaneResult], depth_um: float) -> Figures | None:
+    """Sum up; None without planes."""
+    if not planes:
+        return None
+    errors_um = np.array([plane.error_um for plane in planes])
+    absolute_um = np.abs(errors_um)
+    accepted = np.array([plane.accepted for plane in planes])
+    far = [plane for plane in planes if abs(plane.true_um) > SIGN_COUNTS_BEYOND_UM]
+    mean_um = float(absolute_um.mean())
+    return Figures(
+        planes=len(planes),
+        mean_um=mean_um,
+        sd_um=float(absolute_um.std()),
+        median_um=float(np.median(absolute_um)),
+        bias_um=float(errors_um.mean()),
+        mean_per_depth_of_field=mean_um / depth_um,
+        within_depth_of_field=float((absolute_um <= depth_um).mean()),
+        wrong_sign=sum(p.true_um * p.predicted_um < 0.0 for p in far) / len(far) if far else None,
+        accepted=float(accepted.mean()),
+        accepted_mean_um=float(absolute_um[accepted].mean()) if accepted.any() else None,
+    )
+
+
+def _bins(planes: Sequence[PlaneResult], depth_um: float) -> tuple[BinFigures, ...]:
+    bins = []
+    for low_um, high_um in itertools.pairwise(BIN_EDGES_UM):
+        figures = figures_of([p for p in planes if low_um <= abs(p.true_um) < high_um], depth_um)
+        if figures is not None:
+            bins.append(BinFigures(low_um, high_um, figures))
+    return tuple(bins)
+
+
+def _checked_pairs(stack: Stack, runner: Runner, config: Config) -> list[tuple[int, int]]:
+    contract, focus = runner.contract, config.focus
+    needed_px = 2 * focus.patch_px * focus.downsample
+    if min(stack.shape_px) < needed_px:
+        height_px, width_px = stack.shape_px
+        raise refused(
+            stack.path,
+            f"its planes are {width_px} x {height_px} px, model {contract.name} looks at {needed_px} x {needed_px}",
+        )
+    if stack.um_per_px is not None:
+        seen_um = stack.um_per_px * focus.downsample
+        if abs(seen_um / contract.um_per_px - 1.0) > SAMPLING_TOLERANCE_SHARE:
+            raise refused(
+                stack.path,
+                f"its patches have {seen_um:g} um per px, model {contract.name} {contract.um_per_px:g}",
+            )
+    pairs = pairs_of(stack.z_um, contract.delta_um)
+    if not pairs:
+        raise refused(
+            stack.path,
+            f"no two of its planes are {contract.delta_um:g} um apart, as model {contract.name} needs",
+        )
+    return pairs
+
+
+def _plane(
+    stack: Stack, pair: tuple[int, int], focus_z_um: float, runner: Runner, config: FocusConfig
+) -> PlaneResult:
+    first, second = (stack.planes[k] for k in pair)
+    z1_um, z2_um = (stack.z_um[k] for k in pair)
+    found = estimate(first, second, runner, config)
+    decision = rule.decide(found, z2_um, 1, (-math.inf, math.inf), config)
+    true_um = focus_z_um - z2_um
+    return PlaneResult(
+        z1_um=z1_um,
+        z2_um=z2_um,
+        true_um=true_um,
+        predicted_um=found.distance_um,
+        error_um=found.distance_um - true_um,
+        spread_um=found.spread_um,
+        rule=decision.rule,
+        # Downwards the prediction is trusted as well: the rule only comes to it from below.
+        accepted=decision.rule in ("accept", "in_focus", "down"),
+        blank=blank(patch_contrasts(second, config), config),
+        in_range=abs(true_um) <= runner.contract.range_um,
+    )

@@ -1,0 +1,190 @@
+"""Evaluation: what is predicted on stacks, against where their focus is."""
+
+import functools
+import json
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from parfocal.edge import cli_evaluate
+from parfocal.edge.config import Config
+from parfocal.edge.errors import ConfigError
+from parfocal.edge.evaluate import (
+    PlaneResult,
+    depth_of_field_um,
+    evaluate_stacks,
+    figures_of,
+    pairs_of,
+)
+from parfocal.edge.stack import Stack, write_stack
+from parfocal.engines.contract import FORMAT_VERSION, SIGN, Contract
+from parfocal.engines.errors import InputMismatch
+from tests.edge.test_label import scene
+
+Z_UM = tuple(float(z) for z in np.arange(94.0, 106.1, 1.0))
+
+
+class Says:
+    """A runner that says for every pair in turn what it was told."""
+
+    def __init__(self, distances_um: list[float], spread_um: float = 0.0) -> None:
+        self._distances_um, self._spread_um = iter(distances_um), spread_um
+
+    @property
+    def contract(self) -> Contract:
+        return Contract(
+            name="says",
+            input_name="difference",
+            output_name="distance_um",
+            kind="difference",
+            channels_order="RGB",
+            patch_px=120,
+            normalisation="channel-standardised",
+            delta_um=2.0,
+            um_per_px=0.345,
+            objective="20x/0.75",
+            range_um=5.0,
+            sign=SIGN,
+            format_version=FORMAT_VERSION,
+        )
+
+    def infer(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        said = next(self._distances_um)
+        return np.array([said + self._spread_um * (-1) ** k for k in range(len(batch))], np.float32)
+
+
+@pytest.fixture
+def judge(config: Config) -> Config:
+    """Four patches of 120 px: the made planes are small."""
+    return msgspec.structs.replace(config, focus=msgspec.structs.replace(config.focus, patch_px=120))
+
+
+@functools.cache
+def shots(blank: bool) -> tuple[NDArray[np.uint8], ...]:
+    made = scene(blank_share=1.0 if blank else 0.0)
+    return tuple(made.shot(2250.0, 2250.0, z - 100.0, 1.0) for z in Z_UM)
+
+
+def stack(focus_z_um: float | None = 100.0, um_per_px: float | None = 0.345, blank: bool = False) -> Stack:
+    return Stack(Path("made.ome.tiff"), Z_UM, shots(blank), um_per_px, focus_z_um)
+
+
+TRUE_UM = [100.0 - z for z in Z_UM[2:]]
+
+
+def test_a_predictor_that_is_off_by_half_a_um_is_off_by_that_everywhere(judge: Config) -> None:
+    result = evaluate_stacks([stack()], Says([t + 0.5 for t in TRUE_UM]), judge)
+    assert [p.true_um for p in result.stacks[0].planes] == TRUE_UM
+    assert all(p.z2_um - p.z1_um == 2.0 for p in result.stacks[0].planes)
+    figures = result.figures
+    assert figures is not None
+    # The plane 6 um above the focus lies beyond the model's range of 5 um.
+    assert figures.planes == len(TRUE_UM) - 1
+    assert figures.mean_um == pytest.approx(0.5, abs=1e-5)
+    assert figures.sd_um == pytest.approx(0.0, abs=1e-5)
+    assert figures.bias_um == pytest.approx(0.5, abs=1e-5)
+    assert figures.wrong_sign == 0.0
+    assert figures.accepted == 1.0
+    assert figures.mean_per_depth_of_field == pytest.approx(0.5 / 0.96)
+    assert [(b.from_um, b.to_um) for b in result.bins] == [(0, 1), (1, 2), (2, 4), (4, 6)]
+    assert sum(b.figures.planes for b in result.bins) == figures.planes
+
+
+def test_swapped_signs_are_counted_beyond_a_um_only(judge: Config) -> None:
+    figures = evaluate_stacks([stack()], Says([-t for t in TRUE_UM]), judge).figures
+    assert figures is not None
+    assert figures.wrong_sign == 1.0
+
+
+def test_patches_that_disagree_are_not_accepted_by_the_rule(judge: Config) -> None:
+    result = evaluate_stacks([stack()], Says(TRUE_UM, spread_um=3.0), judge)
+    assert result.figures is not None
+    assert result.figures.accepted == 0.0
+    assert result.figures.accepted_mean_um is None
+    assert {p.rule for p in result.stacks[0].planes} == {"half_spread"}
+
+
+def test_a_stack_without_truth_is_labelled_and_says_so(judge: Config) -> None:
+    (found,) = evaluate_stacks([stack(focus_z_um=None)], Says(TRUE_UM), judge).stacks
+    assert found.truth == "label"
+    assert found.focus_z_um == pytest.approx(100.0, abs=0.5)
+
+
+def test_a_stack_whose_focus_cannot_be_told_is_left_to_a_person(judge: Config) -> None:
+    result = evaluate_stacks([stack(focus_z_um=None, blank=True)], Says(TRUE_UM), judge)
+    assert result.figures is None
+    assert result.stacks[0].truth == "none"
+    assert result.stacks[0].planes == ()
+    assert "flat" in (result.stacks[0].review or "")
+
+
+def test_blank_planes_do_not_count(judge: Config) -> None:
+    result = evaluate_stacks([stack(blank=True)], Says(TRUE_UM), judge)
+    assert result.figures is None
+    assert all(p.blank for p in result.stacks[0].planes)
+
+
+def test_stacks_that_do_not_fit_the_model_are_refused_by_name(judge: Config, config: Config) -> None:
+    with pytest.raises(ConfigError, match=r"made\.ome\.tiff .*0\.5 um per px, model says 0\.345"):
+        evaluate_stacks([stack(um_per_px=0.5)], Says(TRUE_UM), judge)
+    sparse = msgspec.structs.replace(stack(), z_um=tuple(5.0 * z for z in Z_UM))
+    with pytest.raises(ConfigError, match=r"made\.ome\.tiff .*no two of its planes are 2 um apart"):
+        evaluate_stacks([sparse], Says(TRUE_UM), judge)
+    tiny = msgspec.structs.replace(stack(), planes=tuple(p[:100] for p in stack().planes))
+    with pytest.raises(ConfigError, match=r"240 x 100 px"):
+        evaluate_stacks([tiny], Says(TRUE_UM), judge)
+    with pytest.raises(InputMismatch, match="patch_px"):
+        evaluate_stacks([stack()], Says(TRUE_UM), config)
+
+
+@pytest.mark.parametrize(
+    ("z_um", "pairs"),
+    [
+        ([0, 1, 2, 3], [(0, 2), (1, 3)]),
+        ([0, 0.625, 1.25, 1.875, 2.5], [(0, 3), (1, 4)]),
+        ([0, 1.5, 2.6], []),
+    ],
+)
+def test_pairs_are_delta_apart_within_a_tenth(z_um: list[float], pairs: list[tuple[int, int]]) -> None:
+    assert pairs_of(z_um, 2.0) == pairs
+
+
+def test_figures_of_nothing_are_none_and_the_depth_of_field_is_that_of_the_aperture() -> None:
+    assert figures_of([], 1.0) is None
+    assert depth_of_field_um("20x/0.75") == pytest.approx(0.96)
+    near = PlaneResult(0.0, 2.0, 0.5, -0.5, -1.0, 0.1, "down", True, False, True)
+    figures = figures_of([near], 1.0)
+    assert figures is not None
+    assert figures.wrong_sign is None
+
+
+def test_the_command_writes_result_and_plot(
+    judge: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("matplotlib", reason="the demo extra is not installed")
+
+    class Opened:
+        runner = Says(TRUE_UM)
+        description = "says"
+
+    asked: list[str] = []
+
+    def checked(settings: Config) -> Opened:
+        asked.append(settings.focus.model)
+        return Opened()
+
+    monkeypatch.setattr(cli_evaluate, "configured", lambda *_: judge)
+    monkeypatch.setattr(cli_evaluate, "checked_engine", checked)
+    made = stack()
+    write_stack(tmp_path / "a.ome.tiff", made.planes, made.z_um, 0.345, 100.0)
+    out, plot = tmp_path / "r.json", tmp_path / "deep" / "p.png"
+    cli_evaluate.evaluate([tmp_path / "a.ome.tiff"], model="mine", json=out, plot=plot)
+    assert asked == ["mine"]
+    written = json.loads(out.read_text())
+    assert written["stacks"][0]["truth"] == "stack"
+    assert {"planes", "mean_um", "sd_um", "wrong_sign", "mean_per_depth_of_field"} <= set(written["figures"])
+    assert plot.read_bytes().startswith(b"\x89PNG")
+    assert "wrong sign beyond 1 um: 0.0 %" in capsys.readouterr().out
