@@ -63,8 +63,8 @@ def _show(result: Evaluation, console: Console) -> None:
 
 def _table(title: str, first: str) -> Table:
     table = Table(title=title, box=SIMPLE, padding=(0, 1, 0, 0))
-    table.add_column(first, overflow="fold", min_width=9)
-    for heading in ("planes", "mean +- sd", "median", "bias", "wrong", "accepted", "their mean"):
+    table.add_column(first, overflow="fold", min_width=8)
+    for heading in ("planes", "mean +- sd", "median", "bias", "wrong", "accepted", "mean"):
         table.add_column(heading, justify="right", no_wrap=True)
     return table
 
