@@ -54,15 +54,16 @@ class Focuser:
         self._config = config
         self._attempts: list[Attempt] = []
         self._path_um: list[float] = []
+        self._images = 0
 
     @property
     def images(self) -> int:
         """Shots taken since the present focusing or sweep began."""
-        return len(self._path_um)
+        return self._images
 
     @property
     def path_um(self) -> tuple[float, ...]:
-        """Heights of those shots, in order."""
+        """Where the stage went since then, in order: every shot's height and every start of an approach."""
         return tuple(self._path_um)
 
     @property
@@ -117,6 +118,10 @@ class Focuser:
             if isinstance(decision, rule.Accept):
                 final = self._confirmed(decision.target_um, z2_um, (start, *shots))
                 name = decision.rule if final is not None else "not_sharper"
+                if final is not None and self._sharpness(start) > self._sharpness(final):
+                    # Both are good; the field must not end less sharp than it began.
+                    self._note(z1_um, z2_um, found, "pivot_sharper")
+                    return self._ended("focused", pivot_um, start, start)
             self._note(z1_um, z2_um, found, name)
             if final is not None:
                 return self._ended("focused", self._axis.position_um, start, final)
@@ -124,7 +129,7 @@ class Focuser:
         return self._recovered(pivot_um, start)
 
     def _begin(self) -> None:
-        self._attempts, self._path_um = [], []
+        self._attempts, self._path_um, self._images = [], [], 0
 
     def _note(self, z1_um: float, z2_um: float, found: Estimate, name: str) -> None:
         self._attempts.append(
@@ -140,12 +145,19 @@ class Focuser:
 
     def _shot(self, z_um: float) -> UInt8Array:
         """Approach `z_um` from below and take the first frame exposed at rest."""
+        settled_s = self._approach(z_um)
+        self._images += 1
+        return frame_after(self._camera, settled_s).pixels
+
+    def _approach(self, z_um: float) -> float:
+        """Go to `z_um` upwards, from z0 where that lies below; returns when the stage is at rest, s."""
         from_below_um = None
         if z_um < self._axis.position_um:
-            from_below_um = rule.approach_start_um(z_um, self._config)
+            from_below_um = min(rule.approach_start_um(z_um, self._config), z_um - self._axis.overshoot_um)
+            self._path_um.append(from_below_um)
         settled_s = self._axis.approach_up(z_um, from_below_um)
         self._path_um.append(self._axis.position_um)
-        return frame_after(self._camera, settled_s).pixels
+        return settled_s
 
     def _attempt(self, z1_um: float) -> tuple[float, tuple[UInt8Array, UInt8Array], Estimate]:
         first = self._shot(z1_um)
@@ -176,7 +188,7 @@ class Focuser:
             )
             z_um = coarse_um if coarse_um is None else self._fine_peak_um(coarse_um) or coarse_um
         if z_um is None:
-            self._axis.approach_up(pivot_um)
+            self._approach(pivot_um)
             raise FocusLost(
                 f"focus near z={pivot_um:.1f} um was asked for, {len(self._attempts)} estimates and a sweep of "
                 f"+-{config.recovery_reach_um} um found none; the stage is back at z={pivot_um:.1f} um. Look at "
@@ -212,14 +224,13 @@ class Focuser:
         return blank(patch_contrasts(pixels, self._config), self._config)
 
     def _ended(self, outcome: Outcome, z_um: float, start: UInt8Array, pixels: UInt8Array) -> Focused:
-        images = self.images
-        self._axis.approach_up(z_um)
+        self._approach(z_um)
         return Focused(
             outcome=outcome,
             z_um=self._axis.position_um,
-            images=images,
+            images=self._images,
             attempts=tuple(self._attempts),
-            path_um=(*self._path_um, self._axis.position_um),
+            path_um=self.path_um,
             start=start,
             pixels=pixels,
         )

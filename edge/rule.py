@@ -12,7 +12,15 @@ from parfocal.edge.config import FocusConfig
 from parfocal.edge.estimate import Estimate
 
 RuleName = Literal[
-    "accept", "in_focus", "half_spread", "half_distance", "down", "beyond_limits", "exhausted", "not_sharper"
+    "accept",
+    "in_focus",
+    "half_spread",
+    "half_distance",
+    "down",
+    "beyond_limits",
+    "exhausted",
+    "not_sharper",
+    "pivot_sharper",
 ]
 
 

@@ -66,6 +66,14 @@ def test_a_field_that_was_sharp_at_the_start_never_ends_blurred(scope: Scope) ->
     assert done.images <= 20  # a sweep about the pivot is enough
 
 
+def test_of_two_good_heights_the_sharper_is_kept(scope: Scope) -> None:
+    done = scope.focuser([[0.6] * 4]).focus(FOCUS_Z_UM)
+    assert done.attempts[-1].rule in ("pivot_sharper", "not_sharper")
+    assert abs(scope.error_um()) <= 0.35
+    assert scope.board.z.engagement is Engagement.UP
+    assert done.path_um[-1] > done.path_um[-2]
+
+
 def test_endless_uncertainty_ends_in_a_sweep(scope: Scope) -> None:
     done = scope.focuser([[-3.0, 3.0, -3.0, 3.0]]).focus(FOCUS_Z_UM)
     assert done.outcome == "recovered"
