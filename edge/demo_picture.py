@@ -88,7 +88,7 @@ def _one_field(axes: "Axes", field: FieldReport, began_s: float, labelled: bool,
     # Shots are spread evenly over the field's time: the report holds their order, not their moments.
     times_s = np.linspace(began_s, ended_s, len(field.path_um) + 2)[1:-1]
     axes.plot(
-        times_s, field.path_um, ".-", color="tab:blue", linewidth=0.8, markersize=3, label=label("shots")
+        times_s, field.path_um, ".-", color="tab:blue", linewidth=0.8, markersize=3, label=label("stage")
     )
     if field.outcome != "blank":
         axes.hlines(

@@ -67,6 +67,11 @@ def main() -> int:
         ("fuzz", lambda: link_campaign.fuzz(1_000_000, seed=15)),
         ("limits", lambda: link_campaign.limits(10_000)),
     )
+    unknown = set(asked) - {name for name, _ in benches}
+    if unknown:
+        sys.exit(
+            f"no bench called {', '.join(sorted(unknown))}; there are {', '.join(n for n, _ in benches)}"
+        )
     for name, bench in benches:
         if asked and name not in asked:
             continue
