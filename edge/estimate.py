@@ -45,8 +45,8 @@ def estimate(first: UInt8Array, second: UInt8Array, runner: Runner, config: Focu
     """
     shots = [prepare.smoothed(central_part(pixels, config)) for pixels in (first, second)]
     weights = prepare.contrast_of(prepare.patches_of(shots[1], config.patch_px))
-    difference = prepare.difference_image(shots[0], shots[1])
-    predictions = runner.infer(prepare.standardised(prepare.patches_of(difference, config.patch_px)))
+    seen = prepare.two_shot_image(shots[0], shots[1], with_second=runner.contract.kind == "pair")
+    predictions = runner.infer(prepare.standardised(prepare.patches_of(seen, config.patch_px)))
     return weighted(predictions, weights)
 
 

@@ -14,7 +14,7 @@ from parfocal.edge.focus import Focused, Focuser, Outcome
 from parfocal.edge.frame import Camera
 from parfocal.edge.plan import Field
 from parfocal.edge.report import FieldReport, TruthAt
-from parfocal.engines.contract import Expectation, require
+from parfocal.engines.contract import TWO_SHOT_KINDS, Expectation, require
 from parfocal.engines.runner import Runner
 
 
@@ -30,7 +30,7 @@ def check_model(runner: Runner, config: Config) -> None:
     """Refuse a model that was made for another instrument. Raises InputMismatch naming what differs."""
     focus = config.focus
     expected = Expectation(
-        kind="difference",
+        kind=runner.contract.kind if runner.contract.kind in TWO_SHOT_KINDS else "pair",
         delta_um=focus.delta_um,
         um_per_px=config.camera.um_per_px * focus.downsample,
         objective=focus.objective,

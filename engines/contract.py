@@ -20,6 +20,10 @@ FORMAT_VERSION: Final = 1
 OPSETS: Final = range(13, 20)
 SIGN: Final = "distance_um to focus from the second shot, positive up"
 
+Kind = Literal["difference", "pair", "single"]
+TWO_SHOT_KINDS: Final = ("difference", "pair")
+CHANNELS: Final[dict[str, int]] = {"difference": 3, "pair": 6, "single": 3}
+
 _Positive = Annotated[float, msgspec.Meta(gt=0.0)]
 _NotNegative = Annotated[float, msgspec.Meta(ge=0.0)]
 
@@ -29,9 +33,10 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     Attributes:
         name: of the model; its file is `<name>.onnx`.
-        input_name: of the graph's input, float32 (n, 3, patch_px, patch_px).
+        input_name: of the graph's input, float32 (n, channels, patch_px, patch_px).
         output_name: of the graph's output, float32 (n,) or (n, 1), distance_um.
-        kind: "difference" of two shots (dastidar2020) or a "single" shot (liao2021).
+        kind: the "difference" of two shots (dastidar2020), a "pair": that difference and the second shot after it,
+            or a "single" shot (liao2021).
         channels_order: "RGB".
         patch_px: width and height of a patch.
         normalisation: "channel-standardised": each channel of each patch to mean 0, deviation 1.
@@ -46,7 +51,7 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     name: str
     input_name: str
     output_name: str
-    kind: Literal["difference", "single"]
+    kind: Kind
     channels_order: str
     patch_px: Annotated[int, msgspec.Meta(gt=0)]
     normalisation: str
@@ -57,11 +62,16 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     sign: str
     format_version: int
 
+    @property
+    def channels(self) -> int:
+        """Of the input: three colours of each image that the model sees."""
+        return CHANNELS[self.kind]
+
 
 class Expectation(msgspec.Struct, frozen=True, kw_only=True):
     """What the instrument is about to feed a model, and how it will read the answer."""
 
-    kind: Literal["difference", "single"]
+    kind: Kind
     delta_um: float
     um_per_px: float
     objective: str
