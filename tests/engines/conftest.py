@@ -11,26 +11,13 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from parfocal.engines.contract import FORMAT_VERSION, METADATA_KEY, SIGN, Contract
+from parfocal.engines.contract import METADATA_KEY, Contract
 from parfocal.engines.golden import save_golden, standardised
 from parfocal.engines.onnxruntime_reference import OnnxRuntimeRunner
+from tests.contracts import difference_contract
 from tools.artifacts import make_forms
 
-CONTRACT = Contract(
-    name="small",
-    input_name="difference",
-    output_name="distance_um",
-    kind="difference",
-    channels_order="RGB",
-    patch_px=32,
-    normalisation="channel-standardised",
-    delta_um=2.0,
-    um_per_px=0.345,
-    objective="20x/0.75",
-    range_um=10.0,
-    sign=SIGN,
-    format_version=FORMAT_VERSION,
-)
+CONTRACT = difference_contract(patch_px=32)
 
 MakeModel = Callable[..., Path]
 

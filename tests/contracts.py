@@ -1,0 +1,26 @@
+"""Contracts of made-up models: that of the reference objective, but for what a test is about."""
+
+import msgspec
+
+from parfocal.engines.contract import FORMAT_VERSION, SIGN, Contract
+
+DIFFERENCE = Contract(
+    name="small",
+    input_name="difference",
+    output_name="distance_um",
+    kind="difference",
+    channels_order="RGB",
+    patch_px=224,
+    normalisation="channel-standardised",
+    delta_um=2.0,
+    um_per_px=0.345,
+    objective="20x/0.75",
+    range_um=10.0,
+    sign=SIGN,
+    format_version=FORMAT_VERSION,
+)
+
+
+def difference_contract(**changes: object) -> Contract:
+    """The contract of a model of the difference of two shots."""
+    return msgspec.structs.replace(DIFFERENCE, **changes)
