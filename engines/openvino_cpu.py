@@ -192,9 +192,9 @@ def _share_and_streams(core: "openvino.Core", batches: tuple[int, ...], n_thread
     """
     n_cores: int = n_threads or core.get_property("CPU", "RANGE_FOR_STREAMS")[1]
     together = math.gcd(*batches)
-    fitting = [n for n in range(1, together + 1) if together % n == 0 and min(batches) // n >= n_cores]
+    fitting = [n for n in range(1, together + 1) if together % n == 0 and batches[0] // n >= n_cores]
     share = max(fitting, default=1)
-    return share, min(n_cores, min(batches) // share)
+    return share, min(n_cores, batches[0] // share)
 
 
 def _settings(

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from parfocal.engines.contract import FORMAT_VERSION, SIGN, Contract
+from parfocal.engines.contract import FORMAT_VERSION, SIGN, SIGN_OF_SINGLE, Contract
 
 DIFFERENCE = Contract(
     name="small",
@@ -24,3 +24,18 @@ DIFFERENCE = Contract(
 def difference_contract(**changes: object) -> Contract:
     """The contract of a model of the difference of two shots."""
     return msgspec.structs.replace(DIFFERENCE, **changes)
+
+
+def single_contract(**changes: object) -> Contract:
+    """The contract of a model of single shots."""
+    single = msgspec.structs.replace(
+        DIFFERENCE,
+        name="single",
+        input_name="shot",
+        kind="single",
+        patch_px=672,
+        normalisation="unit",
+        delta_um=0.0,
+        sign=SIGN_OF_SINGLE,
+    )
+    return msgspec.structs.replace(single, **changes)
