@@ -20,8 +20,9 @@ from parfocal.edge.evaluate import (
     pairs_of,
 )
 from parfocal.edge.stack import Stack, write_stack
-from parfocal.engines.contract import FORMAT_VERSION, SIGN, Contract
+from parfocal.engines.contract import Contract
 from parfocal.engines.errors import InputMismatch
+from tests.contracts import difference_contract
 from tests.edge.test_label import scene
 
 Z_UM = tuple(float(z) for z in np.arange(94.0, 106.1, 1.0))
@@ -35,21 +36,7 @@ class Says:
 
     @property
     def contract(self) -> Contract:
-        return Contract(
-            name="says",
-            input_name="difference",
-            output_name="distance_um",
-            kind="difference",
-            channels_order="RGB",
-            patch_px=120,
-            normalisation="channel-standardised",
-            delta_um=2.0,
-            um_per_px=0.345,
-            objective="20x/0.75",
-            range_um=5.0,
-            sign=SIGN,
-            format_version=FORMAT_VERSION,
-        )
+        return difference_contract(name="says", patch_px=120, range_um=5.0)
 
     def infer(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         said = next(self._distances_um)
