@@ -27,10 +27,12 @@ class FieldDone(msgspec.Struct, frozen=True):
 
 
 def check_model(runner: Runner, config: Config) -> None:
-    """Refuse a model that was made for another instrument. Raises InputMismatch naming what differs."""
+    """Refuse a model that cannot serve the focus rule here. Raises InputMismatch naming what differs."""
     focus = config.focus
+    # Of the two kinds that a pair of shots serves, either will do.
+    kind = runner.contract.kind if runner.contract.kind in TWO_SHOT_KINDS else "pair"
     expected = Expectation(
-        kind=runner.contract.kind if runner.contract.kind in TWO_SHOT_KINDS else "pair",
+        kind=kind,
         delta_um=focus.delta_um,
         um_per_px=config.camera.um_per_px * focus.downsample,
         objective=focus.objective,

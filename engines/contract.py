@@ -21,7 +21,6 @@ OPSETS: Final = range(13, 20)
 SIGN: Final = "distance_um to focus from the second shot, positive up"
 SIGN_OF_SINGLE: Final = "distance_um to focus from the shot, positive up"
 
-Kind = Literal["difference", "single"]
 Normalisation = Literal["channel-standardised", "unit"]
 
 Kind = Literal["difference", "pair", "single"]

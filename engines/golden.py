@@ -3,10 +3,11 @@
 The file is a NumPy archive (np.savez_compressed) of five arrays:
 
     difference      int8 (n, 3, h, w)   held-out patches in grey levels, before normalisation;
+                                        of a model of pairs: pair, int8 (n, 6, h, w), the second shot less 128
                                         of a model of single shots: shot, uint8
     distance_um     float32 (n,)        the true distances of those
     reference_um    float32 (n,)        what ONNX Runtime predicts of them with the FP32 graph
-    calibration     int8 (m, 3, h, w)   patches of OTHER objects, for INT8 only; uint8 of single shots
+    calibration     int8 (m, 3, h, w)   patches of OTHER objects, for INT8 only; stored in the same way
     model_sha256    str                 of the ONNX file that gave reference_um
 
 Grey levels, because whole numbers compress to a quarter of what float16 takes, and lose nothing. The noise of a
@@ -33,6 +34,7 @@ Patches = NDArray[np.int8] | NDArray[np.uint8]
 # By kind of model, what its patches are called in the file, and their type.
 STORED: Final[dict[Kind, tuple[str, type[np.generic]]]] = {
     "difference": ("difference", np.int8),
+    "pair": ("pair", np.int8),
     "single": ("shot", np.uint8),
 }
 # As in edge/prepare.py, which this folder must not import; a test holds the two together.
@@ -91,11 +93,15 @@ def save_golden(
     contract = contract_from_onnx(model_path)
     stored, dtype = STORED[contract.kind]
     for name, given in ((stored, patches), ("calibration", calibration)):
-        fits = given.ndim == 4 and given.shape[1] == 3 and max(given.shape[2:]) <= contract.patch_px
+        fits = (
+            given.ndim == 4
+            and given.shape[1] == contract.channels
+            and max(given.shape[2:]) <= contract.patch_px
+        )
         if not fits or given.dtype != dtype:
             raise ValueError(
-                f"{name} is {given.dtype} {given.shape}, must be {dtype.__name__} (n, 3, h, w) of at most "
-                f"{contract.patch_px} px"
+                f"{name} is {given.dtype} {given.shape}, must be {dtype.__name__} (n, {contract.channels}, h, w) "
+                f"of at most {contract.patch_px} px"
             )
     if not distance_um.shape == reference_um.shape == (len(patches),):
         raise ValueError(
@@ -143,7 +149,7 @@ def load_golden(model_path: Path) -> Golden:
 
 
 def batch_of(patches: NDArray[np.generic], contract: Contract) -> NDArray[np.float32]:
-    """Return patches in grey levels (n, 3, h, w) as the model takes them, float32 (n, 3, patch_px, patch_px)."""
+    """Return patches in grey levels (n, channels, h, w) as the model takes them, float32 (n, 3, patch_px, patch_px)."""
     missing_px = [contract.patch_px - size_px for size_px in patches.shape[2:]]
     margins = ((0, 0), (0, 0), *((0, size_px) for size_px in missing_px))
     whole = np.pad(patches, margins, mode="symmetric")

@@ -46,7 +46,7 @@ class CompiledRunner:
         return self._contract
 
     def infer(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Predict distance_um, float32 (n,), of a batch float32 (n, 3, patch_px, patch_px).
+        """Predict distance_um, float32 (n,), of a batch float32 (n, channels, patch_px, patch_px).
 
         Raises:
             InputMismatch: the batch has another type or shape than the model takes.
@@ -175,7 +175,9 @@ def _compiled(
         n_fixed = check_graph(contract, input_shapes, output_names)
         if batches and n_fixed is None:
             share, _ = _share_and_streams(core, batches, n_threads)
-            model.reshape({contract.input_name: [share, 3, contract.patch_px, contract.patch_px]})
+            model.reshape(
+                {contract.input_name: [share, contract.channels, contract.patch_px, contract.patch_px]}
+            )
         return core.compile_model(model, "CPU", _settings(core, precision, batches, n_threads)), n_fixed
     except RuntimeError as error:
         raise BuildFailed(

@@ -3,6 +3,8 @@
 A folder of stacks is one group (a slide, a stain): results are reported by it, and a split never cuts through it.
 """
 
+import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,6 +39,7 @@ class Examples:
     def __init__(self, folder: Path, kind: Kind, delta_um: float, patch_px: int) -> None:
         self._folder, self._kind, self._delta_um, self._patch_px = folder, kind, delta_um, patch_px
         self._seen: set[Path] = set()
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the examples
         self.patches: list[Int8Array] = []
         self.distance_um: list[float] = []
         self.contrast: list[float] = []
@@ -83,8 +86,14 @@ class Examples:
                 self.contrast.append(contrast)
                 self.group.append(stack.path.parent.name)
         if kept:
-            # One block a stack: thousands of small ones between large passing ones leave memory in crumbs.
-            self.patches.extend(np.stack(kept))
+            self.patches.extend(self._stored(np.stack(kept)))
+
+    def _stored(self, block: Int8Array) -> Int8Array:
+        """The same patches in a file: a training set may be larger than memory, which then holds what fits."""
+        offset = self._file.seek(0, os.SEEK_END)
+        self._file.write(block.tobytes())
+        self._file.flush()
+        return np.memmap(self._file, np.int8, "r", offset, block.shape)
 
     def _shots_of(self, z_um: tuple[float, ...]) -> list[tuple[int, int]]:
         """Indices of the first and second shot of each example."""

@@ -14,12 +14,12 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from parfocal.engines.contract import FORMAT_VERSION, METADATA_KEY, SIGN, Contract
-from parfocal.engines.golden import save_golden, standardised
+from parfocal.engines.contract import FORMAT_VERSION, METADATA_KEY, SIGN, SIGN_OF_SINGLE, Contract, Kind
+from parfocal.engines.golden import Patches, batch_of, save_golden
 from parfocal.engines.onnxruntime_reference import OnnxRuntimeRunner
 from tools import tables
 from tools.card import Measured, card
-from tools.examples import Examples
+from tools.examples import GREY_OFFSET, Examples
 from tools.physics import direction_with_shots_swapped, wrong_direction
 from tools.pictures import draw_learning, draw_scatter
 from tools.train import Recipe, predict
@@ -59,7 +59,7 @@ def contract_of(name: str, recipe: Recipe, objective: str, um_per_px: float) -> 
         um_per_px=um_per_px,
         objective=objective,
         range_um=tables.RANGE_UM,
-        sign=SIGN,
+        sign=SIGN_OF_SINGLE if recipe.kind == "single" else SIGN,
         format_version=FORMAT_VERSION,
     )
 
@@ -89,20 +89,26 @@ def write_onnx(net: nn.Module, contract: Contract, path: Path) -> None:
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, within {deviation_um:.1e} um of the network")
 
 
-def write_golden(path: Path, held_out: Examples, training: Examples, n: int) -> None:
+def write_golden(path: Path, contract: Contract, held_out: Examples, training: Examples, n: int) -> None:
     """Write the golden patches beside the model: held-out ones spread over the groups, others to calibrate on."""
     reference = OnnxRuntimeRunner(path, n_threads=1)
     chosen = _spread_over_groups(held_out, n)
-    golden = np.stack([held_out.patches[k] for k in chosen])
-    others = np.stack([training.patches[k] for k in _spread_over_groups(training, n)])
+    golden = _as_stored(held_out, chosen, contract.kind)
+    others = _as_stored(training, _spread_over_groups(training, n), contract.kind)
     written = save_golden(
         path,
         golden,
         np.array([held_out.distance_um[k] for k in chosen], np.float32),
-        reference.infer(standardised(golden)),
+        reference.infer(batch_of(golden, contract)),
         others,
     )
     print(f"{written}: {len(chosen)} golden patches, {written.stat().st_size / 1e6:.1f} MB")
+
+
+def _as_stored(examples: Examples, chosen: list[int], kind: Kind) -> Patches:
+    """Patches as ``parfocal.engines.golden`` stores them: single shots as the camera gives them."""
+    patches = np.stack([examples.patches[k] for k in chosen])
+    return (patches.astype(np.int16) + int(GREY_OFFSET)).astype(np.uint8) if kind == "single" else patches
 
 
 def _spread_over_groups(examples: Examples, n: int) -> list[int]:
@@ -169,7 +175,7 @@ def main() -> None:
     training = Examples(args.data, recipe.kind, recipe.delta_um, recipe.patch_px)
     held_out.refresh()
     training.refresh(most_stacks=CALIBRATION_STACKS)
-    write_golden(args.out, held_out, training, N_GOLDEN.get(recipe.patch_px, 16))
+    write_golden(args.out, contract, held_out, training, N_GOLDEN.get(recipe.patch_px, 16))
     found, predicted_um = measured(net, recipe, held_out, args.symmetric)
     record = json.loads((args.run / "log.json").read_text())
     notes = args.notes.read_text() if args.notes else ""
