@@ -17,7 +17,6 @@ from parfocal.edge.estimate import (
     blank,
     estimate,
     estimate_single,
-    patch_contrasts,
 )
 from parfocal.edge.label import label_planes
 from parfocal.edge.session import check_model
@@ -265,6 +264,6 @@ def _plane(
         rule=decision.rule,
         # Downwards the prediction is trusted as well: the rule only comes to it from below.
         accepted=decision.rule in ("accept", "in_focus", "down"),
-        blank=blank(patch_contrasts(second, config), config),
+        blank=blank(np.array(found.weights, np.float32), config),
         in_range=abs(true_um) <= runner.contract.range_um,
     )

@@ -33,9 +33,21 @@ def whole(examples: Examples, chosen: np.ndarray | range, device: str) -> torch.
     return standardised(x).contiguous(memory_format=torch.channels_last)
 
 
-def random_batch(examples: Examples, rng: np.random.Generator, size: int, side_px: int, device: str) -> Batch:
-    """A random batch: cropped, mirrored and turned, with a little noise and flicker more."""
-    chosen = rng.integers(0, len(examples), size)
+def random_batch(
+    examples: Examples,
+    rng: np.random.Generator,
+    size: int,
+    planes_together: int,
+    side_px: int,
+    device: str,
+) -> Batch:
+    """A random batch: cropped, mirrored and turned, with a little noise and flicker more.
+
+    ``planes_together`` examples come of one stack: the same object at several distances, so that what they have in
+    common teaches nothing.
+    """
+    stacks = [examples.stack[k] for k in rng.integers(0, len(examples), size // planes_together)]
+    chosen = np.concatenate([rng.choice(stack, planes_together) for stack in stacks])
     images = []
     for k in chosen:
         image = examples.patches[k]

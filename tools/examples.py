@@ -5,6 +5,7 @@ A folder of stacks is one group (a slide, a stain): results are reported by it, 
 
 import os
 import tempfile
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,10 +41,12 @@ class Examples:
         self._folder, self._kind, self._delta_um, self._patch_px = folder, kind, delta_um, patch_px
         self._seen: set[Path] = set()
         self._file = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the examples
+        weakref.finalize(self, self._file.close)
         self.patches: list[Int8Array] = []
         self.distance_um: list[float] = []
         self.contrast: list[float] = []
         self.group: list[str] = []
+        self.stack: list[range] = []  # of each example, those of the same stack
         self.left_out: list[str] = []
 
     def __len__(self) -> int:
@@ -86,6 +89,7 @@ class Examples:
                 self.contrast.append(contrast)
                 self.group.append(stack.path.parent.name)
         if kept:
+            self.stack.extend([range(len(self.patches), len(self.patches) + len(kept))] * len(kept))
             self.patches.extend(self._stored(np.stack(kept)))
 
     def _stored(self, block: Int8Array) -> Int8Array:

@@ -18,10 +18,16 @@ def distance_weight(distance_um: torch.Tensor) -> torch.Tensor:
 
 
 def loss_of(
-    predicted_um: torch.Tensor, distance_um: torch.Tensor, contrast: torch.Tensor, phase: int
+    outputs_um: torch.Tensor, distance_um: torch.Tensor, contrast: torch.Tensor, phase: int
 ) -> torch.Tensor:
-    """Eq. 3 over a batch (n,): weighted by contrast, in phase 2 by distance too."""
+    """Eq. 3 over a batch (n,): weighted by contrast, in phase 2 by distance too.
+
+    ``outputs_um`` is (n, 1), the distances, or (n, 2) with their magnitudes beside them, which count half.
+    """
     weight = contrast.clamp(*CONTRAST_BOUNDS).sqrt()
     if phase == 2:
         weight = weight * distance_weight(distance_um)
-    return (weight * smooth_l1(predicted_um - distance_um)).sum() / weight.sum()
+    loss = (weight * smooth_l1(outputs_um[:, 0] - distance_um)).sum()
+    if outputs_um.shape[1] == 2:
+        loss = loss + 0.5 * (weight * smooth_l1(outputs_um[:, 1] - distance_um.abs())).sum()
+    return loss / weight.sum()

@@ -75,8 +75,12 @@ class TwoShotNet(nn.Module):
         positions = 1 if flatten_px is None else (-(-flatten_px // REDUCTION)) ** 2
         self.head = nn.Linear(FEATURES * positions, 1)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Distances in um, (n,)."""
+    def outputs(self, x: torch.Tensor) -> torch.Tensor:
+        """Distances in um, (n, 1)."""
         features = self.features(x)
         y: torch.Tensor = self.head(features.flatten(1) if self.flatten else features.mean(dim=(2, 3)))
-        return y[:, 0]
+        return y
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Distances in um, (n,)."""
+        return self.outputs(x)[:, 0]

@@ -54,8 +54,9 @@ class Recipe:
     weight_decay: float = 2e-2
     warm_up_steps: int = 300
     average_decay: float = 0.998
+    planes_together: int = 1
 
-    def network(self) -> nn.Module:
+    def network(self) -> SingleNet | TwoShotNet:
         """An untrained network of this kind."""
         if self.kind == "single":
             return SingleNet()
@@ -168,7 +169,7 @@ class Training:
         warm = min(1.0, (self.step + 1) / self.recipe.warm_up_steps)
         for group in self.optimiser.param_groups:
             group["lr"] = self.recipe.learning_rate * rate * warm
-        loss = loss_of(self.net(batch.x), batch.distance_um, batch.contrast, phase)
+        loss = loss_of(self.net.outputs(batch.x), batch.distance_um, batch.contrast, phase)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.net.parameters(), 5.0)
@@ -200,7 +201,9 @@ def run(training: Training, data: Path, held_out: Path, args: argparse.Namespace
             share = training.elapsed_s / whole_s
             phase = 2 if share >= PHASE_2_SHARE else 1
             side_px = args.stored_px if phase == 2 or recipe.head == "flatten" else recipe.crop_px
-            batch = batches.random_batch(examples, rng, recipe.batch, side_px, training.device)
+            batch = batches.random_batch(
+                examples, rng, recipe.batch, recipe.planes_together, side_px, training.device
+            )
             losses.append(training.learn(batch, rate_at(share), phase))
             training.elapsed_s += time.monotonic() - began
             progress.update(task, completed=training.elapsed_s)
@@ -292,6 +295,7 @@ def main() -> None:
         seed=args.seed,
         batch=args.batch,
         learning_rate=args.learning_rate,
+        planes_together=4 if args.kind == "single" else 1,
     )
     run(Training(recipe, args.out, args.device), args.data, args.held_out, args)
 
