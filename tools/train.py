@@ -28,9 +28,11 @@ from tools.losses import loss_of
 from tools.network_single import SingleNet
 from tools.network_two_shot import TwoShotNet
 from tools.pictures import draw_learning, draw_scatter
+from tools.start import start_from
 
 CALIBRATION_BATCHES = 12
 CURVE_PX = 400 * 224**2  # of held-out patches measured at every report; all of them at the end
+START_BATCH = 64  # patches that stand for all where a training begins with the weights of a model
 LEARNING_RATE_FLOOR = 0.01
 PHASE_2_SHARE = 0.8  # of the time after which phase 2 begins
 DECAY_SHARE = 0.3  # of the time after which the learning rate falls
@@ -191,6 +193,9 @@ def run(training: Training, data: Path, held_out: Path, args: argparse.Namespace
             console.print(f"left out {line}", highlight=False, soft_wrap=True)
         if not len(part):
             raise SystemExit(f"{folder} holds no stack that {recipe.kind} examples can be cut from")
+    if args.start and training.step == 0:
+        first = np.random.default_rng(recipe.seed).integers(0, len(examples), START_BATCH)
+        start_from(training.net, args.start, batches.whole(examples, first, training.device))
     whole_s, losses = args.minutes * 60.0, []
     rng = np.random.default_rng([recipe.seed, training.step])
     last_report = time.monotonic()
@@ -278,6 +283,9 @@ def main() -> None:
     parser.add_argument("--delta-um", type=float, default=default.delta_um)
     parser.add_argument("--patch-px", type=int, help="side of the model's patches; 224, of a single shot 672")
     parser.add_argument("--stored-px", type=int, default=224, help="side of the patches cut from the data")
+    parser.add_argument(
+        "--start", type=Path, help="NAME.onnx to begin with the weights of; use a lower --learning-rate then"
+    )
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--batch", type=int, default=default.batch)
     parser.add_argument("--learning-rate", type=float, default=default.learning_rate)
