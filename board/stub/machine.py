@@ -96,14 +96,12 @@ class Machine:
 
     def next_due_s(self) -> float:
         """When something happens by itself next, s; infinity when nothing will."""
-        due_s = self._lamp.next_due_s()
+        due_s, limit_s = self._lamp.next_due_s(), self._idle_limit_s
         if self._motion is not None:
-            due_s = min(due_s, self._motion_end_s)
-        if self._faults & Fault.WATCHDOG:
-            return due_s
-        if self._motion is not None:
-            return min(due_s, self._fed_s + self._motion_limit_s)
-        return min(due_s, self._fed_s + self._idle_limit_s) if self._lamp.is_used else due_s
+            due_s, limit_s = min(due_s, self._motion_end_s), self._motion_limit_s
+        elif not self._lamp.is_used:
+            return due_s  # nothing for the watchdog to guard
+        return due_s if self._faults & Fault.WATCHDOG else min(due_s, self._fed_s + limit_s)
 
     def feed(self) -> None:
         """The host is alive."""
@@ -226,12 +224,14 @@ class Machine:
 
     def state(self) -> State:
         """STATE."""
-        switches = 0
-        for i, axis in enumerate(self.axes):
-            switches |= (axis.lower_closed(self._now_s) | axis.upper_closed(self._now_s) << 1) << 2 * i
+        axis_x, axis_y, axis_z = self.axes
+        x, x_lower, x_upper = axis_x.sensed_at(self._now_s)
+        y, y_lower, y_upper = axis_y.sensed_at(self._now_s)
+        z, z_lower, z_upper = axis_z.sensed_at(self._now_s)
+        zero_x, zero_y, zero_z = self._zero_counts
         return State(
             board_time_us=self.time_us(self._now_s),
-            pos_steps=self._counters(),
+            pos_steps=(x - zero_x, y - zero_y, z - zero_z),
             last_move_id=self._last_move_id,
             lamp_duty=self._lamp.duty,
             faults=self._faults,
@@ -241,7 +241,7 @@ class Machine:
             moving=self._motion.axes if self._motion is not None else 0,
             homed=self._homed,
             motors=self._motors,
-            switches=switches,
+            switches=x_lower | x_upper << 1 | y_lower << 2 | y_upper << 3 | z_lower << 4 | z_upper << 5,
         )
 
     def limits(self) -> Limits:
