@@ -155,8 +155,8 @@ MUTATIONS = (
     Mutation(
         "a stuck switch sends the stage up",
         "board/stub/machine.py",
-        "axis.seek_release(self._now_s, off_steps, slow) is None",
-        "axis.seek_release(self._now_s, whole_steps, slow) is None",
+        "axis.seek_release(now_s, off_steps, slow_steps_per_s) is None",
+        "axis.seek_release(now_s, whole_steps, slow_steps_per_s) is None",
         ("test_stub_faults.py",),
     ),
 )

@@ -104,35 +104,43 @@ class AxisMechanics:
         """Stage position after the last edge planned."""
         return self._legs[-1].end_stage_um
 
-    def drive(self, start_s: float, delta_steps: int, speed: float, accel: float) -> bool:
-        """Plan a leg of `delta_steps` (speed in steps/s, accel in steps/s2); False when it ran onto a switch.
+    def drive(
+        self, start_s: float, delta_steps: int, speed_steps_per_s: float, accel_steps_per_s2: float
+    ) -> bool:
+        """Plan a leg of `delta_steps`; False when it ran onto a switch.
 
         A switch in the direction of the move ends it at once.
         """
-        leg = self._leg(start_s, Trapezoid(abs(delta_steps), speed, accel), 1 if delta_steps > 0 else -1)
+        leg = self._leg(
+            start_s,
+            Trapezoid(abs(delta_steps), speed_steps_per_s, accel_steps_per_s2),
+            1 if delta_steps > 0 else -1,
+        )
         pressed = self.switches.pressing(leg.stage_um, leg.sign)
         if pressed is not None:
             leg = leg.first(pressed + 1)
         self._append(leg)
         return pressed is None
 
-    def seek_down(self, start_s: float, max_steps: int, speed: float, accel: float) -> bool:
+    def seek_down(
+        self, start_s: float, max_steps: int, speed_steps_per_s: float, accel_steps_per_s2: float
+    ) -> bool:
         """Plan a leg down onto the lower switch, decelerating at its first contact; False when there is none."""
-        leg = self._leg(start_s, Trapezoid(max_steps, speed, accel), -1)
+        leg = self._leg(start_s, Trapezoid(max_steps, speed_steps_per_s, accel_steps_per_s2), -1)
         pressed = self.switches.pressing(leg.stage_um, leg.sign)
         if pressed is not None:
             leg = self._stopping(leg, float(leg.times_s[pressed]))
         self._append(leg)
         return pressed is not None
 
-    def seek_release(self, start_s: float, max_steps: int, speed: float) -> int | None:
+    def seek_release(self, start_s: float, max_steps: int, speed_steps_per_s: float) -> int | None:
         """Plan a leg up off the lower switch; the count at its first opening, or None if it stays closed.
 
         The leg goes on until the bounce is over. No ramp: at this speed the motor starts and stops within
         one step.
         """
-        n_bounce = math.ceil(self.config.bounce_s * speed)
-        leg = self._leg(start_s, Trapezoid(max_steps + n_bounce, speed, speed * speed), 1)
+        n_bounce = math.ceil(self.config.bounce_s * speed_steps_per_s)
+        leg = self._leg(start_s, Trapezoid(max_steps + n_bounce, speed_steps_per_s, speed_steps_per_s**2), 1)
         released = self.switches.releasing(leg.stage_um[:max_steps])
         if released is None:
             self._append(leg.first(max_steps))
