@@ -9,9 +9,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from parfocal.board.board import Board, open_serial
+from parfocal.board.board import Board
 from parfocal.board.clock import MonotonicClock
 from parfocal.board.errors import BoardError
+from parfocal.board.guarded import open_guarded
 from parfocal.edge import cli_engine
 from parfocal.edge.cli_evaluate import evaluate
 from parfocal.edge.cli_instrument import (
@@ -54,7 +55,7 @@ console = Console()
 @contextlib.contextmanager
 def opened_board(config: Config) -> Iterator[Board]:
     """The board at the configured port, on the wall clock."""
-    with open_serial(config.board.port, MonotonicClock(), config.board) as board:
+    with open_guarded(config.board, MonotonicClock()) as board:
         yield board
 
 
@@ -118,10 +119,18 @@ def stub(
 
 
 @app.command()
-def home(config: ConfigOption = None, port: PortOption = None) -> None:
+def home(
+    clear_faults: Annotated[
+        bool, typer.Option("--clear-faults", help="First clear an emergency stop, or a switch that stuck.")
+    ] = False,
+    config: ConfigOption = None,
+    port: PortOption = None,
+) -> None:
     """Home all axes, Z first and away from the objective."""
     settings = configured(config, port)
     with opened_board(settings) as board:
+        if clear_faults:
+            board.clear_faults()
         board.home()
         console.print(f"homed: x={board.x.position_um} y={board.y.position_um} z={board.z.position_um} um")
 

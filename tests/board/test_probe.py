@@ -7,32 +7,11 @@ import pytest
 from parfocal.board import layout
 from parfocal.board.errors import LinkTimeout, ProtocolMismatch
 from parfocal.board.messages import AxisBit, Fault, Opcode
-from parfocal.board.packet import Packet, StreamDecoder
 from parfocal.board.probe import Probed, probe
 from parfocal.board.stub.virtual_bench import VirtualBench
-from parfocal.board.transport import Transport
+from tests.board.listening import Listening
 
 EVERY_AXIS = AxisBit.X | AxisBit.Y | AxisBit.Z
-
-
-class Listening:
-    """A transport that notes what the host sends."""
-
-    def __init__(self, inner: Transport) -> None:
-        self._inner = inner
-        self.sent: list[Packet] = []
-        self.closed = False
-
-    def write(self, data: bytes) -> None:
-        self.sent += StreamDecoder().feed(data)
-        self._inner.write(data)
-
-    def read(self, timeout_s: float) -> bytes:
-        return self._inner.read(timeout_s)
-
-    def close(self) -> None:
-        self.closed = True
-        self._inner.close()
 
 
 def test_a_board_is_asked_for_hello_and_state_and_for_nothing_else() -> None:
