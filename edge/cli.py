@@ -14,6 +14,7 @@ from parfocal.board.clock import MonotonicClock
 from parfocal.board.errors import BoardError
 from parfocal.board.guarded import open_guarded
 from parfocal.edge import cli_engine
+from parfocal.edge.cli_doctor import doctor
 from parfocal.edge.cli_evaluate import evaluate
 from parfocal.edge.cli_instrument import (
     ConfigOption,
@@ -30,14 +31,13 @@ from parfocal.edge.cli_instrument import (
 )
 from parfocal.edge.cli_record import record
 from parfocal.edge.config import Config
-from parfocal.edge.errors import CameraFailed, ConfigError, EdgeError, FocusLost
+from parfocal.edge.errors import ConfigError, EdgeError
+from parfocal.edge.exit_codes import exit_code
 from parfocal.edge.output import check_writable, write_json
 from parfocal.edge.plan import snake
 from parfocal.edge.report import fields_table, run_report, summary_lines
 from parfocal.edge.run import checked_engine, focus_fields
 from parfocal.engines.errors import EngineError
-
-EXIT_USAGE, EXIT_BOARD, EXIT_ENGINE, EXIT_FOCUS = 2, 3, 4, 6
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -48,6 +48,7 @@ app = typer.Typer(
 app.add_typer(cli_engine.app, name="engine")
 app.command()(record)
 app.command()(evaluate)
+app.command()(doctor)
 
 console = Console()
 
@@ -164,15 +165,6 @@ def status(config: ConfigOption = None, port: PortOption = None, json: JsonOptio
             console.print(f"{axis.name}: {homed}, limits {axis.limits_um[0]}..{axis.limits_um[1]} um")
         console.print(f"lamp {state.lamp_duty:.2f}, faults {state.faults!r}, switches {state.switches!r}")
         write_json(json, state)
-
-
-def exit_code(error: Exception) -> int:
-    """What the process ends with, after DESIGN: 2 usage, 3 board, 4 engine, 6 focus or scan."""
-    if isinstance(error, BoardError | CameraFailed):
-        return EXIT_BOARD
-    if isinstance(error, EngineError):
-        return EXIT_ENGINE
-    return EXIT_FOCUS if isinstance(error, FocusLost) else EXIT_USAGE
 
 
 def main() -> None:

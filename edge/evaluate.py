@@ -104,7 +104,7 @@ def evaluate_stacks(stacks: Iterable[Stack], runner: Runner, config: Config) -> 
         ConfigError: a stack cannot be used.
         InputMismatch: the model was made for another instrument.
     """
-    check_model(runner, config)
+    check_model(runner.contract, config)
     results = tuple(evaluate_stack(stack, runner, config) for stack in stacks)
     judged = [plane for result in results for plane in result.planes if plane.in_range and not plane.blank]
     contract = runner.contract

@@ -38,7 +38,7 @@ class Instrument(msgspec.Struct, frozen=True):
 def checked_engine(config: Config) -> OpenedEngine:
     """The engine chosen for the configured model, which was made for this configuration. Raises EngineError."""
     opened = open_chosen(model_path(config.focus.model), EngineCache(default_cache_folder()))
-    check_model(opened.runner, config)
+    check_model(opened.runner.contract, config)
     return opened
 
 

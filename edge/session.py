@@ -14,7 +14,7 @@ from parfocal.edge.focus import Focused, Focuser, Outcome
 from parfocal.edge.frame import Camera
 from parfocal.edge.plan import Field
 from parfocal.edge.report import FieldReport, TruthAt
-from parfocal.engines.contract import Expectation, require
+from parfocal.engines.contract import Contract, Expectation, require
 from parfocal.engines.runner import Runner
 
 
@@ -26,7 +26,7 @@ class FieldDone(msgspec.Struct, frozen=True):
     pixels: NDArray[np.uint8] | None = None
 
 
-def check_model(runner: Runner, config: Config) -> None:
+def check_model(contract: Contract, config: Config) -> None:
     """Refuse a model that was made for another instrument. Raises InputMismatch naming what differs."""
     focus = config.focus
     expected = Expectation(
@@ -36,7 +36,7 @@ def check_model(runner: Runner, config: Config) -> None:
         objective=focus.objective,
         patch_px=focus.patch_px,
     )
-    require(runner.contract, expected)
+    require(contract, expected)
 
 
 class Session:
