@@ -1,7 +1,8 @@
 """FP16 as types in the ONNX, which TensorRT 11 needs: its builder has no precision flags any more.
 
-The body of the net, and the scales of Q/DQ nodes in it, become float16; input, output and head stay float32, so
-the prediction keeps its resolution (a float16 of 8 um has steps of 0.008 um) and the runner sees no difference.
+The body of the net, and the scales of Q/DQ nodes in it, become float16. Input, output and head, from the pooling
+on, stay float32: the prediction keeps its resolution (a float16 of 8 um has steps of 0.008 um), a softmax over
+distances its small shares, and the runner sees no difference.
 """
 
 import numpy as np
@@ -23,20 +24,21 @@ def in_half(model: onnx.ModelProto) -> onnx.ModelProto:
         ValueError: the graph has no head, or a scale that float16 cannot hold.
     """
     graph = Graph(model)
-    head = head_of(graph)
     _axes_as_inputs(graph)
+    head = head_of(graph)
     model_input = graph.model.graph.input[0].name
-    to_half, to_float = f"{model_input}.half", "head.float"
+    to_half = f"{model_input}.half"
     nodes = [helper.make_node("Cast", [model_input], [to_half], to_half, to=TensorProto.FLOAT16)]
-    crossing = ""
+    crossing: set[str] = set()
     for node in graph.nodes:
         if head & set(node.output):
             for slot, name in enumerate(node.input):
                 if name in graph.constants or name in head:
                     continue
-                if not crossing:
+                to_float = f"{name}.float"
+                if name not in crossing:
                     nodes.append(helper.make_node("Cast", [name], [to_float], to_float, to=TensorProto.FLOAT))
-                    crossing = name
+                    crossing.add(name)
                 node.input[slot] = to_float
         else:
             _halve_constants(graph, node)

@@ -3,10 +3,10 @@
 Where the nodes go (facts/tensorrt.md, "INT8 practice"): before each Conv, on its activation (one scale) and on
 its weights (one scale for each output channel, axis 0); on a residual Add, before the identity branch only.
 Symmetric, the zero point 0 given explicitly. Left in float: biases, what lies between a Conv and its
-activation, HardSwish, convolutions of pooled 1 x 1 maps (squeeze and excitation), and the head. So is the
-first Conv: with three channels there is little to gain, and the rounding of its input, whose values reach far
-beyond their deviation of 1, goes through all that follows (without it the predictions of a difference net
-deviated half as far).
+activation, HardSwish, convolutions of pooled 1 x 1 maps (squeeze and excitation), and the head from the pooling
+on. So is the first Conv: with three channels there is little to gain, and the rounding of its input, whose
+values reach far beyond their deviation of 1, goes through all that follows (without it the predictions of a
+difference net deviated half as far).
 """
 
 from collections.abc import Callable, Iterable
@@ -16,7 +16,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper
 
-from parfocal.calib.onnx_graph import Graph
+from parfocal.calib.onnx_graph import Graph, head_of
 
 FloatArray = NDArray[np.float32]
 # Gives the tensors of the graph outputs, by name, for one batch: an inference runtime, which this folder has not.
@@ -97,9 +97,11 @@ def with_qdq(model: onnx.ModelProto, ranges: dict[str, float]) -> onnx.ModelProt
 def _quantised_slots(graph: Graph) -> list[tuple[onnx.NodeProto, int]]:
     """Return which inputs of which nodes get a Q/DQ pair, weights aside."""
     producers, shapes = graph.producers(), graph.shapes()
-    model_input = graph.model.graph.input[0].name
+    model_input, head = graph.model.graph.input[0].name, head_of(graph)
     slots = []
     for node in graph.nodes:
+        if head & set(node.output):
+            continue
         if node.op_type == "Conv" and node.input[1] in graph.constants:
             if node.input[0] != model_input and shapes.get(node.input[0], [])[2:] != [1, 1]:
                 slots.append((node, 0))

@@ -86,16 +86,29 @@ class Graph:
 
 
 def head_of(graph: Graph) -> set[str]:
-    """Return the names of the outputs of the head's nodes: the last Gemm or MatMul and all that follow it.
+    """Return the names of the outputs of the head's nodes: the last pooling over the map and all that follow it.
+
+    A pooling that a Conv follows belongs to a squeeze and excitation. Where no other ends the body, the head is
+    the last Gemm or MatMul and all that follow it.
 
     Raises:
         ValueError: the graph has no such layer.
     """
-    last = [node for node in graph.nodes if node.op_type in ("Gemm", "MatMul")]
-    if not last:
-        raise ValueError("the graph has no Gemm or MatMul to take for its head")
-    reached = set(last[-1].output)
-    for node in graph.nodes:
-        if reached & set(node.input):
-            reached |= set(node.output)
-    return reached
+    pooling = [node for node in graph.nodes if is_pooling(node)]
+    dense = [node for node in graph.nodes if node.op_type in ("Gemm", "MatMul")]
+    for first in (*pooling[-1:], *dense[-1:]):
+        reached = set(first.output)
+        for node in graph.nodes:
+            if reached & set(node.input):
+                reached |= set(node.output)
+        if not any(node.op_type == "Conv" and reached & set(node.output) for node in graph.nodes):
+            return reached
+    raise ValueError("the graph has no pooling, Gemm or MatMul after its last Conv to take for its head")
+
+
+def is_pooling(node: onnx.NodeProto) -> bool:
+    """Whether a node takes the mean over height and width of a map."""
+    axes = [list(a.ints) for a in node.attribute if a.name == "axes"]
+    return node.op_type == "GlobalAveragePool" or (
+        node.op_type == "ReduceMean" and any(sorted(axis % 4 for axis in found) == [2, 3] for found in axes)
+    )

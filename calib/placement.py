@@ -9,6 +9,8 @@ import onnx
 from parfocal.calib.onnx_graph import Graph, head_of
 
 ACTIVATIONS = ("Relu", "Clip", "HardSwish", "HardSigmoid", "Sigmoid", "LeakyRelu")
+# What of a MobileNetV3 must stay in float: its activation, and the gate of squeeze and excitation.
+FLOAT_ONLY = ("HardSwish", "HardSigmoid", "Sigmoid", "GlobalAveragePool", "Mul")
 
 
 def placement_faults(model: onnx.ModelProto, max_opset: int) -> list[str]:
@@ -37,8 +39,8 @@ def placement_faults(model: onnx.ModelProto, max_opset: int) -> list[str]:
             faults.append(f"the bias of {node.output[0]} is quantised")
         elif node.op_type == "Add" and from_dq == [True, True]:
             faults.append(f"both branches of {node.output[0]} are quantised")
-        elif node.op_type == "HardSwish" and any(from_dq):
-            faults.append(f"the HardSwish {node.output[0]} is quantised")
+        elif node.op_type in FLOAT_ONLY and any(from_dq):
+            faults.append(f"the {node.op_type} {node.output[0]} is quantised")
         elif node.op_type == "Conv" and from_dq[0] != from_dq[1]:
             faults.append(
                 f"of {node.output[0]} only the {'input' if from_dq[0] else 'weights'} are quantised"

@@ -30,8 +30,9 @@ from parfocal.edge.errors import CameraFailed, ConfigError
 from parfocal.edge.output import check_writable, write_json
 from parfocal.engines.cache import EngineCache, default_cache_folder
 from parfocal.engines.choose import Choice, load_choices
+from parfocal.engines.contract import Contract, contract_from_onnx
 from parfocal.engines.errors import EngineError
-from parfocal.engines.models import Model, list_models
+from parfocal.engines.models import Model, list_models, model_path
 
 _STYLES: dict[Verdict, str] = {"ok": "green", "missing": "yellow", "wrong": "red"}
 
@@ -48,13 +49,14 @@ def doctor(
         settings, error = configured(config, port), None
     except ConfigError as refused:
         settings, error = with_port(Config(), port), refused
+    installed, used = _models(settings)
     findings = [
         findings_of.of_software(_package_version()),
         findings_of.of_configuration(chosen_path(config), error),
         *_of_board(settings, virtual=sim and port is None),
         findings_of.simulated("camera", "a simulated one") if sim else _of_camera(settings.camera),
-        findings_of.of_models(_models(), settings),
-        findings_of.of_engine(_choices(), settings),
+        findings_of.of_models(installed, used, settings),
+        findings_of.of_engine(_choices(), used),
         findings_of.simulated("GPIO lines", "not used") if sim else _of_gpio(settings.board.gpio),
     ]
     console = Console()
@@ -119,11 +121,12 @@ def _of_gpio(config: GpioConfig) -> Finding:
     return findings_of.of_gpio(config, is_usable, seen)
 
 
-def _models() -> list[Model] | EngineError:
+def _models(config: Config) -> tuple[list[Model], Contract | EngineError]:
+    """What is installed, and the contract of the configured model."""
     try:
-        return list_models()
+        return list_models(), contract_from_onnx(model_path(config.focus.model))
     except EngineError as error:
-        return error
+        return [], error
 
 
 def _choices() -> dict[str, Choice] | EngineError:

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import typer
 from rich.box import SIMPLE
 from rich.console import Console
@@ -14,29 +13,28 @@ from parfocal.edge.cli_instrument import ConfigOption, JsonOption, configured
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.evaluate import Evaluation, Figures, StackResult, evaluate_stacks
 from parfocal.edge.output import check_writable, write_json
-from parfocal.edge.run import checked_engine
+from parfocal.edge.run import opened_engine
 from parfocal.edge.stack import read_stack, refused
 
 
 def evaluate(
     stacks: Annotated[list[Path], typer.Argument(help="OME-TIFFs, or folders with stack.csv.")],
-    model: Annotated[str | None, typer.Option(help="Name of the model; focus.model if left out.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Name of a model, or NAME.onnx of your own; focus.model if left out.")
+    ] = None,
     config: ConfigOption = None,
     json: JsonOption = None,
     plot: Annotated[Path | None, typer.Option(help="Also draw predicted against true (PNG).")] = None,
 ) -> None:
     """Predict at every plane of stacks, and compare with where their focus is."""
     settings = configured(config, None)
-    if model is not None:
-        focus = msgspec.structs.replace(settings.focus, model=model)
-        settings = msgspec.structs.replace(settings, focus=focus)
     check_writable(json)
     for path in stacks:
         if not path.exists():
             raise refused(path, "there is no such file or folder")
     if plot is not None:
         _check_drawable()
-    engine = checked_engine(settings)
+    engine = opened_engine(model or settings.focus.model)
     console = Console()
     console.print(f"engine: {engine.description}", highlight=False)
     paths = track(stacks, "evaluating", console=console, transient=True)

@@ -20,6 +20,7 @@ from parfocal.edge.errors import CameraFailed, ConfigError
 from parfocal.edge.exit_codes import EXIT_BOARD, EXIT_ENGINE, EXIT_USAGE, exit_code
 from parfocal.edge.session import check_model
 from parfocal.engines.choose import Choice, description
+from parfocal.engines.contract import Contract
 from parfocal.engines.errors import EngineError, InputMismatch
 from parfocal.engines.models import Model
 
@@ -123,27 +124,25 @@ def of_camera(config: CameraConfig, is_there: bool, error: CameraFailed | None) 
     return Finding("camera", "ok", f"camera {config.device} gives {config.width_px} x {config.height_px} px")
 
 
-def of_models(models: list[Model] | EngineError, config: Config) -> Finding:
-    """The models that are installed, and whether the configured one fits the instrument."""
-    if isinstance(models, EngineError):
-        return Finding("models", "wrong", str(models), EXIT_ENGINE)
-    by_name = {model.contract.name: model for model in models}
-    names, asked = ", ".join(sorted(by_name)) or "none", config.focus.model
-    if asked not in by_name:
-        told = f"focus.model = {asked!r} is not there; there are: {names}. Set focus.model to one of them."
-        return Finding("models", "missing", told, EXIT_ENGINE)
+def of_models(installed: list[Model], used: Contract | EngineError, config: Config) -> Finding:
+    """The models that are installed, and whether the configured one, which may be another, fits the instrument."""
+    if isinstance(used, EngineError):
+        return Finding("models", "wrong", str(used), EXIT_ENGINE)
     try:
-        check_model(by_name[asked].contract, config)
+        check_model(used, config)
     except InputMismatch as error:
         return Finding("models", "wrong", str(error), EXIT_ENGINE)
-    return Finding("models", "ok", f"{names}; focus.model = {asked!r} fits this configuration")
+    names = ", ".join(sorted(model.contract.name for model in installed)) or "none"
+    return Finding("models", "ok", f"{names} installed; focus.model = {config.focus.model!r} fits")
 
 
-def of_engine(choices: dict[str, Choice] | EngineError, config: Config) -> Finding:
+def of_engine(choices: dict[str, Choice] | EngineError, used: Contract | EngineError) -> Finding:
     """The engine chosen for the configured model."""
     if isinstance(choices, EngineError):
         return Finding("engine", "wrong", str(choices), EXIT_ENGINE)
-    return Finding("engine", "ok", description(choices.get(config.focus.model)))
+    if isinstance(used, EngineError):
+        return Finding("engine", "missing", "none, as the model cannot be used", EXIT_ENGINE)
+    return Finding("engine", "ok", f"{used.name} on {description(choices.get(used.name))}")
 
 
 def of_gpio(config: GpioConfig, is_usable: bool, seen: bool | GpioFailed | None) -> Finding:

@@ -1,4 +1,4 @@
-"""From two shots to one estimate with its confidence (dastidar2020 4.3.3)."""
+"""From two shots, or one, to an estimate with its confidence (dastidar2020 4.3.3, liao2021 2.1)."""
 
 import cv2
 import msgspec
@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from parfocal.edge import prepare
 from parfocal.edge.config import FocusConfig
+from parfocal.edge.places import places
 from parfocal.engines.runner import Runner
 
 UInt8Array = NDArray[np.uint8]
@@ -30,10 +31,7 @@ class Estimate(msgspec.Struct, frozen=True):
 def central_part(pixels: UInt8Array, config: FocusConfig) -> UInt8Array:
     """The part of a frame that is judged, cropped and down-sampled; uint8 (2 * patch_px, 2 * patch_px, 3)."""
     side_px = PATCHES_PER_SIDE * config.patch_px
-    crop = prepare.central_crop(pixels, side_px * config.downsample)
-    if config.downsample == 1:
-        return np.ascontiguousarray(crop)
-    return cv2.resize(crop, (side_px, side_px), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+    return np.ascontiguousarray(reduced(prepare.central_crop(pixels, side_px * config.downsample), config))
 
 
 def estimate(first: UInt8Array, second: UInt8Array, runner: Runner, config: FocusConfig) -> Estimate:
@@ -45,9 +43,34 @@ def estimate(first: UInt8Array, second: UInt8Array, runner: Runner, config: Focu
     """
     shots = [prepare.smoothed(central_part(pixels, config)) for pixels in (first, second)]
     weights = prepare.contrast_of(prepare.patches_of(shots[1], config.patch_px))
-    difference = prepare.difference_image(shots[0], shots[1])
-    predictions = runner.infer(prepare.standardised(prepare.patches_of(difference, config.patch_px)))
+    seen = prepare.two_shot_image(shots[0], shots[1], with_second=runner.contract.kind == "pair")
+    predictions = runner.infer(prepare.standardised(prepare.patches_of(seen, config.patch_px)))
     return weighted(predictions, weights)
+
+
+def estimate_single(shot: UInt8Array, runner: Runner, config: FocusConfig) -> Estimate:
+    """Estimate the distance to focus from one frame (h, w, 3), with a model of kind "single" (liao2021 2.1).
+
+    Raises:
+        ValueError: the frame is smaller than one patch of the model.
+        EngineError: from the runner.
+    """
+    whole, side_px = prepare.smoothed(reduced(shot, config)), runner.contract.patch_px
+    patches = np.stack(
+        [
+            whole[top : top + side_px, left : left + side_px].transpose(2, 0, 1)
+            for top, left in places(whole.shape[0], whole.shape[1], side_px)
+        ]
+    ).astype(np.float32)
+    return weighted(runner.infer(prepare.standardised(patches)), prepare.contrast_of(patches))
+
+
+def reduced(pixels: UInt8Array, config: FocusConfig) -> UInt8Array:
+    """A whole frame (h, w, 3) down-sampled as the configuration says."""
+    if config.downsample == 1:
+        return pixels
+    size_px = (pixels.shape[1] // config.downsample, pixels.shape[0] // config.downsample)
+    return cv2.resize(pixels, size_px, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
 
 
 def patch_contrasts(pixels: UInt8Array, config: FocusConfig) -> NDArray[np.float32]:

@@ -7,13 +7,22 @@ from typing import Literal
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from parfocal.edge import rule
 from parfocal.edge.config import Config, FocusConfig
-from parfocal.edge.estimate import blank, estimate, patch_contrasts
+from parfocal.edge.estimate import (
+    PATCHES_PER_SIDE,
+    Estimate,
+    blank,
+    estimate,
+    estimate_single,
+    patch_contrasts,
+)
 from parfocal.edge.label import label_planes
 from parfocal.edge.session import check_model
 from parfocal.edge.stack import Stack, refused
+from parfocal.engines.contract import SIGN_OF_SINGLE, Expectation, require
 from parfocal.engines.runner import Runner
 
 # How far from delta two planes of a pair may be: the stage's own pairs are rounded to whole motor steps.
@@ -27,7 +36,10 @@ GREEN_UM = 0.54  # facts/optics: middle of the three channels
 
 
 class PlaneResult(msgspec.Struct, frozen=True):
-    """The prediction at the second shot of a pair; `error_um` is predicted less true, both positive upwards."""
+    """The prediction at the second shot of a pair, or at the only one (z1 is z2).
+
+    `error_um` is predicted less true, both positive upwards.
+    """
 
     z1_um: float
     z2_um: float
@@ -104,7 +116,7 @@ def evaluate_stacks(stacks: Iterable[Stack], runner: Runner, config: Config) -> 
         ConfigError: a stack cannot be used.
         InputMismatch: the model was made for another instrument.
     """
-    check_model(runner.contract, config)
+    _check_model(runner, config)
     results = tuple(evaluate_stack(stack, runner, config) for stack in stacks)
     judged = [plane for result in results for plane in result.planes if plane.in_range and not plane.blank]
     contract = runner.contract
@@ -119,8 +131,28 @@ def evaluate_stacks(stacks: Iterable[Stack], runner: Runner, config: Config) -> 
     )
 
 
+def _check_model(runner: Runner, config: Config) -> None:
+    """Of a single-shot model only sampling and objective must fit; the focus rule does not use it."""
+    contract, focus = runner.contract, config.focus
+    if contract.kind != "single":
+        check_model(contract, config)
+        return
+    expected = Expectation(
+        kind="single",
+        delta_um=0.0,
+        um_per_px=config.camera.um_per_px * focus.downsample,
+        objective=focus.objective,
+        patch_px=contract.patch_px,
+        sign=SIGN_OF_SINGLE,
+    )
+    require(contract, expected)
+
+
 def evaluate_stack(stack: Stack, runner: Runner, config: Config) -> StackResult:
-    """Predict at every plane that has one delta below it. Raises ConfigError where the stack does not fit."""
+    """Predict at every plane, of a two-shot model at every one that has another delta below it.
+
+    Raises ConfigError where the stack does not fit.
+    """
     pairs = _checked_pairs(stack, runner, config)
     truth: Literal["stack", "label", "none"] = "stack"
     focus_z_um, review = stack.focus_z_um, None
@@ -181,7 +213,8 @@ def _bins(planes: Sequence[PlaneResult], depth_um: float) -> tuple[BinFigures, .
 
 def _checked_pairs(stack: Stack, runner: Runner, config: Config) -> list[tuple[int, int]]:
     contract, focus = runner.contract, config.focus
-    needed_px = 2 * focus.patch_px * focus.downsample
+    n_across = 1 if contract.kind == "single" else PATCHES_PER_SIDE
+    needed_px = n_across * contract.patch_px * focus.downsample
     if min(stack.shape_px) < needed_px:
         height_px, width_px = stack.shape_px
         raise refused(
@@ -195,6 +228,8 @@ def _checked_pairs(stack: Stack, runner: Runner, config: Config) -> list[tuple[i
                 stack.path,
                 f"its patches have {seen_um:g} um per px, model {contract.name} {contract.um_per_px:g}",
             )
+    if contract.kind == "single":
+        return [(k, k) for k in range(len(stack.z_um))]
     pairs = pairs_of(stack.z_um, contract.delta_um)
     if not pairs:
         raise refused(
@@ -204,12 +239,20 @@ def _checked_pairs(stack: Stack, runner: Runner, config: Config) -> list[tuple[i
     return pairs
 
 
+def _found(
+    first: NDArray[np.uint8], second: NDArray[np.uint8], runner: Runner, config: FocusConfig
+) -> Estimate:
+    if runner.contract.kind == "single":
+        return estimate_single(second, runner, config)
+    return estimate(first, second, runner, config)
+
+
 def _plane(
     stack: Stack, pair: tuple[int, int], focus_z_um: float, runner: Runner, config: FocusConfig
 ) -> PlaneResult:
     first, second = (stack.planes[k] for k in pair)
     z1_um, z2_um = (stack.z_um[k] for k in pair)
-    found = estimate(first, second, runner, config)
+    found = _found(first, second, runner, config)
     decision = rule.decide(found, z2_um, 1, (-math.inf, math.inf), config)
     true_um = focus_z_um - z2_um
     return PlaneResult(

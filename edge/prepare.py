@@ -39,6 +39,16 @@ def difference_image(first: UInt8Array, second: UInt8Array) -> FloatArray:
     return cv2.medianBlur(difference, 3).astype(np.float32, copy=False)
 
 
+def two_shot_image(first: UInt8Array, second: UInt8Array, with_second: bool) -> FloatArray:
+    """What a two-shot network sees of two smoothed shots, before it is standardised; float32 (h, w, 3 or 6).
+
+    The difference, and for a model of kind "pair" the second shot after it: against the object that it comes from, a
+    difference tells whether the second shot is the sharper one, which it leaves to be guessed when it stands alone.
+    """
+    difference = difference_image(first, second)
+    return np.concatenate([difference, second.astype(np.float32)], axis=2) if with_second else difference
+
+
 def standardised(patches: FloatArray) -> FloatArray:
     """Each channel of each patch (n, 3, h, w) centred to 0 and divided by its standard deviation."""
     mean = patches.mean(axis=(2, 3), keepdims=True)
@@ -48,14 +58,15 @@ def standardised(patches: FloatArray) -> FloatArray:
 
 
 def patches_of(image: NDArray[np.float32] | UInt8Array, patch_px: int) -> FloatArray:
-    """An image (h, w, 3) cut into whole patches, row by row; float32 (n, 3, patch_px, patch_px)."""
+    """An image (h, w, channels) cut into whole patches, row by row; float32 (n, channels, patch_px, patch_px)."""
     rows, columns = image.shape[0] // patch_px, image.shape[1] // patch_px
     if rows == 0 or columns == 0:
         raise ValueError(f"an image of shape {image.shape} holds no patch of {patch_px} px")
     whole = image[: rows * patch_px, : columns * patch_px]
-    grid = whole.reshape(rows, patch_px, columns, patch_px, 3)
+    grid = whole.reshape(rows, patch_px, columns, patch_px, image.shape[2])
     return np.ascontiguousarray(
-        grid.transpose(0, 2, 4, 1, 3).reshape(rows * columns, 3, patch_px, patch_px), dtype=np.float32
+        grid.transpose(0, 2, 4, 1, 3).reshape(rows * columns, image.shape[2], patch_px, patch_px),
+        dtype=np.float32,
     )
 
 

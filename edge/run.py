@@ -35,9 +35,14 @@ class Instrument(msgspec.Struct, frozen=True):
     may_home: bool = False
 
 
+def opened_engine(model: str) -> OpenedEngine:
+    """The engine chosen for a model, which is a name or a path. Raises EngineError."""
+    return open_chosen(model_path(model), EngineCache(default_cache_folder()))
+
+
 def checked_engine(config: Config) -> OpenedEngine:
     """The engine chosen for the configured model, which was made for this configuration. Raises EngineError."""
-    opened = open_chosen(model_path(config.focus.model), EngineCache(default_cache_folder()))
+    opened = opened_engine(config.focus.model)
     check_model(opened.runner.contract, config)
     return opened
 

@@ -14,7 +14,7 @@ from parfocal.edge.focus import Focused, Focuser, Outcome
 from parfocal.edge.frame import Camera
 from parfocal.edge.plan import Field
 from parfocal.edge.report import FieldReport, TruthAt
-from parfocal.engines.contract import Contract, Expectation, require
+from parfocal.engines.contract import TWO_SHOT_KINDS, Contract, Expectation, require
 from parfocal.engines.runner import Runner
 
 
@@ -27,10 +27,12 @@ class FieldDone(msgspec.Struct, frozen=True):
 
 
 def check_model(contract: Contract, config: Config) -> None:
-    """Refuse a model that was made for another instrument. Raises InputMismatch naming what differs."""
+    """Refuse a model that cannot serve the focus rule here. Raises InputMismatch naming what differs."""
     focus = config.focus
+    # Of the two kinds that a pair of shots serves, either will do.
+    kind = contract.kind if contract.kind in TWO_SHOT_KINDS else "pair"
     expected = Expectation(
-        kind="difference",
+        kind=kind,
         delta_um=focus.delta_um,
         um_per_px=config.camera.um_per_px * focus.downsample,
         objective=focus.objective,

@@ -17,8 +17,9 @@ from parfocal.engines.models import Model
 from parfocal.engines.runner import Runner
 from parfocal.engines.tensorrt_runner import TensorRtRunner
 
-# Patches of one prediction: the middle of a field for two shots, 7 or 9 places in it for one (liao2021).
-BATCHES: Final[dict[str, tuple[int, ...]]] = {"difference": (4,), "single": (7, 9)}
+# Patches of one prediction, the usual number first: the middle of a field for two shots, 7 or 9 places in it
+# for one (liao2021), and 1 where there is no room for more.
+BATCHES: Final[dict[str, tuple[int, ...]]] = {"difference": (4,), "pair": (4,), "single": (7, 9, 1)}
 
 Report = Callable[[str], None]
 Candidate = tuple[Precision, Int8Mode]

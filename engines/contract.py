@@ -19,6 +19,13 @@ FORMAT_VERSION: Final = 1
 # From the first with Q/DQ nodes for each channel to what the FP16 form of INT8 needs (facts/tensorrt.md).
 OPSETS: Final = range(13, 20)
 SIGN: Final = "distance_um to focus from the second shot, positive up"
+SIGN_OF_SINGLE: Final = "distance_um to focus from the shot, positive up"
+
+Normalisation = Literal["channel-standardised", "unit"]
+
+Kind = Literal["difference", "pair", "single"]
+TWO_SHOT_KINDS: Final = ("difference", "pair")
+CHANNELS: Final[dict[str, int]] = {"difference": 3, "pair": 6, "single": 3}
 
 _Positive = Annotated[float, msgspec.Meta(gt=0.0)]
 _NotNegative = Annotated[float, msgspec.Meta(ge=0.0)]
@@ -29,27 +36,29 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     Attributes:
         name: of the model; its file is `<name>.onnx`.
-        input_name: of the graph's input, float32 (n, 3, patch_px, patch_px).
+        input_name: of the graph's input, float32 (n, channels, patch_px, patch_px).
         output_name: of the graph's output, float32 (n,) or (n, 1), distance_um.
-        kind: "difference" of two shots (dastidar2020) or a "single" shot (liao2021).
+        kind: the "difference" of two shots (dastidar2020), a "pair": that difference and the second shot after it,
+            or a "single" shot (liao2021).
         channels_order: "RGB".
         patch_px: width and height of a patch.
-        normalisation: "channel-standardised": each channel of each patch to mean 0, deviation 1.
+        normalisation: "channel-standardised": each channel of each patch to mean 0, deviation 1;
+            "unit": 0..255 to -1..1, which keeps what the colour tells of a single shot.
         delta_um: z of the second shot less z of the first; 0 for a single shot.
         um_per_px: on the sample, of a pixel of the patch.
         objective: magnification and numerical aperture, "20x/0.75".
         range_um: farthest distance from the focus that the model was trained on.
-        sign: what a positive prediction means, see `SIGN`.
+        sign: what a positive prediction means, see `SIGN` and `SIGN_OF_SINGLE`.
         format_version: of this structure.
     """
 
     name: str
     input_name: str
     output_name: str
-    kind: Literal["difference", "single"]
+    kind: Kind
     channels_order: str
     patch_px: Annotated[int, msgspec.Meta(gt=0)]
-    normalisation: str
+    normalisation: Normalisation
     delta_um: _NotNegative
     um_per_px: _Positive
     objective: str
@@ -57,17 +66,22 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     sign: str
     format_version: int
 
+    @property
+    def channels(self) -> int:
+        """Of the input: three colours of each image that the model sees."""
+        return CHANNELS[self.kind]
+
 
 class Expectation(msgspec.Struct, frozen=True, kw_only=True):
     """What the instrument is about to feed a model, and how it will read the answer."""
 
-    kind: Literal["difference", "single"]
+    kind: Kind
     delta_um: float
     um_per_px: float
     objective: str
     patch_px: int
     channels_order: str = "RGB"
-    normalisation: str = "channel-standardised"
+    normalisation: Normalisation = "channel-standardised"
     sign: str = SIGN
 
 

@@ -28,11 +28,13 @@ def list_models(folder: Path = MODELS_FOLDER) -> list[Model]:
 
 
 def model_path(name: str, folder: Path = MODELS_FOLDER) -> Path:
-    """Return where the model of that name lies.
+    """Return where the model of that name lies; a name that ends in .onnx is a path, of a user's own model.
 
     Raises:
         BuildFailed: there is none; says which there are.
     """
+    if name.endswith(".onnx"):
+        return Path(name)
     path = folder / f"{name}.onnx"
     if not path.is_file():
         there = ", ".join(sorted(model.stem for model in folder.glob("*.onnx"))) or "none"

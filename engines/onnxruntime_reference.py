@@ -65,7 +65,7 @@ class OnnxRuntimeRunner:
         return self._contract
 
     def infer(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Predict distance_um, float32 (n,), of a batch float32 (n, 3, patch_px, patch_px).
+        """Predict distance_um, float32 (n,), of a batch float32 (n, channels, patch_px, patch_px).
 
         Raises:
             InputMismatch: the batch has another type or shape than the model takes.

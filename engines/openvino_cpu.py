@@ -1,6 +1,7 @@
 """The CPU engine: OpenVINO, in the precision that it is told."""
 
 import io
+import math
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,19 +22,23 @@ if TYPE_CHECKING:
 # Of what is not INT8. Left alone, OpenVINO takes bf16 where the CPU has it, whatever was asked for.
 PRECISION_HINTS: Final[Mapping[Precision, str]] = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 CAPABILITIES: Final[Mapping[Precision, str]] = {"bf16": "BF16", "fp16": "FP16", "int8": "INT8"}
-BUILDER_VERSION: Final = 1
+BUILDER_VERSION: Final = 2
 # Its import makes half of the import of OpenVINO, for a converter of models and a telemetry client that nothing
 # here uses. OpenVINO itself takes it for optional.
 CONVERTER: Final = "openvino.tools.ovc"
 
 
 class CompiledRunner:
-    """A `Runner` on the CPU. One infer request is reused, so one thread at a time."""
+    """A `Runner` on the CPU. Its infer requests are reused, so one thread at a time."""
 
     def __init__(self, compiled: "openvino.CompiledModel", contract: Contract, n_fixed: int | None) -> None:
-        """Run a compiled model; `n_fixed` is the batch size that it is bound to, None if it takes any."""
-        self._contract, self._n_fixed = contract, n_fixed
-        self._request = compiled.create_infer_request()
+        """Run a compiled model; `n_fixed` is the batch size that it is bound to, None if it takes any.
+
+        Where the compiled model takes a share of that, the shares of a batch run beside each other.
+        """
+        self._contract, self._n_fixed, self._compiled = contract, n_fixed, compiled
+        (self._share,) = _sizes(compiled.inputs[0].partial_shape)[:1]
+        self._requests = [compiled.create_infer_request()]
 
     @property
     def contract(self) -> Contract:
@@ -41,15 +46,25 @@ class CompiledRunner:
         return self._contract
 
     def infer(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Predict distance_um, float32 (n,), of a batch float32 (n, 3, patch_px, patch_px).
+        """Predict distance_um, float32 (n,), of a batch float32 (n, channels, patch_px, patch_px).
 
         Raises:
             InputMismatch: the batch has another type or shape than the model takes.
         """
         check_batch(self._contract, batch, self._n_fixed)
+        share = self._share or len(batch)
+        starts = range(0, len(batch), share)
+        while len(self._requests) < len(starts):  # once for the largest batch there is
+            self._requests.append(self._compiled.create_infer_request())
         # Shared both ways: OpenVINO reads the caller's array and its own output is copied once, below.
-        outputs = self._request.infer([batch], share_inputs=True, share_outputs=True)
-        return distance_um_from_output(self._contract, outputs[self._contract.output_name], len(batch))
+        for start, request in zip(starts, self._requests, strict=False):
+            request.start_async([batch[start : start + share]], share_inputs=True)
+        parts = []
+        for _, request in zip(starts, self._requests, strict=False):
+            request.wait()
+            output = request.get_tensor(self._contract.output_name).data
+            parts.append(distance_um_from_output(self._contract, output, share))
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 class OpenVinoRunner(CompiledRunner):
@@ -81,9 +96,10 @@ def open_engine(
         BuildFailed: OpenVINO is not there.
     """
     core = import_openvino().Core()
-    settings = _settings(core, precision, n_threads)
     try:
-        compiled = core.import_model(io.BytesIO(engine), "CPU", settings)
+        compiled = core.import_model(
+            io.BytesIO(engine), "CPU", _settings(core, precision, batches, n_threads)
+        )
     except RuntimeError as error:
         raise EngineStale(
             f"engine of model {contract.name} is refused by OpenVINO: {one_line(error)} {MENDING}"
@@ -94,7 +110,7 @@ def open_engine(
 def build_engine(path: Path, precision: Precision, batches: tuple[int, ...], *, n_threads: int) -> bytes:
     """Compile an artifact for this CPU and return what `open_engine` opens.
 
-    One batch size is compiled in, which is faster; with several the engine takes any.
+    What one core predicts at a time is compiled in; an engine of several batch sizes takes any.
 
     Raises:
         BuildFailed: the file is not usable, the CPU lacks the precision, or OpenVINO is not there.
@@ -157,10 +173,12 @@ def _compiled(
         input_shapes = {node.any_name: _sizes(node.partial_shape) for node in model.inputs}
         output_names = [node.any_name for node in model.outputs]
         n_fixed = check_graph(contract, input_shapes, output_names)
-        if len(batches) == 1 and n_fixed is None:
-            n_fixed = batches[0]
-            model.reshape({contract.input_name: [n_fixed, 3, contract.patch_px, contract.patch_px]})
-        return core.compile_model(model, "CPU", _settings(core, precision, n_threads)), n_fixed
+        if batches and n_fixed is None:
+            share, _ = _share_and_streams(core, batches, n_threads)
+            model.reshape(
+                {contract.input_name: [share, contract.channels, contract.patch_px, contract.patch_px]}
+            )
+        return core.compile_model(model, "CPU", _settings(core, precision, batches, n_threads)), n_fixed
     except RuntimeError as error:
         raise BuildFailed(
             f"build of model {path} failed: OpenVINO says: {one_line(error)} "
@@ -168,11 +186,27 @@ def _compiled(
         ) from error
 
 
-def _settings(core: "openvino.Core", precision: Precision, n_threads: int) -> dict[str, str | int | bool]:
+def _share_and_streams(core: "openvino.Core", batches: tuple[int, ...], n_threads: int) -> tuple[int, int]:
+    """Return how many patches one inference takes, and how many inferences run beside each other.
+
+    Cores that each predict patches of their own wait for each other once; where they share every layer they do
+    so after each. Four patches on two cores took 2.9 ms in the first way and 4.1 ms in the second.
+    """
+    n_cores: int = n_threads or core.get_property("CPU", "RANGE_FOR_STREAMS")[1]
+    together = math.gcd(*batches)
+    fitting = [n for n in range(1, together + 1) if together % n == 0 and batches[0] // n >= n_cores]
+    share = max(fitting, default=1)
+    return share, min(n_cores, batches[0] // share)
+
+
+def _settings(
+    core: "openvino.Core", precision: Precision, batches: tuple[int, ...], n_threads: int
+) -> dict[str, str | int | bool]:
     """What is left of an INT8 net runs in bf16 where the CPU has it, as on a GPU it runs in fp16."""
     half = "bf16" if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "f32"
     return {
         "PERFORMANCE_HINT": "LATENCY",  # one batch at a time, and the stage waits for it
+        "NUM_STREAMS": _share_and_streams(core, batches, n_threads)[1] if batches else 1,
         "INFERENCE_NUM_THREADS": n_threads,
         # Bound to its core a thread waits for whatever else runs there, while the core beside it idles: with
         # one busy process on two cores the best times were 1.5 times as long.

@@ -8,8 +8,6 @@ from numpy.typing import NDArray
 from parfocal.engines.contract import Contract
 from parfocal.engines.errors import BuildFailed, InputMismatch
 
-N_CHANNELS = 3
-
 
 class Runner(Protocol):
     """An engine that is ready to predict. One thread at a time."""
@@ -22,7 +20,7 @@ class Runner(Protocol):
         """Predict the distance to focus of each patch.
 
         Args:
-            batch: float32 (n, 3, patch_px, patch_px), prepared as the contract says.
+            batch: float32 (n, channels, patch_px, patch_px), prepared as the contract says.
 
         Returns:
             distance_um, float32 (n,), the caller's own copy.
@@ -94,7 +92,7 @@ def distance_um_from_output(contract: Contract, output: NDArray[np.float32], n: 
 
 
 def _input_shape(contract: Contract) -> list[int | None]:
-    return [None, N_CHANNELS, contract.patch_px, contract.patch_px]
+    return [None, contract.channels, contract.patch_px, contract.patch_px]
 
 
 def _shown(shape: list[int | None]) -> str:

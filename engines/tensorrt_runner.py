@@ -11,7 +11,7 @@ from parfocal.engines.cache import MENDING
 from parfocal.engines.contract import Contract
 from parfocal.engines.cuda_memory import Buffer, CudaMemory
 from parfocal.engines.errors import BuildFailed, EngineError, EngineStale, InputMismatch, one_line
-from parfocal.engines.runner import N_CHANNELS, check_batch
+from parfocal.engines.runner import check_batch
 from parfocal.engines.tensorrt_builder import logger_of
 
 
@@ -64,7 +64,7 @@ class TensorRtRunner:
         return self._contract
 
     def infer(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Predict distance_um, float32 (n,), of a batch float32 (n, 3, patch_px, patch_px).
+        """Predict distance_um, float32 (n,), of a batch float32 (n, channels, patch_px, patch_px).
 
         Raises:
             InputMismatch: the batch has another type or shape than the engine takes.
@@ -108,7 +108,7 @@ class TensorRtRunner:
     def _lane(self, trt: ModuleType, profile: int, batch: int) -> _Lane:
         contract, memory = self._contract, self._memory
         context = self._engine.create_execution_context()
-        shape = (batch, N_CHANNELS, contract.patch_px, contract.patch_px)
+        shape = (batch, contract.channels, contract.patch_px, contract.patch_px)
         if context is None:
             raise BuildFailed(
                 f"use of the engine of model {contract.name} failed: no memory on the device for its context "

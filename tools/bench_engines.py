@@ -31,13 +31,15 @@ N_TURNS = 15
 N_IN_TURN = 10
 N_UNCOUNTED = 2
 # What issue 4 asks for, by kind of model: OpenVINO in the chosen precision against ONNX Runtime in float32.
-WANTED_RATIO = {"difference": 2.5, "single": 1.5}
+WANTED_RATIO = {"difference": 2.5, "pair": 2.5, "single": 1.5}
 MAX_OVERHEAD = 0.05
 MAX_WARM_START_S = 0.5
 MAX_NOTHING_TO_DO_S = 2.0
 WARM_START = """
 import time; began_s = time.perf_counter()
-import sys
+import importlib, sys
+for name in sys.argv[3:]:
+    importlib.import_module(name)
 from pathlib import Path
 import msgspec
 import numpy as np
@@ -107,52 +109,69 @@ def measured(model: Model, cache: EngineCache, n_threads: int, n_turns: int) -> 
 
 
 class Instant:
-    """In place of an infer request: the same outputs, at once."""
+    """In place of an infer request: the same output, at once."""
 
-    def __init__(self, outputs: Any) -> None:  # noqa: ANN401 (OpenVINO's)
-        self._outputs = outputs
+    def __init__(self, output: Any) -> None:  # noqa: ANN401 (OpenVINO's)
+        self._output = output
 
-    def infer(self, *_: object, **__: object) -> Any:  # noqa: ANN401 (OpenVINO's)
+    def start_async(self, *_: object, **__: object) -> None:
+        """Nothing to do."""
+
+    def wait(self) -> None:
+        """Nothing to wait for."""
+
+    def get_tensor(self, _: str) -> Any:  # noqa: ANN401 (OpenVINO's)
         """What the request gave."""
-        return self._outputs
+        return self._output
 
 
 def overhead(model: Model, cache: EngineCache, patches: FloatArray, n_turns: int) -> float:
-    """What our runner adds to the bare call of OpenVINO, as a share of the best time of that call.
+    """What our runner adds to the bare calls of OpenVINO, as a share of the best time of those calls.
 
-    The runner is timed with a request that answers at once: on a busy machine a difference of two inferences
+    The runner is timed with requests that answer at once: on a busy machine a difference of two inferences
     says nothing about microseconds.
     """
     runner = open_chosen(model.path, cache).runner
     if not isinstance(runner, CompiledRunner):
         raise SystemExit("the chosen engine does not run on OpenVINO: nothing to compare with")
-    request = runner._request  # noqa: SLF001 (to be stood in for)
+    runner.infer(patches)
+    requests = runner._requests  # noqa: SLF001 (to be stood in for)
+    parts = np.split(patches, len(requests))
 
-    def bare() -> Any:  # noqa: ANN401 (OpenVINO's)
-        return request.infer([patches], share_inputs=True, share_outputs=True)
+    def bare() -> None:
+        for request, part in zip(requests, parts, strict=True):
+            request.start_async([part], share_inputs=True)
+        for request in requests:
+            request.wait()
 
     bare_ms = turns_ms({"bare": bare}, n_turns)["bare"].min()
-    runner._request = Instant(bare())  # noqa: SLF001
+    runner._requests = [Instant(r.get_tensor(model.contract.output_name)) for r in requests]  # noqa: SLF001
     ours_ms = float(np.median(turns_ms({"runner": lambda: runner.infer(patches)}, n_turns)["runner"]))
     return round(ours_ms / float(bare_ms), 4)
 
 
-def warm_start_s(model: Model, n_starts: int = 5) -> dict[str, float]:
-    """From the first line of a fresh process to its first prediction, and with the start of Python as well."""
-    inside, whole = [], []
+def warm_start_s(model: Model, n_starts: int = 7) -> dict[str, float]:
+    """From the start of a process to its first prediction, in one that only predicts and in the instrument's.
+
+    Medians; and the best, which a busy machine moves least.
+    """
+    inside: list[float] = []
+    whole: list[float] = []
+    command: list[float] = []
+    arguments = [str(model.path), str(BATCHES[model.contract.kind][0])]
     for _ in range(n_starts):
-        began_s = time.perf_counter()
-        done = subprocess.run(
-            [sys.executable, "-c", WARM_START, str(model.path), str(BATCHES[model.contract.kind][0])],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        whole.append(time.perf_counter() - began_s)
-        inside.append(float(done.stdout))
+        for times, modules in ((whole, []), (command, ["parfocal.edge.cli"])):
+            began_s = time.perf_counter()
+            program = [sys.executable, "-c", WARM_START, *arguments, *modules]
+            done = subprocess.run(program, capture_output=True, text=True, check=True)
+            times.append(time.perf_counter() - began_s)
+            if not modules:
+                inside.append(float(done.stdout))
     return {
-        "to_first_prediction_s": round(float(np.median(inside)), 3),
-        "with_interpreter_s": round(float(np.median(whole)), 3),
+        "without_interpreter_s": round(float(np.median(inside)), 3),
+        "to_first_prediction_s": round(float(np.median(whole)), 3),
+        "best_s": round(min(whole), 3),
+        "with_the_command_line_s": round(float(np.median(command)), 3),
         "wanted_s": MAX_WARM_START_S,
     }
 
@@ -189,7 +208,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("build/bench/engines.json"))
     parser.add_argument("--turns", type=int, default=N_TURNS)
-    parser.add_argument("--threads", type=int, default=1, help="of each inference; 0 takes every core")
+    parser.add_argument("--threads", type=int, default=0, help="of each; 0 takes every core, as by default")
     parser.add_argument("--model", help="one model; all that ship if none is named")
     args = parser.parse_args()
     cache = EngineCache(default_cache_folder())

@@ -1,8 +1,10 @@
 """The card that lies beside a model: what it was trained on, how, how good it is, and where it ends."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from parfocal.engines.contract import Contract
+from tools.tables import MIN_CONTRAST, Row
 
 GROUPS = {
     "blood_chula": "blood smears, files never trained on",
@@ -11,57 +13,119 @@ GROUPS = {
     "ihc": "IHC, a stain never trained on",
     "all": "all",
 }
+ARCHITECTURES = {
+    "difference": "MobileNetV2 alpha 0.5 on the difference of two shots {delta:g} um apart (dastidar2020)",
+    "pair": "MobileNetV2 alpha 0.5 on the difference of two shots {delta:g} um apart (dastidar2020), with the second "
+    "shot beside it",
+    "single": "MobileNetV3-small on one shot (liao2021)",
+}
+HEADS = {
+    "average": "The last feature map is averaged: such a head memorises less with few textures than the paper's "
+    "flatten-and-dense one (facts/optics), and takes crops of any size.",
+    "flatten": "The last feature map is flattened into one dense layer, as in the paper.",
+}
+MADE = (
+    "**Trained on made stacks, never on a real microscope's.** They come from sharp images of slides through the "
+    "optics of `edge/simscope`: the reference objective with its aberrations. Another objective has others, and "
+    "they tell the direction: retrain on stacks of your own microscope (README, *Your own model*) before a clinic "
+    "relies on it."
+)
+HELD_OUT = (
+    "Single patches, within +-{range_um:g} um, with {contrast:g} grey levels of contrast or more. Other slides, stains "
+    "and optical settings than in training (`tools/sources.py` holds the split). On the microscope several patches "
+    "vote, and a field is focused from nearer."
+)
+RECIPE = (
+    "`tools/synthesize.py` and `tools/train.py`: {said}. AdamW; smooth L1 (eq. 1 of dastidar2020) weighted by the root "
+    "of the patch's contrast; the last part of the time on whole patches with the distance weight of eq. 2. {head}"
+)
+MOST_CURVE_ROWS = 14
 
 
-def card(contract: Contract, record: dict[str, Any], rows: dict[str, dict[str, float]]) -> str:
-    """Markdown of one model. ``record`` is the log of its training, ``rows`` its errors on held-out pairs."""
-    log = record["log"]
-    lines = [
+@dataclass(frozen=True)
+class Measured:
+    """Errors on held-out patches; shares 0..1, None where they were not measured."""
+
+    by_group: dict[str, Row]
+    by_distance: dict[str, Row]
+    swapped: float | None
+    wrong_without_asymmetry: float | None
+
+
+def card(contract: Contract, record: dict[str, Any], found: Measured, notes: str) -> str:
+    """Markdown of one model. ``record`` is the log of its training, ``notes`` what was compared and found."""
+    parts = [
         f"# {contract.name}",
-        "",
-        f"MobileNetV2 alpha 0.5 on the difference of two shots {contract.delta_um:g} um apart (dastidar2020),",
-        f"for {contract.objective} at {contract.um_per_px:g} um/px, within +-{contract.range_um:g} um. It predicts the",
-        f"{contract.sign}.",
-        "",
-        "**Trained on made stacks, never on a real microscope's.** The stacks come from sharp images of slides through",
-        "the optics of `edge/simscope`: the reference objective with its aberrations. Another objective has others,",
-        "and they tell the direction: retrain on stacks of your own microscope before a clinic relies on it.",
-        "",
+        ARCHITECTURES[contract.kind].format(delta=contract.delta_um)
+        + f", for {contract.objective} at {contract.um_per_px:g} um/px, within +-{contract.range_um:g} um. It takes "
+        f"patches of {contract.patch_px} px and predicts the {contract.sign}.",
+        MADE,
+        *_errors(contract, found),
+        *([] if not notes else [notes.strip()]),
+        *_curve(contract, record),
+        *_recipe(record),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _errors(contract: Contract, found: Measured) -> list[str]:
+    head = (
+        "| {} | patches | mean +- sd um | median um | bias um | wrong direction beyond 1 um |\n"
+        "|---|---|---|---|---|---|"
+    )
+    named = {GROUPS.get(group, group): row for group, row in found.by_group.items()}
+    parts = [
         "## Held-out errors",
-        "",
-        f"Single patches of 224 x 224 px, +-{contract.range_um:g} um, patches with 4 grey levels of contrast or more.",
-        "Other slides, stains and optical settings than in training (`tools/sources.py` holds the split). On the",
-        "microscope four patches vote, and a field is focused from nearer.",
-        "",
-        "| texture | patches | mean +- sd um | median um | wrong direction beyond 1 um |",
-        "|---|---|---|---|---|",
+        HELD_OUT.format(range_um=contract.range_um, contrast=MIN_CONTRAST),
+        "\n".join([head.format("texture"), *_rows(named)]),
+        "\n".join([head.format("distance to focus, um"), *_rows(found.by_distance)]),
+        f"![predicted against true]({contract.name}.scatter.png)",
     ]
-    for group, row in rows.items():
-        lines.append(
-            f"| {GROUPS.get(group, group)} | {row['n']:.0f} | {row['mean_um']:.2f} +- {row['sd_um']:.2f} "
-            f"| {row['median_um']:.2f} | {100 * row['wrong_sign']:.1f} % |"
+    if found.swapped is not None:
+        parts.append(
+            f"With the two shots swapped, the predicted direction swaps in {100 * found.swapped:.1f} % of the patches "
+            "beyond 1 um."
         )
-    lines += [
-        "",
+    if found.wrong_without_asymmetry is not None:
+        parts.append(
+            "On held-out objects made without phase and without aberrations, where both sides of the focus look the "
+            f"same, the direction is wrong in {100 * found.wrong_without_asymmetry:.1f} % of the patches beyond 1 um "
+            "(50 % is chance)."
+        )
+    return parts
+
+
+def _rows(rows: dict[str, Row]) -> list[str]:
+    return [
+        f"| {name} | {row['n']:.0f} | {row['mean_um']:.2f} +- {row['sd_um']:.2f} | {row['median_um']:.2f} "
+        f"| {row['bias_um']:+.2f} | {100 * row['wrong_sign']:.1f} % |"
+        for name, row in rows.items()
+    ]
+
+
+def _curve(contract: Contract, record: dict[str, Any]) -> list[str]:
+    log = record["log"]
+    shown = [*log[: -1 : max(1, len(log) // MOST_CURVE_ROWS)], log[-1]]
+    rows = [
+        f"| {entry['minutes']:g} | {entry['patches']} | {entry['examples']} | {entry['loss']:.3f} "
+        f"| {entry['groups']['all']['mean_um']:.2f} | {100 * entry['groups']['all']['wrong_sign']:.1f} % |"
+        for entry in shown
+    ]
+    head = (
+        "| minutes | patches seen | patches there were | training loss | held-out mean um | wrong direction |"
+    )
+    return [
         "## Learning curve",
-        "",
-        "| patches seen | pairs there were | crop px | phase | loss | mean um | wrong |",
+        "All but the last row are measured on a sample of the held-out patches.",
+        "\n".join([head, "|---|---|---|---|---|---|", *rows]),
+        f"![learning curve]({contract.name}.learning.png)",
     ]
-    lines.append("|---|---|---|---|---|---|---|")
-    for entry in log[:: max(1, len(log) // 12)] + log[-1:]:
-        held_out = entry["table"]["all"]
-        lines.append(
-            f"| {entry['patches']} | {entry['pairs']} | {entry['side']} | {entry['phase']} | {entry['loss']:.2f} "
-            f"| {held_out['mean_um']:.2f} | {100 * held_out['wrong_sign']:.1f} % |"
-        )
-    recipe = ", ".join(f"{key} {value}" for key, value in record["recipe"].items())
-    lines += [
-        "",
+
+
+def _recipe(record: dict[str, Any]) -> list[str]:
+    recipe = record["recipe"]
+    said = ", ".join(f"{key} {value}" for key, value in recipe.items())
+    return [
         "## Recipe",
-        "",
-        f"`tools/synthesize.py` and `tools/train.py`: {recipe}; AdamW, smooth L1 (eq. 1) weighted by patch contrast,",
-        "phase 2 with the distance weight of eq. 2. A global-average head in place of the paper's flatten-and-dense",
-        "one: it memorises less with few textures, and lets most of the training run on smaller crops.",
-        "",
+        RECIPE.format(said=said, head=HEADS[recipe["head"]]),
     ]
-    return "\n".join(lines)

@@ -1,4 +1,7 @@
-"""Turn a checkpoint of ``tools.train`` into the ONNX model that ships: ``python -m tools.export --help``."""
+"""Turn a training of ``tools.train`` into the ONNX model that ships: ``python -m tools.export --help``.
+
+Writes NAME.onnx with its contract, NAME.golden.npz to hold engines against, NAME.md, the card, with its pictures.
+"""
 
 import argparse
 import json
@@ -8,52 +11,62 @@ import msgspec
 import numpy as np
 import onnx
 import torch
+from numpy.typing import NDArray
+from torch import nn
 
-from parfocal.engines.contract import FORMAT_VERSION, METADATA_KEY, SIGN, Contract
-from parfocal.engines.golden import save_golden, standardised
+from parfocal.engines.contract import FORMAT_VERSION, METADATA_KEY, SIGN, SIGN_OF_SINGLE, Contract, Kind
+from parfocal.engines.golden import Patches, batch_of, save_golden
 from parfocal.engines.onnxruntime_reference import OnnxRuntimeRunner
-from tools.card import card
-from tools.network import DifferenceNet
-from tools.train import Pairs, predict, table
+from tools import tables
+from tools.card import Measured, card
+from tools.examples import GREY_OFFSET, Examples
+from tools.physics import direction_with_shots_swapped, wrong_direction
+from tools.pictures import draw_learning, draw_scatter
+from tools.train import Recipe, predict
 
 OPSET = 17  # the most that TensorRT 8.6 parses (facts/tensorrt)
 MAX_DEVIATION_UM = 1e-3
-RANGE_UM = 10.0
-MIN_CONTRAST = 4.0
-N_GOLDEN, N_CALIBRATION = 32, 32
+INPUT_NAMES = {"difference": "difference", "pair": "pair", "single": "shot"}
+# Golden patches and patches to calibrate on, by the side of a patch: what they weigh in the repository counts.
+N_GOLDEN = {224: 32, 672: 6}
+CALIBRATION_STACKS = 100
 
 
-def averaged_net(checkpoint: Path) -> DifferenceNet:
-    """The running average of a training, ready to predict."""
-    state = torch.load(checkpoint, weights_only=True)["average"]
-    net = DifferenceNet()
-    net.load_state_dict({k.removeprefix("module."): v for k, v in state.items() if k.startswith("module.")})
+def trained_net(folder: Path) -> tuple[Recipe, nn.Module]:
+    """The recipe of a training, and the running average of its network, ready to predict."""
+    state = torch.load(folder / "checkpoint.pt", weights_only=True, map_location="cpu")
+    recipe = Recipe(**state["recipe"])
+    net = recipe.network()
+    prefix = "module."
+    net.load_state_dict(
+        {k.removeprefix(prefix): v for k, v in state["average"].items() if k.startswith(prefix)}
+    )
     net.eval()
-    return net
+    return recipe, net
 
 
-def contract_of(name: str, delta_um: float, range_um: float) -> Contract:
-    """What a difference model for the reference objective promises."""
+def contract_of(name: str, recipe: Recipe, objective: str, um_per_px: float) -> Contract:
+    """What a model of a recipe promises."""
     return Contract(
         name=name,
-        input_name="difference",
+        input_name=INPUT_NAMES[recipe.kind],
         output_name="distance_um",
-        kind="difference",
+        kind=recipe.kind,
         channels_order="RGB",
-        patch_px=224,
+        patch_px=recipe.patch_px,
         normalisation="channel-standardised",
-        delta_um=delta_um,
-        um_per_px=0.345,
-        objective="20x/0.75",
-        range_um=range_um,
-        sign=SIGN,
+        delta_um=0.0 if recipe.kind == "single" else recipe.delta_um,
+        um_per_px=um_per_px,
+        objective=objective,
+        range_um=tables.RANGE_UM,
+        sign=SIGN_OF_SINGLE if recipe.kind == "single" else SIGN,
         format_version=FORMAT_VERSION,
     )
 
 
-def write_onnx(net: DifferenceNet, contract: Contract, path: Path) -> None:
+def write_onnx(net: nn.Module, contract: Contract, path: Path) -> None:
     """Write the graph with its contract, then check it against the network on ONNX Runtime."""
-    example = torch.randn(4, 3, contract.patch_px, contract.patch_px)
+    example = torch.randn(2, contract.channels, contract.patch_px, contract.patch_px)
     torch.onnx.export(
         net,
         (example,),
@@ -76,57 +89,106 @@ def write_onnx(net: DifferenceNet, contract: Contract, path: Path) -> None:
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, within {deviation_um:.1e} um of the network")
 
 
-def write_golden(path: Path, held_out: Pairs, training: Pairs) -> None:
+def write_golden(path: Path, contract: Contract, held_out: Examples, training: Examples, n: int) -> None:
     """Write the golden patches beside the model: held-out ones spread over the groups, others to calibrate on."""
     reference = OnnxRuntimeRunner(path, n_threads=1)
-    chosen = _spread_over_groups(held_out, N_GOLDEN)
-    difference = np.stack([held_out.difference[k] for k in chosen])
-    others = np.stack([training.difference[k] for k in _spread_over_groups(training, N_CALIBRATION)])
+    chosen = _spread_over_groups(held_out, n)
+    golden = _as_stored(held_out, chosen, contract.kind)
+    others = _as_stored(training, _spread_over_groups(training, n), contract.kind)
     written = save_golden(
         path,
-        difference,
+        golden,
         np.array([held_out.distance_um[k] for k in chosen], np.float32),
-        reference.infer(standardised(difference)),
+        reference.infer(batch_of(golden, contract)),
         others,
     )
     print(f"{written}: {len(chosen)} golden patches, {written.stat().st_size / 1e6:.1f} MB")
 
 
-def _spread_over_groups(pairs: Pairs, n: int) -> list[int]:
-    """Indices of ``n`` usable pairs, taking from each group in turn, within the range of the model."""
+def _as_stored(examples: Examples, chosen: list[int], kind: Kind) -> Patches:
+    """Patches as ``parfocal.engines.golden`` stores them: single shots as the camera gives them."""
+    patches = np.stack([examples.patches[k] for k in chosen])
+    return (patches.astype(np.int16) + int(GREY_OFFSET)).astype(np.uint8) if kind == "single" else patches
+
+
+def _spread_over_groups(examples: Examples, n: int) -> list[int]:
+    """Indices of ``n`` usable examples, taking from each group in turn, within the range of the model."""
     by_group: dict[str, list[int]] = {}
-    for k, group in enumerate(pairs.group):
-        if abs(pairs.distance_um[k]) <= RANGE_UM and pairs.contrast[k] >= MIN_CONTRAST:
-            by_group.setdefault(group, []).append(k)
-    # Neighbours in a shard are heights of one object: stride through each group instead.
+    for k in np.flatnonzero(tables.usable(examples, tables.RANGE_UM)):
+        by_group.setdefault(examples.group[k], []).append(int(k))
+    # Neighbours are heights of one object: stride through each group instead.
     share = -(-n // len(by_group))
     chosen = [k for members in by_group.values() for k in members[:: max(1, len(members) // share)][:share]]
     return sorted(chosen)[:n]
 
 
+def measured(
+    net: nn.Module, recipe: Recipe, held_out: Examples, symmetric: Path | None
+) -> tuple[Measured, NDArray[np.float32]]:
+    """Errors on all held-out patches, and the predictions."""
+    chance = None
+    if symmetric is not None:
+        examples = Examples(symmetric, recipe.kind, recipe.delta_um, recipe.patch_px)
+        examples.refresh()
+        chance = wrong_direction(net, examples)
+    every = np.arange(len(held_out))
+    predicted_um = predict(net, held_out, "cpu", every)
+    swapped = None if recipe.kind == "single" else direction_with_shots_swapped(net, held_out, recipe.kind)
+    return Measured(
+        by_group=tables.by_group(held_out, predicted_um, tables.RANGE_UM),
+        by_distance=tables.by_distance(held_out, predicted_um, tables.RANGE_UM),
+        swapped=swapped,
+        wrong_without_asymmetry=chance,
+    ), predicted_um
+
+
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument(
         "--run", type=Path, required=True, help="folder of the training, with its checkpoint and log"
     )
     parser.add_argument(
-        "--data", type=Path, required=True, help="training shards, for the calibration of INT8"
+        "--data",
+        type=Path,
+        required=True,
+        help="stacks of the training, or made like them, with patches as large as the model's: to calibrate INT8 on",
     )
-    parser.add_argument("--held-out", type=Path, required=True, help="held-out shards")
+    parser.add_argument("--held-out", type=Path, required=True, help="held-out stacks")
+    parser.add_argument(
+        "--symmetric",
+        type=Path,
+        help="held-out stacks without phase and aberrations, to test the direction on",
+    )
     parser.add_argument("--out", type=Path, required=True, help="NAME.onnx")
-    parser.add_argument("--delta-um", type=float, default=2.0)
+    parser.add_argument("--objective", default="20x/0.75")
+    parser.add_argument("--um-per-px", type=float, default=0.345)
+    parser.add_argument("--notes", type=Path, help="text for the card: what was compared, and found")
     args = parser.parse_args()
-    net = averaged_net(args.run / "checkpoint.pt")
-    contract = contract_of(args.out.stem, args.delta_um, RANGE_UM)
+    recipe, net = trained_net(args.run)
+    contract = contract_of(args.out.stem, recipe, args.objective, args.um_per_px)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
     write_onnx(net, contract, args.out)
-    held_out, training = Pairs(args.held_out), Pairs(args.data)
+    held_out = Examples(args.held_out, recipe.kind, recipe.delta_um, recipe.patch_px)
+    training = Examples(args.data, recipe.kind, recipe.delta_um, recipe.patch_px)
     held_out.refresh()
-    training.refresh(most_shards=8)
-    write_golden(args.out, held_out, training)
+    training.refresh(most_stacks=CALIBRATION_STACKS)
+    write_golden(args.out, contract, held_out, training, N_GOLDEN.get(recipe.patch_px, 16))
+    found, predicted_um = measured(net, recipe, held_out, args.symmetric)
     record = json.loads((args.run / "log.json").read_text())
-    rows = table(held_out, predict(net, held_out), RANGE_UM)
-    args.out.with_suffix(".md").write_text(card(contract, record, rows))
+    notes = args.notes.read_text() if args.notes else ""
+    args.out.with_suffix(".md").write_text(card(contract, record, found, notes))
+    draw_learning(record["log"], args.out.with_suffix(".learning.png"))
+    counted = tables.usable(held_out, tables.RANGE_UM)
+    draw_scatter(
+        np.array(held_out.distance_um)[counted],
+        predicted_um[counted],
+        np.array(held_out.group)[counted],
+        args.out.with_suffix(".scatter.png"),
+        f"{contract.name}: held-out patches",
+    )
 
 
 if __name__ == "__main__":

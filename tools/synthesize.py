@@ -1,8 +1,9 @@
-"""Make training pairs with the virtual microscope's optics: ``python -m tools.synthesize --help``.
+"""Make training stacks with the virtual microscope's optics: ``python -m tools.synthesize --help``.
 
-Each object is imaged under a random optical setting at several heights; every pair of shots ``delta`` apart is
-prepared exactly as on the microscope and stored with its distance to focus. Shards are written atomically,
-one after another, so that a run can be stopped and continued, and a training can read while it runs.
+Each object is imaged under a random optical setting at a ladder of heights ``delta`` apart, as a microscope would
+record it: an OME-TIFF of 8-bit shots that carries its focus. The stacks lie in one folder per kind of object, are
+written whole or not at all, and follow from their numbers: a run can be stopped and continued, and a training can
+read while it runs.
 """
 
 import argparse
@@ -14,21 +15,22 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from parfocal.edge import prepare
 from parfocal.edge.simscope.optics import Optics, radial_grid, transfer_profiles
+from parfocal.edge.stack import write_stack
+from tools.layers import Layer, random_layers
 from tools.sources import HeldOutObjects, TrainingObjects
 from tools.textures import UM_PER_PX, FloatArray, Rng
 
-Int8Array = NDArray[np.int8]
+UInt8Array = NDArray[np.uint8]
 
-PATCH_PX = 224
 MARGIN_PX = 48  # what defocus of 16 um at NA 0.75 smears in from outside the patch
-SIDE_PX = PATCH_PX + 2 * MARGIN_PX
-Z_STEP_UM = 0.25
-REACH_UM = 14.0  # pairs go beyond the +-10 um that the model promises, so that far is recognised as far
-PAIRS_PER_OBJECT = 6
+PROFILE_STEP_UM = 0.25
 PROFILE_REFINEMENT = 8
-PAIRS_PER_SHARD = 192
+PLANES = 14
+LOWEST_UM = (-14.0, -12.0)  # stacks go beyond the +-10 um that a model promises, so that far is seen as far
+# The planes lie delta apart up to what a stage of whole motor steps makes of it: 2 um is 1.875 on the reference.
+STEP_PER_DELTA = (0.92, 1.04)
+STACKS_PER_SETTING = 10
 
 
 @dataclass(frozen=True)
@@ -40,11 +42,13 @@ class Setting:
     phase: torch.Tensor
 
 
-def random_setting(rng: Rng, delta_um: float) -> Setting:
-    """The reference objective varied by about 30 %, aberrations with fixed sign (facts/optics)."""
-    reference = Optics()
+def random_optics(rng: Rng, symmetric: bool) -> Optics:
+    """The reference objective varied by about 30 %, aberrations with fixed sign (facts/optics).
+
+    ``symmetric`` leaves the aberrations out: both sides of the focus then look the same.
+    """
     optics = replace(
-        reference,
+        Optics(),
         na=0.75 * float(rng.uniform(0.97, 1.0)),
         condenser_sigma=float(rng.uniform(0.4, 0.8)),
         chromatic_shift_um=(
@@ -54,92 +58,67 @@ def random_setting(rng: Rng, delta_um: float) -> Setting:
         ),
         w040_waves=float(np.clip(0.15 + 0.05 * rng.standard_normal(), 0.05, 0.25)),
     )
-    reach_um = REACH_UM + delta_um + 3.0
-    z_um = np.arange(-reach_um, reach_um + Z_STEP_UM / 2, Z_STEP_UM, dtype=np.float32)
-    absorption, phase = transfer_profiles(optics, z_um)
-    return Setting(z_um, torch.from_numpy(absorption), torch.from_numpy(phase))
+    return replace(optics, chromatic_shift_um=(0.0, 0.0, 0.0), w040_waves=0.0) if symmetric else optics
+
+
+def setting_of(optics: Optics, device: str) -> Setting:
+    """The transfer profiles of ``optics`` over all heights that a stack's layers can have."""
+    reach_um = -LOWEST_UM[0] + 6.0
+    z_um = np.arange(-reach_um, reach_um + PROFILE_STEP_UM / 2, PROFILE_STEP_UM, dtype=np.float32)
+    absorption, phase = (torch.from_numpy(p).to(device) for p in transfer_profiles(optics, z_um))
+    return Setting(z_um, absorption, phase)
 
 
 class Renderer:
-    """Images of one object at many heights, on a fixed grid of ``SIDE_PX``."""
+    """Images of one object at many heights; ``patch_px`` is the side of the images."""
 
-    def __init__(self) -> None:
-        index, fraction, pixel = radial_grid((SIDE_PX, SIDE_PX), UM_PER_PX)
+    def __init__(self, patch_px: int, device: str) -> None:
+        self.side_px = cv2.getOptimalDFTSize(patch_px + 2 * MARGIN_PX)
+        self._inner = slice((self.side_px - patch_px) // 2, (self.side_px - patch_px) // 2 + patch_px)
+        self._device = device
+        index, fraction, pixel = radial_grid((self.side_px, self.side_px), UM_PER_PX)
         # Interpolating the short profiles eightfold and then picking the nearest sample costs a third of
         # interpolating at every point of the grid, and errs by less than the noise of the camera.
-        self._nearest = torch.from_numpy(np.rint((index + fraction) * PROFILE_REFINEMENT).astype(np.int64))
-        self._pixel = torch.from_numpy(pixel)
-        fy = np.fft.fftfreq(SIDE_PX)[:, None]
-        fx = np.fft.rfftfreq(SIDE_PX)[None, :]
-        self._fy, self._fx = torch.from_numpy(fy.astype(np.float32)), torch.from_numpy(fx.astype(np.float32))
+        nearest = np.rint((index + fraction) * PROFILE_REFINEMENT).astype(np.int64)
+        self._nearest = torch.from_numpy(nearest).to(device)
+        self._pixel = torch.from_numpy(pixel).to(device)
+        self._fy = torch.fft.fftfreq(self.side_px, device=device)[:, None]
+        self._fx = torch.fft.rfftfreq(self.side_px, device=device)[None, :]
+
+    def densities(
+        self, setting: Setting, layers: list[Layer], z_um: FloatArray, shift_px: FloatArray
+    ) -> FloatArray:
+        """Image density (n_z, 3, patch, patch) of an object with the stage at ``z_um`` above its focus.
+
+        ``shift_px`` (n_z, 2) moves each shot sideways: a stage never comes to rest at quite the same place.
+        """
+        shape = (len(z_um), 3, *self._pixel.shape)
+        spectrum = torch.zeros(shape, dtype=torch.complex64, device=self._device)
+        for layer in layers:
+            heights_um = (z_um + layer.height_um).astype(np.float32)
+            density = torch.fft.rfft2(torch.from_numpy(layer.density).to(self._device))
+            phase = torch.fft.rfft2(torch.from_numpy(layer.phase_rad).to(self._device))
+            spectrum += density * self._transfer(setting.absorption, setting, heights_um)
+            spectrum += phase * self._transfer(setting.phase, setting, heights_um)
+        shift = torch.from_numpy(shift_px.astype(np.float32)).to(self._device)
+        turn = self._fy * shift[:, 0, None, None] + self._fx * shift[:, 1, None, None]
+        spectrum *= self._pixel * torch.polar(torch.ones_like(turn), -2 * np.pi * turn)[:, None]
+        image = torch.fft.irfft2(spectrum, s=(self.side_px, self.side_px))
+        return np.asarray(image[..., self._inner, self._inner].cpu().numpy(), np.float32)
 
     def _transfer(self, profiles: torch.Tensor, setting: Setting, z_um: FloatArray) -> torch.Tensor:
-        position = np.clip((z_um - setting.z_um[0]) / Z_STEP_UM, 0, len(setting.z_um) - 1.001)
-        below = torch.from_numpy(np.floor(position).astype(np.int64))
-        share = torch.from_numpy((position - np.floor(position)).astype(np.float32))[:, None, None]
+        position = np.clip((z_um - setting.z_um[0]) / PROFILE_STEP_UM, 0, len(setting.z_um) - 1.001)
+        below = torch.from_numpy(np.floor(position).astype(np.int64)).to(self._device)
+        share = torch.from_numpy((position - np.floor(position)).astype(np.float32)).to(self._device)
+        share = share[:, None, None]
         rows = profiles[below] * (1 - share) + profiles[below + 1] * share
         n_fine = (rows.shape[-1] - 1) * PROFILE_REFINEMENT + 1
         fine = torch.nn.functional.interpolate(rows, size=n_fine, mode="linear", align_corners=True)
         return fine[..., self._nearest]
 
-    def densities(
-        self,
-        setting: Setting,
-        layers: list[tuple[float, FloatArray, FloatArray]],
-        z_um: FloatArray,
-        shift_px: FloatArray,
-    ) -> FloatArray:
-        """Image density (n_z, 3, patch, patch) of layers ``(height_um, density (3, s, s), phase (s, s))``.
 
-        ``shift_px`` (n_z, 2) moves each shot sideways: a stage never comes to rest at quite the same place.
-        """
-        spectrum = torch.zeros((len(z_um), 3, SIDE_PX, SIDE_PX // 2 + 1), dtype=torch.complex64)
-        for height_um, density, phase in layers:
-            heights_um = (z_um + height_um).astype(np.float32)
-            od = torch.fft.rfft2(torch.from_numpy(density))
-            phi = torch.fft.rfft2(torch.from_numpy(phase))
-            spectrum += od * self._transfer(setting.absorption, setting, heights_um)
-            spectrum += phi * self._transfer(setting.phase, setting, heights_um)
-        shift = torch.from_numpy(shift_px.astype(np.float32))
-        turn = self._fy * shift[:, 0, None, None] + self._fx * shift[:, 1, None, None]
-        spectrum *= self._pixel
-        spectrum *= torch.polar(torch.ones_like(turn), -2 * np.pi * turn)[:, None]
-        image = torch.fft.irfft2(spectrum, s=(SIDE_PX, SIDE_PX))
-        inner = slice(MARGIN_PX, MARGIN_PX + PATCH_PX)
-        return np.asarray(image[..., inner, inner].numpy(), np.float32)
-
-
-def random_layers(density: FloatArray, rng: Rng) -> list[tuple[float, FloatArray, FloatArray]]:
-    """The object split over 1..3 thin layers about height 0, with a phase that follows the density."""
-    n_layers = int(rng.integers(1, 4))
-    thickness_um = float(rng.uniform(0.3, 4.0)) if n_layers > 1 else 0.0
-    phase = density[1] * float(rng.uniform(0.2, 0.8))
-    if rng.random() < 0.5:
-        own = cv2.GaussianBlur(
-            rng.standard_normal(phase.shape).astype(np.float32), (0, 0), rng.uniform(0.8, 4.0)
-        )
-        present = np.clip(density[1] / max(float(np.percentile(density[1], 95)), 1e-3), 0.0, 1.0)
-        phase = phase + float(rng.uniform(0.02, 0.15)) * own / max(float(own.std()), 1e-6) * present
-    if n_layers == 1:
-        return [(0.0, density, phase.astype(np.float32))]
-    fields = [
-        cv2.GaussianBlur(rng.standard_normal(phase.shape).astype(np.float32), (0, 0), rng.uniform(4, 30))
-        for _ in range(n_layers)
-    ]
-    scores = np.stack([f / max(float(f.std()), 1e-6) for f in fields]) * float(rng.uniform(0.5, 3.0))
-    shares = np.exp(scores - scores.max(axis=0))
-    shares /= shares.sum(axis=0)
-    heights = np.linspace(-0.5, 0.5, n_layers) * thickness_um
-    mass = np.array([float((s * density[1]).sum()) for s in shares])
-    heights = heights - float((heights * mass).sum() / max(mass.sum(), 1e-6))  # focus is where the mass is
-    return [
-        (float(h), (density * s).astype(np.float32), (phase * s).astype(np.float32))
-        for h, s in zip(heights, shares, strict=True)
-    ]
-
-
-def camera_images(densities: FloatArray, rng: Rng) -> list[prepare.UInt8Array]:
-    """8-bit shots (patch, patch, 3) with shot noise, read noise and a flicker of 0.2 % between them."""
+def camera_images(densities: FloatArray, rng: Rng) -> list[UInt8Array]:
+    """8-bit shots (h, w, 3) with shot noise, read noise and a flicker of 0.2 % between them."""
     white = rng.uniform(205.0, 248.0) * rng.uniform(0.9, 1.0, size=(1, 3, 1, 1))
     full_well = np.exp(rng.uniform(np.log(7000.0), np.log(30000.0)))
     read_noise = rng.uniform(0.3, 1.2)
@@ -151,77 +130,62 @@ def camera_images(densities: FloatArray, rng: Rng) -> list[prepare.UInt8Array]:
     return [np.ascontiguousarray(s.transpose(1, 2, 0)) for s in shots]
 
 
-def object_pairs(
-    density: FloatArray, setting: Setting, renderer: Renderer, delta_um: float, rng: Rng
-) -> list[tuple[Int8Array, float, float]]:
-    """Prepared pairs of one object: difference (3, patch, patch) in grey levels, distance_um, contrast."""
-    z2_um = rng.uniform(-REACH_UM, REACH_UM, PAIRS_PER_OBJECT)
-    z_um = np.stack([z2_um - delta_um, z2_um], axis=1).reshape(-1).astype(np.float32)
-    shift_px = rng.normal(0.0, 0.04, (len(z_um), 2)).astype(np.float32)
-    images = camera_images(renderer.densities(setting, random_layers(density, rng), z_um, shift_px), rng)
-    pairs = []
-    for k, distance_um in enumerate(-z2_um):
-        first, second = (prepare.smoothed(image) for image in images[2 * k : 2 * k + 2])
-        difference = prepare.difference_image(first, second).transpose(2, 0, 1)
-        contrast = float(prepare.contrast_of(prepare.patches_of(second, PATCH_PX))[0])
-        pairs.append((np.clip(difference, -127, 127).astype(np.int8), float(distance_um), contrast))
-    return pairs
+def ladder_um(delta_um: float, rng: Rng) -> FloatArray:
+    """Heights of the planes above the focus, rising."""
+    step_um = delta_um * rng.uniform(*STEP_PER_DELTA)
+    return (rng.uniform(*LOWEST_UM) + step_um * np.arange(PLANES)).astype(np.float32)
 
 
-def write_shard(path: Path, pairs: list[tuple[Int8Array, float, float]], groups: list[str]) -> None:
-    """Write a shard so that a reader never sees half of one."""
-    partial = path.with_suffix(".partial.npz")
-    np.savez(
-        partial,
-        difference=np.stack([p[0] for p in pairs]),
-        distance_um=np.array([p[1] for p in pairs], np.float32),
-        contrast=np.array([p[2] for p in pairs], np.float32),
-        group=np.array(groups),
-    )
-    partial.replace(path)
+def make(args: argparse.Namespace) -> None:
+    """Make the stacks that are not there yet."""
+    objects = (HeldOutObjects if args.held_out else TrainingObjects)(args.tiles)
+    renderer = Renderer(args.patch_px, args.device)
+    phase_share = 0.0 if args.symmetric else 1.0
+    kept: tuple[int, Setting] | None = None
+    for number in range(args.first, args.first + args.stacks):
+        done = list(args.out.glob(f"*/seed{args.seed:03d}-{number:05d}.ome.tiff"))
+        if done:
+            continue
+        of_setting = number // STACKS_PER_SETTING
+        if kept is None or kept[0] != of_setting:
+            seeds = [args.seed, of_setting, int(args.held_out), 2]
+            kept = (
+                of_setting,
+                setting_of(random_optics(np.random.default_rng(seeds), args.symmetric), args.device),
+            )
+        rng = np.random.default_rng([args.seed, number, int(args.held_out)])
+        group, density = objects.draw(renderer.side_px, rng)
+        z_um = ladder_um(args.delta_um, rng)
+        shift_px = rng.normal(0.0, 0.04, (len(z_um), 2)).astype(np.float32)
+        layers = random_layers(density, phase_share, rng)
+        shots = camera_images(renderer.densities(kept[1], layers, z_um, shift_px), rng)
+        path = args.out / group / f"seed{args.seed:03d}-{number:05d}.ome.tiff"
+        write_stack(path, shots, [float(z) for z in z_um], UM_PER_PX, focus_z_um=0.0)
+        print(path, flush=True)
 
 
 def main() -> None:
-    """Make shards until ``--shards`` of them exist."""
+    """Command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--tiles", type=Path, required=True, help="folder with the sharp tiles")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--shards", type=int, default=100, help=f"shards of {PAIRS_PER_SHARD} pairs each")
+    parser.add_argument("--stacks", type=int, default=1000)
+    parser.add_argument("--first", type=int, default=0, help="number of the first stack")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--delta-um", type=float, default=2.0)
-    parser.add_argument("--settings", type=int, default=8, help="optical settings kept at a time")
+    parser.add_argument("--delta-um", type=float, default=2.0, help="about the distance of the planes")
+    parser.add_argument("--patch-px", type=int, default=224, help="side of the images")
     parser.add_argument("--held-out", action="store_true", help="objects of the held-out slides and stains")
+    parser.add_argument(
+        "--symmetric", action="store_true", help="no phase and no aberrations: nothing tells the direction"
+    )
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     cv2.setNumThreads(args.threads)
-    args.out.mkdir(parents=True, exist_ok=True)
-    objects = (HeldOutObjects if args.held_out else TrainingObjects)(args.tiles)
-    renderer = Renderer()
-    bank: dict[int, Setting] = {}
-    for number in range(args.shards):
-        path = args.out / f"seed{args.seed:03d}-{number:04d}.npz"
-        if path.exists():
-            continue
-        # Everything follows from the shard's number: a continued run makes the shards of one without a stop.
-        rng = np.random.default_rng([args.seed, number, int(args.held_out)])
-        window = range(number, number + args.settings)
-        bank = {
-            k: bank.get(k) or random_setting(np.random.default_rng([args.seed, k, 2]), args.delta_um)
-            for k in window
-        }
-        pairs: list[tuple[Int8Array, float, float]] = []
-        groups: list[str] = []
-        while len(pairs) < PAIRS_PER_SHARD:
-            group, density = objects.draw(SIDE_PX, rng)
-            setting = bank[int(rng.choice(window))]
-            new = object_pairs(density, setting, renderer, args.delta_um, rng)
-            pairs += new
-            groups += [group] * len(new)
-        write_shard(path, pairs, groups)
-        print(path, flush=True)
+    make(args)
 
 
 if __name__ == "__main__":

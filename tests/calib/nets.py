@@ -8,13 +8,14 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 FloatArray = NDArray[np.float32]
+BINS_UM = np.linspace(-15.0, 15.0, 61, dtype=np.float32)
 
 
 class Net:
     """A graph under construction; every method takes and gives the name of a tensor."""
 
-    def __init__(self, side_px: int, seed: int = 5) -> None:
-        self._side_px = side_px
+    def __init__(self, side_px: int, input_name: str, seed: int = 5) -> None:
+        self._side_px, self._input_name = side_px, input_name
         self._random = np.random.default_rng(seed)
         self.nodes: list[onnx.NodeProto] = []
         self._constants: list[onnx.TensorProto] = []
@@ -70,7 +71,7 @@ class Net:
         graph = helper.make_graph(
             self.nodes,
             "net",
-            [helper.make_tensor_value_info("image", TensorProto.FLOAT, shape)],
+            [helper.make_tensor_value_info(self._input_name, TensorProto.FLOAT, shape)],
             [helper.make_tensor_value_info("distance_um", TensorProto.FLOAT, ("n", 1))],
             self._constants,
         )
@@ -79,7 +80,36 @@ class Net:
 
 def mobilenet_v2(side_px: int = 32) -> onnx.ModelProto:
     """Stem, an inverted residual with and one without its shortcut, pooling by ReduceMean, head."""
-    net = Net(side_px)
+    net = Net(side_px, "image")
+    x = _mobilenet_v2_body(net)
+    return net.finished(net.linear(net.node("ReduceMean", x, axes=[2, 3], keepdims=0), 16, 1))
+
+
+def binned_by_matmul() -> onnx.ModelProto:
+    """The same body, its head a softmax over distances and their expectation."""
+    net = Net(32, "image")
+    shares = _softmax_over_distances(net)
+    return net.finished(net.node("MatMul", shares, net.constant("bins", BINS_UM[:, None])))
+
+
+def binned_by_sum() -> onnx.ModelProto:
+    """The same, the expectation written as a product and a sum."""
+    net = Net(32, "image")
+    moments = net.node("Mul", _softmax_over_distances(net), net.constant("bins", BINS_UM[None]))
+    axes = net.constant("axes", np.array([1], np.int64))
+    return net.finished(net.node("ReduceSum", moments, axes, keepdims=1))
+
+
+def _softmax_over_distances(net: Net) -> str:
+    """Shares that form a bell of 1 um about a distance linear in the features, as training makes them."""
+    features = net.node("Flatten", net.node("GlobalAveragePool", _mobilenet_v2_body(net)), axis=1)
+    um_per_feature = np.random.default_rng(12).normal(0.0, 1.5, (1, 16))
+    w = net.constant("to_bins", (BINS_UM[:, None] * um_per_feature).astype(np.float32))
+    b = net.constant("bin_bias", (-0.5 * BINS_UM**2).astype(np.float32))
+    return net.node("Softmax", net.node("Gemm", features, w, b, transB=1), axis=1)
+
+
+def _mobilenet_v2_body(net: Net) -> str:
     x = net.relu6(net.conv("image", 3, 8, 3, 2))
     x = net.conv(x, 8, 8, 1)
     for stride in (1, 1, 2):
@@ -87,14 +117,13 @@ def mobilenet_v2(side_px: int = 32) -> onnx.ModelProto:
         y = net.relu6(net.conv(y, 16, 16, 3, stride, groups=16))
         y = net.conv(y, 16, 8, 1)
         x = net.node("Add", x, y) if stride == 1 else y
-    x = net.relu6(net.conv(x, 8, 16, 1))
-    return net.finished(net.linear(net.node("ReduceMean", x, axes=[2, 3], keepdims=0), 16, 1))
+    return net.relu6(net.conv(x, 8, 16, 1))
 
 
-def mobilenet_v3(side_px: int = 32) -> onnx.ModelProto:
+def mobilenet_v3(side_px: int = 32, input_name: str = "image") -> onnx.ModelProto:
     """HardSwish, squeeze and excitation, a residual, and a head of two layers."""
-    net = Net(side_px)
-    x = net.node("HardSwish", net.conv("image", 3, 8, 3, 2))
+    net = Net(side_px, input_name)
+    x = net.node("HardSwish", net.conv(input_name, 3, 8, 3, 2))
     for activation in ("Relu", "HardSwish"):
         y = net.node(activation, net.conv(x, 8, 16, 1))
         y = net.node(activation, net.conv(y, 16, 16, 5, groups=16))

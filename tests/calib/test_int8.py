@@ -11,10 +11,17 @@ from parfocal.calib.half import in_half
 from parfocal.calib.int8 import activation_ranges, quantised, with_qdq
 from parfocal.calib.onnx_graph import Graph, head_of
 from parfocal.calib.placement import placement_faults
-from tests.calib.nets import FloatArray, batches, mobilenet_v2, mobilenet_v3
+from tests.calib.nets import (
+    FloatArray,
+    batches,
+    binned_by_matmul,
+    binned_by_sum,
+    mobilenet_v2,
+    mobilenet_v3,
+)
 from tools.artifacts import evaluate
 
-each_net = pytest.mark.parametrize("net", [mobilenet_v2, mobilenet_v3])
+each_net = pytest.mark.parametrize("net", [mobilenet_v2, mobilenet_v3, binned_by_matmul, binned_by_sum])
 MakeNet = Callable[[], onnx.ModelProto]
 
 
@@ -174,7 +181,19 @@ def weights_per_tensor(graph: Graph) -> None:
         (mobilenet_v2, lambda g: quantised_input(g, "Clip", 1, 0), "between a Conv and its activation"),
         (mobilenet_v2, lambda g: quantised_input(g, "Add", 0, 1), "both branches of add"),
         (mobilenet_v2, lambda g: quantised_input(g, "Conv", 0, 0), "only the input are quantised"),
+        (
+            mobilenet_v2,
+            lambda g: quantised_input(g, "ReduceMean", 0, 0),
+            "belongs to the head and is quantised",
+        ),
+        (
+            binned_by_sum,
+            lambda g: quantised_input(g, "Softmax", 0, 0),
+            "belongs to the head and is quantised",
+        ),
         (mobilenet_v3, lambda g: quantised_input(g, "HardSwish", 1, 0), "the HardSwish hardswish"),
+        (mobilenet_v3, lambda g: quantised_input(g, "HardSigmoid", 0, 0), "the HardSigmoid hardsigmoid"),
+        (mobilenet_v3, lambda g: quantised_input(g, "Mul", 0, 0), "the Mul mul"),
     ],
 )
 def test_lint_finds_what_is_placed_wrongly(net: MakeNet, damage: Break, said: str) -> None:
@@ -189,10 +208,61 @@ def test_lint_finds_an_opset_that_the_parser_cannot_read() -> None:
     ]
 
 
-def test_head_is_the_last_layer_and_what_follows() -> None:
-    assert len(head_of(Graph(mobilenet_v3()))) == 2
-    with pytest.raises(ValueError, match="no Gemm or MatMul"):
+@pytest.mark.parametrize(
+    ("net", "layers"),
+    [
+        (mobilenet_v2, ["ReduceMean", "Gemm", "Flatten"]),
+        (mobilenet_v3, ["GlobalAveragePool", "Flatten", "Gemm", "HardSwish", "Gemm", "Flatten"]),
+        (binned_by_matmul, ["GlobalAveragePool", "Flatten", "Gemm", "Softmax", "MatMul", "Flatten"]),
+        (binned_by_sum, ["GlobalAveragePool", "Flatten", "Gemm", "Softmax", "Mul", "ReduceSum", "Flatten"]),
+    ],
+)
+def test_head_is_the_last_pooling_and_what_follows(net: MakeNet, layers: list[str]) -> None:
+    graph = Graph(net())
+    head = head_of(graph)
+    assert [node.op_type for node in graph.nodes if node.output[0] in head] == layers
+
+
+def without_pooling(graph: Graph) -> None:
+    """A head that flattens the map, as dastidar2020 has it: the last pooling is one of squeeze and excitation."""
+    pooling = next(node for node in reversed(graph.nodes) if node.op_type == "GlobalAveragePool")
+    graph.set_nodes([node for node in graph.nodes if node.output[0] != pooling.output[0]])
+    flatten = next(node for node in graph.nodes if node.input[0] == pooling.output[0])
+    flatten.input[0] = pooling.input[0]
+
+
+def test_head_without_a_pooling_is_the_last_layer_and_what_follows() -> None:
+    graph = Graph(mobilenet_v3())
+    without_pooling(graph)
+    head = head_of(graph)
+    assert [node.op_type for node in graph.nodes if node.output[0] in head] == ["Gemm", "Flatten"]
+    with pytest.raises(ValueError, match="no pooling, Gemm or MatMul after its last Conv"):
         head_of(Graph(helper.make_model(helper.make_graph([], "empty", [], []))))
+
+
+@each_net
+def test_nothing_of_the_head_is_quantised_or_halved(net: MakeNet) -> None:
+    for model in (quantised_net(net), in_half(quantised_net(net))):
+        graph = Graph(model)
+        head, names = head_of(graph), by_name(model)
+        for node in graph.nodes:
+            if node.output[0] not in head:
+                continue
+            for name in node.input:
+                made_by = names[name].op_type if name in names else "constant"
+                assert made_by != "DequantizeLinear"
+                assert name in head or made_by in ("constant", "Cast", "Clip", "HardSwish")
+                assert name not in graph.constants or graph.constants[name].dtype != np.float16
+
+
+@pytest.mark.parametrize("net", [binned_by_matmul, binned_by_sum])
+def test_half_keeps_the_expectation_over_distances(net: MakeNet) -> None:
+    model = net()
+    patches = [batch * scale for batch, scale in zip(batches(), (0.3, 1.0, 3.0), strict=True)]
+    expected = np.concatenate([evaluate(model, batch)["distance_um"] for batch in patches])
+    found = np.concatenate([evaluate(in_half(model), batch)["distance_um"] for batch in patches])
+    assert np.ptp(expected) > 3.0
+    assert np.abs(found - expected).max() < 0.02
 
 
 @each_net

@@ -17,7 +17,8 @@ from parfocal.edge.simscope.camera import SimulatedCamera
 from parfocal.edge.simscope.optics import Optics
 from parfocal.edge.simscope.scene import Scene
 from parfocal.edge.simscope.slide import VirtualSlide
-from parfocal.engines.contract import FORMAT_VERSION, SIGN, Contract
+from parfocal.engines.contract import Contract
+from tests.contracts import difference_contract
 
 TILES = Path(__file__).parents[2].parent / "shared" / "tiles"
 FOCUS_Z_UM = 2500.0
@@ -57,21 +58,7 @@ class KnowsTruth:
 
     @property
     def contract(self) -> Contract:
-        return Contract(
-            name="knows-truth",
-            input_name="difference",
-            output_name="distance_um",
-            kind="difference",
-            channels_order="RGB",
-            patch_px=224,
-            normalisation="channel-standardised",
-            delta_um=2.0,
-            um_per_px=0.345,
-            objective="20x/0.75",
-            range_um=10.0,
-            sign=SIGN,
-            format_version=FORMAT_VERSION,
-        )
+        return difference_contract(name="knows-truth")
 
     def infer(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         errors_um = self._errors_um[min(self.calls, len(self._errors_um) - 1)]

@@ -30,6 +30,7 @@ PICO = UsbPort("/dev/ttyACM1", 0x2E8A, 0x000A, "E66118", "Raspberry Pi", "Pico")
 ADAPTER = UsbPort("/dev/ttyUSB0", 0x0403, 0x6001, "", "", "")
 ANSWER = Probed(1, 7, 42, AxisBit.X | AxisBit.Y | AxisBit.Z, AxisBit.Z, Fault(0))
 ESTOP = GpioConfig(estop_pin=11)
+CONTRACT = next(model.contract for model in list_models() if model.contract.name == "difference-20x")
 
 
 @pytest.mark.parametrize(
@@ -61,11 +62,11 @@ ESTOP = GpioConfig(estop_pin=11)
         (findings_of.of_camera(CameraConfig(), True, None), "ok", "camera 0 gives 1224 x 1024 px", 0),
         (findings_of.of_camera(CameraConfig(), False, None), "missing", "set camera.device", 3),
         (findings_of.of_camera(CameraConfig(), True, CameraFailed("360 px")), "wrong", "360 px", 3),
-        (findings_of.of_models(list_models(), Config()), "ok", "difference-20x", 0),
-        (findings_of.of_models([], Config()), "missing", "there are: none. Set focus.model", 4),
-        (findings_of.of_models(BuildFailed("damaged"), Config()), "wrong", "damaged", 4),
-        (findings_of.of_engine({}, Config()), "ok", "parfocal engine build", 0),
-        (findings_of.of_engine(EngineStale("unusable"), Config()), "wrong", "unusable", 4),
+        (findings_of.of_models(list_models(), CONTRACT, Config()), "ok", "difference-20x", 0),
+        (findings_of.of_models([], BuildFailed("damaged"), Config()), "wrong", "damaged", 4),
+        (findings_of.of_engine({}, CONTRACT), "ok", "difference-20x on openvino fp32 (nothing chosen yet", 0),
+        (findings_of.of_engine(EngineStale("unusable"), CONTRACT), "wrong", "unusable", 4),
+        (findings_of.of_engine({}, BuildFailed("damaged")), "missing", "cannot be used", 4),
         (findings_of.of_gpio(GpioConfig(), False, GpioFailed("no library")), "ok", "none configured", 0),
         (findings_of.of_gpio(GpioConfig(), True, None), "ok", "RPi.GPIO is usable here", 0),
         (findings_of.of_gpio(ESTOP, False, GpioFailed("Install")), "missing", "Install", 3),
@@ -83,7 +84,7 @@ def test_every_finding_says_what_was_found_and_what_to_do(
 
 
 def test_a_model_made_for_another_instrument_is_wrong_and_named() -> None:
-    finding = findings_of.of_models(list_models(), with_focus(Config(), delta_um=3.0))
+    finding = findings_of.of_models([], CONTRACT, with_focus(Config(), delta_um=3.0))
     assert (finding.verdict, finding.exit_code) == ("wrong", 4)
     assert "delta_um is 2 in the model, 3 in the configuration" in finding.told
 
@@ -188,6 +189,14 @@ def test_only_the_e_stop_line_is_set_up_and_nothing_is_driven(
     assert code == 3
     assert "emergency stop is pressed" in found["GPIO lines"].told
     assert (header.log, header.directions) == ([], {})
+
+
+def test_a_model_that_is_not_there_is_told_with_those_that_are(doctor: Run, tmp_path: Path) -> None:
+    (tmp_path / "parfocal.toml").write_text("[focus]\nmodel = 'nobody'\n")
+    code, found, _ = doctor("--sim")
+    assert code == 4
+    assert "'nobody' not found" in found["models"].told
+    assert "difference-20x" in found["models"].told
 
 
 def test_pins_without_their_library_are_missing(doctor: Run, tmp_path: Path) -> None:

@@ -1,8 +1,11 @@
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from parfocal.edge.config import FocusConfig
-from parfocal.edge.estimate import blank, weighted
+from parfocal.edge.estimate import blank, estimate, estimate_single, weighted
+from parfocal.engines.contract import Contract
+from tests.contracts import difference_contract, single_contract
 
 CONFIG = FocusConfig()
 
@@ -34,3 +37,37 @@ def test_one_patch_with_structure_is_enough_to_judge_a_field() -> None:
     limit = CONFIG.blank_contrast
     assert blank(f32(limit * 0.9, limit * 0.5, 0.0, 0.0), CONFIG)
     assert not blank(f32(limit * 1.1, 0.0, 0.0, 0.0), CONFIG)
+
+
+class Sees:
+    """A runner that keeps the batch it was given."""
+
+    def __init__(self, contract: Contract) -> None:
+        self.contract = contract
+        self.batches: list[NDArray[np.float32]] = []
+
+    def infer(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        self.batches.append(batch)
+        return np.arange(len(batch), dtype=np.float32)
+
+
+def a_shot(seed: int, height_px: int = 470, width_px: int = 500) -> NDArray[np.uint8]:
+    return np.random.default_rng(seed).integers(0, 256, (height_px, width_px, 3)).astype(np.uint8)
+
+
+@pytest.mark.parametrize(("kind", "channels"), [("difference", 3), ("pair", 6)])
+def test_a_two_shot_model_gets_the_channels_of_its_kind(kind: str, channels: int) -> None:
+    runner = Sees(difference_contract(kind=kind))
+    found = estimate(a_shot(1), a_shot(2), runner, CONFIG)
+    assert runner.batches[0].shape == (4, channels, 224, 224)
+    assert found.predictions_um == (0.0, 1.0, 2.0, 3.0)
+
+
+def test_a_single_shot_model_gets_patches_of_the_whole_frame_weighted_by_contrast() -> None:
+    shot = a_shot(3, 150, 250)
+    shot[:, :90] = 128  # nothing to see in the left third
+    runner = Sees(single_contract(patch_px=90, normalisation="channel-standardised"))
+    found = estimate_single(shot, runner, CONFIG)
+    assert runner.batches[0].shape == (7, 3, 90, 90)
+    assert found.weights[0] == found.weights[3] == pytest.approx(0.0, abs=3.0)
+    assert min(found.weights[2], found.weights[5]) > 10.0

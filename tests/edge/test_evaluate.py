@@ -19,9 +19,11 @@ from parfocal.edge.evaluate import (
     figures_of,
     pairs_of,
 )
+from parfocal.edge.session import check_model
 from parfocal.edge.stack import Stack, write_stack
-from parfocal.engines.contract import FORMAT_VERSION, SIGN, Contract
+from parfocal.engines.contract import Contract
 from parfocal.engines.errors import InputMismatch
+from tests.contracts import difference_contract, single_contract
 from tests.edge.test_label import scene
 
 Z_UM = tuple(float(z) for z in np.arange(94.0, 106.1, 1.0))
@@ -35,21 +37,7 @@ class Says:
 
     @property
     def contract(self) -> Contract:
-        return Contract(
-            name="says",
-            input_name="difference",
-            output_name="distance_um",
-            kind="difference",
-            channels_order="RGB",
-            patch_px=120,
-            normalisation="channel-standardised",
-            delta_um=2.0,
-            um_per_px=0.345,
-            objective="20x/0.75",
-            range_um=5.0,
-            sign=SIGN,
-            format_version=FORMAT_VERSION,
-        )
+        return difference_contract(name="says", patch_px=120, range_um=5.0)
 
     def infer(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         said = next(self._distances_um)
@@ -172,12 +160,12 @@ def test_the_command_writes_result_and_plot(
 
     asked: list[str] = []
 
-    def checked(settings: Config) -> Opened:
-        asked.append(settings.focus.model)
+    def opened(model: str) -> Opened:
+        asked.append(model)
         return Opened()
 
     monkeypatch.setattr(cli_evaluate, "configured", lambda *_: judge)
-    monkeypatch.setattr(cli_evaluate, "checked_engine", checked)
+    monkeypatch.setattr(cli_evaluate, "opened_engine", opened)
     made = stack()
     write_stack(tmp_path / "a.ome.tiff", made.planes, made.z_um, 0.345, 100.0)
     out, plot = tmp_path / "r.json", tmp_path / "deep" / "p.png"
@@ -188,3 +176,35 @@ def test_the_command_writes_result_and_plot(
     assert {"planes", "mean_um", "sd_um", "wrong_sign", "mean_per_depth_of_field"} <= set(written["figures"])
     assert plot.read_bytes().startswith(b"\x89PNG")
     assert "wrong sign beyond 1 um: 0.0 %" in capsys.readouterr().out
+
+
+class SaysOfSingles(Says):
+    """A runner of single shots, which looks at one patch in the middle."""
+
+    @property
+    def contract(self) -> Contract:
+        return single_contract(patch_px=240, normalisation="channel-standardised", range_um=5.0)
+
+
+def test_a_single_shot_model_is_judged_at_every_plane(config: Config) -> None:
+    true_um = [100.0 - z for z in Z_UM]
+    result = evaluate_stacks([stack()], SaysOfSingles([t - 0.25 for t in true_um]), config)
+    assert [p.true_um for p in result.stacks[0].planes] == true_um
+    assert all(p.z1_um == p.z2_um for p in result.stacks[0].planes)
+    assert result.figures is not None
+    assert result.figures.bias_um == pytest.approx(-0.25, abs=1e-5)
+
+
+def test_planes_smaller_than_a_patch_are_refused(config: Config) -> None:
+    class Large(SaysOfSingles):
+        @property
+        def contract(self) -> Contract:
+            return single_contract(normalisation="channel-standardised")
+
+    with pytest.raises(ConfigError, match="looks at 672 x 672"):
+        evaluate_stacks([stack()], Large([]), config)
+
+
+def test_a_single_shot_model_does_not_drive_the_focus_rule(config: Config) -> None:
+    with pytest.raises(InputMismatch, match="kind is 'single' in the model"):
+        check_model(SaysOfSingles([]).contract, config)

@@ -77,3 +77,13 @@ def test_contrast_is_the_deviation_of_the_grey_values() -> None:
     patches = np.zeros((1, 3, 2, 2), np.float32)
     patches[0, :, 0, :] = 30.0
     assert prepare.contrast_of(patches)[0] == pytest.approx(15.0)
+
+
+def test_a_pair_shows_the_second_shot_after_the_difference() -> None:
+    rng = np.random.default_rng(3)
+    first, second = rng.integers(0, 256, (2, 8, 8, 3)).astype(np.uint8)
+    seen = prepare.two_shot_image(first, second, with_second=True)
+    assert seen.shape == (8, 8, 6)
+    assert np.array_equal(seen[..., :3], prepare.difference_image(first, second))
+    assert np.array_equal(seen[..., 3:], second)
+    assert prepare.patches_of(seen, 4).shape == (4, 6, 4, 4)

@@ -2,6 +2,7 @@
 
 import functools
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,28 +10,23 @@ import msgspec
 import numpy as np
 import onnx
 import pytest
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from parfocal.engines.contract import FORMAT_VERSION, METADATA_KEY, SIGN, Contract
-from parfocal.engines.golden import save_golden, standardised
+from parfocal.engines import backends
+from parfocal.engines.contract import METADATA_KEY, Contract, contract_from_onnx
+from parfocal.engines.cuda_probe import CudaDevice
+from parfocal.engines.golden import batch_of, save_golden
 from parfocal.engines.onnxruntime_reference import OnnxRuntimeRunner
+from tests.calib.nets import mobilenet_v3
+from tests.contracts import difference_contract, single_contract
+from tests.engines.fake_cuda import FakeCuda
+from tests.engines.fake_tensorrt import FakeTensorRt
 from tools.artifacts import make_forms
 
-CONTRACT = Contract(
-    name="small",
-    input_name="difference",
-    output_name="distance_um",
-    kind="difference",
-    channels_order="RGB",
-    patch_px=32,
-    normalisation="channel-standardised",
-    delta_um=2.0,
-    um_per_px=0.345,
-    objective="20x/0.75",
-    range_um=10.0,
-    sign=SIGN,
-    format_version=FORMAT_VERSION,
-)
+CONTRACT = difference_contract(patch_px=32)
+SINGLE = single_contract(patch_px=64)
+ORIN = CudaDevice(name="Orin", sm="8.7", driver="12.6", is_integrated=True, l4t="R36 (release)")
 
 MakeModel = Callable[..., Path]
 
@@ -87,11 +83,22 @@ def written_model(
     return path
 
 
-def written_forms(path: Path, n: int = 6) -> None:
-    """Write the golden patches and all forms of a model, as tools.export and tools.artifacts do."""
+def written_single(folder: Path) -> Path:
+    """Write a model of single shots with the layers of a MobileNetV3."""
+    model = mobilenet_v3(SINGLE.patch_px, SINGLE.input_name)
+    helper.set_model_props(model, {METADATA_KEY: msgspec.json.encode(SINGLE).decode()})
+    path = folder / f"{SINGLE.name}.onnx"
+    onnx.save(model, path)
+    return path
+
+
+def written_forms(path: Path, patches: NDArray[np.int8] | NDArray[np.uint8] | None = None) -> None:
+    """Write the golden patches, half of those given, and all forms of a model, as the programs in tools do."""
     random = np.random.default_rng(3)
-    patches = random.integers(-40, 41, (2 * n, 3, 32, 32)).astype(np.int8)
-    reference_um = OnnxRuntimeRunner(path, n_threads=1).infer(standardised(patches[:n]))
+    if patches is None:
+        patches = random.integers(-40, 41, (12, 3, 32, 32)).astype(np.int8)
+    n = len(patches) // 2
+    reference_um = OnnxRuntimeRunner(path, n_threads=1).infer(batch_of(patches[:n], contract_from_onnx(path)))
     distance_um = (reference_um + random.normal(0.0, 0.3, n)).clip(-5, 5).astype(np.float32)
     save_golden(path, patches[:n], distance_um, reference_um, patches[n:])
     make_forms(path)
@@ -116,3 +123,42 @@ def equipped(equipped_once: Path, tmp_path: Path) -> Path:
     """Path of a model with its golden patches and all its forms."""
     shutil.copytree(equipped_once, tmp_path, dirs_exist_ok=True)
     return tmp_path / f"{CONTRACT.name}.onnx"
+
+
+@pytest.fixture(scope="session")
+def single_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a model of single shots, its golden patches and all its forms; not to be changed."""
+    folder = tmp_path_factory.mktemp("single")
+    random = np.random.default_rng(4)
+    stained = random.integers(60, 256, (18, 3, 1, 1)) - random.integers(0, 60, (18, 3, 40, 48))
+    written_forms(written_single(folder), stained.astype(np.uint8))
+    return folder
+
+
+@pytest.fixture
+def single(single_once: Path, tmp_path: Path) -> Path:
+    """Path of a model of single shots with its golden patches and all its forms."""
+    shutil.copytree(single_once, tmp_path, dirs_exist_ok=True)
+    return tmp_path / f"{SINGLE.name}.onnx"
+
+
+@pytest.fixture
+def cuda(monkeypatch: pytest.MonkeyPatch) -> FakeCuda:
+    """A stand-in for pycuda, installed."""
+    fake = FakeCuda()
+    monkeypatch.setitem(sys.modules, "pycuda", fake)
+    monkeypatch.setitem(sys.modules, "pycuda.driver", fake)
+    return fake
+
+
+@pytest.fixture
+def install(cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], FakeTensorRt]:
+    """Install a stand-in for TensorRT of a generation, on an Orin."""
+
+    def install(generation: str) -> FakeTensorRt:
+        trt = FakeTensorRt(generation, cuda)
+        monkeypatch.setitem(sys.modules, "tensorrt", trt)
+        monkeypatch.setattr(backends, "probe", lambda: ORIN)
+        return trt
+
+    return install

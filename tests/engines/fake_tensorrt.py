@@ -39,7 +39,7 @@ class FakeTensorRt(ModuleType):
         self.no_context = False
         self.can_enqueue = True
         self.n_builds = 0
-        self.output_name = output_name
+        self.input_name, self.output_name = "difference", output_name
         self.patch_px = 32
         self.flags: list[str] = []
         self.profiles: list[Shape] = []
@@ -95,7 +95,9 @@ def _add_enums(trt: Any, generation: str) -> None:  # noqa: ANN401, C901 (one cl
 
 def _add_builder(trt: Any, generation: str) -> None:  # noqa: ANN401, C901 (one class after another)
     class ITensor:
-        name = "difference"
+        @property
+        def name(self) -> str:
+            return str(trt.input_name)
 
         @property
         def shape(self) -> Shape:
@@ -129,7 +131,7 @@ def _add_builder(trt: Any, generation: str) -> None:  # noqa: ANN401, C901 (one 
 
     class IOptimizationProfile:
         def set_shape(self, input: str, min: Shape, opt: Shape, max: Shape) -> None:  # noqa: A002
-            assert input == "difference"
+            assert input == trt.input_name
             assert min == opt == max
             trt.profiles.append(opt)
 
@@ -216,7 +218,7 @@ def _calibrate(trt: Any, config: Any) -> None:  # noqa: ANN401
     if calibrator is None:
         return
     assert calibrator.read_calibration_cache() is None
-    while (addresses := calibrator.get_batch(["difference"])) is not None:
+    while (addresses := calibrator.get_batch([trt.input_name])) is not None:
         trt.calibrated.append([trt.cuda.device_memory[address].size for address in addresses])
     calibrator.write_calibration_cache(b"table")
 
@@ -235,7 +237,7 @@ def _add_runtime(trt: Any) -> None:  # noqa: ANN401, C901 (one class after anoth
             return profile_index < len(self._profiles)
 
         def set_input_shape(self, name: str, shape: Shape) -> bool:
-            assert name == "difference"
+            assert name == trt.input_name
             self._shape = tuple(shape)
             return self._shape == self._profiles[self._profile]
 
@@ -255,7 +257,7 @@ def _add_runtime(trt: Any) -> None:  # noqa: ANN401, C901 (one class after anoth
             trt.cuda.want_context("execute_async_v3")
             if stream_handle != STREAM_HANDLE or not trt.can_enqueue:
                 return False
-            patches = trt.cuda.device_memory[self._addresses["difference"]].reshape(self._shape)
+            patches = trt.cuda.device_memory[self._addresses[trt.input_name]].reshape(self._shape)
             output = trt.cuda.device_memory[self._addresses[trt.output_name]]
             output[...] = 10.0 * patches.mean(axis=(1, 2, 3))
             return True
@@ -269,10 +271,10 @@ def _add_runtime(trt: Any) -> None:  # noqa: ANN401, C901 (one class after anoth
             return 2
 
         def get_tensor_name(self, index: int) -> str:
-            return ("difference", trt.output_name)[index]
+            return str((trt.input_name, trt.output_name)[index])
 
         def get_tensor_mode(self, name: str) -> Any:  # noqa: ANN401
-            return trt.TensorIOMode.INPUT if name == "difference" else trt.TensorIOMode.OUTPUT
+            return trt.TensorIOMode.INPUT if name == trt.input_name else trt.TensorIOMode.OUTPUT
 
         def get_tensor_dtype(self, name: str) -> Any:  # noqa: ANN401
             assert name

@@ -23,6 +23,7 @@ from parfocal.engines.choose import CHOICE_FILE, load_choices
 from parfocal.engines.errors import BuildFailed, EngineStale, InputMismatch
 from parfocal.engines.golden import golden_path, load_golden, save_golden
 from parfocal.engines.models import Model, list_models
+from parfocal.engines.onnxruntime_reference import OnnxRuntimeRunner
 from parfocal.engines.opening import open_chosen
 from parfocal.engines.openvino_cpu import build_engine, cpu_and_precisions, open_engine
 from tests.engines.conftest import written_forms, written_model
@@ -248,6 +249,22 @@ def test_model_of_several_batch_sizes_takes_each(make_model: MakeModel) -> None:
     runner = open_engine(engine, contract, "fp32", (7, 9), n_threads=1)
     for n in (7, 9, 7):
         assert runner.infer(np.zeros((n, 3, 32, 32), np.float32)).shape == (n,)
+
+
+@pytest.mark.parametrize("n_threads", [0, 1, 2, 3, 4, 9])
+@pytest.mark.parametrize("batches", [(4,), (7, 9), (8,)])
+def test_shares_of_a_batch_predicted_beside_each_other_come_back_in_order(
+    make_model: MakeModel, batches: tuple[int, ...], n_threads: int
+) -> None:
+    path = make_model()
+    engine = build_engine(path, "fp32", batches, n_threads=n_threads)
+    runner = open_engine(engine, list_models(path.parent)[0].contract, "fp32", batches, n_threads=n_threads)
+    reference = OnnxRuntimeRunner(path, n_threads=1)
+    for n in (*batches, batches[0]):
+        patches = np.random.default_rng(n).normal(size=(n, 3, 32, 32)).astype(np.float32)
+        found_um = runner.infer(patches)
+        assert np.ptp(found_um) > 0.1
+        np.testing.assert_allclose(found_um, reference.infer(patches), atol=1e-3)
 
 
 def test_precision_that_the_cpu_lacks_is_refused(

@@ -26,32 +26,13 @@ from parfocal.engines.opening import open_chosen
 from parfocal.engines.openvino_cpu import OpenVinoRunner
 from parfocal.engines.tensorrt_builder import Calibration, Recipe, build_engine, form_of
 from parfocal.engines.tensorrt_runner import TensorRtRunner
+from tests.engines.conftest import ORIN
 from tests.engines.fake_cuda import FakeCuda
 from tests.engines.fake_tensorrt import VERSIONS, WEAK, FakeTensorRt, kernel_um
 
-ORIN = CudaDevice(name="Orin", sm="8.7", driver="12.6", is_integrated=True, l4t="R36 (release)")
 CARD = CudaDevice(name="RTX", sm="8.9", driver="12.6", is_integrated=False, l4t="")
 
 each_generation = pytest.mark.parametrize("generation", VERSIONS)
-
-
-@pytest.fixture
-def cuda(monkeypatch: pytest.MonkeyPatch) -> FakeCuda:
-    fake = FakeCuda()
-    monkeypatch.setitem(sys.modules, "pycuda", fake)
-    monkeypatch.setitem(sys.modules, "pycuda.driver", fake)
-    return fake
-
-
-@pytest.fixture
-def install(cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], FakeTensorRt]:
-    def install(generation: str) -> FakeTensorRt:
-        trt = FakeTensorRt(generation, cuda)
-        monkeypatch.setitem(sys.modules, "tensorrt", trt)
-        monkeypatch.setattr(backends, "probe", lambda: ORIN)
-        return trt
-
-    return install
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
-"""The arithmetic of the training; runs where the training extra is installed."""
+"""The arithmetic of the training, and a short one; runs where the training extra is installed."""
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -8,44 +9,68 @@ import pytest
 torch = pytest.importorskip("torch", reason="the training extra is not installed")
 
 from parfocal.edge import prepare  # noqa: E402
-from tools import train  # noqa: E402
-from tools.network import DifferenceNet  # noqa: E402
+from parfocal.engines.contract import Kind  # noqa: E402
+from tools import batches, losses, train  # noqa: E402
 
 
 @pytest.mark.parametrize(
     ("x", "loss"), [(0.0, 0.0), (0.5, 0.125), (-0.5, 0.125), (2.0, 0.875), (-2.0, 0.875)]
 )
 def test_the_loss_is_equation_1(x: float, loss: float) -> None:
-    assert float(train.smooth_l1(torch.tensor([x]))) == pytest.approx(loss)
+    assert float(losses.smooth_l1(torch.tensor([x]))) == pytest.approx(loss)
 
 
 @pytest.mark.parametrize("distance_um", [0.0, 1.0, -10.0])
 def test_the_distance_weight_is_equation_2(distance_um: float) -> None:
     expected = 1.0 / (np.log(abs(distance_um) + 1.0) + 1.0)
-    assert float(train.distance_weight(torch.tensor([distance_um]))) == pytest.approx(expected)
+    assert float(losses.distance_weight(torch.tensor([distance_um]))) == pytest.approx(expected)
 
 
 def test_training_normalises_as_the_microscope_does() -> None:
     patches = np.random.default_rng(0).normal(3.0, 9.0, (2, 3, 16, 16)).astype(np.float32)
     patches[1, 2] = 5.0
-    found = train.standardised(torch.from_numpy(patches)).numpy()
+    found = batches.standardised(torch.from_numpy(patches)).numpy()
     assert np.allclose(found, prepare.standardised(patches), atol=1e-4)
 
 
-def test_the_network_gives_one_distance_for_patches_of_any_size() -> None:
-    net = DifferenceNet().eval()
+@pytest.mark.parametrize("kind", ["difference", "pair", "single"])
+def test_the_network_gives_one_distance_for_patches_of_any_size(kind: Kind) -> None:
+    net = train.Recipe(kind=kind).network().eval()
     for side_px in (96, 224):
-        assert net(torch.zeros(2, 3, side_px, side_px)).shape == (2,)
+        assert net(torch.zeros(2, 6 if kind == "pair" else 3, side_px, side_px)).shape == (2,)
+
+
+def test_the_flattening_head_sees_where_things_are() -> None:
+    net = train.Recipe(kind="difference", head="flatten", patch_px=64).network().eval()
+    x = torch.randn(1, 3, 64, 64)
+    assert net(x).shape == (1,)
+    assert net.head.in_features == 1280 * 2 * 2
+
+
+def test_the_rate_is_constant_and_then_falls_to_its_floor() -> None:
+    rates = [train.rate_at(share) for share in np.linspace(0.0, 1.0, 101)]
+    assert rates[0] == rates[30] == 1.0
+    assert all(later <= sooner for sooner, later in itertools.pairwise(rates))
+    assert rates[-1] == train.LEARNING_RATE_FLOOR
+
+
+def a_batch() -> batches.Batch:
+    return batches.Batch(torch.randn(4, 6, 64, 64), torch.zeros(4), torch.full((4,), 9.0))
 
 
 def test_a_stopped_training_goes_on_where_it_was(tmp_path: Path) -> None:
     recipe = train.Recipe(batch=4)
-    first = train.Training(recipe, tmp_path)
-    batch = torch.randn(4, 3, 64, 64), torch.zeros(4), torch.ones(4)
-    first.learn(*batch, rate=1e-3, near=False)
+    first = train.Training(recipe, tmp_path, "cpu")
+    first.learn(a_batch(), rate=1.0, phase=1)
+    first.elapsed_s = 7.0
     first.save()
-    second = train.Training(recipe, tmp_path)
-    assert second.step == 1
-    assert second.patches == 4
+    second = train.Training(recipe, tmp_path, "cpu")
+    assert (second.step, second.patches, second.elapsed_s) == (1, 4, 7.0)
     for a, b in zip(first.net.parameters(), second.net.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_a_training_by_another_recipe_is_not_overwritten(tmp_path: Path) -> None:
+    train.Training(train.Recipe(), tmp_path, "cpu").save()
+    with pytest.raises(SystemExit, match="another recipe"):
+        train.Training(train.Recipe(kind="difference"), tmp_path, "cpu")

@@ -14,6 +14,7 @@ BLOCKS = (
     (6, 320, 1, 1),
 )
 FEATURES = 1280  # not narrowed when the width is below 1
+REDUCTION = 32  # of the side of a patch to that of the last feature map
 
 
 def _channels(width: float, channels: int) -> int:
@@ -50,28 +51,32 @@ class InvertedResidual(nn.Module):
         return x + y if self.residual else y
 
 
-class DifferenceNet(nn.Module):
-    """A prepared difference (n, 3, h, w) -> distance_um (n,).
+class TwoShotNet(nn.Module):
+    """A prepared difference, or difference and second shot, (n, channels, h, w) -> distance_um (n,).
 
-    The paper flattens the last feature map into one dense layer; here the map is averaged first. With few
-    textures the flattened head memorises where things were (facts/optics), and an averaged one takes patches
-    of any size, so that most of the training can run on smaller ones.
+    The paper flattens the last feature map into one dense layer; the usual head here averages the map first. With
+    few textures the flattened one memorises where things were (facts/optics), and an averaged one takes patches of
+    any size, so that most of the training can run on smaller ones.
     """
 
-    def __init__(self, width: float = 0.5) -> None:
+    def __init__(self, channels: int, flatten_px: int | None = None, width: float = 0.5) -> None:
+        """``flatten_px`` is the side of the patches of a flattening head; None averages."""
         super().__init__()
         inputs = _channels(width, 32)
-        layers: list[nn.Module] = [*_convolution(3, inputs, 3, 2), nn.ReLU6()]
-        for expansion, channels, repeats, stride in BLOCKS:
-            outputs = _channels(width, channels)
+        layers: list[nn.Module] = [*_convolution(channels, inputs, 3, 2), nn.ReLU6()]
+        for expansion, block_channels, repeats, stride in BLOCKS:
+            outputs = _channels(width, block_channels)
             for repeat in range(repeats):
                 layers.append(InvertedResidual(inputs, outputs, stride if repeat == 0 else 1, expansion))
                 inputs = outputs
         layers += [*_convolution(inputs, FEATURES, 1, 1), nn.ReLU6()]
         self.features = nn.Sequential(*layers)
-        self.head = nn.Linear(FEATURES, 1)
+        self.flatten = flatten_px is not None
+        positions = 1 if flatten_px is None else (-(-flatten_px // REDUCTION)) ** 2
+        self.head = nn.Linear(FEATURES * positions, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Distances in um, (n,)."""
-        y: torch.Tensor = self.head(self.features(x).mean(dim=(2, 3)))
+        features = self.features(x)
+        y: torch.Tensor = self.head(features.flatten(1) if self.flatten else features.mean(dim=(2, 3)))
         return y[:, 0]

@@ -1,0 +1,123 @@
+"""A model of single shots goes the whole way that one of differences goes, by what its contract says."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from parfocal.engines.artifacts import MADE_FORMS, checked_artifact
+from parfocal.engines.backends import BATCHES, OpenVinoMaker, TensorRtMaker
+from parfocal.engines.build import build_all
+from parfocal.engines.cache import EngineCache
+from parfocal.engines.contract import contract_from_onnx
+from parfocal.engines.golden import golden_path, load_golden, save_golden
+from parfocal.engines.models import Model, list_models
+from parfocal.engines.onnxruntime_reference import OnnxRuntimeRunner
+from parfocal.engines.opening import open_chosen
+from parfocal.engines.openvino_cpu import cpu_and_precisions
+from tests.engines.conftest import SINGLE, written_single
+from tests.engines.fake_tensorrt import FakeTensorRt, kernel_um
+
+SIDE_PX = SINGLE.patch_px
+
+
+@pytest.fixture
+def model(single: Path) -> Model:
+    return list_models(single.parent)[0]
+
+
+def shots(n: int) -> NDArray[np.float32]:
+    return np.random.default_rng(n).uniform(-1.0, 1.0, (n, 3, SIDE_PX, SIDE_PX)).astype(np.float32)
+
+
+def test_golden_shots_are_grey_levels_as_minus_one_to_one(tmp_path: Path) -> None:
+    path = written_single(tmp_path)
+    levels = np.arange(256, dtype=np.uint8)[:, None, None, None].repeat(3, axis=1)
+    nothing_um = np.zeros(256, np.float32)
+    save_golden(path, levels, nothing_um, nothing_um, levels[:1])
+    batch = load_golden(path).batch
+    assert batch.dtype == np.float32
+    expected = np.arange(256, dtype=np.float32) / np.float32(255) * np.float32(2) - np.float32(1)
+    np.testing.assert_array_equal(batch[:, 0, 0, 0], expected)
+
+
+def test_smaller_shot_is_continued_by_its_mirror_image(tmp_path: Path) -> None:
+    path = written_single(tmp_path)
+    part = np.random.default_rng(1).integers(0, 256, (1, 3, SIDE_PX // 2, SIDE_PX // 3)).astype(np.uint8)
+    nothing_um = np.zeros(1, np.float32)
+    save_golden(path, part, nothing_um, nothing_um, part)
+    (whole,) = load_golden(path).batch
+    height_px, width_px = part.shape[2:]
+    assert whole.shape == (3, SIDE_PX, SIDE_PX)
+    np.testing.assert_array_equal(whole[:, height_px:], whole[:, :height_px][:, ::-1])
+    np.testing.assert_array_equal(whole[:, :, width_px : 2 * width_px], whole[:, :, :width_px][:, :, ::-1])
+    assert golden_path(path).stat().st_size < whole.nbytes / 4
+
+
+@pytest.mark.parametrize(
+    ("patches", "said"),
+    [
+        (np.zeros((2, 3, 32, 32), np.int8), "shot is int8 .*must be uint8"),
+        (np.zeros((2, 32, 32, 3), np.uint8), r"shot is uint8 \(2, 32, 32, 3\), must be"),
+        (np.zeros((2, 3, 32, SIDE_PX + 1), np.uint8), f"at most {SIDE_PX} px"),
+    ],
+)
+def test_golden_shots_of_another_kind_are_a_value_error(
+    tmp_path: Path, patches: NDArray[np.uint8], said: str
+) -> None:
+    nothing_um = np.zeros(2, np.float32)
+    with pytest.raises(ValueError, match=said):
+        save_golden(written_single(tmp_path), patches, nothing_um, nothing_um, patches)
+
+
+def test_every_form_is_made_and_carries_the_contract(single: Path) -> None:
+    for form in MADE_FORMS:
+        assert contract_from_onnx(checked_artifact(single, form)[0]) == SINGLE
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_every_precision_is_built_and_one_is_chosen(model: Model, tmp_path: Path, n_threads: int) -> None:
+    cache = EngineCache(tmp_path / "engines")
+    outcomes = build_all([model], OpenVinoMaker(n_threads), cache)
+    assert tuple(outcome.row.precision for outcome in outcomes) == cpu_and_precisions()[1]
+    assert [outcome.row.failed for outcome in outcomes] == [""] * len(outcomes)
+    assert {outcome.row.batch for outcome in outcomes} == {7}
+    assert sum(outcome.chosen for outcome in outcomes) == 1
+    build_all([model], OpenVinoMaker(n_threads), cache, precision="fp32")
+    runner, reference = open_chosen(model.path, cache).runner, OnnxRuntimeRunner(model.path, n_threads=1)
+    for n in BATCHES["single"]:
+        np.testing.assert_allclose(runner.infer(shots(n)), reference.infer(shots(n)), atol=1e-3)
+
+
+def test_int8_predicts_about_the_same_or_is_refused_with_the_figures(model: Model, tmp_path: Path) -> None:
+    outcomes = build_all([model], OpenVinoMaker(1), EngineCache(tmp_path / "engines"), precision="int8")
+    row = outcomes[0].row
+    assert row.deviation is not None
+    assert row.deviation.max_um < 0.5 or "um off within" in row.refused
+
+
+@pytest.mark.parametrize("generation", ["10.3", "11.4"])
+def test_tensorrt_gets_a_profile_for_each_batch_size(
+    install: Callable[[str], FakeTensorRt], model: Model, tmp_path: Path, generation: str
+) -> None:
+    trt = install(generation)
+    trt.input_name, trt.patch_px = SINGLE.input_name, SIDE_PX
+    cache = EngineCache(tmp_path / "engines")
+    outcomes = build_all([model], TensorRtMaker(), cache, precision="fp16")
+    assert [outcome.row.failed for outcome in outcomes] == [""]
+    assert trt.profiles == [(n, 3, SIDE_PX, SIDE_PX) for n in (7, 9, 1)]
+    runner = open_chosen(model.path, cache).runner
+    for n in BATCHES["single"]:
+        np.testing.assert_allclose(runner.infer(shots(n)), kernel_um(shots(n)), rtol=1e-4, atol=1e-5)
+
+
+def test_implicit_int8_is_calibrated_on_the_usual_batch(
+    install: Callable[[str], FakeTensorRt], model: Model, tmp_path: Path
+) -> None:
+    trt = install("10.3")
+    trt.input_name, trt.patch_px = SINGLE.input_name, SIDE_PX
+    cache = EngineCache(tmp_path / "engines")
+    build_all([model], TensorRtMaker(), cache, precision="int8", int8_mode="implicit")
+    assert trt.calibrated == [[7 * 3 * SIDE_PX * SIDE_PX]]

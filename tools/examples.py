@@ -1,0 +1,139 @@
+"""Examples to train on, cut from stacks: recorded or made, in the format of ``parfocal.edge.stack``.
+
+A folder of stacks is one group (a slide, a stain): results are reported by it, and a split never cuts through it.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.progress import track
+
+from parfocal.edge import prepare
+from parfocal.edge.label import label_planes
+from parfocal.edge.stack import INDEX_NAME, Stack, read_stack
+from parfocal.engines.contract import Kind
+
+UInt8Array = NDArray[np.uint8]
+Int8Array = NDArray[np.int8]
+
+GREY_OFFSET = 128.0  # taken off a shot, so that it fits into int8; standardising takes any offset out
+# A stage of whole motor steps does not make delta exactly.
+DELTA_TOLERANCE_SHARE = 0.1
+# Less is no more than the noise of a camera: nothing can be learned from it.
+MIN_CONTRAST = 3.0
+# Patches taken of each plane, at random places: a frame holds dozens, and they are much alike.
+PATCHES_PER_PLANE = 4
+
+
+class Examples:
+    """Patches int8 (channels, p, p) with their distances; ``refresh`` reads the stacks that have come since.
+
+    The channels are those of the network's input before it is standardised, in grey levels: the difference, the
+    difference and the second shot, or the shot. Shots are kept less 128.
+    """
+
+    def __init__(self, folder: Path, kind: Kind, delta_um: float, patch_px: int) -> None:
+        self._folder, self._kind, self._delta_um, self._patch_px = folder, kind, delta_um, patch_px
+        self._seen: set[Path] = set()
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the examples
+        self.patches: list[Int8Array] = []
+        self.distance_um: list[float] = []
+        self.contrast: list[float] = []
+        self.group: list[str] = []
+        self.left_out: list[str] = []
+
+    def __len__(self) -> int:
+        return len(self.patches)
+
+    def part(self, chosen: NDArray[np.int64]) -> "Examples":
+        """Those of some indices."""
+        part = Examples(self._folder, self._kind, self._delta_um, self._patch_px)
+        part.patches = [self.patches[k] for k in chosen]
+        part.distance_um = [self.distance_um[k] for k in chosen]
+        part.contrast = [self.contrast[k] for k in chosen]
+        part.group = [self.group[k] for k in chosen]
+        return part
+
+    def refresh(self, most_stacks: int | None = None) -> None:
+        """Read what is new, ``most_stacks`` of it at most.
+
+        Stacks whose focus is not certain are left out, and named in ``left_out``.
+        Raises ConfigError where a stack cannot be used.
+        """
+        new = [path for path in stack_paths(self._folder) if path not in self._seen][:most_stacks]
+        for path in track(new, f"reading {self._folder.name}", transient=True, disable=len(new) < 50):
+            self._seen.add(path)
+            self._add(read_stack(path))
+
+    def _add(self, stack: Stack) -> None:
+        focus_z_um, why = _focus_of(stack)
+        if focus_z_um is None:
+            self.left_out.append(f"{stack.path}: {why}")
+            return
+        rng = np.random.default_rng(len(self._seen))
+        shots = [prepare.smoothed(plane) for plane in stack.planes]
+        kept: list[Int8Array] = []
+        for first, second in self._shots_of(stack.z_um):
+            contrasts = prepare.contrast_of(prepare.patches_of(shots[second], self._patch_px))
+            whole = _channels(shots[first], shots[second], self._kind)
+            for patch, contrast in _some(prepare.patches_of(whole, self._patch_px), contrasts, rng):
+                kept.append(patch.astype(np.int8))
+                self.distance_um.append(focus_z_um - stack.z_um[second])
+                self.contrast.append(contrast)
+                self.group.append(stack.path.parent.name)
+        if kept:
+            self.patches.extend(self._stored(np.stack(kept)))
+
+    def _stored(self, block: Int8Array) -> Int8Array:
+        """The same patches in a file: a training set may be larger than memory, which then holds what fits."""
+        offset = self._file.seek(0, os.SEEK_END)
+        self._file.write(block.tobytes())
+        self._file.flush()
+        return np.memmap(self._file, np.int8, "r", offset, block.shape)
+
+    def _shots_of(self, z_um: tuple[float, ...]) -> list[tuple[int, int]]:
+        """Indices of the first and second shot of each example."""
+        if self._kind == "single":
+            return [(k, k) for k in range(len(z_um))]
+        heights_um = np.asarray(z_um)
+        pairs = []
+        for second, z2_um in enumerate(z_um):
+            first = int(np.abs(heights_um - (z2_um - self._delta_um)).argmin())
+            if abs(z2_um - z_um[first] - self._delta_um) <= DELTA_TOLERANCE_SHARE * self._delta_um:
+                pairs.append((first, second))
+        return pairs
+
+
+def stack_paths(folder: Path) -> list[Path]:
+    """All stacks below a folder, in an order of their names that mixes the groups."""
+    tiffs = [path for pattern in ("*.ome.tif", "*.ome.tiff") for path in folder.rglob(pattern)]
+    folders = [path.parent for path in folder.rglob(INDEX_NAME)]
+    return sorted([*tiffs, *folders], key=lambda path: (path.name, str(path)))
+
+
+def _focus_of(stack: Stack) -> tuple[float | None, str | None]:
+    if stack.focus_z_um is not None:
+        return stack.focus_z_um, None
+    label = label_planes(stack.planes, stack.z_um)
+    return label.focus_z_um, label.review
+
+
+def _channels(first: UInt8Array, second: UInt8Array, kind: Kind) -> NDArray[np.float32]:
+    """The channels of an example, float32 (h, w, channels), each within the range of int8."""
+    if kind == "single":
+        return second.astype(np.float32) - GREY_OFFSET
+    seen = prepare.two_shot_image(first, second, with_second=kind == "pair")
+    seen[..., 3:] -= GREY_OFFSET
+    return np.clip(seen, -128.0, 127.0)
+
+
+def _some(
+    patches: NDArray[np.float32], contrasts: NDArray[np.float32], rng: np.random.Generator
+) -> Iterator[tuple[NDArray[np.float32], float]]:
+    usable = np.flatnonzero(contrasts >= MIN_CONTRAST)
+    for k in rng.permutation(usable)[:PATCHES_PER_PLANE]:
+        yield patches[k], float(contrasts[k])

@@ -1,0 +1,27 @@
+"""The loss of both papers, and its weights (dastidar2020 2.4)."""
+
+import torch
+
+# The weight of a patch is its contrast (2.4.2), here its root and bounded: an all but empty patch still counts a
+# little, and one very dark patch does not outvote the batch.
+CONTRAST_BOUNDS = (2.0, 60.0)
+
+
+def smooth_l1(x: torch.Tensor) -> torch.Tensor:
+    """Eq. 1, elementwise."""
+    return torch.where(x.abs() > 0.5, 0.5 * (x.abs() - 0.25), 0.5 * x * x)
+
+
+def distance_weight(distance_um: torch.Tensor) -> torch.Tensor:
+    """Eq. 2: near distances count more."""
+    return 1.0 / (torch.log(distance_um.abs() + 1.0) + 1.0)
+
+
+def loss_of(
+    predicted_um: torch.Tensor, distance_um: torch.Tensor, contrast: torch.Tensor, phase: int
+) -> torch.Tensor:
+    """Eq. 3 over a batch (n,): weighted by contrast, in phase 2 by distance too."""
+    weight = contrast.clamp(*CONTRAST_BOUNDS).sqrt()
+    if phase == 2:
+        weight = weight * distance_weight(distance_um)
+    return (weight * smooth_l1(predicted_um - distance_um)).sum() / weight.sum()

@@ -1,0 +1,58 @@
+"""Errors of a model on held-out patches, by texture and by distance."""
+
+import itertools
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tools.examples import Examples
+
+FloatArray = NDArray[np.float32]
+Row = dict[str, float]
+
+RANGE_UM = 10.0  # what the shipped models promise
+MIN_CONTRAST = 4.0  # patches below are blank to the microscope as well (edge/config: blank_contrast)
+SIGN_COUNTS_BEYOND_UM = 1.0
+BIN_EDGES_UM = (0.0, 1.0, 2.0, 4.0, 6.0, 8.0, 10.0)
+
+
+def usable(examples: Examples, range_um: float) -> NDArray[np.bool_]:
+    """Which examples count: in the model's range, and with something to judge."""
+    truth = np.array(examples.distance_um)
+    counts: NDArray[np.bool_] = (np.abs(truth) <= range_um) & (np.array(examples.contrast) >= MIN_CONTRAST)
+    return counts
+
+
+def by_group(examples: Examples, predicted_um: FloatArray, range_um: float) -> dict[str, Row]:
+    """A row of errors for each group, and for all."""
+    truth, counts = np.array(examples.distance_um), usable(examples, range_um)
+    groups = np.array(examples.group)
+    rows = {str(g): _row(truth, predicted_um, counts & (groups == g)) for g in sorted(set(groups[counts]))}
+    return {**rows, "all": _row(truth, predicted_um, counts)}
+
+
+def by_distance(examples: Examples, predicted_um: FloatArray, range_um: float) -> dict[str, Row]:
+    """A row of errors for each bin of |distance|."""
+    truth, counts = np.array(examples.distance_um), usable(examples, range_um)
+    rows = {}
+    for low, high in itertools.pairwise(BIN_EDGES_UM):
+        mask = counts & (np.abs(truth) >= low) & (np.abs(truth) < high)
+        if mask.any():
+            rows[f"{low:g}..{high:g}"] = _row(truth, predicted_um, mask)
+    return rows
+
+
+def _row(truth: NDArray[np.float64], predicted_um: FloatArray, mask: NDArray[np.bool_]) -> Row:
+    """Mean, deviation, median and bias in um, and the share of wrong signs beyond 1 um."""
+    signed = predicted_um[mask] - truth[mask]
+    error = np.abs(signed)
+    far = mask & (np.abs(truth) > SIGN_COUNTS_BEYOND_UM)
+    wrong = np.sign(predicted_um[far]) != np.sign(truth[far])
+    return {
+        "n": int(mask.sum()),
+        "mean_um": round(float(error.mean()), 3),
+        "sd_um": round(float(error.std()), 3),
+        "median_um": round(float(np.median(error)), 3),
+        "bias_um": round(float(signed.mean()), 3),
+        "wrong_sign": round(float(wrong.mean()), 4) if far.any() else 0.0,
+    }
