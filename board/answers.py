@@ -16,8 +16,8 @@ _WHY: dict[int, str] = {
     Status.NOT_HOMED: "the axis is not homed; nothing moved. Run `parfocal home`.",
     Status.BUSY: "another motion is under way; nothing new moved. Wait for it, or stop.",
     Status.WATCHDOG: "its watchdog has fired as the host was silent; nothing was done. Open the board again.",
-    Status.ESTOP: "its emergency stop is latched; nothing was done. Release the button, clear the faults and "
-    "home the axes.",
+    Status.ESTOP: "its emergency stop is latched; nothing was done. Release the button, then `parfocal home "
+    "--clear-faults`.",
     Status.MOTOR_OFF: "its motor is switched off; nothing moved. Home the axis.",
 }
 

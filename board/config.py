@@ -6,6 +6,8 @@ import math
 
 import msgspec
 
+from parfocal.board.gpio import GpioConfig
+
 AXIS_NAMES = ("x", "y", "z")
 
 
@@ -76,6 +78,7 @@ class BoardConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     and a host that loads an engine may be silent for a while. Both are wall time.
     `port`: a path, or `usb:VID:PID` or `usb:VID:PID:SERIAL` in hexadecimal.
     `reconnect_s`: wall time for which a port that is gone is looked for before BoardNotFound.
+    `gpio`: lines beside USB, none unless their pins are named.
     """
 
     port: str = "/dev/ttyACM0"
@@ -86,6 +89,7 @@ class BoardConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     watchdog_s: float = 0.25
     lamp_watchdog_s: float = 2.0
     reconnect_s: float = 5.0
+    gpio: GpioConfig = GpioConfig()
 
     def __post_init__(self) -> None:
         """Raises ValueError naming the field that cannot be."""

@@ -13,6 +13,10 @@ class ProtocolMismatch(BoardError):
     """The board speaks another message table. Reflash it; nothing was moved."""
 
 
+class EstopPressed(BoardError):
+    """The emergency stop is pressed, or its wire is broken. Release it; nothing was moved."""
+
+
 class LinkTimeout(BoardError):
     """The board is there but did not answer, or did not finish a move, in the time computed for it."""
 

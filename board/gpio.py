@@ -87,7 +87,7 @@ class Lines:
         """`library`: RPi.GPIO when it is None. Raises GpioFailed."""
         self._config = config
         self._clock = clock
-        self._gpio = _imported() if library is None else library
+        self._gpio = imported_library() if library is None else library
         outputs = ((config.reset_pin, self._gpio.HIGH), (config.trigger_pin, self._gpio.LOW))
         self._pins: list[int] = []
         try:
@@ -110,8 +110,12 @@ class Lines:
             ) from error
 
     def estop_pressed(self) -> bool:
-        """Whether the emergency stop is pressed or its wire broken. Raises ValueError when not fitted."""
-        return self._gpio.input(_fitted("estop_pin", self._config.estop_pin)) == self._gpio.HIGH
+        """Whether the emergency stop is pressed or its wire broken. Raises GpioFailed, ValueError if not fitted."""
+        pin = _fitted("estop_pin", self._config.estop_pin)
+        try:
+            return self._gpio.input(pin) == self._gpio.HIGH
+        except (RuntimeError, ValueError, OSError) as error:
+            raise GpioFailed(f"e-stop line at pin {pin} not read: {error}. Check the pin.") from error
 
     def reset_board(self) -> None:
         """Pull the reset of the board; it comes back under a new boot_id. Raises ValueError when not fitted."""
@@ -184,7 +188,8 @@ class Lines:
         self.close()
 
 
-def _imported() -> GpioLibrary:
+def imported_library() -> GpioLibrary:
+    """RPi.GPIO, or Jetson.GPIO under that name; no pin is touched. Raises GpioFailed."""
     try:
         library: GpioLibrary = importlib.import_module("RPi.GPIO")
     # Both libraries look for their hardware while they are imported, and say so with RuntimeError or more.

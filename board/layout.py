@@ -7,7 +7,9 @@ import struct
 import zlib
 from typing import NamedTuple, get_args, get_origin, get_type_hints
 
-from parfocal.board.messages import CODES, PROTOCOL_VERSION, TABLE, Kind, Message, Opcode, Triple, Wire
+import msgspec
+
+from parfocal.board.messages import CODES, PROTOCOL_VERSION, TABLE, Kind, Message, Opcode, Wire
 
 _STRUCT_CODES = {"u8": "B", "u16": "H", "u32": "I", "u64": "Q", "i32": "i"}
 
@@ -38,26 +40,19 @@ class _Layout:
         fields = fields_of(message)
         codes = (("3" if f.per_axis else "") + _STRUCT_CODES[f.wire.type] for f in fields)
         self.struct = struct.Struct("<" + "".join(codes))
-        self._names = tuple((f.name, f.per_axis) for f in fields)
+        self._triples = tuple(i for i, field in enumerate(fields) if field.per_axis)
 
     def pack(self, message: Message) -> bytes:
-        values: list[int] = []
-        for name, per_axis in self._names:
-            value = getattr(message, name)
-            if per_axis:
-                values.extend(value)
-            else:
-                values.append(value)
+        values = msgspec.structs.astuple(message)
+        for i in reversed(self._triples):
+            values = (*values[:i], *values[i], *values[i + 1 :])
         return self.struct.pack(*values)
 
     def unpack(self, payload: bytes) -> Message:
         values = self.struct.unpack(payload)
-        fields: list[int | Triple] = []
-        i = 0
-        for _, per_axis in self._names:
-            fields.append(values[i : i + 3] if per_axis else values[i])
-            i += 3 if per_axis else 1
-        return self.message(*fields)
+        for i in self._triples:
+            values = (*values[:i], values[i : i + 3], *values[i + 3 :])
+        return self.message(*values)
 
 
 _LAYOUT_OF_MESSAGE = {entry.message: _Layout(entry.message) for entry in TABLE}

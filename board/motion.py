@@ -227,7 +227,7 @@ def _raise_unless_done(result: MoveResult, asked: str) -> None:
         )
     if result is MoveResult.ESTOP:
         raise PositionLost(
-            f"{asked} ended by the emergency stop, motors off. Release it, clear the faults, home the axes."
+            f"{asked} ended by the emergency stop, motors off. Release it, then `parfocal home --clear-faults`."
         )
     if result is MoveResult.HOME_FAILED:
         raise PositionLost(f"{asked} failed: no switch edge found. Check the limit switch, then home again.")

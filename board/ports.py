@@ -4,11 +4,32 @@ from __future__ import annotations
 
 import re
 
+import msgspec
 from serial.tools import list_ports
 
 from parfocal.board.errors import BoardNotFound
 
 _USB = re.compile(r"usb:(?P<vid>[0-9a-f]{1,4}):(?P<pid>[0-9a-f]{1,4})(?::(?P<serial>.+))?", re.IGNORECASE)
+
+
+class UsbPort(msgspec.Struct, frozen=True):
+    """One USB serial port, and what its device says of itself; texts are empty where it says nothing."""
+
+    path: str
+    vendor_id: int
+    product_id: int
+    serial_number: str
+    vendor: str
+    product: str
+
+    @property
+    def name(self) -> str:
+        """What finds it again under whatever path: `usb:VID:PID:SERIAL`."""
+        ids = f"usb:{self.vendor_id:04x}:{self.product_id:04x}"
+        return f"{ids}:{self.serial_number}" if self.serial_number else ids
+
+    def __str__(self) -> str:
+        return f"{self.path} ({self.name})"
 
 
 def port_path(port: str) -> str:
@@ -31,17 +52,25 @@ def port_path(port: str) -> str:
         raise BoardNotFound(
             f"board at {port} not opened: {len(fits)} such boards are present. Choose {serials}."
         )
-    present = ", ".join(usb_ports()) or "none"
+    present = ", ".join(map(str, usb_ports())) or "none"
     raise BoardNotFound(
         f"board at {port} not opened: it is not plugged in (USB serial ports present: {present}). "
         "Plug it in or set its port."
     )
 
 
-def usb_ports() -> list[str]:
-    """Every USB serial port that is present, as `/dev/ttyACM0 (usb:2e8a:000a:SERIAL)`."""
+def usb_ports() -> list[UsbPort]:
+    """Every USB serial port that is present, by path."""
     found = [info for info in list_ports.comports() if info.vid is not None]
-    names = [
-        f"{info.device} (usb:{info.vid:04x}:{info.pid:04x}:{info.serial_number or ''})" for info in found
+    ports = [
+        UsbPort(
+            path=str(info.device),
+            vendor_id=info.vid,
+            product_id=info.pid,
+            serial_number=info.serial_number or "",
+            vendor=info.manufacturer or "",
+            product=info.product or "",
+        )
+        for info in found
     ]
-    return sorted(name.replace(":)", ")") for name in names)
+    return sorted(ports, key=lambda port: port.path)

@@ -102,7 +102,7 @@ class SerialTransport:
 
 
 def _not_found(port: str, error: BaseException) -> str:
-    ports = ", ".join(usb_ports()) or "none"
+    ports = ", ".join(map(str, usb_ports())) or "none"
     return (
         f"board at {port} not opened: {_reason(error)} (USB serial ports present: {ports}). "
         "Plug in the board or set its port; for a simulated one add --sim."

@@ -1,5 +1,7 @@
 """The USB camera through OpenCV, locked so that two shots can be compared. The only user of `cv2.VideoCapture`."""
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +11,11 @@ from parfocal.edge.errors import CameraFailed
 from parfocal.edge.frame import Frame
 
 UInt8Array = NDArray[np.uint8]
+
+
+def device_path(config: CameraConfig) -> Path:
+    """Where V4L2 has the configured camera when it is plugged in."""
+    return Path(f"/dev/video{config.device}")
 
 
 class VideoCamera:

@@ -9,10 +9,12 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from parfocal.board.board import Board, open_serial
+from parfocal.board.board import Board
 from parfocal.board.clock import MonotonicClock
 from parfocal.board.errors import BoardError
+from parfocal.board.guarded import open_guarded
 from parfocal.edge import cli_engine
+from parfocal.edge.cli_doctor import doctor
 from parfocal.edge.cli_evaluate import evaluate
 from parfocal.edge.cli_instrument import (
     ConfigOption,
@@ -29,14 +31,13 @@ from parfocal.edge.cli_instrument import (
 )
 from parfocal.edge.cli_record import record
 from parfocal.edge.config import Config
-from parfocal.edge.errors import CameraFailed, ConfigError, EdgeError, FocusLost
+from parfocal.edge.errors import ConfigError, EdgeError
+from parfocal.edge.exit_codes import exit_code
 from parfocal.edge.output import check_writable, write_json
 from parfocal.edge.plan import snake
 from parfocal.edge.report import fields_table, run_report, summary_lines
 from parfocal.edge.run import checked_engine, focus_fields
 from parfocal.engines.errors import EngineError
-
-EXIT_USAGE, EXIT_BOARD, EXIT_ENGINE, EXIT_FOCUS = 2, 3, 4, 6
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -47,6 +48,7 @@ app = typer.Typer(
 app.add_typer(cli_engine.app, name="engine")
 app.command()(record)
 app.command()(evaluate)
+app.command()(doctor)
 
 console = Console()
 
@@ -54,7 +56,7 @@ console = Console()
 @contextlib.contextmanager
 def opened_board(config: Config) -> Iterator[Board]:
     """The board at the configured port, on the wall clock."""
-    with open_serial(config.board.port, MonotonicClock(), config.board) as board:
+    with open_guarded(config.board, MonotonicClock()) as board:
         yield board
 
 
@@ -118,10 +120,18 @@ def stub(
 
 
 @app.command()
-def home(config: ConfigOption = None, port: PortOption = None) -> None:
+def home(
+    clear_faults: Annotated[
+        bool, typer.Option("--clear-faults", help="First clear an emergency stop, or a switch that stuck.")
+    ] = False,
+    config: ConfigOption = None,
+    port: PortOption = None,
+) -> None:
     """Home all axes, Z first and away from the objective."""
     settings = configured(config, port)
     with opened_board(settings) as board:
+        if clear_faults:
+            board.clear_faults()
         board.home()
         console.print(f"homed: x={board.x.position_um} y={board.y.position_um} z={board.z.position_um} um")
 
@@ -155,15 +165,6 @@ def status(config: ConfigOption = None, port: PortOption = None, json: JsonOptio
             console.print(f"{axis.name}: {homed}, limits {axis.limits_um[0]}..{axis.limits_um[1]} um")
         console.print(f"lamp {state.lamp_duty:.2f}, faults {state.faults!r}, switches {state.switches!r}")
         write_json(json, state)
-
-
-def exit_code(error: Exception) -> int:
-    """What the process ends with, after DESIGN: 2 usage, 3 board, 4 engine, 6 focus or scan."""
-    if isinstance(error, BoardError | CameraFailed):
-        return EXIT_BOARD
-    if isinstance(error, EngineError):
-        return EXIT_ENGINE
-    return EXIT_FOCUS if isinstance(error, FocusLost) else EXIT_USAGE
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from parfocal.edge.output import check_writable, write_json
 from parfocal.engines.backends import maker_of
 from parfocal.engines.build import Outcome, build_all
 from parfocal.engines.cache import EngineCache, default_cache_folder
-from parfocal.engines.choose import Choice, load_choices
+from parfocal.engines.choose import description, load_choices
 from parfocal.engines.errors import BuildFailed
 from parfocal.engines.models import Model, list_models
 
@@ -33,7 +33,7 @@ def list_engines(json: JsonOption = None) -> None:
     for model in models:
         c = model.contract
         numbers = (c.delta_um, c.range_um, c.um_per_px, c.patch_px)
-        engine = _engine_of(choices.get(c.name))
+        engine = description(choices.get(c.name))
         table.add_row(c.name, c.kind, c.objective, *(f"{value:g}" for value in numbers), engine)
     Console().print(table)
     write_json(
@@ -126,13 +126,6 @@ def verdict(outcome: Outcome) -> str:
     if outcome.asked_for:
         return f"CHOSEN because it was asked for ({found})"
     return f"CHOSEN ({found})" if outcome.chosen else found
-
-
-def _engine_of(choice: Choice | None) -> str:
-    if choice is None:
-        return "openvino fp32 (nothing chosen yet: `parfocal engine build`)"
-    why = "asked for" if choice.asked_for else "measured"
-    return f"{choice.key.backend} {choice.key.precision} ({why})"
 
 
 def _without_engine(models: list[Model], outcomes: list[Outcome]) -> list[str]:

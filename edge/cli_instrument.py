@@ -8,6 +8,8 @@ from typing import Annotated
 import msgspec
 import typer
 
+from parfocal.board.clock import MonotonicClock
+from parfocal.board.probe import Probed, probe_serial
 from parfocal.edge.config import Config, config_from_file
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.run import Instrument, real_instrument
@@ -28,11 +30,19 @@ SeedOption = Annotated[int, typer.Option("--seed", help="With --sim: of the slid
 ZPlayOption = Annotated[float | None, typer.Option("--z-play-um", help="With --sim: play of the Z gear.")]
 
 
+def chosen_path(path: Path | None) -> Path | None:
+    """The configuration to read: the one named, else that of this folder, else None."""
+    return DEFAULT_CONFIG if path is None and DEFAULT_CONFIG.exists() else path
+
+
 def configured(path: Path | None, port: str | None) -> Config:
     """The configuration, with the port of the command line in place of its own. Raises ConfigError."""
-    if path is None and DEFAULT_CONFIG.exists():
-        path = DEFAULT_CONFIG
-    config = config_from_file(path) if path else Config()
+    chosen = chosen_path(path)
+    return with_port(config_from_file(chosen) if chosen else Config(), port)
+
+
+def with_port(config: Config, port: str | None) -> Config:
+    """The same with another port, if there is one."""
     if port is None:
         return config
     return msgspec.structs.replace(config, board=msgspec.structs.replace(config.board, port=port))
@@ -74,3 +84,12 @@ def opened_instrument(
     )
     with opened as instrument:
         yield instrument
+
+
+def probed_board(config: Config, virtual: bool) -> Probed:
+    """What the board at the configured port says of itself, or a stub in virtual time. Raises as `probe` does."""
+    if not virtual:
+        return probe_serial(config.board, MonotonicClock())
+    from parfocal.edge.simscope.bench import probed_stub
+
+    return probed_stub()

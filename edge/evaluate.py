@@ -134,7 +134,7 @@ def _check_model(runner: Runner, config: Config) -> None:
     """Of a single-shot model only sampling and objective must fit; the focus rule does not use it."""
     contract, focus = runner.contract, config.focus
     if contract.kind != "single":
-        check_model(runner, config)
+        check_model(contract, config)
         return
     expected = Expectation(
         kind="single",

@@ -7,8 +7,9 @@ import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from parfocal.board.board import Board, open_serial
+from parfocal.board.board import Board
 from parfocal.board.clock import Clock, MonotonicClock
+from parfocal.board.guarded import open_guarded
 from parfocal.edge.camera import VideoCamera
 from parfocal.edge.config import Config
 from parfocal.edge.frame import Camera
@@ -42,7 +43,7 @@ def opened_engine(model: str) -> OpenedEngine:
 def checked_engine(config: Config) -> OpenedEngine:
     """The engine chosen for the configured model, which was made for this configuration. Raises EngineError."""
     opened = opened_engine(config.focus.model)
-    check_model(opened.runner, config)
+    check_model(opened.runner.contract, config)
     return opened
 
 
@@ -50,10 +51,10 @@ def checked_engine(config: Config) -> OpenedEngine:
 def real_instrument(config: Config) -> Iterator[Instrument]:
     """The board at the configured port and the configured video device.
 
-    Raises BoardNotFound, ProtocolMismatch, CameraFailed.
+    Raises what `open_guarded` does, and CameraFailed.
     """
     clock = MonotonicClock()
-    with open_serial(config.board.port, clock, config.board) as board:
+    with open_guarded(config.board, clock) as board:
         camera = VideoCamera(config.camera)
         try:
             yield Instrument(board, camera, clock)

@@ -14,7 +14,7 @@ from parfocal.edge.focus import Focused, Focuser, Outcome
 from parfocal.edge.frame import Camera
 from parfocal.edge.plan import Field
 from parfocal.edge.report import FieldReport, TruthAt
-from parfocal.engines.contract import TWO_SHOT_KINDS, Expectation, require
+from parfocal.engines.contract import TWO_SHOT_KINDS, Contract, Expectation, require
 from parfocal.engines.runner import Runner
 
 
@@ -26,11 +26,11 @@ class FieldDone(msgspec.Struct, frozen=True):
     pixels: NDArray[np.uint8] | None = None
 
 
-def check_model(runner: Runner, config: Config) -> None:
+def check_model(contract: Contract, config: Config) -> None:
     """Refuse a model that cannot serve the focus rule here. Raises InputMismatch naming what differs."""
     focus = config.focus
     # Of the two kinds that a pair of shots serves, either will do.
-    kind = runner.contract.kind if runner.contract.kind in TWO_SHOT_KINDS else "pair"
+    kind = contract.kind if contract.kind in TWO_SHOT_KINDS else "pair"
     expected = Expectation(
         kind=kind,
         delta_um=focus.delta_um,
@@ -38,7 +38,7 @@ def check_model(runner: Runner, config: Config) -> None:
         objective=focus.objective,
         patch_px=focus.patch_px,
     )
-    require(runner.contract, expected)
+    require(contract, expected)
 
 
 class Session:

@@ -95,6 +95,14 @@ def load_choices(cache: EngineCache) -> dict[str, Choice]:
         ) from error
 
 
+def description(choice: Choice | None) -> str:
+    """Return which engine the instrument uses for a model, in words; for None, where nothing was chosen."""
+    if choice is None:
+        return "openvino fp32 (nothing chosen yet: `parfocal engine build`)"
+    why = "asked for" if choice.asked_for else "measured"
+    return f"{choice.key.backend} {choice.key.precision} ({why})"
+
+
 def save_choices(cache: EngineCache, models: dict[str, Choice]) -> None:
     """Keep the choices. Raises BuildFailed if they cannot be written."""
     cache.write(

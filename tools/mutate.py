@@ -155,9 +155,37 @@ MUTATIONS = (
     Mutation(
         "a stuck switch sends the stage up",
         "board/stub/machine.py",
-        "axis.seek_release(self._now_s, off_steps, slow) is None",
-        "axis.seek_release(self._now_s, whole_steps, slow) is None",
+        "axis.seek_release(now_s, off_steps, slow_steps_per_s) is None",
+        "axis.seek_release(now_s, whole_steps, slow_steps_per_s) is None",
         ("test_stub_faults.py",),
+    ),
+    Mutation(
+        "the watchdog does not guard a lit lamp",
+        "board/stub/machine.py",
+        "elif not self._lamp.is_used:",
+        "else:",
+        ("test_light.py",),
+    ),
+    Mutation(
+        "the e-stop line is read the wrong way round",
+        "board/gpio.py",
+        "return self._gpio.input(pin) == self._gpio.HIGH",
+        "return self._gpio.input(pin) == self._gpio.LOW",
+        ("test_guarded.py",),
+    ),
+    Mutation(
+        "an e-stop line that cannot be read counts as released",
+        "board/guarded.py",
+        "return True  # as with a broken wire",
+        "return False  # as with a broken wire",
+        ("test_guarded.py",),
+    ),
+    Mutation(
+        "a board is opened while its e-stop is pressed",
+        "board/guarded.py",
+        "if is_watched and lines.estop_pressed():",
+        "if is_watched and lines.estop_pressed() and False:",
+        ("test_guarded.py",),
     ),
 )
 

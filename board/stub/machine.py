@@ -96,14 +96,12 @@ class Machine:
 
     def next_due_s(self) -> float:
         """When something happens by itself next, s; infinity when nothing will."""
-        due_s = self._lamp.next_due_s()
+        due_s, limit_s = self._lamp.next_due_s(), self._idle_limit_s
         if self._motion is not None:
-            due_s = min(due_s, self._motion_end_s)
-        if self._faults & Fault.WATCHDOG:
-            return due_s
-        if self._motion is not None:
-            return min(due_s, self._fed_s + self._motion_limit_s)
-        return min(due_s, self._fed_s + self._idle_limit_s) if self._lamp.is_used else due_s
+            due_s, limit_s = min(due_s, self._motion_end_s), self._motion_limit_s
+        elif not self._lamp.is_used:
+            return due_s  # nothing for the watchdog to guard
+        return due_s if self._faults & Fault.WATCHDOG else min(due_s, self._fed_s + limit_s)
 
     def feed(self) -> None:
         """The host is alive."""
@@ -123,15 +121,14 @@ class Machine:
             return Status.BAD_VALUE
         axes = [i for i in range(3) if request.axes >> i & 1]
         for i in axes:
-            speed, accel = request.speed_steps_per_s[i], request.accel_steps_per_s2[i]
-            refusal = self._axis_refusal(i, request.target_steps[i], speed, accel)
+            refusal = self._axis_refusal(i, request)
             if refusal is not Status.OK:
                 return refusal
         result = MoveResult.DONE
         for i in axes:
             delta_steps = request.target_steps[i] + self._zero_counts[i] - self.axes[i].end_count
-            speed, accel = request.speed_steps_per_s[i], request.accel_steps_per_s2[i]
-            if delta_steps and not self.axes[i].drive(self._now_s, delta_steps, speed, accel):
+            profile = (request.speed_steps_per_s[i], request.accel_steps_per_s2[i])
+            if delta_steps and not self.axes[i].drive(self._now_s, delta_steps, *profile):
                 result = MoveResult.LIMIT_SWITCH
         self._begin(_Motion(request.move_id, AxisBit(request.axes), result))
         self.motions_begun += 1
@@ -145,12 +142,12 @@ class Machine:
         if request.axes not in (AxisBit.X, AxisBit.Y, AxisBit.Z):
             return Status.BAD_VALUE
         i = (AxisBit.X, AxisBit.Y, AxisBit.Z).index(AxisBit(request.axes))
-        fast, slow, accel = request.fast_steps_per_s, request.slow_steps_per_s, request.accel_steps_per_s2
-        if not (self._can_run(i, fast, accel) and 0 < slow <= fast):
+        can_run = self._can_run(i, request.fast_steps_per_s, request.accel_steps_per_s2)
+        if not (can_run and 0 < request.slow_steps_per_s <= request.fast_steps_per_s):
             return Status.BAD_VALUE
         self._motors |= AxisBit(request.axes)
         self._homed &= ~AxisBit(request.axes)
-        spread_steps = self._seek(i, fast, slow, accel)
+        spread_steps = self._seek(i, request)
         motion = _Motion(request.move_id, AxisBit(request.axes), MoveResult.HOME_FAILED)
         if spread_steps is not None:
             motion = _Motion(request.move_id, AxisBit(request.axes), MoveResult.DONE, i, spread_steps)
@@ -226,12 +223,14 @@ class Machine:
 
     def state(self) -> State:
         """STATE."""
-        switches = 0
-        for i, axis in enumerate(self.axes):
-            switches |= (axis.lower_closed(self._now_s) | axis.upper_closed(self._now_s) << 1) << 2 * i
+        axis_x, axis_y, axis_z = self.axes
+        x, x_lower, x_upper = axis_x.sensed_at(self._now_s)
+        y, y_lower, y_upper = axis_y.sensed_at(self._now_s)
+        z, z_lower, z_upper = axis_z.sensed_at(self._now_s)
+        zero_x, zero_y, zero_z = self._zero_counts
         return State(
             board_time_us=self.time_us(self._now_s),
-            pos_steps=self._counters(),
+            pos_steps=(x - zero_x, y - zero_y, z - zero_z),
             last_move_id=self._last_move_id,
             lamp_duty=self._lamp.duty,
             faults=self._faults,
@@ -241,7 +240,7 @@ class Machine:
             moving=self._motion.axes if self._motion is not None else 0,
             homed=self._homed,
             motors=self._motors,
-            switches=switches,
+            switches=x_lower | x_upper << 1 | y_lower << 2 | y_upper << 3 | z_lower << 4 | z_upper << 5,
         )
 
     def limits(self) -> Limits:
@@ -286,52 +285,56 @@ class Machine:
             return Status.ESTOP
         return Status.WATCHDOG if self._faults & Fault.WATCHDOG else Status.OK
 
-    def _axis_refusal(self, i: int, target_steps: int, speed: int, accel: int) -> Status:
-        """Why an axis may not move like this, or OK."""
+    def _axis_refusal(self, i: int, request: MoveAbs) -> Status:
+        """Why an axis may not move as asked, or OK."""
+        target_steps, speed_steps_per_s = request.target_steps[i], request.speed_steps_per_s[i]
         if not self._motors & 1 << i:
             return Status.MOTOR_OFF
-        if not self._can_run(i, speed, accel):
+        if not self._can_run(i, speed_steps_per_s, request.accel_steps_per_s2[i]):
             return Status.BAD_VALUE
         if self._homed & 1 << i:
             return Status.OK if 0 <= target_steps <= self.max_steps(i) else Status.LIMIT
         is_short = abs(target_steps - self._counters()[i]) <= self._steps_of("jog_um")[i]
-        return Status.OK if is_short and speed <= self._steps_of("jog_um_per_s")[i] else Status.NOT_HOMED
+        is_slow = speed_steps_per_s <= self._steps_of("jog_um_per_s")[i]
+        return Status.OK if is_short and is_slow else Status.NOT_HOMED
 
-    def _can_run(self, i: int, speed: int, accel: int) -> bool:
-        max_speed, max_accel = (
-            self._steps_of("max_speed_um_per_s")[i],
-            self._steps_of("max_accel_um_per_s2")[i],
+    def _can_run(self, i: int, speed_steps_per_s: int, accel_steps_per_s2: int) -> bool:
+        return (
+            0 < speed_steps_per_s <= self._steps_of("max_speed_um_per_s")[i]
+            and 0 < accel_steps_per_s2 <= self._steps_of("max_accel_um_per_s2")[i]
         )
-        return 0 < speed <= max_speed and 0 < accel <= max_accel
 
     def _steps_of(self, name: str) -> Triple:
         """A length in um of each axis' configuration, in steps."""
         x, y, z = (int(getattr(config, name) / config.um_per_step) for config in self.configs)
         return x, y, z
 
-    def _seek(self, i: int, fast: int, slow: int, accel: int) -> int | None:
+    def _seek(self, i: int, request: Home) -> int | None:
         """Plan the legs of a homing; the spread of the edge found twice, steps, or None if there is none."""
         axis, config = self.axes[i], self.configs[i]
+        fast_steps_per_s, slow_steps_per_s = request.fast_steps_per_s, request.slow_steps_per_s
+        accel_steps_per_s2 = request.accel_steps_per_s2
         edge_steps = round((config.switch_hysteresis_um + config.play_um + 20.0) / config.um_per_step)
         whole_um = config.upper_switch_um - config.lower_switch_um + config.room_um
         whole_steps = round(whole_um / config.um_per_step) + edge_steps
         # No further up than the hard stop lies below: a switch that sticks must not send the stage upwards.
         off_steps = edge_steps + round(config.room_um / config.um_per_step)
-        if axis.lower_closed(self._now_s) and axis.seek_release(self._now_s, off_steps, slow) is None:
+        now_s = self._now_s
+        if axis.lower_closed(now_s) and axis.seek_release(now_s, off_steps, slow_steps_per_s) is None:
             self._faults |= Fault.STUCK_SWITCH
             return None
         edges: list[int] = []
-        for max_steps, speed in ((whole_steps, fast), (2 * edge_steps, slow)):
-            if not axis.seek_down(max(axis.end_s, self._now_s), max_steps, speed, accel):
+        for max_steps, steps_per_s in ((whole_steps, fast_steps_per_s), (2 * edge_steps, slow_steps_per_s)):
+            if not axis.seek_down(max(axis.end_s, now_s), max_steps, steps_per_s, accel_steps_per_s2):
                 return None
-            edge = axis.seek_release(axis.end_s, off_steps, slow)
+            edge = axis.seek_release(axis.end_s, off_steps, slow_steps_per_s)
             if edge is None:
                 self._faults |= Fault.STUCK_SWITCH
                 return None
             edges.append(edge)
         # The board knows where its switch sits: from there up to 0.
         zero_count = edges[1] - round(config.lower_switch_um / config.um_per_step)
-        axis.drive(axis.end_s, zero_count - axis.end_count, fast, accel)
+        axis.drive(axis.end_s, zero_count - axis.end_count, fast_steps_per_s, accel_steps_per_s2)
         return abs(edges[1] - edges[0])
 
     def _break_off(self, result: MoveResult) -> None:

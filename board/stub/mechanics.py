@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import bisect
 import dataclasses
+import functools
 import math
 
 import numpy as np
@@ -35,7 +36,7 @@ class Leg:
     rotor_um: Floats
     stage_um: Floats
 
-    @property
+    @functools.cached_property
     def end_s(self) -> float:
         """Time of the last edge."""
         return float(self.times_s[-1]) if len(self.times_s) else self.start_s
@@ -55,9 +56,8 @@ class Leg:
         """Stage position after the last edge, without its swing."""
         return float(self.stage_um[-1]) if len(self.stage_um) else self.first_stage_um
 
-    def stage_at_um(self, time_s: float) -> float:
-        """Stage position at `time_s`, without its swing."""
-        n_done = self.n_done(time_s)
+    def stage_after_um(self, n_done: int) -> float:
+        """Stage position after the first `n_done` edges, without its swing."""
         return float(self.stage_um[n_done - 1]) if n_done else self.first_stage_um
 
     def n_done(self, time_s: float) -> int:
@@ -104,35 +104,43 @@ class AxisMechanics:
         """Stage position after the last edge planned."""
         return self._legs[-1].end_stage_um
 
-    def drive(self, start_s: float, delta_steps: int, speed: float, accel: float) -> bool:
-        """Plan a leg of `delta_steps` (speed in steps/s, accel in steps/s2); False when it ran onto a switch.
+    def drive(
+        self, start_s: float, delta_steps: int, speed_steps_per_s: float, accel_steps_per_s2: float
+    ) -> bool:
+        """Plan a leg of `delta_steps`; False when it ran onto a switch.
 
         A switch in the direction of the move ends it at once.
         """
-        leg = self._leg(start_s, Trapezoid(abs(delta_steps), speed, accel), 1 if delta_steps > 0 else -1)
+        leg = self._leg(
+            start_s,
+            Trapezoid(abs(delta_steps), speed_steps_per_s, accel_steps_per_s2),
+            1 if delta_steps > 0 else -1,
+        )
         pressed = self.switches.pressing(leg.stage_um, leg.sign)
         if pressed is not None:
             leg = leg.first(pressed + 1)
         self._append(leg)
         return pressed is None
 
-    def seek_down(self, start_s: float, max_steps: int, speed: float, accel: float) -> bool:
+    def seek_down(
+        self, start_s: float, max_steps: int, speed_steps_per_s: float, accel_steps_per_s2: float
+    ) -> bool:
         """Plan a leg down onto the lower switch, decelerating at its first contact; False when there is none."""
-        leg = self._leg(start_s, Trapezoid(max_steps, speed, accel), -1)
+        leg = self._leg(start_s, Trapezoid(max_steps, speed_steps_per_s, accel_steps_per_s2), -1)
         pressed = self.switches.pressing(leg.stage_um, leg.sign)
         if pressed is not None:
             leg = self._stopping(leg, float(leg.times_s[pressed]))
         self._append(leg)
         return pressed is not None
 
-    def seek_release(self, start_s: float, max_steps: int, speed: float) -> int | None:
+    def seek_release(self, start_s: float, max_steps: int, speed_steps_per_s: float) -> int | None:
         """Plan a leg up off the lower switch; the count at its first opening, or None if it stays closed.
 
         The leg goes on until the bounce is over. No ramp: at this speed the motor starts and stops within
         one step.
         """
-        n_bounce = math.ceil(self.config.bounce_s * speed)
-        leg = self._leg(start_s, Trapezoid(max_steps + n_bounce, speed, speed * speed), 1)
+        n_bounce = math.ceil(self.config.bounce_s * speed_steps_per_s)
+        leg = self._leg(start_s, Trapezoid(max_steps + n_bounce, speed_steps_per_s, speed_steps_per_s**2), 1)
         released = self.switches.releasing(leg.stage_um[:max_steps])
         if released is None:
             self._append(leg.first(max_steps))
@@ -170,22 +178,25 @@ class AxisMechanics:
     def true_um(self, time_s: float) -> float:
         """Where the stage truly is: lead error, drift and the swing after the last edges included."""
         index, config = self._index_at(time_s), self.config
-        stage_um = self._legs[index].stage_at_um(time_s)
+        leg = self._legs[index]
+        stage_um = leg.stage_after_um(leg.n_done(time_s))
         lead_um = config.lead_error_um * math.sin(2.0 * math.pi * stage_um / config.lead_um)
         drift_um = config.drift_um * -math.expm1(-(time_s - self._start_s) / config.drift_tau_s)
         return stage_um + lead_um + drift_um + self._swing_um(index, time_s)
 
-    def lower_closed(self, time_s: float) -> bool:
-        """Whether the contact of the lower switch is closed at `time_s`, bounce included."""
+    def sensed_at(self, time_s: float) -> tuple[int, bool, bool]:
+        """What a board knows of an axis: edges counted, whether the lower and the upper contact are closed."""
         leg = self._legs[self._index_at(time_s)]
-        at_um = leg.stage_at_um(time_s)
-        return self.switches.lower_closed(
+        n_done = leg.n_done(time_s)
+        at_um = leg.stage_after_um(n_done)
+        lower = self.switches.lower_closed(
             leg.times_s, leg.stage_um, leg.first_stage_um, at_um, leg.sign, time_s
         )
+        return leg.first_count + leg.sign * n_done, lower, self.switches.upper_closed(at_um)
 
-    def upper_closed(self, time_s: float) -> bool:
-        """Whether the upper switch is pressed."""
-        return self.switches.upper_closed(self._legs[self._index_at(time_s)].stage_at_um(time_s))
+    def lower_closed(self, time_s: float) -> bool:
+        """Whether the contact of the lower switch is closed at `time_s`, bounce included."""
+        return self.sensed_at(time_s)[1]
 
     def forget_before(self, time_s: float) -> None:
         """Drop legs that ended before `time_s`, but for the last of them."""
@@ -193,6 +204,8 @@ class AxisMechanics:
 
     def _index_at(self, time_s: float) -> int:
         """The leg that has begun last at `time_s`."""
+        if time_s >= self._legs[-1].start_s:  # the last one planned, as it mostly is
+            return len(self._legs) - 1
         return max(bisect.bisect_right(self._legs, time_s, key=lambda leg: leg.start_s) - 1, 0)
 
     def _drop_later(self, time_s: float) -> Leg:

@@ -6,7 +6,7 @@ import contextlib
 import fcntl
 import os
 import secrets
-import selectors
+import select
 import signal
 import socket
 import sys
@@ -115,44 +115,51 @@ class _Serving:
         self._port = port
         self._server = server
         self._end_fd = end_fd
-        self._clients: list[socket.socket] = []
+        self._clients: dict[int, socket.socket] = {}
         self._heard_s = clock.now_s()
+        self._silence_s = _SILENCE_WALL_S * clock.speed
         self._plugs = board.plugs
-        # select(2) and not epoll: its time-out is finer than a millisecond.
-        self._selector = selectors.SelectSelector()
-        for source in (port.master, server, end_fd):
-            self._selector.register(source, selectors.EVENT_READ)
+        self._set_sources()
 
     def run(self) -> None:
-        """Serve until the end is signalled."""
+        """Serve until the end is signalled.
+
+        An answer leaves after one `select`, one read and one write; all that can wait is done after it.
+        """
         while True:
-            ready = {key.fileobj for key, _ in self._selector.select(self._wait_wall_s())}
-            if self._end_fd in ready:
-                return
+            # select(2) and not epoll: its time-out is finer than a millisecond.
+            ready = select.select(self._sources, (), (), self._wait_wall_s())[0]
+            now_s = self._clock.now_s()
             # The tty first: a side-channel question asked after a command must see its effect.
-            if self._port.is_linked and self._port.master in ready:
-                self._hear()
-            self._board.advance(self._clock.now_s())
+            if self._port.master in ready:
+                self._hear(now_s)
+            else:
+                self._board.advance(now_s)
             self._board.hold_up(self._board.take_host_stall_s())
             self._replug()
-            self._speak()
-            if self._server in ready:
-                self._admit()
-            for client in [client for client in self._clients if client in ready]:
-                self._tell_truth(client)
+            self._speak(now_s)
+            if now_s - self._heard_s > self._silence_s:
+                # A killed host leaves its exclusive flag on the tty, which a device would lose at the last close.
+                self._port.make_free()
+            if self._end_fd in ready:
+                return
+            self._serve_side_channel(ready)
 
     def close(self) -> None:
         """Hang up on the side channel's clients."""
-        self._selector.close()
-        for client in self._clients:
+        for client in self._clients.values():
             client.close()
+
+    def _set_sources(self) -> None:
+        """What is listened to, as it is now."""
+        port = [self._port.master] if self._port.is_linked else []
+        self._sources = [*port, self._server.fileno(), self._end_fd, *self._clients]
 
     def _wait_wall_s(self) -> float:
         left_s = self._board.next_due_s() - self._clock.now_s()
         return min(max(left_s / self._clock.speed, 0.0), _MAX_WAIT_WALL_S)
 
-    def _hear(self) -> None:
-        now_s = self._clock.now_s()
+    def _hear(self, now_s: float) -> None:
         self._heard_s = now_s
         self._board.receive(os.read(self._port.master, 4096), now_s)
 
@@ -161,26 +168,26 @@ class _Serving:
         if self._board.is_plugged == self._port.is_linked and self._board.plugs == self._plugs:
             return
         if self._port.is_linked:
-            self._selector.unregister(self._port.master)
             self._port.pull()
         if self._board.is_plugged:
             self._port.plug_in()
             self._plugs = self._board.plugs
-            self._selector.register(self._port.master, selectors.EVENT_READ)
+        self._set_sources()
 
-    def _speak(self) -> None:
-        for frame in self._board.take_output(self._clock.now_s()):
+    def _speak(self, now_s: float) -> None:
+        for frame in self._board.take_output(now_s):
             # A host that does not read loses frames, as on a real cable.
             with contextlib.suppress(BlockingIOError):
                 os.write(self._port.master, frame)
-        if self._clock.now_s() - self._heard_s > _SILENCE_WALL_S * self._clock.speed:
-            # A killed host leaves its exclusive flag on the tty, which a device would lose at the last close.
-            self._port.make_free()
 
-    def _admit(self) -> None:
-        client, _ = self._server.accept()
-        self._clients.append(client)
-        self._selector.register(client, selectors.EVENT_READ)
+    def _serve_side_channel(self, ready: list[int]) -> None:
+        for fd in ready:
+            if fd in self._clients:
+                self._tell_truth(self._clients[fd])
+        if self._server.fileno() in ready:
+            client, _ = self._server.accept()
+            self._clients[client.fileno()] = client
+            self._set_sources()
 
     def _tell_truth(self, client: socket.socket) -> None:
         try:
@@ -190,8 +197,8 @@ class _Serving:
                 return
         except OSError:
             pass  # whoever asked is gone: hang up below
-        self._selector.unregister(client)
-        self._clients.remove(client)
+        del self._clients[client.fileno()]
+        self._set_sources()
         client.close()
 
     def _truth(self, time_s: float) -> bytes:

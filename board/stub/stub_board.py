@@ -36,7 +36,7 @@ class StubBoard:
         self._next_session = self._boot_id & 0xFFFF
         self._nonce: int | None = None
         self._last_seq = 0
-        self._replies: deque[tuple[int, int, bytes]] = deque(maxlen=_CACHED_REPLIES)
+        self._replies: deque[tuple[tuple[int, int], bytes]] = deque(maxlen=_CACHED_REPLIES)
         self._event_seq = 0
         self._out: list[tuple[float, bytes]] = []
 
@@ -96,8 +96,9 @@ class StubBoard:
                 self._carry_out(packet)  # whoever asks; that there is no session is told all the same
             return _frame(packet, Status.NO_SESSION, Ack())
         self.machine.feed()
-        for seq, opcode, frame in self._replies:
-            if (seq, opcode) == (packet.seq, packet.opcode):
+        asked = packet.seq, packet.opcode
+        for answered, frame in self._replies:
+            if answered == asked:
                 return frame
         is_newer = 0 < (packet.seq - self._last_seq) & 0xFFFF < 0x8000
         if not is_newer and packet.opcode not in _ALWAYS:
@@ -105,7 +106,7 @@ class StubBoard:
         if is_newer:
             self._last_seq = packet.seq
         frame = _frame(packet, *self._carry_out(packet))
-        self._replies.append((packet.seq, packet.opcode, frame))
+        self._replies.append((asked, frame))
         return frame
 
     def _answer_hello(self, packet: Packet) -> bytes:

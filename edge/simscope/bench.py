@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from parfocal.board.board import open_serial
 from parfocal.board.clock import MonotonicClock
+from parfocal.board.probe import Probed, probe
 from parfocal.board.stub.config import StubConfig
 from parfocal.board.stub.side_channel import SideChannel, side_channel_path
 from parfocal.board.stub.true_stage import TrueStage
@@ -104,6 +105,12 @@ def stub_with_play(seed: int, z_play_um: float | None = None) -> StubConfig:
     if z_play_um is None:
         return stub
     return msgspec.structs.replace(stub, z=msgspec.structs.replace(stub.z, play_um=z_play_um))
+
+
+def probed_stub() -> Probed:
+    """What a stub in virtual time says of itself."""
+    bench = VirtualBench()
+    return probe(bench.transport, bench.clock)
 
 
 @contextlib.contextmanager

@@ -20,11 +20,14 @@ from parfocal.board.board import Board, open_serial
 from parfocal.board.clock import MonotonicClock
 from parfocal.board.config import BoardConfig
 from parfocal.board.errors import BoardNotFound
-from parfocal.board.messages import AxisBit, Kind, Opcode
+from parfocal.board.messages import AxisBit, Kind, Message, Opcode
 from parfocal.board.packet import Packet, StreamDecoder, encode
 from parfocal.board.stub.side_channel import SideChannel, side_channel_path
+from tests.bench.bare_echo import bare_echo
 
 Figures = dict[str, float]
+
+BLOCK_REQUESTS = 50  # some 10 ms: shorter than what disturbs a machine mostly lasts
 
 # The stub and the host to be killed, each in an interpreter of its own.
 STUB = """
@@ -122,25 +125,52 @@ def killed_host(link: Path, speed: float = 1.0, run_s: float = 0.05) -> Figures:
 
 
 def round_trips(link: Path, n_requests: int) -> Figures:
-    """Round trip of STATE over the pty, both ends in their own process, ms."""
-    with open_serial(str(link), MonotonicClock(), BoardConfig()) as board:
-        taken_ms = []
-        for _ in range(n_requests):
-            began_s = time.perf_counter()
-            board.state()
-            taken_ms.append((time.perf_counter() - began_s) * 1000.0)
+    """Round trip of STATE over the pty, both ends in their own process, ms; beside it that of a bare echo.
+
+    The two take turns, block by block, so that whatever else the machine does falls on both alike.
+    """
+    echo_sizes = (
+        _frame_bytes(Kind.REQUEST, messages.StateRequest),
+        _frame_bytes(Kind.RESPONSE, messages.State),
+    )
+    taken_ms: list[float] = []
+    echo_ms: list[float] = []
+    ratios: list[float] = []
+    with (
+        bare_echo(*echo_sizes) as echo,
+        open_serial(str(link), MonotonicClock(), BoardConfig()) as board,
+    ):
+        for _ in range(n_requests // BLOCK_REQUESTS):
+            block_ms, echo_block_ms = [], []
+            for _ in range(BLOCK_REQUESTS):
+                began_s = time.perf_counter()
+                board.state()
+                block_ms.append((time.perf_counter() - began_s) * 1000.0)
+            for _ in range(BLOCK_REQUESTS):
+                echo_block_ms.append(echo.round_trip_ms())  # noqa: PERF401  # one after the other, as above
+            ratios.append(statistics.median(block_ms) / statistics.median(echo_block_ms))
+            taken_ms += block_ms
+            echo_ms += echo_block_ms
         counters = board.counters
     assert msgspec.structs.replace(counters, silences=0) == msgspec.structs.replace(
         type(counters)(), resends=counters.resends, late=counters.late
     )
-    centiles = statistics.quantiles(taken_ms, n=100)
+    centiles, echo_centiles = statistics.quantiles(taken_ms, n=100), statistics.quantiles(echo_ms, n=100)
     return {
-        "requests": n_requests,
+        "requests": len(taken_ms),
         "p50_ms": centiles[49],
         "p95_ms": centiles[94],
         "p99_ms": centiles[98],
+        "bare_echo_p50_ms": echo_centiles[49],
+        "bare_echo_p99_ms": echo_centiles[98],
+        "times_bare_echo": statistics.median(ratios),
         "resends": counters.resends,
     }
+
+
+def _frame_bytes(kind: Kind, message: type[Message]) -> int:
+    """Length on the wire of a frame with this message."""
+    return len(encode(Packet(kind, Opcode.STATE, 0, 0, 0, bytes(layout.payload_bytes(message)))))
 
 
 def idle_cost(link: Path, stub_pid: int, wall_s: float) -> Figures:

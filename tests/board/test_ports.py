@@ -62,4 +62,14 @@ def test_a_name_that_is_none_is_a_value_error(asked: str) -> None:
 
 def test_ports_are_listed_with_what_finds_them_again(plugged: list[ListPortInfo]) -> None:
     assert len(plugged) == 3
-    assert usb_ports() == ["/dev/ttyACM0 (usb:2341:0043)", "/dev/ttyACM1 (usb:2e8a:000a:E66118)"]
+    assert [str(found) for found in usb_ports()] == [
+        "/dev/ttyACM0 (usb:2341:0043)",
+        "/dev/ttyACM1 (usb:2e8a:000a:E66118)",
+    ]
+
+
+def test_a_port_tells_what_its_device_says_of_itself(plugged: list[ListPortInfo]) -> None:
+    plugged[0].manufacturer, plugged[0].product = "Raspberry Pi", "Pico"
+    nameless, pico = usb_ports()
+    assert (pico.vendor, pico.product, pico.name) == ("Raspberry Pi", "Pico", "usb:2e8a:000a:E66118")
+    assert (nameless.vendor, nameless.product, nameless.name) == ("", "", "usb:2341:0043")

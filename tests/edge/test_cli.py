@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from parfocal.board.stub.virtual_bench import VirtualBench
 from parfocal.edge import cli
 from parfocal.edge.report import RunReport
 from parfocal.edge.stack import write_stack
@@ -259,6 +260,19 @@ def test_every_verb_of_the_stage_refuses_a_port_that_is_not_there(run: Run, verb
     code, _, error = run(*verb, "--port", "/dev/parfocal-is-not-here")
     assert code == 3
     assert "BoardNotFound" in error
+
+
+def test_home_clears_a_latched_emergency_stop_only_when_it_is_told_to(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = VirtualBench()
+    monkeypatch.setattr(cli, "opened_board", lambda config: bench.open_board(config.board))
+    bench.stub.machine.press_estop(pressed=True)
+    bench.stub.machine.press_estop(pressed=False)
+    code, _, error = run("home")
+    assert (code, "emergency stop is latched" in error) == (3, True)
+    code, printed, error = run("home", "--clear-faults")
+    assert (code, "homed: x=0.0 y=0.0 z=0.0 um" in printed) == (0, True), error
 
 
 def test_engine_list_shows_what_each_model_was_made_for(run: Run, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 import pytest
 
+from parfocal.board.gpio import GpioConfig
 from parfocal.edge.config import Config, config_from_file, config_from_toml
 from parfocal.edge.errors import ConfigError
 
@@ -38,3 +39,11 @@ def test_a_file_that_is_not_there_is_named(tmp_path_factory: pytest.TempPathFact
     path = tmp_path_factory.mktemp("c") / "none.toml"
     with pytest.raises(ConfigError, match="none.toml"):
         config_from_file(path)
+
+
+def test_gpio_lines_are_off_until_their_pins_are_named() -> None:
+    assert config_from_toml("", "empty").board.gpio == GpioConfig()
+    config = config_from_toml("[board.gpio]\nestop_pin = 11\n", "instrument.toml")
+    assert config.board.gpio == GpioConfig(estop_pin=11)
+    with pytest.raises(ConfigError, match=r"instrument\.toml .* must be 1\.\.40, each once"):
+        config_from_toml("[board.gpio]\nestop_pin = 11\nreset_pin = 11\n", "instrument.toml")

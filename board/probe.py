@@ -1,0 +1,51 @@
+"""What a board says of itself when it is asked for nothing else."""
+
+from __future__ import annotations
+
+import msgspec
+
+from parfocal.board import messages
+from parfocal.board.clock import PacedClock
+from parfocal.board.config import BoardConfig
+from parfocal.board.link import Link
+from parfocal.board.messages import AxisBit, Fault
+from parfocal.board.ports import port_path
+from parfocal.board.serial_transport import SerialTransport
+from parfocal.board.transport import Transport
+
+
+class Probed(msgspec.Struct, frozen=True):
+    """Who answered, and how it is."""
+
+    protocol_version: int
+    firmware_version: int
+    unit_serial: int
+    fitted: AxisBit
+    homed: AxisBit
+    faults: Fault
+
+
+def probe(transport: Transport, clock: PacedClock) -> Probed:
+    """HELLO and STATE, nothing else: nothing moves or stops, no light changes, no fault is cleared.
+
+    Closes `transport`. Raises ProtocolMismatch, LinkTimeout, BoardNotFound.
+    """
+    link = Link(transport, clock)
+    try:
+        hello = link.open_session()
+        state = link.request(messages.StateRequest(), messages.State)
+    finally:
+        link.close()
+    return Probed(
+        protocol_version=messages.PROTOCOL_VERSION,  # another one is a ProtocolMismatch
+        firmware_version=hello.firmware_version,
+        unit_serial=hello.unit_serial,
+        fitted=AxisBit(hello.axes),
+        homed=AxisBit(state.homed),
+        faults=Fault(state.faults),
+    )
+
+
+def probe_serial(config: BoardConfig, clock: PacedClock) -> Probed:
+    """Probe the board at the configured port. Raises ValueError for a port that is no name, else as `probe`."""
+    return probe(SerialTransport(port_path(config.port), config.baud), clock)
