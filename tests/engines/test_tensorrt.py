@@ -227,8 +227,41 @@ def test_failed_build_keeps_the_old_engine_and_the_old_choice(
     with pytest.raises(EngineStale, match=r"driver was 'CUDA 12\.6', is 'CUDA 13\.2'.*parfocal engine build"):
         open_chosen(model.path, cache)
     trt.build_error = None
-    assert all(outcome.built for outcome in build_all([model], TensorRtMaker(newer), cache))
+    assert all(outcome.built for outcome in build_all([model], TensorRtMaker(newer), cache, retry=True))
     open_chosen(model.path, cache).runner.infer(batch_of(4))
+
+
+def test_build_that_failed_is_not_tried_again_until_something_changes(
+    install: Callable[[str], FakeTensorRt], model: Model, tmp_path: Path
+) -> None:
+    trt = install("10.3")
+    cache = EngineCache(tmp_path / "engines")
+    trt.build_error = "Could not find any implementation for node conv"
+    first = build_all([model], TensorRtMaker(), cache, precision="fp16")
+    trt.build_error = None
+    again = build_all([model], TensorRtMaker(), cache, precision="fp16")
+    assert trt.n_builds == 1
+    assert again[0].row.failed.startswith(first[0].row.failed)
+    assert "--retry" in again[0].row.failed
+    assert "--retry" not in first[0].row.failed
+    newer = msgspec.structs.replace(ORIN, driver="13.2")
+    assert build_all([model], TensorRtMaker(newer), cache, precision="fp16")[0].built
+    (retried,) = build_all([model], TensorRtMaker(), cache, precision="fp16", retry=True)
+    assert (retried.built, retried.row.failed) == (True, "")
+
+
+def test_engine_built_by_a_retry_is_built_again_when_it_is_damaged(
+    install: Callable[[str], FakeTensorRt], model: Model, tmp_path: Path
+) -> None:
+    trt = install("10.3")
+    cache = EngineCache(tmp_path / "engines")
+    trt.build_error = "out of memory"
+    build_all([model], TensorRtMaker(), cache, precision="fp16")
+    trt.build_error = None
+    build_all([model], TensorRtMaker(), cache, precision="fp16", retry=True)
+    for engine in cache.folder.glob("*.engine"):
+        engine.write_bytes(b"")
+    assert build_all([model], TensorRtMaker(), cache, precision="fp16")[0].built
 
 
 def test_engine_of_another_device_is_stale(
