@@ -56,6 +56,7 @@ def build(
         Literal["openvino", "tensorrt"] | None, typer.Option(help="TensorRT where it works, else OpenVINO.")
     ] = None,
     threads: Annotated[int, typer.Option(min=0, help="For OpenVINO; 0 takes every core.")] = 0,
+    retry: Annotated[bool, typer.Option("--retry", help="Build again what failed before.")] = False,
     json: JsonOption = None,
 ) -> None:
     """Build an engine of every model for this machine, check what it predicts, and choose by measurement."""
@@ -74,10 +75,11 @@ def build(
             EngineCache(default_cache_folder()),
             precision=precision,
             int8_mode=int8_mode,
+            retry=retry,
             report=status.update,
         )
     console.print(outcomes_table(outcomes))
-    if not any(outcome.built for outcome in outcomes):
+    if not any(outcome.built or outcome.row.failed for outcome in outcomes):
         console.print("nothing was built: every engine is up to date")
     write_json(json, outcomes)
     without = _without_engine(models, outcomes)

@@ -10,7 +10,7 @@ from parfocal.engines import openvino_cpu, tensorrt_builder
 from parfocal.engines.artifacts import checked_artifact
 from parfocal.engines.cache import Backend, EngineCache, EngineKey, Int8Mode, Precision
 from parfocal.engines.contract import Contract
-from parfocal.engines.cuda_memory import CudaMemory
+from parfocal.engines.cuda_memory import open_memory
 from parfocal.engines.cuda_probe import CudaDevice, probe
 from parfocal.engines.errors import BuildFailed
 from parfocal.engines.models import Model
@@ -116,10 +116,10 @@ class TensorRtMaker:
     backend: Final = "tensorrt"
 
     def __init__(self, device: CudaDevice | None = None) -> None:
-        """Raises BuildFailed if there is no CUDA device, no TensorRT, or no pycuda: before minutes of building."""
+        """Raises BuildFailed, before minutes of building, if there is no CUDA device, TensorRT or bindings of CUDA."""
         self._device = device or probe()
         self._trt = tensorrt_builder.import_tensorrt()
-        self._memory = CudaMemory(zero_copy=self._device.is_integrated)
+        self._memory = open_memory(zero_copy=self._device.is_integrated)
 
     def candidates(self, int8_mode: Int8Mode | None) -> tuple[Candidate, ...]:
         """FP16 and FP32; INT8 on request, because it takes long and gains little (facts/tensorrt.md)."""

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -10,7 +11,7 @@ import numpy as np
 from parfocal.engines.backends import Candidate, EngineMaker, Report
 from parfocal.engines.cache import EngineCache, EngineKey, Int8Mode, Precision
 from parfocal.engines.choose import Choice, Row, fastest, load_choices, save_choices
-from parfocal.engines.errors import EngineError, EngineStale
+from parfocal.engines.errors import BuildFailed, EngineError, EngineStale
 from parfocal.engines.gate import DEFAULT_LIMITS, deviation_of, predictions_um, refusal
 from parfocal.engines.golden import Golden, golden_path, load_golden, sha256_of
 from parfocal.engines.models import Model
@@ -36,6 +37,16 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     asked_for: bool
 
 
+@dataclass(frozen=True)
+class _Machine:
+    """What all engines are built with."""
+
+    maker: EngineMaker
+    cache: EngineCache
+    retry: bool
+    report: Report
+
+
 def build_all(
     models: Sequence[Model],
     maker: EngineMaker,
@@ -43,6 +54,7 @@ def build_all(
     *,
     precision: Precision | None = None,
     int8_mode: Int8Mode | None = None,
+    retry: bool = False,
     report: Report = lambda _: None,
 ) -> list[Outcome]:
     """Build, judge and time the engines of all models, and write the choice.
@@ -53,6 +65,7 @@ def build_all(
         cache: where engines and choice are kept.
         precision: to use whatever the measurement says; None for the fastest that is accurate enough.
         int8_mode: how INT8 is made where it is wanted; None for what the backend takes best.
+        retry: build what failed before although nothing that it depends on has changed.
         report: told of the progress.
 
     Returns:
@@ -62,16 +75,15 @@ def build_all(
         EngineError: the choice cannot be read or written, or the mode is not to be had.
     """
     choices = load_choices(cache)
+    machine = _Machine(maker, cache, retry, report)
     outcomes = []
     for model in models:
         name = model.contract.name
         candidates = _candidates(maker, precision, int8_mode)
-        results = [
-            _row(model, maker, cache, candidate, choices.get(name), report) for candidate in candidates
-        ]
+        results = [_row(model, machine, candidate, choices.get(name)) for candidate in candidates]
         if precision == "int8" and maker.backend == "tensorrt" and results[0][0].failed:
             report(f"{name}: int8 failed, falling back to fp16")
-            results.append(_row(model, maker, cache, ("fp16", "none"), choices.get(name), report))
+            results.append(_row(model, machine, ("fp16", "none"), choices.get(name)))
         rows = tuple(row for row, _ in results)
         chosen = fastest(rows) if precision is None else _asked_for(rows)
         if chosen is not None and chosen.key is not None:
@@ -114,21 +126,15 @@ def _slot(row: Row) -> tuple[str, str, str]:
     return row.backend, row.precision, row.int8_mode
 
 
-def _row(
-    model: Model,
-    maker: EngineMaker,
-    cache: EngineCache,
-    candidate: Candidate,
-    old: Choice | None,
-    report: Report,
-) -> tuple[Row, bool]:
+def _row(model: Model, machine: _Machine, candidate: Candidate, old: Choice | None) -> tuple[Row, bool]:
     """Return what is known of an engine after building it if need be, and whether it was built."""
+    maker, cache = machine.maker, machine.cache
     precision, int8_mode = candidate
     row = Row(model=model.contract.name, backend=maker.backend, precision=precision, int8_mode=int8_mode)
     try:
         key = maker.key(model, precision, int8_mode)
         row = msgspec.structs.replace(row, key=key, golden_sha256=sha256_of(golden_path(model.path)))
-        engine = _cached(cache, key, report)
+        engine = _cached(cache, key, machine.report)
         known = [
             r
             for r in (old.rows if old else ())
@@ -139,14 +145,26 @@ def _row(
         golden = load_golden(model.path)
         built = engine is None
         if engine is None:
-            report(f"{key.slot}: building")
-            engine = maker.build(model, key, cache, golden.calibration, report)
+            engine = _built(model, key, machine, golden)
         row = _judged(row, maker.open(engine, key, model.contract), key.batches[0], golden)
         if built:
             cache.store(key, engine)
     except EngineError as error:
         return msgspec.structs.replace(row, failed=str(error)), False
     return row, built
+
+
+def _built(model: Model, key: EngineKey, machine: _Machine, golden: Golden) -> bytes:
+    """Build an engine, unless that failed before: it takes minutes on a Jetson to fail."""
+    reason = machine.cache.failure(key)
+    if reason and not machine.retry:
+        raise BuildFailed(f"{reason} (It failed before; `parfocal engine build --retry` tries again.)")
+    machine.report(f"{key.slot}: building")
+    try:
+        return machine.maker.build(model, key, machine.cache, golden.calibration, machine.report)
+    except BuildFailed as error:
+        machine.cache.store_failure(key, str(error))
+        raise
 
 
 def _cached(cache: EngineCache, key: EngineKey, report: Report) -> bytes | None:

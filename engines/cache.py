@@ -1,7 +1,8 @@
 """Built engines on the disk: each with a sidecar that says what it was built for, down to the driver.
 
 An engine is a file named by its key; `SLOT.json` beside it says which one is valid and is replaced last, in one
-step. So a build that fails half way, for a full disk say, leaves the old engine as it was.
+step. So a build that fails half way, for a full disk say, leaves the old engine as it was. `SLOT.failed.json`
+says why the last build failed, so that minutes are not spent on failing again.
 """
 
 import contextlib
@@ -83,6 +84,20 @@ class Sidecar(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sha256: str
 
 
+class Failure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A build that failed.
+
+    Attributes:
+        format_version: of this structure.
+        key: what was to be built.
+        reason: in words.
+    """
+
+    format_version: int
+    key: EngineKey
+    reason: str
+
+
 def default_cache_folder() -> Path:
     """Return where engines lie: parfocal/engines in the user's cache folder."""
     base = os.environ.get("XDG_CACHE_HOME", "")
@@ -132,10 +147,26 @@ class EngineCache:
         encoded = msgspec.json.format(msgspec.json.encode(sidecar), indent=1)
         self.write(name, engine)
         self.write(f"{key.slot}.json", encoded)
+        with contextlib.suppress(OSError):  # of no meaning once there is an engine
+            (self.folder / f"{key.slot}.failed.json").unlink()
         for old in self.folder.glob(f"{key.slot}.*"):
             if old.suffix in (".engine", ".timing") and key.digest not in old.name:
                 with contextlib.suppress(OSError):  # a left-over costs room, nothing else
                     old.unlink()
+
+    def failure(self, key: EngineKey) -> str:
+        """Return why the last build of that very key failed; "" if it did not, or nothing readable says so."""
+        try:
+            failure = msgspec.json.decode(self.read(f"{key.slot}.failed.json") or b"", type=Failure)
+        except msgspec.MsgspecError:
+            return ""
+        return failure.reason if failure.key == key else ""
+
+    def store_failure(self, key: EngineKey, reason: str) -> None:
+        """Keep why a build failed, where there is room: not to know it costs time, nothing else."""
+        content = msgspec.json.format(msgspec.json.encode(Failure(FORMAT_VERSION, key, reason)), indent=1)
+        with contextlib.suppress(BuildFailed):
+            self.write(f"{key.slot}.failed.json", content)
 
     def write(self, name: str, content: bytes) -> None:
         """Write a file of the folder in one step: a reader sees the old one or the new one.

@@ -1,4 +1,4 @@
-"""Context, stream and buffers on a CUDA device: the only file that knows pycuda.
+"""Context, stream and buffers on a CUDA device, through pycuda: `open_memory` knows what else there is.
 
 No autoinit: the primary context is retained, so that other libraries in the process share it, and is pushed
 onto the thread that works and popped again, so that any thread may work, one at a time.
@@ -8,15 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import ModuleType
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from parfocal.engines.errors import BuildFailed, EngineError, one_line
-
-if TYPE_CHECKING:
-    import pycuda.driver
 
 
 @dataclass(frozen=True)
@@ -26,27 +22,28 @@ class Buffer:
     Attributes:
         host: an array for the caller to fill or read.
         address: of the memory as the device sees it.
-        device: the device's own memory; None where it works on the host's directly (zero-copy).
+        device: the device's own memory, freed with it; None where it works on the host's directly (zero-copy).
     """
 
     host: NDArray[np.generic]
     address: int
-    device: "pycuda.driver.DeviceAllocation | None"
+    device: object
 
 
 class CudaMemory:
     """The first CUDA device with one stream. Methods other than `current` want the context current."""
 
-    def __init__(self, *, zero_copy: bool) -> None:
+    def __init__(self, cuda: ModuleType, *, zero_copy: bool) -> None:
         """Retain the device's primary context and make the stream.
 
         Args:
+            cuda: the module pycuda.driver.
             zero_copy: let the device work on host memory, where both share one memory (Jetson).
 
         Raises:
-            BuildFailed: pycuda is not there, or the device refuses.
+            BuildFailed: the device refuses.
         """
-        self._cuda = _pycuda()
+        self._cuda = cuda
         self._zero_copy = zero_copy
         try:
             self._cuda.init()
@@ -74,13 +71,9 @@ class CudaMemory:
         try:
             yield
         except self._cuda.MemoryError as error:
-            raise BuildFailed(
-                f"CUDA device out of memory: {one_line(error)}. Close other programs on it, or take a smaller model."
-            ) from error
+            raise out_of_memory(one_line(error)) from error
         except self._cuda.Error as error:
-            raise EngineError(
-                f"CUDA call failed: {one_line(error)}. Start the program again; if it stays, run `make engine`."
-            ) from error
+            raise call_failed(one_line(error)) from error
         finally:
             self._cuda.Context.pop()
 
@@ -109,13 +102,37 @@ class CudaMemory:
         self._stream.synchronize()
 
 
-def _pycuda() -> ModuleType:
+def open_memory(*, zero_copy: bool) -> CudaMemory:
+    """Open the device through pycuda, or where that is not there through cuda-bindings.
+
+    Raises:
+        BuildFailed: neither is there, or the device refuses.
+    """
     try:
         import pycuda.driver as cuda
-    except ImportError as error:
-        raise BuildFailed(
-            f"use of the CUDA device failed: pycuda cannot be imported ({one_line(error)}). "
-            "Install it with `pip install pycuda`, which wants the CUDA toolkit's nvcc on the PATH."
-        ) from error
-    module: ModuleType = cuda
-    return module
+    except ImportError as no_pycuda:
+        try:
+            from parfocal.engines.cuda_bindings import BindingsMemory
+        except ImportError as no_bindings:
+            raise BuildFailed(
+                f"use of the CUDA device failed: neither pycuda ({one_line(no_pycuda)}) nor cuda-bindings "
+                f"({one_line(no_bindings)}) can be imported. Install one: `pip install pycuda`, which wants the "
+                "CUDA toolkit's nvcc on the PATH, or `pip install cuda-bindings` of the driver's CUDA version."
+            ) from no_bindings
+        try:
+            return BindingsMemory(zero_copy=zero_copy)
+        except EngineError as error:
+            raise BuildFailed(f"use of the CUDA device failed: {error}") from error
+    return CudaMemory(cuda, zero_copy=zero_copy)
+
+
+def out_of_memory(said: str) -> BuildFailed:
+    """Return the error for a device that has no memory left."""
+    return BuildFailed(
+        f"CUDA device out of memory: {said}. Close other programs on it, or take a smaller model."
+    )
+
+
+def call_failed(said: str) -> EngineError:
+    """Return the error for a call that was refused."""
+    return EngineError(f"CUDA call failed: {said}. Start the program again; if it stays, run `make engine`.")

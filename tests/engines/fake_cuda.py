@@ -56,7 +56,8 @@ class FakeCuda(ModuleType):
                 return Context()
 
         class Stream:
-            def __init__(self) -> None:
+            def __init__(self, flags: int = 0) -> None:
+                assert flags == 0
                 cuda.want_context("Stream")
                 self.handle = STREAM_HANDLE
 
@@ -78,7 +79,10 @@ class FakeCuda(ModuleType):
         class host_alloc_flags:  # noqa: N801 (pycuda's name)
             DEVICEMAP = DEVICEMAP
 
-        def pagelocked_empty(shape: tuple[int, ...], dtype: DTypeLike, mem_flags: int = 0) -> Array:
+        def pagelocked_empty(
+            shape: tuple[int, ...], dtype: DTypeLike, order: str = "C", mem_flags: int = 0
+        ) -> Array:
+            assert order == "C"
             cuda.want_context(f"pagelocked_empty {mem_flags}")
             return np.asarray(HostAllocation(np.zeros(shape, dtype)))
 
@@ -106,8 +110,9 @@ class FakeCuda(ModuleType):
         self.pagelocked_empty, self.mem_alloc = pagelocked_empty, mem_alloc
         self.memcpy_htod_async, self.memcpy_dtoh_async = memcpy_htod_async, memcpy_dtoh_async
 
-    def init(self) -> None:
+    def init(self, flags: int = 0) -> None:
         """As cuInit."""
+        assert flags == 0
         self.is_initialised = True
 
     def stack(self) -> list[Any]:

@@ -132,6 +132,36 @@ def test_full_disk_leaves_the_old_engine_usable(
     assert not list(cache.folder.glob("*.part"))
 
 
+def test_failure_is_remembered_of_that_very_key_until_it_is_built(cache: EngineCache) -> None:
+    assert cache.failure(KEY) == ""
+    cache.store_failure(KEY, "no kernel")
+    assert cache.failure(KEY) == "no kernel"
+    assert cache.failure(msgspec.structs.replace(KEY, driver="CUDA 13.2")) == ""
+    with pytest.raises(EngineStale):
+        cache.load(KEY)
+    cache.store(KEY, b"engine")
+    assert cache.failure(KEY) == ""
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"format_version":1}'])
+def test_damaged_memory_of_a_failure_is_none(cache: EngineCache, content: bytes) -> None:
+    cache.store_failure(KEY, "no kernel")
+    (path,) = cache.folder.glob("*.failed.json")
+    path.write_bytes(content)
+    assert cache.failure(KEY) == ""
+
+
+def test_failure_for_which_there_is_no_room_is_forgotten(
+    cache: EngineCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    cache.store_failure(KEY, "no kernel")
+    assert cache.failure(KEY) == ""
+
+
 def test_read_only_folder_is_an_engine_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(BuildFailed, match="XDG_CACHE_HOME"):

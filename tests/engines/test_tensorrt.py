@@ -17,7 +17,7 @@ from parfocal.engines.backends import TensorRtMaker, maker_of
 from parfocal.engines.build import build_all
 from parfocal.engines.cache import EngineCache, Int8Mode, Precision
 from parfocal.engines.contract import Contract
-from parfocal.engines.cuda_memory import CudaMemory
+from parfocal.engines.cuda_memory import open_memory
 from parfocal.engines.cuda_probe import CudaDevice
 from parfocal.engines.errors import BuildFailed, EngineError, EngineStale, InputMismatch
 from parfocal.engines.golden import load_golden, save_golden
@@ -77,7 +77,7 @@ def test_prediction_is_the_caller_s_own_and_buffers_are_made_once(
     trt = install("10.3")
     recipe = Recipe(precision="fp16", int8_mode="none", batches=(7, 9))
     engine = build_engine(trt, b"onnx", recipe).engine
-    runner = TensorRtRunner(trt, engine, contract, (7, 9), CudaMemory(zero_copy=device.is_integrated))
+    runner = TensorRtRunner(trt, engine, contract, (7, 9), open_memory(zero_copy=device.is_integrated))
     n_buffers = len(cuda.device_memory)
     assert n_buffers == 4
     for n in (7, 9, 7):
@@ -99,7 +99,7 @@ def test_any_thread_may_predict_and_is_left_without_a_context(
 ) -> None:
     trt = install("10.3")
     engine = build_engine(trt, b"onnx", Recipe(precision="fp32", int8_mode="none", batches=(4,))).engine
-    runner = TensorRtRunner(trt, engine, contract, (4,), CudaMemory(zero_copy=False))
+    runner = TensorRtRunner(trt, engine, contract, (4,), open_memory(zero_copy=False))
     found: list[Any] = []
 
     def work() -> None:
@@ -116,7 +116,7 @@ def test_any_thread_may_predict_and_is_left_without_a_context(
 
 def test_cuda_call_without_a_context_is_refused_by_the_fake(cuda: FakeCuda) -> None:
     with pytest.raises(cuda.Error, match="invalid device context"):
-        CudaMemory(zero_copy=False).buffer((1,), np.float32)
+        open_memory(zero_copy=False).buffer((1,), np.float32)
 
 
 @pytest.mark.parametrize(
@@ -227,8 +227,41 @@ def test_failed_build_keeps_the_old_engine_and_the_old_choice(
     with pytest.raises(EngineStale, match=r"driver was 'CUDA 12\.6', is 'CUDA 13\.2'.*parfocal engine build"):
         open_chosen(model.path, cache)
     trt.build_error = None
-    assert all(outcome.built for outcome in build_all([model], TensorRtMaker(newer), cache))
+    assert all(outcome.built for outcome in build_all([model], TensorRtMaker(newer), cache, retry=True))
     open_chosen(model.path, cache).runner.infer(batch_of(4))
+
+
+def test_build_that_failed_is_not_tried_again_until_something_changes(
+    install: Callable[[str], FakeTensorRt], model: Model, tmp_path: Path
+) -> None:
+    trt = install("10.3")
+    cache = EngineCache(tmp_path / "engines")
+    trt.build_error = "Could not find any implementation for node conv"
+    first = build_all([model], TensorRtMaker(), cache, precision="fp16")
+    trt.build_error = None
+    again = build_all([model], TensorRtMaker(), cache, precision="fp16")
+    assert trt.n_builds == 1
+    assert again[0].row.failed.startswith(first[0].row.failed)
+    assert "--retry" in again[0].row.failed
+    assert "--retry" not in first[0].row.failed
+    newer = msgspec.structs.replace(ORIN, driver="13.2")
+    assert build_all([model], TensorRtMaker(newer), cache, precision="fp16")[0].built
+    (retried,) = build_all([model], TensorRtMaker(), cache, precision="fp16", retry=True)
+    assert (retried.built, retried.row.failed) == (True, "")
+
+
+def test_engine_built_by_a_retry_is_built_again_when_it_is_damaged(
+    install: Callable[[str], FakeTensorRt], model: Model, tmp_path: Path
+) -> None:
+    trt = install("10.3")
+    cache = EngineCache(tmp_path / "engines")
+    trt.build_error = "out of memory"
+    build_all([model], TensorRtMaker(), cache, precision="fp16")
+    trt.build_error = None
+    build_all([model], TensorRtMaker(), cache, precision="fp16", retry=True)
+    for engine in cache.folder.glob("*.engine"):
+        engine.write_bytes(b"")
+    assert build_all([model], TensorRtMaker(), cache, precision="fp16")[0].built
 
 
 def test_engine_of_another_device_is_stale(
@@ -240,7 +273,7 @@ def test_engine_of_another_device_is_stale(
     with pytest.raises(
         EngineStale, match=r"TensorRT 10\.3\.0: the engine plan is of Orin, not of Thor\. Run"
     ):
-        TensorRtRunner(trt, engine, contract, (4,), CudaMemory(zero_copy=True))
+        TensorRtRunner(trt, engine, contract, (4,), open_memory(zero_copy=True))
 
 
 def test_batch_that_no_profile_has_is_stale(
@@ -249,7 +282,7 @@ def test_batch_that_no_profile_has_is_stale(
     trt = install("10.3")
     engine = build_engine(trt, b"onnx", Recipe(precision="fp16", int8_mode="none", batches=(4,))).engine
     with pytest.raises(EngineStale, match="does not take batches of 5"):
-        TensorRtRunner(trt, engine, contract, (5,), CudaMemory(zero_copy=True))
+        TensorRtRunner(trt, engine, contract, (5,), open_memory(zero_copy=True))
 
 
 def test_engine_that_contradicts_its_contract_is_refused(
@@ -261,7 +294,7 @@ def test_engine_that_contradicts_its_contract_is_refused(
     with pytest.raises(
         BuildFailed, match=r"difference \(INPUT FLOAT\), z \(OUTPUT FLOAT\), the contract promises"
     ):
-        TensorRtRunner(trt, engine, contract, (4,), CudaMemory(zero_copy=True))
+        TensorRtRunner(trt, engine, contract, (4,), open_memory(zero_copy=True))
 
 
 def test_device_without_memory_is_told(
@@ -271,10 +304,10 @@ def test_device_without_memory_is_told(
     engine = build_engine(trt, b"onnx", Recipe(precision="fp16", int8_mode="none", batches=(4,))).engine
     cuda.free_bytes = 1000
     with pytest.raises(BuildFailed, match="CUDA device out of memory: cuMemAlloc failed"):
-        TensorRtRunner(trt, engine, contract, (4,), CudaMemory(zero_copy=False))
+        TensorRtRunner(trt, engine, contract, (4,), open_memory(zero_copy=False))
     trt.no_context = True
     with pytest.raises(BuildFailed, match="no memory on the device for its context"):
-        TensorRtRunner(trt, engine, contract, (4,), CudaMemory(zero_copy=True))
+        TensorRtRunner(trt, engine, contract, (4,), open_memory(zero_copy=True))
     assert cuda.stack() == []
 
 
@@ -286,7 +319,7 @@ def test_device_that_fails_later_is_an_engine_error(
 ) -> None:
     trt = install("10.3")
     engine = build_engine(trt, b"onnx", Recipe(precision="fp16", int8_mode="none", batches=(4,))).engine
-    runner = TensorRtRunner(trt, engine, contract, (4,), CudaMemory(zero_copy=False))
+    runner = TensorRtRunner(trt, engine, contract, (4,), open_memory(zero_copy=False))
     trt.can_enqueue = False
     with pytest.raises(EngineError, match="TensorRT did not enqueue it"):
         runner.infer(batch_of(4))
@@ -335,7 +368,7 @@ def test_implicit_int8_needs_one_batch_of_calibration(install: Callable[[str], F
     trt = install("10.3")
     recipe = Recipe(precision="int8", int8_mode="implicit", batches=(4,))
     with pytest.raises(BuildFailed, match="3 calibration patches are not one batch of 4"):
-        build_engine(trt, b"", recipe, calibration=Calibration(batch_of(3), CudaMemory(zero_copy=True)))
+        build_engine(trt, b"", recipe, calibration=Calibration(batch_of(3), open_memory(zero_copy=True)))
 
 
 def test_machine_without_a_gpu_takes_openvino_and_says_why(
@@ -359,5 +392,7 @@ def test_library_that_is_missing_is_named(
     install("10.3")
     monkeypatch.setitem(sys.modules, missing, None)
     monkeypatch.delitem(sys.modules, "pycuda.driver")
+    monkeypatch.setitem(sys.modules, "cuda.bindings", None)
+    monkeypatch.delitem(sys.modules, "parfocal.engines.cuda_bindings", raising=False)
     with pytest.raises(BuildFailed, match=said):
         TensorRtMaker()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from parfocal.engines.cuda_memory import CudaMemory
+from parfocal.engines.cuda_memory import CudaMemory, open_memory
 from parfocal.engines.cuda_probe import CudaDevice, probe
 from parfocal.engines.errors import BuildFailed
 
@@ -20,4 +20,4 @@ def device() -> CudaDevice:
 def memory(device: CudaDevice) -> CudaMemory:
     """Memory on the device, through the real pycuda."""
     pytest.importorskip("pycuda", reason="pycuda not installed: tools/gpu_check.sh builds it")
-    return CudaMemory(zero_copy=device.is_integrated)
+    return open_memory(zero_copy=device.is_integrated)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from parfocal.engines.cuda_memory import CudaMemory
+from parfocal.engines.cuda_memory import CudaMemory, open_memory
 from parfocal.engines.cuda_probe import CudaDevice
 from parfocal.engines.errors import BuildFailed
 
@@ -35,7 +35,16 @@ def test_device_is_known(device: CudaDevice) -> None:
 @pytest.mark.parametrize("zero_copy", [False, True])
 def test_what_goes_to_the_device_comes_back(memory: CudaMemory, zero_copy: bool) -> None:
     del memory  # asked for so that the test skips where there is none
-    assert there_and_back(CudaMemory(zero_copy=zero_copy))
+    assert there_and_back(open_memory(zero_copy=zero_copy))
+
+
+@pytest.mark.parametrize("zero_copy", [False, True])
+def test_cuda_bindings_bring_it_back_too(device: CudaDevice, zero_copy: bool) -> None:
+    del device  # asked for so that the test skips where there is none
+    pytest.importorskip("cuda.bindings.driver", reason="cuda-bindings not installed")
+    from parfocal.engines.cuda_bindings import BindingsMemory
+
+    assert there_and_back(BindingsMemory(zero_copy=zero_copy))
 
 
 def test_another_thread_works_on_the_same_context(memory: CudaMemory) -> None:
