@@ -21,7 +21,6 @@ OPSETS: Final = range(13, 20)
 SIGN: Final = "distance_um to focus from the second shot, positive up"
 SIGN_OF_SINGLE: Final = "distance_um to focus from the shot, positive up"
 
-Normalisation = Literal["channel-standardised", "unit"]
 
 Kind = Literal["difference", "pair", "single"]
 TWO_SHOT_KINDS: Final = ("difference", "pair")
@@ -42,8 +41,7 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             or a "single" shot (liao2021).
         channels_order: "RGB".
         patch_px: width and height of a patch.
-        normalisation: "channel-standardised": each channel of each patch to mean 0, deviation 1;
-            "unit": 0..255 to -1..1, which keeps what the colour tells of a single shot.
+        normalisation: "channel-standardised": each channel of each patch to mean 0, deviation 1.
         delta_um: z of the second shot less z of the first; 0 for a single shot.
         um_per_px: on the sample, of a pixel of the patch.
         objective: magnification and numerical aperture, "20x/0.75".
@@ -58,7 +56,7 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     kind: Kind
     channels_order: str
     patch_px: Annotated[int, msgspec.Meta(gt=0)]
-    normalisation: Normalisation
+    normalisation: str
     delta_um: _NotNegative
     um_per_px: _Positive
     objective: str
@@ -81,7 +79,7 @@ class Expectation(msgspec.Struct, frozen=True, kw_only=True):
     objective: str
     patch_px: int
     channels_order: str = "RGB"
-    normalisation: Normalisation = "channel-standardised"
+    normalisation: str = "channel-standardised"
     sign: str = SIGN
 
 

@@ -153,16 +153,7 @@ def batch_of(patches: NDArray[np.generic], contract: Contract) -> NDArray[np.flo
     missing_px = [contract.patch_px - size_px for size_px in patches.shape[2:]]
     margins = ((0, 0), (0, 0), *((0, size_px) for size_px in missing_px))
     whole = np.pad(patches, margins, mode="symmetric")
-    return standardised(whole) if contract.normalisation == "channel-standardised" else unit(whole)
-
-
-def unit(patches: NDArray[np.generic]) -> NDArray[np.float32]:
-    """Return grey levels 0..255 as -1..1 ("unit")."""
-    values = patches.astype(np.float32)
-    values /= 255.0
-    values *= 2.0
-    values -= 1.0
-    return values
+    return standardised(whole)
 
 
 def standardised(patches: NDArray[np.generic]) -> NDArray[np.float32]:

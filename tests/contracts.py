@@ -34,7 +34,6 @@ def single_contract(**changes: object) -> Contract:
         input_name="shot",
         kind="single",
         patch_px=672,
-        normalisation="unit",
         delta_um=0.0,
         sign=SIGN_OF_SINGLE,
     )

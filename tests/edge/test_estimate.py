@@ -66,7 +66,7 @@ def test_a_two_shot_model_gets_the_channels_of_its_kind(kind: str, channels: int
 def test_a_single_shot_model_gets_patches_of_the_whole_frame_weighted_by_contrast() -> None:
     shot = a_shot(3, 150, 250)
     shot[:, :90] = 128  # nothing to see in the left third
-    runner = Sees(single_contract(patch_px=90, normalisation="channel-standardised"))
+    runner = Sees(single_contract(patch_px=90))
     found = estimate_single(shot, runner, CONFIG)
     assert runner.batches[0].shape == (7, 3, 90, 90)
     assert found.weights[0] == found.weights[3] == pytest.approx(0.0, abs=3.0)

@@ -183,7 +183,7 @@ class SaysOfSingles(Says):
 
     @property
     def contract(self) -> Contract:
-        return single_contract(patch_px=240, normalisation="channel-standardised", range_um=5.0)
+        return single_contract(patch_px=240, range_um=5.0)
 
 
 def test_a_single_shot_model_is_judged_at_every_plane(config: Config) -> None:
@@ -199,7 +199,7 @@ def test_planes_smaller_than_a_patch_are_refused(config: Config) -> None:
     class Large(SaysOfSingles):
         @property
         def contract(self) -> Contract:
-            return single_contract(normalisation="channel-standardised")
+            return single_contract()
 
     with pytest.raises(ConfigError, match="looks at 672 x 672"):
         evaluate_stacks([stack()], Large([]), config)

@@ -7,16 +7,18 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from parfocal.edge import prepare
 from parfocal.engines.artifacts import MADE_FORMS, checked_artifact
 from parfocal.engines.backends import BATCHES, OpenVinoMaker, TensorRtMaker
 from parfocal.engines.build import build_all
 from parfocal.engines.cache import EngineCache
 from parfocal.engines.contract import contract_from_onnx
-from parfocal.engines.golden import golden_path, load_golden, save_golden
+from parfocal.engines.golden import batch_of, golden_path, load_golden, save_golden
 from parfocal.engines.models import Model, list_models
 from parfocal.engines.onnxruntime_reference import OnnxRuntimeRunner
 from parfocal.engines.opening import open_chosen
 from parfocal.engines.openvino_cpu import cpu_and_precisions
+from tests.contracts import difference_contract
 from tests.engines.conftest import SINGLE, written_single
 from tests.engines.fake_tensorrt import FakeTensorRt, kernel_um
 
@@ -32,15 +34,19 @@ def shots(n: int) -> NDArray[np.float32]:
     return np.random.default_rng(n).uniform(-1.0, 1.0, (n, 3, SIDE_PX, SIDE_PX)).astype(np.float32)
 
 
-def test_golden_shots_are_grey_levels_as_minus_one_to_one(tmp_path: Path) -> None:
+def test_golden_shots_come_back_as_the_model_takes_them(tmp_path: Path) -> None:
     path = written_single(tmp_path)
-    levels = np.arange(256, dtype=np.uint8)[:, None, None, None].repeat(3, axis=1)
-    nothing_um = np.zeros(256, np.float32)
-    save_golden(path, levels, nothing_um, nothing_um, levels[:1])
-    batch = load_golden(path).batch
-    assert batch.dtype == np.float32
-    expected = np.arange(256, dtype=np.float32) / np.float32(255) * np.float32(2) - np.float32(1)
-    np.testing.assert_array_equal(batch[:, 0, 0, 0], expected)
+    shots = np.random.default_rng(4).integers(0, 256, (2, 3, SIDE_PX, SIDE_PX)).astype(np.uint8)
+    nothing_um = np.zeros(2, np.float32)
+    save_golden(path, shots, nothing_um, nothing_um, shots[:1])
+    np.testing.assert_array_equal(load_golden(path).batch, prepare.standardised(shots.astype(np.float32)))
+
+
+def test_golden_pairs_store_the_second_shot_within_a_byte(tmp_path: Path) -> None:
+    contract = difference_contract(kind="pair", patch_px=SIDE_PX)
+    pairs = np.random.default_rng(5).integers(-128, 128, (2, 6, SIDE_PX, SIDE_PX)).astype(np.int8)
+    as_fed = pairs.astype(np.float32) + np.array([0.0] * 3 + [128.0] * 3, np.float32)[:, None, None]
+    np.testing.assert_allclose(batch_of(pairs, contract), prepare.standardised(as_fed), atol=1e-4)
 
 
 def test_smaller_shot_is_continued_by_its_mirror_image(tmp_path: Path) -> None:
