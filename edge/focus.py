@@ -108,6 +108,7 @@ class Focuser:
         start = self._shot(pivot_um)
         if blank(patch_contrasts(start, self._config), self._config):
             return self._ended("blank", pivot_um, start, start)
+        start_sharpness = self._sharpness(start)
         reach_um = (self.lowest_um, self._axis.limits_um[1])
         z1_um: float | None = rule.first_shot_um(pivot_um, self._config)
         while z1_um is not None and z1_um >= self.lowest_um:
@@ -116,9 +117,9 @@ class Focuser:
             final = None
             name: rule.RuleName = decision.rule
             if isinstance(decision, rule.Accept):
-                final = self._confirmed(decision.target_um, z2_um, (start, *shots))
+                final, sharpness = self._confirmed(decision.target_um, z2_um, shots, start_sharpness)
                 name = decision.rule if final is not None else "not_sharper"
-                if final is not None and self._sharpness(start) > self._sharpness(final):
+                if final is not None and start_sharpness > sharpness:
                     # Both are good; the field must not end less sharp than it began.
                     self._note(z1_um, z2_um, found, "pivot_sharper")
                     return self._ended("focused", pivot_um, start, start)
@@ -166,12 +167,13 @@ class Focuser:
         return self._axis.position_um, (first, second), found
 
     def _confirmed(
-        self, target_um: float, z2_um: float, others: tuple[UInt8Array, UInt8Array, UInt8Array]
-    ) -> UInt8Array | None:
-        """The shot at the target, or None where it is less sharp than one of the others: start, first, second."""
-        final = others[2] if target_um <= z2_um else self._shot(target_um)
-        best = max(self._sharpness(pixels) for pixels in others)
-        return final if self._sharpness(final) >= self._config.min_relative_sharpness * best else None
+        self, target_um: float, z2_um: float, shots: tuple[UInt8Array, UInt8Array], start_sharpness: float
+    ) -> tuple[UInt8Array | None, float]:
+        """The shot at the target and its sharpness; None where it is less sharp than the start or one of ``shots``."""
+        final = shots[1] if target_um <= z2_um else self._shot(target_um)
+        sharpness = self._sharpness(final)
+        best = max(start_sharpness, *(self._sharpness(pixels) for pixels in shots))
+        return (final if sharpness >= self._config.min_relative_sharpness * best else None), sharpness
 
     def _sharpness(self, pixels: UInt8Array) -> float:
         return variance_of_laplacian(central_part(pixels, self._config))

@@ -42,7 +42,7 @@ def test_golden_shots_come_back_as_the_model_takes_them(tmp_path: Path) -> None:
     np.testing.assert_array_equal(load_golden(path).batch, prepare.standardised(shots.astype(np.float32)))
 
 
-def test_golden_pairs_store_the_second_shot_within_a_byte(tmp_path: Path) -> None:
+def test_golden_pairs_store_the_second_shot_within_a_byte() -> None:
     contract = difference_contract(kind="pair", patch_px=SIDE_PX)
     pairs = np.random.default_rng(5).integers(-128, 128, (2, 6, SIDE_PX, SIDE_PX)).astype(np.int8)
     as_fed = pairs.astype(np.float32) + np.array([0.0] * 3 + [128.0] * 3, np.float32)[:, None, None]
