@@ -27,8 +27,10 @@ from tools.train import Recipe, predict
 OPSET = 17  # the most that TensorRT 8.6 parses (facts/tensorrt)
 MAX_DEVIATION_UM = 1e-3
 INPUT_NAMES = {"difference": "difference", "pair": "pair", "single": "shot"}
-# Golden patches and patches to calibrate on, by the side of a patch: what they weigh in the repository counts.
-N_GOLDEN = {224: 32, 672: 6}
+# Golden patches, and as many to calibrate on: they weigh what noise weighs. Of large ones the middle is kept, which
+# ``parfocal.engines.golden`` continues by its mirror image.
+N_GOLDEN = {224: 24, 672: 12}
+MAX_GOLDEN_PX = 336
 CALIBRATION_STACKS = 100
 
 
@@ -99,7 +101,7 @@ def write_golden(path: Path, contract: Contract, held_out: Examples, training: E
         path,
         golden,
         np.array([held_out.distance_um[k] for k in chosen], np.float32),
-        reference.infer(batch_of(golden, contract)),
+        np.concatenate([reference.infer(batch_of(golden[k : k + 1], contract)) for k in range(len(golden))]),
         others,
     )
     print(f"{written}: {len(chosen)} golden patches, {written.stat().st_size / 1e6:.1f} MB")
@@ -107,7 +109,9 @@ def write_golden(path: Path, contract: Contract, held_out: Examples, training: E
 
 def _as_stored(examples: Examples, chosen: list[int], kind: Kind) -> Patches:
     """Patches as ``parfocal.engines.golden`` stores them: single shots as the camera gives them."""
-    patches = np.stack([examples.patches[k] for k in chosen])
+    margin_px = max(0, examples.patches[0].shape[1] - MAX_GOLDEN_PX) // 2
+    middle = slice(margin_px, examples.patches[0].shape[1] - margin_px)
+    patches = np.stack([examples.patches[k][:, middle, middle] for k in chosen])
     return (patches.astype(np.int16) + int(GREY_OFFSET)).astype(np.uint8) if kind == "single" else patches
 
 

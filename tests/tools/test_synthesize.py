@@ -1,0 +1,79 @@
+"""Made stacks keep what the optics promise; runs where the training extra is installed."""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="the training extra is not installed")
+
+from parfocal.edge.simscope.optics import Optics  # noqa: E402
+from parfocal.edge.stack import read_stack  # noqa: E402
+from tests.edge.scope import TILES  # noqa: E402
+from tools import layers, synthesize  # noqa: E402
+from tools.textures import FloatArray  # noqa: E402
+
+PATCH_PX = 64
+
+
+def an_object(side_px: int) -> FloatArray:
+    density = np.zeros((3, side_px, side_px), np.float32)
+    density[:, side_px // 2 - 9 : side_px // 2 + 5, side_px // 2 - 4 : side_px // 2 + 12] = 0.8
+    return density
+
+
+def images(optics: Optics, z_um: tuple[float, ...], phase_share: float) -> FloatArray:
+    renderer = synthesize.Renderer(PATCH_PX, "cpu")
+    density = an_object(renderer.side_px)
+    flat = [layers.Layer(0.0, density, np.float32(0.5 * phase_share) * density[1])]
+    heights = np.array(z_um, np.float32)
+    still = np.zeros((len(z_um), 2), np.float32)
+    return renderer.densities(synthesize.setting_of(optics, "cpu"), flat, heights, still)
+
+
+def test_without_phase_and_aberrations_both_sides_of_the_focus_look_the_same() -> None:
+    optics = synthesize.random_optics(np.random.default_rng(1), symmetric=True)
+    above, below = images(optics, (5.0, -5.0), phase_share=0.0)
+    assert np.allclose(above, below, atol=1e-4)
+
+
+@pytest.mark.parametrize(("symmetric", "phase_share"), [(True, 1.0), (False, 0.0)])
+def test_phase_or_aberrations_alone_tell_the_sides_apart(symmetric: bool, phase_share: float) -> None:
+    optics = synthesize.random_optics(np.random.default_rng(1), symmetric)
+    above, below = images(optics, (5.0, -5.0), phase_share)
+    assert np.abs(above - below).max() > 0.02
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_layers_hold_the_whole_object_and_its_mass_lies_at_the_focus(seed: int) -> None:
+    density = an_object(96)
+    parts = layers.random_layers(density, 1.0, np.random.default_rng(seed))
+    assert np.allclose(sum(part.density for part in parts), density, atol=1e-5)
+    moment = sum(part.height_um * float(part.density[1].sum()) for part in parts)
+    assert moment / float(density[1].sum()) == pytest.approx(0.0, abs=1e-3)
+
+
+@pytest.mark.skipif(not TILES.is_dir(), reason="the tiles are not here")
+def test_a_run_continued_makes_the_stacks_of_one_without_a_stop(tmp_path: Path) -> None:
+    def made(folder: Path, first: int, stacks: int) -> None:
+        synthesize.make(
+            argparse.Namespace(
+                tiles=TILES, out=folder, stacks=stacks, first=first, seed=3, delta_um=2.0, patch_px=PATCH_PX,
+                held_out=True, symmetric=False, device="cpu",
+            )
+        )  # fmt: skip
+
+    made(tmp_path / "one", 0, 2)
+    made(tmp_path / "two", 1, 1)
+    (second,) = (tmp_path / "two").rglob("*.ome.tiff")
+    ours = read_stack(tmp_path / "one" / second.relative_to(tmp_path / "two"))
+    theirs = read_stack(second)
+    assert ours.z_um == theirs.z_um
+    assert all(np.array_equal(a, b) for a, b in zip(ours.planes, theirs.planes, strict=True))
+    assert ours.focus_z_um == 0.0
+    assert ours.um_per_px == pytest.approx(0.345)
+    assert -14.0 <= ours.z_um[0] <= -12.0
+    steps_um = np.diff(ours.z_um)
+    assert np.allclose(steps_um, steps_um[0], atol=1e-4)
+    assert 1.8 <= steps_um[0] <= 2.1
