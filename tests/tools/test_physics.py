@@ -6,6 +6,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="the training extra is not installed")
 
 from parfocal.edge import prepare  # noqa: E402
+from parfocal.engines.contract import Kind  # noqa: E402
 from tools.physics import swapped_shots  # noqa: E402
 
 
@@ -19,5 +20,7 @@ def test_swapping_is_what_preparing_the_shots_the_other_way_round_gives(with_sec
         prepare.patches_of(prepare.two_shot_image(a, b, with_second), 32)
         for a, b in ((first, second), (second, first))
     )
-    kind = "pair" if with_second else "difference"
-    assert np.array_equal(swapped_shots(torch.from_numpy(forward), kind).numpy(), backward)
+    kind: Kind = "pair" if with_second else "difference"
+    swapped = swapped_shots(torch.from_numpy(forward), kind).numpy()
+    assert np.allclose(swapped, backward, atol=3.0)  # the median still moves the corners a little
+    assert np.abs(forward - backward).max() > 100.0
