@@ -34,7 +34,7 @@ CALIBRATION_BATCHES = 12
 CURVE_PX = 400 * 224**2  # of held-out patches measured at every report; all of them at the end
 START_BATCH = 64  # patches that stand for all where a training begins with the weights of a model
 LEARNING_RATE_FLOOR = 0.01
-PHASE_2_SHARE = 0.8  # of the time after which phase 2 begins
+PHASE_2_SHARE = 0.5  # of the time after which phase 2 begins
 DECAY_SHARE = 0.3  # of the time after which the learning rate falls
 
 Averaging = Callable[[list[torch.Tensor], list[torch.Tensor], torch.Tensor | int], None]
@@ -284,6 +284,12 @@ def main() -> None:
     parser.add_argument("--patch-px", type=int, help="side of the model's patches; 224, of a single shot 672")
     parser.add_argument("--stored-px", type=int, default=224, help="side of the patches cut from the data")
     parser.add_argument(
+        "--crop-px",
+        type=int,
+        default=default.crop_px,
+        help="side of the crops that most of the time goes into",
+    )
+    parser.add_argument(
         "--start", type=Path, help="NAME.onnx to begin with the weights of; use a lower --learning-rate then"
     )
     parser.add_argument("--minutes", type=float, default=60.0)
@@ -300,6 +306,7 @@ def main() -> None:
         head=args.head,
         delta_um=args.delta_um,
         patch_px=args.patch_px or (672 if args.kind == "single" else 224),
+        crop_px=args.crop_px,
         seed=args.seed,
         batch=args.batch,
         learning_rate=args.learning_rate,
