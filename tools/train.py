@@ -30,11 +30,15 @@ from tools.network_two_shot import TwoShotNet
 from tools.pictures import draw_learning, draw_scatter
 from tools.start import start_from
 
-CALIBRATION_BATCHES = 12
+CALIBRATION_BATCHES, FROZEN_BATCHES = 12, 32
 CURVE_PX = 400 * 224**2  # of held-out patches measured at every report; all of them at the end
 START_BATCH = 64  # patches that stand for all where a training begins with the weights of a model
 LEARNING_RATE_FLOOR = 0.01
 PHASE_2_SHARE = 0.5  # of the time after which phase 2 begins
+# The last part keeps the statistics of batch normalisation as they will be in use: with those of each batch a network
+# learns to be right in company, and reads single patches with a bias.
+FROZEN_SHARE = 0.91
+FROZEN_RATE = 0.1
 DECAY_SHARE = 0.3  # of the time after which the learning rate falls
 
 Averaging = Callable[[list[torch.Tensor], list[torch.Tensor], torch.Tensor | int], None]
@@ -68,6 +72,8 @@ class Recipe:
 
 def rate_at(share: float) -> float:
     """Factor on the learning rate after ``share`` of the time: constant, then half a cosine down."""
+    if share >= FROZEN_SHARE:
+        return FROZEN_RATE
     falling = max(0.0, share - DECAY_SHARE) / (1.0 - DECAY_SHARE)
     return max(LEARNING_RATE_FLOOR, 0.5 * (1.0 + math.cos(math.pi * min(1.0, falling))))
 
@@ -117,7 +123,7 @@ class Training:
         """Continue the training in ``out``, or begin one. Raises SystemExit where another recipe was begun there."""
         torch.manual_seed(recipe.seed)
         self.recipe, self.out, self.device = recipe, out, device
-        self.step, self.patches, self.elapsed_s = 0, 0, 0.0
+        self.step, self.patches, self.elapsed_s, self.frozen = 0, 0, 0.0, False
         self.log: list[dict[str, Any]] = []
         self.net = recipe.network().to(device, memory_format=torch.channels_last)
         self.average = torch.optim.swa_utils.AveragedModel(
@@ -144,7 +150,16 @@ class Training:
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.step, self.patches, self.elapsed_s = state["step"], state["patches"], state["elapsed_s"]
+        self.frozen = state["frozen"]
         self.log = json.loads(state["log"])
+
+    def freeze(self, examples: Examples) -> None:
+        """Go on from the average with statistics of many whole patches, which change no more."""
+        self.net.load_state_dict(self.average.module.state_dict())
+        rng = np.random.default_rng(self.step)
+        chosen = [rng.integers(0, len(examples), 32) for _ in range(FROZEN_BATCHES)]
+        recalibrate(self.net, [batches.whole(examples, part, self.device) for part in chosen])
+        self.frozen = True
 
     def save(self) -> None:
         """Write the checkpoint atomically, and the log beside it."""
@@ -156,6 +171,7 @@ class Training:
             "step": self.step,
             "patches": self.patches,
             "elapsed_s": self.elapsed_s,
+            "frozen": self.frozen,
             "log": json.dumps(self.log),
         }
         self.out.mkdir(parents=True, exist_ok=True)
@@ -165,9 +181,12 @@ class Training:
         record = {"recipe": asdict(self.recipe), "log": self.log}
         (self.out / "log.json").write_text(json.dumps(record, indent=1))
 
-    def learn(self, batch: batches.Batch, rate: float, phase: int) -> float:
-        """One step with ``rate`` times the recipe's learning rate; the loss."""
+    def learn(self, batch: batches.Batch, rate: float, phase: int, frozen: bool = False) -> float:
+        """One step with ``rate`` times the recipe's learning rate, the statistics ``frozen`` or not; the loss."""
         self.net.train()
+        for layer in self.net.modules():
+            if frozen and isinstance(layer, nn.BatchNorm2d):
+                layer.eval()
         warm = min(1.0, (self.step + 1) / self.recipe.warm_up_steps)
         for group in self.optimiser.param_groups:
             group["lr"] = self.recipe.learning_rate * rate * warm
@@ -209,7 +228,9 @@ def run(training: Training, data: Path, held_out: Path, args: argparse.Namespace
             batch = batches.random_batch(
                 examples, rng, recipe.batch, recipe.planes_together, side_px, training.device
             )
-            losses.append(training.learn(batch, rate_at(share), phase))
+            if share >= FROZEN_SHARE and not training.frozen:
+                training.freeze(examples)
+            losses.append(training.learn(batch, rate_at(share), phase, training.frozen))
             training.elapsed_s += time.monotonic() - began
             progress.update(task, completed=training.elapsed_s)
             if time.monotonic() - last_report > args.report_s:
@@ -225,8 +246,12 @@ def report(
 ) -> str:
     """Measure on held-out patches, keep and draw what was found, save; a line of it."""
     rng, net = np.random.default_rng(training.step), training.average.module
-    chosen = [rng.integers(0, len(examples), 32) for _ in range(CALIBRATION_BATCHES)]
-    recalibrate(net, [batches.whole(examples, part, training.device) for part in chosen])
+    if training.frozen:
+        for kept, new in zip(net.buffers(), training.net.buffers(), strict=True):
+            kept.copy_(new)
+    else:
+        chosen = [rng.integers(0, len(examples), 32) for _ in range(CALIBRATION_BATCHES)]
+        recalibrate(net, [batches.whole(examples, part, training.device) for part in chosen])
     measured = len(tests) if complete else CURVE_PX // training.recipe.patch_px**2
     some = np.random.default_rng(1).permutation(len(tests))[:measured]
     predicted_um = predict(net, tests, training.device, some)

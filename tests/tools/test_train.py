@@ -47,11 +47,20 @@ def test_the_flattening_head_sees_where_things_are() -> None:
     assert net.head.in_features == 1280 * 2 * 2
 
 
-def test_the_rate_is_constant_and_then_falls_to_its_floor() -> None:
-    rates = [train.rate_at(share) for share in np.linspace(0.0, 1.0, 101)]
+def test_the_rate_is_constant_and_then_falls() -> None:
+    rates = [train.rate_at(share) for share in np.linspace(0.0, train.FROZEN_SHARE - 0.01, 101)]
     assert rates[0] == rates[30] == 1.0
     assert all(later <= sooner for sooner, later in itertools.pairwise(rates))
-    assert rates[-1] == train.LEARNING_RATE_FLOOR
+    assert train.rate_at(1.0) == train.FROZEN_RATE
+
+
+def test_frozen_statistics_stay_and_the_weights_still_learn(tmp_path: Path) -> None:
+    training = train.Training(train.Recipe(batch=4), tmp_path, "cpu")
+    statistics = [b.clone() for b in training.net.buffers()]
+    weights = [p.detach().clone() for p in training.net.parameters()]
+    training.learn(a_batch(), rate=1.0, phase=2, frozen=True)
+    assert all(torch.equal(a, b) for a, b in zip(statistics, training.net.buffers(), strict=True))
+    assert not all(torch.equal(a, b) for a, b in zip(weights, training.net.parameters(), strict=True))
 
 
 def a_batch() -> batches.Batch:
