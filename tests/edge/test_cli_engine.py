@@ -60,7 +60,7 @@ def test_model_of_which_no_engine_comes_ends_with_the_engine_s_exit_code(run: Ru
     )
     assert code == 4
     assert "OpenVINO has none" in printed
-    assert error.startswith("BuildFailed: no engine came of difference-20x; the table says why")
+    assert error.startswith("BuildFailed: no engine came of difference-20x, single-20x; the table says why")
 
 
 def test_tensorrt_asked_for_without_a_gpu_is_one_line(run: Run) -> None:

@@ -27,9 +27,9 @@ RunnerFromFile = Callable[..., Runner]
 each_runner = pytest.mark.parametrize("runner_from_file", [OpenVinoRunner, OnnxRuntimeRunner])
 
 
-def standardised_batch(n: int, patch_px: int, seed: int = 1) -> NDArray[np.float32]:
+def standardised_batch(n: int, patch_px: int, seed: int = 1, channels: int = 3) -> NDArray[np.float32]:
     """What prepare hands over: each channel of each patch has mean 0 and deviation 1."""
-    batch = np.random.default_rng(seed).normal(size=(n, 3, patch_px, patch_px))
+    batch = np.random.default_rng(seed).normal(size=(n, channels, patch_px, patch_px))
     batch -= batch.mean(axis=(2, 3), keepdims=True)
     batch /= batch.std(axis=(2, 3), keepdims=True)
     return batch.astype(np.float32)
@@ -179,7 +179,7 @@ def test_openvino_predicts_what_onnx_runtime_predicts(make_model: MakeModel, n_t
 
 @pytest.mark.parametrize("model", list_models(), ids=lambda model: model.contract.name)
 def test_shipped_model_predicts_alike_on_both(model: Model) -> None:
-    batch = standardised_batch(4, model.contract.patch_px)
+    batch = standardised_batch(4, model.contract.patch_px, channels=model.contract.channels)
     found_um = OpenVinoRunner(model.path, n_threads=1).infer(batch)
     reference_um = OnnxRuntimeRunner(model.path, n_threads=1).infer(batch)
     np.testing.assert_allclose(found_um, reference_um, atol=PARITY_UM)
