@@ -48,7 +48,7 @@ from parfocal.engines.opening import open_chosen
 from parfocal.engines.openvino_cpu import CompiledRunner
 runner = open_chosen(Path(sys.argv[1]), EngineCache(default_cache_folder())).runner
 n, side = int(sys.argv[2]), runner.contract.patch_px
-runner.infer(np.zeros((n, 3, side, side), np.float32))
+runner.infer(np.zeros((n, runner.contract.channels, side, side), np.float32))
 print(time.perf_counter() - began_s)
 """
 
