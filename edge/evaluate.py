@@ -18,7 +18,7 @@ from parfocal.edge.estimate import (
     estimate,
     estimate_single,
 )
-from parfocal.edge.label import label_planes
+from parfocal.edge.label import Label, label_planes
 from parfocal.edge.session import check_model
 from parfocal.edge.stack import Stack, refused
 from parfocal.engines.contract import SIGN_OF_SINGLE, Expectation, require
@@ -153,18 +153,22 @@ def evaluate_stack(stack: Stack, runner: Runner, config: Config) -> StackResult:
     Raises ConfigError where the stack does not fit.
     """
     pairs = _checked_pairs(stack, runner, config)
-    truth: Literal["stack", "label", "none"] = "stack"
-    focus_z_um, review = stack.focus_z_um, None
+    label = focus_of(stack)
+    focus_z_um = label.focus_z_um
     if focus_z_um is None:
-        label = label_planes(stack.planes, stack.z_um)
-        focus_z_um, review = label.focus_z_um, label.review
-        truth = "none" if focus_z_um is None else "label"
-    if focus_z_um is None:
-        return StackResult(str(stack.path), None, truth, review, None, ())
+        return StackResult(str(stack.path), None, "none", label.review, None, ())
+    truth: Literal["stack", "label"] = "label" if stack.focus_z_um is None else "stack"
     planes = tuple(_plane(stack, pair, focus_z_um, runner, config.focus) for pair in pairs)
     judged = [plane for plane in planes if plane.in_range and not plane.blank]
     depth_um = depth_of_field_um(runner.contract.objective)
-    return StackResult(str(stack.path), focus_z_um, truth, review, figures_of(judged, depth_um), planes)
+    return StackResult(str(stack.path), focus_z_um, truth, label.review, figures_of(judged, depth_um), planes)
+
+
+def focus_of(stack: Stack) -> Label:
+    """What a stack says of its focus itself, else what the labeller finds."""
+    if stack.focus_z_um is not None:
+        return Label(stack.focus_z_um)
+    return label_planes(stack.planes, stack.z_um)
 
 
 def pairs_of(z_um: Sequence[float], delta_um: float) -> list[tuple[int, int]]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 from parfocal.edge import prepare
-from parfocal.edge.label import label_planes
+from parfocal.edge.evaluate import focus_of, pairs_of
 from parfocal.edge.stack import INDEX_NAME, Stack, read_stack
 from parfocal.engines.contract import Kind
 
@@ -22,8 +22,6 @@ UInt8Array = NDArray[np.uint8]
 Int8Array = NDArray[np.int8]
 
 GREY_OFFSET = 128.0  # taken off a shot, so that it fits into int8; standardising takes any offset out
-# A stage of whole motor steps does not make delta exactly.
-DELTA_TOLERANCE_SHARE = 0.1
 # Less is no more than the noise of a camera: nothing can be learned from it.
 MIN_CONTRAST = 3.0
 # Patches taken of each plane, at random places: a frame holds dozens, and they are much alike.
@@ -73,9 +71,10 @@ class Examples:
             self._add(read_stack(path))
 
     def _add(self, stack: Stack) -> None:
-        focus_z_um, why = _focus_of(stack)
+        label = focus_of(stack)
+        focus_z_um = label.focus_z_um
         if focus_z_um is None:
-            self.left_out.append(f"{stack.path}: {why}")
+            self.left_out.append(f"{stack.path}: {label.review}")
             return
         rng = np.random.default_rng(len(self._seen))
         shots = [prepare.smoothed(plane) for plane in stack.planes]
@@ -103,13 +102,7 @@ class Examples:
         """Indices of the first and second shot of each example."""
         if self._kind == "single":
             return [(k, k) for k in range(len(z_um))]
-        heights_um = np.asarray(z_um)
-        pairs = []
-        for second, z2_um in enumerate(z_um):
-            first = int(np.abs(heights_um - (z2_um - self._delta_um)).argmin())
-            if abs(z2_um - z_um[first] - self._delta_um) <= DELTA_TOLERANCE_SHARE * self._delta_um:
-                pairs.append((first, second))
-        return pairs
+        return pairs_of(z_um, self._delta_um)
 
 
 def stack_paths(folder: Path) -> list[Path]:
@@ -117,13 +110,6 @@ def stack_paths(folder: Path) -> list[Path]:
     tiffs = [path for pattern in ("*.ome.tif", "*.ome.tiff") for path in folder.rglob(pattern)]
     folders = [path.parent for path in folder.rglob(INDEX_NAME)]
     return sorted([*tiffs, *folders], key=lambda path: (path.name, str(path)))
-
-
-def _focus_of(stack: Stack) -> tuple[float | None, str | None]:
-    if stack.focus_z_um is not None:
-        return stack.focus_z_um, None
-    label = label_planes(stack.planes, stack.z_um)
-    return label.focus_z_um, label.review
 
 
 def _channels(first: UInt8Array, second: UInt8Array, kind: Kind) -> NDArray[np.float32]:

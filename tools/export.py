@@ -185,11 +185,10 @@ def main() -> None:
     notes = args.notes.read_text() if args.notes else ""
     args.out.with_suffix(".md").write_text(card(contract, record, found, notes))
     draw_learning(record["log"], args.out.with_suffix(".learning.png"))
-    counted = tables.usable(held_out, tables.RANGE_UM)
     draw_scatter(
-        np.array(held_out.distance_um)[counted],
-        predicted_um[counted],
-        np.array(held_out.group)[counted],
+        held_out,
+        predicted_um,
+        tables.RANGE_UM,
         args.out.with_suffix(".scatter.png"),
         f"{contract.name}: held-out patches",
     )

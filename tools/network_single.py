@@ -3,6 +3,8 @@
 import torch
 from torch import nn
 
+from tools.network_layers import Bottleneck, convolution
+
 # kernel, expanded channels, output channels, squeeze-and-excite, hard swish, stride
 BLOCKS = (
     (3, 16, 16, True, False, 2),
@@ -19,13 +21,6 @@ BLOCKS = (
 )
 STEM, LAST, HIDDEN = 16, 576, 1024
 SQUEEZE = 4
-
-
-def _convolution(inputs: int, outputs: int, kernel: int, stride: int, groups: int = 1) -> list[nn.Module]:
-    return [
-        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
-        nn.BatchNorm2d(outputs),
-    ]
 
 
 class SqueezeExcite(nn.Module):
@@ -48,28 +43,21 @@ class SqueezeExcite(nn.Module):
         return x * gate
 
 
-class Block(nn.Module):
+class Block(Bottleneck):
     """Expand, filter each channel, weigh the channels, project; added to its input where the shapes agree."""
 
     def __init__(
         self, inputs: int, kernel: int, hidden: int, outputs: int, excite: bool, swish: bool, stride: int
     ) -> None:
-        super().__init__()
         activation: type[nn.Module] = nn.Hardswish if swish else nn.ReLU
         layers: list[nn.Module] = []
         if hidden != inputs:
-            layers += [*_convolution(inputs, hidden, 1, 1), activation()]
-        layers += [*_convolution(hidden, hidden, kernel, stride, hidden), activation()]
+            layers += [*convolution(inputs, hidden, 1, 1), activation()]
+        layers += [*convolution(hidden, hidden, kernel, stride, hidden), activation()]
         if excite:
             layers.append(SqueezeExcite(hidden))
-        layers += _convolution(hidden, outputs, 1, 1)
-        self.layers = nn.Sequential(*layers)
-        self.residual = stride == 1 and inputs == outputs
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Shape (n, inputs, h, w) -> (n, outputs, h / stride, w / stride)."""
-        y: torch.Tensor = self.layers(x)
-        return x + y if self.residual else y
+        layers += convolution(hidden, outputs, 1, 1)
+        super().__init__(layers, inputs, outputs, stride)
 
 
 class SingleNet(nn.Module):
@@ -81,12 +69,12 @@ class SingleNet(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        layers: list[nn.Module] = [*_convolution(3, STEM, 3, 2), nn.Hardswish()]
+        layers: list[nn.Module] = [*convolution(3, STEM, 3, 2), nn.Hardswish()]
         inputs = STEM
         for kernel, hidden, outputs, excite, swish, stride in BLOCKS:
             layers.append(Block(inputs, kernel, hidden, outputs, excite, swish, stride))
             inputs = outputs
-        layers += [*_convolution(inputs, LAST, 1, 1), nn.Hardswish()]
+        layers += [*convolution(inputs, LAST, 1, 1), nn.Hardswish()]
         self.features = nn.Sequential(*layers)
         self.head = nn.Sequential(nn.Linear(LAST, HIDDEN), nn.Hardswish(), nn.Linear(HIDDEN, 2))
 

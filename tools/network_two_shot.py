@@ -3,6 +3,8 @@
 import torch
 from torch import nn
 
+from tools.network_layers import Bottleneck, convolution
+
 # expansion, output channels at width 1, repeats, stride (Sandler et al. 2018, table 2)
 BLOCKS = (
     (1, 16, 1, 1),
@@ -24,31 +26,17 @@ def _channels(width: float, channels: int) -> int:
     return rounded + 8 if rounded < 0.9 * wanted else rounded
 
 
-def _convolution(inputs: int, outputs: int, kernel: int, stride: int, groups: int = 1) -> list[nn.Module]:
-    return [
-        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
-        nn.BatchNorm2d(outputs),
-    ]
-
-
-class InvertedResidual(nn.Module):
+class InvertedResidual(Bottleneck):
     """Expand, filter each channel, project; added to its input where the shapes agree."""
 
     def __init__(self, inputs: int, outputs: int, stride: int, expansion: int) -> None:
-        super().__init__()
         hidden = inputs * expansion
         layers: list[nn.Module] = []
         if expansion != 1:
-            layers += [*_convolution(inputs, hidden, 1, 1), nn.ReLU6()]
-        layers += [*_convolution(hidden, hidden, 3, stride, hidden), nn.ReLU6()]
-        layers += _convolution(hidden, outputs, 1, 1)
-        self.layers = nn.Sequential(*layers)
-        self.residual = stride == 1 and inputs == outputs
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Shape (n, inputs, h, w) -> (n, outputs, h / stride, w / stride)."""
-        y: torch.Tensor = self.layers(x)
-        return x + y if self.residual else y
+            layers += [*convolution(inputs, hidden, 1, 1), nn.ReLU6()]
+        layers += [*convolution(hidden, hidden, 3, stride, hidden), nn.ReLU6()]
+        layers += convolution(hidden, outputs, 1, 1)
+        super().__init__(layers, inputs, outputs, stride)
 
 
 class TwoShotNet(nn.Module):
@@ -63,13 +51,13 @@ class TwoShotNet(nn.Module):
         """``flatten_px`` is the side of the patches of a flattening head; None averages."""
         super().__init__()
         inputs = _channels(width, 32)
-        layers: list[nn.Module] = [*_convolution(channels, inputs, 3, 2), nn.ReLU6()]
+        layers: list[nn.Module] = [*convolution(channels, inputs, 3, 2), nn.ReLU6()]
         for expansion, block_channels, repeats, stride in BLOCKS:
             outputs = _channels(width, block_channels)
             for repeat in range(repeats):
                 layers.append(InvertedResidual(inputs, outputs, stride if repeat == 0 else 1, expansion))
                 inputs = outputs
-        layers += [*_convolution(inputs, FEATURES, 1, 1), nn.ReLU6()]
+        layers += [*convolution(inputs, FEATURES, 1, 1), nn.ReLU6()]
         self.features = nn.Sequential(*layers)
         self.flatten = flatten_px is not None
         positions = 1 if flatten_px is None else (-(-flatten_px // REDUCTION)) ** 2

@@ -7,6 +7,9 @@ import matplotlib as mpl
 import numpy as np
 from numpy.typing import NDArray
 
+from tools.examples import Examples
+from tools.tables import usable
+
 mpl.use("Agg")
 from matplotlib import pyplot as plt
 
@@ -26,13 +29,12 @@ def draw_learning(log: list[dict[str, Any]], path: Path) -> None:
 
 
 def draw_scatter(
-    distance_um: NDArray[np.float64],
-    predicted_um: NDArray[np.float32],
-    groups: NDArray[np.str_],
-    path: Path,
-    title: str,
+    examples: Examples, predicted_um: NDArray[np.float32], range_um: float, path: Path, title: str
 ) -> None:
-    """Predicted against true distance of single patches, (n,) each, coloured by group."""
+    """Predicted (n,) against true distance of the patches that count, coloured by group."""
+    counted = usable(examples, range_um)
+    distance_um, predicted_um = np.array(examples.distance_um)[counted], predicted_um[counted]
+    groups = np.array(examples.group)[counted]
     figure, axes = plt.subplots(figsize=(5.5, 5.5), layout="constrained")
     reach_um = float(np.abs(distance_um).max()) * 1.1
     axes.plot([-reach_um, reach_um], [-reach_um, reach_um], color="grey", linewidth=1.0)

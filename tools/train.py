@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.progress import Progress
 from torch import nn
 
-from parfocal.engines.contract import Kind
+from parfocal.engines.contract import CHANNELS, Kind
 from tools import batches, tables
 from tools.examples import Examples
 from tools.losses import loss_of
@@ -67,7 +67,7 @@ class Recipe:
         if self.kind == "single":
             return SingleNet()
         flatten_px = self.patch_px if self.head == "flatten" else None
-        return TwoShotNet(6 if self.kind == "pair" else 3, flatten_px)
+        return TwoShotNet(CHANNELS[self.kind], flatten_px)
 
 
 def rate_at(share: float) -> float:
@@ -156,10 +156,14 @@ class Training:
     def freeze(self, examples: Examples) -> None:
         """Go on from the average with statistics of many whole patches, which change no more."""
         self.net.load_state_dict(self.average.module.state_dict())
-        rng = np.random.default_rng(self.step)
-        chosen = [rng.integers(0, len(examples), 32) for _ in range(FROZEN_BATCHES)]
-        recalibrate(self.net, [batches.whole(examples, part, self.device) for part in chosen])
+        self.recalibrate(self.net, examples, FROZEN_BATCHES)
         self.frozen = True
+
+    def recalibrate(self, net: nn.Module, examples: Examples, n_batches: int) -> None:
+        """Set the statistics of ``net`` from whole patches, other ones at every step."""
+        rng = np.random.default_rng(self.step)
+        chosen = [rng.integers(0, len(examples), 32) for _ in range(n_batches)]
+        recalibrate(net, [batches.whole(examples, part, self.device) for part in chosen])
 
     def save(self) -> None:
         """Write the checkpoint atomically, and the log beside it."""
@@ -245,13 +249,12 @@ def report(
     training: Training, examples: Examples, tests: Examples, losses: list[float], complete: bool = False
 ) -> str:
     """Measure on held-out patches, keep and draw what was found, save; a line of it."""
-    rng, net = np.random.default_rng(training.step), training.average.module
+    net = training.average.module
     if training.frozen:
         for kept, new in zip(net.buffers(), training.net.buffers(), strict=True):
             kept.copy_(new)
     else:
-        chosen = [rng.integers(0, len(examples), 32) for _ in range(CALIBRATION_BATCHES)]
-        recalibrate(net, [batches.whole(examples, part, training.device) for part in chosen])
+        training.recalibrate(net, examples, CALIBRATION_BATCHES)
     measured = len(tests) if complete else CURVE_PX // training.recipe.patch_px**2
     some = np.random.default_rng(1).permutation(len(tests))[:measured]
     predicted_um = predict(net, tests, training.device, some)
@@ -268,11 +271,10 @@ def report(
     )
     training.save()
     draw_learning(training.log, training.out / "learning.png")
-    counted = tables.usable(shown, tables.RANGE_UM)
     draw_scatter(
-        np.array(shown.distance_um)[counted],
-        predicted_um[counted],
-        np.array(shown.group)[counted],
+        shown,
+        predicted_um,
+        tables.RANGE_UM,
         training.out / "scatter.png",
         f"held-out patches after {training.patches} patches",
     )
