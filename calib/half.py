@@ -1,8 +1,8 @@
 """FP16 as types in the ONNX, which TensorRT 11 needs: its builder has no precision flags any more.
 
 The body of the net, and the scales of Q/DQ nodes in it, become float16. Input, output and head, from the pooling
-on, stay float32: the prediction keeps its resolution (a float16 of 8 um has steps of 0.008 um), a softmax over
-distances its small shares, and the runner sees no difference.
+on and past the convolutions, stay float32: the prediction keeps its resolution (a float16 of 8 um has steps of
+0.008 um), powers of spectra their range, and the runner sees no difference.
 """
 
 import numpy as np
@@ -33,7 +33,7 @@ def in_half(model: onnx.ModelProto) -> onnx.ModelProto:
     for node in graph.nodes:
         if head & set(node.output):
             for slot, name in enumerate(node.input):
-                if name in graph.constants or name in head:
+                if not name or name in graph.constants or name in head or name == model_input:
                     continue
                 to_float = f"{name}.float"
                 if name not in crossing:

@@ -86,23 +86,28 @@ class Graph:
 
 
 def head_of(graph: Graph) -> set[str]:
-    """Return the names of the outputs of the head's nodes: the last pooling over the map and all that follow it.
+    """Return the names of the outputs of the head's nodes: all that the last pooling over the map does not hang on.
 
-    A pooling that a Conv follows belongs to a squeeze and excitation. Where no other ends the body, the head is
-    the last Gemm or MatMul and all that follow it.
+    Beside that pooling and what follows it, this is a branch that goes past the convolutions. A pooling that a Conv
+    follows belongs to a squeeze and excitation. Where no other ends the body, the last Gemm or MatMul does.
 
     Raises:
         ValueError: the graph has no such layer.
     """
+    made_by = graph.producers()
     pooling = [node for node in graph.nodes if is_pooling(node)]
     dense = [node for node in graph.nodes if node.op_type in ("Gemm", "MatMul")]
     for first in (*pooling[-1:], *dense[-1:]):
-        reached = set(first.output)
-        for node in graph.nodes:
-            if reached & set(node.input):
-                reached |= set(node.output)
-        if not any(node.op_type == "Conv" and reached & set(node.output) for node in graph.nodes):
-            return reached
+        body: set[str] = set()
+        pending = list(first.input)
+        while pending:
+            name = pending.pop()
+            if name in made_by and name not in body:
+                body |= set(made_by[name].output)
+                pending += made_by[name].input
+        head = [node for node in graph.nodes if not body & set(node.output)]
+        if not any(node.op_type == "Conv" for node in head):
+            return {name for node in head for name in node.output}
     raise ValueError("the graph has no pooling, Gemm or MatMul after its last Conv to take for its head")
 
 

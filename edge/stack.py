@@ -1,7 +1,8 @@
 """Stacks of planes, recorded or made: an OME-TIFF, or a folder of images with `stack.csv` (`file,z_um`).
 
 Heights rise from plane to plane, in um of the stage. A stack that knows its focus carries it as `focus_z_um`: a
-map annotation of the OME-TIFF, a third column of `stack.csv` that is the same in every row.
+map annotation of the OME-TIFF, a third column of `stack.csv` that is the same in every row. In the same way it may
+carry `condenser_sigma`, the aperture of the condenser over that of the objective: depth of field hangs on it.
 """
 
 import contextlib
@@ -26,7 +27,7 @@ from parfocal.edge.image_file import rgb_from_file
 UInt8Array = NDArray[np.uint8]
 
 INDEX_NAME = "stack.csv"
-FOCUS_KEY = "focus_z_um"
+FOCUS_KEY, CONDENSER_KEY = "focus_z_um", "condenser_sigma"
 MIN_PLANES = 2
 UM_PER_UNIT = {"µm": 1.0, "μm": 1.0, "um": 1.0, "nm": 1e-3, "mm": 1e3}  # both signs for micro are in use
 # What comes of files that are damaged; SyntaxError is that of XML as well, MemoryError comes of senseless sizes.
@@ -50,7 +51,7 @@ logging.getLogger("tifffile").addHandler(logging.NullHandler())
 class Stack(msgspec.Struct, frozen=True):
     """Planes, RGB uint8 (h, w, 3) each, with their heights, um.
 
-    `um_per_px` and `focus_z_um` are None where the stack does not say.
+    `um_per_px`, `focus_z_um` and `condenser_sigma` are None where the stack does not say.
     """
 
     path: Path
@@ -58,6 +59,7 @@ class Stack(msgspec.Struct, frozen=True):
     planes: tuple[UInt8Array, ...]
     um_per_px: float | None = None
     focus_z_um: float | None = None
+    condenser_sigma: float | None = None
 
     @property
     def shape_px(self) -> tuple[int, int]:
@@ -89,6 +91,7 @@ def write_stack(
     z_um: Sequence[float],
     um_per_px: float,
     focus_z_um: float | None = None,
+    condenser_sigma: float | None = None,
 ) -> None:
     """Write planes, RGB uint8 (h, w, 3) each, as an OME-TIFF: whole, or not at all.
 
@@ -106,8 +109,10 @@ def write_stack(
         "PhysicalSizeZUnit": "µm",
         "Plane": {"PositionZ": [float(z) for z in z_um], "PositionZUnit": ["µm"] * len(z_um)},
     }
-    if focus_z_um is not None:
-        metadata["MapAnnotation"] = {"Namespace": "parfocal", FOCUS_KEY: repr(float(focus_z_um))}
+    known = {FOCUS_KEY: focus_z_um, CONDENSER_KEY: condenser_sigma}
+    annotations = {key: repr(float(value)) for key, value in known.items() if value is not None}
+    if annotations:
+        metadata["MapAnnotation"] = {"Namespace": "parfocal", **annotations}
     part = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -156,7 +161,13 @@ def _from_folder(folder: Path) -> Stack:
         if planes and plane.shape != planes[0].shape:
             raise refused(folder, f"{name} is {_size(plane)}, {entries[0][0]} is {_size(planes[0])}")
         planes.append(plane)
-    return Stack(folder, tuple(z for _, z in entries), tuple(planes), focus_z_um=_focus_of(folder, rows))
+    return Stack(
+        folder,
+        tuple(z for _, z in entries),
+        tuple(planes),
+        focus_z_um=_told_by_rows(folder, rows, FOCUS_KEY),
+        condenser_sigma=_told_by_rows(folder, rows, CONDENSER_KEY),
+    )
 
 
 def _rows_of(folder: Path) -> list[dict[str, str]]:
@@ -169,17 +180,17 @@ def _rows_of(folder: Path) -> list[dict[str, str]]:
         raise refused(folder, f"{INDEX_NAME} is no table ({error})") from error
 
 
-def _focus_of(folder: Path, rows: list[dict[str, str]]) -> float | None:
-    told = {row[FOCUS_KEY] for row in rows if row.get(FOCUS_KEY)}
+def _told_by_rows(folder: Path, rows: list[dict[str, str]], key: str) -> float | None:
+    told = {row[key] for row in rows if row.get(key)}
     if not told:
         return None
     try:
-        (focus_z_um,) = {float(value) for value in told}
+        (value,) = {float(text) for text in told}
     except ValueError as error:
         raise refused(
-            folder, f"{FOCUS_KEY} in {INDEX_NAME} must be one number, it says {', '.join(sorted(told))}"
+            folder, f"{key} in {INDEX_NAME} must be one number, it says {', '.join(sorted(told))}"
         ) from error
-    return focus_z_um
+    return value
 
 
 def _from_tiff(path: Path) -> Stack:
@@ -201,7 +212,9 @@ def _from_tiff(path: Path) -> Stack:
         raise refused(
             path, f"it is truncated, damaged or no TIFF ({' '.join(str(error).split())})"
         ) from error
-    return Stack(path, z_um, planes, um_per_px, _annotated_focus_um(path, ome))
+    return Stack(
+        path, z_um, planes, um_per_px, _annotated(path, ome, FOCUS_KEY), _annotated(path, ome, CONDENSER_KEY)
+    )
 
 
 def _pixels_of(path: Path, ome: dict[str, Any]) -> dict[str, Any]:
@@ -260,14 +273,14 @@ def _planes_of(path: Path, tiff: tifffile.TiffFile, n_planes: int) -> Iterator[U
         yield plane if plane.ndim == 3 else np.repeat(plane[..., None], 3, axis=2)
 
 
-def _annotated_focus_um(path: Path, ome: dict[str, Any]) -> float | None:
+def _annotated(path: Path, ome: dict[str, Any], key: str) -> float | None:
     for annotation in _as_list((ome.get("StructuredAnnotations") or {}).get("MapAnnotation")):
         for entry in _as_list((annotation.get("Value") or {}).get("M")):
-            if isinstance(entry, dict) and entry.get("K") == FOCUS_KEY:
+            if isinstance(entry, dict) and entry.get("K") == key:
                 try:
                     return float(entry["value"])
                 except (KeyError, TypeError, ValueError) as error:
-                    raise refused(path, f"its annotation {FOCUS_KEY} is no number") from error
+                    raise refused(path, f"its annotation {key} is no number") from error
     return None
 
 

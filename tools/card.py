@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from parfocal.engines.contract import Contract
+from tools.network_focus import MEMBERS
 from tools.tables import MIN_CONTRAST, Row
 
 GROUPS = {
@@ -19,7 +20,13 @@ ARCHITECTURES = {
     "shot beside it",
     "single": "MobileNetV3-small on one shot (liao2021)",
 }
+SPECTRA = (
+    "Beside the convolutions the head hears the spectra of the patches: how strong each ring of spatial frequency is "
+    "in each colour and shot, and how much of it they share (`tools/network_spectrum.py`)."
+)
 HEADS = {
+    "spectrum": "The body was trained with a linear head on its averaged map and then fixed; the head that ships was "
+    "taught on features of all patches, {members} times with other beginnings, and says their mean.",
     "average": "The last feature map is averaged: such a head memorises less with few textures than the paper's "
     "flatten-and-dense one (facts/optics), and takes crops of any size.",
     "flatten": "The last feature map is flattened into one dense layer, as in the paper.",
@@ -29,6 +36,15 @@ MADE = (
     "optics of `edge/simscope`: the reference objective with its aberrations. Another objective has others, and "
     "they tell the direction: retrain on stacks of your own microscope (README, *Your own model*) before a clinic "
     "relies on it."
+)
+CONDENSER = (
+    "**For a condenser with {sigma:g} of the objective's aperture.** Depth of field hangs on it, and a patch does "
+    "not tell it. Training saw all from 0.4 to 0.8 and was told which; what ships is told {sigma:g}. For another "
+    "instrument `python -m tools.export --condenser` makes one of the same training."
+)
+IMAGES = (
+    "Whole images, as the papers measure (dastidar2020, table 1): all patches of a plane together, weighted by their "
+    "contrast."
 )
 HELD_OUT = (
     "Single patches, within +-{range_um:g} um, with {contrast:g} grey levels of contrast or more. Other slides, stains "
@@ -50,16 +66,22 @@ class Measured:
     by_distance: dict[str, Row]
     swapped: float | None
     wrong_without_asymmetry: float | None
+    images: list[dict[str, Row]]  # by texture and by distance; empty where none were measured
 
 
-def card(contract: Contract, record: dict[str, Any], found: Measured, notes: str) -> str:
+def card(
+    contract: Contract, record: dict[str, Any], found: Measured, notes: str, condenser_sigma: float
+) -> str:
     """Markdown of one model. ``record`` is the log of its training, ``notes`` what was compared and found."""
+    spectral = record["recipe"]["head"] == "spectrum"
     parts = [
         f"# {contract.name}",
         ARCHITECTURES[contract.kind].format(delta=contract.delta_um)
         + f", for {contract.objective} at {contract.um_per_px:g} um/px, within +-{contract.range_um:g} um. It takes "
         f"patches of {contract.patch_px} px and predicts the {contract.sign}.",
+        *([SPECTRA] if spectral else []),
         MADE,
+        *([CONDENSER.format(sigma=condenser_sigma)] if record.get("told_condenser") else []),
         *_errors(contract, found),
         *([] if not notes else [notes.strip()]),
         *_curve(contract, record),
@@ -74,8 +96,20 @@ def _errors(contract: Contract, found: Measured) -> list[str]:
         "|---|---|---|---|---|---|"
     )
     named = {GROUPS.get(group, group): row for group, row in found.by_group.items()}
+    images: list[str] = []
+    if found.images:
+        by_group, by_distance = found.images
+        named_images = {GROUPS.get(group, group): row for group, row in by_group.items()}
+        images = [
+            IMAGES,
+            "\n".join([head.format("texture").replace("patches", "images"), *_rows(named_images)]),
+            "\n".join(
+                [head.format("distance to focus, um").replace("patches", "images"), *_rows(by_distance)]
+            ),
+        ]
     parts = [
         "## Held-out errors",
+        *images,
         HELD_OUT.format(range_um=contract.range_um, contrast=MIN_CONTRAST),
         "\n".join([head.format("texture"), *_rows(named)]),
         "\n".join([head.format("distance to focus, um"), *_rows(found.by_distance)]),
@@ -107,17 +141,14 @@ def _curve(contract: Contract, record: dict[str, Any]) -> list[str]:
     log = record["log"]
     shown = [*log[: -1 : max(1, len(log) // MOST_CURVE_ROWS)], log[-1]]
     rows = [
-        f"| {entry['minutes']:g} | {entry['patches']} | {entry['examples']} | {entry['loss']:.3f} "
+        f"| {entry['patches']} | {entry['examples']} | {entry['loss']:.3f} "
         f"| {entry['groups']['all']['mean_um']:.2f} | {100 * entry['groups']['all']['wrong_sign']:.1f} % |"
         for entry in shown
     ]
-    head = (
-        "| minutes | patches seen | patches there were | training loss | held-out mean um | wrong direction |"
-    )
+    head = "| patches seen | patches there were | training loss | held-out mean um | wrong direction |"
     return [
         "## Learning curve",
-        "All but the last row are measured on a sample of the held-out patches.",
-        "\n".join([head, "|---|---|---|---|---|---|", *rows]),
+        "\n".join([head, "|---|---|---|---|---|", *rows]),
         f"![learning curve]({contract.name}.learning.png)",
     ]
 
@@ -127,5 +158,5 @@ def _recipe(record: dict[str, Any]) -> list[str]:
     said = ", ".join(f"{key} {value}" for key, value in recipe.items())
     return [
         "## Recipe",
-        RECIPE.format(said=said, head=HEADS[recipe["head"]]),
+        RECIPE.format(said=said, head=HEADS[recipe["head"]].format(members=MEMBERS)),
     ]

@@ -6,7 +6,6 @@ A folder of stacks is one group (a slide, a stain): results are reported by it, 
 import os
 import tempfile
 import weakref
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -35,29 +34,60 @@ class Examples:
     difference and the second shot, or the shot. Shots are kept less 128.
     """
 
-    def __init__(self, folder: Path, kind: Kind, delta_um: float, patch_px: int) -> None:
-        self._folder, self._kind, self._delta_um, self._patch_px = folder, kind, delta_um, patch_px
+    def __init__(
+        self,
+        folder: Path,
+        kind: Kind,
+        delta_um: float,
+        patch_px: int,
+        patches_per_plane: int = PATCHES_PER_PLANE,
+    ) -> None:
+        self.folder, self._kind, self._delta_um, self._patch_px = folder, kind, delta_um, patch_px
+        self._patches_per_plane = patches_per_plane
         self._seen: set[Path] = set()
+        self._planes = 0
         self._file = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the examples
         weakref.finalize(self, self._file.close)
         self.patches: list[Int8Array] = []
         self.distance_um: list[float] = []
         self.contrast: list[float] = []
         self.group: list[str] = []
+        self.condenser: list[float | None] = []
+        self.plane: list[int] = []  # those of one plane have the same number
         self.stack: list[range] = []  # of each example, those of the same stack
         self.left_out: list[str] = []
 
     def __len__(self) -> int:
         return len(self.patches)
 
+    @property
+    def n_seen(self) -> int:
+        """How many stacks were read, those that were left out included."""
+        return len(self._seen)
+
     def part(self, chosen: NDArray[np.int64]) -> "Examples":
         """Those of some indices."""
-        part = Examples(self._folder, self._kind, self._delta_um, self._patch_px)
+        part = Examples(self.folder, self._kind, self._delta_um, self._patch_px)
         part.patches = [self.patches[k] for k in chosen]
         part.distance_um = [self.distance_um[k] for k in chosen]
         part.contrast = [self.contrast[k] for k in chosen]
         part.group = [self.group[k] for k in chosen]
         return part
+
+    def forget(self) -> None:
+        """Drop what was read: the next ``refresh`` goes on with stacks that have not been."""
+        for kept in (
+            self.patches,
+            self.distance_um,
+            self.contrast,
+            self.group,
+            self.condenser,
+            self.plane,
+            self.stack,
+        ):
+            kept.clear()
+        self._file.seek(0)
+        self._file.truncate()
 
     def refresh(self, most_stacks: int | None = None) -> None:
         """Read what is new, ``most_stacks`` of it at most.
@@ -65,8 +95,8 @@ class Examples:
         Stacks whose focus is not certain are left out, and named in ``left_out``.
         Raises ConfigError where a stack cannot be used.
         """
-        new = [path for path in stack_paths(self._folder) if path not in self._seen][:most_stacks]
-        for path in track(new, f"reading {self._folder.name}", transient=True, disable=len(new) < 50):
+        new = [path for path in stack_paths(self.folder) if path not in self._seen][:most_stacks]
+        for path in track(new, f"reading {self.folder.name}", transient=True, disable=len(new) < 50):
             self._seen.add(path)
             self._add(read_stack(path))
 
@@ -82,11 +112,16 @@ class Examples:
         for first, second in self._shots_of(stack.z_um):
             contrasts = prepare.contrast_of(prepare.patches_of(shots[second], self._patch_px))
             whole = _channels(shots[first], shots[second], self._kind)
-            for patch, contrast in _some(prepare.patches_of(whole, self._patch_px), contrasts, rng):
+            self._planes += 1
+            chosen = rng.permutation(np.flatnonzero(contrasts >= MIN_CONTRAST))[: self._patches_per_plane]
+            patches = prepare.patches_of(whole, self._patch_px)
+            for patch, contrast in ((patches[k], float(contrasts[k])) for k in chosen):
                 kept.append(patch.astype(np.int8))
                 self.distance_um.append(focus_z_um - stack.z_um[second])
                 self.contrast.append(contrast)
                 self.group.append(stack.path.parent.name)
+                self.condenser.append(stack.condenser_sigma)
+                self.plane.append(self._planes)
         if kept:
             self.stack.extend([range(len(self.patches), len(self.patches) + len(kept))] * len(kept))
             self.patches.extend(self._stored(np.stack(kept)))
@@ -119,11 +154,3 @@ def _channels(first: UInt8Array, second: UInt8Array, kind: Kind) -> NDArray[np.f
     seen = prepare.two_shot_image(first, second, with_second=kind == "pair")
     seen[..., 3:] -= GREY_OFFSET
     return np.clip(seen, -128.0, 127.0)
-
-
-def _some(
-    patches: NDArray[np.float32], contrasts: NDArray[np.float32], rng: np.random.Generator
-) -> Iterator[tuple[NDArray[np.float32], float]]:
-    usable = np.flatnonzero(contrasts >= MIN_CONTRAST)
-    for k in rng.permutation(usable)[:PATCHES_PER_PLANE]:
-        yield patches[k], float(contrasts[k])

@@ -17,7 +17,7 @@ from torch import nn
 from parfocal.engines.contract import FORMAT_VERSION, METADATA_KEY, SIGN, SIGN_OF_SINGLE, Contract, Kind
 from parfocal.engines.golden import Patches, batch_of, save_golden
 from parfocal.engines.onnxruntime_reference import OnnxRuntimeRunner
-from tools import tables
+from tools import fit, tables
 from tools.card import Measured, card
 from tools.examples import GREY_OFFSET, Examples
 from tools.physics import direction_with_shots_swapped, wrong_direction
@@ -32,10 +32,22 @@ INPUT_NAMES = {"difference": "difference", "pair": "pair", "single": "shot"}
 N_GOLDEN = {224: 24, 672: 12}
 MAX_GOLDEN_PX = 336
 CALIBRATION_STACKS = 100
+ALL_PATCHES = 1000  # of a plane
 
 
-def trained_net(folder: Path) -> tuple[Recipe, nn.Module]:
-    """The recipe of a training, and the running average of its network, ready to predict."""
+def trained_net(folder: Path, condenser_sigma: float) -> tuple[Recipe, nn.Module]:
+    """The recipe of a training, and its network, ready to predict on instruments with such a condenser."""
+    if (folder / fit.MODEL_FILE).exists():
+        state = torch.load(folder / fit.MODEL_FILE, weights_only=True, map_location="cpu")
+        recipe = Recipe(**state["recipe"])
+        focus_net = recipe.with_spectra(recipe.network(), state["told_condenser"])
+        focus_net.load_state_dict(state["net"])
+        focus_net.head = focus_net.head.for_condenser(condenser_sigma)
+        return recipe, focus_net.eval()
+    return _average_of_checkpoint(folder)
+
+
+def _average_of_checkpoint(folder: Path) -> tuple[Recipe, nn.Module]:
     state = torch.load(folder / "checkpoint.pt", weights_only=True, map_location="cpu")
     recipe = Recipe(**state["recipe"])
     net = recipe.network()
@@ -127,9 +139,18 @@ def _spread_over_groups(examples: Examples, n: int) -> list[int]:
 
 
 def measured(
-    net: nn.Module, recipe: Recipe, held_out: Examples, symmetric: Path | None
+    net: nn.Module, recipe: Recipe, held_out: Examples, symmetric: Path | None, images: Path | None
 ) -> tuple[Measured, NDArray[np.float32]]:
-    """Errors on all held-out patches, and the predictions."""
+    """Errors on all held-out patches, and the predictions; on whole images too where there are some."""
+    image_rows: list[dict[str, tables.Row]] = []
+    if images is not None:
+        patches = Examples(images, recipe.kind, recipe.delta_um, recipe.patch_px, ALL_PATCHES)
+        patches.refresh()
+        whole = tables.images_of(patches, predict(net, patches, "cpu", np.arange(len(patches))))
+        image_rows = [
+            tables.by_group(whole, whole.predicted_um, tables.RANGE_UM),
+            tables.by_distance(whole, whole.predicted_um, tables.RANGE_UM),
+        ]
     chance = None
     if symmetric is not None:
         examples = Examples(symmetric, recipe.kind, recipe.delta_um, recipe.patch_px)
@@ -143,6 +164,7 @@ def measured(
         by_distance=tables.by_distance(held_out, predicted_um, tables.RANGE_UM),
         swapped=swapped,
         wrong_without_asymmetry=chance,
+        images=image_rows,
     ), predicted_um
 
 
@@ -166,12 +188,21 @@ def main() -> None:
         type=Path,
         help="held-out stacks without phase and aberrations, to test the direction on",
     )
+    parser.add_argument(
+        "--images", type=Path, help="held-out stacks of many patches a plane, to judge whole images on"
+    )
     parser.add_argument("--out", type=Path, required=True, help="NAME.onnx")
+    parser.add_argument(
+        "--condenser",
+        type=float,
+        default=fit.REFERENCE_CONDENSER,
+        help="aperture of the instrument's condenser over that of its objective, for a head that was told it",
+    )
     parser.add_argument("--objective", default="20x/0.75")
     parser.add_argument("--um-per-px", type=float, default=0.345)
     parser.add_argument("--notes", type=Path, help="text for the card: what was compared, and found")
     args = parser.parse_args()
-    recipe, net = trained_net(args.run)
+    recipe, net = trained_net(args.run, args.condenser)
     contract = contract_of(args.out.stem, recipe, args.objective, args.um_per_px)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     write_onnx(net, contract, args.out)
@@ -180,10 +211,10 @@ def main() -> None:
     held_out.refresh()
     training.refresh(most_stacks=CALIBRATION_STACKS)
     write_golden(args.out, contract, held_out, training, N_GOLDEN.get(recipe.patch_px, 16))
-    found, predicted_um = measured(net, recipe, held_out, args.symmetric)
+    found, predicted_um = measured(net, recipe, held_out, args.symmetric, args.images)
     record = json.loads((args.run / "log.json").read_text())
     notes = args.notes.read_text() if args.notes else ""
-    args.out.with_suffix(".md").write_text(card(contract, record, found, notes))
+    args.out.with_suffix(".md").write_text(card(contract, record, found, notes, args.condenser))
     draw_learning(record["log"], args.out.with_suffix(".learning.png"))
     draw_scatter(
         held_out,

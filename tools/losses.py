@@ -17,6 +17,11 @@ def distance_weight(distance_um: torch.Tensor) -> torch.Tensor:
     return 1.0 / (torch.log(distance_um.abs() + 1.0) + 1.0)
 
 
+def patch_weight(contrast: torch.Tensor) -> torch.Tensor:
+    """The weight of a patch by its contrast in grey levels."""
+    return contrast.clamp(*CONTRAST_BOUNDS).sqrt()
+
+
 def loss_of(
     outputs_um: torch.Tensor, distance_um: torch.Tensor, contrast: torch.Tensor, phase: int
 ) -> torch.Tensor:
@@ -24,7 +29,7 @@ def loss_of(
 
     ``outputs_um`` is (n, 1), the distances, or (n, 2) with their magnitudes beside them, which count half.
     """
-    weight = contrast.clamp(*CONTRAST_BOUNDS).sqrt()
+    weight = patch_weight(contrast)
     if phase == 2:
         weight = weight * distance_weight(distance_um)
     loss = (weight * smooth_l1(outputs_um[:, 0] - distance_um)).sum()

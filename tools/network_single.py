@@ -76,11 +76,17 @@ class SingleNet(nn.Module):
             inputs = outputs
         layers += [*convolution(inputs, LAST, 1, 1), nn.Hardswish()]
         self.features = nn.Sequential(*layers)
+        self.pooled_features = LAST
         self.head = nn.Sequential(nn.Linear(LAST, HIDDEN), nn.Hardswish(), nn.Linear(HIDDEN, 2))
+
+    def pooled(self, x: torch.Tensor) -> torch.Tensor:
+        """The means of the last feature map, (n, features)."""
+        y: torch.Tensor = self.features(x).mean(dim=(2, 3))
+        return y
 
     def outputs(self, x: torch.Tensor) -> torch.Tensor:
         """Distances and their magnitudes in um, (n, 2)."""
-        y: torch.Tensor = self.head(self.features(x).mean(dim=(2, 3)))
+        y: torch.Tensor = self.head(self.pooled(x))
         return y
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -60,13 +60,18 @@ class TwoShotNet(nn.Module):
         layers += [*convolution(inputs, FEATURES, 1, 1), nn.ReLU6()]
         self.features = nn.Sequential(*layers)
         self.flatten = flatten_px is not None
+        self.pooled_features = FEATURES
         positions = 1 if flatten_px is None else (-(-flatten_px // REDUCTION)) ** 2
         self.head = nn.Linear(FEATURES * positions, 1)
 
+    def pooled(self, x: torch.Tensor) -> torch.Tensor:
+        """The means of the last feature map, (n, features)."""
+        y: torch.Tensor = self.features(x).mean(dim=(2, 3))
+        return y
+
     def outputs(self, x: torch.Tensor) -> torch.Tensor:
         """Distances in um, (n, 1)."""
-        features = self.features(x)
-        y: torch.Tensor = self.head(features.flatten(1) if self.flatten else features.mean(dim=(2, 3)))
+        y: torch.Tensor = self.head(self.features(x).flatten(1) if self.flatten else self.pooled(x))
         return y
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -7,8 +7,7 @@ import matplotlib as mpl
 import numpy as np
 from numpy.typing import NDArray
 
-from tools.examples import Examples
-from tools.tables import usable
+from tools.tables import Judged, usable
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
@@ -29,7 +28,7 @@ def draw_learning(log: list[dict[str, Any]], path: Path) -> None:
 
 
 def draw_scatter(
-    examples: Examples, predicted_um: NDArray[np.float32], range_um: float, path: Path, title: str
+    examples: Judged, predicted_um: NDArray[np.float32], range_um: float, path: Path, title: str
 ) -> None:
     """Predicted (n,) against true distance of the patches that count, coloured by group."""
     counted = usable(examples, range_um)

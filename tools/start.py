@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 from torch import nn
 
+from tools.network_focus import Head
+
 Weights = tuple[NDArray[np.float32], NDArray[np.float32] | None]
 
 
@@ -24,6 +26,8 @@ def start_from(net: nn.Module, model_path: Path, x: torch.Tensor) -> None:
     Raises ValueError where the model has other layers.
     """
     theirs = _weights_of(model_path)
+    if is_spectral(model_path):
+        raise ValueError(f"{model_path} has a head that hears spectra: it goes on with --head spectrum only")
     ours = [m for m in net.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
     if [w.shape for w, _ in theirs] != [tuple(m.weight.shape) for m in ours]:
         raise ValueError(
@@ -38,6 +42,56 @@ def start_from(net: nn.Module, model_path: Path, x: torch.Tensor) -> None:
         elif bias is not None:
             folded[module] = torch.from_numpy(bias.copy()).to(x.device)
     _unfold(net, folded, x)
+
+
+def is_spectral(model_path: Path) -> bool:
+    """Whether the head of a model hears the spectra of its patches."""
+    return any(node.op_type == "Log" for node in onnx.load(model_path).graph.node)
+
+
+def body_from(net: nn.Module, model_path: Path) -> None:
+    """Give ``net`` the convolutions of an exported model, to stay as they are: its own linear head is left alone.
+
+    Raises ValueError where the model has other layers.
+    """
+    theirs = [(w, b) for w, b in _weights_of(model_path) if w.ndim == 4]
+    modules = list(net.modules())
+    ours = [m for m in modules if isinstance(m, nn.Conv2d)]
+    if [w.shape for w, _ in theirs] != [tuple(m.weight.shape) for m in ours]:
+        raise ValueError(
+            f"{model_path} has other convolutions than this network: choose the --kind that the model was trained with"
+        )
+    followers = dict(itertools.pairwise(modules))
+    for module, (weight, bias) in zip(ours, theirs, strict=True):
+        module.weight.data.copy_(torch.from_numpy(weight.copy()))
+        follower = followers.get(module)
+        owner = module if module.bias is not None else follower
+        if not isinstance(owner, nn.Conv2d | nn.BatchNorm2d) or owner.bias is None or bias is None:
+            raise ValueError(f"{model_path} has a convolution without the bias that this network has")
+        owner.bias.data.copy_(torch.from_numpy(bias.copy()))
+        if isinstance(owner, nn.BatchNorm2d):  # one that changes nothing else
+            owner.weight.data.fill_((1.0 + owner.eps) ** 0.5)
+            owner.reset_running_stats()
+
+
+def head_from(head: Head, model_path: Path) -> None:
+    """Give a head the weights of an exported model whose head hears spectra too.
+
+    Raises ValueError where that has other layers.
+    """
+    theirs = [(w, b) for w, b in _weights_of(model_path) if w.ndim == 2]
+    ours = [m for m in head.modules() if isinstance(m, nn.Linear)]
+    if [w.shape for w, _ in theirs] != [tuple(m.weight.shape) for m in ours]:
+        raise ValueError(f"{model_path} has a head with other layers than this network's")
+    for module, (weight, bias) in zip(ours, theirs, strict=True):
+        module.weight.data.copy_(torch.from_numpy(weight.copy()))
+        if bias is not None:
+            module.bias.data.copy_(torch.from_numpy(bias.copy()))
+    values = {
+        tensor.name: numpy_helper.to_array(tensor) for tensor in onnx.load(model_path).graph.initializer
+    }
+    for name, buffer in (("head.mean", head.mean), ("head.deviation", head.deviation)):
+        buffer.copy_(torch.from_numpy(values[name].copy()))
 
 
 def _weights_of(model_path: Path) -> list[Weights]:

@@ -31,6 +31,10 @@ LOWEST_UM = (-14.0, -12.0)  # stacks go beyond the +-10 um that a model promises
 # The planes lie delta apart up to what a stage of whole motor steps makes of it: 2 um is 1.875 on the reference.
 STEP_PER_DELTA = (0.92, 1.04)
 STACKS_PER_SETTING = 10
+# Aperture of the condenser over that of the objective: any, for a training that is told it (``tools.fit``), or that of
+# one instrument within what its lamp and lens leave.
+CONDENSER_SIGMA = (0.4, 0.8)
+CONDENSER_TOLERANCE = 0.05
 
 
 @dataclass(frozen=True)
@@ -42,15 +46,20 @@ class Setting:
     phase: torch.Tensor
 
 
-def random_optics(rng: Rng, symmetric: bool) -> Optics:
+def random_optics(rng: Rng, symmetric: bool, condenser_sigma: float | None = None) -> Optics:
     """The reference objective varied by about 30 %, aberrations with fixed sign (facts/optics).
 
-    ``symmetric`` leaves the aberrations out: both sides of the focus then look the same.
+    ``symmetric`` leaves the aberrations out: both sides of the focus then look the same. The condenser is any, or as
+    near to ``condenser_sigma`` as the tolerance of an instrument.
     """
+    na = 0.75 * float(rng.uniform(0.97, 1.0))
+    share = float(rng.uniform())
+    tolerance = (1.0 - CONDENSER_TOLERANCE, 1.0 + CONDENSER_TOLERANCE)
+    low, high = CONDENSER_SIGMA if condenser_sigma is None else (condenser_sigma * t for t in tolerance)
     optics = replace(
         Optics(),
-        na=0.75 * float(rng.uniform(0.97, 1.0)),
-        condenser_sigma=float(rng.uniform(0.4, 0.8)),
+        na=na,
+        condenser_sigma=low + (high - low) * share,
         chromatic_shift_um=(
             0.3 * float(rng.uniform(0.7, 1.3)),
             0.05 * float(rng.standard_normal()),
@@ -141,7 +150,7 @@ def make(args: argparse.Namespace) -> None:
     objects = (HeldOutObjects if args.held_out else TrainingObjects)(args.tiles)
     renderer = Renderer(args.patch_px, args.device)
     phase_share = 0.0 if args.symmetric else 1.0
-    kept: tuple[int, Setting] | None = None
+    kept: tuple[int, Optics, Setting] | None = None
     for number in range(args.first, args.first + args.stacks):
         done = list(args.out.glob(f"*/seed{args.seed:03d}-{number:05d}.ome.tiff"))
         if done:
@@ -149,18 +158,17 @@ def make(args: argparse.Namespace) -> None:
         of_setting = number // STACKS_PER_SETTING
         if kept is None or kept[0] != of_setting:
             seeds = [args.seed, of_setting, int(args.held_out), 2]
-            kept = (
-                of_setting,
-                setting_of(random_optics(np.random.default_rng(seeds), args.symmetric), args.device),
-            )
+            optics = random_optics(np.random.default_rng(seeds), args.symmetric, args.condenser)
+            kept = (of_setting, optics, setting_of(optics, args.device))
+        _, optics, setting = kept
         rng = np.random.default_rng([args.seed, number, int(args.held_out)])
         group, density = objects.draw(renderer.side_px, rng)
         z_um = ladder_um(args.delta_um, rng)
         shift_px = rng.normal(0.0, 0.04, (len(z_um), 2)).astype(np.float32)
         layers = random_layers(density, phase_share, rng)
-        shots = camera_images(renderer.densities(kept[1], layers, z_um, shift_px), rng)
+        shots = camera_images(renderer.densities(setting, layers, z_um, shift_px), rng)
         path = args.out / group / f"seed{args.seed:03d}-{number:05d}.ome.tiff"
-        write_stack(path, shots, [float(z) for z in z_um], UM_PER_PX, focus_z_um=0.0)
+        write_stack(path, shots, [float(z) for z in z_um], UM_PER_PX, 0.0, optics.condenser_sigma)
         print(path, flush=True)
 
 
@@ -176,6 +184,11 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--delta-um", type=float, default=2.0, help="about the distance of the planes")
     parser.add_argument("--patch-px", type=int, default=224, help="side of the images")
+    parser.add_argument(
+        "--condenser",
+        type=float,
+        help="aperture of the instrument's condenser over that of its objective; any if left out",
+    )
     parser.add_argument("--held-out", action="store_true", help="objects of the held-out slides and stains")
     parser.add_argument(
         "--symmetric", action="store_true", help="no phase and no aberrations: nothing tells the direction"

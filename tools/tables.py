@@ -1,11 +1,12 @@
-"""Errors of a model on held-out patches, by texture and by distance."""
+"""Errors of a model on held-out patches and whole images, by texture and by distance."""
 
 import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-
-from tools.examples import Examples
 
 FloatArray = NDArray[np.float32]
 Row = dict[str, float]
@@ -16,14 +17,67 @@ SIGN_COUNTS_BEYOND_UM = 1.0
 BIN_EDGES_UM = (0.0, 1.0, 2.0, 4.0, 6.0, 8.0, 10.0)
 
 
-def usable(examples: Examples, range_um: float) -> NDArray[np.bool_]:
+class Judged(Protocol):
+    """Patches that a prediction is held against: ``Examples``, ``Features`` or ``Images``."""
+
+    @property
+    def distance_um(self) -> Sequence[float] | FloatArray:
+        """True distances (n,)."""
+
+    @property
+    def contrast(self) -> Sequence[float] | FloatArray:
+        """Contrasts in grey levels (n,)."""
+
+    @property
+    def group(self) -> Sequence[str] | NDArray[np.str_]:
+        """What each is reported under (n,)."""
+
+
+class OnPlanes(Judged, Protocol):
+    """Patches that know which of them lie in the same plane."""
+
+    @property
+    def plane(self) -> Sequence[int] | NDArray[np.int64]:
+        """A number for each plane (n,)."""
+
+
+@dataclass(frozen=True)
+class Images:
+    """Whole planes instead of their patches."""
+
+    distance_um: FloatArray
+    contrast: FloatArray
+    group: NDArray[np.str_]
+    predicted_um: FloatArray
+
+
+def images_of(patches: OnPlanes, predicted_um: FloatArray) -> Images:
+    """Planes with what their patches say together: the mean weighted by contrast (dastidar2020 3)."""
+    contrast = np.array(patches.contrast, np.float32)
+    planes, place = np.unique(np.array(patches.plane), return_inverse=True)
+    weight = np.where(contrast >= MIN_CONTRAST, contrast, 0.0)
+    n, total = len(planes), np.bincount(place, weight, len(planes))
+    first = np.zeros(n, np.int64)
+    first[place[::-1]] = np.arange(len(place))[::-1]
+    mean = np.bincount(place, weight * predicted_um, n) / np.maximum(total, 1e-9)
+    strongest = np.zeros(n, np.float32)
+    np.maximum.at(strongest, place, contrast)
+    return Images(
+        np.array(patches.distance_um, np.float32)[first],
+        strongest,
+        np.array(patches.group)[first],
+        mean.astype(np.float32),
+    )
+
+
+def usable(examples: Judged, range_um: float) -> NDArray[np.bool_]:
     """Which examples count: in the model's range, and with something to judge."""
     truth = np.array(examples.distance_um)
     counts: NDArray[np.bool_] = (np.abs(truth) <= range_um) & (np.array(examples.contrast) >= MIN_CONTRAST)
     return counts
 
 
-def by_group(examples: Examples, predicted_um: FloatArray, range_um: float) -> dict[str, Row]:
+def by_group(examples: Judged, predicted_um: FloatArray, range_um: float) -> dict[str, Row]:
     """A row of errors for each group, and for all."""
     truth, counts = np.array(examples.distance_um), usable(examples, range_um)
     groups = np.array(examples.group)
@@ -31,7 +85,7 @@ def by_group(examples: Examples, predicted_um: FloatArray, range_um: float) -> d
     return {**rows, "all": _row(truth, predicted_um, counts)}
 
 
-def by_distance(examples: Examples, predicted_um: FloatArray, range_um: float) -> dict[str, Row]:
+def by_distance(examples: Judged, predicted_um: FloatArray, range_um: float) -> dict[str, Row]:
     """A row of errors for each bin of |distance|."""
     truth, counts = np.array(examples.distance_um), usable(examples, range_um)
     rows = {}

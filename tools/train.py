@@ -1,8 +1,10 @@
 """Train a network on stacks, recorded or made: ``python -m tools.train --help``.
 
-Most of the time goes into small crops without the distance weight; the last part into whole patches with it, the
-paper's second phase. The checkpoint holds everything: a stopped training continues where it was with the same
-command.
+The body, the papers' convolutions, is trained with a linear head: most of the time on small crops without the distance
+weight, the last part on whole patches with it, the paper's second phase. The checkpoint holds everything: a stopped
+training continues where it was with the same command. Then, in minutes, the head that ships is taught to hear the
+spectra of the patches beside the body (``tools.fit``). With ``--start`` the body of a model is kept, and only the head
+is taught.
 """
 
 import argparse
@@ -22,13 +24,14 @@ from rich.progress import Progress
 from torch import nn
 
 from parfocal.engines.contract import CHANNELS, Kind
-from tools import batches, tables
+from tools import batches, features, fit, tables
 from tools.examples import Examples
 from tools.losses import loss_of
+from tools.network_focus import FocusNet
 from tools.network_single import SingleNet
 from tools.network_two_shot import TwoShotNet
 from tools.pictures import draw_learning, draw_scatter
-from tools.start import start_from
+from tools.start import body_from, head_from, is_spectral, start_from
 
 CALIBRATION_BATCHES, FROZEN_BATCHES = 12, 32
 CURVE_PX = 400 * 224**2  # of held-out patches measured at every report; all of them at the end
@@ -50,7 +53,7 @@ class Recipe:
     """What decides a training beside its data and its time; the model card repeats it."""
 
     kind: Kind = "pair"
-    head: str = "average"
+    head: str = "spectrum"
     delta_um: float = 2.0
     patch_px: int = 224
     crop_px: int = 128
@@ -63,11 +66,15 @@ class Recipe:
     planes_together: int = 1
 
     def network(self) -> SingleNet | TwoShotNet:
-        """An untrained network of this kind."""
+        """An untrained body of this kind with the linear head that it is trained with."""
         if self.kind == "single":
             return SingleNet()
         flatten_px = self.patch_px if self.head == "flatten" else None
         return TwoShotNet(CHANNELS[self.kind], flatten_px)
+
+    def with_spectra(self, body: SingleNet | TwoShotNet, told_condenser: bool) -> FocusNet:
+        """The body with the spectra and an untaught head."""
+        return FocusNet(body, CHANNELS[self.kind], self.patch_px, told_condenser)
 
 
 def rate_at(share: float) -> float:
@@ -286,6 +293,36 @@ def report(
     )
 
 
+def teach_head(
+    recipe: Recipe,
+    body: SingleNet | TwoShotNet,
+    data: Path,
+    held_out: Path,
+    out: Path,
+    args: argparse.Namespace,
+) -> None:
+    """Teach the head that ships, of a body that is trained; from the one of ``--start`` where that has one."""
+    say = Console().out
+    body.to(args.device).eval()
+
+    def heard(folder: Path, name: str, side_px: int) -> features.Features:
+        examples = Examples(folder, recipe.kind, recipe.delta_um, side_px)
+        listener = FocusNet(body, CHANNELS[recipe.kind], side_px, told_condenser=False).to(args.device)
+        return features.of_folder(listener, examples, args.device, out / f"features-{name}.npz", say)
+
+    out.mkdir(parents=True, exist_ok=True)
+    training = heard(data, "data", args.stored_px)
+    tests = heard(held_out, "held-out", recipe.patch_px)
+    taught_before = args.start is not None and is_spectral(args.start)
+    net = recipe.with_spectra(body.cpu(), not taught_before and fit.told_condenser(training))
+    if taught_before:
+        head_from(net.head, args.start)
+    else:
+        fit.prepare_head(net.head, training)
+    how = fit.refit() if taught_before else fit.FitRecipe()
+    fit.fit(net, asdict(recipe), how, training, tests, out, say)
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(
@@ -306,7 +343,12 @@ def main() -> None:
         help="what the network sees: difference and second shot, the difference alone (dastidar2020), one shot "
         "(liao2021)",
     )
-    parser.add_argument("--head", choices=("average", "flatten"), default=default.head)
+    parser.add_argument(
+        "--head",
+        choices=("spectrum", "average", "flatten"),
+        default=default.head,
+        help="hears the spectra and the averaged map, only the averaged map, or the whole map (dastidar2020)",
+    )
     parser.add_argument("--delta-um", type=float, default=default.delta_um)
     parser.add_argument("--patch-px", type=int, help="side of the model's patches; 224, of a single shot 672")
     parser.add_argument("--stored-px", type=int, default=224, help="side of the patches cut from the data")
@@ -317,7 +359,9 @@ def main() -> None:
         help="side of the crops that most of the time goes into",
     )
     parser.add_argument(
-        "--start", type=Path, help="NAME.onnx to begin with the weights of; use a lower --learning-rate then"
+        "--start",
+        type=Path,
+        help="NAME.onnx to begin with; its body is kept where --head is spectrum, else use a lower --learning-rate",
     )
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--batch", type=int, default=default.batch)
@@ -339,7 +383,15 @@ def main() -> None:
         learning_rate=args.learning_rate,
         planes_together=4 if args.kind == "single" else 1,
     )
-    run(Training(recipe, args.out, args.device), args.data, args.held_out, args)
+    if recipe.head == "spectrum" and args.start:
+        body = recipe.network()
+        body_from(body, args.start)
+    else:
+        training = Training(recipe, args.out, args.device)
+        run(training, args.data, args.held_out, args)
+        body = training.average.module
+    if recipe.head == "spectrum":
+        teach_head(recipe, body, args.data, args.held_out, args.out, args)
 
 
 if __name__ == "__main__":

@@ -30,15 +30,19 @@ def ome(path: Path, data: list[UInt8Array], metadata: dict[str, Any], photometri
     return path
 
 
-@pytest.mark.parametrize("focus_z_um", [None, 2501.0625, 2501.0])
-def test_what_is_written_is_read_again(tmp_path: Path, focus_z_um: float | None) -> None:
+@pytest.mark.parametrize(
+    ("focus_z_um", "condenser_sigma"), [(None, None), (2501.0625, None), (2501.0, 0.6), (None, 0.55)]
+)
+def test_what_is_written_is_read_again(
+    tmp_path: Path, focus_z_um: float | None, condenser_sigma: float | None
+) -> None:
     path = tmp_path / "deep" / "a.ome.tiff"
     z_um = (2500.0, 2500.625, 2501.25, 2501.875, 2502.5, 2503.4375)
-    write_stack(path, planes(), z_um, 0.345, focus_z_um)
+    write_stack(path, planes(), z_um, 0.345, focus_z_um, condenser_sigma)
     stack = read_stack(path)
     assert stack.z_um == z_um
     assert stack.um_per_px == 0.345
-    assert stack.focus_z_um == focus_z_um
+    assert (stack.focus_z_um, stack.condenser_sigma) == (focus_z_um, condenser_sigma)
     assert all(np.array_equal(a, b) for a, b in zip(stack.planes, planes(), strict=True))
     assert [p.name for p in path.parent.iterdir()] == ["a.ome.tiff"]
 

@@ -60,7 +60,7 @@ def test_a_run_continued_makes_the_stacks_of_one_without_a_stop(tmp_path: Path) 
         synthesize.make(
             argparse.Namespace(
                 tiles=TILES, out=folder, stacks=stacks, first=first, seed=3, delta_um=2.0, patch_px=PATCH_PX,
-                held_out=True, symmetric=False, device="cpu",
+                held_out=True, symmetric=False, condenser=0.6, device="cpu",
             )
         )  # fmt: skip
 
@@ -72,6 +72,7 @@ def test_a_run_continued_makes_the_stacks_of_one_without_a_stop(tmp_path: Path) 
     assert ours.z_um == theirs.z_um
     assert all(np.array_equal(a, b) for a, b in zip(ours.planes, theirs.planes, strict=True))
     assert ours.focus_z_um == 0.0
+    assert ours.condenser_sigma == pytest.approx(0.6, rel=0.05)
     assert ours.um_per_px == pytest.approx(0.345)
     assert -14.0 <= ours.z_um[0] <= -12.0
     steps_um = np.diff(ours.z_um)

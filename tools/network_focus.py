@@ -1,0 +1,104 @@
+"""The networks that ship: the papers' convolutions with the spectra beside them, and a head that hears both."""
+
+import torch
+from torch import nn
+
+from tools.network_single import SingleNet
+from tools.network_spectrum import Spectrum, n_spectral
+from tools.network_two_shot import TwoShotNet
+
+SUMMARY = (
+    48  # directions in which the averaged maps differ most; all of them are more than a head can be taught
+)
+HIDDEN, LAST_HIDDEN, DROPOUT = 384, 128, 0.1
+MEMBERS = 4  # of the head, taught apart: their mean errs less than any of them, and costs next to nothing
+
+
+class Head(nn.Module):
+    """Features of the spectra (n, spectral), of the maps (n, pooled) and of the instrument -> distance_um (n,).
+
+    With ``told_condenser`` the head takes the aperture of the condenser as well, (n, 1): depth of field hangs on it,
+    and a patch does not tell it. ``for_condenser`` gives the head of one instrument, which is what ships.
+    """
+
+    def __init__(self, spectral: int, pooled: int, told_condenser: bool) -> None:
+        super().__init__()
+        self.told_condenser = told_condenser
+        inputs = spectral + SUMMARY + int(told_condenser)
+        self.summary = nn.Linear(pooled, SUMMARY)
+        self.register_buffer("mean", torch.zeros(inputs))
+        self.register_buffer("deviation", torch.ones(inputs))
+        self.mean: torch.Tensor
+        self.deviation: torch.Tensor
+        self.members = nn.ModuleList(_member(inputs) for _ in range(MEMBERS))
+
+    def inputs(
+        self, spectral: torch.Tensor, pooled: torch.Tensor, condenser: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """What every member sees, standardised; (n, inputs)."""
+        parts = [spectral, self.summary(pooled)]
+        if condenser is not None:
+            parts.append(condenser)
+        return (torch.cat(parts, dim=1) - self.mean) / self.deviation
+
+    def forward(
+        self, spectral: torch.Tensor, pooled: torch.Tensor, condenser: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Distances in um, (n,)."""
+        x = self.inputs(spectral, pooled, condenser)
+        distances = torch.cat([member(x) for member in self.members], dim=1)
+        return distances.sum(dim=1) / MEMBERS
+
+    def for_condenser(self, sigma: float) -> "Head":
+        """The same head for instruments whose condenser has the aperture ``sigma``, told no more."""
+        if not self.told_condenser:
+            return self
+        inputs = len(self.mean) - 1
+        head = Head(inputs - SUMMARY, self.summary.in_features, told_condenser=False)
+        head.summary.load_state_dict(self.summary.state_dict())
+        head.mean.copy_(self.mean[:inputs])
+        head.deviation.copy_(self.deviation[:inputs])
+        shown = (sigma - self.mean[inputs]) / self.deviation[inputs]
+        with torch.no_grad():
+            for ours, theirs in zip(head.members, self.members, strict=True):
+                state = theirs.state_dict()
+                weight = state["0.weight"]
+                state["0.bias"] = state["0.bias"] + weight[:, inputs] * shown
+                state["0.weight"] = weight[:, :inputs]
+                ours.load_state_dict(state)
+        return head
+
+
+def _member(inputs: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(inputs, HIDDEN),
+        nn.ReLU(),
+        nn.Dropout(DROPOUT),
+        nn.Linear(HIDDEN, HIDDEN),
+        nn.ReLU(),
+        nn.Dropout(DROPOUT),
+        nn.Linear(HIDDEN, LAST_HIDDEN),
+        nn.ReLU(),
+        nn.Linear(LAST_HIDDEN, 1),
+    )
+
+
+class FocusNet(nn.Module):
+    """Prepared patches (n, channels, patch_px, patch_px) -> distance_um (n,), through a body that is taught already."""
+
+    def __init__(
+        self, body: TwoShotNet | SingleNet, channels: int, patch_px: int, told_condenser: bool
+    ) -> None:
+        super().__init__()
+        self.body = body
+        self.spectrum = Spectrum(channels, patch_px)
+        self.head = Head(n_spectral(channels), body.pooled_features, told_condenser)
+
+    def features(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """What the head hears: features of the spectra, and of the maps."""
+        return self.spectrum(x), self.body.pooled(x)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Distances in um, (n,). Only of a head that is told no condenser."""
+        y: torch.Tensor = self.head(*self.features(x))
+        return y
