@@ -100,6 +100,21 @@ def binned_by_sum() -> onnx.ModelProto:
     return net.finished(net.node("ReduceSum", moments, axes, keepdims=1))
 
 
+def beside_spectra() -> onnx.ModelProto:
+    """The same body with a branch past the convolutions: log powers of the image, which the head hears too."""
+    net = Net(32, "image")
+    pooled = net.node("ReduceMean", _mobilenet_v2_body(net), axes=[2, 3], keepdims=0)
+    waves = np.cos(np.pi / 32.0 * np.outer(np.arange(1, 9), np.arange(32) + 0.5)).astype(np.float32)
+    by_row = net.node("MatMul", "image", net.constant("columns", np.ascontiguousarray(waves.T)))
+    z = net.node("MatMul", net.constant("rows", waves), by_row)
+    flat = net.node("Reshape", net.node("Mul", z, z), net.constant("flat", np.array([-1, 3, 64], np.int64)))
+    rings = np.kron(np.eye(4), np.full((16, 1), 1.0 / 16.0)).astype(np.float32)
+    power = net.node("MatMul", flat, net.constant("rings", rings))
+    log = net.node("Log", net.node("Add", power, net.constant("floor", np.array(1e-5, np.float32))))
+    spectral = net.node("Reshape", log, net.constant("features", np.array([-1, 12], np.int64)))
+    return net.finished(net.linear(net.node("Concat", pooled, spectral, axis=1), 28, 1))
+
+
 def _softmax_over_distances(net: Net) -> str:
     """Shares that form a bell of 1 um about a distance linear in the features, as training makes them."""
     features = net.node("Flatten", net.node("GlobalAveragePool", _mobilenet_v2_body(net)), axis=1)

@@ -14,6 +14,7 @@ from parfocal.calib.placement import placement_faults
 from tests.calib.nets import (
     FloatArray,
     batches,
+    beside_spectra,
     binned_by_matmul,
     binned_by_sum,
     mobilenet_v2,
@@ -21,7 +22,9 @@ from tests.calib.nets import (
 )
 from tools.artifacts import evaluate
 
-each_net = pytest.mark.parametrize("net", [mobilenet_v2, mobilenet_v3, binned_by_matmul, binned_by_sum])
+each_net = pytest.mark.parametrize(
+    "net", [mobilenet_v2, mobilenet_v3, beside_spectra, binned_by_matmul, binned_by_sum]
+)
 MakeNet = Callable[[], onnx.ModelProto]
 
 
@@ -213,11 +216,28 @@ def test_lint_finds_an_opset_that_the_parser_cannot_read() -> None:
     [
         (mobilenet_v2, ["ReduceMean", "Gemm", "Flatten"]),
         (mobilenet_v3, ["GlobalAveragePool", "Flatten", "Gemm", "HardSwish", "Gemm", "Flatten"]),
+        (
+            beside_spectra,
+            [
+                "ReduceMean",
+                "MatMul",
+                "MatMul",
+                "Mul",
+                "Reshape",
+                "MatMul",
+                "Add",
+                "Log",
+                "Reshape",
+                "Concat",
+                "Gemm",
+                "Flatten",
+            ],
+        ),
         (binned_by_matmul, ["GlobalAveragePool", "Flatten", "Gemm", "Softmax", "MatMul", "Flatten"]),
         (binned_by_sum, ["GlobalAveragePool", "Flatten", "Gemm", "Softmax", "Mul", "ReduceSum", "Flatten"]),
     ],
 )
-def test_head_is_the_last_pooling_and_what_follows(net: MakeNet, layers: list[str]) -> None:
+def test_head_is_the_last_pooling_what_follows_and_what_goes_past(net: MakeNet, layers: list[str]) -> None:
     graph = Graph(net())
     head = head_of(graph)
     assert [node.op_type for node in graph.nodes if node.output[0] in head] == layers
@@ -251,7 +271,7 @@ def test_nothing_of_the_head_is_quantised_or_halved(net: MakeNet) -> None:
             for name in node.input:
                 made_by = names[name].op_type if name in names else "constant"
                 assert made_by != "DequantizeLinear"
-                assert name in head or made_by in ("constant", "Cast", "Clip", "HardSwish")
+                assert name in head or name == "image" or made_by in ("constant", "Cast", "Clip", "HardSwish")
                 assert name not in graph.constants or graph.constants[name].dtype != np.float16
 
 

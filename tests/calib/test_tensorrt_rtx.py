@@ -20,7 +20,14 @@ from parfocal.engines.artifacts import MADE_FORMS, checked_artifact
 from parfocal.engines.errors import BuildFailed
 from parfocal.engines.models import list_models
 from parfocal.engines.tensorrt_builder import Recipe, build_engine, form_of
-from tests.calib.nets import batches, binned_by_matmul, binned_by_sum, mobilenet_v2, mobilenet_v3
+from tests.calib.nets import (
+    batches,
+    beside_spectra,
+    binned_by_matmul,
+    binned_by_sum,
+    mobilenet_v2,
+    mobilenet_v3,
+)
 from tools.artifacts import evaluate
 
 RECIPE = Recipe(precision="fp32", int8_mode="none", batches=(4,))
@@ -42,7 +49,7 @@ def form(net: MakeNet, name: str) -> onnx.ModelProto:
 
 
 @pytest.mark.parametrize("name", ["fp32", "int8_qdq", "fp16", "int8_qdq_fp16"])
-@pytest.mark.parametrize("net", [mobilenet_v2, mobilenet_v3, binned_by_matmul, binned_by_sum])
+@pytest.mark.parametrize("net", [mobilenet_v2, mobilenet_v3, beside_spectra, binned_by_matmul, binned_by_sum])
 def test_every_form_of_each_net_is_built(trt: ModuleType, net: MakeNet, name: str) -> None:
     built = build_engine(trt, form(net, name).SerializeToString(), RECIPE)
     assert len(built.engine) > 1000
