@@ -10,7 +10,7 @@ from tools.textures import UM_PER_PX, FloatArray, Rng
 # facts/optics: radians of phase per unit of optical density.
 PHASE_PER_DENSITY_RAD = (0.2, 0.8)
 MAX_THICKNESS_UM = 4.0
-MAX_TILT = 0.03  # um per um: 2.3 um from side to side of a patch of 224 px
+MAX_RISE_UM = 3.3  # of a tilted object from side to side: slides do not tilt more where more of them is seen
 
 
 @dataclass(frozen=True)
@@ -79,5 +79,6 @@ def _tilted(side: int, rng: Rng) -> tuple[FloatArray, FloatArray]:
     half_um = float(np.abs(rise).max())
     position = rise / half_um  # -1 .. 1; linear shares between three heights give the mean height exactly
     shares = np.stack([np.clip(-position, 0, 1), 1 - np.abs(position), np.clip(position, 0, 1)])
-    heights_um = np.array([-1.0, 0.0, 1.0]) * half_um * rng.uniform(0.0, MAX_TILT)
+    max_tilt = MAX_RISE_UM / (side * UM_PER_PX)
+    heights_um = np.array([-1.0, 0.0, 1.0]) * half_um * rng.uniform(0.0, max_tilt)
     return shares.astype(np.float32), heights_um.astype(np.float32)

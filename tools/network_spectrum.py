@@ -82,13 +82,13 @@ class Spectrum(nn.Module):
         if self.blocks > 1:
             cut = x.reshape(-1, channels, self.blocks, self.block_px, self.blocks, self.block_px)
             x = cut.permute(0, 2, 4, 1, 3, 5).reshape(-1, channels, self.block_px, self.block_px)
-        z = torch.matmul(self.rows, torch.matmul(x, self.rows.T))
-        last, green = z[:, -COLOURS:], z[:, -2:-1]
-        products = [z * z]
-        if channels > COLOURS:
-            products.append(z[:, :COLOURS] * last)
-        products += [last[:, :1] * green, last[:, 2:] * green]
-        flat = torch.cat(products, dim=1).reshape(-1, n_spectral(channels) // N_RINGS, 4 * LINES**2)
+        # Transposed, which no ring tells apart: both products are then with a constant on the right.
+        z = torch.matmul(torch.matmul(x, self.rows.T).transpose(2, 3), self.rows.T)
+        shots = torch.split(z, COLOURS, dim=1)
+        red, green, blue = torch.split(shots[-1], 1, dim=1)
+        crossed = [shots[0] * shots[1]] if len(shots) > 1 else []
+        products = torch.cat([z * z, *crossed, red * green, blue * green], dim=1)
+        flat = products.reshape(-1, n_spectral(self.channels) // N_RINGS, 4 * LINES**2)
         mean = torch.matmul(flat, self.rings)
         if self.blocks > 1:
             n_blocks = self.blocks**2
