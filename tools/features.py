@@ -82,6 +82,7 @@ def of_folder(
     Raises SystemExit where there is none to be used.
     """
     if cache.exists():
+        say(f"features are those kept in {cache}; delete it after a change of stacks or body")
         return load(cache)
     parts: list[Features] = []
     while True:

@@ -143,11 +143,9 @@ def fit(
 
 def _inputs(head: Head, features: Features) -> torch.Tensor:
     """What the head's members see, not standardised yet; (n, inputs)."""
+    condenser = torch.from_numpy(features.condenser)[:, None] if head.told_condenser else None
     with torch.no_grad():
-        parts = [torch.from_numpy(features.spectral), head.summary(torch.from_numpy(features.pooled))]
-    if head.told_condenser:
-        parts.append(torch.from_numpy(features.condenser)[:, None])
-    return torch.cat(parts, dim=1)
+        return head.heard(torch.from_numpy(features.spectral), torch.from_numpy(features.pooled), condenser)
 
 
 def told_condenser(features: Features) -> bool:

@@ -32,14 +32,20 @@ class Head(nn.Module):
         self.deviation: torch.Tensor
         self.members = nn.ModuleList(_member(inputs) for _ in range(MEMBERS))
 
+    def heard(
+        self, spectral: torch.Tensor, pooled: torch.Tensor, condenser: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """What every member sees, not standardised yet; (n, inputs)."""
+        parts = [spectral, self.summary(pooled)]
+        if condenser is not None:
+            parts.append(condenser)
+        return torch.cat(parts, dim=1)
+
     def inputs(
         self, spectral: torch.Tensor, pooled: torch.Tensor, condenser: torch.Tensor | None = None
     ) -> torch.Tensor:
         """What every member sees, standardised; (n, inputs)."""
-        parts = [spectral, self.summary(pooled)]
-        if condenser is not None:
-            parts.append(condenser)
-        return (torch.cat(parts, dim=1) - self.mean) / self.deviation
+        return (self.heard(spectral, pooled, condenser) - self.mean) / self.deviation
 
     def forward(
         self, spectral: torch.Tensor, pooled: torch.Tensor, condenser: torch.Tensor | None = None

@@ -54,11 +54,9 @@ class Images:
 def images_of(patches: OnPlanes, predicted_um: FloatArray) -> Images:
     """Planes with what their patches say together: the mean weighted by contrast (dastidar2020 3)."""
     contrast = np.array(patches.contrast, np.float32)
-    planes, place = np.unique(np.array(patches.plane), return_inverse=True)
+    planes, first, place = np.unique(np.array(patches.plane), return_index=True, return_inverse=True)
     weight = np.where(contrast >= MIN_CONTRAST, contrast, 0.0)
     n, total = len(planes), np.bincount(place, weight, len(planes))
-    first = np.zeros(n, np.int64)
-    first[place[::-1]] = np.arange(len(place))[::-1]
     mean = np.bincount(place, weight * predicted_um, n) / np.maximum(total, 1e-9)
     strongest = np.zeros(n, np.float32)
     np.maximum.at(strongest, place, contrast)
