@@ -5,13 +5,14 @@ from typing import Annotated, Literal
 
 import typer
 from msgspec import to_builtins
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
 from parfocal.edge.output import check_writable, write_json
 from parfocal.engines.backends import maker_of
 from parfocal.engines.build import Outcome, build_all
-from parfocal.engines.cache import EngineCache, default_cache_folder
+from parfocal.engines.cache import Backend, EngineCache, default_cache_folder
 from parfocal.engines.choose import description, load_choices
 from parfocal.engines.errors import BuildFailed
 from parfocal.engines.models import Model, list_models
@@ -27,9 +28,10 @@ def list_engines(json: JsonOption = None) -> None:
     check_writable(json)
     models = list_models()
     choices = load_choices(EngineCache(default_cache_folder()))
-    table = Table(title="Models")
-    for heading in ("name", "kind", "objective", "delta um", "range um", "um/px", "patch px", "engine"):
-        table.add_column(heading, no_wrap=heading == "name")
+    table = Table(title="Models", box=SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
+    for heading in ("name", "kind", "objective", "delta\num", "range\num", "um/px", "patch\npx"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("engine", min_width=13, overflow="fold")
     for model in models:
         c = model.contract
         numbers = (c.delta_um, c.range_um, c.um_per_px, c.patch_px)
@@ -78,7 +80,9 @@ def build(
             retry=retry,
             report=status.update,
         )
-    console.print(outcomes_table(outcomes))
+    for model in models:
+        ours = [outcome for outcome in outcomes if outcome.row.model == model.contract.name]
+        console.print(outcomes_table(model.contract.name, maker.backend, ours))
     if not any(outcome.built or outcome.row.failed for outcome in outcomes):
         console.print("nothing was built: every engine is up to date")
     write_json(json, outcomes)
@@ -89,35 +93,22 @@ def build(
         )
 
 
-def outcomes_table(outcomes: list[Outcome]) -> Table:
-    """What was measured, a line for each engine."""
-    table = Table(title="Engines")
-    for heading, justify in (
-        ("model", "left"),
-        ("backend", "left"),
-        ("precision", "left"),
-        ("batch", "right"),
-        ("ms p50", "right"),
-        ("p95", "right"),
-        ("mean dev. um", "right"),
-        ("max um", "right"),
-        ("error um", "right"),
-        ("verdict", "left"),
-    ):
-        table.add_column(heading, justify="right" if justify == "right" else "left")
+def outcomes_table(model: str, backend: Backend, outcomes: list[Outcome]) -> Table:
+    """What was measured of one model, a line for each engine."""
+    batch = next((f", ms for a batch of {o.row.batch}" for o in outcomes if o.row.batch), "")
+    table = Table(title=f"{model} on {backend}{batch}", box=SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("precision", no_wrap=True)
+    for heading in ("ms p50", "p95", "mean dev. um", "max um", "error um"):
+        table.add_column(heading, justify="right")
+    table.add_column("verdict", min_width=15, overflow="fold")
     for outcome in outcomes:
         row, far = outcome.row, outcome.row.deviation
         mode = f" ({row.int8_mode})" if row.precision == "int8" else ""
-        numbers = [
-            *(f"{value:.2f}" if value is not None else "-" for value in (row.ms_p50, row.ms_p95)),
-            *(
-                [f"{far.mean_um:.3f}", f"{far.max_um:.3f}", f"{far.error_growth_um:+.3f}"]
-                if far
-                else ["-"] * 3
-            ),
-        ]
-        batch = str(row.batch) if row.batch else "-"
-        table.add_row(row.model, row.backend, f"{row.precision}{mode}", batch, *numbers, verdict(outcome))
+        times = [f"{value:.2f}" if value is not None else "-" for value in (row.ms_p50, row.ms_p95)]
+        deviations = (
+            (f"{far.mean_um:.3f}", f"{far.max_um:.3f}", f"{far.error_growth_um:+.3f}") if far else ("-",) * 3
+        )
+        table.add_row(f"{row.precision}{mode}", *times, *deviations, verdict(outcome))
     return table
 
 

@@ -54,6 +54,18 @@ def test_engines_are_built_shown_and_kept(run: Run, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "models.json").read_text())[0]["choice"]["asked_for"]
 
 
+def test_tables_are_whole_on_a_terminal_of_80_columns(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    _, built, _ = run("build", "--backend", "openvino", "--threads", 1)
+    _, listed, _ = run("list")
+    assert "…" not in built + listed
+    assert max(map(len, (built + listed).splitlines())) <= 80
+    assert "CHOSEN (passed)" in built
+    for model in list_models():
+        assert f"{model.contract.name} on openvino, ms for a batch of" in built
+        assert model.contract.name in listed
+
+
 def test_model_of_which_no_engine_comes_ends_with_the_engine_s_exit_code(run: Run) -> None:
     code, printed, error = run(
         "build", "--backend", "openvino", "--precision", "int8", "--int8-mode", "implicit"
