@@ -7,6 +7,9 @@ install = $(BIN)/python -m pip install -qq --disable-pip-version-check --log $(V
 	--constraint requirements.lock --editable '.[$(1)]' || { \
 	echo "Installing failed: is a package index within reach? $(VENV)/install.log tells all." >&2; exit 1; }
 
+# Says whether a Python, to be named first, sees TensorRT. It comes with JetPack, never from pip.
+HAS_TENSORRT := -c 'import importlib.util, sys; sys.exit(importlib.util.find_spec("tensorrt") is None)'
+
 .PHONY: setup demo stub engine test engines-test bench mutate golden check clean
 
 setup: $(VENV)/.test  ## the whole developer's environment in .venv
@@ -17,7 +20,7 @@ demo: $(VENV)/.demo  ## the microscope that is not there focuses 25 fields of re
 stub: $(VENV)/.demo  ## a stub motor board on a pseudo-terminal, until Ctrl-C
 	mkdir -p build && $(BIN)/parfocal stub --link build/stub-board
 
-engine: $(VENV)/.demo  ## an engine of every model for this machine, checked and chosen by measurement
+engine: $(VENV)/.engine  ## an engine of every model for this machine, checked and chosen by measurement
 	$(BIN)/parfocal engine build
 
 test: $(VENV)/.test  ## all tests, in virtual time
@@ -48,12 +51,20 @@ $(VENV)/.demo: pyproject.toml requirements.lock
 	@echo "Installing into $(VENV) (once, about a minute) ..."
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and \
 		"parfocal needs Python 3.10 or later: name one, as in: make setup PYTHON=python3.12")'
-	@$(PYTHON) -m venv $(VENV)
+	@if $(PYTHON) $(HAS_TENSORRT); then site=--system-site-packages; fi; $(PYTHON) -m venv $$site $(VENV)
 	@$(call install,demo)
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.demo
 	@$(call install,test)
+	@touch $@
+
+# Where TensorRT is, pycuda is built, with the CUDA toolkit of JetPack if no other is on the PATH.
+$(VENV)/.engine: export PATH := $(PATH):/usr/local/cuda/bin
+$(VENV)/.engine: $(VENV)/.demo
+	@if $(BIN)/python $(HAS_TENSORRT); then ( $(call install,gpu) ) || { \
+		echo "TensorRT is here, but pycuda could not be built: it wants nvcc of the CUDA toolkit on the PATH or in" \
+		"/usr/local/cuda/bin. For the CPU all the same: $(BIN)/parfocal engine build --backend openvino" >&2; exit 1; }; fi
 	@touch $@
 
 # Wheels of different versions share one module name, so each goes into a folder of its own.

@@ -76,8 +76,8 @@ def import_tensorrt() -> ModuleType:
         import tensorrt
     except (ImportError, OSError) as error:
         raise BuildFailed(
-            f"use of TensorRT failed: it cannot be imported ({one_line(error)}). On a Jetson it comes with JetPack: "
-            "make the environment with --system-site-packages."
+            f"use of TensorRT failed: it cannot be imported ({one_line(error)}). On a Jetson it comes with JetPack, "
+            "and an environment sees it that was made with --system-site-packages (in a checkout: `make clean engine`)."
         ) from error
     module: ModuleType = tensorrt
     return module

@@ -61,9 +61,10 @@ class Examples:
         return len(self.patches)
 
     @property
-    def n_seen(self) -> int:
-        """How many stacks were read, those that were left out included."""
-        return len(self._seen)
+    def cut(self) -> str:
+        """How examples are cut from a stack, in words."""
+        distance = "" if self._kind == "single" else f" {self._delta_um:g} um apart"
+        return f"{self._patches_per_plane} {self._kind} patches of {self._patch_px} px{distance}"
 
     def part(self, chosen: NDArray[np.int64]) -> "Examples":
         """Those of some indices."""
@@ -75,7 +76,7 @@ class Examples:
         return part
 
     def forget(self) -> None:
-        """Drop what was read: the next ``refresh`` goes on with stacks that have not been."""
+        """Drop what was read, and go on with stacks that have not been."""
         for kept in (
             self.patches,
             self.distance_um,
@@ -90,15 +91,23 @@ class Examples:
         self._file.truncate()
 
     def refresh(self, most_stacks: int | None = None) -> None:
-        """Read what is new, ``most_stacks`` of it at most.
+        """Read what is new, ``most_stacks`` of it at most; as ``read`` does."""
+        self.read([path for path in stack_paths(self.folder) if path not in self._seen][:most_stacks])
 
-        Stacks whose focus is not certain are left out, and named in ``left_out``.
+    def read(self, paths: list[Path]) -> None:
+        """Read some stacks.
+
+        Those whose focus is not certain are left out, and named in ``left_out``.
         Raises ConfigError where a stack cannot be used.
         """
-        new = [path for path in stack_paths(self.folder) if path not in self._seen][:most_stacks]
-        for path in track(new, f"reading {self.folder.name}", transient=True, disable=len(new) < 50):
+        few = len(paths) < 50
+        for path in track(paths, f"reading {self.folder.name}", transient=True, disable=few):
             self._seen.add(path)
             self._add(read_stack(path))
+
+    def skip(self, paths: list[Path]) -> None:
+        """Take some stacks for read."""
+        self._seen.update(paths)
 
     def _add(self, stack: Stack) -> None:
         label = focus_of(stack)

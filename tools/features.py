@@ -1,8 +1,6 @@
 """What a head hears of every patch, computed once: the body is fixed by then, and a head sees each patch many times."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -15,7 +13,6 @@ from tools.network_focus import FocusNet
 FloatArray = NDArray[np.float32]
 
 BATCH = 16
-STACKS_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
@@ -32,18 +29,6 @@ class Features:
 
     def __len__(self) -> int:
         return len(self.distance_um)
-
-    def save(self, path: Path) -> None:
-        """Write them whole, or not at all."""
-        partial = path.with_name(f"partial-{path.name}")
-        np.savez(partial, **vars(self))
-        partial.replace(path)
-
-
-def load(path: Path) -> Features:
-    """Those that were saved."""
-    with np.load(path) as stored:
-        return Features(**{name: stored[name] for name in stored.files})
 
 
 def features_of(net: FocusNet, examples: Examples, device: str) -> Features:
@@ -68,37 +53,11 @@ def features_of(net: FocusNet, examples: Examples, device: str) -> Features:
 
 
 def together(parts: list[Features]) -> Features:
-    """One after the other."""
-    return Features(
-        *(np.concatenate(arrays) for arrays in zip(*(vars(p).values() for p in parts), strict=True))
+    """One after the other; planes of different parts are different ones."""
+    joined = [np.concatenate(arrays) for arrays in zip(*(vars(p).values() for p in parts), strict=True)]
+    numbers = [np.unique(part.plane, return_inverse=True)[1] for part in parts]
+    before = np.cumsum([0, *(n.max() + 1 for n in numbers)])
+    whole = Features(*joined)
+    return replace(
+        whole, plane=np.concatenate([n + first for n, first in zip(numbers, before, strict=False)])
     )
-
-
-def of_folder(
-    net: FocusNet, examples: Examples, device: str, cache: Path, say: Callable[[str], None]
-) -> Features:
-    """Those of all stacks that ``examples`` reads, kept in the file ``cache``.
-
-    Raises SystemExit where there is none to be used.
-    """
-    if cache.exists():
-        say(f"features are those kept in {cache}; delete it after a change of stacks or body")
-        return load(cache)
-    parts: list[Features] = []
-    while True:
-        seen = examples.n_seen
-        examples.refresh(most_stacks=STACKS_AT_ONCE)
-        if examples.n_seen == seen:
-            break
-        if len(examples):
-            parts.append(features_of(net, examples, device))
-            say(f"{sum(map(len, parts))} patches of {examples.n_seen} stacks")
-            examples.forget()
-    for line in examples.left_out:
-        say(f"left out {line}")
-    if not parts:
-        raise SystemExit(f"{examples.folder} holds no stack that examples can be cut from")
-    found = together(parts)
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    found.save(cache)
-    return found

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The checks that need a CUDA device. Builds pycuda where it is missing; TensorRT must be there already (on a
-# Jetson it comes with JetPack; make the environment with --system-site-packages). Run it from anywhere:
+# Jetson it comes with JetPack, and `make engine` makes an environment that sees it). Run it from anywhere:
 #     tools/gpu_check.sh [PYTHON]
 # Ends with the figures of every engine, and with a failure where there is no device: nothing was proven then.
 set -euo pipefail
@@ -22,7 +22,7 @@ PROBE
 
 if ! "$python" -c 'import pycuda.driver' 2>/dev/null; then
 	command -v nvcc >/dev/null || { echo "pycuda wants the CUDA toolkit: put nvcc on the PATH." >&2; exit 1; }
-	"$python" -m pip install --quiet --disable-pip-version-check 'pycuda>=2024.1'
+	"$python" -m pip install --quiet --disable-pip-version-check --constraint requirements.lock pycuda
 fi
 "$python" -c 'import tensorrt; print("TensorRT", tensorrt.__version__)' || \
 	echo "TensorRT is not installed: only buffers, stream and context are checked." >&2

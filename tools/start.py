@@ -6,6 +6,7 @@ gets one back that changes nothing for the patches at hand, measured layer by la
 
 import itertools
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,44 @@ from torch import nn
 
 from tools.network_focus import Head
 
-Weights = tuple[NDArray[np.float32], NDArray[np.float32] | None]
+FloatArray = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Weight and bias of a convolution or a dense layer."""
+
+    weight: FloatArray
+    bias: FloatArray | None
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an ONNX file holds: its layers in the order of execution, and all its values by name."""
+
+    path: Path
+    layers: list[Layer]
+    values: dict[str, FloatArray]
+    is_spectral: bool
+
+
+def read_exported(path: Path) -> Exported:
+    """Read a model that ``tools.export`` wrote."""
+    graph = onnx.load(path).graph
+    values = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    layers = []
+    for node in graph.node:
+        if node.op_type == "Identity" and node.input[0] in values:  # what equals another is stored once
+            values[node.output[0]] = values[node.input[0]]
+        if node.op_type in ("Conv", "Gemm"):
+            weight, *bias = (values[name] for name in node.input[1:])
+            layers.append(Layer(weight, bias[0] if bias else None))
+    return Exported(path, layers, values, any(node.op_type == "Log" for node in graph.node))
+
+
+def is_spectral(model_path: Path) -> bool:
+    """Whether the head of a model hears the spectra of its patches."""
+    return read_exported(model_path).is_spectral
 
 
 def start_from(net: nn.Module, model_path: Path, x: torch.Tensor) -> None:
@@ -25,28 +63,19 @@ def start_from(net: nn.Module, model_path: Path, x: torch.Tensor) -> None:
 
     Raises ValueError where the model has other layers.
     """
-    theirs = _weights_of(model_path)
-    if is_spectral(model_path):
+    theirs = read_exported(model_path)
+    if theirs.is_spectral:
         raise ValueError(f"{model_path} has a head that hears spectra: it goes on with --head spectrum only")
-    ours = [m for m in net.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
-    if [w.shape for w, _ in theirs] != [tuple(m.weight.shape) for m in ours]:
-        raise ValueError(
-            f"{model_path} has {len(theirs)} layers with weights, this network {len(ours)} or others: choose the "
-            "--kind and --head that the model was trained with"
-        )
+    ours = _modules(net, nn.Conv2d | nn.Linear)
+    _check_shapes(ours, theirs.layers, model_path, "--kind and --head")
     folded: dict[nn.Module, torch.Tensor] = {}
-    for module, (weight, bias) in zip(ours, theirs, strict=True):
-        module.weight.data.copy_(torch.from_numpy(weight.copy()))
-        if module.bias is not None and bias is not None:
-            module.bias.data.copy_(torch.from_numpy(bias.copy()))
-        elif bias is not None:
-            folded[module] = torch.from_numpy(bias.copy()).to(x.device)
+    for module, layer in zip(ours, theirs.layers, strict=True):
+        _copy(layer.weight, module.weight)
+        if layer.bias is not None and module.bias is not None:
+            _copy(layer.bias, module.bias)
+        elif layer.bias is not None:
+            folded[module] = torch.from_numpy(layer.bias.copy()).to(x.device)
     _unfold(net, folded, x)
-
-
-def is_spectral(model_path: Path) -> bool:
-    """Whether the head of a model hears the spectra of its patches."""
-    return any(node.op_type == "Log" for node in onnx.load(model_path).graph.node)
 
 
 def body_from(net: nn.Module, model_path: Path) -> None:
@@ -54,21 +83,17 @@ def body_from(net: nn.Module, model_path: Path) -> None:
 
     Raises ValueError where the model has other layers.
     """
-    theirs = [(w, b) for w, b in _weights_of(model_path) if w.ndim == 4]
-    modules = list(net.modules())
-    ours = [m for m in modules if isinstance(m, nn.Conv2d)]
-    if [w.shape for w, _ in theirs] != [tuple(m.weight.shape) for m in ours]:
-        raise ValueError(
-            f"{model_path} has other convolutions than this network: choose the --kind that the model was trained with"
-        )
-    followers = dict(itertools.pairwise(modules))
-    for module, (weight, bias) in zip(ours, theirs, strict=True):
-        module.weight.data.copy_(torch.from_numpy(weight.copy()))
+    theirs = [layer for layer in read_exported(model_path).layers if layer.weight.ndim == 4]
+    ours = _modules(net, nn.Conv2d)
+    _check_shapes(ours, theirs, model_path, "--kind")
+    followers = dict(itertools.pairwise(net.modules()))
+    for module, layer in zip(ours, theirs, strict=True):
         follower = followers.get(module)
         owner = module if module.bias is not None else follower
-        if not isinstance(owner, nn.Conv2d | nn.BatchNorm2d) or owner.bias is None or bias is None:
+        if not isinstance(owner, nn.Conv2d | nn.BatchNorm2d) or owner.bias is None or layer.bias is None:
             raise ValueError(f"{model_path} has a convolution without the bias that this network has")
-        owner.bias.data.copy_(torch.from_numpy(bias.copy()))
+        _copy(layer.weight, module.weight)
+        _copy(layer.bias, owner.bias)
         if isinstance(owner, nn.BatchNorm2d):  # one that changes nothing else
             owner.weight.data.fill_((1.0 + owner.eps) ** 0.5)
             owner.reset_running_stats()
@@ -79,33 +104,33 @@ def head_from(head: Head, model_path: Path) -> None:
 
     Raises ValueError where that has other layers.
     """
-    theirs = [(w, b) for w, b in _weights_of(model_path) if w.ndim == 2]
-    ours = [m for m in head.modules() if isinstance(m, nn.Linear)]
-    if [w.shape for w, _ in theirs] != [tuple(m.weight.shape) for m in ours]:
-        raise ValueError(f"{model_path} has a head with other layers than this network's")
-    for module, (weight, bias) in zip(ours, theirs, strict=True):
-        module.weight.data.copy_(torch.from_numpy(weight.copy()))
-        if bias is not None:
-            module.bias.data.copy_(torch.from_numpy(bias.copy()))
-    values = {
-        tensor.name: numpy_helper.to_array(tensor) for tensor in onnx.load(model_path).graph.initializer
-    }
-    for name, buffer in (("head.mean", head.mean), ("head.deviation", head.deviation)):
-        buffer.copy_(torch.from_numpy(values[name].copy()))
+    exported = read_exported(model_path)
+    theirs = [layer for layer in exported.layers if layer.weight.ndim == 2]
+    ours = _modules(head, nn.Linear)
+    _check_shapes(ours, theirs, model_path, "--kind")
+    for module, layer in zip(ours, theirs, strict=True):
+        if layer.bias is None:
+            raise ValueError(f"{model_path} has a dense layer without the bias that this network has")
+        _copy(layer.weight, module.weight)
+        _copy(layer.bias, module.bias)
+    _copy(exported.values["head.mean"], head.mean)
+    _copy(exported.values["head.deviation"], head.deviation)
 
 
-def _weights_of(model_path: Path) -> list[Weights]:
-    """Weight and bias of each convolution and dense layer, in the order of execution."""
-    graph = onnx.load(model_path).graph
-    values = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
-    layers = []
-    for node in graph.node:
-        if node.op_type == "Identity" and node.input[0] in values:  # what equals another is stored once
-            values[node.output[0]] = values[node.input[0]]
-        if node.op_type in ("Conv", "Gemm"):
-            names = list(node.input)
-            layers.append((values[names[1]], values[names[2]] if len(names) > 2 else None))
-    return layers
+def _modules(net: nn.Module, kind: type) -> list[nn.Module]:
+    return [module for module in net.modules() if isinstance(module, kind)]
+
+
+def _check_shapes(ours: list[nn.Module], theirs: list[Layer], path: Path, options: str) -> None:
+    if [layer.weight.shape for layer in theirs] != [tuple(module.weight.shape) for module in ours]:
+        raise ValueError(
+            f"{path} has {len(theirs)} layers of weights, this network {len(ours)} or others: choose the {options} "
+            "that the model was trained with"
+        )
+
+
+def _copy(values: FloatArray, ours: torch.Tensor) -> None:
+    ours.data.copy_(torch.from_numpy(values.copy()))
 
 
 def _unfold(net: nn.Module, folded: dict[nn.Module, torch.Tensor], x: torch.Tensor) -> None:

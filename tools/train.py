@@ -24,8 +24,10 @@ from rich.progress import Progress
 from torch import nn
 
 from parfocal.engines.contract import CHANNELS, Kind
-from tools import batches, features, fit, tables
+from tools import batches, fit, tables
 from tools.examples import Examples
+from tools.features import Features
+from tools.kept_features import of_folder
 from tools.losses import loss_of
 from tools.network_focus import FocusNet
 from tools.network_single import SingleNet
@@ -305,10 +307,10 @@ def teach_head(
     say = Console().out
     body.to(args.device).eval()
 
-    def heard(folder: Path, name: str, side_px: int) -> features.Features:
+    def heard(folder: Path, name: str, side_px: int) -> Features:
         examples = Examples(folder, recipe.kind, recipe.delta_um, side_px)
         listener = FocusNet(body, CHANNELS[recipe.kind], side_px, told_condenser=False).to(args.device)
-        return features.of_folder(listener, examples, args.device, out / f"features-{name}.npz", say)
+        return of_folder(listener, examples, args.device, out / f"features-{name}", say)
 
     out.mkdir(parents=True, exist_ok=True)
     training = heard(data, "data", args.stored_px)
