@@ -1,8 +1,9 @@
 """Context, stream and buffers on cuda-bindings, which pip installs without a CUDA toolkit: where pycuda is not."""
 
 import ctypes
+import functools
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -68,6 +69,32 @@ class BindingsMemory(CudaMemory):
     def synchronize(self) -> None:
         """Wait for all that was enqueued."""
         _call("cuStreamSynchronize", self._stream)
+
+    def repeatable(self, enqueue: Callable[[], None]) -> Callable[[], None]:
+        """Return what launches the same work on the same buffers at once, as a CUDA graph.
+
+        The work is done once before it is captured: TensorRT finishes its preparations at the first enqueue.
+        """
+        enqueue()
+        self.synchronize()
+        _call(
+            "cuStreamBeginCapture",
+            self._stream,
+            driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL,
+        )
+        try:
+            enqueue()
+        finally:
+            captured = _call("cuStreamEndCapture", self._stream)
+        graph = _call("cuGraphInstantiate", captured, 0)
+        _call("cuGraphDestroy", captured)
+        launch = functools.partial(_call, "cuGraphLaunch", graph, self._stream)
+        weakref.finalize(launch, self._destroy, graph).atexit = False  # the process frees all
+        return launch
+
+    def _destroy(self, graph: object) -> None:
+        with self.current():
+            _call("cuGraphExecDestroy", graph)
 
     def _free(self, pointer: int, device: object) -> None:
         with self.current():

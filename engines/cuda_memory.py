@@ -4,7 +4,7 @@ No autoinit: the primary context is retained, so that other libraries in the pro
 onto the thread that works and popped again, so that any thread may work, one at a time.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import ModuleType
@@ -100,6 +100,13 @@ class CudaMemory:
     def synchronize(self) -> None:
         """Wait for all that was enqueued."""
         self._stream.synchronize()
+
+    def repeatable(self, enqueue: Callable[[], None]) -> Callable[[], None]:
+        """Return what enqueues the same work on the same buffers, as fast as the library can repeat it.
+
+        With pycuda, which knows no CUDA graphs, that is `enqueue` itself.
+        """
+        return enqueue
 
 
 def open_memory(*, zero_copy: bool) -> CudaMemory:

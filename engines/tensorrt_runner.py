@@ -1,5 +1,6 @@
 """Predicting with a TensorRT engine: buffers and contexts made once, then one enqueue for each batch."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -17,11 +18,19 @@ from parfocal.engines.tensorrt_builder import logger_of
 
 @dataclass(frozen=True)
 class _Lane:
-    """What one batch size needs: a context of its own, and its input and output."""
+    """What one batch size needs.
+
+    Attributes:
+        context: of its own; `enqueue` may be a graph that works in its memory.
+        given: its input.
+        made: its output.
+        enqueue: the way from one to the other.
+    """
 
     context: Any
     given: Buffer
     made: Buffer
+    enqueue: Callable[[], None]
 
 
 class TensorRtRunner:
@@ -80,12 +89,7 @@ class TensorRtRunner:
         memory = self._memory
         with memory.current():
             np.copyto(lane.given.host, batch)
-            memory.upload(lane.given)
-            if not lane.context.execute_async_v3(memory.stream_handle):
-                raise EngineError(
-                    f"inference with model {self._contract.name} failed: TensorRT did not enqueue it. {MENDING}"
-                )
-            memory.download(lane.made)
+            lane.enqueue()
             memory.synchronize()
         return lane.made.host.reshape(len(batch)).astype(np.float32)
 
@@ -126,10 +130,19 @@ class TensorRtRunner:
                 f"use of the engine of model {contract.name} failed: a batch of {batch} gives an output {made_shape}, "
                 "not one distance for each patch. Use a model with one output value."
             )
-        lane = _Lane(context, memory.buffer(shape, np.float32), memory.buffer(made_shape, np.float32))
-        context.set_tensor_address(contract.input_name, lane.given.address)
-        context.set_tensor_address(contract.output_name, lane.made.address)
-        return lane
+        given, made = memory.buffer(shape, np.float32), memory.buffer(made_shape, np.float32)
+        context.set_tensor_address(contract.input_name, given.address)
+        context.set_tensor_address(contract.output_name, made.address)
+
+        def enqueue() -> None:
+            memory.upload(given)
+            if not context.execute_async_v3(memory.stream_handle):
+                raise EngineError(
+                    f"inference with model {contract.name} failed: TensorRT did not enqueue it. {MENDING}"
+                )
+            memory.download(made)
+
+        return _Lane(context, given, made, memory.repeatable(enqueue))
 
 
 def _refused(trt: ModuleType, contract: Contract, said: str) -> str:

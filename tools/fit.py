@@ -64,9 +64,8 @@ def teach(head: Head, features: Features, recipe: FitRecipe, report: Callable[[i
     weight = patch_weight(torch.from_numpy(features.contrast)) * distance_weight(truth)
     steps = max(1, len(features) // recipe.fit_batch)
     error = CONDENSER_ERROR / float(head.deviation[-1])
-    optimiser = torch.optim.AdamW(
-        head.members.parameters(), lr=recipe.fit_learning_rate, weight_decay=recipe.fit_weight_decay
-    )
+    taught = [*head.first.parameters(), *head.members.parameters()]
+    optimiser = torch.optim.AdamW(taught, lr=recipe.fit_learning_rate, weight_decay=recipe.fit_weight_decay)
     rates = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, recipe.fit_learning_rate, total_steps=recipe.epochs * steps
     )
@@ -77,12 +76,12 @@ def teach(head: Head, features: Features, recipe: FitRecipe, report: Callable[[i
         orders = [torch.randperm(len(features)) for _ in head.members]
         for step in range(steps):
             total = torch.zeros(())
-            for member, order in zip(head.members, orders, strict=True):
+            for member, order in enumerate(orders):
                 chosen = order[step * recipe.fit_batch : (step + 1) * recipe.fit_batch]
                 x = (inputs[chosen] - head.mean) / head.deviation
                 if head.told_condenser:
                     x[:, -1] += error * torch.randn(len(x))
-                loss = smooth_l1(member(x)[:, 0] - truth[chosen])
+                loss = smooth_l1(head.distance_by(member, x) - truth[chosen])
                 total = total + (weight[chosen] * loss).sum() / weight[chosen].sum()
             optimiser.zero_grad()
             total.backward()

@@ -30,7 +30,9 @@ class Head(nn.Module):
         self.register_buffer("deviation", torch.ones(inputs))
         self.mean: torch.Tensor
         self.deviation: torch.Tensor
-        self.members = nn.ModuleList(_member(inputs) for _ in range(MEMBERS))
+        # The first layers of all members, one below the other: one product is faster than four.
+        self.first = nn.Linear(inputs, MEMBERS * HIDDEN)
+        self.members = nn.ModuleList(_member() for _ in range(MEMBERS))
 
     def heard(
         self, spectral: torch.Tensor, pooled: torch.Tensor, condenser: torch.Tensor | None = None
@@ -51,9 +53,17 @@ class Head(nn.Module):
         self, spectral: torch.Tensor, pooled: torch.Tensor, condenser: torch.Tensor | None = None
     ) -> torch.Tensor:
         """Distances in um, (n,)."""
-        x = self.inputs(spectral, pooled, condenser)
-        distances = torch.cat([member(x) for member in self.members], dim=1)
+        hidden = torch.relu(self.first(self.inputs(spectral, pooled, condenser)))
+        own = zip(self.members, torch.split(hidden, HIDDEN, dim=1), strict=True)
+        distances = torch.cat([member(h) for member, h in own], dim=1)
         return distances.sum(dim=1) / MEMBERS
+
+    def distance_by(self, member: int, x: torch.Tensor) -> torch.Tensor:
+        """What one member says of standardised inputs (n, inputs): (n,)."""
+        own = slice(member * HIDDEN, (member + 1) * HIDDEN)
+        hidden = torch.relu(nn.functional.linear(x, self.first.weight[own], self.first.bias[own]))
+        distance: torch.Tensor = self.members[member](hidden)
+        return distance[:, 0]
 
     def for_condenser(self, sigma: float) -> "Head":
         """The same head for instruments whose condenser has the aperture ``sigma``, told no more."""
@@ -65,20 +75,16 @@ class Head(nn.Module):
         head.mean.copy_(self.mean[:inputs])
         head.deviation.copy_(self.deviation[:inputs])
         shown = (sigma - self.mean[inputs]) / self.deviation[inputs]
-        with torch.no_grad():
-            for ours, theirs in zip(head.members, self.members, strict=True):
-                state = theirs.state_dict()
-                weight = state["0.weight"]
-                state["0.bias"] = state["0.bias"] + weight[:, inputs] * shown
-                state["0.weight"] = weight[:, :inputs]
-                ours.load_state_dict(state)
+        weight = self.first.weight.detach()
+        head.first.weight.data.copy_(weight[:, :inputs])
+        head.first.bias.data.copy_(self.first.bias.detach() + weight[:, inputs] * shown)
+        head.members.load_state_dict(self.members.state_dict())
         return head
 
 
-def _member(inputs: int) -> nn.Sequential:
+def _member() -> nn.Sequential:
+    """What follows the first layer."""
     return nn.Sequential(
-        nn.Linear(inputs, HIDDEN),
-        nn.ReLU(),
         nn.Dropout(DROPOUT),
         nn.Linear(HIDDEN, HIDDEN),
         nn.ReLU(),

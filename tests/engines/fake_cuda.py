@@ -1,9 +1,11 @@
 """A stand-in for pycuda.driver: memory is arrays by address, and every call wants the context on its thread.
 
-What it does not model: asynchrony. Copies and kernels happen at once, in the order in which they are enqueued.
+What it does not model: asynchrony. Copies and kernels happen at once, in the order in which they are enqueued;
+those of a stream that is captured happen when their graph is launched.
 """
 
 import threading
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -36,6 +38,7 @@ class FakeCuda(ModuleType):
         self.is_initialised = False
         self.driver = self  # `import pycuda.driver` finds it as an attribute of the package, too
         self.log: list[str] = []
+        self.captured: list[Callable[[], None]] | None = None
         self._stacks = threading.local()
         cuda = self
 
@@ -63,6 +66,7 @@ class FakeCuda(ModuleType):
 
             def synchronize(self) -> None:
                 cuda.want_context("synchronize")
+                assert cuda.captured is None
 
         class HostAllocation:
             def __init__(self, store: Array) -> None:
@@ -127,6 +131,13 @@ class FakeCuda(ModuleType):
         self.log.append(call)
         if not self.stack():
             raise self.Error(f"{call} failed: invalid device context")
+
+    def enqueue(self, work: Callable[[], None]) -> None:
+        """Do work at once, or keep it where the stream is captured."""
+        if self.captured is None:
+            work()
+        else:
+            self.captured.append(work)
 
     def adopt(self, store: Array) -> int:
         """Give memory an address."""

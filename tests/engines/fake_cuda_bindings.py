@@ -2,6 +2,7 @@
 
 import ctypes
 import enum
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -19,12 +20,23 @@ class Result(enum.IntEnum):
     CUDA_SUCCESS = 0
     CUDA_ERROR_OUT_OF_MEMORY = 2
     CUDA_ERROR_INVALID_CONTEXT = 201
+    CUDA_ERROR_STREAM_CAPTURE_INVALIDATED = 901
+
+
+class CaptureMode(enum.IntEnum):
+    """The one that is asked for."""
+
+    CU_STREAM_CAPTURE_MODE_THREAD_LOCAL = 1
 
 
 class FakeBindings(ModuleType):
-    """One device. `host` is page-locked memory by address; what is freed is gone from it and from the device's."""
+    """One device. `host` is page-locked memory by address; what is freed is gone from it and from the device's.
+
+    `graphs` are those that can be launched.
+    """
 
     CUresult = Result
+    CUstreamCaptureMode = CaptureMode
     CU_MEMHOSTALLOC_DEVICEMAP = DEVICEMAP
 
     def __init__(self, cuda: FakeCuda) -> None:
@@ -32,6 +44,7 @@ class FakeBindings(ModuleType):
         self.fake = cuda
         self.driver = self  # `from cuda.bindings import driver` finds it in the package
         self.host: dict[int, NDArray[np.float32]] = {}
+        self.graphs: dict[int, list[Callable[[], None]]] = {}
 
     def cuInit(self, Flags: int) -> tuple[Any, ...]:  # noqa: N802, N803 (here and below: the names of CUDA)
         assert Flags == 0
@@ -90,7 +103,8 @@ class FakeBindings(ModuleType):
         hStream: int,  # noqa: N803
     ) -> tuple[Any, ...]:
         assert hStream == STREAM_HANDLE
-        ctypes.memmove(self.fake.device_memory[dstDevice].ctypes.data, srcHost, ByteCount)
+        device = self.fake.device_memory[dstDevice].ctypes.data
+        self.fake.enqueue(lambda: self._copy(device, srcHost, ByteCount))
         return (self._result("cuMemcpyHtoDAsync"),)
 
     def cuMemcpyDtoHAsync(  # noqa: N802
@@ -101,11 +115,48 @@ class FakeBindings(ModuleType):
         hStream: int,  # noqa: N803
     ) -> tuple[Any, ...]:
         assert hStream == STREAM_HANDLE
-        ctypes.memmove(dstHost, self.fake.device_memory[srcDevice].ctypes.data, ByteCount)
+        device = self.fake.device_memory[srcDevice].ctypes.data
+        self.fake.enqueue(lambda: self._copy(dstHost, device, ByteCount))
         return (self._result("cuMemcpyDtoHAsync"),)
+
+    def cuStreamBeginCapture(self, hStream: int, mode: CaptureMode) -> tuple[Any, ...]:  # noqa: N802, N803
+        assert hStream == STREAM_HANDLE
+        assert mode is CaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
+        assert self.fake.captured is None
+        self.fake.captured = []
+        return (self._result("cuStreamBeginCapture"),)
+
+    def cuStreamEndCapture(self, hStream: int) -> tuple[Any, ...]:  # noqa: N802, N803
+        assert hStream == STREAM_HANDLE
+        captured, self.fake.captured = self.fake.captured, None
+        return self._result("cuStreamEndCapture"), captured
+
+    def cuGraphInstantiate(self, hGraph: Any, flags: int) -> tuple[Any, ...]:  # noqa: ANN401, N802, N803
+        assert flags == 0
+        handle = 1 + max(self.graphs, default=0)
+        self.graphs[handle] = list(hGraph)
+        return self._result("cuGraphInstantiate"), handle
+
+    def cuGraphLaunch(self, hGraphExec: int, hStream: int) -> tuple[Any, ...]:  # noqa: N802, N803
+        assert hStream == STREAM_HANDLE
+        for work in self.graphs[hGraphExec]:
+            work()
+        return (self._result("cuGraphLaunch"),)
+
+    def cuGraphDestroy(self, hGraph: Any) -> tuple[Any, ...]:  # noqa: ANN401, N802, N803
+        hGraph.clear()
+        return (self._result("cuGraphDestroy"),)
+
+    def cuGraphExecDestroy(self, hGraphExec: int) -> tuple[Any, ...]:  # noqa: N802, N803
+        del self.graphs[hGraphExec]
+        return (self._result("cuGraphExecDestroy"),)
 
     def cuGetErrorString(self, error: Result) -> tuple[Any, ...]:  # noqa: N802
         return Result.CUDA_SUCCESS, error.name.lower().replace("_", " ").encode()
+
+    @staticmethod
+    def _copy(to: int, begin: int, n_bytes: int) -> None:
+        ctypes.memmove(to, begin, n_bytes)
 
     def _result(self, call: str) -> Result:
         """What the driver says where the thread has no context."""

@@ -64,6 +64,33 @@ def test_engine_predicts_and_gives_its_memory_back(
     gc.collect()
     assert bindings.host == {}
     assert zero_copy or bindings.fake.device_memory == {}
+    assert bindings.graphs == {}
+    assert bindings.fake.stack() == []
+
+
+@each_way
+def test_prediction_is_one_launch_of_a_graph(
+    bindings: FakeBindings, install: Callable[[str], FakeTensorRt], zero_copy: bool
+) -> None:
+    trt = install("11.4")
+    recipe = Recipe(precision="fp16", int8_mode="none", batches=(7, 9))
+    engine = build_engine(trt, b"onnx", recipe).engine
+    runner = TensorRtRunner(trt, engine, CONTRACT, (7, 9), open_memory(zero_copy=zero_copy))
+    bindings.fake.log.clear()
+    for n in (7, 9, 7):
+        np.testing.assert_allclose(runner.infer(patches(n) + n), kernel_um(patches(n) + n), rtol=1e-5)
+    assert bindings.fake.log == ["cuGraphLaunch", "cuStreamSynchronize"] * 3
+
+
+def test_work_that_cannot_be_captured_is_an_engine_error(
+    bindings: FakeBindings, install: Callable[[str], FakeTensorRt], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trt = install("10.3")
+    engine = build_engine(trt, b"onnx", RECIPE).engine
+    refused = Result.CUDA_ERROR_STREAM_CAPTURE_INVALIDATED
+    monkeypatch.setattr(bindings, "cuStreamEndCapture", lambda _: (refused, None))
+    with pytest.raises(EngineError, match="CUDA call failed: cuStreamEndCapture failed: .*invalidated"):
+        TensorRtRunner(trt, engine, CONTRACT, (4,), open_memory(zero_copy=True))
     assert bindings.fake.stack() == []
 
 
@@ -147,8 +174,10 @@ def test_the_real_cuda_bindings_have_what_their_fake_has() -> None:
         given = list(inspect.signature(getattr(fake, name)).parameters)
         assert list(inspect.signature(getattr(driver, name)).parameters) == given, name
         n_checked += 1
-    assert n_checked >= 14
+    assert n_checked >= 20
     assert {result.name: int(result) for result in Result} == {
         result.name: int(getattr(driver.CUresult, result.name)) for result in Result
     }
+    mode = "CU_STREAM_CAPTURE_MODE_THREAD_LOCAL"
+    assert int(getattr(driver.CUstreamCaptureMode, mode)) == fake.CUstreamCaptureMode[mode]
     assert fake.CU_MEMHOSTALLOC_DEVICEMAP == driver.CU_MEMHOSTALLOC_DEVICEMAP

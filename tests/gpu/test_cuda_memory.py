@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from parfocal.engines.cuda_memory import CudaMemory, open_memory
+from parfocal.engines.cuda_memory import Buffer, CudaMemory, open_memory
 from parfocal.engines.cuda_probe import CudaDevice
 from parfocal.engines.errors import BuildFailed
 
@@ -45,6 +45,39 @@ def test_cuda_bindings_bring_it_back_too(device: CudaDevice, zero_copy: bool) ->
     from parfocal.engines.cuda_bindings import BindingsMemory
 
     assert there_and_back(BindingsMemory(zero_copy=zero_copy))
+
+
+def repeated(memory: CudaMemory) -> bool:
+    """Send values to the device and back into other memory, several times by what was made of it once."""
+    with memory.current():
+        given, other = (memory.buffer((4, 3, 224, 224), np.float32) for _ in range(2))
+        echo = Buffer(other.host, given.address, given.device)
+
+        def enqueue() -> None:
+            memory.upload(given)
+            memory.download(echo)
+
+        launch = memory.repeatable(enqueue)
+        for value in (1.0, 2.0, 3.0):
+            given.host[...] = value
+            launch()
+            memory.synchronize()
+            if not np.all(echo.host == value):
+                return False
+    return True
+
+
+def test_work_is_repeated_with_new_values(memory: CudaMemory) -> None:
+    del memory  # asked for so that the test skips where there is none
+    assert repeated(open_memory(zero_copy=False))
+
+
+def test_cuda_bindings_repeat_it_as_a_graph(device: CudaDevice) -> None:
+    del device  # asked for so that the test skips where there is none
+    pytest.importorskip("cuda.bindings.driver", reason="cuda-bindings not installed")
+    from parfocal.engines.cuda_bindings import BindingsMemory
+
+    assert repeated(BindingsMemory(zero_copy=False))
 
 
 def test_another_thread_works_on_the_same_context(memory: CudaMemory) -> None:

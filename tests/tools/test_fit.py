@@ -93,3 +93,14 @@ def test_an_image_is_the_mean_of_its_patches_by_contrast_and_blank_ones_do_not_c
     assert found.predicted_um.tolist() == pytest.approx([-2.0, (10.0 + 90.0) / 40.0])
     assert found.distance_um.tolist() == [-1.0, 2.0]
     assert found.contrast.tolist() == [8.0, 30.0]
+
+
+def test_a_head_says_the_mean_of_its_members() -> None:
+    features = made(50, condenser=False)
+    head = taught(features, told=False).eval()
+    spectral, pooled = torch.from_numpy(features.spectral), torch.from_numpy(features.pooled)
+    with torch.no_grad():
+        x = head.inputs(spectral, pooled)
+        alone = torch.stack([head.distance_by(k, x) for k in range(len(head.members))])
+        assert torch.allclose(head(spectral, pooled), alone.mean(dim=0), atol=1e-5)
+    assert float(alone.std(dim=0).min()) > 0.0
