@@ -221,6 +221,7 @@ def test_lint_finds_an_opset_that_the_parser_cannot_read() -> None:
             [
                 "ReduceMean",
                 "MatMul",
+                "Transpose",
                 "MatMul",
                 "Mul",
                 "Reshape",

@@ -25,16 +25,8 @@ from parfocal.engines.golden import golden_path, load_golden, save_golden
 from parfocal.engines.models import Model, list_models
 from parfocal.engines.onnxruntime_reference import OnnxRuntimeRunner
 from parfocal.engines.opening import open_chosen
-from parfocal.engines.openvino_cpu import (
-    _narrow_once,
-    build_engine,
-    cpu_and_precisions,
-    import_openvino,
-    open_engine,
-)
-from tests.calib.nets import batches, beside_spectra, mobilenet_v2
+from parfocal.engines.openvino_cpu import build_engine, cpu_and_precisions, open_engine
 from tests.engines.conftest import written_forms, written_model
-from tools.artifacts import evaluate
 
 MakeModel = Callable[..., Path]
 PRECISIONS = cpu_and_precisions()[1]
@@ -273,23 +265,6 @@ def test_shares_of_a_batch_predicted_beside_each_other_come_back_in_order(
         found_um = runner.infer(patches)
         assert np.ptp(found_um) > 0.1
         np.testing.assert_allclose(found_um, reference.infer(patches), atol=1e-3)
-
-
-@pytest.mark.parametrize(("net", "readers"), [(beside_spectra, 2), (mobilenet_v2, 1)])
-def test_input_that_several_layers_read_is_narrowed_once_and_unchanged(
-    net: Callable[[], onnx.ModelProto], readers: int
-) -> None:
-    openvino = import_openvino()
-    core = openvino.Core()
-    graph = net()
-    model = core.read_model(graph.SerializeToString())
-    assert len(model.inputs[0].get_target_inputs()) == readers
-    _narrow_once(openvino, model)
-    (only,) = model.inputs[0].get_target_inputs()
-    assert (only.get_node().get_type_name() == "Clamp") == (readers > 1)
-    (patches, *_) = batches()
-    found = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(100.0 * patches)[0]
-    np.testing.assert_allclose(found, evaluate(graph, 100.0 * patches)["distance_um"], rtol=1e-4)
 
 
 def test_precision_that_the_cpu_lacks_is_refused(
