@@ -83,13 +83,15 @@ def build(
     for model in models:
         ours = [outcome for outcome in outcomes if outcome.row.model == model.contract.name]
         console.print(outcomes_table(model.contract.name, maker.backend, ours))
+        for line in reasons(ours):
+            console.print(line, soft_wrap=True, highlight=False, markup=False)
     if not any(outcome.built or outcome.row.failed for outcome in outcomes):
         console.print("nothing was built: every engine is up to date")
     write_json(json, outcomes)
     without = _without_engine(models, outcomes)
     if without:
         raise BuildFailed(
-            f"no engine came of {', '.join(without)}; the table says why. What was chosen before stays."
+            f"no engine came of {', '.join(without)}; see above why. What was chosen before stays."
         )
 
 
@@ -100,7 +102,7 @@ def outcomes_table(model: str, backend: Backend, outcomes: list[Outcome]) -> Tab
     table.add_column("precision", no_wrap=True)
     for heading in ("ms p50", "p95", "mean dev. um", "max um", "error um"):
         table.add_column(heading, justify="right")
-    table.add_column("verdict", min_width=15, overflow="fold")
+    table.add_column("verdict", no_wrap=True)
     for outcome in outcomes:
         row, far = outcome.row, outcome.row.deviation
         mode = f" ({row.int8_mode})" if row.precision == "int8" else ""
@@ -113,12 +115,20 @@ def outcomes_table(model: str, backend: Backend, outcomes: list[Outcome]) -> Tab
 
 
 def verdict(outcome: Outcome) -> str:
-    """What became of an engine, in words."""
-    row = outcome.row
-    found = f"failed: {row.failed}" if row.failed else f"refused: {row.refused}" if row.refused else "passed"
-    if outcome.asked_for:
-        return f"CHOSEN because it was asked for ({found})"
-    return f"CHOSEN ({found})" if outcome.chosen else found
+    """What became of an engine, in a word or two; `reasons` says why."""
+    if outcome.chosen:
+        return "CHOSEN as asked" if outcome.asked_for else "CHOSEN"
+    return "failed" if outcome.row.failed else "refused" if outcome.row.refused else "passed"
+
+
+def reasons(outcomes: list[Outcome]) -> list[str]:
+    """Why engines failed or are refused, a line for each; also of one that was chosen because it was asked for."""
+    found = []
+    for row in (outcome.row for outcome in outcomes):
+        if row.failed or row.refused:
+            what = f"failed: {row.failed}" if row.failed else f"not accurate enough: {row.refused}"
+            found.append(f"{row.model} in {row.precision} {what}")
+    return found
 
 
 def _without_engine(models: list[Model], outcomes: list[Outcome]) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from parfocal.edge import cli, cli_engine
-from parfocal.edge.cli_engine import verdict
+from parfocal.edge.cli_engine import reasons, verdict
 from parfocal.engines import build as build_module
 from parfocal.engines.build import Outcome
 from parfocal.engines.choose import Row
@@ -38,7 +38,7 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp
 def test_engines_are_built_shown_and_kept(run: Run, tmp_path: Path) -> None:
     code, printed, _ = run("build", "--backend", "openvino", "--threads", 1, "--json", "engines.json")
     assert code == 0
-    assert "CHOSEN (passed)" in printed
+    assert "CHOSEN" in printed
     assert "nothing was built" not in printed
     outcomes = json.loads((tmp_path / "engines.json").read_text())
     assert all(outcome["built"] and outcome["row"]["ms_p50"] > 0 for outcome in outcomes)
@@ -47,7 +47,7 @@ def test_engines_are_built_shown_and_kept(run: Run, tmp_path: Path) -> None:
     assert (code, "nothing was built: every engine is up to date" in printed) == (0, True)
 
     code, printed, _ = run("build", "--backend", "openvino", "--threads", 1, "--precision", "fp32")
-    assert (code, "CHOSEN because it was asked for (passed)" in printed) == (0, True)
+    assert (code, "CHOSEN as asked" in printed) == (0, True)
 
     code, printed, _ = run("list", "--json", "models.json")
     assert (code, "openvino fp32 (asked for)" in printed) == (0, True)
@@ -60,7 +60,7 @@ def test_tables_are_whole_on_a_terminal_of_80_columns(run: Run, monkeypatch: pyt
     _, listed, _ = run("list")
     assert "…" not in built + listed
     assert max(map(len, (built + listed).splitlines())) <= 80
-    assert "CHOSEN (passed)" in built
+    assert "CHOSEN" in built
     for model in list_models():
         assert f"{model.contract.name} on openvino, ms for a batch of" in built
         assert model.contract.name in listed
@@ -72,7 +72,7 @@ def test_model_of_which_no_engine_comes_ends_with_the_engine_s_exit_code(run: Ru
     )
     assert code == 4
     assert "OpenVINO has none" in printed
-    assert error.startswith("BuildFailed: no engine came of difference-20x, single-20x; the table says why")
+    assert error.startswith("BuildFailed: no engine came of difference-20x, single-20x; see above why")
 
 
 def test_tensorrt_asked_for_without_a_gpu_is_one_line(run: Run) -> None:
@@ -94,22 +94,24 @@ def test_damaged_choice_is_one_line(run: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("chosen", "asked_for", "refused", "failed", "said"),
+    ("chosen", "asked_for", "refused", "failed", "said", "why"),
     [
-        (True, False, "", "", "CHOSEN (passed)"),
-        (False, False, "", "", "passed"),
-        (False, False, "too far off", "", "refused: too far off"),
-        (False, False, "", "no memory", "failed: no memory"),
-        (True, True, "too far off", "", "CHOSEN because it was asked for (refused: too far off)"),
+        (True, False, "", "", "CHOSEN", []),
+        (False, False, "", "", "passed", []),
+        (False, False, "too far off", "", "refused", ["m in int8 not accurate enough: too far off"]),
+        (False, False, "", "no memory", "failed", ["m in int8 failed: no memory"]),
+        (True, True, "too far off", "", "CHOSEN as asked", ["m in int8 not accurate enough: too far off"]),
     ],
 )
-def test_verdict_says_what_became_of_an_engine(
-    chosen: bool, asked_for: bool, refused: str, failed: str, said: str
+def test_what_became_of_an_engine_is_said_and_why(
+    chosen: bool, asked_for: bool, refused: str, failed: str, said: str, why: list[str]
 ) -> None:
     row = Row(
         model="m", backend="openvino", precision="int8", int8_mode="explicit", refused=refused, failed=failed
     )
-    assert verdict(Outcome(row=row, built=False, chosen=chosen, asked_for=asked_for)) == said
+    outcome = Outcome(row=row, built=False, chosen=chosen, asked_for=asked_for)
+    assert verdict(outcome) == said
+    assert reasons([outcome]) == why
 
 
 def test_every_model_without_an_engine_is_named() -> None:

@@ -1,0 +1,95 @@
+"""What each engine of this machine errs on held-out stacks: ``python -m tools.engine_errors --help``.
+
+The gate of ``make engine`` judges by the few golden patches that come with a model. This is the same question asked of
+as many patches as there are, on the developer's machine: mean focus error by precision, and how far predictions are
+from those of ONNX Runtime in FP32.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from parfocal.engines.backends import BATCHES, maker_of
+from parfocal.engines.build import build_all
+from parfocal.engines.cache import EngineCache, default_cache_folder
+from parfocal.engines.contract import Contract, contract_from_onnx
+from parfocal.engines.gate import DEFAULT_LIMITS
+from parfocal.engines.golden import standardised
+from parfocal.engines.models import Model, model_path
+from parfocal.engines.onnxruntime_reference import OnnxRuntimeRunner
+from parfocal.engines.runner import Runner
+from tools import tables
+from tools.examples import Examples
+
+FloatArray = NDArray[np.float32]
+REFERENCE = "onnxruntime fp32"
+
+
+def predictions_um(runner: Runner, examples: Examples, chosen: NDArray[np.int64], batch: int) -> FloatArray:
+    """Distances (n,) of some examples, predicted in batches of one size; the last one is filled up."""
+    parts = []
+    for start in track(range(0, len(chosen), batch), runner.contract.name, transient=True):
+        rows = np.arange(start, start + batch) % len(chosen)
+        patches = np.stack([examples.patches[k] for k in chosen[rows]])
+        parts.append(runner.infer(np.ascontiguousarray(standardised(patches))))
+    return np.concatenate(parts)[: len(chosen)]
+
+
+def held_out_patches(folder: Path, contract: Contract) -> tuple[Examples, NDArray[np.int64]]:
+    """What a folder of stacks holds for a model, and which of it counts. Raises SystemExit if nothing does."""
+    examples = Examples(folder, contract.kind, contract.delta_um, contract.patch_px)
+    examples.refresh()
+    chosen = np.flatnonzero(tables.usable(examples, contract.range_um))
+    if not len(chosen):
+        raise SystemExit(f"{folder} holds no stack with patches of {contract.patch_px} px for {contract.name}")
+    return examples, chosen
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", required=True, help="of those that ship, or NAME.onnx")
+    parser.add_argument("--held-out", type=Path, required=True, help="stacks that were not learned from")
+    parser.add_argument("--threads", type=int, default=0, help="for OpenVINO; 0 takes every core")
+    args = parser.parse_args()
+    path = model_path(args.model)
+    model = Model(path, contract_from_onnx(path))
+    maker, _ = maker_of(None, args.threads)
+    cache = EngineCache(default_cache_folder())
+    batch = BATCHES[model.contract.kind][0]
+    runners: dict[str, Runner] = {REFERENCE: OnnxRuntimeRunner(path, n_threads=args.threads)}
+    for row in (outcome.row for outcome in build_all([model], maker, cache)):
+        if row.key is not None and not row.failed:
+            engine = maker.open(cache.load(row.key), row.key, model.contract)
+            runners[f"{row.backend} {row.precision}"] = engine
+    examples, chosen = held_out_patches(args.held_out, model.contract)
+    true_um = np.array(examples.distance_um, np.float32)[chosen]
+    near = np.abs(true_um) <= DEFAULT_LIMITS.near_um
+    found = {name: predictions_um(runner, examples, chosen, batch) for name, runner in runners.items()}
+    title = f"{model.contract.name}: {len(chosen)} patches of {args.held_out.name}"
+    table = Table(title=title, box=SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
+    for heading in ("engine", "error um", "growth um", "mean dev. um", "max near um", "too far %"):
+        table.add_column(heading, justify="left" if heading == "engine" else "right", no_wrap=True)
+    reference_um = np.abs(found[REFERENCE] - true_um).mean()
+    for name, predicted_um in found.items():
+        error_um, far_um = np.abs(predicted_um - true_um).mean(), np.abs(predicted_um - found[REFERENCE])
+        over = 100.0 * np.mean(far_um[near] > DEFAULT_LIMITS.max_deviation_um)
+        table.add_row(
+            name,
+            *(f"{value:.3f}" for value in (error_um, error_um - reference_um, far_um.mean())),
+            f"{far_um[near].max():.3f}",
+            f"{over:.2f}",
+        )
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
