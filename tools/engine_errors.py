@@ -47,7 +47,9 @@ def held_out_patches(folder: Path, contract: Contract) -> tuple[Examples, NDArra
     examples.refresh()
     chosen = np.flatnonzero(tables.usable(examples, contract.range_um))
     if not len(chosen):
-        raise SystemExit(f"{folder} holds no stack with patches of {contract.patch_px} px for {contract.name}")
+        raise SystemExit(
+            f"{folder} holds no stack with patches of {contract.patch_px} px for {contract.name}"
+        )
     return examples, chosen
 
 

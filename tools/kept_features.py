@@ -57,9 +57,9 @@ def of_folder(
 
 
 def _digest_of(net: FocusNet) -> str:
-    """Of all that features depend on beside the patches."""
+    """Of all that features depend on beside the patches; the body's own head is not part of it."""
     digest = hashlib.sha256()
-    for tensor in (*net.body.state_dict().values(), *net.spectrum.buffers()):
+    for tensor in (*net.body.features.state_dict().values(), *net.spectrum.buffers()):
         digest.update(np.ascontiguousarray(tensor.detach().cpu().numpy()).tobytes())
     return digest.hexdigest()
 

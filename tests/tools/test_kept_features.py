@@ -72,6 +72,13 @@ def test_a_stack_that_changed_is_heard_again(heard: Heard, tmp_path: Path) -> No
     np.testing.assert_array_equal(np.flatnonzero(changed), [4, 5])
 
 
+def test_the_head_of_the_body_is_nothing_to_them(heard: Heard, net: FocusNet) -> None:
+    heard()
+    with torch.no_grad():
+        net.body.head.weight.add_(1.0)
+    assert heard()[1] == 0
+
+
 def test_another_body_hears_everything_again(heard: Heard, net: FocusNet) -> None:
     before, _ = heard()
     with torch.no_grad():
