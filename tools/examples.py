@@ -97,7 +97,7 @@ class Examples:
     def read(self, paths: list[Path]) -> None:
         """Read some stacks.
 
-        Those whose focus is not certain are left out, and named in ``left_out``.
+        Those whose focus is not certain, or that are smaller than a patch, are left out and named in ``left_out``.
         Raises ConfigError where a stack cannot be used.
         """
         few = len(paths) < 50
@@ -114,6 +114,12 @@ class Examples:
         focus_z_um = label.focus_z_um
         if focus_z_um is None:
             self.left_out.append(f"{stack.path}: {label.review}")
+            return
+        height_px, width_px = stack.planes[0].shape[:2]
+        if min(height_px, width_px) < self._patch_px:
+            self.left_out.append(
+                f"{stack.path}: {width_px} x {height_px} px hold no patch of {self._patch_px} px"
+            )
             return
         rng = np.random.default_rng(len(self._seen))
         shots = [prepare.smoothed(plane) for plane in stack.planes]

@@ -15,6 +15,7 @@ from tools.features import Features, features_of, together
 from tools.network_focus import FocusNet
 
 STACKS_AT_ONCE = 64
+MOST_NAMED = 10  # of the stacks that are left out
 SOURCE = "source"  # the array of a part that says of what it is
 
 
@@ -49,8 +50,10 @@ def of_folder(
         parts.append(part)
     if n_found:
         say(f"features of {n_found} of {len(paths)} stacks were those kept in {kept}")
-    for line in examples.left_out:
+    for line in examples.left_out[:MOST_NAMED]:
         say(f"left out {line}")
+    if len(examples.left_out) > MOST_NAMED:
+        say(f"left out {len(examples.left_out) - MOST_NAMED} more")
     if not parts:
         raise SystemExit(f"{examples.folder} holds no stack that examples can be cut from")
     return together(parts)

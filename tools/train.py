@@ -26,7 +26,7 @@ from torch import nn
 from parfocal.engines.contract import CHANNELS, Kind
 from tools import batches, fit, tables
 from tools.examples import Examples
-from tools.features import Features
+from tools.features import Features, together
 from tools.kept_features import of_folder
 from tools.losses import loss_of
 from tools.network_focus import FocusNet
@@ -217,7 +217,7 @@ class Training:
 def run(training: Training, data: Path, held_out: Path, args: argparse.Namespace) -> None:
     """Train until ``--minutes`` of training are spent, those before a stop included."""
     recipe, console = training.recipe, Console()
-    examples = Examples(data, recipe.kind, recipe.delta_um, args.stored_px)
+    examples = Examples(data, recipe.kind, recipe.delta_um, args.stored_px[0])
     tests = Examples(held_out, recipe.kind, recipe.delta_um, recipe.patch_px)
     for part, folder in ((examples, data), (tests, held_out)):
         part.refresh()
@@ -237,7 +237,7 @@ def run(training: Training, data: Path, held_out: Path, args: argparse.Namespace
             began = time.monotonic()
             share = training.elapsed_s / whole_s
             phase = 2 if share >= PHASE_2_SHARE else 1
-            side_px = args.stored_px if phase == 2 or recipe.head == "flatten" else recipe.crop_px
+            side_px = args.stored_px[0] if phase == 2 or recipe.head == "flatten" else recipe.crop_px
             batch = batches.random_batch(
                 examples, rng, recipe.batch, recipe.planes_together, side_px, training.device
             )
@@ -313,7 +313,7 @@ def teach_head(
         return of_folder(listener, examples, args.device, out / f"features-{name}", say)
 
     out.mkdir(parents=True, exist_ok=True)
-    training = heard(data, "data", args.stored_px)
+    training = together([heard(data, f"data-{side_px}", side_px) for side_px in args.stored_px])
     tests = heard(held_out, "held-out", recipe.patch_px)
     taught_before = args.start is not None and is_spectral(args.start)
     net = recipe.with_spectra(body.cpu(), not taught_before and fit.told_condenser(training))
@@ -353,7 +353,13 @@ def main() -> None:
     )
     parser.add_argument("--delta-um", type=float, default=default.delta_um)
     parser.add_argument("--patch-px", type=int, help="side of the model's patches; 224, of a single shot 672")
-    parser.add_argument("--stored-px", type=int, default=224, help="side of the patches cut from the data")
+    parser.add_argument(
+        "--stored-px",
+        type=int,
+        nargs="+",
+        default=[224],
+        help="side of the patches cut from the data; where there are several, the head hears all, the body the first",
+    )
     parser.add_argument(
         "--crop-px",
         type=int,

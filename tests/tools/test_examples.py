@@ -88,6 +88,14 @@ def test_a_stack_without_certain_focus_is_left_out_and_named(tmp_path: Path) -> 
     assert "one.ome.tiff" in examples.left_out[0]
 
 
+def test_a_stack_smaller_than_a_patch_is_left_out_and_named(tmp_path: Path) -> None:
+    written(tmp_path, "small", side_px=SIDE_PX - 1)
+    written(tmp_path, "large")
+    examples = read(tmp_path, "pair")
+    assert len(examples) == 2
+    assert examples.left_out == [f"{tmp_path / 'small.ome.tiff'}: 63 x 63 px hold no patch of 64 px"]
+
+
 def test_a_damaged_stack_is_named(tmp_path: Path) -> None:
     (tmp_path / "bad.ome.tiff").write_bytes(b"II*\0 no stack")
     with pytest.raises(ConfigError, match=r"bad\.ome\.tiff"):
