@@ -230,6 +230,7 @@ def _add_runtime(trt: Any) -> None:  # noqa: ANN401, C901 (one class after anoth
             self._shape: Shape = ()
             self._profile = 0
             self._addresses: dict[str, int] = {}
+            self._prepared = False
 
         def set_optimization_profile_async(self, profile_index: int, stream_handle: int) -> bool:
             assert stream_handle == STREAM_HANDLE
@@ -255,8 +256,11 @@ def _add_runtime(trt: Any) -> None:  # noqa: ANN401, C901 (one class after anoth
 
         def execute_async_v3(self, stream_handle: int) -> bool:
             trt.cuda.want_context("execute_async_v3")
+            prepared, self._prepared = self._prepared, True
             if stream_handle != STREAM_HANDLE or not trt.can_enqueue:
                 return False
+            # The first enqueue finishes what a capture must not hold.
+            assert prepared or trt.cuda.captured is None
             patches = trt.cuda.device_memory[self._addresses[trt.input_name]].reshape(self._shape)
             output = trt.cuda.device_memory[self._addresses[trt.output_name]]
 

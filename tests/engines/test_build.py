@@ -15,10 +15,11 @@ import onnx
 import pytest
 
 from parfocal.engines import build as build_module
+from parfocal.engines import openvino_cpu
 from parfocal.engines.artifacts import artifact_path, manifest_path
 from parfocal.engines.backends import OpenVinoMaker
 from parfocal.engines.build import Outcome, build_all
-from parfocal.engines.cache import EngineCache
+from parfocal.engines.cache import EngineCache, Precision
 from parfocal.engines.choose import CHOICE_FILE, load_choices
 from parfocal.engines.errors import BuildFailed, EngineStale, InputMismatch
 from parfocal.engines.golden import golden_path, load_golden, save_golden
@@ -265,6 +266,17 @@ def test_shares_of_a_batch_predicted_beside_each_other_come_back_in_order(
         found_um = runner.infer(patches)
         assert np.ptp(found_um) > 0.1
         np.testing.assert_allclose(found_um, reference.infer(patches), atol=1e-3)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_only_what_runs_in_half_precision_is_rewritten(
+    make_model: MakeModel, monkeypatch: pytest.MonkeyPatch, precision: Precision
+) -> None:
+    rewritten = []
+    for name in ("narrow_input_once", "multiply_as_convolution"):
+        monkeypatch.setattr(openvino_cpu, name, lambda *_: rewritten.append(1))
+    build_engine(make_model(), precision, (4,), n_threads=1)
+    assert len(rewritten) == (2 if precision != "fp32" and "bf16" in PRECISIONS else 0)
 
 
 def test_precision_that_the_cpu_lacks_is_refused(

@@ -1,5 +1,7 @@
 """What the spectra of a patch tell; runs where the training extra is installed."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -26,6 +28,21 @@ def test_a_wave_shows_in_the_ring_of_its_frequency(line: int, angle_rad: float) 
     assert RING_EDGES[ring] <= line + 1
     assert line - 1 <= RING_EDGES[ring + 1]
     assert float(log_power[ring]) > float(log_power.median()) + 5.0
+
+
+def test_rings_hold_the_powers_of_the_spectrum() -> None:
+    x = torch.randn(1, 3, SIDE_PX, SIDE_PX, generator=torch.Generator().manual_seed(1))
+    window = 0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(SIDE_PX) / SIDE_PX)
+    power = np.abs(np.fft.fft2(x[0, 0].numpy() * window * window[:, None])) ** 2 / SIDE_PX**2
+    line = np.abs(np.fft.fftfreq(SIDE_PX, 1.0 / SIDE_PX))
+    radius = np.rint(np.hypot(line[:, None], line[None, :]))
+    power[0] *= 2.0  # a line 0 has a cosine alone
+    power[:, 0] *= 2.0
+    edges = itertools.pairwise(RING_EDGES)
+    expected = [power[(radius >= begin) & (radius < end)].mean() for begin, end in edges]
+    found = torch.exp(Spectrum(3, SIDE_PX)(x)[0, :N_RINGS]).numpy()
+    np.testing.assert_allclose(found[:-1], expected[:-1], rtol=2e-3)
+    np.testing.assert_allclose(found[-1], expected[-1], rtol=0.02)  # without the sines of the last line
 
 
 def test_turned_and_mirrored_patches_tell_the_same() -> None:
