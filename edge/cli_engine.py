@@ -15,7 +15,7 @@ from parfocal.engines.build import Outcome, build_all
 from parfocal.engines.cache import Backend, EngineCache, default_cache_folder
 from parfocal.engines.choose import description, load_choices
 from parfocal.engines.errors import BuildFailed
-from parfocal.engines.models import Model, list_models
+from parfocal.engines.models import Model, list_models, model_at
 
 app = typer.Typer(no_args_is_help=True, help="Models, and the engines made of them.")
 
@@ -35,17 +35,23 @@ def list_engines(json: JsonOption = None) -> None:
     for model in models:
         c = model.contract
         numbers = (c.delta_um, c.range_um, c.um_per_px, c.patch_px)
-        engine = description(choices.get(c.name))
+        engine = description(choices.get(model.label))
         table.add_row(c.name, c.kind, c.objective, *(f"{value:g}" for value in numbers), engine)
     Console().print(table)
     write_json(
         json,
-        [{**to_builtins(model.contract), "choice": choices.get(model.contract.name)} for model in models],
+        [{**to_builtins(model.contract), "choice": choices.get(model.label)} for model in models],
     )
 
 
 @app.command()
 def build(
+    own_models: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[NAME.onnx]...", help="Models of your own; all that are installed if none is named."
+        ),
+    ] = None,
     precision: Annotated[
         Literal["fp32", "fp16", "bf16", "int8"] | None,
         typer.Option(help="Use this one, whatever the measurement says."),
@@ -69,7 +75,7 @@ def build(
         console.print(
             f"TensorRT is not used: {why_not_tensorrt}", style="dim", soft_wrap=True, highlight=False
         )
-    models = list_models()
+    models = [model_at(path) for path in own_models] if own_models else list_models()
     with console.status("engines") as status:
         outcomes = build_all(
             models,
@@ -81,7 +87,7 @@ def build(
             report=status.update,
         )
     for model in models:
-        ours = [outcome for outcome in outcomes if outcome.row.model == model.contract.name]
+        ours = [outcome for outcome in outcomes if outcome.row.model == model.label]
         console.print(outcomes_table(model.contract.name, maker.backend, ours))
         for line in reasons(ours):
             console.print(line, soft_wrap=True, highlight=False, markup=False)
@@ -127,10 +133,10 @@ def reasons(outcomes: list[Outcome]) -> list[str]:
     for row in (outcome.row for outcome in outcomes):
         if row.failed or row.refused:
             what = f"failed: {row.failed}" if row.failed else f"not accurate enough: {row.refused}"
-            found.append(f"{row.model} in {row.precision} {what}")
+            found.append(f"{row.precision} {what}")
     return found
 
 
 def _without_engine(models: list[Model], outcomes: list[Outcome]) -> list[str]:
     chosen = {outcome.row.model for outcome in outcomes if outcome.chosen}
-    return [model.contract.name for model in models if model.contract.name not in chosen]
+    return [model.contract.name for model in models if model.label not in chosen]

@@ -15,6 +15,9 @@ from parfocal.engines.golden import sha256_of
 Form = Literal["fp32", "int8_qdq", "fp16", "int8_qdq_fp16"]
 MADE_FORMS: Final[tuple[Form, ...]] = ("int8_qdq", "fp16", "int8_qdq_fp16")
 FORMAT_VERSION: Final = 1
+MAKING: Final = (
+    "Make them in a checkout: `make golden`, of a model of your own `python -m tools.artifacts NAME.onnx`"
+)
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -69,21 +72,19 @@ def checked_artifact(model_path: Path, form: Form) -> tuple[Path, str]:
     except FileNotFoundError as error:
         raise BuildFailed(
             f"use of {form} of model {model_path.stem} failed: it comes without artifacts "
-            f"({manifest_path(model_path)} is not there). Make them with `make golden`, or use fp32."
+            f"({manifest_path(model_path)} is not there). {MAKING}, or use fp32."
         ) from error
     except (OSError, msgspec.MsgspecError) as error:
-        raise BuildFailed(
-            f"read {manifest_path(model_path)} failed: {error}. Make it again: `make golden`."
-        ) from error
+        raise BuildFailed(f"read {manifest_path(model_path)} failed: {error}. {MAKING}.") from error
     if manifest.fp32 != reference:
         raise BuildFailed(
             f"use of {form} of model {model_path.stem} failed: its artifacts were made of another "
-            f"{model_path.name}. Make them again: `make golden`."
+            f"{model_path.name}. {MAKING}."
         )
     found = sha256_of(path)
     if manifest.artifacts.get(form) != found:
         raise BuildFailed(
             f"use of {form} of model {model_path.stem} failed: {path} is not the file that the manifest vouches "
-            "for; it is damaged. Copy it again, or make it: `make golden`."
+            f"for; it is damaged. Copy it again. {MAKING}."
         )
     return path, found

@@ -1,5 +1,6 @@
 """The two ways to an engine behind one seam: OpenVINO for this CPU, TensorRT for this GPU."""
 
+import contextlib
 from collections.abc import Callable
 from typing import Final, Protocol
 
@@ -12,7 +13,8 @@ from parfocal.engines.cache import Backend, EngineCache, EngineKey, Int8Mode, Pr
 from parfocal.engines.contract import Contract
 from parfocal.engines.cuda_memory import open_memory
 from parfocal.engines.cuda_probe import CudaDevice, probe
-from parfocal.engines.errors import BuildFailed
+from parfocal.engines.errors import BuildFailed, EngineStale
+from parfocal.engines.golden import golden_path, sha256_of
 from parfocal.engines.models import Model
 from parfocal.engines.runner import Runner
 from parfocal.engines.tensorrt_runner import TensorRtRunner
@@ -76,7 +78,7 @@ class OpenVinoMaker:
             )
         _, sha256 = checked_artifact(model.path, "int8_qdq" if precision == "int8" else "fp32")
         return EngineKey(
-            model=model.contract.name,
+            model=model.label,
             backend="openvino",
             precision=precision,
             int8_mode=int8_mode,
@@ -131,7 +133,7 @@ class TensorRtMaker:
         form = tensorrt_builder.form_of(self._trt, precision, int8_mode)
         _, sha256 = checked_artifact(model.path, form)
         return EngineKey(
-            model=model.contract.name,
+            model=model.label,
             backend="tensorrt",
             precision=precision,
             int8_mode=int8_mode,
@@ -139,10 +141,11 @@ class TensorRtMaker:
             batches=BATCHES[model.contract.kind],
             n_threads=0,
             runtime=f"TensorRT {self._trt.__version__}",
-            driver=f"CUDA {self._device.driver}",
+            driver=f"CUDA {self._device.driver} ({self._device.release})".removesuffix(" ()"),
             device=f"{self._device.name} (SM {self._device.sm})",
             system=self._device.l4t,
             builder=tensorrt_builder.BUILDER_VERSION,
+            calibration_sha256=sha256_of(golden_path(model.path)) if int8_mode == "implicit" else "",
         )
 
     def build(
@@ -162,7 +165,7 @@ class TensorRtMaker:
             self._trt,
             path.read_bytes(),
             tensorrt_builder.Recipe(precision=key.precision, int8_mode=key.int8_mode, batches=key.batches),
-            timing_cache=cache.read(timing_file) or b"",
+            timing_cache=_learned(cache, timing_file),
             calibration=(
                 tensorrt_builder.Calibration(calibration, self._memory)
                 if key.int8_mode == "implicit"
@@ -170,12 +173,21 @@ class TensorRtMaker:
             ),
             report=report,
         )
-        cache.write(timing_file, built.timing_cache)
+        with contextlib.suppress(BuildFailed):  # where there is no room for it the engine may still find some
+            cache.write(timing_file, built.timing_cache)
         return built.engine
 
     def open(self, engine: bytes, key: EngineKey, contract: Contract) -> Runner:
         """Open an engine on the device."""
         return TensorRtRunner(self._trt, engine, contract, key.batches, self._memory)
+
+
+def _learned(cache: EngineCache, timing_file: str) -> bytes:
+    """Return what an earlier build learned; b"" where that is not there: a build takes longer then."""
+    try:
+        return cache.read(timing_file) or b""
+    except EngineStale:
+        return b""
 
 
 def maker_of(backend: Backend | None, n_threads: int) -> tuple[EngineMaker, str]:

@@ -11,8 +11,8 @@ import numpy as np
 from parfocal.engines.backends import Candidate, EngineMaker, Report
 from parfocal.engines.cache import EngineCache, EngineKey, Int8Mode, Precision
 from parfocal.engines.choose import Choice, Row, fastest, load_choices, save_choices
-from parfocal.engines.errors import BuildFailed, EngineError, EngineStale
-from parfocal.engines.gate import DEFAULT_LIMITS, deviation_of, predictions_um, refusal
+from parfocal.engines.errors import BuildFailed, EngineError, EngineStale, OutOfMemory
+from parfocal.engines.gate import DEFAULT_LIMITS, deviation_of, predictions_um, refusal, worst
 from parfocal.engines.golden import Golden, golden_path, load_golden, sha256_of
 from parfocal.engines.models import Model
 from parfocal.engines.runner import Runner
@@ -72,48 +72,81 @@ def build_all(
         One outcome for each engine, models in order. A model of which no engine came keeps its old choice.
 
     Raises:
-        EngineError: the choice cannot be read or written, or the mode is not to be had.
+        EngineError: the choice cannot be written, or the mode is not to be had.
     """
-    choices = load_choices(cache)
+    choices = before = _choices_so_far(cache, report)
     machine = _Machine(maker, cache, retry, report)
-    outcomes = []
+    outcomes: list[Outcome] = []
     for model in models:
-        name = model.contract.name
-        candidates = _candidates(maker, precision, int8_mode)
-        results = [_row(model, machine, candidate, choices.get(name)) for candidate in candidates]
+        old = choices.get(model.label)
+        candidates = _candidates(machine, model, precision, int8_mode, old)
+        results = [_row(model, machine, candidate, old) for candidate in candidates]
         if precision == "int8" and maker.backend == "tensorrt" and results[0][0].failed:
-            report(f"{name}: int8 failed, falling back to fp16")
-            results.append(_row(model, machine, ("fp16", "none"), choices.get(name)))
+            results[0] = _falling_back(*results[0])
+            results.append(_row(model, machine, ("fp16", "none"), old))
         rows = tuple(row for row, _ in results)
-        chosen = fastest(rows) if precision is None else _asked_for(rows)
+        chosen = fastest(rows) if precision is None else _asked_for(rows, precision)
+        asked_for = chosen is not None and chosen.precision == precision
         if chosen is not None and chosen.key is not None:
-            choices[name] = Choice(
-                key=chosen.key, asked_for=precision is not None, rows=_kept(rows, choices.get(name))
-            )
+            choice = Choice(key=chosen.key, asked_for=asked_for, rows=_kept(rows, old))
+            choices = {**choices, model.label: choice}
         outcomes += [
-            Outcome(
-                row=row, built=built, chosen=row is chosen, asked_for=row is chosen and precision is not None
-            )
+            Outcome(row=row, built=built, chosen=row is chosen, asked_for=asked_for and row is chosen)
             for row, built in results
         ]
-    if any(outcome.built or outcome.chosen for outcome in outcomes) and choices != load_choices(cache):
+    if choices != before:
         save_choices(cache, choices)
+    known = [*(outcome.row for outcome in outcomes), *(row for c in choices.values() for row in c.rows)]
+    cache.keep_only(row.key for row in known if row.key is not None)
     return outcomes
 
 
+def _falling_back(row: Row, built: bool) -> tuple[Row, bool]:
+    return msgspec.structs.replace(row, failed=f"{row.failed} Falling back to fp16."), built
+
+
+def _choices_so_far(cache: EngineCache, report: Report) -> dict[str, Choice]:
+    """Return the choices made before; none where they cannot be used: they are made anew now."""
+    try:
+        return load_choices(cache)
+    except EngineStale as error:
+        report(str(error))
+        return {}
+
+
 def _candidates(
-    maker: EngineMaker, precision: Precision | None, int8_mode: Int8Mode | None
+    machine: _Machine,
+    model: Model,
+    precision: Precision | None,
+    int8_mode: Int8Mode | None,
+    old: Choice | None,
 ) -> tuple[Candidate, ...]:
-    if precision is None:
-        return maker.candidates(int8_mode)
+    """Return what to build: what was asked for, or all that is worth measuring and what was measured before."""
     if precision == "int8":
         return (("int8", int8_mode if int8_mode not in (None, "none") else "explicit"),)
-    return ((precision, "none"),)
+    if precision is not None:
+        return ((precision, "none"),)
+    measured = (row for row in (old.rows if old else ()) if _is_up_to_date(row, model, machine.maker))
+    return tuple(
+        dict.fromkeys(
+            (*machine.maker.candidates(int8_mode), *((row.precision, row.int8_mode) for row in measured))
+        )
+    )
 
 
-def _asked_for(rows: tuple[Row, ...]) -> Row | None:
-    """Return the last engine that there is: the one asked for, or what was built in its place."""
-    return next((row for row in reversed(rows) if not row.failed), None)
+def _is_up_to_date(row: Row, model: Model, maker: EngineMaker) -> bool:
+    """Whether an engine of before is what would be built now."""
+    if row.backend != maker.backend or row.failed:
+        return False
+    try:
+        return maker.key(model, row.precision, row.int8_mode) == row.key
+    except BuildFailed:
+        return False
+
+
+def _asked_for(rows: tuple[Row, ...], precision: Precision) -> Row | None:
+    """Return the engine that was asked for; where there is none, what was built in its place and passed the gate."""
+    return next((row for row in rows if not row.failed and (row.precision == precision or row.passed)), None)
 
 
 def _kept(rows: tuple[Row, ...], old: Choice | None) -> tuple[Row, ...]:
@@ -130,7 +163,7 @@ def _row(model: Model, machine: _Machine, candidate: Candidate, old: Choice | No
     """Return what is known of an engine after building it if need be, and whether it was built."""
     maker, cache = machine.maker, machine.cache
     precision, int8_mode = candidate
-    row = Row(model=model.contract.name, backend=maker.backend, precision=precision, int8_mode=int8_mode)
+    row = Row(model=model.label, backend=maker.backend, precision=precision, int8_mode=int8_mode)
     try:
         key = maker.key(model, precision, int8_mode)
         row = msgspec.structs.replace(row, key=key, golden_sha256=sha256_of(golden_path(model.path)))
@@ -146,9 +179,8 @@ def _row(model: Model, machine: _Machine, candidate: Candidate, old: Choice | No
         built = engine is None
         if engine is None:
             engine = _built(model, key, machine, golden)
-        row = _judged(row, maker.open(engine, key, model.contract), key.batches[0], golden)
-        if built:
             cache.store(key, engine)
+        row = _judged(row, maker.open(engine, key, model.contract), key.batches, golden)
     except EngineError as error:
         return msgspec.structs.replace(row, failed=str(error)), False
     return row, built
@@ -162,6 +194,8 @@ def _built(model: Model, key: EngineKey, machine: _Machine, golden: Golden) -> b
     machine.report(f"{key.slot}: building")
     try:
         return machine.maker.build(model, key, machine.cache, golden.calibration, machine.report)
+    except OutOfMemory:  # there may be more of it next time
+        raise
     except BuildFailed as error:
         machine.cache.store_failure(key, str(error))
         raise
@@ -175,17 +209,15 @@ def _cached(cache: EngineCache, key: EngineKey, report: Report) -> bytes | None:
         return None
 
 
-def _judged(row: Row, runner: Runner, batch: int, golden: Golden) -> Row:
-    deviation = deviation_of(predictions_um(runner, golden, batch), golden.reference_um, golden.distance_um)
-    ms_p50, ms_p95 = timed_ms(runner, golden, batch)
-    return msgspec.structs.replace(
-        row,
-        batch=batch,
-        ms_p50=ms_p50,
-        ms_p95=ms_p95,
-        deviation=deviation,
-        refused=refusal(deviation, DEFAULT_LIMITS),
-    )
+def _judged(row: Row, runner: Runner, batches: tuple[int, ...], golden: Golden) -> Row:
+    """Hold an engine against the reference at every batch size, which may each have kernels of their own; time it."""
+    ms_p50, ms_p95 = timed_ms(runner, golden, batches[0])
+    timed = msgspec.structs.replace(row, batch=batches[0], ms_p50=ms_p50, ms_p95=ms_p95)
+    found = [predictions_um(runner, golden, batch) for batch in batches]
+    if not all(np.isfinite(predicted_um).all() for predicted_um in found):
+        return msgspec.structs.replace(timed, refused="some of its predictions are no number")
+    deviation = worst([deviation_of(um, golden.reference_um, golden.distance_um) for um in found])
+    return msgspec.structs.replace(timed, deviation=deviation, refused=refusal(deviation, DEFAULT_LIMITS))
 
 
 def timed_ms(runner: Runner, golden: Golden, batch: int) -> tuple[float, float]:

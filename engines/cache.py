@@ -1,14 +1,17 @@
 """Built engines on the disk: each with a sidecar that says what it was built for, down to the driver.
 
-An engine is a file named by its key; `SLOT.json` beside it says which one is valid and is replaced last, in one
-step. So a build that fails half way, for a full disk say, leaves the old engine as it was. `SLOT.failed.json`
-says why the last build failed, so that minutes are not spent on failing again.
+An engine is a file named by its slot and key; `SLOT.KEY.json` beside it says that it is whole and is written last, in
+one step. Older ones stay until the choice has left them, so a build that fails half way, for a full disk say, leaves
+the old engine as it was. `SLOT.failed.json` says why the last build failed, so that minutes are not spent on failing
+again.
 """
 
 import contextlib
+import glob
 import hashlib
 import os
-import tempfile
+import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, Literal
 
@@ -20,16 +23,18 @@ Backend = Literal["openvino", "tensorrt"]
 Precision = Literal["fp32", "bf16", "fp16", "int8"]
 Int8Mode = Literal["none", "explicit", "implicit"]
 
-MENDING: Final = "Run `parfocal engine build` (in a checkout: `make engine`)."
+MENDING: Final = (
+    "Run `parfocal engine build` (in a checkout: `make engine`), for a model of your own with its path."
+)
 FORMAT_VERSION: Final = 1
-PART: Final = ".part"
+OF_AN_ENGINE: Final = re.compile(r"\.([0-9a-f]{16})\.(engine|timing|json)")
 
 
 class EngineKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All that an engine depends on: if one value differs, it is another engine.
 
     Attributes:
-        model: name of the model.
+        model: label of the model.
         backend: what runs it.
         precision: that was asked for.
         int8_mode: "explicit" Q/DQ nodes, "implicit" calibration on the device, "none" if not INT8.
@@ -37,10 +42,11 @@ class EngineKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         batches: batch sizes that it takes, in order.
         n_threads: of a CPU engine, 0 for every core; 0 on a GPU.
         runtime: name and version of the library, "TensorRT 10.3.0".
-        driver: of the device, "CUDA 12.6"; "" on a CPU.
+        driver: of the device, "CUDA 12.6 (560.35.03)"; "" on a CPU.
         device: name and, on a GPU, compute capability, "Orin (SM 8.7)".
         system: L4T release on a Jetson, else "".
         builder: version of the code that built it.
+        calibration_sha256: of the golden file whose patches it was calibrated with on the device, "" for none.
     """
 
     model: str
@@ -55,10 +61,11 @@ class EngineKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     device: str
     system: str
     builder: int
+    calibration_sha256: str = ""
 
     @property
     def slot(self) -> str:
-        """What there is one of on a machine: the sidecar's file name."""
+        """What the instrument uses one of: engines of other keys in it are older or newer ones."""
         mode = f"-{self.int8_mode}" if self.precision == "int8" else ""
         return f"{self.model}.{self.backend}.{self.precision}{mode}"
 
@@ -137,28 +144,32 @@ class EngineCache:
         return engine
 
     def store(self, key: EngineKey, engine: bytes) -> None:
-        """Keep an engine; the one that was there before is removed once the new one is in place.
+        """Keep an engine; those that were there before stay until `keep_only`.
 
         Raises:
-            BuildFailed: it cannot be written; the old engine is untouched.
+            BuildFailed: it cannot be written; the old engines are untouched.
         """
         name = f"{key.slot}.{key.digest}.engine"
         sidecar = Sidecar(FORMAT_VERSION, key, name, hashlib.sha256(engine).hexdigest())
-        encoded = msgspec.json.format(msgspec.json.encode(sidecar), indent=1)
         self.write(name, engine)
-        self.write(f"{key.slot}.json", encoded)
+        self.write(_sidecar_name(key), msgspec.json.format(msgspec.json.encode(sidecar), indent=1))
         with contextlib.suppress(OSError):  # of no meaning once there is an engine
             (self.folder / f"{key.slot}.failed.json").unlink()
-        for old in self.folder.glob(f"{key.slot}.*"):
-            if old.suffix in (".engine", ".timing") and key.digest not in old.name:
+
+    def keep_only(self, keys: Iterable[EngineKey]) -> None:
+        """Remove the engines of all other keys, and what was learned while they were built."""
+        kept = {key.digest for key in keys}
+        for path in self.folder.glob("*"):
+            named = OF_AN_ENGINE.search(path.name)
+            if named and named[1] not in kept:
                 with contextlib.suppress(OSError):  # a left-over costs room, nothing else
-                    old.unlink()
+                    path.unlink()
 
     def failure(self, key: EngineKey) -> str:
         """Return why the last build of that very key failed; "" if it did not, or nothing readable says so."""
         try:
             failure = msgspec.json.decode(self.read(f"{key.slot}.failed.json") or b"", type=Failure)
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, EngineStale):
             return ""
         return failure.reason if failure.key == key else ""
 
@@ -174,17 +185,16 @@ class EngineCache:
         Raises:
             BuildFailed: it cannot be written; what was there before is untouched.
         """
-        part: Path | None = None
+        part = self.folder / f"{name}.{os.getpid()}.part"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=self.folder, suffix=PART, delete=False) as file:
-                part = Path(file.name)
+            with part.open("wb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
             part.replace(self.folder / name)
         except OSError as error:
-            if part is not None:
+            with contextlib.suppress(OSError):
                 part.unlink(missing_ok=True)
             raise BuildFailed(
                 f"write of {self.folder / name} ({len(content) / 1e6:.1f} MB) failed: {error.strerror}; what was "
@@ -192,14 +202,23 @@ class EngineCache:
             ) from error
 
     def read(self, name: str) -> bytes | None:
-        """Return a file of the folder; None where there is none that can be read."""
+        """Return a file of the folder; None where there is none.
+
+        Raises:
+            EngineStale: it is there and cannot be read.
+        """
         try:
             return (self.folder / name).read_bytes()
-        except OSError:
+        except FileNotFoundError:
             return None
+        except OSError as error:
+            raise EngineStale(
+                f"read of {self.folder / name} failed: {error.strerror}. Grant access to the file, or set "
+                f"XDG_CACHE_HOME to another folder. {MENDING}"
+            ) from error
 
     def _sidecar(self, key: EngineKey) -> Sidecar:
-        content = self.read(f"{key.slot}.json")
+        content = self.read(_sidecar_name(key)) or self._latest_of_slot(key)
         if content is None:
             raise EngineStale(f"engine {key.slot} is not built on this machine. {MENDING}")
         try:
@@ -208,6 +227,17 @@ class EngineCache:
             raise EngineStale(
                 f"engine {key.slot} is damaged: its sidecar is unusable: {error}. {MENDING}"
             ) from error
+
+    def _latest_of_slot(self, key: EngineKey) -> bytes | None:
+        """Return the sidecar of another engine of the slot, to say what has changed since."""
+        names = [path.name for path in self.folder.glob(f"{glob.escape(key.slot)}.*.json")]
+        others = [name for name in names if OF_AN_ENGINE.search(name)]
+        latest = max(others, key=lambda name: (self.folder / name).stat().st_mtime_ns, default=None)
+        return None if latest is None else self.read(latest)
+
+
+def _sidecar_name(key: EngineKey) -> str:
+    return f"{key.slot}.{key.digest}.json"
 
 
 def _shown(value: object) -> str:

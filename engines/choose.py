@@ -24,7 +24,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
         golden_sha256: of the golden patches that it was judged by; "" if it was not.
         batch: size that it was timed at; None if it was not.
         ms_p50, ms_p95: of one inference; None if there is no engine.
-        deviation: from the reference; None if there is no engine.
+        deviation: from the reference; None if there is no engine, or it predicts what is no number.
         refused: why it is not accurate enough; "" if it is.
         failed: why there is no engine; "" if there is one.
     """
@@ -81,7 +81,7 @@ def load_choices(cache: EngineCache) -> dict[str, Choice]:
     """Return the choices made on this machine, by model; empty if none were.
 
     Raises:
-        EngineStale: the file is damaged or of another version.
+        EngineStale: the file is damaged, of another version, or cannot be read.
     """
     content = cache.read(CHOICE_FILE)
     if content is None:

@@ -12,7 +12,7 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from parfocal.engines.errors import BuildFailed, EngineError, one_line
+from parfocal.engines.errors import BuildFailed, EngineError, OutOfMemory, one_line
 
 
 @dataclass(frozen=True)
@@ -133,9 +133,9 @@ def open_memory(*, zero_copy: bool) -> CudaMemory:
     return CudaMemory(cuda, zero_copy=zero_copy)
 
 
-def out_of_memory(said: str) -> BuildFailed:
+def out_of_memory(said: str) -> OutOfMemory:
     """Return the error for a device that has no memory left."""
-    return BuildFailed(
+    return OutOfMemory(
         f"CUDA device out of memory: {said}. Close other programs on it, or take a smaller model."
     )
 

@@ -5,6 +5,7 @@ A TensorRT runtime made without a driver ends the whole process (facts/tensorrt.
 
 import ctypes
 import os
+import re
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -23,6 +24,7 @@ DEVICE_NODES: Final = tuple(
     Path(f"/dev/{name}") for name in ("nvidiactl", "nvidia0", "nvmap", "nvhost-gpu", "nvhost-ctrl-gpu")
 )
 L4T_RELEASE: Final = Path("/etc/nv_tegra_release")
+DRIVER_RELEASE: Final = Path("/proc/driver/nvidia/version")
 
 
 class CudaDevice(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +36,7 @@ class CudaDevice(msgspec.Struct, frozen=True, kw_only=True):
         driver: the CUDA version that the driver speaks, "12.6".
         is_integrated: whether it shares its memory with the CPU, as on a Jetson.
         l4t: first line of the Linux for Tegra release, "" off a Jetson.
+        release: of the driver itself, "560.35.03"; "" where the kernel does not tell (on a Jetson `l4t` does).
     """
 
     name: str
@@ -41,6 +44,7 @@ class CudaDevice(msgspec.Struct, frozen=True, kw_only=True):
     driver: str
     is_integrated: bool
     l4t: str
+    release: str = ""
 
 
 class Driver(Protocol):
@@ -98,6 +102,7 @@ def probe(driver: Driver | None = None) -> CudaDevice:
         driver=f"{version.value // 1000}.{version.value % 1000 // 10}",
         is_integrated=bool(integrated),
         l4t=l4t_release(),
+        release=driver_release(),
     )
 
 
@@ -107,6 +112,16 @@ def l4t_release(path: Path = L4T_RELEASE) -> str:
         return path.read_text(encoding="utf-8", errors="replace").splitlines()[0].lstrip("# ")
     except (OSError, IndexError):
         return ""
+
+
+def driver_release(path: Path = DRIVER_RELEASE) -> str:
+    """Return the version of the kernel's NVIDIA module; "" where it does not tell."""
+    try:
+        first_line = path.read_text(encoding="utf-8", errors="replace").partition("\n")[0]
+    except OSError:
+        return ""
+    found = re.search(r"\s(\d+\.\d+(?:\.\d+)?)\s", first_line)
+    return found[1] if found else ""
 
 
 def _attribute(driver: Driver, device: ctypes.c_int, which: int) -> int:

@@ -19,6 +19,13 @@ class BuildFailed(EngineError):
     """
 
 
+class OutOfMemory(BuildFailed):
+    """The device had no memory left: close other programs on it and try again.
+
+    Example: a browser runs on the Jetson while engines are built.
+    """
+
+
 class InputMismatch(EngineError):
     """The engine works, but not for what it was asked: choose another model or mend the input.
 

@@ -66,6 +66,15 @@ def deviation_of(
     )
 
 
+def worst(deviations: list[Deviation]) -> Deviation:
+    """Return the largest of each figure."""
+    return Deviation(
+        mean_um=max(d.mean_um for d in deviations),
+        max_um=max(d.max_um for d in deviations),
+        error_growth_um=max(d.error_growth_um for d in deviations),
+    )
+
+
 def refusal(deviation: Deviation, limits: Limits = DEFAULT_LIMITS) -> str:
     """Return why an engine is not accurate enough; "" if it is. A NaN is refused."""
     reasons = []

@@ -18,6 +18,7 @@ their mirror image up to the patch of the model, which keeps their defocus.
 import hashlib
 import io
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,7 +139,7 @@ def load_golden(model_path: Path) -> Golden:
             f"check of model {model_path} failed: it has no golden patches ({path.name}), so no engine of it "
             "can be judged. Run tools.export, which writes them."
         ) from error
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise BuildFailed(f"read {path} failed: {one_line(error)}. Copy it again from its source.") from error
     if str(model_sha256) != sha256_of(model_path):
         raise BuildFailed(

@@ -1,5 +1,6 @@
 """The models that come with parfocal: an ONNX file and a card of the same name each."""
 
+import hashlib
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +18,14 @@ class Model(msgspec.Struct, frozen=True):
     path: Path
     contract: Contract
 
+    @property
+    def label(self) -> str:
+        """What engines and choices of it are kept under: two models of one name at different places are different."""
+        if self.path.resolve().parent == MODELS_FOLDER.resolve():
+            return self.contract.name
+        place = hashlib.sha256(str(self.path.resolve()).encode()).hexdigest()
+        return f"{self.contract.name}-{place[:8]}"
+
 
 def list_models(folder: Path = MODELS_FOLDER) -> list[Model]:
     """Return the models of a folder, sorted by file name.
@@ -24,7 +33,12 @@ def list_models(folder: Path = MODELS_FOLDER) -> list[Model]:
     Raises:
         BuildFailed: the folder holds an ONNX file that is damaged or carries no contract.
     """
-    return [Model(path, contract_from_onnx(path)) for path in sorted(folder.glob("*.onnx"))]
+    return [model_at(path) for path in sorted(folder.glob("*.onnx"))]
+
+
+def model_at(path: Path) -> Model:
+    """Return the model of a file. Raises BuildFailed if it is damaged or carries no contract."""
+    return Model(path, contract_from_onnx(path))
 
 
 def model_path(name: str, folder: Path = MODELS_FOLDER) -> Path:

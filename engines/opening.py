@@ -4,11 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from parfocal.engines.backends import maker_of
-from parfocal.engines.cache import EngineCache, EngineKey
+from parfocal.engines.cache import MENDING, EngineCache, EngineKey
 from parfocal.engines.choose import Choice, load_choices
-from parfocal.engines.contract import contract_from_onnx
 from parfocal.engines.errors import EngineStale
-from parfocal.engines.models import Model
+from parfocal.engines.models import model_at
 from parfocal.engines.openvino_cpu import OpenVinoRunner
 from parfocal.engines.runner import Runner
 
@@ -33,12 +32,13 @@ def open_chosen(model_path: Path, cache: EngineCache, *, n_threads: int = 0) -> 
         EngineStale: what was chosen fits this machine or model no more; it is never replaced silently.
         BuildFailed: the model is not usable.
     """
-    model = Model(model_path, contract_from_onnx(model_path))
-    choice = load_choices(cache).get(model.contract.name)
+    model = model_at(model_path)
+    choice = load_choices(cache).get(model.label)
     if choice is None:
         return OpenedEngine(
             OpenVinoRunner(model_path, n_threads=n_threads),
-            f"{model.contract.name} on openvino in fp32 (no engine chosen yet: `parfocal engine build`)",
+            f"{model.contract.name} on openvino in fp32 (no engine chosen yet: "
+            f"`parfocal engine build{'' if model.label == model.contract.name else f' {model_path}'}`)",
         )
     maker, _ = maker_of(choice.key.backend, choice.key.n_threads)
     key = maker.key(model, choice.key.precision, choice.key.int8_mode)
@@ -63,7 +63,4 @@ def _changed(chosen: EngineKey, present: EngineKey) -> str:
         for value in chosen.__struct_fields__
         if getattr(chosen, value) != getattr(present, value)
     ]
-    return (
-        f"the engine chosen for {chosen.model} is stale: {'; '.join(differing)}. Run `parfocal engine build` "
-        "(in a checkout: `make engine`)."
-    )
+    return f"the engine chosen for {chosen.model} is stale: {'; '.join(differing)}. {MENDING}"

@@ -1,7 +1,9 @@
 """ONNX to a serialized TensorRT engine, by what the installed TensorRT offers, never by its version.
 
-Up to TensorRT 10 the builder is told the precision by flags and the ONNX is FP32 (weak typing). From 11 on the
-flags are gone and the precision is in the types of the ONNX (facts/tensorrt.md).
+Where a network can be typed, from TensorRT 10 on, the precision is in the types of the ONNX. Up to 10 there are flags
+as well (weak typing of an FP32 ONNX), from 11 on no more (facts/tensorrt.md). They are used where there is nothing
+else, on 8.6 and for implicit INT8: a flag lets TensorRT put the spectra of a patch into float16, too, whose range they
+exceed (9e4 on a golden patch of `single-20x`), where the typed ONNX keeps them float32.
 """
 
 import functools
@@ -20,7 +22,7 @@ from parfocal.engines.cache import Int8Mode, Precision
 from parfocal.engines.cuda_memory import CudaMemory
 from parfocal.engines.errors import BuildFailed, one_line
 
-BUILDER_VERSION: Final = 1
+BUILDER_VERSION: Final = 2
 WORKSPACE_MIB: Final = 512  # an Orin Nano has 4 or 8 GB for everything; these nets need a tenth of it
 MIB: Final = 2**20
 LOG_LINES: Final = 3  # that go into an error's text
@@ -99,9 +101,14 @@ def logger_of(trt: ModuleType) -> tuple[Any, BuilderLog]:
     return Logger(), log
 
 
-def is_weakly_typed(trt: ModuleType) -> bool:
-    """Whether precisions are asked for by flags."""
+def has_precision_flags(trt: ModuleType) -> bool:
+    """Whether precisions can be asked for by flags."""
     return "FP16" in trt.BuilderFlag.__members__ and "INT8" in trt.BuilderFlag.__members__
+
+
+def takes_types(trt: ModuleType) -> bool:
+    """Whether a network can have the types of its ONNX."""
+    return "STRONGLY_TYPED" in trt.NetworkDefinitionCreationFlag.__members__ or not has_precision_flags(trt)
 
 
 def form_of(trt: ModuleType, precision: Precision, int8_mode: Int8Mode) -> Form:
@@ -112,17 +119,16 @@ def form_of(trt: ModuleType, precision: Precision, int8_mode: Int8Mode) -> Form:
     """
     if precision == "bf16":
         raise BuildFailed("build in bf16 refused: TensorRT engines are fp32, fp16 or int8. Name one of them.")
-    weak = is_weakly_typed(trt)
-    if int8_mode == "implicit" and not (weak and hasattr(trt, "IInt8EntropyCalibrator2")):
+    if int8_mode == "implicit" and not (has_precision_flags(trt) and hasattr(trt, "IInt8EntropyCalibrator2")):
         raise BuildFailed(
             f"build in int8 with implicit quantisation refused: TensorRT {trt.__version__} has no calibrator any "
             "more. Use `--int8-mode explicit`."
         )
-    if precision == "fp32" or (weak and (precision == "fp16" or int8_mode == "implicit")):
+    if precision == "fp32" or int8_mode == "implicit":
         return "fp32"
     if precision == "fp16":
-        return "fp16"
-    return "int8_qdq" if weak else "int8_qdq_fp16"
+        return "fp16" if takes_types(trt) else "fp32"
+    return "int8_qdq_fp16" if takes_types(trt) else "int8_qdq"
 
 
 def build_engine(
@@ -168,7 +174,7 @@ def _built(
 ) -> Built:
     logger, log = logger_of(trt)
     builder = trt.Builder(logger)
-    network = builder.create_network(_network_flags(trt))
+    network = builder.create_network(_network_flags(trt, recipe))
     _parse(trt, network, logger, onnx, log)
     config = builder.create_builder_config()
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, WORKSPACE_MIB * MIB)
@@ -198,12 +204,16 @@ def _failure(trt: ModuleType, recipe: Recipe, said: str) -> str:
     )
 
 
-def _network_flags(trt: ModuleType) -> int:
+def _is_typed(trt: ModuleType, recipe: Recipe) -> bool:
+    """Whether the ONNX of a recipe says what precision each layer has."""
+    return form_of(trt, recipe.precision, recipe.int8_mode) in ("fp16", "int8_qdq_fp16")
+
+
+def _network_flags(trt: ModuleType, recipe: Recipe) -> int:
     """8.6 must be told that the batch is a dimension; from 10 on that is the only way, in 11 the flag is gone."""
     flags = trt.NetworkDefinitionCreationFlag.__members__
-    if not is_weakly_typed(trt):
-        return 1 << int(flags["STRONGLY_TYPED"]) if "STRONGLY_TYPED" in flags else 0
-    return 1 << int(flags["EXPLICIT_BATCH"]) if "EXPLICIT_BATCH" in flags else 0
+    wanted = "STRONGLY_TYPED" if _is_typed(trt, recipe) or not has_precision_flags(trt) else "EXPLICIT_BATCH"
+    return 1 << int(flags[wanted]) if wanted in flags else 0
 
 
 def _parse(trt: ModuleType, network: Any, logger: Any, onnx: bytes, log: BuilderLog) -> None:  # noqa: ANN401
@@ -233,12 +243,14 @@ def _add_profiles(builder: Any, network: Any, config: Any, batches: tuple[int, .
 
 
 def _set_precision(trt: ModuleType, config: Any, recipe: Recipe) -> None:  # noqa: ANN401
-    if not is_weakly_typed(trt):
+    if not has_precision_flags(trt) or _is_typed(trt, recipe):
         return  # the types of the ONNX say it all
-    if recipe.precision in ("fp16", "int8"):
-        config.set_flag(trt.BuilderFlag.FP16)  # INT8 falls back to it, layer by layer
     if recipe.precision == "int8":
         config.set_flag(trt.BuilderFlag.INT8)
+    if recipe.precision == "fp16" or recipe.int8_mode == "explicit":
+        config.set_flag(
+            trt.BuilderFlag.FP16
+        )  # what explicit INT8 falls back to, layer by layer; implicit to FP32
 
 
 def _calibrator(trt: ModuleType, calibration: Calibration, batch: int) -> Any:  # noqa: ANN401

@@ -1,6 +1,7 @@
 """`parfocal engine` as a user types it."""
 
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +12,11 @@ from parfocal.edge import cli, cli_engine
 from parfocal.edge.cli_engine import reasons, verdict
 from parfocal.engines import build as build_module
 from parfocal.engines.build import Outcome
+from parfocal.engines.cache import EngineCache
 from parfocal.engines.choose import Row
+from parfocal.engines.golden import golden_path
 from parfocal.engines.models import list_models
+from parfocal.engines.opening import open_chosen
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -66,6 +70,22 @@ def test_tables_are_whole_on_a_terminal_of_80_columns(run: Run, monkeypatch: pyt
         assert model.contract.name in listed
 
 
+def test_model_of_one_s_own_gets_an_engine_beside_the_shipped_one_of_its_name(
+    run: Run, tmp_path: Path
+) -> None:
+    shipped = next(model for model in list_models() if model.contract.name == "difference-20x")
+    own = tmp_path / "difference-20x.onnx"
+    shutil.copy(shipped.path, own)
+    shutil.copy(golden_path(shipped.path), golden_path(own))
+    cache = EngineCache(tmp_path / "cache" / "parfocal" / "engines")
+    assert f"`parfocal engine build {own}`" in open_chosen(own, cache).description
+    code, printed, _ = run("build", own, "--backend", "openvino", "--threads", 1)
+    assert (code, "CHOSEN" in printed) == (0, True)
+    assert "int8 failed: use of int8_qdq of model difference-20x failed" in printed
+    assert "no engine chosen yet" not in open_chosen(own, cache).description
+    assert "no engine chosen yet" in open_chosen(shipped.path, cache).description
+
+
 def test_model_of_which_no_engine_comes_ends_with_the_engine_s_exit_code(run: Run) -> None:
     code, printed, error = run(
         "build", "--backend", "openvino", "--precision", "int8", "--int8-mode", "implicit"
@@ -98,9 +118,9 @@ def test_damaged_choice_is_one_line(run: Run, tmp_path: Path) -> None:
     [
         (True, False, "", "", "CHOSEN", []),
         (False, False, "", "", "passed", []),
-        (False, False, "too far off", "", "refused", ["m in int8 not accurate enough: too far off"]),
-        (False, False, "", "no memory", "failed", ["m in int8 failed: no memory"]),
-        (True, True, "too far off", "", "CHOSEN as asked", ["m in int8 not accurate enough: too far off"]),
+        (False, False, "too far off", "", "refused", ["int8 not accurate enough: too far off"]),
+        (False, False, "", "no memory", "failed", ["int8 failed: no memory"]),
+        (True, True, "too far off", "", "CHOSEN as asked", ["int8 not accurate enough: too far off"]),
     ],
 )
 def test_what_became_of_an_engine_is_said_and_why(

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -31,6 +31,14 @@ from tests.engines.conftest import written_forms, written_model
 
 MakeModel = Callable[..., Path]
 PRECISIONS = cpu_and_precisions()[1]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_name() -> Iterator[None]:
+    """Models that are copied about for the tests keep their engines, as those that ship do."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Model, "label", property(lambda model: model.contract.name))
+        yield
 
 
 @pytest.fixture
@@ -169,6 +177,38 @@ def test_damaged_choice_says_what_to_delete(model: Model, cache: EngineCache) ->
         open_chosen(model.path, cache)
 
 
+def test_damaged_choice_is_made_anew_without_building(model: Model, cache: EngineCache) -> None:
+    (cache.folder / CHOICE_FILE).write_text("{")
+    said: list[str] = []
+    outcomes = build_all([model], OpenVinoMaker(1), cache, report=said.append)
+    assert any("is unusable" in text for text in said)
+    assert [outcome.built for outcome in outcomes] == [False] * len(PRECISIONS)
+    open_chosen(model.path, cache)
+
+
+def test_choice_that_cannot_be_read_is_not_taken_for_none(model: Model, cache: EngineCache) -> None:
+    (cache.folder / CHOICE_FILE).unlink()
+    (cache.folder / CHOICE_FILE).mkdir()
+    with pytest.raises(EngineStale, match="Grant access"):
+        open_chosen(model.path, cache)
+
+
+def test_old_engine_predicts_on_where_no_new_one_is_chosen(model: Model, cache: EngineCache) -> None:
+    golden = load_golden(model.path)
+    patches = np.random.default_rng(3).integers(-40, 41, (12, 3, 32, 32)).astype(np.int8)
+    save_golden(model.path, patches[:6], golden.distance_um, golden.reference_um + 9.0, patches[6:])
+    refused = build_all([model], OpenVinoMaker(2), cache)
+    assert not any(outcome.chosen for outcome in refused)
+    assert open_chosen(model.path, cache).runner.infer(np.zeros((4, 3, 32, 32), np.float32)).shape == (4,)
+    assert not any(outcome.built for outcome in build_all([model], OpenVinoMaker(2), cache))
+
+
+def test_engines_that_no_choice_knows_are_removed(model: Model, cache: EngineCache) -> None:
+    build_all([model], OpenVinoMaker(2), cache)
+    keys = {row.key.digest for row in load_choices(cache)["small"].rows if row.key is not None}
+    assert {path.name.split(".")[-2] for path in cache.folder.glob("*.engine")} == keys
+
+
 def corrupt_onnx(model: Model) -> None:
     path = artifact_path(model.path, "int8_qdq")
     path.write_bytes(path.read_bytes()[:-900])
@@ -288,9 +328,10 @@ def test_precision_that_the_cpu_lacks_is_refused(
 
 
 def test_implicit_int8_is_not_for_openvino(model: Model, cache: EngineCache) -> None:
-    (*others, int8) = build_all([model], OpenVinoMaker(1), cache, int8_mode="implicit")
-    assert "--int8-mode explicit" in int8.row.failed
-    assert any(outcome.chosen for outcome in others)
+    outcomes = build_all([model], OpenVinoMaker(1), cache, int8_mode="implicit")
+    (implicit,) = [outcome for outcome in outcomes if outcome.row.int8_mode == "implicit"]
+    assert "--int8-mode explicit" in implicit.row.failed
+    assert any(outcome.chosen for outcome in outcomes)
 
 
 def test_prediction_allocates_nothing_but_its_result(model: Model, cache: EngineCache) -> None:

@@ -2,7 +2,6 @@
 
 import errno
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +34,7 @@ OTHER: dict[str, Any] = {
     "device": "Orin Nano (SM 8.7)",
     "system": "R38 (release)",
     "builder": 2,
+    "calibration_sha256": "c" * 64,
 }
 
 
@@ -104,12 +104,37 @@ def test_damaged_engine_is_stale(cache: EngineCache, damaged: str, content: byte
         cache.load(KEY)
 
 
-def test_new_engine_replaces_the_old_one(cache: EngineCache) -> None:
+def test_old_engine_stays_until_it_is_left(cache: EngineCache) -> None:
     cache.store(KEY, b"old")
     newer = msgspec.structs.replace(KEY, driver="CUDA 13.2")
     cache.store(newer, b"new")
+    cache.write(f"{KEY.slot}.{KEY.digest}.timing", b"kernels")
+    cache.write("choice.json", b"{}")
+    cache.store_failure(KEY, "no kernel")
+    assert (cache.load(KEY), cache.load(newer)) == (b"old", b"new")
+    cache.keep_only([newer])
     assert cache.load(newer) == b"new"
-    assert len(list(cache.folder.glob("*.engine"))) == 1
+    with pytest.raises(EngineStale, match=r"driver is 'CUDA 13\.2' in the engine, 'CUDA 12\.6' here"):
+        cache.load(KEY)
+    left = {path.name for path in cache.folder.iterdir()}
+    own = {f"{newer.slot}.{newer.digest}.{suffix}" for suffix in ("engine", "json")}
+    assert left == {*own, "choice.json", f"{KEY.slot}.failed.json"}
+
+
+def test_file_that_cannot_be_read_is_not_taken_for_none(cache: EngineCache) -> None:
+    (cache.folder / "choice.json").mkdir(parents=True)
+    with pytest.raises(EngineStale, match=r"read of .*choice\.json failed: .*Grant access"):
+        cache.read("choice.json")
+    assert cache.read("other.json") is None
+
+
+def test_files_may_be_read_by_whoever_the_user_s_mask_lets(cache: EngineCache) -> None:
+    mask = os.umask(0o022)
+    try:
+        cache.store(KEY, b"engine")
+    finally:
+        os.umask(mask)
+    assert {path.stat().st_mode & 0o777 for path in cache.folder.iterdir()} == {0o644}
 
 
 @pytest.mark.parametrize("n_written", [0, 1])
@@ -173,12 +198,13 @@ def test_folder_without_permission_leaves_the_old_engine_usable(
 ) -> None:
     cache.store(KEY, b"old")
 
-    def refuse(**_: object) -> None:  # root, as which tests may run, is refused nothing by a folder's mode
+    def refuse(*_: object) -> None:  # root, as which tests may run, is refused nothing by a folder's mode
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(tempfile, "NamedTemporaryFile", refuse)
-    with pytest.raises(BuildFailed, match="Permission denied; what was there before is untouched"):
-        cache.store(KEY, b"new")
+    with monkeypatch.context() as shut:
+        shut.setattr(Path, "open", refuse)
+        with pytest.raises(BuildFailed, match="Permission denied; what was there before is untouched"):
+            cache.store(KEY, b"new")
     assert cache.load(KEY) == b"old"
 
 

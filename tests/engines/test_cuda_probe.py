@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from parfocal.engines import cuda_probe
-from parfocal.engines.cuda_probe import l4t_release, probe
+from parfocal.engines.cuda_probe import driver_release, l4t_release, probe
 from parfocal.engines.errors import BuildFailed
 
 
@@ -90,3 +90,22 @@ def test_l4t_release_is_read(tmp_path: Path, content: str | None, found: str) ->
     if content is not None:
         path.write_text(content)
     assert l4t_release(path) == found
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (
+            "NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.183.01  Sun May 12\nGCC version: 12.3.0 \n",
+            "535.183.01",
+        ),
+        ("NVRM version: NVIDIA UNIX Open Kernel Module for aarch64  540.4.0  Release Build\n", "540.4.0"),
+        ("", ""),
+        (None, ""),
+    ],
+)
+def test_release_of_the_driver_is_read(tmp_path: Path, content: str | None, found: str) -> None:
+    path = tmp_path / "version"
+    if content is not None:
+        path.write_text(content)
+    assert driver_release(path) == found

@@ -8,7 +8,7 @@ import pytest
 
 from parfocal.engines.contract import Contract
 from parfocal.engines.errors import BuildFailed
-from parfocal.engines.models import MODELS_FOLDER, Model, list_models, model_path
+from parfocal.engines.models import MODELS_FOLDER, Model, list_models, model_at, model_path
 
 
 def test_models_are_listed_by_name(
@@ -44,3 +44,14 @@ def test_shipped_model_has_its_name_and_its_card(path: Path) -> None:
     (model,) = [model for model in list_models() if model.path == path]
     assert model.contract.name == path.stem
     assert path.with_suffix(".md").is_file()
+
+
+def test_models_of_one_name_at_different_places_are_different(
+    make_model: Callable[..., Path], tmp_path: Path
+) -> None:
+    path = make_model()
+    (tmp_path / "elsewhere").mkdir()
+    other = path.rename(tmp_path / "elsewhere" / path.name)
+    labels = {model_at(other).label, model_at(make_model()).label, *(m.label for m in list_models())}
+    assert len(labels) == 2 + len(list_models())
+    assert all(model.label == model.contract.name for model in list_models())

@@ -1,5 +1,6 @@
 """The whole way on TensorRT and pycuda that are not there: build, keep, open, predict, and what goes wrong."""
 
+import enum
 import sys
 import threading
 from collections.abc import Callable
@@ -10,6 +11,7 @@ import msgspec
 import numpy as np
 import onnx
 import pytest
+from numpy.typing import NDArray
 
 from parfocal.engines import backends
 from parfocal.engines.artifacts import artifact_path
@@ -31,6 +33,15 @@ from tests.engines.fake_cuda import FakeCuda
 from tests.engines.fake_tensorrt import VERSIONS, WEAK, FakeTensorRt, kernel_um
 
 CARD = CudaDevice(name="RTX", sm="8.9", driver="12.6", is_integrated=False, l4t="")
+
+Batch = NDArray[np.float32]
+
+
+class OldFlags(enum.IntEnum):
+    """Of a network, before there were types."""
+
+    EXPLICIT_BATCH = 0
+
 
 each_generation = pytest.mark.parametrize("generation", VERSIONS)
 
@@ -123,15 +134,18 @@ def test_cuda_call_without_a_context_is_refused_by_the_fake(cuda: FakeCuda) -> N
     ("generation", "precision", "mode", "form", "flags", "network_flags"),
     [
         ("10.3", "fp32", "none", "fp32", [], 1),
-        ("10.3", "fp16", "none", "fp32", ["FP16"], 1),
-        ("10.3", "int8", "explicit", "int8_qdq", ["FP16", "INT8"], 1),
-        ("10.16", "int8", "implicit", "fp32", ["FP16", "INT8"], 1),
+        ("8.6", "fp32", "none", "fp32", [], 1),
+        ("8.6", "fp16", "none", "fp32", ["FP16"], 1),
+        ("8.6", "int8", "explicit", "int8_qdq", ["INT8", "FP16"], 1),
+        ("10.3", "fp16", "none", "fp16", [], 2),
+        ("10.3", "int8", "explicit", "int8_qdq_fp16", [], 2),
+        ("10.16", "int8", "implicit", "fp32", ["INT8"], 1),
         ("11.4", "fp32", "none", "fp32", [], 2),
         ("11.4", "fp16", "none", "fp16", [], 2),
         ("11.4", "int8", "explicit", "int8_qdq_fp16", [], 2),
     ],
 )
-def test_precision_goes_by_flags_up_to_10_and_by_types_from_11(
+def test_precision_goes_by_types_where_there_are_types_and_else_by_flags(
     install: Callable[[str], FakeTensorRt],
     model: Model,
     tmp_path: Path,
@@ -142,7 +156,11 @@ def test_precision_goes_by_flags_up_to_10_and_by_types_from_11(
     flags: list[str],
     network_flags: int,
 ) -> None:
-    trt = install(generation)
+    trt = install("10.3" if generation == "8.6" else generation)
+    if generation == "8.6":  # of which there are no bindings to hold a fake against
+        trt.NetworkDefinitionCreationFlag = enum.IntEnum(
+            "NetworkDefinitionCreationFlag", {"EXPLICIT_BATCH": 0}
+        )
     outcomes = build_all(
         [model],
         TensorRtMaker(),
@@ -175,31 +193,134 @@ def test_bf16_is_refused(install: Callable[[str], FakeTensorRt]) -> None:
         form_of(install("10.3"), "bf16", "none")
 
 
+def without_int8(trt: FakeTensorRt, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let builds of quantised models fail."""
+
+    class Builder(trt.Builder):  # type: ignore[misc, name-defined]
+        def build_serialized_network(self, network: object, config: object) -> object:
+            quantised = b"QuantizeLinear" in trt.onnx
+            trt.build_error = "Could not find any implementation for node conv" if quantised else None
+            return super().build_serialized_network(network, config)
+
+    monkeypatch.setattr(trt, "Builder", Builder)
+
+
 def test_int8_that_fails_falls_back_to_fp16_and_says_so(
     install: Callable[[str], FakeTensorRt], model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trt = install("10.3")
-    set_flag = trt.IBuilderConfig.set_flag
+    without_int8(trt, monkeypatch)
+    cache = EngineCache(tmp_path / "e")
+    outcomes = build_all([model], TensorRtMaker(), cache, precision="int8")
+    assert [(o.row.precision, o.chosen, o.asked_for) for o in outcomes] == [
+        ("int8", False, False),
+        ("fp16", True, False),
+    ]
+    failed = outcomes[0].row.failed
+    assert "TensorRT 10.3.0 says: Could not find any implementation for node conv" in failed
+    assert failed.endswith("Falling back to fp16.")
+    assert "asked for" not in open_chosen(model.path, cache).description
 
-    def no_int8(self: object, flag: object) -> None:
-        set_flag(self, flag)
-        trt.build_error = "Could not find any implementation for node conv" if "INT8" in trt.flags else None
 
-    monkeypatch.setattr(trt.IBuilderConfig, "set_flag", no_int8)
-    said: list[str] = []
+def test_fp16_in_place_of_int8_must_be_accurate(
+    install: Callable[[str], FakeTensorRt], model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_int8(install("10.3"), monkeypatch)
+    golden = load_golden(model.path)
+    patches = np.random.default_rng(3).integers(-40, 41, (12, 3, 32, 32)).astype(np.int8)
+    save_golden(model.path, patches[:6], golden.distance_um, golden.reference_um + 9.0, patches[6:])
+    outcomes = build_all([model], TensorRtMaker(), EngineCache(tmp_path / "e"), precision="int8")
+    assert outcomes[1].row.refused
+    assert not any(outcome.chosen for outcome in outcomes)
 
-    class Builder(trt.Builder):  # type: ignore[misc, name-defined]
-        def __init__(self, logger: object) -> None:
-            super().__init__(logger)
-            trt.build_error = None
 
-    monkeypatch.setattr(trt, "Builder", Builder)
-    outcomes = build_all(
-        [model], TensorRtMaker(), EngineCache(tmp_path / "e"), precision="int8", report=said.append
-    )
-    assert [(o.row.precision, o.chosen) for o in outcomes] == [("int8", False), ("fp16", True)]
-    assert "TensorRT 10.3.0 says: Could not find any implementation for node conv" in outcomes[0].row.failed
-    assert "small: int8 failed, falling back to fp16" in said
+def test_every_batch_size_is_judged(
+    install: Callable[[str], FakeTensorRt], model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install("10.3")
+    monkeypatch.setitem(backends.BATCHES, "difference", (4, 2))
+    infer = TensorRtRunner.infer
+
+    def wrong_for_two(self: TensorRtRunner, batch: Batch) -> Batch:
+        return infer(self, batch) + (3.0 if len(batch) == 2 else 0.0)
+
+    monkeypatch.setattr(TensorRtRunner, "infer", wrong_for_two)
+    outcomes = build_all([model], TensorRtMaker(), EngineCache(tmp_path / "e"))
+    assert all("3.000 um off" in outcome.row.refused for outcome in outcomes)
+
+
+def test_prediction_that_is_no_number_is_refused_and_the_choice_can_be_read(
+    install: Callable[[str], FakeTensorRt], model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install("10.3")
+    infer = TensorRtRunner.infer
+    broken = [True]
+
+    def without_number(self: TensorRtRunner, batch: Batch) -> Batch:
+        return np.full(len(batch), np.nan, np.float32) if broken[0] else infer(self, batch)
+
+    monkeypatch.setattr(TensorRtRunner, "infer", without_number)
+    cache = EngineCache(tmp_path / "e")
+    (fp16,) = build_all([model], TensorRtMaker(), cache, precision="fp16")
+    assert "no number" in fp16.row.refused
+    broken[0] = False
+    (fp32,) = build_all([model], TensorRtMaker(), cache, precision="fp32")
+    assert (fp32.chosen, fp32.row.refused) == (True, "")
+    assert "tensorrt in fp32" in open_chosen(model.path, cache).description
+
+
+def test_int8_measured_before_stays_in_the_race(
+    install: Callable[[str], FakeTensorRt], model: Model, tmp_path: Path
+) -> None:
+    trt = install("10.3")
+    cache = EngineCache(tmp_path / "e")
+    build_all([model], TensorRtMaker(), cache, int8_mode="explicit")
+    again = build_all([model], TensorRtMaker(), cache)
+    assert [outcome.row.precision for outcome in again] == ["fp32", "fp16", "int8"]
+    assert trt.n_builds == 3
+
+
+def test_new_calibration_patches_make_implicit_int8_anew(
+    install: Callable[[str], FakeTensorRt], model: Model, tmp_path: Path
+) -> None:
+    install("10.3")
+    cache = EngineCache(tmp_path / "e")
+    build_all([model], TensorRtMaker(), cache, precision="int8", int8_mode="implicit")
+    golden = load_golden(model.path)
+    patches = np.random.default_rng(8).integers(-40, 41, (12, 3, 32, 32)).astype(np.int8)
+    save_golden(model.path, patches[:6], golden.distance_um, golden.reference_um, patches[6:])
+    (int8,) = build_all([model], TensorRtMaker(), cache, precision="int8", int8_mode="implicit")
+    assert int8.built
+
+
+def test_memory_that_ran_out_is_not_remembered_as_a_failure(
+    install: Callable[[str], FakeTensorRt], cuda: FakeCuda, model: Model, tmp_path: Path
+) -> None:
+    install("10.3")
+    cache, free_bytes = EngineCache(tmp_path / "e"), cuda.free_bytes
+    maker = TensorRtMaker(CARD)
+    cuda.free_bytes = 10
+    (failed, *_) = build_all([model], maker, cache, precision="int8", int8_mode="implicit")
+    assert "out of memory" in failed.row.failed
+    cuda.free_bytes = free_bytes
+    (again,) = build_all([model], maker, cache, precision="int8", int8_mode="implicit")
+    assert (again.built, again.row.failed) == (True, "")
+
+
+def test_timing_cache_without_room_costs_no_engine(
+    install: Callable[[str], FakeTensorRt], model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install("10.3")
+    write = EngineCache.write
+
+    def no_room_for_timing(self: EngineCache, name: str, content: bytes) -> None:
+        if name.endswith(".timing"):
+            raise BuildFailed("no room")
+        write(self, name, content)
+
+    monkeypatch.setattr(EngineCache, "write", no_room_for_timing)
+    (fp16,) = build_all([model], TensorRtMaker(), EngineCache(tmp_path / "e"), precision="fp16")
+    assert (fp16.built, fp16.row.failed) == (True, "")
 
 
 def test_model_that_the_parser_refuses_is_told_with_its_words(install: Callable[[str], FakeTensorRt]) -> None:
