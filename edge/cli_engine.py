@@ -7,6 +7,7 @@ import typer
 from msgspec import to_builtins
 from rich.box import SIMPLE
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from parfocal.edge.output import check_writable, write_json
@@ -67,7 +68,11 @@ def build(
     maker, why_not_tensorrt = maker_of(backend, threads)
     if why_not_tensorrt:
         console.print(
-            f"TensorRT is not used: {why_not_tensorrt}", style="dim", soft_wrap=True, highlight=False
+            f"TensorRT is not used: {why_not_tensorrt}",
+            style="dim",
+            soft_wrap=True,
+            highlight=False,
+            markup=False,
         )
     models = list_models()
     with console.status("engines") as status:
@@ -78,7 +83,8 @@ def build(
             precision=precision,
             int8_mode=int8_mode,
             retry=retry,
-            report=status.update,
+            # TensorRT's names of layers hold brackets, which a status would take for markup.
+            report=lambda text: status.update(escape(text)),
         )
     for model in models:
         ours = [outcome for outcome in outcomes if outcome.row.model == model.contract.name]
