@@ -28,7 +28,7 @@ test: $(VENV)/.test  ## all tests, in virtual time
 
 engines-test: $(VENV)/.engines-test  ## 100 MB of TensorRT wheels; the tests that want them skip without
 
-bench: $(VENV)/.test engine  ## how fast engines and link are, and the link's whole fault campaign, into build/bench
+bench: $(VENV)/.test  ## how fast engines and link are, and the link's whole fault campaign, into build/bench
 	$(BIN)/python -m tools.bench_engines
 	$(BIN)/python -m tests.bench.link
 

@@ -28,8 +28,7 @@ from parfocal.edge.config import CameraConfig, Config
 from parfocal.edge.doctor import Finding, Verdict
 from parfocal.edge.errors import CameraFailed, ConfigError
 from parfocal.edge.output import check_writable, write_json
-from parfocal.engines.cache import EngineCache, default_cache_folder
-from parfocal.engines.choose import Choice, load_choices
+from parfocal.edge.run import opened_engine
 from parfocal.engines.contract import Contract, contract_from_onnx
 from parfocal.engines.errors import EngineError
 from parfocal.engines.models import Model, list_models, model_path
@@ -56,7 +55,7 @@ def doctor(
         *_of_board(settings, virtual=sim and port is None),
         findings_of.simulated("camera", "a simulated one") if sim else _of_camera(settings.camera),
         findings_of.of_models(installed, used, settings),
-        findings_of.of_engine(_choices(), used),
+        findings_of.of_engine(None if isinstance(used, EngineError) else _engine(settings)),
         findings_of.simulated("GPIO lines", "not used") if sim else _of_gpio(settings.board.gpio),
     ]
     console = Console()
@@ -129,9 +128,10 @@ def _models(config: Config) -> tuple[list[Model], Contract | EngineError]:
         return [], error
 
 
-def _choices() -> dict[str, Choice] | EngineError:
+def _engine(config: Config) -> str | EngineError:
+    """What the engine is that `focus` would use. Only opening it tells that its file is there, whole and not stale."""
     try:
-        return load_choices(EngineCache(default_cache_folder()))
+        return opened_engine(config.focus.model, config.focus.threads).description
     except EngineError as error:
         return error
 

@@ -7,6 +7,7 @@ import typer
 from msgspec import to_builtins
 from rich.box import SIMPLE
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from parfocal.edge.output import check_writable, write_json
@@ -73,7 +74,11 @@ def build(
     maker, why_not_tensorrt = maker_of(backend, threads)
     if why_not_tensorrt:
         console.print(
-            f"TensorRT is not used: {why_not_tensorrt}", style="dim", soft_wrap=True, highlight=False
+            f"TensorRT is not used: {why_not_tensorrt}",
+            style="dim",
+            soft_wrap=True,
+            highlight=False,
+            markup=False,
         )
     models = [model_at(path) for path in own_models] if own_models else list_models()
     with console.status("engines") as status:
@@ -84,7 +89,8 @@ def build(
             precision=precision,
             int8_mode=int8_mode,
             retry=retry,
-            report=status.update,
+            # TensorRT's names of layers hold brackets, which a status would take for markup.
+            report=lambda text: status.update(escape(text)),
         )
     for model in models:
         ours = [outcome for outcome in outcomes if outcome.row.model == model.label]

@@ -34,7 +34,7 @@ def evaluate(
             raise refused(path, "there is no such file or folder")
     if plot is not None:
         _check_drawable()
-    engine = opened_engine(model or settings.focus.model)
+    engine = opened_engine(model or settings.focus.model, settings.focus.threads)
     console = Console()
     console.print(f"engine: {engine.description}", highlight=False)
     paths = track(stacks, "evaluating", console=console, transient=True)

@@ -33,9 +33,14 @@ class CameraConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class FocusConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The numbers of the focus rule; the paper's where it gives them (dastidar2020 2.2.1, 4.3)."""
+    """The model, and the numbers of the focus rule; the paper's where it gives them (dastidar2020 2.2.1, 4.3).
+
+    `threads` that a prediction on the CPU may use, 0 for every core, until `parfocal engine build` has chosen an
+    engine: that one keeps the number it was made with (`--threads`).
+    """
 
     model: str = "difference-20x"
+    threads: Annotated[int, msgspec.Meta(ge=0)] = 0
     objective: str = "20x/0.75"
     delta_um: Positive = 2.0  # 2.2.1, for this objective; 3 um at 40x
     patch_px: Count = 224

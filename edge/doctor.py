@@ -19,7 +19,6 @@ from parfocal.edge.config import CameraConfig, Config
 from parfocal.edge.errors import CameraFailed, ConfigError
 from parfocal.edge.exit_codes import EXIT_BOARD, EXIT_ENGINE, EXIT_USAGE, exit_code
 from parfocal.edge.session import check_model
-from parfocal.engines.choose import Choice, description
 from parfocal.engines.contract import Contract
 from parfocal.engines.errors import EngineError, InputMismatch
 from parfocal.engines.models import Model
@@ -136,13 +135,13 @@ def of_models(installed: list[Model], used: Contract | EngineError, config: Conf
     return Finding("models", "ok", f"{names} installed; focus.model = {config.focus.model!r} fits")
 
 
-def of_engine(choices: dict[str, Choice] | EngineError, used: Contract | EngineError) -> Finding:
-    """The engine chosen for the configured model."""
-    if isinstance(choices, EngineError):
-        return Finding("engine", "wrong", str(choices), EXIT_ENGINE)
-    if isinstance(used, EngineError):
+def of_engine(opened: str | EngineError | None) -> Finding:
+    """What the engine of the configured model is, as it opened, or why it did not; None where the model is unusable."""
+    if opened is None:
         return Finding("engine", "missing", "none, as the model cannot be used", EXIT_ENGINE)
-    return Finding("engine", "ok", f"{used.name} on {description(choices.get(used.name))}")
+    if isinstance(opened, EngineError):
+        return Finding("engine", "wrong", str(opened), EXIT_ENGINE)
+    return Finding("engine", "ok", opened)
 
 
 def of_gpio(config: GpioConfig, is_usable: bool, seen: bool | GpioFailed | None) -> Finding:

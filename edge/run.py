@@ -35,14 +35,14 @@ class Instrument(msgspec.Struct, frozen=True):
     may_home: bool = False
 
 
-def opened_engine(model: str) -> OpenedEngine:
-    """The engine chosen for a model, which is a name or a path. Raises EngineError."""
-    return open_chosen(model_path(model), EngineCache(default_cache_folder()))
+def opened_engine(model: str, threads: int) -> OpenedEngine:
+    """The engine chosen for a model, which is a name or a path; `threads` as in FocusConfig. Raises EngineError."""
+    return open_chosen(model_path(model), EngineCache(default_cache_folder()), n_threads=threads)
 
 
 def checked_engine(config: Config) -> OpenedEngine:
     """The engine chosen for the configured model, which was made for this configuration. Raises EngineError."""
-    opened = opened_engine(config.focus.model)
+    opened = opened_engine(config.focus.model, config.focus.threads)
     check_model(opened.runner.contract, config)
     return opened
 

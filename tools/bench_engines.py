@@ -2,9 +2,12 @@
 
 All that is compared takes turns, ten inferences each, so that whatever else the machine does falls on all
 alike. Ratios are of medians; beside them stands the ratio of the best times, which a busy machine moves least.
+
+Engines and choice lie in build/bench/cache, for the processes started here too: what the user chose stays as it is.
 """
 
 import argparse
+import os
 import subprocess
 import sys
 import time
@@ -30,10 +33,12 @@ FloatArray = NDArray[np.float32]
 N_TURNS = 15
 N_IN_TURN = 10
 N_UNCOUNTED = 2
+CACHE_HOME = Path("build/bench/cache")
 # What issue 4 asks for, by kind of model: OpenVINO in the chosen precision against ONNX Runtime in float32.
 WANTED_RATIO = {"difference": 2.5, "pair": 2.5, "single": 1.5}
 MAX_OVERHEAD = 0.05
 MAX_WARM_START_S = 0.5
+JUDGED_WARM_START = "to_first_prediction_s"
 MAX_NOTHING_TO_DO_S = 2.0
 WARM_START = """
 import time; began_s = time.perf_counter()
@@ -150,10 +155,12 @@ def overhead(model: Model, cache: EngineCache, patches: FloatArray, n_turns: int
     return round(ours_ms / float(bare_ms), 4)
 
 
-def warm_start_s(model: Model, n_starts: int = 7) -> dict[str, float]:
-    """From the start of a process to its first prediction, in one that only predicts and in the instrument's.
+def warm_start_s(model: Model, n_starts: int = 7) -> dict[str, float | str]:
+    """From the start of a process to its first prediction with the engines built, in seconds.
 
-    Medians; and the best, which a busy machine moves least.
+    Judged is the median of whole processes that only predict, `to_first_prediction_s`: issue 4 asks for it. The others
+    are told beside it and decide nothing: the best of those processes, which a busy machine moves least; their median
+    without the start of the interpreter; and that of processes that import the command line of the instrument first.
     """
     inside: list[float] = []
     whole: list[float] = []
@@ -169,17 +176,20 @@ def warm_start_s(model: Model, n_starts: int = 7) -> dict[str, float]:
                 inside.append(float(done.stdout))
     return {
         "without_interpreter_s": round(float(np.median(inside)), 3),
-        "to_first_prediction_s": round(float(np.median(whole)), 3),
+        JUDGED_WARM_START: round(float(np.median(whole)), 3),
         "best_s": round(min(whole), 3),
         "with_the_command_line_s": round(float(np.median(command)), 3),
+        "judged": JUDGED_WARM_START,
         "wanted_s": MAX_WARM_START_S,
     }
 
 
 def nothing_to_do_s(n_threads: int) -> dict[str, float]:
     """`parfocal engine build` once more, as a process."""
-    began_s = time.perf_counter()
     command = [sys.executable, "-m", "parfocal.edge", "engine", "build", "--threads", str(n_threads)]
+    # The first builds what was not measured here: models other than the one named, and engines of a GPU.
+    subprocess.run(command, capture_output=True, check=True)
+    began_s = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     if "nothing was built" not in done.stdout:
         raise SystemExit(f"engines were built though nothing had changed:\n{done.stdout}")
@@ -194,10 +204,9 @@ def missed(results: dict[str, Any]) -> list[str]:
             lines.append(f"{name}: {found['ratio']} times as fast, {found['wanted_ratio']} wanted")
         if found["overhead"] > MAX_OVERHEAD:
             lines.append(f"{name}: the runner adds {100 * found['overhead']:.1f} %, at most 5 wanted")
-        if found["warm_start"]["to_first_prediction_s"] > MAX_WARM_START_S:
-            lines.append(
-                f"{name}: first prediction after {found['warm_start']['to_first_prediction_s']} s, 0.5 wanted"
-            )
+        first_s = found["warm_start"][JUDGED_WARM_START]
+        if first_s > MAX_WARM_START_S:
+            lines.append(f"{name}: first prediction after {first_s} s, 0.5 wanted")
     if results["nothing_to_do"]["whole_s"] > MAX_NOTHING_TO_DO_S:
         lines.append(f"nothing to do takes {results['nothing_to_do']['whole_s']} s, 2 wanted")
     return lines
@@ -211,6 +220,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=0, help="of each; 0 takes every core, as by default")
     parser.add_argument("--model", help="one model; all that ship if none is named")
     args = parser.parse_args()
+    os.environ["XDG_CACHE_HOME"] = str(CACHE_HOME.resolve())
     cache = EngineCache(default_cache_folder())
     models = [model for model in list_models() if args.model in (None, model.contract.name)]
     if not models:

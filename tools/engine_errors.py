@@ -2,7 +2,7 @@
 
 The gate of ``make engine`` judges by the few golden patches that come with a model. This is the same question asked of
 as many patches as there are, on the developer's machine: mean focus error by precision, and how far predictions are
-from those of ONNX Runtime in FP32.
+from those of ONNX Runtime in FP32. The engines lie in build/engine_errors: what the user chose stays as it is.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from rich.table import Table
 
 from parfocal.engines.backends import BATCHES, maker_of
 from parfocal.engines.build import build_all
-from parfocal.engines.cache import EngineCache, default_cache_folder
+from parfocal.engines.cache import EngineCache
 from parfocal.engines.contract import Contract, contract_from_onnx
 from parfocal.engines.gate import DEFAULT_LIMITS
 from parfocal.engines.golden import standardised
@@ -65,7 +65,7 @@ def main() -> None:
     path = model_path(args.model)
     model = Model(path, contract_from_onnx(path))
     maker, _ = maker_of(None, args.threads)
-    cache = EngineCache(default_cache_folder())
+    cache = EngineCache(Path("build/engine_errors"))
     batch = BATCHES[model.contract.kind][0]
     runners: dict[str, Runner] = {REFERENCE: OnnxRuntimeRunner(path, n_threads=args.threads)}
     for row in (outcome.row for outcome in build_all([model], maker, cache)):

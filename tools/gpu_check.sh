@@ -1,12 +1,23 @@
 #!/usr/bin/env bash
-# The checks that need a CUDA device. Builds pycuda where it is missing; TensorRT must be there already (on a
-# Jetson it comes with JetPack, and `make engine` makes an environment that sees it). Run it from anywhere:
+# The checks that need a CUDA device. Installs pytest where it is missing, and builds pycuda where there is nvcc;
+# without it, cuda-bindings will do. TensorRT must be there already (on a Jetson it comes with JetPack, and
+# `make engine` makes an environment that sees it). Run it from anywhere:
 #     tools/gpu_check.sh [PYTHON]
 # Ends with the figures of every engine, and with a failure where there is no device: nothing was proven then.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${1:-.venv/bin/python}
 export PYTHONPATH=$PWD/.typing${PYTHONPATH:+:$PYTHONPATH}
+export PATH=$PATH:/usr/local/cuda/bin # where JetPack puts nvcc
+
+has() { "$python" -c "import $1" 2>/dev/null; }
+
+fetch() {
+	"$python" -m pip install --quiet --disable-pip-version-check --constraint requirements.lock "$@" || {
+		echo "Installing $* failed: is a package index within reach?" >&2
+		return 1
+	}
+}
 
 "$python" - <<'PROBE'
 import sys
@@ -20,10 +31,19 @@ except BuildFailed as error:
     sys.exit(str(error))
 PROBE
 
-if ! "$python" -c 'import pycuda.driver' 2>/dev/null; then
-	command -v nvcc >/dev/null || { echo "pycuda wants the CUDA toolkit: put nvcc on the PATH." >&2; exit 1; }
-	"$python" -m pip install --quiet --disable-pip-version-check --constraint requirements.lock pycuda
+if ! has pycuda.driver && command -v nvcc >/dev/null; then
+	fetch pycuda || true # told above; cuda-bindings may do
 fi
+if ! has pycuda.driver; then
+	if ! has cuda.bindings.driver; then
+		echo "Use of CUDA from Python failed: neither pycuda nor cuda-bindings can be imported. Put nvcc of the CUDA" \
+			"toolkit on the PATH, which builds pycuda, or install cuda-bindings of the driver's CUDA version." >&2
+		exit 1
+	fi
+	echo "pycuda cannot be imported: cuda-bindings are used." >&2
+fi
+# tests/gpu take no more of the test extra than these; a Jetson has no room to spare.
+has "hypothesis, pytest" || fetch hypothesis pytest
 "$python" -c 'import tensorrt; print("TensorRT", tensorrt.__version__)' || \
 	echo "TensorRT is not installed: only buffers, stream and context are checked." >&2
 

@@ -7,10 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from rich.status import Status
 
 from parfocal.edge import cli, cli_engine
 from parfocal.edge.cli_engine import reasons, verdict
 from parfocal.engines import build as build_module
+from parfocal.engines.backends import maker_of
 from parfocal.engines.build import Outcome
 from parfocal.engines.cache import EngineCache
 from parfocal.engines.choose import Row
@@ -102,6 +104,32 @@ def test_tensorrt_asked_for_without_a_gpu_is_one_line(run: Run) -> None:
     assert code == 4
     assert error.startswith("BuildFailed: use of a CUDA device failed")
     assert error.count("\n") == 1
+
+
+def test_names_of_layers_and_reasons_are_told_as_they_are_not_as_markup(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layer = "model: Building {ForeignNode[/spectrum/MatMul...[/head/Add]]}"
+    maker, _ = maker_of("openvino", 1)
+
+    def built(*_: object, report: Callable[[str], None], **__: object) -> list[Outcome]:
+        report(layer)
+        return []
+
+    told: list[str] = []
+    update = Status.update
+
+    def seen(status: Status, text: str) -> None:
+        update(status, text)
+        told.append(str(status.renderable.text))
+
+    monkeypatch.setattr(Status, "update", seen)
+    monkeypatch.setattr(cli_engine, "maker_of", lambda *_: (maker, f"[/no] {layer}"))
+    monkeypatch.setattr(cli_engine, "build_all", built)
+    _, printed, error = run("build")
+    assert told == [layer]
+    assert f"TensorRT is not used: [/no] {layer}" in printed
+    assert error.startswith("BuildFailed: no engine came of")
 
 
 def test_damaged_choice_is_one_line(run: Run, tmp_path: Path) -> None:

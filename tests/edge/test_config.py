@@ -23,6 +23,7 @@ def test_one_key_of_one_axis_can_be_changed_alone() -> None:
         ("[board.z]\nplay = 1\n", "play"),
         ("[focus]\nmax_attempts = 0\n", "max_attempts"),
         ("[focus]\ndelta_um = -2.0\n", "delta_um"),
+        ("[focus]\nthreads = -1\n", "threads"),
         ("[focus]\nz1_below_um = 30.0\n", "z1_below_um"),
         ("[focus]\nfirst_sweep_start_um = 2700.0\n", "first_sweep_start_um"),
         ("[board.z]\nplay_um = 'much'\n", "play_um"),

@@ -21,6 +21,10 @@ from parfocal.edge.config import CameraConfig, Config
 from parfocal.edge.demo import stub_process
 from parfocal.edge.doctor import Finding, first_exit_code
 from parfocal.edge.errors import CameraFailed, ConfigError
+from parfocal.engines.backends import OpenVinoMaker
+from parfocal.engines.build import build_all
+from parfocal.engines.cache import EngineCache, default_cache_folder
+from parfocal.engines.choose import load_choices, save_choices
 from parfocal.engines.errors import BuildFailed, EngineStale
 from parfocal.engines.models import list_models
 from tests.board.strict_gpio import StrictGpio
@@ -64,9 +68,9 @@ CONTRACT = next(model.contract for model in list_models() if model.contract.name
         (findings_of.of_camera(CameraConfig(), True, CameraFailed("360 px")), "wrong", "360 px", 3),
         (findings_of.of_models(list_models(), CONTRACT, Config()), "ok", "difference-20x", 0),
         (findings_of.of_models([], BuildFailed("damaged"), Config()), "wrong", "damaged", 4),
-        (findings_of.of_engine({}, CONTRACT), "ok", "difference-20x on openvino fp32 (nothing chosen yet", 0),
-        (findings_of.of_engine(EngineStale("unusable"), CONTRACT), "wrong", "unusable", 4),
-        (findings_of.of_engine({}, BuildFailed("damaged")), "missing", "cannot be used", 4),
+        (findings_of.of_engine("m on openvino in fp32"), "ok", "m on openvino in fp32", 0),
+        (findings_of.of_engine(EngineStale("unusable")), "wrong", "unusable", 4),
+        (findings_of.of_engine(None), "missing", "cannot be used", 4),
         (findings_of.of_gpio(GpioConfig(), False, GpioFailed("no library")), "ok", "none configured", 0),
         (findings_of.of_gpio(GpioConfig(), True, None), "ok", "RPi.GPIO is usable here", 0),
         (findings_of.of_gpio(ESTOP, False, GpioFailed("Install")), "missing", "Install", 3),
@@ -197,6 +201,44 @@ def test_a_model_that_is_not_there_is_told_with_those_that_are(doctor: Run, tmp_
     assert code == 4
     assert "'nobody' not found" in found["models"].told
     assert "difference-20x" in found["models"].told
+
+
+def cache_with_an_engine() -> EngineCache:
+    """The cache that the command looks into, with an engine chosen for the configured model."""
+    cache = EngineCache(default_cache_folder())
+    model = next(model for model in list_models() if model.contract == CONTRACT)
+    build_all([model], OpenVinoMaker(1), cache, precision="fp32")
+    return cache
+
+
+def test_the_engine_is_told_as_it_opens_and_one_that_does_not_is_wrong(doctor: Run) -> None:
+    assert "difference-20x on openvino in fp32 (no engine chosen yet" in doctor("--sim")[1]["engine"].told
+    cache = cache_with_an_engine()
+    code, found, _ = doctor("--sim")
+    assert (code, found["engine"].verdict) == (0, "ok")
+    assert "precision asked for" in found["engine"].told
+
+    (engine,) = cache.folder.glob("*.engine")
+    engine.write_bytes(engine.read_bytes()[:-1])
+    code, found, _ = doctor("--sim")
+    assert (code, found["engine"].verdict) == (4, "wrong")
+    assert "is damaged" in found["engine"].told
+    assert "parfocal engine build" in found["engine"].told
+
+    engine.unlink()
+    code, found, _ = doctor("--sim")
+    assert (code, found["engine"].verdict) == (4, "wrong")
+    assert "cannot be read" in found["engine"].told
+
+
+def test_an_engine_of_another_machine_is_wrong(doctor: Run) -> None:
+    cache = cache_with_an_engine()
+    choice = load_choices(cache)[CONTRACT.name]
+    key = msgspec.structs.replace(choice.key, device="another CPU")
+    save_choices(cache, {CONTRACT.name: msgspec.structs.replace(choice, key=key)})
+    code, found, _ = doctor("--sim")
+    assert (code, found["engine"].verdict) == (4, "wrong")
+    assert "device was 'another CPU'" in found["engine"].told
 
 
 def test_pins_without_their_library_are_missing(doctor: Run, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from parfocal.edge.stack import Stack, write_stack
 from parfocal.engines.contract import Contract
 from parfocal.engines.errors import InputMismatch
 from tests.contracts import difference_contract, single_contract
+from tests.edge.scope import with_focus
 from tests.edge.test_label import scene
 
 Z_UM = tuple(float(z) for z in np.arange(94.0, 106.1, 1.0))
@@ -158,19 +159,19 @@ def test_the_command_writes_result_and_plot(
         runner = Says(TRUE_UM)
         description = "says"
 
-    asked: list[str] = []
+    asked: list[tuple[str, int]] = []
 
-    def opened(model: str) -> Opened:
-        asked.append(model)
+    def opened(model: str, threads: int) -> Opened:
+        asked.append((model, threads))
         return Opened()
 
-    monkeypatch.setattr(cli_evaluate, "configured", lambda *_: judge)
+    monkeypatch.setattr(cli_evaluate, "configured", lambda *_: with_focus(judge, threads=3))
     monkeypatch.setattr(cli_evaluate, "opened_engine", opened)
     made = stack()
     write_stack(tmp_path / "a.ome.tiff", made.planes, made.z_um, 0.345, 100.0)
     out, plot = tmp_path / "r.json", tmp_path / "deep" / "p.png"
     cli_evaluate.evaluate([tmp_path / "a.ome.tiff"], model="mine", json=out, plot=plot)
-    assert asked == ["mine"]
+    assert asked == [("mine", 3)]
     written = json.loads(out.read_text())
     assert written["stacks"][0]["truth"] == "stack"
     assert {"planes", "mean_um", "sd_um", "wrong_sign", "mean_per_depth_of_field"} <= set(written["figures"])
