@@ -64,7 +64,7 @@ def build(
     backend: Annotated[
         Literal["openvino", "tensorrt"] | None, typer.Option(help="TensorRT where it works, else OpenVINO.")
     ] = None,
-    threads: Annotated[int, typer.Option(min=0, help="For OpenVINO; 0 takes every core.")] = 0,
+    threads: Annotated[int, typer.Option(min=0, max=256, help="For OpenVINO; 0 takes every core.")] = 0,
     retry: Annotated[bool, typer.Option("--retry", help="Build again what failed before.")] = False,
     json: JsonOption = None,
 ) -> None:

@@ -40,7 +40,7 @@ class FocusConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     model: str = "difference-20x"
-    threads: Annotated[int, msgspec.Meta(ge=0)] = 0
+    threads: Annotated[int, msgspec.Meta(ge=0, le=256)] = 0
     objective: str = "20x/0.75"
     delta_um: Positive = 2.0  # 2.2.1, for this objective; 3 um at 40x
     patch_px: Count = 224

@@ -158,9 +158,7 @@ def test_precision_goes_by_types_where_there_are_types_and_else_by_flags(
 ) -> None:
     trt = install("10.3" if generation == "8.6" else generation)
     if generation == "8.6":  # of which there are no bindings to hold a fake against
-        trt.NetworkDefinitionCreationFlag = enum.IntEnum(
-            "NetworkDefinitionCreationFlag", {"EXPLICIT_BATCH": 0}
-        )
+        vars(trt)["NetworkDefinitionCreationFlag"] = OldFlags
     outcomes = build_all(
         [model],
         TensorRtMaker(),
