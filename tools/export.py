@@ -1,6 +1,7 @@
 """Turn a training of ``tools.train`` into the ONNX model that ships: ``python -m tools.export --help``.
 
-Writes NAME.onnx with its contract, NAME.golden.npz to hold engines against, NAME.md, the card, with its pictures.
+Writes NAME.onnx with its contract, NAME.golden.npz to hold engines against, the folder NAME with its INT8 and FP16
+forms, and NAME.md, the card, with its pictures.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from parfocal.engines.contract import FORMAT_VERSION, METADATA_KEY, SIGN, SIGN_O
 from parfocal.engines.golden import Patches, batch_of, save_golden
 from parfocal.engines.onnxruntime_reference import OnnxRuntimeRunner
 from tools import fit, tables
+from tools.artifacts import make_forms
 from tools.card import Measured, card
 from tools.examples import GREY_OFFSET, Examples
 from tools.physics import direction_with_shots_swapped, wrong_direction
@@ -211,6 +213,7 @@ def main() -> None:
     held_out.refresh()
     training.refresh(most_stacks=CALIBRATION_STACKS)
     write_golden(args.out, contract, held_out, training, N_GOLDEN.get(recipe.patch_px, 16))
+    make_forms(args.out)
     found, predicted_um = measured(net, recipe, held_out, args.symmetric, args.images)
     record = json.loads((args.run / "log.json").read_text())
     notes = args.notes.read_text() if args.notes else ""
