@@ -11,12 +11,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from parfocal.edge.output import check_writable, write_json
-from parfocal.engines.backends import maker_of
+from parfocal.engines.backends import EngineMaker, maker_of
 from parfocal.engines.build import Outcome, build_all
 from parfocal.engines.cache import Backend, EngineCache, default_cache_folder
-from parfocal.engines.choose import description, load_choices
-from parfocal.engines.errors import BuildFailed
-from parfocal.engines.models import Model, list_models, model_at
+from parfocal.engines.choose import Choice, description, load_choices
+from parfocal.engines.errors import BuildFailed, EngineStale
+from parfocal.engines.models import Model, list_models, model_at, model_path
 
 app = typer.Typer(no_args_is_help=True, help="Models, and the engines made of them.")
 
@@ -47,10 +47,11 @@ def list_engines(json: JsonOption = None) -> None:
 
 @app.command()
 def build(
-    own_models: Annotated[
-        list[Path] | None,
+    named: Annotated[
+        list[str] | None,
         typer.Argument(
-            metavar="[NAME.onnx]...", help="Models of your own; all that are installed if none is named."
+            metavar="[MODEL]...",
+            help="Names, or paths NAME.onnx of your own; all that are installed if none.",
         ),
     ] = None,
     precision: Annotated[
@@ -71,21 +72,14 @@ def build(
     """Build an engine of every model for this machine, check what it predicts, and choose by measurement."""
     check_writable(json)
     console = Console()
-    maker, why_not_tensorrt = maker_of(backend, threads)
-    if why_not_tensorrt:
-        console.print(
-            f"TensorRT is not used: {why_not_tensorrt}",
-            style="dim",
-            soft_wrap=True,
-            highlight=False,
-            markup=False,
-        )
-    models = [model_at(path) for path in own_models] if own_models else list_models()
+    cache = EngineCache(default_cache_folder())
+    models = _models_of(named)
+    maker = _maker(console, backend, threads, _choices(console, cache))
     with console.status("engines") as status:
         outcomes = build_all(
             models,
             maker,
-            EngineCache(default_cache_folder()),
+            cache,
             precision=precision,
             int8_mode=int8_mode,
             retry=retry,
@@ -97,14 +91,48 @@ def build(
         console.print(outcomes_table(model.contract.name, maker.backend, ours))
         for line in reasons(ours):
             console.print(line, soft_wrap=True, highlight=False, markup=False)
-    if not any(outcome.built or outcome.row.failed for outcome in outcomes):
-        console.print("nothing was built: every engine is up to date")
+    if not any(outcome.built for outcome in outcomes):
+        failed = any(outcome.row.failed for outcome in outcomes)
+        console.print("nothing was built" + ("" if failed else ": every engine is up to date"))
     write_json(json, outcomes)
     without = _without_engine(models, outcomes)
     if without:
         raise BuildFailed(
             f"no engine came of {', '.join(without)}; see above why. What was chosen before stays."
         )
+
+
+def _models_of(named: list[str] | None) -> list[Model]:
+    """The models of some names or paths, each once; all that are installed if none is named."""
+    if not named:
+        return list_models()
+    models = [model_at(model_path(name)) for name in named]
+    return list({model.label: model for model in models}.values())
+
+
+def _choices(console: Console, cache: EngineCache) -> dict[str, Choice]:
+    """The choices made before; where they cannot be used, it is said: they are made anew."""
+    try:
+        return load_choices(cache)
+    except EngineStale as error:
+        console.print(f"{error} Choices are made anew now.", soft_wrap=True, highlight=False, markup=False)
+        return {}
+
+
+def _maker(
+    console: Console, backend: Backend | None, threads: int, choices: dict[str, Choice]
+) -> EngineMaker:
+    """What builds here. Raises BuildFailed where TensorRT fails that engines were chosen on before."""
+    maker, why_not_tensorrt = maker_of(backend, threads)
+    if why_not_tensorrt and any(choice.key.backend == "tensorrt" for choice in choices.values()):
+        raise BuildFailed(
+            f"build on TensorRT, on which engines of this machine were chosen, failed: {why_not_tensorrt} "
+            "Nothing was changed. For the CPU instead, name `--backend openvino`."
+        )
+    if why_not_tensorrt:
+        said = f"TensorRT is not used: {why_not_tensorrt}"
+        console.print(said, style="dim", soft_wrap=True, highlight=False, markup=False)
+    return maker
 
 
 def outcomes_table(model: str, backend: Backend, outcomes: list[Outcome]) -> Table:

@@ -74,31 +74,49 @@ def build_all(
     Raises:
         EngineError: the choice cannot be written, or the mode is not to be had.
     """
-    choices = before = _choices_so_far(cache, report)
     machine = _Machine(maker, cache, retry, report)
-    outcomes: list[Outcome] = []
-    for model in models:
-        old = choices.get(model.label)
-        candidates = _candidates(machine, model, precision, int8_mode, old)
-        results = [_row(model, machine, candidate, old) for candidate in candidates]
-        if precision == "int8" and maker.backend == "tensorrt" and results[0][0].failed:
-            results[0] = _falling_back(*results[0])
-            results.append(_row(model, machine, ("fp16", "none"), old))
-        rows = tuple(row for row, _ in results)
-        chosen = fastest(rows) if precision is None else _asked_for(rows, precision)
-        asked_for = chosen is not None and chosen.precision == precision
-        if chosen is not None and chosen.key is not None:
-            choice = Choice(key=chosen.key, asked_for=asked_for, rows=_kept(rows, old))
-            choices = {**choices, model.label: choice}
-        outcomes += [
-            Outcome(row=row, built=built, chosen=row is chosen, asked_for=asked_for and row is chosen)
-            for row, built in results
-        ]
-    if choices != before:
-        save_choices(cache, choices)
-    known = [*(outcome.row for outcome in outcomes), *(row for c in choices.values() for row in c.rows)]
-    cache.keep_only(row.key for row in known if row.key is not None)
+    with cache.locked(report):
+        choices = before = _choices_so_far(cache, report)
+        outcomes: list[Outcome] = []
+        for model in models:
+            choice, results = _built_of(model, machine, choices.get(model.label), precision, int8_mode)
+            choices = choices if choice is None else {**choices, model.label: choice}
+            outcomes += results
+        if choices != before:
+            save_choices(cache, choices)
+        known = [*(outcome.row for outcome in outcomes), *(row for c in choices.values() for row in c.rows)]
+        cache.keep_only((model.label for model in models), (row.key for row in known if row.key is not None))
     return outcomes
+
+
+def _built_of(
+    model: Model,
+    machine: _Machine,
+    old: Choice | None,
+    precision: Precision | None,
+    int8_mode: Int8Mode | None,
+) -> tuple[Choice | None, list[Outcome]]:
+    """Return the choice for one model, None if no engine of it may be chosen, and what became of each engine."""
+    candidates = _candidates(machine, model, precision, int8_mode, old)
+    results = [_row(model, machine, candidate, old) for candidate in candidates]
+    if precision == "int8" and machine.maker.backend == "tensorrt" and results[0][0].failed:
+        results[0] = _falling_back(*results[0])
+        results.append(_row(model, machine, ("fp16", "none"), old))
+    rows = tuple(row for row, _ in results)
+    chosen = fastest(rows) if precision is None else _asked_for(rows, precision)
+    choice = None
+    if chosen is not None and chosen.key is not None:
+        choice = Choice(
+            key=chosen.key,
+            asked_for=chosen.precision == precision,
+            rows=_kept(rows, old),
+            in_place_of=precision if precision is not None and chosen.precision != precision else "",
+        )
+    asked_for = choice is not None and choice.asked_for
+    return choice, [
+        Outcome(row=row, built=built, chosen=row is chosen, asked_for=asked_for and row is chosen)
+        for row, built in results
+    ]
 
 
 def _falling_back(row: Row, built: bool) -> tuple[Row, bool]:
@@ -211,6 +229,11 @@ def _cached(cache: EngineCache, key: EngineKey, report: Report) -> bytes | None:
 
 def _judged(row: Row, runner: Runner, batches: tuple[int, ...], golden: Golden) -> Row:
     """Hold an engine against the reference at every batch size, which may each have kernels of their own; time it."""
+    if not (np.abs(golden.distance_um) <= DEFAULT_LIMITS.near_um).any():
+        raise BuildFailed(
+            f"check of model {row.model} failed: none of its {len(golden.distance_um)} golden patches lies within "
+            f"{DEFAULT_LIMITS.near_um:g} um of the focus. Export it again with held-out stacks through the focus."
+        )
     ms_p50, ms_p95 = timed_ms(runner, golden, batches[0])
     timed = msgspec.structs.replace(row, batch=batches[0], ms_p50=ms_p50, ms_p95=ms_p95)
     found = [predictions_um(runner, golden, batch) for batch in batches]

@@ -7,11 +7,12 @@ again.
 """
 
 import contextlib
+import fcntl
 import glob
 import hashlib
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final, Literal
 
@@ -27,7 +28,8 @@ MENDING: Final = (
     "Run `parfocal engine build` (in a checkout: `make engine`), for a model of your own with its path."
 )
 FORMAT_VERSION: Final = 1
-OF_AN_ENGINE: Final = re.compile(r"\.([0-9a-f]{16})\.(engine|timing|json)")
+OF_AN_ENGINE: Final = re.compile(r"(.+)\.([0-9a-f]{16})\.(engine|timing|json)")  # slot, key, what it is
+LOCK_FILE: Final = ".lock"
 
 
 class EngineKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -156,14 +158,31 @@ class EngineCache:
         with contextlib.suppress(OSError):  # of no meaning once there is an engine
             (self.folder / f"{key.slot}.failed.json").unlink()
 
-    def keep_only(self, keys: Iterable[EngineKey]) -> None:
-        """Remove the engines of all other keys, and what was learned while they were built."""
-        kept = {key.digest for key in keys}
+    def keep_only(self, labels: Iterable[str], keys: Iterable[EngineKey]) -> None:
+        """Remove all engines of some models but those of some keys, and what was learned while they were built."""
+        kept, slots = {key.digest for key in keys}, tuple(f"{label}." for label in labels)
         for path in self.folder.glob("*"):
-            named = OF_AN_ENGINE.search(path.name)
-            if named and named[1] not in kept:
+            named = OF_AN_ENGINE.fullmatch(path.name)
+            if named and named[2] not in kept and path.name.startswith(slots):
                 with contextlib.suppress(OSError):  # a left-over costs room, nothing else
                     path.unlink()
+
+    @contextlib.contextmanager
+    def locked(self, report: Callable[[str], None]) -> Iterator[None]:
+        """Hold the folder for one writer, and wait for another: engines that one makes the other would remove.
+
+        Where it cannot be held because nothing can be written there, every write will say so.
+        """
+        with contextlib.ExitStack() as stack:
+            with contextlib.suppress(OSError):
+                self.folder.mkdir(parents=True, exist_ok=True)
+                file = stack.enter_context((self.folder / LOCK_FILE).open("ab"))
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    report("waiting for another program that builds engines")
+                    fcntl.flock(file, fcntl.LOCK_EX)
+            yield
 
     def failure(self, key: EngineKey) -> str:
         """Return why the last build of that very key failed; "" if it did not, or nothing readable says so."""
@@ -218,7 +237,7 @@ class EngineCache:
             ) from error
 
     def _sidecar(self, key: EngineKey) -> Sidecar:
-        content = self.read(_sidecar_name(key)) or self._latest_of_slot(key)
+        content = self.read(_sidecar_name(key)) or self._another_of_slot(key)
         if content is None:
             raise EngineStale(f"engine {key.slot} is not built on this machine. {MENDING}")
         try:
@@ -228,12 +247,11 @@ class EngineCache:
                 f"engine {key.slot} is damaged: its sidecar is unusable: {error}. {MENDING}"
             ) from error
 
-    def _latest_of_slot(self, key: EngineKey) -> bytes | None:
+    def _another_of_slot(self, key: EngineKey) -> bytes | None:
         """Return the sidecar of another engine of the slot, to say what has changed since."""
         names = [path.name for path in self.folder.glob(f"{glob.escape(key.slot)}.*.json")]
-        others = [name for name in names if OF_AN_ENGINE.search(name)]
-        latest = max(others, key=lambda name: (self.folder / name).stat().st_mtime_ns, default=None)
-        return None if latest is None else self.read(latest)
+        others = sorted(name for name in names if OF_AN_ENGINE.fullmatch(name))
+        return self.read(others[-1]) if others else None
 
 
 def _sidecar_name(key: EngineKey) -> str:

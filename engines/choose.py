@@ -55,11 +55,20 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
         key: of the engine.
         asked_for: whether somebody named the precision, whatever the measurement said.
         rows: of all engines.
+        in_place_of: the precision that somebody named where no engine came of that; "" else.
     """
 
     key: EngineKey
     asked_for: bool
     rows: tuple[Row, ...]
+    in_place_of: str = ""
+
+    @property
+    def reason(self) -> str:
+        """Why it was chosen, in a few words."""
+        if self.in_place_of:
+            return f"in place of {self.in_place_of}, which failed"
+        return "precision asked for" if self.asked_for else "fastest that is accurate enough"
 
 
 class _Choices(msgspec.Struct, frozen=True):
@@ -100,7 +109,7 @@ def description(choice: Choice | None) -> str:
     if choice is None:
         return "openvino fp32 (nothing chosen yet: `parfocal engine build`)"
     why = "asked for" if choice.asked_for else "measured"
-    return f"{choice.key.backend} {choice.key.precision} ({why})"
+    return f"{choice.key.backend} {choice.key.precision} ({choice.reason if choice.in_place_of else why})"
 
 
 def save_choices(cache: EngineCache, models: dict[str, Choice]) -> None:

@@ -50,7 +50,7 @@ def open_chosen(model_path: Path, cache: EngineCache, *, n_threads: int = 0) -> 
 
 def _described(choice: Choice) -> str:
     row = next((row for row in choice.rows if row.key == choice.key), None)
-    why = "precision asked for" if choice.asked_for else "fastest that is accurate enough"
+    why = choice.reason
     if row is not None and row.refused:
         why += f", though the gate refuses it: {row.refused}"
     speed = f"{row.ms_p50:.1f} ms for {row.batch} patches, " if row is not None and row.ms_p50 else ""

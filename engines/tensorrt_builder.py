@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from parfocal.engines.artifacts import Form
 from parfocal.engines.cache import Int8Mode, Precision
 from parfocal.engines.cuda_memory import CudaMemory
-from parfocal.engines.errors import BuildFailed, one_line
+from parfocal.engines.errors import BuildFailed, OutOfMemory, one_line
 
 BUILDER_VERSION: Final = 2
 WORKSPACE_MIB: Final = 512  # an Orin Nano has 4 or 8 GB for everything; these nets need a tenth of it
@@ -161,7 +161,7 @@ def build_engine(
             warnings.simplefilter("ignore", DeprecationWarning)
             return _built(trt, onnx, recipe, timing_cache, calibration, report)
     except (RuntimeError, TypeError) as error:  # what pybind11 makes of a C++ exception or a null pointer
-        raise BuildFailed(_failure(trt, recipe, f"{one_line(error)}; {log.tail()}")) from error
+        raise _failure(trt, recipe, f"{one_line(error)}; {log.tail()}") from error
 
 
 def _built(
@@ -193,15 +193,15 @@ def _built(
     config.set_timing_cache(cache, ignore_mismatch=False)
     serialized = builder.build_serialized_network(network, config)
     if serialized is None:
-        raise BuildFailed(_failure(trt, recipe, log.tail()))
+        raise _failure(trt, recipe, log.tail())
     return Built(bytes(serialized), bytes(cache.serialize()))
 
 
-def _failure(trt: ModuleType, recipe: Recipe, said: str) -> str:
-    return (
-        f"build in {recipe.precision} failed: TensorRT {trt.__version__} says: {said}. "
-        "Try another precision, or export the model again."
-    )
+def _failure(trt: ModuleType, recipe: Recipe, said: str) -> BuildFailed:
+    failed = f"build in {recipe.precision} failed: TensorRT {trt.__version__} says: {said}."
+    if "outofmemory" in said.lower().replace(" ", ""):
+        return OutOfMemory(f"{failed} Close other programs on the device, then build again.")
+    return BuildFailed(f"{failed} Try another precision, or export the model again.")
 
 
 def _is_typed(trt: ModuleType, recipe: Recipe) -> bool:

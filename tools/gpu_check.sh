@@ -5,8 +5,10 @@
 #     tools/gpu_check.sh [PYTHON]
 # Ends with the figures of every engine, and with a failure where there is no device: nothing was proven then.
 set -euo pipefail
+python=${1:-}
+[[ $python != */* ]] || python=$(cd "$(dirname "$python")" && pwd)/$(basename "$python")
 cd "$(dirname "$0")/.."
-python=${1:-.venv/bin/python}
+python=${python:-.venv/bin/python}
 export PYTHONPATH=$PWD/.typing${PYTHONPATH:+:$PYTHONPATH}
 export PATH=$PATH:/usr/local/cuda/bin # where JetPack puts nvcc
 

@@ -12,10 +12,10 @@ from rich.status import Status
 from parfocal.edge import cli, cli_engine
 from parfocal.edge.cli_engine import reasons, verdict
 from parfocal.engines import build as build_module
-from parfocal.engines.backends import maker_of
+from parfocal.engines.backends import OpenVinoMaker, maker_of
 from parfocal.engines.build import Outcome
-from parfocal.engines.cache import EngineCache
-from parfocal.engines.choose import Row
+from parfocal.engines.cache import EngineCache, EngineKey, default_cache_folder
+from parfocal.engines.choose import Choice, Row, load_choices, save_choices
 from parfocal.engines.golden import golden_path
 from parfocal.engines.models import list_models
 from parfocal.engines.opening import open_chosen
@@ -130,6 +130,50 @@ def test_names_of_layers_and_reasons_are_told_as_they_are_not_as_markup(
     assert told == [layer]
     assert f"TensorRT is not used: [/no] {layer}" in printed
     assert error.startswith("BuildFailed: no engine came of")
+
+
+def test_engines_of_tensorrt_are_not_replaced_by_those_of_the_cpu_unasked(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = list_models()[0]
+    key = EngineKey(
+        model=model.label,
+        backend="tensorrt",
+        precision="fp16",
+        int8_mode="none",
+        onnx_sha256="",
+        batches=(4,),
+        n_threads=0,
+        runtime="",
+        driver="",
+        device="",
+        system="",
+        builder=1,
+    )
+    before = {model.label: Choice(key=key, asked_for=False, rows=())}
+    save_choices(EngineCache(default_cache_folder()), before)
+    monkeypatch.setattr(cli_engine, "maker_of", lambda *_: (OpenVinoMaker(1), "the driver refuses."))
+    code, _, error = run("build")
+    assert code == 4
+    assert "the driver refuses. Nothing was changed." in error
+    assert load_choices(EngineCache(default_cache_folder())) == before
+
+
+def test_model_named_twice_is_built_once(run: Run) -> None:
+    path = list_models()[0].path
+    code, printed, _ = run("build", "difference-20x", path, "--backend", "openvino", "--precision", "fp32")
+    assert (code, printed.count("difference-20x on openvino")) == (0, 1)
+    assert "single-20x" not in printed
+
+
+def test_damaged_choice_is_said_where_choices_are_made_anew(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "cache" / "parfocal" / "engines"
+    folder.mkdir(parents=True)
+    (folder / "choice.json").write_text("{")
+    code, printed, _ = run("build", "difference-20x", "--backend", "openvino", "--precision", "fp32")
+    assert code == 0
+    assert "choice.json is unusable" in printed
+    assert "Choices are made anew now" in printed
 
 
 def test_damaged_choice_is_one_line(run: Run, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,7 +24,7 @@ from parfocal.engines.cache import EngineCache, Precision
 from parfocal.engines.choose import CHOICE_FILE, load_choices
 from parfocal.engines.errors import BuildFailed, EngineStale, InputMismatch
 from parfocal.engines.golden import golden_path, load_golden, save_golden
-from parfocal.engines.models import Model, list_models
+from parfocal.engines.models import Model, list_models, model_at
 from parfocal.engines.onnxruntime_reference import OnnxRuntimeRunner
 from parfocal.engines.opening import open_chosen
 from parfocal.engines.openvino_cpu import build_engine, cpu_and_precisions, open_engine
@@ -201,6 +202,32 @@ def test_old_engine_predicts_on_where_no_new_one_is_chosen(model: Model, cache: 
     assert not any(outcome.chosen for outcome in refused)
     assert open_chosen(model.path, cache).runner.infer(np.zeros((4, 3, 32, 32), np.float32)).shape == (4,)
     assert not any(outcome.built for outcome in build_all([model], OpenVinoMaker(2), cache))
+
+
+def test_golden_patches_far_from_the_focus_judge_nothing(model: Model, cache: EngineCache) -> None:
+    golden = load_golden(model.path)
+    patches = np.random.default_rng(3).integers(-40, 41, (12, 3, 32, 32)).astype(np.int8)
+    save_golden(model.path, patches[:6], np.full(6, 8.0, np.float32), golden.reference_um, patches[6:])
+    assert all("none of its 6 golden patches lies within 5 um" in o.row.failed for o in built(model, cache))
+
+
+def test_builds_beside_each_other_keep_each_other_s_engines(
+    model: Model, empty_cache: EngineCache, tmp_path: Path
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    other_path = written_model(tmp_path / "elsewhere", msgspec.structs.replace(model.contract, name="other"))
+    written_forms(other_path)
+    other = model_at(other_path)
+    threads = [
+        threading.Thread(target=build_all, args=([m], OpenVinoMaker(n), empty_cache))
+        for m, n in ((model, 1), (other, 1), (model, 2))
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for path in (model.path, other.path):
+        assert "no engine chosen yet" not in open_chosen(path, empty_cache).description
 
 
 def test_engines_that_no_choice_knows_are_removed(model: Model, cache: EngineCache) -> None:

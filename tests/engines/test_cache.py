@@ -2,6 +2,7 @@
 
 import errno
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -112,13 +113,45 @@ def test_old_engine_stays_until_it_is_left(cache: EngineCache) -> None:
     cache.write("choice.json", b"{}")
     cache.store_failure(KEY, "no kernel")
     assert (cache.load(KEY), cache.load(newer)) == (b"old", b"new")
-    cache.keep_only([newer])
+    cache.keep_only(["other"], [])
+    assert (cache.load(KEY), cache.load(newer)) == (b"old", b"new")
+    (cache.folder / f"{KEY.slot}.{KEY.digest}.engine.17.part").write_bytes(b"of another writer")
+    cache.keep_only([KEY.model], [newer])
     assert cache.load(newer) == b"new"
     with pytest.raises(EngineStale, match=r"driver is 'CUDA 13\.2' in the engine, 'CUDA 12\.6' here"):
         cache.load(KEY)
     left = {path.name for path in cache.folder.iterdir()}
     own = {f"{newer.slot}.{newer.digest}.{suffix}" for suffix in ("engine", "json")}
-    assert left == {*own, "choice.json", f"{KEY.slot}.failed.json"}
+    kept = {"choice.json", f"{KEY.slot}.failed.json", f"{KEY.slot}.{KEY.digest}.engine.17.part"}
+    assert left == own | kept
+
+
+def test_second_writer_waits_for_the_first(cache: EngineCache) -> None:
+    order: list[str] = []
+    waits = threading.Event()
+
+    def report(text: str) -> None:
+        order.append(text)
+        waits.set()
+
+    def second() -> None:
+        with cache.locked(report):
+            order.append("second")
+
+    with cache.locked(order.append):
+        thread = threading.Thread(target=second)
+        thread.start()
+        assert waits.wait(timeout=10.0)
+        order.append("first")
+    thread.join()
+    assert order == ["waiting for another program that builds engines", "first", "second"]
+
+
+def test_folder_that_cannot_be_held_is_told_by_the_writes(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    cache = EngineCache(tmp_path / "file" / "engines")
+    with cache.locked(lambda _: None), pytest.raises(BuildFailed, match="XDG_CACHE_HOME"):
+        cache.store(KEY, b"engine")
 
 
 def test_file_that_cannot_be_read_is_not_taken_for_none(cache: EngineCache) -> None:

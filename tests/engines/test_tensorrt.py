@@ -217,7 +217,7 @@ def test_int8_that_fails_falls_back_to_fp16_and_says_so(
     failed = outcomes[0].row.failed
     assert "TensorRT 10.3.0 says: Could not find any implementation for node conv" in failed
     assert failed.endswith("Falling back to fp16.")
-    assert "asked for" not in open_chosen(model.path, cache).description
+    assert "in place of int8, which failed" in open_chosen(model.path, cache).description
 
 
 def test_fp16_in_place_of_int8_must_be_accurate(
@@ -305,6 +305,19 @@ def test_memory_that_ran_out_is_not_remembered_as_a_failure(
     assert (again.built, again.row.failed) == (True, "")
 
 
+def test_memory_that_tensorrt_lacks_is_not_remembered_as_a_failure(
+    install: Callable[[str], FakeTensorRt], model: Model, tmp_path: Path
+) -> None:
+    trt = install("10.3")
+    cache = EngineCache(tmp_path / "e")
+    trt.build_error = "[resizingAllocator.cpp] Cuda Runtime (out of memory)"
+    (failed,) = build_all([model], TensorRtMaker(), cache, precision="fp16")
+    assert "Close other programs" in failed.row.failed
+    trt.build_error = None
+    (again,) = build_all([model], TensorRtMaker(), cache, precision="fp16")
+    assert (again.built, again.row.failed) == (True, "")
+
+
 def test_timing_cache_without_room_costs_no_engine(
     install: Callable[[str], FakeTensorRt], model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -337,10 +350,10 @@ def test_failed_build_keeps_the_old_engine_and_the_old_choice(
     cache = EngineCache(tmp_path / "engines")
     build_all([model], TensorRtMaker(), cache)
     newer = msgspec.structs.replace(ORIN, driver="13.2")
-    trt.build_error = "out of memory"
+    trt.build_error = "no kernel"
     outcomes = build_all([model], TensorRtMaker(newer), cache)
     assert not any(outcome.chosen or outcome.built for outcome in outcomes)
-    assert all("says: out of memory" in outcome.row.failed for outcome in outcomes)
+    assert all("says: no kernel" in outcome.row.failed for outcome in outcomes)
     open_chosen(model.path, cache).runner.infer(batch_of(4))
     monkeypatch.setattr(backends, "probe", lambda: newer)
     with pytest.raises(EngineStale, match=r"driver was 'CUDA 12\.6', is 'CUDA 13\.2'.*parfocal engine build"):
@@ -374,7 +387,7 @@ def test_engine_built_by_a_retry_is_built_again_when_it_is_damaged(
 ) -> None:
     trt = install("10.3")
     cache = EngineCache(tmp_path / "engines")
-    trt.build_error = "out of memory"
+    trt.build_error = "no kernel"
     build_all([model], TensorRtMaker(), cache, precision="fp16")
     trt.build_error = None
     build_all([model], TensorRtMaker(), cache, precision="fp16", retry=True)
