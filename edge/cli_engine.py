@@ -1,5 +1,6 @@
 """`parfocal engine`: the models there are, and the engines made of them for this machine."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,8 +15,8 @@ from parfocal.edge.output import check_writable, write_json
 from parfocal.engines.backends import EngineMaker, maker_of
 from parfocal.engines.build import Outcome, build_all
 from parfocal.engines.cache import Backend, EngineCache, default_cache_folder
-from parfocal.engines.choose import Choice, description, load_choices
-from parfocal.engines.errors import BuildFailed, EngineStale
+from parfocal.engines.choose import Choice, choices_so_far, description, load_choices
+from parfocal.engines.errors import BuildFailed
 from parfocal.engines.models import Model, list_models, model_at, model_path
 
 app = typer.Typer(no_args_is_help=True, help="Models, and the engines made of them.")
@@ -74,7 +75,7 @@ def build(
     console = Console()
     cache = EngineCache(default_cache_folder())
     models = _models_of(named)
-    maker = _maker(console, backend, threads, _choices(console, cache))
+    maker = _maker(console, backend, threads, choices_so_far(cache, partial(_said, console)))
     with console.status("engines") as status:
         outcomes = build_all(
             models,
@@ -90,7 +91,7 @@ def build(
         ours = [outcome for outcome in outcomes if outcome.row.model == model.label]
         console.print(outcomes_table(model.contract.name, maker.backend, ours))
         for line in reasons(ours):
-            console.print(line, soft_wrap=True, highlight=False, markup=False)
+            _said(console, line)
     if not any(outcome.built for outcome in outcomes):
         failed = any(outcome.row.failed for outcome in outcomes)
         console.print("nothing was built" + ("" if failed else ": every engine is up to date"))
@@ -110,13 +111,9 @@ def _models_of(named: list[str] | None) -> list[Model]:
     return list({model.label: model for model in models}.values())
 
 
-def _choices(console: Console, cache: EngineCache) -> dict[str, Choice]:
-    """The choices made before; where they cannot be used, it is said: they are made anew."""
-    try:
-        return load_choices(cache)
-    except EngineStale as error:
-        console.print(f"{error} Choices are made anew now.", soft_wrap=True, highlight=False, markup=False)
-        return {}
+def _said(console: Console, text: str, style: str | None = None) -> None:
+    """Print a sentence as it is: not broken, and brackets in it are no markup."""
+    console.print(text, style=style, soft_wrap=True, highlight=False, markup=False)
 
 
 def _maker(
@@ -130,8 +127,7 @@ def _maker(
             "Nothing was changed. For the CPU instead, name `--backend openvino`."
         )
     if why_not_tensorrt:
-        said = f"TensorRT is not used: {why_not_tensorrt}"
-        console.print(said, style="dim", soft_wrap=True, highlight=False, markup=False)
+        _said(console, f"TensorRT is not used: {why_not_tensorrt}", style="dim")
     return maker
 
 

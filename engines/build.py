@@ -10,9 +10,9 @@ import numpy as np
 
 from parfocal.engines.backends import Candidate, EngineMaker, Report
 from parfocal.engines.cache import EngineCache, EngineKey, Int8Mode, Precision
-from parfocal.engines.choose import Choice, Row, fastest, load_choices, save_choices
+from parfocal.engines.choose import Choice, Row, choices_so_far, fastest, save_choices
 from parfocal.engines.errors import BuildFailed, EngineError, EngineStale, OutOfMemory
-from parfocal.engines.gate import DEFAULT_LIMITS, deviation_of, predictions_um, refusal, worst
+from parfocal.engines.gate import DEFAULT_LIMITS, deviation_of, is_near, predictions_um, refusal, worst
 from parfocal.engines.golden import Golden, golden_path, load_golden, sha256_of
 from parfocal.engines.models import Model
 from parfocal.engines.runner import Runner
@@ -76,7 +76,7 @@ def build_all(
     """
     machine = _Machine(maker, cache, retry, report)
     with cache.locked(report):
-        choices = before = _choices_so_far(cache, report)
+        choices = before = choices_so_far(cache, report)
         outcomes: list[Outcome] = []
         for model in models:
             choice, results = _built_of(model, machine, choices.get(model.label), precision, int8_mode)
@@ -121,15 +121,6 @@ def _built_of(
 
 def _falling_back(row: Row, built: bool) -> tuple[Row, bool]:
     return msgspec.structs.replace(row, failed=f"{row.failed} Falling back to fp16."), built
-
-
-def _choices_so_far(cache: EngineCache, report: Report) -> dict[str, Choice]:
-    """Return the choices made before; none where they cannot be used: they are made anew now."""
-    try:
-        return load_choices(cache)
-    except EngineStale as error:
-        report(str(error))
-        return {}
 
 
 def _candidates(
@@ -229,7 +220,7 @@ def _cached(cache: EngineCache, key: EngineKey, report: Report) -> bytes | None:
 
 def _judged(row: Row, runner: Runner, batches: tuple[int, ...], golden: Golden) -> Row:
     """Hold an engine against the reference at every batch size, which may each have kernels of their own; time it."""
-    if not (np.abs(golden.distance_um) <= DEFAULT_LIMITS.near_um).any():
+    if not is_near(golden.distance_um).any():
         raise BuildFailed(
             f"check of model {row.model} failed: none of its {len(golden.distance_um)} golden patches lies within "
             f"{DEFAULT_LIMITS.near_um:g} um of the focus. Export it again with held-out stacks through the focus."

@@ -163,7 +163,7 @@ class EngineCache:
         kept, slots = {key.digest for key in keys}, tuple(f"{label}." for label in labels)
         for path in self.folder.glob("*"):
             named = OF_AN_ENGINE.fullmatch(path.name)
-            if named and named[2] not in kept and path.name.startswith(slots):
+            if named and named[2] not in kept and named[1].startswith(slots):
                 with contextlib.suppress(OSError):  # a left-over costs room, nothing else
                     path.unlink()
 

@@ -1,5 +1,6 @@
 """Which engine of a model the instrument uses: the fastest that is accurate enough, as measured here."""
 
+from collections.abc import Callable
 from typing import Annotated, Final
 
 import msgspec
@@ -102,6 +103,15 @@ def load_choices(cache: EngineCache) -> dict[str, Choice]:
             f"the choice of engines {cache.folder / CHOICE_FILE} is unusable: {error}. Delete it and run "
             "`parfocal engine build`."
         ) from error
+
+
+def choices_so_far(cache: EngineCache, report: Callable[[str], None]) -> dict[str, Choice]:
+    """Return the choices made on this machine; none where they cannot be used, and `report` is told why."""
+    try:
+        return load_choices(cache)
+    except EngineStale as error:
+        report(f"{error} Choices are made anew now.")
+        return {}
 
 
 def description(choice: Choice | None) -> str:

@@ -41,6 +41,12 @@ class Deviation(msgspec.Struct, frozen=True, kw_only=True):
     error_growth_um: float
 
 
+def is_near(true_um: NDArray[np.float32], limits: Limits = DEFAULT_LIMITS) -> NDArray[np.bool_]:
+    """Return of which patches, by their true distances (n,), no single prediction may be far off."""
+    near: NDArray[np.bool_] = np.abs(true_um) <= limits.near_um
+    return near
+
+
 def deviation_of(
     predicted_um: NDArray[np.float32],
     reference_um: NDArray[np.float32],
@@ -52,7 +58,7 @@ def deviation_of(
     Raises:
         ValueError: no patch is near, so that nothing could be refused.
     """
-    near = np.abs(true_um) <= limits.near_um
+    near = is_near(true_um, limits)
     if not near.any():
         raise ValueError(
             f"none of {len(true_um)} golden patches lies within {limits.near_um} um of the focus"

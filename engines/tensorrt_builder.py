@@ -248,9 +248,8 @@ def _set_precision(trt: ModuleType, config: Any, recipe: Recipe) -> None:  # noq
     if recipe.precision == "int8":
         config.set_flag(trt.BuilderFlag.INT8)
     if recipe.precision == "fp16" or recipe.int8_mode == "explicit":
-        config.set_flag(
-            trt.BuilderFlag.FP16
-        )  # what explicit INT8 falls back to, layer by layer; implicit to FP32
+        # Explicit INT8 falls back to it, layer by layer; implicit to FP32.
+        config.set_flag(trt.BuilderFlag.FP16)
 
 
 def _calibrator(trt: ModuleType, calibration: Calibration, batch: int) -> Any:  # noqa: ANN401

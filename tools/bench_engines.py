@@ -19,7 +19,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from parfocal.engines.backends import BATCHES, OpenVinoMaker
+from parfocal.engines.backends import BATCHES, EngineMaker, OpenVinoMaker
 from parfocal.engines.build import build_all
 from parfocal.engines.cache import EngineCache, default_cache_folder
 from parfocal.engines.choose import Row
@@ -28,6 +28,7 @@ from parfocal.engines.models import Model, list_models, model_path
 from parfocal.engines.onnxruntime_reference import OnnxRuntimeRunner
 from parfocal.engines.opening import open_chosen
 from parfocal.engines.openvino_cpu import CompiledRunner
+from parfocal.engines.runner import Runner
 
 FloatArray = NDArray[np.float32]
 N_TURNS = 15
@@ -80,6 +81,15 @@ def summary(times_ms: NDArray[np.float64]) -> dict[str, float]:
     return {"best": round(float(times_ms.min()), 3), "p50": round(float(p50), 3), "p95": round(float(p95), 3)}
 
 
+def opened(rows: list[Row], model: Model, maker: EngineMaker, cache: EngineCache) -> dict[str, Runner]:
+    """The engines of a model that were built, by backend and precision."""
+    return {
+        f"{row.backend} {row.precision}": maker.open(cache.load(row.key), row.key, model.contract)
+        for row in rows
+        if row.key is not None and not row.failed
+    }
+
+
 def measured(model: Model, cache: EngineCache, n_threads: int, n_turns: int) -> dict[str, Any]:
     """Engines of one model on the CPU against ONNX Runtime, and the overhead of our runner."""
     maker = OpenVinoMaker(n_threads)
@@ -91,11 +101,8 @@ def measured(model: Model, cache: EngineCache, n_threads: int, n_turns: int) -> 
     chosen = next(outcome.row.precision for outcome in outcomes if outcome.chosen)
     reference = OnnxRuntimeRunner(model.path, n_threads=n_threads)
     calls: dict[str, Callable[[], object]] = {"onnxruntime fp32": lambda: reference.infer(patches)}
-    for row in rows:
-        if row.key is None or row.failed:
-            continue
-        runner = maker.open(cache.load(row.key), row.key, model.contract)
-        calls[f"openvino {row.precision}"] = lambda runner=runner: runner.infer(patches)  # type: ignore[misc]
+    for name, runner in opened(rows, model, maker, cache).items():
+        calls[name] = lambda runner=runner: runner.infer(patches)  # type: ignore[misc]
     times = turns_ms(calls, n_turns)
     ratio = float(np.median(times["onnxruntime fp32"]) / np.median(times[f"openvino {chosen}"]))
     best = float(times["onnxruntime fp32"].min() / times[f"openvino {chosen}"].min())

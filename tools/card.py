@@ -91,28 +91,11 @@ def card(
 
 
 def _errors(contract: Contract, found: Measured) -> list[str]:
-    head = (
-        "| {} | patches | mean +- sd um | median um | bias um | wrong direction beyond 1 um |\n"
-        "|---|---|---|---|---|---|"
-    )
-    named = {GROUPS.get(group, group): row for group, row in found.by_group.items()}
-    images: list[str] = []
-    if found.images:
-        by_group, by_distance = found.images
-        named_images = {GROUPS.get(group, group): row for group, row in by_group.items()}
-        images = [
-            IMAGES,
-            "\n".join([head.format("texture").replace("patches", "images"), *_rows(named_images)]),
-            "\n".join(
-                [head.format("distance to focus, um").replace("patches", "images"), *_rows(by_distance)]
-            ),
-        ]
     parts = [
         "## Held-out errors",
-        *images,
+        *([IMAGES, *_tables("images", *found.images)] if found.images else []),
         HELD_OUT.format(range_um=contract.range_um, contrast=MIN_CONTRAST),
-        "\n".join([head.format("texture"), *_rows(named)]),
-        "\n".join([head.format("distance to focus, um"), *_rows(found.by_distance)]),
+        *_tables("patches", found.by_group, found.by_distance),
         f"![predicted against true]({contract.name}.scatter.png)",
     ]
     if found.swapped is not None:
@@ -129,12 +112,23 @@ def _errors(contract: Contract, found: Measured) -> list[str]:
     return parts
 
 
-def _rows(rows: dict[str, Row]) -> list[str]:
-    return [
+def _tables(counted: str, by_group: dict[str, Row], by_distance: dict[str, Row]) -> list[str]:
+    """Errors by texture and by distance; ``counted`` is what a row counts, patches or images."""
+    named = {GROUPS.get(group, group): row for group, row in by_group.items()}
+    return [_table("texture", counted, named), _table("distance to focus, um", counted, by_distance)]
+
+
+def _table(key: str, counted: str, rows: dict[str, Row]) -> str:
+    lines = [
+        f"| {key} | {counted} | mean +- sd um | median um | bias um | wrong direction beyond 1 um |",
+        "|---|---|---|---|---|---|",
+    ]
+    lines += [
         f"| {name} | {row['n']:.0f} | {row['mean_um']:.2f} +- {row['sd_um']:.2f} | {row['median_um']:.2f} "
         f"| {row['bias_um']:+.2f} | {100 * row['wrong_sign']:.1f} % |"
         for name, row in rows.items()
     ]
+    return "\n".join(lines)
 
 
 def _curve(contract: Contract, record: dict[str, Any]) -> list[str]:

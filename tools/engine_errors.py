@@ -18,13 +18,14 @@ from rich.table import Table
 from parfocal.engines.backends import BATCHES, maker_of
 from parfocal.engines.build import build_all
 from parfocal.engines.cache import EngineCache
-from parfocal.engines.contract import Contract, contract_from_onnx
-from parfocal.engines.gate import DEFAULT_LIMITS
+from parfocal.engines.contract import Contract
+from parfocal.engines.gate import DEFAULT_LIMITS, deviation_of, is_near
 from parfocal.engines.golden import standardised
-from parfocal.engines.models import Model, model_path
+from parfocal.engines.models import model_at, model_path
 from parfocal.engines.onnxruntime_reference import OnnxRuntimeRunner
 from parfocal.engines.runner import Runner
 from tools import tables
+from tools.bench_engines import opened
 from tools.examples import Examples
 
 FloatArray = NDArray[np.float32]
@@ -62,34 +63,27 @@ def main() -> None:
     parser.add_argument("--held-out", type=Path, required=True, help="stacks that were not learned from")
     parser.add_argument("--threads", type=int, default=0, help="for OpenVINO; 0 takes every core")
     args = parser.parse_args()
-    path = model_path(args.model)
-    model = Model(path, contract_from_onnx(path))
+    model = model_at(model_path(args.model))
     maker, _ = maker_of(None, args.threads)
     cache = EngineCache(Path("build/engine_errors"))
     batch = BATCHES[model.contract.kind][0]
-    runners: dict[str, Runner] = {REFERENCE: OnnxRuntimeRunner(path, n_threads=args.threads)}
-    for row in (outcome.row for outcome in build_all([model], maker, cache)):
-        if row.key is not None and not row.failed:
-            engine = maker.open(cache.load(row.key), row.key, model.contract)
-            runners[f"{row.backend} {row.precision}"] = engine
+    runners: dict[str, Runner] = {REFERENCE: OnnxRuntimeRunner(model.path, n_threads=args.threads)}
+    rows = [outcome.row for outcome in build_all([model], maker, cache)]
+    runners |= opened(rows, model, maker, cache)
     examples, chosen = held_out_patches(args.held_out, model.contract)
     true_um = np.array(examples.distance_um, np.float32)[chosen]
-    near = np.abs(true_um) <= DEFAULT_LIMITS.near_um
+    near = is_near(true_um)
     found = {name: predictions_um(runner, examples, chosen, batch) for name, runner in runners.items()}
     title = f"{model.contract.name}: {len(chosen)} patches of {args.held_out.name}"
     table = Table(title=title, box=SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
     for heading in ("engine", "error um", "growth um", "mean dev. um", "max near um", "too far %"):
         table.add_column(heading, justify="left" if heading == "engine" else "right", no_wrap=True)
-    reference_um = np.abs(found[REFERENCE] - true_um).mean()
     for name, predicted_um in found.items():
-        error_um, far_um = np.abs(predicted_um - true_um).mean(), np.abs(predicted_um - found[REFERENCE])
-        over = 100.0 * np.mean(far_um[near] > DEFAULT_LIMITS.max_deviation_um)
-        table.add_row(
-            name,
-            *(f"{value:.3f}" for value in (error_um, error_um - reference_um, far_um.mean())),
-            f"{far_um[near].max():.3f}",
-            f"{over:.2f}",
-        )
+        far = deviation_of(predicted_um, found[REFERENCE], true_um)
+        error_um = np.abs(predicted_um - true_um).mean()
+        over = np.abs(predicted_um - found[REFERENCE])[near] > DEFAULT_LIMITS.max_deviation_um
+        figures = (error_um, far.error_growth_um, far.mean_um, far.max_um)
+        table.add_row(name, *(f"{value:.3f}" for value in figures), f"{100.0 * over.mean():.2f}")
     Console().print(table)
 
 

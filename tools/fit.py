@@ -120,8 +120,7 @@ def fit(
         net.head.eval()
         groups = tables.by_group(held_out, predict(net.head, held_out), tables.RANGE_UM)
         log.append({"patches": seen, "examples": len(features), "loss": round(loss, 4), "groups": groups})
-        figures = "  ".join(f"{g} {r['mean_um']:.2f}/{100 * r['wrong_sign']:.1f}%" for g, r in groups.items())
-        say(f"head: {seen} patches of {len(features)}: loss {loss:.3f}, held out {figures}")
+        say(f"head: {seen} patches of {len(features)}: loss {loss:.3f}, held out {tables.in_a_line(groups)}")
 
     teach(net.head, features, recipe, report)
     record = {"recipe": {**recipes, **asdict(recipe)}, "told_condenser": net.head.told_condenser, "log": log}

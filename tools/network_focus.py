@@ -3,13 +3,11 @@
 import torch
 from torch import nn
 
-from tools.network_single import SingleNet
+from tools.network_layers import Body
 from tools.network_spectrum import Spectrum, n_spectral
-from tools.network_two_shot import TwoShotNet
 
-SUMMARY = (
-    48  # directions in which the averaged maps differ most; all of them are more than a head can be taught
-)
+# Directions in which the averaged maps differ most: all of them are more than a head can be taught.
+SUMMARY = 48
 HIDDEN, LAST_HIDDEN, DROPOUT = 384, 128, 0.1
 MEMBERS = 4  # of the head, taught apart: their mean errs less than any of them, and costs next to nothing
 
@@ -98,9 +96,7 @@ def _member() -> nn.Sequential:
 class FocusNet(nn.Module):
     """Prepared patches (n, channels, patch_px, patch_px) -> distance_um (n,), through a body that is taught already."""
 
-    def __init__(
-        self, body: TwoShotNet | SingleNet, channels: int, patch_px: int, told_condenser: bool
-    ) -> None:
+    def __init__(self, body: Body, channels: int, patch_px: int, told_condenser: bool) -> None:
         super().__init__()
         self.body = body
         self.spectrum = Spectrum(channels, patch_px)

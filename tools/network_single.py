@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from tools.network_layers import Bottleneck, convolution
+from tools.network_layers import Body, Bottleneck, convolution
 
 # kernel, expanded channels, output channels, squeeze-and-excite, hard swish, stride
 BLOCKS = (
@@ -60,7 +60,7 @@ class Block(Bottleneck):
         super().__init__(layers, inputs, outputs, stride)
 
 
-class SingleNet(nn.Module):
+class SingleNet(Body):
     """A prepared shot (n, 3, h, w) -> distance_um (n,).
 
     A second output, how far the focus is to whichever side, is for the training alone: it is learned soon, and brings
@@ -79,16 +79,7 @@ class SingleNet(nn.Module):
         self.pooled_features = LAST
         self.head = nn.Sequential(nn.Linear(LAST, HIDDEN), nn.Hardswish(), nn.Linear(HIDDEN, 2))
 
-    def pooled(self, x: torch.Tensor) -> torch.Tensor:
-        """The means of the last feature map, (n, features)."""
-        y: torch.Tensor = self.features(x).mean(dim=(2, 3))
-        return y
-
     def outputs(self, x: torch.Tensor) -> torch.Tensor:
         """Distances and their magnitudes in um, (n, 2)."""
         y: torch.Tensor = self.head(self.pooled(x))
         return y
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Distances in um, (n,)."""
-        return self.outputs(x)[:, 0]

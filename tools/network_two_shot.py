@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from tools.network_layers import Bottleneck, convolution
+from tools.network_layers import Body, Bottleneck, convolution
 
 # expansion, output channels at width 1, repeats, stride (Sandler et al. 2018, table 2)
 BLOCKS = (
@@ -39,7 +39,7 @@ class InvertedResidual(Bottleneck):
         super().__init__(layers, inputs, outputs, stride)
 
 
-class TwoShotNet(nn.Module):
+class TwoShotNet(Body):
     """A prepared difference, or difference and second shot, (n, channels, h, w) -> distance_um (n,).
 
     The paper flattens the last feature map into one dense layer; the usual head here averages the map first. With
@@ -64,16 +64,7 @@ class TwoShotNet(nn.Module):
         positions = 1 if flatten_px is None else (-(-flatten_px // REDUCTION)) ** 2
         self.head = nn.Linear(FEATURES * positions, 1)
 
-    def pooled(self, x: torch.Tensor) -> torch.Tensor:
-        """The means of the last feature map, (n, features)."""
-        y: torch.Tensor = self.features(x).mean(dim=(2, 3))
-        return y
-
     def outputs(self, x: torch.Tensor) -> torch.Tensor:
         """Distances in um, (n, 1)."""
         y: torch.Tensor = self.head(self.features(x).flatten(1) if self.flatten else self.pooled(x))
         return y
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Distances in um, (n,)."""
-        return self.outputs(x)[:, 0]

@@ -33,7 +33,6 @@ class Layer:
 class Exported:
     """What an ONNX file holds: its layers in the order of execution, and all its values by name."""
 
-    path: Path
     layers: list[Layer]
     values: dict[str, FloatArray]
     is_spectral: bool
@@ -50,7 +49,7 @@ def read_exported(path: Path) -> Exported:
         if node.op_type in ("Conv", "Gemm"):
             weight, *bias = (values[name] for name in node.input[1:])
             layers.append(Layer(weight, bias[0] if bias else None))
-    return Exported(path, layers, values, any(node.op_type == "Log" for node in graph.node))
+    return Exported(layers, values, any(node.op_type == "Log" for node in graph.node))
 
 
 def is_spectral(model_path: Path) -> bool:

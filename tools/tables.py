@@ -83,6 +83,11 @@ def by_group(examples: Judged, predicted_um: FloatArray, range_um: float) -> dic
     return {**rows, "all": _row(truth, predicted_um, counts)}
 
 
+def in_a_line(rows: dict[str, Row]) -> str:
+    """Mean error in um and share of wrong directions of each row."""
+    return "  ".join(f"{name} {r['mean_um']:.2f}/{100 * r['wrong_sign']:.1f}%" for name, r in rows.items())
+
+
 def by_distance(examples: Judged, predicted_um: FloatArray, range_um: float) -> dict[str, Row]:
     """A row of errors for each bin of |distance|."""
     truth, counts = np.array(examples.distance_um), usable(examples, range_um)

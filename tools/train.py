@@ -30,6 +30,7 @@ from tools.features import Features, together
 from tools.kept_features import of_folder
 from tools.losses import loss_of
 from tools.network_focus import FocusNet
+from tools.network_layers import Body
 from tools.network_single import SingleNet
 from tools.network_two_shot import TwoShotNet
 from tools.pictures import draw_learning, draw_scatter
@@ -67,14 +68,14 @@ class Recipe:
     average_decay: float = 0.998
     planes_together: int = 1
 
-    def network(self) -> SingleNet | TwoShotNet:
+    def network(self) -> Body:
         """An untrained body of this kind with the linear head that it is trained with."""
         if self.kind == "single":
             return SingleNet()
         flatten_px = self.patch_px if self.head == "flatten" else None
         return TwoShotNet(CHANNELS[self.kind], flatten_px)
 
-    def with_spectra(self, body: SingleNet | TwoShotNet, told_condenser: bool) -> FocusNet:
+    def with_spectra(self, body: Body, told_condenser: bool) -> FocusNet:
         """The body with the spectra and an untaught head."""
         return FocusNet(body, CHANNELS[self.kind], self.patch_px, told_condenser)
 
@@ -287,17 +288,16 @@ def report(
         training.out / "scatter.png",
         f"held-out patches after {training.patches} patches",
     )
-    figures = "  ".join(f"{g} {r['mean_um']:.2f}/{100 * r['wrong_sign']:.1f}%" for g, r in groups.items())
     entry = training.log[-1]
     return (
         f"{entry['minutes']} min, {training.patches} patches of {len(examples)}: "
-        f"loss {entry['loss']:.3f}, held out {figures}"
+        f"loss {entry['loss']:.3f}, held out {tables.in_a_line(groups)}"
     )
 
 
 def teach_head(
     recipe: Recipe,
-    body: SingleNet | TwoShotNet,
+    body: Body,
     data: Path,
     held_out: Path,
     out: Path,

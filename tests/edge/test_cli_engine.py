@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 from rich.status import Status
 
@@ -14,11 +15,12 @@ from parfocal.edge.cli_engine import reasons, verdict
 from parfocal.engines import build as build_module
 from parfocal.engines.backends import OpenVinoMaker, maker_of
 from parfocal.engines.build import Outcome
-from parfocal.engines.cache import EngineCache, EngineKey, default_cache_folder
+from parfocal.engines.cache import EngineCache, default_cache_folder
 from parfocal.engines.choose import Choice, Row, load_choices, save_choices
 from parfocal.engines.golden import golden_path
 from parfocal.engines.models import list_models
 from parfocal.engines.opening import open_chosen
+from tests.engine_keys import KEY
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -136,20 +138,7 @@ def test_engines_of_tensorrt_are_not_replaced_by_those_of_the_cpu_unasked(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = list_models()[0]
-    key = EngineKey(
-        model=model.label,
-        backend="tensorrt",
-        precision="fp16",
-        int8_mode="none",
-        onnx_sha256="",
-        batches=(4,),
-        n_threads=0,
-        runtime="",
-        driver="",
-        device="",
-        system="",
-        builder=1,
-    )
+    key = msgspec.structs.replace(KEY, model=model.label)
     before = {model.label: Choice(key=key, asked_for=False, rows=())}
     save_choices(EngineCache(default_cache_folder()), before)
     monkeypatch.setattr(cli_engine, "maker_of", lambda *_: (OpenVinoMaker(1), "the driver refuses."))

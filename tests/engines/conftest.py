@@ -104,6 +104,14 @@ def written_forms(path: Path, patches: NDArray[np.int8] | NDArray[np.uint8] | No
     make_forms(path)
 
 
+def written_golden(
+    path: Path, distance_um: NDArray[np.float32], reference_um: NDArray[np.float32], seed: int = 3
+) -> None:
+    """Write six golden patches of noise with such distances, true and predicted, and six to calibrate on."""
+    patches = np.random.default_rng(seed).integers(-40, 41, (12, 3, 32, 32)).astype(np.int8)
+    save_golden(path, patches[:6], distance_um, reference_um, patches[6:])
+
+
 @pytest.fixture
 def make_model(tmp_path: Path) -> MakeModel:
     """Write a model to the disk; metadata and batch size as asked for."""

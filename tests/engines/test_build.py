@@ -23,12 +23,12 @@ from parfocal.engines.build import Outcome, build_all
 from parfocal.engines.cache import EngineCache, Precision
 from parfocal.engines.choose import CHOICE_FILE, load_choices
 from parfocal.engines.errors import BuildFailed, EngineStale, InputMismatch
-from parfocal.engines.golden import golden_path, load_golden, save_golden
+from parfocal.engines.golden import golden_path, load_golden
 from parfocal.engines.models import Model, list_models, model_at
 from parfocal.engines.onnxruntime_reference import OnnxRuntimeRunner
 from parfocal.engines.opening import open_chosen
 from parfocal.engines.openvino_cpu import build_engine, cpu_and_precisions, open_engine
-from tests.engines.conftest import written_forms, written_model
+from tests.engines.conftest import written_forms, written_golden, written_model
 
 MakeModel = Callable[..., Path]
 PRECISIONS = cpu_and_precisions()[1]
@@ -121,8 +121,7 @@ def test_inaccurate_engine_is_refused_with_the_figures_and_not_chosen(
 ) -> None:
     """Golden patches on which only the reference itself is right: all engines are then 9 um off."""
     golden = load_golden(model.path)
-    patches = np.random.default_rng(3).integers(-40, 41, (12, 3, 32, 32)).astype(np.int8)
-    save_golden(model.path, patches[:6], golden.distance_um, golden.distance_um + 9.0, patches[6:])
+    written_golden(model.path, golden.distance_um, golden.distance_um + 9.0)
     outcomes = built(model, cache)
     assert all("um off within +-5 um, at most 0.5 um" in outcome.row.refused for outcome in outcomes)
     assert not any(outcome.chosen for outcome in outcomes)
@@ -133,8 +132,7 @@ def test_inaccurate_engine_is_refused_with_the_figures_and_not_chosen(
 
 def test_new_golden_patches_are_judged_anew_without_building(model: Model, cache: EngineCache) -> None:
     golden = load_golden(model.path)
-    patches = np.random.default_rng(3).integers(-40, 41, (12, 3, 32, 32)).astype(np.int8)
-    save_golden(model.path, patches[:6], golden.distance_um, golden.reference_um + 2.0, patches[6:])
+    written_golden(model.path, golden.distance_um, golden.reference_um + 2.0)
     outcomes = built(model, cache)
     assert not any(outcome.built for outcome in outcomes)
     assert all(outcome.row.refused for outcome in outcomes)
@@ -196,8 +194,7 @@ def test_choice_that_cannot_be_read_is_not_taken_for_none(model: Model, cache: E
 
 def test_old_engine_predicts_on_where_no_new_one_is_chosen(model: Model, cache: EngineCache) -> None:
     golden = load_golden(model.path)
-    patches = np.random.default_rng(3).integers(-40, 41, (12, 3, 32, 32)).astype(np.int8)
-    save_golden(model.path, patches[:6], golden.distance_um, golden.reference_um + 9.0, patches[6:])
+    written_golden(model.path, golden.distance_um, golden.reference_um + 9.0)
     refused = build_all([model], OpenVinoMaker(2), cache)
     assert not any(outcome.chosen for outcome in refused)
     assert open_chosen(model.path, cache).runner.infer(np.zeros((4, 3, 32, 32), np.float32)).shape == (4,)
@@ -206,8 +203,7 @@ def test_old_engine_predicts_on_where_no_new_one_is_chosen(model: Model, cache: 
 
 def test_golden_patches_far_from_the_focus_judge_nothing(model: Model, cache: EngineCache) -> None:
     golden = load_golden(model.path)
-    patches = np.random.default_rng(3).integers(-40, 41, (12, 3, 32, 32)).astype(np.int8)
-    save_golden(model.path, patches[:6], np.full(6, 8.0, np.float32), golden.reference_um, patches[6:])
+    written_golden(model.path, np.full(6, 8.0, np.float32), golden.reference_um)
     assert all("none of its 6 golden patches lies within 5 um" in o.row.failed for o in built(model, cache))
 
 

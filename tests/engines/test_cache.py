@@ -11,21 +11,8 @@ import pytest
 
 from parfocal.engines.cache import EngineCache, EngineKey, default_cache_folder
 from parfocal.engines.errors import BuildFailed, EngineStale
+from tests.engine_keys import KEY
 
-KEY = EngineKey(
-    model="small",
-    backend="tensorrt",
-    precision="fp16",
-    int8_mode="none",
-    onnx_sha256="a" * 64,
-    batches=(4,),
-    n_threads=0,
-    runtime="TensorRT 10.3.0",
-    driver="CUDA 12.6",
-    device="Orin (SM 8.7)",
-    system="R36 (release)",
-    builder=1,
-)
 OTHER: dict[str, Any] = {
     "onnx_sha256": "b" * 64,
     "batches": (7, 9),

@@ -6,9 +6,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from parfocal.engines.cache import EngineKey, Precision
+from parfocal.engines.cache import Precision
 from parfocal.engines.choose import Row, fastest
 from parfocal.engines.gate import Deviation, Limits, deviation_of, refusal
+from tests.engine_keys import KEY
 
 TRUE_UM = np.array([-8.0, -2.0, 0.0, 3.0, 9.0], np.float32)
 
@@ -56,20 +57,7 @@ def test_golden_patches_none_of_which_is_near_are_a_value_error() -> None:
 
 
 def row(precision: Precision, ms_p50: float | None, *, refused: str = "", failed: str = "") -> Row:
-    key = EngineKey(
-        model="small",
-        backend="openvino",
-        precision=precision,
-        int8_mode="none",
-        onnx_sha256="",
-        batches=(4,),
-        n_threads=1,
-        runtime="",
-        driver="",
-        device="",
-        system="",
-        builder=1,
-    )
+    key = msgspec.structs.replace(KEY, backend="openvino", precision=precision)
     return Row(
         model="small",
         backend="openvino",

@@ -22,13 +22,13 @@ from parfocal.engines.contract import Contract
 from parfocal.engines.cuda_memory import open_memory
 from parfocal.engines.cuda_probe import CudaDevice
 from parfocal.engines.errors import BuildFailed, EngineError, EngineStale, InputMismatch
-from parfocal.engines.golden import load_golden, save_golden
+from parfocal.engines.golden import load_golden
 from parfocal.engines.models import Model, list_models
 from parfocal.engines.opening import open_chosen
 from parfocal.engines.openvino_cpu import OpenVinoRunner
 from parfocal.engines.tensorrt_builder import Calibration, Recipe, build_engine, form_of
 from parfocal.engines.tensorrt_runner import TensorRtRunner
-from tests.engines.conftest import ORIN
+from tests.engines.conftest import ORIN, written_golden
 from tests.engines.fake_cuda import FakeCuda
 from tests.engines.fake_tensorrt import VERSIONS, WEAK, FakeTensorRt, kernel_um
 
@@ -52,8 +52,7 @@ def model(equipped: Path) -> Model:
     path = equipped
     golden = load_golden(path)
     predicted_um = kernel_um(golden.batch)
-    patches = np.random.default_rng(3).integers(-40, 41, (12, 3, 32, 32)).astype(np.int8)
-    save_golden(path, patches[:6], predicted_um, predicted_um, patches[6:])
+    written_golden(path, predicted_um, predicted_um)
     return list_models(path.parent)[0]
 
 
@@ -225,8 +224,7 @@ def test_fp16_in_place_of_int8_must_be_accurate(
 ) -> None:
     without_int8(install("10.3"), monkeypatch)
     golden = load_golden(model.path)
-    patches = np.random.default_rng(3).integers(-40, 41, (12, 3, 32, 32)).astype(np.int8)
-    save_golden(model.path, patches[:6], golden.distance_um, golden.reference_um + 9.0, patches[6:])
+    written_golden(model.path, golden.distance_um, golden.reference_um + 9.0)
     outcomes = build_all([model], TensorRtMaker(), EngineCache(tmp_path / "e"), precision="int8")
     assert outcomes[1].row.refused
     assert not any(outcome.chosen for outcome in outcomes)
@@ -285,8 +283,7 @@ def test_new_calibration_patches_make_implicit_int8_anew(
     cache = EngineCache(tmp_path / "e")
     build_all([model], TensorRtMaker(), cache, precision="int8", int8_mode="implicit")
     golden = load_golden(model.path)
-    patches = np.random.default_rng(8).integers(-40, 41, (12, 3, 32, 32)).astype(np.int8)
-    save_golden(model.path, patches[:6], golden.distance_um, golden.reference_um, patches[6:])
+    written_golden(model.path, golden.distance_um, golden.reference_um, seed=8)
     (int8,) = build_all([model], TensorRtMaker(), cache, precision="int8", int8_mode="implicit")
     assert int8.built
 
