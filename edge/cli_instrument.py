@@ -74,11 +74,11 @@ def opened_instrument(
         with real_instrument(config) as instrument:
             yield instrument
         return
-    from parfocal.edge.simscope.bench import at_stub, in_virtual_time, sample_from, stub_with_play
+    from parfocal.edge.simscope.bench import at_stub, in_virtual_time, sample_from, stub_of
 
     sample = sample_from(slide, um_per_px, config, seed)
     opened = (
-        in_virtual_time(sample, config, stub_with_play(seed, z_play_um))
+        in_virtual_time(sample, config, stub_of(config, seed, z_play_um))
         if virtual
         else at_stub(sample, config)
     )

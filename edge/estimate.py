@@ -38,7 +38,7 @@ def estimate(first: UInt8Array, second: UInt8Array, runner: Runner, config: Focu
     """Estimate the distance to focus from the frames (h, w, 3) at z1 and z2.
 
     Raises:
-        ValueError: a frame is smaller than the part that is judged.
+        ValueError: a frame is smaller than the part that is judged, or holds no contrast.
         EngineError: from the runner.
     """
     shots = [prepare.smoothed(central_part(pixels, config)) for pixels in (first, second)]
@@ -52,7 +52,7 @@ def estimate_single(shot: UInt8Array, runner: Runner, config: FocusConfig) -> Es
     """Estimate the distance to focus from one frame (h, w, 3), with a model of kind "single" (liao2021 2.1).
 
     Raises:
-        ValueError: the frame is smaller than one patch of the model.
+        ValueError: the frame is smaller than one patch of the model, or holds no contrast.
         EngineError: from the runner.
     """
     whole, side_px = prepare.smoothed(reduced(shot, config)), runner.contract.patch_px
@@ -85,7 +85,12 @@ def blank(weights: NDArray[np.float32], config: FocusConfig) -> bool:
 
 
 def weighted(predictions_um: NDArray[np.float32], weights: NDArray[np.float32]) -> Estimate:
-    """Mean and spread of the patches' predictions (n,), weighted by their contrast (n,)."""
+    """Mean and spread of the patches' predictions (n,), weighted by their contrast (n,).
+
+    Raises ValueError where no patch holds any contrast: black, saturated or of one colour.
+    """
+    if not weights.any():
+        raise ValueError("no patch holds any contrast: there is nothing to judge")
     mean = float(np.average(predictions_um, weights=weights))
     variance = float(np.average((predictions_um - mean) ** 2, weights=weights))
     return Estimate(

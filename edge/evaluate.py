@@ -256,7 +256,8 @@ def _plane(
     first, second = (stack.planes[k] for k in pair)
     z1_um, z2_um = (stack.z_um[k] for k in pair)
     found = _found(first, second, runner, config)
-    decision = rule.decide(found, z2_um, 1, (-math.inf, math.inf), config)
+    reach = rule.reach_of(runner.contract.range_um, config)
+    decision = rule.decide(found, z2_um, 1, (-math.inf, math.inf), config, reach)
     true_um = focus_z_um - z2_um
     return PlaneResult(
         z1_um=z1_um,
@@ -266,8 +267,9 @@ def _plane(
         error_um=found.distance_um - true_um,
         spread_um=found.spread_um,
         rule=decision.rule,
-        # Downwards the prediction is trusted as well: the rule only comes to it from below.
-        accepted=decision.rule in ("accept", "in_focus", "down"),
+        # Downwards the prediction is believed as well: the rule only comes to it from below. So is one that a second
+        # estimate is to check where it leads.
+        accepted=decision.rule in ("accept", "in_focus", "check", "down"),
         blank=blank(np.array(found.weights, np.float32), config),
         in_range=abs(true_um) <= runner.contract.range_um,
     )

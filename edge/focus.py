@@ -12,6 +12,7 @@ from parfocal.edge import rule
 from parfocal.edge.config import FocusConfig
 from parfocal.edge.errors import FocusLost
 from parfocal.edge.estimate import Estimate, blank, central_part, estimate, patch_contrasts
+from parfocal.edge.exposure import exposure_fault
 from parfocal.edge.frame import Camera, frame_after
 from parfocal.edge.sharpness import peak_inside_um, peak_um, variance_of_laplacian
 from parfocal.engines.runner import Runner
@@ -52,8 +53,10 @@ class Focuser:
         self._camera = camera
         self._runner = runner
         self._config = config
+        self._reach = rule.reach_of(runner.contract.range_um, config)
         self._attempts: list[Attempt] = []
         self._path_um: list[float] = []
+        self._shots: list[rule.Seen] = []
         self._images = 0
 
     @property
@@ -105,34 +108,44 @@ class Focuser:
         self._begin()
         # What the field looks like before anything is tried: it tells an empty field best, and the end must
         # not be less sharp than the beginning.
-        start = self._shot(pivot_um)
+        start = self._lit_shot(pivot_um, pivot_um)
         if blank(patch_contrasts(start, self._config), self._config):
             return self._ended("blank", pivot_um, start, start)
-        start_sharpness = self._sharpness(start)
-        reach_um = (self.lowest_um, self._axis.limits_um[1])
+        began = self._note_shot(start)
+        limits_um = (self.lowest_um, self._axis.limits_um[1])
         z1_um: float | None = rule.first_shot_um(pivot_um, self._config)
+        earlier_um: float | None = None
         while z1_um is not None and z1_um >= self.lowest_um:
-            z2_um, shots, found = self._attempt(z1_um)
-            decision = rule.decide(found, z2_um, len(self._attempts) + 1, reach_um, self._config)
-            final = None
-            name: rule.RuleName = decision.rule
+            shot, seen, found = self._attempt(z1_um, pivot_um)
+            z2_um = seen[1].z_um
+            decision = rule.decide(
+                found, z2_um, len(self._attempts) + 1, limits_um, self._config, self._reach, earlier_um
+            )
+            self._note(z1_um, z2_um, found, decision.rule)
             if isinstance(decision, rule.Accept):
-                final, sharpness = self._confirmed(decision.target_um, z2_um, shots, start_sharpness)
-                name = decision.rule if final is not None else "not_sharper"
-                if final is not None and start_sharpness > sharpness:
+                final = shot if decision.target_um <= z2_um else self._lit_shot(decision.target_um, pivot_um)
+                ended = self._note_shot(final)
+                if rule.contradicts(ended, (began, *seen), self._config):
+                    self._overrule("not_sharper")
+                    break
+                if began.sharpness > ended.sharpness:
                     # Both are good; the field must not end less sharp than it began.
-                    self._note(z1_um, z2_um, found, "pivot_sharper")
+                    self._overrule("pivot_sharper")
                     return self._ended("focused", pivot_um, start, start)
-            self._note(z1_um, z2_um, found, name)
-            if final is not None:
-                return self._ended("focused", self._axis.position_um, start, final)
-            z1_um = decision.z1_um if isinstance(decision, rule.Again) else None
+                return self._ended("focused", ended.z_um, start, final)
+            z1_um, earlier_um = None, None
+            if isinstance(decision, rule.Again):
+                z1_um, earlier_um = decision.z1_um, decision.focus_um
         return self._recovered(pivot_um, start)
 
     def _begin(self) -> None:
-        self._attempts, self._path_um, self._images = [], [], 0
+        self._attempts, self._path_um, self._shots, self._images = [], [], [], 0
 
-    def _note(self, z1_um: float, z2_um: float, found: Estimate, name: str) -> None:
+    def _overrule(self, name: rule.RuleName) -> None:
+        """What the final shot said of the last attempt."""
+        self._attempts[-1] = msgspec.structs.replace(self._attempts[-1], rule=name)
+
+    def _note(self, z1_um: float, z2_um: float, found: Estimate, name: rule.RuleName) -> None:
         self._attempts.append(
             Attempt(
                 z1_um=z1_um,
@@ -160,20 +173,39 @@ class Focuser:
         self._path_um.append(self._axis.position_um)
         return settled_s
 
-    def _attempt(self, z1_um: float) -> tuple[float, tuple[UInt8Array, UInt8Array], Estimate]:
-        first = self._shot(z1_um)
-        second = self._shot(self._axis.position_um + self._config.delta_um)
-        found = estimate(first, second, self._runner, self._config)
-        return self._axis.position_um, (first, second), found
+    def _lit_shot(self, z_um: float, pivot_um: float) -> UInt8Array:
+        """A shot that shows something. Raises FocusLost where light is missing or too much; back at ``pivot_um``."""
+        pixels = self._shot(z_um)
+        fault = exposure_fault(pixels)
+        if fault is None and not patch_contrasts(pixels, self._config).any():
+            fault = "the picture is of one colour: look at the camera and its cable"
+        if fault is None:
+            return pixels
+        self._approach(pivot_um)
+        raise FocusLost(
+            f"focus near z={pivot_um:.1f} um was asked for, but at z={z_um:.1f} um {fault}; the stage is back at "
+            f"z={pivot_um:.1f} um.",
+            tuple(self._attempts),
+        )
 
-    def _confirmed(
-        self, target_um: float, z2_um: float, shots: tuple[UInt8Array, UInt8Array], start_sharpness: float
-    ) -> tuple[UInt8Array | None, float]:
-        """The shot at the target and its sharpness; None where it is less sharp than the start or one of ``shots``."""
-        final = shots[1] if target_um <= z2_um else self._shot(target_um)
-        sharpness = self._sharpness(final)
-        best = max(start_sharpness, *(self._sharpness(pixels) for pixels in shots))
-        return (final if sharpness >= self._config.min_relative_sharpness * best else None), sharpness
+    def _attempt(
+        self, z1_um: float, pivot_um: float
+    ) -> tuple[UInt8Array, tuple[rule.Seen, rule.Seen], Estimate]:
+        """Both shots of an estimate: the pixels of the second, how sharp both are, and the estimate."""
+        first = self._lit_shot(z1_um, pivot_um)
+        first_seen = self._note_shot(first)
+        second = self._lit_shot(self._axis.position_um + self._config.delta_um, pivot_um)
+        return (
+            second,
+            (first_seen, self._note_shot(second)),
+            estimate(first, second, self._runner, self._config),
+        )
+
+    def _note_shot(self, pixels: UInt8Array) -> rule.Seen:
+        """How sharp the shot just taken is, at the height where the stage stands."""
+        seen = rule.Seen(self._axis.position_um, self._sharpness(pixels))
+        self._shots.append(seen)
+        return seen
 
     def _sharpness(self, pixels: UInt8Array) -> float:
         return variance_of_laplacian(central_part(pixels, self._config))
@@ -181,23 +213,31 @@ class Focuser:
     def _recovered(self, pivot_um: float, start: UInt8Array) -> Focused:
         """A fine upward sweep about the pivot, or about the peak of a coarse one; or back, and FocusLost."""
         config = self._config
-        z_um = self._fine_peak_um(pivot_um)
-        if z_um is None:
-            coarse_um = self._sweep_peak_um(
-                pivot_um - config.recovery_reach_um,
-                pivot_um + config.recovery_reach_um,
-                config.recovery_step_um,
-            )
-            z_um = coarse_um if coarse_um is None else self._fine_peak_um(coarse_um) or coarse_um
-        if z_um is None:
-            self._approach(pivot_um)
-            raise FocusLost(
-                f"focus near z={pivot_um:.1f} um was asked for, {len(self._attempts)} estimates and a sweep of "
-                f"+-{config.recovery_reach_um} um found none; the stage is back at z={pivot_um:.1f} um. Look at "
-                "the field: thick or folded tissue has no one focus; a wider focus.recovery_reach_um sees farther.",
-                tuple(self._attempts),
-            )
-        return self._ended("recovered", z_um, start, self._shot(z_um))
+        near_um = self._fine_peak_um(pivot_um)
+        if near_um is not None:
+            near = self._shot(near_um)
+            if self._is_sharpest(near):
+                return self._ended("recovered", near_um, start, near)
+        z_um = self._sweep_peak_um(
+            pivot_um - config.recovery_reach_um, pivot_um + config.recovery_reach_um, config.recovery_step_um
+        )
+        if z_um is not None:
+            z_um = self._fine_peak_um(z_um) or z_um
+            found = self._shot(z_um)
+            if self._is_sharpest(found):
+                return self._ended("recovered", z_um, start, found)
+        self._approach(pivot_um)
+        raise FocusLost(
+            f"focus near z={pivot_um:.1f} um was asked for, {len(self._attempts)} estimates and a sweep of "
+            f"+-{config.recovery_reach_um} um found none; the stage is back at z={pivot_um:.1f} um. Look at "
+            "the field: thick or folded tissue has no one focus; a wider focus.recovery_reach_um sees farther.",
+            tuple(self._attempts),
+        )
+
+    def _is_sharpest(self, pixels: UInt8Array) -> bool:
+        """Whether no shot of this field so far is clearly sharper than the one just taken."""
+        best = max((seen.sharpness for seen in self._shots), default=0.0)
+        return self._sharpness(pixels) >= self._config.min_relative_sharpness * best
 
     def _fine_peak_um(self, centre_um: float) -> float | None:
         """Height of the peak of a short upward sweep about ``centre_um``; None where it still rises at an end."""
@@ -216,14 +256,18 @@ class Focuser:
         start_um, stop_um = max(start_um, self.lowest_um), min(stop_um, self._axis.limits_um[1])
         heights_um, sharpness = [], []
         for k in range(int(np.floor((stop_um - start_um) / step_um + 1e-6)) + 1):
-            sharpness.append(self._sharpness(self._shot(start_um + k * step_um)))
-            heights_um.append(self._axis.position_um)
+            seen = self._note_shot(self._shot(start_um + k * step_um))
+            heights_um.append(seen.z_um)
+            sharpness.append(seen.sharpness)
         return heights_um, sharpness
 
-    def is_blank_here(self) -> bool:
-        """Whether the field, as it is now, holds too little to judge."""
+    def why_without_focus(self) -> str | None:
+        """Why the field, as it is now, gave a sweep no peak, where it holds something; None where it is empty."""
         pixels = self._shot(self._axis.position_um)
-        return blank(patch_contrasts(pixels, self._config), self._config)
+        fault = exposure_fault(pixels)
+        if fault is None and blank(patch_contrasts(pixels, self._config), self._config):
+            return None
+        return fault or "the first sweep of the slide found no peak in this field"
 
     def _ended(self, outcome: Outcome, z_um: float, start: UInt8Array, pixels: UInt8Array) -> Focused:
         self._approach(z_um)

@@ -17,6 +17,10 @@ class FieldTruth(msgspec.Struct, frozen=True):
     stage_z_um: float
 
 
+# One field in four is more than folds and dust explain on an ordinary slide; a field or two may always fail.
+MIN_FAILED_SHARE = 0.25
+MIN_FAILED_FIELDS = 3
+
 TruthAt = Callable[[float, float], FieldTruth]
 
 
@@ -38,7 +42,10 @@ class FieldReport(msgspec.Struct, frozen=True):
 
 
 class Summary(msgspec.Struct, frozen=True):
-    """Over all fields; the errors over those that ended focused or recovered."""
+    """Over all fields; the errors over those that ended focused or recovered.
+
+    `advice` says what to suspect where predictions failed in too many fields, None where they did not.
+    """
 
     fields: int
     focused: int
@@ -52,6 +59,7 @@ class Summary(msgspec.Struct, frozen=True):
     s_per_focus: float | None
     first_sweep_images: int
     first_sweep_s: float
+    advice: str | None = None
 
 
 class RunReport(msgspec.Struct, frozen=True):
@@ -82,8 +90,20 @@ def run_report(fields: Sequence[FieldReport], first_sweep_images: int, first_swe
         s_per_focus=float(np.mean([f.elapsed_s for f in done])) if done else None,
         first_sweep_images=first_sweep_images,
         first_sweep_s=first_sweep_s,
+        advice=_advice(counts["focused"], counts["recovered"] + counts["lost"]),
     )
     return RunReport(fields=tuple(fields), summary=summary)
+
+
+def _advice(focused: int, failed: int) -> str | None:
+    """What to suspect where predictions fail in a quarter of the fields or more, and not just in one or two."""
+    if failed < MIN_FAILED_FIELDS or failed < MIN_FAILED_SHARE * (focused + failed):
+        return None
+    return (
+        f"predictions failed in {failed} of {focused + failed} fields. Suspect, in this order: more play in the Z gear "
+        "than board.z.play_um says (set it higher: too much costs time only); a model made for another objective, "
+        "condenser or pixel than this microscope's; exposure, gain or lamp that change between two shots."
+    )
 
 
 def fields_table(report: RunReport) -> Table:
@@ -127,6 +147,8 @@ def summary_lines(summary: Summary) -> list[str]:
             f"{summary.images_per_focus:.1f} images and {summary.s_per_focus:.2f} s of microscope time a field; "
             f"first sweep {summary.first_sweep_images} images, {summary.first_sweep_s:.1f} s"
         )
+    if summary.advice is not None:
+        lines.append(summary.advice)
     return lines
 
 

@@ -14,7 +14,9 @@ from parfocal.edge.focus import Focused, Focuser, Outcome
 from parfocal.edge.frame import Camera
 from parfocal.edge.plan import Field
 from parfocal.edge.report import FieldReport, TruthAt
+from parfocal.edge.rule import reach_of
 from parfocal.engines.contract import TWO_SHOT_KINDS, Contract, Expectation, require
+from parfocal.engines.errors import InputMismatch
 from parfocal.engines.runner import Runner
 
 
@@ -29,16 +31,23 @@ class FieldDone(msgspec.Struct, frozen=True):
 def check_model(contract: Contract, config: Config) -> None:
     """Refuse a model that cannot serve the focus rule here. Raises InputMismatch naming what differs."""
     focus = config.focus
-    # Of the two kinds that a pair of shots serves, either will do.
-    kind = contract.kind if contract.kind in TWO_SHOT_KINDS else "pair"
+    if contract.kind not in TWO_SHOT_KINDS:
+        raise InputMismatch(
+            f"use of model {contract.name} refused: it predicts from one shot, and focusing takes two. Set focus.model "
+            "to a model of two shots, such as difference-20x (`parfocal engine list` shows the kind of each)."
+        )
     expected = Expectation(
-        kind=kind,
+        kind=contract.kind,  # of the kinds that two shots serve, each will do
         delta_um=focus.delta_um,
         um_per_px=config.camera.um_per_px * focus.downsample,
         objective=focus.objective,
         patch_px=focus.patch_px,
     )
     require(contract, expected)
+    try:
+        reach_of(contract.range_um, focus)
+    except ValueError as error:
+        raise InputMismatch(f"use of model {contract.name} refused: {error}.") from error
 
 
 class Session:
@@ -117,11 +126,11 @@ class Session:
 
     def _unfocused(self, field: Field, began_s: float) -> FieldDone:
         """A field without a peak before any focus is known."""
-        outcome: Outcome = "blank" if self._focuser.is_blank_here() else "lost"
+        reason = self._focuser.why_without_focus()
+        outcome: Outcome = "blank" if reason is None else "lost"
         done = Focused(
             outcome, self._board.z.position_um, self._focuser.images, (), self._focuser.path_um, None
         )
-        reason = None if outcome == "blank" else "the first sweep of the slide found no peak in this field"
         return FieldDone(self._report(field, done, began_s, None, reason))
 
     def _report(

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from parfocal.board.board import open_serial
 from parfocal.board.clock import MonotonicClock
+from parfocal.board.config import AXIS_NAMES
 from parfocal.board.probe import Probed, probe
 from parfocal.board.stub.config import StubConfig
 from parfocal.board.stub.side_channel import SideChannel, side_channel_path
@@ -99,12 +100,18 @@ def _middle_um(config: Config) -> float:
     return (config.focus.first_sweep_start_um + config.focus.first_sweep_stop_um) / 2.0
 
 
-def stub_with_play(seed: int, z_play_um: float | None = None) -> StubConfig:
-    """The stub of the paper's stage; ``z_play_um`` replaces the play of its Z gear."""
-    stub = StubConfig(seed=seed)
-    if z_play_um is None:
-        return stub
-    return msgspec.structs.replace(stub, z=msgspec.structs.replace(stub.z, play_um=z_play_um))
+def stub_of(config: Config, seed: int, z_play_um: float | None = None) -> StubConfig:
+    """The stub of the paper's stage with the play that the configuration gives each axis.
+
+    ``z_play_um`` is the true play of the Z gear where it is not the configured one.
+    """
+    axes = {}
+    for name in AXIS_NAMES:
+        play_um = getattr(config.board, name).play_um
+        if name == "z" and z_play_um is not None:
+            play_um = z_play_um
+        axes[name] = msgspec.structs.replace(getattr(StubConfig(), name), play_um=play_um)
+    return StubConfig(**axes, seed=seed)
 
 
 def probed_stub() -> Probed:

@@ -33,6 +33,11 @@ def test_the_mean_and_spread_are_weighted_by_contrast(
     assert found.predictions_um == predictions
 
 
+def test_patches_without_any_contrast_give_no_estimate() -> None:
+    with pytest.raises(ValueError, match="no patch holds any contrast"):
+        weighted(f32(1.0, 2.0), f32(0.0, 0.0))
+
+
 def test_one_patch_with_structure_is_enough_to_judge_a_field() -> None:
     limit = CONFIG.blank_contrast
     assert blank(f32(limit * 0.9, limit * 0.5, 0.0, 0.0), CONFIG)
@@ -61,6 +66,25 @@ def test_a_two_shot_model_gets_the_channels_of_its_kind(kind: str, channels: int
     found = estimate(a_shot(1), a_shot(2), runner, CONFIG)
     assert runner.batches[0].shape == (4, channels, 224, 224)
     assert found.predictions_um == (0.0, 1.0, 2.0, 3.0)
+
+
+def test_the_second_shot_weighs_the_patches() -> None:
+    first, second = a_shot(1, 448, 448), a_shot(2, 448, 448)
+    first[:224, :224] = 128  # nothing in the first patch of the first shot, in the last patch of the second
+    second[224:, 224:] = 128
+    found = estimate(first, second, Sees(difference_contract()), CONFIG)
+    assert found.weights[3] == pytest.approx(0.0, abs=1e-6)
+    assert min(found.weights[:3]) > 10.0
+
+
+def test_a_hot_pixel_in_one_shot_or_noise_of_their_difference_does_not_reach_the_network() -> None:
+    plain = np.full((448, 448, 3), 120, np.uint8)
+    plain[:, ::8] = 90  # so that there is something to weigh
+    hot = plain.copy()
+    hot[100, 100] = 255
+    runner = Sees(difference_contract(kind="difference"))
+    estimate(plain, hot, runner, CONFIG)
+    assert np.array_equal(runner.batches[0], np.zeros_like(runner.batches[0]))
 
 
 def test_a_single_shot_model_gets_patches_of_the_whole_frame_weighted_by_contrast() -> None:

@@ -207,5 +207,5 @@ def test_planes_smaller_than_a_patch_are_refused(config: Config) -> None:
 
 
 def test_a_single_shot_model_does_not_drive_the_focus_rule(config: Config) -> None:
-    with pytest.raises(InputMismatch, match="kind is 'single' in the model"):
+    with pytest.raises(InputMismatch, match="predicts from one shot"):
         check_model(SaysOfSingles([]).contract, config)

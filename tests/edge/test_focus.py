@@ -4,15 +4,17 @@ import itertools
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from parfocal.board.axis import Engagement
 from parfocal.board.errors import MoveRefused
 from parfocal.edge.config import Config
 from parfocal.edge.errors import FocusLost
+from parfocal.edge.simscope.camera import SimulatedCamera
 from tests.edge.scope import FOCUS_Z_UM, Scope, small, with_focus
 
 
-@pytest.mark.parametrize("start_um", [-5.5, -4.0, 0.0, 1.5, 5.0])
+@pytest.mark.parametrize("start_um", [-1.5, -0.6, 0.0, 1.5, 2.5])
 def test_a_right_prediction_focuses_in_few_shots_and_arrives_upwards(scope: Scope, start_um: float) -> None:
     done = scope.focuser().focus(FOCUS_Z_UM + start_um)
     assert done.outcome == "focused"
@@ -36,7 +38,7 @@ def test_the_two_shots_lie_delta_apart_in_truth_whatever_the_play(config: Config
 
 
 def test_an_uncertain_estimate_moves_half_way_and_looks_again(scope: Scope) -> None:
-    done = scope.focuser([[-3.0, 3.0, -3.0, 3.0], [0.0] * 4]).focus(FOCUS_Z_UM)
+    done = scope.focuser([[-3.0, 3.0, -3.0, 3.0], [0.0] * 4]).focus(FOCUS_Z_UM - 3.0)
     assert [attempt.rule for attempt in done.attempts] == ["half_spread", "accept"]
     first, second = done.attempts
     assert second.z1_um == pytest.approx(first.z2_um + first.distance_um / 2.0, abs=0.2)
@@ -49,6 +51,72 @@ def test_focus_below_the_second_shot_is_approached_again_from_below(scope: Scope
     assert done.attempts[1].z2_um < FOCUS_Z_UM
     assert abs(scope.error_um()) <= 0.35
     assert scope.board.z.engagement is Engagement.UP
+
+
+@pytest.mark.parametrize("saturates_um", [8.0, 13.0])
+@pytest.mark.parametrize("start_um", [-25.0, -15.0, 15.0, 25.0])
+def test_a_saturated_model_never_ends_focused_far_from_the_focus(
+    scope: Scope, start_um: float, saturates_um: float
+) -> None:
+    # 8 um: an instrument on which the model says less than it was trained to.
+    done = scope.focuser(saturates_um=saturates_um).focus(FOCUS_Z_UM + start_um)
+    assert done.outcome == "focused"
+    assert abs(scope.error_um()) <= 0.5
+    assert done.attempts[0].rule in ("half_distance", "check", "down")
+
+
+def test_a_long_move_is_checked_where_it_ends_with_one_more_pair_of_shots(scope: Scope) -> None:
+    done = scope.focuser().focus(FOCUS_Z_UM - 5.0)
+    assert [attempt.rule for attempt in done.attempts] == ["check", "in_focus"]
+    assert done.attempts[1].z2_um == pytest.approx(FOCUS_Z_UM, abs=0.35)
+    assert done.images == 5
+
+
+def test_a_second_estimate_that_disagrees_is_followed_by_a_third(scope: Scope) -> None:
+    # The first estimate is 3 um short, as of a model that gives too little from far away.
+    done = scope.focuser([[-3.0] * 4, [0.0] * 4]).focus(FOCUS_Z_UM - 5.0)
+    assert [attempt.rule for attempt in done.attempts] == ["check", "disagrees", "in_focus"]
+    assert abs(scope.error_um()) <= 0.35
+
+
+def test_two_shots_as_sharp_on_both_sides_of_the_focus_are_not_taken_for_it(scope: Scope) -> None:
+    # The pivot is 2.2 um too low, the prediction 2.0 um too far: both look alike, the focus lies between.
+    done = scope.focuser([[2.0] * 4]).focus(FOCUS_Z_UM - 2.2 + 0.4)
+    assert done.attempts[-1].rule == "not_sharper"
+    assert done.outcome == "recovered"
+    assert abs(scope.error_um()) <= 0.35
+
+
+def test_the_final_shot_is_held_against_the_two_of_its_estimate(scope: Scope) -> None:
+    # The pivot is as blurred as the end that a wrong prediction leads to; the first of the two shots is sharp.
+    start_um = scope.config.focus.z1_below_um
+    done = scope.focuser([[start_um] * 4]).focus(FOCUS_Z_UM + start_um)
+    assert done.attempts[-1].rule == "not_sharper"
+    assert done.outcome == "recovered"
+    assert abs(scope.error_um()) <= 0.35
+
+
+@pytest.mark.parametrize(
+    ("good", "level", "told"),
+    [(0, 0, "black"), (1, 0, "black"), (2, 255, "saturated"), (2, 100, "of one colour"), (3, 0, "black")],
+)
+def test_light_that_fails_during_a_field_ends_it_with_the_reason_and_back_at_the_pivot(
+    config: Config, good: int, level: int, told: str
+) -> None:
+    scope = Scope(config)
+    shown = itertools.count()
+
+    def render(x_um: float, y_um: float, z_um: float, duty: float) -> NDArray[np.uint8]:
+        pixels = scope.sample.render(x_um, y_um, z_um, duty)
+        return pixels if next(shown) < good else np.full_like(pixels, level)
+
+    scope.camera = SimulatedCamera(scope.bench, scope.bench.clock, config.camera, render)
+    pivot_um = FOCUS_Z_UM - 1.0
+    with pytest.raises(FocusLost, match=f"{told}.*back at z=2499") as caught:
+        scope.focuser().focus(pivot_um)
+    assert len(caught.value.trace) == (1 if good == 3 else 0)
+    assert scope.true_z_um() == pytest.approx(pivot_um, abs=0.35)
+    assert next(shown) == good + 1  # no sweep in the dark
 
 
 def test_a_wrong_prediction_is_noticed_by_its_blur_and_mended_by_a_sweep(scope: Scope) -> None:
@@ -107,7 +175,7 @@ def test_the_first_sweep_finds_nothing_where_there_is_nothing(config: Config) ->
     scope = Scope(with_focus(config, first_sweep_start_um=2460.0, first_sweep_stop_um=2530.0), blank=True)
     focuser = scope.focuser()
     assert focuser.first_pivot_um() is None
-    assert focuser.is_blank_here()
+    assert focuser.why_without_focus() is None
 
 
 def bounded(low_um: float, high_um: float) -> Config:

@@ -33,6 +33,12 @@ def test_a_single_hot_pixel_leaves_no_trace() -> None:
     assert (difference == 0.0).all()
 
 
+def test_a_lone_pixel_of_the_difference_leaves_no_trace() -> None:
+    lone = flat(100)
+    lone[4, 4] = 140  # as noise makes of two shots that are smoothed each on its own
+    assert (prepare.difference_image(flat(100), lone) == 0.0).all()
+
+
 def test_shots_of_different_size_are_refused() -> None:
     with pytest.raises(ValueError, match="differ in shape"):
         prepare.difference_image(flat(1, 8), flat(1, 9))
