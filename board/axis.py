@@ -92,10 +92,11 @@ class Axis:
         board_min_steps, board_max_steps = board_limits_steps
         self.limits_um = (
             max(config.min_um, um_from_steps(board_min_steps, scale)),
-            min(config.max_um - config.upper_margin_um, um_from_steps(board_max_steps, scale)),
+            min(config.highest_um, um_from_steps(board_max_steps, scale)),
         )
         self._min_steps = math.ceil(self.limits_um[0] / scale - 1e-9)
         self._max_steps = math.floor(self.limits_um[1] / scale + 1e-9)
+        self._travel_steps = board_max_steps - board_min_steps
         self._overshoot_steps = overshoot_steps_from_play(config.play_um, scale)
         self._motion = motion
         self._pos_steps = 0
@@ -163,7 +164,7 @@ class Axis:
         """
         with self._motion.turn():
             self._known = self._homed = False
-            completed_s = self._motion.home(self.name, self.config, self._max_steps - self._min_steps)
+            completed_s = self._motion.home(self.name, self.config, self._travel_steps)
             self._pos_steps, self._engagement = 0, Engagement.UP
             self._epoch = self._motion.epoch
             self._known = self._homed = True
@@ -247,9 +248,13 @@ class Axis:
 
     def _refusal(self, point_um: float, target_um: float) -> MoveRefused:
         why = "" if point_um == target_um else f" (to approach {float(round(target_um, 3))} um from below)"
-        remedy = "Lower" if point_um > self.limits_um[1] else "Raise"
+        low_um, high_um = self.limits_um
+        if point_um > high_um:
+            remedy, key, is_configured = "Lower", "max_um", high_um == self.config.highest_um
+        else:
+            remedy, key, is_configured = "Raise", "min_um", low_um == self.config.min_um
+        widen = f", or set board.{self.name}.{key} if the stage may go there" if is_configured else ""
         return MoveRefused(
-            f"move to {self.name}={float(round(point_um, 3))} um{why} refused: limit is "
-            f"{self.limits_um[0]}..{self.limits_um[1]} um; nothing moved. "
-            f"{remedy} the target or re-run `parfocal calibrate stage`."
+            f"move to {self.name}={float(round(point_um, 3))} um{why} refused: limit is {low_um}..{high_um} um; "
+            f"nothing moved. {remedy} the target{widen}."
         )

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-import math
-
 import msgspec
 
 from parfocal.board.gpio import GpioConfig
 
 AXIS_NAMES = ("x", "y", "z")
+
+# What no stage of a microscope is beyond: a typing error, or a number that no wire type holds.
+_RANGES: dict[str, tuple[float, float]] = {
+    "um_per_step": (1e-4, 1e3),
+    "min_um": (-1e6, 1e6),
+    "max_um": (-1e6, 1e6),
+    "speed_um_per_s": (1e-1, 1e6),
+    "accel_um_per_s2": (1e-1, 1e8),
+    "play_um": (0.0, 1e4),
+    "settle_s": (0.0, 60.0),
+    "swing_um": (0.0, 1e3),
+    "screw_error_um": (0.0, 1e3),
+    "drift_um": (0.0, 1e3),
+    "microsteps": (1, 256),
+}
 
 
 class AxisConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -16,8 +29,9 @@ class AxisConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `play_um` is the measured play of the gear; too large a value costs time, too small a one costs accuracy.
     `settle_s` is the time after the last step until an exposure may begin.
-    `max_um` holds for the true position, so commanded ones end `upper_margin_um` below it: as far as the stage
-    may stand above its command, by its swing after a stop, the error of the screw and the drift of a night.
+    `max_um` holds for the true position, so commanded ones end `upper_margin_um` below it. What the stage may
+    stand above its command: `swing_um` after a stop, `screw_error_um` along a turn of the screw, `drift_um` in a
+    night, and half a full step, `microsteps` / 2, when its motor loses its current.
     """
 
     um_per_step: float
@@ -27,21 +41,37 @@ class AxisConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     accel_um_per_s2: float
     play_um: float
     settle_s: float
-    upper_margin_um: float = 0.0
+    swing_um: float = 0.0
+    screw_error_um: float = 0.0
+    drift_um: float = 0.0
+    microsteps: int = 16
 
     def __post_init__(self) -> None:
         """Raises ValueError naming the field that cannot be."""
-        for name in self.__struct_fields__:
-            if not math.isfinite(getattr(self, name)):
-                raise ValueError(f"{name} = {getattr(self, name)}: it must be a finite number")
-        for name in ("um_per_step", "speed_um_per_s", "accel_um_per_s2"):
-            if not getattr(self, name) > 0.0:
-                raise ValueError(f"{name} = {getattr(self, name)}: it must be positive")
-        for name in ("play_um", "settle_s", "upper_margin_um"):
-            if getattr(self, name) < 0.0:
-                raise ValueError(f"{name} = {getattr(self, name)}: it must not be negative")
-        if self.max_um - self.upper_margin_um - self.min_um < self.um_per_step:
-            raise ValueError(f"limits {self.min_um}..{self.max_um} um leave no room for one step")
+        for name, (low, high) in _RANGES.items():
+            if not low <= getattr(self, name) <= high:  # nor is NaN
+                raise ValueError(f"{name} = {getattr(self, name)!r:.20}: it must be {low:.7g}..{high:.7g}")
+        for name in ("speed_um_per_s", "accel_um_per_s2"):
+            if getattr(self, name) < self.um_per_step:
+                raise ValueError(
+                    f"{name} = {getattr(self, name)}: it must be a step of {self.um_per_step} um or more"
+                )
+        if self.highest_um - self.min_um < self.um_per_step:
+            raise ValueError(
+                f"limits {self.min_um}..{self.max_um} um leave no room for one step below the margin of "
+                f"{self.upper_margin_um} um"
+            )
+
+    @property
+    def upper_margin_um(self) -> float:
+        """How far the stage may truly stand above its command, um; one step of it is the grid of the homing."""
+        falls_um = self.microsteps / 2 * self.um_per_step
+        return self.um_per_step + falls_um + self.swing_um + self.screw_error_um + self.drift_um
+
+    @property
+    def highest_um(self) -> float:
+        """The highest position that may be commanded, um."""
+        return self.max_um - self.upper_margin_um
 
 
 # Lead 1 mm, 200 steps, 1/16: 0.3125 um; play up to 20 um, 0.5 um accuracy upwards (dastidar2020 4.1).
@@ -54,7 +84,9 @@ Z_DEFAULT = AxisConfig(
     accel_um_per_s2=25000.0,
     play_um=20.0,
     settle_s=0.05,
-    upper_margin_um=0.5,
+    swing_um=0.5,
+    screw_error_um=0.5,
+    drift_um=1.0,  # 20 mm of aluminium and 2 K: 0.9 um
 )
 # Lead 4 mm, 200 steps, 1/16: 1.25 um; 100 um accuracy with the play in it (dastidar2020 4.1).
 # 420 um take 0.15 s.
@@ -66,6 +98,8 @@ X_DEFAULT = AxisConfig(
     accel_um_per_s2=75000.0,
     play_um=60.0,
     settle_s=0.1,
+    swing_um=2.0,
+    screw_error_um=2.0,
 )
 Y_DEFAULT = msgspec.structs.replace(X_DEFAULT, max_um=25000.0)
 
@@ -93,6 +127,8 @@ class BoardConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         """Raises ValueError naming the field that cannot be."""
+        if not 1200 <= self.baud <= 12_000_000:
+            raise ValueError(f"baud = {self.baud!r:.20}: it must be 1200..12000000")
         if not 0.1 <= self.watchdog_s <= self.lamp_watchdog_s <= 60.0:
             raise ValueError(
                 f"watchdog_s = {self.watchdog_s}, lamp_watchdog_s = {self.lamp_watchdog_s}: "

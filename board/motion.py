@@ -15,6 +15,7 @@ from parfocal.board.errors import LinkTimeout, MoveRefused, MoveStopped, Positio
 from parfocal.board.link import Link
 from parfocal.board.messages import MoveResult, Status
 from parfocal.board.profile import Trapezoid
+from parfocal.board.pull_out import is_followed
 
 _SLACK_WALL_S = 1.0  # what a stalled host or board may add to a motion before it counts as hung
 _POLL_WALL_S = 0.1  # how long after the expected end STATE is read, should the event be lost
@@ -27,9 +28,12 @@ _EDGE_SEARCH_UM = 50.0  # switch hysteresis and more, for the deadline of the sl
 class Motion:
     """Runs the motions of one board, one after the other."""
 
-    def __init__(self, link: Link, last_move_id: int) -> None:
-        """`last_move_id`: the last one the board has accepted, from STATE."""
+    def __init__(
+        self, link: Link, last_move_id: int, limits: messages.Limits, pull_out: messages.PullOut
+    ) -> None:
+        """`last_move_id`: the last one the board has accepted, from STATE; the others: what it can do."""
         self._link = link
+        self._limits, self._pull_out = limits, pull_out
         self._move_id = last_move_id
         self._lock = threading.RLock()
         self._stops: int | None = None
@@ -75,7 +79,9 @@ class Motion:
             _on_axis(index, accel),
         )
         asked = f"move to {name}={round(target_steps * config.um_per_step, 3)} um"
-        return self._run(message, Trapezoid(abs(delta_steps), speed, accel).duration_s, asked)
+        self._require_followed(name, config, asked)
+        duration_s = Trapezoid(abs(delta_steps), speed, accel).duration_s
+        return self._run(message, duration_s, asked, speed / accel)
 
     def jog(self, name: str, config: AxisConfig, delta_steps: int) -> float:
         """Move one axis a short way, slowly, homed or not; the time of the end, s. Call inside `turn`.
@@ -83,7 +89,7 @@ class Motion:
         Raises ValueError when it is longer than the board allows, else as `move` does.
         """
         index = AXIS_NAMES.index(name)
-        limits = self._link.request(messages.LimitsRequest(), messages.Limits)
+        limits = self._limits
         if abs(delta_steps) > limits.jog_steps[index]:
             longest_um = round(limits.jog_steps[index] * config.um_per_step, 3)
             asked_um = round(delta_steps * config.um_per_step, 3)
@@ -97,33 +103,67 @@ class Motion:
         )
         return self.move(name, slow, pos_steps + delta_steps, delta_steps)
 
-    def home(self, name: str, config: AxisConfig, range_steps: int) -> float:
+    def home(self, name: str, config: AxisConfig, travel_steps: int) -> float:
         """Home one axis and wait; return the time the end was known, s. Call inside `turn`.
 
+        `travel_steps`: all of the board's own travel, as nobody knows where in it the stage stands.
         Raises MoveRefused (nothing moved), MoveStopped, LinkTimeout, PositionLost.
         """
         speed, accel = _rates(config)
+        self._require_followed(name, config, f"homing of {name}")
         fast = max(1, round(speed * _HOME_SPEED_FRACTION))
         slow = max(1, round(speed * _EDGE_SPEED_FRACTION))
+        self.standstill(name)  # what an earlier command gave up waiting for may be decelerating still
         message = messages.Home(self._next_move_id(), 1 << AXIS_NAMES.index(name), fast, slow, accel)
         slow_steps = fast * fast / accel + (config.play_um + _EDGE_SEARCH_UM) / config.um_per_step
-        expected_s = 1.2 * range_steps / fast + 4.0 * slow_steps / slow
-        return self._run(message, expected_s, f"homing of {name}")
+        expected_s = 1.2 * travel_steps / fast + 4.0 * slow_steps / slow
+        return self._run(message, expected_s, f"homing of {name}", fast / accel)
 
     def standstill(self, name: str) -> tuple[int, bool]:
-        """Step counter of an axis at rest, and whether it is homed. Raises MoveRefused if it keeps moving."""
-        clock = self._link.clock
-        bit = 1 << AXIS_NAMES.index(name)
-        deadline_s = clock.now_s() + _SLACK_WALL_S * clock.speed
-        state = self._link.request(messages.StateRequest(), messages.State)
-        while state.moving & bit:
-            if clock.now_s() > deadline_s:
-                raise MoveRefused(f"axis {name} is moving already; nothing new moved. Stop it first.")
-            clock.sleep_s(0.01 * clock.speed)
-            state = self._link.request(messages.StateRequest(), messages.State)
-        return state.pos_steps[AXIS_NAMES.index(name)], bool(state.homed & bit)
+        """Step counter of an axis once every axis is at rest, and whether it is homed.
 
-    def _run(self, message: messages.MoveAbs | messages.Home, expected_s: float, asked: str) -> float:
+        Raises MoveRefused if one keeps moving.
+        """
+        state, index = self._state_at_rest(0.0), AXIS_NAMES.index(name)
+        return state.pos_steps[index], bool(state.homed >> index & 1)
+
+    def _state_at_rest(self, stops_in_s: float) -> messages.State:
+        """STATE once nothing moves; `stops_in_s`: what a deceleration under way may take. Raises MoveRefused."""
+        clock = self._link.clock
+        deadline_s = clock.now_s() + stops_in_s + _SLACK_WALL_S * clock.speed
+        while (state := self._link.request(messages.StateRequest(), messages.State)).moving:
+            if clock.now_s() > deadline_s:
+                moving = ", ".join(name for i, name in enumerate(AXIS_NAMES) if state.moving >> i & 1)
+                raise MoveRefused(f"{moving} is moving already; nothing new moved. Stop it first.")
+            clock.sleep_s(0.01 * clock.speed)
+        return state
+
+    def _require_followed(self, name: str, config: AxisConfig, asked: str) -> None:
+        """Raises MoveRefused for a speed and acceleration that the motor, as the board tells, does not follow.
+
+        It would lose steps, and nobody would be told.
+        """
+        index, scale = AXIS_NAMES.index(name), config.um_per_step
+        max_speed = self._limits.max_speed_steps_per_s[index]
+        max_accel = self._limits.max_accel_steps_per_s2[index]
+        speed, accel = _rates(config)
+        no_torque = self._pull_out.no_torque_steps_per_s[index]
+        from_rest = self._pull_out.from_rest_steps_per_s2[index]
+        if speed > max_speed or accel > max_accel:
+            most = f"{max_speed * scale:.7g} um/s and {max_accel * scale:.7g} um/s2"
+        elif not is_followed(speed, accel, no_torque, from_rest):
+            most = f"{max(0.0, from_rest * (1.0 - speed / no_torque)) * scale:.7g} um/s2 at that speed"
+        else:
+            return
+        raise MoveRefused(
+            f"{asked} refused: {config.speed_um_per_s:.7g} um/s with {config.accel_um_per_s2:.7g} um/s2 asked, its "
+            f"motor follows at most {most}; nothing moved. Lower board.{name}.speed_um_per_s or "
+            f"board.{name}.accel_um_per_s2."
+        )
+
+    def _run(
+        self, message: messages.MoveAbs | messages.Home, expected_s: float, asked: str, stops_in_s: float
+    ) -> float:
         """Ask for one motion, again where a silence made the watchdog end it; the time of its end, s."""
         for n_resumed in range(_RESUMES):
             try:
@@ -134,6 +174,8 @@ class Motion:
                 raise MoveStopped(f"broken off by a silence, and then: {refused}") from refused
             if ended is None:
                 self._link.stop()
+                with contextlib.suppress(MoveRefused):  # it does not come to rest: whoever asks next is told
+                    self._state_at_rest(stops_in_s)
                 raise LinkTimeout(
                     f"{asked} did not end in {expected_s * 1.5:.2f} s and the slack; STOP was sent. "
                     "Check the motor supply, then home the axes."
@@ -205,10 +247,8 @@ class Motion:
 
 def _rates(config: AxisConfig) -> tuple[int, int]:
     """Speed and acceleration in whole steps/s and steps/s2."""
-    return (
-        max(1, round(config.speed_um_per_s / config.um_per_step)),
-        max(1, round(config.accel_um_per_s2 / config.um_per_step)),
-    )
+    scale = config.um_per_step
+    return round(config.speed_um_per_s / scale), round(config.accel_um_per_s2 / scale)
 
 
 def _on_axis(index: int, value: int) -> messages.Triple:
