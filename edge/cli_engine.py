@@ -17,6 +17,7 @@ from parfocal.engines.build import Outcome, build_all
 from parfocal.engines.cache import Backend, EngineCache, default_cache_folder
 from parfocal.engines.choose import Choice, choices_so_far, description, load_choices
 from parfocal.engines.errors import BuildFailed
+from parfocal.engines.gate import APART
 from parfocal.engines.models import Model, list_models, model_at, model_path
 
 app = typer.Typer(no_args_is_help=True, help="Models, and the engines made of them.")
@@ -158,12 +159,13 @@ def verdict(outcome: Outcome) -> str:
 
 
 def reasons(outcomes: list[Outcome]) -> list[str]:
-    """Why engines failed or are refused, a line for each; also of one that was chosen because it was asked for."""
+    """Why engines failed or are refused, a line for each reason; also of one chosen because it was asked for."""
     found = []
     for row in (outcome.row for outcome in outcomes):
-        if row.failed or row.refused:
-            what = f"failed: {row.failed}" if row.failed else f"not accurate enough: {row.refused}"
-            found.append(f"{row.precision} {what}")
+        if row.failed:
+            found.append(f"{row.precision} failed: {row.failed}")
+        elif row.refused:
+            found += [f"{row.precision} refused: {reason}" for reason in row.refused.split(APART)]
     return found
 
 

@@ -7,12 +7,22 @@ from typing import Final
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
+from parfocal.engines.artifacts import int8_meaning_um
 from parfocal.engines.backends import Candidate, EngineMaker, Report
 from parfocal.engines.cache import EngineCache, EngineKey, Int8Mode, Precision
 from parfocal.engines.choose import Choice, Row, choices_so_far, fastest, save_choices
 from parfocal.engines.errors import BuildFailed, EngineError, EngineStale, OutOfMemory
-from parfocal.engines.gate import DEFAULT_LIMITS, deviation_of, is_near, predictions_um, refusal, worst
+from parfocal.engines.gate import (
+    DEFAULT_LIMITS,
+    RULES_VERSION,
+    deviation_of,
+    is_near,
+    predictions_um,
+    refusal,
+    worst,
+)
 from parfocal.engines.golden import Golden, golden_path, load_golden, sha256_of
 from parfocal.engines.models import Model
 from parfocal.engines.runner import Runner
@@ -175,21 +185,23 @@ def _row(model: Model, machine: _Machine, candidate: Candidate, old: Choice | No
     row = Row(model=model.label, backend=maker.backend, precision=precision, int8_mode=int8_mode)
     try:
         key = maker.key(model, precision, int8_mode)
-        row = msgspec.structs.replace(row, key=key, golden_sha256=sha256_of(golden_path(model.path)))
+        golden_sha256 = sha256_of(golden_path(model.path))
+        row = msgspec.structs.replace(row, key=key, golden_sha256=golden_sha256, rules=RULES_VERSION)
         engine = _cached(cache, key, machine.report)
         known = [
             r
             for r in (old.rows if old else ())
-            if (r.key, r.golden_sha256) == (key, row.golden_sha256) and not r.failed
+            if (r.key, r.golden_sha256, r.rules) == (key, golden_sha256, RULES_VERSION) and not r.failed
         ]
         if engine is not None and known:
             return known[0], False
         golden = load_golden(model.path)
+        meant_um = int8_meaning_um(model.path) if int8_mode == "explicit" else None
         built = engine is None
         if engine is None:
             engine = _built(model, key, machine, golden)
             cache.store(key, engine)
-        row = _judged(row, maker.open(engine, key, model.contract), key.batches, golden)
+        row = _judged(row, maker.open(engine, key, model.contract), key.batches, golden, meant_um)
     except EngineError as error:
         return msgspec.structs.replace(row, failed=str(error)), False
     return row, built
@@ -218,7 +230,13 @@ def _cached(cache: EngineCache, key: EngineKey, report: Report) -> bytes | None:
         return None
 
 
-def _judged(row: Row, runner: Runner, batches: tuple[int, ...], golden: Golden) -> Row:
+def _judged(
+    row: Row,
+    runner: Runner,
+    batches: tuple[int, ...],
+    golden: Golden,
+    meant_um: NDArray[np.float32] | None,
+) -> Row:
     """Hold an engine against the reference at every batch size, which may each have kernels of their own; time it."""
     if not is_near(golden.distance_um).any():
         raise BuildFailed(
@@ -230,7 +248,7 @@ def _judged(row: Row, runner: Runner, batches: tuple[int, ...], golden: Golden) 
     found = [predictions_um(runner, golden, batch) for batch in batches]
     if not all(np.isfinite(predicted_um).all() for predicted_um in found):
         return msgspec.structs.replace(timed, refused="some of its predictions are no number")
-    deviation = worst([deviation_of(um, golden.reference_um, golden.distance_um) for um in found])
+    deviation = worst([deviation_of(um, golden.reference_um, golden.distance_um, meant_um) for um in found])
     return msgspec.structs.replace(timed, deviation=deviation, refused=refusal(deviation, DEFAULT_LIMITS))
 
 

@@ -179,9 +179,10 @@ def test_damaged_choice_is_one_line(run: Run, tmp_path: Path) -> None:
     [
         (True, False, "", "", "CHOSEN", []),
         (False, False, "", "", "passed", []),
-        (False, False, "too far off", "", "refused", ["int8 not accurate enough: too far off"]),
+        (False, False, "too far off", "", "refused", ["int8 refused: too far off"]),
+        (False, False, "strays; far", "", "refused", ["int8 refused: strays", "int8 refused: far"]),
         (False, False, "", "no memory", "failed", ["int8 failed: no memory"]),
-        (True, True, "too far off", "", "CHOSEN as asked", ["int8 not accurate enough: too far off"]),
+        (True, True, "too far off", "", "CHOSEN as asked", ["int8 refused: too far off"]),
     ],
 )
 def test_what_became_of_an_engine_is_said_and_why(
