@@ -1,5 +1,6 @@
 """`make engine`: build every engine, judge it, time it, choose one. What is built and judged already is kept."""
 
+import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -55,6 +56,7 @@ class _Machine:
     cache: EngineCache
     retry: bool
     report: Report
+    detail: Report
 
 
 def build_all(
@@ -66,6 +68,7 @@ def build_all(
     int8_mode: Int8Mode | None = None,
     retry: bool = False,
     report: Report = lambda _: None,
+    detail: Report = lambda _: None,
 ) -> list[Outcome]:
     """Build, judge and time the engines of all models, and write the choice.
 
@@ -76,7 +79,8 @@ def build_all(
         precision: to use whatever the measurement says; None for the fastest that is accurate enough.
         int8_mode: how INT8 is made where it is wanted; None for what the backend takes best.
         retry: build what failed before although nothing that it depends on has changed.
-        report: told of the progress.
+        report: told of each step as it begins.
+        detail: told what a step is at, up to many times a second.
 
     Returns:
         One outcome for each engine, models in order. A model of which no engine came keeps its old choice.
@@ -84,7 +88,7 @@ def build_all(
     Raises:
         EngineError: the choice cannot be written, or the mode is not to be had.
     """
-    machine = _Machine(maker, cache, retry, report)
+    machine = _Machine(maker, cache, retry, report, detail)
     with cache.locked(report):
         choices = before = choices_so_far(cache, report)
         outcomes: list[Outcome] = []
@@ -187,7 +191,9 @@ def _row(model: Model, machine: _Machine, candidate: Candidate, old: Choice | No
         key = maker.key(model, precision, int8_mode)
         golden_sha256 = sha256_of(golden_path(model.path))
         row = msgspec.structs.replace(row, key=key, golden_sha256=golden_sha256, rules=RULES_VERSION)
-        engine = _cached(cache, key, machine.report)
+        engine = None
+        with contextlib.suppress(EngineStale):  # what is not there, or not of this machine, is built
+            engine = cache.load(key)
         known = [
             r
             for r in (old.rows if old else ())
@@ -201,6 +207,7 @@ def _row(model: Model, machine: _Machine, candidate: Candidate, old: Choice | No
         if engine is None:
             engine = _built(model, key, machine, golden)
             cache.store(key, engine)
+        machine.report(f"{key.slot}: checking")
         row = _judged(row, maker.open(engine, key, model.contract), key.batches, golden, meant_um)
     except EngineError as error:
         return msgspec.structs.replace(row, failed=str(error)), False
@@ -214,20 +221,12 @@ def _built(model: Model, key: EngineKey, machine: _Machine, golden: Golden) -> b
         raise BuildFailed(f"{reason} (It failed before; `parfocal engine build --retry` tries again.)")
     machine.report(f"{key.slot}: building")
     try:
-        return machine.maker.build(model, key, machine.cache, golden.calibration, machine.report)
+        return machine.maker.build(model, key, machine.cache, golden.calibration, machine.detail)
     except OutOfMemory:  # there may be more of it next time
         raise
     except BuildFailed as error:
         machine.cache.store_failure(key, str(error))
         raise
-
-
-def _cached(cache: EngineCache, key: EngineKey, report: Report) -> bytes | None:
-    try:
-        return cache.load(key)
-    except EngineStale as error:
-        report(str(error))
-        return None
 
 
 def _judged(

@@ -160,7 +160,7 @@ def test_int8_engine_that_strays_from_its_own_graph_is_refused_though_nearer_to_
     choice = load_choices(cache)["small"]
     save_choices(cache, {"small": msgspec.structs.replace(choice, rows=())})
     rows = {outcome.row.precision: outcome.row for outcome in built(model, cache)}
-    assert rows["int8"].refused == "strays 0.200 um from its own graph here, at most 0.030 um"
+    assert rows["int8"].refused.startswith("strays 0.200 um from its own graph here, at most")
     assert rows["int8"].deviation is not None
     assert rows["int8"].deviation.error_growth_um < 0.0
     assert not rows["fp32"].refused
