@@ -1,5 +1,8 @@
 """`parfocal engine`: the models there are, and the engines made of them for this machine."""
 
+import contextlib
+import time
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
@@ -12,12 +15,15 @@ from rich.markup import escape
 from rich.table import Table
 
 from parfocal.edge.output import check_writable, write_json
-from parfocal.engines.backends import EngineMaker, maker_of
+from parfocal.engines.backends import EngineMaker, Report, maker_of
 from parfocal.engines.build import Outcome, build_all
 from parfocal.engines.cache import Backend, EngineCache, default_cache_folder
 from parfocal.engines.choose import Choice, choices_so_far, description, load_choices
 from parfocal.engines.errors import BuildFailed
+from parfocal.engines.gate import APART
 from parfocal.engines.models import Model, list_models, model_at, model_path
+
+DETAIL_EVERY_S = 10.0
 
 app = typer.Typer(no_args_is_help=True, help="Models, and the engines made of them.")
 
@@ -76,7 +82,7 @@ def build(
     cache = EngineCache(default_cache_folder())
     models = _models_of(named)
     maker = _maker(console, backend, threads, choices_so_far(cache, partial(_said, console)))
-    with console.status("engines") as status:
+    with _progress(console) as (report, detail):
         outcomes = build_all(
             models,
             maker,
@@ -84,8 +90,8 @@ def build(
             precision=precision,
             int8_mode=int8_mode,
             retry=retry,
-            # TensorRT's names of layers hold brackets, which a status would take for markup.
-            report=lambda text: status.update(escape(text)),
+            report=report,
+            detail=detail,
         )
     for model in models:
         ours = [outcome for outcome in outcomes if outcome.row.model == model.label]
@@ -116,6 +122,26 @@ def _said(console: Console, text: str, style: str | None = None) -> None:
     console.print(text, style=style, soft_wrap=True, highlight=False, markup=False)
 
 
+@contextlib.contextmanager
+def _progress(
+    console: Console, now_s: Callable[[], float] = time.monotonic
+) -> Iterator[tuple[Report, Report]]:
+    """Show steps, and what a step is at: in place on a terminal, else as lines, of the latter one now and then."""
+    if console.is_terminal:
+        with console.status("engines") as status:
+            # TensorRT's names of layers hold brackets, which a status would take for markup.
+            yield (lambda text: status.update(escape(text)),) * 2
+        return
+    told_s = now_s()
+
+    def report(text: str) -> None:
+        nonlocal told_s
+        told_s = now_s()
+        _said(console, text)
+
+    yield report, lambda text: report(text) if now_s() - told_s >= DETAIL_EVERY_S else None
+
+
 def _maker(
     console: Console, backend: Backend | None, threads: int, choices: dict[str, Choice]
 ) -> EngineMaker:
@@ -136,13 +162,13 @@ def outcomes_table(model: str, backend: Backend, outcomes: list[Outcome]) -> Tab
     batch = next((f", ms for a batch of {o.row.batch}" for o in outcomes if o.row.batch), "")
     table = Table(title=f"{model} on {backend}{batch}", box=SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("precision", no_wrap=True)
-    for heading in ("ms p50", "p95", "mean dev. um", "max um", "error um"):
-        table.add_column(heading, justify="right")
+    for heading in ("ms\np50", "ms\np95", "mean dev.\num", "max\num", "error\num"):
+        table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     for outcome in outcomes:
         row, far = outcome.row, outcome.row.deviation
         mode = f" ({row.int8_mode})" if row.precision == "int8" else ""
-        times = [f"{value:.2f}" if value is not None else "-" for value in (row.ms_p50, row.ms_p95)]
+        times = ["-" if ms is None else f"{ms:.{2 if ms < 100.0 else 1}f}" for ms in (row.ms_p50, row.ms_p95)]
         deviations = (
             (f"{far.mean_um:.3f}", f"{far.max_um:.3f}", f"{far.error_growth_um:+.3f}") if far else ("-",) * 3
         )
@@ -158,12 +184,13 @@ def verdict(outcome: Outcome) -> str:
 
 
 def reasons(outcomes: list[Outcome]) -> list[str]:
-    """Why engines failed or are refused, a line for each; also of one that was chosen because it was asked for."""
+    """Why engines failed or are refused, a line for each reason; also of one chosen because it was asked for."""
     found = []
     for row in (outcome.row for outcome in outcomes):
-        if row.failed or row.refused:
-            what = f"failed: {row.failed}" if row.failed else f"not accurate enough: {row.refused}"
-            found.append(f"{row.precision} {what}")
+        if row.failed:
+            found.append(f"{row.precision} failed: {row.failed}")
+        elif row.refused:
+            found += [f"{row.precision} refused: {reason}" for reason in row.refused.split(APART)]
     return found
 
 

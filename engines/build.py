@@ -1,5 +1,6 @@
 """`make engine`: build every engine, judge it, time it, choose one. What is built and judged already is kept."""
 
+import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,12 +8,22 @@ from typing import Final
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
+from parfocal.engines.artifacts import int8_meaning_um
 from parfocal.engines.backends import Candidate, EngineMaker, Report
 from parfocal.engines.cache import EngineCache, EngineKey, Int8Mode, Precision
 from parfocal.engines.choose import Choice, Row, choices_so_far, fastest, save_choices
 from parfocal.engines.errors import BuildFailed, EngineError, EngineStale, OutOfMemory
-from parfocal.engines.gate import DEFAULT_LIMITS, deviation_of, is_near, predictions_um, refusal, worst
+from parfocal.engines.gate import (
+    DEFAULT_LIMITS,
+    RULES_VERSION,
+    deviation_of,
+    is_near,
+    predictions_um,
+    refusal,
+    worst,
+)
 from parfocal.engines.golden import Golden, golden_path, load_golden, sha256_of
 from parfocal.engines.models import Model
 from parfocal.engines.runner import Runner
@@ -45,6 +56,7 @@ class _Machine:
     cache: EngineCache
     retry: bool
     report: Report
+    detail: Report
 
 
 def build_all(
@@ -56,6 +68,7 @@ def build_all(
     int8_mode: Int8Mode | None = None,
     retry: bool = False,
     report: Report = lambda _: None,
+    detail: Report = lambda _: None,
 ) -> list[Outcome]:
     """Build, judge and time the engines of all models, and write the choice.
 
@@ -66,7 +79,8 @@ def build_all(
         precision: to use whatever the measurement says; None for the fastest that is accurate enough.
         int8_mode: how INT8 is made where it is wanted; None for what the backend takes best.
         retry: build what failed before although nothing that it depends on has changed.
-        report: told of the progress.
+        report: told of each step as it begins.
+        detail: told what a step is at, up to many times a second.
 
     Returns:
         One outcome for each engine, models in order. A model of which no engine came keeps its old choice.
@@ -74,7 +88,7 @@ def build_all(
     Raises:
         EngineError: the choice cannot be written, or the mode is not to be had.
     """
-    machine = _Machine(maker, cache, retry, report)
+    machine = _Machine(maker, cache, retry, report, detail)
     with cache.locked(report):
         choices = before = choices_so_far(cache, report)
         outcomes: list[Outcome] = []
@@ -175,21 +189,26 @@ def _row(model: Model, machine: _Machine, candidate: Candidate, old: Choice | No
     row = Row(model=model.label, backend=maker.backend, precision=precision, int8_mode=int8_mode)
     try:
         key = maker.key(model, precision, int8_mode)
-        row = msgspec.structs.replace(row, key=key, golden_sha256=sha256_of(golden_path(model.path)))
-        engine = _cached(cache, key, machine.report)
+        golden_sha256 = sha256_of(golden_path(model.path))
+        row = msgspec.structs.replace(row, key=key, golden_sha256=golden_sha256, rules=RULES_VERSION)
+        engine = None
+        with contextlib.suppress(EngineStale):  # what is not there, or not of this machine, is built
+            engine = cache.load(key)
         known = [
             r
             for r in (old.rows if old else ())
-            if (r.key, r.golden_sha256) == (key, row.golden_sha256) and not r.failed
+            if (r.key, r.golden_sha256, r.rules) == (key, golden_sha256, RULES_VERSION) and not r.failed
         ]
         if engine is not None and known:
             return known[0], False
         golden = load_golden(model.path)
+        meant_um = int8_meaning_um(model.path) if int8_mode == "explicit" else None
         built = engine is None
         if engine is None:
             engine = _built(model, key, machine, golden)
             cache.store(key, engine)
-        row = _judged(row, maker.open(engine, key, model.contract), key.batches, golden)
+        machine.report(f"{key.slot}: checking")
+        row = _judged(row, maker.open(engine, key, model.contract), key.batches, golden, meant_um)
     except EngineError as error:
         return msgspec.structs.replace(row, failed=str(error)), False
     return row, built
@@ -202,7 +221,7 @@ def _built(model: Model, key: EngineKey, machine: _Machine, golden: Golden) -> b
         raise BuildFailed(f"{reason} (It failed before; `parfocal engine build --retry` tries again.)")
     machine.report(f"{key.slot}: building")
     try:
-        return machine.maker.build(model, key, machine.cache, golden.calibration, machine.report)
+        return machine.maker.build(model, key, machine.cache, golden.calibration, machine.detail)
     except OutOfMemory:  # there may be more of it next time
         raise
     except BuildFailed as error:
@@ -210,15 +229,13 @@ def _built(model: Model, key: EngineKey, machine: _Machine, golden: Golden) -> b
         raise
 
 
-def _cached(cache: EngineCache, key: EngineKey, report: Report) -> bytes | None:
-    try:
-        return cache.load(key)
-    except EngineStale as error:
-        report(str(error))
-        return None
-
-
-def _judged(row: Row, runner: Runner, batches: tuple[int, ...], golden: Golden) -> Row:
+def _judged(
+    row: Row,
+    runner: Runner,
+    batches: tuple[int, ...],
+    golden: Golden,
+    meant_um: NDArray[np.float32] | None,
+) -> Row:
     """Hold an engine against the reference at every batch size, which may each have kernels of their own; time it."""
     if not is_near(golden.distance_um).any():
         raise BuildFailed(
@@ -230,7 +247,7 @@ def _judged(row: Row, runner: Runner, batches: tuple[int, ...], golden: Golden) 
     found = [predictions_um(runner, golden, batch) for batch in batches]
     if not all(np.isfinite(predicted_um).all() for predicted_um in found):
         return msgspec.structs.replace(timed, refused="some of its predictions are no number")
-    deviation = worst([deviation_of(um, golden.reference_um, golden.distance_um) for um in found])
+    deviation = worst([deviation_of(um, golden.reference_um, golden.distance_um, meant_um) for um in found])
     return msgspec.structs.replace(timed, deviation=deviation, refused=refusal(deviation, DEFAULT_LIMITS))
 
 

@@ -23,6 +23,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
         model, backend, precision, int8_mode: what was to be built, as in its key.
         key: what it is; None if there can be no such engine.
         golden_sha256: of the golden patches that it was judged by; "" if it was not.
+        rules: version of the rules that it was judged by.
         batch: size that it was timed at; None if it was not.
         ms_p50, ms_p95: of one inference; None if there is no engine.
         deviation: from the reference; None if there is no engine, or it predicts what is no number.
@@ -36,6 +37,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     int8_mode: Int8Mode
     key: EngineKey | None = None
     golden_sha256: str = ""
+    rules: int = 1
     batch: int | None = None
     ms_p50: float | None = None
     ms_p95: float | None = None

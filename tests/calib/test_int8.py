@@ -13,6 +13,7 @@ from parfocal.calib.onnx_graph import Graph, head_of
 from parfocal.calib.placement import placement_faults
 from tests.calib.nets import (
     FloatArray,
+    Net,
     batches,
     beside_spectra,
     binned_by_matmul,
@@ -48,6 +49,21 @@ def test_quantised_net_breaks_no_rule_and_predicts_about_the_same(net: MakeNet) 
     reference = np.concatenate([evaluate(net(), batch)["distance_um"] for batch in batches()])
     found = np.concatenate([evaluate(model, batch)["distance_um"] for batch in batches()])
     assert 0.0 < np.abs(found - reference).mean() < 0.2 * reference.std()
+
+
+def test_reference_adds_up_eight_bits_right_on_every_cpu() -> None:
+    """Without VNNI an integer kernel adds two products of this size in 16 bits, where they saturate."""
+    net = Net(4, "image")
+    zero = net.constant("zero", np.array(0, np.int8))
+
+    def rounded(name: str, scale: float) -> str:
+        step = net.constant(f"{name}.scale", np.array(scale, np.float32))
+        return net.node("DequantizeLinear", net.node("QuantizeLinear", name, step, zero), step, zero)
+
+    weights = net.constant("w", np.full((1, 3, 4, 4), 127.0, np.float32))
+    total = rounded(net.node("Conv", rounded("image", 1.0), rounded(weights, 1.0)), 10_000.0)
+    found = evaluate(net.finished(total), np.full((1, 3, 4, 4), 127.0, np.float32))["distance_um"]
+    assert found.item() == 770_000.0  # 48 times 127 squared, to the next 10,000
 
 
 def test_every_conv_but_the_first_is_quantised_with_its_weights() -> None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from parfocal.engines import backends
+from parfocal.engines.artifacts import manifest_path
 from parfocal.engines.contract import METADATA_KEY, Contract, contract_from_onnx
 from parfocal.engines.cuda_probe import CudaDevice
 from parfocal.engines.golden import batch_of, save_golden
@@ -22,7 +23,7 @@ from tests.calib.nets import mobilenet_v3
 from tests.contracts import difference_contract, single_contract
 from tests.engines.fake_cuda import FakeCuda
 from tests.engines.fake_tensorrt import FakeTensorRt
-from tools.artifacts import make_forms
+from tools.artifacts import make_forms, vouch
 
 CONTRACT = difference_contract(patch_px=32)
 SINGLE = single_contract(patch_px=64)
@@ -107,9 +108,14 @@ def written_forms(path: Path, patches: NDArray[np.int8] | NDArray[np.uint8] | No
 def written_golden(
     path: Path, distance_um: NDArray[np.float32], reference_um: NDArray[np.float32], seed: int = 3
 ) -> None:
-    """Write six golden patches of noise with such distances, true and predicted, and six to calibrate on."""
+    """Write six golden patches of noise with such distances, true and predicted, and six to calibrate on.
+
+    Where the model has its forms already, their manifest is written anew, as with other golden patches it must be.
+    """
     patches = np.random.default_rng(seed).integers(-40, 41, (12, 3, 32, 32)).astype(np.int8)
     save_golden(path, patches[:6], distance_um, reference_um, patches[6:])
+    if manifest_path(path).exists():
+        vouch(path)
 
 
 @pytest.fixture

@@ -14,20 +14,24 @@ import msgspec
 import numpy as np
 import onnx
 import pytest
+from numpy.typing import NDArray
 
 from parfocal.engines import build as build_module
 from parfocal.engines import openvino_cpu
-from parfocal.engines.artifacts import artifact_path, manifest_path
+from parfocal.engines.artifacts import artifact_path, int8_meaning_um, manifest_path
 from parfocal.engines.backends import OpenVinoMaker
 from parfocal.engines.build import Outcome, build_all
-from parfocal.engines.cache import EngineCache, Precision
-from parfocal.engines.choose import CHOICE_FILE, load_choices
+from parfocal.engines.cache import EngineCache, EngineKey, Precision
+from parfocal.engines.choose import CHOICE_FILE, load_choices, save_choices
+from parfocal.engines.contract import Contract
 from parfocal.engines.errors import BuildFailed, EngineStale, InputMismatch
+from parfocal.engines.gate import RULES_VERSION, predictions_um
 from parfocal.engines.golden import golden_path, load_golden
 from parfocal.engines.models import Model, list_models, model_at
 from parfocal.engines.onnxruntime_reference import OnnxRuntimeRunner
 from parfocal.engines.opening import open_chosen
 from parfocal.engines.openvino_cpu import build_engine, cpu_and_precisions, open_engine
+from parfocal.engines.runner import Runner
 from tests.engines.conftest import written_forms, written_golden, written_model
 
 MakeModel = Callable[..., Path]
@@ -60,6 +64,18 @@ def cache(built_once: Path, tmp_path: Path) -> EngineCache:
     """Engines of the model, built and chosen."""
     shutil.copytree(built_once, tmp_path / "engines")
     return EngineCache(tmp_path / "engines")
+
+
+class Saying:
+    """A runner that says of each golden patch what it is told to."""
+
+    def __init__(self, model: Model, said_um: NDArray[np.float32]) -> None:
+        self.contract = model.contract
+        self._patches, self._said_um = load_golden(model.path).batch, said_um
+
+    def infer(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        indices = [int((self._patches == patch).all(axis=(1, 2, 3)).argmax()) for patch in batch]
+        return self._said_um[indices]
 
 
 @pytest.fixture
@@ -128,6 +144,48 @@ def test_inaccurate_engine_is_refused_with_the_figures_and_not_chosen(
     (forced,) = build_all([model], OpenVinoMaker(1), cache, precision="fp32")
     assert forced.chosen
     assert "though the gate refuses it: " in open_chosen(model.path, cache).description
+
+
+def test_int8_engine_that_strays_from_its_own_graph_is_refused_though_nearer_to_the_truth(
+    model: Model, cache: EngineCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = OpenVinoMaker.open
+
+    def straying(maker: OpenVinoMaker, engine: bytes, key: EngineKey, contract: Contract) -> Runner:
+        if key.precision == "int8":
+            return Saying(model, int8_meaning_um(model.path) + np.float32(0.2))
+        return opened(maker, engine, key, contract)
+
+    monkeypatch.setattr(OpenVinoMaker, "open", straying)
+    choice = load_choices(cache)["small"]
+    save_choices(cache, {"small": msgspec.structs.replace(choice, rows=())})
+    rows = {outcome.row.precision: outcome.row for outcome in built(model, cache)}
+    assert rows["int8"].refused.startswith("strays 0.200 um from its own graph here, at most")
+    assert rows["int8"].deviation is not None
+    assert rows["int8"].deviation.error_growth_um < 0.0
+    assert not rows["fp32"].refused
+
+
+def test_int8_engine_adds_up_as_its_graph_says_or_is_refused(model: Model, cache: EngineCache) -> None:
+    (row,) = [outcome.row for outcome in built(model, cache) if outcome.row.precision == "int8"]
+    engine = OpenVinoMaker(1).open(cache.load(row.key), row.key, model.contract)  # type: ignore[arg-type]
+    found_um = predictions_um(engine, load_golden(model.path), 4)
+    strayed_um = float(np.abs(found_um - int8_meaning_um(model.path)).mean())
+    assert row.deviation is not None
+    assert row.deviation.strayed_um == pytest.approx(strayed_um, abs=1e-5)
+    assert strayed_um < 0.03 or "from its own graph" in row.refused
+
+
+def test_engine_judged_by_older_rules_is_judged_anew_without_building(
+    model: Model, cache: EngineCache
+) -> None:
+    choice = load_choices(cache)["small"]
+    older = tuple(msgspec.structs.replace(row, rules=1, refused="") for row in choice.rows)
+    save_choices(cache, {"small": msgspec.structs.replace(choice, rows=older)})
+    outcomes = built(model, cache)
+    assert not any(outcome.built for outcome in outcomes)
+    assert [o.row.refused for o in outcomes] == [row.refused for row in choice.rows]
+    assert all(o.row.rules == RULES_VERSION for o in outcomes)
 
 
 def test_new_golden_patches_are_judged_anew_without_building(model: Model, cache: EngineCache) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from parfocal.engines.cache import Precision
 from parfocal.engines.choose import Row, fastest
-from parfocal.engines.gate import Deviation, Limits, deviation_of, refusal
+from parfocal.engines.gate import Deviation, Limits, deviation_of, refusal, worst
 from tests.engine_keys import KEY
 
 TRUE_UM = np.array([-8.0, -2.0, 0.0, 3.0, 9.0], np.float32)
@@ -28,6 +28,21 @@ def deviation(**changes: float) -> Deviation:
         ({"max_um": 0.501}, "a prediction is 0.501 um off within +-5 um, at most 0.5 um"),
         ({"max_um": math.nan}, "a prediction is nan um off within +-5 um, at most 0.5 um"),
         ({"error_growth_um": math.nan}, "mean focus error +nan um, at most +0.02 um"),
+        ({"strayed_um": 0.03}, ""),
+        ({"strayed_um": 0.031}, "strays 0.031 um from its own graph here, at most 0.030 um"),
+        ({"strayed_um": 0.08, "graph_um": 0.04}, ""),
+        (
+            {"strayed_um": 0.081, "graph_um": 0.04},
+            "strays 0.081 um from its own graph here, at most 0.080 um",
+        ),
+        ({"strayed_um": math.nan}, "strays nan um from its own graph here, at most 0.030 um"),
+        (
+            {"strayed_um": 0.178, "graph_um": 0.044, "error_growth_um": 0.058},
+            (
+                "strays 0.178 um from its own graph here, at most 0.088 um; "
+                "mean focus error +0.058 um, at most +0.02 um"
+            ),
+        ),
     ],
 )
 def test_gate_refuses_with_the_figures(changes: dict[str, float], said: str) -> None:
@@ -41,7 +56,26 @@ def test_far_predictions_count_in_the_mean_but_not_in_the_largest() -> None:
     assert found.max_um == pytest.approx(0.25)
     assert found.mean_um == pytest.approx(2.35 / 5)
     assert found.error_growth_um == pytest.approx(2.35 / 5)
-    assert deviation_of(predicted_um, reference_um, TRUE_UM, Limits(near_um=8.0)).max_um == pytest.approx(2.0)
+    assert deviation_of(
+        predicted_um, reference_um, TRUE_UM, limits=Limits(near_um=8.0)
+    ).max_um == pytest.approx(2.0)
+
+
+def test_engine_is_held_against_its_own_graph_beside_the_reference() -> None:
+    """A sum that saturates may come out nearer to the truth than the graph does: by chance."""
+    meant_um = TRUE_UM + np.array([0.1, -0.1, 0.1, -0.1, 0.1], np.float32)
+    predicted_um = TRUE_UM + np.array([0.0, 0.2, 0.0, 0.2, 0.0], np.float32)
+    found = deviation_of(predicted_um, TRUE_UM + np.float32(0.2), TRUE_UM, meant_um)
+    assert found.error_growth_um < 0.0
+    assert found.strayed_um == pytest.approx((3 * 0.1 + 2 * 0.3) / 5)
+    assert found.graph_um == pytest.approx((3 * 0.1 + 2 * 0.3) / 5)
+    without = deviation_of(predicted_um, TRUE_UM, TRUE_UM)
+    assert (without.strayed_um, without.graph_um) == (0.0, 0.0)
+
+
+def test_the_worst_of_all_batch_sizes_counts() -> None:
+    found = [deviation(strayed_um=0.2), deviation(max_um=0.4, graph_um=0.1)]
+    assert worst(found) == deviation(max_um=0.4, strayed_um=0.2, graph_um=0.1)
 
 
 def test_engine_nearer_to_the_truth_than_its_reference_has_grown_no_error() -> None:

@@ -4,16 +4,25 @@ import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import numpy as np
+import onnx
 import pytest
 
 from parfocal.edge import prepare
-from parfocal.engines.artifacts import MADE_FORMS, artifact_path, checked_artifact, manifest_path
+from parfocal.engines.artifacts import (
+    MADE_FORMS,
+    artifact_path,
+    checked_artifact,
+    int8_meaning_um,
+    manifest_path,
+)
 from parfocal.engines.contract import contract_from_onnx
 from parfocal.engines.errors import BuildFailed
 from parfocal.engines.golden import golden_path, load_golden, save_golden, standardised
 from parfocal.engines.models import list_models
 from parfocal.engines.onnxruntime_reference import OnnxRuntimeRunner
+from tools.artifacts import evaluate
 
 MakeModel = Callable[..., Path]
 
@@ -101,6 +110,29 @@ def test_model_without_artifacts_says_how_to_make_them(make_model: MakeModel) ->
         checked_artifact(make_model(), "fp16")
 
 
+def test_manifest_says_what_the_int8_graph_means(equipped: Path) -> None:
+    graph = onnx.load(checked_artifact(equipped, "int8_qdq")[0])
+    (expected_um,) = evaluate(graph, load_golden(equipped).batch).values()
+    np.testing.assert_allclose(int8_meaning_um(equipped), expected_um.ravel(), atol=1e-4)
+
+
+def test_what_the_int8_graph_means_of_other_golden_patches_is_refused(equipped: Path) -> None:
+    golden = load_golden(equipped)
+    patches = np.zeros((6, 3, 32, 32), np.int8)
+    save_golden(equipped, patches, golden.distance_um, golden.reference_um, patches)
+    checked_artifact(equipped, "int8_qdq")
+    with pytest.raises(BuildFailed, match=r"made with other golden patches\. Make them in a checkout"):
+        int8_meaning_um(equipped)
+
+
+def test_manifest_from_before_meanings_were_kept_says_how_to_make_it(equipped: Path) -> None:
+    manifest = msgspec.json.decode(manifest_path(equipped).read_bytes())
+    del manifest["int8_um"]
+    manifest_path(equipped).write_bytes(msgspec.json.encode({**manifest, "format_version": 1}))
+    with pytest.raises(BuildFailed, match="missing required field `int8_um`.*make golden"):
+        checked_artifact(equipped, "int8_qdq")
+
+
 def test_damaged_manifest_is_refused(equipped: Path) -> None:
     path = equipped
     manifest_path(path).write_text("{")
@@ -110,6 +142,6 @@ def test_damaged_manifest_is_refused(equipped: Path) -> None:
 
 @pytest.mark.parametrize("path", [model.path for model in list_models()], ids=lambda path: path.stem)
 def test_shipped_model_comes_with_golden_patches_and_all_forms(path: Path) -> None:
-    assert len(load_golden(path).batch) > 0
+    assert len(load_golden(path).batch) == len(int8_meaning_um(path))
     for form in MADE_FORMS:
         checked_artifact(path, form)

@@ -493,6 +493,20 @@ def test_progress_is_shown(install: Callable[[str], FakeTensorRt]) -> None:
     assert said == ["Building Engine 1/2"]
 
 
+def test_steps_and_what_a_step_is_at_are_told_apart(
+    install: Callable[[str], FakeTensorRt], model: Model, tmp_path: Path
+) -> None:
+    install("10.3")
+    steps: list[str] = []
+    details: list[str] = []
+    build_all(
+        [model], TensorRtMaker(), EngineCache(tmp_path / "engines"), precision="fp16",
+        report=steps.append, detail=details.append,
+    )  # fmt: skip
+    assert [step.split(": ")[1] for step in steps] == ["building", "checking"]
+    assert details == ["Building Engine 1/2"]
+
+
 def test_implicit_int8_needs_one_batch_of_calibration(install: Callable[[str], FakeTensorRt]) -> None:
     trt = install("10.3")
     recipe = Recipe(precision="int8", int8_mode="implicit", batches=(4,))
