@@ -12,9 +12,11 @@ from parfocal.board.clock import Clock, MonotonicClock
 from parfocal.board.guarded import open_guarded
 from parfocal.edge.camera import VideoCamera
 from parfocal.edge.config import Config
+from parfocal.edge.errors import ConfigError
+from parfocal.edge.estimate import PATCHES_PER_SIDE
 from parfocal.edge.frame import Camera
 from parfocal.edge.plan import Field
-from parfocal.edge.report import FieldReport, TruthAt
+from parfocal.edge.report import FieldReport, RunReport, TruthAt, run_report
 from parfocal.edge.session import FieldDone, Session, check_model
 from parfocal.engines.cache import EngineCache, default_cache_folder
 from parfocal.engines.models import model_path
@@ -26,6 +28,7 @@ class Instrument(msgspec.Struct, frozen=True):
     """Board, camera and clock that belong together; `truth_at` only where a simulation knows the truth.
 
     `may_home` lets a run home the axes by itself: a virtual stage may; in a real one somebody looks first.
+    `notes`: what to know of its pictures, to be shown before a run.
     """
 
     board: Board
@@ -33,6 +36,12 @@ class Instrument(msgspec.Struct, frozen=True):
     clock: Clock
     truth_at: TruthAt | None = None
     may_home: bool = False
+    notes: tuple[str, ...] = ()
+
+    def show_notes(self, console: Console) -> None:
+        """Print the notes, a line each."""
+        for note in self.notes:
+            console.print(f"camera: {note}", highlight=False, markup=False, soft_wrap=True)
 
 
 def opened_engine(model: str, threads: int) -> OpenedEngine:
@@ -40,8 +49,23 @@ def opened_engine(model: str, threads: int) -> OpenedEngine:
     return open_chosen(model_path(model), EngineCache(default_cache_folder()), n_threads=threads)
 
 
+def check_frame_size(config: Config) -> None:
+    """Refuse camera frames that do not hold the part which is judged. Raises ConfigError; nothing is opened."""
+    camera, focus = config.camera, config.focus
+    side_px = PATCHES_PER_SIDE * focus.patch_px * focus.downsample
+    if min(camera.width_px, camera.height_px) < side_px:
+        raise ConfigError(
+            f"frames of {camera.width_px} x {camera.height_px} px are configured: focus is judged by their middle "
+            f"{side_px} x {side_px} px. Set camera.width_px and camera.height_px to a larger mode."
+        )
+
+
 def checked_engine(config: Config) -> OpenedEngine:
-    """The engine chosen for the configured model, which was made for this configuration. Raises EngineError."""
+    """The engine chosen for the configured model, which was made for this configuration.
+
+    Raises EngineError; ConfigError where the camera's frames are too small for it.
+    """
+    check_frame_size(config)
     opened = opened_engine(config.focus.model, config.focus.threads)
     check_model(opened.runner.contract, config)
     return opened
@@ -57,7 +81,7 @@ def real_instrument(config: Config) -> Iterator[Instrument]:
     with open_guarded(config.board, clock) as board:
         camera = VideoCamera(config.camera)
         try:
-            yield Instrument(board, camera, clock)
+            yield Instrument(board, camera, clock, notes=camera.notes)
         finally:
             camera.close()
 
@@ -69,12 +93,14 @@ def focus_fields(
     plan: tuple[Field, ...],
     console: Console,
     seen: Callable[[FieldDone], None] | None = None,
+    grown: Callable[[RunReport], None] | None = None,
 ) -> tuple[list[FieldReport], int, float]:
     """Focus the fields of ``plan``; returns their reports, and images and seconds of the first sweep.
 
-    ``seen`` is called after each field.
+    ``seen`` is called after each field, ``grown`` with the report of all fields so far.
     Raises what Session raises; the lamp is turned off in any case.
     """
+    instrument.show_notes(console)
     session = Session(
         instrument.board, instrument.camera, runner, instrument.clock, config, instrument.truth_at
     )
@@ -89,6 +115,8 @@ def focus_fields(
                 reports.append(done.report)
                 if seen:
                     seen(done)
+                if grown:
+                    grown(run_report(reports, session.first_sweep_images, session.first_sweep_s))
                 progress.update(
                     task, advance=1, description=f"{done.report.outcome} at {done.report.z_um:.1f} um"
                 )

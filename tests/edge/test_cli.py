@@ -1,9 +1,11 @@
 """The commands as a user types them: results, one-line errors, exit codes."""
 
+import contextlib
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import msgspec
@@ -11,8 +13,11 @@ import numpy as np
 import pytest
 
 from parfocal.board.stub.virtual_bench import VirtualBench
-from parfocal.edge import cli
+from parfocal.edge import cli, cli_instrument
+from parfocal.edge.errors import CameraFailed
+from parfocal.edge.frame import Camera, Frame
 from parfocal.edge.report import RunReport
+from parfocal.edge.run import Instrument
 from parfocal.edge.stack import write_stack
 from tests.edge.scope import TILES, tissue
 
@@ -117,6 +122,58 @@ def test_the_same_seed_gives_the_same_run(run: Run, tmp_path: Path) -> None:
     assert reports[0] == reports[1]
 
 
+@pytest.fixture
+def short_run(tmp_path: Path) -> list[object]:
+    """Three fields of a drawn section on a virtual microscope."""
+    config = configured(tmp_path, SHORT_SWEEP)
+    slide = image(tmp_path, tissue(600))
+    return ["focus", "--sim", "--slide", slide, "--um-per-px", 0.345, "--fields", 3, "--config", config]
+
+
+def test_json_on_standard_output_is_the_json_alone(run: Run, short_run: list[object]) -> None:
+    code, printed, told = run(*short_run, "--json", "-")
+    assert code == 0, told
+    assert len(msgspec.json.decode(printed, type=RunReport).fields) == 3
+    assert "3 fields" in told
+
+
+class GivesUp:
+    """A camera that is unplugged when a file is there."""
+
+    def __init__(self, camera: Camera, file: Path) -> None:
+        self._camera, self._file = camera, file
+
+    def grab(self) -> Frame:
+        if self._file.exists():
+            raise CameraFailed("camera 0 gave no frame")
+        return self._camera.grab()
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+def test_fields_that_were_focused_are_kept_and_shown_when_a_run_ends_early(
+    run: Run, short_run: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = cli_instrument.opened_instrument
+
+    @contextlib.contextmanager
+    def unplugged(*arguments: Any, **named: Any) -> Iterator[Instrument]:  # noqa: ANN401
+        with real(*arguments, **named) as instrument:
+            yield msgspec.structs.replace(
+                instrument, camera=GivesUp(instrument.camera, tmp_path / "run.json")
+            )
+
+    monkeypatch.setattr(cli, "opened_instrument", unplugged)
+    code, printed, told = run(*short_run, "--json", "run.json")
+    assert (code, "CameraFailed" in told) == (3, True), told
+    assert told.count("\n") == 1
+    kept = json.loads((tmp_path / "run.json").read_text())
+    assert len(kept["fields"]) == 1
+    assert kept["incomplete"] == "CameraFailed: camera 0 gave no frame"
+    assert "1 field" in printed
+
+
 def test_the_report_has_the_promised_keys(run: Run, tmp_path: Path) -> None:
     pytest.importorskip("skimage", reason="the demo extra, with the sample tissue, is not installed")
     config = configured(tmp_path, SHORT_SWEEP)
@@ -217,6 +274,19 @@ def record_finer_than_a_step(tmp_path: Path) -> list[object]:
     return ["record", "--sim", "--out", tmp_path / "s", "--step-um", 0.1]
 
 
+SMALLER_THAN_PATCHES = "[camera]\nwidth_px = 640\nheight_px = 360\n"
+
+
+def frames_too_small(tmp_path: Path) -> list[object]:
+    (tmp_path / "small.toml").write_text(SMALLER_THAN_PATCHES)
+    return ["focus", "--config", tmp_path / "small.toml", "--port", "/dev/parfocal-is-not-here"]
+
+
+def record_frames_too_small(tmp_path: Path) -> list[object]:
+    (tmp_path / "small.toml").write_text(SMALLER_THAN_PATCHES)
+    return ["record", "--sim", "--out", tmp_path / "s", "--config", tmp_path / "small.toml"]
+
+
 def link_taken(tmp_path: Path) -> list[object]:
     (tmp_path / "board").write_text("a file of the user's")
     return ["stub", "--link", tmp_path / "board"]
@@ -241,6 +311,8 @@ def link_taken(tmp_path: Path) -> list[object]:
         (stack_not_there, 2, r"ConfigError: stack .*nothing\.ome\.tiff"),
         (record_slide_without_sim, 2, "add --sim"),
         (record_finer_than_a_step, 2, "--step-um"),
+        (frames_too_small, 2, r"ConfigError: frames of 640 x 360 px .* middle 448 x 448 px"),
+        (record_frames_too_small, 2, r"ConfigError: frames of 640 x 360 px .* middle 448 x 448 px"),
     ],
 )
 def test_bad_input_is_one_line_that_says_what_to_do_and_an_exit_code(

@@ -1,19 +1,27 @@
-"""What of the configuration reaches the engine, and how a run over fields ends."""
+"""What of the configuration reaches the engine, what is told before a run over fields, and how it ends."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from rich.console import Console
 
+from parfocal.board.board import Board
+from parfocal.board.config import BoardConfig
+from parfocal.board.stub.virtual_bench import VirtualBench
 from parfocal.edge import run
 from parfocal.edge.config import Config, config_from_toml
+from parfocal.edge.errors import ConfigError, FocusLost
 from parfocal.edge.plan import Field
 from parfocal.engines.cache import EngineCache
 from parfocal.engines.errors import EngineError
 from parfocal.engines.opening import OpenedEngine, open_chosen
 from tests.contracts import difference_contract
 from tests.edge.scope import FOCUS_Z_UM, KnowsTruth, Scope, with_focus
+from tests.edge.v4l2 import Capture, Device
 
 
 @pytest.mark.parametrize(("text", "arrived"), [("", 0), ("[focus]\nthreads = 1\n", 1)])
@@ -57,3 +65,36 @@ def test_the_lamp_goes_out_however_a_run_ends(config: Config) -> None:
     with pytest.raises(EngineError):
         run.focus_fields(instrument, Fails(), near, plan, Console(quiet=True))
     assert scope.bench.lamp_duty(scope.bench.clock.now_s()) == 0.0
+
+
+@pytest.mark.parametrize("downsample", [1, 2])
+def test_frames_just_large_enough_are_not_refused(downsample: int) -> None:
+    side_px = 448 * downsample
+    text = f"[camera]\nwidth_px = {side_px}\nheight_px = {side_px}\n[focus]\ndownsample = {downsample}\n"
+    run.check_frame_size(config_from_toml(text, "t"))
+    with pytest.raises(ConfigError, match=f"{side_px - 1} x {side_px} px"):
+        run.check_frame_size(config_from_toml(text.replace(f"{side_px}", f"{side_px - 1}", 1), "t"))
+
+
+@pytest.fixture
+def microscope(monkeypatch: pytest.MonkeyPatch) -> VirtualBench:
+    """A real microscope, as far as a test has one: a board in virtual time and a V4L2 camera without a gain."""
+    bench, device = VirtualBench(), Device()
+    del device.controls[cv2.CAP_PROP_GAIN]
+
+    @contextlib.contextmanager
+    def opened(config: BoardConfig, _clock: object) -> Iterator[Board]:
+        yield bench.open_board(config)
+
+    monkeypatch.setattr(run, "open_guarded", opened)
+    monkeypatch.setattr(cv2, "VideoCapture", lambda _number, api: Capture(device, api))
+    return bench
+
+
+def test_what_is_to_be_known_of_the_camera_is_told_before_a_run(
+    microscope: VirtualBench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runner = KnowsTruth(microscope, FOCUS_Z_UM)
+    with run.real_instrument(Config()) as instrument, pytest.raises(FocusLost):
+        run.focus_fields(instrument, runner, Config(), (), Console())
+    assert "camera: its gain cannot be locked" in capsys.readouterr().out
