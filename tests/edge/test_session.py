@@ -35,12 +35,18 @@ def session_of(scope: Scope, errors_um: list[list[float]] | None = None) -> Sess
 
 def test_a_height_found_by_a_sweep_is_where_the_next_field_begins(config: Config) -> None:
     scope = Scope(swept_near(config))
-    # Twice wrong by 4 um in the first field, right in the second.
-    done = list(session_of(scope, [[4.0] * 4, [4.0] * 4, [0.0] * 4]).run(FIELDS))
-    first, second = (field.report for field in done)
-    assert first.outcome == "recovered"
-    assert second.path_um[0] == pytest.approx(first.z_um, abs=0.01)
-    assert second.path_um[0] == pytest.approx(FOCUS_Z_UM, abs=0.7)
+
+    def tilted(x_um: float, y_um: float, z_um: float, duty: float) -> NDArray[np.uint8]:
+        return scope.sample.render(x_um, y_um, z_um - 1.5 * (x_um - FIELDS[0].x_um) / 400.0, duty)
+
+    scope.camera = SimulatedCamera(scope.bench, scope.bench.clock, config.camera, tilted)
+    plan = (*FIELDS, Field(20_800.0, 10_000.0))
+    # Wrong by 4 um, so that a sweep finds the focus of each field, 1.5 um above that of the one before.
+    first, second, third = (field.report for field in session_of(scope, [[4.0] * 4]).run(plan))
+    assert [first.outcome, second.outcome] == ["recovered", "recovered"]
+    assert second.z_um == pytest.approx(first.z_um + 1.5, abs=0.5)
+    assert second.path_um[0] == first.z_um
+    assert third.path_um[0] == second.z_um
 
 
 def test_no_shot_counts_before_the_stage_is_at_rest_sideways(config: Config) -> None:
