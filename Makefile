@@ -41,8 +41,8 @@ golden: $(VENV)/.test  ## the INT8 and FP16 forms of every model and their manif
 check: $(VENV)/.test  ## style, types and the layer rule
 	$(BIN)/ruff format --check --quiet --diff .
 	$(BIN)/ruff check --quiet .
-	$(BIN)/mypy --no-error-summary .typing/parfocal $(wildcard tests tools)
-	PYTHONPATH=.typing $(BIN)/lint-imports --no-logo
+	$(BIN)/mypy --no-error-summary parfocal $(wildcard tests tools)
+	$(BIN)/lint-imports --no-logo
 
 clean:  ## back to a fresh clone; .local-data stays
 	rm -rf $(VENV) build dist *.egg-info .*_cache .hypothesis

@@ -16,11 +16,12 @@ def pyproject() -> dict[str, Any]:
     return found
 
 
-def test_every_folder_with_code_is_installed(pyproject: dict[str, Any]) -> None:
-    folders = {code.parent.relative_to(ROOT) for name in FOLDERS for code in (ROOT / name).rglob("*.py")}
-    assert {".".join(("parfocal", *folder.parts)) for folder in folders} <= set(
-        pyproject["tool"]["setuptools"]["packages"]
-    )
+def test_every_folder_with_code_is_a_package_and_linked_into_parfocal() -> None:
+    for name in FOLDERS:
+        assert (ROOT / "parfocal" / name).resolve() == ROOT / name
+        for folder in {code.parent for code in (ROOT / name).rglob("*.py")}:
+            # An installed wheel holds packages only: a folder without this file would be missing there.
+            assert (folder / "__init__.py").is_file(), folder
 
 
 def test_the_lock_pins_every_requirement_and_names_no_host(pyproject: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ python=${1:-}
 [[ $python != */* ]] || python=$(cd "$(dirname "$python")" && pwd)/$(basename "$python")
 cd "$(dirname "$0")/.."
 python=${python:-.venv/bin/python}
-export PYTHONPATH=$PWD/.typing${PYTHONPATH:+:$PYTHONPATH}
+export PYTHONPATH=$PWD${PYTHONPATH:+:$PYTHONPATH}
 export PATH=$PATH:/usr/local/cuda/bin # where JetPack puts nvcc
 
 has() { "$python" -c "import $1" 2>/dev/null; }
