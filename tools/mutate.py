@@ -218,8 +218,15 @@ MUTATIONS = (
     Mutation(
         "a reply or an event of another session is taken",
         "board/inbox.py",
-        "elif packet.version != messages.PROTOCOL_VERSION or packet.session != self.session:",
-        "elif packet.version != messages.PROTOCOL_VERSION:",
+        "return packet.session == self.session or (is_refusal and packet.session == 0)",
+        "return True",
+        ("test_sessions.py",),
+    ),
+    Mutation(
+        "a refusal in session 0 is not understood",
+        "board/inbox.py",
+        " or (is_refusal and packet.session == 0)",
+        "",
         ("test_sessions.py",),
     ),
     Mutation(
