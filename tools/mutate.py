@@ -227,7 +227,7 @@ MUTATIONS = (
         "board/inbox.py",
         " or (is_refusal and packet.session == 0)",
         "",
-        ("test_sessions.py",),
+        ("test_protocol_promises.py",),
     ),
     Mutation(
         "an inner turn forgets the STOP that ended the outer one",
@@ -256,6 +256,36 @@ MUTATIONS = (
         "        self._motion.forget()\n        self._link.forget(messages.Lamp)",
         "        self._link.forget(messages.Lamp)",
         ("test_guarded.py",),
+    ),
+    Mutation(
+        "a homing has only the time that the configured limits need",
+        "board/axis.py",
+        "self.config, self._travel_steps)",
+        "self.config, self._max_steps - self._min_steps)",
+        ("test_homing.py",),
+    ),
+    Mutation(
+        "a homing that timed out is left decelerating",
+        "board/motion.py",
+        "                    self._state_at_rest(stops_in_s)\n",
+        "                    pass\n",
+        ("test_homing.py",),
+    ),
+    Mutation(
+        "the board refuses in another order than the document's",
+        "board/stub/machine.py",
+        "        if move_id <= self._last_move_id:\n            return Status.DUPLICATE\n"
+        "        return Status.OK if self._motion is None else Status.BUSY\n",
+        "        if self._motion is not None:\n            return Status.BUSY\n"
+        "        return Status.DUPLICATE if move_id <= self._last_move_id else Status.OK\n",
+        ("test_protocol_refusals.py",),
+    ),
+    Mutation(
+        "a stub deletes the user's link",
+        "board/stub/place.py",
+        "if not has_side or _PSEUDO_TERMINAL.fullmatch(target) is None:",
+        "if False:",
+        ("test_stub_place.py",),
     ),
     Mutation(
         "the e-stop line is read the wrong way round",
