@@ -146,7 +146,7 @@ class Inbox:
                 self.unknown += 1  # a late answer to a host before this one
                 return
             slot.reply = packet
-        elif packet.version != messages.PROTOCOL_VERSION or packet.session != self.session:
+        elif packet.version != messages.PROTOCOL_VERSION or not self._is_of_session(packet):
             self.unknown += 1
             return
         elif packet.kind == Kind.RESPONSE:
@@ -161,6 +161,11 @@ class Inbox:
         self.heard_s = self._clock.now_s()
         self.silences += self.is_silent
         self.is_silent = False
+
+    def _is_of_session(self, packet: Packet) -> bool:
+        """A board that knows no session may also say so in session 0."""
+        is_refusal = packet.kind == Kind.RESPONSE and packet.status == Status.NO_SESSION
+        return packet.session == self.session or (is_refusal and packet.session == 0)
 
     def _note_pong(self, packet: Packet) -> None:
         """A pair of times for the clock of the board; the second answer to a resent PING tells nothing."""

@@ -129,7 +129,10 @@ class Message(msgspec.Struct, frozen=True):
 
 
 class Hello(Message, frozen=True):
-    """Open a session. The same nonce gets the same session, so a resent HELLO opens one session only."""
+    """Open a session. The same nonce gets the same session, so a resent HELLO opens one session only.
+
+    Taken under any version, session and seq; the first two fields are where they are in every version.
+    """
 
     nonce: Annotated[int, Wire("u32", "1", "chosen at random by the host")]
     schema_hash: Annotated[int, Wire("u32", "1", "CRC-32 of the host's message table")]
@@ -138,7 +141,10 @@ class Hello(Message, frozen=True):
 
 
 class HelloReply(Message, frozen=True):
-    """The session is in the header; session 0 means that none was granted."""
+    """The session is in the header; session 0 means that none was granted.
+
+    The first two fields are where they are in every version.
+    """
 
     nonce: Annotated[int, Wire("u32", "1", "as asked")]
     schema_hash: Annotated[int, Wire("u32", "1", "CRC-32 of the board's message table")]
@@ -190,8 +196,10 @@ class Watchdog(Message, frozen=True):
     On expiry motion is decelerated AND the lamp is turned off, and the fault stays until this message.
     """
 
-    motion_ms: Annotated[int, Wire("u32", "ms", "longest silence while an axis moves")]
-    idle_ms: Annotated[int, Wire("u32", "ms", "longest silence while only the lamp is lit")]
+    motion_ms: Annotated[int, Wire("u32", "ms", "longest silence while an axis moves, at least 100")]
+    idle_ms: Annotated[
+        int, Wire("u32", "ms", "longest silence while only the lamp is lit, motion_ms to 60000")
+    ]
 
 
 class LimitsRequest(Message, frozen=True):
@@ -222,7 +230,10 @@ class PullOut(Message, frozen=True):
 
 
 class Clear(Message, frozen=True):
-    """Clear sticky faults. ESTOP stays, with status ESTOP, as long as its input is pressed."""
+    """Clear sticky faults. ESTOP stays, with status ESTOP, as long as its input is pressed.
+
+    WATCHDOG is not cleared by it, and no motor is switched on.
+    """
 
     faults: Annotated[int, Wire("u16", "Fault", "faults to clear")]
 
@@ -241,7 +252,7 @@ class MoveAbs(Message, frozen=True):
 
 
 class Home(Message, frozen=True):
-    """Find the lower switch of one axis, tie the counter to it, end at 0 upwards.
+    """Switch the motor of one axis on, find its lower switch, tie the counter to it, end at 0 upwards.
 
     Off the switch if it is pressed, down fast onto it, up slowly off it, and the last two once more slowly:
     the counter is tied to the edge found upwards, so the play of the gear is not in it.
@@ -259,7 +270,10 @@ class Stop(Message, frozen=True):
 
 
 class Estop(Message, frozen=True):
-    """Emergency stop: no more steps, motors and light off, homing forgotten. Accepted always; it latches."""
+    """Emergency stop: no more steps, motors and light off, homing forgotten. Accepted always; it latches.
+
+    HOME switches the motors on again, after CLEAR.
+    """
 
 
 class Motors(Message, frozen=True):
@@ -290,7 +304,9 @@ class Strobe(Message, frozen=True):
 
     strobe_id: Annotated[int, Wire("u32", "1", "larger than every id before it")]
     count: Annotated[int, Wire("u16", "1", "triggers")]
-    period_us: Annotated[int, Wire("u32", "us", "from trigger to trigger, at least 1000")]
+    period_us: Annotated[
+        int, Wire("u32", "us", "from trigger to trigger, at least 1000 and delay_us + width_us")
+    ]
     delay_us: Annotated[int, Wire("u32", "us", "from the trigger to the flash")]
     width_us: Annotated[int, Wire("u32", "us", "of the flash, at most 100000")]
     duty: Annotated[int, Wire("u16", "1/10000", "of the lamp during the flash")]

@@ -60,18 +60,23 @@ EXAMPLES: dict[type[Message], Message] = {
 def golden_packets() -> list[tuple[Entry, Packet]]:
     """One packet for every row of the table, and one refusal."""
     packets = []
-    for row, entry in enumerate(TABLE):
+    n_requests = n_events = 0
+    for entry in TABLE:
+        n_requests += entry.kind is Kind.REQUEST
+        n_events += entry.kind is Kind.EVENT
         message = EXAMPLES[entry.message]
         if isinstance(message, messages.Hello | messages.HelloReply):
             values = {name: getattr(message, name) for name in message.__struct_fields__}
             message = type(message)(**{**values, "schema_hash": layout.schema_hash()})
         # HELLO is asked without a session, which its response grants.
         session = 0 if entry.message is messages.Hello else 0xEE02
-        seq = 0x0100 + row // 2
+        # A response has the seq of its request, which comes right before it; events are counted for themselves.
+        seq = n_events if entry.kind is Kind.EVENT else 0x00FF + n_requests
         packets.append((entry, Packet(entry.kind, entry.opcode, 0, seq, session, layout.pack(message))))
     refused = next(entry for entry in TABLE if entry.message is messages.MoveAbs)
+    asked = next(packet for entry, packet in packets if entry is refused)
     answer = Entry(refused.opcode, Kind.RESPONSE, messages.Ack)
-    packets.append((answer, Packet(Kind.RESPONSE, refused.opcode, Status.LIMIT, 0x0107, 0xEE02)))
+    packets.append((answer, Packet(Kind.RESPONSE, refused.opcode, Status.LIMIT, asked.seq, asked.session)))
     return packets
 
 

@@ -1,0 +1,242 @@
+"""What PROTOCOL.md says in prose is what the stub does: the document is all that a firmware's author has."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from parfocal.board import layout, messages
+from parfocal.board.board import Board
+from parfocal.board.config import BoardConfig
+from parfocal.board.errors import PositionLost
+from parfocal.board.messages import AxisBit, Fault, Kind, Message, Opcode, Status
+from parfocal.board.outbox import ATTEMPTS, OPENING_WALLS_S, REPLY_WALL_S
+from parfocal.board.packet import Packet, encode
+from parfocal.board.stub.virtual_bench import VirtualBench
+from tests.board.conftest import DamagedCable
+from tests.board.test_protocol_document import SECTION, decoded, golden
+from tests.board.wire import PROSE, Wire, move, says
+
+
+@pytest.fixture
+def wire() -> Wire:
+    opened = Wire()
+    opened.hello()
+    return opened
+
+
+# --- seq, session, version
+
+
+def test_every_example_of_a_response_has_the_seq_and_the_session_of_its_request() -> None:
+    says("**Every response carries the seq and the opcode of its request**, and its session too")
+    packets = {heading: decoded(frame) for heading, frame in golden().items()}
+    events = []
+    for heading, packet in packets.items():
+        match = SECTION.match("### " + heading)
+        if match is not None and match["kind"] == "response":
+            request = packets[
+                next(other for other in packets if other.startswith(f"{match['opcode']} request"))
+            ]
+            assert packet.seq == request.seq, heading
+            assert packet.session == request.session or match["opcode"] == "HELLO", heading
+        elif match is not None and match["kind"] == "event":
+            events.append(packet.seq)
+    asked = packets["MOVE_ABS request (0x10)"]
+    refused = packets["A refusal"]
+    assert (refused.seq, refused.session) == (asked.seq, asked.session)
+    assert events == list(range(1, len(events) + 1))
+    requests = [packet.seq for packet in packets.values() if packet.kind == Kind.REQUEST]
+    assert requests == list(range(0x100, 0x100 + len(requests)))
+
+
+@pytest.mark.parametrize("session", [0, 77])
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_refusal_for_want_of_a_session_is_in_the_session_that_was_named(session: int, version: int) -> None:
+    says("in the session that the request named: the board echoes it")
+    says("Its version is the board's.")
+    refused = Wire().ask(messages.Ping(), session=session, version=version)
+    assert (refused.status, refused.session, refused.version) == (Status.NO_SESSION, session, 1)
+    assert refused.payload == b""
+
+
+@pytest.mark.parametrize("is_echoed", [True, False])
+def test_a_host_understands_a_refusal_for_want_of_a_session_in_either_session(is_echoed: bool) -> None:
+    says("(A host takes session 0 there as well.)")
+    bench = VirtualBench()
+
+    def answered(packet: Packet, data: bytes) -> bytes:
+        if is_echoed or packet.status != Status.NO_SESSION:
+            return data
+        return encode(Packet(packet.kind, packet.opcode, packet.status, packet.seq, 0))
+
+    with Board.open(DamagedCable(bench.transport, answered), bench.clock, BoardConfig()) as board:
+        bench.stub.reboot()
+        began_s = bench.clock.now_s()
+        with pytest.raises(PositionLost, match="rebooted"):
+            board.state()
+        assert bench.clock.now_s() - began_s < 0.05
+        assert (board.counters.resends, board.counters.unknown) == (0, 0)
+
+
+def test_hello_is_never_stale_and_sets_the_base_of_seq(wire: Wire) -> None:
+    says("HELLO is taken whatever version, session and seq its header has, and is **never STALE**.")
+    says("**sets the base of seq**: the requests that follow it count on from its seq")
+    wire.seq = 30000
+    assert wire.ask(messages.Ping()).status == Status.OK
+    before = wire.session
+    wire.seq = 5
+    assert wire.hello(nonce=2, version=9, session=12345).status == Status.OK
+    assert wire.session not in (0, before)
+    assert wire.ask(messages.Ping()).status == Status.OK  # seq 7: older than 30001, newer than HELLO's
+    assert wire.ask(messages.Lamp(0), seq=6).status == Status.STALE
+    assert wire.ask(messages.Ping(), session=before).status == Status.NO_SESSION
+
+
+def test_a_resent_hello_changes_nothing(wire: Wire) -> None:
+    says("A resent one changes none of that.")
+    session = wire.session
+    lamp = messages.Lamp(100)
+    first = wire.ask(lamp, seq=50)
+    assert wire.hello(nonce=1, seq=3).session == session
+    assert wire.ask(lamp, seq=50) == first  # still among the replies kept
+    assert wire.ask(messages.Lamp(200), seq=40).status == Status.STALE
+    assert wire.machine.state().lamp_duty == 100
+
+
+def test_the_beginning_of_hello_is_the_same_in_every_version() -> None:
+    says("nonce and schema hash at the beginning of HELLO and of its response, are the same in every version")
+    for message in (messages.Hello, messages.HelloReply):
+        first, second, *_ = layout.fields_of(message)
+        assert [(first.name, first.wire.type), (second.name, second.wire.type)] == [
+            ("nonce", "u32"),
+            ("schema_hash", "u32"),
+        ]
+
+
+def test_hello_and_other_requests_are_resent_as_often_as_the_document_says() -> None:
+    says("HELLO four times at 60 ms and twenty times at 240 ms, five seconds in all")
+    assert pytest.approx([0.06] * 4 + [0.24] * 20) == OPENING_WALLS_S
+    assert sum(OPENING_WALLS_S) == pytest.approx(5.0, abs=0.1)
+    says("every 60 ms, under the same seq, up to 24 times")
+    assert (REPLY_WALL_S, ATTEMPTS) == (0.06, 24)
+
+
+def test_events_count_for_themselves_and_are_in_the_session_that_is_open() -> None:
+    says("the board counts its events, from 1 at its start and on through all sessions")
+    says("Their session is the one that is open when they are sent, whoever asked for the motion")
+    wire = Wire()
+    wire.hello()
+    first = wire.session
+    assert wire.ask(move(1)).status == Status.OK
+    (done,) = wire.wait(1.0)
+    assert (done.kind, done.opcode, done.seq, done.session) == (Kind.EVENT, Opcode.MOVE_DONE, 1, first)
+    assert wire.ask(move(2, target_steps=(0, 0, 0))).status == Status.OK
+    wire.hello(nonce=2)
+    (done,) = wire.wait(1.0)
+    assert (done.seq, done.session) == (2, wire.session)
+    assert wire.session != first
+    says("and 0 while there is none")
+    wire.ask(move(3))
+    wire.bench.stub._session = 0
+    (done,) = wire.wait(1.0)
+    assert (done.seq, done.session) == (3, 0)
+
+
+def test_frames_that_are_no_requests_are_not_answered(wire: Wire) -> None:
+    says("So is one whose kind is not that of a request.")
+    for kind in (Kind.RESPONSE, Kind.EVENT, 0, 9):
+        assert wire.say(Packet(kind, Opcode.PING, 0, 99, wire.session)) == []
+
+
+# --- watchdog, motors
+
+
+def silence_until_the_watchdog_s(wire: Wire, is_moving: bool) -> float:
+    """Time of the silence after which the watchdog fires, s; some light or motion is there to guard."""
+    request: Message = messages.Lamp(100)
+    if is_moving:
+        request = move(1, target_steps=(0, 0, 640), speed_steps_per_s=(0, 0, 64))
+    assert wire.ask(request).status == Status.OK
+    began_s = wire.bench.clock.now_s()
+    while not wire.machine._faults & Fault.WATCHDOG:
+        wire.wait(0.01)
+        assert wire.bench.clock.now_s() - began_s < 70.0
+    return wire.bench.clock.now_s() - began_s
+
+
+@pytest.mark.parametrize("is_moving", [True, False])
+def test_the_watchdog_guards_from_the_start_with_the_times_of_the_document(
+    wire: Wire, is_moving: bool
+) -> None:
+    told = re.search(r"Until the first WATCHDOG after a start both are (\d+) ms", PROSE)
+    assert told is not None
+    assert silence_until_the_watchdog_s(wire, is_moving) == pytest.approx(int(told[1]) / 1000.0, abs=0.02)
+
+
+def test_watchdog_takes_the_times_of_the_document_and_no_others(wire: Wire) -> None:
+    told = re.search(r"takes (\d+) ms <= motion_ms <= idle_ms <= (\d+) ms", PROSE)
+    assert told is not None
+    low, high = int(told[1]), int(told[2])
+    for motion_ms, idle_ms, status in (
+        (low, low, Status.OK),
+        (high, high, Status.OK),
+        (low, high, Status.OK),
+        (low - 1, high, Status.BAD_VALUE),
+        (low, high + 1, Status.BAD_VALUE),
+        (low + 1, low, Status.BAD_VALUE),
+        (0, 0, Status.BAD_VALUE),
+    ):
+        assert wire.ask(messages.Watchdog(motion_ms, idle_ms)).status == status
+    wire.ask(messages.Watchdog(low, 3 * low))
+    assert silence_until_the_watchdog_s(wire, is_moving=True) == pytest.approx(low / 1000.0, abs=0.02)
+
+
+def test_the_watchdog_is_fed_by_frames_of_the_session_and_by_no_others(wire: Wire) -> None:
+    says("Any valid frame of the session feeds it, a STALE one too.")
+    says("A frame that is refused so does not feed the watchdog.")
+    wire.ask(messages.Lamp(100))
+    for _ in range(30):
+        wire.wait(0.1)
+        assert wire.ask(messages.Lamp(200), seq=0).status == Status.STALE
+    assert not wire.machine._faults
+    for _ in range(30):
+        wire.wait(0.1)
+        wire.ask(messages.Ping(), session=wire.session ^ 1)
+    assert wire.machine._faults == Fault.WATCHDOG
+    assert wire.machine.state().lamp_duty == 0
+
+
+def test_home_switches_its_motor_on_and_clear_and_home_are_all_it_takes_after_an_estop(wire: Wire) -> None:
+    says("HOME switches the motor of its axis on, which needs no MOTORS before it")
+    says("CLEAR lights nothing and switches no motor on")
+    wire.ask(messages.Estop())
+    assert wire.machine.state().motors == 0
+    assert wire.ask(messages.Clear(Fault.ESTOP)).status == Status.OK
+    assert wire.machine.state().motors == 0
+    assert wire.ask(move(1)).status == Status.MOTOR_OFF
+    home = messages.Home(1, AxisBit.Z, 1600, 160, 80000)
+    assert wire.ask(home).status == Status.OK
+    assert (wire.machine.state().motors, wire.machine.state().homed) == (AxisBit.Z, 0)
+    for _ in range(100):
+        wire.wait(0.2)
+        wire.ask(messages.Ping())
+    assert wire.machine.state().homed == AxisBit.Z
+
+
+def test_clear_leaves_the_fault_of_the_watchdog(wire: Wire) -> None:
+    wire.machine._faults |= Fault.WATCHDOG | Fault.STUCK_SWITCH
+    assert wire.ask(messages.Clear(0xFFFF)).status == Status.OK
+    assert wire.machine._faults == Fault.WATCHDOG
+
+
+def test_move_ids_count_from_the_start_of_the_board_through_all_sessions(wire: Wire) -> None:
+    says("larger than every one accepted since the board's start")
+    assert wire.ask(move(5)).status == Status.OK
+    wire.wait(1.0)
+    wire.hello(nonce=2)
+    assert wire.ask(move(5)).status == Status.DUPLICATE
+    wire.bench.stub.reboot()
+    wire.hello(nonce=3)
+    assert wire.ask(move(5)).status == Status.OK

@@ -1,0 +1,196 @@
+"""The order of refusals in PROTOCOL.md is the order in which the stub refuses."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+
+from parfocal.board import layout, messages
+from parfocal.board.messages import AxisBit, Fault, Kind, Message, MoveResult, Opcode, Status
+from parfocal.board.packet import Packet
+from parfocal.board.stub.machine import _Motion
+from tests.board.wire import PROSE, Wire, move, says
+from tools.protocol_reference import DOCUMENT
+
+REFUSALS = re.compile(
+    r"^\| (?P<request>[A-Z_]+) \| (?P<statuses>[A-Z_]+(?: \([a-z ]+\))?(?:, .*)?) \|$", re.M
+)
+
+
+@pytest.fixture
+def wire() -> Wire:
+    opened = Wire()
+    opened.hello()
+    return opened
+
+
+def refusals() -> dict[str, list[str]]:
+    """The table of the document: statuses in their order, what is in brackets with them."""
+    section = DOCUMENT.read_text().partition("## The order of refusals")[2].partition("\n## ")[0]
+    return {match["request"]: match["statuses"].split(", ") for match in REFUSALS.finditer(section)}
+
+
+def busy(wire: Wire) -> None:
+    wire.machine._motion = _Motion(0, AxisBit.X, MoveResult.DONE)
+    wire.machine._motion_end_s = float("inf")
+
+
+def faulty(fault: Fault) -> Callable[[Wire], None]:
+    def set_it(wire: Wire) -> None:
+        wire.machine._faults |= fault
+
+    return set_it
+
+
+def motor_off(wire: Wire) -> None:
+    wire.machine._motors &= ~AxisBit.Z
+
+
+def homed(wire: Wire) -> None:
+    wire.machine._homed |= AxisBit.Z
+
+
+def pressed(wire: Wire) -> None:
+    wire.machine.estop_pressed = True
+
+
+class Reason:
+    """How a request comes to be refused with one status: by the state of the board, or by a field."""
+
+    def __init__(self, state: Callable[[Wire], None] | None = None, **fields: object) -> None:
+        self.state, self.fields = state, fields
+
+
+ESTOP, WATCHDOG = Reason(faulty(Fault.ESTOP)), Reason(faulty(Fault.WATCHDOG))
+FINE: dict[str, tuple[type[Message], dict[str, object]]] = {
+    "WATCHDOG": (messages.Watchdog, {"motion_ms": 250, "idle_ms": 2000}),
+    "CLEAR": (messages.Clear, {"faults": Fault.ESTOP}),
+    "MOVE_ABS": (
+        messages.MoveAbs,
+        {
+            "move_id": 9,
+            "axes": AxisBit.Z,
+            "target_steps": (0, 0, 100),
+            "speed_steps_per_s": (0, 0, 640),
+            "accel_steps_per_s2": (0, 0, 80000),
+        },
+    ),
+    "HOME": (
+        messages.Home,
+        {
+            "move_id": 9,
+            "axes": AxisBit.Z,
+            "fast_steps_per_s": 1600,
+            "slow_steps_per_s": 160,
+            "accel_steps_per_s2": 80000,
+        },
+    ),
+    "MOTORS": (messages.Motors, {"axes": 7}),
+    "LAMP": (messages.Lamp, {"duty": 100, "on_time_ms": 0}),
+    "STROBE": (
+        messages.Strobe,
+        {"strobe_id": 1, "count": 1, "period_us": 10**5, "delay_us": 0, "width_us": 100, "duty": 1},
+    ),
+}
+REASONS: dict[str, dict[str, Reason]] = {
+    "WATCHDOG": {"BAD_VALUE": Reason(motion_ms=99)},
+    "CLEAR": {"ESTOP": Reason(pressed)},
+    "MOVE_ABS": {
+        "ESTOP": ESTOP,
+        "WATCHDOG": WATCHDOG,
+        "DUPLICATE": Reason(move_id=0),
+        "BUSY": Reason(busy),
+        "BAD_VALUE (axes)": Reason(axes=8 | AxisBit.Z),
+        "MOTOR_OFF": Reason(motor_off),
+        "BAD_VALUE (speed or acceleration)": Reason(speed_steps_per_s=(0, 0, 6401)),
+        "PULL_OUT": Reason(speed_steps_per_s=(0, 0, 6400), accel_steps_per_s2=(0, 0, 160001)),
+        "LIMIT": Reason(homed, target_steps=(0, 0, 16001)),
+        "NOT_HOMED": Reason(target_steps=(0, 0, 16001)),
+    },
+    "HOME": {
+        "ESTOP": ESTOP,
+        "WATCHDOG": WATCHDOG,
+        "DUPLICATE": Reason(move_id=0),
+        "BUSY": Reason(busy),
+        "BAD_VALUE (axes or speeds)": Reason(axes=AxisBit.X | AxisBit.Z, slow_steps_per_s=0),
+        "PULL_OUT": Reason(fast_steps_per_s=6400, accel_steps_per_s2=160001),
+    },
+    "MOTORS": {"ESTOP": ESTOP, "BAD_VALUE": Reason(axes=8), "BUSY": Reason(busy)},
+    "LAMP": {"ESTOP": ESTOP, "WATCHDOG": WATCHDOG, "BAD_VALUE": Reason(duty=10001)},
+    "STROBE": {
+        "ESTOP": ESTOP,
+        "WATCHDOG": WATCHDOG,
+        "DUPLICATE": Reason(strobe_id=0),
+        "BAD_VALUE": Reason(period_us=999),
+    },
+}
+
+
+def test_every_command_is_in_the_table_of_refusals() -> None:
+    told = refusals()
+    assert set(told) == set(FINE)
+    for request, statuses in told.items():
+        assert statuses == list(REASONS[request]), request
+    says("PING, STATE, LIMITS, PULL_OUT, STOP and ESTOP are refused for none of these.")
+    others = {entry.opcode.name for entry in messages.TABLE if entry.kind is Kind.REQUEST} - set(told)
+    assert others == {"HELLO", "PING", "STATE", "LIMITS", "PULL_OUT", "STOP", "ESTOP"}
+
+
+@pytest.mark.parametrize(
+    ("request_name", "first"),
+    [(name, i) for name, reasons in REASONS.items() for i in range(len(reasons) + 1)],
+)
+def test_a_request_is_refused_for_the_first_reason_in_the_order_of_the_document(
+    wire: Wire, request_name: str, first: int
+) -> None:
+    message, fields = FINE[request_name]
+    reasons = [REASONS[request_name][status] for status in refusals()[request_name][first:]]
+    for reason in reversed(reasons):  # those that come first have the last word where two set one field
+        fields = {**fields, **reason.fields}
+        if reason.state is not None:
+            reason.state(wire)
+    expected = refusals()[request_name][first].split(" ")[0] if reasons else "OK"
+    begun = wire.machine.motions_begun
+    assert wire.ask(message(**fields)).status == Status[expected]
+    assert (wire.machine.motions_begun > begun) is (expected == "OK" and request_name in ("MOVE_ABS", "HOME"))
+
+
+def test_the_axes_of_a_move_are_gone_through_in_the_order_x_y_z(wire: Wire) -> None:
+    says("in the order x, y, z, each to the end")
+    request = move(
+        1,
+        axes=7,
+        target_steps=(10**6, 0, 0),
+        speed_steps_per_s=(100, 10**6, 640),
+        accel_steps_per_s2=(1000,) * 3,
+    )
+    motor_off(wire)
+    assert wire.ask(request).status == Status.NOT_HOMED  # x, though y is too fast and the motor of z off
+
+
+def test_what_comes_before_a_request_is_read_is_in_the_order_of_the_document(wire: Wire) -> None:
+    steps = re.findall(r"(?<= )\d\. ([A-Z_]{4,}|a seq and opcode among)", PROSE)
+    assert steps == ["NO_SESSION", "a seq and opcode among", "STALE", "UNKNOWN_OPCODE", "BAD_PAYLOAD"]
+    busy(wire)
+
+    def status(session: int, seq: int, opcode: int, payload: bytes) -> int:
+        (said,) = wire.say(Packet(Kind.REQUEST, opcode, 0, seq, session, payload))
+        return said.status
+
+    assert status(wire.session, 100, 0x3F, b"12") == Status.UNKNOWN_OPCODE
+    assert status(wire.session, 100, 0x3F, b"") == Status.UNKNOWN_OPCODE  # again, from what is kept
+    assert status(wire.session ^ 1, 100, 0x3F, b"12") == Status.NO_SESSION
+    assert status(wire.session, 90, 0x3F, b"12") == Status.STALE
+    assert status(wire.session, 101, Opcode.MOVE_ABS, b"12") == Status.BAD_PAYLOAD
+    assert status(wire.session, 101, Opcode.MOVE_ABS, layout.pack(move(1))) == Status.BAD_PAYLOAD
+    says("A request refused by the fourth or later has used its seq up")
+    assert status(wire.session, 101, Opcode.PING, b"") == Status.STALE
+
+
+def test_light_may_always_be_ended(wire: Wire) -> None:
+    says("A LAMP of duty 0 and a STROBE of count 0 end light and are not refused with ESTOP or WATCHDOG.")
+    wire.machine._faults |= Fault.ESTOP | Fault.WATCHDOG
+    assert wire.ask(messages.Lamp(0)).status == Status.OK
+    assert wire.ask(messages.Strobe(1, 0, 0, 0, 0, 0)).status == Status.OK
