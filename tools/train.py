@@ -20,7 +20,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import Progress
 from torch import nn
 
 from parfocal.engines.contract import CHANNELS, Kind
@@ -34,6 +33,7 @@ from tools.network_layers import Body
 from tools.network_single import SingleNet
 from tools.network_two_shot import TwoShotNet
 from tools.pictures import draw_learning, draw_scatter
+from tools.progress import shown_progress
 from tools.start import body_from, head_from, is_spectral, start_from
 
 CALIBRATION_BATCHES, FROZEN_BATCHES = 12, 32
@@ -232,8 +232,7 @@ def run(training: Training, data: Path, held_out: Path, args: argparse.Namespace
     whole_s, losses = args.minutes * 60.0, []
     rng = np.random.default_rng([recipe.seed, training.step])
     last_report = time.monotonic()
-    with Progress(console=console) as progress:
-        task = progress.add_task("training", total=whole_s, completed=int(training.elapsed_s))
+    with shown_progress(console, "training", whole_s, training.elapsed_s) as tell:
         while training.elapsed_s < whole_s:
             began = time.monotonic()
             share = training.elapsed_s / whole_s
@@ -246,7 +245,7 @@ def run(training: Training, data: Path, held_out: Path, args: argparse.Namespace
                 training.freeze(examples)
             losses.append(training.learn(batch, rate_at(share), phase, training.frozen))
             training.elapsed_s += time.monotonic() - began
-            progress.update(task, completed=training.elapsed_s)
+            tell(training.elapsed_s)
             if time.monotonic() - last_report > args.report_s:
                 console.print(report(training, examples, tests, losses), highlight=False, soft_wrap=True)
                 losses = []

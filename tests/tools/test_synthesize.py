@@ -10,7 +10,6 @@ torch = pytest.importorskip("torch", reason="the training extra is not installed
 
 from parfocal.edge.simscope.optics import Optics  # noqa: E402
 from parfocal.edge.stack import read_stack  # noqa: E402
-from tests.edge.scope import TILES  # noqa: E402
 from tools import layers, synthesize  # noqa: E402
 from tools.textures import FloatArray  # noqa: E402
 
@@ -54,12 +53,11 @@ def test_layers_hold_the_whole_object_and_its_mass_lies_at_the_focus(seed: int) 
     assert moment / float(density[1].sum()) == pytest.approx(0.0, abs=1e-3)
 
 
-@pytest.mark.skipif(not TILES.is_dir(), reason="the tiles are not here")
-def test_a_run_continued_makes_the_stacks_of_one_without_a_stop(tmp_path: Path) -> None:
+def test_a_run_continued_makes_the_stacks_of_one_without_a_stop(tiles: Path, tmp_path: Path) -> None:
     def made(folder: Path, first: int, stacks: int) -> None:
         synthesize.make(
             argparse.Namespace(
-                tiles=TILES, out=folder, stacks=stacks, first=first, seed=3, delta_um=2.0, patch_px=PATCH_PX,
+                tiles=tiles, out=folder, stacks=stacks, first=first, seed=3, delta_um=2.0, patch_px=PATCH_PX,
                 held_out=True, symmetric=False, condenser=0.6, device="cpu",
             )
         )  # fmt: skip

@@ -1,11 +1,12 @@
+"""Textures are what they are drawn as; what is trained on and what is tested on lie apart."""
+
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from tests.edge.scope import TILES
 from tools.sources import HeldOutObjects, TrainingObjects, held_out, tile_sources
 from tools.textures import DRAWN, MAX_DENSITY, density_from_image, drawn, recoloured, window
-
-needs_tiles = pytest.mark.skipif(not TILES.exists(), reason="the real tiles are not on this machine")
 
 
 @pytest.mark.parametrize("draw", DRAWN, ids=lambda f: f.__name__)
@@ -40,22 +41,20 @@ def test_a_window_has_the_size_asked_for_even_on_a_small_tile(scale: float) -> N
     assert window(tile, 96, scale, np.random.default_rng(1)).shape == (3, 96, 96)
 
 
-@needs_tiles
-def test_no_slide_is_on_both_sides_of_the_split() -> None:
+def test_no_slide_is_on_both_sides_of_the_split(tiles: Path) -> None:
     folders = ("he_cmu1", "he_histolab", "blood_chula", "cytology_dsb2018")
-    paths = [path for folder in folders for path in (TILES / folder).iterdir()]
-    inside, outside = tile_sources(TILES, want_held_out=False), tile_sources(TILES, want_held_out=True)
+    paths = [path for folder in folders for path in (tiles / folder).iterdir()]
+    inside, outside = tile_sources(tiles, want_held_out=False), tile_sources(tiles, want_held_out=True)
     assert len(inside) + len(outside) == len(paths)
     assert len(outside) == sum(held_out(p) for p in paths)
     assert {s.group for s in outside} == {"he_cmu1", "blood_chula", "cytology_dsb2018"}
     assert "he_cmu1" not in {s.group for s in inside}
 
 
-@needs_tiles
-def test_training_never_draws_what_is_tested_on() -> None:
+def test_training_never_draws_what_is_tested_on(tiles: Path) -> None:
     pytest.importorskip("skimage", reason="photographs and IHC come with the demo extra")
     rng = np.random.default_rng(0)
-    training, testing = TrainingObjects(TILES), HeldOutObjects(TILES)
+    training, testing = TrainingObjects(tiles), HeldOutObjects(tiles)
     trained = {training.draw(64, rng)[0] for _ in range(40)}
     tested = {testing.draw(64, rng)[0] for _ in range(40)}
     assert {"ihc", "he_cmu1"} <= tested
