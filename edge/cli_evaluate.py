@@ -16,27 +16,37 @@ from parfocal.edge.evaluate import Evaluation, Figures, StackResult, evaluate_st
 from parfocal.edge.output import check_writable, console_for, growing_result, not_written
 from parfocal.edge.progress import shown_progress
 from parfocal.edge.run import opened_engine
-from parfocal.edge.stack import StackRefused, read_stack
+from parfocal.edge.stack import Given, StackRefused, read_stack
 from parfocal.edge.whole_file import whole_file
 from parfocal.edge.words import counted
 
 
 def evaluate(
-    stacks: Annotated[list[Path], typer.Argument(help="OME-TIFFs, or folders with stack.csv.")],
+    stacks: Annotated[
+        list[Path],
+        typer.Argument(help="TIFFs (OME, ImageJ), or folders with stack.csv or numbered images."),
+    ],
     model: Annotated[
         str | None, typer.Option(help="Name of a model, or NAME.onnx of your own; focus.model if left out.")
+    ] = None,
+    step_um: Annotated[
+        float | None,
+        typer.Option(help="From plane to plane, where a stack does not say; negative where they go down."),
+    ] = None,
+    um_per_px: Annotated[
+        float | None, typer.Option("--um-per-px", help="Sampling, where a stack does not say.")
     ] = None,
     config: ConfigOption = None,
     json: JsonOption = None,
     plot: Annotated[Path | None, typer.Option(help="Also draw predicted against true (PNG).")] = None,
 ) -> None:
     """Predict at every plane of stacks, and compare with where their focus is."""
-    settings = configured(config, None)
+    settings, given = configured(config, None), Given(step_um, um_per_px)
     check_writable(json)
     check_writable(plot, "--plot")
     for path in stacks:
         if not path.exists():
-            raise StackRefused(path, "there is no such file or folder")
+            raise StackRefused(path, "there is no such file or folder", "Give another path.")
     if plot is not None:
         _check_drawable()
     engine = opened_engine(model or settings.focus.model, settings.focus.threads)
@@ -51,7 +61,7 @@ def evaluate(
             result.grown(so_far)
             step(Path(so_far.stacks[-1].stack).name)
 
-        found = evaluate_stacks((read_stack(path) for path in stacks), engine.runner, settings, grown)
+        found = evaluate_stacks((read_stack(path, given) for path in stacks), engine.runner, settings, grown)
         result.done(found)
     if plot is not None:
         _draw(plot, found)
@@ -118,6 +128,7 @@ def _lines(result: Evaluation) -> list[str]:
     if n_labelled:
         of_all = f"{n_labelled} of {counted(len(result.stacks), 'stack')}"
         lines.append(f"focus not told by the stack but labelled: {of_all}")
+    lines.extend(f"{Path(stack.stack).name}: {note}" for stack in result.stacks for note in stack.notes)
     lines.extend(_review_line(stack) for stack in result.stacks if stack.review is not None)
     return lines
 

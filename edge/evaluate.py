@@ -80,7 +80,10 @@ class BinFigures(msgspec.Struct, frozen=True):
 
 
 class StackResult(msgspec.Struct, frozen=True):
-    """One stack; without planes and with the reason in `review` where its focus is not certain."""
+    """One stack; without planes and with the reason in `review` where its focus is not certain.
+
+    `notes`: how what it holds was understood.
+    """
 
     stack: str
     focus_z_um: float | None
@@ -88,6 +91,7 @@ class StackResult(msgspec.Struct, frozen=True):
     review: str | None
     figures: Figures | None
     planes: tuple[PlaneResult, ...]
+    notes: tuple[str, ...] = ()
 
 
 class Evaluation(msgspec.Struct, frozen=True):
@@ -170,15 +174,16 @@ def evaluate_stack(stack: Stack, runner: Runner, config: Config) -> StackResult:
     pairs = _checked_pairs(stack, runner, config)
     label = focus_of(stack)
     focus_z_um = label.focus_z_um
+    notes = stack.notes
+    if stack.um_per_px is None:
+        notes = (*notes, "it does not say its sampling, which was taken to be right; see --um-per-px")
     if focus_z_um is None:
-        return StackResult(named(stack.path), None, "none", label.review, None, ())
+        return StackResult(named(stack.path), None, "none", label.review, None, (), notes)
     truth: Literal["stack", "label"] = "label" if stack.focus_z_um is None else "stack"
     planes = tuple(_plane(stack, pair, focus_z_um, runner, config.focus) for pair in pairs)
     judged = [plane for plane in planes if plane.in_range and not plane.blank]
-    depth_um = depth_of_field_um(runner.contract.objective)
-    return StackResult(
-        named(stack.path), focus_z_um, truth, label.review, figures_of(judged, depth_um), planes
-    )
+    figures = figures_of(judged, depth_of_field_um(runner.contract.objective))
+    return StackResult(named(stack.path), focus_z_um, truth, label.review, figures, planes, notes)
 
 
 def focus_of(stack: Stack) -> Label:
@@ -240,13 +245,16 @@ def _checked_pairs(stack: Stack, runner: Runner, config: Config) -> list[tuple[i
         raise StackRefused(
             stack.path,
             f"its planes are {width_px} x {height_px} px, model {contract.name} looks at {needed_px} x {needed_px}",
+            "Record larger frames, or take another --model.",
         )
     if stack.um_per_px is not None:
         seen_um = stack.um_per_px * focus.downsample
         if abs(seen_um / contract.um_per_px - 1.0) > SAMPLING_TOLERANCE_SHARE:
             raise StackRefused(
                 stack.path,
-                f"its patches have {seen_um:g} um per px, model {contract.name} {contract.um_per_px:g}",
+                f"its patches have {seen_um:g} um per px, model {contract.name} is for {contract.um_per_px:g}",
+                "If the stack is wrong about itself, give what is right with --um-per-px; else it needs a --model made "
+                "for its sampling.",
             )
     if contract.kind == "single":
         return [(k, k) for k in range(len(stack.z_um))]
@@ -255,6 +263,8 @@ def _checked_pairs(stack: Stack, runner: Runner, config: Config) -> list[tuple[i
         raise StackRefused(
             stack.path,
             f"no two of its planes are {contract.delta_um:g} um apart, as model {contract.name} needs",
+            f"If its heights are wrong, give what is right with --step-um; else record planes that are "
+            f"{contract.delta_um:g} um apart, a whole number of steps.",
         )
     return pairs
 

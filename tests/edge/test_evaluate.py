@@ -5,6 +5,7 @@ import json
 import os
 from pathlib import Path
 
+import cv2
 import msgspec
 import numpy as np
 import pytest
@@ -118,13 +119,18 @@ def test_blank_planes_do_not_count(judge: Config) -> None:
 
 
 def test_stacks_that_do_not_fit_the_model_are_refused_by_name(judge: Config, config: Config) -> None:
-    with pytest.raises(ConfigError, match=r"made\.ome\.tiff .*0\.5 um per px, model says 0\.345"):
+    wrong_sampling = (
+        r"made\.ome\.tiff .*0\.5 um per px, model says is for 0\.345\. If .*--um-per-px; else .*--model"
+    )
+    with pytest.raises(ConfigError, match=wrong_sampling):
         evaluate_stacks([stack(um_per_px=0.5)], Says(TRUE_UM), judge)
     sparse = msgspec.structs.replace(stack(), z_um=tuple(5.0 * z for z in Z_UM))
-    with pytest.raises(ConfigError, match=r"made\.ome\.tiff .*no two of its planes are 2 um apart"):
+    with pytest.raises(
+        ConfigError, match=r"made\.ome\.tiff .*no two of its planes are 2 um apart.*--step-um"
+    ):
         evaluate_stacks([sparse], Says(TRUE_UM), judge)
     tiny = msgspec.structs.replace(stack(), planes=tuple(p[:100] for p in stack().planes))
-    with pytest.raises(ConfigError, match=r"240 x 100 px"):
+    with pytest.raises(ConfigError, match=r"240 x 100 px.*Record larger frames"):
         evaluate_stacks([tiny], Says(TRUE_UM), judge)
     with pytest.raises(InputMismatch, match="patch_px"):
         evaluate_stacks([stack()], Says(TRUE_UM), config)
@@ -212,6 +218,42 @@ def test_what_was_judged_before_a_bad_stack_is_kept_and_shown(
     assert "bad.ome.tiff" in kept["incomplete"]
     assert "good.ome.tiff" in capsys.readouterr().out
     assert not (tmp_path / "deep").exists()
+
+
+@pytest.mark.usefixtures("command")
+@pytest.mark.parametrize(("step_um", "planes"), [(1.0, shots(blank=False)), (-1.0, shots(blank=False)[::-1])])
+def test_numbered_images_are_judged_by_the_distance_that_is_given(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    step_um: float,
+    planes: tuple[NDArray[np.uint8], ...],
+) -> None:
+    folder = tmp_path / "planes"
+    folder.mkdir()
+    for number, plane in enumerate(planes):
+        cv2.imwrite(str(folder / f"{number}.png"), plane[..., ::-1])
+    cli_evaluate.evaluate([folder], step_um=step_um, um_per_px=0.345, json=tmp_path / "r.json")
+    (found,) = json.loads((tmp_path / "r.json").read_text())["stacks"]
+    assert found["truth"] == "label"
+    assert found["focus_z_um"] == pytest.approx(100.0 - Z_UM[0], abs=0.5)
+    assert found["figures"]["mean_um"] == pytest.approx(0.0, abs=0.5)
+    assert "focus not told by the stack but labelled: 1 of 1 stack" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("command")
+def test_how_a_stack_was_understood_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "planes"
+    folder.mkdir()
+    for number, plane in enumerate(shots(blank=False)):
+        cv2.imwrite(str(folder / f"{number}.png"), plane[..., ::-1].astype(np.uint16) * 16)
+    cli_evaluate.evaluate([folder], step_um=1.0, json=tmp_path / "r.json")
+    (found,) = json.loads((tmp_path / "r.json").read_text())["stacks"]
+    assert ["of 12 bits" in found["notes"][0], "does not say its sampling" in found["notes"][1]] == [
+        True,
+        True,
+    ]
+    assert found["figures"]["planes"] > 0
+    assert "planes: its values" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("command")
