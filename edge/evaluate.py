@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
 import msgspec
@@ -21,7 +21,8 @@ from parfocal.edge.estimate import (
 from parfocal.edge.label import Label, label_planes
 from parfocal.edge.session import check_model
 from parfocal.edge.stack import Stack, StackRefused
-from parfocal.engines.contract import SIGN_OF_SINGLE, Expectation, require
+from parfocal.edge.words import named
+from parfocal.engines.contract import SIGN_OF_SINGLE, Contract, Expectation, require
 from parfocal.engines.runner import Runner
 
 # How far from delta two planes of a pair may be: the stage's own pairs are rounded to whole motor steps.
@@ -79,7 +80,10 @@ class BinFigures(msgspec.Struct, frozen=True):
 
 
 class StackResult(msgspec.Struct, frozen=True):
-    """One stack; without planes and with the reason in `review` where its focus is not certain."""
+    """One stack; without planes and with the reason in `review` where its focus is not certain.
+
+    `notes`: how what it holds was understood.
+    """
 
     stack: str
     focus_z_um: float | None
@@ -87,6 +91,7 @@ class StackResult(msgspec.Struct, frozen=True):
     review: str | None
     figures: Figures | None
     planes: tuple[PlaneResult, ...]
+    notes: tuple[str, ...] = ()
 
 
 class Evaluation(msgspec.Struct, frozen=True):
@@ -108,17 +113,31 @@ def depth_of_field_um(objective: str) -> float:
     return GREEN_UM / aperture**2
 
 
-def evaluate_stacks(stacks: Iterable[Stack], runner: Runner, config: Config) -> Evaluation:
+def evaluate_stacks(
+    stacks: Iterable[Stack],
+    runner: Runner,
+    config: Config,
+    grown: Callable[[Evaluation], None] | None = None,
+) -> Evaluation:
     """Evaluate stacks, which may be read one at a time: many do not fit into memory.
+
+    ``grown`` is called after each stack with the evaluation of all so far.
 
     Raises:
         ConfigError: a stack cannot be used.
         InputMismatch: the model was made for another instrument.
     """
     _check_model(runner, config)
-    results = tuple(evaluate_stack(stack, runner, config) for stack in stacks)
+    results: list[StackResult] = []
+    for stack in stacks:
+        results.append(evaluate_stack(stack, runner, config))
+        if grown:
+            grown(_summed(results, runner.contract))
+    return _summed(results, runner.contract)
+
+
+def _summed(results: Sequence[StackResult], contract: Contract) -> Evaluation:
     judged = [plane for result in results for plane in result.planes if plane.in_range and not plane.blank]
-    contract = runner.contract
     depth_um = depth_of_field_um(contract.objective)
     return Evaluation(
         model=contract.name,
@@ -126,7 +145,7 @@ def evaluate_stacks(stacks: Iterable[Stack], runner: Runner, config: Config) -> 
         range_um=contract.range_um,
         figures=figures_of(judged, depth_um),
         bins=_bins(judged, depth_um),
-        stacks=results,
+        stacks=tuple(results),
     )
 
 
@@ -155,13 +174,16 @@ def evaluate_stack(stack: Stack, runner: Runner, config: Config) -> StackResult:
     pairs = _checked_pairs(stack, runner, config)
     label = focus_of(stack)
     focus_z_um = label.focus_z_um
+    notes = stack.notes
+    if stack.um_per_px is None:
+        notes = (*notes, "it does not say its sampling, which was taken to be right; see --um-per-px")
     if focus_z_um is None:
-        return StackResult(str(stack.path), None, "none", label.review, None, ())
+        return StackResult(named(stack.path), None, "none", label.review, None, (), notes)
     truth: Literal["stack", "label"] = "label" if stack.focus_z_um is None else "stack"
     planes = tuple(_plane(stack, pair, focus_z_um, runner, config.focus) for pair in pairs)
     judged = [plane for plane in planes if plane.in_range and not plane.blank]
-    depth_um = depth_of_field_um(runner.contract.objective)
-    return StackResult(str(stack.path), focus_z_um, truth, label.review, figures_of(judged, depth_um), planes)
+    figures = figures_of(judged, depth_of_field_um(runner.contract.objective))
+    return StackResult(named(stack.path), focus_z_um, truth, label.review, figures, planes, notes)
 
 
 def focus_of(stack: Stack) -> Label:
@@ -223,13 +245,16 @@ def _checked_pairs(stack: Stack, runner: Runner, config: Config) -> list[tuple[i
         raise StackRefused(
             stack.path,
             f"its planes are {width_px} x {height_px} px, model {contract.name} looks at {needed_px} x {needed_px}",
+            "Record larger frames, or take another --model.",
         )
     if stack.um_per_px is not None:
         seen_um = stack.um_per_px * focus.downsample
         if abs(seen_um / contract.um_per_px - 1.0) > SAMPLING_TOLERANCE_SHARE:
             raise StackRefused(
                 stack.path,
-                f"its patches have {seen_um:g} um per px, model {contract.name} {contract.um_per_px:g}",
+                f"its patches have {seen_um:g} um per px, model {contract.name} is for {contract.um_per_px:g}",
+                "If the stack is wrong about itself, give what is right with --um-per-px; else it needs a --model made "
+                "for its sampling.",
             )
     if contract.kind == "single":
         return [(k, k) for k in range(len(stack.z_um))]
@@ -238,6 +263,8 @@ def _checked_pairs(stack: Stack, runner: Runner, config: Config) -> list[tuple[i
         raise StackRefused(
             stack.path,
             f"no two of its planes are {contract.delta_um:g} um apart, as model {contract.name} needs",
+            f"If its heights are wrong, give what is right with --step-um; else record planes that are "
+            f"{contract.delta_um:g} um apart, a whole number of steps.",
         )
     return pairs
 

@@ -1,6 +1,8 @@
 """Puts a virtual microscope together: slide, optics, camera, and a stub board in virtual or in real time."""
 
 import contextlib
+import errno
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -25,7 +27,7 @@ from parfocal.edge.simscope.held_clock import HeldClock
 from parfocal.edge.simscope.optics import Optics
 from parfocal.edge.simscope.replay import RecordedStack
 from parfocal.edge.simscope.scene import Scene
-from parfocal.edge.simscope.slide import VirtualSlide, image_from_file
+from parfocal.edge.simscope.slide import VirtualSlide, image_from_file, unreadable_slide
 from parfocal.edge.simscope.surface import FocusSurface
 
 UInt8Array = NDArray[np.uint8]
@@ -58,6 +60,8 @@ def sample_from(slide: Path | None, um_per_px: float | None, config: Config, see
 
     Raises ConfigError where it cannot be used.
     """
+    if slide is not None and not slide.exists():
+        raise unreadable_slide(slide, os.strerror(errno.ENOENT))
     if slide is not None and (slide.is_dir() or slide.name.endswith(STACK_ENDINGS)):
         return _recorded(RecordedStack(slide), config)
     if slide is not None and um_per_px is None:

@@ -26,14 +26,17 @@ def image_from_file(path: Path) -> UInt8Array:
     try:
         return rgb_from_file(path)
     except OSError as error:
-        raise ConfigError(
-            f"slide {path} cannot be read: {error.strerror}; nothing moved. Give another path."
-        ) from error
+        raise unreadable_slide(path, error.strerror or str(error)) from error
     except ValueError as error:
         raise ConfigError(
             f"slide {error}; nothing moved. Give a PNG, JPEG or TIFF, "
             "or a folder with a recorded stack and its stack.csv."
         ) from error
+
+
+def unreadable_slide(path: Path, why: str) -> ConfigError:
+    """The error about a slide that is not there or may not be read."""
+    return ConfigError(f"slide {path} cannot be read: {why}; nothing moved. Give another path.")
 
 
 def density_from_image(pixels: UInt8Array) -> FloatArray:

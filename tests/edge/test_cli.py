@@ -266,6 +266,16 @@ def stack_not_there(tmp_path: Path) -> list[object]:
     return ["evaluate", tmp_path / "nothing.ome.tiff"]
 
 
+def planes_that_go_down(tmp_path: Path) -> list[object]:
+    for number in range(3):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), tissue(200))
+    return ["evaluate", tmp_path, "--step-um", "-0.5", "--um-per-px", "0.345"]
+
+
+def planes_without_distance(tmp_path: Path) -> list[object]:
+    return planes_that_go_down(tmp_path)[:2]
+
+
 def record_slide_without_sim(tmp_path: Path) -> list[object]:
     return ["record", "--out", tmp_path / "s", "--slide", image(tmp_path, tissue(200)), "--um-per-px", 0.5]
 
@@ -307,8 +317,14 @@ def link_taken(tmp_path: Path) -> list[object]:
         (no_axis, 2, "there are x, y and z"),
         (json_nowhere, 2, "--json"),
         (link_taken, 2, "board"),
-        (stack_cut_short, 2, r"ConfigError: stack .*cut\.ome\.tiff .*truncated"),
-        (stack_not_there, 2, r"ConfigError: stack .*nothing\.ome\.tiff"),
+        (stack_cut_short, 2, r"StackDamaged: stack .*cut\.ome\.tiff .*truncated"),
+        (stack_not_there, 2, r"StackRefused: stack .*nothing\.ome\.tiff"),
+        (
+            planes_that_go_down,
+            2,
+            r"StackRefused: .*200 x 200 px, model .* looks at 448 x 448\. Record larger",
+        ),
+        (planes_without_distance, 2, r"StackRefused: .*has no stack\.csv\. .*`parfocal evaluate --step-um`"),
         (record_slide_without_sim, 2, "add --sim"),
         (record_finer_than_a_step, 2, "--step-um"),
         (frames_too_small, 2, r"ConfigError: frames of 640 x 360 px .* middle 448 x 448 px"),

@@ -225,6 +225,12 @@ def recorded(folder: Path, rows: str | None = None, odd_size: bool = False) -> P
     return folder
 
 
+def test_a_slide_that_is_not_there_is_told_so_before_its_sampling_is_asked_for(tmp_path: Path) -> None:
+    for name in ("gone.png", "gone.ome.tiff"):
+        with pytest.raises(ConfigError, match=rf"slide .*{name} cannot be read: No such file or directory"):
+            sample_from(tmp_path / name, None, Config(), seed=1)
+
+
 def test_a_recorded_stack_shows_the_nearest_plane_and_knows_its_sharpest(tmp_path: Path) -> None:
     stack = RecordedStack(recorded(tmp_path / "stack"))
     assert stack.shape_px == (300, 300)
@@ -239,7 +245,7 @@ def test_a_recorded_stack_shows_the_nearest_plane_and_knows_its_sharpest(tmp_pat
         ("file,z_um\np0.png,1.0\n", "1 plane,"),
         ("file,z_um\n" + "".join(f"p{k}.png,{z}\n" for k, z in enumerate([1, 2, 2, 3, 4])), "must rise"),
         ("file,height\np0.png,1.0\n", "columns file,z_um"),
-        ("file,z_um\np0.png,high\n", "columns file,z_um"),
+        ("file,z_um\np0.png,high\n", "must be a number in every row, it says 'high'"),
         ("file,z_um\n" + "".join(f"q{k}.png,{k}\n" for k in range(6)), r"q0\.png cannot be read"),
     ],
 )
@@ -252,5 +258,5 @@ def test_a_stack_of_unequal_planes_or_without_index_is_refused(tmp_path: Path) -
     with pytest.raises(ConfigError, match=r"p3\.png is 100 x 100 px"):
         RecordedStack(recorded(tmp_path / "odd", odd_size=True))
     (tmp_path / "none").mkdir()
-    with pytest.raises(ConfigError, match=r"stack\.csv cannot be read"):
+    with pytest.raises(ConfigError, match=r"neither stack\.csv nor images"):
         RecordedStack(tmp_path / "none")

@@ -146,9 +146,37 @@ def no_image(path: Path) -> Path:
     return path
 
 
-def sixteen_bit(path: Path) -> Path:
-    data = np.zeros((3, 40, 50), np.uint16)
+def fractions(path: Path) -> Path:
+    data = np.zeros((3, 40, 50), np.float32)
     tifffile.imwrite(path, data, ome=True, metadata={"axes": "ZYX", "PhysicalSizeZ": 1.0})
+    return path
+
+
+def several_times(path: Path) -> Path:
+    data = np.zeros((3, 2, 40, 50), np.uint8)
+    tifffile.imwrite(path, data, ome=True, metadata={"axes": "TZYX", "PhysicalSizeZ": 1.0})
+    return path
+
+
+def no_number_as_focus(path: Path) -> Path:
+    return ome(path, planes(3), {"PhysicalSizeZ": 1.0, "MapAnnotation": {"focus_z_um": "nan"}})
+
+
+def no_number_as_height(path: Path) -> Path:
+    return ome(path, planes(3), {"Plane": {"PositionZ": [1.0, float("nan"), 3.0], **UM}})
+
+
+def no_number_as_sampling(path: Path) -> Path:
+    return ome(path, planes(3), {"PhysicalSizeZ": 1.0, "PhysicalSizeX": float("nan")})
+
+
+def no_length_as_sampling(path: Path) -> Path:
+    return ome(path, planes(3), {"PhysicalSizeZ": 1.0, "PhysicalSizeX": 0.0})
+
+
+def light_is_dark(path: Path) -> Path:
+    data = np.zeros((3, 40, 50), np.uint8)
+    tifffile.imwrite(path, data, photometric="miniswhite", metadata=None)
     return path
 
 
@@ -185,13 +213,19 @@ def missing(path: Path) -> Path:
         (truncated, "truncated"),
         (no_tiff, "no TIFF"),
         (empty, "no TIFF"),
-        (no_ome, "no OME metadata"),
+        (no_ome, "does not say the heights .* no OME-TIFF .*--step-um"),
         (broken_xml, "damaged"),
         (no_image, "holds 0 images"),
-        (sixteen_bit, "uint16"),
-        (channels_apart, "separate channels"),
+        (fractions, r"type float32\. Save it with 8 or 16 bits"),
+        (channels_apart, "of 2 channels: grey values have one, colours three"),
+        (several_times, "axes TZYX"),
+        (no_number_as_focus, "focus_z_um is no number"),
+        (no_number_as_height, "PositionZ is .*, which is no number"),
+        (no_number_as_sampling, "PhysicalSizeX is .*, which is no number"),
+        (no_length_as_sampling, "PhysicalSizeX is 0 um, which is no length"),
+        (light_is_dark, r"kept as MINISWHITE\. Save it as RGB"),
         (unequal_planes, "plane 2 is 50 x 20 px, plane 1 is 50 x 40 px"),
-        (missing, "no such file"),
+        (missing, r"no such file or folder\. Give another path"),
     ],
 )
 def test_a_stack_that_cannot_be_used_is_refused_in_one_line_with_its_name(
