@@ -1,0 +1,55 @@
+"""Progress of a long command: a bar on a terminal, a line now and then where the output goes elsewhere."""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+LINE_EVERY_S = 10.0
+
+Step = Callable[[str], None]
+
+
+@contextlib.contextmanager
+def shown_progress(
+    console: Console, verb: str, total: int, first: str, now_s: Callable[[], float] = time.monotonic
+) -> Iterator[Step]:
+    """Show how many of `total` pieces are done; gives a function to call after each, with a few words on it.
+
+    `verb` names the work ("focusing"), `first` what is done before the first piece ("first sweep"). A file or a pipe
+    gets a line at most every `LINE_EVERY_S` of `now_s`, wall time.
+    """
+    if console.is_terminal:
+        with _bar(console, verb, total, first) as step:
+            yield step
+    else:
+        yield _lines(console, verb, total, now_s)
+
+
+@contextlib.contextmanager
+def _bar(console: Console, verb: str, total: int, first: str) -> Iterator[Step]:
+    columns = (
+        TextColumn(verb),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.description}", markup=False),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(first, total=total)
+        yield lambda words: progress.update(task, advance=1, description=words)
+
+
+def _lines(console: Console, verb: str, total: int, now_s: Callable[[], float]) -> Step:
+    done, told_s = 0, now_s()
+
+    def step(words: str) -> None:
+        nonlocal done, told_s
+        done += 1
+        if now_s() - told_s < LINE_EVERY_S:
+            return
+        told_s = now_s()
+        console.print(f"{verb}: {done} of {total}, {words}", highlight=False, markup=False, soft_wrap=True)
+
+    return step
