@@ -1,6 +1,7 @@
 """The command line. Errors become one line and an exit code."""
 
 import contextlib
+import io
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,10 +12,10 @@ from rich.console import Console
 
 from parfocal.board.board import Board
 from parfocal.board.clock import MonotonicClock
-from parfocal.board.errors import BoardError
 from parfocal.board.guarded import open_guarded
 from parfocal.edge import cli_engine
 from parfocal.edge.cli_doctor import doctor
+from parfocal.edge.cli_end import run_to_exit_code
 from parfocal.edge.cli_evaluate import evaluate
 from parfocal.edge.cli_instrument import (
     ConfigOption,
@@ -31,16 +32,13 @@ from parfocal.edge.cli_instrument import (
 )
 from parfocal.edge.cli_record import record
 from parfocal.edge.config import Config
-from parfocal.edge.errors import ConfigError, EdgeError
-from parfocal.edge.exit_codes import exit_code
+from parfocal.edge.errors import ConfigError
 from parfocal.edge.output import check_writable, write_json
 from parfocal.edge.plan import snake
 from parfocal.edge.report import fields_table, run_report, summary_lines
 from parfocal.edge.run import checked_engine, focus_fields
-from parfocal.engines.errors import EngineError
 
 app = typer.Typer(
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     help="Edge software of a low-cost digital microscope: it finds the focus, and keeps it.",
@@ -168,9 +166,15 @@ def status(config: ConfigOption = None, port: PortOption = None, json: JsonOptio
 
 
 def main() -> None:
-    """Entry point: an error of the product is one line on stderr and an exit code, never a traceback."""
-    try:
-        app()
-    except (BoardError, EngineError, EdgeError) as error:
-        sys.stderr.write(f"{type(error).__name__}: {error}\n")
-        sys.exit(exit_code(error))
+    """Entry point: whatever happens, at most one line on stderr and an exit code, never a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names of files need not be text
+            stream.reconfigure(errors="backslashreplace")
+    arguments = sys.argv[1:]
+    command = typer.main.get_command(app)
+    sys.exit(
+        run_to_exit_code(
+            lambda: command.main(arguments or ["--help"], prog_name="parfocal", standalone_mode=False),
+            arguments,
+        )
+    )

@@ -1,6 +1,8 @@
 """The commands as a user types them: results, one-line errors, exit codes."""
 
 import json
+import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,9 +12,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from parfocal.board.stub.virtual_bench import VirtualBench
+from parfocal.board.stub.virtual_bench import VirtualBench, VirtualTransport
 from parfocal.edge import cli
 from parfocal.edge.report import RunReport
+from parfocal.edge.simscope import bench as simscope_bench
 from parfocal.edge.stack import write_stack
 from tests.edge.scope import TILES, tissue
 
@@ -24,14 +27,16 @@ SMALL_CAMERA = "[camera]\nwidth_px = 452\nheight_px = 452\n"
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
-    """Run a command in an empty folder; exit code, stdout, stderr."""
+    """Run a command in an empty folder; exit code, stdout, stderr. No command may write a crash report."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
     def call(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["parfocal", *map(str, arguments)])
         with pytest.raises(SystemExit) as ended:
             cli.main()
         printed = capsys.readouterr()
+        assert not (tmp_path / "state").exists(), printed.err
         return int(ended.value.code or 0), printed.out, printed.err
 
     return call
@@ -255,6 +260,41 @@ def test_bad_input_is_one_line_that_says_what_to_do_and_an_exit_code(
     assert "fields" not in printed
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--nosuch"], "No such option: --nosuch. See `parfocal --help`."),
+        (["nosuch"], "No such command 'nosuch'. See `parfocal --help`."),
+        (["engine", "nosuch"], "No such command 'nosuch'. See `parfocal engine --help`."),
+        (["focus", "--nosuch"], "No such option: --nosuch. See `parfocal focus --help`."),
+        (["focus", "--fields", "three"], "'--fields'"),
+        (["focus", "--fields"], "--fields"),
+        (["focus", "slide.png"], "slide.png"),
+        (["record"], "'--out'. See `parfocal record --help`."),
+        (["move", "z"], "to_um"),
+        (["move", "z", "high"], "to_um"),
+        (["evaluate"], "stacks"),
+        (["engine", "build", "--precision", "int4"], "--precision"),
+        (["engine", "build", "--threads", "-1"], "--threads"),
+    ],
+)
+def test_a_command_line_that_is_not_understood_is_one_line_that_names_the_help(
+    run: Run, arguments: list[str], told: str
+) -> None:
+    code, printed, error = run(*arguments)
+    assert (code, printed, error.count("\n")) == (2, "", 1), error
+    assert error.startswith("UsageError: ")
+    assert told in error
+    assert "--help`" in error
+
+
+def test_without_a_command_the_commands_are_shown(run: Run) -> None:
+    code, printed, error = run()
+    assert (code, error) == (0, "")
+    assert "doctor" in printed
+    assert "Usage: parfocal" in printed
+
+
 @pytest.mark.parametrize("verb", [["status"], ["home"], ["move", "z", "10"]])
 def test_every_verb_of_the_stage_refuses_a_port_that_is_not_there(run: Run, verb: list[str]) -> None:
     code, _, error = run(*verb, "--port", "/dev/parfocal-is-not-here")
@@ -273,6 +313,34 @@ def test_home_clears_a_latched_emergency_stop_only_when_it_is_told_to(
     assert (code, "emergency stop is latched" in error) == (3, True)
     code, printed, error = run("home", "--clear-faults")
     assert (code, "homed: x=0.0 y=0.0 z=0.0 um" in printed) == (0, True), error
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_in_the_middle_of_a_motion_stops_the_stage_and_turns_the_lamp_off(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, number: signal.Signals
+) -> None:
+    bench = VirtualBench()
+    read, sent = VirtualTransport.read, 0
+
+    def read_and_interrupt(transport: VirtualTransport, timeout_s: float) -> bytes:
+        """The signal comes while a motor runs under a lit lamp; an impatient Ctrl-C follows it at each read."""
+        nonlocal sent
+        state = bench.stub.machine.state()
+        if sent or (state.lamp_duty and state.moving):
+            sent += 1
+            os.kill(os.getpid(), number if sent == 1 else signal.SIGINT)
+        return read(transport, timeout_s)
+
+    monkeypatch.setattr(simscope_bench, "VirtualBench", lambda _config: bench)
+    monkeypatch.setattr(VirtualTransport, "read", read_and_interrupt)
+    slide = image(tmp_path, tissue(200))
+    config = configured(tmp_path, SHORT_SWEEP)
+    code, printed, error = run("focus", "--sim", "--slide", slide, "--um-per-px", 0.5, "--config", config)
+    assert sent > 1
+    assert (code, error) == (128 + number, f"ended by {number.name}\n")
+    assert "fields" not in printed
+    end = bench.stub.machine.state()
+    assert (end.lamp_duty, end.moving) == (0, 0)
 
 
 def test_engine_list_shows_what_each_model_was_made_for(run: Run, tmp_path: Path) -> None:
