@@ -2,13 +2,15 @@
 
 import contextlib
 import io
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from typer.core import TyperCommand
 
 from parfocal.board.board import Board
 from parfocal.board.clock import MonotonicClock
@@ -39,7 +41,7 @@ from parfocal.edge.report import fields_table, run_report, summary_lines
 from parfocal.edge.run import checked_engine, focus_fields
 
 app = typer.Typer(
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     help="Edge software of a low-cost digital microscope: it finds the focus, and keeps it.",
 )
@@ -49,6 +51,8 @@ app.command()(evaluate)
 app.command()(doctor)
 
 console = Console()
+
+_NEGATIVE = re.compile(r"-(\d+\.?\d*|\.\d+)(e[-+]?\d+)?|-inf|-nan", re.IGNORECASE)
 
 
 @contextlib.contextmanager
@@ -134,7 +138,18 @@ def home(
         console.print(f"homed: x={board.x.position_um} y={board.y.position_um} z={board.z.position_um} um")
 
 
-@app.command()
+class NumbersAreArguments(TyperCommand):
+    """A command that takes -5 for a number, where others take it for an option."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401  # click's, or typer's own of it
+        """Put negative numbers behind `--`, where they are what they are: no option of the command takes one."""
+        numbers = [arg for arg in args if _NEGATIVE.fullmatch(arg)]
+        if numbers and "--" not in args:
+            args = [*(arg for arg in args if arg not in numbers), "--", *numbers]
+        return super().parse_args(ctx, args)
+
+
+@app.command(cls=NumbersAreArguments)
 def move(
     axis: Annotated[str, typer.Argument(help="x, y or z")],
     to_um: Annotated[float, typer.Argument(help="Position in um, approached from below.")],

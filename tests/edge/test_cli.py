@@ -14,6 +14,7 @@ import pytest
 
 from parfocal.board.stub.virtual_bench import VirtualBench, VirtualTransport
 from parfocal.edge import cli
+from parfocal.edge.config import Config
 from parfocal.edge.report import RunReport
 from parfocal.edge.simscope import bench as simscope_bench
 from parfocal.edge.stack import write_stack
@@ -286,6 +287,65 @@ def test_a_command_line_that_is_not_understood_is_one_line_that_names_the_help(
     assert error.startswith("UsageError: ")
     assert told in error
     assert "--help`" in error
+
+
+@pytest.mark.parametrize("verb", [[], ["focus"], ["engine"], ["engine", "build"], ["status"]])
+def test_h_is_help_at_every_command(run: Run, verb: list[str]) -> None:
+    code, printed, error = run(*verb, "-h")
+    assert (code, error) == (0, "")
+    assert f"Usage: {' '.join(['parfocal', *verb])} " in printed
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("parfocal eng", {"engine"}),
+        ("parfocal engine ", {"list", "build"}),
+        ("parfocal focus --z", {"--z-play-um"}),
+    ],
+)
+def test_the_shell_completes_commands_and_options(
+    run: Run, monkeypatch: pytest.MonkeyPatch, typed: str, offered: set[str]
+) -> None:
+    monkeypatch.setenv("_PARFOCAL_COMPLETE", "complete_bash")  # as the script of --show-completion asks
+    monkeypatch.setenv("COMP_WORDS", typed)
+    monkeypatch.setenv("COMP_CWORD", str(typed.count(" ")))
+    code, printed, error = run()
+    assert (code, error) == (0, "")
+    assert set(printed.split()) == offered
+
+
+def test_the_script_of_the_shell_can_be_shown(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shellingham.detect_shell", lambda: ("bash", "/bin/bash"))
+    code, printed, error = run("--show-completion")
+    assert (code, error) == (0, "")
+    assert "_PARFOCAL_COMPLETE=complete_bash" in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "z_um"),
+    [
+        (["z", "-5"], "-5.0"),
+        (["z", "-5.25e-1"], "-0.525"),
+        (["z", "-5", "--port", "/dev/parfocal-is-not-here"], "-5.0"),
+        (["--", "z", "-5"], "-5.0"),
+    ],
+)
+def test_a_negative_number_is_a_position_and_no_option(
+    run: Run, monkeypatch: pytest.MonkeyPatch, arguments: list[str], z_um: str
+) -> None:
+    bench = VirtualBench()
+    monkeypatch.setattr(cli, "opened_board", lambda config: bench.open_board(config.board))
+    with bench.open_board(Config().board) as board:
+        board.home()
+    code, _, error = run("move", *arguments)
+    assert code == 3
+    assert f"MoveRefused: move to z={z_um} um refused: limit is 0.0" in error
+
+
+def test_an_option_that_is_not_there_is_one_for_move_too(run: Run) -> None:
+    code, _, error = run("move", "z", "-5", "--prt", "x")
+    assert (code, "No such option: --prt" in error) == (2, True)
 
 
 def test_without_a_command_the_commands_are_shown(run: Run) -> None:
