@@ -21,6 +21,7 @@ from parfocal.edge.cli_end import run_to_exit_code
 from parfocal.edge.cli_evaluate import evaluate
 from parfocal.edge.cli_instrument import (
     ConfigOption,
+    FieldsOption,
     JsonOption,
     PortOption,
     SeedOption,
@@ -30,6 +31,7 @@ from parfocal.edge.cli_instrument import (
     ZPlayOption,
     check_simulated,
     configured,
+    finite,
     opened_instrument,
 )
 from parfocal.edge.cli_record import record
@@ -67,7 +69,7 @@ def focus(
     sim: SimOption = False,
     slide: SlideOption = None,
     um_per_px: UmPerPxOption = None,
-    fields: Annotated[int, typer.Option(help="Neighbouring fields to visit.")] = 25,
+    fields: FieldsOption = 25,
     seed: SeedOption = 1,
     z_play_um: ZPlayOption = None,
     config: ConfigOption = None,
@@ -95,8 +97,8 @@ def focus(
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for the picture and the report.")] = Path("build/demo"),
-    fields: Annotated[int, typer.Option(help="Fields to focus.")] = 25,
-    seed: Annotated[int, typer.Option(help="Of the slide's surface and the noise.")] = 1,
+    fields: FieldsOption = 25,
+    seed: SeedOption = 1,
 ) -> None:
     """Focus real tissue on a virtual microscope, through a stub motor board on a pseudo-terminal."""
     from parfocal.edge.demo import run_demo
@@ -107,7 +109,15 @@ def demo(
 @app.command()
 def stub(
     link: Annotated[Path, typer.Option(help="Where to link the pseudo-terminal.")] = Path("stub-board"),
-    speed: Annotated[float, typer.Option(help="Seconds of the board per second of the wall clock.")] = 1.0,
+    speed: Annotated[
+        float,
+        typer.Option(
+            min=0.001,
+            max=1000.0,
+            callback=finite,
+            help="Seconds of the board per second of the wall clock.",
+        ),
+    ] = 1.0,
     faults: Annotated[Path | None, typer.Option(help="TOML file with what is to go wrong.")] = None,
 ) -> None:
     """Run a stub motor board on a pseudo-terminal until Ctrl-C."""
@@ -152,7 +162,7 @@ class NumbersAreArguments(TyperCommand):
 @app.command(cls=NumbersAreArguments)
 def move(
     axis: Annotated[str, typer.Argument(help="x, y or z")],
-    to_um: Annotated[float, typer.Argument(help="Position in um, approached from below.")],
+    to_um: Annotated[float, typer.Argument(callback=finite, help="Position in um, approached from below.")],
     config: ConfigOption = None,
     port: PortOption = None,
 ) -> None:

@@ -1,6 +1,7 @@
 """The instrument that a command asks for, and its options; a simulation only where one is asked for."""
 
 import contextlib
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +17,20 @@ from parfocal.edge.run import Instrument, real_instrument
 
 DEFAULT_CONFIG = Path("parfocal.toml")
 
+MAX_SEED = 2**31 - 1  # whatever draws from it takes 32 bits
+MAX_FIELDS = 100_000  # more than any stage has room for
+
+
+def finite(value: float | None) -> float | None:
+    """The value of an option, which must be finite: some versions of typer let nan pass any limit.
+
+    Raises typer.BadParameter.
+    """
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter(f"{value} is not a finite number")
+    return value
+
+
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", help="TOML file; parfocal.toml in this folder if it is there.")
 ]
@@ -24,10 +39,26 @@ JsonOption = Annotated[Path | None, typer.Option("--json", help="Also write the 
 SimOption = Annotated[bool, typer.Option("--sim", help="A virtual microscope instead of a real one.")]
 SlideOption = Annotated[Path | None, typer.Option("--slide", help="With --sim: an image, or a stack.")]
 UmPerPxOption = Annotated[
-    float | None, typer.Option("--um-per-px", help="With --sim: sampling of the slide's image.")
+    float | None,
+    typer.Option(
+        "--um-per-px",
+        min=0.001,
+        max=100.0,
+        callback=finite,
+        help="With --sim: sampling of the slide's image.",
+    ),
 ]
-SeedOption = Annotated[int, typer.Option("--seed", help="With --sim: of the slide's surface and the noise.")]
-ZPlayOption = Annotated[float | None, typer.Option("--z-play-um", help="With --sim: play of the Z gear.")]
+FieldsOption = Annotated[
+    int, typer.Option("--fields", min=1, max=MAX_FIELDS, help="Number of neighbouring fields.")
+]
+SeedOption = Annotated[
+    int,
+    typer.Option("--seed", min=0, max=MAX_SEED, help="Of the virtual slide's surface and the noise."),
+]
+ZPlayOption = Annotated[
+    float | None,
+    typer.Option("--z-play-um", min=0.0, max=500.0, callback=finite, help="With --sim: play of the Z gear."),
+]
 
 
 def chosen_path(path: Path | None) -> Path | None:
@@ -48,12 +79,17 @@ def with_port(config: Config, port: str | None) -> Config:
     return msgspec.structs.replace(config, board=msgspec.structs.replace(config.board, port=port))
 
 
-def check_simulated(sim: bool, *of_slide: object) -> None:
-    """Refuse options of a virtual slide without a virtual microscope. Raises ConfigError."""
-    if not sim and any(option is not None for option in of_slide):
+def check_simulated(sim: bool, slide: Path | None, um_per_px: float | None, z_play_um: float | None) -> None:
+    """Refuse options of a virtual slide without a virtual microscope, and a slide that is not there.
+
+    Raises ConfigError.
+    """
+    if not sim and any(option is not None for option in (slide, um_per_px, z_play_um)):
         raise ConfigError(
             "--slide, --um-per-px and --z-play-um lay a virtual slide: add --sim, or leave them out"
         )
+    if slide is not None and not slide.exists():
+        raise ConfigError(f"slide {slide} is not there: no such file or folder. Give another --slide path.")
 
 
 @contextlib.contextmanager

@@ -168,6 +168,10 @@ def no_sampling(tmp_path: Path) -> list[object]:
     return ["focus", "--sim", "--slide", image(tmp_path, tissue(200))]
 
 
+def no_slide(_tmp_path: Path) -> list[object]:
+    return ["focus", "--sim", "--slide", "missing.png"]
+
+
 def slide_without_sim(tmp_path: Path) -> list[object]:
     return ["focus", "--slide", image(tmp_path, tissue(200)), "--um-per-px", 0.5]
 
@@ -233,6 +237,7 @@ def link_taken(tmp_path: Path) -> list[object]:
     [
         (no_image, 2, r"ConfigError: slide .*notes\.txt is no image"),
         (one_colour, 2, "ConfigError: the slide image is of one colour"),
+        (no_slide, 2, "slide missing.png is not there"),
         (no_sampling, 2, "--um-per-px"),
         (slide_without_sim, 2, "add --sim"),
         (no_port, 3, r"BoardNotFound: .*/dev/parfocal-is-not-here"),
@@ -294,6 +299,58 @@ def test_h_is_help_at_every_command(run: Run, verb: list[str]) -> None:
     code, printed, error = run(*verb, "-h")
     assert (code, error) == (0, "")
     assert f"Usage: {' '.join(['parfocal', *verb])} " in printed
+
+
+SIM = ["focus", "--sim"]
+SLIDE = [*SIM, "--slide", "slide.png"]  # tissue of 200 px
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ([*SIM, "--seed", -1], "'--seed'"),
+        ([*SIM, "--seed", 2**31], "'--seed'"),
+        ([*SIM, "--seed", 10**30], "'--seed'"),
+        ([*SIM, "--seed", 1.5], "'--seed'"),
+        ([*SIM, "--fields", 0], "'--fields'"),
+        ([*SIM, "--fields", -1], "'--fields'"),
+        ([*SIM, "--fields", 10**9], "'--fields'"),
+        ([*SIM, "--fields", 10**5], "the stage allows"),
+        ([*SIM, "--z-play-um", "nan"], "'--z-play-um'"),
+        ([*SIM, "--z-play-um", "inf"], "'--z-play-um'"),
+        ([*SIM, "--z-play-um", -1], "'--z-play-um'"),
+        ([*SIM, "--z-play-um", "1e9"], "'--z-play-um'"),
+        ([*SLIDE, "--um-per-px", "nan"], "'--um-per-px'"),
+        ([*SLIDE, "--um-per-px", 0], "'--um-per-px'"),
+        ([*SLIDE, "--um-per-px", -1], "'--um-per-px'"),
+        ([*SLIDE, "--um-per-px", "inf"], "'--um-per-px'"),
+        ([*SLIDE, "--um-per-px", "1e9"], "'--um-per-px'"),
+        ([*SLIDE, "--um-per-px", 100], "covers 57971 x 57971 camera pixels"),
+        ([*SLIDE, "--um-per-px", 0.001], "smaller than 32 camera pixels"),
+        (["demo", "--seed", -1], "'--seed'"),
+        (["demo", "--fields", 0], "'--fields'"),
+        (["record", "--sim", "--out", "s", "--seed", -1], "'--seed'"),
+        (["record", "--sim", "--out", "s", "--z-play-um", "nan"], "'--z-play-um'"),
+        (["move", "z", "nan"], "nan is not a finite number"),
+        (["move", "z", "inf"], "inf is not a finite number"),
+        (["move", "z", "-inf"], "-inf is not a finite number"),
+        (["move", "z", "1e999"], "inf is not a finite number"),
+        (["stub", "--speed", 0], "'--speed'"),
+        (["stub", "--speed", "nan"], "'--speed'"),
+        (["stub", "--speed", "inf"], "'--speed'"),
+        (["stub", "--speed", "1e300"], "'--speed'"),
+        (["stub", "--speed", -1], "'--speed'"),
+    ],
+)
+def test_a_number_that_makes_no_sense_is_one_line_that_names_it(
+    run: Run, tmp_path: Path, arguments: list[object], told: str
+) -> None:
+    image(tmp_path, tissue(200))
+    code, printed, error = run(*arguments)
+    assert (code, error.count("\n")) == (2, 1), error
+    assert told in error
+    assert "fields" not in printed
+    assert {path.name for path in tmp_path.iterdir()} == {"slide.png"}
 
 
 @pytest.mark.parametrize(
