@@ -51,6 +51,11 @@ def _told(error: BaseException, arguments: Sequence[str], is_interrupted: bool) 
     if isinstance(error, _UsageError):
         _tell_usage(error)
         return EXIT_USAGE
+    if isinstance(error, MemoryError):
+        _tell(
+            f"OutOfMemory: {str(error) or 'no memory is left'}. Ask for less: a smaller image, camera mode or stack."
+        )
+        return EXIT_USAGE
     if isinstance(error, KeyboardInterrupt | typer.Abort):
         return exit_code_of_signal(signal.SIGINT)
     if isinstance(error, BrokenPipeError) or (isinstance(error, SystemExit) and error.code == 1):

@@ -38,6 +38,7 @@ def state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
         (ConfigError("Two\nlines"), 2, "ConfigError: Two\\nlines\n"),
         (FocusLost("Nothing."), 6, "FocusLost: Nothing.\n"),
         (typer.BadParameter("three\nfields"), 2, "UsageError: Invalid value: three fields. See `parfocal --help`.\n"),
+        (MemoryError("2 GiB"), 2, "OutOfMemory: 2 GiB. Ask for less: a smaller image, camera mode or stack.\n"),
         (BrokenPipeError(), 141, ""),
         (SystemExit(1), 141, ""),
         (SystemExit(0), 0, ""),
