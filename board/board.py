@@ -21,26 +21,11 @@ from parfocal.board.messages import AxisBit, Fault, Feature, MoveResult, Status,
 from parfocal.board.motion import Motion
 from parfocal.board.ports import port_path
 from parfocal.board.serial_transport import SerialTransport
+from parfocal.board.status import BoardState, BoardStatus, status_of
 from parfocal.board.transport import Transport
 
 _LONGEST_S = 4294.0  # in us it still fits the wire
 _FIRST_PINGS = 3  # enough for one with a short round trip, for the board's clock
-
-
-class BoardState(msgspec.Struct, frozen=True):
-    """What the board says of itself. `board_time_s` is its own clock."""
-
-    board_time_s: float
-    pos_steps: tuple[int, int, int]
-    homed: AxisBit
-    moving: AxisBit
-    switches: Switch
-    faults: Fault
-    last_move_id: int
-    last_result: MoveResult
-    lamp_duty: float
-    motors: AxisBit
-    frames_done: int
 
 
 class TriggeredFrame(msgspec.Struct, frozen=True):
@@ -221,6 +206,10 @@ class Board:
             motors=AxisBit(state.motors),
             frames_done=state.frames_done,
         )
+
+    def status(self) -> BoardStatus:
+        """The state in um and names. Raises as `state` does."""
+        return status_of(self.state(), (self.x, self.y, self.z))
 
     def close(self) -> None:
         """Stop, darken the lamp, give the port back. Idempotent; a board that is gone is closed too."""

@@ -1,0 +1,89 @@
+"""What a board says of itself, for people and programs: micrometres and names instead of steps and bits."""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+from parfocal.board.axis import Axis, um_from_steps
+from parfocal.board.config import AXIS_NAMES
+from parfocal.board.messages import AxisBit, Fault, MoveResult, Switch
+
+
+class BoardState(msgspec.Struct, frozen=True):
+    """What the board says of itself. `board_time_s` is its own clock."""
+
+    board_time_s: float
+    pos_steps: tuple[int, int, int]
+    homed: AxisBit
+    moving: AxisBit
+    switches: Switch
+    faults: Fault
+    last_move_id: int
+    last_result: MoveResult
+    lamp_duty: float
+    motors: AxisBit
+    frames_done: int
+
+
+class AxisStatus(msgspec.Struct, frozen=True):
+    """One axis. `position_um` is None while it is not homed: nobody knows where the stage stands.
+
+    `limits_um`: lowest and highest position that may be commanded. `switches`: those pressed, "lower" or "upper".
+    """
+
+    position_um: float | None
+    limits_um: tuple[float, float]
+    is_homed: bool
+    is_moving: bool
+    is_motor_on: bool
+    switches: tuple[str, ...]
+
+
+class BoardStatus(msgspec.Struct, frozen=True):
+    """A BoardState in um and names. `lamp_duty` is 0..1; `last_result`: how the last motion ended, "none" for none."""
+
+    x: AxisStatus
+    y: AxisStatus
+    z: AxisStatus
+    lamp_duty: float
+    faults: tuple[str, ...]
+    last_result: str
+    board_time_s: float
+    frames_done: int
+
+
+def names_of(flags: enum.IntFlag) -> tuple[str, ...]:
+    """Names of the bits that are set, in lower case, lowest bit first; a bit without a name as its value in hex."""
+    named = {int(bit): str(bit.name).lower() for bit in type(flags)}
+    bits = (1 << i for i in range(int(flags).bit_length()))
+    return tuple(named.get(bit, hex(bit)) for bit in bits if bit & int(flags))
+
+
+def status_of(state: BoardState, axes: tuple[Axis, Axis, Axis]) -> BoardStatus:
+    """`state` in um and names; `axes`: x, y and z of the board that it is of."""
+    x, y, z = (_axis_status(i, state, axis) for i, axis in enumerate(axes))
+    return BoardStatus(
+        x=x,
+        y=y,
+        z=z,
+        lamp_duty=state.lamp_duty,
+        faults=names_of(state.faults),
+        last_result=state.last_result.name.lower(),
+        board_time_s=state.board_time_s,
+        frames_done=state.frames_done,
+    )
+
+
+def _axis_status(i: int, state: BoardState, axis: Axis) -> AxisStatus:
+    own = f"{AXIS_NAMES[i]}_"
+    is_homed = bool(state.homed >> i & 1)
+    return AxisStatus(
+        position_um=um_from_steps(state.pos_steps[i], axis.config.um_per_step) if is_homed else None,
+        limits_um=axis.limits_um,
+        is_homed=is_homed,
+        is_moving=bool(state.moving >> i & 1),
+        is_motor_on=bool(state.motors >> i & 1),
+        switches=tuple(name.removeprefix(own) for name in names_of(state.switches) if name.startswith(own)),
+    )
