@@ -12,6 +12,9 @@ from parfocal.edge.frame import Frame
 
 UInt8Array = NDArray[np.uint8]
 
+# Compressed frames, which OpenCV asks for last: raw ones first, as compression changes fine detail from shot to shot.
+COMPRESSED = "MJPG"
+
 
 def device_path(config: CameraConfig) -> Path:
     """Where V4L2 has the configured camera when it is plugged in."""
@@ -29,7 +32,12 @@ class VideoCamera:
         self._capture = cv2.VideoCapture(config.device, cv2.CAP_V4L2)
         if not self._capture.isOpened():
             raise CameraFailed(f"camera {config.device} not found. Plug it in, or set camera.device.")
-        self._lock()
+        try:
+            self._choose_mode()
+            self._lock()
+        except CameraFailed:
+            self.close()
+            raise
 
     def grab(self) -> Frame:
         """The next frame the driver has queued. Raises CameraFailed."""
@@ -56,21 +64,33 @@ class VideoCamera:
             )
         return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
 
+    def _choose_mode(self) -> None:
+        """Ask for the configured size, raw if the camera has it so, else compressed."""
+        asked = (self._config.width_px, self._config.height_px)
+        found = self._sized(asked)
+        if found != asked:
+            self._capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*COMPRESSED))
+            found = self._sized(asked)
+        if found != asked:
+            raise CameraFailed(
+                f"camera {self._config.device} was asked for frames of {asked[0]} x {asked[1]} px and gives "
+                f"{found[0]} x {found[1]}. Set camera.width_px and camera.height_px to a mode of this camera "
+                "(`v4l2-ctl --list-formats-ext`)."
+            )
+
+    def _sized(self, asked: tuple[int, int]) -> tuple[int, int]:
+        """Ask for frames of a width and a height; returns those of the camera, which takes the nearest it has.
+
+        OpenCV passes a size on to the driver only when both sides were set: what is read between is the size before.
+        """
+        self._capture.set(cv2.CAP_PROP_FRAME_WIDTH, float(asked[0]))
+        self._capture.set(cv2.CAP_PROP_FRAME_HEIGHT, float(asked[1]))
+        return (
+            round(self._capture.get(cv2.CAP_PROP_FRAME_WIDTH)),
+            round(self._capture.get(cv2.CAP_PROP_FRAME_HEIGHT)),
+        )
+
     def _lock(self) -> None:
-        config = self._config
-        wanted = {
-            "width": (cv2.CAP_PROP_FRAME_WIDTH, float(config.width_px)),
-            "height": (cv2.CAP_PROP_FRAME_HEIGHT, float(config.height_px)),
-        }
-        for name, (key, value) in wanted.items():
-            self._capture.set(key, value)
-            found = self._capture.get(key)
-            if found != value:
-                self.close()
-                raise CameraFailed(
-                    f"camera {config.device} was asked for a frame {name} of {value:.0f} px and gives {found:.0f}. "
-                    f"Set camera.{name}_px to a mode of this camera (`v4l2-ctl --list-formats-ext`)."
-                )
         self._capture.set(cv2.CAP_PROP_AUTO_EXPOSURE, 1.0)  # V4L2: 1 is manual
-        self._capture.set(cv2.CAP_PROP_EXPOSURE, config.exposure_s * 1e4)  # V4L2: units of 100 us
+        self._capture.set(cv2.CAP_PROP_EXPOSURE, self._config.exposure_s * 1e4)  # V4L2: units of 100 us
         self._capture.set(cv2.CAP_PROP_AUTO_WB, 0.0)
