@@ -56,6 +56,7 @@ def record(
         ) as instrument,
         Progress(*columns, console=console, transient=True) as progress,
     ):
+        instrument.show_notes(console)
         task = progress.add_task("first sweep", total=len(plan))
         for done in Recorder(instrument, settings, extent, out).run(plan):
             records.append(done)

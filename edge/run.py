@@ -26,6 +26,7 @@ class Instrument(msgspec.Struct, frozen=True):
     """Board, camera and clock that belong together; `truth_at` only where a simulation knows the truth.
 
     `may_home` lets a run home the axes by itself: a virtual stage may; in a real one somebody looks first.
+    `notes`: what to know of its pictures, to be shown before a run.
     """
 
     board: Board
@@ -33,6 +34,12 @@ class Instrument(msgspec.Struct, frozen=True):
     clock: Clock
     truth_at: TruthAt | None = None
     may_home: bool = False
+    notes: tuple[str, ...] = ()
+
+    def show_notes(self, console: Console) -> None:
+        """Print the notes, a line each."""
+        for note in self.notes:
+            console.print(f"camera: {note}", highlight=False, markup=False, soft_wrap=True)
 
 
 def opened_engine(model: str, threads: int) -> OpenedEngine:
@@ -57,7 +64,7 @@ def real_instrument(config: Config) -> Iterator[Instrument]:
     with open_guarded(config.board, clock) as board:
         camera = VideoCamera(config.camera)
         try:
-            yield Instrument(board, camera, clock)
+            yield Instrument(board, camera, clock, notes=camera.notes)
         finally:
             camera.close()
 
@@ -75,6 +82,7 @@ def focus_fields(
     ``seen`` is called after each field.
     Raises what Session raises; the lamp is turned off in any case.
     """
+    instrument.show_notes(console)
     session = Session(
         instrument.board, instrument.camera, runner, instrument.clock, config, instrument.truth_at
     )

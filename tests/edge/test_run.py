@@ -1,13 +1,23 @@
-"""What of the configuration reaches the engine."""
+"""What of the configuration reaches the engine, and what of the instrument is told before a run."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import pytest
+from rich.console import Console
 
+from parfocal.board.board import Board
+from parfocal.board.config import BoardConfig
+from parfocal.board.stub.virtual_bench import VirtualBench
 from parfocal.edge import run
-from parfocal.edge.config import config_from_toml
+from parfocal.edge.config import Config, config_from_toml
+from parfocal.edge.errors import FocusLost
 from parfocal.engines.cache import EngineCache
 from parfocal.engines.opening import OpenedEngine, open_chosen
+from tests.edge.scope import FOCUS_Z_UM, KnowsTruth
+from tests.edge.v4l2 import Capture, Device
 
 
 @pytest.mark.parametrize(("text", "arrived"), [("", 0), ("[focus]\nthreads = 1\n", 1)])
@@ -23,3 +33,27 @@ def test_model_and_number_of_threads_of_the_configuration_reach_the_engine(
     monkeypatch.setattr(run, "open_chosen", opened)
     assert run.checked_engine(config_from_toml(text, "t")).runner.contract.name == "difference-20x"
     assert asked == [("difference-20x", arrived)]
+
+
+@pytest.fixture
+def microscope(monkeypatch: pytest.MonkeyPatch) -> VirtualBench:
+    """A real microscope, as far as a test has one: a board in virtual time and a V4L2 camera without a gain."""
+    bench, device = VirtualBench(), Device()
+    del device.controls[cv2.CAP_PROP_GAIN]
+
+    @contextlib.contextmanager
+    def opened(config: BoardConfig, _clock: object) -> Iterator[Board]:
+        yield bench.open_board(config)
+
+    monkeypatch.setattr(run, "open_guarded", opened)
+    monkeypatch.setattr(cv2, "VideoCapture", lambda _number, api: Capture(device, api))
+    return bench
+
+
+def test_what_is_to_be_known_of_the_camera_is_told_before_a_run(
+    microscope: VirtualBench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runner = KnowsTruth(microscope, FOCUS_Z_UM)
+    with run.real_instrument(Config()) as instrument, pytest.raises(FocusLost):
+        run.focus_fields(instrument, runner, Config(), (), Console())
+    assert "camera: its gain cannot be locked" in capsys.readouterr().out

@@ -21,23 +21,32 @@ DEFAULT_SIZE: Size = (640, 480)
 
 @dataclass
 class Control:
-    """One control of the driver; `menu` holds the items that it has where it is a menu."""
+    """One control of the driver; `menu` holds the items that it has where it is a menu.
+
+    Stuck: writing is accepted and changes nothing. It drifts: an automatic that OpenCV has no name for sets it.
+    """
 
     value: int
     minimum: int = 0
     maximum: int = 255
     step: int = 1
     menu: tuple[int, ...] = ()
-    stuck: bool = False
+    is_stuck: bool = False
+    drifts: bool = False
 
     def write(self, value: int) -> bool:
         """VIDIOC_S_CTRL: an integer is clamped and rounded to its step, a menu item that is not there refused."""
         if self.menu and value not in self.menu:
             return False
-        if not self.stuck:
+        if not self.is_stuck:
             clamped = min(max(value, self.minimum), self.maximum)
             self.value = self.minimum + round((clamped - self.minimum) / self.step) * self.step
         return True
+
+    def read(self) -> int:
+        """VIDIOC_G_CTRL."""
+        self.value += self.drifts
+        return self.value
 
 
 def usual_controls() -> dict[int, Control]:
@@ -59,10 +68,11 @@ class Device:
     damaged_frames: tuple[int, ...] = ()
     sizes: dict[str, tuple[Size, ...]] = field(default_factory=lambda: {"YUYV": ((640, 480), (1224, 1024))})
     controls: dict[int, Control] = field(default_factory=usual_controls)
-    rates: tuple[int, ...] = (30, 15, 5)
+    rates: tuple[int, ...] = (30, 20, 15, 10, 5)
     n_frames: int = 0
     is_open: bool = False
     palette: str = ""
+    written: dict[int, int] = field(default_factory=dict)
 
     def adapted(self, palette: str, size: Size) -> tuple[str, Size]:
         """VIDIOC_S_FMT: a format that is not there becomes the first one, a size the nearest (uvc_v4l2_try_format)."""
@@ -79,6 +89,7 @@ class Device:
         automatic = self.controls.get(cv2.CAP_PROP_AUTO_EXPOSURE)
         if key == cv2.CAP_PROP_EXPOSURE and automatic is not None and automatic.value not in (1, 2):
             return False
+        self.written[key] = value
         return self.controls[key].write(value)
 
 
@@ -128,7 +139,7 @@ class Capture:
             return min(rates, key=lambda rate: abs(rate - self._fps)) if rates else -1.0
         if key == cv2.CAP_PROP_POS_MSEC:
             return 1000.0 * self._time_s if self._streams else 0.0
-        return self._device.controls[key].value if key in self._device.controls else -1.0
+        return self._device.controls[key].read() if key in self._device.controls else -1.0
 
     def grab(self) -> bool:
         """grabFrame: takes the next buffer; the one held before goes back to the driver, its picture with it."""
