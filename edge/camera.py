@@ -1,5 +1,6 @@
 """The USB camera through OpenCV, locked so that two shots can be compared. The only user of `cv2.VideoCapture`."""
 
+import functools
 import math
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from parfocal.edge.config import CameraConfig
 from parfocal.edge.errors import CameraFailed
-from parfocal.edge.frame import Frame
+from parfocal.edge.frame import Frame, overtaken
 
 UInt8Array = NDArray[np.uint8]
 
@@ -39,6 +40,7 @@ class VideoCamera:
         self._config = config
         self._exposure_s = config.exposure_s
         self._notes: list[str] = []
+        self._n_grabbed = 0
         self._capture = cv2.VideoCapture(config.device, cv2.CAP_V4L2)
         if not self._capture.isOpened():
             raise CameraFailed(f"camera {config.device} not found. Plug it in, or set camera.device.")
@@ -66,19 +68,25 @@ class VideoCamera:
         # before. Reading out takes time too; leaving it out of the account can only make a frame look older.
         complete_s = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000.0
         start_s = complete_s - self._exposure_s - self._config.frame_period_s
-        return Frame(start_s, self._decode)
+        self._n_grabbed += 1
+        return Frame(start_s, functools.partial(self._decoded, self._n_grabbed))
 
     def close(self) -> None:
         """Let go of the device."""
         self._capture.release()
 
-    def _decode(self) -> UInt8Array:
-        ok, pixels = self._capture.retrieve()
-        if not ok:
+    def _decoded(self, number: int) -> UInt8Array:
+        """The pixels of the frame grabbed as ``number``; OpenCV decodes the newest one, whichever was meant."""
+        if number != self._n_grabbed:
+            raise overtaken()
+        try:
+            _, pixels = self._capture.retrieve()
+            # A frame that cannot be decoded comes without pixels, and is called a success.
+            return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
+        except cv2.error as error:
             raise CameraFailed(
                 f"camera {self._config.device} gave a frame that cannot be decoded. Check the cable."
-            )
-        return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
+            ) from error
 
     def _choose_mode(self) -> None:
         """Ask for the configured size, raw if the camera has it so, else compressed."""

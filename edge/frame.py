@@ -35,8 +35,20 @@ class Frame:
         return self._pixels
 
 
+def overtaken() -> RuntimeError:
+    """The error about pixels that are gone: a camera has room for those of its newest frame only."""
+    return RuntimeError(
+        "the pixels of a frame were asked for after the camera had been asked for another one, and are gone: look at "
+        "the pixels of a frame before the next `grab`"
+    )
+
+
 class Camera(Protocol):
-    """A camera that runs free: `grab` gives the next frame it has, which may be an old one."""
+    """A camera that runs free: `grab` gives the next frame it has, which may be an old one.
+
+    With each `grab` the pixels of the frame before are gone, unless they were looked at: asking for them raises
+    RuntimeError, never gives another frame's.
+    """
 
     def grab(self) -> Frame:
         """The next frame; blocks until there is one. Raises CameraFailed."""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from parfocal.board.clock import Clock
 from parfocal.board.stub.true_stage import TrueStage
 from parfocal.edge.config import CameraConfig
-from parfocal.edge.frame import Frame
+from parfocal.edge.frame import Frame, overtaken
 
 UInt8Array = NDArray[np.uint8]
 
@@ -29,7 +29,7 @@ class SimulatedCamera:
         """`render(x_um, y_um, z_um, lamp_duty)` gives RGB uint8 (h, w, 3)."""
         self._stage, self._clock, self._config, self._render = stage, clock, config, render
         self._began_s = clock.now_s()
-        self._next = 0
+        self._next, self._n_grabbed = 0, 0
 
     def grab(self) -> Frame:
         """The next frame; waits until one is finished."""
@@ -42,7 +42,16 @@ class SimulatedCamera:
         self._next = number + 1
         middle_s = start_s + exposure_s / 2.0
         position_um, duty = self._stage.true_um(middle_s), self._stage.lamp_duty(middle_s)
-        return Frame(start_s, lambda: self._render(*position_um, duty))
+        self._n_grabbed += 1
+        grabbed = self._n_grabbed
+
+        def decoded() -> UInt8Array:
+            # As a real camera: only the newest frame has pixels.
+            if grabbed != self._n_grabbed:
+                raise overtaken()
+            return self._render(*position_um, duty)
+
+        return Frame(start_s, decoded)
 
     def close(self) -> None:
         """Nothing to let go of."""

@@ -150,6 +150,30 @@ def test_a_mode_the_camera_does_not_have_is_refused_with_what_it_gives(device: D
     assert not device.is_open
 
 
+def test_a_frame_that_was_overtaken_never_shows_the_picture_of_another(device: Device) -> None:
+    camera = VideoCamera(CONFIG)
+    first = camera.grab()
+    second = camera.grab()
+    with pytest.raises(RuntimeError, match="before the next `grab`"):
+        _ = first.pixels
+    assert tuple(second.pixels[0, 0]) == colour_of(device.n_frames)
+
+
+def test_pixels_that_were_looked_at_stay_those_of_their_frame(device: Device) -> None:
+    camera = VideoCamera(CONFIG)
+    first = camera.grab()
+    seen, number = first.pixels, device.n_frames
+    _ = camera.grab().pixels
+    assert first.pixels is seen
+    assert tuple(seen[0, 0]) == colour_of(number)
+
+
+def test_a_damaged_frame_is_told(device: Device) -> None:
+    device.damaged_frames = (2,)
+    with pytest.raises(CameraFailed, match="cannot be decoded"):
+        _ = VideoCamera(CONFIG).grab().pixels
+
+
 def test_a_camera_unplugged_in_the_middle_is_told(device: Device) -> None:
     camera = VideoCamera(CONFIG)
     device.gives_frames = False

@@ -148,9 +148,18 @@ def test_a_frame_shows_where_the_stage_was_while_it_was_exposed() -> None:
     camera = SimulatedCamera(
         Ramp(), clock, CameraConfig(frame_period_s=1.0, exposure_s=0.5), height_as_pixels
     )
-    frames = [camera.grab() for _ in range(5)]
-    clock.sleep_s(50.0)
-    assert [int(f.pixels[0, 0, 0]) for f in frames] == [int(f.exposure_start_s + 0.25) for f in frames]
+    for _ in range(5):
+        frame = camera.grab()
+        clock.sleep_s(20.0)
+        assert int(frame.pixels[0, 0, 0]) == int(frame.exposure_start_s + 0.25)
+
+
+def test_a_simulated_frame_that_was_overtaken_has_no_pixels() -> None:
+    camera = SimulatedCamera(Ramp(), VirtualClock(100.0), CameraConfig(), height_as_pixels)
+    first = camera.grab()
+    camera.grab()
+    with pytest.raises(RuntimeError, match="before the next `grab`"):
+        _ = first.pixels
 
 
 def test_time_of_the_microscope_stands_still_while_a_picture_is_made() -> None:
