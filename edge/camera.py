@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from parfocal.edge.config import CameraConfig
 from parfocal.edge.errors import CameraFailed
 from parfocal.edge.frame import Frame, overtaken
+from parfocal.edge.opencv_log import silenced
 
 UInt8Array = NDArray[np.uint8]
 
@@ -41,16 +42,16 @@ class VideoCamera:
         self._exposure_s = config.exposure_s
         self._notes: list[str] = []
         self._n_grabbed = 0
-        self._capture = cv2.VideoCapture(config.device, cv2.CAP_V4L2)
-        if not self._capture.isOpened():
-            raise CameraFailed(f"camera {config.device} not found. Plug it in, or set camera.device.")
-        try:
-            self._choose_mode()
-            self._check_rate()
-            self._lock()
-        except CameraFailed:
-            self.close()
-            raise
+        with silenced():
+            self._capture = cv2.VideoCapture(config.device, cv2.CAP_V4L2)
+            try:
+                self._check_open()
+                self._choose_mode()
+                self._check_rate()
+                self._lock()
+            except CameraFailed:
+                self.close()
+                raise
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -59,7 +60,9 @@ class VideoCamera:
 
     def grab(self) -> Frame:
         """The next frame the driver has queued. Raises CameraFailed."""
-        if not self._capture.grab():
+        with silenced():
+            is_there = self._capture.grab()
+        if not is_there:
             self.close()
             raise CameraFailed(
                 f"camera {self._config.device} gave no frame. Unplug it, plug it in again, and start again."
@@ -87,6 +90,17 @@ class VideoCamera:
             raise CameraFailed(
                 f"camera {self._config.device} gave a frame that cannot be decoded. Check the cable."
             ) from error
+
+    def _check_open(self) -> None:
+        if self._capture.isOpened():
+            return
+        path = device_path(self._config)
+        if path.exists():
+            raise CameraFailed(
+                f"camera {self._config.device} is there ({path}) and cannot be opened. Close the program that uses it; "
+                "if there is none, this user must be in the group `video`, or it is no camera: set camera.device."
+            )
+        raise CameraFailed(f"camera {self._config.device} not found. Plug it in, or set camera.device.")
 
     def _choose_mode(self) -> None:
         """Ask for the configured size, raw if the camera has it so, else compressed."""

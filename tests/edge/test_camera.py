@@ -1,8 +1,11 @@
 """The real camera's driver against a V4L2 device that is not there."""
 
+from pathlib import Path
+
 import cv2
 import pytest
 
+from parfocal.edge import camera
 from parfocal.edge.camera import VideoCamera
 from parfocal.edge.config import CameraConfig
 from parfocal.edge.errors import CameraFailed
@@ -29,14 +32,14 @@ def test_a_frame_is_rgb_and_began_an_exposure_and_a_read_out_before_it_was_compl
 
 
 def test_exposure_and_white_balance_are_taken_off_automatic_and_the_gain_is_held(device: Device) -> None:
-    camera = VideoCamera(CONFIG)
+    opened = VideoCamera(CONFIG)
     assert device.written == {
         cv2.CAP_PROP_AUTO_EXPOSURE: 1,
         cv2.CAP_PROP_EXPOSURE: 100,
         cv2.CAP_PROP_AUTO_WB: 0,
         cv2.CAP_PROP_GAIN: 24,
     }
-    assert camera.notes == ()
+    assert opened.notes == ()
 
 
 @pytest.mark.parametrize(
@@ -121,20 +124,30 @@ def test_a_camera_that_is_not_there_is_told(device: Device) -> None:
         VideoCamera(CONFIG)
 
 
+def test_a_camera_that_is_there_and_does_not_open_is_not_told_to_be_plugged_in(
+    device: Device, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    device.is_there = False
+    (tmp_path / "video0").touch()
+    monkeypatch.setattr(camera, "device_path", lambda _config: tmp_path / "video0")
+    with pytest.raises(CameraFailed, match="is there .* Close the program that uses it"):
+        VideoCamera(CONFIG)
+
+
 @pytest.mark.parametrize("size", [(640, 480), (800, 600), (1280, 960), (1224, 1024), (320, 240)])
 def test_every_mode_that_the_camera_has_opens_and_gives_frames_of_its_size(
     device: Device, size: tuple[int, int]
 ) -> None:
     device.sizes = {"YUYV": ((640, 480), (320, 240), (800, 600), (1280, 960), (1224, 1024))}
-    camera = VideoCamera(CameraConfig(width_px=size[0], height_px=size[1]))
-    assert camera.grab().pixels.shape == (size[1], size[0], 3)
+    opened = VideoCamera(CameraConfig(width_px=size[0], height_px=size[1]))
+    assert opened.grab().pixels.shape == (size[1], size[0], 3)
 
 
 def test_a_mode_that_only_comes_compressed_opens(device: Device) -> None:
     device.sizes = {"YUYV": ((640, 480), (800, 600)), "MJPG": ((640, 480), (1920, 1080))}
-    camera = VideoCamera(CameraConfig(width_px=1920, height_px=1080))
-    assert camera.grab().pixels.shape == (1080, 1920, 3)
-    assert "compressed (MJPG)" in camera.notes[0]
+    opened = VideoCamera(CameraConfig(width_px=1920, height_px=1080))
+    assert opened.grab().pixels.shape == (1080, 1920, 3)
+    assert "compressed (MJPG)" in opened.notes[0]
 
 
 def test_a_mode_that_also_comes_raw_is_taken_raw(device: Device) -> None:
@@ -151,19 +164,19 @@ def test_a_mode_the_camera_does_not_have_is_refused_with_what_it_gives(device: D
 
 
 def test_a_frame_that_was_overtaken_never_shows_the_picture_of_another(device: Device) -> None:
-    camera = VideoCamera(CONFIG)
-    first = camera.grab()
-    second = camera.grab()
+    opened = VideoCamera(CONFIG)
+    first = opened.grab()
+    second = opened.grab()
     with pytest.raises(RuntimeError, match="before the next `grab`"):
         _ = first.pixels
     assert tuple(second.pixels[0, 0]) == colour_of(device.n_frames)
 
 
 def test_pixels_that_were_looked_at_stay_those_of_their_frame(device: Device) -> None:
-    camera = VideoCamera(CONFIG)
-    first = camera.grab()
+    opened = VideoCamera(CONFIG)
+    first = opened.grab()
     seen, number = first.pixels, device.n_frames
-    _ = camera.grab().pixels
+    _ = opened.grab().pixels
     assert first.pixels is seen
     assert tuple(seen[0, 0]) == colour_of(number)
 
@@ -175,7 +188,7 @@ def test_a_damaged_frame_is_told(device: Device) -> None:
 
 
 def test_a_camera_unplugged_in_the_middle_is_told(device: Device) -> None:
-    camera = VideoCamera(CONFIG)
+    opened = VideoCamera(CONFIG)
     device.gives_frames = False
     with pytest.raises(CameraFailed, match="gave no frame"):
-        camera.grab()
+        opened.grab()
