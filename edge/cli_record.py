@@ -23,6 +23,7 @@ from parfocal.edge.cli_instrument import (
 from parfocal.edge.output import check_writable, write_json
 from parfocal.edge.plan import snake
 from parfocal.edge.record import FieldRecord, Recorder, extent_of
+from parfocal.edge.run import check_frame_size
 
 
 def record(
@@ -44,6 +45,7 @@ def record(
     """Record a stack of planes in each of a number of fields; run again to continue where it ended."""
     settings = configured(config, port)
     check_simulated(sim, slide, um_per_px, z_play_um)
+    check_frame_size(settings)
     plan = snake(fields, settings)
     extent = extent_of(reach_um, step_um, settings.board.z.um_per_step)
     check_writable(json)

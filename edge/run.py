@@ -12,6 +12,8 @@ from parfocal.board.clock import Clock, MonotonicClock
 from parfocal.board.guarded import open_guarded
 from parfocal.edge.camera import VideoCamera
 from parfocal.edge.config import Config
+from parfocal.edge.errors import ConfigError
+from parfocal.edge.estimate import PATCHES_PER_SIDE
 from parfocal.edge.frame import Camera
 from parfocal.edge.plan import Field
 from parfocal.edge.report import FieldReport, TruthAt
@@ -47,8 +49,23 @@ def opened_engine(model: str, threads: int) -> OpenedEngine:
     return open_chosen(model_path(model), EngineCache(default_cache_folder()), n_threads=threads)
 
 
+def check_frame_size(config: Config) -> None:
+    """Refuse camera frames that do not hold the part which is judged. Raises ConfigError; nothing is opened."""
+    camera, focus = config.camera, config.focus
+    side_px = PATCHES_PER_SIDE * focus.patch_px * focus.downsample
+    if min(camera.width_px, camera.height_px) < side_px:
+        raise ConfigError(
+            f"frames of {camera.width_px} x {camera.height_px} px are configured: focus is judged by their middle "
+            f"{side_px} x {side_px} px. Set camera.width_px and camera.height_px to a larger mode."
+        )
+
+
 def checked_engine(config: Config) -> OpenedEngine:
-    """The engine chosen for the configured model, which was made for this configuration. Raises EngineError."""
+    """The engine chosen for the configured model, which was made for this configuration.
+
+    Raises EngineError; ConfigError where the camera's frames are too small for it.
+    """
+    check_frame_size(config)
     opened = opened_engine(config.focus.model, config.focus.threads)
     check_model(opened.runner.contract, config)
     return opened

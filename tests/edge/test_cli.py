@@ -227,6 +227,19 @@ def record_finer_than_a_step(tmp_path: Path) -> list[object]:
     return ["record", "--sim", "--out", tmp_path / "s", "--step-um", 0.1]
 
 
+SMALLER_THAN_PATCHES = "[camera]\nwidth_px = 640\nheight_px = 360\n"
+
+
+def frames_too_small(tmp_path: Path) -> list[object]:
+    (tmp_path / "small.toml").write_text(SMALLER_THAN_PATCHES)
+    return ["focus", "--config", tmp_path / "small.toml", "--port", "/dev/parfocal-is-not-here"]
+
+
+def record_frames_too_small(tmp_path: Path) -> list[object]:
+    (tmp_path / "small.toml").write_text(SMALLER_THAN_PATCHES)
+    return ["record", "--sim", "--out", tmp_path / "s", "--config", tmp_path / "small.toml"]
+
+
 def link_taken(tmp_path: Path) -> list[object]:
     (tmp_path / "board").write_text("a file of the user's")
     return ["stub", "--link", tmp_path / "board"]
@@ -252,6 +265,8 @@ def link_taken(tmp_path: Path) -> list[object]:
         (stack_not_there, 2, r"ConfigError: stack .*nothing\.ome\.tiff"),
         (record_slide_without_sim, 2, "add --sim"),
         (record_finer_than_a_step, 2, "--step-um"),
+        (frames_too_small, 2, r"ConfigError: frames of 640 x 360 px .* middle 448 x 448 px"),
+        (record_frames_too_small, 2, r"ConfigError: frames of 640 x 360 px .* middle 448 x 448 px"),
     ],
 )
 def test_bad_input_is_one_line_that_says_what_to_do_and_an_exit_code(

@@ -13,7 +13,7 @@ from parfocal.board.config import BoardConfig
 from parfocal.board.stub.virtual_bench import VirtualBench
 from parfocal.edge import run
 from parfocal.edge.config import Config, config_from_toml
-from parfocal.edge.errors import FocusLost
+from parfocal.edge.errors import ConfigError, FocusLost
 from parfocal.engines.cache import EngineCache
 from parfocal.engines.opening import OpenedEngine, open_chosen
 from tests.edge.scope import FOCUS_Z_UM, KnowsTruth
@@ -33,6 +33,15 @@ def test_model_and_number_of_threads_of_the_configuration_reach_the_engine(
     monkeypatch.setattr(run, "open_chosen", opened)
     assert run.checked_engine(config_from_toml(text, "t")).runner.contract.name == "difference-20x"
     assert asked == [("difference-20x", arrived)]
+
+
+@pytest.mark.parametrize("downsample", [1, 2])
+def test_frames_just_large_enough_are_not_refused(downsample: int) -> None:
+    side_px = 448 * downsample
+    text = f"[camera]\nwidth_px = {side_px}\nheight_px = {side_px}\n[focus]\ndownsample = {downsample}\n"
+    run.check_frame_size(config_from_toml(text, "t"))
+    with pytest.raises(ConfigError, match=f"{side_px - 1} x {side_px} px"):
+        run.check_frame_size(config_from_toml(text.replace(f"{side_px}", f"{side_px - 1}", 1), "t"))
 
 
 @pytest.fixture
