@@ -37,9 +37,9 @@ from parfocal.edge.cli_instrument import (
 from parfocal.edge.cli_record import record
 from parfocal.edge.config import Config
 from parfocal.edge.errors import ConfigError
-from parfocal.edge.output import check_writable, write_json
+from parfocal.edge.output import check_writable, console_for, growing_result, write_json
 from parfocal.edge.plan import snake
-from parfocal.edge.report import fields_table, run_report, summary_lines
+from parfocal.edge.report import RunReport, fields_table, run_report, summary_lines
 from parfocal.edge.run import checked_engine, focus_fields
 
 app = typer.Typer(
@@ -81,17 +81,22 @@ def focus(
     check_simulated(sim, slide, um_per_px, z_play_um)
     plan = snake(fields, settings)
     check_writable(json)
+    console = console_for(json)
     # Before the board is opened: a wrong model is told at once, and loading it does not starve the heartbeat.
     engine = checked_engine(settings)
     console.print(f"engine: {engine.description}", highlight=False)
-    with opened_instrument(
-        sim, slide, um_per_px, seed, z_play_um, settings, virtual=port is None
-    ) as instrument:
-        report = run_report(*focus_fields(instrument, engine.runner, settings, plan, console))
-    console.print(fields_table(report))
-    for line in summary_lines(report.summary):
-        console.print(line)
-    write_json(json, report)
+
+    def show(report: RunReport) -> None:
+        console.print(fields_table(report))
+        for line in summary_lines(report.summary):
+            console.print(line)
+
+    with growing_result(json, show) as result:
+        with opened_instrument(
+            sim, slide, um_per_px, seed, z_play_um, settings, virtual=port is None
+        ) as instrument:
+            done = focus_fields(instrument, engine.runner, settings, plan, console, grown=result.grown)
+        result.done(run_report(*done))
 
 
 @app.command()

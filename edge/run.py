@@ -16,7 +16,7 @@ from parfocal.edge.errors import ConfigError
 from parfocal.edge.estimate import PATCHES_PER_SIDE
 from parfocal.edge.frame import Camera
 from parfocal.edge.plan import Field
-from parfocal.edge.report import FieldReport, TruthAt
+from parfocal.edge.report import FieldReport, RunReport, TruthAt, run_report
 from parfocal.edge.session import FieldDone, Session, check_model
 from parfocal.engines.cache import EngineCache, default_cache_folder
 from parfocal.engines.models import model_path
@@ -93,10 +93,11 @@ def focus_fields(
     plan: tuple[Field, ...],
     console: Console,
     seen: Callable[[FieldDone], None] | None = None,
+    grown: Callable[[RunReport], None] | None = None,
 ) -> tuple[list[FieldReport], int, float]:
     """Focus the fields of ``plan``; returns their reports, and images and seconds of the first sweep.
 
-    ``seen`` is called after each field.
+    ``seen`` is called after each field, ``grown`` with the report of all fields so far.
     Raises what Session raises; the lamp is turned off in any case.
     """
     instrument.show_notes(console)
@@ -114,6 +115,8 @@ def focus_fields(
                 reports.append(done.report)
                 if seen:
                     seen(done)
+                if grown:
+                    grown(run_report(reports, session.first_sweep_images, session.first_sweep_s))
                 progress.update(
                     task, advance=1, description=f"{done.report.outcome} at {done.report.z_um:.1f} um"
                 )

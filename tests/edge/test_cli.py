@@ -1,11 +1,13 @@
 """The commands as a user types them: results, one-line errors, exit codes."""
 
+import contextlib
 import json
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import msgspec
@@ -13,9 +15,12 @@ import numpy as np
 import pytest
 
 from parfocal.board.stub.virtual_bench import VirtualBench, VirtualTransport
-from parfocal.edge import cli
+from parfocal.edge import cli, cli_instrument
 from parfocal.edge.config import Config
+from parfocal.edge.errors import CameraFailed
+from parfocal.edge.frame import Camera, Frame
 from parfocal.edge.report import RunReport
+from parfocal.edge.run import Instrument
 from parfocal.edge.simscope import bench as simscope_bench
 from parfocal.edge.stack import write_stack
 from tests.edge.scope import TILES, tissue
@@ -121,6 +126,58 @@ def test_the_same_seed_gives_the_same_run(run: Run, tmp_path: Path) -> None:
         run("focus", "--sim", "--fields", 2, "--seed", 5, "--config", config, "--json", name)
         reports.append((tmp_path / name).read_bytes())
     assert reports[0] == reports[1]
+
+
+@pytest.fixture
+def short_run(tmp_path: Path) -> list[object]:
+    """Three fields of a drawn section on a virtual microscope."""
+    config = configured(tmp_path, SHORT_SWEEP)
+    slide = image(tmp_path, tissue(600))
+    return ["focus", "--sim", "--slide", slide, "--um-per-px", 0.345, "--fields", 3, "--config", config]
+
+
+def test_json_on_standard_output_is_the_json_alone(run: Run, short_run: list[object]) -> None:
+    code, printed, told = run(*short_run, "--json", "-")
+    assert code == 0, told
+    assert len(msgspec.json.decode(printed, type=RunReport).fields) == 3
+    assert "3 fields" in told
+
+
+class GivesUp:
+    """A camera that is unplugged when a file is there."""
+
+    def __init__(self, camera: Camera, file: Path) -> None:
+        self._camera, self._file = camera, file
+
+    def grab(self) -> Frame:
+        if self._file.exists():
+            raise CameraFailed("camera 0 gave no frame")
+        return self._camera.grab()
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+def test_fields_that_were_focused_are_kept_and_shown_when_a_run_ends_early(
+    run: Run, short_run: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = cli_instrument.opened_instrument
+
+    @contextlib.contextmanager
+    def unplugged(*arguments: Any, **named: Any) -> Iterator[Instrument]:  # noqa: ANN401
+        with real(*arguments, **named) as instrument:
+            yield msgspec.structs.replace(
+                instrument, camera=GivesUp(instrument.camera, tmp_path / "run.json")
+            )
+
+    monkeypatch.setattr(cli, "opened_instrument", unplugged)
+    code, printed, told = run(*short_run, "--json", "run.json")
+    assert (code, "CameraFailed" in told) == (3, True), told
+    assert told.count("\n") == 1
+    kept = json.loads((tmp_path / "run.json").read_text())
+    assert len(kept["fields"]) == 1
+    assert kept["incomplete"] == "CameraFailed: camera 0 gave no frame"
+    assert "1 field" in printed
 
 
 def test_the_report_has_the_promised_keys(run: Run, tmp_path: Path) -> None:
