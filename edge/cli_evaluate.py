@@ -14,7 +14,7 @@ from parfocal.edge.errors import ConfigError
 from parfocal.edge.evaluate import Evaluation, Figures, StackResult, evaluate_stacks
 from parfocal.edge.output import check_writable, write_json
 from parfocal.edge.run import opened_engine
-from parfocal.edge.stack import read_stack, refused
+from parfocal.edge.stack import StackRefused, read_stack
 
 
 def evaluate(
@@ -31,7 +31,7 @@ def evaluate(
     check_writable(json)
     for path in stacks:
         if not path.exists():
-            raise refused(path, "there is no such file or folder")
+            raise StackRefused(path, "there is no such file or folder")
     if plot is not None:
         _check_drawable()
     engine = opened_engine(model or settings.focus.model, settings.focus.threads)

@@ -20,7 +20,7 @@ from parfocal.edge.estimate import (
 )
 from parfocal.edge.label import Label, label_planes
 from parfocal.edge.session import check_model
-from parfocal.edge.stack import Stack, refused
+from parfocal.edge.stack import Stack, StackRefused
 from parfocal.engines.contract import SIGN_OF_SINGLE, Expectation, require
 from parfocal.engines.runner import Runner
 
@@ -220,14 +220,14 @@ def _checked_pairs(stack: Stack, runner: Runner, config: Config) -> list[tuple[i
     needed_px = n_across * contract.patch_px * focus.downsample
     if min(stack.shape_px) < needed_px:
         height_px, width_px = stack.shape_px
-        raise refused(
+        raise StackRefused(
             stack.path,
             f"its planes are {width_px} x {height_px} px, model {contract.name} looks at {needed_px} x {needed_px}",
         )
     if stack.um_per_px is not None:
         seen_um = stack.um_per_px * focus.downsample
         if abs(seen_um / contract.um_per_px - 1.0) > SAMPLING_TOLERANCE_SHARE:
-            raise refused(
+            raise StackRefused(
                 stack.path,
                 f"its patches have {seen_um:g} um per px, model {contract.name} {contract.um_per_px:g}",
             )
@@ -235,7 +235,7 @@ def _checked_pairs(stack: Stack, runner: Runner, config: Config) -> list[tuple[i
         return [(k, k) for k in range(len(stack.z_um))]
     pairs = pairs_of(stack.z_um, contract.delta_um)
     if not pairs:
-        raise refused(
+        raise StackRefused(
             stack.path,
             f"no two of its planes are {contract.delta_um:g} um apart, as model {contract.name} needs",
         )

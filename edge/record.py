@@ -1,5 +1,6 @@
 """Recording stacks on the microscope: upward steps with the play taken up, field by field, to be continued."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -17,7 +18,8 @@ from parfocal.edge.frame import frame_after
 from parfocal.edge.plan import Field
 from parfocal.edge.run import Instrument
 from parfocal.edge.sharpness import peak_um, variance_of_laplacian
-from parfocal.edge.stack import Stack, read_stack, write_stack
+from parfocal.edge.stack import Stack, StackDamaged, StackRefused, is_begun, read_stack, write_stack
+from parfocal.edge.whole_file import check_can_write, part_of
 
 UInt8Array = NDArray[np.uint8]
 
@@ -76,11 +78,13 @@ class Recorder:
         """Record what is not in the folder yet, in the order of ``plan``.
 
         Raises:
-            ConfigError: the folder holds stacks of other planes, or cannot be written.
+            ConfigError: the folder holds other files under the names of stacks, or cannot be written; nothing moved.
             MoveRefused: a stack would leave the limits; it was not begun.
             BoardError, CameraFailed: as they come; the fields given so far are on the disk.
         """
         kept = [self._kept(number) for number in range(1, len(plan) + 1)]
+        self._check_folder(kept)
+        self._clear_parts()
         board = self._instrument.board
         try:
             for number, (field, there) in enumerate(zip(plan, kept, strict=True), start=1):
@@ -98,14 +102,44 @@ class Recorder:
         return self._folder / f"field-{number:04d}.ome.tiff"
 
     def _kept(self, number: int) -> FieldRecord | None:
-        """The stack of an earlier run; None where there is none or only a damaged one, which is done again."""
+        """The stack of an earlier run; None where there is none, or one of ours that is damaged: it is done again.
+
+        Raises ConfigError where anything else has its name: it may be somebody's data.
+        """
         path = self._path(number)
+        if not os.path.lexists(path):
+            return None
+        if not path.is_file():
+            raise _in_the_way(path, "is no file")
         try:
             stack = read_stack(path)
-        except ConfigError:
-            return None
+        except StackDamaged as error:
+            if is_begun(path):
+                return None
+            raise _in_the_way(path, f"cannot be continued, as {error.why}") from error
+        except StackRefused as error:
+            raise _in_the_way(path, f"cannot be continued, as {error.why}") from error
         self._check_alike(stack)
         return FieldRecord(path.name, "kept", stack.z_um, stack.focus_z_um)
+
+    def _check_folder(self, kept: list[FieldRecord | None]) -> None:
+        """Refuse a folder that the next stack cannot be written to. Raises ConfigError."""
+        for number, there in enumerate(kept, start=1):
+            if there is None:
+                try:
+                    check_can_write(self._path(number))
+                except OSError as error:
+                    raise ConfigError(
+                        f"stacks cannot be written to {self._folder}: {error.strerror or error}; nothing moved. "
+                        "Give another --out."
+                    ) from error
+                return
+
+    def _clear_parts(self) -> None:
+        """Remove what a killed run left of a stack that it was writing."""
+        for part in self._folder.glob(part_of(self._path(0)).name.replace("0000", "*")):
+            if is_begun(part):
+                part.unlink()
 
     def _check_alike(self, stack: Stack) -> None:
         camera, extent = self._config.camera, self._extent
@@ -177,3 +211,10 @@ class Recorder:
                 f"{lowest_um:.1f}..{highest_um:.1f} um; nothing moved. Give a smaller --reach-um, or move "
                 "focus.first_sweep_start_um / first_sweep_stop_um."
             )
+
+
+def _in_the_way(path: Path, why: str) -> ConfigError:
+    return ConfigError(
+        f"{path} has the name of a stack to be recorded and {why}; it stays as it is, nothing moved. "
+        "Move it away, or give another --out."
+    )

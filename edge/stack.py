@@ -5,11 +5,9 @@ map annotation of the OME-TIFF, a third column of `stack.csv` that is the same i
 carry `condenser_sigma`, the aperture of the condenser over that of the objective: depth of field hangs on it.
 """
 
-import contextlib
 import csv
 import itertools
 import logging
-import os
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
@@ -23,10 +21,14 @@ from numpy.typing import NDArray
 
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.image_file import rgb_from_file
+from parfocal.edge.whole_file import whole_file
 
 UInt8Array = NDArray[np.uint8]
 
 INDEX_NAME = "stack.csv"
+# In the Software tag of what `write_stack` writes, at its very beginning: also a part of such a file tells whose it is.
+WRITTEN_BY = "parfocal"
+HEAD_BYTES = 1024
 FOCUS_KEY, CONDENSER_KEY = "focus_z_um", "condenser_sigma"
 MIN_PLANES = 2
 UM_PER_UNIT = {"µm": 1.0, "μm": 1.0, "um": 1.0, "nm": 1e-3, "mm": 1e3}  # both signs for micro are in use
@@ -46,6 +48,19 @@ DAMAGED = (
 
 # What is wrong with a file is told in one line by the error, not by the library's log on stderr as well.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
+
+
+class StackRefused(ConfigError):
+    """A stack that cannot be used; `why` alone."""
+
+    def __init__(self, path: Path, why: str, remedy: str = "Correct the stack or record it again.") -> None:
+        """``remedy``: what to do, a sentence."""
+        super().__init__(f"stack {path} cannot be used: {why}. {remedy}")
+        self.why = why
+
+
+class StackDamaged(StackRefused):
+    """A stack that cannot be read because it is cut short or otherwise damaged."""
 
 
 class Stack(msgspec.Struct, frozen=True):
@@ -71,14 +86,14 @@ class Stack(msgspec.Struct, frozen=True):
 def read_stack(path: Path) -> Stack:
     """Read a whole stack: a folder, or an OME-TIFF.
 
-    Raises ConfigError naming the file that cannot be used, and why.
+    Raises StackRefused naming the file that cannot be used, and why.
     """
     stack = _from_folder(path) if path.is_dir() else _from_tiff(path)
     if len(stack.z_um) < MIN_PLANES:
-        raise refused(path, f"it has {len(stack.z_um)} plane, {MIN_PLANES} or more are needed")
+        raise StackRefused(path, f"it has {len(stack.z_um)} plane, {MIN_PLANES} or more are needed")
     for number, (below, above) in enumerate(itertools.pairwise(stack.z_um), start=1):
         if not above > below:
-            raise refused(
+            raise StackRefused(
                 path,
                 f"heights must rise from plane to plane, but plane {number + 1} at z={above} um follows z={below} um",
             )
@@ -113,10 +128,8 @@ def write_stack(
     annotations = {key: repr(float(value)) for key, value in known.items() if value is not None}
     if annotations:
         metadata["MapAnnotation"] = {"Namespace": "parfocal", **annotations}
-    part = path.with_name(path.name + ".part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
+        with whole_file(path) as file:
             tifffile.imwrite(
                 file,
                 iter(planes),
@@ -124,22 +137,22 @@ def write_stack(
                 dtype=np.uint8,
                 photometric="rgb",
                 ome=True,
+                software=WRITTEN_BY,
                 metadata=metadata,
             )
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            part.unlink()
         raise ConfigError(
             f"stack {path} cannot be written: {error.strerror or error}. Make room, or give another folder."
         ) from error
 
 
-def refused(path: Path, why: str) -> ConfigError:
-    """The error about a stack that cannot be used."""
-    return ConfigError(f"stack {path} cannot be used: {why}. Correct the stack or record it again.")
+def is_begun(path: Path) -> bool:
+    """Whether a file is one that `write_stack` began: a file, no link, with our mark or empty. Raises OSError."""
+    if path.is_symlink() or not path.is_file():
+        return False
+    with path.open("rb") as file:
+        head = file.read(HEAD_BYTES)
+    return not head or WRITTEN_BY.encode() in head
 
 
 def _from_folder(folder: Path) -> Stack:
@@ -147,19 +160,21 @@ def _from_folder(folder: Path) -> Stack:
     try:
         entries = [(row["file"], float(row["z_um"])) for row in rows]
     except (KeyError, TypeError, ValueError) as error:
-        raise refused(folder, f"{INDEX_NAME} needs the columns file,z_um in every row ({error!r})") from error
+        raise StackRefused(
+            folder, f"{INDEX_NAME} needs the columns file,z_um in every row ({error!r})"
+        ) from error
     if not all(np.isfinite(z) for _, z in entries):
-        raise refused(folder, f"{INDEX_NAME} holds a height that is no number of um")
+        raise StackRefused(folder, f"{INDEX_NAME} holds a height that is no number of um")
     planes: list[UInt8Array] = []
     for name, _ in entries:
         try:
             plane = rgb_from_file(folder / name)
         except OSError as error:
-            raise refused(folder, f"{name} cannot be read: {error.strerror}") from error
+            raise StackRefused(folder, f"{name} cannot be read: {error.strerror}") from error
         except ValueError as error:
-            raise refused(folder, str(error)) from error
+            raise StackRefused(folder, str(error)) from error
         if planes and plane.shape != planes[0].shape:
-            raise refused(folder, f"{name} is {_size(plane)}, {entries[0][0]} is {_size(planes[0])}")
+            raise StackRefused(folder, f"{name} is {_size(plane)}, {entries[0][0]} is {_size(planes[0])}")
         planes.append(plane)
     return Stack(
         folder,
@@ -175,9 +190,9 @@ def _rows_of(folder: Path) -> list[dict[str, str]]:
         with (folder / INDEX_NAME).open(newline="", encoding="utf-8-sig") as file:
             return list(csv.DictReader(file))
     except OSError as error:
-        raise refused(folder, f"{INDEX_NAME} cannot be read: {error.strerror}") from error
+        raise StackRefused(folder, f"{INDEX_NAME} cannot be read: {error.strerror}") from error
     except (UnicodeDecodeError, csv.Error) as error:
-        raise refused(folder, f"{INDEX_NAME} is no table ({error})") from error
+        raise StackRefused(folder, f"{INDEX_NAME} is no table ({error})") from error
 
 
 def _told_by_rows(folder: Path, rows: list[dict[str, str]], key: str) -> float | None:
@@ -187,7 +202,7 @@ def _told_by_rows(folder: Path, rows: list[dict[str, str]], key: str) -> float |
     try:
         (value,) = {float(text) for text in told}
     except ValueError as error:
-        raise refused(
+        raise StackRefused(
             folder, f"{key} in {INDEX_NAME} must be one number, it says {', '.join(sorted(told))}"
         ) from error
     return value
@@ -198,18 +213,18 @@ def _from_tiff(path: Path) -> Stack:
         with tifffile.TiffFile(path) as tiff:
             ome_xml = tiff.ome_metadata
             if not ome_xml:
-                raise refused(path, "it has no OME metadata: it is truncated, or no OME-TIFF")
+                raise StackDamaged(path, "it has no OME metadata: it is truncated, or no OME-TIFF")
             ome = tifffile.xml2dict(ome_xml)["OME"] or {}
             pixels = _pixels_of(path, ome)
             z_um = _heights_um(path, pixels)
             planes = tuple(_planes_of(path, tiff, len(z_um)))
             um_per_px = _length_um(path, pixels, "PhysicalSizeX")
     except FileNotFoundError as error:
-        raise refused(path, "there is no such file or folder") from error
+        raise StackRefused(path, "there is no such file or folder") from error
     except OSError as error:
-        raise refused(path, f"it cannot be read: {error.strerror or error}") from error
+        raise StackRefused(path, f"it cannot be read: {error.strerror or error}") from error
     except DAMAGED as error:
-        raise refused(
+        raise StackDamaged(
             path, f"it is truncated, damaged or no TIFF ({' '.join(str(error).split())})"
         ) from error
     return Stack(
@@ -220,10 +235,10 @@ def _from_tiff(path: Path) -> Stack:
 def _pixels_of(path: Path, ome: dict[str, Any]) -> dict[str, Any]:
     images = _as_list(ome.get("Image"))
     if len(images) != 1:
-        raise refused(path, f"it holds {len(images)} images, a stack is one")
+        raise StackRefused(path, f"it holds {len(images)} images, a stack is one")
     pixels: dict[str, Any] = images[0]["Pixels"]
     if int(pixels["SizeT"]) != 1 or len(_as_list(pixels.get("Channel"))) > 1:
-        raise refused(
+        raise StackRefused(
             path, "it holds several times or separate channels, a stack has one RGB or grey image a plane"
         )
     return pixels
@@ -238,7 +253,7 @@ def _heights_um(path: Path, pixels: dict[str, Any]) -> tuple[float, ...]:
         return tuple(_um(path, plane, "PositionZ", "reference frame") for plane in planes)
     step_um = _length_um(path, pixels, "PhysicalSizeZ")
     if step_um is None:
-        raise refused(path, "it does not say the heights of its planes: no PositionZ, no PhysicalSizeZ")
+        raise StackRefused(path, "it does not say the heights of its planes: no PositionZ, no PhysicalSizeZ")
     return tuple(number * step_um for number in range(n_planes))
 
 
@@ -249,23 +264,25 @@ def _length_um(path: Path, pixels: dict[str, Any], name: str) -> float | None:
 def _um(path: Path, element: dict[str, Any], name: str, default_unit: str) -> float:
     unit = str(element.get(f"{name}Unit", default_unit))
     if unit not in UM_PER_UNIT:
-        raise refused(path, f"{name} is given in {unit!r}, not in um, nm or mm: the heights have no unit")
+        raise StackRefused(
+            path, f"{name} is given in {unit!r}, not in um, nm or mm: the heights have no unit"
+        )
     return float(element[name]) * UM_PER_UNIT[unit]
 
 
 def _planes_of(path: Path, tiff: tifffile.TiffFile, n_planes: int) -> Iterator[UInt8Array]:
     if len(tiff.pages) != n_planes:
-        raise refused(path, f"it is truncated: {len(tiff.pages)} of {n_planes} planes are there")
+        raise StackDamaged(path, f"it is truncated: {len(tiff.pages)} of {n_planes} planes are there")
     first_shape: tuple[int, ...] | None = None
     for number, page in enumerate(tiff.pages, start=1):
         plane = page.asarray()
         first_shape = first_shape or plane.shape
         if plane.dtype != np.uint8 or plane.ndim not in (2, 3) or plane.shape[2:] not in ((), (3,)):
-            raise refused(
+            raise StackRefused(
                 path, f"plane {number} is {plane.dtype} of shape {plane.shape}, not 8 bit RGB or grey"
             )
         if plane.shape != first_shape:
-            raise refused(
+            raise StackRefused(
                 path,
                 f"plane {number} is {plane.shape[1]} x {plane.shape[0]} px, "
                 f"plane 1 is {first_shape[1]} x {first_shape[0]} px",
@@ -280,7 +297,7 @@ def _annotated(path: Path, ome: dict[str, Any], key: str) -> float | None:
                 try:
                     return float(entry["value"])
                 except (KeyError, TypeError, ValueError) as error:
-                    raise refused(path, f"its annotation {key} is no number") from error
+                    raise StackRefused(path, f"its annotation {key} is no number") from error
     return None
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parfocal.edge.sharpness import peak_inside_um, variance_of_laplacian
-from parfocal.edge.stack import read_stack, refused
+from parfocal.edge.stack import StackRefused, read_stack
 
 UInt8Array = NDArray[np.uint8]
 
@@ -21,7 +21,7 @@ class RecordedStack:
         self._stack = read_stack(path)
         n_planes = len(self._stack.planes)
         if n_planes < MIN_PLANES:
-            raise refused(path, f"it has {n_planes} planes, {MIN_PLANES} or more are needed")
+            raise StackRefused(path, f"it has {n_planes} planes, {MIN_PLANES} or more are needed")
         self.z_um = np.array(self._stack.z_um)
         known_um = self._stack.focus_z_um
         self.focus_z_um = self._sharpest_um() if known_um is None else known_um
@@ -39,7 +39,7 @@ class RecordedStack:
         sharpness = [variance_of_laplacian(plane) for plane in self._stack.planes]
         z_um = peak_inside_um(self._stack.z_um, sharpness)
         if z_um is None:
-            raise refused(
+            raise StackRefused(
                 self._stack.path,
                 "it is sharpest at one of its ends, so its focus lies outside; nothing moved",
             )

@@ -1,10 +1,12 @@
 """Recording: upward steps over the focus, continued where it ended."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
+import tifffile
 
 from parfocal.board.errors import MoveRefused
 from parfocal.edge.config import Config
@@ -18,6 +20,8 @@ from parfocal.edge.run import Instrument
 from parfocal.edge.simscope.camera import SimulatedCamera
 from parfocal.edge.stack import read_stack, write_stack
 from tests.edge.scope import FOCUS_Z_UM, Scope, with_focus
+
+Lay = Callable[[Path, pytest.MonkeyPatch], None]
 
 EXTENT = extent_of(5.0, 0.9, 0.3125)
 PLAN = (Field(2250.0, 2250.0), Field(2400.0, 2250.0))
@@ -111,6 +115,128 @@ def test_a_run_that_was_cut_off_is_continued_with_the_field_it_was_in(scope: Sco
     assert first.stat().st_mtime_ns == written
     assert len(read_stack(tmp_path / "field-0002.ome.tiff").z_um) == EXTENT.n_planes
     assert [done.outcome for done in recorder(scope, tmp_path).run(PLAN)] == ["kept", "kept"]
+
+
+def unreadable(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A whole stack that may not be read. Root may read it: the system's answer to others is put in its place."""
+    written(path)
+    real = tifffile.TiffFile
+
+    def opened(asked: Path) -> tifffile.TiffFile:
+        if asked == path:
+            raise PermissionError(13, "Permission denied")
+        return real(asked)
+
+    monkeypatch.setattr(tifffile, "TiffFile", opened)
+
+
+def sixteen_bits(path: Path, _monkeypatch: pytest.MonkeyPatch) -> None:
+    planes = np.zeros((3, 40, 50), np.uint16)
+    tifffile.imwrite(path, planes, ome=True, metadata={"axes": "ZYX", "PhysicalSizeZ": 1.0})
+
+
+def text(path: Path, _monkeypatch: pytest.MonkeyPatch) -> None:
+    path.write_text("notes of a week")
+
+
+def link_to_nothing(path: Path, _monkeypatch: pytest.MonkeyPatch) -> None:
+    path.symlink_to(path.parent / "on a drive that is not mounted")
+
+
+def link_to_damaged(path: Path, _monkeypatch: pytest.MonkeyPatch) -> None:
+    target = path.with_name("elsewhere")
+    written(target)
+    target.write_bytes(target.read_bytes()[:100_000])
+    path.symlink_to(target)
+
+
+def folder(path: Path, _monkeypatch: pytest.MonkeyPatch) -> None:
+    path.mkdir()
+    (path / "notes.txt").write_text("notes of a week")
+
+
+def cut_short_of_others(path: Path, _monkeypatch: pytest.MonkeyPatch) -> None:
+    tifffile.imwrite(path, np.zeros((3, 400, 500, 3), np.uint8), photometric="rgb", ome=True)
+    path.write_bytes(path.read_bytes()[:100_000])
+
+
+def written(path: Path) -> None:
+    """A whole stack of an earlier run."""
+    planes = [np.zeros((452, 452, 3), np.uint8)] * EXTENT.n_planes
+    write_stack(path, planes, [k * EXTENT.step_um for k in range(EXTENT.n_planes)], 0.345)
+
+
+def seen(folder: Path) -> dict[str, tuple[bool, bytes | None]]:
+    """Every name under a folder, whether it is a link, and what is in it."""
+    return {
+        str(path): (path.is_symlink(), path.read_bytes() if path.is_file() else None)
+        for path in folder.rglob("*")
+    }
+
+
+@pytest.mark.parametrize(
+    ("lay", "why"),
+    [
+        (unreadable, "Permission denied"),
+        (sixteen_bits, "not 8 bit"),
+        (text, "no TIFF"),
+        (link_to_nothing, "is no file"),
+        (link_to_damaged, "truncated"),
+        (folder, "is no file"),
+        (cut_short_of_others, "truncated"),
+    ],
+)
+def test_what_only_bears_the_name_of_a_stack_is_refused_by_name_and_left_before_anything_moves(
+    scope: Scope, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lay: Lay, why: str
+) -> None:
+    path = tmp_path / "field-0002.ome.tiff"
+    lay(path, monkeypatch)
+    before, position_um = seen(tmp_path), scope.true_z_um()
+    with pytest.raises(ConfigError, match=rf"field-0002\.ome\.tiff .*{why}.*nothing moved\. Move it away"):
+        list(recorder(scope, tmp_path).run(PLAN))
+    assert seen(tmp_path) == before
+    assert scope.true_z_um() == position_um
+
+
+@pytest.mark.parametrize("n_bytes", [0, 300, 100_000])
+def test_a_stack_of_ours_that_is_cut_short_is_recorded_again(
+    scope: Scope, tmp_path: Path, n_bytes: int
+) -> None:
+    path = tmp_path / "field-0001.ome.tiff"
+    written(path)
+    path.write_bytes(path.read_bytes()[:n_bytes])
+    (done,) = recorder(scope, tmp_path).run(PLAN[:1])
+    assert done.outcome == "recorded"
+    assert len(read_stack(path).z_um) == EXTENT.n_planes
+
+
+def test_what_a_kill_left_of_a_stack_is_cleared_away(scope: Scope, tmp_path: Path) -> None:
+    written(tmp_path / "field-0001.ome.tiff")
+    part = (tmp_path / "field-0001.ome.tiff").read_bytes()[:100_000]
+    (tmp_path / "field-0009.ome.tiff.part").write_bytes(part)
+    (tmp_path / "field-0008.ome.tiff.part").write_text("notes of a week")
+    (tmp_path / "mine.part").write_bytes(part)
+    assert [done.outcome for done in recorder(scope, tmp_path).run(PLAN[:1])] == ["kept"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "field-0001.ome.tiff",
+        "field-0008.ome.tiff.part",
+        "mine.part",
+    ]
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_anything_moves(scope: Scope, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    position_um = scope.true_z_um()
+    with pytest.raises(ConfigError, match="cannot be written to .*Not a directory; nothing moved"):
+        list(recorder(scope, tmp_path / "file").run(PLAN))
+    assert scope.true_z_um() == position_um
+
+
+def test_a_folder_that_was_made_in_vain_does_not_stay(scope: Scope, tmp_path: Path) -> None:
+    camera = GivesUp(scope.camera, tmp_path)  # which is there from the beginning
+    with pytest.raises(CameraFailed):
+        list(recorder(scope, tmp_path / "deep" / "stacks", camera).run(PLAN))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_stacks_of_other_planes_are_not_mixed(scope: Scope, tmp_path: Path) -> None:
