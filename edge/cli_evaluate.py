@@ -1,20 +1,24 @@
 """`parfocal evaluate`: how well a model predicts on stacks."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.box import SIMPLE
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
+from rich.text import Text
 
 from parfocal.edge.cli_instrument import ConfigOption, JsonOption, configured
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.evaluate import Evaluation, Figures, StackResult, evaluate_stacks
-from parfocal.edge.output import check_writable, write_json
+from parfocal.edge.output import check_writable, console_for, growing_result, not_written
+from parfocal.edge.progress import shown_progress
 from parfocal.edge.run import opened_engine
 from parfocal.edge.stack import StackRefused, read_stack
+from parfocal.edge.whole_file import whole_file
+from parfocal.edge.words import counted
 
 
 def evaluate(
@@ -29,26 +33,34 @@ def evaluate(
     """Predict at every plane of stacks, and compare with where their focus is."""
     settings = configured(config, None)
     check_writable(json)
+    check_writable(plot, "--plot")
     for path in stacks:
         if not path.exists():
             raise StackRefused(path, "there is no such file or folder")
     if plot is not None:
         _check_drawable()
     engine = opened_engine(model or settings.focus.model, settings.focus.threads)
-    console = Console()
-    console.print(f"engine: {engine.description}", highlight=False)
-    paths = track(stacks, "evaluating", console=console, transient=True)
-    result = evaluate_stacks((read_stack(path) for path in paths), engine.runner, settings)
-    _show(result, console)
-    write_json(json, result)
+    console = console_for(json)
+    console.print(f"engine: {engine.description}", highlight=False, markup=False)
+    with (
+        growing_result(json, partial(_show, console)) as result,
+        shown_progress(console, "evaluating", len(stacks), "first stack") as step,
+    ):
+
+        def grown(so_far: Evaluation) -> None:
+            result.grown(so_far)
+            step(Path(so_far.stacks[-1].stack).name)
+
+        found = evaluate_stacks((read_stack(path) for path in stacks), engine.runner, settings, grown)
+        result.done(found)
     if plot is not None:
-        _draw(plot, result)
+        _draw(plot, found)
 
 
-def _show(result: Evaluation, console: Console) -> None:
+def _show(console: Console, result: Evaluation) -> None:
     by_stack = _table("Stacks (errors in um)", "stack")
     for stack in result.stacks:
-        by_stack.add_row(Path(stack.stack).name, *_cells(stack.figures))
+        by_stack.add_row(Text(Path(stack.stack).name), *_cells(stack.figures))
     console.print(by_stack)
     by_distance = _table("All, by distance to focus", "|z| um")
     for part in result.bins:
@@ -56,7 +68,7 @@ def _show(result: Evaluation, console: Console) -> None:
     by_distance.add_row("all", *_cells(result.figures), style="bold")
     console.print(by_distance)
     for line in _lines(result):
-        console.print(line, highlight=False, soft_wrap=True)
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _table(title: str, first: str) -> Table:
@@ -100,11 +112,12 @@ def _lines(result: Evaluation) -> list[str]:
     n_blank, n_far = sum(p.blank for p in planes), sum(not p.in_range for p in planes)
     if n_blank or n_far:
         lines.append(
-            f"not counted: {n_blank} blank planes, {n_far} beyond the model's +-{result.range_um:g} um"
+            f"not counted: {counted(n_blank, 'blank plane')}, {n_far} beyond the model's +-{result.range_um:g} um"
         )
     n_labelled = sum(stack.truth == "label" for stack in result.stacks)
     if n_labelled:
-        lines.append(f"{n_labelled} of {len(result.stacks)} stacks do not tell their focus: it was labelled")
+        of_all = f"{n_labelled} of {counted(len(result.stacks), 'stack')}"
+        lines.append(f"focus not told by the stack but labelled: {of_all}")
     lines.extend(_review_line(stack) for stack in result.stacks if stack.review is not None)
     return lines
 
@@ -126,9 +139,7 @@ def _draw(path: Path, result: Evaluation) -> None:
     from parfocal.edge.evaluate_picture import draw
 
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draw(path, result)
+        with whole_file(path) as file:
+            draw(file, result)
     except OSError as error:
-        raise ConfigError(
-            f"plot cannot be written to {path}: {error.strerror}. Give another --plot path."
-        ) from error
+        raise not_written(path, error, "--plot") from error

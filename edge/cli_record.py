@@ -1,11 +1,12 @@
 """`parfocal record`: stacks for training and evaluation, taken on the microscope."""
 
+import contextlib
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from parfocal.edge.cli_instrument import (
     ConfigOption,
@@ -20,10 +21,12 @@ from parfocal.edge.cli_instrument import (
     configured,
     opened_instrument,
 )
-from parfocal.edge.output import check_writable, write_json
+from parfocal.edge.output import check_writable, console_for, growing_result
 from parfocal.edge.plan import snake
-from parfocal.edge.record import FieldRecord, Recorder, extent_of
+from parfocal.edge.progress import shown_progress
+from parfocal.edge.record import FieldRecord, Recorder, Recording, extent_of
 from parfocal.edge.run import check_frame_size
+from parfocal.edge.words import counted, named
 
 
 def record(
@@ -49,32 +52,37 @@ def record(
     plan = snake(fields, settings)
     extent = extent_of(reach_um, step_um, settings.board.z.um_per_step)
     check_writable(json)
-    console = Console()
-    columns = (TextColumn("recording"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
+    console = console_for(json)
     records: list[FieldRecord] = []
     with (
+        growing_result(json, partial(_show, console)) as result,
         opened_instrument(
             sim, slide, um_per_px, seed, z_play_um, settings, virtual=port is None
         ) as instrument,
-        Progress(*columns, console=console, transient=True) as progress,
+        shown_progress(console, "recording", len(plan), "first sweep") as step,
     ):
         instrument.show_notes(console)
-        task = progress.add_task("first sweep", total=len(plan))
-        for done in Recorder(instrument, settings, extent, out).run(plan):
-            records.append(done)
-            progress.update(task, advance=1, description=f"{done.file}: {done.outcome}")
-    for done in records:
-        console.print(_line(done), highlight=False, soft_wrap=True)
+        with contextlib.closing(Recorder(instrument, settings, extent, out).run(plan)) as run:
+            for done in run:
+                records.append(done)
+                result.grown(Recording(named(out), tuple(records)))
+                step(f"{done.file}: {done.outcome}")
+        result.done(Recording(named(out), tuple(records)))
+
+
+def _show(console: Console, recording: Recording) -> None:
+    for done in recording.fields:
+        console.print(_line(done), highlight=False, markup=False, soft_wrap=True)
     counts = [
-        f"{sum(r.outcome == name for r in records)} {name}" for name in ("recorded", "kept", "no focus")
+        f"{sum(done.outcome == name for done in recording.fields)} {name}"
+        for name in ("recorded", "kept", "no focus")
     ]
-    console.print(f"{len(records)} fields in {out}: {', '.join(counts)}", highlight=False, soft_wrap=True)
-    write_json(json, records)
+    told = f"{counted(len(recording.fields), 'field')} in {recording.out}: {', '.join(counts)}"
+    console.print(told, highlight=False, markup=False, soft_wrap=True)
 
 
 def _line(done: FieldRecord) -> str:
     if not done.z_um:
         return f"{done.file}: {done.outcome}, nothing written; an empty field, or focus beyond the sweep"
-    return (
-        f"{done.file}: {done.outcome}, {len(done.z_um)} planes, z={done.z_um[0]:.2f}..{done.z_um[-1]:.2f} um"
-    )
+    planes = counted(len(done.z_um), "plane")
+    return f"{done.file}: {done.outcome}, {planes}, z={done.z_um[0]:.2f}..{done.z_um[-1]:.2f} um"

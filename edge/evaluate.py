@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
 import msgspec
@@ -21,7 +21,8 @@ from parfocal.edge.estimate import (
 from parfocal.edge.label import Label, label_planes
 from parfocal.edge.session import check_model
 from parfocal.edge.stack import Stack, StackRefused
-from parfocal.engines.contract import SIGN_OF_SINGLE, Expectation, require
+from parfocal.edge.words import named
+from parfocal.engines.contract import SIGN_OF_SINGLE, Contract, Expectation, require
 from parfocal.engines.runner import Runner
 
 # How far from delta two planes of a pair may be: the stage's own pairs are rounded to whole motor steps.
@@ -108,17 +109,31 @@ def depth_of_field_um(objective: str) -> float:
     return GREEN_UM / aperture**2
 
 
-def evaluate_stacks(stacks: Iterable[Stack], runner: Runner, config: Config) -> Evaluation:
+def evaluate_stacks(
+    stacks: Iterable[Stack],
+    runner: Runner,
+    config: Config,
+    grown: Callable[[Evaluation], None] | None = None,
+) -> Evaluation:
     """Evaluate stacks, which may be read one at a time: many do not fit into memory.
+
+    ``grown`` is called after each stack with the evaluation of all so far.
 
     Raises:
         ConfigError: a stack cannot be used.
         InputMismatch: the model was made for another instrument.
     """
     _check_model(runner, config)
-    results = tuple(evaluate_stack(stack, runner, config) for stack in stacks)
+    results: list[StackResult] = []
+    for stack in stacks:
+        results.append(evaluate_stack(stack, runner, config))
+        if grown:
+            grown(_summed(results, runner.contract))
+    return _summed(results, runner.contract)
+
+
+def _summed(results: Sequence[StackResult], contract: Contract) -> Evaluation:
     judged = [plane for result in results for plane in result.planes if plane.in_range and not plane.blank]
-    contract = runner.contract
     depth_um = depth_of_field_um(contract.objective)
     return Evaluation(
         model=contract.name,
@@ -126,7 +141,7 @@ def evaluate_stacks(stacks: Iterable[Stack], runner: Runner, config: Config) -> 
         range_um=contract.range_um,
         figures=figures_of(judged, depth_um),
         bins=_bins(judged, depth_um),
-        stacks=results,
+        stacks=tuple(results),
     )
 
 
@@ -156,12 +171,14 @@ def evaluate_stack(stack: Stack, runner: Runner, config: Config) -> StackResult:
     label = focus_of(stack)
     focus_z_um = label.focus_z_um
     if focus_z_um is None:
-        return StackResult(str(stack.path), None, "none", label.review, None, ())
+        return StackResult(named(stack.path), None, "none", label.review, None, ())
     truth: Literal["stack", "label"] = "label" if stack.focus_z_um is None else "stack"
     planes = tuple(_plane(stack, pair, focus_z_um, runner, config.focus) for pair in pairs)
     judged = [plane for plane in planes if plane.in_range and not plane.blank]
     depth_um = depth_of_field_um(runner.contract.objective)
-    return StackResult(str(stack.path), focus_z_um, truth, label.review, figures_of(judged, depth_um), planes)
+    return StackResult(
+        named(stack.path), focus_z_um, truth, label.review, figures_of(judged, depth_um), planes
+    )
 
 
 def focus_of(stack: Stack) -> Label:

@@ -1,17 +1,18 @@
 """The picture of an evaluation: predicted against true, and the error by distance. Needs matplotlib."""
 
-from pathlib import Path
+from typing import BinaryIO
 
 import matplotlib as mpl
 import numpy as np
 
 from parfocal.edge.evaluate import Evaluation
+from parfocal.edge.words import counted
 
 mpl.use("Agg")
 
 
-def draw(path: Path, result: Evaluation) -> None:
-    """Write the picture to ``path`` as PNG. Raises OSError."""
+def draw(file: BinaryIO, result: Evaluation) -> None:
+    """Write the picture to ``file`` as PNG. Raises OSError."""
     from matplotlib import pyplot as plt
 
     planes = [plane for stack in result.stacks for plane in stack.planes if not plane.blank]
@@ -38,6 +39,6 @@ def draw(path: Path, result: Evaluation) -> None:
         axes.axvline(0.0, color="gray", linewidth=0.5)
         axes.legend()
     mean = f", mean error {result.figures.mean_um:.2f} um" if result.figures else ""
-    figure.suptitle(f"{result.model} on {len(result.stacks)} stacks{mean}")
-    figure.savefig(path, dpi=100, format="png")
+    figure.suptitle(f"{result.model} on {counted(len(result.stacks), 'stack')}{mean}")
+    figure.savefig(file, dpi=100, format="png")
     plt.close(figure)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parfocal.edge.sharpness import variance_of_laplacian
+from parfocal.edge.words import counted
 
 UInt8Array = NDArray[np.uint8]
 FloatArray = NDArray[np.float64]
@@ -70,7 +71,7 @@ def label_curve(z_um: Sequence[float], sharpness: Sequence[float]) -> Label:
     if heights_um.shape != values.shape:
         raise ValueError(f"{len(values)} values of sharpness at {len(heights_um)} heights")
     if len(values) < MIN_PLANES:
-        return Label(None, f"{len(values)} planes, {MIN_PLANES} or more show a peak")
+        return Label(None, f"{counted(len(values), 'plane')}, {MIN_PLANES} or more show a peak")
     top = int(values.argmax())
     base = float(np.quantile(values, 0.1))
     prominence = float(values[top]) - base

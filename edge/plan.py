@@ -7,6 +7,7 @@ import msgspec
 from parfocal.board.config import AxisConfig
 from parfocal.edge.config import Config
 from parfocal.edge.errors import ConfigError
+from parfocal.edge.words import counted
 
 
 class Field(msgspec.Struct, frozen=True):
@@ -23,7 +24,7 @@ def snake(n_fields: int, config: Config) -> tuple[Field, ...]:
         ConfigError: a field lies outside the limits of the stage.
     """
     if n_fields < 1:
-        raise ConfigError(f"{n_fields} fields asked for: give 1 or more")
+        raise ConfigError(f"{counted(n_fields, 'field')} asked for: give 1 or more")
     width_um, height_um = config.camera.field_um
     step_x_um, step_y_um = (side_um * (1.0 - config.scan.overlap) for side_um in (width_um, height_um))
     columns = math.ceil(math.sqrt(n_fields))
@@ -45,6 +46,6 @@ def _check(position_um: float, name: str, axis: AxisConfig, n_fields: int) -> No
     lowest_um = axis.min_um + 2.0 * axis.play_um
     if not lowest_um <= position_um <= axis.max_um:
         raise ConfigError(
-            f"{n_fields} fields asked for: one lies at {name}={position_um:.0f} um, the stage allows "
+            f"{counted(n_fields, 'field')} asked for: one lies at {name}={position_um:.0f} um, the stage allows "
             f"{lowest_um:.0f}..{axis.max_um:.0f} um; nothing moved. Ask for fewer or change scan.origin_{name}_um."
         )

@@ -1,7 +1,7 @@
 """Recording stacks on the microscope: upward steps with the play taken up, field by field, to be continued."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Literal
 
@@ -31,6 +31,13 @@ class FieldRecord(msgspec.Struct, frozen=True):
     outcome: Literal["recorded", "kept", "no focus"]
     z_um: tuple[float, ...] = ()
     focus_z_um: float | None = None
+
+
+class Recording(msgspec.Struct, frozen=True):
+    """All fields of a run, in order, and the folder that their files are in."""
+
+    out: str
+    fields: tuple[FieldRecord, ...]
 
 
 class Extent(msgspec.Struct, frozen=True):
@@ -74,7 +81,7 @@ class Recorder:
         self._axis: Axis = instrument.board.z
         self._pivot_um: float | None = None
 
-    def run(self, plan: tuple[Field, ...]) -> Iterator[FieldRecord]:
+    def run(self, plan: tuple[Field, ...]) -> Generator[FieldRecord, None, None]:
         """Record what is not in the folder yet, in the order of ``plan``.
 
         Raises:

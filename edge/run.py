@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from parfocal.board.board import Board
 from parfocal.board.clock import Clock, MonotonicClock
@@ -16,6 +15,7 @@ from parfocal.edge.errors import ConfigError
 from parfocal.edge.estimate import PATCHES_PER_SIDE
 from parfocal.edge.frame import Camera
 from parfocal.edge.plan import Field
+from parfocal.edge.progress import shown_progress
 from parfocal.edge.report import FieldReport, RunReport, TruthAt, run_report
 from parfocal.edge.session import FieldDone, Session, check_model
 from parfocal.engines.cache import EngineCache, default_cache_folder
@@ -107,19 +107,15 @@ def focus_fields(
     if instrument.may_home and not instrument.board.z.is_homed:
         instrument.board.home()
     reports = []
-    columns = (TextColumn("focusing"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
     try:
-        with Progress(*columns, console=console, transient=True) as progress:
-            task = progress.add_task("first sweep", total=len(plan))
+        with shown_progress(console, "focusing", len(plan), "first sweep") as step:
             for done in session.run(plan):
                 reports.append(done.report)
                 if seen:
                     seen(done)
                 if grown:
                     grown(run_report(reports, session.first_sweep_images, session.first_sweep_s))
-                progress.update(
-                    task, advance=1, description=f"{done.report.outcome} at {done.report.z_um:.1f} um"
-                )
+                step(f"{done.report.outcome} at {done.report.z_um:.1f} um")
     finally:
         instrument.board.lamp(0.0)
     return reports, session.first_sweep_images, session.first_sweep_s

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.image_file import rgb_from_file
 from parfocal.edge.whole_file import whole_file
+from parfocal.edge.words import counted
 
 UInt8Array = NDArray[np.uint8]
 
@@ -90,7 +91,9 @@ def read_stack(path: Path) -> Stack:
     """
     stack = _from_folder(path) if path.is_dir() else _from_tiff(path)
     if len(stack.z_um) < MIN_PLANES:
-        raise StackRefused(path, f"it has {len(stack.z_um)} plane, {MIN_PLANES} or more are needed")
+        raise StackRefused(
+            path, f"it has {counted(len(stack.z_um), 'plane')}, {MIN_PLANES} or more are needed"
+        )
     for number, (below, above) in enumerate(itertools.pairwise(stack.z_um), start=1):
         if not above > below:
             raise StackRefused(

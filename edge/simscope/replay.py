@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from parfocal.edge.sharpness import peak_inside_um, variance_of_laplacian
 from parfocal.edge.stack import StackRefused, read_stack
+from parfocal.edge.words import counted
 
 UInt8Array = NDArray[np.uint8]
 
@@ -21,7 +22,7 @@ class RecordedStack:
         self._stack = read_stack(path)
         n_planes = len(self._stack.planes)
         if n_planes < MIN_PLANES:
-            raise StackRefused(path, f"it has {n_planes} planes, {MIN_PLANES} or more are needed")
+            raise StackRefused(path, f"it has {counted(n_planes, 'plane')}, {MIN_PLANES} or more are needed")
         self.z_um = np.array(self._stack.z_um)
         known_um = self._stack.focus_z_um
         self.focus_z_um = self._sharpest_um() if known_um is None else known_um

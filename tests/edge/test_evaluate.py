@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 from pathlib import Path
 
 import msgspec
@@ -177,6 +178,77 @@ def test_the_command_writes_result_and_plot(
     assert {"planes", "mean_um", "sd_um", "wrong_sign", "mean_per_depth_of_field"} <= set(written["figures"])
     assert plot.read_bytes().startswith(b"\x89PNG")
     assert "wrong sign beyond 1 um: 0.0 %" in capsys.readouterr().out
+
+
+@pytest.fixture
+def command(judge: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`parfocal evaluate` with a runner that knows the truth of two made stacks."""
+
+    class Opened:
+        runner = Says(TRUE_UM * 2)
+        description = "says"
+
+    monkeypatch.setattr(cli_evaluate, "configured", lambda *_: judge)
+    monkeypatch.setattr(cli_evaluate, "opened_engine", lambda *_: Opened())
+
+
+def made_file(path: Path) -> Path:
+    made = stack()
+    write_stack(path, made.planes, made.z_um, 0.345, 100.0)
+    return path
+
+
+@pytest.mark.usefixtures("command")
+def test_what_was_judged_before_a_bad_stack_is_kept_and_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good, bad = made_file(tmp_path / "good.ome.tiff"), tmp_path / "bad.ome.tiff"
+    bad.write_text("notes of a week")
+    with pytest.raises(ConfigError, match=r"bad\.ome\.tiff"):
+        cli_evaluate.evaluate([good, bad], json=tmp_path / "r.json", plot=tmp_path / "deep" / "p.png")
+    kept = json.loads((tmp_path / "r.json").read_text())
+    assert [Path(found["stack"]).name for found in kept["stacks"]] == ["good.ome.tiff"]
+    assert kept["figures"]["planes"] > 0
+    assert "bad.ome.tiff" in kept["incomplete"]
+    assert "good.ome.tiff" in capsys.readouterr().out
+    assert not (tmp_path / "deep").exists()
+
+
+@pytest.mark.usefixtures("command")
+def test_a_first_stack_that_is_bad_leaves_no_file(tmp_path: Path) -> None:
+    (tmp_path / "bad.ome.tiff").write_text("notes of a week")
+    with pytest.raises(ConfigError, match=r"bad\.ome\.tiff"):
+        cli_evaluate.evaluate([tmp_path / "bad.ome.tiff"], json=tmp_path / "deep" / "r.json")
+    assert [path.name for path in tmp_path.iterdir()] == ["bad.ome.tiff"]
+
+
+@pytest.mark.usefixtures("command")
+def test_json_on_standard_output_is_the_json_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli_evaluate.evaluate([made_file(tmp_path / "a.ome.tiff")], json=Path("-"))
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["model"] == "says"
+    assert "engine: says" in printed.err
+
+
+@pytest.mark.usefixtures("command")
+@pytest.mark.parametrize("name", [b"[red]x.ome.tiff", b"\xe9.ome.tiff"])
+def test_a_stack_may_have_any_name_that_the_system_allows(
+    tmp_path: Path, name: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = made_file(Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)))
+    cli_evaluate.evaluate([path], json=tmp_path / "r.json")
+    found = json.loads((tmp_path / "r.json").read_text())["stacks"][0]["stack"]
+    shown = name.decode("utf-8", "backslashreplace")
+    assert found == str(tmp_path / shown)
+    assert shown in "".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.usefixtures("command")
+def test_a_plot_that_cannot_be_written_is_told_before_the_work(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="Give another --plot path"):
+        cli_evaluate.evaluate([tmp_path / "gone.ome.tiff"], plot=Path("/proc/none/p.png"))
 
 
 class SaysOfSingles(Says):

@@ -1,0 +1,13 @@
+import os
+from pathlib import Path
+
+from parfocal.edge.words import counted, named
+
+
+def test_one_thing_is_not_called_things() -> None:
+    assert [counted(n, "field") for n in (0, 1, 2)] == ["0 fields", "1 field", "2 fields"]
+
+
+def test_a_name_that_is_no_text_can_be_printed() -> None:
+    assert named(Path(os.fsdecode(b"a-\xe9"))) == "a-\\xe9"
+    assert named(Path("a-\u00e9")) == "a-\u00e9"
