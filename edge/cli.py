@@ -35,6 +35,7 @@ from parfocal.edge.cli_instrument import (
     opened_instrument,
 )
 from parfocal.edge.cli_record import record
+from parfocal.edge.cli_status import shown_um, status_lines
 from parfocal.edge.config import Config
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.output import check_writable, console_for, growing_result, write_json
@@ -51,8 +52,6 @@ app.add_typer(cli_engine.app, name="engine")
 app.command()(record)
 app.command()(evaluate)
 app.command()(doctor)
-
-console = Console()
 
 _NEGATIVE = re.compile(r"-(\d+\.?\d*|\.\d+)(e[-+]?\d+)?|-inf|-nan", re.IGNORECASE)
 
@@ -84,7 +83,7 @@ def focus(
     console = console_for(json)
     # Before the board is opened: a wrong model is told at once, and loading it does not starve the heartbeat.
     engine = checked_engine(settings)
-    console.print(f"engine: {engine.description}", highlight=False)
+    console.print(f"engine: {engine.description}", highlight=False, soft_wrap=True)
 
     def show(report: RunReport) -> None:
         console.print(fields_table(report))
@@ -108,7 +107,7 @@ def demo(
     """Focus real tissue on a virtual microscope, through a stub motor board on a pseudo-terminal."""
     from parfocal.edge.demo import run_demo
 
-    run_demo(out, fields, seed, console)
+    run_demo(out, fields, seed, Console())
 
 
 @app.command()
@@ -150,7 +149,8 @@ def home(
         if clear_faults:
             board.clear_faults()
         board.home()
-        console.print(f"homed: x={board.x.position_um} y={board.y.position_um} z={board.z.position_um} um")
+        at = ", ".join(f"{axis.name}={shown_um(axis.position_um)}" for axis in (board.x, board.y, board.z))
+    Console().print(f"homed: {at}", highlight=False)
 
 
 class NumbersAreArguments(TyperCommand):
@@ -178,7 +178,8 @@ def move(
     with opened_board(settings) as board:
         chosen = {"x": board.x, "y": board.y, "z": board.z}[axis]
         chosen.approach_up(to_um)
-        console.print(f"{axis}={chosen.position_um} um")
+        reached_um = chosen.position_um
+    Console().print(f"{axis}={shown_um(reached_um)}", highlight=False)
 
 
 @app.command()
@@ -187,12 +188,10 @@ def status(config: ConfigOption = None, port: PortOption = None, json: JsonOptio
     settings = configured(config, port)
     check_writable(json)
     with opened_board(settings) as board:
-        state = board.state()
-        for axis in (board.x, board.y, board.z):
-            homed = f"{axis.position_um} um" if axis.is_homed else "not homed; run `parfocal home`"
-            console.print(f"{axis.name}: {homed}, limits {axis.limits_um[0]}..{axis.limits_um[1]} um")
-        console.print(f"lamp {state.lamp_duty:.2f}, faults {state.faults!r}, switches {state.switches!r}")
-        write_json(json, state)
+        found = board.status()
+    for line in status_lines(found):
+        console_for(json).print(line, highlight=False, soft_wrap=True)
+    write_json(json, found)
 
 
 def main() -> None:

@@ -461,10 +461,8 @@ def test_the_script_of_the_shell_can_be_shown(run: Run, monkeypatch: pytest.Monk
     ],
 )
 def test_a_negative_number_is_a_position_and_no_option(
-    run: Run, monkeypatch: pytest.MonkeyPatch, arguments: list[str], z_um: str
+    run: Run, bench: VirtualBench, arguments: list[str], z_um: str
 ) -> None:
-    bench = VirtualBench()
-    monkeypatch.setattr(cli, "opened_board", lambda config: bench.open_board(config.board))
     with bench.open_board(Config().board) as board:
         board.home()
     code, _, error = run("move", *arguments)
@@ -491,17 +489,54 @@ def test_every_verb_of_the_stage_refuses_a_port_that_is_not_there(run: Run, verb
     assert "BoardNotFound" in error
 
 
-def test_home_clears_a_latched_emergency_stop_only_when_it_is_told_to(
-    run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    bench = VirtualBench()
-    monkeypatch.setattr(cli, "opened_board", lambda config: bench.open_board(config.board))
+def test_home_clears_a_latched_emergency_stop_only_when_it_is_told_to(run: Run, bench: VirtualBench) -> None:
     bench.stub.machine.press_estop(pressed=True)
     bench.stub.machine.press_estop(pressed=False)
     code, _, error = run("home")
     assert (code, "emergency stop is latched" in error) == (3, True)
     code, printed, error = run("home", "--clear-faults")
-    assert (code, "homed: x=0.0 y=0.0 z=0.0 um" in printed) == (0, True), error
+    assert (code, printed) == (0, "homed: x=0.00 um, y=0.00 um, z=0.00 um\n"), error
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch) -> VirtualBench:
+    """What the commands of the stage find at their port: a board in virtual time."""
+    bench = VirtualBench()
+    monkeypatch.setattr(cli, "opened_board", lambda config: bench.open_board(config.board))
+    return bench
+
+
+def test_status_tells_positions_in_um_and_names_on_the_terminal_and_in_json(
+    run: Run, bench: VirtualBench
+) -> None:
+    assert run("home")[0] == 0
+    assert run("move", "z", 2500.2)[1] == "z=2500.31 um\n"
+    bench.stub.machine.press_estop(pressed=True)
+    code, printed, error = run("status", "--json", "-")
+    assert code == 0
+    assert error.splitlines()[0] == "x: not homed, limits 0..75000 um"
+    assert "lamp: 0 %\nfaults: estop; find the cause, then run `parfocal home --clear-faults`\n" in error
+    assert "last motion: done\n`parfocal home` homes the axes" in error
+    found = json.loads(printed)
+    assert (found["faults"], found["last_result"]) == (["estop"], "done")
+    assert (found["z"]["position_um"], found["z"]["is_homed"]) == (None, False)
+
+
+@pytest.mark.usefixtures("bench")
+def test_status_of_a_homed_board_shows_where_it_stands_and_no_fault(run: Run) -> None:
+    run("home")
+    run("move", "z", 2500.0)
+    code, printed, error = run("status", "--json", "status.json")
+    assert (code, error) == (0, "")
+    assert printed.splitlines() == [
+        "x: 0.00 um, limits 0..75000 um",
+        "y: 0.00 um, limits 0..25000 um",
+        "z: 2500.00 um, limits 0..4999.5 um",
+        "lamp: 0 %",
+        "faults: none",
+        "last motion: done",
+    ]
+    assert json.loads(Path("status.json").read_text())["z"]["position_um"] == 2500.0
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
