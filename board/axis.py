@@ -92,7 +92,7 @@ class Axis:
         board_min_steps, board_max_steps = board_limits_steps
         self.limits_um = (
             max(config.min_um, um_from_steps(board_min_steps, scale)),
-            min(config.max_um - config.upper_margin_um, um_from_steps(board_max_steps, scale)),
+            min(config.highest_um, um_from_steps(board_max_steps, scale)),
         )
         self._min_steps = math.ceil(self.limits_um[0] / scale - 1e-9)
         self._max_steps = math.floor(self.limits_um[1] / scale + 1e-9)

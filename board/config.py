@@ -16,8 +16,9 @@ class AxisConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `play_um` is the measured play of the gear; too large a value costs time, too small a one costs accuracy.
     `settle_s` is the time after the last step until an exposure may begin.
-    `max_um` holds for the true position, so commanded ones end `upper_margin_um` below it: as far as the stage
-    may stand above its command, by its swing after a stop, the error of the screw and the drift of a night.
+    `max_um` holds for the true position, so commanded ones end `upper_margin_um` below it. What the stage may
+    stand above its command: `swing_um` after a stop, `screw_error_um` along a turn of the screw, `drift_um` in a
+    night, and half a full step, `microsteps` / 2, when its motor loses its current.
     """
 
     um_per_step: float
@@ -27,7 +28,10 @@ class AxisConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     accel_um_per_s2: float
     play_um: float
     settle_s: float
-    upper_margin_um: float = 0.0
+    swing_um: float = 0.0
+    screw_error_um: float = 0.0
+    drift_um: float = 0.0
+    microsteps: int = 16
 
     def __post_init__(self) -> None:
         """Raises ValueError naming the field that cannot be."""
@@ -37,11 +41,25 @@ class AxisConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         for name in ("um_per_step", "speed_um_per_s", "accel_um_per_s2"):
             if not getattr(self, name) > 0.0:
                 raise ValueError(f"{name} = {getattr(self, name)}: it must be positive")
-        for name in ("play_um", "settle_s", "upper_margin_um"):
+        for name in ("play_um", "settle_s", "swing_um", "screw_error_um", "drift_um", "microsteps"):
             if getattr(self, name) < 0.0:
                 raise ValueError(f"{name} = {getattr(self, name)}: it must not be negative")
-        if self.max_um - self.upper_margin_um - self.min_um < self.um_per_step:
-            raise ValueError(f"limits {self.min_um}..{self.max_um} um leave no room for one step")
+        if self.highest_um - self.min_um < self.um_per_step:
+            raise ValueError(
+                f"limits {self.min_um}..{self.max_um} um leave no room for one step below the margin of "
+                f"{self.upper_margin_um} um"
+            )
+
+    @property
+    def upper_margin_um(self) -> float:
+        """How far the stage may truly stand above its command, um; one step of it is the grid of the homing."""
+        falls_um = self.microsteps / 2 * self.um_per_step
+        return self.um_per_step + falls_um + self.swing_um + self.screw_error_um + self.drift_um
+
+    @property
+    def highest_um(self) -> float:
+        """The highest position that may be commanded, um."""
+        return self.max_um - self.upper_margin_um
 
 
 # Lead 1 mm, 200 steps, 1/16: 0.3125 um; play up to 20 um, 0.5 um accuracy upwards (dastidar2020 4.1).
@@ -54,7 +72,9 @@ Z_DEFAULT = AxisConfig(
     accel_um_per_s2=25000.0,
     play_um=20.0,
     settle_s=0.05,
-    upper_margin_um=0.5,
+    swing_um=0.5,
+    screw_error_um=0.5,
+    drift_um=1.0,  # 20 mm of aluminium and 2 K: 0.9 um
 )
 # Lead 4 mm, 200 steps, 1/16: 1.25 um; 100 um accuracy with the play in it (dastidar2020 4.1).
 # 420 um take 0.15 s.
@@ -66,6 +86,8 @@ X_DEFAULT = AxisConfig(
     accel_um_per_s2=75000.0,
     play_um=60.0,
     settle_s=0.1,
+    swing_um=2.0,
+    screw_error_um=2.0,
 )
 Y_DEFAULT = msgspec.structs.replace(X_DEFAULT, max_um=25000.0)
 

@@ -44,8 +44,8 @@ def snake(n_fields: int, config: Config) -> tuple[Field, ...]:
 def _check(position_um: float, name: str, axis: AxisConfig, n_fields: int) -> None:
     # Both axes are approached from one side, so the run-up must fit below the field as well.
     lowest_um = axis.min_um + 2.0 * axis.play_um
-    if not lowest_um <= position_um <= axis.max_um:
+    if not lowest_um <= position_um <= axis.highest_um:
         raise ConfigError(
             f"{counted(n_fields, 'field')} asked for: one lies at {name}={position_um:.0f} um, the stage allows "
-            f"{lowest_um:.0f}..{axis.max_um:.0f} um; nothing moved. Ask for fewer or change scan.origin_{name}_um."
+            f"{lowest_um:.0f}..{axis.highest_um:.0f} um; nothing moved. Ask for fewer or change scan.origin_{name}_um."
         )

@@ -120,9 +120,23 @@ MUTATIONS = (
     Mutation(
         "no margin for the true position",
         "board/axis.py",
-        "config.max_um - config.upper_margin_um",
-        "config.max_um",
-        ("test_campaign.py",),
+        "min(config.highest_um,",
+        "min(config.max_um,",
+        ("test_campaign.py", "test_upper_limit.py"),
+    ),
+    Mutation(
+        "the margin leaves out that a motor without current falls to a full step",
+        "board/config.py",
+        "self.um_per_step + falls_um +",
+        "self.um_per_step +",
+        ("test_upper_limit.py",),
+    ),
+    Mutation(
+        "the margin leaves out the error of the screw",
+        "board/config.py",
+        " + self.screw_error_um +",
+        " +",
+        ("test_upper_limit.py",),
     ),
     Mutation(
         "the watchdog leaves the lamp on",

@@ -100,8 +100,9 @@ def random_move(rig: Rig, draw: random.Random) -> tuple[Axis, int]:
     scale, gear = axis.config.um_per_step, rig.gears[axis.name]
     low_um = axis.limits_um[0] + axis.overshoot_um
     span_um = 3000.0 if draw.random() < 0.05 else 150.0
-    target_um = min(max(gear.motor_um + draw.uniform(-span_um, span_um), low_um), axis.limits_um[1])
-    target_um = round(target_um / scale) * scale
+    top_um = math.floor(axis.limits_um[1] / scale) * scale
+    target_um = max(gear.motor_um + draw.uniform(-span_um, span_um), low_um)
+    target_um = min(round(target_um / scale) * scale, top_um)
     if draw.random() < 0.5:
         axis.move_to(target_um)
         n_motions = int(target_um != gear.motor_um)
@@ -306,7 +307,7 @@ def highest_z(bench: VirtualBench) -> Callable[[], float]:
 
 
 def limits(n_plans: int) -> Figures:
-    """Random plans with limits, play and overshoot: true z, its swing and lead error in it, stays below."""
+    """Random plans with limits, play and overshoot: true z, with all its errors and a motor let go, stays below."""
     closest: list[float] = []
     refused = [0]
     targets = st.one_of(
@@ -330,7 +331,10 @@ def limits(n_plans: int) -> Figures:
     ) -> None:
         stub = StubConfig(seed=seed)
         stub = msgspec.structs.replace(
-            stub, z=msgspec.structs.replace(stub.z, play_um=play_um, lead_error_um=0.2)
+            stub,
+            z=msgspec.structs.replace(
+                stub.z, play_um=play_um, lead_error_um=0.5, drift_um=1.0, drift_tau_s=1.0
+            ),
         )
         z = msgspec.structs.replace(BoardConfig().z, max_um=max_um)
         bench = VirtualBench(stub)
@@ -340,6 +344,7 @@ def limits(n_plans: int) -> Figures:
             for upwards, target, from_below_um in plan:
                 refused[0] += not _went(board, upwards, target, from_below_um)
                 assert top() <= max_um, (top(), max_um)
+            board.estop()
             bench.clock.sleep_s(0.1)
             bench.true_um(bench.clock.now_s())
             assert top() <= max_um, (top(), max_um)

@@ -48,7 +48,7 @@ board = open_serial(sys.argv[1], MonotonicClock(float(sys.argv[2])), BoardConfig
 board.home(("z",))
 board.lamp(0.5)
 print("moving", flush=True)
-board.z.move_to(4999.0)
+board.z.move_to(4990.0)
 """
 
 

@@ -85,22 +85,22 @@ def test_true_z_never_passes_a_limit(
         (
             5200.0,
             None,
-            r"move to z=5200.0 um refused: limit is 0.0..4999.5 um; nothing moved. Lower the target or ",
+            r"move to z=5200.0 um refused: limit is 0.0..4995.1875 um; nothing moved. Lower the target or ",
         ),
         (
             -1.0,
             None,
-            r"move to z=-1.0 um refused: limit is 0.0..4999.5 um; nothing moved. Raise the target or ",
+            r"move to z=-1.0 um refused: limit is 0.0..4995.1875 um; nothing moved. Raise the target or ",
         ),
         (
             15.0,
             None,
-            r"move to z=-7.188 um \(to approach 15.0 um from below\) refused: limit is 0.0..4999.5 um; ",
+            r"move to z=-7.188 um \(to approach 15.0 um from below\) refused: limit is 0.0..4995.1875 um; ",
         ),
         (
             50.0,
             -3.0,
-            r"move to z=-3.0 um \(to approach 50.0 um from below\) refused: limit is 0.0..4999.5 um; ",
+            r"move to z=-3.0 um \(to approach 50.0 um from below\) refused: limit is 0.0..4995.1875 um; ",
         ),
     ],
 )

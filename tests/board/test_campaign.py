@@ -60,10 +60,10 @@ def test_no_packet_whatever_moves_a_board_without_a_session(packet: Packet) -> N
     assert bench.stub.decoder.crc_errors == 0
 
 
-def test_true_z_with_swing_and_lead_error_never_passes_the_upper_limit() -> None:
+def test_true_z_with_all_its_errors_never_passes_the_upper_limit() -> None:
     figures = link_campaign.limits(60)
     assert figures["plans"] == 60
-    assert 0.0 <= figures["closest_to_the_limit_um"] < 0.5
+    assert 0.0 <= figures["closest_to_the_limit_um"] < 2.0
 
 
 def test_a_killed_host_leaves_a_stage_at_rest_a_dark_lamp_and_a_free_port(tmp_path: Path) -> None:

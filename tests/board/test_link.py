@@ -173,7 +173,7 @@ def test_stop_ends_a_move_at_once_and_the_position_stays_known(healthy_board: He
         stop_s = bench.clock.now_s() + 1.0
         bench.clock.call_at(stop_s, board.stop)
         with pytest.raises(MoveStopped, match="STOP|stopped"):
-            board.z.move_to(4999.0)
+            board.z.move_to(4990.0)
         assert bench.clock.now_s() - stop_s < 0.06  # 40 ms of deceleration from 1000 um/s, and the link
         assert board.state().last_result is MoveResult.STOPPED
         bench.clock.sleep_s(1.0)
@@ -250,7 +250,7 @@ def test_without_a_heartbeat_motion_stops_and_the_lamp_goes_dark(healthy_board: 
         board.lamp(0.6)
         board._end_heartbeat()
         with pytest.raises(MoveStopped, match="watchdog"):
-            board.z.move_to(4999.0)
+            board.z.move_to(4990.0)
         state = board.state()
         assert state.last_result is MoveResult.WATCHDOG
         assert state.faults == Fault.WATCHDOG
@@ -313,6 +313,6 @@ def test_stop_acts_even_in_a_session_that_is_none_and_says_so(
 
         bench.clock.call_at(bench.clock.now_s() + 0.5, send)
         with pytest.raises((MoveStopped, PositionLost)):
-            board.z.move_to(4999.0)
+            board.z.move_to(4990.0)
         assert [(packet.opcode, packet.status) for packet in answers] == [(opcode, Status.NO_SESSION)]
         assert board.state().pos_steps[2] * 0.3125 < 600.0

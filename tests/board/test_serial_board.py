@@ -32,7 +32,7 @@ def stop_from_another_thread(board: Board) -> None:
 
     def move() -> None:
         try:
-            board.z.move_to(4999.0)
+            board.z.move_to(4990.0)
             outcome.append(None)
         except MoveStopped as stopped:
             outcome.append(type(stopped))
@@ -44,7 +44,7 @@ def stop_from_another_thread(board: Board) -> None:
     board.stop()
     mover.join(timeout=10.0)
     assert outcome == [MoveStopped]
-    assert 200.0 <= board.z.position_um < 4999.0
+    assert 200.0 <= board.z.position_um < 4990.0
 
 
 @pytest.fixture
