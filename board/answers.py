@@ -18,6 +18,8 @@ _WHY: dict[int, str] = {
     Status.WATCHDOG: "its watchdog has fired as the host was silent; nothing was done. Open the board again.",
     Status.ESTOP: "its emergency stop is latched; nothing was done. Release the button, then `parfocal home "
     "--clear-faults`.",
+    Status.PULL_OUT: "its motor cannot follow that speed and acceleration together; nothing moved. Lower one of "
+    "them in the configuration.",
     Status.MOTOR_OFF: "its motor is switched off; nothing moved. Home the axis.",
 }
 

@@ -50,7 +50,12 @@ class Board:
         self._strobing = threading.Lock()
         link.stop()  # a host that was killed may have left a motion under way, and light
         self._darken()
-        motion = Motion(link, link.request(messages.StateRequest(), messages.State).last_move_id)
+        motion = Motion(
+            link,
+            link.request(messages.StateRequest(), messages.State).last_move_id,
+            link.request(messages.LimitsRequest(), messages.Limits),
+            link.request(messages.PullOutRequest(), messages.PullOut),
+        )
         self._motion = motion
         bounds = tuple(zip(hello.min_steps, hello.max_steps, strict=True))
         self.x = Axis("x", config.x, bounds[0], motion)

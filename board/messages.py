@@ -35,6 +35,7 @@ class Opcode(enum.IntEnum):
     WATCHDOG = 0x04
     LIMITS = 0x05
     CLEAR = 0x06
+    PULL_OUT = 0x07
     MOVE_ABS = 0x10
     HOME = 0x11
     STOP = 0x12
@@ -62,6 +63,7 @@ class Status(enum.IntEnum):
     WATCHDOG = 10  # the watchdog has fired; WATCHDOG arms it again
     ESTOP = 11  # the emergency stop is latched; CLEAR releases it
     MOTOR_OFF = 12  # the motor of this axis is switched off; HOME or MOTORS switch it on
+    PULL_OUT = 13  # speed and acceleration that the motor cannot follow together
 
 
 class MoveResult(enum.IntEnum):
@@ -205,6 +207,20 @@ class Limits(Message, frozen=True):
     jog_steps_per_s: Annotated[Triple, Wire("u32", "steps/s", "its highest speed")]
 
 
+class PullOutRequest(Message, frozen=True):
+    """Ask which speed and acceleration the motors follow together."""
+
+
+class PullOut(Message, frozen=True):
+    """The pull-out line of each motor, reserve included. A move beyond it is refused, whoever asks.
+
+    A motor follows speed v and acceleration a while v / no_torque + a / from_rest is at most 1.
+    """
+
+    no_torque_steps_per_s: Annotated[Triple, Wire("u32", "steps/s", "speed at which no torque is left")]
+    from_rest_steps_per_s2: Annotated[Triple, Wire("u32", "steps/s2", "highest acceleration from rest")]
+
+
 class Clear(Message, frozen=True):
     """Clear sticky faults. ESTOP stays, with status ESTOP, as long as its input is pressed."""
 
@@ -313,6 +329,8 @@ TABLE: tuple[Entry, ...] = (
     Entry(Opcode.LIMITS, Kind.RESPONSE, Limits),
     Entry(Opcode.CLEAR, Kind.REQUEST, Clear),
     Entry(Opcode.CLEAR, Kind.RESPONSE, Ack),
+    Entry(Opcode.PULL_OUT, Kind.REQUEST, PullOutRequest),
+    Entry(Opcode.PULL_OUT, Kind.RESPONSE, PullOut),
     Entry(Opcode.MOVE_ABS, Kind.REQUEST, MoveAbs),
     Entry(Opcode.MOVE_ABS, Kind.RESPONSE, Ack),
     Entry(Opcode.HOME, Kind.REQUEST, Home),

@@ -15,6 +15,7 @@ from parfocal.board.errors import LinkTimeout, MoveRefused, MoveStopped, Positio
 from parfocal.board.link import Link
 from parfocal.board.messages import MoveResult, Status
 from parfocal.board.profile import Trapezoid
+from parfocal.board.pull_out import is_followed
 
 _SLACK_WALL_S = 1.0  # what a stalled host or board may add to a motion before it counts as hung
 _POLL_WALL_S = 0.1  # how long after the expected end STATE is read, should the event be lost
@@ -27,9 +28,12 @@ _EDGE_SEARCH_UM = 50.0  # switch hysteresis and more, for the deadline of the sl
 class Motion:
     """Runs the motions of one board, one after the other."""
 
-    def __init__(self, link: Link, last_move_id: int) -> None:
-        """`last_move_id`: the last one the board has accepted, from STATE."""
+    def __init__(
+        self, link: Link, last_move_id: int, limits: messages.Limits, pull_out: messages.PullOut
+    ) -> None:
+        """`last_move_id`: the last one the board has accepted, from STATE; the others: what it can do."""
         self._link = link
+        self._limits, self._pull_out = limits, pull_out
         self._move_id = last_move_id
         self._lock = threading.RLock()
         self._stops: int | None = None
@@ -75,6 +79,7 @@ class Motion:
             _on_axis(index, accel),
         )
         asked = f"move to {name}={round(target_steps * config.um_per_step, 3)} um"
+        self._require_followed(name, config, asked)
         return self._run(message, Trapezoid(abs(delta_steps), speed, accel).duration_s, asked)
 
     def jog(self, name: str, config: AxisConfig, delta_steps: int) -> float:
@@ -83,7 +88,7 @@ class Motion:
         Raises ValueError when it is longer than the board allows, else as `move` does.
         """
         index = AXIS_NAMES.index(name)
-        limits = self._link.request(messages.LimitsRequest(), messages.Limits)
+        limits = self._limits
         if abs(delta_steps) > limits.jog_steps[index]:
             longest_um = round(limits.jog_steps[index] * config.um_per_step, 3)
             asked_um = round(delta_steps * config.um_per_step, 3)
@@ -103,6 +108,7 @@ class Motion:
         Raises MoveRefused (nothing moved), MoveStopped, LinkTimeout, PositionLost.
         """
         speed, accel = _rates(config)
+        self._require_followed(name, config, f"homing of {name}")
         fast = max(1, round(speed * _HOME_SPEED_FRACTION))
         slow = max(1, round(speed * _EDGE_SPEED_FRACTION))
         message = messages.Home(self._next_move_id(), 1 << AXIS_NAMES.index(name), fast, slow, accel)
@@ -122,6 +128,29 @@ class Motion:
             clock.sleep_s(0.01 * clock.speed)
             state = self._link.request(messages.StateRequest(), messages.State)
         return state.pos_steps[AXIS_NAMES.index(name)], bool(state.homed & bit)
+
+    def _require_followed(self, name: str, config: AxisConfig, asked: str) -> None:
+        """Raises MoveRefused for a speed and acceleration that the motor, as the board tells, does not follow.
+
+        It would lose steps, and nobody would be told.
+        """
+        index, scale = AXIS_NAMES.index(name), config.um_per_step
+        max_speed = self._limits.max_speed_steps_per_s[index]
+        max_accel = self._limits.max_accel_steps_per_s2[index]
+        speed, accel = _rates(config)
+        no_torque = self._pull_out.no_torque_steps_per_s[index]
+        from_rest = self._pull_out.from_rest_steps_per_s2[index]
+        if speed > max_speed or accel > max_accel:
+            most = f"{max_speed * scale:.7g} um/s and {max_accel * scale:.7g} um/s2"
+        elif not is_followed(speed, accel, no_torque, from_rest):
+            most = f"{max(0.0, from_rest * (1.0 - speed / no_torque)) * scale:.7g} um/s2 at that speed"
+        else:
+            return
+        raise MoveRefused(
+            f"{asked} refused: {config.speed_um_per_s:.7g} um/s with {config.accel_um_per_s2:.7g} um/s2 asked, its "
+            f"motor follows at most {most}; nothing moved. Lower board.{name}.speed_um_per_s or "
+            f"board.{name}.accel_um_per_s2."
+        )
 
     def _run(self, message: messages.MoveAbs | messages.Home, expected_s: float, asked: str) -> float:
         """Ask for one motion, again where a silence made the watchdog end it; the time of its end, s."""

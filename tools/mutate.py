@@ -139,6 +139,27 @@ MUTATIONS = (
         ("test_upper_limit.py",),
     ),
     Mutation(
+        "the board carries out what its motor cannot follow",
+        "board/stub/ratings.py",
+        "if is_followed(speed_steps_per_s, accel_steps_per_s2, *ends) else",
+        "if True else",
+        ("test_pull_out.py",),
+    ),
+    Mutation(
+        "the host asks for what the motor cannot follow",
+        "board/motion.py",
+        "self._require_followed(name, config, asked)",
+        "pass",
+        ("test_pull_out.py",),
+    ),
+    Mutation(
+        "a homing at what the motor cannot follow is sent",
+        "board/motion.py",
+        'self._require_followed(name, config, f"homing of {name}")',
+        "pass",
+        ("test_pull_out.py",),
+    ),
+    Mutation(
         "the watchdog leaves the lamp on",
         "board/stub/machine.py",
         "        self._break_off(MoveResult.WATCHDOG)\n        self._lamp.darken(self._now_s)\n",

@@ -41,6 +41,8 @@ EXAMPLES: dict[type[Message], Message] = {
     messages.Limits: messages.Limits(
         (16000, 16000, 6400), (160000, 160000, 320000), (800, 800, 640), (800, 800, 640)
     ),
+    messages.PullOutRequest: messages.PullOutRequest(),
+    messages.PullOut: messages.PullOut((24000, 24000, 12800), (160000, 160000, 320000)),
     messages.Clear: messages.Clear(messages.Fault.ESTOP | messages.Fault.LIMIT_SWITCH),
     messages.MoveAbs: messages.MoveAbs(12, AxisBit.Z, _MOVE_TARGET, (0, 0, 3200), (0, 0, 80000)),
     messages.Home: messages.Home(13, AxisBit.Z, 1600, 160, 80000),

@@ -15,7 +15,6 @@ from parfocal.board.messages import (
     Frame,
     Home,
     Lamp,
-    Limits,
     Motors,
     MoveAbs,
     MoveDone,
@@ -29,6 +28,7 @@ from parfocal.board.messages import (
 from parfocal.board.stub.config import StubConfig
 from parfocal.board.stub.lamp import LampDriver
 from parfocal.board.stub.mechanics import AxisMechanics
+from parfocal.board.stub.ratings import Ratings
 from parfocal.board.stub.true_stage import HISTORY_S
 
 _ALL = AxisBit.X | AxisBit.Y | AxisBit.Z
@@ -53,6 +53,7 @@ class Machine:
         """`clock_speed`: the watchdog guards wall time, so its delays are stretched with the clock."""
         draw = random.Random(config.seed)  # noqa: S311  # a gear, not a secret
         self.configs = (config.x, config.y, config.z)
+        self.ratings = Ratings(self.configs)
         self.axes = tuple(AxisMechanics(axis, now_s, draw.random()) for axis in self.configs)
         self._clock_speed = clock_speed
         self.history_s = HISTORY_S * clock_speed
@@ -142,9 +143,11 @@ class Machine:
         if request.axes not in (AxisBit.X, AxisBit.Y, AxisBit.Z):
             return Status.BAD_VALUE
         i = (AxisBit.X, AxisBit.Y, AxisBit.Z).index(AxisBit(request.axes))
-        can_run = self._can_run(i, request.fast_steps_per_s, request.accel_steps_per_s2)
-        if not (can_run and 0 < request.slow_steps_per_s <= request.fast_steps_per_s):
+        if not 0 < request.slow_steps_per_s <= request.fast_steps_per_s:
             return Status.BAD_VALUE
+        refusal = self.ratings.refusal(i, request.fast_steps_per_s, request.accel_steps_per_s2)
+        if refusal is not Status.OK:
+            return refusal
         self._motors |= AxisBit(request.axes)
         self._homed &= ~AxisBit(request.axes)
         spread_steps = self._seek(i, request)
@@ -243,22 +246,9 @@ class Machine:
             switches=x_lower | x_upper << 1 | y_lower << 2 | y_upper << 3 | z_lower << 4 | z_upper << 5,
         )
 
-    def limits(self) -> Limits:
-        """LIMITS."""
-        return Limits(
-            self._steps_of("max_speed_um_per_s"),
-            self._steps_of("max_accel_um_per_s2"),
-            self._steps_of("jog_um"),
-            self._steps_of("jog_um_per_s"),
-        )
-
     def time_us(self, time_s: float) -> int:
         """The board's own clock, us since it started."""
         return round((time_s - self._start_s) * 1e6)
-
-    def max_steps(self, i: int) -> int:
-        """Upper travel limit of an axis; the lower one is 0."""
-        return int(self.configs[i].travel_um / self.configs[i].um_per_step + 1e-9)
 
     def true_um(self, time_s: float) -> tuple[float, float, float]:
         """True x, y, z; the caller has checked `time_s` against the history."""
@@ -290,24 +280,13 @@ class Machine:
         target_steps, speed_steps_per_s = request.target_steps[i], request.speed_steps_per_s[i]
         if not self._motors & 1 << i:
             return Status.MOTOR_OFF
-        if not self._can_run(i, speed_steps_per_s, request.accel_steps_per_s2[i]):
-            return Status.BAD_VALUE
+        refusal = self.ratings.refusal(i, speed_steps_per_s, request.accel_steps_per_s2[i])
+        if refusal is not Status.OK:
+            return refusal
         if self._homed & 1 << i:
-            return Status.OK if 0 <= target_steps <= self.max_steps(i) else Status.LIMIT
-        is_short = abs(target_steps - self._counters()[i]) <= self._steps_of("jog_um")[i]
-        is_slow = speed_steps_per_s <= self._steps_of("jog_um_per_s")[i]
-        return Status.OK if is_short and is_slow else Status.NOT_HOMED
-
-    def _can_run(self, i: int, speed_steps_per_s: int, accel_steps_per_s2: int) -> bool:
-        return (
-            0 < speed_steps_per_s <= self._steps_of("max_speed_um_per_s")[i]
-            and 0 < accel_steps_per_s2 <= self._steps_of("max_accel_um_per_s2")[i]
-        )
-
-    def _steps_of(self, name: str) -> Triple:
-        """A length in um of each axis' configuration, in steps."""
-        x, y, z = (int(getattr(config, name) / config.um_per_step) for config in self.configs)
-        return x, y, z
+            return Status.OK if 0 <= target_steps <= self.ratings.max_steps[i] else Status.LIMIT
+        is_jog = self.ratings.is_jog(i, target_steps - self._counters()[i], speed_steps_per_s)
+        return Status.OK if is_jog else Status.NOT_HOMED
 
     def _seek(self, i: int, request: Home) -> int | None:
         """Plan the legs of a homing; the spread of the edge found twice, steps, or None if there is none."""

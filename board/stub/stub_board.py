@@ -127,14 +127,13 @@ class StubBoard:
         return _frame(packet, Status.OK, self._hello_reply(hello.nonce), session=granted)
 
     def _hello_reply(self, nonce: int) -> messages.HelloReply:
-        x, y, z = (self.machine.max_steps(i) for i in range(3))
         return messages.HelloReply(
             nonce=nonce,
             schema_hash=layout.schema_hash(),
             boot_id=self._boot_id,
             unit_serial=_UNIT_SERIAL,
             min_steps=(0, 0, 0),
-            max_steps=(x, y, z),
+            max_steps=self.machine.ratings.max_steps,
             firmware_version=1,
             features=Feature.LAMP | Feature.LIMIT_SWITCHES | Feature.ESTOP | Feature.STROBE,
             axes=AxisBit.X | AxisBit.Y | AxisBit.Z,
@@ -159,7 +158,9 @@ class StubBoard:
             case messages.StateRequest():
                 return Status.OK, machine.state()
             case messages.LimitsRequest():
-                return Status.OK, machine.limits()
+                return Status.OK, machine.ratings.limits
+            case messages.PullOutRequest():
+                return Status.OK, machine.ratings.pull_out
             case messages.Stop():
                 machine.stop()
                 return Status.OK, Ack()

@@ -357,7 +357,8 @@ def test_faults_are_read_from_toml_and_an_unknown_key_is_named(tmp_path: Path) -
 )
 def test_whatever_happens_to_frames_every_move_is_made_once(damage: Damage) -> None:
     bench = VirtualBench(stub_z(settle_amplitude_um=0.0), Faults(seed=1, to_board=damage, to_host=damage))
-    with bench.open_board(BoardConfig(watchdog_s=2.0)) as board:
+    # So patient that no run of lost heartbeats ends a motion, which would be begun a second time.
+    with bench.open_board(BoardConfig(watchdog_s=20.0, lamp_watchdog_s=20.0)) as board:
         board.home(("z",))
         for i in range(1, 41):
             board.z.approach_up(50.0 * i)
