@@ -96,6 +96,7 @@ class Axis:
         )
         self._min_steps = math.ceil(self.limits_um[0] / scale - 1e-9)
         self._max_steps = math.floor(self.limits_um[1] / scale + 1e-9)
+        self._travel_steps = board_max_steps - board_min_steps
         self._overshoot_steps = overshoot_steps_from_play(config.play_um, scale)
         self._motion = motion
         self._pos_steps = 0
@@ -163,7 +164,7 @@ class Axis:
         """
         with self._motion.turn():
             self._known = self._homed = False
-            completed_s = self._motion.home(self.name, self.config, self._max_steps - self._min_steps)
+            completed_s = self._motion.home(self.name, self.config, self._travel_steps)
             self._pos_steps, self._engagement = 0, Engagement.UP
             self._epoch = self._motion.epoch
             self._known = self._homed = True

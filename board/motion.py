@@ -80,7 +80,8 @@ class Motion:
         )
         asked = f"move to {name}={round(target_steps * config.um_per_step, 3)} um"
         self._require_followed(name, config, asked)
-        return self._run(message, Trapezoid(abs(delta_steps), speed, accel).duration_s, asked)
+        duration_s = Trapezoid(abs(delta_steps), speed, accel).duration_s
+        return self._run(message, duration_s, asked, speed / accel)
 
     def jog(self, name: str, config: AxisConfig, delta_steps: int) -> float:
         """Move one axis a short way, slowly, homed or not; the time of the end, s. Call inside `turn`.
@@ -102,32 +103,40 @@ class Motion:
         )
         return self.move(name, slow, pos_steps + delta_steps, delta_steps)
 
-    def home(self, name: str, config: AxisConfig, range_steps: int) -> float:
+    def home(self, name: str, config: AxisConfig, travel_steps: int) -> float:
         """Home one axis and wait; return the time the end was known, s. Call inside `turn`.
 
+        `travel_steps`: all of the board's own travel, as nobody knows where in it the stage stands.
         Raises MoveRefused (nothing moved), MoveStopped, LinkTimeout, PositionLost.
         """
         speed, accel = _rates(config)
         self._require_followed(name, config, f"homing of {name}")
         fast = max(1, round(speed * _HOME_SPEED_FRACTION))
         slow = max(1, round(speed * _EDGE_SPEED_FRACTION))
+        self.standstill(name)  # what an earlier command gave up waiting for may be decelerating still
         message = messages.Home(self._next_move_id(), 1 << AXIS_NAMES.index(name), fast, slow, accel)
         slow_steps = fast * fast / accel + (config.play_um + _EDGE_SEARCH_UM) / config.um_per_step
-        expected_s = 1.2 * range_steps / fast + 4.0 * slow_steps / slow
-        return self._run(message, expected_s, f"homing of {name}")
+        expected_s = 1.2 * travel_steps / fast + 4.0 * slow_steps / slow
+        return self._run(message, expected_s, f"homing of {name}", fast / accel)
 
     def standstill(self, name: str) -> tuple[int, bool]:
-        """Step counter of an axis at rest, and whether it is homed. Raises MoveRefused if it keeps moving."""
+        """Step counter of an axis once every axis is at rest, and whether it is homed.
+
+        Raises MoveRefused if one keeps moving.
+        """
+        state, index = self._state_at_rest(0.0), AXIS_NAMES.index(name)
+        return state.pos_steps[index], bool(state.homed >> index & 1)
+
+    def _state_at_rest(self, stops_in_s: float) -> messages.State:
+        """STATE once nothing moves; `stops_in_s`: what a deceleration under way may take. Raises MoveRefused."""
         clock = self._link.clock
-        bit = 1 << AXIS_NAMES.index(name)
-        deadline_s = clock.now_s() + _SLACK_WALL_S * clock.speed
-        state = self._link.request(messages.StateRequest(), messages.State)
-        while state.moving & bit:
+        deadline_s = clock.now_s() + stops_in_s + _SLACK_WALL_S * clock.speed
+        while (state := self._link.request(messages.StateRequest(), messages.State)).moving:
             if clock.now_s() > deadline_s:
-                raise MoveRefused(f"axis {name} is moving already; nothing new moved. Stop it first.")
+                moving = ", ".join(name for i, name in enumerate(AXIS_NAMES) if state.moving >> i & 1)
+                raise MoveRefused(f"{moving} is moving already; nothing new moved. Stop it first.")
             clock.sleep_s(0.01 * clock.speed)
-            state = self._link.request(messages.StateRequest(), messages.State)
-        return state.pos_steps[AXIS_NAMES.index(name)], bool(state.homed & bit)
+        return state
 
     def _require_followed(self, name: str, config: AxisConfig, asked: str) -> None:
         """Raises MoveRefused for a speed and acceleration that the motor, as the board tells, does not follow.
@@ -152,7 +161,9 @@ class Motion:
             f"board.{name}.accel_um_per_s2."
         )
 
-    def _run(self, message: messages.MoveAbs | messages.Home, expected_s: float, asked: str) -> float:
+    def _run(
+        self, message: messages.MoveAbs | messages.Home, expected_s: float, asked: str, stops_in_s: float
+    ) -> float:
         """Ask for one motion, again where a silence made the watchdog end it; the time of its end, s."""
         for n_resumed in range(_RESUMES):
             try:
@@ -163,6 +174,8 @@ class Motion:
                 raise MoveStopped(f"broken off by a silence, and then: {refused}") from refused
             if ended is None:
                 self._link.stop()
+                with contextlib.suppress(MoveRefused):  # it does not come to rest: whoever asks next is told
+                    self._state_at_rest(stops_in_s)
                 raise LinkTimeout(
                     f"{asked} did not end in {expected_s * 1.5:.2f} s and the slack; STOP was sent. "
                     "Check the motor supply, then home the axes."
