@@ -16,6 +16,7 @@ from parfocal.board.answers import decoded
 from parfocal.board.clock import PacedClock
 from parfocal.board.clock_map import ClockMap
 from parfocal.board.errors import ProtocolMismatch
+from parfocal.board.heard import Heard
 from parfocal.board.messages import Frame, Kind, MoveDone, Opcode, Status
 from parfocal.board.packet import Packet, StreamDecoder
 from parfocal.board.transport import Transport
@@ -28,8 +29,10 @@ _KEPT_PINGS = 16
 class Slot:
     """Where the reply to one request arrives."""
 
-    def __init__(self, opcode: Opcode) -> None:
+    def __init__(self, opcode: Opcode, nonce: bytes = b"") -> None:
+        """`nonce`: how the answer to a HELLO begins; that to another host's begins otherwise."""
         self.opcode = opcode
+        self.nonce = nonce
         self.seq = -1
         self.reply: Packet | None = None
 
@@ -44,6 +47,7 @@ class Inbox:
         self.session = 0  # whose packets are taken
         self.last_done: MoveDone | None = None
         self.heard_s = clock.now_s()
+        self.heard: Heard | None = None  # noted while a session is opened
         self.silences = 0
         self.is_silent = False  # nothing was heard for too long; counted once something is heard again
         self.decoder = StreamDecoder()
@@ -126,7 +130,10 @@ class Inbox:
         finally:
             with self._news:
                 self._reader = outer_reader
-                for packet in self.decoder.feed(data):
+                packets = self.decoder.feed(data)
+                if self.heard is not None:
+                    self.heard.note(data, packets)
+                for packet in packets:
                     self._sort(packet)
                 self._news.notify_all()
 
@@ -135,6 +142,9 @@ class Inbox:
         if slot is not None and (slot.opcode != packet.opcode or slot.reply is not None):
             slot = None
         if slot is not None and slot.opcode is Opcode.HELLO:
+            if packet.payload and not packet.payload.startswith(slot.nonce):
+                self.unknown += 1  # a late answer to a host before this one
+                return
             slot.reply = packet
         elif packet.version != messages.PROTOCOL_VERSION or packet.session != self.session:
             self.unknown += 1

@@ -23,10 +23,11 @@ from parfocal.board.answers import Refusal, decoded, mismatch, rebooted, stopped
 from parfocal.board.clock import PacedClock
 from parfocal.board.clock_map import ClockMap
 from parfocal.board.errors import BoardNotFound, LinkTimeout, ProtocolMismatch
+from parfocal.board.heard import Heard
 from parfocal.board.heartbeat import Heartbeat
 from parfocal.board.inbox import Inbox
 from parfocal.board.messages import Frame, Message, MoveDone, Status
-from parfocal.board.outbox import ATTEMPTS, Outbox
+from parfocal.board.outbox import ATTEMPTS, OPENING_WALLS_S, Outbox
 from parfocal.board.packet import Packet
 from parfocal.board.transport import Transport
 
@@ -111,16 +112,16 @@ class Link:
 
     def open_session(self) -> messages.HelloReply:
         """HELLO, the first or again. Raises ProtocolMismatch (nothing moved), LinkTimeout, BoardNotFound."""
-        nonce = secrets.randbits(32)
         version = messages.PROTOCOL_VERSION
-        self._inbox.session = 0
-        reply = self._outbox.answer_to(messages.Hello(nonce, layout.schema_hash(), version, version), _always)
-        if reply.version != version or len(reply.payload) == 0:
+        reply = self._hello_reply(
+            messages.Hello(secrets.randbits(32), layout.schema_hash(), version, version)
+        )
+        if reply.version != version:
             raise mismatch(f"protocol version {version}", f"version {reply.version}")
         hello = decoded(reply, messages.HelloReply)
         if hello.schema_hash != layout.schema_hash():
             raise mismatch(f"message table {layout.schema_hash():08x}", f"{hello.schema_hash:08x}")
-        if hello.nonce != nonce or reply.session == 0:
+        if reply.session == 0:
             raise ProtocolMismatch("HELLO got no session; nothing moved. Reset the board and try again.")
         self._inbox.session = reply.session
         before, self.hello = self.hello, hello
@@ -129,6 +130,22 @@ class Link:
             self.board_clock.forget()
         self._outbox.sessions += 1
         return hello
+
+    def _hello_reply(self, hello: messages.Hello) -> Packet:
+        """Whatever answers `hello`. Raises LinkTimeout and ProtocolMismatch that tell what was heard instead."""
+        self._inbox.session = 0
+        heard = self._inbox.heard = Heard()
+        try:
+            return self._outbox.answer_to(hello, _always)
+        except LinkTimeout as silent:
+            if heard.other_version is not None:
+                version = messages.PROTOCOL_VERSION
+                raise mismatch(f"protocol version {version}", f"version {heard.other_version}") from silent
+            raise LinkTimeout(
+                f"the board did not answer HELLO in {sum(OPENING_WALLS_S):.0f} s: {heard.told()}"
+            ) from silent
+        finally:
+            self._inbox.heard = None
 
     def keep(self, message: Message) -> None:
         """Have `message` sent now and again in every session to come. Raises as `request` does.

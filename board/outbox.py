@@ -14,11 +14,14 @@ from parfocal.board import layout, messages
 from parfocal.board.clock import PacedClock
 from parfocal.board.errors import BoardNotFound, LinkTimeout
 from parfocal.board.inbox import Inbox, Slot
-from parfocal.board.messages import Kind, Message
+from parfocal.board.messages import Kind, Message, Opcode
 from parfocal.board.packet import Packet, encode
 
 REPLY_WALL_S = 0.06  # a USB reply takes 1 ms, an FTDI at its default 16 ms; well under half the watchdog
 ATTEMPTS = 24  # with 25 % of requests damaged and 10 % of replies lost one command in 1e11 runs out of them
+# A board that is reset as its port opens hears nothing for 2 s or more, until its boot loader gives up.
+OPENING_WALLS_S = (REPLY_WALL_S,) * 4 + (4.0 * REPLY_WALL_S,) * (ATTEMPTS - 4)
+NONCE_BYTES = 4  # at the beginning of HELLO and of its response, in every version
 
 
 class SessionEnded(BoardNotFound):
@@ -43,17 +46,20 @@ class Outbox:
 
         Raises LinkTimeout, BoardNotFound, SessionEnded, and what `check` raises.
         """
-        slot = Slot(layout.opcode_of(message))
+        opcode, payload = layout.opcode_of(message), layout.pack(message)
+        slot, walls_s = Slot(opcode), (REPLY_WALL_S,) * ATTEMPTS
+        if isinstance(message, messages.Hello):
+            slot, walls_s = Slot(opcode, payload[:NONCE_BYTES]), OPENING_WALLS_S
         try:
             with self._writing:
                 check()
                 if isinstance(message, messages.Stop | messages.Estop):
                     self.stops += 1
-                frame, sessions = self._next_frame(message), self.sessions
+                frame, sessions = self._next_frame(opcode, payload), self.sessions
                 self._inbox.expect(slot, self._seq)
                 self._inbox.transport.write(frame)
-            for _ in range(ATTEMPTS):
-                deadline_s = self._clock.now_s() + REPLY_WALL_S * self._clock.speed
+            for wall_s in walls_s:
+                deadline_s = self._clock.now_s() + wall_s * self._clock.speed
                 self._inbox.wait(lambda: slot.reply is not None or self.sessions != sessions, deadline_s)
                 if slot.reply is not None:
                     return slot.reply
@@ -66,21 +72,19 @@ class Outbox:
         finally:
             self._inbox.give_up(slot)
         raise LinkTimeout(
-            f"{slot.opcode.name} sent {ATTEMPTS} times in {ATTEMPTS * REPLY_WALL_S:.1f} s without an answer. "
+            f"{opcode.name} sent {ATTEMPTS} times in {sum(walls_s):.1f} s without an answer. "
             "Check the cable and that the board is a parfocal board."
         )
 
     def ping(self) -> None:
         """Send a PING and do not wait for its answer. Raises BoardNotFound."""
         with self._writing:
-            frame = self._next_frame(messages.Ping())
+            frame = self._next_frame(Opcode.PING, layout.pack(messages.Ping()))
             self._inbox.transport.write(frame)
 
-    def _next_frame(self, message: Message) -> bytes:
+    def _next_frame(self, opcode: Opcode, payload: bytes) -> bytes:
         """Frame under the next seq; the caller holds `_writing`, so that frames leave in order of seq."""
-        payload = layout.pack(message)
         self._seq = (self._seq + 1) & 0xFFFF
-        if isinstance(message, messages.Ping):
+        if opcode is Opcode.PING:
             self._inbox.note_ping(self._seq)
-        opcode, session = layout.opcode_of(message), self._inbox.session
-        return encode(Packet(Kind.REQUEST, opcode, 0, self._seq, session, payload))
+        return encode(Packet(Kind.REQUEST, opcode, 0, self._seq, self._inbox.session, payload))

@@ -83,6 +83,20 @@ MUTATIONS = (
         ("test_link.py", "test_campaign.py", "test_stub_faults.py"),
     ),
     Mutation(
+        "the answer to another host's HELLO is taken",
+        "board/inbox.py",
+        "if packet.payload and not packet.payload.startswith(slot.nonce):",
+        "if False:",
+        ("test_opening.py",),
+    ),
+    Mutation(
+        "a board that starts is not waited for",
+        "board/outbox.py",
+        "(4.0 * REPLY_WALL_S,)",
+        "(REPLY_WALL_S,)",
+        ("test_opening.py",),
+    ),
+    Mutation(
         "um_from_steps with the wrong sign",
         "board/axis.py",
         "return pos_steps * um_per_step",
