@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+_FASTEST = 1000.0  # beyond it a scheduler's millisecond is a second, and no watchdog is fed in time
+
 
 class Clock(Protocol):
     """What everything that needs the time takes."""
@@ -44,8 +46,8 @@ class MonotonicClock:
 
     def __init__(self, speed: float = 1.0) -> None:
         """`speed`: clock seconds per wall second, positive."""
-        if not speed > 0.0:
-            raise ValueError(f"clock speed {speed} asked: it must be positive")
+        if not 0.0 < speed <= _FASTEST:
+            raise ValueError(f"clock speed {speed} asked: it must be positive, and at most {_FASTEST:.0f}")
         self._speed = speed
 
     @property

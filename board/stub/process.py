@@ -20,6 +20,7 @@ from parfocal.board.clock import MonotonicClock
 from parfocal.board.stub.config import StubConfig
 from parfocal.board.stub.faults import Faults
 from parfocal.board.stub.faulty_stub import FaultyStub
+from parfocal.board.stub.place import bound, check_place, clear_remains
 from parfocal.board.stub.side_channel import REPLY, REQUEST, side_channel_path
 from parfocal.board.stub.stub_board import StubBoard
 
@@ -33,7 +34,8 @@ def run_stub(link_path: str, config: StubConfig, speed: float = 1.0, faults: Fau
     `faults`: what is to go wrong, nothing when it is None. A host that is to stall cannot be made to from here:
     what it sends is held up instead.
     Prints one line when it is ready; removes link and socket when it ends. Run it in the main thread.
-    Raises FileExistsError when something else than a dead stub's link is at `link_path`.
+    Raises FileExistsError when something else than a dead stub's link is at `link_path`, ValueError when there can
+    be none: no such folder, no leave to write there, a path too long.
     """
     with contextlib.ExitStack() as stack:
         clock = MonotonicClock(speed)
@@ -54,6 +56,7 @@ class _Port:
 
     def __init__(self, link_path: str) -> None:
         self._link = Path(link_path)
+        self._name = ""
         self.is_linked = False
         self.master = self._slave = -1
         self.plug_in()
@@ -76,12 +79,20 @@ class _Port:
                 os.close(fd)
         tty.setraw(self._slave)
         os.set_blocking(self.master, False)
-        self._link.symlink_to(os.ttyname(self._slave))
+        self._name = os.ttyname(self._slave)
+        try:
+            self._link.symlink_to(self._name)
+        except FileExistsError as error:
+            raise FileExistsError(
+                f"stub at {self._link} ended: something else is there now. Choose another --link PATH."
+            ) from error
         self.is_linked = True
 
     def pull(self) -> None:
         """Whoever has the port open finds it gone."""
-        self._link.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # somebody may have removed it, or put something of his own there
+            if str(self._link.readlink()) == self._name:
+                self._link.unlink()
         self.is_linked = False
         # Only the name stays taken, by the slave: the master's end hangs up on the host.
         if self.master >= 0:
@@ -229,23 +240,16 @@ def _end_signal() -> Iterator[int]:
 @contextlib.contextmanager
 def _side_channel_server(link_path: str) -> Iterator[socket.socket]:
     """Listening socket of the side channel; what a dead stub left behind is cleared first."""
-    path = side_channel_path(link_path)
-    _clear_remains(Path(link_path), path)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
-        server.bind(path)
+    path = Path(side_channel_path(link_path))
+    check_place(Path(link_path), path)
+    clear_remains(Path(link_path), path)
+    with bound(Path(link_path), path) as server:
+        made = path.lstat()
         try:
             server.listen()
             yield server
         finally:
-            Path(path).unlink(missing_ok=True)
-
-
-def _clear_remains(link: Path, side_path: str) -> None:
-    """Remove link and socket of a stub that is dead. Raises FileExistsError for anything else."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        alive = probe.connect_ex(side_path) == 0
-    if alive or (os.path.lexists(link) and not link.is_symlink()):
-        found = "a running stub" if alive else "a file"
-        raise FileExistsError(f"stub at {link} refused: {found} is there. Choose another --link PATH.")
-    link.unlink(missing_ok=True)
-    Path(side_path).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                now = path.lstat()  # a number alone may be another file's by now
+                if (now.st_ino, now.st_mtime_ns) == (made.st_ino, made.st_mtime_ns):
+                    path.unlink()
