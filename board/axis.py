@@ -248,9 +248,13 @@ class Axis:
 
     def _refusal(self, point_um: float, target_um: float) -> MoveRefused:
         why = "" if point_um == target_um else f" (to approach {float(round(target_um, 3))} um from below)"
-        remedy = "Lower" if point_um > self.limits_um[1] else "Raise"
+        low_um, high_um = self.limits_um
+        if point_um > high_um:
+            remedy, key, is_configured = "Lower", "max_um", high_um == self.config.highest_um
+        else:
+            remedy, key, is_configured = "Raise", "min_um", low_um == self.config.min_um
+        widen = f", or set board.{self.name}.{key} if the stage may go there" if is_configured else ""
         return MoveRefused(
-            f"move to {self.name}={float(round(point_um, 3))} um{why} refused: limit is "
-            f"{self.limits_um[0]}..{self.limits_um[1]} um; nothing moved. "
-            f"{remedy} the target or re-run `parfocal calibrate stage`."
+            f"move to {self.name}={float(round(point_um, 3))} um{why} refused: limit is {low_um}..{high_um} um; "
+            f"nothing moved. {remedy} the target{widen}."
         )

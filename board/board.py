@@ -257,7 +257,9 @@ def _checked_names(axes: Iterable[str], asked: str) -> tuple[str, ...]:
 
 
 def open_serial(port: str, clock: PacedClock, config: BoardConfig) -> Board:
-    """Open the board at a serial port, as `Board.open` does. Raises BoardNotFound, ProtocolMismatch, LinkTimeout.
+    """Open the board at a serial port, as `Board.open` does.
+
+    Raises BadPort, BoardNotFound, ProtocolMismatch, LinkTimeout.
 
     `port` is a path, or `usb:VID:PID` or `usb:VID:PID:SERIAL` in hexadecimal, as `usb:2e8a:000a`.
     """

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-import math
-
 import msgspec
 
 from parfocal.board.gpio import GpioConfig
 
 AXIS_NAMES = ("x", "y", "z")
+
+# What no stage of a microscope is beyond: a typing error, or a number that no wire type holds.
+_RANGES: dict[str, tuple[float, float]] = {
+    "um_per_step": (1e-4, 1e3),
+    "min_um": (-1e6, 1e6),
+    "max_um": (-1e6, 1e6),
+    "speed_um_per_s": (1e-1, 1e6),
+    "accel_um_per_s2": (1e-1, 1e8),
+    "play_um": (0.0, 1e4),
+    "settle_s": (0.0, 60.0),
+    "swing_um": (0.0, 1e3),
+    "screw_error_um": (0.0, 1e3),
+    "drift_um": (0.0, 1e3),
+    "microsteps": (1, 256),
+}
 
 
 class AxisConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -35,15 +48,14 @@ class AxisConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         """Raises ValueError naming the field that cannot be."""
-        for name in self.__struct_fields__:
-            if not math.isfinite(getattr(self, name)):
-                raise ValueError(f"{name} = {getattr(self, name)}: it must be a finite number")
-        for name in ("um_per_step", "speed_um_per_s", "accel_um_per_s2"):
-            if not getattr(self, name) > 0.0:
-                raise ValueError(f"{name} = {getattr(self, name)}: it must be positive")
-        for name in ("play_um", "settle_s", "swing_um", "screw_error_um", "drift_um", "microsteps"):
-            if getattr(self, name) < 0.0:
-                raise ValueError(f"{name} = {getattr(self, name)}: it must not be negative")
+        for name, (low, high) in _RANGES.items():
+            if not low <= getattr(self, name) <= high:  # nor is NaN
+                raise ValueError(f"{name} = {getattr(self, name)!r:.20}: it must be {low:.7g}..{high:.7g}")
+        for name in ("speed_um_per_s", "accel_um_per_s2"):
+            if getattr(self, name) < self.um_per_step:
+                raise ValueError(
+                    f"{name} = {getattr(self, name)}: it must be a step of {self.um_per_step} um or more"
+                )
         if self.highest_um - self.min_um < self.um_per_step:
             raise ValueError(
                 f"limits {self.min_um}..{self.max_um} um leave no room for one step below the margin of "
@@ -115,6 +127,8 @@ class BoardConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         """Raises ValueError naming the field that cannot be."""
+        if not 1200 <= self.baud <= 12_000_000:
+            raise ValueError(f"baud = {self.baud!r:.20}: it must be 1200..12000000")
         if not 0.1 <= self.watchdog_s <= self.lamp_watchdog_s <= 60.0:
             raise ValueError(
                 f"watchdog_s = {self.watchdog_s}, lamp_watchdog_s = {self.lamp_watchdog_s}: "

@@ -9,6 +9,14 @@ class BoardNotFound(BoardError):
     """No board answers at the port. Plug it in, or name another port."""
 
 
+class PortInUse(BoardNotFound):
+    """Another program has the port. End it, or name another port."""
+
+
+class BadPort(BoardError, ValueError):
+    """What was given is no name of a port. Correct it; nothing was opened."""
+
+
 class ProtocolMismatch(BoardError):
     """The board speaks another message table. Reflash it; nothing was moved."""
 

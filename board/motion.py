@@ -247,10 +247,8 @@ class Motion:
 
 def _rates(config: AxisConfig) -> tuple[int, int]:
     """Speed and acceleration in whole steps/s and steps/s2."""
-    return (
-        max(1, round(config.speed_um_per_s / config.um_per_step)),
-        max(1, round(config.accel_um_per_s2 / config.um_per_step)),
-    )
+    scale = config.um_per_step
+    return round(config.speed_um_per_s / scale), round(config.accel_um_per_s2 / scale)
 
 
 def _on_axis(index: int, value: int) -> messages.Triple:

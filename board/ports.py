@@ -7,7 +7,7 @@ import re
 import msgspec
 from serial.tools import list_ports
 
-from parfocal.board.errors import BoardNotFound
+from parfocal.board.errors import BadPort, BoardNotFound
 
 _USB = re.compile(r"usb:(?P<vid>[0-9a-f]{1,4}):(?P<pid>[0-9a-f]{1,4})(?::(?P<serial>.+))?", re.IGNORECASE)
 
@@ -35,13 +35,16 @@ class UsbPort(msgspec.Struct, frozen=True):
 def port_path(port: str) -> str:
     """Path of `port`: itself, or of the one USB serial port that `usb:VID:PID[:SERIAL]` names.
 
-    Raises ValueError for a name of neither kind, BoardNotFound when there is none, or more than one.
+    Raises BadPort for a name of neither kind, BoardNotFound when there is none, or more than one.
     """
-    if not port.startswith("usb:"):
+    if port and "\0" not in port and not port.startswith("usb:"):
         return port
     asked = _USB.fullmatch(port)
     if asked is None:
-        raise ValueError(f"port {port!r} asked: write usb:VID:PID or usb:VID:PID:SERIAL, as usb:2e8a:000a")
+        raise BadPort(
+            f"port {port!r} asked: write a path, as /dev/ttyACM0, or usb:VID:PID or usb:VID:PID:SERIAL, "
+            "as usb:2e8a:000a"
+        )
     vid, pid, serial = int(asked["vid"], 16), int(asked["pid"], 16), asked["serial"]
     boards = [info for info in list_ports.comports() if (info.vid, info.pid) == (vid, pid)]
     fits = sorted(str(info.device) for info in boards if serial in (None, info.serial_number))

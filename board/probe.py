@@ -47,5 +47,5 @@ def probe(transport: Transport, clock: PacedClock) -> Probed:
 
 
 def probe_serial(config: BoardConfig, clock: PacedClock) -> Probed:
-    """Probe the board at the configured port. Raises ValueError for a port that is no name, else as `probe`."""
+    """Probe the board at the configured port. Raises BadPort, else as `probe`."""
     return probe(SerialTransport(port_path(config.port), config.baud), clock)

@@ -14,10 +14,12 @@ import os
 import select
 import termios
 import threading
+from pathlib import Path
 
 import serial
 
-from parfocal.board.errors import BoardNotFound
+from parfocal.board.errors import BoardNotFound, PortInUse
+from parfocal.board.port_users import users_of
 from parfocal.board.ports import usb_ports
 
 _WRITE_WALL_S = 1.0  # a port that takes no 64 bytes in this time is gone
@@ -28,12 +30,12 @@ class SerialTransport:
     """Bytes over one exclusively opened port."""
 
     def __init__(self, port: str, baud: int = 115200) -> None:
-        """Open `port` for this process alone. Raises BoardNotFound naming the port and what to do."""
+        """Open `port` for this process alone. Raises BoardNotFound, PortInUse naming the port and what to do."""
         self._port = port
         try:
             self._serial = serial.Serial(port, baud, timeout=0.0, exclusive=True)
         except (serial.SerialException, OSError, ValueError) as error:
-            raise BoardNotFound(_not_found(port, error)) from error
+            raise _not_opened(port, error) from error
         with contextlib.suppress(OSError):  # the lock of pyserial is advisory; this one the kernel keeps
             fcntl.ioctl(self._serial.fileno(), termios.TIOCEXCL)
         self._fd: int = self._serial.fileno()
@@ -101,18 +103,33 @@ class SerialTransport:
         return BoardNotFound(f"board at {self._port} is gone: {why}. Plug it in again, then home the axes.")
 
 
-def _not_found(port: str, error: BaseException) -> str:
+def _not_opened(port: str, error: BaseException) -> BoardNotFound:
+    """What keeps `port` from being opened, and what to do about it."""
+    number = error.errno if isinstance(error, OSError) else None
+    if number is None and isinstance(error.__context__, termios.error):  # which pyserial tells as text only
+        number = error.__context__.args[0]
+    told = f"board at {port} not opened:"
+    if number in (errno.EAGAIN, errno.EBUSY):
+        users = users_of(port)
+        by = ", ".join(users) if users else "another program, which this user cannot see"
+        return PortInUse(f"{told} it is in use by {by}. End that program, or set the port of another board.")
+    if number in (errno.EACCES, errno.EPERM):
+        return BoardNotFound(f"{told} this user may not. {_way_in(port)}")
+    why = str(error) if number is None else os.strerror(number).lower()  # pyserial repeats itself
+    if number in (errno.ENOTTY, errno.EINVAL, errno.EISDIR):
+        return BoardNotFound(f"{told} it is no serial port ({why}). Set the port of the board.")
     ports = ", ".join(map(str, usb_ports())) or "none"
-    return (
-        f"board at {port} not opened: {_reason(error)} (USB serial ports present: {ports}). "
-        "Plug in the board or set its port; for a simulated one add --sim."
+    return BoardNotFound(
+        f"{told} {why} (USB serial ports present: {ports}). Plug in the board, or set its port."
     )
 
 
-def _reason(error: BaseException) -> str:
-    """Why in a few words, without the text that pyserial repeats."""
-    if isinstance(error, OSError) and error.errno in (errno.EAGAIN, errno.EBUSY):
-        return "another program has it open"
-    if isinstance(error, OSError) and error.errno is not None:
-        return os.strerror(error.errno).lower()
-    return str(error)
+def _way_in(port: str) -> str:
+    """How a user gets to open `port`."""
+    try:
+        group = Path(port).group()
+    except (OSError, KeyError):
+        group = "root"
+    if group == "root":
+        return "Give its group access with a udev rule, or set the port of another board."
+    return f"Join the group that owns it: `sudo usermod -aG {group} $USER`, then log in again."

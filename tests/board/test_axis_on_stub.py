@@ -79,29 +79,28 @@ def test_true_z_never_passes_a_limit(
                 assert -1e-9 <= bench.true_um(time_s)[2] <= max_um + 1e-9
 
 
+LIMIT = r"refused: limit is 0.0..4995.1875 um; nothing moved."
+
+
 @pytest.mark.parametrize(
     ("target_um", "from_below_um", "wording"),
     [
         (
             5200.0,
             None,
-            r"move to z=5200.0 um refused: limit is 0.0..4995.1875 um; nothing moved. Lower the target or ",
+            rf"move to z=5200.0 um {LIMIT} Lower the target, or set board.z.max_um if the stage may go there.$",
         ),
         (
             -1.0,
             None,
-            r"move to z=-1.0 um refused: limit is 0.0..4995.1875 um; nothing moved. Raise the target or ",
+            rf"move to z=-1.0 um {LIMIT} Raise the target, or set board.z.min_um if the stage may go there.$",
         ),
         (
             15.0,
             None,
-            r"move to z=-7.188 um \(to approach 15.0 um from below\) refused: limit is 0.0..4995.1875 um; ",
+            rf"move to z=-7.188 um \(to approach 15.0 um from below\) {LIMIT} Raise the target, or ",
         ),
-        (
-            50.0,
-            -3.0,
-            r"move to z=-3.0 um \(to approach 50.0 um from below\) refused: limit is 0.0..4995.1875 um; ",
-        ),
+        (50.0, -3.0, rf"move to z=-3.0 um \(to approach 50.0 um from below\) {LIMIT} Raise the target, or "),
     ],
 )
 def test_a_way_point_beyond_a_limit_is_refused_before_anything_moves(
@@ -121,7 +120,7 @@ def test_the_board_keeps_its_own_limit_when_the_host_is_told_a_wider_one(healthy
     z = msgspec.structs.replace(BoardConfig().z, max_um=9000.0)
     with healthy_board(config=BoardConfig(z=z)) as (_, board):
         assert board.z.limits_um == (0.0, 5000.0)
-        with pytest.raises(MoveRefused, match="5000.0 um; nothing moved"):
+        with pytest.raises(MoveRefused, match=r"5000.0 um; nothing moved. Lower the target.$"):
             board.z.move_to(5001.0)
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 from serial.tools.list_ports_common import ListPortInfo
 
-from parfocal.board.errors import BoardNotFound
+from parfocal.board.board import open_serial
+from parfocal.board.clock import VirtualClock
+from parfocal.board.config import BoardConfig
+from parfocal.board.errors import BoardError, BoardNotFound
 from parfocal.board.ports import port_path, usb_ports
 
 
@@ -54,9 +57,14 @@ def test_two_boards_of_a_kind_must_be_told_apart(plugged: list[ListPortInfo]) ->
     assert port_path("usb:2e8a:000a:E66119") == "/dev/ttyACM2"
 
 
-@pytest.mark.parametrize("asked", ["usb:", "usb:2e8a", "usb:xyz:1", "usb:12345:1"])
-def test_a_name_that_is_none_is_a_value_error(asked: str) -> None:
-    with pytest.raises(ValueError, match="usb:VID:PID"):
+@pytest.mark.parametrize("asked", ["", "usb:", "usb:1", "usb:2e8a", "usb:xyz:1", "usb:12345:1", "/dev/tty\0"])
+def test_a_name_that_is_none_is_one_line_of_a_board_error(asked: str) -> None:
+    with pytest.raises(
+        BoardError, match=r"asked: write a path, .* or usb:VID:PID or usb:VID:PID:SERIAL"
+    ) as bad:
+        open_serial(asked, VirtualClock(), BoardConfig())
+    assert "\n" not in str(bad.value)
+    with pytest.raises(ValueError, match="usb:VID:PID"):  # as a bad argument is
         port_path(asked)
 
 

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
+import serial
 
 from parfocal.board.board import Board, open_serial
 from parfocal.board.clock import MonotonicClock
 from parfocal.board.config import BoardConfig
-from parfocal.board.errors import BoardNotFound, MoveStopped
+from parfocal.board.errors import BoardNotFound, MoveStopped, PortInUse
 from parfocal.board.link import LinkCounters
+from parfocal.board.port_users import users_of
 from parfocal.board.serial_transport import SerialTransport
 from parfocal.board.stub.config import StubConfig
 from parfocal.board.stub.process import run_stub
@@ -60,7 +63,10 @@ def test_a_stub_process_homes_and_moves_over_a_pty_and_tells_the_truth_beside_it
     clock = MonotonicClock(SPEED)
     side = SideChannel(side_channel_path(str(stub_link)))
     with open_serial(str(stub_link), clock, BoardConfig()) as board:
-        with pytest.raises(BoardNotFound, match="another program has it open"):
+        user = (
+            rf"in use by \S+ \(process {os.getpid()}\). End that program, or set the port of another board."
+        )
+        with pytest.raises(PortInUse, match=user):
             open_serial(str(stub_link), clock, BoardConfig())
         board.home(("z",))
         board.lamp(0.5)
@@ -81,15 +87,61 @@ def test_a_stub_process_homes_and_moves_over_a_pty_and_tells_the_truth_beside_it
 
 def test_a_port_that_is_not_there_is_named_with_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(
-        BoardNotFound, match=r"ttyNone not opened: no such file .* Plug in the board .* add --sim"
+        BoardNotFound, match=r"ttyNone not opened: no such file .* Plug in the board, or set its port\."
     ):
         open_serial(str(tmp_path / "ttyNone"), MonotonicClock(), BoardConfig())
 
 
-def test_a_file_is_no_board(tmp_path: Path) -> None:
-    (tmp_path / "board").write_text("no tty")
-    with pytest.raises(BoardNotFound, match="not opened"):
-        open_serial(str(tmp_path / "board"), MonotonicClock(), BoardConfig())
+@pytest.mark.parametrize("is_folder", [False, True])
+def test_a_file_is_no_board(tmp_path: Path, is_folder: bool) -> None:
+    path = tmp_path / "board"
+    if is_folder:
+        path.mkdir()
+    else:
+        path.write_text("no tty")
+    with pytest.raises(BoardNotFound, match="not opened: it is no serial port .*Set the port of the board"):
+        open_serial(str(path), MonotonicClock(), BoardConfig())
+
+
+def serial_that_raises(number: int) -> Callable[..., serial.Serial]:
+    """What serialposix.Serial.open raises where open(2) or the lock fails: the number, and a text around it."""
+
+    def opened(port: str, *_: object, **__: object) -> serial.Serial:
+        raise serial.SerialException(number, f"could not open port {port}: [Errno {number}] ...")
+
+    return opened
+
+
+@pytest.mark.parametrize(
+    ("group", "way_in"),
+    [
+        ("dialout", r"Join the group that owns it: `sudo usermod -aG dialout \$USER`, then log in again\."),
+        ("root", r"Give its group access with a udev rule"),
+    ],
+)
+def test_a_port_that_this_user_may_not_open_tells_the_way_in(
+    monkeypatch: pytest.MonkeyPatch, group: str, way_in: str
+) -> None:
+    monkeypatch.setattr(serial, "Serial", serial_that_raises(errno.EACCES))
+    monkeypatch.setattr(Path, "group", lambda _: group)
+    with pytest.raises(BoardNotFound, match=f"not opened: this user may not. {way_in}"):
+        SerialTransport("/dev/ttyACM0")
+
+
+@pytest.mark.parametrize("number", [errno.EAGAIN, errno.EBUSY])
+def test_a_port_in_use_by_whom_nobody_can_see_is_in_use_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    monkeypatch.setattr(serial, "Serial", serial_that_raises(number))
+    with pytest.raises(PortInUse, match="in use by another program, which this user cannot see. End that"):
+        SerialTransport("/dev/no-such-tty")
+
+
+def test_a_pseudo_terminal_is_used_by_who_opened_it_and_not_by_who_made_it(stub_link: Path) -> None:
+    assert users_of(str(stub_link)) == ()
+    with open_serial(str(stub_link), MonotonicClock(SPEED), BoardConfig()):
+        (user,) = users_of(str(stub_link))
+        assert user.endswith(f" (process {os.getpid()})")
 
 
 def test_no_side_channel_without_a_stub(tmp_path: Path) -> None:

@@ -1,0 +1,32 @@
+"""Which programs have a port open, as far as /proc shows it to this user."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+_PROC = Path("/proc")
+_MASTERS = ("/dev/ptmx", "/dev/pts/ptmx")
+
+
+def users_of(port: str) -> tuple[str, ...]:
+    """Programs that have `port` open, each as `minicom (process 4711)`; empty where none can be seen.
+
+    Of a pseudo-terminal not the one that made it: that is the board's end.
+    """
+    device = os.path.realpath(port)
+    users = []
+    for folder in sorted(_PROC.glob("[0-9]*"), key=lambda folder: int(folder.name)):
+        with contextlib.suppress(OSError):  # another user's, or ended meanwhile
+            opened = {_target_of(link) for link in (folder / "fd").iterdir()}
+            is_other_end = device.startswith("/dev/pts/") and not opened.isdisjoint(_MASTERS)
+            if device in opened and not is_other_end:
+                users.append(f"{(folder / 'comm').read_text().strip()} (process {folder.name})")
+    return tuple(users)
+
+
+def _target_of(link: Path) -> str:
+    with contextlib.suppress(OSError):  # closed meanwhile
+        return str(link.readlink())
+    return ""
