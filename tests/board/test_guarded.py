@@ -110,6 +110,17 @@ def test_an_estop_pressed_in_mid_move_ends_it_and_darkens_the_lamp(bench: Bench)
     assert bench.header.directions == {}
 
 
+def test_an_estop_line_pressed_while_nothing_moves_makes_every_position_unknown(bench: Bench) -> None:
+    clock = bench.virtual.clock
+    with open_guarded(with_pins(estop_pin=ESTOP_PIN), clock) as board:
+        board.home()
+        bench.press()
+        clock.sleep_s(0.05)
+        assert not any(axis.is_homed for axis in (board.x, board.y, board.z))
+        with pytest.raises(MoveRefused, match="the axis is not homed; nothing moved"):
+            board.z.approach_up(100.0)
+
+
 def test_what_clears_the_estop_while_it_is_pressed_clears_it_for_a_moment_only(bench: Bench) -> None:
     clock = bench.virtual.clock
     with open_guarded(with_pins(estop_pin=ESTOP_PIN), clock) as board:

@@ -205,6 +205,21 @@ def test_stop_between_the_two_legs_of_an_approach_keeps_the_second_from_starting
         assert board.z.position_um == pytest.approx(900.0 - board.z.overshoot_um, abs=0.2)
 
 
+def test_stop_between_two_homings_keeps_the_next_from_starting(healthy_board: HealthyBoard) -> None:
+    def stop_as_the_first_ends(packet: Packet, data: bytes) -> bytes:
+        if packet.kind == Kind.EVENT and bench.stub.machine.motions_begun == 1:
+            board.stop()
+        return data
+
+    with healthy_board(damage=stop_as_the_first_ends, homed=False) as (bench, board):
+        with pytest.raises(MoveStopped, match="STOP was asked for"):
+            board.home(("z", "x", "y"))
+        assert bench.stub.machine.motions_begun == 1
+        assert [axis.is_homed for axis in (board.x, board.y, board.z)] == [False, False, True]
+        board.home(("x",))  # asked for after the STOP
+        assert board.x.is_homed
+
+
 def test_a_move_whose_request_was_lost_is_not_sent_again_after_a_stop(healthy_board: HealthyBoard) -> None:
     lost_move = Losing(Kind.REQUEST, Opcode.MOVE_ABS)
     with healthy_board(damage=lost_move) as (bench, board):

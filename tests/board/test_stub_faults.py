@@ -240,6 +240,20 @@ def test_an_estop_ends_everything_latches_and_forgets_the_position(healthy_board
         board.z.approach_up(50.0)
 
 
+def test_an_estop_while_nothing_moves_makes_every_position_unknown_to_the_host_at_once(
+    healthy_board: HealthyBoard,
+) -> None:
+    with healthy_board() as (bench, board):
+        board.z.approach_up(300.0)
+        begun = bench.stub.machine.motions_begun
+        board.estop()
+        assert not any(axis.is_homed for axis in (board.x, board.y, board.z))
+        for axis in (board.x, board.y, board.z):
+            with pytest.raises(MoveRefused, match="the axis is not homed; nothing moved"):
+                axis.approach_up(400.0)
+        assert bench.stub.machine.motions_begun == begun
+
+
 def test_a_pressed_button_cannot_be_cleared_until_it_is_released() -> None:
     bench = VirtualBench(faults=Faults(incidents=(EstopPressed(on_motion=4, after_s=0.5, pressed_s=2.0),)))
     with bench.open_board() as board:
