@@ -10,6 +10,7 @@ import msgspec
 import typer
 
 from parfocal.board.clock import MonotonicClock
+from parfocal.board.errors import BoardNotFound
 from parfocal.board.probe import Probed, probe_serial
 from parfocal.edge.config import Config, config_from_file
 from parfocal.edge.errors import ConfigError
@@ -107,7 +108,8 @@ def opened_instrument(
     Raises BoardError, CameraFailed, ConfigError.
     """
     if not sim:
-        with real_instrument(config) as instrument:
+        otherwise = "For a simulated microscope add --sim."
+        with _or_otherwise(real_instrument(config), config, otherwise) as instrument:
             yield instrument
         return
     from parfocal.edge.simscope.bench import at_stub, in_virtual_time, sample_from, stub_with_play
@@ -116,9 +118,28 @@ def opened_instrument(
     opened = (
         in_virtual_time(sample, config, stub_with_play(seed, z_play_um))
         if virtual
-        else at_stub(sample, config)
+        else _or_otherwise(
+            at_stub(sample, config),
+            config,
+            f"Or start a stub there: `parfocal stub --link {config.board.port}`.",
+        )
     )
     with opened as instrument:
+        yield instrument
+
+
+@contextlib.contextmanager
+def _or_otherwise(
+    opening: contextlib.AbstractContextManager[Instrument], config: Config, otherwise: str
+) -> Iterator[Instrument]:
+    """What `opening` gives; where there is nothing at the board's port, the error says `otherwise` as well."""
+    with contextlib.ExitStack() as stack:
+        try:
+            instrument = stack.enter_context(opening)
+        except BoardNotFound as error:
+            if Path(config.board.port).exists():
+                raise
+            raise BoardNotFound(f"{error} {otherwise}") from error
         yield instrument
 
 

@@ -16,6 +16,8 @@ EXIT_BUG, EXIT_USAGE, EXIT_BOARD, EXIT_ENGINE, EXIT_FOCUS = 1, 2, 3, 4, 6
 
 def exit_code(error: Exception) -> int:
     """The exit code of a command that ended with this error of the product."""
+    if isinstance(error, ValueError):  # a name or number that was given is none, whatever it is of
+        return EXIT_USAGE
     if isinstance(error, BoardError | CameraFailed):
         return EXIT_BOARD
     if isinstance(error, EngineError):

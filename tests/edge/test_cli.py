@@ -237,6 +237,38 @@ def no_port(_tmp_path: Path) -> list[object]:
     return ["focus", "--port", "/dev/parfocal-is-not-here"]
 
 
+def no_stub(tmp_path: Path) -> list[object]:
+    return [
+        "focus",
+        "--sim",
+        "--slide",
+        image(tmp_path, tissue(200)),
+        "--um-per-px",
+        0.5,
+        *no_port(tmp_path)[1:],
+    ]
+
+
+def no_serial_port(tmp_path: Path) -> list[object]:
+    return ["focus", "--port", image(tmp_path, tissue(200))]
+
+
+def no_port_name(_tmp_path: Path) -> list[object]:
+    return ["status", "--port", "usb:1"]
+
+
+def no_folder_for_a_link(tmp_path: Path) -> list[object]:
+    return ["stub", "--link", tmp_path / "none" / "board"]
+
+
+def link_too_long(tmp_path: Path) -> list[object]:
+    return ["stub", "--link", tmp_path / ("b" * 200)]
+
+
+def no_faults(_tmp_path: Path) -> list[object]:
+    return ["stub", "--faults", "none.toml"]
+
+
 def limit_forbids_z0(tmp_path: Path) -> list[object]:
     config = configured(tmp_path, "[board.z]\nmin_um = 2380.0\n")
     return ["focus", "--sim", "--slide", image(tmp_path, tissue(200)), "--um-per-px", 0.5, "--config", config]
@@ -310,7 +342,17 @@ def link_taken(tmp_path: Path) -> list[object]:
         (no_slide, 2, "slide missing.png is not there"),
         (no_sampling, 2, "--um-per-px"),
         (slide_without_sim, 2, "add --sim"),
-        (no_port, 3, r"BoardNotFound: .*/dev/parfocal-is-not-here"),
+        (no_port, 3, r"BoardNotFound: .*/dev/parfocal-is-not-here .* add --sim\.$"),
+        (
+            no_stub,
+            3,
+            r"^(?!.*add --sim)BoardNotFound: .*`parfocal stub --link /dev/parfocal-is-not-here`\.$",
+        ),
+        (no_serial_port, 3, r"BoardNotFound: .*slide\.png not opened: .* Set the port of the board\.$"),
+        (no_port_name, 2, r"BadPort: .*'usb:1'"),
+        (no_folder_for_a_link, 2, r"ConfigError: .*folder"),
+        (link_too_long, 2, r"ConfigError: .*Choose a shorter --link"),
+        (no_faults, 2, r"ConfigError: .*none\.toml"),
         (limit_forbids_z0, 3, r"MoveRefused: .*nothing moved"),
         (other_delta, 4, r"InputMismatch: .*delta_um is 2 in the model, 3 in the configuration"),
         (no_model, 4, "nobody"),

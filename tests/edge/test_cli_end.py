@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from parfocal.board.errors import BoardNotFound
+from parfocal.board.errors import BadPort, BoardNotFound
 from parfocal.edge.cli_end import one_line, run_to_exit_code
 from parfocal.edge.crash import SAID_CHARACTERS, crash_line, write_report
 from parfocal.edge.errors import ConfigError, FocusLost
@@ -149,3 +149,7 @@ def test_a_terminal_that_is_gone_is_no_bug(state: Path) -> None:
 
 def test_a_line_holds_only_what_a_terminal_prints() -> None:
     assert one_line("a\nb\x1b[2J\udcff µm") == "a\\nb\\x1b[2J\\udcff µm"
+
+
+def test_an_argument_that_is_no_name_of_a_port_is_a_matter_of_usage() -> None:
+    assert run_to_exit_code(failing(BadPort("port 'usb:1' asked")), ["status"]) == 2
