@@ -36,7 +36,9 @@ ConfigOption = Annotated[
     Path | None, typer.Option("--config", help="TOML file; parfocal.toml in this folder if it is there.")
 ]
 PortOption = Annotated[str | None, typer.Option("--port", help="Serial port of the board.")]
-JsonOption = Annotated[Path | None, typer.Option("--json", help="Also write the result to this file.")]
+JsonOption = Annotated[
+    Path | None, typer.Option("--json", help="Also write the result to this file; - for standard output.")
+]
 SimOption = Annotated[bool, typer.Option("--sim", help="A virtual microscope instead of a real one.")]
 SlideOption = Annotated[Path | None, typer.Option("--slide", help="With --sim: an image, or a stack.")]
 UmPerPxOption = Annotated[

@@ -39,9 +39,9 @@ class Interrupts:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Give them back."""
+        """Give them back; after an interrupt they are ignored from here on, as the process is about to end."""
         for number, handler in self._before.items():
-            signal.signal(number, handler)
+            signal.signal(number, handler if self.first is None else signal.SIG_IGN)
 
     def _interrupt(self, number: int, _frame: FrameType | None) -> None:
         now_s = self._now_s()

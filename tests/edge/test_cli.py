@@ -581,6 +581,7 @@ def test_status_of_a_homed_board_shows_where_it_stands_and_no_fault(run: Run) ->
     assert json.loads(Path("status.json").read_text())["z"]["position_um"] == 2500.0
 
 
+@pytest.mark.usefixtures("signals")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_in_the_middle_of_a_motion_stops_the_stage_and_turns_the_lamp_off(
     run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, number: signal.Signals

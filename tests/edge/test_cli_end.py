@@ -15,6 +15,8 @@ from parfocal.edge.crash import SAID_CHARACTERS, crash_line, write_report
 from parfocal.edge.errors import ConfigError, FocusLost
 from parfocal.engines.errors import EngineStale
 
+pytestmark = pytest.mark.usefixtures("signals")
+
 
 def failing(error: BaseException) -> Callable[[], object]:
     def command() -> object:

@@ -18,6 +18,9 @@ class Wall:
         return self.s
 
 
+pytestmark = pytest.mark.usefixtures("signals")
+
+
 def send(number: signal.Signals) -> None:
     os.kill(os.getpid(), number)
 
@@ -44,14 +47,11 @@ def test_another_one_during_clean_up_does_nothing_and_a_late_one_counts() -> Non
 
 
 def test_a_signal_that_nohup_has_set_to_be_ignored_stays_ignored() -> None:
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        with Interrupts() as interrupts:
-            send(signal.SIGHUP)
-        assert interrupts.first is None
-        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
-    finally:
-        signal.signal(signal.SIGHUP, before)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with Interrupts() as interrupts:
+        send(signal.SIGHUP)
+    assert interrupts.first is None
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
 
 
 def test_the_handlers_that_were_there_are_given_back() -> None:
@@ -59,3 +59,10 @@ def test_the_handlers_that_were_there_are_given_back() -> None:
     with Interrupts():
         assert [signal.getsignal(number) for number in ENDING] != before
     assert [signal.getsignal(number) for number in ENDING] == before
+
+
+def test_after_an_interrupt_no_later_signal_decides_how_the_process_ends() -> None:
+    with Interrupts(), pytest.raises(KeyboardInterrupt):
+        send(signal.SIGTERM)
+    for number in ENDING:
+        send(number)
