@@ -25,7 +25,7 @@ def shown_um(position_um: float) -> str:
 def _axis_line(name: str, axis: AxisStatus) -> str:
     where = "not homed" if axis.position_um is None else shown_um(axis.position_um)
     lowest_um, highest_um = axis.limits_um
-    said = [where, f"limits {lowest_um:g}..{highest_um:g} um"]
+    said = [where, f"limits {lowest_um:.2f}..{highest_um:.2f} um"]
     if axis.is_moving:
         said.append("moving")
     said.extend(f"{switch} switch pressed" for switch in axis.switches)

@@ -556,7 +556,7 @@ def test_status_tells_positions_in_um_and_names_on_the_terminal_and_in_json(
     bench.stub.machine.press_estop(pressed=True)
     code, printed, error = run("status", "--json", "-")
     assert code == 0
-    assert error.splitlines()[0] == "x: not homed, limits 0..75000 um"
+    assert error.startswith(f"x: not homed, limits 0.00..{Config().board.x.highest_um:.2f} um\n")
     assert "lamp: 0 %\nfaults: estop; find the cause, then run `parfocal home --clear-faults`\n" in error
     assert "last motion: done\n`parfocal home` homes the axes" in error
     found = json.loads(printed)
@@ -570,10 +570,11 @@ def test_status_of_a_homed_board_shows_where_it_stands_and_no_fault(run: Run) ->
     run("move", "z", 2500.0)
     code, printed, error = run("status", "--json", "status.json")
     assert (code, error) == (0, "")
+    highest_um = [axis.highest_um for axis in (Config().board.x, Config().board.y, Config().board.z)]
     assert printed.splitlines() == [
-        "x: 0.00 um, limits 0..75000 um",
-        "y: 0.00 um, limits 0..25000 um",
-        "z: 2500.00 um, limits 0..4999.5 um",
+        f"x: 0.00 um, limits 0.00..{highest_um[0]:.2f} um",
+        f"y: 0.00 um, limits 0.00..{highest_um[1]:.2f} um",
+        f"z: 2500.00 um, limits 0.00..{highest_um[2]:.2f} um",
         "lamp: 0 %",
         "faults: none",
         "last motion: done",

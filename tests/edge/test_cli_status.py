@@ -29,8 +29,8 @@ def test_an_axis_that_moves_or_stands_on_a_switch_is_told_so() -> None:
     z = msgspec.structs.replace(AT_REST, is_moving=True, switches=("lower", "upper"))
     lines = status_lines(msgspec.structs.replace(WELL, z=z))
     assert lines[1:] == [
-        "y: 2500.31 um, limits 0..4999.5 um",
-        "z: 2500.31 um, limits 0..4999.5 um, moving, lower switch pressed, upper switch pressed",
+        "y: 2500.31 um, limits 0.00..4999.50 um",
+        "z: 2500.31 um, limits 0.00..4999.50 um, moving, lower switch pressed, upper switch pressed",
         "lamp: 60 %",
         "faults: none",
         "last motion: home failed",
