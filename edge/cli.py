@@ -1,23 +1,27 @@
 """The command line. Errors become one line and an exit code."""
 
 import contextlib
+import io
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from typer.core import TyperCommand
 
 from parfocal.board.board import Board
 from parfocal.board.clock import MonotonicClock
-from parfocal.board.errors import BoardError
 from parfocal.board.guarded import open_guarded
 from parfocal.edge import cli_engine
 from parfocal.edge.cli_doctor import doctor
+from parfocal.edge.cli_end import run_to_exit_code
 from parfocal.edge.cli_evaluate import evaluate
 from parfocal.edge.cli_instrument import (
     ConfigOption,
+    FieldsOption,
     JsonOption,
     PortOption,
     SeedOption,
@@ -27,21 +31,20 @@ from parfocal.edge.cli_instrument import (
     ZPlayOption,
     check_simulated,
     configured,
+    finite,
     opened_instrument,
 )
 from parfocal.edge.cli_record import record
+from parfocal.edge.cli_status import shown_um, status_lines
 from parfocal.edge.config import Config
-from parfocal.edge.errors import ConfigError, EdgeError
-from parfocal.edge.exit_codes import exit_code
+from parfocal.edge.errors import ConfigError
 from parfocal.edge.output import check_writable, console_for, growing_result, write_json
 from parfocal.edge.plan import snake
 from parfocal.edge.report import RunReport, fields_table, run_report, summary_lines
 from parfocal.edge.run import checked_engine, focus_fields
-from parfocal.engines.errors import EngineError
 
 app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     help="Edge software of a low-cost digital microscope: it finds the focus, and keeps it.",
 )
@@ -50,7 +53,7 @@ app.command()(record)
 app.command()(evaluate)
 app.command()(doctor)
 
-console = Console()
+_NEGATIVE = re.compile(r"-(\d+\.?\d*|\.\d+)(e[-+]?\d+)?|-inf|-nan", re.IGNORECASE)
 
 
 @contextlib.contextmanager
@@ -65,7 +68,7 @@ def focus(
     sim: SimOption = False,
     slide: SlideOption = None,
     um_per_px: UmPerPxOption = None,
-    fields: Annotated[int, typer.Option(help="Neighbouring fields to visit.")] = 25,
+    fields: FieldsOption = 25,
     seed: SeedOption = 1,
     z_play_um: ZPlayOption = None,
     config: ConfigOption = None,
@@ -80,7 +83,7 @@ def focus(
     console = console_for(json)
     # Before the board is opened: a wrong model is told at once, and loading it does not starve the heartbeat.
     engine = checked_engine(settings)
-    console.print(f"engine: {engine.description}", highlight=False)
+    console.print(f"engine: {engine.description}", highlight=False, soft_wrap=True)
 
     def show(report: RunReport) -> None:
         console.print(fields_table(report))
@@ -98,19 +101,27 @@ def focus(
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for the picture and the report.")] = Path("build/demo"),
-    fields: Annotated[int, typer.Option(help="Fields to focus.")] = 25,
-    seed: Annotated[int, typer.Option(help="Of the slide's surface and the noise.")] = 1,
+    fields: FieldsOption = 25,
+    seed: SeedOption = 1,
 ) -> None:
     """Focus real tissue on a virtual microscope, through a stub motor board on a pseudo-terminal."""
     from parfocal.edge.demo import run_demo
 
-    run_demo(out, fields, seed, console)
+    run_demo(out, fields, seed, Console())
 
 
 @app.command()
 def stub(
     link: Annotated[Path, typer.Option(help="Where to link the pseudo-terminal.")] = Path("stub-board"),
-    speed: Annotated[float, typer.Option(help="Seconds of the board per second of the wall clock.")] = 1.0,
+    speed: Annotated[
+        float,
+        typer.Option(
+            min=0.001,
+            max=1000.0,
+            callback=finite,
+            help="Seconds of the board per second of the wall clock.",
+        ),
+    ] = 1.0,
     faults: Annotated[Path | None, typer.Option(help="TOML file with what is to go wrong.")] = None,
 ) -> None:
     """Run a stub motor board on a pseudo-terminal until Ctrl-C."""
@@ -138,13 +149,25 @@ def home(
         if clear_faults:
             board.clear_faults()
         board.home()
-        console.print(f"homed: x={board.x.position_um} y={board.y.position_um} z={board.z.position_um} um")
+        at = ", ".join(f"{axis.name}={shown_um(axis.position_um)}" for axis in (board.x, board.y, board.z))
+    Console().print(f"homed: {at}", highlight=False)
 
 
-@app.command()
+class NumbersAreArguments(TyperCommand):
+    """A command that takes -5 for a number, where others take it for an option."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401  # click's, or typer's own of it
+        """Put negative numbers behind `--`, where they are what they are: no option of the command takes one."""
+        numbers = [arg for arg in args if _NEGATIVE.fullmatch(arg)]
+        if numbers and "--" not in args:
+            args = [*(arg for arg in args if arg not in numbers), "--", *numbers]
+        return super().parse_args(ctx, args)
+
+
+@app.command(cls=NumbersAreArguments)
 def move(
     axis: Annotated[str, typer.Argument(help="x, y or z")],
-    to_um: Annotated[float, typer.Argument(help="Position in um, approached from below.")],
+    to_um: Annotated[float, typer.Argument(callback=finite, help="Position in um, approached from below.")],
     config: ConfigOption = None,
     port: PortOption = None,
 ) -> None:
@@ -155,7 +178,8 @@ def move(
     with opened_board(settings) as board:
         chosen = {"x": board.x, "y": board.y, "z": board.z}[axis]
         chosen.approach_up(to_um)
-        console.print(f"{axis}={chosen.position_um} um")
+        reached_um = chosen.position_um
+    Console().print(f"{axis}={shown_um(reached_um)}", highlight=False)
 
 
 @app.command()
@@ -164,18 +188,22 @@ def status(config: ConfigOption = None, port: PortOption = None, json: JsonOptio
     settings = configured(config, port)
     check_writable(json)
     with opened_board(settings) as board:
-        state = board.state()
-        for axis in (board.x, board.y, board.z):
-            homed = f"{axis.position_um} um" if axis.is_homed else "not homed; run `parfocal home`"
-            console.print(f"{axis.name}: {homed}, limits {axis.limits_um[0]}..{axis.limits_um[1]} um")
-        console.print(f"lamp {state.lamp_duty:.2f}, faults {state.faults!r}, switches {state.switches!r}")
-        write_json(json, state)
+        found = board.status()
+    for line in status_lines(found):
+        console_for(json).print(line, highlight=False, soft_wrap=True)
+    write_json(json, found)
 
 
 def main() -> None:
-    """Entry point: an error of the product is one line on stderr and an exit code, never a traceback."""
-    try:
-        app()
-    except (BoardError, EngineError, EdgeError) as error:
-        sys.stderr.write(f"{type(error).__name__}: {error}\n")
-        sys.exit(exit_code(error))
+    """Entry point: whatever happens, at most one line on stderr and an exit code, never a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names of files need not be text
+            stream.reconfigure(errors="backslashreplace")
+    arguments = sys.argv[1:]
+    command = typer.main.get_command(app)
+    sys.exit(
+        run_to_exit_code(
+            lambda: command.main(arguments or ["--help"], prog_name="parfocal", standalone_mode=False),
+            arguments,
+        )
+    )

@@ -4,7 +4,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import typer
-from rich.console import Console
 from rich.text import Text
 
 from parfocal.board.clock import MonotonicClock
@@ -24,10 +23,10 @@ from parfocal.edge.cli_instrument import (
     probed_board,
     with_port,
 )
-from parfocal.edge.config import CameraConfig, Config
+from parfocal.edge.config import Config
 from parfocal.edge.doctor import Finding, Verdict
 from parfocal.edge.errors import CameraFailed, ConfigError
-from parfocal.edge.output import check_writable, write_json
+from parfocal.edge.output import check_writable, console_for, write_json
 from parfocal.edge.run import opened_engine
 from parfocal.engines.contract import Contract, contract_from_onnx
 from parfocal.engines.errors import EngineError
@@ -53,12 +52,12 @@ def doctor(
         findings_of.of_software(_package_version()),
         findings_of.of_configuration(chosen_path(config), error),
         *_of_board(settings, virtual=sim and port is None),
-        findings_of.simulated("camera", "a simulated one") if sim else _of_camera(settings.camera),
+        findings_of.of_simulated_camera(settings) if sim else _of_camera(settings),
         findings_of.of_models(installed, used, settings),
         findings_of.of_engine(None if isinstance(used, EngineError) else _engine(settings)),
         findings_of.simulated("GPIO lines", "not used") if sim else _of_gpio(settings.board.gpio),
     ]
-    console = Console()
+    console = console_for(json)
     for finding in findings:
         mark = (f"{finding.verdict:8}", _STYLES[finding.verdict])
         console.print(Text.assemble(mark, f"{finding.subject:17}", finding.told), soft_wrap=True)
@@ -93,14 +92,18 @@ def _path_of_port(config: Config) -> Path | ValueError | BoardError:
         return error
 
 
-def _of_camera(config: CameraConfig) -> Finding:
-    is_there, failed = device_path(config).exists(), None
+def _of_camera(config: Config) -> Finding:
+    is_there = device_path(config.camera).exists()
+    notes: tuple[str, ...] = ()
+    failed = None
     if is_there:
         try:
-            VideoCamera(config).close()
+            camera = VideoCamera(config.camera)
+            notes = camera.notes
+            camera.close()
         except CameraFailed as error:
             failed = error
-    return findings_of.of_camera(config, is_there, failed)
+    return findings_of.of_camera(config, is_there, failed, notes)
 
 
 def _of_gpio(config: GpioConfig) -> Finding:

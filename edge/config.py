@@ -6,11 +6,14 @@ from typing import Annotated, Any
 import msgspec
 
 from parfocal.board.config import BoardConfig
+from parfocal.edge.config_keys import check_finite, check_keys, in_toml_words
 from parfocal.edge.errors import ConfigError
 
 Positive = Annotated[float, msgspec.Meta(gt=0.0)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0.0)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
+SidePx = Annotated[int, msgspec.Meta(ge=1, le=16384)]
+FrameTime = Annotated[float, msgspec.Meta(gt=0.0, le=60.0)]
 
 
 class CameraConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -19,12 +22,12 @@ class CameraConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `device` is the number of the video device. `frame_period_s` and `exposure_s` are those of its free run.
     """
 
-    device: int = 0
-    width_px: Count = 1224
-    height_px: Count = 1024
-    um_per_px: Positive = 0.345
-    exposure_s: Positive = 0.008
-    frame_period_s: Positive = 1.0 / 30.0
+    device: Annotated[int, msgspec.Meta(ge=0, le=255)] = 0
+    width_px: SidePx = 1224
+    height_px: SidePx = 1024
+    um_per_px: Annotated[float, msgspec.Meta(gt=0.0, le=100.0)] = 0.345
+    exposure_s: FrameTime = 0.008
+    frame_period_s: FrameTime = 1.0 / 30.0
 
     @property
     def field_um(self) -> tuple[float, float]:
@@ -106,9 +109,18 @@ def config_from_toml(text: str, source: str) -> Config:
     """The defaults with what `text` says instead. Raises ConfigError naming `source` and the key."""
     try:
         given = msgspec.toml.decode(text)
-        return msgspec.convert(_merged(msgspec.to_builtins(Config()), given), Config)
+        check_keys(given, Config)
+        config = msgspec.convert(_merged(msgspec.to_builtins(Config()), given), Config)
+        check_finite(config)
+    except RecursionError as error:
+        raise ConfigError(
+            f"configuration {source} cannot be used: it is nested too deeply. Correct that."
+        ) from error
     except (msgspec.MsgspecError, ValueError) as error:
-        raise ConfigError(f"configuration {source} cannot be used: {error}. Correct that key.") from error
+        raise ConfigError(
+            f"configuration {source} cannot be used: {in_toml_words(str(error))}. Correct that key."
+        ) from error
+    return config
 
 
 def config_from_file(path: Path) -> Config:
@@ -116,8 +128,9 @@ def config_from_file(path: Path) -> Config:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not text in UTF-8"
         raise ConfigError(
-            f"configuration {path} cannot be read: {error}. Give another path with --config."
+            f"configuration {path} cannot be read: {why}. Give another path with --config."
         ) from error
     return config_from_toml(text, str(path))
 

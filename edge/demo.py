@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -16,11 +17,13 @@ from rich.console import Console
 from parfocal.board.errors import BoardNotFound
 from parfocal.edge.config import Config
 from parfocal.edge.errors import ConfigError
+from parfocal.edge.output import GrowingResult, check_writable, growing_result, not_written
 from parfocal.edge.plan import snake
 from parfocal.edge.report import FieldReport, RunReport, fields_table, run_report, summary_lines
 from parfocal.edge.run import checked_engine, focus_fields
 from parfocal.edge.session import FieldDone
 from parfocal.edge.simscope.bench import at_stub, sample_from
+from parfocal.edge.whole_file import whole_file
 
 UInt8Array = NDArray[np.uint8]
 
@@ -44,7 +47,10 @@ def stub_process(link: Path) -> Iterator[None]:
     Raises BoardNotFound where it does not start.
     """
     command = [sys.executable, "-m", "parfocal.edge", "stub", "--link", str(link)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    # In a session of its own: Ctrl-C at the terminal must not end it before the board is closed.
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
         try:
             output, errors = process.stdout, process.stderr
             if output is None or errors is None or not output.readline().startswith(READY_LINE):
@@ -59,22 +65,57 @@ def stub_process(link: Path) -> Iterator[None]:
 
 
 def run_demo(out: Path, n_fields: int, seed: int, console: Console) -> None:
-    """Focus ``n_fields`` of real tissue through the USB protocol; print the table, write picture and report."""
+    """Focus ``n_fields`` of real tissue through the USB protocol; print the table, write picture and report.
+
+    Raises ConfigError where ``out`` takes no files, or no field holds tissue; else as `focus_fields` does.
+    """
     try:
         from parfocal.edge.demo_picture import draw
     except ImportError as error:
         raise ConfigError(f"the demo's picture needs {error.name}: `pip install 'parfocal[demo]'`") from error
-    out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="parfocal-") as folder, stub_process(Path(folder) / "board"):
-        config = _config_at(str(Path(folder) / "board"))
-        console.print("stub motor board on a pseudo-terminal, simulated optics, real IHC tissue")
-        report, pair = _focused(config, n_fields, seed, console)
+    picture, report_file = out / PICTURE_NAME, out / REPORT_NAME
+    for path in (picture, report_file):
+        check_writable(path, "--out")
+    farthest = _Farthest()
+    with growing_result(report_file, partial(_show, console)) as result:
+        with tempfile.TemporaryDirectory(prefix="parfocal-") as folder:
+            link = Path(folder) / "board"
+            config = _config_at(str(link))
+            with stub_process(link):
+                console.print("stub motor board on a pseudo-terminal, simulated optics, real IHC tissue")
+                report = _focused(config, n_fields, seed, console, farthest, result)
+        result.done(report)
+    if farthest.field is None:
+        raise ConfigError(f"no field of {n_fields} holds tissue to draw. Give more --fields.")
+    try:
+        with whole_file(picture) as file:
+            draw(file, report, farthest.field, config.focus)
+    except OSError as error:
+        raise not_written(picture, error, "--out") from error
+    console.print(f"picture: {picture}", highlight=False, soft_wrap=True)
+
+
+class _Farthest:
+    """Keeps the field that was farthest out of focus, as the stage came to it and as it was left."""
+
+    def __init__(self) -> None:
+        self.field: BeforeAfter | None = None
+        self._began_um = 0.0
+
+    def look(self, done: FieldDone) -> None:
+        """Keep `done` if its stage came from farther away than any before."""
+        began_um = abs(done.report.began_error_um or 0.0)
+        if done.report.outcome == "blank" or done.start is None or done.pixels is None:
+            return
+        if self.field is None or began_um > self._began_um:
+            self._began_um = began_um
+            self.field = BeforeAfter(done.report, done.start, done.pixels)
+
+
+def _show(console: Console, report: RunReport) -> None:
     console.print(fields_table(report))
     for line in summary_lines(report.summary):
         console.print(line)
-    (out / REPORT_NAME).write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1))
-    draw(out / PICTURE_NAME, report, pair, config.focus)
-    console.print(f"picture: {out / PICTURE_NAME}")
 
 
 def _config_at(port: str) -> Config:
@@ -82,27 +123,20 @@ def _config_at(port: str) -> Config:
     return msgspec.structs.replace(config, board=msgspec.structs.replace(config.board, port=port))
 
 
-def _focused(config: Config, n_fields: int, seed: int, console: Console) -> tuple[RunReport, BeforeAfter]:
-    pairs: list[BeforeAfter] = []
-
-    def look(done: FieldDone) -> None:
-        """Keep the field that had gone farthest out of focus, as it was and as it became."""
-        began_um = abs(done.report.began_error_um or 0.0)
-        best_um = abs(pairs[-1].report.began_error_um or 0.0) if pairs else 0.0
-        if (
-            done.report.outcome != "blank"
-            and done.start is not None
-            and done.pixels is not None
-            and began_um > best_um
-        ):
-            pairs.append(BeforeAfter(done.report, done.start, done.pixels))
-
+def _focused(
+    config: Config,
+    n_fields: int,
+    seed: int,
+    console: Console,
+    farthest: _Farthest,
+    result: GrowingResult[RunReport],
+) -> RunReport:
     sample, engine = sample_from(None, None, config, seed), checked_engine(config)
-    console.print(f"engine: {engine.description}", highlight=False)
+    console.print(f"engine: {engine.description}", highlight=False, soft_wrap=True)
+    plan = snake(n_fields, config)
     with at_stub(sample, config) as instrument:
-        report = run_report(
-            *focus_fields(instrument, engine.runner, config, snake(n_fields, config), console, look)
+        return run_report(
+            *focus_fields(
+                instrument, engine.runner, config, plan, console, seen=farthest.look, grown=result.grown
+            )
         )
-    if not pairs:
-        raise ConfigError("the demo needs a field with tissue: give --fields 5 or more")
-    return report, pairs[-1]

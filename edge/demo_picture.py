@@ -1,13 +1,13 @@
 """The demo's picture: a field before and after, the height over time, the errors. Needs matplotlib."""
 
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import matplotlib as mpl
 import numpy as np
 
 from parfocal.edge.config import FocusConfig
 from parfocal.edge.report import FieldReport, RunReport
+from parfocal.edge.words import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,8 +20,8 @@ SHOWN_PX = 448
 ERROR_EDGES_UM = np.arange(-2.0, 2.01, 0.2)
 
 
-def draw(path: Path, report: RunReport, pair: "BeforeAfter", config: FocusConfig) -> None:
-    """Write the picture of a run to ``path`` (PNG)."""
+def draw(file: BinaryIO, report: RunReport, pair: "BeforeAfter", config: FocusConfig) -> None:
+    """Write the picture of a run to ``file`` as PNG. Raises OSError."""
     from matplotlib import pyplot as plt
 
     figure = plt.figure(figsize=(14, 9), layout="constrained")
@@ -38,11 +38,11 @@ def draw(path: Path, report: RunReport, pair: "BeforeAfter", config: FocusConfig
     _heights(figure.add_subplot(grid[1, :]), report, config)
     s = report.summary
     figure.suptitle(
-        f"parfocal: {s.fields} fields of real tissue, {s.focused} focused, {s.recovered} recovered by a sweep, "
-        f"{s.blank} blank, {s.lost} lost - "
+        f"parfocal: {counted(s.fields, 'field')} of real tissue, {s.focused} focused, "
+        f"{s.recovered} recovered by a sweep, {s.blank} blank, {s.lost} lost - "
         f"{s.images_per_focus or 0.0:.1f} images and {s.s_per_focus or 0.0:.1f} s a field"
     )
-    figure.savefig(path, dpi=100)
+    figure.savefig(file, dpi=100, format="png")
     plt.close(figure)
 
 

@@ -15,9 +15,11 @@ from parfocal.board.gpio import GpioConfig, GpioFailed
 from parfocal.board.messages import AxisBit, Fault
 from parfocal.board.ports import UsbPort
 from parfocal.board.probe import Probed
-from parfocal.edge.config import CameraConfig, Config
+from parfocal.board.status import names_of
+from parfocal.edge.config import Config
 from parfocal.edge.errors import CameraFailed, ConfigError
 from parfocal.edge.exit_codes import EXIT_BOARD, EXIT_ENGINE, EXIT_USAGE, exit_code
+from parfocal.edge.run import check_frame_size
 from parfocal.edge.session import check_model
 from parfocal.engines.contract import Contract
 from parfocal.engines.errors import EngineError, InputMismatch
@@ -104,8 +106,8 @@ def of_board(answer: Probed | BoardError | None) -> Finding:
         return Finding("motor board", "wrong", str(answer), EXIT_BOARD)
     told = (
         f"protocol version {answer.protocol_version}, firmware {answer.firmware_version}, unit "
-        f"{answer.unit_serial}, axes {_names(answer.fitted)}, homed {_names(answer.homed)}, "
-        f"faults {_names(answer.faults)}"
+        f"{answer.unit_serial}; axes: {_names(answer.fitted)}; homed: {_names(answer.homed)}; "
+        f"faults: {_names(answer.faults)}"
     )
     if answer.faults & _FAULTS_TO_CLEAR:
         told += ". Look what caused them, release the emergency stop, then `parfocal home --clear-faults`."
@@ -113,14 +115,31 @@ def of_board(answer: Probed | BoardError | None) -> Finding:
     return Finding("motor board", "ok", told)
 
 
-def of_camera(config: CameraConfig, is_there: bool, error: CameraFailed | None) -> Finding:
-    """Whether the device is there, and what came of opening it."""
+def of_camera(
+    config: Config, is_there: bool, error: CameraFailed | None, notes: tuple[str, ...] = ()
+) -> Finding:
+    """Whether the device is there, and what came of opening it: an error, or `notes` on how it works."""
+    camera = config.camera
     if not is_there:
-        told = f"camera {config.device} is not there. Plug it in, or set camera.device."
+        told = f"camera {camera.device} is not there. Plug it in, or set camera.device."
         return Finding("camera", "missing", told, EXIT_BOARD)
     if error is not None:
         return Finding("camera", "wrong", str(error), EXIT_BOARD)
-    return Finding("camera", "ok", f"camera {config.device} gives {config.width_px} x {config.height_px} px")
+    gives = f"camera {camera.device} gives {camera.width_px} x {camera.height_px} px"
+    return _of_frame_size(config, "; ".join((gives, *notes)))
+
+
+def of_simulated_camera(config: Config) -> Finding:
+    """What stands in for the camera; its frames may be too small as those of a real one."""
+    return _of_frame_size(config, "a simulated one (--sim)")
+
+
+def _of_frame_size(config: Config, told: str) -> Finding:
+    try:
+        check_frame_size(config)
+    except ConfigError as error:
+        return Finding("camera", "wrong", str(error), EXIT_USAGE)
+    return Finding("camera", "ok", told)
 
 
 def of_models(installed: list[Model], used: Contract | EngineError, config: Config) -> Finding:
@@ -165,5 +184,5 @@ def simulated(subject: str, told: str) -> Finding:
     return Finding(subject, "ok", f"{told} (--sim)")
 
 
-def _names(bits: AxisBit | Fault) -> str:
-    return " ".join(bit.name or "" for bit in type(bits) if bit & bits) or "none"
+def _names(flags: AxisBit | Fault) -> str:
+    return ", ".join(names_of(flags)) or "none"

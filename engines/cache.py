@@ -108,9 +108,20 @@ class Failure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def default_cache_folder() -> Path:
-    """Return where engines lie: parfocal/engines in the user's cache folder."""
+    """Return where engines lie: parfocal/engines in the user's cache folder.
+
+    Raises:
+        BuildFailed: the user has no home folder, and none is named.
+    """
     base = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(base) if base else Path.home() / ".cache") / "parfocal" / "engines"
+    try:
+        return (Path(base) if base else Path.home() / ".cache") / "parfocal" / "engines"
+    except RuntimeError as error:
+        # Not a folder that others can write to: an engine is code.
+        raise BuildFailed(
+            "there is no folder for engines: HOME is not set, and this user is not in the password file. "
+            "Set HOME or XDG_CACHE_HOME to a folder of this user."
+        ) from error
 
 
 class EngineCache:

@@ -1,10 +1,12 @@
 """Fixtures of the virtual microscope."""
 
+import signal
 from collections.abc import Iterator
 
 import pytest
 
 from parfocal.edge.config import Config
+from parfocal.edge.interrupts import ENDING
 from tests.edge.scope import Scope, small
 
 
@@ -27,3 +29,12 @@ def scope(config: Config) -> Iterator[Scope]:
     counters = made.board.counters
     assert counters.crc_errors == 0, counters
     assert counters.resends == 0, counters
+
+
+@pytest.fixture
+def signals() -> Iterator[None]:
+    """What pytest had set comes back: a command that was interrupted ignores signals until its process ends."""
+    before = {number: signal.getsignal(number) for number in ENDING}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)

@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,12 +14,14 @@ import msgspec
 import numpy as np
 import pytest
 
-from parfocal.board.stub.virtual_bench import VirtualBench
+from parfocal.board.stub.virtual_bench import VirtualBench, VirtualTransport
 from parfocal.edge import cli, cli_instrument
+from parfocal.edge.config import Config
 from parfocal.edge.errors import CameraFailed
 from parfocal.edge.frame import Camera, Frame
 from parfocal.edge.report import RunReport
 from parfocal.edge.run import Instrument
+from parfocal.edge.simscope import bench as simscope_bench
 from parfocal.edge.stack import write_stack
 from tests.edge.scope import TILES, tissue
 
@@ -29,14 +33,16 @@ SMALL_CAMERA = "[camera]\nwidth_px = 452\nheight_px = 452\n"
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
-    """Run a command in an empty folder; exit code, stdout, stderr."""
+    """Run a command in an empty folder; exit code, stdout, stderr. No command may write a crash report."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
     def call(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["parfocal", *map(str, arguments)])
         with pytest.raises(SystemExit) as ended:
             cli.main()
         printed = capsys.readouterr()
+        assert not (tmp_path / "state").exists(), printed.err
         return int(ended.value.code or 0), printed.out, printed.err
 
     return call
@@ -219,12 +225,48 @@ def no_sampling(tmp_path: Path) -> list[object]:
     return ["focus", "--sim", "--slide", image(tmp_path, tissue(200))]
 
 
+def no_slide(_tmp_path: Path) -> list[object]:
+    return ["focus", "--sim", "--slide", "missing.png"]
+
+
 def slide_without_sim(tmp_path: Path) -> list[object]:
     return ["focus", "--slide", image(tmp_path, tissue(200)), "--um-per-px", 0.5]
 
 
 def no_port(_tmp_path: Path) -> list[object]:
     return ["focus", "--port", "/dev/parfocal-is-not-here"]
+
+
+def no_stub(tmp_path: Path) -> list[object]:
+    return [
+        "focus",
+        "--sim",
+        "--slide",
+        image(tmp_path, tissue(200)),
+        "--um-per-px",
+        0.5,
+        *no_port(tmp_path)[1:],
+    ]
+
+
+def no_serial_port(tmp_path: Path) -> list[object]:
+    return ["focus", "--port", image(tmp_path, tissue(200))]
+
+
+def no_port_name(_tmp_path: Path) -> list[object]:
+    return ["status", "--port", "usb:1"]
+
+
+def no_folder_for_a_link(tmp_path: Path) -> list[object]:
+    return ["stub", "--link", tmp_path / "none" / "board"]
+
+
+def link_too_long(tmp_path: Path) -> list[object]:
+    return ["stub", "--link", tmp_path / ("b" * 200)]
+
+
+def no_faults(_tmp_path: Path) -> list[object]:
+    return ["stub", "--faults", "none.toml"]
 
 
 def limit_forbids_z0(tmp_path: Path) -> list[object]:
@@ -307,9 +349,20 @@ def link_taken(tmp_path: Path) -> list[object]:
     [
         (no_image, 2, r"ConfigError: slide .*notes\.txt is no image"),
         (one_colour, 2, "ConfigError: the slide image is of one colour"),
+        (no_slide, 2, "slide missing.png is not there"),
         (no_sampling, 2, "--um-per-px"),
         (slide_without_sim, 2, "add --sim"),
-        (no_port, 3, r"BoardNotFound: .*/dev/parfocal-is-not-here"),
+        (no_port, 3, r"BoardNotFound: .*/dev/parfocal-is-not-here .* add --sim\.$"),
+        (
+            no_stub,
+            3,
+            r"^(?!.*add --sim)BoardNotFound: .*`parfocal stub --link /dev/parfocal-is-not-here`\.$",
+        ),
+        (no_serial_port, 3, r"BoardNotFound: .*slide\.png not opened: .* Set the port of the board\.$"),
+        (no_port_name, 2, r"BadPort: .*'usb:1'"),
+        (no_folder_for_a_link, 2, r"ConfigError: .*folder"),
+        (link_too_long, 2, r"ConfigError: .*Choose a shorter --link"),
+        (no_faults, 2, r"ConfigError: .*none\.toml"),
         (limit_forbids_z0, 3, r"MoveRefused: .*nothing moved"),
         (other_delta, 4, r"InputMismatch: .*delta_um is 2 in the model, 3 in the configuration"),
         (no_model, 4, "nobody"),
@@ -343,6 +396,150 @@ def test_bad_input_is_one_line_that_says_what_to_do_and_an_exit_code(
     assert "fields" not in printed
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--nosuch"], "No such option: --nosuch. See `parfocal --help`."),
+        (["nosuch"], "No such command 'nosuch'. See `parfocal --help`."),
+        (["engine", "nosuch"], "No such command 'nosuch'. See `parfocal engine --help`."),
+        (["focus", "--nosuch"], "No such option: --nosuch. See `parfocal focus --help`."),
+        (["focus", "--fields", "three"], "'--fields'"),
+        (["focus", "--fields"], "--fields"),
+        (["focus", "slide.png"], "slide.png"),
+        (["record"], "'--out'. See `parfocal record --help`."),
+        (["move", "z"], "to_um"),
+        (["move", "z", "high"], "to_um"),
+        (["evaluate"], "stacks"),
+        (["engine", "build", "--precision", "int4"], "--precision"),
+        (["engine", "build", "--threads", "-1"], "--threads"),
+    ],
+)
+def test_a_command_line_that_is_not_understood_is_one_line_that_names_the_help(
+    run: Run, arguments: list[str], told: str
+) -> None:
+    code, printed, error = run(*arguments)
+    assert (code, printed, error.count("\n")) == (2, "", 1), error
+    assert error.startswith("UsageError: ")
+    assert told in error
+    assert "--help`" in error
+
+
+@pytest.mark.parametrize("verb", [[], ["focus"], ["engine"], ["engine", "build"], ["status"]])
+def test_h_is_help_at_every_command(run: Run, verb: list[str]) -> None:
+    code, printed, error = run(*verb, "-h")
+    assert (code, error) == (0, "")
+    assert f"Usage: {' '.join(['parfocal', *verb])} " in printed
+
+
+SIM = ["focus", "--sim"]
+SLIDE = [*SIM, "--slide", "slide.png"]  # tissue of 200 px
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ([*SIM, "--seed", -1], "'--seed'"),
+        ([*SIM, "--seed", 2**31], "'--seed'"),
+        ([*SIM, "--seed", 10**30], "'--seed'"),
+        ([*SIM, "--seed", 1.5], "'--seed'"),
+        ([*SIM, "--fields", 0], "'--fields'"),
+        ([*SIM, "--fields", -1], "'--fields'"),
+        ([*SIM, "--fields", 10**9], "'--fields'"),
+        ([*SIM, "--fields", 10**5], "the stage allows"),
+        ([*SIM, "--z-play-um", "nan"], "'--z-play-um'"),
+        ([*SIM, "--z-play-um", "inf"], "'--z-play-um'"),
+        ([*SIM, "--z-play-um", -1], "'--z-play-um'"),
+        ([*SIM, "--z-play-um", "1e9"], "'--z-play-um'"),
+        ([*SLIDE, "--um-per-px", "nan"], "'--um-per-px'"),
+        ([*SLIDE, "--um-per-px", 0], "'--um-per-px'"),
+        ([*SLIDE, "--um-per-px", -1], "'--um-per-px'"),
+        ([*SLIDE, "--um-per-px", "inf"], "'--um-per-px'"),
+        ([*SLIDE, "--um-per-px", "1e9"], "'--um-per-px'"),
+        ([*SLIDE, "--um-per-px", 100], "covers 57971 x 57971 camera pixels"),
+        ([*SLIDE, "--um-per-px", 0.001], "smaller than 32 camera pixels"),
+        (["demo", "--seed", -1], "'--seed'"),
+        (["demo", "--fields", 0], "'--fields'"),
+        (["record", "--sim", "--out", "s", "--seed", -1], "'--seed'"),
+        (["record", "--sim", "--out", "s", "--z-play-um", "nan"], "'--z-play-um'"),
+        (["move", "z", "nan"], "nan is not a finite number"),
+        (["move", "z", "inf"], "inf is not a finite number"),
+        (["move", "z", "-inf"], "-inf is not a finite number"),
+        (["move", "z", "1e999"], "inf is not a finite number"),
+        (["stub", "--speed", 0], "'--speed'"),
+        (["stub", "--speed", "nan"], "'--speed'"),
+        (["stub", "--speed", "inf"], "'--speed'"),
+        (["stub", "--speed", "1e300"], "'--speed'"),
+        (["stub", "--speed", -1], "'--speed'"),
+    ],
+)
+def test_a_number_that_makes_no_sense_is_one_line_that_names_it(
+    run: Run, tmp_path: Path, arguments: list[object], told: str
+) -> None:
+    image(tmp_path, tissue(200))
+    code, printed, error = run(*arguments)
+    assert (code, error.count("\n")) == (2, 1), error
+    assert told in error
+    assert "fields" not in printed
+    assert {path.name for path in tmp_path.iterdir()} == {"slide.png"}
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("parfocal eng", {"engine"}),
+        ("parfocal engine ", {"list", "build"}),
+        ("parfocal focus --z", {"--z-play-um"}),
+    ],
+)
+def test_the_shell_completes_commands_and_options(
+    run: Run, monkeypatch: pytest.MonkeyPatch, typed: str, offered: set[str]
+) -> None:
+    monkeypatch.setenv("_PARFOCAL_COMPLETE", "complete_bash")  # as the script of --show-completion asks
+    monkeypatch.setenv("COMP_WORDS", typed)
+    monkeypatch.setenv("COMP_CWORD", str(typed.count(" ")))
+    code, printed, error = run()
+    assert (code, error) == (0, "")
+    assert set(printed.split()) == offered
+
+
+def test_the_script_of_the_shell_can_be_shown(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shellingham.detect_shell", lambda: ("bash", "/bin/bash"))
+    code, printed, error = run("--show-completion")
+    assert (code, error) == (0, "")
+    assert "_PARFOCAL_COMPLETE=complete_bash" in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "z_um"),
+    [
+        (["z", "-5"], "-5.0"),
+        (["z", "-5.25e-1"], "-0.525"),
+        (["z", "-5", "--port", "/dev/parfocal-is-not-here"], "-5.0"),
+        (["--", "z", "-5"], "-5.0"),
+    ],
+)
+def test_a_negative_number_is_a_position_and_no_option(
+    run: Run, bench: VirtualBench, arguments: list[str], z_um: str
+) -> None:
+    with bench.open_board(Config().board) as board:
+        board.home()
+    code, _, error = run("move", *arguments)
+    assert code == 3
+    assert f"MoveRefused: move to z={z_um} um refused: limit is 0.0" in error
+
+
+def test_an_option_that_is_not_there_is_one_for_move_too(run: Run) -> None:
+    code, _, error = run("move", "z", "-5", "--prt", "x")
+    assert (code, "No such option: --prt" in error) == (2, True)
+
+
+def test_without_a_command_the_commands_are_shown(run: Run) -> None:
+    code, printed, error = run()
+    assert (code, error) == (0, "")
+    assert "doctor" in printed
+    assert "Usage: parfocal" in printed
+
+
 @pytest.mark.parametrize("verb", [["status"], ["home"], ["move", "z", "10"]])
 def test_every_verb_of_the_stage_refuses_a_port_that_is_not_there(run: Run, verb: list[str]) -> None:
     code, _, error = run(*verb, "--port", "/dev/parfocal-is-not-here")
@@ -350,17 +547,84 @@ def test_every_verb_of_the_stage_refuses_a_port_that_is_not_there(run: Run, verb
     assert "BoardNotFound" in error
 
 
-def test_home_clears_a_latched_emergency_stop_only_when_it_is_told_to(
-    run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    bench = VirtualBench()
-    monkeypatch.setattr(cli, "opened_board", lambda config: bench.open_board(config.board))
+def test_home_clears_a_latched_emergency_stop_only_when_it_is_told_to(run: Run, bench: VirtualBench) -> None:
     bench.stub.machine.press_estop(pressed=True)
     bench.stub.machine.press_estop(pressed=False)
     code, _, error = run("home")
     assert (code, "emergency stop is latched" in error) == (3, True)
     code, printed, error = run("home", "--clear-faults")
-    assert (code, "homed: x=0.0 y=0.0 z=0.0 um" in printed) == (0, True), error
+    assert (code, printed) == (0, "homed: x=0.00 um, y=0.00 um, z=0.00 um\n"), error
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch) -> VirtualBench:
+    """What the commands of the stage find at their port: a board in virtual time."""
+    bench = VirtualBench()
+    monkeypatch.setattr(cli, "opened_board", lambda config: bench.open_board(config.board))
+    return bench
+
+
+def test_status_tells_positions_in_um_and_names_on_the_terminal_and_in_json(
+    run: Run, bench: VirtualBench
+) -> None:
+    assert run("home")[0] == 0
+    assert run("move", "z", 2500.2)[1] == "z=2500.31 um\n"
+    bench.stub.machine.press_estop(pressed=True)
+    code, printed, error = run("status", "--json", "-")
+    assert code == 0
+    assert error.startswith(f"x: not homed, limits 0.00..{Config().board.x.highest_um:.2f} um\n")
+    assert "lamp: 0 %\nfaults: estop; find the cause, then run `parfocal home --clear-faults`\n" in error
+    assert "last motion: done\n`parfocal home` homes the axes" in error
+    found = json.loads(printed)
+    assert (found["faults"], found["last_result"]) == (["estop"], "done")
+    assert (found["z"]["position_um"], found["z"]["is_homed"]) == (None, False)
+
+
+@pytest.mark.usefixtures("bench")
+def test_status_of_a_homed_board_shows_where_it_stands_and_no_fault(run: Run) -> None:
+    run("home")
+    run("move", "z", 2500.0)
+    code, printed, error = run("status", "--json", "status.json")
+    assert (code, error) == (0, "")
+    highest_um = [axis.highest_um for axis in (Config().board.x, Config().board.y, Config().board.z)]
+    assert printed.splitlines() == [
+        f"x: 0.00 um, limits 0.00..{highest_um[0]:.2f} um",
+        f"y: 0.00 um, limits 0.00..{highest_um[1]:.2f} um",
+        f"z: 2500.00 um, limits 0.00..{highest_um[2]:.2f} um",
+        "lamp: 0 %",
+        "faults: none",
+        "last motion: done",
+    ]
+    assert json.loads(Path("status.json").read_text())["z"]["position_um"] == 2500.0
+
+
+@pytest.mark.usefixtures("signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_in_the_middle_of_a_motion_stops_the_stage_and_turns_the_lamp_off(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, number: signal.Signals
+) -> None:
+    bench = VirtualBench()
+    read, sent = VirtualTransport.read, 0
+
+    def read_and_interrupt(transport: VirtualTransport, timeout_s: float) -> bytes:
+        """The signal comes while a motor runs under a lit lamp; an impatient Ctrl-C follows it at each read."""
+        nonlocal sent
+        state = bench.stub.machine.state()
+        if sent or (state.lamp_duty and state.moving):
+            sent += 1
+            os.kill(os.getpid(), number if sent == 1 else signal.SIGINT)
+        return read(transport, timeout_s)
+
+    monkeypatch.setattr(simscope_bench, "VirtualBench", lambda _config: bench)
+    monkeypatch.setattr(VirtualTransport, "read", read_and_interrupt)
+    slide = image(tmp_path, tissue(200))
+    config = configured(tmp_path, SHORT_SWEEP)
+    code, printed, error = run("focus", "--sim", "--slide", slide, "--um-per-px", 0.5, "--config", config)
+    assert sent > 1
+    assert (code, error) == (128 + number, f"ended by {number.name}\n")
+    assert "fields" not in printed
+    end = bench.stub.machine.state()
+    assert (end.lamp_duty, end.moving) == (0, 0)
 
 
 def test_engine_list_shows_what_each_model_was_made_for(run: Run, tmp_path: Path) -> None:

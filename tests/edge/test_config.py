@@ -1,3 +1,6 @@
+import re
+from pathlib import Path
+
 import pytest
 
 from parfocal.board.gpio import GpioConfig
@@ -28,6 +31,19 @@ def test_one_key_of_one_axis_can_be_changed_alone() -> None:
         ("[focus]\nfirst_sweep_start_um = 2700.0\n", "first_sweep_start_um"),
         ("[board.z]\nplay_um = 'much'\n", "play_um"),
         ("[focus\n", "instrument.toml"),
+        ("[focus]\nmodel = 'a'\nmodel = 'b'\n", "line 3"),
+        ("focus = 3\n", "Expected `table`, got `int` - at `focus`"),
+        ("[[focus]]\nmodel = 'a'\n", "Expected `table`, got `array` - at `focus`"),
+        ("[board.z]\nplay_um = nan\n", "play_um"),
+        ("[camera]\ndevice = -1\n", "camera.device"),
+        ("[camera]\nwidth_px = 100_000_000\n", "camera.width_px"),
+        ("[camera]\num_per_px = inf\n", "camera.um_per_px"),
+        ("[camera]\nexposure_s = 1e300\n", "camera.exposure_s"),
+        ("[camera]\nframe_period_s = 0\n", "camera.frame_period_s"),
+        ("[scan]\norigin_x_um = inf\n", "scan.origin_x_um = inf: it must be a finite number"),
+        ("[focus]\nrecovery_reach_um = inf\n", "focus.recovery_reach_um = inf"),
+        pytest.param("[focus]\nmodel = " + "[" * 5000 + "]" * 5000, "nested too deeply", id="deep array"),
+        pytest.param("model = " + "{a=" * 3000 + "1" + "}" * 3000, "nested too deeply", id="deep table"),
     ],
 )
 def test_a_key_that_cannot_be_is_named(text: str, named: str) -> None:
@@ -36,10 +52,36 @@ def test_a_key_that_cannot_be_is_named(text: str, named: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path_factory: pytest.TempPathFactory) -> None:
-    path = tmp_path_factory.mktemp("c") / "none.toml"
-    with pytest.raises(ConfigError, match="none.toml"):
-        config_from_file(path)
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("[focus]\nmax_attempt = 1\n", "'focus.max_attempt'; [focus] may have max_attempts, "),
+        ("[focuss]\nmodel = 'a'\n", "'focuss'; the file may have focus, board, camera, scan."),
+        ("[board.z]\nplay = 1.0\n", "'board.z.play'; [board.z] may have play_um, "),
+        ("[board.gpio]\nestop = 1\n", "'board.gpio.estop'; [board.gpio] may have estop_pin, reset_pin, trigger_pin."),
+        ("[focus]\num_per_px = 0.5\n", "'focus.um_per_px' (there is one in [camera]); [focus] may have "),
+        ("[board]\nplay_um = 1.0\n", "'board.play_um' (there is one in [board.x], [board.y], [board.z]); [board] may "),
+    ],
+)  # fmt: skip
+def test_an_unknown_key_is_answered_with_those_of_its_table_the_nearest_first(text: str, answer: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(f"unknown key {answer}")):
+        config_from_toml(text, "instrument.toml")
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("none.toml", "No such file or directory"),
+        ("folder", "Is a directory"),
+        ("latin.toml", "not text in UTF-8"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str, why: str) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "latin.toml").write_bytes(b"# \xe9")
+    with pytest.raises(ConfigError, match=why) as caught:
+        config_from_file(tmp_path / name)
+    assert name in str(caught.value)
 
 
 def test_gpio_lines_are_off_until_their_pins_are_named() -> None:

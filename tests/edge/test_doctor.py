@@ -34,6 +34,7 @@ PICO = UsbPort("/dev/ttyACM1", 0x2E8A, 0x000A, "E66118", "Raspberry Pi", "Pico")
 ADAPTER = UsbPort("/dev/ttyUSB0", 0x0403, 0x6001, "", "", "")
 ANSWER = Probed(1, 7, 42, AxisBit.X | AxisBit.Y | AxisBit.Z, AxisBit.Z, Fault(0))
 ESTOP = GpioConfig(estop_pin=11)
+SMALL = Config(camera=CameraConfig(width_px=640, height_px=360))  # a mode that most USB cameras have
 CONTRACT = next(model.contract for model in list_models() if model.contract.name == "difference-20x")
 
 
@@ -57,15 +58,19 @@ CONTRACT = next(model.contract for model in list_models() if model.contract.name
         (
             findings_of.of_board(ANSWER),
             "ok",
-            "version 1, firmware 7, unit 42, axes X Y Z, homed Z, faults no",
+            "version 1, firmware 7, unit 42; axes: x, y, z; homed: z; faults: none",
             0,
         ),
         (findings_of.of_board(None), "missing", "not asked", 3),
         (findings_of.of_board(LinkTimeout("no answer")), "wrong", "no answer", 3),
         (findings_of.of_board(ProtocolMismatch("Flash it.")), "wrong", "Flash it.", 3),
-        (findings_of.of_camera(CameraConfig(), True, None), "ok", "camera 0 gives 1224 x 1024 px", 0),
-        (findings_of.of_camera(CameraConfig(), False, None), "missing", "set camera.device", 3),
-        (findings_of.of_camera(CameraConfig(), True, CameraFailed("360 px")), "wrong", "360 px", 3),
+        (findings_of.of_camera(Config(), True, None), "ok", "camera 0 gives 1224 x 1024 px", 0),
+        (findings_of.of_camera(Config(), True, None, ("no gain",)), "ok", "1024 px; no gain", 0),
+        (findings_of.of_camera(Config(), False, None), "missing", "set camera.device", 3),
+        (findings_of.of_camera(Config(), True, CameraFailed("360 px")), "wrong", "360 px", 3),
+        (findings_of.of_camera(SMALL, True, None), "wrong", "Set camera.width_px and camera.height_px", 2),
+        (findings_of.of_simulated_camera(Config()), "ok", "a simulated one", 0),
+        (findings_of.of_simulated_camera(SMALL), "wrong", "frames of 640 x 360 px", 2),
         (findings_of.of_models(list_models(), CONTRACT, Config()), "ok", "difference-20x", 0),
         (findings_of.of_models([], BuildFailed("damaged"), Config()), "wrong", "damaged", 4),
         (findings_of.of_engine("m on openvino in fp32"), "ok", "m on openvino in fp32", 0),
@@ -97,7 +102,7 @@ def test_a_model_made_for_another_instrument_is_wrong_and_named() -> None:
 def test_a_fault_that_somebody_must_clear_is_wrong(fault: Fault) -> None:
     finding = findings_of.of_board(msgspec.structs.replace(ANSWER, faults=fault | Fault.WATCHDOG))
     assert finding.verdict == "wrong"
-    assert str(fault.name) in finding.told
+    assert str(fault.name).lower() in finding.told
     assert "parfocal home --clear-faults" in finding.told
 
 
@@ -158,6 +163,29 @@ def test_a_simulation_is_well(doctor: Run) -> None:
     assert "protocol version 1" in found["motor board"].told
     assert found["camera"].told == "a simulated one (--sim)"
     assert printed.count("\n") == len(found)
+
+
+def test_a_camera_mode_too_small_for_the_model_is_wrong_in_a_simulation_too(
+    doctor: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "parfocal.toml").write_text("[camera]\nwidth_px = 640\nheight_px = 360\n")
+    code, found, _ = doctor("--sim")
+    assert (code, found["camera"].verdict) == (2, "wrong")
+    assert "448 x 448 px" in found["camera"].told
+
+
+def test_json_on_standard_output_is_the_findings_alone(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["parfocal", "doctor", "--sim", "--json", "-"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    printed = capsys.readouterr()
+    assert ended.value.code == 0
+    assert {f.subject for f in msgspec.json.decode(printed.out, type=list[Finding])} >= {"camera", "engine"}
+    assert "a simulated one (--sim)" in printed.err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_without_an_instrument_the_board_is_missing_and_the_rest_is_told_all_the_same(doctor: Run) -> None:
@@ -266,7 +294,7 @@ def test_a_board_that_answers_is_told_and_left_as_it_was(doctor: Run, tmp_path: 
         code, found, _ = doctor("--sim", "--port", link)
         assert code == 0
         assert found["board port"].told == f"{link} is there"
-        assert "homed none, faults none" in found["motor board"].told
+        assert "homed: none; faults: none" in found["motor board"].told
         assert doctor("--sim", "--port", link)[0] == 0
 
 

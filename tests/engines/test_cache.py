@@ -2,6 +2,7 @@
 
 import errno
 import os
+import pwd
 import threading
 from pathlib import Path
 from typing import Any
@@ -233,3 +234,14 @@ def test_folder_follows_the_user_s_cache(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert default_cache_folder() == tmp_path / "parfocal" / "engines"
     monkeypatch.setenv("XDG_CACHE_HOME", "")
     assert default_cache_folder() == Path.home() / ".cache" / "parfocal" / "engines"
+
+
+def test_without_a_home_folder_it_is_said_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(uid: int) -> None:
+        raise KeyError(f"getpwuid(): uid not found: {uid}")
+
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    with pytest.raises(BuildFailed, match="Set HOME or XDG_CACHE_HOME"):
+        default_cache_folder()
