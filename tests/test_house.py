@@ -31,3 +31,12 @@ def test_the_lock_pins_every_requirement_and_names_no_host(pyproject: dict[str, 
     asked = [*pyproject["project"]["dependencies"], *extras["demo"], *extras["test"]]
     assert {line.split(">=")[0] for line in asked if not line.startswith("parfocal[")} <= pinned
     assert "://" not in lock
+
+
+def test_readme_names_the_pythons_that_the_package_claims(pyproject: dict[str, Any]) -> None:
+    claimed = [
+        line.split(" :: ")[-1] for line in pyproject["project"]["classifiers"] if ":: Python ::" in line
+    ]
+    assert claimed == sorted(claimed, key=lambda version: int(version.split(".")[1]))
+    assert pyproject["project"]["requires-python"] == f">={claimed[0]}"
+    assert f"Python {claimed[0]} to {claimed[-1]}" in (ROOT / "README.md").read_text()
