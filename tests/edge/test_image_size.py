@@ -31,7 +31,8 @@ def test_the_size_of_every_kind_of_image_is_known_before_it_is_decoded(tmp_path:
 def test_a_jpeg_with_a_long_preamble_and_fill_bytes_tells_its_size(tmp_path: Path) -> None:
     plain = written(tmp_path / "a.jpg").read_bytes()
     notes = b"\xff\xff\xe1" + struct.pack(">H", 60_002) + b"\xff\xc0" * 30_000
-    (tmp_path / "b.jpg").write_bytes(plain[:2] + notes * 3 + plain[2:])
+    tables = b"".join(bytes([0xFF, kind]) + struct.pack(">H", 9) + bytes(7) for kind in (0xC4, 0xCC))
+    (tmp_path / "b.jpg").write_bytes(plain[:2] + notes * 3 + tables + plain[2:])
     assert size_px_of(tmp_path / "b.jpg") == (47, 30)
 
 
