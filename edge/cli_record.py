@@ -24,9 +24,9 @@ from parfocal.edge.cli_instrument import (
 from parfocal.edge.output import check_writable, console_for, growing_result
 from parfocal.edge.plan import snake
 from parfocal.edge.progress import shown_progress
-from parfocal.edge.record import FieldRecord, Recorder, Recording, extent_of
+from parfocal.edge.record import FieldRecord, Recorder, Recording, bytes_of, extent_of
 from parfocal.edge.run import check_frame_size
-from parfocal.edge.words import counted, named
+from parfocal.edge.words import counted, named, sized
 
 
 def record(
@@ -53,6 +53,9 @@ def record(
     extent = extent_of(reach_um, step_um, settings.board.z.um_per_step)
     check_writable(json)
     console = console_for(json)
+    each = bytes_of(extent, settings.camera)
+    told = f"{counted(len(plan), 'field')} of {counted(extent.n_planes, 'plane')}: {sized(each)} a field"
+    console.print(f"{told}, {sized(len(plan) * each)} in all", highlight=False, soft_wrap=True)
     records: list[FieldRecord] = []
     with (
         growing_result(json, partial(_show, console)) as result,

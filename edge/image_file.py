@@ -8,9 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parfocal.edge.eight_bits import Picture, in_eight_bits
+from parfocal.edge.image_size import size_px_of
 from parfocal.edge.opencv_log import silenced
 
 UInt8Array = NDArray[np.uint8]
+
+MAX_IMAGE_PX = 64_000_000  # as a slide it takes 1.7 GB
 
 
 def rgb_from_file(path: Path) -> UInt8Array:
@@ -25,11 +28,17 @@ def rgb_from_file(path: Path) -> UInt8Array:
 def pixels_from_file(path: Path) -> Picture:
     """Read an image file as RGB (h, w, 3) of the 8 or 16 bits that it has.
 
-    Raises OSError; ValueError where it is no image.
+    Raises OSError; ValueError where it is no image, or larger than ``MAX_IMAGE_PX``.
     """
+    width_px, height_px = size_px_of(path)
+    if width_px * height_px > MAX_IMAGE_PX:
+        raise ValueError(
+            f"{path} is {width_px} x {height_px} px, of more than {MAX_IMAGE_PX // 10**6} million pixels, which take "
+            "too much memory"
+        )
     data = np.frombuffer(path.read_bytes(), np.uint8)
     with silenced():
-        pixels = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH) if len(data) else None
+        pixels = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
     if pixels is None:
         raise ValueError(f"{path} is no image that can be read")
     if pixels.dtype not in (np.uint8, np.uint16):

@@ -9,6 +9,8 @@ from parfocal.edge.config import Config
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.words import counted
 
+MAX_FIELDS = 100_000  # ten times what a slide holds
+
 
 class Field(msgspec.Struct, frozen=True):
     """Centre of one field on the stage."""
@@ -25,6 +27,8 @@ def snake(n_fields: int, config: Config) -> tuple[Field, ...]:
     """
     if n_fields < 1:
         raise ConfigError(f"{counted(n_fields, 'field')} asked for: give 1 or more")
+    if n_fields > MAX_FIELDS:
+        raise ConfigError(f"{n_fields} fields asked for: give {MAX_FIELDS} or fewer")
     width_um, height_um = config.camera.field_um
     step_x_um, step_y_um = (side_um * (1.0 - config.scan.overlap) for side_um in (width_um, height_um))
     columns = math.ceil(math.sqrt(n_fields))
@@ -32,12 +36,10 @@ def snake(n_fields: int, config: Config) -> tuple[Field, ...]:
     for k in range(n_fields):
         row, column = divmod(k, columns)
         column = column if row % 2 == 0 else columns - 1 - column
-        fields.append(
-            Field(config.scan.origin_x_um + column * step_x_um, config.scan.origin_y_um + row * step_y_um)
-        )
-    for field in fields:
+        field = Field(config.scan.origin_x_um + column * step_x_um, config.scan.origin_y_um + row * step_y_um)
         _check(field.x_um, "x", config.board.x, n_fields)
         _check(field.y_um, "y", config.board.y, n_fields)
+        fields.append(field)
     return tuple(fields)
 
 

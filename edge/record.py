@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from parfocal.board.axis import Axis
 from parfocal.board.errors import MoveRefused
-from parfocal.edge.config import Config
+from parfocal.edge.config import CameraConfig, Config
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.estimate import central_part
 from parfocal.edge.frame import frame_after
@@ -19,9 +19,13 @@ from parfocal.edge.plan import Field
 from parfocal.edge.run import Instrument
 from parfocal.edge.sharpness import peak_um, variance_of_laplacian
 from parfocal.edge.stack import Stack, StackDamaged, StackRefused, is_begun, read_stack, write_stack
-from parfocal.edge.whole_file import check_can_write, part_of
+from parfocal.edge.whole_file import check_can_write, free_bytes, part_of
+from parfocal.edge.words import sized
 
 UInt8Array = NDArray[np.uint8]
+
+
+BYTES_SAID_OF_A_PLANE = 1000
 
 
 class FieldRecord(msgspec.Struct, frozen=True):
@@ -70,6 +74,15 @@ def extent_of(reach_um: float, step_um: float, um_per_step: float) -> Extent:
             "Give a larger --reach-um."
         )
     return Extent(whole_um, 2 * int(reach_um / whole_um + 1e-6) + 1)
+
+
+def bytes_of(extent: Extent, camera: CameraConfig) -> int:
+    """What the stack of one field takes on the disk: its planes, uncompressed, and a little for what is said of them.
+
+    Compressed without loss (Deflate, horizontal differences) it would be 0.6 of that, as the camera's noise does not
+    compress, and take three times as long to write and fifteen times as long to read.
+    """
+    return extent.n_planes * (camera.width_px * camera.height_px * 3 + BYTES_SAID_OF_A_PLANE)
 
 
 class Recorder:
@@ -130,17 +143,24 @@ class Recorder:
         return FieldRecord(path.name, "kept", stack.z_um, stack.focus_z_um)
 
     def _check_folder(self, kept: list[FieldRecord | None]) -> None:
-        """Refuse a folder that the next stack cannot be written to. Raises ConfigError."""
-        for number, there in enumerate(kept, start=1):
-            if there is None:
-                try:
-                    check_can_write(self._path(number))
-                except OSError as error:
-                    raise ConfigError(
-                        f"stacks cannot be written to {self._folder}: {error.strerror or error}; nothing moved. "
-                        "Give another --out."
-                    ) from error
-                return
+        """Refuse a folder that the stacks to be recorded cannot be written to. Raises ConfigError."""
+        missing = [self._path(number) for number, there in enumerate(kept, start=1) if there is None]
+        if not missing:
+            return
+        try:
+            check_can_write(missing[0])
+        except OSError as error:
+            raise ConfigError(
+                f"stacks cannot be written to {self._folder}: {error.strerror or error}; nothing moved. "
+                "Give another --out."
+            ) from error
+        needed = len(missing) * bytes_of(self._extent, self._config.camera)
+        free = free_bytes(self._folder)
+        if needed > free:
+            raise ConfigError(
+                f"stacks of {sized(needed)} asked for, {sized(free)} are free in {self._folder}; nothing moved. "
+                "Make room, give another --out, or record fewer --fields or planes (--reach-um, --step-um)."
+            )
 
     def _clear_parts(self) -> None:
         """Remove what a killed run left of a stack that it was writing."""

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -55,6 +56,12 @@ def check_can_write(path: Path) -> None:
             pass
         part.unlink()
         raise _OnlyTried
+
+
+def free_bytes(folder: Path) -> int:
+    """Room on the disk that ``folder`` is on, or would be on if it were made. Raises OSError."""
+    there = next(path for path in (folder.resolve(), *folder.resolve().parents) if path.exists())
+    return shutil.disk_usage(there).free
 
 
 class _OnlyTried(Exception):

@@ -9,6 +9,14 @@ def counted(n: int, noun: str) -> str:
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
+def sized(n_bytes: int) -> str:
+    """A number of bytes as people have it: "154 MB", "3.9 GB"."""
+    for unit, name in ((10**12, "TB"), (10**9, "GB")):
+        if n_bytes >= unit:
+            return f"{n_bytes / unit:.1f} {name}"
+    return f"{n_bytes / 10**6:.0f} MB"
+
+
 def named(path: Path) -> str:
     """A path as text that can be printed and written as JSON: names of files are bytes, and need not be UTF-8."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")

@@ -8,14 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parfocal.edge.errors import ConfigError
-from parfocal.edge.image_file import rgb_from_file
+from parfocal.edge.image_file import MAX_IMAGE_PX, rgb_from_file
 
 FloatArray = NDArray[np.float32]
 UInt8Array = NDArray[np.uint8]
 
 MAX_DENSITY = 1.8  # a camera of 8 bits sees black beyond it
 MIN_IMAGE_PX = 32
-MAX_SLIDE_PX = 50_000_000  # as an image and as camera pixels: 2.5 GB of memory while it is laid
 # Standard deviation of the optical density under which an image holds nothing to focus on: about one grey
 # level, no more than the noise of the camera.
 MIN_STRUCTURE = 0.005
@@ -30,8 +29,7 @@ def image_from_file(path: Path) -> UInt8Array:
         raise unreadable_slide(path, error.strerror or str(error)) from error
     except ValueError as error:
         raise ConfigError(
-            f"slide {error}; nothing moved. Give a PNG, JPEG or TIFF, "
-            "or a folder with a recorded stack and its stack.csv."
+            f"slide {error}; nothing moved. Give another PNG, JPEG, TIFF or BMP, a part of it, or a recorded stack."
         ) from error
 
 
@@ -42,10 +40,14 @@ def unreadable_slide(path: Path, why: str) -> ConfigError:
 
 def density_from_image(pixels: UInt8Array) -> FloatArray:
     """Optical density (h, w, 3) of an image (h, w, 3), against its 99.5th percentile as the background."""
-    values = pixels.astype(np.float32)
-    background = np.percentile(values.reshape(-1, 3), 99.5, axis=0)
-    density = -np.log((values + 1.0) / (background + 1.0))
-    return np.clip(density, 0.0, MAX_DENSITY).astype(np.float32)
+    background = np.percentile(pixels.reshape(-1, 3), 99.5, axis=0).astype(np.float32)
+    # A table of the 256 values there are: a large image is held once as density, and not once more for every step.
+    values = np.arange(256, dtype=np.float32)[:, None]
+    table = np.clip(-np.log((values + 1.0) / (background + 1.0)), 0.0, MAX_DENSITY).astype(np.float32)
+    density = np.empty(pixels.shape, np.float32)
+    for channel in range(3):
+        density[..., channel] = table[:, channel][pixels[..., channel]]
+    return density
 
 
 class VirtualSlide:
@@ -62,14 +64,11 @@ class VirtualSlide:
         """Lay ``pixels`` (h, w, 3), sampled at ``image_um_per_px``, under a camera of ``um_per_px``.
 
         ``blank_share`` of the cells of a coarse grid hold an area without tissue.
-        Raises ConfigError where the image is too small, too large or of one colour.
+        Raises ConfigError where the image is too small, too large or of one colour, or the seed less than 0.
         """
-        if image_um_per_px <= 0.0 or not math.isfinite(image_um_per_px):
-            raise ConfigError(
-                f"slide sampling of {image_um_per_px} um per px given: it must be positive. Correct --um-per-px."
-            )
-        scale = image_um_per_px / um_per_px
-        _check_size((pixels.shape[0], pixels.shape[1]), image_um_per_px, scale)
+        if seed < 0:
+            raise ConfigError(f"seed {seed} given: it must be 0 or more; nothing moved. Correct --seed.")
+        scale = _scale(pixels, image_um_per_px, um_per_px)
         density = density_from_image(pixels)
         if float(density.mean(axis=2).std()) < MIN_STRUCTURE:
             raise ConfigError(
@@ -78,7 +77,7 @@ class VirtualSlide:
             )
         interpolation = cv2.INTER_AREA if scale < 1.0 else cv2.INTER_CUBIC
         resized = cv2.resize(density, None, fx=scale, fy=scale, interpolation=interpolation)
-        self._density = np.clip(resized, 0.0, MAX_DENSITY).astype(np.float32)
+        self._density = np.clip(resized, 0.0, MAX_DENSITY, out=resized).astype(np.float32, copy=False)
         self._um_per_px, self._seed, self._blank_share = um_per_px, seed, blank_share
 
     def density(self, x_um: float, y_um: float, shape_px: tuple[int, int]) -> FloatArray:
@@ -112,20 +111,26 @@ class VirtualSlide:
         return tissue
 
 
-def _check_size(shape_px: tuple[int, int], image_um_per_px: float, scale: float) -> None:
-    """Refuse an image (h, w) with too few or too many pixels, as it is or `scale` times as large as on the camera."""
-    height_px, width_px = shape_px
+def _scale(pixels: UInt8Array, image_um_per_px: float, um_per_px: float) -> float:
+    """Camera pixels per pixel of the image. Raises ConfigError where it becomes too small or too large."""
+    if image_um_per_px <= 0.0 or not math.isfinite(image_um_per_px):
+        raise ConfigError(
+            f"slide sampling of {image_um_per_px} um per px given: it must be positive. Correct --um-per-px."
+        )
+    scale = image_um_per_px / um_per_px
+    height_px, width_px = pixels.shape[:2]
     asked = f"slide image of {width_px} x {height_px} px at {image_um_per_px:g} um per px"
-    if min(shape_px) * scale < MIN_IMAGE_PX:
+    if min(height_px, width_px) * scale < MIN_IMAGE_PX:
         raise ConfigError(
-            f"{asked} is smaller than {MIN_IMAGE_PX} camera pixels; nothing moved. "
-            "Give a larger image or another --um-per-px."
+            f"{asked} is smaller than {MIN_IMAGE_PX} camera pixels; nothing moved. Give a larger image or another "
+            "--um-per-px."
         )
-    if height_px * width_px * max(1.0, scale) ** 2 > MAX_SLIDE_PX:
+    if height_px * width_px * scale * scale > MAX_IMAGE_PX:
         raise ConfigError(
-            f"{asked} covers {width_px * scale:.0f} x {height_px * scale:.0f} camera pixels; image and area may have "
-            f"{MAX_SLIDE_PX:,} at most; nothing moved. Give a smaller image or another --um-per-px."
+            f"{asked} is larger than {MAX_IMAGE_PX // 10**6} million camera pixels, which take too much memory; "
+            "nothing moved. Give a part of it, or another --um-per-px."
         )
+    return scale
 
 
 def _mirrored(index: NDArray[np.int64], length: int) -> NDArray[np.int64]:

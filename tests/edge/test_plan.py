@@ -1,5 +1,6 @@
 import itertools
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -30,3 +31,17 @@ def test_a_plan_that_leaves_the_stage_is_refused_before_it_starts() -> None:
 def test_no_field_at_all_is_refused(n: int) -> None:
     with pytest.raises(ConfigError, match="give 1 or more"):
         snake(n, CONFIG)
+
+
+@pytest.mark.parametrize("n", [100_001, 1_000_000_000, 10**400])
+def test_more_fields_than_any_slide_holds_are_refused_before_they_are_laid_out(n: int) -> None:
+    overlapping = msgspec.structs.replace(CONFIG, scan=msgspec.structs.replace(CONFIG.scan, overlap=0.999999))
+    for config in (CONFIG, overlapping):
+        with pytest.raises(ConfigError, match="give 100000 or fewer"):
+            snake(n, config)
+
+
+def test_one_field_is_not_called_fields() -> None:
+    away = msgspec.structs.replace(CONFIG, scan=msgspec.structs.replace(CONFIG.scan, origin_x_um=1e9))
+    with pytest.raises(ConfigError, match="^1 field asked for"):
+        snake(1, away)

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,11 +18,12 @@ from parfocal.edge.errors import CameraFailed, ConfigError
 from parfocal.edge.frame import Frame
 from parfocal.edge.label import label_planes
 from parfocal.edge.plan import Field
-from parfocal.edge.record import Extent, Recorder, extent_of
+from parfocal.edge.record import Extent, Recorder, bytes_of, extent_of
 from parfocal.edge.report import FieldTruth
 from parfocal.edge.run import Instrument
 from parfocal.edge.simscope.camera import SimulatedCamera
 from parfocal.edge.stack import read_stack, write_stack
+from parfocal.edge.words import sized
 from tests.edge.scope import FOCUS_Z_UM, Scope, with_focus
 
 Lay = Callable[[Path, pytest.MonkeyPatch], None]
@@ -235,6 +237,30 @@ def test_a_folder_that_cannot_be_written_is_told_before_anything_moves(scope: Sc
     assert scope.true_z_um() == position_um
 
 
+def test_what_a_field_takes_on_the_disk_is_known_beforehand(scope: Scope, tmp_path: Path) -> None:
+    list(recorder(scope, tmp_path).run(PLAN[:1]))
+    taken = (tmp_path / "field-0001.ome.tiff").stat().st_size
+    assert taken <= bytes_of(EXTENT, scope.config.camera) < 1.01 * taken
+    assert sized(bytes_of(extent_of(13.0, 0.625, 0.3125), Config().camera)) == "154 MB"
+
+
+def test_a_disk_that_is_too_full_is_told_before_anything_moves(
+    scope: Scope, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    each = bytes_of(EXTENT, scope.config.camera)
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage._replace(free=2 * each - 1))
+    position_um = scope.true_z_um()
+    with pytest.raises(
+        ConfigError, match=r"stacks of 14 MB asked for, 14 MB are free in .*; nothing moved\. Make"
+    ):
+        list(recorder(scope, tmp_path / "s").run(PLAN))
+    assert scope.true_z_um() == position_um
+    # What is there already needs no room.
+    written(tmp_path / "s" / "field-0001.ome.tiff")
+    assert [done.outcome for done in recorder(scope, tmp_path / "s").run(PLAN)] == ["kept", "recorded"]
+
+
 def test_a_folder_that_was_made_in_vain_does_not_stay(scope: Scope, tmp_path: Path) -> None:
     camera = GivesUp(scope.camera, tmp_path)  # which is there from the beginning
     with pytest.raises(CameraFailed):
@@ -304,3 +330,4 @@ def test_a_whole_recording_says_what_is_in_which_folder(
     found = json.loads(printed.out)
     assert (found["out"], len(found["fields"]), "incomplete" in found) == (str(tmp_path / "s"), 2, False)
     assert f"2 fields in {tmp_path / 's'}: 2 recorded" in printed.err
+    assert "2 fields of 11 planes: 7 MB a field, 14 MB in all" in printed.err
