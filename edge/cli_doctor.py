@@ -3,6 +3,7 @@
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import msgspec
 import typer
 from rich.text import Text
 
@@ -13,6 +14,7 @@ from parfocal.board.ports import port_path, usb_ports
 from parfocal.board.probe import Probed
 from parfocal.edge import doctor as findings_of
 from parfocal.edge.camera import VideoCamera, device_path
+from parfocal.edge.cli_end import one_line
 from parfocal.edge.cli_instrument import (
     ConfigOption,
     JsonOption,
@@ -57,6 +59,8 @@ def doctor(
         findings_of.of_engine(None if isinstance(used, EngineError) else _engine(settings)),
         findings_of.simulated("GPIO lines", "not used") if sim else _of_gpio(settings.board.gpio),
     ]
+    # Names of files need not be text, and JSON is.
+    findings = [msgspec.structs.replace(finding, told=one_line(finding.told)) for finding in findings]
     console = console_for(json)
     for finding in findings:
         mark = (f"{finding.verdict:8}", _STYLES[finding.verdict])

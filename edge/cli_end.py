@@ -1,6 +1,7 @@
 """How a command ends: at most one line on standard error and an exit code, whatever happened."""
 
 import contextlib
+import errno
 import os
 import signal
 import sys
@@ -18,6 +19,8 @@ from parfocal.engines.errors import EngineError
 
 # Usage errors of typer, which carries a click of its own, and in earlier versions takes the one that is installed.
 _UsageError = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+
+_OUTPUT_FAILED = (errno.EIO, errno.ENOSPC)
 
 
 def run_to_exit_code(command: Callable[[], object], arguments: Sequence[str]) -> int:
@@ -63,8 +66,10 @@ def _told(error: BaseException, arguments: Sequence[str], is_interrupted: bool) 
         return exit_code_of_signal(signal.SIGPIPE)
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else 0
-    if not (is_interrupted and isinstance(error, OSError)):  # a terminal that was closed takes no more output
-        _tell(crash_line(error, write_report(crash_report(error, arguments))))
+    if isinstance(error, OSError) and (error.filename is not None or error.errno in _OUTPUT_FAILED):
+        _tell_file(error, is_interrupted)
+        return EXIT_USAGE
+    _tell(crash_line(error, write_report(crash_report(error, arguments))))
     return EXIT_BUG
 
 
@@ -74,6 +79,17 @@ def _tell_usage(error: Any) -> None:  # noqa: ANN401  # typer's, which has no pu
     context = getattr(error, "ctx", None)
     if said:
         _tell(f"UsageError: {said}. See `{context.command_path if context else 'parfocal'} --help`.")
+
+
+def _tell_file(error: OSError, is_interrupted: bool) -> None:
+    if error.filename is not None:
+        _tell(
+            f"FileError: {error.filename}: {error.strerror}. Check the path, and what this user may do there."
+        )
+        return
+    _leave_the_pipe()
+    if not is_interrupted:  # a terminal that was closed takes no more output
+        _tell(f"FileError: standard output: {error.strerror}.")
 
 
 def _tell(text: str) -> None:

@@ -11,6 +11,8 @@ from parfocal.edge.errors import ConfigError
 
 Positive = Annotated[float, msgspec.Meta(gt=0.0)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0.0)]
+MAX_FILE_BYTES = 1_000_000  # a stack or a model, given by mistake, is not read to its end
+
 Count = Annotated[int, msgspec.Meta(ge=1)]
 SidePx = Annotated[int, msgspec.Meta(ge=1, le=16384)]
 FrameTime = Annotated[float, msgspec.Meta(gt=0.0, le=60.0)]
@@ -126,7 +128,14 @@ def config_from_toml(text: str, source: str) -> Config:
 def config_from_file(path: Path) -> Config:
     """Read a TOML file. Raises ConfigError."""
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+        if len(data) > MAX_FILE_BYTES:
+            raise ConfigError(
+                f"configuration {path} cannot be read: it is larger than {MAX_FILE_BYTES:,} bytes. "
+                "Give another path with --config."
+            )
+        text = data.decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not text in UTF-8"
         raise ConfigError(

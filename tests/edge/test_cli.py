@@ -397,38 +397,32 @@ def test_bad_input_is_one_line_that_says_what_to_do_and_an_exit_code(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "told", "helped"),
     [
-        (["--nosuch"], "No such option: --nosuch. See `parfocal --help`."),
-        (["nosuch"], "No such command 'nosuch'. See `parfocal --help`."),
-        (["engine", "nosuch"], "No such command 'nosuch'. See `parfocal engine --help`."),
-        (["focus", "--nosuch"], "No such option: --nosuch. See `parfocal focus --help`."),
-        (["focus", "--fields", "three"], "'--fields'"),
-        (["focus", "--fields"], "--fields"),
-        (["focus", "slide.png"], "slide.png"),
-        (["record"], "'--out'. See `parfocal record --help`."),
-        (["move", "z"], "to_um"),
-        (["move", "z", "high"], "to_um"),
-        (["evaluate"], "stacks"),
-        (["engine", "build", "--precision", "int4"], "--precision"),
-        (["engine", "build", "--threads", "-1"], "--threads"),
+        (["--nosuch"], "--nosuch", ""),
+        (["nosuch"], "'nosuch'", ""),
+        (["engine", "nosuch"], "'nosuch'", "engine "),
+        (["focus", "--nosuch"], "--nosuch", "focus "),
+        (["focus", "--fields", "three"], "'--fields'", "focus "),
+        (["focus", "--fields"], "--fields", ""),
+        (["focus", "slide.png"], "slide.png", "focus "),
+        (["record"], "'--out'", "record "),
+        (["move", "z"], "to_um", "move "),
+        (["move", "z", "high"], "to_um", "move "),
+        (["move", "z", "-5", "--prt", "x"], "--prt", "move "),
+        (["evaluate"], "stacks", "evaluate "),
+        (["engine", "build", "--precision", "int4"], "--precision", "engine build "),
+        (["engine", "build", "--threads", "-1"], "--threads", "engine build "),
     ],
 )
 def test_a_command_line_that_is_not_understood_is_one_line_that_names_the_help(
-    run: Run, arguments: list[str], told: str
+    run: Run, arguments: list[str], told: str, helped: str
 ) -> None:
     code, printed, error = run(*arguments)
     assert (code, printed, error.count("\n")) == (2, "", 1), error
     assert error.startswith("UsageError: ")
-    assert told in error
-    assert "--help`" in error
-
-
-@pytest.mark.parametrize("verb", [[], ["focus"], ["engine"], ["engine", "build"], ["status"]])
-def test_h_is_help_at_every_command(run: Run, verb: list[str]) -> None:
-    code, printed, error = run(*verb, "-h")
-    assert (code, error) == (0, "")
-    assert f"Usage: {' '.join(['parfocal', *verb])} " in printed
+    assert error.endswith(f". See `parfocal {helped}--help`.\n")
+    assert told in error.lower()  # versions of typer write names of arguments in their own way
 
 
 SIM = ["focus", "--sim"]
@@ -526,11 +520,6 @@ def test_a_negative_number_is_a_position_and_no_option(
     code, _, error = run("move", *arguments)
     assert code == 3
     assert f"MoveRefused: move to z={z_um} um refused: limit is 0.0" in error
-
-
-def test_an_option_that_is_not_there_is_one_for_move_too(run: Run) -> None:
-    code, _, error = run("move", "z", "-5", "--prt", "x")
-    assert (code, "No such option: --prt" in error) == (2, True)
 
 
 def test_without_a_command_the_commands_are_shown(run: Run) -> None:

@@ -41,6 +41,12 @@ def state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
         (FocusLost("Nothing."), 6, "FocusLost: Nothing.\n"),
         (typer.BadParameter("three\nfields"), 2, "UsageError: Invalid value: three fields. See `parfocal --help`.\n"),
         (MemoryError("2 GiB"), 2, "OutOfMemory: 2 GiB. Ask for less: a smaller image, camera mode or stack.\n"),
+        (
+            PermissionError(13, "Permission denied", "/root/x"),
+            2,
+            "FileError: /root/x: Permission denied. Check the path, and what this user may do there.\n",
+        ),
+        (OSError(28, "No space left on device"), 2, "FileError: standard output: No space left on device.\n"),
         (BrokenPipeError(), 141, ""),
         (SystemExit(1), 141, ""),
         (SystemExit(0), 0, ""),

@@ -74,11 +74,13 @@ def test_an_unknown_key_is_answered_with_those_of_its_table_the_nearest_first(te
         ("none.toml", "No such file or directory"),
         ("folder", "Is a directory"),
         ("latin.toml", "not text in UTF-8"),
+        ("stack.ome.tiff", "larger than 1,000,000 bytes"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str, why: str) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "latin.toml").write_bytes(b"# \xe9")
+    (tmp_path / "stack.ome.tiff").write_bytes(b"#" * 1_000_001)
     with pytest.raises(ConfigError, match=why) as caught:
         config_from_file(tmp_path / name)
     assert name in str(caught.value)

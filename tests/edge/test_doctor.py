@@ -305,6 +305,13 @@ def test_a_port_that_is_no_board_is_wrong(doctor: Run, tmp_path: Path) -> None:
     assert found["motor board"].verdict == "wrong"
 
 
+def test_a_name_that_is_no_text_is_told_in_one_line_and_in_json(doctor: Run, tmp_path: Path) -> None:
+    code, found, printed = doctor("--sim", "--port", tmp_path / "a\nb\udcff")
+    assert code == 3
+    assert "a\\nb\\udcff is not there" in found["board port"].told
+    assert printed.count("\n") == len(found)
+
+
 def test_a_port_name_that_cannot_be_is_a_matter_of_usage(doctor: Run) -> None:
     code, found, _ = doctor("--sim", "--port", "usb:xyz")
     assert (code, found["board port"].verdict) == (2, "wrong")
