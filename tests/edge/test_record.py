@@ -43,6 +43,12 @@ def short_sweep(config: Config) -> Config:
     )
 
 
+def with_z(config: Config, **changes: float) -> Config:
+    """The configuration with other limits of Z."""
+    board = msgspec.structs.replace(config.board, z=msgspec.structs.replace(config.board.z, **changes))
+    return msgspec.structs.replace(config, board=board)
+
+
 def instrument(scope: Scope, camera: object = None) -> Instrument:
     return Instrument(
         scope.board,
@@ -284,10 +290,29 @@ def test_an_empty_field_is_told_and_not_recorded(config: Config, tmp_path: Path)
     scope.board.close()
 
 
-def test_a_stack_beyond_the_limits_is_refused_before_it_is_begun(scope: Scope, tmp_path: Path) -> None:
-    with pytest.raises(MoveRefused, match=r"--reach-um"):
-        list(recorder(scope, tmp_path, extent=extent_of(3000.0, 500.0, 0.3125)).run(PLAN[:1]))
+@pytest.mark.parametrize("limits", [{"max_um": 2535.0}, {"min_um": 2445.0}])
+def test_a_stack_beyond_the_limits_is_refused_before_it_is_begun_and_says_what_moved(
+    config: Config, tmp_path: Path, limits: dict[str, float]
+) -> None:
+    scope = Scope(with_z(config, **limits))
+    with pytest.raises(MoveRefused, match=r"--reach-um") as refused:
+        list(recorder(scope, tmp_path, extent=extent_of(40.0, 5.0, 0.3125)).run(PLAN[:1]))
     assert scope.board.z.position_um <= 2530.0
+    assert "nothing moved" not in str(refused.value)
+    stands = f"is at the field, at z={scope.board.z.position_um:.1f} um; none of these planes was taken"
+    assert stands in str(refused.value)
+    scope.board.close()
+
+
+def test_a_first_sweep_beyond_the_limits_is_refused_before_anything_moves(
+    config: Config, tmp_path: Path
+) -> None:
+    scope = Scope(with_z(config, min_um=2465.0))
+    before = scope.bench.true_um(scope.bench.clock.now_s())
+    with pytest.raises(MoveRefused, match=r"sweep from z=2470.0 to 2530.0 um refused: .* nothing moved"):
+        list(recorder(scope, tmp_path).run(PLAN[:1]))
+    assert scope.bench.true_um(scope.bench.clock.now_s()) == before
+    scope.board.close()
 
 
 @pytest.fixture
