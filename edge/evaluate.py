@@ -184,10 +184,38 @@ def evaluate_stack(stack: Stack, runner: Runner, config: Config) -> StackResult:
     if focus_z_um is None:
         return StackResult(named(stack.path), None, "none", label.review, None, (), notes)
     truth: Literal["stack", "label"] = "label" if stack.focus_z_um is None else "stack"
-    planes = tuple(_plane(stack, pair, focus_z_um, runner, config.focus) for pair in pairs)
+    planes = tuple(
+        (_plane if _has_contrast(stack, pair, runner, config.focus) else _empty_plane)(
+            stack, pair, focus_z_um, runner, config.focus
+        )
+        for pair in pairs
+    )
     judged = [plane for plane in planes if plane.in_range and not plane.blank]
     figures = figures_of(judged, depth_of_field_um(runner.contract.objective))
     return StackResult(named(stack.path), focus_z_um, truth, label.review, figures, planes, notes)
+
+
+def _has_contrast(stack: Stack, pair: tuple[int, int], runner: Runner, config: FocusConfig) -> bool:
+    """Whether both shots have a patch of more than one grey value: without, a prediction has no weight at all."""
+    return all(_shot_has_contrast(stack.planes[k], runner, config) for k in pair)
+
+
+def _shot_has_contrast(shot: NDArray[np.uint8], runner: Runner, config: FocusConfig) -> bool:
+    if runner.contract.kind != "single":
+        return bool(patch_contrasts(shot, config).any())
+    whole, side_px = prepare.smoothed(reduced(shot, config)), runner.contract.patch_px
+    corners = places(whole.shape[0], whole.shape[1], side_px)
+    return any(whole[y : y + side_px, x : x + side_px].mean(axis=2).std() > 0.0 for y, x in corners)
+
+
+def _empty_plane(
+    stack: Stack, pair: tuple[int, int], focus_z_um: float, runner: Runner, _config: FocusConfig
+) -> PlaneResult:
+    """Of a pair that shows nothing."""
+    z1_um, z2_um = (stack.z_um[k] for k in pair)
+    true_um = focus_z_um - z2_um
+    in_range = abs(true_um) <= runner.contract.range_um
+    return PlaneResult(z1_um, z2_um, true_um, None, None, None, "blank", False, True, in_range)
 
 
 def focus_of(stack: Stack) -> Label:
@@ -281,26 +309,14 @@ def _found(
     return estimate(first, second, runner, config)
 
 
-def _has_contrast(shot: NDArray[np.uint8], runner: Runner, config: FocusConfig) -> bool:
-    """Whether any patch of a shot holds more than one grey value: without, its prediction has no weight at all."""
-    if runner.contract.kind != "single":
-        return bool(patch_contrasts(shot, config).any())
-    whole, side_px = prepare.smoothed(reduced(shot, config)), runner.contract.patch_px
-    corners = places(whole.shape[0], whole.shape[1], side_px)
-    return any(whole[y : y + side_px, x : x + side_px].mean(axis=2).std() > 0.0 for y, x in corners)
-
-
 def _plane(
     stack: Stack, pair: tuple[int, int], focus_z_um: float, runner: Runner, config: FocusConfig
 ) -> PlaneResult:
     first, second = (stack.planes[k] for k in pair)
     z1_um, z2_um = (stack.z_um[k] for k in pair)
-    true_um = focus_z_um - z2_um
-    in_range = abs(true_um) <= runner.contract.range_um
-    if not all(_has_contrast(shot, runner, config) for shot in (first, second)):
-        return PlaneResult(z1_um, z2_um, true_um, None, None, None, "blank", False, True, in_range)
     found = _found(first, second, runner, config)
     decision = rule.decide(found, z2_um, 1, (-math.inf, math.inf), config)
+    true_um = focus_z_um - z2_um
     return PlaneResult(
         z1_um=z1_um,
         z2_um=z2_um,
@@ -312,5 +328,5 @@ def _plane(
         # Downwards the prediction is trusted as well: the rule only comes to it from below.
         accepted=decision.rule in ("accept", "in_focus", "down"),
         blank=blank(np.array(found.weights, np.float32), config),
-        in_range=in_range,
+        in_range=abs(true_um) <= runner.contract.range_um,
     )
