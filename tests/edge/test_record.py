@@ -353,7 +353,7 @@ def test_an_empty_field_is_told_and_not_recorded(config: Config, tmp_path: Path)
     scope.board.close()
 
 
-@pytest.mark.parametrize("limits", [{"max_um": 2535.0}, {"min_um": 2445.0}])
+@pytest.mark.parametrize("limits", [{"max_um": 2538.0}, {"min_um": 2445.0}])
 def test_a_stack_beyond_the_limits_is_refused_before_it_is_begun_and_says_what_moved(
     config: Config, tmp_path: Path, limits: dict[str, float]
 ) -> None:
