@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from parfocal.edge import rule
+from parfocal.edge import prepare, rule
 from parfocal.edge.config import Config, FocusConfig
 from parfocal.edge.estimate import (
     PATCHES_PER_SIDE,
@@ -17,8 +17,11 @@ from parfocal.edge.estimate import (
     blank,
     estimate,
     estimate_single,
+    patch_contrasts,
+    reduced,
 )
 from parfocal.edge.label import Label, label_planes
+from parfocal.edge.places import places
 from parfocal.edge.session import check_model
 from parfocal.edge.stack import Stack, StackRefused
 from parfocal.edge.words import named
@@ -38,15 +41,16 @@ GREEN_UM = 0.54  # facts/optics: middle of the three channels
 class PlaneResult(msgspec.Struct, frozen=True):
     """The prediction at the second shot of a pair, or at the only one (z1 is z2).
 
-    `error_um` is predicted less true, both positive upwards.
+    `error_um` is predicted less true, both positive upwards. Where a shot has no contrast at all (black, or of one
+    colour) nothing is predicted: the plane is blank, and these are None.
     """
 
     z1_um: float
     z2_um: float
     true_um: float
-    predicted_um: float
-    error_um: float
-    spread_um: float
+    predicted_um: float | None
+    error_um: float | None
+    spread_um: float | None
     rule: str
     accepted: bool
     blank: bool
@@ -180,10 +184,38 @@ def evaluate_stack(stack: Stack, runner: Runner, config: Config) -> StackResult:
     if focus_z_um is None:
         return StackResult(named(stack.path), None, "none", label.review, None, (), notes)
     truth: Literal["stack", "label"] = "label" if stack.focus_z_um is None else "stack"
-    planes = tuple(_plane(stack, pair, focus_z_um, runner, config.focus) for pair in pairs)
+    planes = tuple(
+        (_plane if _has_contrast(stack, pair, runner, config.focus) else _empty_plane)(
+            stack, pair, focus_z_um, runner, config.focus
+        )
+        for pair in pairs
+    )
     judged = [plane for plane in planes if plane.in_range and not plane.blank]
     figures = figures_of(judged, depth_of_field_um(runner.contract.objective))
     return StackResult(named(stack.path), focus_z_um, truth, label.review, figures, planes, notes)
+
+
+def _has_contrast(stack: Stack, pair: tuple[int, int], runner: Runner, config: FocusConfig) -> bool:
+    """Whether both shots have a patch of more than one grey value: without, a prediction has no weight at all."""
+    return all(_shot_has_contrast(stack.planes[k], runner, config) for k in pair)
+
+
+def _shot_has_contrast(shot: NDArray[np.uint8], runner: Runner, config: FocusConfig) -> bool:
+    if runner.contract.kind != "single":
+        return bool(patch_contrasts(shot, config).any())
+    whole, side_px = prepare.smoothed(reduced(shot, config)), runner.contract.patch_px
+    corners = places(whole.shape[0], whole.shape[1], side_px)
+    return any(whole[y : y + side_px, x : x + side_px].mean(axis=2).std() > 0.0 for y, x in corners)
+
+
+def _empty_plane(
+    stack: Stack, pair: tuple[int, int], focus_z_um: float, runner: Runner, _config: FocusConfig
+) -> PlaneResult:
+    """Of a pair that shows nothing."""
+    z1_um, z2_um = (stack.z_um[k] for k in pair)
+    true_um = focus_z_um - z2_um
+    in_range = abs(true_um) <= runner.contract.range_um
+    return PlaneResult(z1_um, z2_um, true_um, None, None, None, "blank", False, True, in_range)
 
 
 def focus_of(stack: Stack) -> Label:
@@ -208,7 +240,7 @@ def figures_of(planes: Sequence[PlaneResult], depth_um: float) -> Figures | None
     """Sum up; None without planes."""
     if not planes:
         return None
-    errors_um = np.array([plane.error_um for plane in planes])
+    errors_um = np.array([plane.error_um for plane in planes], np.float64)
     absolute_um = np.abs(errors_um)
     accepted = np.array([plane.accepted for plane in planes])
     far = [plane for plane in planes if abs(plane.true_um) > SIGN_COUNTS_BEYOND_UM]
@@ -221,7 +253,7 @@ def figures_of(planes: Sequence[PlaneResult], depth_um: float) -> Figures | None
         bias_um=float(errors_um.mean()),
         mean_per_depth_of_field=mean_um / depth_um,
         within_depth_of_field=float((absolute_um <= depth_um).mean()),
-        wrong_sign=sum(p.true_um * p.predicted_um < 0.0 for p in far) / len(far) if far else None,
+        wrong_sign=sum(p.true_um * (p.predicted_um or 0.0) < 0.0 for p in far) / len(far) if far else None,
         accepted=float(accepted.mean()),
         accepted_mean_um=float(absolute_um[accepted].mean()) if accepted.any() else None,
     )

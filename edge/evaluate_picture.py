@@ -17,7 +17,7 @@ def draw(file: BinaryIO, result: Evaluation) -> None:
 
     planes = [plane for stack in result.stacks for plane in stack.planes if not plane.blank]
     true_um = np.array([plane.true_um for plane in planes])
-    predicted_um = np.array([plane.predicted_um for plane in planes])
+    predicted_um = np.array([plane.predicted_um for plane in planes], np.float64)
     accepted = np.array([plane.accepted for plane in planes], bool)
     figure, (left, right) = plt.subplots(1, 2, figsize=(12, 5.5), layout="constrained")
     for chosen, colour, name in (

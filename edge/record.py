@@ -104,6 +104,8 @@ class Recorder:
         """
         kept = [self._kept(number) for number in range(1, len(plan) + 1)]
         self._check_folder(kept)
+        if None in kept:
+            self._check_first_sweep()
         self._clear_parts()
         board = self._instrument.board
         try:
@@ -227,17 +229,38 @@ class Recorder:
         """Approach from below and take the first frame exposed at rest."""
         return frame_after(self._instrument.camera, self._axis.approach_up(target_um)).pixels
 
+    def _check_first_sweep(self) -> None:
+        """Refuse a first sweep that the limits forbid, before anything moves. Raises MoveRefused."""
+        focus = self._config.focus
+        if not self._is_allowed(focus.first_sweep_start_um, focus.first_sweep_stop_um):
+            raise MoveRefused(
+                f"sweep from z={focus.first_sweep_start_um} to {focus.first_sweep_stop_um} um refused: with the run-up "
+                f"the limit is {self._reach_text()}; nothing moved. Change focus.first_sweep_start_um / "
+                "first_sweep_stop_um or the limits of board.z."
+            )
+
     def _check_limits(self, low_um: float, high_um: float) -> None:
-        lowest_um, highest_um = self._axis.limits_um
-        lowest_um += self._axis.overshoot_um
-        # The axis rounds to its steps.
-        spare_um = self._axis.config.um_per_step
-        if low_um < lowest_um + spare_um or high_um > highest_um - spare_um:
+        """Refuse planes about a focus that was found where the limits forbid them. Raises MoveRefused."""
+        if not self._is_allowed(low_um, high_um):
             raise MoveRefused(
                 f"planes from z={low_um:.1f} to {high_um:.1f} um refused: with the run-up the limit is "
-                f"{lowest_um:.1f}..{highest_um:.1f} um; nothing moved. Give a smaller --reach-um, or move "
-                "focus.first_sweep_start_um / first_sweep_stop_um."
+                f"{self._reach_text()}. The stage is at the field, at z={self._axis.position_um:.1f} um; none of these "
+                "planes was taken. Give a smaller --reach-um, or other limits of board.z."
             )
+
+    def _is_allowed(self, low_um: float, high_um: float) -> bool:
+        lowest_um, highest_um = self._reach_um()
+        return lowest_um <= low_um and high_um <= highest_um
+
+    def _reach_um(self) -> tuple[float, float]:
+        """Lowest and highest plane: there is the run-up below, and the axis rounds to its steps."""
+        lowest_um, highest_um = self._axis.limits_um
+        spare_um = self._axis.config.um_per_step
+        return lowest_um + self._axis.overshoot_um + spare_um, highest_um - spare_um
+
+    def _reach_text(self) -> str:
+        lowest_um, highest_um = self._reach_um()
+        return f"{lowest_um:.1f}..{highest_um:.1f} um"
 
 
 def _in_the_way(path: Path, why: str) -> ConfigError:

@@ -8,13 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parfocal.edge.errors import ConfigError
-from parfocal.edge.image_file import MAX_IMAGE_PX, rgb_from_file
+from parfocal.edge.image_file import rgb_from_file
 
 FloatArray = NDArray[np.float32]
 UInt8Array = NDArray[np.uint8]
 
 MAX_DENSITY = 1.8  # a camera of 8 bits sees black beyond it
 MIN_IMAGE_PX = 32
+MAX_SLIDE_PX = 50_000_000  # as an image and as camera pixels: 2.5 GB of memory while it is laid
 # Standard deviation of the optical density under which an image holds nothing to focus on: about one grey
 # level, no more than the noise of the camera.
 MIN_STRUCTURE = 0.005
@@ -64,11 +65,14 @@ class VirtualSlide:
         """Lay ``pixels`` (h, w, 3), sampled at ``image_um_per_px``, under a camera of ``um_per_px``.
 
         ``blank_share`` of the cells of a coarse grid hold an area without tissue.
-        Raises ConfigError where the image is too small, too large or of one colour, or the seed less than 0.
+        Raises ConfigError where the image is too small, too large or of one colour.
         """
-        if seed < 0:
-            raise ConfigError(f"seed {seed} given: it must be 0 or more; nothing moved. Correct --seed.")
-        scale = _scale(pixels, image_um_per_px, um_per_px)
+        if image_um_per_px <= 0.0 or not math.isfinite(image_um_per_px):
+            raise ConfigError(
+                f"slide sampling of {image_um_per_px} um per px given: it must be positive. Correct --um-per-px."
+            )
+        scale = image_um_per_px / um_per_px
+        _check_size((pixels.shape[0], pixels.shape[1]), image_um_per_px, scale)
         density = density_from_image(pixels)
         if float(density.mean(axis=2).std()) < MIN_STRUCTURE:
             raise ConfigError(
@@ -111,26 +115,20 @@ class VirtualSlide:
         return tissue
 
 
-def _scale(pixels: UInt8Array, image_um_per_px: float, um_per_px: float) -> float:
-    """Camera pixels per pixel of the image. Raises ConfigError where it becomes too small or too large."""
-    if image_um_per_px <= 0.0 or not math.isfinite(image_um_per_px):
-        raise ConfigError(
-            f"slide sampling of {image_um_per_px} um per px given: it must be positive. Correct --um-per-px."
-        )
-    scale = image_um_per_px / um_per_px
-    height_px, width_px = pixels.shape[:2]
+def _check_size(shape_px: tuple[int, int], image_um_per_px: float, scale: float) -> None:
+    """Refuse an image (h, w) with too few or too many pixels, as it is or `scale` times as large as on the camera."""
+    height_px, width_px = shape_px
     asked = f"slide image of {width_px} x {height_px} px at {image_um_per_px:g} um per px"
-    if min(height_px, width_px) * scale < MIN_IMAGE_PX:
+    if min(shape_px) * scale < MIN_IMAGE_PX:
         raise ConfigError(
-            f"{asked} is smaller than {MIN_IMAGE_PX} camera pixels; nothing moved. Give a larger image or another "
-            "--um-per-px."
+            f"{asked} is smaller than {MIN_IMAGE_PX} camera pixels; nothing moved. "
+            "Give a larger image or another --um-per-px."
         )
-    if height_px * width_px * scale * scale > MAX_IMAGE_PX:
+    if height_px * width_px * max(1.0, scale) ** 2 > MAX_SLIDE_PX:
         raise ConfigError(
-            f"{asked} is larger than {MAX_IMAGE_PX // 10**6} million camera pixels, which take too much memory; "
-            "nothing moved. Give a part of it, or another --um-per-px."
+            f"{asked} covers {width_px * scale:.0f} x {height_px * scale:.0f} camera pixels; image and area may have "
+            f"{MAX_SLIDE_PX:,} at most; nothing moved. Give a smaller image or another --um-per-px."
         )
-    return scale
 
 
 def _mirrored(index: NDArray[np.int64], length: int) -> NDArray[np.int64]:

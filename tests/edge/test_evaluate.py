@@ -15,6 +15,7 @@ from parfocal.edge import cli_evaluate
 from parfocal.edge.config import Config
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.evaluate import (
+    Evaluation,
     PlaneResult,
     depth_of_field_um,
     evaluate_stacks,
@@ -116,6 +117,31 @@ def test_blank_planes_do_not_count(judge: Config) -> None:
     result = evaluate_stacks([stack(blank=True)], Says(TRUE_UM), judge)
     assert result.figures is None
     assert all(p.blank for p in result.stacks[0].planes)
+
+
+@pytest.mark.parametrize("value", [0, 137, 255])
+@pytest.mark.parametrize("kind", ["two shots", "single"])
+def test_a_plane_without_any_contrast_has_nothing_to_judge(
+    judge: Config, config: Config, kind: str, value: int
+) -> None:
+    planes = [
+        np.full_like(plane, value) if k in (0, 6) else plane for k, plane in enumerate(shots(blank=False))
+    ]
+    made = msgspec.structs.replace(stack(), planes=tuple(planes))
+    # Both shots of a pair must hold something: a plane is a second shot, and the first one of the plane 2 um above it.
+    without_um = (94.0, 100.0) if kind == "single" else (96.0, 100.0, 102.0)
+    judged_um = [100.0 - z for z in (Z_UM if kind == "single" else Z_UM[2:]) if z not in without_um]
+    result = (
+        evaluate_stacks([made], SaysOfSingles(judged_um), config)
+        if kind == "single"
+        else evaluate_stacks([made], Says(judged_um), judge)
+    )
+    empty = [plane for plane in result.stacks[0].planes if plane.predicted_um is None]
+    assert tuple(plane.z2_um for plane in empty) == without_um
+    assert all(plane.blank and not plane.accepted and plane.rule == "blank" for plane in empty)
+    assert result.figures is not None
+    assert result.figures.mean_um == pytest.approx(0.0, abs=1e-5)
+    assert msgspec.json.decode(msgspec.json.encode(result), type=Evaluation) == result
 
 
 def test_stacks_that_do_not_fit_the_model_are_refused_by_name(judge: Config, config: Config) -> None:

@@ -10,12 +10,13 @@ import msgspec
 import numpy as np
 import pytest
 import tifffile
+from numpy.typing import NDArray
 
 from parfocal.board.errors import MoveRefused
 from parfocal.edge import cli_record
 from parfocal.edge.config import Config
 from parfocal.edge.errors import CameraFailed, ConfigError
-from parfocal.edge.frame import Frame
+from parfocal.edge.frame import Camera, Frame
 from parfocal.edge.label import label_planes
 from parfocal.edge.plan import Field
 from parfocal.edge.record import Extent, Recorder, bytes_of, extent_of
@@ -43,10 +44,16 @@ def short_sweep(config: Config) -> Config:
     )
 
 
-def instrument(scope: Scope, camera: object = None) -> Instrument:
+def with_axis(config: Config, name: str, **changes: float) -> Config:
+    """The configuration with other numbers for one axis."""
+    axis = msgspec.structs.replace(getattr(config.board, name), **changes)
+    return msgspec.structs.replace(config, board=msgspec.structs.replace(config.board, **{name: axis}))
+
+
+def instrument(scope: Scope, camera: Camera | None = None) -> Instrument:
     return Instrument(
         scope.board,
-        camera if isinstance(camera, GivesUp) else scope.camera,
+        scope.camera if camera is None else camera,
         scope.bench.clock,
         lambda _x, _y: FieldTruth(FOCUS_Z_UM, scope.true_z_um()),
     )
@@ -68,7 +75,7 @@ class GivesUp:
         """Nothing to let go of."""
 
 
-def recorder(scope: Scope, folder: Path, camera: object = None, extent: Extent = EXTENT) -> Recorder:
+def recorder(scope: Scope, folder: Path, camera: Camera | None = None, extent: Extent = EXTENT) -> Recorder:
     return Recorder(instrument(scope, camera), short_sweep(scope.config), extent, folder)
 
 
@@ -268,6 +275,68 @@ def test_a_folder_that_was_made_in_vain_does_not_stay(scope: Scope, tmp_path: Pa
     assert list(tmp_path.iterdir()) == []
 
 
+class LooksAt:
+    """A camera that keeps when the frames that were looked at began."""
+
+    def __init__(self, camera: SimulatedCamera) -> None:
+        self._camera = camera
+        self.began_s: list[float] = []
+
+    def grab(self) -> Frame:
+        frame = self._camera.grab()
+
+        def looked_at() -> NDArray[np.uint8]:
+            self.began_s.append(frame.exposure_start_s)
+            return frame.pixels
+
+        return Frame(frame.exposure_start_s, looked_at)
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+@pytest.mark.parametrize("name", ["x", "y"])
+def test_no_shot_of_a_field_is_taken_before_the_stage_is_at_rest_sideways_too(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    # Longer than the way up to the first shot takes: only waiting for it makes that shot a good one.
+    scope = Scope(with_axis(config, name, settle_s=5.0))
+    axis, camera, settled_s = getattr(scope.board, name), LooksAt(scope.camera), []
+    approach_up: Callable[[float], float] = axis.approach_up
+
+    def noted(target_um: float) -> float:
+        settled_s.append(approach_up(target_um))
+        return settled_s[-1]
+
+    monkeypatch.setattr(axis, "approach_up", noted)
+    list(recorder(scope, tmp_path, camera).run(PLAN[:1]))
+    assert len(settled_s) == 1
+    assert len(camera.began_s) > EXTENT.n_planes
+    assert min(camera.began_s) >= settled_s[0]
+    scope.board.close()
+
+
+def test_the_lamp_is_off_after_a_recording_however_it_ends(scope: Scope, tmp_path: Path) -> None:
+    def duty() -> float:
+        return scope.bench.lamp_duty(scope.bench.clock.now_s())
+
+    whole = recorder(scope, tmp_path).run(PLAN[:1])
+    assert next(whole).outcome == "recorded"
+    assert duty() > 0.0
+    assert list(whole) == []
+    assert duty() == 0.0
+
+    left = recorder(scope, tmp_path).run(PLAN)
+    assert [next(left).outcome, next(left).outcome] == ["kept", "recorded"]
+    assert duty() > 0.0
+    left.close()
+    assert duty() == 0.0
+
+    with pytest.raises(CameraFailed):
+        list(recorder(scope, tmp_path / "other", GivesUp(scope.camera, tmp_path)).run(PLAN))
+    assert duty() == 0.0
+
+
 def test_stacks_of_other_planes_are_not_mixed(scope: Scope, tmp_path: Path) -> None:
     plane = np.zeros((scope.config.camera.height_px, scope.config.camera.width_px, 3), np.uint8)
     write_stack(tmp_path / "field-0001.ome.tiff", [plane] * 11, range(11), 0.345)
@@ -284,10 +353,29 @@ def test_an_empty_field_is_told_and_not_recorded(config: Config, tmp_path: Path)
     scope.board.close()
 
 
-def test_a_stack_beyond_the_limits_is_refused_before_it_is_begun(scope: Scope, tmp_path: Path) -> None:
-    with pytest.raises(MoveRefused, match=r"--reach-um"):
-        list(recorder(scope, tmp_path, extent=extent_of(3000.0, 500.0, 0.3125)).run(PLAN[:1]))
+@pytest.mark.parametrize("limits", [{"max_um": 2538.0}, {"min_um": 2445.0}])
+def test_a_stack_beyond_the_limits_is_refused_before_it_is_begun_and_says_what_moved(
+    config: Config, tmp_path: Path, limits: dict[str, float]
+) -> None:
+    scope = Scope(with_axis(config, "z", **limits))
+    with pytest.raises(MoveRefused, match=r"--reach-um") as refused:
+        list(recorder(scope, tmp_path, extent=extent_of(40.0, 5.0, 0.3125)).run(PLAN[:1]))
     assert scope.board.z.position_um <= 2530.0
+    assert "nothing moved" not in str(refused.value)
+    stands = f"is at the field, at z={scope.board.z.position_um:.1f} um; none of these planes was taken"
+    assert stands in str(refused.value)
+    scope.board.close()
+
+
+def test_a_first_sweep_beyond_the_limits_is_refused_before_anything_moves(
+    config: Config, tmp_path: Path
+) -> None:
+    scope = Scope(with_axis(config, "z", min_um=2465.0))
+    before = scope.bench.true_um(scope.bench.clock.now_s())
+    with pytest.raises(MoveRefused, match=r"sweep from z=2470.0 to 2530.0 um refused: .* nothing moved"):
+        list(recorder(scope, tmp_path).run(PLAN[:1]))
+    assert scope.bench.true_um(scope.bench.clock.now_s()) == before
+    scope.board.close()
 
 
 @pytest.fixture

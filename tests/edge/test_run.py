@@ -98,3 +98,16 @@ def test_what_is_to_be_known_of_the_camera_is_told_before_a_run(
     with run.real_instrument(Config()) as instrument, pytest.raises(FocusLost):
         run.focus_fields(instrument, runner, Config(), (), Console())
     assert "camera: its gain cannot be locked" in capsys.readouterr().out
+
+
+def test_the_lamp_is_off_after_a_run_that_failed(microscope: VirtualBench) -> None:
+    runner, duties = KnowsTruth(microscope, FOCUS_Z_UM), []
+    with run.real_instrument(Config()) as instrument:
+        lamp = instrument.board.lamp
+        with pytest.raises(FocusLost):
+            run.focus_fields(instrument, runner, Config(), (), Console())
+        # Before the board is closed: then nobody is left to put it out.
+        duties.append(microscope.lamp_duty(microscope.clock.now_s()))
+        lamp(0.6)
+        duties.append(microscope.lamp_duty(microscope.clock.now_s()))
+    assert duties == [0.0, pytest.approx(0.6, abs=0.01)]
