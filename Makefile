@@ -10,7 +10,7 @@ install = $(BIN)/python -m pip install -qq --disable-pip-version-check --log $(V
 # Says whether a Python, to be named first, sees TensorRT. It comes with JetPack, never from pip.
 HAS_TENSORRT := -c 'import importlib.util, sys; sys.exit(importlib.util.find_spec("tensorrt") is None)'
 
-.PHONY: setup demo stub engine test engines-test bench mutate golden check clean
+.PHONY: setup demo stub engine test engines-test bench mutate golden check aarch64-check clean
 
 setup: $(VENV)/.test  ## the whole developer's environment in .venv
 
@@ -43,6 +43,9 @@ check: $(VENV)/.test  ## style, types and the layer rule
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy --no-error-summary parfocal $(wildcard tests tools)
 	$(BIN)/lint-imports --no-logo
+
+aarch64-check: $(VENV)/.demo  ## tests (TESTS=...) and two fields on an emulated arm64 Debian, as root; an hour or more
+	tools/aarch64_check.sh $(TESTS)
 
 clean:  ## back to a fresh clone; .local-data stays
 	rm -rf $(VENV) build dist *.egg-info .*_cache .hypothesis
