@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import onnx
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from onnx import helper
 
@@ -123,7 +123,8 @@ def test_model_cut_off_anywhere_is_refused(make_model: Callable[..., Path]) -> N
             contract_from_onnx(path)
 
 
-@given(st.dictionaries(st.text(max_size=20), st.text(max_size=300), max_size=5))
+@given(st.dictionaries(st.text(max_size=20), st.text(max_size=40), max_size=5))
+@example({"lengths of two bytes": 200 * "é", "of three": 20_000 * "x"})
 def test_metadata_read_as_the_onnx_package_writes_them(metadata: dict[str, str]) -> None:
     model = helper.make_model(helper.make_graph([], "empty", [], []))
     helper.set_model_props(model, metadata)
