@@ -51,7 +51,7 @@ def evaluate(
         _check_drawable()
     engine = opened_engine(model or settings.focus.model, settings.focus.threads)
     console = console_for(json)
-    console.print(f"engine: {engine.description}", highlight=False, markup=False)
+    console.print(f"engine: {engine.description}", highlight=False, markup=False, soft_wrap=True)
     with (
         growing_result(json, partial(_show, console)) as result,
         shown_progress(console, "evaluating", len(stacks), "first stack") as step,

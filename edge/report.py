@@ -8,6 +8,7 @@ from rich.box import SIMPLE
 from rich.table import Table
 
 from parfocal.edge.focus import Attempt, Outcome
+from parfocal.edge.words import counted
 
 
 class FieldTruth(msgspec.Struct, frozen=True):
@@ -134,7 +135,7 @@ def summary_lines(summary: Summary) -> list[str]:
     """The summary in a few lines of plain text."""
     lines = []
     lines.append(
-        f"{summary.fields} fields: {summary.focused} focused, {summary.recovered} recovered by a sweep, "
+        f"{counted(summary.fields, 'field')}: {summary.focused} focused, {summary.recovered} recovered by a sweep, "
         f"{summary.blank} blank, {summary.lost} lost"
     )
     if summary.mean_abs_error_um is not None and summary.p95_abs_error_um is not None:

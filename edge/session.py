@@ -15,6 +15,7 @@ from parfocal.edge.frame import Camera
 from parfocal.edge.plan import Field
 from parfocal.edge.report import FieldReport, TruthAt
 from parfocal.edge.rule import reach_of
+from parfocal.edge.words import counted
 from parfocal.engines.contract import TWO_SHOT_KINDS, Contract, Expectation, require
 from parfocal.engines.errors import InputMismatch
 from parfocal.engines.runner import Runner
@@ -83,7 +84,7 @@ class Session:
             yield self._visit(field)
         if self._pivot_um is None:
             raise FocusLost(
-                f"focus was asked for in {len(plan)} fields, an upward sweep of "
+                f"focus was asked for in {counted(len(plan), 'field')}, an upward sweep of "
                 f"{self._config.focus.first_sweep_start_um}..{self._config.focus.first_sweep_stop_um} um found none "
                 "in any. Check lamp and slide, or move focus.first_sweep_start_um / first_sweep_stop_um."
             )

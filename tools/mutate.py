@@ -356,6 +356,7 @@ def copy_of_the_tree(tree: Path) -> None:
         else:
             shutil.copy(source, tree / name)
     (tree / "path" / "parfocal").mkdir(parents=True)
+    shutil.copy(ROOT / "parfocal" / "__init__.py", tree / "path" / "parfocal")
     for folder in ("board", "edge", "engines", "calib"):
         (tree / "path" / "parfocal" / folder).symlink_to(tree / folder)
 
