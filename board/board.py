@@ -10,19 +10,19 @@ from typing import final
 
 import msgspec
 
-from parfocal.board import messages
-from parfocal.board.answers import Refusal
 from parfocal.board.axis import Axis
 from parfocal.board.clock import PacedClock
 from parfocal.board.config import AXIS_NAMES, BoardConfig
 from parfocal.board.errors import BoardError
-from parfocal.board.link import Link, LinkCounters
-from parfocal.board.messages import AxisBit, Fault, Feature, MoveResult, Status, Switch
+from parfocal.board.link.answers import Refusal
+from parfocal.board.link.link import Link, LinkCounters
+from parfocal.board.link.ports import port_path
+from parfocal.board.link.serial_transport import SerialTransport
+from parfocal.board.link.transport import Transport
 from parfocal.board.motion import Motion
-from parfocal.board.ports import port_path
-from parfocal.board.serial_transport import SerialTransport
 from parfocal.board.status import BoardState, BoardStatus, status_of
-from parfocal.board.transport import Transport
+from parfocal.board.wire import messages
+from parfocal.board.wire.messages import AxisBit, Fault, Feature, MoveResult, Status, Switch
 
 _LONGEST_S = 4294.0  # in us it still fits the wire
 _FIRST_PINGS = 3  # enough for one with a short round trip, for the board's clock

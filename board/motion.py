@@ -8,14 +8,14 @@ from collections.abc import Iterator
 
 import msgspec
 
-from parfocal.board import messages
-from parfocal.board.answers import Refusal
 from parfocal.board.config import AXIS_NAMES, AxisConfig
 from parfocal.board.errors import LinkTimeout, MoveRefused, MoveStopped, PositionLost
-from parfocal.board.link import Link
-from parfocal.board.messages import MoveResult, Status
+from parfocal.board.link.answers import Refusal
+from parfocal.board.link.link import Link
 from parfocal.board.profile import Trapezoid
 from parfocal.board.pull_out import is_followed
+from parfocal.board.wire import messages
+from parfocal.board.wire.messages import MoveResult, Status
 
 _SLACK_WALL_S = 1.0  # what a stalled host or board may add to a motion before it counts as hung
 _POLL_WALL_S = 0.1  # how long after the expected end STATE is read, should the event be lost

@@ -8,7 +8,7 @@ import msgspec
 
 from parfocal.board.axis import Axis, um_from_steps
 from parfocal.board.config import AXIS_NAMES
-from parfocal.board.messages import AxisBit, Fault, MoveResult, Switch
+from parfocal.board.wire.messages import AxisBit, Fault, MoveResult, Switch
 
 
 class BoardState(msgspec.Struct, frozen=True):

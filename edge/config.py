@@ -63,7 +63,7 @@ class FocusConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     in_focus_um: NotNegative = 0.25
     max_attempts: Count = 8  # each of them comes nearer; from 30 um below the focus it takes 6
     # Grey levels of contrast (standard deviation of the smoothed second shot's grey values in a patch) under
-    # which a patch holds nothing to judge; see `blank` in edge/estimate.py.
+    # which a patch holds nothing to judge; see `blank` in edge/focus/estimate.py.
     blank_contrast: NotNegative = 2.5
     # The final shot must be as sharp as the shot at the pivot and those of its attempt, to within this share;
     # else the prediction was wrong. About what 0.5 um out of focus costs a crisp texture at NA 0.75.

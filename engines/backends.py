@@ -7,17 +7,18 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from parfocal.engines import openvino_cpu, tensorrt_builder
-from parfocal.engines.artifacts import checked_artifact
 from parfocal.engines.cache import Backend, EngineCache, EngineKey, Int8Mode, Precision
-from parfocal.engines.contract import Contract
-from parfocal.engines.cuda_memory import open_memory
-from parfocal.engines.cuda_probe import CudaDevice, probe
+from parfocal.engines.cpu import openvino as openvino_cpu
 from parfocal.engines.errors import BuildFailed, EngineStale
-from parfocal.engines.golden import golden_path, sha256_of
-from parfocal.engines.models import Model
+from parfocal.engines.gpu import tensorrt_builder
+from parfocal.engines.gpu.cuda_memory import open_memory
+from parfocal.engines.gpu.cuda_probe import CudaDevice, probe
+from parfocal.engines.gpu.tensorrt_runner import TensorRtRunner
+from parfocal.engines.model.artifacts import checked_artifact
+from parfocal.engines.model.contract import Contract
+from parfocal.engines.model.golden import golden_path, sha256_of
+from parfocal.engines.model.shipped import Model
 from parfocal.engines.runner import Runner
-from parfocal.engines.tensorrt_runner import TensorRtRunner
 
 # Patches of one prediction, the usual number first: the middle of a field for two shots, 7 or 9 places in it
 # for one (liao2021), and 1 where there is no room for more.

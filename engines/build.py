@@ -10,7 +10,6 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from parfocal.engines.artifacts import int8_meaning_um
 from parfocal.engines.backends import Candidate, EngineMaker, Report
 from parfocal.engines.cache import EngineCache, EngineKey, Int8Mode, Precision
 from parfocal.engines.choose import Choice, Row, choices_so_far, fastest, save_choices
@@ -24,8 +23,9 @@ from parfocal.engines.gate import (
     refusal,
     worst,
 )
-from parfocal.engines.golden import Golden, golden_path, load_golden, sha256_of
-from parfocal.engines.models import Model
+from parfocal.engines.model.artifacts import int8_meaning_um
+from parfocal.engines.model.golden import Golden, golden_path, load_golden, sha256_of
+from parfocal.engines.model.shipped import Model
 from parfocal.engines.runner import Runner
 
 N_WARM_UP: Final = 5

@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from parfocal.engines.golden import Golden
+from parfocal.engines.model.golden import Golden
 from parfocal.engines.runner import Runner
 
 

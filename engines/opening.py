@@ -6,9 +6,9 @@ from pathlib import Path
 from parfocal.engines.backends import maker_of
 from parfocal.engines.cache import MENDING, EngineCache, EngineKey
 from parfocal.engines.choose import Choice, load_choices
+from parfocal.engines.cpu.openvino import OpenVinoRunner
 from parfocal.engines.errors import EngineStale
-from parfocal.engines.models import model_at
-from parfocal.engines.openvino_cpu import OpenVinoRunner
+from parfocal.engines.model.shipped import model_at
 from parfocal.engines.runner import Runner
 
 

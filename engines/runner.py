@@ -5,8 +5,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from parfocal.engines.contract import Contract
 from parfocal.engines.errors import BuildFailed, InputMismatch
+from parfocal.engines.model.contract import Contract
 
 
 class Runner(Protocol):

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from parfocal.engines.contract import FORMAT_VERSION, SIGN, SIGN_OF_SINGLE, Contract
+from parfocal.engines.model.contract import FORMAT_VERSION, SIGN, SIGN_OF_SINGLE, Contract
 
 DIFFERENCE = Contract(
     name="small",

@@ -12,15 +12,15 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
-from parfocal.calib.half import in_half
-from parfocal.calib.int8 import quantised
-from parfocal.calib.placement import placement_faults
-from parfocal.engines.artifacts import MADE_FORMS, Form, artifact_path, write_manifest
+from parfocal.calib.quantise.half import in_half
+from parfocal.calib.quantise.int8 import quantised
+from parfocal.calib.quantise.placement import placement_faults
 from parfocal.engines.backends import BATCHES
-from parfocal.engines.contract import contract_from_onnx
 from parfocal.engines.gate import deviation_of, refusal
-from parfocal.engines.golden import Golden, load_golden
-from parfocal.engines.models import list_models
+from parfocal.engines.model.artifacts import MADE_FORMS, Form, artifact_path, write_manifest
+from parfocal.engines.model.contract import contract_from_onnx
+from parfocal.engines.model.golden import Golden, load_golden
+from parfocal.engines.model.shipped import list_models
 
 FloatArray = NDArray[np.float32]
 MAX_OPSET = {"int8_qdq": 17, "fp16": 17, "int8_qdq_fp16": 19}

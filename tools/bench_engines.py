@@ -23,11 +23,11 @@ from parfocal.engines.backends import BATCHES, EngineMaker, OpenVinoMaker
 from parfocal.engines.build import build_all
 from parfocal.engines.cache import EngineCache, Precision, default_cache_folder
 from parfocal.engines.choose import Row
-from parfocal.engines.golden import load_golden
-from parfocal.engines.models import Model, list_models, model_path
-from parfocal.engines.onnxruntime_reference import OnnxRuntimeRunner
+from parfocal.engines.cpu.openvino import CompiledRunner, cpu_and_precisions
+from parfocal.engines.cpu.reference import OnnxRuntimeRunner
+from parfocal.engines.model.golden import load_golden
+from parfocal.engines.model.shipped import Model, list_models, model_path
 from parfocal.engines.opening import open_chosen
-from parfocal.engines.openvino_cpu import CompiledRunner, cpu_and_precisions
 from parfocal.engines.runner import Runner
 
 FloatArray = NDArray[np.float32]
@@ -53,7 +53,7 @@ import msgspec
 import numpy as np
 from parfocal.engines.cache import EngineCache, default_cache_folder
 from parfocal.engines.opening import open_chosen
-from parfocal.engines.openvino_cpu import CompiledRunner
+from parfocal.engines.cpu.openvino import CompiledRunner
 runner = open_chosen(Path(sys.argv[1]), EngineCache(default_cache_folder())).runner
 n, side = int(sys.argv[2]), runner.contract.patch_px
 runner.infer(np.zeros((n, runner.contract.channels, side, side), np.float32))
@@ -181,7 +181,7 @@ def warm_start_s(model: Model, n_starts: int = 7) -> dict[str, float | str]:
     command: list[float] = []
     arguments = [str(model.path), str(BATCHES[model.contract.kind][0])]
     for _ in range(n_starts):
-        for times, modules in ((whole, []), (command, ["parfocal.edge.cli"])):
+        for times, modules in ((whole, []), (command, ["parfocal.edge.cli.app"])):
             began_s = time.perf_counter()
             program = [sys.executable, "-c", WARM_START, *arguments, *modules]
             done = subprocess.run(program, capture_output=True, text=True, check=True)

@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 import sys
 
-from parfocal.board import layout
-from parfocal.board.layout import fields_of, payload_bytes
-from parfocal.board.messages import (
+from parfocal.board.wire import layout
+from parfocal.board.wire.layout import fields_of, payload_bytes
+from parfocal.board.wire.messages import (
     CODES,
     MAX_PAYLOAD_BYTES,
     PROTOCOL_VERSION,
@@ -20,7 +20,7 @@ from parfocal.board.messages import (
     Message,
     Opcode,
 )
-from parfocal.board.packet import MAX_FRAME_BYTES
+from parfocal.board.wire.packet import MAX_FRAME_BYTES
 
 _C_TYPES = {"u8": "uint8_t", "u16": "uint16_t", "u32": "uint32_t", "u64": "uint64_t", "i32": "int32_t"}
 _N_BYTES = {"u8": 1, "u16": 2, "u32": 4, "u64": 8, "i32": 4}

@@ -18,15 +18,15 @@ from rich.table import Table
 from parfocal.engines.backends import BATCHES, maker_of
 from parfocal.engines.build import build_all
 from parfocal.engines.cache import EngineCache
-from parfocal.engines.contract import Contract
+from parfocal.engines.cpu.reference import OnnxRuntimeRunner
 from parfocal.engines.gate import DEFAULT_LIMITS, deviation_of, is_near
-from parfocal.engines.golden import standardised
-from parfocal.engines.models import model_at, model_path
-from parfocal.engines.onnxruntime_reference import OnnxRuntimeRunner
+from parfocal.engines.model.contract import Contract
+from parfocal.engines.model.golden import standardised
+from parfocal.engines.model.shipped import model_at, model_path
 from parfocal.engines.runner import Runner
-from tools import tables
 from tools.bench_engines import opened
-from tools.examples import Examples
+from tools.learning import tables
+from tools.learning.examples import Examples
 
 FloatArray = NDArray[np.float32]
 REFERENCE = "onnxruntime fp32"

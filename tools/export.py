@@ -15,22 +15,22 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from parfocal.engines.contract import FORMAT_VERSION, METADATA_KEY, SIGN, SIGN_OF_SINGLE, Contract, Kind
-from parfocal.engines.golden import Patches, batch_of, save_golden
-from parfocal.engines.onnxruntime_reference import OnnxRuntimeRunner
-from tools import fit, tables
+from parfocal.engines.cpu.reference import OnnxRuntimeRunner
+from parfocal.engines.model.contract import FORMAT_VERSION, METADATA_KEY, SIGN, SIGN_OF_SINGLE, Contract, Kind
+from parfocal.engines.model.golden import Patches, batch_of, save_golden
 from tools.artifacts import make_forms
-from tools.card import Measured, card
-from tools.examples import GREY_OFFSET, Examples
-from tools.physics import direction_with_shots_swapped, wrong_direction
-from tools.pictures import draw_learning, draw_scatter
+from tools.learning import fit, tables
+from tools.learning.card import Measured, card
+from tools.learning.examples import GREY_OFFSET, Examples
+from tools.learning.physics import direction_with_shots_swapped, wrong_direction
+from tools.learning.pictures import draw_learning, draw_scatter
 from tools.train import Recipe, predict
 
 OPSET = 17  # the most that TensorRT 8.6 parses (facts/tensorrt)
 MAX_DEVIATION_UM = 1e-3
 INPUT_NAMES = {"difference": "difference", "pair": "pair", "single": "shot"}
 # Golden patches, and as many to calibrate on: they weigh what noise weighs. Of large ones the middle is kept, which
-# ``parfocal.engines.golden`` continues by its mirror image.
+# ``parfocal.engines.model.golden`` continues by its mirror image.
 N_GOLDEN = {224: 24, 672: 12}
 MAX_GOLDEN_PX = 336
 CALIBRATION_STACKS = 100
@@ -122,7 +122,7 @@ def write_golden(path: Path, contract: Contract, held_out: Examples, training: E
 
 
 def _as_stored(examples: Examples, chosen: list[int], kind: Kind) -> Patches:
-    """Patches as ``parfocal.engines.golden`` stores them: single shots as the camera gives them."""
+    """Patches as ``parfocal.engines.model.golden`` stores them: single shots as the camera gives them."""
     margin_px = max(0, examples.patches[0].shape[1] - MAX_GOLDEN_PX) // 2
     middle = slice(margin_px, examples.patches[0].shape[1] - margin_px)
     patches = np.stack([examples.patches[k][:, middle, middle] for k in chosen])

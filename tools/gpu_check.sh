@@ -24,7 +24,7 @@ fetch() {
 "$python" - <<'PROBE'
 import sys
 
-from parfocal.engines.cuda_probe import probe
+from parfocal.engines.gpu.cuda_probe import probe
 from parfocal.engines.errors import BuildFailed
 
 try:

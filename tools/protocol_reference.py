@@ -9,9 +9,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from parfocal.board import layout, messages
-from parfocal.board.layout import fields_of
-from parfocal.board.messages import (
+from parfocal.board.wire import layout, messages
+from parfocal.board.wire.layout import fields_of
+from parfocal.board.wire.messages import (
     CODES,
     PROTOCOL_VERSION,
     TABLE,
@@ -21,7 +21,7 @@ from parfocal.board.messages import (
     Message,
     Status,
 )
-from parfocal.board.packet import Packet, encode
+from parfocal.board.wire.packet import Packet, encode
 
 DOCUMENT = Path(__file__).parent.parent / "board" / "PROTOCOL.md"
 MARK = "<!-- From here on written by `python -m tools.protocol_reference`: edit the table, not this. -->\n"

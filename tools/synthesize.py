@@ -16,10 +16,10 @@ import torch
 from numpy.typing import NDArray
 
 from parfocal.edge.simscope.optics import Optics, radial_grid, transfer_profiles
-from parfocal.edge.stack import write_stack
-from tools.layers import Layer, random_layers
-from tools.sources import HeldOutObjects, TrainingObjects
-from tools.textures import UM_PER_PX, FloatArray, Rng
+from parfocal.edge.stacks.stack import write_stack
+from tools.tissue.sources import HeldOutObjects, TrainingObjects
+from tools.tissue.textures import UM_PER_PX, FloatArray, Rng
+from tools.tissue.thickness import Layer, random_layers
 
 UInt8Array = NDArray[np.uint8]
 
@@ -31,8 +31,8 @@ LOWEST_UM = (-14.0, -12.0)  # stacks go beyond the +-10 um that a model promises
 # The planes lie delta apart up to what a stage of whole motor steps makes of it: 2 um is 1.875 on the reference.
 STEP_PER_DELTA = (0.92, 1.04)
 STACKS_PER_SETTING = 10
-# Aperture of the condenser over that of the objective: any, for a training that is told it (``tools.fit``), or that of
-# one instrument within what its lamp and lens leave.
+# Aperture of the condenser over that of the objective: any, for a training that is told it (``tools.learning.fit``),
+# or that of one instrument within what its lamp and lens leave.
 CONDENSER_SIGMA = (0.4, 0.8)
 CONDENSER_TOLERANCE = 0.05
 

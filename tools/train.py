@@ -3,8 +3,8 @@
 The body, the papers' convolutions, is trained with a linear head: most of the time on small crops without the distance
 weight, the last part on whole patches with it, the paper's second phase. The checkpoint holds everything: a stopped
 training continues where it was with the same command. Then, in minutes, the head that ships is taught to hear the
-spectra of the patches beside the body (``tools.fit``). With ``--start`` the body of a model is kept, and only the head
-is taught.
+spectra of the patches beside the body (``tools.learning.fit``). With ``--start`` the body of a model is kept, and only
+the head is taught.
 """
 
 import argparse
@@ -22,19 +22,19 @@ from numpy.typing import NDArray
 from rich.console import Console
 from torch import nn
 
-from parfocal.engines.contract import CHANNELS, Kind
-from tools import batches, fit, tables
-from tools.examples import Examples
-from tools.features import Features, together
-from tools.kept_features import of_folder
-from tools.losses import loss_of
-from tools.network_focus import FocusNet
-from tools.network_layers import Body
-from tools.network_single import SingleNet
-from tools.network_two_shot import TwoShotNet
-from tools.pictures import draw_learning, draw_scatter
+from parfocal.engines.model.contract import CHANNELS, Kind
+from tools.learning import batches, fit, tables
+from tools.learning.examples import Examples
+from tools.learning.features import Features, together
+from tools.learning.kept_features import of_folder
+from tools.learning.losses import loss_of
+from tools.learning.pictures import draw_learning, draw_scatter
+from tools.learning.start import body_from, head_from, is_spectral, start_from
+from tools.networks.focus import FocusNet
+from tools.networks.layers import Body
+from tools.networks.single import SingleNet
+from tools.networks.two_shot import TwoShotNet
 from tools.progress import shown_progress
-from tools.start import body_from, head_from, is_spectral, start_from
 
 CALIBRATION_BATCHES, FROZEN_BATCHES = 12, 32
 CURVE_PX = 400 * 224**2  # of held-out patches measured at every report; all of them at the end

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 
-from parfocal.board.messages import Lamp, Status, Strobe
+from parfocal.board.wire.messages import Lamp, Status, Strobe
 
 NEVER_S = float("inf")
 _MAX_DUTY = 10000

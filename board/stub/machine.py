@@ -8,7 +8,12 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from parfocal.board.messages import (
+from parfocal.board.stub.config import StubConfig
+from parfocal.board.stub.lamp import LampDriver
+from parfocal.board.stub.mechanics import AxisMechanics
+from parfocal.board.stub.ratings import Ratings
+from parfocal.board.stub.true_stage import HISTORY_S
+from parfocal.board.wire.messages import (
     AxisBit,
     Clear,
     Fault,
@@ -25,11 +30,6 @@ from parfocal.board.messages import (
     Triple,
     Watchdog,
 )
-from parfocal.board.stub.config import StubConfig
-from parfocal.board.stub.lamp import LampDriver
-from parfocal.board.stub.mechanics import AxisMechanics
-from parfocal.board.stub.ratings import Ratings
-from parfocal.board.stub.true_stage import HISTORY_S
 
 _ALL = AxisBit.X | AxisBit.Y | AxisBit.Z
 _ENDED_EARLY = (MoveResult.STOPPED, MoveResult.WATCHDOG)

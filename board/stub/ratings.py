@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from parfocal.board.messages import Limits, PullOut, Status, Triple
 from parfocal.board.pull_out import is_followed
 from parfocal.board.stub.config import StubAxisConfig
+from parfocal.board.wire.messages import Limits, PullOut, Status, Triple
 
 
 class Ratings:

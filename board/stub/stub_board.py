@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 from collections import deque
 
-from parfocal.board import layout, messages
-from parfocal.board.messages import Ack, AxisBit, Feature, Kind, Message, Opcode, Status
-from parfocal.board.packet import MAX_FRAME_BYTES, Packet, StreamDecoder, encode
 from parfocal.board.stub.config import StubConfig
 from parfocal.board.stub.machine import Machine
+from parfocal.board.wire import layout, messages
+from parfocal.board.wire.messages import Ack, AxisBit, Feature, Kind, Message, Opcode, Status
+from parfocal.board.wire.packet import MAX_FRAME_BYTES, Packet, StreamDecoder, encode
 
 _CACHED_REPLIES = 8
 _UNIT_SERIAL = 1

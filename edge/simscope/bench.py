@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 from parfocal.board.board import open_serial
 from parfocal.board.clock import MonotonicClock
 from parfocal.board.config import AXIS_NAMES
-from parfocal.board.probe import Probed, probe
+from parfocal.board.link.probe import Probed, probe
 from parfocal.board.stub.config import StubConfig
 from parfocal.board.stub.side_channel import SideChannel, side_channel_path
 from parfocal.board.stub.true_stage import TrueStage
 from parfocal.board.stub.virtual_bench import VirtualBench
 from parfocal.edge.config import Config
 from parfocal.edge.errors import ConfigError
-from parfocal.edge.report import FieldTruth
-from parfocal.edge.run import Instrument
+from parfocal.edge.instrument import Instrument
+from parfocal.edge.scan.report import FieldTruth
 from parfocal.edge.simscope.camera import SimulatedCamera
 from parfocal.edge.simscope.held_clock import HeldClock
 from parfocal.edge.simscope.optics import Optics

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from parfocal.board.clock import Clock
 from parfocal.board.stub.true_stage import TrueStage
+from parfocal.edge.camera.frame import Frame, overtaken
 from parfocal.edge.config import CameraConfig
-from parfocal.edge.frame import Frame, overtaken
 
 UInt8Array = NDArray[np.uint8]
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from parfocal.edge.sharpness import peak_inside_um, variance_of_laplacian
-from parfocal.edge.stack import StackRefused, read_stack
+from parfocal.edge.focus.sharpness import peak_inside_um, variance_of_laplacian
+from parfocal.edge.stacks.stack import StackRefused, read_stack
 from parfocal.edge.words import counted
 
 UInt8Array = NDArray[np.uint8]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parfocal.edge.errors import ConfigError
-from parfocal.edge.image_file import rgb_from_file
+from parfocal.edge.images.rgb import rgb_from_file
 
 FloatArray = NDArray[np.float32]
 UInt8Array = NDArray[np.uint8]

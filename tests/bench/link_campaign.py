@@ -15,18 +15,18 @@ import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from parfocal.board import messages
 from parfocal.board.axis import Axis
 from parfocal.board.board import Board
 from parfocal.board.config import BoardConfig
 from parfocal.board.errors import MoveRefused, PositionLost
-from parfocal.board.inbox import Inbox
-from parfocal.board.layout import payload_bytes
-from parfocal.board.messages import TABLE, Fault, Kind, MoveResult, Opcode
-from parfocal.board.packet import Packet, StreamDecoder, encode
+from parfocal.board.link.inbox import Inbox
 from parfocal.board.stub.config import StubAxisConfig, StubConfig
 from parfocal.board.stub.faults import Damage, Faults, HostStall, Unplug
 from parfocal.board.stub.virtual_bench import VirtualBench
+from parfocal.board.wire import messages
+from parfocal.board.wire.layout import payload_bytes
+from parfocal.board.wire.messages import TABLE, Fault, Kind, MoveResult, Opcode
+from parfocal.board.wire.packet import Packet, StreamDecoder, encode
 
 Figures = dict[str, float]
 

@@ -15,14 +15,14 @@ from pathlib import Path
 
 import msgspec
 
-from parfocal.board import layout, messages
 from parfocal.board.board import Board, open_serial
 from parfocal.board.clock import MonotonicClock
 from parfocal.board.config import BoardConfig
 from parfocal.board.errors import BoardNotFound
-from parfocal.board.messages import AxisBit, Kind, Message, Opcode
-from parfocal.board.packet import Packet, StreamDecoder, encode
 from parfocal.board.stub.side_channel import SideChannel, side_channel_path
+from parfocal.board.wire import layout, messages
+from parfocal.board.wire.messages import AxisBit, Kind, Message, Opcode
+from parfocal.board.wire.packet import Packet, StreamDecoder, encode
 from tests.bench.bare_echo import bare_echo
 
 Figures = dict[str, float]

@@ -10,11 +10,11 @@ import pytest
 
 from parfocal.board.board import Board
 from parfocal.board.config import BoardConfig
-from parfocal.board.link import Link, LinkCounters
-from parfocal.board.packet import Packet, StreamDecoder
+from parfocal.board.link.link import Link, LinkCounters
+from parfocal.board.link.transport import Transport
 from parfocal.board.stub.config import StubConfig
 from parfocal.board.stub.virtual_bench import VirtualBench, VirtualTransport
-from parfocal.board.transport import Transport
+from parfocal.board.wire.packet import Packet, StreamDecoder
 
 Damage = Callable[[Packet, bytes], bytes]
 

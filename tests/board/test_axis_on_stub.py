@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from parfocal.board.axis import Engagement
 from parfocal.board.config import BoardConfig
 from parfocal.board.errors import MoveRefused
-from parfocal.board.messages import AxisBit
 from parfocal.board.stub.config import StubConfig
+from parfocal.board.wire.messages import AxisBit
 
 if TYPE_CHECKING:
     from tests.board.conftest import HealthyBoard

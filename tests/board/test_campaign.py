@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parfocal.board.messages import Opcode
-from parfocal.board.packet import Packet, encode
 from parfocal.board.stub.virtual_bench import VirtualBench
+from parfocal.board.wire.messages import Opcode
+from parfocal.board.wire.packet import Packet, encode
 from tests.bench import link_campaign, link_processes
 
 

@@ -14,9 +14,9 @@ from parfocal.board.config import BoardConfig
 from parfocal.board.errors import BoardNotFound, EstopPressed, LinkTimeout, MoveRefused, PositionLost
 from parfocal.board.gpio import GpioConfig, GpioFailed
 from parfocal.board.guarded import open_guarded
-from parfocal.board.messages import Fault
 from parfocal.board.stub.virtual_bench import VirtualBench
-from tests.board.listening import Listening
+from parfocal.board.wire.messages import Fault
+from tests.board.link.listening import Listening
 from tests.board.strict_gpio import StrictGpio
 
 ESTOP_PIN, RESET_PIN = 11, 13

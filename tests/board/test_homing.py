@@ -7,13 +7,13 @@ import contextlib
 import msgspec
 import pytest
 
-from parfocal.board import messages
 from parfocal.board.config import BoardConfig
 from parfocal.board.errors import LinkTimeout
-from parfocal.board.messages import AxisBit
 from parfocal.board.stub.config import StubAxisConfig, StubConfig
 from parfocal.board.stub.faults import BoardStall, Faults
 from parfocal.board.stub.virtual_bench import VirtualBench
+from parfocal.board.wire import messages
+from parfocal.board.wire.messages import AxisBit
 
 
 def stub_with(name: str, **changes: float) -> StubConfig:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from parfocal.board import messages
 from parfocal.board.errors import BoardError
-from parfocal.board.link import LinkCounters
-from parfocal.board.messages import AxisBit, Kind, Opcode
-from parfocal.board.packet import Packet
+from parfocal.board.link.link import LinkCounters
 from parfocal.board.stub.virtual_bench import VirtualBench
+from parfocal.board.wire import messages
+from parfocal.board.wire.messages import AxisBit, Kind, Opcode
+from parfocal.board.wire.packet import Packet
 
 if TYPE_CHECKING:
     from tests.board.conftest import HealthyBoard

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from parfocal.board import layout, messages
-from parfocal.board.layout import fields_of
-from parfocal.board.messages import TABLE, Kind, Message
-from parfocal.board.packet import Packet, StreamDecoder, encode
+from parfocal.board.wire import layout, messages
+from parfocal.board.wire.layout import fields_of
+from parfocal.board.wire.messages import TABLE, Kind, Message
+from parfocal.board.wire.packet import Packet, StreamDecoder, encode
 from tools.c_header import header, snake
 from tools.protocol_reference import DOCUMENT, EXAMPLES, MARK, reference
 

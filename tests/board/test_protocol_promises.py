@@ -6,17 +6,17 @@ import re
 
 import pytest
 
-from parfocal.board import layout, messages
 from parfocal.board.board import Board
 from parfocal.board.config import BoardConfig
 from parfocal.board.errors import PositionLost
-from parfocal.board.messages import AxisBit, Fault, Kind, Message, Opcode, Status
-from parfocal.board.outbox import ATTEMPTS, OPENING_WALLS_S, REPLY_WALL_S
-from parfocal.board.packet import Packet, encode
+from parfocal.board.link.outbox import ATTEMPTS, OPENING_WALLS_S, REPLY_WALL_S
 from parfocal.board.stub.virtual_bench import VirtualBench
+from parfocal.board.wire import layout, messages
+from parfocal.board.wire.messages import AxisBit, Fault, Kind, Message, Opcode, Status
+from parfocal.board.wire.packet import Packet, encode
 from tests.board.conftest import DamagedCable
+from tests.board.raw_wire import PROSE, Wire, move, says
 from tests.board.test_protocol_document import SECTION, decoded, golden
-from tests.board.wire import PROSE, Wire, move, says
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 import pytest
 
-from parfocal.board import layout, messages
-from parfocal.board.messages import AxisBit, Fault, Kind, Message, MoveResult, Opcode, Status
-from parfocal.board.packet import Packet
 from parfocal.board.stub.machine import _Motion
-from tests.board.wire import PROSE, Wire, move, says
+from parfocal.board.wire import layout, messages
+from parfocal.board.wire.messages import AxisBit, Fault, Kind, Message, MoveResult, Opcode, Status
+from parfocal.board.wire.packet import Packet
+from tests.board.raw_wire import PROSE, Wire, move, says
 from tools.protocol_reference import DOCUMENT
 
 REFUSALS = re.compile(

@@ -9,18 +9,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parfocal.board import messages
-from parfocal.board.answers import Refusal
 from parfocal.board.board import Board
 from parfocal.board.config import BoardConfig
 from parfocal.board.errors import MoveRefused
-from parfocal.board.messages import AxisBit, Opcode, Status
+from parfocal.board.link.answers import Refusal
 from parfocal.board.pull_out import is_followed
 from parfocal.board.stub.config import StubConfig
 from parfocal.board.stub.mechanics import AxisMechanics
 from parfocal.board.stub.ratings import Ratings
 from parfocal.board.stub.virtual_bench import VirtualBench
-from tests.board.listening import Listening
+from parfocal.board.wire import messages
+from parfocal.board.wire.messages import AxisBit, Opcode, Status
+from tests.board.link.listening import Listening
 
 if TYPE_CHECKING:
     from tests.board.conftest import HealthyBoard

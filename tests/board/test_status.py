@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from parfocal.board.messages import AxisBit, Fault, Switch
 from parfocal.board.status import names_of
 from parfocal.board.stub.config import StubConfig
+from parfocal.board.wire.messages import AxisBit, Fault, Switch
 
 if TYPE_CHECKING:
     from tests.board.conftest import HealthyBoard

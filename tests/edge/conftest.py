@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from parfocal.edge.cli.ending.interrupts import ENDING
 from parfocal.edge.config import Config
-from parfocal.edge.interrupts import ENDING
 from tests.edge.scope import Scope, small
 
 

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from parfocal.board.stub.virtual_bench import VirtualBench
 from parfocal.edge.config import Config
-from parfocal.edge.focus import Focuser
+from parfocal.edge.focus.focuser import Focuser
 from parfocal.edge.simscope.bench import Sample, stub_of
 from parfocal.edge.simscope.camera import SimulatedCamera
 from parfocal.edge.simscope.optics import Optics
 from parfocal.edge.simscope.scene import Scene
 from parfocal.edge.simscope.slide import VirtualSlide
-from parfocal.engines.contract import Contract
+from parfocal.engines.model.contract import Contract
 from tests.contracts import difference_contract
 
 TILES = Path(__file__).parents[2].parent / "shared" / "tiles"

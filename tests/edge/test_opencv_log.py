@@ -6,10 +6,10 @@ import cv2
 import pytest
 
 from parfocal.edge import opencv_log
-from parfocal.edge.camera import VideoCamera
+from parfocal.edge.camera.video import VideoCamera
 from parfocal.edge.config import CameraConfig
 from parfocal.edge.errors import CameraFailed
-from parfocal.edge.image_file import rgb_from_file
+from parfocal.edge.images.rgb import rgb_from_file
 from tests.edge.scope import tissue
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from parfocal.edge.camera.frame import frame_after
+from parfocal.edge.cli.demo import stub_process
 from parfocal.edge.config import Config
-from parfocal.edge.demo import stub_process
-from parfocal.edge.frame import frame_after
-from parfocal.edge.sharpness import variance_of_laplacian
+from parfocal.edge.focus.sharpness import variance_of_laplacian
 from parfocal.edge.simscope.bench import at_stub, sample_from
 from tests.edge.scope import small
 

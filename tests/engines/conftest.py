@@ -14,15 +14,15 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from parfocal.engines import backends
-from parfocal.engines.artifacts import manifest_path
-from parfocal.engines.contract import METADATA_KEY, Contract, contract_from_onnx
-from parfocal.engines.cuda_probe import CudaDevice
-from parfocal.engines.golden import batch_of, save_golden
-from parfocal.engines.onnxruntime_reference import OnnxRuntimeRunner
-from tests.calib.nets import mobilenet_v3
+from parfocal.engines.cpu.reference import OnnxRuntimeRunner
+from parfocal.engines.gpu.cuda_probe import CudaDevice
+from parfocal.engines.model.artifacts import manifest_path
+from parfocal.engines.model.contract import METADATA_KEY, Contract, contract_from_onnx
+from parfocal.engines.model.golden import batch_of, save_golden
+from tests.calib.quantise.nets import mobilenet_v3
 from tests.contracts import difference_contract, single_contract
-from tests.engines.fake_cuda import FakeCuda
-from tests.engines.fake_tensorrt import FakeTensorRt
+from tests.engines.gpu.fake_cuda import FakeCuda
+from tests.engines.gpu.fake_tensorrt import FakeTensorRt
 from tools.artifacts import make_forms, vouch
 
 CONTRACT = difference_contract(patch_px=32)

@@ -17,20 +17,20 @@ import pytest
 from numpy.typing import NDArray
 
 from parfocal.engines import build as build_module
-from parfocal.engines import openvino_cpu
-from parfocal.engines.artifacts import artifact_path, int8_meaning_um, manifest_path
 from parfocal.engines.backends import OpenVinoMaker
 from parfocal.engines.build import Outcome, build_all
 from parfocal.engines.cache import EngineCache, EngineKey, Precision
 from parfocal.engines.choose import CHOICE_FILE, load_choices, save_choices
-from parfocal.engines.contract import Contract
+from parfocal.engines.cpu import openvino as openvino_cpu
+from parfocal.engines.cpu.openvino import build_engine, cpu_and_precisions, open_engine
+from parfocal.engines.cpu.reference import OnnxRuntimeRunner
 from parfocal.engines.errors import BuildFailed, EngineStale, InputMismatch
 from parfocal.engines.gate import RULES_VERSION, predictions_um
-from parfocal.engines.golden import golden_path, load_golden
-from parfocal.engines.models import Model, list_models, model_at
-from parfocal.engines.onnxruntime_reference import OnnxRuntimeRunner
+from parfocal.engines.model.artifacts import artifact_path, int8_meaning_um, manifest_path
+from parfocal.engines.model.contract import Contract
+from parfocal.engines.model.golden import golden_path, load_golden
+from parfocal.engines.model.shipped import Model, list_models, model_at
 from parfocal.engines.opening import open_chosen
-from parfocal.engines.openvino_cpu import build_engine, cpu_and_precisions, open_engine
 from parfocal.engines.runner import Runner
 from tests.engines.conftest import written_forms, written_golden, written_model
 
@@ -403,7 +403,7 @@ def test_only_what_runs_in_half_precision_is_rewritten(
 def test_precision_that_the_cpu_lacks_is_refused(
     make_model: MakeModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("parfocal.engines.openvino_cpu.CAPABILITIES", {"fp16": "FP4711"})
+    monkeypatch.setattr("parfocal.engines.cpu.openvino.CAPABILITIES", {"fp16": "FP4711"})
     with pytest.raises(BuildFailed, match="build in fp16 refused: this CPU has none"):
         build_engine(make_model(), "fp16", (4,), n_threads=1)
 
@@ -445,7 +445,7 @@ def test_choice_is_kept_of_models_that_are_not_built_now(model: Model, cache: En
 
 def test_openvino_comes_without_its_converter_and_telemetry() -> None:
     program = (
-        "import sys; from parfocal.engines.openvino_cpu import import_openvino; import_openvino()\n"
+        "import sys; from parfocal.engines.cpu.openvino import import_openvino; import_openvino()\n"
         "print(*[name for name in sys.modules if 'telemetry' in name or name.startswith('openvino.tools')])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -12,11 +12,11 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from parfocal.engines.contract import Contract
+from parfocal.engines.cpu.openvino import OpenVinoRunner
+from parfocal.engines.cpu.reference import OnnxRuntimeRunner
 from parfocal.engines.errors import BuildFailed, InputMismatch
-from parfocal.engines.models import Model, list_models
-from parfocal.engines.onnxruntime_reference import OnnxRuntimeRunner
-from parfocal.engines.openvino_cpu import OpenVinoRunner
+from parfocal.engines.model.contract import Contract
+from parfocal.engines.model.shipped import Model, list_models
 from parfocal.engines.runner import Runner
 
 PARITY_UM = 1e-3

@@ -7,20 +7,20 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from parfocal.edge import prepare
-from parfocal.engines.artifacts import MADE_FORMS, checked_artifact
+from parfocal.edge.focus import prepare
 from parfocal.engines.backends import BATCHES, OpenVinoMaker, TensorRtMaker
 from parfocal.engines.build import build_all
 from parfocal.engines.cache import EngineCache
-from parfocal.engines.contract import contract_from_onnx
-from parfocal.engines.golden import batch_of, golden_path, load_golden, save_golden
-from parfocal.engines.models import Model, list_models
-from parfocal.engines.onnxruntime_reference import OnnxRuntimeRunner
+from parfocal.engines.cpu.openvino import cpu_and_precisions
+from parfocal.engines.cpu.reference import OnnxRuntimeRunner
+from parfocal.engines.model.artifacts import MADE_FORMS, checked_artifact
+from parfocal.engines.model.contract import contract_from_onnx
+from parfocal.engines.model.golden import batch_of, golden_path, load_golden, save_golden
+from parfocal.engines.model.shipped import Model, list_models
 from parfocal.engines.opening import open_chosen
-from parfocal.engines.openvino_cpu import cpu_and_precisions
 from tests.contracts import difference_contract
 from tests.engines.conftest import SINGLE, written_single
-from tests.engines.fake_tensorrt import FakeTensorRt, kernel_um
+from tests.engines.gpu.fake_tensorrt import FakeTensorRt, kernel_um
 
 SIDE_PX = SINGLE.patch_px
 

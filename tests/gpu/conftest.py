@@ -2,9 +2,9 @@
 
 import pytest
 
-from parfocal.engines.cuda_memory import CudaMemory, open_memory
-from parfocal.engines.cuda_probe import CudaDevice, probe
 from parfocal.engines.errors import BuildFailed
+from parfocal.engines.gpu.cuda_memory import CudaMemory, open_memory
+from parfocal.engines.gpu.cuda_probe import CudaDevice, probe
 
 
 @pytest.fixture(scope="session")

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from parfocal.engines.cuda_memory import Buffer, CudaMemory, open_memory
-from parfocal.engines.cuda_probe import CudaDevice
 from parfocal.engines.errors import BuildFailed
+from parfocal.engines.gpu.cuda_memory import Buffer, CudaMemory, open_memory
+from parfocal.engines.gpu.cuda_probe import CudaDevice
 
 
 def real_pycuda() -> Any:  # noqa: ANN401 (untyped)
@@ -49,7 +49,7 @@ def test_what_goes_to_the_device_comes_back(memory: CudaMemory, zero_copy: bool)
 def test_cuda_bindings_bring_it_back_too(device: CudaDevice, zero_copy: bool) -> None:
     del device  # asked for so that the test skips where there is none
     pytest.importorskip("cuda.bindings.driver", reason="cuda-bindings not installed")
-    from parfocal.engines.cuda_bindings import BindingsMemory
+    from parfocal.engines.gpu.cuda_bindings import BindingsMemory
 
     assert there_and_back(BindingsMemory(zero_copy=zero_copy))
 
@@ -82,7 +82,7 @@ def test_work_is_repeated_with_new_values(memory: CudaMemory) -> None:
 def test_cuda_bindings_repeat_it_as_a_graph(device: CudaDevice) -> None:
     del device  # asked for so that the test skips where there is none
     pytest.importorskip("cuda.bindings.driver", reason="cuda-bindings not installed")
-    from parfocal.engines.cuda_bindings import BindingsMemory
+    from parfocal.engines.gpu.cuda_bindings import BindingsMemory
 
     assert repeated(BindingsMemory(zero_copy=False))
 

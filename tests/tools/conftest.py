@@ -20,7 +20,7 @@ def cut(pixels: NDArray[np.uint8], n: int) -> list[NDArray[np.uint8]]:
 
 
 def write_tiles(folder: Path) -> None:
-    """Write tiles into the folders that `tools/sources.py` reads, of images that come with scikit-image."""
+    """Write tiles into the folders that `tools/tissue/sources.py` reads, of images that come with scikit-image."""
     from skimage import data
 
     cells = np.repeat(np.asarray(data.cell(), np.uint8)[:512, :512, None], 3, axis=2)

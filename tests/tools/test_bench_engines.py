@@ -3,7 +3,7 @@
 import pytest
 
 from parfocal.engines.cache import Precision
-from parfocal.engines.models import Model, list_models
+from parfocal.engines.model.shipped import Model, list_models
 from tools.bench_engines import WANTED_RATIO, wanted_ratio
 
 

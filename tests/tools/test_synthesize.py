@@ -9,9 +9,10 @@ import pytest
 torch = pytest.importorskip("torch", reason="the training extra is not installed")
 
 from parfocal.edge.simscope.optics import Optics  # noqa: E402
-from parfocal.edge.stack import read_stack  # noqa: E402
-from tools import layers, synthesize  # noqa: E402
-from tools.textures import FloatArray  # noqa: E402
+from parfocal.edge.stacks.stack import read_stack  # noqa: E402
+from tools import synthesize  # noqa: E402
+from tools.tissue import thickness  # noqa: E402
+from tools.tissue.textures import FloatArray  # noqa: E402
 
 PATCH_PX = 64
 
@@ -25,7 +26,7 @@ def an_object(side_px: int) -> FloatArray:
 def images(optics: Optics, z_um: tuple[float, ...], phase_share: float) -> FloatArray:
     renderer = synthesize.Renderer(PATCH_PX, "cpu")
     density = an_object(renderer.side_px)
-    flat = [layers.Layer(0.0, density, np.float32(0.5 * phase_share) * density[1])]
+    flat = [thickness.Layer(0.0, density, np.float32(0.5 * phase_share) * density[1])]
     heights = np.array(z_um, np.float32)
     still = np.zeros((len(z_um), 2), np.float32)
     return renderer.densities(synthesize.setting_of(optics, "cpu"), flat, heights, still)
@@ -47,7 +48,7 @@ def test_phase_or_aberrations_alone_tell_the_sides_apart(symmetric: bool, phase_
 @pytest.mark.parametrize("seed", range(12))
 def test_layers_hold_the_whole_object_and_its_mass_lies_at_the_focus(seed: int) -> None:
     density = an_object(96)
-    parts = layers.random_layers(density, 1.0, np.random.default_rng(seed))
+    parts = thickness.random_layers(density, 1.0, np.random.default_rng(seed))
     assert np.allclose(sum(part.density for part in parts), density, atol=1e-5)
     moment = sum(part.height_um * float(part.density[1].sum()) for part in parts)
     assert moment / float(density[1].sum()) == pytest.approx(0.0, abs=1e-3)

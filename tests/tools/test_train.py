@@ -8,9 +8,10 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the training extra is not installed")
 
-from parfocal.edge import prepare  # noqa: E402
-from parfocal.engines.contract import Kind  # noqa: E402
-from tools import batches, losses, train  # noqa: E402
+from parfocal.edge.focus import prepare  # noqa: E402
+from parfocal.engines.model.contract import Kind  # noqa: E402
+from tools import train  # noqa: E402
+from tools.learning import batches, losses  # noqa: E402
 
 
 @pytest.mark.parametrize(

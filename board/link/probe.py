@@ -1,0 +1,51 @@
+"""What a board says of itself when it is asked for nothing else."""
+
+from __future__ import annotations
+
+import msgspec
+
+from parfocal.board.clock import PacedClock
+from parfocal.board.config import BoardConfig
+from parfocal.board.link.link import Link
+from parfocal.board.link.ports import port_path
+from parfocal.board.link.serial_transport import SerialTransport
+from parfocal.board.link.transport import Transport
+from parfocal.board.wire import messages
+from parfocal.board.wire.messages import AxisBit, Fault
+
+
+class Probed(msgspec.Struct, frozen=True):
+    """Who answered, and how it is."""
+
+    protocol_version: int
+    firmware_version: int
+    unit_serial: int
+    fitted: AxisBit
+    homed: AxisBit
+    faults: Fault
+
+
+def probe(transport: Transport, clock: PacedClock) -> Probed:
+    """HELLO and STATE, nothing else: nothing moves or stops, no light changes, no fault is cleared.
+
+    Closes `transport`. Raises ProtocolMismatch, LinkTimeout, BoardNotFound.
+    """
+    link = Link(transport, clock)
+    try:
+        hello = link.open_session()
+        state = link.request(messages.StateRequest(), messages.State)
+    finally:
+        link.close()
+    return Probed(
+        protocol_version=messages.PROTOCOL_VERSION,  # another one is a ProtocolMismatch
+        firmware_version=hello.firmware_version,
+        unit_serial=hello.unit_serial,
+        fitted=AxisBit(hello.axes),
+        homed=AxisBit(state.homed),
+        faults=Fault(state.faults),
+    )
+
+
+def probe_serial(config: BoardConfig, clock: PacedClock) -> Probed:
+    """Probe the board at the configured port. Raises BadPort, else as `probe`."""
+    return probe(SerialTransport(port_path(config.port), config.baud), clock)

@@ -1,0 +1,1 @@
+"""What goes over the wire: the message table, its layout and the packets."""

@@ -1,0 +1,90 @@
+"""FP16 as types in the ONNX, which TensorRT 11 needs: its builder has no precision flags any more.
+
+The body of the net, and the scales of Q/DQ nodes in it, become float16. Input, output and head, from the pooling
+on and past the convolutions, stay float32: the prediction keeps its resolution (a float16 of 8 um has steps of
+0.008 um), powers of spectra their range, and the runner sees no difference.
+"""
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper
+
+from parfocal.calib.quantise.onnx_graph import Graph, head_of
+
+# QuantizeLinear and DequantizeLinear of float16 came with opset 19. TensorRT 11 reads it; 8.6 is never given it.
+OPSET_WITH_HALF_SCALES = 19
+SMALLEST_NORMAL_HALF = 6.2e-5
+SCALE_SLOT = 1  # among the inputs of QuantizeLinear and DequantizeLinear
+
+
+def in_half(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a copy of an FP32 model, with or without Q/DQ nodes, in which the body is float16.
+
+    Raises:
+        ValueError: the graph has no head, or a scale that float16 cannot hold.
+    """
+    graph = Graph(model)
+    _axes_as_inputs(graph)
+    head = head_of(graph)
+    model_input = graph.model.graph.input[0].name
+    to_half = f"{model_input}.half"
+    nodes = [helper.make_node("Cast", [model_input], [to_half], to_half, to=TensorProto.FLOAT16)]
+    crossing: set[str] = set()
+    for node in graph.nodes:
+        if head & set(node.output):
+            for slot, name in enumerate(node.input):
+                if not name or name in graph.constants or name in head or name == model_input:
+                    continue
+                to_float = f"{name}.float"
+                if name not in crossing:
+                    nodes.append(helper.make_node("Cast", [name], [to_float], to_float, to=TensorProto.FLOAT))
+                    crossing.add(name)
+                node.input[slot] = to_float
+        else:
+            _halve_constants(graph, node)
+            for slot, name in enumerate(node.input):
+                node.input[slot] = to_half if name == model_input else name
+        nodes.append(node)
+    graph.set_nodes(nodes)
+    finished = graph.finished()
+    if any(node.op_type == "QuantizeLinear" for node in nodes):
+        finished.opset_import[0].version = OPSET_WITH_HALF_SCALES
+        finished.ir_version = max(finished.ir_version, 9)  # the IR of that opset
+    del finished.graph.value_info[:]  # types of tensors that are float16 now
+    onnx.checker.check_model(finished, full_check=True)
+    return finished
+
+
+def _halve_constants(graph: Graph, node: onnx.NodeProto) -> None:
+    for slot, name in enumerate(node.input):
+        value = graph.constants.get(name)
+        if value is None or value.dtype != np.float32:
+            continue
+        if slot == SCALE_SLOT and node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+            value = np.maximum(value, np.float32(SMALLEST_NORMAL_HALF))
+        with np.errstate(over="ignore"):  # told below, with the name of the tensor
+            half = value.astype(np.float16)
+        if not np.isfinite(half).all():
+            raise ValueError(f"{name} holds {np.abs(value).max():g}, more than float16 can")
+        node.input[slot] = graph.add_constant(f"{name}.half", half)
+
+
+def _axes_as_inputs(graph: Graph) -> None:
+    """Opset 18 takes the axes of ReduceMean as an input: a mean over height and width is a GlobalAveragePool.
+
+    That one followed by Flatten means the same in every opset, and TensorRT has its own layer for it.
+    """
+    shapes = graph.shapes()
+    nodes: list[onnx.NodeProto] = []
+    for node in graph.nodes:
+        if node.op_type != "ReduceMean":
+            nodes.append(node)
+            continue
+        settings = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+        axes = sorted(axis % 4 for axis in settings.get("axes", []))
+        if len(shapes.get(node.input[0], [])) != 4 or axes != [2, 3] or settings.get("keepdims", 1) != 0:
+            raise ValueError(f"{node.name} is a ReduceMean other than a mean over height and width")
+        pooled = f"{node.output[0]}.pooled"
+        nodes.append(helper.make_node("GlobalAveragePool", [node.input[0]], [pooled], pooled))
+        nodes.append(helper.make_node("Flatten", [pooled], list(node.output), f"{pooled}.flat", axis=1))
+    graph.set_nodes(nodes)

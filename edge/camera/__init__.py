@@ -1,0 +1,1 @@
+"""Cameras, and frames with the time of their own exposure."""

@@ -1,0 +1,150 @@
+"""`parfocal doctor`: what is there of the instrument, and what to do where something is not."""
+
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import msgspec
+import typer
+from rich.text import Text
+
+from parfocal.board.clock import MonotonicClock
+from parfocal.board.errors import BoardError
+from parfocal.board.gpio import GpioConfig, GpioFailed, Lines, imported_library
+from parfocal.board.link.ports import port_path, usb_ports
+from parfocal.board.link.probe import Probed
+from parfocal.edge.camera.video import VideoCamera, device_path
+from parfocal.edge.cli import findings as findings_of
+from parfocal.edge.cli.ending.end import one_line
+from parfocal.edge.cli.findings import Finding, Verdict
+from parfocal.edge.cli.options import (
+    ConfigOption,
+    JsonOption,
+    PortOption,
+    SimOption,
+    chosen_path,
+    configured,
+    probed_board,
+    with_port,
+)
+from parfocal.edge.cli.output import check_writable, console_for, write_json
+from parfocal.edge.config import Config
+from parfocal.edge.errors import CameraFailed, ConfigError
+from parfocal.edge.instrument import opened_engine
+from parfocal.engines.errors import EngineError
+from parfocal.engines.model.contract import Contract, contract_from_onnx
+from parfocal.engines.model.shipped import Model, list_models, model_path
+
+_STYLES: dict[Verdict, str] = {"ok": "green", "missing": "yellow", "wrong": "red"}
+
+
+def doctor(
+    sim: SimOption = False,
+    config: ConfigOption = None,
+    port: PortOption = None,
+    json: JsonOption = None,
+) -> None:
+    """What is there: software, board, camera, engine, GPIO. Moves nothing, lights nothing."""
+    check_writable(json)
+    try:
+        settings, error = configured(config, port), None
+    except ConfigError as refused:
+        settings, error = with_port(Config(), port), refused
+    installed, used = _models(settings)
+    findings = [
+        findings_of.of_software(_package_version()),
+        findings_of.of_configuration(chosen_path(config), error),
+        *_of_board(settings, virtual=sim and port is None),
+        findings_of.of_simulated_camera(settings) if sim else _of_camera(settings),
+        findings_of.of_models(installed, used, settings),
+        findings_of.of_engine(None if isinstance(used, EngineError) else _engine(settings)),
+        findings_of.simulated("GPIO lines", "not used") if sim else _of_gpio(settings.board.gpio),
+    ]
+    # Names of files need not be text, and JSON is.
+    findings = [msgspec.structs.replace(finding, told=one_line(finding.told)) for finding in findings]
+    console = console_for(json)
+    for finding in findings:
+        mark = (f"{finding.verdict:8}", _STYLES[finding.verdict])
+        console.print(Text.assemble(mark, f"{finding.subject:17}", finding.told), soft_wrap=True)
+    write_json(json, findings)
+    raise typer.Exit(findings_of.first_exit_code(findings))
+
+
+def _of_board(config: Config, virtual: bool) -> list[Finding]:
+    """Port, USB ports and board."""
+    if virtual:
+        stub = findings_of.of_board(probed_board(config, virtual))
+        return [findings_of.simulated("board port", "a stub in virtual time"), stub]
+    path = _path_of_port(config)
+    there = path if isinstance(path, Path) and path.exists() else None
+    answer: Probed | BoardError | None = None
+    if there is not None:
+        try:
+            answer = probed_board(config, virtual)
+        except BoardError as error:
+            answer = error
+    return [
+        findings_of.of_port(config.board, path),
+        *findings_of.of_usb_ports(usb_ports(), there),
+        findings_of.of_board(answer),
+    ]
+
+
+def _path_of_port(config: Config) -> Path | ValueError | BoardError:
+    try:
+        return Path(port_path(config.board.port))
+    except (ValueError, BoardError) as error:
+        return error
+
+
+def _of_camera(config: Config) -> Finding:
+    is_there = device_path(config.camera).exists()
+    notes: tuple[str, ...] = ()
+    failed = None
+    if is_there:
+        try:
+            camera = VideoCamera(config.camera)
+            notes = camera.notes
+            camera.close()
+        except CameraFailed as error:
+            failed = error
+    return findings_of.of_camera(config, is_there, failed, notes)
+
+
+def _of_gpio(config: GpioConfig) -> Finding:
+    """Only the e-stop line is set up and read: it is an input, and nothing is driven by looking at it."""
+    seen: bool | GpioFailed | None = None
+    try:
+        imported_library()
+        is_usable = True
+    except GpioFailed as error:
+        is_usable, seen = False, error
+    if is_usable and config.estop_pin is not None:
+        try:
+            with Lines(GpioConfig(estop_pin=config.estop_pin), MonotonicClock()) as lines:
+                seen = lines.estop_pressed()
+        except GpioFailed as error:
+            seen = error
+    return findings_of.of_gpio(config, is_usable, seen)
+
+
+def _models(config: Config) -> tuple[list[Model], Contract | EngineError]:
+    """What is installed, and the contract of the configured model."""
+    try:
+        return list_models(), contract_from_onnx(model_path(config.focus.model))
+    except EngineError as error:
+        return [], error
+
+
+def _engine(config: Config) -> str | EngineError:
+    """What the engine is that `focus` would use. Only opening it tells that its file is there, whole and not stale."""
+    try:
+        return opened_engine(config.focus.model, config.focus.threads).description
+    except EngineError as error:
+        return error
+
+
+def _package_version() -> str | None:
+    try:
+        return version("parfocal")
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,1 @@
+"""How a command ends: exit codes, signals and crash reports."""

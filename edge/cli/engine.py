@@ -1,0 +1,199 @@
+"""`parfocal engine`: the models there are, and the engines made of them for this machine."""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from msgspec import to_builtins
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from parfocal.edge.cli.output import check_writable, write_json
+from parfocal.engines.backends import EngineMaker, Report, maker_of
+from parfocal.engines.build import Outcome, build_all
+from parfocal.engines.cache import Backend, EngineCache, default_cache_folder
+from parfocal.engines.choose import Choice, choices_so_far, description, load_choices
+from parfocal.engines.errors import BuildFailed
+from parfocal.engines.gate import APART
+from parfocal.engines.model.shipped import Model, list_models, model_at, model_path
+
+DETAIL_EVERY_S = 10.0
+
+app = typer.Typer(no_args_is_help=True, help="Models, and the engines made of them.")
+
+JsonOption = Annotated[Path | None, typer.Option("--json", help="Also write the result to this file.")]
+
+
+@app.command("list")
+def list_engines(json: JsonOption = None) -> None:
+    """The models that are installed, what each was made for, and the engine chosen for it here."""
+    check_writable(json)
+    models = list_models()
+    choices = load_choices(EngineCache(default_cache_folder()))
+    table = Table(title="Models", box=SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
+    for heading in ("name", "kind", "objective", "delta\num", "range\num", "um/px", "patch\npx"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("engine", min_width=13, overflow="fold")
+    for model in models:
+        c = model.contract
+        numbers = (c.delta_um, c.range_um, c.um_per_px, c.patch_px)
+        engine = description(choices.get(model.label))
+        table.add_row(c.name, c.kind, c.objective, *(f"{value:g}" for value in numbers), engine)
+    Console().print(table)
+    write_json(
+        json,
+        [{**to_builtins(model.contract), "choice": choices.get(model.label)} for model in models],
+    )
+
+
+@app.command()
+def build(
+    named: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[MODEL]...",
+            help="Names, or paths NAME.onnx of your own; all that are installed if none.",
+        ),
+    ] = None,
+    precision: Annotated[
+        Literal["fp32", "fp16", "bf16", "int8"] | None,
+        typer.Option(help="Use this one, whatever the measurement says."),
+    ] = None,
+    int8_mode: Annotated[
+        Literal["explicit", "implicit"] | None,
+        typer.Option(help="Also try INT8 on a GPU: by Q/DQ nodes, or calibrated there (TensorRT up to 10)."),
+    ] = None,
+    backend: Annotated[
+        Literal["openvino", "tensorrt"] | None, typer.Option(help="TensorRT where it works, else OpenVINO.")
+    ] = None,
+    threads: Annotated[int, typer.Option(min=0, max=256, help="For OpenVINO; 0 takes every core.")] = 0,
+    retry: Annotated[bool, typer.Option("--retry", help="Build again what failed before.")] = False,
+    json: JsonOption = None,
+) -> None:
+    """Build an engine of every model for this machine, check what it predicts, and choose by measurement."""
+    check_writable(json)
+    console = Console()
+    cache = EngineCache(default_cache_folder())
+    models = _models_of(named)
+    maker = _maker(console, backend, threads, choices_so_far(cache, partial(_said, console)))
+    with _progress(console) as (report, detail):
+        outcomes = build_all(
+            models,
+            maker,
+            cache,
+            precision=precision,
+            int8_mode=int8_mode,
+            retry=retry,
+            report=report,
+            detail=detail,
+        )
+    for model in models:
+        ours = [outcome for outcome in outcomes if outcome.row.model == model.label]
+        console.print(outcomes_table(model.contract.name, maker.backend, ours))
+        for line in reasons(ours):
+            _said(console, line)
+    if not any(outcome.built for outcome in outcomes):
+        failed = any(outcome.row.failed for outcome in outcomes)
+        console.print("nothing was built" + ("" if failed else ": every engine is up to date"))
+    write_json(json, outcomes)
+    without = _without_engine(models, outcomes)
+    if without:
+        raise BuildFailed(
+            f"no engine came of {', '.join(without)}; see above why. What was chosen before stays."
+        )
+
+
+def _models_of(named: list[str] | None) -> list[Model]:
+    """The models of some names or paths, each once; all that are installed if none is named."""
+    if not named:
+        return list_models()
+    models = [model_at(model_path(name)) for name in named]
+    return list({model.label: model for model in models}.values())
+
+
+def _said(console: Console, text: str, style: str | None = None) -> None:
+    """Print a sentence as it is: not broken, and brackets in it are no markup."""
+    console.print(text, style=style, soft_wrap=True, highlight=False, markup=False)
+
+
+@contextlib.contextmanager
+def _progress(
+    console: Console, now_s: Callable[[], float] = time.monotonic
+) -> Iterator[tuple[Report, Report]]:
+    """Show steps, and what a step is at: in place on a terminal, else as lines, of the latter one now and then."""
+    if console.is_terminal:
+        with console.status("engines") as status:
+            # TensorRT's names of layers hold brackets, which a status would take for markup.
+            yield (lambda text: status.update(escape(text)),) * 2
+        return
+    told_s = now_s()
+
+    def report(text: str) -> None:
+        nonlocal told_s
+        told_s = now_s()
+        _said(console, text)
+
+    yield report, lambda text: report(text) if now_s() - told_s >= DETAIL_EVERY_S else None
+
+
+def _maker(
+    console: Console, backend: Backend | None, threads: int, choices: dict[str, Choice]
+) -> EngineMaker:
+    """What builds here. Raises BuildFailed where TensorRT fails that engines were chosen on before."""
+    maker, why_not_tensorrt = maker_of(backend, threads)
+    if why_not_tensorrt and any(choice.key.backend == "tensorrt" for choice in choices.values()):
+        raise BuildFailed(
+            f"build on TensorRT, on which engines of this machine were chosen, failed: {why_not_tensorrt} "
+            "Nothing was changed. For the CPU instead, name `--backend openvino`."
+        )
+    if why_not_tensorrt:
+        _said(console, f"TensorRT is not used: {why_not_tensorrt}", style="dim")
+    return maker
+
+
+def outcomes_table(model: str, backend: Backend, outcomes: list[Outcome]) -> Table:
+    """What was measured of one model, a line for each engine."""
+    batch = next((f", ms for a batch of {o.row.batch}" for o in outcomes if o.row.batch), "")
+    table = Table(title=f"{model} on {backend}{batch}", box=SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("precision", no_wrap=True)
+    for heading in ("ms\np50", "ms\np95", "mean dev.\num", "max\num", "error\num"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    for outcome in outcomes:
+        row, far = outcome.row, outcome.row.deviation
+        mode = f" ({row.int8_mode})" if row.precision == "int8" else ""
+        times = ["-" if ms is None else f"{ms:.{2 if ms < 100.0 else 1}f}" for ms in (row.ms_p50, row.ms_p95)]
+        deviations = (
+            (f"{far.mean_um:.3f}", f"{far.max_um:.3f}", f"{far.error_growth_um:+.3f}") if far else ("-",) * 3
+        )
+        table.add_row(f"{row.precision}{mode}", *times, *deviations, verdict(outcome))
+    return table
+
+
+def verdict(outcome: Outcome) -> str:
+    """What became of an engine, in a word or two; `reasons` says why."""
+    if outcome.chosen:
+        return "CHOSEN as asked" if outcome.asked_for else "CHOSEN"
+    return "failed" if outcome.row.failed else "refused" if outcome.row.refused else "passed"
+
+
+def reasons(outcomes: list[Outcome]) -> list[str]:
+    """Why engines failed or are refused, a line for each reason; also of one chosen because it was asked for."""
+    found = []
+    for row in (outcome.row for outcome in outcomes):
+        if row.failed:
+            found.append(f"{row.precision} failed: {row.failed}")
+        elif row.refused:
+            found += [f"{row.precision} refused: {reason}" for reason in row.refused.split(APART)]
+    return found
+
+
+def _without_engine(models: list[Model], outcomes: list[Outcome]) -> list[str]:
+    chosen = {outcome.row.model for outcome in outcomes if outcome.chosen}
+    return [model.contract.name for model in models if model.label not in chosen]

@@ -1,0 +1,156 @@
+"""`parfocal evaluate`: how well a model predicts on stacks."""
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from parfocal.edge.cli.options import ConfigOption, JsonOption, configured
+from parfocal.edge.cli.output import check_writable, console_for, growing_result, not_written
+from parfocal.edge.cli.progress import shown_progress
+from parfocal.edge.errors import ConfigError
+from parfocal.edge.instrument import opened_engine
+from parfocal.edge.stacks.evaluate import Evaluation, Figures, StackResult, evaluate_stacks
+from parfocal.edge.stacks.stack import Given, StackRefused, read_stack
+from parfocal.edge.whole_file import whole_file
+from parfocal.edge.words import counted
+
+
+def evaluate(
+    stacks: Annotated[
+        list[Path],
+        typer.Argument(help="TIFFs (OME, ImageJ), or folders with stack.csv or numbered images."),
+    ],
+    model: Annotated[
+        str | None, typer.Option(help="Name of a model, or NAME.onnx of your own; focus.model if left out.")
+    ] = None,
+    step_um: Annotated[
+        float | None,
+        typer.Option(help="From plane to plane, where a stack does not say; negative where they go down."),
+    ] = None,
+    um_per_px: Annotated[
+        float | None, typer.Option("--um-per-px", help="Sampling, where a stack does not say.")
+    ] = None,
+    config: ConfigOption = None,
+    json: JsonOption = None,
+    plot: Annotated[Path | None, typer.Option(help="Also draw predicted against true (PNG).")] = None,
+) -> None:
+    """Predict at every plane of stacks, and compare with where their focus is."""
+    settings, given = configured(config, None), Given(step_um, um_per_px)
+    check_writable(json)
+    check_writable(plot, "--plot")
+    for path in stacks:
+        if not path.exists():
+            raise StackRefused(path, "there is no such file or folder", "Give another path.")
+    if plot is not None:
+        _check_drawable()
+    engine = opened_engine(model or settings.focus.model, settings.focus.threads)
+    console = console_for(json)
+    console.print(f"engine: {engine.description}", highlight=False, markup=False, soft_wrap=True)
+    with (
+        growing_result(json, partial(_show, console)) as result,
+        shown_progress(console, "evaluating", len(stacks), "first stack") as step,
+    ):
+
+        def grown(so_far: Evaluation) -> None:
+            result.grown(so_far)
+            step(Path(so_far.stacks[-1].stack).name)
+
+        found = evaluate_stacks((read_stack(path, given) for path in stacks), engine.runner, settings, grown)
+        result.done(found)
+    if plot is not None:
+        _draw(plot, found)
+
+
+def _show(console: Console, result: Evaluation) -> None:
+    by_stack = _table("Stacks (errors in um)", "stack")
+    for stack in result.stacks:
+        by_stack.add_row(Text(Path(stack.stack).name), *_cells(stack.figures))
+    console.print(by_stack)
+    by_distance = _table("All, by distance to focus", "|z| um")
+    for part in result.bins:
+        by_distance.add_row(f"{part.from_um:g} .. {part.to_um:g}", *_cells(part.figures))
+    by_distance.add_row("all", *_cells(result.figures), style="bold")
+    console.print(by_distance)
+    for line in _lines(result):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _table(title: str, first: str) -> Table:
+    table = Table(title=title, box=SIMPLE, padding=(0, 1, 0, 0))
+    table.add_column(first, overflow="fold", min_width=8)
+    for heading in ("planes", "mean +- sd", "median", "bias", "wrong", "accepted", "mean"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    return table
+
+
+def _cells(figures: Figures | None) -> list[str]:
+    if figures is None:
+        return ["0", *["-"] * 6]
+    return [
+        str(figures.planes),
+        f"{figures.mean_um:.2f} +- {figures.sd_um:.2f}",
+        f"{figures.median_um:.2f}",
+        f"{figures.bias_um:+.2f}",
+        _percent(figures.wrong_sign),
+        _percent(figures.accepted),
+        "-" if figures.accepted_mean_um is None else f"{figures.accepted_mean_um:.2f}",
+    ]
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100.0 * share:.1f} %"
+
+
+def _lines(result: Evaluation) -> list[str]:
+    """What the tables leave out, in words."""
+    lines = []
+    figures = result.figures
+    if figures is not None:
+        lines.append(
+            f"{result.model}: mean error {figures.mean_um:.2f} +- {figures.sd_um:.2f} um, "
+            f"{figures.mean_per_depth_of_field:.2f} depths of field ({result.depth_of_field_um:.2f} um), "
+            f"{_percent(figures.within_depth_of_field)} within one; "
+            f"wrong sign beyond 1 um: {_percent(figures.wrong_sign)}"
+        )
+    planes = [plane for stack in result.stacks for plane in stack.planes]
+    n_blank, n_far = sum(p.blank for p in planes), sum(not p.in_range for p in planes)
+    if n_blank or n_far:
+        lines.append(
+            f"not counted: {counted(n_blank, 'blank plane')}, {n_far} beyond the model's +-{result.range_um:g} um"
+        )
+    n_labelled = sum(stack.truth == "label" for stack in result.stacks)
+    if n_labelled:
+        of_all = f"{n_labelled} of {counted(len(result.stacks), 'stack')}"
+        lines.append(f"focus not told by the stack but labelled: {of_all}")
+    lines.extend(f"{Path(stack.stack).name}: {note}" for stack in result.stacks for note in stack.notes)
+    lines.extend(_review_line(stack) for stack in result.stacks if stack.review is not None)
+    return lines
+
+
+def _review_line(stack: StackResult) -> str:
+    return f"look at {stack.stack}, left out: {stack.review}"
+
+
+def _check_drawable() -> None:
+    try:
+        import matplotlib  # noqa: F401, ICN001 - only whether it is there
+    except ImportError as error:
+        raise ConfigError(
+            "--plot needs matplotlib, which is not installed. `pip install 'parfocal[demo]'`, or leave --plot out."
+        ) from error
+
+
+def _draw(path: Path, result: Evaluation) -> None:
+    from parfocal.edge.stacks.evaluate_picture import draw
+
+    try:
+        with whole_file(path) as file:
+            draw(file, result)
+    except OSError as error:
+        raise not_written(path, error, "--plot") from error

@@ -1,0 +1,188 @@
+"""What is there of an instrument, and what to do where something is not: one finding for each thing looked at.
+
+Nothing is opened or asked here: `cli_doctor` looks, and hands in what it saw or the error that it got.
+"""
+
+import platform
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from parfocal.board.config import BoardConfig
+from parfocal.board.errors import BoardError
+from parfocal.board.gpio import GpioConfig, GpioFailed
+from parfocal.board.link.ports import UsbPort
+from parfocal.board.link.probe import Probed
+from parfocal.board.status import names_of
+from parfocal.board.wire.messages import AxisBit, Fault
+from parfocal.edge.cli.ending.exit_codes import EXIT_BOARD, EXIT_ENGINE, EXIT_USAGE, exit_code
+from parfocal.edge.config import Config
+from parfocal.edge.errors import CameraFailed, ConfigError
+from parfocal.edge.instrument import check_frame_size
+from parfocal.edge.scan.session import check_model
+from parfocal.engines.errors import EngineError, InputMismatch
+from parfocal.engines.model.contract import Contract
+from parfocal.engines.model.shipped import Model
+
+Verdict = Literal["ok", "missing", "wrong"]
+
+# A watchdog that has fired is none of them: it does as a host ends, and the next one arms it again.
+_FAULTS_TO_CLEAR = Fault.ESTOP | Fault.STUCK_SWITCH | Fault.LIMIT_SWITCH
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One thing looked at: what was found, and where it is not ok what to do.
+
+    `exit_code`: what the command ends with if this is the first finding that is not ok; 0 where it is.
+    """
+
+    subject: str
+    verdict: Verdict
+    told: str
+    exit_code: int = 0
+
+
+def first_exit_code(findings: list[Finding]) -> int:
+    """What the command ends with: 0 when nothing is missing or wrong."""
+    return next((finding.exit_code for finding in findings if finding.verdict != "ok"), 0)
+
+
+def of_software(version: str | None) -> Finding:
+    """`version` of the installed package, None where it is not installed."""
+    python = f"Python {platform.python_version()}"
+    if version is None:
+        told = f"{python}, parfocal runs without being installed. `pip install` it."
+        return Finding("software", "wrong", told, EXIT_USAGE)
+    return Finding("software", "ok", f"parfocal {version}, {python}")
+
+
+def of_configuration(path: Path | None, error: ConfigError | None) -> Finding:
+    """`path` that was read, None for none; `error` it gave."""
+    if error is not None:
+        return Finding("configuration", "wrong", f"{error} What follows is of the defaults.", EXIT_USAGE)
+    told = "defaults, as there is no parfocal.toml in this folder" if path is None else f"read from {path}"
+    return Finding("configuration", "ok", told)
+
+
+def of_port(config: BoardConfig, path: Path | ValueError | BoardError) -> Finding:
+    """`path` of the configured port, or why it has none."""
+    if isinstance(path, ValueError):
+        return Finding("board port", "wrong", f"board.{path}", EXIT_USAGE)
+    if isinstance(path, BoardError):
+        return Finding("board port", "missing", str(path), EXIT_BOARD)
+    if not path.exists():
+        told = f"{path} is not there. Plug in the board, or set board.port, best to a usb: name."
+        return Finding("board port", "missing", told, EXIT_BOARD)
+    named = "" if config.port == str(path) else f", found as {config.port}"
+    return Finding("board port", "ok", f"{path} is there{named}")
+
+
+def of_usb_ports(ports: list[UsbPort], port: Path | None) -> list[Finding]:
+    """A finding for each of `ports`; `port`: path of the configured one, None where it is not there."""
+    if not ports and port is None:
+        told = "none found. Plug in the board; if it is, try another cable and read `dmesg`."
+        return [Finding("USB serial ports", "missing", told, EXIT_BOARD)]
+    if not ports:
+        return [Finding("USB serial ports", "ok", "none, and none is needed: board.port is not one of USB")]
+    return [Finding("USB serial port", "ok", _told_of(found, port)) for found in ports]
+
+
+def _told_of(found: UsbPort, port: Path | None) -> str:
+    device = " ".join(text for text in (found.vendor, found.product) if text) or "a device without a name"
+    told = f"{found.path}: {device}, {found.name}"
+    if port is not None:
+        return f"{told}; this is board.port" if Path(found.path).resolve() == port.resolve() else told
+    # Boards with USB of their own are CDC devices; what speaks through an adapter cannot be told from others.
+    looks = "looks like a motor board" if Path(found.path).name.startswith("ttyACM") else "an adapter"
+    return f'{told}; {looks}: if it is the board, set board.port = "{found.name}"'
+
+
+def of_board(answer: Probed | BoardError | None) -> Finding:
+    """`answer` to HELLO and STATE, None where there is no port to ask at."""
+    if answer is None:
+        return Finding("motor board", "missing", "not asked, as its port is not there", EXIT_BOARD)
+    if isinstance(answer, BoardError):
+        return Finding("motor board", "wrong", str(answer), EXIT_BOARD)
+    told = (
+        f"protocol version {answer.protocol_version}, firmware {answer.firmware_version}, unit "
+        f"{answer.unit_serial}; axes: {_names(answer.fitted)}; homed: {_names(answer.homed)}; "
+        f"faults: {_names(answer.faults)}"
+    )
+    if answer.faults & _FAULTS_TO_CLEAR:
+        told += ". Look what caused them, release the emergency stop, then `parfocal home --clear-faults`."
+        return Finding("motor board", "wrong", told, EXIT_BOARD)
+    return Finding("motor board", "ok", told)
+
+
+def of_camera(
+    config: Config, is_there: bool, error: CameraFailed | None, notes: tuple[str, ...] = ()
+) -> Finding:
+    """Whether the device is there, and what came of opening it: an error, or `notes` on how it works."""
+    camera = config.camera
+    if not is_there:
+        told = f"camera {camera.device} is not there. Plug it in, or set camera.device."
+        return Finding("camera", "missing", told, EXIT_BOARD)
+    if error is not None:
+        return Finding("camera", "wrong", str(error), EXIT_BOARD)
+    gives = f"camera {camera.device} gives {camera.width_px} x {camera.height_px} px"
+    return _of_frame_size(config, "; ".join((gives, *notes)))
+
+
+def of_simulated_camera(config: Config) -> Finding:
+    """What stands in for the camera; its frames may be too small as those of a real one."""
+    return _of_frame_size(config, "a simulated one (--sim)")
+
+
+def _of_frame_size(config: Config, told: str) -> Finding:
+    try:
+        check_frame_size(config)
+    except ConfigError as error:
+        return Finding("camera", "wrong", str(error), EXIT_USAGE)
+    return Finding("camera", "ok", told)
+
+
+def of_models(installed: list[Model], used: Contract | EngineError, config: Config) -> Finding:
+    """The models that are installed, and whether the configured one, which may be another, fits the instrument."""
+    if isinstance(used, EngineError):
+        return Finding("models", "wrong", str(used), EXIT_ENGINE)
+    try:
+        check_model(used, config)
+    except InputMismatch as error:
+        return Finding("models", "wrong", str(error), EXIT_ENGINE)
+    names = ", ".join(sorted(model.contract.name for model in installed)) or "none"
+    return Finding("models", "ok", f"{names} installed; focus.model = {config.focus.model!r} fits")
+
+
+def of_engine(opened: str | EngineError | None) -> Finding:
+    """What the engine of the configured model is, as it opened, or why it did not; None where the model is unusable."""
+    if opened is None:
+        return Finding("engine", "missing", "none, as the model cannot be used", EXIT_ENGINE)
+    if isinstance(opened, EngineError):
+        return Finding("engine", "wrong", str(opened), EXIT_ENGINE)
+    return Finding("engine", "ok", opened)
+
+
+def of_gpio(config: GpioConfig, is_usable: bool, seen: bool | GpioFailed | None) -> Finding:
+    """`is_usable`: the library; `seen` on the e-stop line: pressed or not, why it was not read, None for no line."""
+    if config == GpioConfig():
+        library = "usable here" if is_usable else "not usable here, and not needed"
+        return Finding("GPIO lines", "ok", f"none configured; RPi.GPIO is {library}")
+    if isinstance(seen, GpioFailed):
+        verdict: Verdict = "wrong" if is_usable else "missing"
+        return Finding("GPIO lines", verdict, str(seen), exit_code(seen))
+    if seen:
+        told = f"the emergency stop is pressed, or the wire to pin {config.estop_pin} is broken. Release it."
+        return Finding("GPIO lines", "wrong", told, EXIT_BOARD)
+    pins = [f"{name} {pin}" for name, pin in msgspec.structs.asdict(config).items() if pin is not None]
+    released = "; the emergency stop is not pressed" if seen is False else ""
+    return Finding("GPIO lines", "ok", ", ".join(pins) + released)
+
+
+def simulated(subject: str, told: str) -> Finding:
+    """What a simulation stands in for."""
+    return Finding(subject, "ok", f"{told} (--sim)")
+
+
+def _names(flags: AxisBit | Fault) -> str:
+    return ", ".join(names_of(flags)) or "none"

@@ -1,0 +1,91 @@
+"""`parfocal record`: stacks for training and evaluation, taken on the microscope."""
+
+import contextlib
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from parfocal.edge.cli.options import (
+    ConfigOption,
+    JsonOption,
+    PortOption,
+    SeedOption,
+    SimOption,
+    SlideOption,
+    UmPerPxOption,
+    ZPlayOption,
+    check_simulated,
+    configured,
+    opened_instrument,
+)
+from parfocal.edge.cli.output import check_writable, console_for, growing_result
+from parfocal.edge.cli.progress import shown_progress
+from parfocal.edge.instrument import check_frame_size
+from parfocal.edge.scan.plan import snake
+from parfocal.edge.stacks.record import FieldRecord, Recorder, Recording, bytes_of, extent_of
+from parfocal.edge.words import counted, named, sized
+
+
+def record(
+    out: Annotated[Path, typer.Option(help="Folder for the stacks, one OME-TIFF a field.")],
+    sim: SimOption = False,
+    slide: SlideOption = None,
+    um_per_px: UmPerPxOption = None,
+    fields: Annotated[int, typer.Option(help="Neighbouring fields to record.")] = 9,
+    reach_um: Annotated[float, typer.Option(help="How far a stack goes below and above the focus.")] = 13.0,
+    step_um: Annotated[
+        float, typer.Option(help="Distance of the planes, rounded to whole motor steps.")
+    ] = 0.625,
+    seed: SeedOption = 1,
+    z_play_um: ZPlayOption = None,
+    config: ConfigOption = None,
+    port: PortOption = None,
+    json: JsonOption = None,
+) -> None:
+    """Record a stack of planes in each of a number of fields; run again to continue where it ended."""
+    settings = configured(config, port)
+    check_simulated(sim, slide, um_per_px, z_play_um)
+    check_frame_size(settings)
+    plan = snake(fields, settings)
+    extent = extent_of(reach_um, step_um, settings.board.z.um_per_step)
+    check_writable(json)
+    console = console_for(json)
+    each = bytes_of(extent, settings.camera)
+    told = f"{counted(len(plan), 'field')} of {counted(extent.n_planes, 'plane')}: {sized(each)} a field"
+    console.print(f"{told}, {sized(len(plan) * each)} in all", highlight=False, soft_wrap=True)
+    records: list[FieldRecord] = []
+    with (
+        growing_result(json, partial(_show, console)) as result,
+        opened_instrument(
+            sim, slide, um_per_px, seed, z_play_um, settings, virtual=port is None
+        ) as instrument,
+        shown_progress(console, "recording", len(plan), "first sweep") as step,
+    ):
+        instrument.show_notes(console)
+        with contextlib.closing(Recorder(instrument, settings, extent, out).run(plan)) as run:
+            for done in run:
+                records.append(done)
+                result.grown(Recording(named(out), tuple(records)))
+                step(f"{done.file}: {done.outcome}")
+        result.done(Recording(named(out), tuple(records)))
+
+
+def _show(console: Console, recording: Recording) -> None:
+    for done in recording.fields:
+        console.print(_line(done), highlight=False, markup=False, soft_wrap=True)
+    counts = [
+        f"{sum(done.outcome == name for done in recording.fields)} {name}"
+        for name in ("recorded", "kept", "no focus")
+    ]
+    told = f"{counted(len(recording.fields), 'field')} in {recording.out}: {', '.join(counts)}"
+    console.print(told, highlight=False, markup=False, soft_wrap=True)
+
+
+def _line(done: FieldRecord) -> str:
+    if not done.z_um:
+        return f"{done.file}: {done.outcome}, nothing written; an empty field, or focus beyond the sweep"
+    planes = counted(len(done.z_um), "plane")
+    return f"{done.file}: {done.outcome}, {planes}, z={done.z_um[0]:.2f}..{done.z_um[-1]:.2f} um"

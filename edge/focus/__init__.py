@@ -1,0 +1,1 @@
+"""Focus on one field: the rule, what feeds it, and the motions it asks for."""

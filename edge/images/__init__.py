@@ -1,0 +1,1 @@
+"""Images in files: formats, sizes and pixel types."""

@@ -1,0 +1,1 @@
+"""Focus on many fields, one after the other."""

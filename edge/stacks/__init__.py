@@ -1,0 +1,1 @@
+"""Focus stacks: recorded, read, labelled and evaluated."""

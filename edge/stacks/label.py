@@ -1,0 +1,122 @@
+"""Where a stack is sharpest, between its planes; what cannot be told for certain is left to a person.
+
+Two figures of merit are fitted apart: Brenner gradient and variance of Laplacian. They must agree.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from parfocal.edge.focus.sharpness import variance_of_laplacian
+from parfocal.edge.words import counted
+
+UInt8Array = NDArray[np.uint8]
+FloatArray = NDArray[np.float64]
+
+MIN_PLANES = 5
+BRENNER_SHIFT_PX = 2
+# The peak is fitted by the planes above this share of its height, and by five planes at least.
+FITTED_SHARE = 0.6
+# The peak must stand out of the rest by this share, and by this many deviations of the planes' scatter.
+MIN_PROMINENCE_SHARE = 0.1
+MIN_PROMINENCE_DEVIATIONS = 6.0
+# A second peak this high against the first, with a valley this deep before it, may be the true one.
+RIVAL_SHARE, RIVAL_VALLEY_SHARE = 0.5, 0.15
+MAX_DISAGREEMENT_UM = 1.0  # about a depth of field at NA 0.75
+
+
+class Label(msgspec.Struct, frozen=True):
+    """The height of the focus, um; None with the reason in `review` where a person must look."""
+
+    focus_z_um: float | None
+    review: str | None = None
+
+
+def label_planes(planes: Sequence[UInt8Array], z_um: Sequence[float]) -> Label:
+    """Label a stack of planes, RGB uint8 (h, w, 3) each, at rising heights ``z_um``."""
+    by_brenner = label_curve(z_um, [brenner_gradient(plane) for plane in planes])
+    by_laplacian = label_curve(z_um, [variance_of_laplacian(plane) for plane in planes])
+    if by_brenner.focus_z_um is None:
+        return by_brenner
+    if by_laplacian.focus_z_um is None:
+        return by_laplacian
+    if abs(by_brenner.focus_z_um - by_laplacian.focus_z_um) > MAX_DISAGREEMENT_UM:
+        return Label(
+            None,
+            f"Brenner gradient peaks at z={by_brenner.focus_z_um:.2f} um, "
+            f"variance of Laplacian at z={by_laplacian.focus_z_um:.2f} um",
+        )
+    return by_brenner
+
+
+def brenner_gradient(pixels: UInt8Array) -> float:
+    """Mean squared difference of the green values two pixels apart, both ways, of an image (h, w, 3).
+
+    Green alone: the colours of a lens focus at heights of their own. In grey levels squared.
+    """
+    green = pixels[..., 1].astype(np.float32)
+    across = green[:, BRENNER_SHIFT_PX:] - green[:, :-BRENNER_SHIFT_PX]
+    down = green[BRENNER_SHIFT_PX:] - green[:-BRENNER_SHIFT_PX]
+    return float(np.mean(across * across) + np.mean(down * down))
+
+
+def label_curve(z_um: Sequence[float], sharpness: Sequence[float]) -> Label:
+    """The peak of a curve of sharpness over rising heights, which need not be evenly spaced.
+
+    Raises ValueError where the two differ in length.
+    """
+    heights_um, values = np.asarray(z_um, np.float64), np.asarray(sharpness, np.float64)
+    if heights_um.shape != values.shape:
+        raise ValueError(f"{len(values)} values of sharpness at {len(heights_um)} heights")
+    if len(values) < MIN_PLANES:
+        return Label(None, f"{counted(len(values), 'plane')}, {MIN_PLANES} or more show a peak")
+    top = int(values.argmax())
+    base = float(np.quantile(values, 0.1))
+    prominence = float(values[top]) - base
+    if prominence <= max(MIN_PROMINENCE_SHARE * base, MIN_PROMINENCE_DEVIATIONS * _scatter(values)):
+        return Label(None, "flat: no plane is clearly sharper than the others")
+    if top in (0, len(values) - 1):
+        return Label(None, f"sharpest at its end z={heights_um[top]:.2f} um: the focus may lie outside")
+    rival = _rival(values, top, base)
+    if rival is not None:
+        return Label(
+            None, f"two peaks of comparable height, at z={heights_um[top]:.2f} and {heights_um[rival]:.2f} um"
+        )
+    return _fitted(heights_um, values, top, base)
+
+
+def _scatter(values: FloatArray) -> float:
+    """Standard deviation of the noise from plane to plane, from second differences, which a slope has not."""
+    return float(1.4826 * np.median(np.abs(np.diff(values, 2))) / np.sqrt(6.0))
+
+
+def _rival(values: FloatArray, top: int, base: float) -> int | None:
+    """The highest other peak that could be the true one, or None."""
+    height = float(values[top]) - base
+    rivals = []
+    for k in range(len(values)):
+        between = values[min(k, top) : max(k, top) + 1]
+        valley = float(values[k] - between.min())
+        if k != top and values[k] - base >= RIVAL_SHARE * height and valley >= RIVAL_VALLEY_SHARE * height:
+            rivals.append(k)
+    return max(rivals, key=lambda k: float(values[k])) if rivals else None
+
+
+def _fitted(heights_um: FloatArray, values: FloatArray, top: int, base: float) -> Label:
+    """Vertex of the parabola of least squares through the upper part of the peak."""
+    floor = base + FITTED_SHARE * (float(values[top]) - base)
+    low, high = top, top
+    while low > 0 and values[low - 1] >= floor:
+        low -= 1
+    while high < len(values) - 1 and values[high + 1] >= floor:
+        high += 1
+    # Five at least, where the stack has them: three follow every plane's noise.
+    low, high = max(0, min(low, top - 2)), min(len(values) - 1, max(high, top + 2))
+    offsets_um = heights_um[low : high + 1] - heights_um[top]
+    bend, slope, _ = np.polyfit(offsets_um, values[low : high + 1], 2)
+    vertex_um = -slope / (2.0 * bend) if bend < 0.0 else np.inf
+    if not offsets_um[0] <= vertex_um <= offsets_um[-1]:
+        return Label(None, f"the planes about z={heights_um[top]:.2f} um have no clear peak")
+    return Label(float(heights_um[top] + vertex_um))

@@ -1,0 +1,270 @@
+"""Recording stacks on the microscope: upward steps with the play taken up, field by field, to be continued."""
+
+import os
+from collections.abc import Generator
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from parfocal.board.axis import Axis
+from parfocal.board.errors import MoveRefused
+from parfocal.edge.camera.frame import frame_after
+from parfocal.edge.config import CameraConfig, Config
+from parfocal.edge.errors import ConfigError
+from parfocal.edge.focus.estimate import central_part
+from parfocal.edge.focus.sharpness import peak_um, variance_of_laplacian
+from parfocal.edge.instrument import Instrument
+from parfocal.edge.scan.plan import Field
+from parfocal.edge.stacks.stack import Stack, StackDamaged, StackRefused, is_begun, read_stack, write_stack
+from parfocal.edge.whole_file import check_can_write, free_bytes, part_of
+from parfocal.edge.words import sized
+
+UInt8Array = NDArray[np.uint8]
+
+
+BYTES_SAID_OF_A_PLANE = 1000
+
+
+class FieldRecord(msgspec.Struct, frozen=True):
+    """What became of one field: `kept` was there already, `no focus` had no peak to lay a stack about."""
+
+    file: str
+    outcome: Literal["recorded", "kept", "no focus"]
+    z_um: tuple[float, ...] = ()
+    focus_z_um: float | None = None
+
+
+class Recording(msgspec.Struct, frozen=True):
+    """All fields of a run, in order, and the folder that their files are in."""
+
+    out: str
+    fields: tuple[FieldRecord, ...]
+
+
+class Extent(msgspec.Struct, frozen=True):
+    """Planes of a stack: evenly spaced by ``step_um``, ``n_planes`` of them about the focus."""
+
+    step_um: float
+    n_planes: int
+
+    @property
+    def height_um(self) -> float:
+        """From the lowest plane to the highest."""
+        return (self.n_planes - 1) * self.step_um
+
+
+def extent_of(reach_um: float, step_um: float, um_per_step: float) -> Extent:
+    """Planes over +-``reach_um``, the distance rounded to whole steps of the motor: all are equally far apart.
+
+    Raises ConfigError where that is no stack.
+    """
+    n_steps = round(step_um / um_per_step) if np.isfinite(step_um) else 0
+    if n_steps < 1:
+        raise ConfigError(
+            f"planes every {step_um} um asked for: one step of the Z motor is {um_per_step} um. Give --step-um "
+            "that or more."
+        )
+    whole_um = n_steps * um_per_step
+    if not (np.isfinite(reach_um) and reach_um >= 2.0 * whole_um):
+        raise ConfigError(
+            f"a stack of +-{reach_um} um in steps of {whole_um} um asked for: that is less than five planes. "
+            "Give a larger --reach-um."
+        )
+    return Extent(whole_um, 2 * int(reach_um / whole_um + 1e-6) + 1)
+
+
+def bytes_of(extent: Extent, camera: CameraConfig) -> int:
+    """What the stack of one field takes on the disk: its planes, uncompressed, and a little for what is said of them.
+
+    Compressed without loss (Deflate, horizontal differences) it would be 0.6 of that, as the camera's noise does not
+    compress, and take three times as long to write and fifteen times as long to read.
+    """
+    return extent.n_planes * (camera.width_px * camera.height_px * 3 + BYTES_SAID_OF_A_PLANE)
+
+
+class Recorder:
+    """Records the fields of a plan into one folder, a file each."""
+
+    def __init__(self, instrument: Instrument, config: Config, extent: Extent, folder: Path) -> None:
+        """Nothing moves."""
+        self._instrument, self._config, self._extent, self._folder = instrument, config, extent, folder
+        self._axis: Axis = instrument.board.z
+        self._pivot_um: float | None = None
+
+    def run(self, plan: tuple[Field, ...]) -> Generator[FieldRecord, None, None]:
+        """Record what is not in the folder yet, in the order of ``plan``.
+
+        Raises:
+            ConfigError: the folder holds other files under the names of stacks, or cannot be written; nothing moved.
+            MoveRefused: a stack would leave the limits; it was not begun.
+            BoardError, CameraFailed: as they come; the fields given so far are on the disk.
+        """
+        kept = [self._kept(number) for number in range(1, len(plan) + 1)]
+        self._check_folder(kept)
+        if None in kept:
+            self._check_first_sweep()
+        self._clear_parts()
+        board = self._instrument.board
+        try:
+            for number, (field, there) in enumerate(zip(plan, kept, strict=True), start=1):
+                if there is not None:
+                    yield there
+                    continue
+                if self._instrument.may_home and not self._axis.is_homed:
+                    board.home()
+                board.lamp(self._config.scan.lamp_duty)
+                yield self._field(self._path(number), field)
+        finally:
+            board.lamp(0.0)
+
+    def _path(self, number: int) -> Path:
+        return self._folder / f"field-{number:04d}.ome.tiff"
+
+    def _kept(self, number: int) -> FieldRecord | None:
+        """The stack of an earlier run; None where there is none, or one of ours that is damaged: it is done again.
+
+        Raises ConfigError where anything else has its name: it may be somebody's data.
+        """
+        path = self._path(number)
+        if not os.path.lexists(path):
+            return None
+        if not path.is_file():
+            raise _in_the_way(path, "is no file")
+        try:
+            stack = read_stack(path)
+        except StackDamaged as error:
+            if is_begun(path):
+                return None
+            raise _in_the_way(path, f"cannot be continued, as {error.why}") from error
+        except StackRefused as error:
+            raise _in_the_way(path, f"cannot be continued, as {error.why}") from error
+        self._check_alike(stack)
+        return FieldRecord(path.name, "kept", stack.z_um, stack.focus_z_um)
+
+    def _check_folder(self, kept: list[FieldRecord | None]) -> None:
+        """Refuse a folder that the stacks to be recorded cannot be written to. Raises ConfigError."""
+        missing = [self._path(number) for number, there in enumerate(kept, start=1) if there is None]
+        if not missing:
+            return
+        try:
+            check_can_write(missing[0])
+        except OSError as error:
+            raise ConfigError(
+                f"stacks cannot be written to {self._folder}: {error.strerror or error}; nothing moved. "
+                "Give another --out."
+            ) from error
+        needed = len(missing) * bytes_of(self._extent, self._config.camera)
+        free = free_bytes(self._folder)
+        if needed > free:
+            raise ConfigError(
+                f"stacks of {sized(needed)} asked for, {sized(free)} are free in {self._folder}; nothing moved. "
+                "Make room, give another --out, or record fewer --fields or planes (--reach-um, --step-um)."
+            )
+
+    def _clear_parts(self) -> None:
+        """Remove what a killed run left of a stack that it was writing."""
+        for part in self._folder.glob(part_of(self._path(0)).name.replace("0000", "*")):
+            if is_begun(part):
+                part.unlink()
+
+    def _check_alike(self, stack: Stack) -> None:
+        camera, extent = self._config.camera, self._extent
+        height_um = stack.z_um[-1] - stack.z_um[0]
+        alike = (
+            len(stack.z_um) == extent.n_planes and abs(height_um - extent.height_um) < extent.step_um / 2.0
+        )
+        if not alike or stack.shape_px != (camera.height_px, camera.width_px):
+            raise ConfigError(
+                f"{extent.n_planes} planes over {extent.height_um:g} um of {camera.width_px} x {camera.height_px} px "
+                f"asked for, {stack.path} of an earlier run has {len(stack.z_um)} over {height_um:g} um of "
+                f"{stack.shape_px[1]} x {stack.shape_px[0]} px; nothing moved. Give another --out, or the same numbers."
+            )
+
+    def _field(self, path: Path, field: Field) -> FieldRecord:
+        board, clock = self._instrument.board, self._instrument.clock
+        settled_s = max(board.x.approach_up(field.x_um), board.y.approach_up(field.y_um))
+        clock.sleep_s(settled_s - clock.now_s())
+        centre_um = self._focus_near_um()
+        if centre_um is None:
+            return FieldRecord(path.name, "no focus")
+        self._pivot_um = centre_um
+        planes, z_um = self._planes(centre_um)
+        truth_at = self._instrument.truth_at
+        focus_z_um = truth_at(field.x_um, field.y_um).focus_z_um if truth_at else None
+        write_stack(path, planes, z_um, self._config.camera.um_per_px, focus_z_um)
+        return FieldRecord(path.name, "recorded", z_um, focus_z_um)
+
+    def _focus_near_um(self) -> float | None:
+        """The peak of a coarse upward sweep: of the slide's at first, then about the field before."""
+        focus = self._config.focus
+        if self._pivot_um is None:
+            start_um, stop_um = focus.first_sweep_start_um, focus.first_sweep_stop_um
+            step_um = focus.first_sweep_step_um
+        else:
+            start_um = self._pivot_um - focus.recovery_reach_um
+            stop_um, step_um = self._pivot_um + focus.recovery_reach_um, focus.recovery_step_um
+        self._check_limits(start_um, stop_um)
+        z_um, sharpness = [], []
+        for k in range(int((stop_um - start_um) / step_um + 1e-6) + 1):
+            sharpness.append(variance_of_laplacian(central_part(self._shot(start_um + k * step_um), focus)))
+            z_um.append(self._axis.position_um)
+        return peak_um(z_um, sharpness)
+
+    def _planes(self, centre_um: float) -> tuple[list[UInt8Array], tuple[float, ...]]:
+        """Shots from the lowest plane to the highest, each after an upward move; planes and heights."""
+        extent = self._extent
+        start_um = centre_um - extent.height_um / 2.0
+        self._check_limits(start_um, start_um + extent.height_um)
+        planes, z_um = [self._shot(start_um)], [self._axis.position_um]
+        # Steps are counted from where the axis stands: whole ones, whatever the height of the focus.
+        for k in range(1, extent.n_planes):
+            planes.append(self._shot(z_um[0] + k * extent.step_um))
+            z_um.append(self._axis.position_um)
+        return planes, tuple(z_um)
+
+    def _shot(self, target_um: float) -> UInt8Array:
+        """Approach from below and take the first frame exposed at rest."""
+        return frame_after(self._instrument.camera, self._axis.approach_up(target_um)).pixels
+
+    def _check_first_sweep(self) -> None:
+        """Refuse a first sweep that the limits forbid, before anything moves. Raises MoveRefused."""
+        focus = self._config.focus
+        if not self._is_allowed(focus.first_sweep_start_um, focus.first_sweep_stop_um):
+            raise MoveRefused(
+                f"sweep from z={focus.first_sweep_start_um} to {focus.first_sweep_stop_um} um refused: with the run-up "
+                f"the limit is {self._reach_text()}; nothing moved. Change focus.first_sweep_start_um / "
+                "first_sweep_stop_um or the limits of board.z."
+            )
+
+    def _check_limits(self, low_um: float, high_um: float) -> None:
+        """Refuse planes about a focus that was found where the limits forbid them. Raises MoveRefused."""
+        if not self._is_allowed(low_um, high_um):
+            raise MoveRefused(
+                f"planes from z={low_um:.1f} to {high_um:.1f} um refused: with the run-up the limit is "
+                f"{self._reach_text()}. The stage is at the field, at z={self._axis.position_um:.1f} um; none of these "
+                "planes was taken. Give a smaller --reach-um, or other limits of board.z."
+            )
+
+    def _is_allowed(self, low_um: float, high_um: float) -> bool:
+        lowest_um, highest_um = self._reach_um()
+        return lowest_um <= low_um and high_um <= highest_um
+
+    def _reach_um(self) -> tuple[float, float]:
+        """Lowest and highest plane: there is the run-up below, and the axis rounds to its steps."""
+        lowest_um, highest_um = self._axis.limits_um
+        spare_um = self._axis.config.um_per_step
+        return lowest_um + self._axis.overshoot_um + spare_um, highest_um - spare_um
+
+    def _reach_text(self) -> str:
+        lowest_um, highest_um = self._reach_um()
+        return f"{lowest_um:.1f}..{highest_um:.1f} um"
+
+
+def _in_the_way(path: Path, why: str) -> ConfigError:
+    return ConfigError(
+        f"{path} has the name of a stack to be recorded and {why}; it stays as it is, nothing moved. "
+        "Move it away, or give another --out."
+    )

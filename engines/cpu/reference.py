@@ -1,0 +1,79 @@
+"""The independent reference: the same model on ONNX Runtime, to hold every other engine against.
+
+It comes with the test extra; the instrument does not predict through it.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from parfocal.engines.errors import BuildFailed, one_line
+from parfocal.engines.model.contract import Contract, contract_from_onnx
+from parfocal.engines.runner import check_batch, check_graph, distance_um_from_output
+
+
+class OnnxRuntimeRunner:
+    """A `Runner` on ONNX Runtime, in the precision that the graph has."""
+
+    def __init__(self, path: Path, *, n_threads: int) -> None:
+        """Open a model.
+
+        Args:
+            path: of the ONNX file, with its contract in the metadata.
+            n_threads: that an inference may use; 0 leaves it to ONNX Runtime, which takes every core.
+
+        Raises:
+            BuildFailed: the file is not usable, or ONNX Runtime is not there.
+            ValueError: n_threads is negative.
+        """
+        if n_threads < 0:
+            raise ValueError(f"n_threads is {n_threads}, must be 0 or more")
+        self._contract = contract_from_onnx(path)
+        try:
+            import onnxruntime
+            from onnxruntime.capi import onnxruntime_pybind11_state as refusals
+        except ImportError as error:
+            raise BuildFailed(
+                f"build of model {path} failed: ONNX Runtime cannot be imported ({one_line(error)}). "
+                "Run `make setup`."
+            ) from error
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = n_threads
+        # Spin-waiting triples the latency on a loaded 2-core machine (facts/tensorrt.md, measured).
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        except (
+            refusals.Fail,
+            refusals.InvalidArgument,
+            refusals.InvalidGraph,
+            refusals.InvalidProtobuf,
+            refusals.NotImplemented,
+        ) as error:
+            raise BuildFailed(
+                f"build of model {path} failed: ONNX Runtime says: {one_line(error)} "
+                "Export the model again, or take an intact copy."
+            ) from error
+        input_shapes = {node.name: _sizes(node.shape) for node in self._session.get_inputs()}
+        output_names = [node.name for node in self._session.get_outputs()]
+        self._n_fixed = check_graph(self._contract, input_shapes, output_names)
+
+    @property
+    def contract(self) -> Contract:
+        """What the model behind this engine takes and gives."""
+        return self._contract
+
+    def infer(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Predict distance_um, float32 (n,), of a batch float32 (n, channels, patch_px, patch_px).
+
+        Raises:
+            InputMismatch: the batch has another type or shape than the model takes.
+        """
+        check_batch(self._contract, batch, self._n_fixed)
+        (output,) = self._session.run([self._contract.output_name], {self._contract.input_name: batch})
+        return distance_um_from_output(self._contract, output, len(batch))
+
+
+def _sizes(shape: list[int | str | None]) -> list[int | None]:
+    return [size if isinstance(size, int) else None for size in shape]

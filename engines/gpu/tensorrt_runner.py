@@ -1,0 +1,153 @@
+"""Predicting with a TensorRT engine: buffers and contexts made once, then one enqueue for each batch."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from parfocal.engines.cache import MENDING
+from parfocal.engines.errors import BuildFailed, EngineError, EngineStale, InputMismatch, one_line
+from parfocal.engines.gpu.cuda_memory import Buffer, CudaMemory
+from parfocal.engines.gpu.tensorrt_builder import logger_of
+from parfocal.engines.model.contract import Contract
+from parfocal.engines.runner import check_batch
+
+
+@dataclass(frozen=True)
+class _Lane:
+    """What one batch size needs.
+
+    Attributes:
+        context: of its own; `enqueue` may be a graph that works in its memory.
+        given: its input.
+        made: its output.
+        enqueue: the way from one to the other.
+    """
+
+    context: Any
+    given: Buffer
+    made: Buffer
+    enqueue: Callable[[], None]
+
+
+class TensorRtRunner:
+    """A `Runner` on a GPU. From any thread, one at a time."""
+
+    def __init__(
+        self, trt: ModuleType, engine: bytes, contract: Contract, batches: tuple[int, ...], memory: CudaMemory
+    ) -> None:
+        """Make contexts and buffers.
+
+        Args:
+            trt: the tensorrt module.
+            engine: as built, with one profile for each of `batches`, in their order.
+            contract: of the model that it was built of.
+            batches: batch sizes that it takes.
+            memory: on the device.
+
+        Raises:
+            EngineStale: TensorRT refuses the engine: another version or device built it.
+            BuildFailed: the engine contradicts the contract, or the device's memory is too small.
+        """
+        self._contract, self._memory = contract, memory
+        logger, log = logger_of(trt)
+        log.clear()
+        with memory.current():
+            try:
+                self._runtime = trt.Runtime(logger)
+                self._engine = self._runtime.deserialize_cuda_engine(engine)
+            except (RuntimeError, TypeError) as error:
+                raise EngineStale(_refused(trt, contract, f"{one_line(error)}; {log.tail()}")) from error
+            if self._engine is None:
+                raise EngineStale(_refused(trt, contract, log.tail()))
+            self._check_tensors(trt)
+            self._lanes = {batch: self._lane(trt, profile, batch) for profile, batch in enumerate(batches)}
+            memory.synchronize()
+
+    @property
+    def contract(self) -> Contract:
+        """What the model behind this engine takes and gives."""
+        return self._contract
+
+    def infer(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Predict distance_um, float32 (n,), of a batch float32 (n, channels, patch_px, patch_px).
+
+        Raises:
+            InputMismatch: the batch has another type or shape than the engine takes.
+            EngineError: the device failed.
+        """
+        check_batch(self._contract, batch, None)
+        lane = self._lanes.get(len(batch))
+        if lane is None:
+            raise InputMismatch(
+                f"inference with model {self._contract.name} refused: the batch has {len(batch)} patches, the engine "
+                f"takes {' or '.join(str(n) for n in self._lanes)}. Give it that many."
+            )
+        memory = self._memory
+        with memory.current():
+            np.copyto(lane.given.host, batch)
+            lane.enqueue()
+            memory.synchronize()
+        return lane.made.host.reshape(len(batch)).astype(np.float32)
+
+    def _check_tensors(self, trt: ModuleType) -> None:
+        """Hold names, directions and types against the contract; types by our own map, see facts."""
+        wanted = {
+            self._contract.input_name: (trt.TensorIOMode.INPUT, trt.DataType.FLOAT),
+            self._contract.output_name: (trt.TensorIOMode.OUTPUT, trt.DataType.FLOAT),
+        }
+        names = [self._engine.get_tensor_name(i) for i in range(self._engine.num_io_tensors)]
+        found = {
+            name: (self._engine.get_tensor_mode(name), self._engine.get_tensor_dtype(name)) for name in names
+        }
+        if found != wanted:
+            raise BuildFailed(
+                f"use of the engine of model {self._contract.name} failed: its tensors are {_shown(found)}, the "
+                f"contract promises {_shown(wanted)}. Export the model again with the programs in tools/."
+            )
+
+    def _lane(self, trt: ModuleType, profile: int, batch: int) -> _Lane:
+        contract, memory = self._contract, self._memory
+        context = self._engine.create_execution_context()
+        shape = (batch, contract.channels, contract.patch_px, contract.patch_px)
+        if context is None:
+            raise BuildFailed(
+                f"use of the engine of model {contract.name} failed: no memory on the device for its context "
+                f"({logger_of(trt)[1].tail()}). Close other programs on it."
+            )
+        if not (
+            context.set_optimization_profile_async(profile, memory.stream_handle)
+            and context.set_input_shape(contract.input_name, shape)
+        ):
+            raise EngineStale(f"engine of model {contract.name} does not take batches of {batch}. {MENDING}")
+        missing = context.infer_shapes()
+        made_shape = tuple(context.get_tensor_shape(contract.output_name))
+        if missing or int(np.prod(made_shape)) != batch:
+            raise BuildFailed(
+                f"use of the engine of model {contract.name} failed: a batch of {batch} gives an output {made_shape}, "
+                "not one distance for each patch. Use a model with one output value."
+            )
+        given, made = memory.buffer(shape, np.float32), memory.buffer(made_shape, np.float32)
+        context.set_tensor_address(contract.input_name, given.address)
+        context.set_tensor_address(contract.output_name, made.address)
+
+        def enqueue() -> None:
+            memory.upload(given)
+            if not context.execute_async_v3(memory.stream_handle):
+                raise EngineError(
+                    f"inference with model {contract.name} failed: TensorRT did not enqueue it. {MENDING}"
+                )
+            memory.download(made)
+
+        return _Lane(context, given, made, memory.repeatable(enqueue))
+
+
+def _refused(trt: ModuleType, contract: Contract, said: str) -> str:
+    return f"engine of model {contract.name} is refused by TensorRT {trt.__version__}: {said}. {MENDING}"
+
+
+def _shown(tensors: dict[str, tuple[Any, Any]]) -> str:
+    return ", ".join(f"{name} ({mode.name} {dtype.name})" for name, (mode, dtype) in tensors.items())

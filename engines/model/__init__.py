@@ -1,0 +1,1 @@
+"""A model as it is shipped: its contract, golden patches and artifacts."""

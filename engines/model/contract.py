@@ -1,0 +1,165 @@
+"""What a model takes and what it gives, as the model itself tells in its metadata.
+
+A network is an array in, an array out: it would run, and predict nonsense, on shots taken at another
+distance or through another objective. So each model carries its contract (one metadata entry holding
+JSON), and `require` holds it against what the instrument is about to do.
+"""
+
+import math
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+import msgspec
+
+from parfocal.engines.errors import BuildFailed, InputMismatch
+from parfocal.engines.model.onnx_metadata import metadata_from_onnx, opset_from_onnx
+
+METADATA_KEY: Final = "parfocal.contract"
+FORMAT_VERSION: Final = 1
+# From the first with Q/DQ nodes for each channel to what the FP16 form of INT8 needs (facts/tensorrt.md).
+OPSETS: Final = range(13, 20)
+SIGN: Final = "distance_um to focus from the second shot, positive up"
+SIGN_OF_SINGLE: Final = "distance_um to focus from the shot, positive up"
+
+
+Kind = Literal["difference", "pair", "single"]
+TWO_SHOT_KINDS: Final = ("difference", "pair")
+CHANNELS: Final[dict[str, int]] = {"difference": 3, "pair": 6, "single": 3}
+
+_Positive = Annotated[float, msgspec.Meta(gt=0.0)]
+_NotNegative = Annotated[float, msgspec.Meta(ge=0.0)]
+
+
+class Contract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one model takes and gives. No value has a default: a model must say all of it.
+
+    Attributes:
+        name: of the model; its file is `<name>.onnx`.
+        input_name: of the graph's input, float32 (n, channels, patch_px, patch_px).
+        output_name: of the graph's output, float32 (n,) or (n, 1), distance_um.
+        kind: the "difference" of two shots (dastidar2020), a "pair": that difference and the second shot after it,
+            or a "single" shot (liao2021).
+        channels_order: "RGB".
+        patch_px: width and height of a patch.
+        normalisation: "channel-standardised": each channel of each patch to mean 0, deviation 1.
+        delta_um: z of the second shot less z of the first; 0 for a single shot.
+        um_per_px: on the sample, of a pixel of the patch.
+        objective: magnification and numerical aperture, "20x/0.75".
+        range_um: farthest distance from the focus that the model was trained on.
+        sign: what a positive prediction means, see `SIGN` and `SIGN_OF_SINGLE`.
+        format_version: of this structure.
+    """
+
+    name: str
+    input_name: str
+    output_name: str
+    kind: Kind
+    channels_order: str
+    patch_px: Annotated[int, msgspec.Meta(gt=0)]
+    normalisation: str
+    delta_um: _NotNegative
+    um_per_px: _Positive
+    objective: str
+    range_um: _Positive
+    sign: str
+    format_version: int
+
+    @property
+    def channels(self) -> int:
+        """Of the input: three colours of each image that the model sees."""
+        return CHANNELS[self.kind]
+
+
+class Expectation(msgspec.Struct, frozen=True, kw_only=True):
+    """What the instrument is about to feed a model, and how it will read the answer."""
+
+    kind: Kind
+    delta_um: float
+    um_per_px: float
+    objective: str
+    patch_px: int
+    channels_order: str = "RGB"
+    normalisation: str = "channel-standardised"
+    sign: str = SIGN
+
+
+class _FormatVersion(msgspec.Struct):
+    """The part of a contract that must be understood before the rest."""
+
+    format_version: int
+
+
+def contract_from_onnx(path: Path) -> Contract:
+    """Read the contract out of a model's metadata; needs no inference runtime.
+
+    Raises:
+        BuildFailed: the file is not there, is damaged, or carries no contract that this version reads.
+    """
+    try:
+        content = path.read_bytes()
+        metadata, opset = metadata_from_onnx(content), opset_from_onnx(content)
+    except OSError as error:
+        raise BuildFailed(
+            f"read model {path} failed: {error.strerror}. `parfocal engine list` shows the models there are."
+        ) from error
+    except ValueError as error:
+        raise BuildFailed(
+            f"read model {path} failed: the file {error}; it is damaged or not ONNX. "
+            "Copy it again from its source."
+        ) from error
+    if METADATA_KEY not in metadata:
+        raise BuildFailed(
+            f"read model {path} failed: it is ONNX, but its metadata hold no {METADATA_KEY}. "
+            "Use a model exported by the programs in tools/."
+        )
+    if opset not in OPSETS:
+        raise BuildFailed(
+            f"read model {path} failed: its opset is {opset}, this program reads {OPSETS[0]}..{OPSETS[-1]}. "
+            "Export it again with opset 17, the most that every TensorRT takes."
+        )
+    return _contract_from_json(metadata[METADATA_KEY], path)
+
+
+def _contract_from_json(text: str, path: Path) -> Contract:
+    try:
+        version = msgspec.json.decode(text, type=_FormatVersion).format_version
+        if version != FORMAT_VERSION:
+            raise BuildFailed(
+                f"read model {path} failed: its contract has format {version}, this program reads format "
+                f"{FORMAT_VERSION}. Export the model again, or use the parfocal that it was made for."
+            )
+        return msgspec.json.decode(text, type=Contract)
+    except msgspec.MsgspecError as error:
+        raise BuildFailed(
+            f"read model {path} failed: its {METADATA_KEY} is unusable: {error}. "
+            "Export the model again with the programs in tools/."
+        ) from error
+
+
+def require(contract: Contract, expected: Expectation) -> None:
+    """Refuse a model that was made for something else than what the instrument does.
+
+    Raises:
+        InputMismatch: names every value that differs, as the model and as the instrument have it.
+    """
+    differing = [
+        f"{value} is {_shown(getattr(contract, value))} in the model, "
+        f"{_shown(getattr(expected, value))} in the configuration"
+        for value in expected.__struct_fields__
+        if not _equal(getattr(contract, value), getattr(expected, value))
+    ]
+    if differing:
+        raise InputMismatch(
+            f"use of model {contract.name} refused: {'; '.join(differing)}. "
+            "Choose a model that fits (`parfocal engine list`) or correct the configuration."
+        )
+
+
+def _equal(found: float | str, wanted: float | str) -> bool:
+    if isinstance(found, str) or isinstance(wanted, str):
+        return found == wanted
+    return math.isclose(found, wanted, rel_tol=1e-9)  # 0.345 written in two ways is the same pixel
+
+
+def _shown(value: float | str) -> str:
+    return repr(value) if isinstance(value, str) else f"{value:g}"

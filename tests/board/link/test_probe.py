@@ -1,0 +1,55 @@
+"""A board is asked who it is, and is left as it was."""
+
+from __future__ import annotations
+
+import pytest
+
+from parfocal.board.errors import LinkTimeout, ProtocolMismatch
+from parfocal.board.link.probe import Probed, probe
+from parfocal.board.stub.virtual_bench import VirtualBench
+from parfocal.board.wire import layout
+from parfocal.board.wire.messages import AxisBit, Fault, Opcode
+from tests.board.link.listening import Listening
+
+EVERY_AXIS = AxisBit.X | AxisBit.Y | AxisBit.Z
+
+
+def test_a_board_is_asked_for_hello_and_state_and_for_nothing_else() -> None:
+    bench = VirtualBench()
+    cable = Listening(bench.transport)
+    probed = probe(cable, bench.clock)
+    assert probed == Probed(1, 1, 1, fitted=EVERY_AXIS, homed=AxisBit(0), faults=Fault(0))
+    assert [packet.opcode for packet in cable.sent] == [Opcode.HELLO, Opcode.STATE]
+    assert cable.closed
+
+
+def test_a_latched_fault_a_lit_lamp_and_a_motion_are_left_as_they_are() -> None:
+    bench = VirtualBench()
+    board = bench.open_board()
+    board.home(("z",))
+    board.lamp(0.5)
+    machine = bench.stub.machine
+    machine._faults |= Fault.STUCK_SWITCH
+    probed = probe(bench.open_transport(), bench.clock)
+    assert (probed.homed, probed.faults) == (AxisBit.Z, Fault.STUCK_SWITCH)
+    assert bench.lamp_duty(bench.clock.now_s()) == 0.5
+    assert machine._faults == Fault.STUCK_SWITCH
+    assert machine.motions_begun == 1
+
+
+def test_another_message_table_is_a_mismatch(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = VirtualBench()
+    true_hash = layout.schema_hash()
+    hashes = iter([true_hash ^ 1])  # the host's, once; the board keeps its own
+    monkeypatch.setattr(layout, "schema_hash", lambda: next(hashes, true_hash))
+    cable = Listening(bench.transport)
+    with pytest.raises(ProtocolMismatch, match="nothing moved"):
+        probe(cable, bench.clock)
+    assert cable.closed
+
+
+def test_what_does_not_answer_is_a_time_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = VirtualBench()
+    monkeypatch.setattr(bench.stub, "receive", lambda *_: None)
+    with pytest.raises(LinkTimeout, match="did not answer HELLO in 5 s: heard nothing"):
+        probe(Listening(bench.transport), bench.clock)

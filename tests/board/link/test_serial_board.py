@@ -1,0 +1,234 @@
+"""The real port: a stub process on a pty, once, in real time; and ports that are none."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+import serial
+
+from parfocal.board.board import Board, open_serial
+from parfocal.board.clock import MonotonicClock
+from parfocal.board.config import BoardConfig
+from parfocal.board.errors import BoardNotFound, MoveStopped, PortInUse
+from parfocal.board.link.link import LinkCounters
+from parfocal.board.link.port_users import users_of
+from parfocal.board.link.serial_transport import SerialTransport
+from parfocal.board.stub.config import StubConfig
+from parfocal.board.stub.process import run_stub
+from parfocal.board.stub.side_channel import SideChannel, side_channel_path
+from tests.bench.link_processes import STUB, stub_process
+
+SPEED = 10.0
+
+
+def stop_from_another_thread(board: Board) -> None:
+    """STOP while another thread waits for a long move: that thread is told, the position stays known."""
+    outcome: list[type[BaseException] | None] = []
+
+    def move() -> None:
+        try:
+            board.z.move_to(4990.0)
+            outcome.append(None)
+        except MoveStopped as stopped:
+            outcome.append(type(stopped))
+
+    mover = threading.Thread(target=move)
+    mover.start()
+    while not board.state().moving and mover.is_alive():
+        pass
+    board.stop()
+    mover.join(timeout=10.0)
+    assert outcome == [MoveStopped]
+    assert 200.0 <= board.z.position_um < 4990.0
+
+
+@pytest.fixture
+def stub_link(tmp_path: Path) -> Iterator[Path]:
+    """A stub process; ended with SIGTERM, it must leave nothing behind."""
+    link = tmp_path / "board"
+    with stub_process(link, SPEED):
+        yield link
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_stub_process_homes_and_moves_over_a_pty_and_tells_the_truth_beside_it(stub_link: Path) -> None:
+    clock = MonotonicClock(SPEED)
+    side = SideChannel(side_channel_path(str(stub_link)))
+    with open_serial(str(stub_link), clock, BoardConfig()) as board:
+        user = (
+            rf"in use by \S+ \(process {os.getpid()}\). End that program, or set the port of another board."
+        )
+        with pytest.raises(PortInUse, match=user):
+            open_serial(str(stub_link), clock, BoardConfig())
+        board.home(("z",))
+        board.lamp(0.5)
+        settled_s = board.z.approach_up(200.0)
+        clock.sleep_s(settled_s - clock.now_s())
+        assert side.true_um(settled_s)[2] == pytest.approx(200.0, abs=0.05)
+        assert side.lamp_duty(settled_s) == 0.5
+        with pytest.raises(ValueError, match="not known any more"):
+            side.true_um(settled_s - 1000.0)
+        stop_from_another_thread(board)
+        counters = msgspec.structs.replace(
+            board.counters, resends=0, late=0, silences=0
+        )  # a busy machine may be slow
+        assert counters == LinkCounters()
+    assert side.lamp_duty(clock.now_s()) == 0.0
+    side.close()
+
+
+def test_a_port_that_is_not_there_is_named_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(
+        BoardNotFound, match=r"ttyNone not opened: no such file .* Plug in the board, or set its port\."
+    ):
+        open_serial(str(tmp_path / "ttyNone"), MonotonicClock(), BoardConfig())
+
+
+@pytest.mark.parametrize("is_folder", [False, True])
+def test_a_file_is_no_board(tmp_path: Path, is_folder: bool) -> None:
+    path = tmp_path / "board"
+    if is_folder:
+        path.mkdir()
+    else:
+        path.write_text("no tty")
+    with pytest.raises(BoardNotFound, match="not opened: it is no serial port .*Set the port of the board"):
+        open_serial(str(path), MonotonicClock(), BoardConfig())
+
+
+def serial_that_raises(number: int) -> Callable[..., serial.Serial]:
+    """What serialposix.Serial.open raises where open(2) or the lock fails: the number, and a text around it."""
+
+    def opened(port: str, *_: object, **__: object) -> serial.Serial:
+        raise serial.SerialException(number, f"could not open port {port}: [Errno {number}] ...")
+
+    return opened
+
+
+@pytest.mark.parametrize(
+    ("group", "way_in"),
+    [
+        ("dialout", r"Join the group that owns it: `sudo usermod -aG dialout \$USER`, then log in again\."),
+        ("root", r"Give its group access with a udev rule"),
+    ],
+)
+def test_a_port_that_this_user_may_not_open_tells_the_way_in(
+    monkeypatch: pytest.MonkeyPatch, group: str, way_in: str
+) -> None:
+    monkeypatch.setattr(serial, "Serial", serial_that_raises(errno.EACCES))
+    monkeypatch.setattr(Path, "group", lambda _: group)
+    with pytest.raises(BoardNotFound, match=f"not opened: this user may not. {way_in}"):
+        SerialTransport("/dev/ttyACM0")
+
+
+@pytest.mark.parametrize("number", [errno.EAGAIN, errno.EBUSY])
+def test_a_port_in_use_by_whom_nobody_can_see_is_in_use_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    monkeypatch.setattr(serial, "Serial", serial_that_raises(number))
+    with pytest.raises(PortInUse, match="in use by another program, which this user cannot see. End that"):
+        SerialTransport("/dev/no-such-tty")
+
+
+def test_a_pseudo_terminal_is_used_by_who_opened_it_and_not_by_who_made_it(stub_link: Path) -> None:
+    assert users_of(str(stub_link)) == ()
+    with open_serial(str(stub_link), MonotonicClock(SPEED), BoardConfig()):
+        (user,) = users_of(str(stub_link))
+        assert user.endswith(f" (process {os.getpid()})")
+
+
+def test_no_side_channel_without_a_stub(tmp_path: Path) -> None:
+    with pytest.raises(BoardNotFound, match="no stub there"):
+        SideChannel(str(tmp_path / "board.side"))
+
+
+def test_a_stub_that_is_pulled_comes_back_under_another_name_and_the_move_goes_on(tmp_path: Path) -> None:
+    link, faults = tmp_path / "board", tmp_path / "faults.toml"
+    faults.write_text('[[incidents]]\nkind = "unplug"\non_motion = 2\nafter_s = 0.5\ngone_s = 2.0\n')
+    clock = MonotonicClock(SPEED)
+    with stub_process(link, SPEED, faults), open_serial(str(link), clock, BoardConfig()) as board:
+        side = SideChannel(side_channel_path(str(link)))
+        name = link.readlink()
+        board.home(("z",))
+        settled_s = board.z.approach_up(3000.0)
+        clock.sleep_s(settled_s - clock.now_s())
+        assert side.true_um(settled_s)[2] == pytest.approx(3000.0, abs=0.05)
+        assert board.counters.reconnects == 1
+        assert link.readlink() != name
+        side.close()
+
+
+def test_what_a_dead_stub_left_behind_is_cleared_but_nothing_else(tmp_path: Path) -> None:
+    link = tmp_path / "board"
+    with subprocess.Popen(
+        [sys.executable, "-c", STUB, str(link), "1"], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        with pytest.raises(FileExistsError, match="a running stub is there. Choose another --link PATH"):
+            run_stub(str(link), StubConfig())
+        process.kill()
+    assert link.is_symlink()
+    with stub_process(link), open_serial(str(link), MonotonicClock(), BoardConfig()) as board:
+        assert not board.z.is_homed
+    assert list(tmp_path.iterdir()) == []
+    link.write_text("somebody's notes")
+    with pytest.raises(FileExistsError, match="a file is there"):
+        run_stub(str(link), StubConfig())
+    assert link.read_text() == "somebody's notes"
+
+
+def test_a_port_closed_by_two_threads_at_once_is_closed_once() -> None:
+    master, slave = os.openpty()
+    transport = SerialTransport(os.ttyname(slave))
+    other = threading.Thread(target=transport.close)
+
+    class Interrupted(threading.Event):
+        """The other thread closes in the very moment before this one has told that it does."""
+
+        def set(self) -> None:
+            if other.ident is None:
+                other.start()
+                other.join(timeout=0.1)
+            super().set()
+
+    transport._ended = Interrupted()
+    transport.close()  # raises OSError for a descriptor that is closed already
+    other.join(timeout=5.0)
+    assert not other.is_alive()
+    os.close(slave)
+    os.close(master)
+
+
+def test_a_port_that_hangs_up_wakes_a_reader_and_is_board_not_found() -> None:
+    master, slave = os.openpty()
+    transport = SerialTransport(os.ttyname(slave))
+    os.close(slave)
+    transport.write(b"\0")
+    assert transport.read(0.0) == b""
+    found: list[BaseException] = []
+
+    def wait() -> None:
+        try:
+            transport.read(10.0)
+        except BoardNotFound as error:
+            found.append(error)
+
+    reader = threading.Thread(target=wait)
+    reader.start()
+    os.close(master)
+    reader.join(timeout=5.0)
+    assert len(found) == 1
+    with pytest.raises(BoardNotFound, match="is gone"):
+        transport.read(1.0)
+    with pytest.raises(BoardNotFound, match="is gone"):
+        transport.write(b"\0")
+    transport.close()
+    transport.close()

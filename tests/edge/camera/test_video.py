@@ -1,0 +1,194 @@
+"""The real camera's driver against a V4L2 device that is not there."""
+
+from pathlib import Path
+
+import cv2
+import pytest
+
+from parfocal.edge.camera import video as camera
+from parfocal.edge.camera.video import VideoCamera
+from parfocal.edge.config import CameraConfig
+from parfocal.edge.errors import CameraFailed
+from tests.edge.camera.v4l2 import Capture, Control, Device, colour_of, time_s_of
+
+CONFIG = CameraConfig(width_px=1224, height_px=1024, exposure_s=0.01, frame_period_s=0.05)
+
+
+@pytest.fixture
+def device(monkeypatch: pytest.MonkeyPatch) -> Device:
+    made = Device()
+
+    def capture(_number: int, api: int) -> Capture:
+        return Capture(made, api)
+
+    monkeypatch.setattr(cv2, "VideoCapture", capture)
+    return made
+
+
+def test_a_frame_is_rgb_and_began_an_exposure_and_a_read_out_before_it_was_complete(device: Device) -> None:
+    frame = VideoCamera(CONFIG).grab()
+    assert frame.exposure_start_s == pytest.approx(time_s_of(device.n_frames) - 0.01 - 0.05)
+    assert tuple(frame.pixels[0, 0]) == colour_of(device.n_frames)
+
+
+def test_exposure_and_white_balance_are_taken_off_automatic_and_the_gain_is_held(device: Device) -> None:
+    opened = VideoCamera(CONFIG)
+    assert device.written == {
+        cv2.CAP_PROP_AUTO_EXPOSURE: 1,
+        cv2.CAP_PROP_EXPOSURE: 100,
+        cv2.CAP_PROP_AUTO_WB: 0,
+        cv2.CAP_PROP_GAIN: 24,
+    }
+    assert opened.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("key", "broken", "told"),
+    [
+        (
+            cv2.CAP_PROP_AUTO_EXPOSURE,
+            Control(3, 0, 3, menu=(1, 3), is_stuck=True),
+            r"take its exposure off automatic \(value 1\) and stays at 3",
+        ),
+        (cv2.CAP_PROP_AUTO_EXPOSURE, Control(3, 0, 3, menu=(0, 3)), "value 1.* stays at 3"),
+        (
+            cv2.CAP_PROP_AUTO_WB,
+            Control(1, 0, 1, is_stuck=True),
+            r"take its white balance off automatic \(value 0\) and stays at 1",
+        ),
+        (cv2.CAP_PROP_GAIN, Control(24, 0, 100, drifts=True), "keep its gain at 25 and went to 26"),
+    ],
+)
+def test_a_camera_that_cannot_be_locked_is_refused_with_what_it_does_instead(
+    device: Device, key: int, broken: Control, told: str
+) -> None:
+    device.controls[key] = broken
+    with pytest.raises(CameraFailed, match=told):
+        VideoCamera(CONFIG)
+    assert not device.is_open
+
+
+@pytest.mark.parametrize(
+    ("key", "told"),
+    [
+        (cv2.CAP_PROP_AUTO_EXPOSURE, "no switch for automatic exposure"),
+        (cv2.CAP_PROP_AUTO_WB, "no switch for automatic white balance"),
+        (cv2.CAP_PROP_EXPOSURE, "exposure cannot be set"),
+        (cv2.CAP_PROP_GAIN, "gain cannot be locked"),
+    ],
+)
+def test_a_control_that_the_camera_does_not_have_is_told_and_the_camera_opens(
+    device: Device, key: int, told: str
+) -> None:
+    device.controls[cv2.CAP_PROP_AUTO_EXPOSURE].value = 1
+    del device.controls[key]
+    (note,) = VideoCamera(CONFIG).notes
+    assert told in note
+
+
+@pytest.mark.parametrize(
+    ("step", "taken", "dated_s"), [(9, 104, 0.0104), (6, 101, 0.0101), (11, 104, 0.0104), (8, 101, 0.0101)]
+)
+def test_frames_are_dated_with_the_exposure_that_the_camera_takes(
+    device: Device, step: int, taken: int, dated_s: float
+) -> None:
+    device.controls[cv2.CAP_PROP_EXPOSURE] = Control(5, 5, 5000, step=step)
+    frame = VideoCamera(CONFIG).grab()
+    assert device.controls[cv2.CAP_PROP_EXPOSURE].value == taken
+    assert frame.exposure_start_s == pytest.approx(time_s_of(device.n_frames) - dated_s - 0.05)
+
+
+def test_an_exposure_that_the_camera_does_not_have_is_refused_with_the_one_it_takes(device: Device) -> None:
+    device.controls[cv2.CAP_PROP_EXPOSURE] = Control(312, 312, 5000)
+    with pytest.raises(
+        CameraFailed, match=r"exposure of 0\.01 s and takes 0\.0312 s\. Set camera\.exposure_s"
+    ):
+        VideoCamera(CONFIG)
+
+
+def test_frames_that_come_more_slowly_than_configured_are_refused(device: Device) -> None:
+    device.rates = (5,)
+    with pytest.raises(CameraFailed, match=r"every 0\.05 s and gives one every 0\.2 s in .*period_s = 0\.2,"):
+        VideoCamera(CONFIG)
+    assert VideoCamera(CameraConfig(frame_period_s=0.2)).notes == ()
+
+
+def test_a_camera_that_tells_no_rate_opens_and_that_is_told(device: Device) -> None:
+    device.rates = ()
+    assert "how often" in VideoCamera(CONFIG).notes[0]
+
+
+def test_a_camera_that_is_not_there_is_told(device: Device) -> None:
+    device.is_there = False
+    with pytest.raises(CameraFailed, match="camera 0 not found"):
+        VideoCamera(CONFIG)
+
+
+def test_a_camera_that_is_there_and_does_not_open_is_not_told_to_be_plugged_in(
+    device: Device, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    device.is_there = False
+    (tmp_path / "video0").touch()
+    monkeypatch.setattr(camera, "device_path", lambda _config: tmp_path / "video0")
+    with pytest.raises(CameraFailed, match="is there .* Close the program that uses it"):
+        VideoCamera(CONFIG)
+
+
+@pytest.mark.parametrize("size", [(640, 480), (800, 600), (1280, 960), (1224, 1024), (320, 240)])
+def test_every_mode_that_the_camera_has_opens_and_gives_frames_of_its_size(
+    device: Device, size: tuple[int, int]
+) -> None:
+    device.sizes = {"YUYV": ((640, 480), (320, 240), (800, 600), (1280, 960), (1224, 1024))}
+    opened = VideoCamera(CameraConfig(width_px=size[0], height_px=size[1]))
+    assert opened.grab().pixels.shape == (size[1], size[0], 3)
+
+
+def test_a_mode_that_only_comes_compressed_opens(device: Device) -> None:
+    device.sizes = {"YUYV": ((640, 480), (800, 600)), "MJPG": ((640, 480), (1920, 1080))}
+    opened = VideoCamera(CameraConfig(width_px=1920, height_px=1080))
+    assert opened.grab().pixels.shape == (1080, 1920, 3)
+    assert "compressed (MJPG)" in opened.notes[0]
+
+
+def test_a_mode_that_also_comes_raw_is_taken_raw(device: Device) -> None:
+    device.sizes = {"MJPG": ((640, 480), (800, 600)), "YUYV": ((640, 480), (800, 600))}
+    assert VideoCamera(CameraConfig(width_px=800, height_px=600)).notes == ()
+    assert device.palette == "YUYV"
+
+
+def test_a_mode_the_camera_does_not_have_is_refused_with_what_it_gives(device: Device) -> None:
+    device.sizes = {"YUYV": ((640, 480),), "MJPG": ((640, 480), (1280, 1024))}
+    with pytest.raises(CameraFailed, match="of 1224 x 1024 px and gives 1280 x 1024"):
+        VideoCamera(CONFIG)
+    assert not device.is_open
+
+
+def test_a_frame_that_was_overtaken_never_shows_the_picture_of_another(device: Device) -> None:
+    opened = VideoCamera(CONFIG)
+    first = opened.grab()
+    second = opened.grab()
+    with pytest.raises(RuntimeError, match="before the next `grab`"):
+        _ = first.pixels
+    assert tuple(second.pixels[0, 0]) == colour_of(device.n_frames)
+
+
+def test_pixels_that_were_looked_at_stay_those_of_their_frame(device: Device) -> None:
+    opened = VideoCamera(CONFIG)
+    first = opened.grab()
+    seen, number = first.pixels, device.n_frames
+    _ = opened.grab().pixels
+    assert first.pixels is seen
+    assert tuple(seen[0, 0]) == colour_of(number)
+
+
+def test_a_damaged_frame_is_told(device: Device) -> None:
+    device.damaged_frames = (2,)
+    with pytest.raises(CameraFailed, match="cannot be decoded"):
+        _ = VideoCamera(CONFIG).grab().pixels
+
+
+def test_a_camera_unplugged_in_the_middle_is_told(device: Device) -> None:
+    opened = VideoCamera(CONFIG)
+    device.gives_frames = False
+    with pytest.raises(CameraFailed, match="gave no frame"):
+        opened.grab()

@@ -1,0 +1,68 @@
+"""Signals that end a command: which, how often, and what they leave behind."""
+
+import os
+import signal
+
+import pytest
+
+from parfocal.edge.cli.ending.interrupts import CLEAN_UP_S, ENDING, Interrupts
+
+
+class Wall:
+    """A clock that stands until it is set."""
+
+    def __init__(self) -> None:
+        self.s = 50.0
+
+    def now_s(self) -> float:
+        return self.s
+
+
+pytestmark = pytest.mark.usefixtures("signals")
+
+
+def send(number: signal.Signals) -> None:
+    os.kill(os.getpid(), number)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_each_signal_ends_a_command_as_ctrl_c_does(number: signal.Signals) -> None:
+    with Interrupts() as interrupts, pytest.raises(KeyboardInterrupt):
+        send(number)
+    assert interrupts.first == number
+
+
+def test_another_one_during_clean_up_does_nothing_and_a_late_one_counts() -> None:
+    wall = Wall()
+    with Interrupts(wall.now_s) as interrupts:
+        with pytest.raises(KeyboardInterrupt):
+            send(signal.SIGTERM)
+        wall.s += 0.9 * CLEAN_UP_S
+        for number in ENDING:
+            send(number)
+        wall.s += 0.2 * CLEAN_UP_S
+        with pytest.raises(KeyboardInterrupt):
+            send(signal.SIGINT)
+    assert interrupts.first == signal.SIGTERM
+
+
+def test_a_signal_that_nohup_has_set_to_be_ignored_stays_ignored() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with Interrupts() as interrupts:
+        send(signal.SIGHUP)
+    assert interrupts.first is None
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+
+
+def test_the_handlers_that_were_there_are_given_back() -> None:
+    before = [signal.getsignal(number) for number in ENDING]
+    with Interrupts():
+        assert [signal.getsignal(number) for number in ENDING] != before
+    assert [signal.getsignal(number) for number in ENDING] == before
+
+
+def test_after_an_interrupt_no_later_signal_decides_how_the_process_ends() -> None:
+    with Interrupts(), pytest.raises(KeyboardInterrupt):
+        send(signal.SIGTERM)
+    for number in ENDING:
+        send(number)

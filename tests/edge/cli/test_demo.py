@@ -1,0 +1,97 @@
+"""`parfocal demo`: what it leaves behind, and where it refuses to begin."""
+
+import contextlib
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import cv2
+import msgspec
+import pytest
+from rich.console import Console
+
+from parfocal.board.stub.config import StubConfig
+from parfocal.edge.cli import demo
+from parfocal.edge.config import Config
+from parfocal.edge.errors import ConfigError
+from parfocal.edge.scan.report import RunReport
+from parfocal.edge.simscope.bench import in_virtual_time, sample_from
+from tests.edge.scope import small, tissue, with_focus
+
+pytest.importorskip("matplotlib", reason="the demo extra is not installed")
+
+
+@pytest.fixture
+def in_virtual_time_at_a_drawn_slide(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The demo with a small camera, and without the process and the real time of its stub."""
+    config = with_focus(
+        small(Config()), first_sweep_start_um=2420.0, first_sweep_stop_um=2580.0, first_sweep_step_um=6.25
+    )
+    slide = tmp_path / "slide.png"
+    cv2.imwrite(str(slide), tissue())
+    monkeypatch.setattr(demo, "_config_at", lambda _port: config)
+    monkeypatch.setattr(demo, "stub_process", lambda _link: contextlib.nullcontext())
+    monkeypatch.setattr(demo, "sample_from", lambda *_: sample_from(slide, 0.345, config, 1))
+    monkeypatch.setattr(demo, "at_stub", lambda sample, config: in_virtual_time(sample, config, StubConfig()))
+
+
+@pytest.mark.usefixtures("in_virtual_time_at_a_drawn_slide")
+def test_the_demo_leaves_a_picture_and_a_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "deep" / "demo"
+    demo.run_demo(out, 1, 1, Console())
+    assert {path.name for path in out.iterdir()} == {"focus.png", "focus.json"}
+    assert cv2.imread(str(out / "focus.png")) is not None
+    report = msgspec.json.decode((out / "focus.json").read_bytes(), type=RunReport)
+    assert [field.outcome for field in report.fields] == ["focused"]
+    assert "picture: " in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("in_virtual_time_at_a_drawn_slide")
+def test_without_a_field_of_tissue_the_report_is_kept_and_it_is_said_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo, "focus_fields", lambda *_arguments, **_named: ([], 0, 0.0))
+    with pytest.raises(ConfigError, match="Give more --fields"):
+        demo.run_demo(tmp_path / "demo", 1, 1, Console())
+    assert {path.name for path in (tmp_path / "demo").iterdir()} == {"focus.json"}
+
+
+def refuse(*_arguments: object, **_named: object) -> None:
+    raise AssertionError("begun")
+
+
+@pytest.mark.parametrize("place", ["taken", "taken/demo", "/proc/none"])
+def test_a_folder_that_cannot_be_written_is_refused_before_anything_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    (tmp_path / "taken").write_text("a file of the user's")
+    monkeypatch.setattr(demo, "stub_process", refuse)
+    with pytest.raises(ConfigError, match="--out"):
+        demo.run_demo(tmp_path / place, 1, 1, Console())
+    assert (tmp_path / "taken").read_text() == "a file of the user's"
+
+
+@pytest.mark.usefixtures("in_virtual_time_at_a_drawn_slide")
+def test_a_demo_that_fails_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo, "focus_fields", refuse)
+    with pytest.raises(AssertionError):
+        demo.run_demo(tmp_path / "demo", 1, 1, Console())
+    assert not (tmp_path / "demo").exists()
+
+
+def test_ctrl_c_at_the_terminal_does_not_reach_the_stub_before_the_board_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[subprocess.Popen[str]] = []
+
+    class Noted(subprocess.Popen[str]):
+        def __init__(self, *arguments: Any, **named: Any) -> None:  # noqa: ANN401
+            super().__init__(*arguments, **named)
+            started.append(self)
+
+    monkeypatch.setattr(subprocess, "Popen", Noted)
+    with demo.stub_process(tmp_path / "board"):
+        # The terminal sends its signals to the processes of the group in its foreground, which is ours.
+        assert os.getpgid(started[0].pid) != os.getpgid(0)
+    assert started[0].poll() is not None

@@ -1,0 +1,98 @@
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from parfocal.edge.config import FocusConfig
+from parfocal.edge.focus.estimate import blank, estimate, estimate_single, weighted
+from parfocal.engines.model.contract import Contract
+from tests.contracts import difference_contract, single_contract
+
+CONFIG = FocusConfig()
+
+
+def f32(*values: float) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    return np.array(values, np.float32)
+
+
+@pytest.mark.parametrize(
+    ("predictions", "weights", "distance_um", "spread_um"),
+    [
+        ((4.0, 4.0, 4.0, 4.0), (1.0, 2.0, 3.0, 4.0), 4.0, 0.0),
+        ((1.0, 3.0), (1.0, 1.0), 2.0, 1.0),
+        ((1.0, 3.0), (1.0, 3.0), 2.5, np.sqrt(0.75)),
+        # An empty patch predicts anything; its weight keeps it from moving the mean or the spread.
+        ((5.0, 5.0, 5.0, -9.0), (20.0, 20.0, 20.0, 0.0), 5.0, 0.0),
+    ],
+)
+def test_the_mean_and_spread_are_weighted_by_contrast(
+    predictions: tuple[float, ...], weights: tuple[float, ...], distance_um: float, spread_um: float
+) -> None:
+    found = weighted(f32(*predictions), f32(*weights))
+    assert found.distance_um == pytest.approx(distance_um)
+    assert found.spread_um == pytest.approx(spread_um, abs=1e-6)
+    assert found.predictions_um == predictions
+
+
+def test_patches_without_any_contrast_give_no_estimate() -> None:
+    with pytest.raises(ValueError, match="no patch holds any contrast"):
+        weighted(f32(1.0, 2.0), f32(0.0, 0.0))
+
+
+def test_one_patch_with_structure_is_enough_to_judge_a_field() -> None:
+    limit = CONFIG.blank_contrast
+    assert blank(f32(limit * 0.9, limit * 0.5, 0.0, 0.0), CONFIG)
+    assert not blank(f32(limit * 1.1, 0.0, 0.0, 0.0), CONFIG)
+
+
+class Sees:
+    """A runner that keeps the batch it was given."""
+
+    def __init__(self, contract: Contract) -> None:
+        self.contract = contract
+        self.batches: list[NDArray[np.float32]] = []
+
+    def infer(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        self.batches.append(batch)
+        return np.arange(len(batch), dtype=np.float32)
+
+
+def a_shot(seed: int, height_px: int = 470, width_px: int = 500) -> NDArray[np.uint8]:
+    return np.random.default_rng(seed).integers(0, 256, (height_px, width_px, 3)).astype(np.uint8)
+
+
+@pytest.mark.parametrize(("kind", "channels"), [("difference", 3), ("pair", 6)])
+def test_a_two_shot_model_gets_the_channels_of_its_kind(kind: str, channels: int) -> None:
+    runner = Sees(difference_contract(kind=kind))
+    found = estimate(a_shot(1), a_shot(2), runner, CONFIG)
+    assert runner.batches[0].shape == (4, channels, 224, 224)
+    assert found.predictions_um == (0.0, 1.0, 2.0, 3.0)
+
+
+def test_the_second_shot_weighs_the_patches() -> None:
+    first, second = a_shot(1, 448, 448), a_shot(2, 448, 448)
+    first[:224, :224] = 128  # nothing in the first patch of the first shot, in the last patch of the second
+    second[224:, 224:] = 128
+    found = estimate(first, second, Sees(difference_contract()), CONFIG)
+    assert found.weights[3] == pytest.approx(0.0, abs=1e-6)
+    assert min(found.weights[:3]) > 10.0
+
+
+def test_a_hot_pixel_does_not_reach_the_network() -> None:
+    plain = np.full((448, 448, 3), 120, np.uint8)
+    plain[:, 100:] = 90  # so that there is something to weigh
+    hot = plain.copy()
+    hot[50, 50] = 255
+    runner = Sees(difference_contract(kind="pair"))
+    estimate(plain, plain, runner, CONFIG)
+    estimate(plain, hot, runner, CONFIG)
+    assert np.array_equal(runner.batches[0], runner.batches[1])
+
+
+def test_a_single_shot_model_gets_patches_of_the_whole_frame_weighted_by_contrast() -> None:
+    shot = a_shot(3, 150, 250)
+    shot[:, :90] = 128  # nothing to see in the left third
+    runner = Sees(single_contract(patch_px=90))
+    found = estimate_single(shot, runner, CONFIG)
+    assert runner.batches[0].shape == (7, 3, 90, 90)
+    assert found.weights[0] == found.weights[3] == pytest.approx(0.0, abs=3.0)
+    assert min(found.weights[2], found.weights[5]) > 10.0

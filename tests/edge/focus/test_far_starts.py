@@ -1,0 +1,64 @@
+"""The shipped model in the loop, from as far away as the first fields of a slide are: real tissue, no chosen errors.
+
+One picture comes with scikit-image, so that every clone keeps this promise; the tiles are more stains, where they are.
+"""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from parfocal.edge.config import Config
+from parfocal.edge.focus.focuser import Focuser
+from parfocal.edge.images.rgb import rgb_from_file
+from parfocal.edge.instrument import checked_engine
+from parfocal.edge.simscope.bench import sample_image
+from parfocal.edge.simscope.slide import density_from_image
+from parfocal.engines.runner import Runner
+from tests.edge.scope import FOCUS_Z_UM, TILES, Scope
+
+# Far below, where the model has long saturated, and above.
+STARTS_UM = (-25.0, -15.0, -9.0, 15.0)
+STAINS = {
+    "he": ("he_cmu1/*.jpg", 0.499),
+    "blood": ("blood_chula/257.jpg", 0.19),
+    "marrow": ("stained_dsb2018/*.png", 0.35),
+}
+
+
+@pytest.fixture(scope="module")
+def runner() -> Runner:
+    return checked_engine(Config()).runner
+
+
+def faint(pixels: NDArray[np.uint8], share: float) -> NDArray[np.uint8]:
+    """The same slide with ``share`` of its stain."""
+    light: NDArray[np.float32] = 232.0 * np.exp(-share * density_from_image(pixels))
+    return light.astype(np.uint8)
+
+
+def ends_of(scope: Scope, runner: Runner) -> list[tuple[str, float]]:
+    """Outcome and true error, um, from each of the starts."""
+    scope.x_um = scope.y_um = 700.0  # where each of the pictures holds something
+    focuser = Focuser(scope.board.z, scope.camera, runner, scope.config.focus)
+    ends: list[tuple[str, float]] = []
+    for start_um in STARTS_UM:
+        outcome = focuser.focus(FOCUS_Z_UM + start_um).outcome
+        ends.append((outcome, scope.error_um()))
+    return ends
+
+
+@pytest.mark.parametrize("share", [1.0, 0.2])
+def test_no_start_ends_focused_and_wrong(config: Config, runner: Runner, share: float) -> None:
+    for outcome, error_um in ends_of(Scope(config, slide=(faint(sample_image(), share), 0.5)), runner):
+        assert outcome in ("focused", "recovered")
+        assert abs(error_um) <= 1.0
+
+
+@pytest.mark.skipif(not TILES.exists(), reason="the real tiles are not on this machine")
+@pytest.mark.parametrize("stain", STAINS)
+def test_no_start_ends_focused_and_wrong_on_any_stain(config: Config, runner: Runner, stain: str) -> None:
+    pattern, um_per_px = STAINS[stain]
+    pixels = rgb_from_file(sorted(TILES.glob(pattern))[0])
+    for outcome, error_um in ends_of(Scope(config, slide=(pixels, um_per_px)), runner):
+        assert outcome in ("focused", "recovered")
+        assert abs(error_um) <= 1.0

@@ -1,0 +1,90 @@
+"""An image is measured before it is decoded; what would not fit into memory is refused by its header alone."""
+
+import struct
+import zlib
+from pathlib import Path
+
+import cv2
+import pytest
+
+from parfocal.edge.errors import ConfigError
+from parfocal.edge.images import rgb as image_file
+from parfocal.edge.images.rgb import rgb_from_file
+from parfocal.edge.images.size import size_px_of
+from parfocal.edge.simscope.slide import VirtualSlide, image_from_file
+from tests.edge.scope import tissue
+
+
+def written(path: Path, height_px: int = 30, width_px: int = 47) -> Path:
+    cv2.imwrite(str(path), tissue(64)[:height_px, :width_px])
+    return path
+
+
+@pytest.mark.parametrize("ending", [".png", ".jpg", ".tif", ".bmp"])
+def test_the_size_of_every_kind_of_image_is_known_before_it_is_decoded(tmp_path: Path, ending: str) -> None:
+    path = written(tmp_path / f"a{ending}")
+    assert size_px_of(path) == (47, 30)
+    assert rgb_from_file(path).shape == (30, 47, 3)
+
+
+def test_a_jpeg_with_a_long_preamble_and_fill_bytes_tells_its_size(tmp_path: Path) -> None:
+    plain = written(tmp_path / "a.jpg").read_bytes()
+    notes = b"\xff\xff\xe1" + struct.pack(">H", 60_002) + b"\xff\xc0" * 30_000
+    tables = b"".join(bytes([0xFF, kind]) + struct.pack(">H", 9) + bytes(7) for kind in (0xC4, 0xCC))
+    (tmp_path / "b.jpg").write_bytes(plain[:2] + notes * 3 + tables + plain[2:])
+    assert size_px_of(tmp_path / "b.jpg") == (47, 30)
+
+
+def test_a_bmp_with_its_rows_from_the_top_has_no_negative_size(tmp_path: Path) -> None:
+    plain = bytearray(written(tmp_path / "a.bmp").read_bytes())
+    plain[22:26] = struct.pack("<i", -30)
+    (tmp_path / "b.bmp").write_bytes(plain)
+    assert size_px_of(tmp_path / "b.bmp") == (47, 30)
+
+
+@pytest.mark.parametrize("ending", [".png", ".jpg", ".tif", ".bmp"])
+def test_an_image_cut_within_its_header_is_told_as_damaged(
+    tmp_path: Path, ending: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    whole = written(tmp_path / f"a{ending}").read_bytes()
+    for n_bytes in (9, 20):
+        (tmp_path / f"b{ending}").write_bytes(whole[:n_bytes])
+        with pytest.raises(ValueError, match="damaged|no image"):
+            size_px_of(tmp_path / f"b{ending}")
+    assert capfd.readouterr().err == ""
+
+
+def promising_png(path: Path, side_px: int) -> Path:
+    """A PNG of a few bytes whose header promises a square of a size."""
+    header = struct.pack(">IIBBBBB", side_px, side_px, 8, 2, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(b"")), (b"IEND", b""))
+    parts = [struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in chunks]
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
+    return path
+
+
+@pytest.mark.parametrize("side_px", [8_001, 20_000, 40_000, 2**31 - 1])
+def test_a_slide_too_large_for_memory_is_refused_by_its_header(
+    tmp_path: Path, side_px: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(cv2, "imdecode")  # nothing is decoded
+    path = promising_png(tmp_path / "a.png", side_px)
+    with pytest.raises(
+        ConfigError, match=f"slide .*a.png is {side_px} x {side_px} px, of more than 50 million"
+    ):
+        image_from_file(path)
+
+
+def test_a_slide_just_within_the_limit_is_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(image_file, "MAX_IMAGE_PX", 47 * 30)
+    path = written(tmp_path / "a.png")
+    assert rgb_from_file(path).shape == (30, 47, 3)
+    monkeypatch.setattr(image_file, "MAX_IMAGE_PX", 47 * 30 - 1)
+    with pytest.raises(ValueError, match="too much memory"):
+        rgb_from_file(path)
+
+
+@pytest.mark.parametrize("um_per_px", [1e9, 100.0])
+def test_a_sampling_that_makes_a_slide_too_large_for_memory_is_refused(um_per_px: float) -> None:
+    with pytest.raises(ConfigError, match=r"camera pixels.*--um-per-px"):
+        VirtualSlide(tissue(300), um_per_px, 0.345, seed=1)

@@ -1,0 +1,113 @@
+"""What of the configuration reaches the engine, what is told before a run over fields, and how it ends."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from rich.console import Console
+
+from parfocal.board.board import Board
+from parfocal.board.config import BoardConfig
+from parfocal.board.stub.virtual_bench import VirtualBench
+from parfocal.edge import instrument as run
+from parfocal.edge.config import Config, config_from_toml
+from parfocal.edge.errors import ConfigError, FocusLost
+from parfocal.edge.scan.plan import Field
+from parfocal.engines.cache import EngineCache
+from parfocal.engines.errors import EngineError
+from parfocal.engines.opening import OpenedEngine, open_chosen
+from tests.contracts import difference_contract
+from tests.edge.camera.v4l2 import Capture, Device
+from tests.edge.scope import FOCUS_Z_UM, KnowsTruth, Scope, with_focus
+
+
+@pytest.mark.parametrize(("text", "arrived"), [("", 0), ("[focus]\nthreads = 1\n", 1)])
+def test_model_and_number_of_threads_of_the_configuration_reach_the_engine(
+    text: str, arrived: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, int]] = []
+
+    def opened(model: Path, cache: EngineCache, *, n_threads: int = 0) -> OpenedEngine:
+        asked.append((model.stem, n_threads))
+        return open_chosen(model, cache, n_threads=n_threads)
+
+    monkeypatch.setattr(run, "open_chosen", opened)
+    assert run.checked_engine(config_from_toml(text, "t")).runner.contract.name == "difference-20x"
+    assert asked == [("difference-20x", arrived)]
+
+
+def test_the_lamp_goes_out_however_a_run_ends(config: Config) -> None:
+    scope = Scope(config)
+    instrument = run.Instrument(scope.board, scope.camera, scope.bench.clock)
+
+    class Fails:
+        contract = difference_contract()
+
+        def infer(self, _batch: object) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+            raise EngineError("the engine has gone")
+
+    lit: list[float] = []
+    near = with_focus(
+        config, first_sweep_start_um=2486.0, first_sweep_stop_um=2516.0, first_sweep_step_um=2.0
+    )
+
+    def look(_done: object) -> None:
+        lit.append(scope.bench.lamp_duty(scope.bench.clock.now_s()))
+
+    runner = KnowsTruth(scope.bench, FOCUS_Z_UM)
+    plan = (Field(20_000.0, 10_000.0),)
+    run.focus_fields(instrument, runner, near, plan, Console(quiet=True), look)
+    assert lit == [config.scan.lamp_duty]
+    assert scope.bench.lamp_duty(scope.bench.clock.now_s()) == 0.0
+    with pytest.raises(EngineError):
+        run.focus_fields(instrument, Fails(), near, plan, Console(quiet=True))
+    assert scope.bench.lamp_duty(scope.bench.clock.now_s()) == 0.0
+
+
+@pytest.mark.parametrize("downsample", [1, 2])
+def test_frames_just_large_enough_are_not_refused(downsample: int) -> None:
+    side_px = 448 * downsample
+    text = f"[camera]\nwidth_px = {side_px}\nheight_px = {side_px}\n[focus]\ndownsample = {downsample}\n"
+    run.check_frame_size(config_from_toml(text, "t"))
+    with pytest.raises(ConfigError, match=f"{side_px - 1} x {side_px} px"):
+        run.check_frame_size(config_from_toml(text.replace(f"{side_px}", f"{side_px - 1}", 1), "t"))
+
+
+@pytest.fixture
+def microscope(monkeypatch: pytest.MonkeyPatch) -> VirtualBench:
+    """A real microscope, as far as a test has one: a board in virtual time and a V4L2 camera without a gain."""
+    bench, device = VirtualBench(), Device()
+    del device.controls[cv2.CAP_PROP_GAIN]
+
+    @contextlib.contextmanager
+    def opened(config: BoardConfig, _clock: object) -> Iterator[Board]:
+        yield bench.open_board(config)
+
+    monkeypatch.setattr(run, "open_guarded", opened)
+    monkeypatch.setattr(cv2, "VideoCapture", lambda _number, api: Capture(device, api))
+    return bench
+
+
+def test_what_is_to_be_known_of_the_camera_is_told_before_a_run(
+    microscope: VirtualBench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runner = KnowsTruth(microscope, FOCUS_Z_UM)
+    with run.real_instrument(Config()) as instrument, pytest.raises(FocusLost):
+        run.focus_fields(instrument, runner, Config(), (), Console())
+    assert "camera: its gain cannot be locked" in capsys.readouterr().out
+
+
+def test_the_lamp_is_off_after_a_run_that_failed(microscope: VirtualBench) -> None:
+    runner, duties = KnowsTruth(microscope, FOCUS_Z_UM), []
+    with run.real_instrument(Config()) as instrument:
+        lamp = instrument.board.lamp
+        with pytest.raises(FocusLost):
+            run.focus_fields(instrument, runner, Config(), (), Console())
+        # Before the board is closed: then nobody is left to put it out.
+        duties.append(microscope.lamp_duty(microscope.clock.now_s()))
+        lamp(0.6)
+        duties.append(microscope.lamp_duty(microscope.clock.now_s()))
+    assert duties == [0.0, pytest.approx(0.6, abs=0.01)]

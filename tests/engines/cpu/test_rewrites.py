@@ -1,0 +1,76 @@
+"""Graphs rewritten for OpenVINO predict the same."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+from parfocal.engines.cpu.openvino import import_openvino
+from parfocal.engines.cpu.rewrites import multiply_as_convolution, narrow_input_once
+from parfocal.engines.model.shipped import list_models
+from tests.calib.quantise.nets import batches, beside_spectra, binned_by_matmul, mobilenet_v2
+from tools.artifacts import evaluate
+
+BATCH = 4
+
+
+def read(graph: onnx.ModelProto, n: int = BATCH) -> Any:  # noqa: ANN401 (OpenVINO's)
+    """A model of OpenVINO, bound to a batch."""
+    model = import_openvino().Core().read_model(graph.SerializeToString())
+    model.reshape([n, *(size.get_length() for size in list(model.inputs[0].partial_shape)[1:])])
+    return model
+
+
+def kinds(model: Any) -> list[str]:  # noqa: ANN401 (OpenVINO's)
+    return [node.get_type_name() for node in model.get_ordered_ops()]
+
+
+def predicted_as_before(model: Any, graph: onnx.ModelProto) -> bool:  # noqa: ANN401 (OpenVINO's)
+    """Whether it predicts what ONNX Runtime does with the graph, of values far beyond the usual ones too."""
+    found = import_openvino().Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    patches = 100.0 * batches(n=1)[0]
+    return np.allclose(found(patches)[0], evaluate(graph, patches)["distance_um"], rtol=1e-4)
+
+
+@pytest.mark.parametrize(("net", "readers"), [(beside_spectra, 2), (mobilenet_v2, 1)])
+def test_input_that_several_layers_read_is_narrowed_once(
+    net: Callable[[], onnx.ModelProto], readers: int
+) -> None:
+    graph = net()
+    model = read(graph)
+    assert len(model.inputs[0].get_target_inputs()) == readers
+    narrow_input_once(import_openvino(), model)
+    (only,) = model.inputs[0].get_target_inputs()
+    assert (only.get_node().get_type_name() == "Clamp") == (readers > 1)
+    assert predicted_as_before(model, graph)
+
+
+def test_product_with_a_transposed_map_becomes_a_convolution() -> None:
+    graph = beside_spectra()
+    model = read(graph)
+    before = kinds(model)
+    multiply_as_convolution(import_openvino(), model)
+    after = kinds(model)
+    assert after.count("MatMul") == before.count("MatMul") - 1
+    assert after.count("Convolution") == before.count("Convolution") + 1
+    assert predicted_as_before(model, graph)
+
+
+def test_other_products_stay() -> None:
+    graph = binned_by_matmul()
+    model = read(graph)
+    before = kinds(model)
+    multiply_as_convolution(import_openvino(), model)
+    assert kinds(model) == before
+
+
+def test_both_apply_to_every_shipped_model() -> None:
+    for shipped in list_models():
+        model = read(onnx.load(shipped.path), n=1)
+        convolutions = kinds(model).count("Convolution")
+        narrow_input_once(import_openvino(), model)
+        multiply_as_convolution(import_openvino(), model)
+        assert "Clamp" in {r.get_node().get_type_name() for r in model.inputs[0].get_target_inputs()}
+        assert kinds(model).count("Convolution") == convolutions + 1

@@ -1,0 +1,57 @@
+"""The models that ship: found by name, and each with what a person needs to know."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from parfocal.engines.errors import BuildFailed
+from parfocal.engines.model.contract import Contract
+from parfocal.engines.model.shipped import MODELS_FOLDER, Model, list_models, model_at, model_path
+
+
+def test_models_are_listed_by_name(
+    make_model: Callable[..., Path], contract: Contract, tmp_path: Path
+) -> None:
+    assert list_models(tmp_path) == []
+    other = msgspec.structs.replace(contract, name="another")
+    make_model()
+    make_model(contract=other)
+    assert list_models(tmp_path) == [
+        Model(tmp_path / "another.onnx", other),
+        Model(tmp_path / "small.onnx", contract),
+    ]
+
+
+def test_model_is_found_by_name(make_model: Callable[..., Path], tmp_path: Path) -> None:
+    path = make_model()
+    assert model_path("small", tmp_path) == path
+
+
+def test_unknown_name_is_answered_with_the_names_there_are(
+    make_model: Callable[..., Path], tmp_path: Path
+) -> None:
+    with pytest.raises(BuildFailed, match="model 'small' not found in .*: models there: none"):
+        model_path("small", tmp_path)
+    make_model()
+    with pytest.raises(BuildFailed, match="model 'smal' not found in .*: models there: small. Name one"):
+        model_path("smal", tmp_path)
+
+
+@pytest.mark.parametrize("path", sorted(MODELS_FOLDER.glob("*.onnx")), ids=lambda path: path.stem)
+def test_shipped_model_has_its_name_and_its_card(path: Path) -> None:
+    (model,) = [model for model in list_models() if model.path == path]
+    assert model.contract.name == path.stem
+    assert path.with_suffix(".md").is_file()
+
+
+def test_models_of_one_name_at_different_places_are_different(
+    make_model: Callable[..., Path], tmp_path: Path
+) -> None:
+    path = make_model()
+    (tmp_path / "elsewhere").mkdir()
+    other = path.rename(tmp_path / "elsewhere" / path.name)
+    labels = {model_at(other).label, model_at(make_model()).label, *(m.label for m in list_models())}
+    assert len(labels) == 2 + len(list_models())
+    assert all(model.label == model.contract.name for model in list_models())

@@ -1,0 +1,63 @@
+"""What a head hears of every patch, computed once: the body is fixed by then, and a head sees each patch many times."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tools.learning import batches
+from tools.learning.examples import Examples
+from tools.networks.focus import FocusNet
+
+FloatArray = NDArray[np.float32]
+
+BATCH = 16
+
+
+@dataclass(frozen=True)
+class Features:
+    """Arrays over n patches; ``condenser`` is NaN and ``plane`` a number shared by the patches of one plane."""
+
+    spectral: FloatArray
+    pooled: FloatArray
+    distance_um: FloatArray
+    contrast: FloatArray
+    condenser: FloatArray
+    group: NDArray[np.str_]
+    plane: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.distance_um)
+
+
+def features_of(net: FocusNet, examples: Examples, device: str) -> Features:
+    """Of whole patches as the microscope would feed them."""
+    net.eval()
+    spectral, pooled = [], []
+    with torch.no_grad():
+        for start in range(0, len(examples), BATCH):
+            chosen = range(start, min(start + BATCH, len(examples)))
+            parts = net.features(batches.whole(examples, chosen, device))
+            spectral.append(parts[0].cpu().numpy())
+            pooled.append(parts[1].cpu().numpy())
+    return Features(
+        np.concatenate(spectral),
+        np.concatenate(pooled),
+        np.array(examples.distance_um, np.float32),
+        np.array(examples.contrast, np.float32),
+        np.array([np.nan if sigma is None else sigma for sigma in examples.condenser], np.float32),
+        np.array(examples.group),
+        np.array(examples.plane),
+    )
+
+
+def together(parts: list[Features]) -> Features:
+    """One after the other; planes of different parts are different ones."""
+    joined = [np.concatenate(arrays) for arrays in zip(*(vars(p).values() for p in parts), strict=True)]
+    numbers = [np.unique(part.plane, return_inverse=True)[1] for part in parts]
+    before = np.cumsum([0, *(n.max() + 1 for n in numbers)])
+    whole = Features(*joined)
+    return replace(
+        whole, plane=np.concatenate([n + first for n, first in zip(numbers, before, strict=False)])
+    )

@@ -1,0 +1,159 @@
+"""Begin a training where a shipped model ended: its weights, out of the ONNX file, into a network to train.
+
+An exported network has no batch normalisation left: each was folded into the convolution before it. To train on, each
+gets one back that changes nothing for the patches at hand, measured layer by layer as they pass.
+"""
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from onnx import numpy_helper
+from torch import nn
+
+from tools.networks.focus import Head
+
+FloatArray = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Weight and bias of a convolution or a dense layer."""
+
+    weight: FloatArray
+    bias: FloatArray | None
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an ONNX file holds: its layers in the order of execution, and all its values by name."""
+
+    layers: list[Layer]
+    values: dict[str, FloatArray]
+    is_spectral: bool
+
+
+def read_exported(path: Path) -> Exported:
+    """Read a model that ``tools.export`` wrote."""
+    graph = onnx.load(path).graph
+    values = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    layers = []
+    for node in graph.node:
+        if node.op_type == "Identity" and node.input[0] in values:  # what equals another is stored once
+            values[node.output[0]] = values[node.input[0]]
+        if node.op_type in ("Conv", "Gemm"):
+            weight, *bias = (values[name] for name in node.input[1:])
+            layers.append(Layer(weight, bias[0] if bias else None))
+    return Exported(layers, values, any(node.op_type == "Log" for node in graph.node))
+
+
+def is_spectral(model_path: Path) -> bool:
+    """Whether the head of a model hears the spectra of its patches."""
+    return read_exported(model_path).is_spectral
+
+
+def start_from(net: nn.Module, model_path: Path, x: torch.Tensor) -> None:
+    """Give ``net`` the weights of an exported model of the same architecture; ``x`` is a batch of its input.
+
+    Raises ValueError where the model has other layers.
+    """
+    theirs = read_exported(model_path)
+    if theirs.is_spectral:
+        raise ValueError(f"{model_path} has a head that hears spectra: it goes on with --head spectrum only")
+    ours = _modules(net, nn.Conv2d | nn.Linear)
+    _check_shapes(ours, theirs.layers, model_path, "--kind and --head")
+    folded: dict[nn.Module, torch.Tensor] = {}
+    for module, layer in zip(ours, theirs.layers, strict=True):
+        _copy(layer.weight, module.weight)
+        if layer.bias is not None and module.bias is not None:
+            _copy(layer.bias, module.bias)
+        elif layer.bias is not None:
+            folded[module] = torch.from_numpy(layer.bias.copy()).to(x.device)
+    _unfold(net, folded, x)
+
+
+def body_from(net: nn.Module, model_path: Path) -> None:
+    """Give ``net`` the convolutions of an exported model, to stay as they are: its own linear head is left alone.
+
+    Raises ValueError where the model has other layers.
+    """
+    theirs = [layer for layer in read_exported(model_path).layers if layer.weight.ndim == 4]
+    ours = _modules(net, nn.Conv2d)
+    _check_shapes(ours, theirs, model_path, "--kind")
+    followers = dict(itertools.pairwise(net.modules()))
+    for module, layer in zip(ours, theirs, strict=True):
+        follower = followers.get(module)
+        owner = module if module.bias is not None else follower
+        if not isinstance(owner, nn.Conv2d | nn.BatchNorm2d) or owner.bias is None or layer.bias is None:
+            raise ValueError(f"{model_path} has a convolution without the bias that this network has")
+        _copy(layer.weight, module.weight)
+        _copy(layer.bias, owner.bias)
+        if isinstance(owner, nn.BatchNorm2d):  # one that changes nothing else
+            owner.weight.data.fill_((1.0 + owner.eps) ** 0.5)
+            owner.reset_running_stats()
+
+
+def head_from(head: Head, model_path: Path) -> None:
+    """Give a head the weights of an exported model whose head hears spectra too.
+
+    Raises ValueError where that has other layers.
+    """
+    exported = read_exported(model_path)
+    theirs = [layer for layer in exported.layers if layer.weight.ndim == 2]
+    ours = _modules(head, nn.Linear)
+    _check_shapes(ours, theirs, model_path, "--kind")
+    for module, layer in zip(ours, theirs, strict=True):
+        if layer.bias is None:
+            raise ValueError(f"{model_path} has a dense layer without the bias that this network has")
+        _copy(layer.weight, module.weight)
+        _copy(layer.bias, module.bias)
+    _copy(exported.values["head.mean"], head.mean)
+    _copy(exported.values["head.deviation"], head.deviation)
+
+
+def _modules(net: nn.Module, kind: type) -> list[nn.Module]:
+    return [module for module in net.modules() if isinstance(module, kind)]
+
+
+def _check_shapes(ours: list[nn.Module], theirs: list[Layer], path: Path, options: str) -> None:
+    if [layer.weight.shape for layer in theirs] != [tuple(module.weight.shape) for module in ours]:
+        raise ValueError(
+            f"{path} has {len(theirs)} layers of weights, this network {len(ours)} or others: choose the {options} "
+            "that the model was trained with"
+        )
+
+
+def _copy(values: FloatArray, ours: torch.Tensor) -> None:
+    ours.data.copy_(torch.from_numpy(values.copy()))
+
+
+def _unfold(net: nn.Module, folded: dict[nn.Module, torch.Tensor], x: torch.Tensor) -> None:
+    """Set each batch normalisation so that with the statistics of ``x`` it only adds the folded bias."""
+    modules = list(net.modules())
+    hooks = []
+    for convolution, normalisation in itertools.pairwise(modules):
+        if convolution in folded and isinstance(normalisation, nn.BatchNorm2d):
+            hooks.append(
+                normalisation.register_forward_pre_hook(_setting(normalisation, folded[convolution]))
+            )
+    net.train()
+    with torch.no_grad():
+        net(x)
+    for hook in hooks:
+        hook.remove()
+
+
+def _setting(layer: nn.BatchNorm2d, bias: torch.Tensor) -> Callable[[nn.Module, tuple[torch.Tensor]], None]:
+    def before(_: nn.Module, inputs: tuple[torch.Tensor]) -> None:
+        (y,) = inputs
+        variance = y.var(dim=(0, 2, 3), correction=0) + layer.eps
+        mean = y.mean(dim=(0, 2, 3))
+        layer.weight.data.copy_(variance.sqrt())
+        layer.bias.data.copy_(mean + bias)
+
+    return before

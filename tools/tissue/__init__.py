@@ -1,0 +1,1 @@
+"""Textures of real tissue to synthesise from."""

@@ -1,0 +1,84 @@
+"""The third dimension of an object: thin layers at heights of their own, with a phase beside the density."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from tools.tissue.textures import UM_PER_PX, FloatArray, Rng
+
+# facts/optics: radians of phase per unit of optical density.
+PHASE_PER_DENSITY_RAD = (0.2, 0.8)
+MAX_THICKNESS_UM = 4.0
+MAX_RISE_UM = 3.3  # of a tilted object from side to side: slides do not tilt more where more of them is seen
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A thin part of an object: density float32 (3, s, s), phase float32 (s, s), height above the focus."""
+
+    height_um: float
+    density: FloatArray
+    phase_rad: FloatArray
+
+
+def random_layers(density: FloatArray, phase_share: float, rng: Rng) -> list[Layer]:
+    """The object flat, thick in up to three layers, or tilted about its middle; ``density`` is (3, s, s).
+
+    The focus is the height of its mass. ``phase_share`` scales the phase; 0 leaves an object that only absorbs.
+    """
+    phase_rad = np.float32(phase_share) * _random_phase(density, rng)
+    kind = rng.choice(["flat", "thick", "tilted"], p=[0.45, 0.35, 0.2])
+    if kind == "flat":
+        return [Layer(0.0, density, phase_rad)]
+    if kind == "thick":
+        shares = _clouds(density.shape[1], int(rng.integers(2, 4)), rng)
+        thickness_um = float(rng.uniform(0.3, MAX_THICKNESS_UM))
+        heights_um = (thickness_um * np.linspace(-0.5, 0.5, len(shares))).astype(np.float32)
+    else:
+        shares, heights_um = _tilted(density.shape[1], rng)
+    mass = np.array([float((s * density[1]).sum()) for s in shares])
+    middle_um = float((heights_um * mass).sum() / max(mass.sum(), 1e-6))
+    return [
+        Layer(float(h) - middle_um, (density * s).astype(np.float32), (phase_rad * s).astype(np.float32))
+        for h, s in zip(heights_um, shares, strict=True)
+    ]
+
+
+def _random_phase(density: FloatArray, rng: Rng) -> FloatArray:
+    """A part that follows the density, and in every other object a part of its own where there is matter."""
+    phase_rad = density[1] * np.float32(rng.uniform(*PHASE_PER_DENSITY_RAD))
+    if rng.random() < 0.5:
+        own = _cloud(len(phase_rad), (0.8, 4.0), rng)
+        present = np.clip(density[1] / max(float(np.percentile(density[1], 95)), 1e-3), 0.0, 1.0)
+        phase_rad = phase_rad + np.float32(rng.uniform(0.02, 0.15)) * own * present
+    return np.asarray(phase_rad, np.float32)
+
+
+def _cloud(side: int, size_px: tuple[float, float], rng: Rng) -> FloatArray:
+    """Smooth noise of mean 0 and deviation 1; (side, side)."""
+    noise = rng.standard_normal((side, side)).astype(np.float32)
+    field = cv2.GaussianBlur(noise, (0, 0), rng.uniform(*size_px))
+    cloud: FloatArray = (field / max(float(field.std()), 1e-6)).astype(np.float32)
+    return cloud
+
+
+def _clouds(side: int, n: int, rng: Rng) -> FloatArray:
+    """Shares (n, side, side) of layers in the matter, which sum to 1 everywhere."""
+    scores = np.stack([_cloud(side, (4.0, 30.0), rng) for _ in range(n)]) * np.float32(rng.uniform(0.5, 3.0))
+    weights = np.exp(scores - scores.max(axis=0))
+    shares: FloatArray = (weights / weights.sum(axis=0)).astype(np.float32)
+    return shares
+
+
+def _tilted(side: int, rng: Rng) -> tuple[FloatArray, FloatArray]:
+    """Shares (3, side, side) and heights, um, of a plane that rises from side to side."""
+    heading = rng.uniform(0.0, 2.0 * np.pi)
+    across = (np.arange(side) - side / 2.0) * UM_PER_PX
+    rise = np.cos(heading) * across[None, :] + np.sin(heading) * across[:, None]
+    half_um = float(np.abs(rise).max())
+    position = rise / half_um  # -1 .. 1; linear shares between three heights give the mean height exactly
+    shares = np.stack([np.clip(-position, 0, 1), 1 - np.abs(position), np.clip(position, 0, 1)])
+    max_tilt = MAX_RISE_UM / (side * UM_PER_PX)
+    heights_um = np.array([-1.0, 0.0, 1.0]) * half_um * rng.uniform(0.0, max_tilt)
+    return shares.astype(np.float32), heights_um.astype(np.float32)
