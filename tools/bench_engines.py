@@ -200,7 +200,7 @@ def warm_start_s(model: Model, n_starts: int = 7) -> dict[str, float | str]:
 
 def nothing_to_do_s(n_threads: int) -> dict[str, float]:
     """`parfocal engine build` once more, as a process."""
-    command = [sys.executable, "-m", "parfocal.edge", "engine", "build", "--threads", str(n_threads)]
+    command = [sys.executable, "-m", "parfocal", "engine", "build", "--threads", str(n_threads)]
     # The first builds what was not measured here: models other than the one named, and engines of a GPU.
     subprocess.run(command, capture_output=True, check=True)
     began_s = time.perf_counter()

@@ -3,12 +3,8 @@
 from collections.abc import Callable
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from parfocal.edge.errors import CameraFailed
-
-UInt8Array = NDArray[np.uint8]
+from parfocal.edge.pixels import UInt8Array
 
 # More frames than any camera driver queues; a camera that still gives old ones after them has stopped.
 MAX_STALE_FRAMES = 32

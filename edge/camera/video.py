@@ -6,14 +6,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from parfocal.edge.camera.frame import Frame, overtaken
 from parfocal.edge.config import CameraConfig
 from parfocal.edge.errors import CameraFailed
 from parfocal.edge.opencv_log import silenced
-
-UInt8Array = NDArray[np.uint8]
+from parfocal.edge.pixels import UInt8Array
 
 # Compressed frames, which OpenCV asks for last: raw ones first, as compression changes fine detail from shot to shot.
 COMPRESSED = "MJPG"

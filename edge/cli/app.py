@@ -19,6 +19,7 @@ from parfocal.edge.cli import engine as cli_engine
 from parfocal.edge.cli.doctor import doctor
 from parfocal.edge.cli.ending.end import run_to_exit_code
 from parfocal.edge.cli.evaluate import evaluate
+from parfocal.edge.cli.focus import focus_fields
 from parfocal.edge.cli.options import (
     ConfigOption,
     FieldsOption,
@@ -38,8 +39,8 @@ from parfocal.edge.cli.output import check_writable, console_for, growing_result
 from parfocal.edge.cli.record import record
 from parfocal.edge.cli.status import shown_um, status_lines
 from parfocal.edge.config import Config
+from parfocal.edge.engine import checked_engine
 from parfocal.edge.errors import ConfigError
-from parfocal.edge.instrument import checked_engine, focus_fields
 from parfocal.edge.scan.plan import snake
 from parfocal.edge.scan.report import RunReport, fields_table, run_report, summary_lines
 

@@ -10,22 +10,20 @@ from functools import partial
 from pathlib import Path
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 
 from parfocal.board.errors import BoardNotFound
+from parfocal.edge.cli.focus import focus_fields
 from parfocal.edge.cli.output import GrowingResult, check_writable, growing_result, not_written
 from parfocal.edge.config import Config
+from parfocal.edge.engine import checked_engine
 from parfocal.edge.errors import ConfigError
-from parfocal.edge.instrument import checked_engine, focus_fields
+from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.scan.plan import snake
 from parfocal.edge.scan.report import FieldReport, RunReport, fields_table, run_report, summary_lines
 from parfocal.edge.scan.session import FieldDone
 from parfocal.edge.simscope.bench import at_stub, sample_from
 from parfocal.edge.whole_file import whole_file
-
-UInt8Array = NDArray[np.uint8]
 
 READY_LINE = "stub motor board at"
 STUB_ENDS_S = 20.0
@@ -46,7 +44,7 @@ def stub_process(link: Path) -> Iterator[None]:
 
     Raises BoardNotFound where it does not start.
     """
-    command = [sys.executable, "-m", "parfocal.edge", "stub", "--link", str(link)]
+    command = [sys.executable, "-m", "parfocal", "stub", "--link", str(link)]
     # In a session of its own: Ctrl-C at the terminal must not end it before the board is closed.
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True

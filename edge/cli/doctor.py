@@ -28,8 +28,8 @@ from parfocal.edge.cli.options import (
 )
 from parfocal.edge.cli.output import check_writable, console_for, write_json
 from parfocal.edge.config import Config
+from parfocal.edge.engine import opened_engine
 from parfocal.edge.errors import CameraFailed, ConfigError
-from parfocal.edge.instrument import opened_engine
 from parfocal.engines.errors import EngineError
 from parfocal.engines.model.contract import Contract, contract_from_onnx
 from parfocal.engines.model.shipped import Model, list_models, model_path

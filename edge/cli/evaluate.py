@@ -13,8 +13,8 @@ from rich.text import Text
 from parfocal.edge.cli.options import ConfigOption, JsonOption, configured
 from parfocal.edge.cli.output import check_writable, console_for, growing_result, not_written
 from parfocal.edge.cli.progress import shown_progress
+from parfocal.edge.engine import opened_engine
 from parfocal.edge.errors import ConfigError
-from parfocal.edge.instrument import opened_engine
 from parfocal.edge.stacks.evaluate import Evaluation, Figures, StackResult, evaluate_stacks
 from parfocal.edge.stacks.stack import Given, StackRefused, read_stack
 from parfocal.edge.whole_file import whole_file

@@ -18,9 +18,8 @@ from parfocal.board.status import names_of
 from parfocal.board.wire.messages import AxisBit, Fault
 from parfocal.edge.cli.ending.exit_codes import EXIT_BOARD, EXIT_ENGINE, EXIT_USAGE, exit_code
 from parfocal.edge.config import Config
+from parfocal.edge.engine import check_frame_size, check_model
 from parfocal.edge.errors import CameraFailed, ConfigError
-from parfocal.edge.instrument import check_frame_size
-from parfocal.edge.scan.session import check_model
 from parfocal.engines.errors import EngineError, InputMismatch
 from parfocal.engines.model.contract import Contract
 from parfocal.engines.model.shipped import Model

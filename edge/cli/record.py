@@ -23,7 +23,7 @@ from parfocal.edge.cli.options import (
 )
 from parfocal.edge.cli.output import check_writable, console_for, growing_result
 from parfocal.edge.cli.progress import shown_progress
-from parfocal.edge.instrument import check_frame_size
+from parfocal.edge.engine import check_frame_size
 from parfocal.edge.scan.plan import snake
 from parfocal.edge.stacks.record import FieldRecord, Recorder, Recording, bytes_of, extent_of
 from parfocal.edge.words import counted, named, sized

@@ -8,9 +8,8 @@ from numpy.typing import NDArray
 from parfocal.edge.config import FocusConfig
 from parfocal.edge.focus import prepare
 from parfocal.edge.focus.places import places
+from parfocal.edge.pixels import UInt8Array
 from parfocal.engines.runner import Runner
-
-UInt8Array = NDArray[np.uint8]
 
 PATCHES_PER_SIDE = 2  # dastidar2020 4.2: the central part is split into four
 

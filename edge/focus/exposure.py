@@ -1,7 +1,6 @@
 """Whether a shot was exposed so that it shows anything: without light, or with too much, every field looks empty."""
 
-import numpy as np
-from numpy.typing import NDArray
+from parfocal.edge.pixels import UInt8Array
 
 # Grey levels of 255. A slide that lets less than 2 % of the light through is no brightfield picture.
 MIN_MEAN_LEVEL = 5.0
@@ -9,7 +8,7 @@ SATURATED_LEVEL = 254
 MAX_SATURATED_SHARE = 0.9
 
 
-def exposure_fault(pixels: NDArray[np.uint8]) -> str | None:
+def exposure_fault(pixels: UInt8Array) -> str | None:
     """What is wrong with the exposure of a shot, uint8 (h, w, 3), and what to look at; None where it is good."""
     mean = float(pixels.mean())
     if mean < MIN_MEAN_LEVEL:

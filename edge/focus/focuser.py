@@ -4,7 +4,6 @@ from typing import Literal
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from parfocal.board.axis import Axis
 from parfocal.board.errors import MoveRefused
@@ -15,9 +14,9 @@ from parfocal.edge.focus import rule
 from parfocal.edge.focus.estimate import Estimate, blank, central_part, estimate, patch_contrasts
 from parfocal.edge.focus.exposure import exposure_fault
 from parfocal.edge.focus.sharpness import peak_inside_um, peak_um, variance_of_laplacian
+from parfocal.edge.pixels import UInt8Array
 from parfocal.engines.runner import Runner
 
-UInt8Array = NDArray[np.uint8]
 Outcome = Literal["focused", "recovered", "blank", "lost"]
 
 

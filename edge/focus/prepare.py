@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-UInt8Array = NDArray[np.uint8]
+from parfocal.edge.pixels import UInt8Array
+
 FloatArray = NDArray[np.float32]
 
 # A channel without any contrast is divided by this instead of by zero; far below one grey level of signal.

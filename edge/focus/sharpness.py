@@ -4,9 +4,8 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-UInt8Array = NDArray[np.uint8]
+from parfocal.edge.pixels import UInt8Array
 
 # The peak must stand out of the rest of the sweep by this many of its median deviations and by this share:
 # a sweep through an empty field is level but for noise.

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-UInt8Array = NDArray[np.uint8]
-Picture = NDArray[np.uint8] | NDArray[np.uint16]
+from parfocal.edge.pixels import UInt8Array
+
+Picture = UInt8Array | NDArray[np.uint16]
 
 # Bits that cameras have. A file of 16 bits holds numbers of any of them, and rarely says of which.
 CAMERA_BITS = (8, 10, 12, 14, 16)

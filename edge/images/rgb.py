@@ -5,13 +5,11 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from parfocal.edge.images.eight_bits import Picture, in_eight_bits
 from parfocal.edge.images.size import size_px_of
 from parfocal.edge.opencv_log import silenced
-
-UInt8Array = NDArray[np.uint8]
+from parfocal.edge.pixels import UInt8Array
 
 MAX_IMAGE_PX = 50_000_000  # laid as a slide it takes 1.4 GB
 

@@ -1,6 +1,6 @@
 """What a run of fields reports: the structs behind `--json`, the summary, the table."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 import numpy as np
@@ -10,19 +10,9 @@ from rich.table import Table
 from parfocal.edge.focus.focuser import Attempt, Outcome
 from parfocal.edge.words import counted
 
-
-class FieldTruth(msgspec.Struct, frozen=True):
-    """What only a simulation knows: height of the focus and of the stage, both true."""
-
-    focus_z_um: float
-    stage_z_um: float
-
-
 # One field in four is more than folds and dust explain on an ordinary slide; a field or two may always fail.
 MIN_FAILED_SHARE = 0.25
 MIN_FAILED_FIELDS = 3
-
-TruthAt = Callable[[float, float], FieldTruth]
 
 
 class FieldReport(msgspec.Struct, frozen=True):

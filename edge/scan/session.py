@@ -3,8 +3,6 @@
 from collections.abc import Iterator
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
 from parfocal.board.board import Board
 from parfocal.board.clock import Clock
@@ -12,12 +10,11 @@ from parfocal.edge.camera.frame import Camera
 from parfocal.edge.config import Config
 from parfocal.edge.errors import FocusLost
 from parfocal.edge.focus.focuser import Focused, Focuser, Outcome
-from parfocal.edge.focus.rule import reach_of
+from parfocal.edge.instrument import TruthAt
+from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.scan.plan import Field
-from parfocal.edge.scan.report import FieldReport, TruthAt
+from parfocal.edge.scan.report import FieldReport
 from parfocal.edge.words import counted
-from parfocal.engines.errors import InputMismatch
-from parfocal.engines.model.contract import TWO_SHOT_KINDS, Contract, Expectation, require
 from parfocal.engines.runner import Runner
 
 
@@ -25,30 +22,8 @@ class FieldDone(msgspec.Struct, frozen=True):
     """One field's report with the shots (h, w, 3) as the stage came and as it was left, where there are any."""
 
     report: FieldReport
-    start: NDArray[np.uint8] | None = None
-    pixels: NDArray[np.uint8] | None = None
-
-
-def check_model(contract: Contract, config: Config) -> None:
-    """Refuse a model that cannot serve the focus rule here. Raises InputMismatch naming what differs."""
-    focus = config.focus
-    if contract.kind not in TWO_SHOT_KINDS:
-        raise InputMismatch(
-            f"use of model {contract.name} refused: it predicts from one shot, and focusing takes two. Set focus.model "
-            "to a model of two shots, such as difference-20x (`parfocal engine list` shows the kind of each)."
-        )
-    expected = Expectation(
-        kind=contract.kind,  # of the kinds that two shots serve, each will do
-        delta_um=focus.delta_um,
-        um_per_px=config.camera.um_per_px * focus.downsample,
-        objective=focus.objective,
-        patch_px=focus.patch_px,
-    )
-    require(contract, expected)
-    try:
-        reach_of(contract.range_um, focus)
-    except ValueError as error:
-        raise InputMismatch(f"use of model {contract.name} refused: {error}.") from error
+    start: UInt8Array | None = None
+    pixels: UInt8Array | None = None
 
 
 class Session:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from parfocal.board.board import open_serial
 from parfocal.board.clock import MonotonicClock
@@ -20,8 +19,8 @@ from parfocal.board.stub.true_stage import TrueStage
 from parfocal.board.stub.virtual_bench import VirtualBench
 from parfocal.edge.config import Config
 from parfocal.edge.errors import ConfigError
-from parfocal.edge.instrument import Instrument
-from parfocal.edge.scan.report import FieldTruth
+from parfocal.edge.instrument import FieldTruth, Instrument
+from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.simscope.camera import SimulatedCamera
 from parfocal.edge.simscope.held_clock import HeldClock
 from parfocal.edge.simscope.optics import Optics
@@ -29,8 +28,6 @@ from parfocal.edge.simscope.replay import RecordedStack
 from parfocal.edge.simscope.scene import Scene
 from parfocal.edge.simscope.slide import VirtualSlide, image_from_file, unreadable_slide
 from parfocal.edge.simscope.surface import FocusSurface
-
-UInt8Array = NDArray[np.uint8]
 
 STACK_ENDINGS = (".ome.tif", ".ome.tiff")
 SAMPLE_IMAGE_UM_PER_PX = 0.5  # of scikit-image's IHC picture: an estimate from the size of its nuclei

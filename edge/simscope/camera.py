@@ -3,15 +3,11 @@
 import math
 from collections.abc import Callable
 
-import numpy as np
-from numpy.typing import NDArray
-
 from parfocal.board.clock import Clock
 from parfocal.board.stub.true_stage import TrueStage
 from parfocal.edge.camera.frame import Frame, overtaken
 from parfocal.edge.config import CameraConfig
-
-UInt8Array = NDArray[np.uint8]
+from parfocal.edge.pixels import UInt8Array
 
 # A driver keeps this many finished frames; whoever asks late gets the oldest of them, not the newest.
 QUEUED_FRAMES = 2

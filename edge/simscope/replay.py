@@ -3,13 +3,11 @@
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from parfocal.edge.focus.sharpness import peak_inside_um, variance_of_laplacian
+from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.stacks.stack import StackRefused, read_stack
 from parfocal.edge.words import counted
-
-UInt8Array = NDArray[np.uint8]
 
 MIN_PLANES = 5
 

@@ -6,10 +6,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.simscope.optics import FloatArray, Optics, radial_grid, spread, transfer_profiles
 from parfocal.edge.simscope.slide import VirtualSlide
-
-UInt8Array = NDArray[np.uint8]
 
 MARGIN_PX = 48  # what defocus smears in from outside the field; beyond about 16 um the margin's mirror shows
 # facts/optics give 0.2 .. 0.8 rad per unit of density; the low end, as sections are mounted in a medium of nearly

@@ -9,10 +9,9 @@ from numpy.typing import NDArray
 
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.images.rgb import rgb_from_file
+from parfocal.edge.pixels import UInt8Array
 
 FloatArray = NDArray[np.float32]
-UInt8Array = NDArray[np.uint8]
-
 MAX_DENSITY = 1.8  # a camera of 8 bits sees black beyond it
 MIN_IMAGE_PX = 32
 MAX_SLIDE_PX = 50_000_000  # as an image and as camera pixels: 2.5 GB of memory while it is laid

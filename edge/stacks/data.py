@@ -4,12 +4,10 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.images.eight_bits import Picture
-
-UInt8Array = NDArray[np.uint8]
+from parfocal.edge.pixels import UInt8Array
 
 FOCUS_KEY, CONDENSER_KEY = "focus_z_um", "condenser_sigma"
 UM_PER_UNIT = {

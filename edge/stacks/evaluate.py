@@ -7,9 +7,9 @@ from typing import Literal
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from parfocal.edge.config import Config, FocusConfig
+from parfocal.edge.engine import check_model
 from parfocal.edge.focus import prepare, rule
 from parfocal.edge.focus.estimate import (
     PATCHES_PER_SIDE,
@@ -21,7 +21,7 @@ from parfocal.edge.focus.estimate import (
     reduced,
 )
 from parfocal.edge.focus.places import places
-from parfocal.edge.scan.session import check_model
+from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.stacks.label import Label, label_planes
 from parfocal.edge.stacks.stack import Stack, StackRefused
 from parfocal.edge.words import named
@@ -200,7 +200,7 @@ def _has_contrast(stack: Stack, pair: tuple[int, int], runner: Runner, config: F
     return all(_shot_has_contrast(stack.planes[k], runner, config) for k in pair)
 
 
-def _shot_has_contrast(shot: NDArray[np.uint8], runner: Runner, config: FocusConfig) -> bool:
+def _shot_has_contrast(shot: UInt8Array, runner: Runner, config: FocusConfig) -> bool:
     if runner.contract.kind != "single":
         return bool(patch_contrasts(shot, config).any())
     whole, side_px = prepare.smoothed(reduced(shot, config)), runner.contract.patch_px
@@ -301,9 +301,7 @@ def _checked_pairs(stack: Stack, runner: Runner, config: Config) -> list[tuple[i
     return pairs
 
 
-def _found(
-    first: NDArray[np.uint8], second: NDArray[np.uint8], runner: Runner, config: FocusConfig
-) -> Estimate:
+def _found(first: UInt8Array, second: UInt8Array, runner: Runner, config: FocusConfig) -> Estimate:
     if runner.contract.kind == "single":
         return estimate_single(second, runner, config)
     return estimate(first, second, runner, config)

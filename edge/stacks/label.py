@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parfocal.edge.focus.sharpness import variance_of_laplacian
+from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.words import counted
 
-UInt8Array = NDArray[np.uint8]
 FloatArray = NDArray[np.float64]
 
 MIN_PLANES = 5

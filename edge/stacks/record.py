@@ -7,7 +7,6 @@ from typing import Literal
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from parfocal.board.axis import Axis
 from parfocal.board.errors import MoveRefused
@@ -17,13 +16,11 @@ from parfocal.edge.errors import ConfigError
 from parfocal.edge.focus.estimate import central_part
 from parfocal.edge.focus.sharpness import peak_um, variance_of_laplacian
 from parfocal.edge.instrument import Instrument
+from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.scan.plan import Field
 from parfocal.edge.stacks.stack import Stack, StackDamaged, StackRefused, is_begun, read_stack, write_stack
 from parfocal.edge.whole_file import check_can_write, free_bytes, part_of
 from parfocal.edge.words import sized
-
-UInt8Array = NDArray[np.uint8]
-
 
 BYTES_SAID_OF_A_PLANE = 1000
 

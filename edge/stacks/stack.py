@@ -20,6 +20,7 @@ import tifffile
 
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.images.eight_bits import in_eight_bits
+from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.stacks.data import (
     CONDENSER_KEY,
     FOCUS_KEY,
@@ -28,7 +29,6 @@ from parfocal.edge.stacks.data import (
     Stack,
     StackDamaged,
     StackRefused,
-    UInt8Array,
 )
 from parfocal.edge.stacks.folder import INDEX_NAME, from_folder
 from parfocal.edge.stacks.tiff import from_tiff

@@ -12,7 +12,8 @@ from rich.console import Console
 from parfocal.board.board import Board
 from parfocal.board.config import BoardConfig
 from parfocal.board.stub.virtual_bench import VirtualBench
-from parfocal.edge import instrument as run
+from parfocal.edge import engine, instrument
+from parfocal.edge.cli.focus import focus_fields
 from parfocal.edge.config import Config, config_from_toml
 from parfocal.edge.errors import ConfigError, FocusLost
 from parfocal.edge.scan.plan import Field
@@ -34,14 +35,14 @@ def test_model_and_number_of_threads_of_the_configuration_reach_the_engine(
         asked.append((model.stem, n_threads))
         return open_chosen(model, cache, n_threads=n_threads)
 
-    monkeypatch.setattr(run, "open_chosen", opened)
-    assert run.checked_engine(config_from_toml(text, "t")).runner.contract.name == "difference-20x"
+    monkeypatch.setattr(engine, "open_chosen", opened)
+    assert engine.checked_engine(config_from_toml(text, "t")).runner.contract.name == "difference-20x"
     assert asked == [("difference-20x", arrived)]
 
 
 def test_the_lamp_goes_out_however_a_run_ends(config: Config) -> None:
     scope = Scope(config)
-    instrument = run.Instrument(scope.board, scope.camera, scope.bench.clock)
+    opened = instrument.Instrument(scope.board, scope.camera, scope.bench.clock)
 
     class Fails:
         contract = difference_contract()
@@ -59,11 +60,11 @@ def test_the_lamp_goes_out_however_a_run_ends(config: Config) -> None:
 
     runner = KnowsTruth(scope.bench, FOCUS_Z_UM)
     plan = (Field(20_000.0, 10_000.0),)
-    run.focus_fields(instrument, runner, near, plan, Console(quiet=True), look)
+    focus_fields(opened, runner, near, plan, Console(quiet=True), look)
     assert lit == [config.scan.lamp_duty]
     assert scope.bench.lamp_duty(scope.bench.clock.now_s()) == 0.0
     with pytest.raises(EngineError):
-        run.focus_fields(instrument, Fails(), near, plan, Console(quiet=True))
+        focus_fields(opened, Fails(), near, plan, Console(quiet=True))
     assert scope.bench.lamp_duty(scope.bench.clock.now_s()) == 0.0
 
 
@@ -71,9 +72,9 @@ def test_the_lamp_goes_out_however_a_run_ends(config: Config) -> None:
 def test_frames_just_large_enough_are_not_refused(downsample: int) -> None:
     side_px = 448 * downsample
     text = f"[camera]\nwidth_px = {side_px}\nheight_px = {side_px}\n[focus]\ndownsample = {downsample}\n"
-    run.check_frame_size(config_from_toml(text, "t"))
+    engine.check_frame_size(config_from_toml(text, "t"))
     with pytest.raises(ConfigError, match=f"{side_px - 1} x {side_px} px"):
-        run.check_frame_size(config_from_toml(text.replace(f"{side_px}", f"{side_px - 1}", 1), "t"))
+        engine.check_frame_size(config_from_toml(text.replace(f"{side_px}", f"{side_px - 1}", 1), "t"))
 
 
 @pytest.fixture
@@ -86,7 +87,7 @@ def microscope(monkeypatch: pytest.MonkeyPatch) -> VirtualBench:
     def opened(config: BoardConfig, _clock: object) -> Iterator[Board]:
         yield bench.open_board(config)
 
-    monkeypatch.setattr(run, "open_guarded", opened)
+    monkeypatch.setattr(instrument, "open_guarded", opened)
     monkeypatch.setattr(cv2, "VideoCapture", lambda _number, api: Capture(device, api))
     return bench
 
@@ -95,17 +96,17 @@ def test_what_is_to_be_known_of_the_camera_is_told_before_a_run(
     microscope: VirtualBench, capsys: pytest.CaptureFixture[str]
 ) -> None:
     runner = KnowsTruth(microscope, FOCUS_Z_UM)
-    with run.real_instrument(Config()) as instrument, pytest.raises(FocusLost):
-        run.focus_fields(instrument, runner, Config(), (), Console())
+    with instrument.real_instrument(Config()) as opened, pytest.raises(FocusLost):
+        focus_fields(opened, runner, Config(), (), Console())
     assert "camera: its gain cannot be locked" in capsys.readouterr().out
 
 
 def test_the_lamp_is_off_after_a_run_that_failed(microscope: VirtualBench) -> None:
     runner, duties = KnowsTruth(microscope, FOCUS_Z_UM), []
-    with run.real_instrument(Config()) as instrument:
-        lamp = instrument.board.lamp
+    with instrument.real_instrument(Config()) as opened:
+        lamp = opened.board.lamp
         with pytest.raises(FocusLost):
-            run.focus_fields(instrument, runner, Config(), (), Console())
+            focus_fields(opened, runner, Config(), (), Console())
         # Before the board is closed: then nobody is left to put it out.
         duties.append(microscope.lamp_duty(microscope.clock.now_s()))
         lamp(0.6)

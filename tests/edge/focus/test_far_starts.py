@@ -8,9 +8,9 @@ import pytest
 from numpy.typing import NDArray
 
 from parfocal.edge.config import Config
+from parfocal.edge.engine import checked_engine
 from parfocal.edge.focus.focuser import Focuser
 from parfocal.edge.images.rgb import rgb_from_file
-from parfocal.edge.instrument import checked_engine
 from parfocal.edge.simscope.bench import sample_image
 from parfocal.edge.simscope.slide import density_from_image
 from parfocal.engines.runner import Runner

@@ -5,11 +5,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from parfocal.edge.focus import prepare
+from parfocal.edge.pixels import UInt8Array
 
 IMAGES = hnp.arrays(np.uint8, st.tuples(st.integers(3, 12), st.integers(3, 12), st.just(3)))
 
 
-def flat(value: int, side: int = 8) -> prepare.UInt8Array:
+def flat(value: int, side: int = 8) -> UInt8Array:
     return np.full((side, side, 3), value, np.uint8)
 
 
@@ -20,7 +21,7 @@ def test_a_darkening_is_negative_and_does_not_wrap() -> None:
 
 
 @given(IMAGES)
-def test_swapping_the_shots_turns_the_sign(first: prepare.UInt8Array) -> None:
+def test_swapping_the_shots_turns_the_sign(first: UInt8Array) -> None:
     second = np.ascontiguousarray(first[::-1, ::-1])
     forward = prepare.difference_image(first, second)
     assert np.array_equal(forward, -prepare.difference_image(second, first))

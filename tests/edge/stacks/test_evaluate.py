@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from parfocal.edge.cli import evaluate as cli_evaluate
 from parfocal.edge.config import Config
+from parfocal.edge.engine import check_model
 from parfocal.edge.errors import ConfigError
-from parfocal.edge.scan.session import check_model
 from parfocal.edge.stacks.evaluate import (
     Evaluation,
     PlaneResult,

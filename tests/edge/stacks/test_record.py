@@ -17,9 +17,8 @@ from parfocal.edge.camera.frame import Camera, Frame
 from parfocal.edge.cli import record as cli_record
 from parfocal.edge.config import Config
 from parfocal.edge.errors import CameraFailed, ConfigError
-from parfocal.edge.instrument import Instrument
+from parfocal.edge.instrument import FieldTruth, Instrument
 from parfocal.edge.scan.plan import Field
-from parfocal.edge.scan.report import FieldTruth
 from parfocal.edge.simscope.camera import SimulatedCamera
 from parfocal.edge.stacks.label import label_planes
 from parfocal.edge.stacks.record import Extent, Recorder, bytes_of, extent_of
