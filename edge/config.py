@@ -1,7 +1,7 @@
 """Configuration of the instrument: TOML read into frozen structs; an unknown key is an error that names it."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -21,9 +21,11 @@ FrameTime = Annotated[float, msgspec.Meta(gt=0.0, le=60.0)]
 class CameraConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The camera and what one of its pixels measures on the sample.
 
+    `kind`: the only kind so far is a V4L2 camera, read through OpenCV.
     `device` is the number of the video device. `frame_period_s` and `exposure_s` are those of its free run.
     """
 
+    kind: Literal["v4l2"] = "v4l2"
     device: Annotated[int, msgspec.Meta(ge=0, le=255)] = 0
     width_px: SidePx = 1224
     height_px: SidePx = 1024

@@ -103,11 +103,11 @@ class _Farthest:
     def look(self, done: FieldDone) -> None:
         """Keep `done` if its stage came from farther away than any before."""
         began_um = abs(done.report.began_error_um or 0.0)
-        if done.report.outcome == "blank" or done.start is None or done.pixels is None:
+        if done.report.outcome == "blank" or done.start is None or done.end is None:
             return
         if self.field is None or began_um > self._began_um:
             self._began_um = began_um
-            self.field = BeforeAfter(done.report, done.start, done.pixels)
+            self.field = BeforeAfter(done.report, done.start.pixels, done.end.pixels)
 
 
 def _show(console: Console, report: RunReport) -> None:

@@ -1,5 +1,6 @@
 """Focusing fields with a progress bar."""
 
+import contextlib
 from collections.abc import Callable
 
 from rich.console import Console
@@ -13,6 +14,12 @@ from parfocal.edge.scan.session import FieldDone, Session
 from parfocal.engines.runner import Runner
 
 
+def show_notes(instrument: Instrument, console: Console) -> None:
+    """Print the remarks on the camera's images, one per line."""
+    for note in instrument.notes:
+        console.print(f"camera: {note}", highlight=False, markup=False, soft_wrap=True)
+
+
 def focus_fields(
     instrument: Instrument,
     runner: Runner,
@@ -22,27 +29,23 @@ def focus_fields(
     seen: Callable[[FieldDone], None] | None = None,
     grown: Callable[[RunReport], None] | None = None,
 ) -> tuple[list[FieldReport], int, float]:
-    """Focus the fields of ``plan``; returns their reports, and images and seconds of the first sweep.
+    """Focus the fields of `plan`, with a progress bar.
 
-    ``seen`` is called after each field, ``grown`` with the report of all fields so far.
-    Raises what Session raises; the lamp is turned off in any case.
+    Returns the reports, and the images and seconds of the first sweep. `seen` is called after each field, `grown`
+    with the report of all fields so far. Raises what Session raises; the lamp is off afterwards.
     """
-    instrument.show_notes(console)
-    session = Session(
-        instrument.board, instrument.camera, runner, instrument.clock, config, instrument.truth_at
-    )
-    if instrument.may_home and not instrument.board.z.is_homed:
-        instrument.board.home()
+    show_notes(instrument, console)
+    session = Session(instrument, runner, config)
     reports = []
-    try:
-        with shown_progress(console, "focusing", len(plan), "first sweep") as step:
-            for done in session.run(plan):
-                reports.append(done.report)
-                if seen:
-                    seen(done)
-                if grown:
-                    grown(run_report(reports, session.first_sweep_images, session.first_sweep_s))
-                step(f"{done.report.outcome} at {done.report.z_um:.1f} um")
-    finally:
-        instrument.board.lamp(0.0)
+    with (
+        shown_progress(console, "focusing", len(plan), "first sweep") as step,
+        contextlib.closing(session.run(plan)) as run,
+    ):
+        for done in run:
+            reports.append(done.report)
+            if seen:
+                seen(done)
+            if grown:
+                grown(run_report(reports, session.first_sweep_images, session.first_sweep_s))
+            step(f"{done.report.outcome} at {done.report.z_um:.1f} um")
     return reports, session.first_sweep_images, session.first_sweep_s

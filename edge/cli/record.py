@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from parfocal.edge.cli.focus import show_notes
 from parfocal.edge.cli.options import (
     ConfigOption,
     JsonOption,
@@ -64,7 +65,7 @@ def record(
         ) as instrument,
         shown_progress(console, "recording", len(plan), "first sweep") as step,
     ):
-        instrument.show_notes(console)
+        show_notes(instrument, console)
         with contextlib.closing(Recorder(instrument, settings, extent, out).run(plan)) as run:
             for done in run:
                 records.append(done)

@@ -7,7 +7,7 @@ import numpy as np
 from rich.box import SIMPLE
 from rich.table import Table
 
-from parfocal.edge.focus.focuser import Attempt, Outcome
+from parfocal.edge.focus.result import Attempt, Outcome
 from parfocal.edge.words import counted
 
 # One field in four is more than folds and dust explain on an ordinary slide; a field or two may always fail.

@@ -11,15 +11,8 @@ import numpy as np
 from parfocal.edge.config import Config, FocusConfig
 from parfocal.edge.engine import check_model
 from parfocal.edge.focus import prepare, rule
-from parfocal.edge.focus.estimate import (
-    PATCHES_PER_SIDE,
-    Estimate,
-    blank,
-    estimate,
-    estimate_single,
-    patch_contrasts,
-    reduced,
-)
+from parfocal.edge.focus.estimate import Estimate, estimate, estimate_single
+from parfocal.edge.focus.part import PATCHES_PER_SIDE, CentralPart, is_blank, reduced
 from parfocal.edge.focus.places import places
 from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.stacks.label import Label, label_planes
@@ -202,7 +195,7 @@ def _has_contrast(stack: Stack, pair: tuple[int, int], runner: Runner, config: F
 
 def _shot_has_contrast(shot: UInt8Array, runner: Runner, config: FocusConfig) -> bool:
     if runner.contract.kind != "single":
-        return bool(patch_contrasts(shot, config).any())
+        return bool(CentralPart(shot, config).contrasts.any())
     whole, side_px = prepare.smoothed(reduced(shot, config)), runner.contract.patch_px
     corners = places(whole.shape[0], whole.shape[1], side_px)
     return any(whole[y : y + side_px, x : x + side_px].mean(axis=2).std() > 0.0 for y, x in corners)
@@ -304,7 +297,7 @@ def _checked_pairs(stack: Stack, runner: Runner, config: Config) -> list[tuple[i
 def _found(first: UInt8Array, second: UInt8Array, runner: Runner, config: FocusConfig) -> Estimate:
     if runner.contract.kind == "single":
         return estimate_single(second, runner, config)
-    return estimate(first, second, runner, config)
+    return estimate(CentralPart(first, config), CentralPart(second, config), runner)
 
 
 def _plane(
@@ -327,6 +320,6 @@ def _plane(
         # Downwards the prediction is believed as well: the rule only comes to it from below. So is one that a second
         # estimate is to check where it leads.
         accepted=decision.rule in ("accept", "in_focus", "check", "down"),
-        blank=blank(np.array(found.weights, np.float32), config),
+        blank=is_blank(np.array(found.weights, np.float32), config),
         in_range=abs(true_um) <= runner.contract.range_um,
     )

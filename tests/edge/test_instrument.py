@@ -15,7 +15,8 @@ from parfocal.board.stub.virtual_bench import VirtualBench
 from parfocal.edge import engine, instrument
 from parfocal.edge.cli.focus import focus_fields
 from parfocal.edge.config import Config, config_from_toml
-from parfocal.edge.errors import ConfigError, FocusLost
+from parfocal.edge.errors import ConfigError
+from parfocal.edge.focus.result import FocusLost
 from parfocal.edge.scan.plan import Field
 from parfocal.engines.cache import EngineCache
 from parfocal.engines.errors import EngineError

@@ -31,7 +31,7 @@ def swept_near(config: Config) -> Config:
 
 def session_of(scope: Scope, errors_um: list[list[float]] | None = None) -> Session:
     runner = KnowsTruth(scope.bench, FOCUS_Z_UM, errors_um)
-    return Session(scope.board, scope.camera, runner, scope.bench.clock, scope.config)
+    return Session(scope.instrument(), runner, scope.config)
 
 
 def test_a_height_found_by_a_sweep_is_where_the_next_field_begins(config: Config) -> None:

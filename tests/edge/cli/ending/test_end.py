@@ -12,7 +12,8 @@ import typer
 from parfocal.board.errors import BadPort, BoardNotFound
 from parfocal.edge.cli.ending.crash import SAID_CHARACTERS, crash_line, write_report
 from parfocal.edge.cli.ending.end import one_line, run_to_exit_code
-from parfocal.edge.errors import ConfigError, FocusLost
+from parfocal.edge.errors import ConfigError
+from parfocal.edge.focus.result import FocusLost
 from parfocal.engines.errors import EngineStale
 
 pytestmark = pytest.mark.usefixtures("signals")
