@@ -11,6 +11,7 @@ from parfocal.edge.errors import ConfigError
 
 Positive = Annotated[float, msgspec.Meta(gt=0.0)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0.0)]
+DEFAULT_CONFIG = Path("parfocal.toml")
 MAX_FILE_BYTES = 1_000_000  # a stack or a model, given by mistake, is not read to its end
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -125,6 +126,18 @@ def config_from_toml(text: str, source: str) -> Config:
             f"configuration {source} cannot be used: {in_toml_words(str(error))}. Correct that key."
         ) from error
     return config
+
+
+def config_from(source: Config | str | Path | None) -> Config:
+    """A configuration as a program names it: itself, a path, or None for `parfocal.toml` here or the defaults.
+
+    Raises ConfigError.
+    """
+    if isinstance(source, Config):
+        return source
+    if source is None:
+        return config_from_file(DEFAULT_CONFIG) if DEFAULT_CONFIG.exists() else Config()
+    return config_from_file(Path(source))
 
 
 def config_from_file(path: Path) -> Config:

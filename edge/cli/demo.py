@@ -19,9 +19,9 @@ from parfocal.edge.config import Config
 from parfocal.edge.engine import checked_engine
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.pixels import UInt8Array
+from parfocal.edge.scan.field_result import FieldResult
 from parfocal.edge.scan.plan import snake
 from parfocal.edge.scan.report import FieldReport, RunReport, fields_table, run_report, summary_lines
-from parfocal.edge.scan.session import FieldDone
 from parfocal.edge.simscope.bench import at_stub, sample_from
 from parfocal.edge.whole_file import whole_file
 
@@ -100,7 +100,7 @@ class _Farthest:
         self.field: BeforeAfter | None = None
         self._began_um = 0.0
 
-    def look(self, done: FieldDone) -> None:
+    def look(self, done: FieldResult) -> None:
         """Keep `done` if its stage came from farther away than any before."""
         began_um = abs(done.report.began_error_um or 0.0)
         if done.report.outcome == "blank" or done.start is None or done.end is None:

@@ -8,9 +8,10 @@ from rich.console import Console
 from parfocal.edge.cli.progress import shown_progress
 from parfocal.edge.config import Config
 from parfocal.edge.instrument import Instrument
+from parfocal.edge.scan.field_result import FieldResult
 from parfocal.edge.scan.plan import Field
 from parfocal.edge.scan.report import FieldReport, RunReport, run_report
-from parfocal.edge.scan.session import FieldDone, Session
+from parfocal.edge.scan.session import Session
 from parfocal.engines.runner import Runner
 
 
@@ -26,7 +27,7 @@ def focus_fields(
     config: Config,
     plan: tuple[Field, ...],
     console: Console,
-    seen: Callable[[FieldDone], None] | None = None,
+    seen: Callable[[FieldResult], None] | None = None,
     grown: Callable[[RunReport], None] | None = None,
 ) -> tuple[list[FieldReport], int, float]:
     """Focus the fields of `plan`, with a progress bar.

@@ -2,25 +2,15 @@
 
 from collections.abc import Generator
 
-import msgspec
-
 from parfocal.edge.config import Config
 from parfocal.edge.focus.focuser import Focuser
 from parfocal.edge.focus.result import FocusLost, FocusResult
-from parfocal.edge.focus.shots import Shot
 from parfocal.edge.instrument import Instrument
+from parfocal.edge.scan.field_result import FieldResult
 from parfocal.edge.scan.plan import Field
 from parfocal.edge.scan.report import FieldReport
 from parfocal.edge.words import counted
 from parfocal.engines.runner import Runner
-
-
-class FieldDone(msgspec.Struct, frozen=True):
-    """The report of one field, with the shots at the pivot and at the end, if they were taken."""
-
-    report: FieldReport
-    start: Shot | None = None
-    end: Shot | None = None
 
 
 class Session:
@@ -35,7 +25,7 @@ class Session:
         self.first_sweep_images = 0
         self.first_sweep_s = 0.0
 
-    def run(self, plan: tuple[Field, ...]) -> Generator[FieldDone, None, None]:
+    def run(self, plan: tuple[Field, ...]) -> Generator[FieldResult, None, None]:
         """Home if the instrument may, turn the lamp on, and visit the fields of `plan` in order.
 
         The lamp is off again however the run ends; close the iterator to end it early.
@@ -56,7 +46,7 @@ class Session:
                 "focus.first_sweep_start_um / first_sweep_stop_um."
             )
 
-    def visit(self, field: Field) -> FieldDone:
+    def visit(self, field: Field) -> FieldResult:
         """Go to one field and focus it. The lamp must be on and the axes homed.
 
         Raises BoardError, CameraFailed, EngineError. A lost field is reported, not raised.
@@ -91,7 +81,7 @@ class Session:
 
     def _done(
         self, field: Field, result: FocusResult, began_s: float, began_error_um: float | None
-    ) -> FieldDone:
+    ) -> FieldResult:
         truth_at = self._instrument.truth_at
         truth = truth_at(field.x_um, field.y_um) if truth_at else None
         report = FieldReport(
@@ -108,7 +98,7 @@ class Session:
             path_um=result.path_um,
             reason=result.reason,
         )
-        return FieldDone(report, result.start, result.end)
+        return FieldResult(report, result)
 
     def _error_um(self, field: Field, z_um: float) -> float | None:
         truth_at = self._instrument.truth_at
