@@ -4,7 +4,6 @@ import contextlib
 from collections.abc import Callable, Iterator
 
 import msgspec
-from rich.console import Console
 
 from parfocal.board.board import Board
 from parfocal.board.clock import Clock, MonotonicClock
@@ -37,11 +36,6 @@ class Instrument(msgspec.Struct, frozen=True):
     truth_at: TruthAt | None = None
     may_home: bool = False
     notes: tuple[str, ...] = ()
-
-    def show_notes(self, console: Console) -> None:
-        """Print the notes, a line each."""
-        for note in self.notes:
-            console.print(f"camera: {note}", highlight=False, markup=False, soft_wrap=True)
 
 
 @contextlib.contextmanager

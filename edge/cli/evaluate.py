@@ -10,11 +10,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from parfocal.edge.cli.drawing import import_matplotlib
 from parfocal.edge.cli.options import ConfigOption, JsonOption, configured
 from parfocal.edge.cli.output import check_writable, console_for, growing_result, not_written
 from parfocal.edge.cli.progress import shown_progress
 from parfocal.edge.engine import opened_engine
-from parfocal.edge.errors import ConfigError
 from parfocal.edge.stacks.evaluate import Evaluation, Figures, StackResult, evaluate_stacks
 from parfocal.edge.stacks.stack import Given, StackRefused, read_stack
 from parfocal.edge.whole_file import whole_file
@@ -48,7 +48,7 @@ def evaluate(
         if not path.exists():
             raise StackRefused(path, "there is no such file or folder", "Give another path.")
     if plot is not None:
-        _check_drawable()
+        import_matplotlib("--plot")
     engine = opened_engine(model or settings.focus.model, settings.focus.threads)
     console = console_for(json)
     console.print(f"engine: {engine.description}", highlight=False, markup=False, soft_wrap=True)
@@ -135,15 +135,6 @@ def _lines(result: Evaluation) -> list[str]:
 
 def _review_line(stack: StackResult) -> str:
     return f"look at {stack.stack}, left out: {stack.review}"
-
-
-def _check_drawable() -> None:
-    try:
-        import matplotlib  # noqa: F401, ICN001 - only whether it is there
-    except ImportError as error:
-        raise ConfigError(
-            "--plot needs matplotlib, which is not installed. `pip install 'parfocal[demo]'`, or leave --plot out."
-        ) from error
 
 
 def _draw(path: Path, result: Evaluation) -> None:

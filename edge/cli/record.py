@@ -23,6 +23,7 @@ from parfocal.edge.cli.options import (
 )
 from parfocal.edge.cli.output import check_writable, console_for, growing_result
 from parfocal.edge.cli.progress import shown_progress
+from parfocal.edge.cli.tables import show_notes
 from parfocal.edge.engine import check_frame_size
 from parfocal.edge.scan.plan import snake
 from parfocal.edge.stacks.record import FieldRecord, Recorder, Recording, bytes_of, extent_of
@@ -64,7 +65,7 @@ def record(
         ) as instrument,
         shown_progress(console, "recording", len(plan), "first sweep") as step,
     ):
-        instrument.show_notes(console)
+        show_notes(console, instrument.notes)
         with contextlib.closing(Recorder(instrument, settings, extent, out).run(plan)) as run:
             for done in run:
                 records.append(done)

@@ -16,6 +16,7 @@ from parfocal.edge.cli import demo
 from parfocal.edge.config import Config
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.scan.report import RunReport
+from parfocal.edge.simscope import bench
 from parfocal.edge.simscope.bench import in_virtual_time, sample_from
 from tests.edge.scope import small, tissue, with_focus
 
@@ -32,8 +33,10 @@ def in_virtual_time_at_a_drawn_slide(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     cv2.imwrite(str(slide), tissue())
     monkeypatch.setattr(demo, "_config_at", lambda _port: config)
     monkeypatch.setattr(demo, "stub_process", lambda _link: contextlib.nullcontext())
-    monkeypatch.setattr(demo, "sample_from", lambda *_: sample_from(slide, 0.345, config, 1))
-    monkeypatch.setattr(demo, "at_stub", lambda sample, config: in_virtual_time(sample, config, StubConfig()))
+    monkeypatch.setattr(bench, "sample_from", lambda *_: sample_from(slide, 0.345, config, 1))
+    monkeypatch.setattr(
+        bench, "at_stub", lambda sample, config: in_virtual_time(sample, config, StubConfig())
+    )
 
 
 @pytest.mark.usefixtures("in_virtual_time_at_a_drawn_slide")
