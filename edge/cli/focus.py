@@ -12,10 +12,10 @@ from parfocal.edge.cli.options import (
     PortOption,
     SeedOption,
     SimOption,
+    Simulation,
     SlideOption,
     UmPerPxOption,
     ZPlayOption,
-    check_simulated,
     configured,
     opened_instrument,
 )
@@ -44,7 +44,7 @@ def focus(
 ) -> None:
     """Focus neighbouring fields, row by row, and report each."""
     settings = configured(config, port)
-    check_simulated(sim, slide, um_per_px, z_play_um)
+    simulation = Simulation(sim, slide, um_per_px, seed, z_play_um)
     plan = snake(fields, settings)
     check_writable(json)
     console = console_for(json)
@@ -52,9 +52,7 @@ def focus(
     engine = checked_engine(settings)
     console.print(f"engine: {engine.description}", highlight=False, soft_wrap=True)
     with growing_result(json, partial(show_report, console)) as result:
-        with opened_instrument(
-            sim, slide, um_per_px, seed, z_play_um, settings, virtual=port is None
-        ) as instrument:
+        with opened_instrument(simulation, settings, virtual=port is None) as instrument:
             done = focus_fields(instrument, engine.runner, settings, plan, console, grown=result.grown)
         result.done(run_report(*done))
 

@@ -14,10 +14,10 @@ from parfocal.edge.cli.options import (
     PortOption,
     SeedOption,
     SimOption,
+    Simulation,
     SlideOption,
     UmPerPxOption,
     ZPlayOption,
-    check_simulated,
     configured,
     opened_instrument,
 )
@@ -48,7 +48,7 @@ def record(
 ) -> None:
     """Record a stack of planes in each of a number of fields; run again to continue where it ended."""
     settings = configured(config, port)
-    check_simulated(sim, slide, um_per_px, z_play_um)
+    simulation = Simulation(sim, slide, um_per_px, seed, z_play_um)
     check_frame_size(settings)
     plan = snake(fields, settings)
     extent = extent_of(reach_um, step_um, settings.board.z.um_per_step)
@@ -60,9 +60,7 @@ def record(
     records: list[FieldRecord] = []
     with (
         growing_result(json, partial(_show, console)) as result,
-        opened_instrument(
-            sim, slide, um_per_px, seed, z_play_um, settings, virtual=port is None
-        ) as instrument,
+        opened_instrument(simulation, settings, virtual=port is None) as instrument,
         shown_progress(console, "recording", len(plan), "first sweep") as step,
     ):
         show_notes(console, instrument.notes)

@@ -353,7 +353,7 @@ def link_taken(tmp_path: Path) -> list[object]:
     [
         (no_image, 2, r"ConfigError: slide .*notes\.txt is no image"),
         (one_colour, 2, "ConfigError: the slide image is of one colour"),
-        (no_slide, 2, "slide missing.png is not there"),
+        (no_slide, 2, "slide missing.png cannot be read: No such file or directory; nothing moved"),
         (no_sampling, 2, "--um-per-px"),
         (slide_without_sim, 2, "add --sim"),
         (no_port, 3, r"BoardNotFound: .*/dev/parfocal-is-not-here .* add --sim\.$"),
