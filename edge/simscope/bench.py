@@ -28,8 +28,8 @@ from parfocal.edge.simscope.replay import RecordedStack
 from parfocal.edge.simscope.scene import Scene
 from parfocal.edge.simscope.slide import VirtualSlide, image_from_file, unreadable_slide
 from parfocal.edge.simscope.surface import FocusSurface
+from parfocal.edge.stacks.listing import STACK_ENDINGS
 
-STACK_ENDINGS = (".ome.tif", ".ome.tiff")
 SAMPLE_IMAGE_UM_PER_PX = 0.5  # of scikit-image's IHC picture: an estimate from the size of its nuclei
 
 

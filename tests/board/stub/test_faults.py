@@ -354,6 +354,8 @@ def test_faults_are_read_from_toml_and_an_unknown_key_is_named(tmp_path: Path) -
             load_faults(file)
     with pytest.raises(ValueError, match="not read"):
         load_faults(tmp_path / "none.toml")
+    with pytest.raises(ValueError, match="larger than 1,000,000 bytes"):
+        load_faults(Path("/dev/zero"))
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from parfocal.edge.cli.tables import summary_lines
 from parfocal.edge.config import Config, config_from_toml
 from parfocal.edge.engine import check_model
 from parfocal.edge.scan.plan import Field
-from parfocal.edge.scan.report import run_report, summary_lines
+from parfocal.edge.scan.report import run_report
 from parfocal.edge.scan.session import Session
 from parfocal.edge.simscope.bench import stub_of
 from parfocal.edge.simscope.camera import SimulatedCamera
