@@ -30,8 +30,8 @@ from parfocal.engines.model.golden import load_golden
 from parfocal.engines.model.shipped import Model, list_models, model_path
 from parfocal.engines.opening import open_chosen
 from parfocal.engines.runner import Runner
+from tools.arrays import FloatArray
 
-FloatArray = NDArray[np.float32]
 N_TURNS = 15
 N_IN_TURN = 10
 N_UNCOUNTED = 2
