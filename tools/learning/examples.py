@@ -16,9 +16,7 @@ from parfocal.edge.focus import prepare
 from parfocal.edge.stacks.evaluate import focus_of, pairs_of
 from parfocal.edge.stacks.stack import INDEX_NAME, Stack, read_stack
 from parfocal.engines.model.contract import Kind
-
-UInt8Array = NDArray[np.uint8]
-Int8Array = NDArray[np.int8]
+from tools.arrays import Int8Array, UInt8Array
 
 GREY_OFFSET = 128.0  # taken off a shot, so that it fits into int8; standardising takes any offset out
 # Less is no more than the noise of a camera: nothing can be learned from it.
