@@ -11,7 +11,8 @@ import typer
 
 from parfocal.board.clock import MonotonicClock
 from parfocal.board.errors import BoardNotFound
-from parfocal.board.link.probe import Probed, probe_serial
+from parfocal.board.link.probe import Probed
+from parfocal.board.open import probe_board
 from parfocal.edge.config import Config, config_from_file
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.instrument import Instrument, real_instrument
@@ -157,7 +158,7 @@ def _or_otherwise(
 def probed_board(config: Config, virtual: bool) -> Probed:
     """What the board at the configured port answers, or a stub in virtual time. Raises as `probe` does."""
     if not virtual:
-        return probe_serial(config.board, MonotonicClock())
+        return probe_board(config.board, MonotonicClock())
     from parfocal.edge.simscope.bench import probed_stub
 
     return probed_stub()

@@ -9,10 +9,10 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from parfocal.board.board import open_serial
 from parfocal.board.clock import MonotonicClock
 from parfocal.board.config import AXIS_NAMES
 from parfocal.board.link.probe import Probed, probe
+from parfocal.board.open import open_board
 from parfocal.board.stub.config import StubConfig
 from parfocal.board.stub.side_channel import SideChannel, side_channel_path
 from parfocal.board.stub.true_stage import TrueStage
@@ -140,7 +140,7 @@ def at_stub(sample: Sample, config: Config, speed: float = 1.0) -> Iterator[Inst
     """
     shared = MonotonicClock(speed)
     clock = HeldClock(shared)
-    with open_serial(config.board.port, clock, config.board) as board:
+    with open_board(config.board, clock) as board:
         channel = SideChannel(side_channel_path(config.board.port))
         with contextlib.closing(channel):
             stage = _HeldStage(channel, clock)
