@@ -154,15 +154,13 @@ class Axis:
         """
         with self._motor.turn():
             self._require_position(target_um)
-            target_steps = self._checked_steps(target_um, target_um)
-            below_steps = None if from_below_um is None else self._checked_steps(from_below_um, target_um)
-            way_points = plan_approach_up(
-                self._pos_steps, self.engagement, target_steps, self._overshoot_steps, below_steps
-            )
-            for point_steps in way_points[:-1]:
-                if point_steps < self._min_steps:
-                    raise self._refusal(um_from_steps(point_steps, self.config.um_per_step), target_um)
-            return self._follow(way_points)
+            return self._follow(self._approach_points(target_um, from_below_um))
+
+    def check_approach(self, target_um: float) -> None:
+        """Refuse what `approach_up` would refuse. Nothing moves. Raises MoveRefused, LinkTimeout, PositionLost."""
+        with self._motor.turn():
+            self._require_position(target_um)
+            self._approach_points(target_um, None)
 
     def home(self) -> float:
         """Tie the step counter to the stage, end at 0 upwards; return the time at which the stage is settled, s.
@@ -238,6 +236,18 @@ class Axis:
         if isinstance(early, MoveStopped):
             return early
         return MoveStopped(f"{self.name} ended on its way at {round(self.position_um, 3)} um: {early}")
+
+    def _approach_points(self, target_um: float, from_below_um: float | None) -> tuple[int, ...]:
+        """Way points of an approach from below. Raises MoveRefused where one lies outside the limits."""
+        target_steps = self._checked_steps(target_um, target_um)
+        below_steps = None if from_below_um is None else self._checked_steps(from_below_um, target_um)
+        way_points = plan_approach_up(
+            self._pos_steps, self.engagement, target_steps, self._overshoot_steps, below_steps
+        )
+        for point_steps in way_points[:-1]:
+            if point_steps < self._min_steps:
+                raise self._refusal(um_from_steps(point_steps, self.config.um_per_step), target_um)
+        return way_points
 
     def _require_position(self, target_um: float) -> None:
         """Raises MoveRefused before homing."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from parfocal.board.board import Board
+from parfocal.board.capabilities import Capabilities
 from parfocal.board.clock import Clock, MonotonicClock
 from parfocal.board.guarded import open_guarded
 from parfocal.edge.camera.frame import Camera
@@ -27,7 +28,7 @@ class Instrument(msgspec.Struct, frozen=True):
     """A board, a camera and a clock that belong together.
 
     `truth_at` is set only in a simulation. `may_home`: a run may home the axes by itself, as on a virtual stage; at
-    a real one somebody looks first. `notes`: remarks on the camera's images, to be shown before a run.
+    a real one somebody looks first. `notes`: remarks on board and camera, to be shown before a run.
     """
 
     board: Board
@@ -49,12 +50,30 @@ class Instrument(msgspec.Struct, frozen=True):
 
     @contextlib.contextmanager
     def lit(self, duty: float) -> Iterator[None]:
-        """The lamp at `duty` (0..1), and off again however the block ends. Raises BoardError."""
+        """The lamp at `duty` (0..1), and off again however the block ends. Raises BoardError.
+
+        A board without a lamp leaves the light to the user; `notes` say so.
+        """
+        if not self.board.capabilities.has_lamp:
+            yield
+            return
         try:
             self.board.lamp(duty)
             yield
         finally:
             self.board.lamp(0.0)
+
+
+def board_notes(capabilities: Capabilities) -> tuple[str, ...]:
+    """What a user must do because the board cannot, a sentence each."""
+    notes = []
+    if not capabilities.has_lamp:
+        notes.append("board: it has no lamp; turn the light on by hand")
+    if not capabilities.has_watchdog:
+        notes.append(
+            "board: it has no watchdog; if this program is killed, a move runs to its end and the light stays on"
+        )
+    return tuple(notes)
 
 
 @contextlib.contextmanager
@@ -65,6 +84,7 @@ def real_instrument(config: Config) -> Iterator[Instrument]:
     """
     clock = MonotonicClock()
     with open_guarded(config.board, clock) as board:
-        camera, notes = open_camera(config.camera)
+        camera, of_camera = open_camera(config.camera)
         with contextlib.closing(camera):
+            notes = (*board_notes(board.capabilities), *(f"camera: {note}" for note in of_camera))
             yield Instrument(board, camera, clock, notes=notes)

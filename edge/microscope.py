@@ -67,14 +67,20 @@ class Microscope:
     ) -> Position:
         """Move the named axes, each approached from below, and wait until the stage is at rest.
 
-        X and Y move before Z. Raises MoveRefused if a position is beyond a limit: that axis did not move.
+        X and Y move before Z. Raises MoveRefused if any position is beyond a limit; then no axis has moved.
         """
         instrument = self._opened
         instrument.home_if_allowed()
         board, settled_s = instrument.board, instrument.clock.now_s()
-        for axis, to_um in ((board.x, x_um), (board.y, y_um), (board.z, z_um)):
-            if to_um is not None:
-                settled_s = max(settled_s, axis.approach_up(to_um))
+        moves = [
+            (axis, to_um)
+            for axis, to_um in ((board.x, x_um), (board.y, y_um), (board.z, z_um))
+            if to_um is not None
+        ]
+        for axis, to_um in moves:
+            axis.check_approach(to_um)
+        for axis, to_um in moves:
+            settled_s = max(settled_s, axis.approach_up(to_um))
         instrument.clock.sleep_s(settled_s - instrument.clock.now_s())
         return self.position
 

@@ -81,8 +81,8 @@ def test_moves_and_shots_are_where_they_were_asked_for(scope: parfocal.Microscop
     assert shot.z_um == here.z_um
     assert shot.pixels.mean() > 50.0  # the lamp is on
     with pytest.raises(parfocal.BoardError, match="refused"):
-        scope.move(z_um=1e6)
-    assert scope.position == here
+        scope.move(x_um=21_000, z_um=1e6)
+    assert scope.position == here  # not even x moved
 
 
 def test_a_closed_microscope_is_dark_and_says_that_it_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:

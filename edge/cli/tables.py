@@ -11,7 +11,7 @@ from parfocal.edge.words import counted
 def show_notes(console: Console, notes: tuple[str, ...]) -> None:
     """Print an instrument's notes, one line each."""
     for note in notes:
-        console.print(f"camera: {note}", highlight=False, markup=False, soft_wrap=True)
+        console.print(note, highlight=False, markup=False, soft_wrap=True)
 
 
 def show_report(console: Console, report: RunReport) -> None:
