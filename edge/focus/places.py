@@ -1,17 +1,17 @@
-"""Where in a frame the patches of a single-shot model lie (liao2021 2.1: seven patches of 672 px in a frame)."""
+"""Where a single-shot model takes its patches in a frame (liao2021 2.1: seven patches of 672 px)."""
 
 Place = tuple[int, int]
 
 
 def places(height_px: int, width_px: int, side_px: int) -> tuple[Place, ...]:
-    """Top and left corner, px, of square patches: 9 in a frame with room for three by three, 7 in one of two by
-    three with some overlap, else 1 in the middle.
+    """Top and left corner, px, of square patches.
 
-    Raises ValueError if not even one fits.
+    Nine where three by three fit, seven where two by three fit with some overlap, else one in the middle. Raises
+    ValueError if not even one fits.
     """
     short_px, long_px = sorted((height_px, width_px))
     if short_px < side_px:
-        raise ValueError(f"an image of {width_px} x {height_px} px holds no patch of {side_px} px")
+        raise ValueError(f"an image of {width_px} x {height_px} px is smaller than one patch of {side_px} px")
     middle = (height_px - side_px) // 2, (width_px - side_px) // 2
     if short_px >= 3 * side_px:
         return _grid(height_px, width_px, side_px, 3, 3)
@@ -22,7 +22,7 @@ def places(height_px: int, width_px: int, side_px: int) -> tuple[Place, ...]:
 
 
 def _grid(height_px: int, width_px: int, side_px: int, rows: int, columns: int) -> tuple[Place, ...]:
-    """Evenly spread from rim to rim; patches overlap where the frame is narrow."""
+    """Evenly spread from edge to edge; patches overlap where the frame is narrow."""
     return tuple(
         (
             round(row * (height_px - side_px) / (rows - 1)),

@@ -1,4 +1,4 @@
-"""From frames to the batch a network sees (dastidar2020 2.2.3 and 4.3.3). Pure functions on arrays."""
+"""From frames to the batch that a network takes (dastidar2020 2.2.3 and 4.3.3). Pure functions on arrays."""
 
 import cv2
 import numpy as np
@@ -8,17 +8,17 @@ from parfocal.edge.pixels import UInt8Array
 
 FloatArray = NDArray[np.float32]
 
-# A channel without any contrast is divided by this instead of by zero; far below one grey level of signal.
+# Divides a channel without contrast, instead of zero; far below one grey level of signal.
 MIN_STANDARD_DEVIATION = 1e-3
 
 
 def central_crop(pixels: UInt8Array, side_px: int) -> UInt8Array:
-    """The central ``side_px`` square of an image (h, w, 3). Raises ValueError if the image is smaller."""
+    """The central `side_px` square of an image (h, w, 3). Raises ValueError if the image is smaller."""
     height_px, width_px = pixels.shape[:2]
     if min(height_px, width_px) < side_px:
         raise ValueError(
-            f"a central crop of {side_px} px was asked of an image of {width_px} x {height_px} px; "
-            "use a larger camera mode or a smaller down-sampling"
+            f"an image of {width_px} x {height_px} px is too small for a central crop of {side_px} px: "
+            "use a larger camera mode or less downsampling"
         )
     top, left = (height_px - side_px) // 2, (width_px - side_px) // 2
     return pixels[top : top + side_px, left : left + side_px]
@@ -30,9 +30,9 @@ def smoothed(pixels: UInt8Array) -> UInt8Array:
 
 
 def difference_image(first: UInt8Array, second: UInt8Array) -> FloatArray:
-    """``I2 - I1`` of two smoothed shots, signed, smoothed again; float32 (h, w, 3) in grey levels.
+    """`I2 - I1` of two smoothed shots, signed and smoothed again; float32 (h, w, 3) in grey levels.
 
-    The subtraction is done in float32: in uint8 a darkening would wrap round to a brightening.
+    Subtracts in float32: in uint8 a darker pixel would wrap round to a bright one.
     """
     if first.shape != second.shape:
         raise ValueError(f"the two shots differ in shape: {first.shape} and {second.shape}")
@@ -41,17 +41,17 @@ def difference_image(first: UInt8Array, second: UInt8Array) -> FloatArray:
 
 
 def two_shot_image(first: UInt8Array, second: UInt8Array, with_second: bool) -> FloatArray:
-    """What a two-shot network sees of two smoothed shots, before it is standardised; float32 (h, w, 3 or 6).
+    """Input of a two-shot network from two smoothed shots, before it is standardised; float32 (h, w, 3 or 6).
 
-    The difference, and for a model of kind "pair" the second shot after it: against the object that it comes from, a
-    difference tells whether the second shot is the sharper one, which it leaves to be guessed when it stands alone.
+    The difference, followed by the second shot for a model of kind "pair": the difference alone does not say which of
+    the two shots is the sharper one.
     """
     difference = difference_image(first, second)
     return np.concatenate([difference, second.astype(np.float32)], axis=2) if with_second else difference
 
 
 def standardised(patches: FloatArray) -> FloatArray:
-    """Each channel of each patch (n, 3, h, w) centred to 0 and divided by its standard deviation."""
+    """Patches (n, 3, h, w) with each channel centred to 0 and divided by its standard deviation."""
     mean = patches.mean(axis=(2, 3), keepdims=True)
     deviation = np.maximum(patches.std(axis=(2, 3), keepdims=True), MIN_STANDARD_DEVIATION)
     result: FloatArray = (patches - mean) / deviation
@@ -62,7 +62,7 @@ def patches_of(image: NDArray[np.float32] | UInt8Array, patch_px: int) -> FloatA
     """An image (h, w, channels) cut into whole patches, row by row; float32 (n, channels, patch_px, patch_px)."""
     rows, columns = image.shape[0] // patch_px, image.shape[1] // patch_px
     if rows == 0 or columns == 0:
-        raise ValueError(f"an image of shape {image.shape} holds no patch of {patch_px} px")
+        raise ValueError(f"an image of shape {image.shape} is smaller than one patch of {patch_px} px")
     whole = image[: rows * patch_px, : columns * patch_px]
     grid = whole.reshape(rows, patch_px, columns, patch_px, image.shape[2])
     return np.ascontiguousarray(

@@ -1,6 +1,6 @@
-"""The focus rule of dastidar2020 4.3, as a pure function: an estimate and where it was taken -> what to do.
+"""The focus rule of dastidar2020 4.3 as a pure function: from an estimate and its height to the next step.
 
-The loop in `parfocal.edge.focus.focuser` carries out what is said here and decides nothing itself.
+The loop in `parfocal.edge.focus.focuser` carries out these decisions and makes none itself.
 """
 
 import math
@@ -26,16 +26,17 @@ RuleName = Literal[
     "pivot_sharper",
 ]
 
-# A model saturates beyond the range it was trained on: asked from 20 um away, one of +-10 um says 11 or 12. What it
-# says within this share of its range it never says from beyond (measured on nine textures from -35 to +30 um).
+# A model saturates beyond the range it was trained on: from 20 um away, one trained within +-10 um predicts 11 or 12.
+# It never predicts a distance within this share of its range from beyond the range (measured on nine textures, -35 to
+# +30 um).
 BELIEVED_SHARE = 0.9
 # The paper accepts 12 um from a model of +-25 um (dastidar2020 4.2, 4.3.3).
 ACCEPTED_SHARE = 12.0 / 25.0
-# Two estimates of one focus agree within this, about a depth of field. Those from 5 to 9 um away err by 0.4 um
-# (standard deviation), one that has saturated by several um.
+# Two estimates of the same focus agree within this, about one depth of field. Estimates from 5 to 9 um away have an
+# error of 0.4 um (standard deviation); a saturated one is several um off.
 AGREEMENT_UM = 1.0
-# A shot this far from the final one shows less of the object than a shot in focus: sharpness falls to 0.7 or less. Two
-# shots as sharp as each other and farther apart than this have the focus between them.
+# A shot this far from focus is visibly blurred: its sharpness falls to 0.7 or less. So if two shots farther apart than
+# this are equally sharp, the focus is between them.
 APART_UM = 1.9
 MAX_SHARPNESS_APART = 0.9
 
@@ -43,8 +44,8 @@ MAX_SHARPNESS_APART = 0.9
 class Reach(msgspec.Struct, frozen=True):
     """How far the predictions of one model may be followed, um.
 
-    Up to `accepted_um` one estimate is enough. Up to `believed_um` a second one, taken where the first one says the
-    focus lies, must agree. Beyond it only the direction is believed.
+    Up to `accepted_um` one estimate is enough. Up to `believed_um` a second estimate, taken at the predicted focus,
+    must agree. Beyond that only the direction is used.
     """
 
     accepted_um: float
@@ -52,14 +53,14 @@ class Reach(msgspec.Struct, frozen=True):
 
 
 class Accept(msgspec.Struct, frozen=True):
-    """Go to `target_um`, upwards: that is the focus."""
+    """Go up to `target_um`: it is the focus."""
 
     target_um: float
     rule: RuleName
 
 
 class Again(msgspec.Struct, frozen=True):
-    """Estimate again with the first shot at `z1_um`. `focus_um`: where this estimate puts the focus, if believed."""
+    """Estimate again, with the first shot at `z1_um`. `focus_um`: the focus by this estimate, if it is believed."""
 
     z1_um: float
     rule: RuleName
@@ -67,7 +68,7 @@ class Again(msgspec.Struct, frozen=True):
 
 
 class GiveUp(msgspec.Struct, frozen=True):
-    """The estimates lead nowhere: sweep."""
+    """The estimates do not lead to the focus: sweep."""
 
     rule: RuleName
 
@@ -76,33 +77,33 @@ Decision = Accept | Again | GiveUp
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """How sharp the field was at a height: variance of Laplacian, grey levels squared."""
+    """Sharpness of the field at one height: variance of Laplacian, grey levels squared."""
 
     z_um: float
     sharpness: float
 
 
 def reach_of(range_um: float, config: FocusConfig) -> Reach:
-    """How far a model trained within +-`range_um` may be followed. Raises ValueError for a `max_distance_um` beyond."""
+    """How far to follow a model trained within +-`range_um`. Raises ValueError if `max_distance_um` is beyond that."""
     believed_um = BELIEVED_SHARE * range_um
     if config.max_distance_um is None:
         return Reach(ACCEPTED_SHARE * range_um, believed_um)
     if config.max_distance_um > believed_um:
         raise ValueError(
-            f"focus.max_distance_um = {config.max_distance_um:g} is beyond what a model trained within "
-            f"+-{range_um:g} um can be believed: give {believed_um:g} or less, or leave it out for "
+            f"focus.max_distance_um = {config.max_distance_um:g} is too large for a model trained within "
+            f"+-{range_um:g} um: give {believed_um:g} or less, or leave it out for "
             f"{ACCEPTED_SHARE * range_um:g}"
         )
     return Reach(config.max_distance_um, believed_um)
 
 
 def first_shot_um(pivot_um: float, config: FocusConfig) -> float:
-    """z1 of the first attempt in a field (4.3.2)."""
+    """z1 of the first attempt in a field (dastidar2020 4.3.2)."""
     return pivot_um - config.z1_below_um
 
 
 def run_up_um(config: FocusConfig) -> float:
-    """How far below z1 the upward approach starts: z0 (4.3.2).
+    """How far below z1 the upward approach starts, at z0 (dastidar2020 4.3.2).
 
     The paper gives z0 and z1 from the pivot (22 and 8 um), 14 um apart: less than its own 20 um of play. With that
     much play both shots would be taken inside it, at the same height. So the axis starts lower if its measured play
@@ -120,16 +121,16 @@ def decide(
     reach: Reach,
     earlier_um: float | None = None,
 ) -> Decision:
-    """What to do after attempt number `attempt` (from 1) whose second shot was taken at `z2_um`.
+    """Decide what follows attempt number `attempt` (from 1), whose second shot was taken at `z2_um`.
 
     Args:
-        estimate: with the distance to focus from z2, positive upwards.
-        z2_um: engaged position of the second shot.
-        attempt: how many attempts there have been in this field.
+        estimate: distance from z2 to the focus, positive upwards.
+        z2_um: height of the second shot, with the gear engaged.
+        attempt: number of attempts in this field so far.
         limits_um: lowest and highest position the axis may take.
-        config: the rule's numbers.
-        reach: how far the model is believed.
-        earlier_um: where the attempt before put the focus, if it was believed (`Again.focus_um`).
+        config: the thresholds of the rule.
+        reach: how far the model may be followed.
+        earlier_um: the focus by the previous attempt, if it was believed (`Again.focus_um`).
     """
     decision = _unbounded(estimate, z2_um, config, reach, earlier_um)
     if not _within(decision, limits_um, config):
@@ -140,10 +141,10 @@ def decide(
 
 
 def contradicts(final: Seen, others: Iterable[Seen], config: FocusConfig) -> bool:
-    """Whether shots of the same field show that the one at `final` is not in focus.
+    """Whether other shots of the same field show that `final` is out of focus.
 
-    One is clearly sharper; or one is about as sharp though it was taken more than `APART_UM` away, so that the focus
-    lies between the two, out of focus in both by as much.
+    Either one of them is clearly sharper, or one is about as sharp although it was taken more than `APART_UM` away:
+    then the focus is between the two, and both are equally blurred.
     """
     return any(
         final.sharpness < config.min_relative_sharpness * other.sharpness
@@ -167,9 +168,8 @@ def _unbounded(
         return Again(z1_um=_half_way_um(distance_um, z2_um, config), rule="half_distance")
     focus_um = z2_um + distance_um
     if distance_um < -config.in_focus_um:
-        # Both new shots lie lower than the focus by the distance and more, as seen from here (4.3.2: more than
-        # twice the distance), or as far below it as in a new field; that the play is taken up as well is the
-        # axis's part.
+        # Take both shots well below the focus: more than twice the distance down (dastidar2020 4.3.2), or as far
+        # below the focus as in a new field. The axis takes up the play.
         z1_um = max(z2_um + 2.0 * distance_um - config.delta_um, first_shot_um(focus_um, config))
         return Again(z1_um=z1_um, rule="down", focus_um=focus_um)
     agrees = earlier_um is not None and abs(earlier_um - focus_um) <= AGREEMENT_UM
@@ -183,10 +183,10 @@ def _unbounded(
 
 
 def _half_way_um(distance_um: float, z2_um: float, config: FocusConfig) -> float:
-    """z1 of the next attempt when the prediction is trusted for its direction only (4.3.3)."""
+    """z1 of the next attempt when only the direction of the prediction is used (dastidar2020 4.3.3)."""
     half_um = z2_um + 0.5 * distance_um
-    # Upwards the first shot is taken half-way. Downwards it is the second: with the first there, a short
-    # half-way would leave z2 above where it was.
+    # Upwards the first shot is taken half-way. Downwards it is the second one: otherwise a short half-way would leave
+    # z2 higher than before.
     return half_um if distance_um >= 0.0 else half_um - config.delta_um
 
 

@@ -1,4 +1,4 @@
-"""Figures of merit of a shot, and the peak of a sweep (dastidar2020 4.3.1: variance of Laplacian)."""
+"""Sharpness of a shot, and the peak of a sweep (dastidar2020 4.3.1: variance of Laplacian)."""
 
 from collections.abc import Sequence
 
@@ -7,20 +7,20 @@ import numpy as np
 
 from parfocal.edge.pixels import UInt8Array
 
-# The peak must stand out of the rest of the sweep by this many of its median deviations and by this share:
-# a sweep through an empty field is level but for noise.
+# A peak must rise above the rest of the sweep by this many median deviations and by this share. A sweep through an
+# empty field is flat except for noise.
 MIN_PROMINENCE_DEVIATIONS = 6.0
 MIN_PROMINENCE_SHARE = 0.06
-# How far a short sweep must fall from its top to either end. Noise scatters the variance of 50,000 pixels by
-# less than 1 %.
+# How far a short sweep must fall from its top to each end. Noise changes the variance of 50,000 pixels by less than
+# 1 %.
 MIN_FALL_SHARE = 0.04
 
 
 def variance_of_laplacian(pixels: UInt8Array) -> float:
     """Variance of the Laplacian of the grey values of an image (h, w, 3), in grey levels squared.
 
-    Halved in size first: at 0.345 um/px the finest detail of a lens is noise for the most part, and noise is
-    as sharp out of focus as in it.
+    The image is halved in size first: at 0.345 um/px the finest detail is mostly noise, which is as sharp out of
+    focus as in focus.
     """
     height, width = pixels.shape[0] // 2, pixels.shape[1] // 2
     small = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
@@ -29,9 +29,9 @@ def variance_of_laplacian(pixels: UInt8Array) -> float:
 
 
 def peak_um(z_um: Sequence[float], sharpness: Sequence[float]) -> float | None:
-    """Height of the sharpest plane of a sweep with even steps, by a parabola through the three around the peak.
+    """Height of the peak of an evenly spaced sweep, by a parabola through its three highest points.
 
-    None where the sweep has no peak to trust: too short, highest at an end, or level but for noise.
+    None if there is no reliable peak: the sweep is too short, highest at one end, or flat except for noise.
     """
     values = np.asarray(sharpness, np.float64)
     top = int(values.argmax()) if len(values) else 0
@@ -46,10 +46,10 @@ def peak_um(z_um: Sequence[float], sharpness: Sequence[float]) -> float | None:
 
 
 def peak_inside_um(z_um: Sequence[float], sharpness: Sequence[float]) -> float | None:
-    """Height of the highest value of a short sweep about a peak; None where it does not fall to both ends.
+    """Height of the peak of a short sweep; None if the curve does not fall towards both ends.
 
-    Within a few um of the focus there is no level ground to stand out of, but the curve bends: both ends must
-    lie lower than the top by more than noise makes of a level curve.
+    Within a few um of the focus there is no flat part to compare with. Instead both ends must be lower than the top
+    by more than noise explains.
     """
     top = int(np.argmax(sharpness)) if len(sharpness) else 0
     if top in (0, len(sharpness) - 1):
@@ -60,7 +60,7 @@ def peak_inside_um(z_um: Sequence[float], sharpness: Sequence[float]) -> float |
 
 
 def parabola_vertex(z_um: Sequence[float], values: Sequence[float]) -> float:
-    """Where the parabola through three evenly spaced points has its vertex, never outside the three."""
+    """Vertex of the parabola through three evenly spaced points, never outside them."""
     below, middle, above = values
     bend = below - 2.0 * middle + above
     if bend >= 0.0:

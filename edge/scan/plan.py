@@ -1,4 +1,4 @@
-"""Where to go on the slide: plans are data, made and checked before a motor moves."""
+"""Plans: which fields to visit. They are data, checked before a motor moves."""
 
 import math
 
@@ -20,15 +20,15 @@ class Field(msgspec.Struct, frozen=True):
 
 
 def snake(n_fields: int, config: Config) -> tuple[Field, ...]:
-    """`n_fields` neighbouring fields, every other row backwards: each step is to a neighbour.
+    """Plan `n_fields` neighbouring fields, every other row backwards, so that each step goes to a neighbour.
 
     Raises:
         ConfigError: a field lies outside the limits of the stage.
     """
     if n_fields < 1:
-        raise ConfigError(f"{counted(n_fields, 'field')} asked for: give 1 or more")
+        raise ConfigError(f"{counted(n_fields, 'field')} is not a plan: give 1 or more")
     if n_fields > MAX_FIELDS:
-        raise ConfigError(f"{n_fields} fields asked for: give {MAX_FIELDS} or fewer")
+        raise ConfigError(f"{n_fields} fields are too many: give {MAX_FIELDS} or fewer")
     width_um, height_um = config.camera.field_um
     step_x_um, step_y_um = (side_um * (1.0 - config.scan.overlap) for side_um in (width_um, height_um))
     columns = math.ceil(math.sqrt(n_fields))
@@ -44,10 +44,10 @@ def snake(n_fields: int, config: Config) -> tuple[Field, ...]:
 
 
 def _check(position_um: float, name: str, axis: AxisConfig, n_fields: int) -> None:
-    # Both axes are approached from one side, so the run-up must fit below the field as well.
+    # Both axes are approached from below, so there must be room for the run-up too.
     lowest_um = axis.min_um + 2.0 * axis.play_um
     if not lowest_um <= position_um <= axis.highest_um:
         raise ConfigError(
-            f"{counted(n_fields, 'field')} asked for: one lies at {name}={position_um:.0f} um, the stage allows "
-            f"{lowest_um:.0f}..{axis.highest_um:.0f} um; nothing moved. Ask for fewer or change scan.origin_{name}_um."
+            f"no room for {counted(n_fields, 'field')}: one is at {name}={position_um:.0f} um, but the stage allows "
+            f"{lowest_um:.0f}..{axis.highest_um:.0f} um; nothing moved. Ask for fewer, or change scan.origin_{name}_um."
         )

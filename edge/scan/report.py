@@ -1,4 +1,4 @@
-"""What a run of fields reports: the structs behind `--json`, and the summary."""
+"""The report of a run over fields: the structs behind `--json`, and the summary."""
 
 from collections.abc import Sequence
 
@@ -7,13 +7,13 @@ import numpy as np
 
 from parfocal.edge.focus.result import Attempt, Outcome
 
-# One field in four is more than folds and dust explain on an ordinary slide; a field or two may always fail.
+# Folds and dust explain a failure or two on an ordinary slide, but not one field in four.
 MIN_FAILED_SHARE = 0.25
 MIN_FAILED_FIELDS = 3
 
 
 class FieldReport(msgspec.Struct, frozen=True):
-    """One field. Truth and error are None on a real microscope; `elapsed_s` is time of the microscope."""
+    """One field. True focus and errors are None on a real microscope; `elapsed_s` is on the microscope's clock."""
 
     x_um: float
     y_um: float
@@ -30,9 +30,9 @@ class FieldReport(msgspec.Struct, frozen=True):
 
 
 class Summary(msgspec.Struct, frozen=True):
-    """Over all fields; the errors over those that ended focused or recovered.
+    """All fields in numbers. The errors are over fields that ended focused or recovered.
 
-    `advice` says what to suspect where predictions failed in too many fields, None where they did not.
+    `advice` says what to suspect if predictions failed in too many fields; else it is None.
     """
 
     fields: int
@@ -72,7 +72,7 @@ def run_report(fields: Sequence[FieldReport], first_sweep_images: int, first_swe
         lost=counts["lost"],
         mean_abs_error_um=float(errors.mean()) if len(errors) else None,
         p95_abs_error_um=float(np.percentile(errors, 95)) if len(errors) else None,
-        # Lost fields count as missed: what was not blank and not found is a failure.
+        # A lost field counts as a miss: it holds something, and no focus was found.
         within_1_um=float((errors <= 1.0).sum() / (len(done) + counts["lost"])) if len(errors) else None,
         images_per_focus=float(np.mean([f.images for f in done])) if done else None,
         s_per_focus=float(np.mean([f.elapsed_s for f in done])) if done else None,
@@ -84,11 +84,11 @@ def run_report(fields: Sequence[FieldReport], first_sweep_images: int, first_swe
 
 
 def _advice(focused: int, failed: int) -> str | None:
-    """What to suspect where predictions fail in a quarter of the fields or more, and not just in one or two."""
+    """What to suspect if predictions failed in a quarter of the fields or more, and not just in one or two."""
     if failed < MIN_FAILED_FIELDS or failed < MIN_FAILED_SHARE * (focused + failed):
         return None
     return (
-        f"predictions failed in {failed} of {focused + failed} fields. Suspect, in this order: more play in the Z gear "
-        "than board.z.play_um says (set it higher: too much costs time only); a model made for another objective, "
-        "condenser or pixel than this microscope's; exposure, gain or lamp that change between two shots."
+        f"predictions failed in {failed} of {focused + failed} fields. Likely causes, in this order: more play in the "
+        "Z gear than board.z.play_um (set it higher; too high costs only time); a model made for another objective, "
+        "condenser or pixel size; exposure, gain or lamp that change between two shots."
     )

@@ -1,4 +1,4 @@
-"""Recording stacks on the microscope: upward steps with the play taken up, field by field, to be continued."""
+"""Records stacks on the microscope, field by field; a run that was interrupted can be continued."""
 
 import contextlib
 import os
@@ -22,11 +22,11 @@ from parfocal.edge.stacks.stack import Stack, StackDamaged, StackRefused, is_beg
 from parfocal.edge.whole_file import check_can_write, free_bytes, part_of
 from parfocal.edge.words import sized
 
-BYTES_SAID_OF_A_PLANE = 1000
+METADATA_BYTES_PER_PLANE = 1000
 
 
 class FieldRecord(msgspec.Struct, frozen=True):
-    """What became of one field: `kept` was there already, `no focus` had no peak to lay a stack about."""
+    """One field: "recorded", "kept" from an earlier run, or "no focus": no peak to centre a stack on."""
 
     file: str
     outcome: Literal["recorded", "kept", "no focus"]
@@ -35,55 +35,55 @@ class FieldRecord(msgspec.Struct, frozen=True):
 
 
 class Recording(msgspec.Struct, frozen=True):
-    """All fields of a run, in order, and the folder that their files are in."""
+    """All fields of a run, in order, and the folder of their files."""
 
     out: str
     fields: tuple[FieldRecord, ...]
 
 
 class Extent(msgspec.Struct, frozen=True):
-    """Planes of a stack: evenly spaced by ``step_um``, ``n_planes`` of them about the focus."""
+    """Planes of a stack: `n_planes`, evenly spaced by `step_um`, centred on the focus."""
 
     step_um: float
     n_planes: int
 
     @property
     def height_um(self) -> float:
-        """From the lowest plane to the highest."""
+        """Height from the lowest plane to the highest."""
         return (self.n_planes - 1) * self.step_um
 
 
 def extent_of(reach_um: float, step_um: float, um_per_step: float) -> Extent:
-    """Planes over +-``reach_um``, the distance rounded to whole steps of the motor: all are equally far apart.
+    """Planes over +-`reach_um`, with the spacing rounded to whole motor steps so that it is even.
 
-    Raises ConfigError where that is no stack.
+    Raises ConfigError if that makes no stack.
     """
     n_steps = round(step_um / um_per_step) if np.isfinite(step_um) else 0
     if n_steps < 1:
         raise ConfigError(
-            f"planes every {step_um} um asked for: one step of the Z motor is {um_per_step} um. Give --step-um "
-            "that or more."
+            f"planes every {step_um} um are not possible: one step of the Z motor is {um_per_step} um. Give "
+            "a --step-um of that or more."
         )
     whole_um = n_steps * um_per_step
     if not (np.isfinite(reach_um) and reach_um >= 2.0 * whole_um):
         raise ConfigError(
-            f"a stack of +-{reach_um} um in steps of {whole_um} um asked for: that is less than five planes. "
+            f"a stack of +-{reach_um} um in steps of {whole_um} um has fewer than five planes. "
             "Give a larger --reach-um."
         )
     return Extent(whole_um, 2 * int(reach_um / whole_um + 1e-6) + 1)
 
 
 def bytes_of(extent: Extent, camera: CameraConfig) -> int:
-    """What the stack of one field takes on the disk: its planes, uncompressed, and a little for what is said of them.
+    """Size of one field's stack on disk: its planes, uncompressed, and a little metadata.
 
-    Compressed without loss (Deflate, horizontal differences) it would be 0.6 of that, as the camera's noise does not
-    compress, and take three times as long to write and fifteen times as long to read.
+    Lossless compression (Deflate with horizontal differences) would save 40 %, since camera noise does not compress,
+    and take three times as long to write and fifteen times as long to read.
     """
-    return extent.n_planes * (camera.width_px * camera.height_px * 3 + BYTES_SAID_OF_A_PLANE)
+    return extent.n_planes * (camera.width_px * camera.height_px * 3 + METADATA_BYTES_PER_PLANE)
 
 
 class Recorder:
-    """Records the fields of a plan into one folder, a file each."""
+    """Records the fields of a plan into one folder, one file per field."""
 
     def __init__(self, instrument: Instrument, config: Config, extent: Extent, folder: Path) -> None:
         """Nothing moves."""
@@ -94,12 +94,12 @@ class Recorder:
         self._is_ready = False
 
     def run(self, plan: tuple[Field, ...]) -> Generator[FieldRecord, None, None]:
-        """Record what is not in the folder yet, in the order of ``plan``.
+        """Record the fields that are not in the folder yet, in the order of `plan`.
 
         Raises:
-            ConfigError: the folder holds other files under the names of stacks, or cannot be written; nothing moved.
+            ConfigError: other files have the names of the stacks, or the folder is not writable; nothing moved.
             MoveRefused: a stack would leave the limits; it was not begun.
-            BoardError, CameraFailed: as they come; the fields given so far are on the disk.
+            BoardError, CameraFailed: as they come; the fields yielded so far are on disk.
         """
         kept = [self._kept(number) for number in range(1, len(plan) + 1)]
         self._check_folder(kept)
@@ -121,28 +121,28 @@ class Recorder:
         return self._folder / f"field-{number:04d}.ome.tiff"
 
     def _kept(self, number: int) -> FieldRecord | None:
-        """The stack of an earlier run; None where there is none, or one of ours that is damaged: it is done again.
+        """The stack of an earlier run; None if there is none, or a damaged one of ours, which is recorded again.
 
-        Raises ConfigError where anything else has its name: it may be somebody's data.
+        Raises ConfigError if any other file has its name: it may be somebody's data.
         """
         path = self._path(number)
         if not os.path.lexists(path):
             return None
         if not path.is_file():
-            raise _in_the_way(path, "is no file")
+            raise _in_the_way(path, "is not a file")
         try:
             stack = read_stack(path)
         except StackDamaged as error:
             if is_begun(path):
                 return None
-            raise _in_the_way(path, f"cannot be continued, as {error.why}") from error
+            raise _in_the_way(path, f"cannot be continued: {error.why}") from error
         except StackRefused as error:
-            raise _in_the_way(path, f"cannot be continued, as {error.why}") from error
+            raise _in_the_way(path, f"cannot be continued: {error.why}") from error
         self._check_alike(stack)
         return FieldRecord(path.name, "kept", stack.z_um, stack.focus_z_um)
 
     def _check_folder(self, kept: list[FieldRecord | None]) -> None:
-        """Refuse a folder that the stacks to be recorded cannot be written to. Raises ConfigError."""
+        """Refuse a folder that is not writable or has no room for the stacks. Raises ConfigError."""
         missing = [self._path(number) for number, there in enumerate(kept, start=1) if there is None]
         if not missing:
             return
@@ -157,12 +157,12 @@ class Recorder:
         free = free_bytes(self._folder)
         if needed > free:
             raise ConfigError(
-                f"stacks of {sized(needed)} asked for, {sized(free)} are free in {self._folder}; nothing moved. "
+                f"the stacks need {sized(needed)}, but {self._folder} has {sized(free)} free; nothing moved. "
                 "Make room, give another --out, or record fewer --fields or planes (--reach-um, --step-um)."
             )
 
     def _clear_parts(self) -> None:
-        """Remove what a killed run left of a stack that it was writing."""
+        """Remove the unfinished file of a run that was killed."""
         for part in self._folder.glob(part_of(self._path(0)).name.replace("0000", "*")):
             if is_begun(part):
                 part.unlink()
@@ -176,7 +176,7 @@ class Recorder:
         if not alike or stack.shape_px != (camera.height_px, camera.width_px):
             raise ConfigError(
                 f"{extent.n_planes} planes over {extent.height_um:g} um of {camera.width_px} x {camera.height_px} px "
-                f"asked for, {stack.path} of an earlier run has {len(stack.z_um)} over {height_um:g} um of "
+                f"were asked for, but {stack.path} of an earlier run has {len(stack.z_um)} over {height_um:g} um of "
                 f"{stack.shape_px[1]} x {stack.shape_px[0]} px; nothing moved. Give another --out, or the same numbers."
             )
 
@@ -193,7 +193,7 @@ class Recorder:
         return FieldRecord(path.name, "recorded", z_um, focus_z_um)
 
     def _focus_near_um(self) -> float | None:
-        """The peak of a coarse upward sweep: of the slide's at first, then about the field before."""
+        """Peak of a coarse upward sweep: the slide's first sweep, later one about the focus of the field before."""
         focus = self._config.focus
         if self._pivot_um is None:
             start_um, stop_um = focus.first_sweep_start_um, focus.first_sweep_stop_um
@@ -206,7 +206,7 @@ class Recorder:
         return peak_um([seen.z_um for seen in swept], [seen.sharpness for seen in swept])
 
     def _planes(self, centre_um: float) -> tuple[list[UInt8Array], tuple[float, ...]]:
-        """Shots from the lowest plane to the highest, each after an upward move; planes and heights."""
+        """Images and heights of the planes, from the lowest up, each after an upward move."""
         extent = self._extent
         start_um = centre_um - extent.height_um / 2.0
         self._check_limits(start_um, start_um + extent.height_um)
@@ -217,7 +217,7 @@ class Recorder:
         return [shot.pixels for shot in shots], tuple(shot.z_um for shot in shots)
 
     def _check_first_sweep(self) -> None:
-        """Refuse a first sweep that the limits forbid, before anything moves. Raises MoveRefused."""
+        """Refuse a first sweep beyond the limits, before anything moves. Raises MoveRefused."""
         focus = self._config.focus
         if not self._is_allowed(focus.first_sweep_start_um, focus.first_sweep_stop_um):
             raise MoveRefused(
@@ -227,7 +227,7 @@ class Recorder:
             )
 
     def _check_limits(self, low_um: float, high_um: float) -> None:
-        """Refuse planes about a focus that was found where the limits forbid them. Raises MoveRefused."""
+        """Refuse planes beyond the limits. Raises MoveRefused."""
         if not self._is_allowed(low_um, high_um):
             raise MoveRefused(
                 f"planes from z={low_um:.1f} to {high_um:.1f} um refused: with the run-up the limit is "
@@ -240,7 +240,7 @@ class Recorder:
         return lowest_um <= low_um and high_um <= highest_um
 
     def _reach_um(self) -> tuple[float, float]:
-        """Lowest and highest plane: there is the run-up below, and the axis rounds to its steps."""
+        """Lowest and highest plane: the run-up must fit below, and the axis rounds to its steps."""
         lowest_um, highest_um = self._axis.limits_um
         spare_um = self._axis.config.um_per_step
         return lowest_um + self._axis.overshoot_um + spare_um, highest_um - spare_um
@@ -252,6 +252,6 @@ class Recorder:
 
 def _in_the_way(path: Path, why: str) -> ConfigError:
     return ConfigError(
-        f"{path} has the name of a stack to be recorded and {why}; it stays as it is, nothing moved. "
+        f"{path} has the name of a stack to record but {why}; it was left as it is, and nothing moved. "
         "Move it away, or give another --out."
     )

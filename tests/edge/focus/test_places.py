@@ -27,5 +27,5 @@ def test_patches_lie_inside_the_frame_and_in_places_of_their_own(height_px: int,
 
 
 def test_a_frame_smaller_than_a_patch_is_refused() -> None:
-    with pytest.raises(ValueError, match="holds no patch of 672 px"):
+    with pytest.raises(ValueError, match="smaller than one patch of 672 px"):
         places(600, 900, 672)

@@ -76,7 +76,7 @@ def test_the_crop_is_the_middle_of_the_image() -> None:
 
 
 def test_an_image_smaller_than_the_crop_is_refused_with_both_sizes() -> None:
-    with pytest.raises(ValueError, match=r"448 px was asked of an image of 8 x 8 px"):
+    with pytest.raises(ValueError, match=r"8 x 8 px is too small for a central crop of 448 px"):
         prepare.central_crop(flat(1), 448)
 
 

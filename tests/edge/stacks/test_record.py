@@ -191,9 +191,9 @@ def seen(folder: Path) -> dict[str, tuple[bool, bytes | None]]:
         (unreadable, "Permission denied"),
         (sixteen_bits, "3 over 2 um of 50 x 40 px"),
         (text, "no TIFF"),
-        (link_to_nothing, "is no file"),
+        (link_to_nothing, "is not a file"),
         (link_to_damaged, "truncated"),
-        (folder, "is no file"),
+        (folder, "is not a file"),
         (cut_short_of_others, "truncated"),
     ],
 )
@@ -258,7 +258,7 @@ def test_a_disk_that_is_too_full_is_told_before_anything_moves(
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage._replace(free=2 * each - 1))
     position_um = scope.true_z_um()
     with pytest.raises(
-        ConfigError, match=r"stacks of 14 MB asked for, 14 MB are free in .*; nothing moved\. Make"
+        ConfigError, match=r"the stacks need 14 MB, but .* has 14 MB free; nothing moved\. Make"
     ):
         list(recorder(scope, tmp_path / "s").run(PLAN))
     assert scope.true_z_um() == position_um
