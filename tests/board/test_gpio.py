@@ -87,7 +87,7 @@ def test_a_pin_that_is_none_of_the_library_is_one_line_of_what_to_do() -> None:
 def test_another_numbering_in_the_same_program_is_refused() -> None:
     gpio = StrictGpio()
     gpio.setmode(StrictGpio.BCM)
-    with pytest.raises(GpioFailed, match="numbers pins in another way"):
+    with pytest.raises(GpioFailed, match="already uses another numbering of pins"):
         Lines(PINS, VirtualClock(), gpio)
 
 

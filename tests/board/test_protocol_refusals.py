@@ -133,7 +133,7 @@ def test_every_command_is_in_the_table_of_refusals() -> None:
     assert set(told) == set(FINE)
     for request, statuses in told.items():
         assert statuses == list(REASONS[request]), request
-    says("PING, STATE, LIMITS, PULL_OUT, STOP and ESTOP are refused for none of these.")
+    says("PING, STATE, LIMITS, PULL_OUT, STOP and ESTOP are never refused for the reasons in this table.")
     others = {entry.opcode.name for entry in messages.TABLE if entry.kind is Kind.REQUEST} - set(told)
     assert others == {"HELLO", "PING", "STATE", "LIMITS", "PULL_OUT", "STOP", "ESTOP"}
 
@@ -158,7 +158,7 @@ def test_a_request_is_refused_for_the_first_reason_in_the_order_of_the_document(
 
 
 def test_the_axes_of_a_move_are_gone_through_in_the_order_x_y_z(wire: Wire) -> None:
-    says("in the order x, y, z, each to the end")
+    says("in the order x, y, z, each of them completely")
     request = move(
         1,
         axes=7,
@@ -185,12 +185,14 @@ def test_what_comes_before_a_request_is_read_is_in_the_order_of_the_document(wir
     assert status(wire.session, 90, 0x3F, b"12") == Status.STALE
     assert status(wire.session, 101, Opcode.MOVE_ABS, b"12") == Status.BAD_PAYLOAD
     assert status(wire.session, 101, Opcode.MOVE_ABS, layout.pack(move(1))) == Status.BAD_PAYLOAD
-    says("A request refused by the fourth or later has used its seq up")
+    says("A request refused at step 4 or later has used up its seq")
     assert status(wire.session, 101, Opcode.PING, b"") == Status.STALE
 
 
 def test_light_may_always_be_ended(wire: Wire) -> None:
-    says("A LAMP of duty 0 and a STROBE of count 0 end light and are not refused with ESTOP or WATCHDOG.")
+    says(
+        "A LAMP of duty 0 and a STROBE of count 0 turn light off and are not refused with ESTOP or WATCHDOG."
+    )
     wire.machine._faults |= Fault.ESTOP | Fault.WATCHDOG
     assert wire.ask(messages.Lamp(0)).status == Status.OK
     assert wire.ask(messages.Strobe(1, 0, 0, 0, 0, 0)).status == Status.OK

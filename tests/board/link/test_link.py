@@ -201,7 +201,7 @@ def test_stop_between_the_two_legs_of_an_approach_keeps_the_second_from_starting
     with healthy_board(damage=stop_before_the_second_leg) as (_, board):
         board.z.approach_up(1000.0)
         armed = True
-        with pytest.raises(MoveStopped, match="STOP was asked for"):
+        with pytest.raises(MoveStopped, match="STOP was requested"):
             board.z.approach_up(900.0)
         assert board.z.position_um == pytest.approx(900.0 - board.z.overshoot_um, abs=0.2)
 
@@ -213,7 +213,7 @@ def test_stop_between_two_homings_keeps_the_next_from_starting(healthy_board: He
         return data
 
     with healthy_board(damage=stop_as_the_first_ends, homed=False) as (bench, board):
-        with pytest.raises(MoveStopped, match="STOP was asked for"):
+        with pytest.raises(MoveStopped, match="STOP was requested"):
             board.home(("z", "x", "y"))
         assert bench.stub.machine.motions_begun == 1
         assert [axis.is_homed for axis in (board.x, board.y, board.z)] == [False, False, True]

@@ -75,7 +75,7 @@ def test_a_stub_process_homes_and_moves_over_a_pty_and_tells_the_truth_beside_it
         clock.sleep_s(settled_s - clock.now_s())
         assert side.true_um(settled_s)[2] == pytest.approx(200.0, abs=0.05)
         assert side.lamp_duty(settled_s) == 0.5
-        with pytest.raises(ValueError, match="not known any more"):
+        with pytest.raises(ValueError, match="no longer known"):
             side.true_um(settled_s - 1000.0)
         stop_from_another_thread(board)
         counters = msgspec.structs.replace(
@@ -100,7 +100,9 @@ def test_a_file_is_no_board(tmp_path: Path, is_folder: bool) -> None:
         path.mkdir()
     else:
         path.write_text("no tty")
-    with pytest.raises(BoardNotFound, match="not opened: it is no serial port .*Set the port of the board"):
+    with pytest.raises(
+        BoardNotFound, match="not opened: it is not a serial port .*Set the port of the board"
+    ):
         open_board(BoardConfig(port=str(path)), MonotonicClock())
 
 
@@ -125,7 +127,7 @@ def test_a_port_that_this_user_may_not_open_tells_the_way_in(
 ) -> None:
     monkeypatch.setattr(serial, "Serial", serial_that_raises(errno.EACCES))
     monkeypatch.setattr(Path, "group", lambda _: group)
-    with pytest.raises(BoardNotFound, match=f"not opened: this user may not. {way_in}"):
+    with pytest.raises(BoardNotFound, match=f"not opened: this user has no permission. {way_in}"):
         SerialTransport("/dev/ttyACM0")
 
 
@@ -134,7 +136,9 @@ def test_a_port_in_use_by_whom_nobody_can_see_is_in_use_all_the_same(
     monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     monkeypatch.setattr(serial, "Serial", serial_that_raises(number))
-    with pytest.raises(PortInUse, match="in use by another program, which this user cannot see. End that"):
+    with pytest.raises(
+        PortInUse, match="in use by another program, which is hidden from this user. End that"
+    ):
         SerialTransport("/dev/no-such-tty")
 
 

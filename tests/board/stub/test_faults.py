@@ -347,7 +347,7 @@ def test_faults_are_read_from_toml_and_an_unknown_key_is_named(tmp_path: Path) -
     for wrong, named in (
         ("[to_board]\ndropp = 0.1\n", "dropp"),
         ('[[incidents]]\nkind = "earthquake"\n', "earthquake"),
-        ("[to_host]\nflip = 2.0\n", "flip = 2.0: a chance is 0..1"),
+        ("[to_host]\nflip = 2.0\n", "flip = 2.0: a probability is 0..1"),
     ):
         file.write_text(wrong)
         with pytest.raises(ValueError, match=named):

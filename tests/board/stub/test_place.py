@@ -38,7 +38,7 @@ def test_a_link_of_the_users_stays(tmp_path: Path, has_socket: bool) -> None:
     link.symlink_to(notes)
     if has_socket:
         dead_socket(tmp_path / "board.side")
-    assert f"a link to {notes} is there, and is no dead stub's" in refusal(link)
+    assert f"a link to {notes} is there, and no dead stub has left it" in refusal(link)
     assert link.readlink() == notes
     assert notes.read_text() == "mine"
 
@@ -68,7 +68,7 @@ def test_a_file_where_the_socket_goes_stays(tmp_path: Path) -> None:
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     folder = tmp_path / "nowhere"
     with pytest.raises(
-        ValueError, match=f"not started: {folder} is no folder. Make it, or choose another --link"
+        ValueError, match=f"not started: {folder} is not a folder. Make it, or choose another --link"
     ):
         run_stub(str(folder / "board"), StubConfig())
 
@@ -77,9 +77,7 @@ def test_a_path_too_long_for_a_socket_is_told_and_nothing_is_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)  # so that the length does not hang on where the tests run
-    with pytest.raises(
-        ValueError, match=r"path of 108 bytes, and a socket's has at most 107. Choose a shorter"
-    ):
+    with pytest.raises(ValueError, match=r"has 108 bytes, that of a socket at most 107. Choose a shorter"):
         run_stub("b" * 103, StubConfig())
     assert list(tmp_path.iterdir()) == []
     fits = Path("b" * 102)
@@ -89,7 +87,7 @@ def test_a_path_too_long_for_a_socket_is_told_and_nothing_is_made(
 
 def test_a_folder_in_which_nothing_can_be_made_is_told() -> None:
     with pytest.raises(
-        ValueError, match=r"not started: no socket can be made in /proc \(.*\). Choose another"
+        ValueError, match=r"not started: cannot make a socket in /proc \(.*\). Choose another"
     ):
         run_stub("/proc/board", StubConfig())
 
