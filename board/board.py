@@ -182,7 +182,7 @@ class Board:
         if not (0.0 <= duty <= 1.0 and 0 <= count <= 0xFFFF and all(0.0 <= t <= _LONGEST_S for t in times_s)):
             raise ValueError(
                 f"strobe of {count} x {width_s} s at duty {duty}, every {period_s} s, {delay_s} s after the trigger "
-                f"asked: duty must be 0..1, count 0..65535, times up to {_LONGEST_S} s; nothing may be negative"
+                f"is invalid: duty must be 0..1, count 0..65535, times up to {_LONGEST_S} s; nothing may be negative"
             )
         with self._strobing:
             sessions = self._link.sessions
@@ -276,5 +276,5 @@ def _capabilities_of(features: Feature) -> Capabilities:
 def _checked_names(axes: Iterable[str], asked: str) -> tuple[str, ...]:
     names = tuple(axes)
     if unknown := [name for name in names if name not in AXIS_NAMES]:
-        raise ValueError(f"{asked} {', '.join(unknown)} asked: the axes are x, y, z")
+        raise ValueError(f"{asked} {', '.join(unknown)} refused: the axes are x, y, z")
     return names

@@ -47,7 +47,9 @@ class MonotonicClock:
     def __init__(self, speed: float = 1.0) -> None:
         """`speed`: clock seconds per wall second, positive."""
         if not 0.0 < speed <= _FASTEST:
-            raise ValueError(f"clock speed {speed} asked: it must be positive, and at most {_FASTEST:.0f}")
+            raise ValueError(
+                f"clock speed {speed} is invalid: it must be positive, and at most {_FASTEST:.0f}"
+            )
         self._speed = speed
 
     @property

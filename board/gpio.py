@@ -43,7 +43,7 @@ class GpioConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Raises ValueError for an invalid pin, or one used twice."""
         pins = [pin for pin in (self.estop_pin, self.reset_pin, self.trigger_pin) if pin is not None]
         if len(set(pins)) != len(pins) or not all(1 <= pin <= 40 for pin in pins):
-            raise ValueError(f"GPIO pins {pins} asked: they must be 1..40, each once")
+            raise ValueError(f"GPIO pins {pins} are invalid: they must be 1..40, each once")
 
 
 class GpioLibrary(Protocol):
@@ -134,7 +134,7 @@ class Lines:
         """
         pin = _fitted("trigger_pin", self._config.trigger_pin)
         if not 0.0 < width_s <= 1.0:
-            raise ValueError(f"trigger of {width_s} s asked: it must be at most 1 s")
+            raise ValueError(f"trigger of {width_s} s is invalid: it must be at most 1 s")
         began_s = self._clock.now_s()
         self._gpio.output(pin, self._gpio.HIGH)
         try:
@@ -149,7 +149,7 @@ class Lines:
         Raises GpioFailed when a level does not arrive, ValueError for a pin that a line uses.
         """
         if from_pin == to_pin or {from_pin, to_pin} & set(self._pins):
-            raise ValueError(f"loop-back from pin {from_pin} to {to_pin} asked: they must be two free pins")
+            raise ValueError(f"loop-back from pin {from_pin} to {to_pin} refused: they must be two free pins")
         gpio, seen = self._gpio, []
         try:
             gpio.setup(to_pin, gpio.IN)
@@ -204,5 +204,5 @@ def imported_library() -> GpioLibrary:
 
 def _fitted(name: str, pin: int | None) -> int:
     if pin is None:
-        raise ValueError(f"GPIO line {name} asked: it is not fitted. Set {name} in the configuration.")
+        raise ValueError(f"GPIO line {name} is not fitted. Set {name} in the configuration.")
     return pin

@@ -34,12 +34,12 @@ class LinkLamp:
         `on_time_s`: the board darkens it by itself after this time, 0.001 to 600 s.
         """
         if not 0.0 <= duty <= 1.0:
-            raise ValueError(f"lamp duty {duty} asked: it must be 0..1")
+            raise ValueError(f"lamp duty {duty} is invalid: it must be 0..1")
         if on_time_s is None:
             self._link.keep(messages.Lamp(round(duty * _MAX_DUTY)))
             return
         if not 0.001 <= on_time_s <= 600.0:
-            raise ValueError(f"lamp for {on_time_s} s asked: it must be 0.001..600 s")
+            raise ValueError(f"lamp on-time {on_time_s} s is invalid: it must be 0.001..600 s")
         self._link.keep(messages.Lamp(0))
         self._link.request(messages.Lamp(round(duty * _MAX_DUTY), round(on_time_s * 1000)), messages.Ack)
 

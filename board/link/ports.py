@@ -42,8 +42,8 @@ def port_path(port: str) -> str:
     asked = _USB.fullmatch(port)
     if asked is None:
         raise BadPort(
-            f"port {port!r} asked: write a path, as /dev/ttyACM0, or usb:VID:PID or usb:VID:PID:SERIAL, "
-            "as usb:2e8a:000a"
+            f"port {port!r} is invalid: give a path such as /dev/ttyACM0, or usb:VID:PID or usb:VID:PID:SERIAL such as "
+            "usb:2e8a:000a"
         )
     vid, pid, serial = int(asked["vid"], 16), int(asked["pid"], 16), asked["serial"]
     boards = [info for info in list_ports.comports() if (info.vid, info.pid) == (vid, pid)]

@@ -65,7 +65,7 @@ class SideChannel:
         known, x, y, z, duty = REPLY.unpack(data)
         if not known:
             raise ValueError(
-                f"true position at {time_s} s asked: it is no longer known, or not yet. "
+                f"true position at {time_s} s is no longer known, or not yet known. "
                 "Use a clock of the same speed as the stub's, and ask once the exposure has begun."
             )
         return x, y, z, duty

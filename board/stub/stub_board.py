@@ -82,7 +82,7 @@ class StubBoard:
         now_s, history_s = self.machine.now_s, self.machine.history_s
         if not now_s - history_s <= time_s <= now_s + 1e-6:
             raise ValueError(
-                f"true position {time_s - now_s:+.6f} s from now asked: only the last {history_s} s are known. "
+                f"true position {time_s - now_s:+.6f} s from now is unknown: only the last {history_s} s are known. "
                 "Ask for the time at which an exposure began, once it has begun."
             )
 

@@ -1,4 +1,4 @@
-"""The kind of a board is configuration, and what it can do is asked of its capabilities."""
+"""The configuration names the kind of a board, and the board states its capabilities."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What PROTOCOL.md says in prose is what the stub does: the document is all that a firmware's author has."""
+"""The stub does what the prose of PROTOCOL.md says, which is all that the author of a firmware has."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_every_example_of_a_response_has_the_seq_and_the_session_of_its_request(
 
 @pytest.mark.parametrize("session", [0, 77])
 @pytest.mark.parametrize("version", [1, 2])
-def test_a_refusal_for_want_of_a_session_is_in_the_session_that_was_named(session: int, version: int) -> None:
+def test_no_session_is_answered_in_the_session_that_the_request_named(session: int, version: int) -> None:
     says("session that the request named: the board echoes it")
     says("The version of a response is the board's.")
     refused = Wire().ask(messages.Ping(), session=session, version=version)
@@ -62,7 +62,7 @@ def test_a_refusal_for_want_of_a_session_is_in_the_session_that_was_named(sessio
 
 
 @pytest.mark.parametrize("is_echoed", [True, False])
-def test_a_host_understands_a_refusal_for_want_of_a_session_in_either_session(is_echoed: bool) -> None:
+def test_a_host_understands_no_session_in_its_own_session_and_in_session_0(is_echoed: bool) -> None:
     says("(A host also accepts session 0 here.)")
     bench = VirtualBench()
 
@@ -100,7 +100,7 @@ def test_a_resent_hello_changes_nothing(wire: Wire) -> None:
     lamp = messages.Lamp(100)
     first = wire.ask(lamp, seq=50)
     assert wire.hello(nonce=1, seq=3).session == session
-    assert wire.ask(lamp, seq=50) == first  # still among the replies kept
+    assert wire.ask(lamp, seq=50) == first  # still in the reply cache
     assert wire.ask(messages.Lamp(200), seq=40).status == Status.STALE
     assert wire.machine.state().lamp_duty == 100
 
@@ -123,7 +123,7 @@ def test_hello_and_other_requests_are_resent_as_often_as_the_document_says() -> 
     assert (REPLY_WALL_S, ATTEMPTS) == (0.06, 24)
 
 
-def test_events_count_for_themselves_and_are_in_the_session_that_is_open() -> None:
+def test_events_have_their_own_count_and_the_open_session() -> None:
     says("the board counts its events, from 1 at its start and on through all sessions")
     says("Their session is the one that is open when they are sent, whichever session requested the motion")
     wire = Wire()
@@ -144,7 +144,7 @@ def test_events_count_for_themselves_and_are_in_the_session_that_is_open() -> No
     assert (done.seq, done.session) == (3, 0)
 
 
-def test_frames_that_are_no_requests_are_not_answered(wire: Wire) -> None:
+def test_frames_other_than_requests_are_not_answered(wire: Wire) -> None:
     says("So is a frame whose kind is not that of a request.")
     for kind in (Kind.RESPONSE, Kind.EVENT, 0, 9):
         assert wire.say(Packet(kind, Opcode.PING, 0, 99, wire.session)) == []
@@ -154,7 +154,7 @@ def test_frames_that_are_no_requests_are_not_answered(wire: Wire) -> None:
 
 
 def silence_until_the_watchdog_s(wire: Wire, is_moving: bool) -> float:
-    """Time of the silence after which the watchdog fires, s; some light or motion is there to guard."""
+    """Length of a silence after which the watchdog fires during light or motion, s."""
     request: Message = messages.Lamp(100)
     if is_moving:
         request = move(1, target_steps=(0, 0, 640), speed_steps_per_s=(0, 0, 64))
@@ -167,18 +167,16 @@ def silence_until_the_watchdog_s(wire: Wire, is_moving: bool) -> float:
 
 
 @pytest.mark.parametrize("is_moving", [True, False])
-def test_the_watchdog_guards_from_the_start_with_the_times_of_the_document(
-    wire: Wire, is_moving: bool
-) -> None:
-    told = re.search(r"Until the first WATCHDOG after a start both are (\d+) ms", PROSE)
-    assert told is not None
-    assert silence_until_the_watchdog_s(wire, is_moving) == pytest.approx(int(told[1]) / 1000.0, abs=0.02)
+def test_the_watchdog_starts_with_the_times_of_the_document(wire: Wire, is_moving: bool) -> None:
+    stated = re.search(r"Until the first WATCHDOG after a start both are (\d+) ms", PROSE)
+    assert stated is not None
+    assert silence_until_the_watchdog_s(wire, is_moving) == pytest.approx(int(stated[1]) / 1000.0, abs=0.02)
 
 
 def test_watchdog_takes_the_times_of_the_document_and_no_others(wire: Wire) -> None:
-    told = re.search(r"takes (\d+) ms <= motion_ms <= idle_ms <= (\d+) ms", PROSE)
-    assert told is not None
-    low, high = int(told[1]), int(told[2])
+    stated = re.search(r"takes (\d+) ms <= motion_ms <= idle_ms <= (\d+) ms", PROSE)
+    assert stated is not None
+    low, high = int(stated[1]), int(stated[2])
     for motion_ms, idle_ms, status in (
         (low, low, Status.OK),
         (high, high, Status.OK),
@@ -193,7 +191,7 @@ def test_watchdog_takes_the_times_of_the_document_and_no_others(wire: Wire) -> N
     assert silence_until_the_watchdog_s(wire, is_moving=True) == pytest.approx(low / 1000.0, abs=0.02)
 
 
-def test_the_watchdog_is_fed_by_frames_of_the_session_and_by_no_others(wire: Wire) -> None:
+def test_only_frames_of_the_session_feed_the_watchdog(wire: Wire) -> None:
     says("Every valid frame of the session feeds the watchdog, even a STALE one.")
     says("A frame refused with NO_SESSION does not feed the watchdog.")
     wire.ask(messages.Lamp(100))
@@ -208,7 +206,7 @@ def test_the_watchdog_is_fed_by_frames_of_the_session_and_by_no_others(wire: Wir
     assert wire.machine.state().lamp_duty == 0
 
 
-def test_home_switches_its_motor_on_and_clear_and_home_are_all_it_takes_after_an_estop(wire: Wire) -> None:
+def test_clear_and_home_are_enough_after_an_estop(wire: Wire) -> None:
     says("HOME switches on the motor of its axis, so no MOTORS is needed before it")
     says("CLEAR turns on neither light nor motor")
     wire.ask(messages.Estop())
@@ -225,7 +223,7 @@ def test_home_switches_its_motor_on_and_clear_and_home_are_all_it_takes_after_an
     assert wire.machine.state().homed == AxisBit.Z
 
 
-def test_clear_leaves_the_fault_of_the_watchdog(wire: Wire) -> None:
+def test_clear_keeps_the_fault_of_the_watchdog(wire: Wire) -> None:
     wire.machine._faults |= Fault.WATCHDOG | Fault.STUCK_SWITCH
     assert wire.ask(messages.Clear(0xFFFF)).status == Status.OK
     assert wire.machine._faults == Fault.WATCHDOG
