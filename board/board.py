@@ -15,11 +15,12 @@ from parfocal.board.capabilities import Capabilities
 from parfocal.board.clock import PacedClock
 from parfocal.board.config import AXIS_NAMES, BoardConfig
 from parfocal.board.errors import BoardError
-from parfocal.board.lamp import Lamp, LinkLamp
+from parfocal.board.lamp import Lamp
 from parfocal.board.link.answers import Refusal
 from parfocal.board.link.counters import LinkCounters
 from parfocal.board.link.link import Link
 from parfocal.board.link.transport import Transport
+from parfocal.board.link_lamp import LinkLamp
 from parfocal.board.link_motor import LinkMotor, Statements
 from parfocal.board.motion import Motion
 from parfocal.board.status import BoardState, BoardStatus, status_of
@@ -52,7 +53,6 @@ class Board:
             raise ValueError("a board needs a link whose session is open")
         self.config = config
         self.capabilities = _capabilities_of(Feature(hello.features))
-        self._hello = hello
         self._link = link
         self._lamp = LinkLamp(link)
         self._strobing = threading.Lock()
@@ -122,11 +122,6 @@ class Board:
     def counters(self) -> LinkCounters:
         """Errors of the link so far."""
         return self._link.counters
-
-    @property
-    def hello(self) -> messages.HelloReply:
-        """The board's answer when the session was opened."""
-        return self._hello
 
     def home(self, axes: Iterable[str] = ("z", "x", "y")) -> None:
         """Home `axes` in this order, z first so that nothing stands near the objective.

@@ -43,11 +43,6 @@ class ClockMap:
         self._pairs.clear()
         self._best = None
 
-    @property
-    def round_trip_s(self) -> float | None:
-        """Smallest round trip of the kept PINGs, s: twice the worst error of a mapped time."""
-        return None if self._best is None else self._best.round_trip_s
-
     def latest_host_s(self, board_time_s: float) -> float | None:
         """Latest possible host time of a board time, s; None before the first answered PING."""
         return None if self._best is None else board_time_s + self._best.latest_s

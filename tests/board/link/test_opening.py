@@ -109,8 +109,10 @@ def test_a_late_answer_to_the_hello_of_an_earlier_host_is_ignored() -> None:
     bench = VirtualBench()
     late = Following(bench.transport, lambda hello: hello_response(0xDEAD, hello.seq, session=9))
     with Board.open(late, bench.clock, BoardConfig()) as board:
-        assert board.hello.nonce != 0xDEAD
-        assert board.hello.boot_id != 77
+        hello = board._link.hello
+        assert hello is not None
+        assert hello.nonce != 0xDEAD
+        assert hello.boot_id != 77
         board.home(("z",))
         assert (board.counters.unknown, board.counters.reconnects) == (1, 0)
 
