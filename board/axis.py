@@ -167,11 +167,12 @@ class Axis:
     def home(self) -> float:
         """Tie the step counter to the stage, end at 0 upwards; return the time at which the stage is settled, s.
 
-        Raises MoveRefused (nothing moved), also when the actuator has no homing; MoveStopped, LinkTimeout,
-        PositionLost.
+        Raises MoveRefused (nothing moved), also for a motor without homing; MoveStopped, LinkTimeout, PositionLost.
         """
         if not self._motor.ratings.has_homing:
-            raise MoveRefused(f"homing of {self.name} refused: this actuator has none; nothing moved.")
+            raise MoveRefused(
+                f"homing of {self.name} refused: this axis cannot be homed; nothing moved. Leave it out."
+            )
         with self._motor.turn():
             self._known = self._homed = False
             completed_s = self._motor.home(self._rates)

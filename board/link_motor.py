@@ -42,6 +42,7 @@ class LinkMotor:
             max_steps=stated.hello.max_steps[i],
             jog_steps=stated.limits.jog_steps[i],
             jog_steps_per_s=stated.limits.jog_steps_per_s[i],
+            has_homing=bool(stated.hello.features & messages.Feature.LIMIT_SWITCHES),
         )
 
     @property

@@ -165,7 +165,7 @@ def test_a_lens_needs_no_homing_and_moves_straight_to_every_target() -> None:
 def test_a_lens_keeps_limits_and_refuses_to_home_or_jog() -> None:
     motor = FakeMotor(LENS, is_homed=True)
     lens = Axis("lens", LENS_CONFIG, motor)
-    with pytest.raises(MoveRefused, match="homing of lens refused: this actuator has none; nothing moved"):
+    with pytest.raises(MoveRefused, match="homing of lens refused: this axis cannot be homed; nothing moved"):
         lens.home()
     with pytest.raises(ValueError, match=r"the board allows 0.0 um; nothing moved"):
         lens.jog(5.0)
