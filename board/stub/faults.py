@@ -122,7 +122,7 @@ class Faults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def load_faults(path: Path) -> Faults:
-    """Read faults from a TOML file. Raises ValueError naming the file and the invalid key."""
+    """Faults of a TOML file. Raises ValueError naming the file and the invalid key."""
     try:
         return msgspec.toml.decode(path.read_bytes(), type=Faults)
     except (OSError, msgspec.DecodeError) as error:
