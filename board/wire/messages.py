@@ -230,7 +230,7 @@ class PullOut(Message, frozen=True):
 
 
 class Clear(Message, frozen=True):
-    """Clear sticky faults. While the e-stop is pressed it is refused with status ESTOP.
+    """Clear sticky faults. Clearing ESTOP is refused, with status ESTOP, while its input is pressed.
 
     It does not clear WATCHDOG and switches no motor on.
     """
@@ -283,7 +283,7 @@ class Motors(Message, frozen=True):
 
 
 class MoveDone(Message, frozen=True):
-    """A MOVE_ABS or HOME has ended. STATE has the same content."""
+    """A MOVE_ABS or HOME has ended. STATE also has the result."""
 
     board_time_us: Annotated[int, Wire("u64", "us", "time of the last step")]
     move_id: Annotated[int, Wire("u32", "1", "as in the request")]
