@@ -1,1 +1,1 @@
-"""The USB board of the microscope: wire protocol, link, stepper axes, lamp, and a stub motor board."""
+"""The motor board of the microscope: wire protocol, link, axes, lamp, and a stub motor board."""

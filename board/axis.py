@@ -29,7 +29,7 @@ def steps_from_um(position_um: float, um_per_step: float) -> int:
     Raises ValueError for a position that is not finite.
     """
     if not math.isfinite(position_um):
-        raise ValueError(f"position {position_um} um asked: it must be a finite number")
+        raise ValueError(f"position {position_um} um is invalid: it must be a finite number")
     return round(position_um / um_per_step)
 
 
@@ -165,11 +165,12 @@ class Axis:
     def home(self) -> float:
         """Tie the step counter to the stage, end at 0 upwards; return the time at which the stage is settled, s.
 
-        Raises MoveRefused (nothing moved), also when the actuator has no homing; MoveStopped, LinkTimeout,
-        PositionLost.
+        Raises MoveRefused (nothing moved), also for a motor without homing; MoveStopped, LinkTimeout, PositionLost.
         """
         if not self._motor.ratings.has_homing:
-            raise MoveRefused(f"homing of {self.name} refused: this actuator has none; nothing moved.")
+            raise MoveRefused(
+                f"homing of {self.name} refused: this axis cannot be homed; nothing moved. Leave it out."
+            )
         with self._motor.turn():
             self._known = self._homed = False
             completed_s = self._motor.home(self._rates)
@@ -182,8 +183,8 @@ class Axis:
     def jog(self, delta_um: float) -> float:
         """Move by `delta_um`, short and slowly, homed or not; return the time at which the stage is settled, s.
 
-        It gets an axis off a switch or out of the way before homing. The board caps length and speed. Only
-        the switches limit an axis that is not homed.
+        It moves an axis off a switch or out of the way before homing. The board caps length and speed. Before
+        homing only the switches limit it.
         Raises ValueError when `delta_um` is too long (nothing moved), otherwise as `move_to`.
         """
         with self._motor.turn():
@@ -197,7 +198,7 @@ class Axis:
                 longest_um = round(um_from_steps(ratings.jog_steps, scale), 3)
                 asked_um = round(um_from_steps(delta_steps, scale), 3)
                 raise ValueError(
-                    f"jog of {self.name} by {asked_um} um asked: the board allows {longest_um} um; nothing moved"
+                    f"jog of {self.name} by {asked_um} um refused: the board allows {longest_um} um; nothing moved"
                 )
             at_steps = self._motor.standstill().pos_steps
             speed_steps_per_s = min(self._rates.speed_steps_per_s, ratings.jog_steps_per_s)

@@ -15,11 +15,12 @@ from parfocal.board.capabilities import Capabilities
 from parfocal.board.clock import PacedClock
 from parfocal.board.config import AXIS_NAMES, BoardConfig
 from parfocal.board.errors import BoardError
-from parfocal.board.lamp import Lamp, LinkLamp
+from parfocal.board.lamp import Lamp
 from parfocal.board.link.answers import Refusal
 from parfocal.board.link.counters import LinkCounters
 from parfocal.board.link.link import Link
 from parfocal.board.link.transport import Transport
+from parfocal.board.link_lamp import LinkLamp
 from parfocal.board.link_motor import LinkMotor, Statements
 from parfocal.board.motion import Motion
 from parfocal.board.status import BoardState, BoardStatus, status_of
@@ -52,7 +53,6 @@ class Board:
             raise ValueError("a board needs a link whose session is open")
         self.config = config
         self.capabilities = _capabilities_of(Feature(hello.features))
-        self._hello = hello
         self._link = link
         self._lamp = LinkLamp(link)
         self._strobing = threading.Lock()
@@ -123,11 +123,6 @@ class Board:
         """Errors of the link so far."""
         return self._link.counters
 
-    @property
-    def hello(self) -> messages.HelloReply:
-        """The board's answer when the session was opened."""
-        return self._hello
-
     def home(self, axes: Iterable[str] = ("z", "x", "y")) -> None:
         """Home `axes` in this order, z first so that nothing stands near the objective.
 
@@ -182,7 +177,7 @@ class Board:
         if not (0.0 <= duty <= 1.0 and 0 <= count <= 0xFFFF and all(0.0 <= t <= _LONGEST_S for t in times_s)):
             raise ValueError(
                 f"strobe of {count} x {width_s} s at duty {duty}, every {period_s} s, {delay_s} s after the trigger "
-                f"asked: duty must be 0..1, count 0..65535, times up to {_LONGEST_S} s; nothing may be negative"
+                f"is invalid: duty must be 0..1, count 0..65535, times up to {_LONGEST_S} s; nothing may be negative"
             )
         with self._strobing:
             sessions = self._link.sessions
@@ -276,5 +271,5 @@ def _capabilities_of(features: Feature) -> Capabilities:
 def _checked_names(axes: Iterable[str], asked: str) -> tuple[str, ...]:
     names = tuple(axes)
     if unknown := [name for name in names if name not in AXIS_NAMES]:
-        raise ValueError(f"{asked} {', '.join(unknown)} asked: the axes are x, y, z")
+        raise ValueError(f"{asked} {', '.join(unknown)} refused: the axes are x, y, z")
     return names

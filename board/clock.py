@@ -1,4 +1,4 @@
-"""Time comes in by argument: a wall clock, and a virtual one for tests."""
+"""Clocks, which are passed in as arguments: a wall clock, and a virtual clock for tests."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-_FASTEST = 1000.0  # beyond it a scheduler's millisecond is a second, and no watchdog is fed in time
+_FASTEST = 1000.0  # beyond it a scheduler's millisecond is a second, too late for any watchdog
 
 
 class Clock(Protocol):
-    """What everything that needs the time takes."""
+    """A clock that everything uses which needs the time."""
 
     def now_s(self) -> float:
         """Time of the microscope, s. Its zero is arbitrary."""
         ...
 
     def sleep_s(self, duration_s: float) -> None:
-        """Return when `duration_s` of the microscope's time has passed; at once if it is not positive."""
+        """Return after `duration_s` of the microscope's time; at once if it is not positive."""
         ...
 
 
 class PacedClock(Clock, Protocol):
-    """A clock whose pace against the wall is known: what the link needs for its liveness.
+    """A clock whose pace relative to wall time is known, which the link needs.
 
-    Whether the host is alive is a matter of the wall clock even when a stub runs faster than life,
-    so reply deadlines and the heartbeat are in wall seconds.
+    Whether the host is alive is a matter of wall time even when a stub runs faster than real time. So reply
+    deadlines and the heartbeat are in wall seconds.
     """
 
     @property
@@ -42,12 +42,14 @@ class PacedClock(Clock, Protocol):
 
 
 class MonotonicClock:
-    """CLOCK_MONOTONIC times `speed`; shared by all processes of the machine that use the same speed."""
+    """CLOCK_MONOTONIC times `speed`. All processes of the machine with the same speed share its time."""
 
     def __init__(self, speed: float = 1.0) -> None:
         """`speed`: clock seconds per wall second, positive."""
         if not 0.0 < speed <= _FASTEST:
-            raise ValueError(f"clock speed {speed} asked: it must be positive, and at most {_FASTEST:.0f}")
+            raise ValueError(
+                f"clock speed {speed} is invalid: it must be positive, and at most {_FASTEST:.0f}"
+            )
         self._speed = speed
 
     @property
@@ -84,20 +86,20 @@ class MonotonicClock:
 
 
 class VirtualClock:
-    """Time that passes only when somebody waits; timers run in the thread that waits, in order.
+    """Time that passes only when somebody waits. Timers run in order, in the thread that waits.
 
-    A timer may itself wait: time then goes on inside it, and the outer wait ends no earlier than asked.
+    A timer may itself wait. Time then passes inside it, and the outer wait ends no earlier than requested.
     """
 
     def __init__(self, start_s: float = 100.0) -> None:
-        """`start_s` is not zero, so that no product code takes "time 0" for a fact."""
+        """`start_s` is not zero, so that no code can rely on a start at 0."""
         self._now_s = start_s
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
 
     @property
     def speed(self) -> float:
-        """Virtual time is its own wall time."""
+        """1: virtual time is its own wall time."""
         return 1.0
 
     def now_s(self) -> float:
@@ -109,7 +111,7 @@ class VirtualClock:
         self.advance_to(self._now_s + duration_s)
 
     def stall_s(self, duration_s: float) -> None:
-        """Let `duration_s` pass for all but this program: timers that were due run late, afterwards."""
+        """Let `duration_s` pass for everything except this program. Timers that were due run late, afterwards."""
         self._now_s += duration_s
 
     def call_at(self, time_s: float, action: Callable[[], None]) -> None:
@@ -133,7 +135,7 @@ class VirtualClock:
         return self._timers[0][0] if self._timers else float("inf")
 
     def advance_to(self, time_s: float) -> None:
-        """Run every timer due up to `time_s`, then stand at `time_s` (never earlier than now)."""
+        """Run every timer due up to `time_s`, then stand at `time_s`. Time never goes back."""
         while self._timers and self._timers[0][0] <= time_s:
             due_s, _, action = heapq.heappop(self._timers)
             self._now_s = max(self._now_s, due_s)

@@ -10,31 +10,31 @@ class BoardNotFound(BoardError):
 
 
 class PortInUse(BoardNotFound):
-    """Another program has the port. End it, or name another port."""
+    """Another program uses the port. End it, or name another port."""
 
 
 class BadPort(BoardError, ValueError):
-    """What was given is no name of a port. Correct it; nothing was opened."""
+    """Not a valid name of a port. Correct it; nothing was opened."""
 
 
 class ProtocolMismatch(BoardError):
-    """The board speaks another message table. Reflash it; nothing was moved."""
+    """The board uses another message table. Flash it again; nothing moved."""
 
 
 class EstopPressed(BoardError):
-    """The emergency stop is pressed, or its wire is broken. Release it; nothing was moved."""
+    """The emergency stop is pressed, or its wire is broken. Release it; nothing moved."""
 
 
 class LinkTimeout(BoardError):
-    """The board is there but did not answer, or did not finish a move, in the time computed for it."""
+    """The board did not answer, or did not finish a move, in the time computed for it."""
 
 
 class MoveRefused(BoardError):
-    """A move was refused before it began. Nothing moved."""
+    """A move was refused before it began; nothing moved."""
 
 
 class MoveStopped(BoardError):
-    """A move ended before its target (STOP or watchdog). The position is known; decide anew."""
+    """A move ended before its target (STOP or watchdog). The position is known; decide again."""
 
 
 class PositionLost(BoardError):

@@ -1,11 +1,11 @@
-"""GPIO lines beside USB: e-stop sense, board reset, camera trigger. Off unless the configuration names pins.
+"""GPIO lines beside USB: e-stop sense, board reset, camera trigger. None is used unless its pin is configured.
 
-One library interface, RPi.GPIO, which Jetson.GPIO offers under the same name; install one of the extras
-`parfocal[jetson]` or `parfocal[rpi]`, never both. Only what both do is used: numbering by the pins of the
-header, no pulls (Jetson.GPIO ignores them; fit resistors), levels that are read and not edges.
+The library interface is RPi.GPIO, which Jetson.GPIO offers under the same name. Install one of the extras
+`parfocal[jetson]` or `parfocal[rpi]`, never both. Only what both support is used: numbering by the pins of the
+header, no pull resistors (Jetson.GPIO ignores them; fit real ones), levels that are read rather than edges.
 
-The pinmux trap: where a pin of a Jetson is not set to GPIO in the pinmux (JetPack 6 does not do it by itself),
-every call succeeds and the pin never moves. `Lines.loop_back_test` finds that with one wire.
+The pinmux trap: if a pin of a Jetson is not set to GPIO in the pinmux (JetPack 6 does not do it by itself),
+every call succeeds and the pin never changes. `Lines.loop_back_test` detects that with one wire.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _LOOP_BACKS = 8
 
 
 class GpioFailed(BoardError):
-    """A GPIO line is not there or does not do what it is told. Check extra, pins, pinmux and wiring."""
+    """A GPIO line is missing or does not work. Check extra, pins, pinmux and wiring."""
 
 
 class GpioConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Pins by their number on the 40-pin header; None: that line is not fitted.
+    """Pins by their number on the 40-pin header. None means that the line is not fitted.
 
     `estop_pin` reads high while the emergency stop is pressed or its wire is broken (a closed loop to ground
     pulls it low). `reset_pin` resets the board while low. `trigger_pin` triggers the camera while high.
@@ -40,14 +40,14 @@ class GpioConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     trigger_pin: int | None = None
 
     def __post_init__(self) -> None:
-        """Raises ValueError for a pin that is none, or used twice."""
+        """Raises ValueError for an invalid pin, or one used twice."""
         pins = [pin for pin in (self.estop_pin, self.reset_pin, self.trigger_pin) if pin is not None]
         if len(set(pins)) != len(pins) or not all(1 <= pin <= 40 for pin in pins):
-            raise ValueError(f"GPIO pins {pins} asked: they must be 1..40, each once")
+            raise ValueError(f"GPIO pins {pins} are invalid: they must be 1..40, each once")
 
 
 class GpioLibrary(Protocol):
-    """What is used of RPi.GPIO."""
+    """The part of RPi.GPIO that is used."""
 
     BOARD: int
     IN: int
@@ -56,11 +56,11 @@ class GpioLibrary(Protocol):
     LOW: int
 
     def setmode(self, mode: int) -> None:
-        """Choose how pins are numbered. Raises ValueError when another way was chosen before."""
+        """Choose how pins are numbered. Raises ValueError when another numbering was chosen before."""
         ...
 
     def getmode(self) -> int | None:
-        """How pins are numbered, None when nobody has chosen."""
+        """How pins are numbered; None when nobody has chosen."""
         ...
 
     def setup(self, channel: int, direction: int, *, initial: int = ...) -> None:
@@ -72,19 +72,19 @@ class GpioLibrary(Protocol):
         ...
 
     def output(self, channel: int, value: int) -> None:
-        """Set the level of an output. Raises RuntimeError for a pin that is none."""
+        """Set the level of an output. Raises RuntimeError for a pin that is not an output."""
         ...
 
     def cleanup(self, channel: list[int]) -> None:
-        """Give pins back."""
+        """Release pins."""
         ...
 
 
 class Lines:
-    """The lines that `config` names, set up; a context manager that gives the pins back."""
+    """The configured lines, set up. A context manager that releases the pins."""
 
     def __init__(self, config: GpioConfig, clock: Clock, library: GpioLibrary | None = None) -> None:
-        """`library`: RPi.GPIO when it is None. Raises GpioFailed."""
+        """`library`: None for RPi.GPIO. Raises GpioFailed."""
         self._config = config
         self._clock = clock
         self._gpio = imported_library() if library is None else library
@@ -93,7 +93,7 @@ class Lines:
         try:
             if self._gpio.getmode() not in (None, self._gpio.BOARD):
                 raise GpioFailed(
-                    "GPIO lines not set up: this program numbers pins in another way already. Use GPIO.BOARD."
+                    "GPIO lines not set up: this program already uses another numbering of pins. Use GPIO.BOARD."
                 )
             self._gpio.setmode(self._gpio.BOARD)
             if config.estop_pin is not None:
@@ -118,7 +118,7 @@ class Lines:
             raise GpioFailed(f"e-stop line at pin {pin} not read: {error}. Check the pin.") from error
 
     def reset_board(self) -> None:
-        """Pull the reset of the board; it comes back under a new boot_id. Raises ValueError when not fitted."""
+        """Reset the board; it restarts with a new boot_id. Raises ValueError when the line is not fitted."""
         pin = _fitted("reset_pin", self._config.reset_pin)
         self._gpio.output(pin, self._gpio.LOW)
         try:
@@ -127,13 +127,14 @@ class Lines:
             self._gpio.output(pin, self._gpio.HIGH)
 
     def trigger(self, width_s: float) -> float:
-        """Trigger the camera for `width_s`; the time it began, s. Raises ValueError when not fitted.
+        """Trigger the camera for `width_s`; return the time it began, s.
 
-        From here the time is good to about a millisecond; where it matters let the board do it (`strobe`).
+        The time is accurate to about a millisecond. Where that is not enough, let the board trigger (`strobe`).
+        Raises ValueError when the line is not fitted or `width_s` is out of range.
         """
         pin = _fitted("trigger_pin", self._config.trigger_pin)
         if not 0.0 < width_s <= 1.0:
-            raise ValueError(f"trigger of {width_s} s asked: it must be at most 1 s")
+            raise ValueError(f"trigger of {width_s} s is invalid: it must be at most 1 s")
         began_s = self._clock.now_s()
         self._gpio.output(pin, self._gpio.HIGH)
         try:
@@ -143,12 +144,12 @@ class Lines:
         return began_s
 
     def loop_back_test(self, from_pin: int, to_pin: int) -> None:
-        """Toggle `from_pin` and read it back at `to_pin`, joined by a wire, nothing else at either.
+        """Toggle `from_pin` and read it back at `to_pin`. A wire joins the two; nothing else is connected to them.
 
-        Raises GpioFailed when a level does not arrive, ValueError for a pin that is in use by a line.
+        Raises GpioFailed when a level does not arrive, ValueError for a pin that a line uses.
         """
         if from_pin == to_pin or {from_pin, to_pin} & set(self._pins):
-            raise ValueError(f"loop-back from pin {from_pin} to {to_pin} asked: they must be two free pins")
+            raise ValueError(f"loop-back from pin {from_pin} to {to_pin} refused: they must be two free pins")
         gpio, seen = self._gpio, []
         try:
             gpio.setup(to_pin, gpio.IN)
@@ -172,7 +173,7 @@ class Lines:
             )
 
     def close(self) -> None:
-        """Give the pins back: inputs again, so that the board runs. Idempotent."""
+        """Release the pins. They become inputs again, so the board runs. Idempotent."""
         pins, self._pins = self._pins, []
         if pins:
             self._gpio.cleanup(pins)
@@ -189,19 +190,19 @@ class Lines:
 
 
 def imported_library() -> GpioLibrary:
-    """RPi.GPIO, or Jetson.GPIO under that name; no pin is touched. Raises GpioFailed."""
+    """Import RPi.GPIO, or Jetson.GPIO under that name. No pin is touched. Raises GpioFailed."""
     try:
         library: GpioLibrary = importlib.import_module("RPi.GPIO")
-    # Both libraries look for their hardware while they are imported, and say so with RuntimeError or more.
+    # Both libraries look for their hardware on import, and raise RuntimeError or others without it.
     except (ImportError, RuntimeError, OSError) as error:
         raise GpioFailed(
-            f"GPIO lines asked for, RPi.GPIO not usable: {error}. Install parfocal[jetson] or parfocal[rpi] on "
-            "that hardware, or take the pins out of the configuration."
+            f"GPIO lines are configured, but RPi.GPIO is not usable: {error}. Install parfocal[jetson] or "
+            "parfocal[rpi] on that hardware, or remove the pins from the configuration."
         ) from error
     return library
 
 
 def _fitted(name: str, pin: int | None) -> int:
     if pin is None:
-        raise ValueError(f"GPIO line {name} asked: it is not fitted. Set {name} in the configuration.")
+        raise ValueError(f"GPIO line {name} is not fitted. Set {name} in the configuration.")
     return pin

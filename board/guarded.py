@@ -1,4 +1,4 @@
-"""The board with what guards it beside USB: the GPIO lines, where the configuration names their pins."""
+"""The board together with the GPIO lines that guard it: an e-stop input and a reset output."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from parfocal.board.errors import BoardError, BoardNotFound, EstopPressed, LinkT
 from parfocal.board.gpio import GpioConfig, GpioFailed, Lines
 from parfocal.board.open import open_board
 
-_LOOK_WALL_S = 0.02  # how late a press may be seen; a hand on a button takes longer
-_REOPEN_WALL_S = 0.05  # how often a board that was reset is looked for
+_LOOK_WALL_S = 0.02  # how late a press may be seen; a hand holds a button longer
+_REOPEN_WALL_S = 0.05  # how often to look for a board that was reset
 
 
 @contextlib.contextmanager
 def open_guarded(config: BoardConfig, clock: PacedClock) -> Iterator[Board]:
-    """The board at the configured port, and its GPIO lines.
+    """Open the configured board and its GPIO lines.
 
-    While the emergency stop is pressed the board is not opened; pressed later, it is latched in the board. A
-    board that does not answer when it is opened is reset once, where it has a reset line.
-    Raises GpioFailed and EstopPressed (nothing moved), else as `open_board` does.
+    While the emergency stop is pressed, the board is not opened. When it is pressed later, the board latches it.
+    A board that does not answer is reset once, if it has a reset line.
+    Raises GpioFailed and EstopPressed (nothing moved), otherwise as `open_board`.
     """
     if config.gpio == GpioConfig():
         with open_board(config, clock) as board:
@@ -36,21 +36,21 @@ def open_guarded(config: BoardConfig, clock: PacedClock) -> Iterator[Board]:
                 f"board at {config.port} not opened: its emergency stop is pressed, or the wire to GPIO pin "
                 f"{config.gpio.estop_pin} is broken; nothing moved. Release it, then `parfocal home --clear-faults`."
             )
-        board = stack.enter_context(_opened(config, clock, lines))
+        board = stack.enter_context(_open_or_reset(config, clock, lines))
         if is_watched:
             stack.callback(_watch_estop(lines, board, clock))
         yield board
 
 
 def _watch_estop(lines: Lines, board: Board, clock: PacedClock) -> Callable[[], None]:
-    """Latch the emergency stop in the board as long as it is pressed, until the returned function is called.
+    """Latch the emergency stop in the board while it is pressed, until the returned function is called.
 
-    It is sent at every look and not once, so that nobody clears it from under the hand that presses.
+    It is sent again at every look, so that it cannot be cleared while the button is pressed.
     """
 
     def look() -> None:
         if _reads_pressed(lines):
-            with contextlib.suppress(BoardError):  # sent again at the next look
+            with contextlib.suppress(BoardError):  # the next look sends it again
                 board.estop()
 
     return clock.every(_LOOK_WALL_S, look)
@@ -60,10 +60,11 @@ def _reads_pressed(lines: Lines) -> bool:
     try:
         return lines.estop_pressed()
     except GpioFailed:
-        return True  # as with a broken wire: what cannot be read must not run
+        return True  # as with a broken wire: without a readable e-stop nothing may run
 
 
-def _opened(config: BoardConfig, clock: PacedClock, lines: Lines) -> Board:
+def _open_or_reset(config: BoardConfig, clock: PacedClock, lines: Lines) -> Board:
+    """Open the board. If it does not answer, reset it and open it when it is back. Raises as `open_board`."""
     try:
         return open_board(config, clock)
     except LinkTimeout:
@@ -74,7 +75,7 @@ def _opened(config: BoardConfig, clock: PacedClock, lines: Lines) -> Board:
     while True:
         try:
             return open_board(config, clock)
-        except BoardNotFound:  # it comes back as a new USB device, which takes a while
+        except BoardNotFound:  # it returns as a new USB device, which takes a while
             if clock.now_s() >= end_s:
                 raise
         clock.sleep_s(_REOPEN_WALL_S * clock.speed)

@@ -42,6 +42,7 @@ class LinkMotor:
             max_steps=stated.hello.max_steps[i],
             jog_steps=stated.limits.jog_steps[i],
             jog_steps_per_s=stated.limits.jog_steps_per_s[i],
+            has_homing=bool(stated.hello.features & messages.Feature.LIMIT_SWITCHES),
         )
 
     @property
@@ -120,8 +121,8 @@ class LinkMotor:
             return
         raise MoveRefused(
             f"{asked} refused: {rates.speed_steps_per_s * scale:.7g} um/s with "
-            f"{rates.accel_steps_per_s2 * scale:.7g} um/s2 asked, its motor follows at most {most}; nothing moved. "
-            f"Lower board.{self._name}.speed_um_per_s or board.{self._name}.accel_um_per_s2."
+            f"{rates.accel_steps_per_s2 * scale:.7g} um/s2 requested, but its motor follows at most {most}; "
+            f"nothing moved. Lower board.{self._name}.speed_um_per_s or board.{self._name}.accel_um_per_s2."
         )
 
     def _on_axis(self, value: int) -> messages.Triple:

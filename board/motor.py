@@ -4,7 +4,7 @@
 each axis, so every board gets the same limits and the same approaches.
 
 An actuator without play or homing, such as a liquid lens, is a motor too. Its `MotorRatings` say `has_play=False`
-and `has_homing=False`, its standstill is always homed, and its axis then moves straight to every target.
+and `has_homing=False`, and its `Standstill` is always homed. Its axis then moves straight to every target.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Motor(Protocol):
         ...
 
     def turn(self) -> AbstractContextManager[None]:
-        """Hold the board's motors; after a STOP, no motion begins in a turn that was asked for before it."""
+        """Hold the board's motors. A STOP sent after this call ends every motion requested inside."""
         ...
 
     def move(self, target_steps: int, delta_steps: int, rates: Rates) -> float:

@@ -1,4 +1,4 @@
-"""Trapezoid speed profiles in whole steps: durations for the host's deadlines, step edges for the stub."""
+"""Trapezoidal speed profiles in whole steps: durations for the host's deadlines, step edges for the stub."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Trapezoid(msgspec.Struct, frozen=True):
 
     @property
     def peak_steps_per_s(self) -> float:
-        """Top speed reached, lower than asked when the move is short."""
+        """Top speed reached; lower than `speed_steps_per_s` when the move is short."""
         return min(self.speed_steps_per_s, math.sqrt(self.accel_steps_per_s2 * self.n_steps))
 
     @property
@@ -45,7 +45,7 @@ class Trapezoid(msgspec.Struct, frozen=True):
         return times
 
     def edge_speeds_steps_per_s(self) -> NDArray[np.float64]:
-        """Speed at every step, shape (n_steps,); below the peak the motor accelerates or decelerates."""
+        """Speed at every step, shape (n_steps,). Below the peak the motor accelerates or decelerates."""
         done = np.arange(1, self.n_steps + 1, dtype=np.float64)
         ramp = np.sqrt(2.0 * self.accel_steps_per_s2 * np.minimum(done, self.n_steps - done + 1.0))
         return np.minimum(ramp, self.peak_steps_per_s)
@@ -67,9 +67,9 @@ class Trapezoid(msgspec.Struct, frozen=True):
 
 
 def stopping_edges_s(profile: Trapezoid, time_s: float, n_done: int) -> NDArray[np.float64]:
-    """Times of the steps still made by a move told to stop `time_s` after its start, `n_done` steps done.
+    """Times of the steps that a move still makes when it is stopped `time_s` after its start, after `n_done` steps.
 
-    Decelerates with the acceleration of the profile; never past the profile's own end.
+    It decelerates with the acceleration of the profile, and never passes the profile's own end.
     """
     distance, speed = profile.progress_at(time_s)
     accel = profile.accel_steps_per_s2

@@ -1,6 +1,6 @@
-"""Which speed and acceleration a motor follows together: below its pull-out line, which the board tells.
+"""Which speed and acceleration a motor can follow together: those below its pull-out line.
 
-A stepper has the less torque the faster it turns. Beyond the line it loses steps, and nobody is told.
+The faster a stepper turns, the less torque it has. Beyond the line it loses steps without any notice.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ def is_followed(
     no_torque_steps_per_s: int,
     from_rest_steps_per_s2: int,
 ) -> bool:
-    """Whether a motor reaches that speed at that acceleration without losing a step.
+    """Whether a motor reaches this speed with this acceleration without losing a step.
 
     The line is straight, from `from_rest_steps_per_s2` at rest to none at `no_torque_steps_per_s`.
     """

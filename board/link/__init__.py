@@ -1,1 +1,1 @@
-"""A session with a board over any transport: nothing is lost and nothing acts twice."""
+"""A session with a board over any transport. No request is lost and none acts twice."""

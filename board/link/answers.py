@@ -1,4 +1,4 @@
-"""Answers of the board that are not what was hoped for, and what they mean for the caller."""
+"""Refusals and wrong answers of the board, and what they mean for the caller."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ R = TypeVar("R", bound=Message)
 _WHY: dict[int, str] = {
     Status.LIMIT: "the target is outside the board's own travel limits; nothing moved. Lower the target.",
     Status.NOT_HOMED: "the axis is not homed; nothing moved. Run `parfocal home`.",
-    Status.BUSY: "another motion is under way; nothing new moved. Wait for it, or stop.",
-    Status.WATCHDOG: "its watchdog has fired as the host was silent; nothing was done. Open the board again.",
+    Status.BUSY: "another motion is under way; nothing new moved. Wait for it, or stop it.",
+    Status.WATCHDOG: "its watchdog has fired because the host was silent; nothing was done. Open the board again.",
     Status.ESTOP: "its emergency stop is latched; nothing was done. Release the button, then `parfocal home "
     "--clear-faults`.",
     Status.PULL_OUT: "its motor cannot follow that speed and acceleration together; nothing moved. Lower one of "
@@ -25,7 +25,7 @@ _WHY: dict[int, str] = {
 
 
 class Refusal(BoardError):
-    """The board answered with a status other than OK; callers turn it into what it means for them."""
+    """The board answered with a status other than OK. Callers translate it."""
 
     def __init__(self, opcode: Opcode, status: int) -> None:
         self.status = status
@@ -38,7 +38,7 @@ class Refusal(BoardError):
 
 
 def decoded(packet: Packet, expected: type[R]) -> R:
-    """Message of a packet. Raises ProtocolMismatch when it is not the expected one."""
+    """Message of a packet. Raises ProtocolMismatch when it is another one than expected."""
     try:
         message = layout.unpack(packet.kind, packet.opcode, packet.payload)
     except (KeyError, ValueError) as error:
@@ -49,17 +49,17 @@ def decoded(packet: Packet, expected: type[R]) -> R:
 
 
 def unit_of(hello: messages.HelloReply) -> tuple[int, int]:
-    """What tells one start of one board from all others."""
+    """Identifies one start of one board."""
     return hello.unit_serial, hello.boot_id
 
 
 def rebooted() -> PositionLost:
-    """The board does not know the session."""
-    return PositionLost("the board has rebooted and stands still, its position is lost. Home the axes.")
+    """The error when the board does not know the session."""
+    return PositionLost("the board has rebooted and stands still; its position is lost. Home the axes.")
 
 
 def mismatch(expected: str, found: str) -> ProtocolMismatch:
-    """The board speaks otherwise than this host."""
+    """The error when the board speaks another protocol than this host."""
     return ProtocolMismatch(
         f"{expected} expected from the board, {found} found; nothing moved. "
         "Flash the firmware of this release."
@@ -67,5 +67,5 @@ def mismatch(expected: str, found: str) -> ProtocolMismatch:
 
 
 def stopped() -> MoveStopped:
-    """A STOP came before, or instead of, what was asked."""
-    return MoveStopped("move given up: STOP was asked for. Read the position, then decide anew.")
+    """The error of a motion that a STOP has overtaken."""
+    return MoveStopped("move given up: STOP was requested. Read the position, then decide again.")

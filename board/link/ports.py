@@ -1,4 +1,4 @@
-"""Which port a board is at: by path, or by USB vendor, product and serial number, whatever it is called now."""
+"""Finds the port of a board: by path, or by USB vendor, product and serial number, whatever its path is now."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _USB = re.compile(r"usb:(?P<vid>[0-9a-f]{1,4}):(?P<pid>[0-9a-f]{1,4})(?::(?P<ser
 
 
 class UsbPort(msgspec.Struct, frozen=True):
-    """One USB serial port, and what its device says of itself; texts are empty where it says nothing."""
+    """One USB serial port and its device's own description. Texts that the device does not give are empty."""
 
     path: str
     vendor_id: int
@@ -24,7 +24,7 @@ class UsbPort(msgspec.Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        """What finds it again under whatever path: `usb:VID:PID:SERIAL`."""
+        """Finds the port again under any path: `usb:VID:PID:SERIAL`."""
         ids = f"usb:{self.vendor_id:04x}:{self.product_id:04x}"
         return f"{ids}:{self.serial_number}" if self.serial_number else ids
 
@@ -33,17 +33,17 @@ class UsbPort(msgspec.Struct, frozen=True):
 
 
 def port_path(port: str) -> str:
-    """Path of `port`: itself, or of the one USB serial port that `usb:VID:PID[:SERIAL]` names.
+    """Path of `port`: itself, or the path of the one USB serial port that `usb:VID:PID[:SERIAL]` names.
 
-    Raises BadPort for a name of neither kind, BoardNotFound when there is none, or more than one.
+    Raises BadPort for any other name, BoardNotFound when there is no such port, or more than one.
     """
     if port and "\0" not in port and not port.startswith("usb:"):
         return port
     asked = _USB.fullmatch(port)
     if asked is None:
         raise BadPort(
-            f"port {port!r} asked: write a path, as /dev/ttyACM0, or usb:VID:PID or usb:VID:PID:SERIAL, "
-            "as usb:2e8a:000a"
+            f"port {port!r} is invalid: give a path such as /dev/ttyACM0, or usb:VID:PID or usb:VID:PID:SERIAL such as "
+            "usb:2e8a:000a"
         )
     vid, pid, serial = int(asked["vid"], 16), int(asked["pid"], 16), asked["serial"]
     boards = [info for info in list_ports.comports() if (info.vid, info.pid) == (vid, pid)]
@@ -63,7 +63,7 @@ def port_path(port: str) -> str:
 
 
 def usb_ports() -> list[UsbPort]:
-    """Every USB serial port that is present, by path."""
+    """Every USB serial port that is present, sorted by path."""
     found = [info for info in list_ports.comports() if info.vid is not None]
     ports = [
         UsbPort(

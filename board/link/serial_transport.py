@@ -1,8 +1,8 @@
-"""The serial port: pyserial's only door.
+"""The serial port. The only module that uses pyserial.
 
-pyserial finds, opens and sets the port; bytes go past it, straight to the descriptor: its `read` and `write`
-cost more than all the rest of a round trip. There is no thread and no queue: whoever waits reads, the kernel
-holds the rest, and a round trip is shorter by the way from one thread to another.
+pyserial opens and configures the port. Bytes go straight to the descriptor, because its `read` and `write` cost
+more than the rest of a round trip. There is no thread and no queue: whoever waits reads, and the kernel keeps the
+rest. That saves the hand-over between threads.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from parfocal.board.errors import BoardNotFound, PortInUse
 from parfocal.board.link.port_users import users_of
 from parfocal.board.link.ports import usb_ports
 
-_WRITE_WALL_S = 1.0  # a port that takes no 64 bytes in this time is gone
+_WRITE_WALL_S = 1.0  # a port that cannot take 64 bytes in this time is gone
 _READ_BYTES = 4096
 
 
 class SerialTransport:
-    """Bytes over one exclusively opened port."""
+    """A `Transport` over one exclusively opened port."""
 
     def __init__(self, port: str, baud: int = 115200) -> None:
-        """Open `port` for this process alone. Raises BoardNotFound, PortInUse naming the port and what to do."""
+        """Open `port` for this process alone. Raises BoardNotFound, PortInUse."""
         self._port = port
         try:
             self._serial = serial.Serial(port, baud, timeout=0.0, exclusive=True)
         except (serial.SerialException, OSError, ValueError) as error:
             raise _not_opened(port, error) from error
-        with contextlib.suppress(OSError):  # the lock of pyserial is advisory; this one the kernel keeps
+        with contextlib.suppress(OSError):  # the lock of pyserial is advisory; the kernel enforces this one
             fcntl.ioctl(self._serial.fileno(), termios.TIOCEXCL)
         self._fd: int = self._serial.fileno()
         self._woken, self._wake = os.pipe()
@@ -51,7 +51,7 @@ class SerialTransport:
                 if self._ended.is_set():
                     raise self._lost(None)
                 while data:
-                    data = data[self._written(data) :]
+                    data = data[self._write_some(data) :]
         except OSError as error:
             raise self._lost(error) from error
 
@@ -72,16 +72,16 @@ class SerialTransport:
         return data
 
     def close(self) -> None:
-        """Give the port back. Idempotent."""
-        with self._closing:  # two at once must not close a descriptor twice: it may be another port by then
+        """Release the port. Idempotent."""
+        with self._closing:  # a descriptor closed twice may be another port by then
             if not self._ended.is_set():
                 self._close()
 
     def _close(self) -> None:
         self._ended.set()
-        os.write(self._wake, b"\0")  # whoever waits in `read` leaves it
+        os.write(self._wake, b"\0")  # wakes whoever waits in `read`
         with self._reading, self._writing:
-            # A pty, unlike a device, keeps the flag after the last close: take it back.
+            # A pty, unlike a device, keeps the exclusive flag after the last close: clear it.
             with contextlib.suppress(OSError, termios.error):
                 fcntl.ioctl(self._fd, termios.TIOCNXCL)
             with contextlib.suppress(serial.SerialException, OSError, termios.error):
@@ -89,8 +89,8 @@ class SerialTransport:
             os.close(self._woken)
             os.close(self._wake)
 
-    def _written(self, data: bytes) -> int:
-        """Bytes that the port took. Raises OSError when it takes none."""
+    def _write_some(self, data: bytes) -> int:
+        """Write what the port takes; return how many bytes. Raises OSError when it takes none."""
         try:
             return os.write(self._fd, data)
         except BlockingIOError:
@@ -104,28 +104,30 @@ class SerialTransport:
 
 
 def _not_opened(port: str, error: BaseException) -> BoardNotFound:
-    """What keeps `port` from being opened, and what to do about it."""
+    """The error of a port that could not be opened, with what to do about it."""
     number = error.errno if isinstance(error, OSError) else None
-    if number is None and isinstance(error.__context__, termios.error):  # which pyserial tells as text only
+    if number is None and isinstance(
+        error.__context__, termios.error
+    ):  # pyserial passes this one on as text only
         number = error.__context__.args[0]
-    told = f"board at {port} not opened:"
+    start = f"board at {port} not opened:"
     if number in (errno.EAGAIN, errno.EBUSY):
         users = users_of(port)
-        by = ", ".join(users) if users else "another program, which this user cannot see"
-        return PortInUse(f"{told} it is in use by {by}. End that program, or set the port of another board.")
+        by = ", ".join(users) if users else "another program, which is hidden from this user"
+        return PortInUse(f"{start} it is in use by {by}. End that program, or set the port of another board.")
     if number in (errno.EACCES, errno.EPERM):
-        return BoardNotFound(f"{told} this user may not. {_way_in(port)}")
+        return BoardNotFound(f"{start} this user has no permission. {_access_hint(port)}")
     why = str(error) if number is None else os.strerror(number).lower()  # pyserial repeats itself
     if number in (errno.ENOTTY, errno.EINVAL, errno.EISDIR):
-        return BoardNotFound(f"{told} it is no serial port ({why}). Set the port of the board.")
+        return BoardNotFound(f"{start} it is not a serial port ({why}). Set the port of the board.")
     ports = ", ".join(map(str, usb_ports())) or "none"
     return BoardNotFound(
-        f"{told} {why} (USB serial ports present: {ports}). Plug in the board, or set its port."
+        f"{start} {why} (USB serial ports present: {ports}). Plug in the board, or set its port."
     )
 
 
-def _way_in(port: str) -> str:
-    """How a user gets to open `port`."""
+def _access_hint(port: str) -> str:
+    """How a user gets permission to open `port`."""
     try:
         group = Path(port).group()
     except (OSError, KeyError):

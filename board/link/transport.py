@@ -1,4 +1,4 @@
-"""The seam of the board: something that moves bytes."""
+"""The seam under the link: something that moves bytes."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ class Transport(Protocol):
         ...
 
     def read(self, timeout_s: float) -> bytes:
-        """Bytes received, at least one; b"" when `timeout_s` of wall time passed without any.
+        """Bytes received, at least one, or b"" when `timeout_s` of wall time passes without any.
 
         Raises BoardNotFound when the board is gone.
         """
         ...
 
     def close(self) -> None:
-        """Give the port back. Idempotent."""
+        """Release the port. Idempotent."""
         ...

@@ -1,4 +1,4 @@
-"""The stub as data; the defaults are the stage of the paper (dastidar2020 4.1)."""
+"""The configuration of a stub. The defaults are the stage of the paper (dastidar2020 4.1)."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import msgspec
 class StubAxisConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One axis of the stub. Positions are true positions; 0 is where a homed counter reads 0.
 
-    `travel_um`: the board's own upper limit, the lower one is 0. `start_um`: position at power-up.
-    The lower switch is pressed `switch_hysteresis_um` below where it is released.
-    The stage swings by at most `settle_amplitude_um` after a stop, decaying with `settle_tau_s`.
+    `travel_um`: the board's own upper limit; the lower one is 0. `start_um`: position at power-up.
+    The lower switch is pressed `switch_hysteresis_um` below the point where it is released.
+    After a stop the stage swings by at most `settle_amplitude_um`, decaying with `settle_tau_s`.
     The motor has no torque left at `stall_speed_um_per_s` and accelerates by at most `stall_accel_um_per_s2`
-    from rest; the curve between them is straight, and steps beyond it are lost.
+    from rest. The curve between the two is straight, and steps beyond it are lost.
     `room_um`: from each switch to the hard stop behind it. A screw of lead `lead_um` is off by up to
-    `lead_error_um` along each turn. `drift_um` is where warming up takes the stage, with `drift_tau_s`.
-    A switch bounces for `bounce_s`. A motor switched off falls to the nearest of its full steps,
-    `microsteps` apart, and sags by `sag_um`. `jog_um`, `jog_um_per_s`: longest and fastest move before homing.
+    `lead_error_um` along each turn. Warming up moves the stage by `drift_um`, with time constant `drift_tau_s`.
+    A switch bounces for `bounce_s`. A motor that is switched off falls to the nearest full step, one every
+    `microsteps`, and sags by `sag_um`. `jog_um`, `jog_um_per_s`: longest and fastest move before homing.
     """
 
     um_per_step: float
@@ -45,7 +45,7 @@ class StubAxisConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     microsteps: int = 16
 
     def __post_init__(self) -> None:
-        """Raises ValueError naming the field that cannot be."""
+        """Raises ValueError naming the invalid field."""
         positive = ("um_per_step", "travel_um", "max_speed_um_per_s", "max_accel_um_per_s2", "settle_tau_s")
         for name in (*positive, "stall_speed_um_per_s", "stall_accel_um_per_s2", "lead_um", "drift_tau_s"):
             if not getattr(self, name) > 0.0:
@@ -103,8 +103,8 @@ Y_STUB = msgspec.structs.replace(X_STUB, travel_um=25000.0, upper_switch_um=2600
 class StubConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The stub board.
 
-    `round_trip_s`: time on the cable in virtual time (a USB CDC board takes 0.2..1 ms).
-    `seed` draws which flank of the gear carries the stage at power-up.
+    `round_trip_s`: time on the cable in virtual time (a USB CDC board takes 0.2 to 1 ms).
+    `seed` decides where in its play the stage stands at power-up.
     """
 
     x: StubAxisConfig = X_STUB

@@ -1,16 +1,16 @@
-"""Faults of a stub as data: what happens to frames by chance, and incidents at a moment of a motion.
+"""Faults of a stub as data: random damage to frames, and incidents at a given moment of a motion.
 
 As TOML, every key optional:
 
     seed = 1
 
-    [to_board]          # chances per frame, 0..1
+    [to_board]          # probabilities per frame, 0..1
     drop = 0.1
     flip = 0.15
 
     [[incidents]]
     kind = "unplug"     # or reboot, board_stall, host_stall, noise, stuck_switch, missed_steps, estop
-    on_motion = 3       # 50 ms into the third motion since power-up; 0: that long after power-up
+    on_motion = 3       # 50 ms into the third motion since power-up; 0 counts from power-up
     after_s = 0.05
     gone_s = 0.4
 """
@@ -27,10 +27,10 @@ MAX_FILE_BYTES = 1_000_000  # anything larger was given by mistake
 
 
 class Damage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What happens to frames on the way in one direction: chances per frame, 0..1.
+    """Damage to frames in one direction: probabilities per frame, 0..1.
 
-    `flip`: one bit. `truncate`: the end is missing. `reorder`: held up until the next frame has passed.
-    `delay`: by up to `delay_s`. `noise`: up to `noise_bytes` random bytes come before it.
+    `flip`: one bit is flipped. `truncate`: the end is missing. `reorder`: held back until the next frame has passed.
+    `delay`: late by up to `delay_s`. `noise`: up to `noise_bytes` random bytes come first.
     """
 
     drop: float = 0.0
@@ -44,10 +44,10 @@ class Damage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     noise_bytes: int = 200
 
     def __post_init__(self) -> None:
-        """Raises ValueError naming the field that cannot be."""
+        """Raises ValueError naming the invalid field."""
         for name in ("drop", "flip", "truncate", "duplicate", "reorder", "delay", "noise"):
             if not 0.0 <= getattr(self, name) <= 1.0:
-                raise ValueError(f"{name} = {getattr(self, name)}: a chance is 0..1")
+                raise ValueError(f"{name} = {getattr(self, name)}: a probability is 0..1")
 
 
 class Incident(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind"):
@@ -58,9 +58,9 @@ class Incident(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
 
 class Unplug(Incident, frozen=True, kw_only=True, tag="unplug"):
-    """The cable is pulled, and back after `gone_s`, a pty then under another name.
+    """The cable is unplugged, and back after `gone_s`; a pty then has another name.
 
-    A board fed over the cable reboots with it; one with a supply of its own runs on, and its watchdog fires.
+    A board powered over the cable reboots. A board with its own supply keeps running, and its watchdog fires.
     """
 
     gone_s: float
@@ -68,29 +68,29 @@ class Unplug(Incident, frozen=True, kw_only=True, tag="unplug"):
 
 
 class Reboot(Incident, frozen=True, kw_only=True, tag="reboot"):
-    """The board starts anew; the port stays."""
+    """The board restarts; the port stays."""
 
 
 class BoardStall(Incident, frozen=True, kw_only=True, tag="board_stall"):
-    """The board neither listens nor speaks for a while; its motors and its watchdog run on."""
+    """The board neither receives nor sends for a while; its motors and its watchdog keep running."""
 
     stall_s: float
 
 
 class HostStall(Incident, frozen=True, kw_only=True, tag="host_stall"):
-    """The host stands still for a while; a stub process holds up what it sends instead."""
+    """The host stands still for a while. A stub process delays what the host sends instead."""
 
     stall_s: float
 
 
 class Noise(Incident, frozen=True, kw_only=True, tag="noise"):
-    """A burst of random bytes, both ways."""
+    """A burst of random bytes in both directions."""
 
     n_bytes: int
 
 
 class StuckSwitch(Incident, frozen=True, kw_only=True, tag="stuck_switch"):
-    """A contact sticks, for motions that begin after it; `works` ends it."""
+    """A contact sticks, for motions that begin later; `works` repairs it."""
 
     axis: AxisName
     switch: Literal["lower", "upper"]
@@ -114,7 +114,7 @@ AnyIncident = Unplug | Reboot | BoardStall | HostStall | Noise | StuckSwitch | M
 
 
 class Faults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """All faults of one stub; `seed` draws what is left to chance."""
+    """All faults of one stub; `seed` makes the random ones repeatable."""
 
     seed: int = 0
     to_board: Damage = Damage()

@@ -1,4 +1,4 @@
-"""A stub board at the end of a cable that fails as `faults` says; in virtual time and in a process alike."""
+"""A stub board at the end of a cable with faults, for virtual time and for a process."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class _Way:
         self._is_sound = damage == Damage()
 
     def through(self, data: bytes) -> list[tuple[float, bytes]]:
-        """What arrives of `data`, each with its delay, s."""
+        """What arrives of `data`: pieces, each with its delay in s."""
         if self._is_sound:
             return [(0.0, data)]
         return [arrived for frame in _FRAME.findall(data) for arrived in self._one(frame)]
@@ -64,12 +64,12 @@ class _Way:
 
 
 class FaultyStub:
-    """The stub as its host meets it. Like the stub, it is told what time it is."""
+    """The stub as its host sees it. It has no time of its own: every call passes the time."""
 
     def __init__(self, stub: StubBoard, faults: Faults) -> None:
         self.stub = stub
         self.is_faultless = faults == Faults()
-        self.plugs = 1  # how often it was plugged in: a port opened before the last time is dead
+        self.plugs = 1  # how often it was plugged in; a port opened before the last time is dead
         self.is_plugged = True
         draw = random.Random(faults.seed)  # noqa: S311  # faults, not secrets
         self._draw = draw
@@ -100,7 +100,7 @@ class FaultyStub:
                 self._at(due_s, self._delivery(arrived))
 
     def advance(self, time_s: float) -> None:
-        """Let time pass."""
+        """Let time pass until `time_s`."""
         while self._agenda and self._agenda[0][0] <= time_s:
             due_s, _, action = heapq.heappop(self._agenda)
             self.stub.advance(due_s)
@@ -117,22 +117,22 @@ class FaultyStub:
         return arrived
 
     def take_host_stall_s(self) -> float:
-        """How long the host is to stand still now."""
+        """How long the host has to stand still now, s."""
         stall_s, self._host_stall_s = self._host_stall_s, 0.0
         return stall_s
 
     def hold_up(self, stall_s: float) -> None:
-        """What is sent either way from now on arrives after `stall_s`."""
+        """Delay everything sent in either direction from now on until `stall_s` has passed."""
         if stall_s > 0.0:
             self._stalled_until_s = max(self._stalled_until_s, self.now_s + stall_s)
 
     def next_due_s(self) -> float:
-        """When something happens by itself next, s."""
+        """When something next happens by itself, s."""
         due_s = min(self.next_output_s(), self.stub.machine.next_due_s())
         return min(due_s, self._agenda[0][0]) if self._agenda else due_s
 
     def next_output_s(self) -> float:
-        """When the next frame is at the host's end of the cable, s; infinity when none is under way."""
+        """When the next frame reaches the host, s; infinity when none is on its way."""
         return self._out[0][0] if self._out else float("inf")
 
     def _at(self, time_s: float, action: Callable[[], None]) -> None:
@@ -148,7 +148,7 @@ class FaultyStub:
         self._schedule()
 
     def _collect(self) -> None:
-        """Put what the stub has sent on the way to the host."""
+        """Put what the stub has sent on its way to the host."""
         for sent_s, frame in self.stub.take_output():
             if self.is_plugged:
                 for delay_s, arrived in self._to_host.through(frame):
@@ -158,7 +158,7 @@ class FaultyStub:
         heapq.heappush(self._out, (time_s, next(self._order), data))
 
     def _schedule(self) -> None:
-        """Incidents of the motions that have begun."""
+        """Schedule the incidents of the motions that have begun."""
         begun = self.stub.machine.motions_begun
         while self._incidents and self._incidents[0].on_motion <= begun:
             incident = self._incidents.pop(0)
@@ -197,6 +197,6 @@ class FaultyStub:
         self._at(self.now_s + incident.gone_s, self._plug_in)
 
     def _plug_in(self) -> None:
-        self._collect()  # said into the air
+        self._collect()  # sent while unplugged: lost
         self.is_plugged = True
         self.plugs += 1

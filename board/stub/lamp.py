@@ -14,7 +14,7 @@ _MAX_WIDTH_US = 100_000
 
 
 class LampDriver:
-    """What the lamp does by itself once it was told; times are those of the stub's clock."""
+    """What the lamp does by itself after a request. Times are those of the stub's clock."""
 
     def __init__(self, now_s: float) -> None:
         self._steady = 0
@@ -33,15 +33,15 @@ class LampDriver:
 
     @property
     def is_used(self) -> bool:
-        """Whether it is lit or will be: what the watchdog guards."""
+        """Whether it is lit or will be lit, which the watchdog guards."""
         return self._steady > 0 or self._strobe is not None
 
     def next_due_s(self) -> float:
-        """When it changes by itself next, s."""
+        """When it next changes by itself, s."""
         return min(self._steady_until_s, self._edge_s())
 
     def run_due(self, due_s: float) -> tuple[Strobe, int] | None:
-        """Do what is due at `due_s`; the strobe and the index of its frame when a trigger was given."""
+        """Do what is due at `due_s`; return the strobe and the index of its frame when a trigger was given."""
         if self._steady_until_s <= due_s:
             self._steady, self._steady_until_s = 0, NEVER_S
             self._show(due_s, 0)
@@ -59,7 +59,7 @@ class LampDriver:
         return None
 
     def set(self, request: Lamp, now_s: float) -> Status:
-        """LAMP."""
+        """Carry out LAMP."""
         if request.duty > _MAX_DUTY or request.on_time_ms > _MAX_ON_TIME_MS:
             return Status.BAD_VALUE
         self._steady = request.duty
@@ -70,7 +70,7 @@ class LampDriver:
         return Status.OK
 
     def strobe(self, request: Strobe, now_s: float) -> Status:
-        """STROBE."""
+        """Carry out STROBE."""
         if request.strobe_id <= self.last_strobe_id:
             return Status.DUPLICATE
         lasts_us = request.delay_us + request.width_us
@@ -87,7 +87,7 @@ class LampDriver:
         return Status.OK
 
     def darken(self, now_s: float) -> None:
-        """All light off, the strobe ended."""
+        """Turn all light off and end the strobe."""
         self._strobe = None
         self._steady, self._steady_until_s = 0, NEVER_S
         self._show(now_s, 0)
@@ -98,12 +98,12 @@ class LampDriver:
         return self._history[max(index - 1, 0)][1] / _MAX_DUTY
 
     def forget_before(self, time_s: float) -> None:
-        """Drop what was before `time_s`, but for the last of it."""
+        """Drop the history before `time_s`, except its last entry."""
         index = bisect.bisect_right(self._history, time_s, key=lambda entry: entry[0])
         del self._history[: max(index - 1, 0)]
 
     def continue_history(self, before: LampDriver) -> None:
-        """Take over what an earlier driver of the same lamp showed."""
+        """Take over the history of an earlier driver of the same lamp."""
         self._history = before._history
 
     def _edge_s(self) -> float:

@@ -1,6 +1,6 @@
 """The stub's machine: three axes, lamp, homing, limits, watchdog and e-stop, in terms of the message table.
 
-Nothing here is a byte; `stub_board` speaks the protocol. Time only comes in with `advance`.
+It knows messages, not bytes; `stub_board` speaks the protocol. Time comes in only through `advance`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _ENDED_EARLY = (MoveResult.STOPPED, MoveResult.WATCHDOG)
 
 @dataclass
 class _Motion:
-    """The motion under way: known to its end the moment it begins, unless it is stopped."""
+    """The motion under way. It is computed to its end when it begins, unless it is stopped."""
 
     move_id: int
     axes: AxisBit
@@ -47,10 +47,10 @@ class _Motion:
 
 
 class Machine:
-    """What the firmware of a board does with motors, switches, lamp and time."""
+    """Does what a board's firmware does with motors, switches, lamp and time."""
 
     def __init__(self, config: StubConfig, now_s: float, clock_speed: float) -> None:
-        """`clock_speed`: the watchdog guards wall time, so its delays are stretched with the clock."""
+        """`clock_speed`: the watchdog counts wall time, so its delays scale with the clock."""
         draw = random.Random(config.seed)  # noqa: S311  # a gear, not a secret
         self.configs = (config.x, config.y, config.z)
         self.ratings = Ratings(self.configs)
@@ -58,12 +58,12 @@ class Machine:
         self._clock_speed = clock_speed
         self.history_s = HISTORY_S * clock_speed
         self._now_s = now_s
-        self.motions_begun = 0  # since the stub was made, whatever reboots; faults are told by it
+        self.motions_begun = 0  # since the stub was made, through all reboots; faults refer to it
         self.estop_pressed = False
         self._start_up()
 
     def _start_up(self) -> None:
-        """What a processor knows after a reset; motors and stage stay where they are."""
+        """Set what a processor knows after a reset. Motors and stage stay where they are."""
         self._zero_counts = [axis.end_count for axis in self.axes]  # at power-up the counters read 0
         self._start_s = self._fed_s = self._motion_end_s = self._now_s
         self._homed = AxisBit(0)
@@ -84,7 +84,7 @@ class Machine:
         return self._now_s
 
     def advance(self, time_s: float) -> None:
-        """Let time pass: motions end, the lamp's times pass, the watchdog fires. Never goes back."""
+        """Let time pass: motions end, the lamp changes, the watchdog fires. Time never goes back."""
         while (due_s := self.next_due_s()) <= time_s:
             self._now_s = max(self._now_s, due_s)
             if self._motion is not None and self._motion_end_s <= due_s:
@@ -96,7 +96,7 @@ class Machine:
         self._now_s = max(self._now_s, time_s)
 
     def next_due_s(self) -> float:
-        """When something happens by itself next, s; infinity when nothing will."""
+        """When something next happens by itself, s; infinity when nothing will."""
         due_s, limit_s = self._lamp.next_due_s(), self._idle_limit_s
         if self._motion is not None:
             due_s, limit_s = min(due_s, self._motion_end_s), self._motion_limit_s
@@ -105,16 +105,16 @@ class Machine:
         return due_s if self._faults & Fault.WATCHDOG else min(due_s, self._fed_s + limit_s)
 
     def feed(self) -> None:
-        """The host is alive."""
+        """Feed the watchdog: the host is alive."""
         self._fed_s = self._now_s
 
     def take_events(self) -> list[tuple[float, MoveDone | Frame]]:
-        """Events since asked last, with their times."""
+        """Events since the last call, with their times."""
         events, self._events = self._events, []
         return events
 
     def move(self, request: MoveAbs) -> Status:
-        """MOVE_ABS. Every limit is checked before the first step."""
+        """Carry out MOVE_ABS. Every limit is checked before the first step."""
         refusal = self._refusal(request.move_id)
         if refusal is not Status.OK:
             return refusal
@@ -136,7 +136,7 @@ class Machine:
         return Status.OK
 
     def home(self, request: Home) -> Status:
-        """HOME: off the switch if pressed, fast onto it, slowly off, both once more slowly, then up to 0."""
+        """Carry out HOME: off a pressed switch, fast onto it, slowly off, both once more slowly, then up to 0."""
         refusal = self._refusal(request.move_id)
         if refusal is not Status.OK:
             return refusal
@@ -159,11 +159,11 @@ class Machine:
         return Status.OK
 
     def stop(self) -> None:
-        """STOP: decelerate every axis."""
+        """Carry out STOP: decelerate every axis."""
         self._break_off(MoveResult.STOPPED)
 
     def estop(self) -> None:
-        """ESTOP: no more steps, motors and light off, homing forgotten, latched."""
+        """Carry out ESTOP: no more steps, motors and light off, homing forgotten, latched."""
         self._lamp.darken(self._now_s)
         self._switch_off(_ALL)
         if self._motion is not None:
@@ -172,13 +172,13 @@ class Machine:
         self._faults |= Fault.ESTOP
 
     def press_estop(self, pressed: bool) -> None:
-        """The button is pressed or released; only CLEAR ends what it latched."""
+        """Press or release the button. Only CLEAR releases what it has latched."""
         self.estop_pressed = pressed
         if pressed:
             self.estop()
 
     def reboot(self) -> None:
-        """The processor starts anew: motors lose their current, everything it knew is lost."""
+        """Restart the processor: motors lose their current, and everything it knew is lost."""
         for axis in self.axes:
             axis.switch_off(self._now_s)
         history = self._lamp
@@ -187,14 +187,14 @@ class Machine:
         self._lamp.continue_history(history)
 
     def clear(self, request: Clear) -> Status:
-        """CLEAR."""
+        """Carry out CLEAR."""
         if request.faults & Fault.ESTOP and self.estop_pressed:
             return Status.ESTOP
         self._faults &= ~(Fault(request.faults) & ~Fault.WATCHDOG)
         return Status.OK
 
     def set_motors(self, request: Motors) -> Status:
-        """MOTORS."""
+        """Carry out MOTORS."""
         if self._faults & Fault.ESTOP:
             return Status.ESTOP
         if request.axes > _ALL:
@@ -206,17 +206,17 @@ class Machine:
         return Status.OK
 
     def set_lamp(self, request: Lamp) -> Status:
-        """LAMP."""
+        """Carry out LAMP."""
         refusal = self._light_refusal() if request.duty else Status.OK
         return self._lamp.set(request, self._now_s) if refusal is Status.OK else refusal
 
     def strobe(self, request: Strobe) -> Status:
-        """STROBE."""
+        """Carry out STROBE."""
         refusal = self._light_refusal() if request.count else Status.OK
         return self._lamp.strobe(request, self._now_s) if refusal is Status.OK else refusal
 
     def set_watchdog(self, request: Watchdog) -> Status:
-        """WATCHDOG: set, armed, fault cleared."""
+        """Carry out WATCHDOG: set and arm it, clear its fault."""
         if not 100 <= request.motion_ms <= request.idle_ms <= 60000:
             return Status.BAD_VALUE
         self._motion_limit_s = request.motion_ms * self._clock_speed / 1000.0
@@ -225,7 +225,7 @@ class Machine:
         return Status.OK
 
     def state(self) -> State:
-        """STATE."""
+        """The answer to STATE."""
         axis_x, axis_y, axis_z = self.axes
         x, x_lower, x_upper = axis_x.sensed_at(self._now_s)
         y, y_lower, y_upper = axis_y.sensed_at(self._now_s)
@@ -251,7 +251,7 @@ class Machine:
         return round((time_s - self._start_s) * 1e6)
 
     def true_um(self, time_s: float) -> tuple[float, float, float]:
-        """True x, y, z; the caller has checked `time_s` against the history."""
+        """True x, y, z at `time_s`, um. The caller has checked `time_s` against the history."""
         x, y, z = (axis.true_um(time_s) for axis in self.axes)
         return x, y, z
 
@@ -289,14 +289,14 @@ class Machine:
         return Status.OK if is_jog else Status.NOT_HOMED
 
     def _seek(self, i: int, request: Home) -> int | None:
-        """Plan the legs of a homing; the spread of the edge found twice, steps, or None if there is none."""
+        """Plan the legs of a homing; return the spread of the two edges found, steps, or None if there is none."""
         axis, config = self.axes[i], self.configs[i]
         fast_steps_per_s, slow_steps_per_s = request.fast_steps_per_s, request.slow_steps_per_s
         accel_steps_per_s2 = request.accel_steps_per_s2
         edge_steps = round((config.switch_hysteresis_um + config.play_um + 20.0) / config.um_per_step)
         whole_um = config.upper_switch_um - config.lower_switch_um + config.room_um
         whole_steps = round(whole_um / config.um_per_step) + edge_steps
-        # No further up than the hard stop lies below: a switch that sticks must not send the stage upwards.
+        # No further up than the hard stop lies below: a sticking switch must not send the stage upwards.
         off_steps = edge_steps + round(config.room_um / config.um_per_step)
         now_s = self._now_s
         if axis.lower_closed(now_s) and axis.seek_release(now_s, off_steps, slow_steps_per_s) is None:
@@ -311,13 +311,13 @@ class Machine:
                 self._faults |= Fault.STUCK_SWITCH
                 return None
             edges.append(edge)
-        # The board knows where its switch sits: from there up to 0.
+        # The board knows the position of its switch: from there up to 0.
         zero_count = edges[1] - round(config.lower_switch_um / config.um_per_step)
         axis.drive(axis.end_s, zero_count - axis.end_count, fast_steps_per_s, accel_steps_per_s2)
         return abs(edges[1] - edges[0])
 
     def _break_off(self, result: MoveResult) -> None:
-        """Decelerate what moves; a second one changes nothing."""
+        """Decelerate what moves. Doing it twice changes nothing."""
         motion = self._motion
         if motion is None or motion.result in _ENDED_EARLY:
             return
@@ -327,7 +327,7 @@ class Machine:
         self._begin(_Motion(motion.move_id, motion.axes, result))
 
     def _begin(self, motion: _Motion) -> None:
-        """Take `motion` as the one under way, to its end as planned now."""
+        """Make `motion` the one under way, with the end that is planned now."""
         ends_s = [axis.end_s for i, axis in enumerate(self.axes) if motion.axes & 1 << i]
         self._motion, self._motion_end_s = motion, max(self._now_s, *ends_s)
         self._last_move_id = motion.move_id
@@ -343,7 +343,7 @@ class Machine:
             self._zero_counts[i] = self.axes[i].end_count  # a homing ends at 0
             self._homed |= motion.axes
         if motion.result is MoveResult.LIMIT_SWITCH:
-            # Inside the travel there is no switch: the counter was wrong. A jog finds one lawfully.
+            # There is no switch inside the travel: the counter was wrong. A jog may reach one.
             self._homed &= ~motion.axes
             self._faults |= Fault.LIMIT_SWITCH
         done = MoveDone(
@@ -365,7 +365,7 @@ class Machine:
         self._faults |= Fault.WATCHDOG
 
     def _switch_off(self, axes: AxisBit) -> None:
-        """No current for `axes`: what holds them is gone, and with it what their counters mean."""
+        """Switch off the current of `axes`. Nothing holds them, so their counters lose their meaning."""
         for i, axis in enumerate(self.axes):
             if axes & self._motors & 1 << i:
                 axis.switch_off(self._now_s)

@@ -1,8 +1,8 @@
 """One axis of the stub's mechanics: motor, gear, stage and switches, fed only by time-stamped step edges.
 
-A leg is a run of edges in one direction. The rotor follows the edges but for those it loses; the stage
-follows the rotor as a play operator: driven up it stands at the rotor's position, driven down at the rotor's
-position plus the play, and in between it stays where it is.
+A leg is a run of edges in one direction. The rotor follows the edges except those it loses. The stage follows the
+rotor as a play operator: driven up it stands at the rotor's position, driven down at the rotor's position plus the
+play, and in between it stays where it is.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Floats = NDArray[np.float64]
 
 @dataclasses.dataclass(frozen=True)
 class Leg:
-    """Edges in one direction: their times, and where rotor and stage stand after each, all of shape (n,)."""
+    """Edges in one direction: their times, and the positions of rotor and stage after each, all of shape (n,)."""
 
     start_s: float
     profile: Trapezoid
@@ -43,7 +43,7 @@ class Leg:
 
     @property
     def end_count(self) -> int:
-        """Edges counted since power-up after the last one, signed."""
+        """Signed count of edges since power-up, after the last edge."""
         return self.first_count + self.sign * len(self.times_s)
 
     @property
@@ -53,16 +53,16 @@ class Leg:
 
     @property
     def end_stage_um(self) -> float:
-        """Stage position after the last edge, without its swing."""
+        """Stage position after the last edge, without swing."""
         return float(self.stage_um[-1]) if len(self.stage_um) else self.first_stage_um
 
     def stage_after_um(self, n_done: int) -> float:
-        """Stage position after the first `n_done` edges, without its swing."""
+        """Stage position after the first `n_done` edges, without swing."""
         return float(self.stage_um[n_done - 1]) if n_done else self.first_stage_um
 
     def n_done(self, time_s: float) -> int:
         """Edges up to and including `time_s`."""
-        if time_s >= self.end_s:  # at rest, as it mostly is
+        if time_s >= self.end_s:  # at rest, the usual case
             return len(self.times_s)
         return int(np.searchsorted(self.times_s, time_s, side="right"))
 
@@ -77,10 +77,10 @@ class Leg:
 
 
 class AxisMechanics:
-    """One axis: what is planned for it, and where it truly is at any time since."""
+    """One axis: the motion planned for it, and its true position at any time."""
 
     def __init__(self, config: StubAxisConfig, now_s: float, slack: float) -> None:
-        """`slack` in 0..1: where in its play the stage stands at power-up."""
+        """`slack`, 0..1: where in its play the stage stands at power-up."""
         self.config = config
         self.switches = Switches(config)
         self._start_s = now_s
@@ -91,23 +91,23 @@ class AxisMechanics:
 
     @property
     def end_s(self) -> float:
-        """Time of the last edge planned."""
+        """Time of the last planned edge."""
         return self._legs[-1].end_s
 
     @property
     def end_count(self) -> int:
-        """Edges counted after the last one planned."""
+        """Edges counted after the last planned edge."""
         return self._legs[-1].end_count
 
     @property
     def end_stage_um(self) -> float:
-        """Stage position after the last edge planned."""
+        """Stage position after the last planned edge."""
         return self._legs[-1].end_stage_um
 
     def drive(
         self, start_s: float, delta_steps: int, speed_steps_per_s: float, accel_steps_per_s2: float
     ) -> bool:
-        """Plan a leg of `delta_steps`; False when it ran onto a switch.
+        """Plan a leg of `delta_steps`; return False when it runs onto a switch.
 
         A switch in the direction of the move ends it at once.
         """
@@ -125,7 +125,7 @@ class AxisMechanics:
     def seek_down(
         self, start_s: float, max_steps: int, speed_steps_per_s: float, accel_steps_per_s2: float
     ) -> bool:
-        """Plan a leg down onto the lower switch, decelerating at its first contact; False when there is none."""
+        """Plan a leg down onto the lower switch, decelerating at its first contact; return False without contact."""
         leg = self._leg(start_s, Trapezoid(max_steps, speed_steps_per_s, accel_steps_per_s2), -1)
         pressed = self.switches.pressing(leg.stage_um, leg.sign)
         if pressed is not None:
@@ -134,9 +134,9 @@ class AxisMechanics:
         return pressed is not None
 
     def seek_release(self, start_s: float, max_steps: int, speed_steps_per_s: float) -> int | None:
-        """Plan a leg up off the lower switch; the count at its first opening, or None if it stays closed.
+        """Plan a leg up off the lower switch; return the count at its first opening, None if it stays closed.
 
-        The leg goes on until the bounce is over. No ramp: at this speed the motor starts and stops within
+        The leg continues until the bounce is over. It has no ramp: at this speed the motor starts and stops within
         one step.
         """
         n_bounce = math.ceil(self.config.bounce_s * speed_steps_per_s)
@@ -149,14 +149,14 @@ class AxisMechanics:
         return leg.first_count + released + 1
 
     def stop(self, time_s: float) -> None:
-        """Give up what is planned after `time_s`, but for the steps of a deceleration."""
+        """Drop what is planned after `time_s`, except the steps of a deceleration."""
         leg = self._drop_later(time_s)
         if leg.end_s > time_s:
             self._legs.pop()
             self._append(self._stopping(leg, time_s))
 
     def switch_off(self, time_s: float) -> None:
-        """No more edges, no current: the rotor falls to a full step and sags, the play operator follows."""
+        """End all edges and the current: the rotor falls to a full step and sags, the stage follows."""
         leg = self._drop_later(time_s)
         if leg.end_s > time_s:
             self._legs[-1] = leg.first(leg.n_done(time_s))
@@ -167,7 +167,7 @@ class AxisMechanics:
         self._legs.append(_rest(max(time_s, leg.end_s), leg.end_count, rotor_um, stage_um))
 
     def lose_steps(self, n_steps: int) -> None:
-        """The next leg loses its first `n_steps`."""
+        """Make the next leg lose its first `n_steps`."""
         self._lose_next += n_steps
 
     def count_at(self, time_s: float) -> int:
@@ -176,7 +176,7 @@ class AxisMechanics:
         return leg.first_count + leg.sign * leg.n_done(time_s)
 
     def true_um(self, time_s: float) -> float:
-        """Where the stage truly is: lead error, drift and the swing after the last edges included."""
+        """True position of the stage, um, with lead error, drift, and the swing after the last edges."""
         index, config = self._index_at(time_s), self.config
         leg = self._legs[index]
         stage_um = leg.stage_after_um(leg.n_done(time_s))
@@ -185,7 +185,7 @@ class AxisMechanics:
         return stage_um + lead_um + drift_um + self._swing_um(index, time_s)
 
     def sensed_at(self, time_s: float) -> tuple[int, bool, bool]:
-        """What a board knows of an axis: edges counted, whether the lower and the upper contact are closed."""
+        """What a board senses: edges counted, whether the lower and the upper contact are closed."""
         leg = self._legs[self._index_at(time_s)]
         n_done = leg.n_done(time_s)
         at_um = leg.stage_after_um(n_done)
@@ -199,17 +199,17 @@ class AxisMechanics:
         return self.sensed_at(time_s)[1]
 
     def forget_before(self, time_s: float) -> None:
-        """Drop legs that ended before `time_s`, but for the last of them."""
+        """Drop legs that ended before `time_s`, except the last of them."""
         del self._legs[: self._index_at(time_s)]
 
     def _index_at(self, time_s: float) -> int:
-        """The leg that has begun last at `time_s`."""
-        if time_s >= self._legs[-1].start_s:  # the last one planned, as it mostly is
+        """Index of the last leg that has begun at `time_s`."""
+        if time_s >= self._legs[-1].start_s:  # the last planned leg, the usual case
             return len(self._legs) - 1
         return max(bisect.bisect_right(self._legs, time_s, key=lambda leg: leg.start_s) - 1, 0)
 
     def _drop_later(self, time_s: float) -> Leg:
-        """Drop the legs that begin after `time_s`; the last one left."""
+        """Drop the legs that begin after `time_s`; return the last one that is left."""
         while len(self._legs) > 1 and self._legs[-1].start_s > time_s:
             self._legs.pop()
         return self._legs[-1]
@@ -219,7 +219,7 @@ class AxisMechanics:
             self._legs.append(leg)
 
     def _leg(self, start_s: float, profile: Trapezoid, sign: int) -> Leg:
-        """A leg of the whole profile after the last one planned."""
+        """A leg of the whole profile after the last planned leg."""
         held = self._held(profile)
         if self._lose_next:
             lost = min(self._lose_next, len(held))
@@ -228,7 +228,7 @@ class AxisMechanics:
         return self._followed(start_s, profile, sign, start_s + profile.edge_times_s(), held)
 
     def _held(self, profile: Trapezoid) -> NDArray[np.bool_]:
-        """Which edges the motor has the torque for."""
+        """The edges for which the motor has the torque."""
         config = self.config
         peak_um_per_s = profile.peak_steps_per_s * config.um_per_step
         accel_um_per_s2 = profile.accel_steps_per_s2 * config.um_per_step
@@ -244,7 +244,7 @@ class AxisMechanics:
     def _followed(
         self, start_s: float, profile: Trapezoid, sign: int, times_s: Floats, held: NDArray[np.bool_]
     ) -> Leg:
-        """The leg of these edges after the last one planned: lost steps, hard stops, the play operator."""
+        """The leg of these edges after the last planned leg, with lost steps, hard stops and play."""
         before, config = self._legs[-1], self.config
         rotor_um = before.end_rotor_um + sign * np.cumsum(held) * config.um_per_step
         low_um = config.lower_switch_um - config.room_um - config.play_um
@@ -257,17 +257,17 @@ class AxisMechanics:
         return Leg(start_s, profile, sign, *first, times_s, rotor_um, stage_um)
 
     def _stopping(self, leg: Leg, time_s: float) -> Leg:
-        """A leg not yet appended, told to stop at `time_s`."""
+        """A leg that is not yet appended, stopped at `time_s`."""
         n_done = leg.n_done(time_s)
         still_s = leg.start_s + stopping_edges_s(leg.profile, time_s - leg.start_s, n_done)
         times_s = np.concatenate((leg.times_s[:n_done], still_s))
-        # What was lost stays lost; a deceleration the board chooses itself is within the torque.
+        # Lost steps stay lost. The board's own deceleration is within the torque.
         moved = np.diff(leg.rotor_um[:n_done], prepend=leg.first_rotor_um) != 0.0
         held = np.concatenate((moved, np.ones(len(still_s), bool)))
         return self._followed(leg.start_s, leg.profile, leg.sign, times_s, held)
 
     def _swing_um(self, index: int, time_s: float) -> float:
-        """Damped swing after the legs ended so far; it starts at rest and overshoots in their direction."""
+        """Damped swing after the legs that have ended, um. It starts at 0 and overshoots in their direction."""
         config = self.config
         swing_um = 0.0
         for leg in (self._legs[i] for i in range(index, -1, -1)):
@@ -283,6 +283,6 @@ class AxisMechanics:
 
 
 def _rest(start_s: float, count: int, rotor_um: float, stage_um: float) -> Leg:
-    """A leg without edges: the axis at rest somewhere."""
+    """A leg without edges: an axis at rest."""
     none = np.empty(0)
     return Leg(start_s, Trapezoid(0, 1.0, 1.0), 1, count, rotor_um, stage_um, none, none, none)

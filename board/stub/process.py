@@ -1,4 +1,4 @@
-"""The stub board as a process of its own, on a pty, with its side channel on a unix socket."""
+"""The stub board as a separate process on a pty, with its side channel on a unix socket."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from parfocal.board.clock import MonotonicClock
 from parfocal.board.stub.config import StubConfig
 from parfocal.board.stub.faults import Faults
 from parfocal.board.stub.faulty_stub import FaultyStub
-from parfocal.board.stub.place import bound, check_place, clear_remains
+from parfocal.board.stub.place import bind_socket, check_place, clear_remains
 from parfocal.board.stub.side_channel import REPLY, REQUEST, side_channel_path
 from parfocal.board.stub.stub_board import StubBoard
 
@@ -31,11 +31,11 @@ _MAX_WAIT_WALL_S = 0.5
 def run_stub(link_path: str, config: StubConfig, speed: float = 1.0, faults: Faults | None = None) -> None:
     """Serve a stub board at `link_path` until SIGTERM or SIGINT; `speed` is clock seconds per wall second.
 
-    `faults`: what is to go wrong, nothing when it is None. A host that is to stall cannot be made to from here:
-    what it sends is held up instead.
-    Prints one line when it is ready; removes link and socket when it ends. Run it in the main thread.
-    Raises FileExistsError when something else than a dead stub's link is at `link_path`, ValueError when there can
-    be none: no such folder, no leave to write there, a path too long.
+    `faults`: what goes wrong; None for nothing. A stub process cannot stall its host, so a host stall delays what the
+    host sends instead.
+    Prints one line when it is ready, and removes link and socket when it ends. Run it in the main thread.
+    Raises FileExistsError when `link_path` is taken, except by a dead stub's link; ValueError when the link cannot be
+    made: no such folder, no permission, a path too long.
     """
     with contextlib.ExitStack() as stack:
         clock = MonotonicClock(speed)
@@ -52,7 +52,7 @@ def run_stub(link_path: str, config: StubConfig, speed: float = 1.0, faults: Fau
 
 
 class _Port:
-    """A raw pty whose slave is linked at a path: the board's end of a cable that can be pulled."""
+    """A raw pty whose slave is linked at a path: the board's end of a cable that can be unplugged."""
 
     def __init__(self, link_path: str) -> None:
         self._link = Path(link_path)
@@ -71,7 +71,7 @@ class _Port:
         self._close()
 
     def plug_in(self) -> None:
-        """A new pty, under another name than the last one: that is given back only now."""
+        """Open a new pty. Its name differs from the last one's, which is released only now."""
         before = (self.master, self._slave)
         self.master, self._slave = os.openpty()
         for fd in before:
@@ -89,18 +89,18 @@ class _Port:
         self.is_linked = True
 
     def pull(self) -> None:
-        """Whoever has the port open finds it gone."""
-        with contextlib.suppress(OSError):  # somebody may have removed it, or put something of his own there
+        """Unplug: whoever has the port open finds it gone."""
+        with contextlib.suppress(OSError):  # the user may have removed or replaced it
             if str(self._link.readlink()) == self._name:
                 self._link.unlink()
         self.is_linked = False
-        # Only the name stays taken, by the slave: the master's end hangs up on the host.
+        # The slave keeps the name taken. Closing the master hangs up on the host.
         if self.master >= 0:
             os.close(self.master)
             self.master = -1
 
     def make_free(self) -> None:
-        """Take back the exclusive flag of a killed host, which a device would lose at the last close."""
+        """Clear the exclusive flag that a killed host has left; a device would lose it at the last close."""
         if self.is_linked:
             fcntl.ioctl(self._slave, termios.TIOCNXCL)
 
@@ -111,7 +111,7 @@ class _Port:
 
 
 class _Serving:
-    """The one loop of the process: tty, side channel, and what the stub does by itself."""
+    """The loop of the process: tty, side channel, and what the stub does by itself."""
 
     def __init__(
         self,
@@ -135,13 +135,13 @@ class _Serving:
     def run(self) -> None:
         """Serve until the end is signalled.
 
-        An answer leaves after one `select`, one read and one write; all that can wait is done after it.
+        An answer leaves after one `select`, one read and one write. Everything else comes later.
         """
         while True:
-            # select(2) and not epoll: its time-out is finer than a millisecond.
+            # select(2) rather than epoll: its timeout is finer than a millisecond.
             ready = select.select(self._sources, (), (), self._wait_wall_s())[0]
             now_s = self._clock.now_s()
-            # The tty first: a side-channel question asked after a command must see its effect.
+            # The tty first: a question on the side channel must see the effect of earlier commands.
             if self._port.master in ready:
                 self._hear(now_s)
             else:
@@ -150,19 +150,19 @@ class _Serving:
             self._replug()
             self._speak(now_s)
             if now_s - self._heard_s > self._silence_s:
-                # A killed host leaves its exclusive flag on the tty, which a device would lose at the last close.
+                # A killed host leaves its exclusive flag on the tty.
                 self._port.make_free()
             if self._end_fd in ready:
                 return
             self._serve_side_channel(ready)
 
     def close(self) -> None:
-        """Hang up on the side channel's clients."""
+        """Disconnect the clients of the side channel."""
         for client in self._clients.values():
             client.close()
 
     def _set_sources(self) -> None:
-        """What is listened to, as it is now."""
+        """Collect the descriptors to listen to."""
         port = [self._port.master] if self._port.is_linked else []
         self._sources = [*port, self._server.fileno(), self._end_fd, *self._clients]
 
@@ -175,7 +175,7 @@ class _Serving:
         self._board.receive(os.read(self._port.master, 4096), now_s)
 
     def _replug(self) -> None:
-        """Pull the cable or plug it in, as the faults have it."""
+        """Unplug the cable or plug it in, as the faults require."""
         if self._board.is_plugged == self._port.is_linked and self._board.plugs == self._plugs:
             return
         if self._port.is_linked:
@@ -207,7 +207,7 @@ class _Serving:
                 client.sendall(self._truth(*REQUEST.unpack(request)))
                 return
         except OSError:
-            pass  # whoever asked is gone: hang up below
+            pass  # the client is gone: disconnect below
         del self._clients[client.fileno()]
         self._set_sources()
         client.close()
@@ -221,7 +221,7 @@ class _Serving:
 
 @contextlib.contextmanager
 def _end_signal() -> Iterator[int]:
-    """File descriptor that becomes readable on SIGTERM or SIGINT."""
+    """A file descriptor that becomes readable on SIGTERM or SIGINT."""
     reading, writing = os.pipe()
 
     def note(_signal: int, _frame: FrameType | None) -> None:
@@ -239,17 +239,17 @@ def _end_signal() -> Iterator[int]:
 
 @contextlib.contextmanager
 def _side_channel_server(link_path: str) -> Iterator[socket.socket]:
-    """Listening socket of the side channel; what a dead stub left behind is cleared first."""
+    """A listening socket for the side channel. What a dead stub has left is removed first."""
     path = Path(side_channel_path(link_path))
     check_place(Path(link_path), path)
     clear_remains(Path(link_path), path)
-    with bound(Path(link_path), path) as server:
+    with bind_socket(Path(link_path), path) as server:
         made = path.lstat()
         try:
             server.listen()
             yield server
         finally:
             with contextlib.suppress(OSError):
-                now = path.lstat()  # a number alone may be another file's by now
+                now = path.lstat()  # the inode number alone may belong to another file by now
                 if (now.st_ino, now.st_mtime_ns) == (made.st_ino, made.st_mtime_ns):
                     path.unlink()

@@ -1,4 +1,4 @@
-"""What a stub states of its axes, in steps, and which speeds and accelerations it refuses."""
+"""What a stub states about its axes, in steps, and which speeds and accelerations it refuses."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Ratings:
         self.max_steps: Triple = (x, y, z)  # upper travel limits; the lower ones are 0
 
     def refusal(self, i: int, speed_steps_per_s: int, accel_steps_per_s2: int) -> Status:
-        """Why axis `i` may not run at that speed and acceleration, or OK."""
+        """Why axis `i` may not run at this speed and acceleration, or OK."""
         limits, line = self.limits, self.pull_out
         is_within = (
             0 < speed_steps_per_s <= limits.max_speed_steps_per_s[i]
@@ -42,6 +42,6 @@ class Ratings:
         return abs(delta_steps) <= limits.jog_steps[i] and speed_steps_per_s <= limits.jog_steps_per_s[i]
 
     def _steps_of(self, name: str) -> Triple:
-        """A length in um of each axis' configuration, in steps."""
+        """A length of each axis' configuration, converted from um to steps."""
         x, y, z = (int(getattr(config, name) / config.um_per_step) for config in self._configs)
         return x, y, z

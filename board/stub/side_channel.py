@@ -1,4 +1,4 @@
-"""The side channel: TRUE positions of a stub in another process, over a unix socket. Never on the tty."""
+"""The side channel: TRUE positions of a stub in another process, over a unix socket, never on the tty."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import threading
 
 from parfocal.board.errors import BoardNotFound
 
-REQUEST = struct.Struct("<d")  # time asked for, s
+REQUEST = struct.Struct("<d")  # time in question, s
 REPLY = struct.Struct("<?4d")  # whether it is known; x, y, z in um, lamp duty 0..1
 _ANSWER_WALL_S = 5.0
 
@@ -19,7 +19,7 @@ def side_channel_path(link_path: str) -> str:
 
 
 class SideChannel:
-    """The TrueStage of a stub process; both need a clock of the same speed. Safe for several threads."""
+    """The `TrueStage` of a stub process. Both need a clock of the same speed. Safe for several threads."""
 
     def __init__(self, path: str) -> None:
         """Connect. Raises BoardNotFound when no stub listens at `path`."""
@@ -45,7 +45,7 @@ class SideChannel:
         return self._ask(time_s)[3]
 
     def close(self) -> None:
-        """Hang up. Idempotent."""
+        """Disconnect. Idempotent."""
         self._socket.close()
 
     def _ask(self, time_s: float) -> tuple[float, float, float, float]:
@@ -65,7 +65,7 @@ class SideChannel:
         known, x, y, z, duty = REPLY.unpack(data)
         if not known:
             raise ValueError(
-                f"true position at {time_s} s asked: it is not known any more, or not yet. "
+                f"true position at {time_s} s is no longer known, or not yet known. "
                 "Use a clock of the same speed as the stub's, and ask once the exposure has begun."
             )
         return x, y, z, duty

@@ -17,7 +17,7 @@ _ALWAYS = (Opcode.STOP, Opcode.ESTOP)  # accepted in any order and without a ses
 
 
 class StubBoard:
-    """A board without time of its own: whoever holds it says what time it is, and never goes back."""
+    """A board without time of its own: every call passes the time, which never goes back."""
 
     def __init__(self, config: StubConfig, now_s: float, boot_id: int, clock_speed: float = 1.0) -> None:
         """`clock_speed`: clock seconds per wall second, for the watchdog."""
@@ -28,9 +28,9 @@ class StubBoard:
         self._start_up()
 
     def _start_up(self) -> None:
-        """What the protocol knows after a reset: nothing.
+        """Set the protocol to what it knows after a reset: nothing.
 
-        Sessions of two starts differ, so that a frame held up on the way since before a reset belongs to none.
+        Sessions of two starts differ, so that a frame delayed since before a reset belongs to none.
         """
         self._session = 0
         self._next_session = self._boot_id & 0xFFFF
@@ -51,11 +51,11 @@ class StubBoard:
             self._out.append((self.machine.now_s, reply))
 
     def advance(self, time_s: float) -> None:
-        """Let time pass."""
+        """Let time pass until `time_s`."""
         self.machine.advance(time_s)
 
     def reboot(self) -> None:
-        """Start anew where the stage stands now, under a new boot_id."""
+        """Restart where the stage stands now, under a new boot_id."""
         self.machine.reboot()
         self.decoder.reset()
         self._boot_id = random.Random(self._boot_id).getrandbits(32)  # noqa: S311  # an id, not a secret
@@ -63,7 +63,7 @@ class StubBoard:
         self._start_up()
 
     def take_output(self) -> list[tuple[float, bytes]]:
-        """Frames sent since asked last, in order, each with the time it was sent."""
+        """Frames sent since the last call, in order, each with the time it was sent."""
         self._collect_events()
         out, self._out = self._out, []
         return out
@@ -82,18 +82,18 @@ class StubBoard:
         now_s, history_s = self.machine.now_s, self.machine.history_s
         if not now_s - history_s <= time_s <= now_s + 1e-6:
             raise ValueError(
-                f"true position {time_s - now_s:+.6f} s from now asked: known are the last {history_s} s. "
+                f"true position {time_s - now_s:+.6f} s from now is unknown: only the last {history_s} s are known. "
                 "Ask for the time at which an exposure began, once it has begun."
             )
 
     def _answer(self, packet: Packet) -> bytes:
-        """Frame that answers a request: from the cache, refused, or carried out."""
+        """Frame that answers a request: from the cache, as a refusal, or after carrying it out."""
         if packet.opcode == Opcode.HELLO:
             return self._answer_hello(packet)
         is_known = self._session != 0 and packet.version == messages.PROTOCOL_VERSION
         if not is_known or packet.session != self._session:
             if packet.opcode in _ALWAYS:
-                self._carry_out(packet)  # whoever asks; that there is no session is told all the same
+                self._carry_out(packet)  # carried out without a session, but answered NO_SESSION
             return _frame(packet, Status.NO_SESSION, Ack())
         self.machine.feed()
         asked = packet.seq, packet.opcode
@@ -110,7 +110,7 @@ class StubBoard:
         return frame
 
     def _answer_hello(self, packet: Packet) -> bytes:
-        """A new nonce opens a new session; another message table gets none."""
+        """Answer HELLO. A new nonce opens a new session; another message table gets none."""
         try:
             hello = layout.unpack(packet.kind, packet.opcode, packet.payload)
         except ValueError:
@@ -197,7 +197,7 @@ class StubBoard:
 
 
 def _frame(request: Packet, status: Status, reply: Message, session: int | None = None) -> bytes:
-    """Frame of a response; only OK carries a payload."""
+    """Frame of a response. Only OK carries a payload."""
     payload = layout.pack(reply) if status is Status.OK else b""
     return encode(
         Packet(

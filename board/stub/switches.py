@@ -1,7 +1,7 @@
-"""The two limit switches of a stub's axis: hysteresis, bounce, and contacts that stick.
+"""The two limit switches of a stub's axis: hysteresis, bounce, and sticking contacts.
 
-The firmware takes a switch as pressed at its first contact and counts a release at its first opening, and
-waits for the bounce to be over only after that, so bounce costs a homing no accuracy.
+The firmware treats a switch as pressed at its first contact and as released at its first opening. It waits for the
+end of the bounce only after that, so bounce costs a homing no accuracy.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _TOGGLES_PER_BOUNCE = 6
 
 
 class Contact(enum.Enum):
-    """A contact follows its lever, or sticks."""
+    """A contact follows its lever or sticks."""
 
     WORKS = "works"
     STUCK_CLOSED = "stuck closed"
@@ -25,18 +25,18 @@ class Contact(enum.Enum):
 
 
 class Switches:
-    """Lower and upper switch; what they tell for a given path of the stage."""
+    """Lower and upper switch, and how they react to a path of the stage."""
 
     def __init__(self, config: StubAxisConfig) -> None:
         self.lower = self.upper = Contact.WORKS
-        # Between pressed and released lies the hysteresis; the release is where a homed counter is tied.
+        # The hysteresis lies between press and release. Homing ties the counter to the release.
         self._release_um = config.lower_switch_um - config.um_per_step / 2.0
         self._press_um = config.lower_switch_um - config.switch_hysteresis_um
         self._upper_um = config.upper_switch_um
         self._bounce_s = config.bounce_s
 
     def pressing(self, stage_um: NDArray[np.float64], sign: int) -> int | None:
-        """Index of the first edge at which the switch ahead is closed, or None."""
+        """Index of the first edge at which the switch ahead closes, or None."""
         contact = self.upper if sign > 0 else self.lower
         if contact is not Contact.WORKS:
             return 0 if contact is Contact.STUCK_CLOSED and len(stage_um) else None
@@ -57,7 +57,7 @@ class Switches:
         sign: int,
         time_s: float,
     ) -> bool:
-        """Whether the lower contact is closed at `time_s` of a leg, at `at_um`; it toggles while it bounces."""
+        """Whether the lower contact is closed at `time_s` of a leg, at `at_um`. It toggles while it bounces."""
         if self.lower is not Contact.WORKS:
             return self.lower is Contact.STUCK_CLOSED
         closed = at_um < self._release_um if sign > 0 else at_um <= self._press_um

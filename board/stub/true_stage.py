@@ -1,4 +1,4 @@
-"""What is true of the stage, for whoever has to see it: the simulated camera, and tests."""
+"""The true state of the stage, for the simulated camera and for tests."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ HISTORY_S = 10.0
 
 
 class TrueStage(Protocol):
-    """True positions, now or within the last `HISTORY_S` of wall time, in the time of the shared clock."""
+    """True positions, now or up to `HISTORY_S` of wall time ago, in the time of the shared clock."""
 
     def true_um(self, time_s: float) -> tuple[float, float, float]:
         """True x, y, z at `time_s`, um. Raises ValueError for a time before the history or after now."""

@@ -1,4 +1,4 @@
-"""The stub in virtual time: clock, cable and board in one object, deterministic and faster than life."""
+"""The stub in virtual time: clock, cable and board in one object, deterministic and faster than real time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from parfocal.board.stub.stub_board import StubBoard
 
 
 class VirtualTransport:
-    """A cable to a stub: waiting for bytes lets virtual time pass. One `read` returns one frame."""
+    """A cable to a stub. Waiting for bytes lets virtual time pass. One `read` returns one frame."""
 
     def __init__(self, clock: VirtualClock, board: FaultyStub, round_trip_s: float) -> None:
         """Raises BoardNotFound while the board is unplugged."""
@@ -28,12 +28,12 @@ class VirtualTransport:
         self._check_open()
 
     def write(self, data: bytes) -> None:
-        """Bytes arrive at once; the answer takes the whole round trip."""
+        """Send bytes. They arrive at once; the answer takes the whole round trip."""
         self._pass_time()
         self._board.receive(data, self._clock.now_s())
 
     def read(self, timeout_s: float) -> bytes:
-        """The next frame, or b"" when `timeout_s` of virtual time has passed."""
+        """The next frame, or b"" after `timeout_s` of virtual time."""
         deadline_s = self._clock.now_s() + timeout_s
         while True:
             self._pass_time()
@@ -45,16 +45,16 @@ class VirtualTransport:
                 return b""
             arrives_s = self._board.next_output_s() + self._round_trip_s
             due_s = self._board.next_due_s()
-            if due_s <= now_s:  # a frame that is on its way already
+            if due_s <= now_s:  # a frame that is already on its way
                 due_s = arrives_s
             self._clock.advance_to(min(deadline_s, arrives_s, due_s, self._clock.next_timer_s()))
 
     def close(self) -> None:
-        """Pull the cable."""
+        """Unplug the cable."""
         self._closed = True
 
     def _pass_time(self) -> None:
-        """What has happened meanwhile, a stall of this very program included."""
+        """Let the stub catch up with the clock, including a stall of this program."""
         self._board.advance(self._clock.now_s())
         while (stall_s := self._board.take_host_stall_s()) > 0.0:
             self._clock.stall_s(stall_s)
@@ -67,10 +67,10 @@ class VirtualTransport:
 
 
 class VirtualBench:
-    """Virtual clock, cable and stub board; itself the TrueStage of what it moves."""
+    """Virtual clock, cable and stub board. It is also the `TrueStage` of what it moves."""
 
     def __init__(self, config: StubConfig | None = None, faults: Faults | None = None) -> None:
-        """`config`: the stage of the paper when it is None. `faults`: none when it is None."""
+        """`config`: None for the stage of the paper. `faults`: None for no faults."""
         self.config = StubConfig() if config is None else config
         self.clock = VirtualClock()
         self.stub = StubBoard(self.config, self.clock.now_s(), boot_id=self.config.seed + 1)
@@ -83,7 +83,7 @@ class VirtualBench:
         return self.transport
 
     def open_board(self, config: BoardConfig | None = None) -> Board:
-        """Open the board over a cable of its own; nothing moves."""
+        """Open the board over a new cable; nothing moves."""
         config = BoardConfig() if config is None else config
         return Board.open(self.open_transport(), self.clock, config, self.open_transport)
 

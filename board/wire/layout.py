@@ -1,4 +1,4 @@
-"""Messages to payloads and back, and the hash of the schema: all made from the table in `messages`."""
+"""Messages to payloads and back, and the schema hash. All made from the table in `messages`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _STRUCT_CODES = {"u8": "B", "u16": "H", "u32": "I", "u64": "Q", "i32": "i"}
 
 
 class Field(NamedTuple):
-    """One field as the table declares it."""
+    """One field as declared in the table."""
 
     name: str
     wire: Wire
@@ -76,7 +76,7 @@ def pack(message: Message) -> bytes:
 def unpack(kind: int, opcode: int, payload: bytes) -> Message:
     """Message of a payload.
 
-    Raises KeyError when the table has no such message, ValueError when the length does not fit.
+    Raises KeyError when the table has no such message, ValueError when the length differs.
     """
     layout = _LAYOUT_OF_KEY[kind, opcode]  # type: ignore[index]  # IntEnum keys compare equal to int
     try:
@@ -92,7 +92,7 @@ def payload_bytes(message: type[Message]) -> int:
 
 
 def schema_text() -> str:
-    """The table as canonical text: whatever changes the meaning of a byte changes this text."""
+    """The table as canonical text. Any change of meaning of a byte changes this text."""
     lines = [f"version {PROTOCOL_VERSION}"]
     for entry in TABLE:
         lines.append(f"{entry.opcode:#04x} {entry.kind.name} {entry.message.__name__}")
@@ -106,5 +106,5 @@ def schema_text() -> str:
 
 @functools.cache
 def schema_hash() -> int:
-    """CRC-32 of `schema_text`: host and board compare it before anything moves."""
+    """CRC-32 of `schema_text`. Host and board compare it before anything moves."""
     return zlib.crc32(schema_text().encode("ascii"))

@@ -1,7 +1,7 @@
-"""THE message table: what can be said on the wire, field by field, with units.
+"""The message table: every message on the wire, field by field, with units.
 
-Codec and schema hash (`layout`), stub and documentation are made from `TABLE` and the classes in it; nothing
-else knows a layout. A field is `Annotated[python type, Wire(wire type, unit, meaning)]`; a tuple of three is one value
+Codec and schema hash (`layout`), stub and documentation are made from `TABLE` and the classes in it. Nothing else
+knows a layout. A field is `Annotated[python type, Wire(wire type, unit, meaning)]`. A tuple of three is one value
 per axis in the order x, y, z. Responses with a status other than OK carry no payload.
 """
 
@@ -51,19 +51,19 @@ class Status(enum.IntEnum):
     """Outcome of a request, in the header of its response."""
 
     OK = 0
-    NO_SESSION = 1  # no HELLO yet, or the session of a board that has rebooted since
+    NO_SESSION = 1  # no HELLO yet, or the board has rebooted since
     STALE = 2  # older than the last request and not in the reply cache: not carried out
     UNKNOWN_OPCODE = 3
     BAD_PAYLOAD = 4  # length does not fit the table
-    BAD_VALUE = 5  # a field outside what the board can do
-    LIMIT = 6  # target outside the board's travel limits
+    BAD_VALUE = 5  # a field is outside what the board can do
+    LIMIT = 6  # the target is outside the board's travel limits
     NOT_HOMED = 7
     BUSY = 8  # a motion is under way
-    DUPLICATE = 9  # this move_id or strobe_id was accepted before, under another seq
-    WATCHDOG = 10  # the watchdog has fired; WATCHDOG arms it again
+    DUPLICATE = 9  # this move_id or strobe_id was already accepted, under another seq
+    WATCHDOG = 10  # the watchdog has fired; WATCHDOG rearms it
     ESTOP = 11  # the emergency stop is latched; CLEAR releases it
-    MOTOR_OFF = 12  # the motor of this axis is switched off; HOME or MOTORS switch it on
-    PULL_OUT = 13  # speed and acceleration that the motor cannot follow together
+    MOTOR_OFF = 12  # the motor of this axis is off; HOME or MOTORS switches it on
+    PULL_OUT = 13  # the motor cannot follow this speed and acceleration together
 
 
 class MoveResult(enum.IntEnum):
@@ -80,11 +80,11 @@ class MoveResult(enum.IntEnum):
 
 
 class Fault(enum.IntFlag):
-    """Sticky faults in STATE; WATCHDOG clears the first, CLEAR the others."""
+    """Sticky faults in STATE. WATCHDOG clears the first, CLEAR the others."""
 
     WATCHDOG = 1
     ESTOP = 2  # latched
-    STUCK_SWITCH = 4  # a homing could not get off its switch
+    STUCK_SWITCH = 4  # a homing could not move off its switch
     LIMIT_SWITCH = 8  # a move ran onto a switch inside the travel
 
 
@@ -97,7 +97,7 @@ class AxisBit(enum.IntFlag):
 
 
 class Switch(enum.IntFlag):
-    """Switches in STATE, set while pressed."""
+    """Limit switches in STATE, set while pressed."""
 
     X_LOWER = 1
     X_UPPER = 2
@@ -108,7 +108,7 @@ class Switch(enum.IntFlag):
 
 
 class Feature(enum.IntFlag):
-    """What this board has beyond the axes."""
+    """What this board has besides the axes."""
 
     LAMP = 1
     LIMIT_SWITCHES = 2
@@ -129,24 +129,24 @@ class Message(msgspec.Struct, frozen=True):
 
 
 class Hello(Message, frozen=True):
-    """Open a session. The same nonce gets the same session, so a resent HELLO opens one session only.
+    """Open a session. The same nonce gets the same session, so a resent HELLO opens only one.
 
-    Taken under any version, session and seq; the first two fields are where they are in every version.
+    Accepted with any version, session and seq. The first two fields have the same place in every version.
     """
 
-    nonce: Annotated[int, Wire("u32", "1", "chosen at random by the host")]
+    nonce: Annotated[int, Wire("u32", "1", "random, chosen by the host")]
     schema_hash: Annotated[int, Wire("u32", "1", "CRC-32 of the host's message table")]
     version_min: Annotated[int, Wire("u8", "1", "oldest protocol version the host speaks")]
     version_max: Annotated[int, Wire("u8", "1", "newest protocol version the host speaks")]
 
 
 class HelloReply(Message, frozen=True):
-    """The session is in the header; session 0 means that none was granted.
+    """The session is in the header. Session 0 means that none was granted.
 
-    The first two fields are where they are in every version.
+    The first two fields have the same place in every version.
     """
 
-    nonce: Annotated[int, Wire("u32", "1", "as asked")]
+    nonce: Annotated[int, Wire("u32", "1", "as in the request")]
     schema_hash: Annotated[int, Wire("u32", "1", "CRC-32 of the board's message table")]
     boot_id: Annotated[int, Wire("u32", "1", "random, new at every start of the board")]
     unit_serial: Annotated[int, Wire("u32", "1", "serial number of the board")]
@@ -155,12 +155,12 @@ class HelloReply(Message, frozen=True):
     firmware_version: Annotated[int, Wire("u16", "1", "version of the firmware")]
     features: Annotated[int, Wire("u16", "Feature", "what the board has")]
     axes: Annotated[int, Wire("u8", "AxisBit", "axes that are fitted")]
-    max_frame: Annotated[int, Wire("u8", "bytes", "longest frame the board takes, delimiters included")]
+    max_frame: Annotated[int, Wire("u8", "bytes", "longest frame the board accepts, delimiters included")]
     reset_cause: Annotated[int, Wire("u8", "1", "0 power on, 1 processor watchdog, 2 reset line")]
 
 
 class Ping(Message, frozen=True):
-    """Feed the watchdog, ask for the board's time."""
+    """Feed the watchdog and ask for the board's time."""
 
 
 class Pong(Message, frozen=True):
@@ -174,7 +174,7 @@ class StateRequest(Message, frozen=True):
 
 
 class State(Message, frozen=True):
-    """Everything that changes; a lost MOVE_DONE can be read here."""
+    """Everything that changes. It also holds what a lost MOVE_DONE said."""
 
     board_time_us: Annotated[int, Wire("u64", "us", "since the board started")]
     pos_steps: Annotated[Triple, Wire("i32", "steps", "step counters")]
@@ -182,7 +182,7 @@ class State(Message, frozen=True):
     lamp_duty: Annotated[int, Wire("u16", "1/10000", "duty of the lamp")]
     faults: Annotated[int, Wire("u16", "Fault", "sticky faults")]
     last_strobe_id: Annotated[int, Wire("u32", "1", "last accepted STROBE, 0 for none")]
-    frames_done: Annotated[int, Wire("u16", "1", "triggers it has given so far")]
+    frames_done: Annotated[int, Wire("u16", "1", "triggers given so far")]
     last_result: Annotated[int, Wire("u8", "MoveResult", "how it ended, or RUNNING")]
     moving: Annotated[int, Wire("u8", "AxisBit", "axes in motion")]
     homed: Annotated[int, Wire("u8", "AxisBit", "axes whose counter is tied to the stage")]
@@ -191,9 +191,9 @@ class State(Message, frozen=True):
 
 
 class Watchdog(Message, frozen=True):
-    """Set and arm the watchdog, clear its fault. Any valid frame of the session feeds it.
+    """Set and arm the watchdog and clear its fault. Every valid frame of the session feeds it.
 
-    On expiry motion is decelerated AND the lamp is turned off, and the fault stays until this message.
+    On expiry motion is decelerated AND the lamp is turned off. The fault stays until this message.
     """
 
     motion_ms: Annotated[int, Wire("u32", "ms", "longest silence while an axis moves, at least 100")]
@@ -203,24 +203,24 @@ class Watchdog(Message, frozen=True):
 
 
 class LimitsRequest(Message, frozen=True):
-    """Ask for what the board allows beside its travel, which HELLO tells."""
+    """Ask for what the board allows. Its travel is in HELLO."""
 
 
 class Limits(Message, frozen=True):
-    """Caps of the board. A move beyond the first two is refused, whoever asks."""
+    """Caps of the board. A move beyond the first two is refused."""
 
     max_speed_steps_per_s: Annotated[Triple, Wire("u32", "steps/s", "highest speeds")]
     max_accel_steps_per_s2: Annotated[Triple, Wire("u32", "steps/s2", "highest accelerations")]
-    jog_steps: Annotated[Triple, Wire("u32", "steps", "longest move of an axis that is not homed")]
-    jog_steps_per_s: Annotated[Triple, Wire("u32", "steps/s", "its highest speed")]
+    jog_steps: Annotated[Triple, Wire("u32", "steps", "longest move before homing")]
+    jog_steps_per_s: Annotated[Triple, Wire("u32", "steps/s", "highest speed before homing")]
 
 
 class PullOutRequest(Message, frozen=True):
-    """Ask which speed and acceleration the motors follow together."""
+    """Ask which speed and acceleration the motors can follow together."""
 
 
 class PullOut(Message, frozen=True):
-    """The pull-out line of each motor, reserve included. A move beyond it is refused, whoever asks.
+    """The pull-out line of each motor, less a reserve. A move beyond it is refused.
 
     A motor follows speed v and acceleration a while v / no_torque + a / from_rest is at most 1.
     """
@@ -230,9 +230,9 @@ class PullOut(Message, frozen=True):
 
 
 class Clear(Message, frozen=True):
-    """Clear sticky faults. ESTOP stays, with status ESTOP, as long as its input is pressed.
+    """Clear sticky faults. Clearing ESTOP is refused, with status ESTOP, while its input is pressed.
 
-    WATCHDOG is not cleared by it, and no motor is switched on.
+    It does not clear WATCHDOG and switches no motor on.
     """
 
     faults: Annotated[int, Wire("u16", "Fault", "faults to clear")]
@@ -241,7 +241,7 @@ class Clear(Message, frozen=True):
 class MoveAbs(Message, frozen=True):
     """Move to absolute targets. There is no relative move on the wire.
 
-    An axis that is not homed takes slow short moves only, those within LIMITS.jog_*.
+    Before homing an axis accepts only short slow moves, within LIMITS.jog_*.
     """
 
     move_id: Annotated[int, Wire("u32", "1", "larger than every id before it")]
@@ -254,53 +254,53 @@ class MoveAbs(Message, frozen=True):
 class Home(Message, frozen=True):
     """Switch the motor of one axis on, find its lower switch, tie the counter to it, end at 0 upwards.
 
-    Off the switch if it is pressed, down fast onto it, up slowly off it, and the last two once more slowly:
-    the counter is tied to the edge found upwards, so the play of the gear is not in it.
+    Off the switch if it is pressed, down fast onto it, up slowly off it, and the last two once more slowly.
+    The counter is tied to the edge found upwards, so the play of the gear is not in it.
     """
 
     move_id: Annotated[int, Wire("u32", "1", "as in MOVE_ABS")]
     axes: Annotated[int, Wire("u8", "AxisBit", "exactly one axis")]
     fast_steps_per_s: Annotated[int, Wire("u32", "steps/s", "speed of the seek")]
-    slow_steps_per_s: Annotated[int, Wire("u32", "steps/s", "speed at the edge, within start-stop range")]
+    slow_steps_per_s: Annotated[int, Wire("u32", "steps/s", "speed at the edge, within the start-stop range")]
     accel_steps_per_s2: Annotated[int, Wire("u32", "steps/s2", "acceleration of the fast legs")]
 
 
 class Stop(Message, frozen=True):
-    """Decelerate every axis. Accepted always, ahead of any queue, idempotent."""
+    """Decelerate every axis. Always accepted, ahead of any queue; idempotent."""
 
 
 class Estop(Message, frozen=True):
-    """Emergency stop: no more steps, motors and light off, homing forgotten. Accepted always; it latches.
+    """Emergency stop: no more steps, motors and light off, homing forgotten. Always accepted; it latches.
 
-    HOME switches the motors on again, after CLEAR.
+    After CLEAR, HOME switches the motors on again.
     """
 
 
 class Motors(Message, frozen=True):
-    """Switch the motors of the axes in the mask on, all others off; an axis switched off is not homed."""
+    """Switch the motors of the axes in the mask on, all others off. An axis switched off is not homed."""
 
     axes: Annotated[int, Wire("u8", "AxisBit", "motors to switch on")]
 
 
 class MoveDone(Message, frozen=True):
-    """A MOVE_ABS or HOME has ended; the same is readable in STATE."""
+    """A MOVE_ABS or HOME has ended. STATE also has the result."""
 
     board_time_us: Annotated[int, Wire("u64", "us", "time of the last step")]
     move_id: Annotated[int, Wire("u32", "1", "as in the request")]
     pos_steps: Annotated[Triple, Wire("i32", "steps", "step counters")]
-    spread_steps: Annotated[int, Wire("u16", "steps", "HOME: difference of the two edges found; else 0")]
+    spread_steps: Annotated[int, Wire("u16", "steps", "HOME: difference of the two edges found; otherwise 0")]
     result: Annotated[int, Wire("u8", "MoveResult", "how it ended")]
 
 
 class Lamp(Message, frozen=True):
-    """Set the lamp. It also goes dark when the watchdog expires, and at an emergency stop."""
+    """Set the lamp. It also goes dark when the watchdog expires and at an emergency stop."""
 
     duty: Annotated[int, Wire("u16", "1/10000", "0 dark, 10000 full")]
     on_time_ms: Annotated[int, Wire("u32", "ms", "dark again after this time, at most 600000; 0: never")] = 0
 
 
 class Strobe(Message, frozen=True):
-    """Trigger the camera and flash the lamp, `count` times; one that is under way ends. Count 0: only that."""
+    """Trigger the camera and flash the lamp, `count` times. A strobe under way ends; count 0 only ends it."""
 
     strobe_id: Annotated[int, Wire("u32", "1", "larger than every id before it")]
     count: Annotated[int, Wire("u16", "1", "triggers")]
@@ -313,7 +313,7 @@ class Strobe(Message, frozen=True):
 
 
 class Frame(Message, frozen=True):
-    """One trigger of a strobe was given; STATE counts them."""
+    """A strobe has given one trigger. STATE counts them."""
 
     board_time_us: Annotated[int, Wire("u64", "us", "time of the trigger")]
     strobe_id: Annotated[int, Wire("u32", "1", "as in the request")]
@@ -321,7 +321,7 @@ class Frame(Message, frozen=True):
 
 
 class Ack(Message, frozen=True):
-    """Nothing but the status in the header."""
+    """No fields; the header has the status."""
 
 
 class Entry(NamedTuple):

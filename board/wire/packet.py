@@ -1,9 +1,9 @@
 """Frames on the wire: `0x00 COBS(header | payload | crc32_le) 0x00`, at most 64 bytes.
 
-The leading 0x00 ends whatever noise came before, so a frame after noise is never lost. CRC-32 and not CRC-16:
+The leading 0x00 ends whatever noise came before, so a frame after noise is never lost. CRC-32 rather than CRC-16:
 at 3,600 damaged frames a night CRC-16 lets about 0.05 through, CRC-32 about 1e-6.
 
-COBS is written out here: a frame is far below the 254 bytes at which its long blocks begin, and a few lines
+COBS is written out here. A frame is far shorter than the 254 bytes at which long blocks begin, and a few lines
 that split at zeros are four times as fast as a general encoder in Python.
 """
 
@@ -21,11 +21,13 @@ _MAX_CODED_BYTES = MAX_FRAME_BYTES - 2
 _HEADER = struct.Struct("<BBBBHH")
 _CRC = struct.Struct("<I")
 _MIN_RAW_BYTES = _HEADER.size + _CRC.size
-_CODE = tuple(bytes((1 + n_bytes,)) for n_bytes in range(MAX_FRAME_BYTES))  # of a run of n bytes and its zero
+_CODE = tuple(
+    bytes((1 + n_bytes,)) for n_bytes in range(MAX_FRAME_BYTES)
+)  # code byte of a run of n bytes and its zero
 
 
 class Packet(msgspec.Struct, frozen=True):
-    """One packet: header and at most 49 bytes of payload. `kind`, `opcode`, `status` may be unknown codes."""
+    """One packet: a header and at most 49 bytes of payload. `kind`, `opcode` and `status` may be unknown codes."""
 
     kind: int
     opcode: int
@@ -37,9 +39,11 @@ class Packet(msgspec.Struct, frozen=True):
 
 
 def encode(packet: Packet) -> bytes:
-    """Frame of a packet. Raises ValueError when the payload is too long or a header field does not fit."""
+    """Frame of a packet. Raises ValueError when the payload or a header field does not fit."""
     if len(packet.payload) > MAX_PAYLOAD_BYTES:
-        raise ValueError(f"payload of {len(packet.payload)} bytes: at most {MAX_PAYLOAD_BYTES} fit a frame")
+        raise ValueError(
+            f"payload of {len(packet.payload)} bytes: at most {MAX_PAYLOAD_BYTES} fit into a frame"
+        )
     try:
         header = _HEADER.pack(
             packet.version, packet.kind, packet.opcode, packet.status, packet.seq, packet.session
@@ -67,13 +71,13 @@ class StreamDecoder:
         self._tail = b""
 
     def reset(self) -> None:
-        """Forget a frame that has begun: what comes next comes from elsewhere."""
+        """Drop a frame that has begun: the next bytes come from elsewhere."""
         self._tail = b""
 
     def feed(self, data: bytes) -> list[Packet]:
-        """Packets that `data` completes; damaged ones are counted and dropped."""
+        """Packets that `data` completes. Damaged ones are counted and dropped."""
         chunks = (self._tail + data).split(b"\0")
-        # A tail that is already too long stays too long however it goes on: keep just enough to know it.
+        # A tail that is already too long stays too long: keep just enough to recognise it.
         self._tail = chunks.pop()[: _MAX_CODED_BYTES + 1]
         return [packet for chunk in chunks if chunk and (packet := self._decoded(chunk)) is not None]
 

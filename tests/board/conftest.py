@@ -1,4 +1,4 @@
-"""A virtual board whose error counters are asserted after every use, and a cable that can be damaged."""
+"""A virtual board whose error counters are checked after every use, and a cable that can be damaged."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Damage = Callable[[Packet, bytes], bytes]
 
 
 class DamagedCable:
-    """A transport that hands every frame, both ways, to `damage` and passes on what it returns."""
+    """A transport that passes every frame, in both directions, through `damage`."""
 
     def __init__(self, inner: Transport, damage: Damage) -> None:
         self._inner = inner
@@ -47,7 +47,7 @@ class DamagedCable:
 def sound_links(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """After every test that touches a board: the error counters of its links are zero.
 
-    Links over a cable that the test damages, or to a board that reboots, are the test's to judge.
+    A test that damages the cable or reboots the board checks its links itself.
     """
     links: list[tuple[Link, VirtualTransport]] = []
     make = Link.__init__
@@ -77,7 +77,7 @@ class HealthyBoard(Protocol):
 
 @pytest.fixture(scope="session")
 def healthy_board() -> HealthyBoard:
-    """Opens a homed virtual board; on leaving, its error counters must be `counters`, all zero by default."""
+    """Opens a homed virtual board. At the end its error counters must equal `counters`, all zero by default."""
 
     @contextlib.contextmanager
     def opened(

@@ -1,4 +1,4 @@
-"""A stub at the end of a wire, spoken to packet by packet, and the prose of PROTOCOL.md."""
+"""A stub at the end of a wire, addressed packet by packet, and the prose of PROTOCOL.md."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ PROSE = " ".join(DOCUMENT.read_text().partition(MARK)[0].split())
 
 
 def says(text: str) -> None:
-    """The document has this sentence: whoever changes it looks at the test."""
+    """Assert that the document has this sentence, so that nobody changes it without the test."""
     assert text in PROSE, text
 
 
 class Wire:
-    """A stub at the end of a wire, in whatever session and under whatever seq."""
+    """A stub at the end of a wire. The test chooses session and seq."""
 
     def __init__(self) -> None:
         self.bench = VirtualBench()
@@ -27,12 +27,12 @@ class Wire:
         self.seq = 0
 
     def say(self, packet: Packet) -> list[Packet]:
-        """Whatever the board says to it, events included."""
+        """Send a packet; return everything the board sends, events included."""
         self.bench.stub.receive(encode(packet), self.bench.clock.now_s())
         return self._said()
 
     def ask(self, request: Message, **header: int) -> Packet:
-        """The response to `request`, under the next seq unless told otherwise."""
+        """Send `request`, under the next seq unless `header` says otherwise; return its response."""
         self.seq += 1
         fields = {"seq": self.seq, "session": self.session, **header}
         packet = Packet(Kind.REQUEST, layout.opcode_of(request), 0, payload=layout.pack(request), **fields)
@@ -46,7 +46,7 @@ class Wire:
         return response
 
     def wait(self, duration_s: float) -> list[Packet]:
-        """What the board says by itself meanwhile."""
+        """Let time pass; return what the board sends by itself."""
         self.bench.clock.sleep_s(duration_s)
         self.bench.stub.advance(self.bench.clock.now_s())
         return self._said()

@@ -1,4 +1,4 @@
-"""A fake RPi.GPIO that refuses what the real ones refuse (Jetson.GPIO 2.1, RPi.GPIO 0.7), with wires."""
+"""A fake RPi.GPIO with wires. It refuses what the real ones refuse (Jetson.GPIO 2.1, RPi.GPIO 0.7)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class StrictGpio:
     )
 
     def __init__(self, wires: dict[int, int] | None = None, pinmux: frozenset[int] = HEADER) -> None:
-        """`wires`: input pin to the output pin it is joined to. `pinmux`: pins that truly are GPIO."""
+        """`wires`: input pin to the output pin it is wired to. `pinmux`: pins that are really set to GPIO."""
         self.wires = wires or {}
         self.pinmux = pinmux
         self.mode: int | None = None
@@ -38,7 +38,7 @@ class StrictGpio:
         if direction == self.IN and initial is not None:
             raise ValueError("initial parameter is not valid for inputs")
         if channel in self.directions:
-            raise RuntimeWarning(f"channel {channel} is already in use")  # as an error under -W error
+            raise RuntimeWarning(f"channel {channel} is already in use")  # an error under -W error
         self.directions[channel] = direction
         if initial is not None:
             self.output(channel, initial)

@@ -1,4 +1,4 @@
-"""The axis over the whole link onto the stub's gears: what is true is what was asked."""
+"""The axis over the whole link onto the stub's gears: the true position is the requested one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HALF_STEP_UM = 0.3125 / 2 + 1e-9
 
 
 def stub_with_play(play_um: float, seed: int = 0) -> StubConfig:
-    """A z axis with `play_um`, whose stage does not swing, so that its position is exact at once."""
+    """A z axis with `play_um`. Its stage does not swing, so its position is exact at once."""
     stub = StubConfig(seed=seed)
     return msgspec.structs.replace(
         stub, z=msgspec.structs.replace(stub.z, play_um=play_um, settle_amplitude_um=0.0)
@@ -116,7 +116,7 @@ def test_a_way_point_beyond_a_limit_is_refused_before_anything_moves(
         assert board.z.position_um == 100.0
 
 
-def test_the_board_keeps_its_own_limit_when_the_host_is_told_a_wider_one(healthy_board: HealthyBoard) -> None:
+def test_the_limit_of_the_board_holds_when_a_wider_one_is_configured(healthy_board: HealthyBoard) -> None:
     z = msgspec.structs.replace(BoardConfig().z, max_um=9000.0)
     with healthy_board(config=BoardConfig(z=z)) as (_, board):
         assert board.z.limits_um == (0.0, 5000.0)
@@ -161,7 +161,7 @@ def test_homing_backs_off_a_switch_that_is_pressed_already(healthy_board: Health
         assert bench.true_um(bench.clock.now_s())[2] == pytest.approx(0.0, abs=1e-6)
 
 
-def test_an_axis_without_play_in_use_shows_it_when_it_arrives_downwards(healthy_board: HealthyBoard) -> None:
+def test_a_move_that_ends_downwards_leaves_the_stage_above_by_the_play(healthy_board: HealthyBoard) -> None:
     with healthy_board(stub_with_play(20.0)) as (bench, board):
         board.z.approach_up(1000.0)
         board.z.move_to(900.0)
@@ -180,7 +180,7 @@ def test_the_stage_is_still_at_the_settled_time(healthy_board: HealthyBoard) -> 
             assert bench.true_um(bench.clock.now_s() - axis.config.settle_s)["xyz".index(name)] != true_um
 
 
-def test_an_approach_to_where_the_axis_stands_sends_nothing(healthy_board: HealthyBoard) -> None:
+def test_an_approach_to_the_present_position_sends_nothing(healthy_board: HealthyBoard) -> None:
     with healthy_board() as (_, board):
         settled_s = board.z.approach_up(500.0)
         before = board.state().last_move_id

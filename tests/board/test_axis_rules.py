@@ -1,4 +1,4 @@
-"""The axis' arithmetic as tables: rounding, engagement, the way points of an approach."""
+"""The arithmetic of an axis as tables: rounding, engagement, the way points of an approach."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def test_positions_are_rounded_to_the_nearest_step(position_um: float, steps: in
 
 
 @given(st.integers(-(10**6), 10**6), st.sampled_from([0.3125, 0.1, 1.25, 2.5, 0.3]))
-def test_steps_survive_the_way_through_um(steps: int, um_per_step: float) -> None:
+def test_steps_survive_the_conversion_to_um_and_back(steps: int, um_per_step: float) -> None:
     assert steps_from_um(um_from_steps(steps, um_per_step), um_per_step) == steps
 
 
 @pytest.mark.parametrize("position_um", [math.nan, math.inf, -math.inf])
-def test_a_position_that_is_no_number_is_a_value_error(position_um: float) -> None:
+def test_a_position_that_is_not_finite_is_a_value_error(position_um: float) -> None:
     with pytest.raises(ValueError, match="finite"):
         steps_from_um(position_um, 0.3125)
 

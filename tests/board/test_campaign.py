@@ -1,4 +1,4 @@
-"""The fault campaign of tests/bench, small: what `make bench` runs in full holds on every change."""
+"""The fault campaign of tests/bench in small. `make bench` runs it in full."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from tests.bench import link_campaign, link_processes
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_every_command_over_a_lossy_cable_has_one_effect_and_the_truth_is_what_was_asked(seed: int) -> None:
+def test_every_command_over_a_lossy_cable_acts_once_and_truly(seed: int) -> None:
     figures = link_campaign.commands(600, seed)
     assert figures["resends"] > 150
     assert figures["reconnects"] == 0
 
 
-def test_the_same_with_a_host_that_stalls() -> None:
+def test_every_command_of_a_stalling_host_acts_once_and_truly() -> None:
     figures = link_campaign.stalled_commands(1000, seed=3)
     assert figures["stalls"] >= 10
     assert figures["silences"] >= figures["stalls"] / 2
 
 
-def test_a_cable_pulled_in_mid_move_is_resumed_or_the_position_is_lost_and_never_wrong() -> None:
+def test_a_cable_pulled_during_a_move_resumes_or_loses_the_position_and_never_reports_a_wrong_one() -> None:
     figures = link_campaign.unplugged(20, seed=4)
     assert (figures["resumed"], figures["position_lost"]) == (10, 10)
 
 
-def test_the_very_next_frame_after_noise_is_heard() -> None:
+def test_the_first_frame_after_noise_is_received() -> None:
     assert link_campaign.noise(200_000, seed=5)["resends"] == 0
 
 
@@ -52,7 +52,7 @@ def test_random_packets_with_a_valid_crc_move_nothing_and_raise_nothing() -> Non
         st.integers(0, 255),
     )
 )
-def test_no_packet_whatever_moves_a_board_without_a_session(packet: Packet) -> None:
+def test_no_packet_moves_a_board_without_a_session(packet: Packet) -> None:
     bench = VirtualBench()
     bench.stub.receive(encode(packet), bench.clock.now_s())
     bench.stub.take_output()
@@ -70,6 +70,6 @@ def test_a_killed_host_leaves_a_stage_at_rest_a_dark_lamp_and_a_free_port(tmp_pa
     link = tmp_path / "board"
     with link_processes.stub_process(link, speed=10.0):
         figures = link_processes.killed_host(link, speed=10.0)
-    # The stub's own process may be late on a busy machine; the bench holds the figures to 250 ms.
+    # The stub process may be late on a busy machine; the bench requires 250 ms.
     assert figures["motion_stopped_after_ms"] < 500.0
     assert figures["lamp_dark_after_ms"] < 500.0

@@ -1,4 +1,4 @@
-"""Numbers of a configuration that cannot be are one line that names them, before a board is opened."""
+"""Invalid numbers of a configuration are refused in one line that names them, before a board is opened."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_an_absurd_number_of_an_axis_is_refused_by_name(name: str, value: float)
         ("microsteps", 10**400),
     ],
 )
-def test_what_no_stage_does_is_refused_in_a_short_line(name: str, value: float) -> None:
+def test_a_value_that_no_stage_has_is_refused_in_a_short_line(name: str, value: float) -> None:
     with pytest.raises(ValueError, match=f"^{name} = ") as refused:
         msgspec.structs.replace(Z_DEFAULT, **{name: value})
     assert len(str(refused.value)) < 100
@@ -60,7 +60,7 @@ def test_less_than_a_step_a_second_is_refused(name: str) -> None:
         ("baud", 10**400),
     ],
 )
-def test_a_number_of_the_board_that_cannot_be_is_refused_by_name(name: str, value: float) -> None:
+def test_an_invalid_number_of_the_board_is_refused_by_name(name: str, value: float) -> None:
     with pytest.raises(ValueError, match=rf"\b{name} = ") as refused:
         msgspec.structs.replace(BoardConfig(), **{name: value})
     assert "\n" not in str(refused.value)

@@ -1,4 +1,4 @@
-"""GPIO lines on a strict fake: what the real library would refuse is refused here too."""
+"""GPIO lines on a strict fake, which refuses what the real library refuses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.board.strict_gpio import StrictGpio
 PINS = GpioConfig(estop_pin=11, reset_pin=13, trigger_pin=15)
 
 
-def test_nothing_is_imported_or_driven_unless_pins_are_named() -> None:
+def test_nothing_is_imported_or_driven_unless_pins_are_configured() -> None:
     assert GpioConfig() == GpioConfig(None, None, None)
     assert "RPi" not in sys.modules
     assert "RPi.GPIO" not in sys.modules
@@ -28,7 +28,7 @@ def test_the_estop_reads_pressed_while_its_wire_is_high() -> None:
     assert gpio.directions == {}
 
 
-def test_reset_and_trigger_are_pulses_of_the_asked_width_from_a_quiet_level() -> None:
+def test_reset_and_trigger_are_pulses_of_the_requested_width() -> None:
     gpio, clock = StrictGpio(), VirtualClock()
     with Lines(PINS, clock, gpio) as lines:
         assert gpio.log == [(13, 1), (15, 0)]
@@ -43,7 +43,7 @@ def test_reset_and_trigger_are_pulses_of_the_asked_width_from_a_quiet_level() ->
             lines.trigger(2.0)
 
 
-def test_a_loop_back_passes_over_a_wire_and_leaves_the_pins_free() -> None:
+def test_a_loop_back_over_a_wire_passes_and_releases_the_pins() -> None:
     gpio = StrictGpio(wires={18: 16})
     with Lines(PINS, VirtualClock(), gpio) as lines:
         lines.loop_back_test(16, 18)
@@ -77,7 +77,7 @@ def test_a_loop_back_on_a_pin_in_use_is_refused_before_anything_is_driven() -> N
         assert gpio.log == before
 
 
-def test_a_pin_that_is_none_of_the_library_is_one_line_of_what_to_do() -> None:
+def test_a_pin_that_the_library_refuses_is_one_line_of_what_to_do() -> None:
     gpio = StrictGpio()
     with pytest.raises(GpioFailed, match=r"Channel 39 is invalid. Check pins and permissions"):
         Lines(GpioConfig(estop_pin=11, trigger_pin=39), VirtualClock(), gpio)
@@ -87,7 +87,7 @@ def test_a_pin_that_is_none_of_the_library_is_one_line_of_what_to_do() -> None:
 def test_another_numbering_in_the_same_program_is_refused() -> None:
     gpio = StrictGpio()
     gpio.setmode(StrictGpio.BCM)
-    with pytest.raises(GpioFailed, match="numbers pins in another way"):
+    with pytest.raises(GpioFailed, match="already uses another numbering of pins"):
         Lines(PINS, VirtualClock(), gpio)
 
 
@@ -100,12 +100,12 @@ def test_a_line_that_is_not_fitted_names_its_key() -> None:
 
 
 @pytest.mark.parametrize("pins", [(11, 11), (0, 11), (11, 41)])
-def test_pins_that_cannot_be_are_refused(pins: tuple[int, int]) -> None:
+def test_invalid_pins_are_refused(pins: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="each once"):
         GpioConfig(estop_pin=pins[0], reset_pin=pins[1])
 
 
-def test_a_library_that_is_not_there_names_the_extras(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_library_names_the_extras(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str, *_: object) -> object:
         raise ImportError(f"No module named {name!r}")
 

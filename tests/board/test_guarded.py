@@ -1,4 +1,4 @@
-"""The GPIO lines in use: the e-stop line stops the board from any moment on, the reset line wakes a dead one."""
+"""The GPIO lines in use: the e-stop line stops the board at any moment, the reset line wakes a dead one."""
 
 from __future__ import annotations
 
@@ -61,14 +61,14 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
     return made
 
 
-def test_without_pins_no_gpio_library_is_asked_for(bench: Bench) -> None:
+def test_without_pins_no_gpio_library_is_imported(bench: Bench) -> None:
     with open_guarded(BoardConfig(), bench.virtual.clock) as board:
         board.home(("z",))
     assert bench.header.mode is None
     assert "RPi" not in sys.modules
 
 
-def test_pins_without_their_library_are_one_error_and_the_board_is_not_opened(
+def test_pins_without_their_library_are_an_error_and_the_board_is_not_opened(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def missing() -> StrictGpio:
@@ -94,7 +94,7 @@ def test_a_board_whose_estop_is_pressed_is_not_opened(bench: Bench) -> None:
     assert bench.header.directions == {}
 
 
-def test_an_estop_pressed_in_mid_move_ends_it_and_darkens_the_lamp(bench: Bench) -> None:
+def test_an_estop_pressed_during_a_move_ends_it_and_turns_the_lamp_off(bench: Bench) -> None:
     clock = bench.virtual.clock
     with open_guarded(with_pins(estop_pin=ESTOP_PIN), clock) as board:
         board.home(("z",))
@@ -121,7 +121,7 @@ def test_an_estop_line_pressed_while_nothing_moves_makes_every_position_unknown(
             board.z.approach_up(100.0)
 
 
-def test_what_clears_the_estop_while_it_is_pressed_clears_it_for_a_moment_only(bench: Bench) -> None:
+def test_clearing_a_pressed_estop_lasts_only_a_moment(bench: Bench) -> None:
     clock = bench.virtual.clock
     with open_guarded(with_pins(estop_pin=ESTOP_PIN), clock) as board:
         board.home(("z",))
@@ -138,7 +138,7 @@ def test_what_clears_the_estop_while_it_is_pressed_clears_it_for_a_moment_only(b
         assert bench.faults == Fault(0)
 
 
-def test_a_line_that_cannot_be_read_any_more_counts_as_pressed(
+def test_an_estop_line_that_cannot_be_read_counts_as_pressed(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(_channel: int) -> int:
@@ -151,7 +151,7 @@ def test_a_line_that_cannot_be_read_any_more_counts_as_pressed(
         assert bench.faults == Fault.ESTOP
 
 
-def test_a_board_that_does_not_answer_is_reset_once_and_opened_when_it_is_back(
+def test_a_board_that_does_not_answer_is_reset_once_and_then_opened(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stub, receive, output = bench.virtual.stub, bench.virtual.stub.receive, bench.header.output
@@ -189,7 +189,7 @@ def test_a_board_that_stays_away_after_its_reset_is_not_found(
         pass
 
 
-def test_a_board_that_does_not_answer_and_has_no_reset_line_is_a_time_out(
+def test_a_board_that_does_not_answer_and_has_no_reset_line_is_a_link_timeout(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bench.virtual.stub, "receive", lambda *_: None)

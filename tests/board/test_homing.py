@@ -1,4 +1,4 @@
-"""Homing ends where the stage stands, whatever the configuration allows it afterwards, and may be asked for again."""
+"""Homing works wherever the stage stands and whatever the configured limits, and can be repeated."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def test_a_stage_far_beyond_a_small_soft_limit_is_homed(
         assert true_um(bench, "z") == pytest.approx(0.0, abs=0.16)
 
 
-def test_a_homing_that_timed_out_can_be_asked_for_again_until_it_is_done() -> None:
-    # Pushed by hand to where the board does not know a stage can stand: the time computed is too short.
+def test_a_homing_that_timed_out_can_be_repeated_until_it_succeeds() -> None:
+    # Pushed by hand beyond the travel that the board knows: the computed time is too short.
     bench = VirtualBench(stub_with("x", travel_um=1000.0, start_um=70000.0))
     with bench.open_board() as board:
         timed_out = 0
@@ -60,7 +60,7 @@ def test_a_homing_that_timed_out_can_be_asked_for_again_until_it_is_done() -> No
         assert true_um(bench, "x") == pytest.approx(0.0, abs=0.7)
 
 
-def test_a_stage_that_decelerates_slowly_has_come_to_rest_when_its_time_out_is_told() -> None:
+def test_a_stage_that_decelerates_slowly_is_at_rest_when_its_timeout_is_raised() -> None:
     x = msgspec.structs.replace(BoardConfig().x, accel_um_per_s2=2000.0)
     stub = stub_with("x", travel_um=1000.0, start_um=2e6, upper_switch_um=3e6)
     bench = VirtualBench(stub)
@@ -70,7 +70,7 @@ def test_a_stage_that_decelerates_slowly_has_come_to_rest_when_its_time_out_is_t
         assert board.state().moving == 0
 
 
-def test_a_homing_waits_for_a_motion_that_nobody_waits_for_any_more() -> None:
+def test_a_homing_waits_for_an_abandoned_motion() -> None:
     bench = VirtualBench()
     with bench.open_board() as board:
         board.home(("z",))
@@ -82,7 +82,7 @@ def test_a_homing_waits_for_a_motion_that_nobody_waits_for_any_more() -> None:
         assert true_um(bench, "z") == pytest.approx(500.0, abs=0.2)
 
 
-def test_a_homing_whose_board_fell_silent_can_be_asked_for_again_when_it_is_back() -> None:
+def test_a_homing_on_a_board_that_fell_silent_can_be_repeated() -> None:
     bench = VirtualBench(faults=Faults(incidents=(BoardStall(on_motion=1, after_s=0.5, stall_s=20.0),)))
     with bench.open_board() as board:
         with pytest.raises(LinkTimeout):

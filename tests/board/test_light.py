@@ -1,4 +1,4 @@
-"""Lamp and strobe: what was asked, for as long as it was asked, and an event for every frame."""
+"""Lamp and strobe: the requested light for the requested time, and an event for every frame."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_a_lamp_with_an_on_time_goes_dark_by_itself(healthy_board: HealthyBoard)
                 board.lamp(0.4, on_time_s)
 
 
-def test_a_strobe_triggers_flashes_and_tells_every_frame(healthy_board: HealthyBoard) -> None:
+def test_a_strobe_triggers_flashes_and_reports_every_frame(healthy_board: HealthyBoard) -> None:
     with healthy_board() as (bench, board):
         board.lamp(0.1)
         board.strobe(count=5, period_s=0.1, delay_s=0.01, width_s=0.002, duty=0.9)
@@ -60,13 +60,13 @@ def test_a_lost_frame_event_is_still_counted_in_the_state(healthy_board: Healthy
         assert [frame.index for frame in board.take_triggered_frames()] == [0, 1, 3]
 
 
-def test_a_strobe_ends_when_it_is_told_to_and_at_the_watchdog(healthy_board: HealthyBoard) -> None:
+def test_a_strobe_ends_on_request_and_when_the_watchdog_expires(healthy_board: HealthyBoard) -> None:
     with healthy_board() as (bench, board):
         board.strobe(count=1000, period_s=0.1, delay_s=0.0, width_s=0.05, duty=0.5)
         bench.clock.sleep_s(1.02)
         board.strobe(count=0, period_s=0.0, delay_s=0.0, width_s=0.0, duty=0.0)
         assert bench.lamp_duty(bench.clock.now_s()) == 0.0
-        assert board.state().frames_done == 0  # of the one that only ended it
+        assert board.state().frames_done == 0  # of the strobe that only ended the first
         board.strobe(count=1000, period_s=0.1, delay_s=0.0, width_s=0.05, duty=0.5)
         board._end_heartbeat()
         bench.clock.sleep_s(10.0)
@@ -84,7 +84,7 @@ def test_closing_ends_a_strobe(healthy_board: HealthyBoard) -> None:
     assert [bench.lamp_duty(done_s + 0.01 * i) for i in range(100)] == [0.0] * 100
 
 
-def test_a_host_that_opens_the_board_of_a_killed_one_ends_its_motion_and_its_light() -> None:
+def test_opening_a_board_ends_the_motion_and_light_of_a_killed_host() -> None:
     bench = VirtualBench()
     killed = bench.open_board()
     killed.home()
@@ -95,7 +95,7 @@ def test_a_host_that_opens_the_board_of_a_killed_one_ends_its_motion_and_its_lig
     killed._end_heartbeat()
     bench.clock.sleep_s(0.13)
     bench.stub.advance(bench.clock.now_s())
-    bench.stub.take_output()  # what nobody read is lost with the port
+    bench.stub.take_output()  # unread frames are lost with the port
     with bench.open_board() as board:
         assert board.state().moving == 0
         assert 100.0 < board.z.position_um < 200.0
@@ -109,7 +109,7 @@ def test_a_host_that_opens_the_board_of_a_killed_one_ends_its_motion_and_its_lig
 @pytest.mark.parametrize(
     ("period_s", "delay_s", "width_s"), [(0.0005, 0.0, 0.0001), (0.1, 0.06, 0.05), (1.0, 0.0, 0.2)]
 )
-def test_a_strobe_the_board_cannot_do_is_refused_as_a_whole(
+def test_a_strobe_that_the_board_cannot_do_is_refused_completely(
     healthy_board: HealthyBoard, period_s: float, delay_s: float, width_s: float
 ) -> None:
     with healthy_board() as (bench, board):

@@ -28,7 +28,7 @@ LENS_CONFIG = AxisConfig(
 
 
 class FakeMotor:
-    """A motor of no known board. It moves at once; its gear has `play_steps`, and `stop_at` ends a move early."""
+    """A motor of an unknown board. It moves at once; its gear has `play_steps`, and `stop_at` ends a move early."""
 
     def __init__(self, ratings: MotorRatings, is_homed: bool, play_steps: int = 0) -> None:
         self.ratings = ratings
@@ -83,7 +83,7 @@ def stepper(play_um: float = 20.0) -> tuple[FakeMotor, Axis]:
     return motor, Axis("z", msgspec.structs.replace(Z_DEFAULT, play_um=play_um), motor)
 
 
-def test_a_foreign_motor_gets_our_approaches_and_ends_where_it_was_asked_to() -> None:
+def test_a_foreign_motor_gets_our_approaches_and_reaches_its_targets() -> None:
     motor, z = stepper()
     z.home()
     for target_um in (500.0, 400.0, 397.5, 450.0):
@@ -116,7 +116,7 @@ def test_a_move_that_a_foreign_motor_ends_early_leaves_the_position_it_reports()
     with pytest.raises(MoveStopped):
         z.approach_up(500.0)
     assert (z.position_um, z.engagement) == (250.0, Engagement.UNKNOWN)
-    motor.is_homed = False  # and the next one loses the position
+    motor.is_homed = False  # the next move also loses the position
     with pytest.raises(PositionLost, match="z ended on its way: stopped"):
         z.approach_up(500.0)
     assert not z.is_homed
@@ -138,7 +138,7 @@ def test_a_jog_is_capped_by_what_the_motor_allows_before_homing() -> None:
     assert motor.targets == [-320]
     assert motor.rates == [Rates(640.0, 80000.0)]
     with pytest.raises(
-        ValueError, match=r"jog of z by 201.25 um asked: the board allows 200.0 um; nothing moved"
+        ValueError, match=r"jog of z by 201.25 um refused: the board allows 200.0 um; nothing moved"
     ):
         z.jog(201.25)
 
@@ -152,13 +152,20 @@ def test_a_lens_needs_no_homing_and_moves_straight_to_every_target() -> None:
         assert (lens.position_um, lens.engagement) == (target_um, Engagement.UP)
     lens.move_to(30.0)
     lens.approach_up(10.0)
-    assert motor.targets == [2000, 400, 0, 3000, 600, 200]  # no way points, and none for where it stands
+    assert motor.targets == [
+        2000,
+        400,
+        0,
+        3000,
+        600,
+        200,
+    ]  # no way points, and nothing for the present position
 
 
 def test_a_lens_keeps_limits_and_refuses_to_home_or_jog() -> None:
     motor = FakeMotor(LENS, is_homed=True)
     lens = Axis("lens", LENS_CONFIG, motor)
-    with pytest.raises(MoveRefused, match="homing of lens refused: this actuator has none; nothing moved"):
+    with pytest.raises(MoveRefused, match="homing of lens refused: this axis cannot be homed; nothing moved"):
         lens.home()
     with pytest.raises(ValueError, match=r"the board allows 0.0 um; nothing moved"):
         lens.jog(5.0)

@@ -1,4 +1,4 @@
-"""The kind of a board is configuration, and what it can do is asked of its capabilities."""
+"""The configuration names the kind of a board, and the board states its capabilities."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from parfocal.board.board import Board
 from parfocal.board.clock import VirtualClock
 from parfocal.board.config import BOARD_KINDS, BoardConfig
-from parfocal.board.errors import BoardNotFound
+from parfocal.board.errors import BoardNotFound, MoveRefused
 from parfocal.board.open import open_board, probe_board
 from parfocal.board.stub.stub_board import StubBoard
 from parfocal.board.stub.virtual_bench import VirtualBench
@@ -43,19 +43,36 @@ def test_a_board_says_what_it_can_do() -> None:
         assert (can.has_watchdog, can.has_idempotent_moves) == (True, True)
 
 
-def test_a_board_without_lamp_and_strobe_is_asked_for_neither(monkeypatch: pytest.MonkeyPatch) -> None:
+def give_features(monkeypatch: pytest.MonkeyPatch, features: Feature) -> None:
+    """Make every stub state these features only."""
     answer = StubBoard._hello_reply
 
     def plain(stub: StubBoard, nonce: int) -> messages.HelloReply:
-        return msgspec.structs.replace(answer(stub, nonce), features=Feature.LIMIT_SWITCHES)
+        return msgspec.structs.replace(answer(stub, nonce), features=features)
 
     monkeypatch.setattr(StubBoard, "_hello_reply", plain)
+
+
+def test_a_board_without_lamp_and_strobe_is_asked_for_neither(monkeypatch: pytest.MonkeyPatch) -> None:
+    give_features(monkeypatch, Feature.LIMIT_SWITCHES)
     bench = VirtualBench()
     cable = Listening(bench.transport)
     with Board.open(cable, bench.clock, BoardConfig()) as board:
         assert (board.capabilities.has_lamp, board.capabilities.has_strobe) == (False, False)
         assert board.capabilities.has_homing
     assert not {Opcode.LAMP, Opcode.STROBE} & {Opcode(packet.opcode) for packet in cable.sent}
+
+
+def test_a_board_without_limit_switches_is_not_homed(monkeypatch: pytest.MonkeyPatch) -> None:
+    give_features(monkeypatch, Feature.LAMP | Feature.STROBE)
+    bench = VirtualBench()
+    with bench.open_board() as board:
+        assert not board.capabilities.has_homing
+        with pytest.raises(
+            MoveRefused, match="homing of z refused: this axis cannot be homed; nothing moved"
+        ):
+            board.home()
+    assert bench.stub.machine.motions_begun == 0
 
 
 def test_axes_are_found_by_name() -> None:

@@ -1,4 +1,4 @@
-"""PROTOCOL.md and the C header: both come from the table, and its golden packets mean the same in both."""
+"""PROTOCOL.md and the C header come from the table, and the golden packets mean the same in both."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def decoded(frame: bytes) -> Packet:
     return packet
 
 
-def test_the_reference_is_that_of_the_table() -> None:
+def test_the_reference_matches_the_table() -> None:
     _, found, written = DOCUMENT.read_text().partition(MARK)
     assert found
     assert written.lstrip("\n") == reference(), "run `python -m tools.protocol_reference`"
@@ -68,8 +68,8 @@ def test_every_example_decodes_and_encodes_again(heading: str, frame: bytes) -> 
     assert layout.pack(message) == packet.payload
 
 
-def told(frame: bytes) -> list[str]:
-    """What the C program is to print for a frame."""
+def content(frame: bytes) -> list[str]:
+    """What the C program must print for a frame."""
     packet = decoded(frame)
     header = (packet.version, packet.kind, packet.opcode, packet.status, packet.seq, packet.session)
     lines = [" ".join(map(str, ("packet", *header, len(packet.payload))))]
@@ -82,7 +82,7 @@ def told(frame: bytes) -> list[str]:
 
 
 def c_program() -> str:
-    """Reads frames in hex, one a line; prints what it understood; packs and encodes them again."""
+    """A program that reads frames in hex, one a line, prints their content, and packs and encodes them again."""
     cases = []
     for entry in TABLE:
         fields = fields_of(entry.message)
@@ -156,7 +156,7 @@ def test_the_c_header_compiles_and_reads_the_golden_packets_alike(c_reader: Path
     frames += [frame for frame in extremes if messages_fit_a_printf(frame)]
     asked = "".join(frame.hex() + "\n" for frame in frames)
     answer = subprocess.run([c_reader], input=asked, capture_output=True, text=True, check=True)
-    assert answer.stdout.splitlines() == [line for frame in frames for line in told(frame)]
+    assert answer.stdout.splitlines() == [line for frame in frames for line in content(frame)]
 
 
 def messages_fit_a_printf(frame: bytes) -> bool:

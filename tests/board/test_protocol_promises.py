@@ -1,4 +1,4 @@
-"""What PROTOCOL.md says in prose is what the stub does: the document is all that a firmware's author has."""
+"""The stub does what the prose of PROTOCOL.md says, which is all that the author of a firmware has."""
 
 from __future__ import annotations
 
@@ -53,17 +53,17 @@ def test_every_example_of_a_response_has_the_seq_and_the_session_of_its_request(
 
 @pytest.mark.parametrize("session", [0, 77])
 @pytest.mark.parametrize("version", [1, 2])
-def test_a_refusal_for_want_of_a_session_is_in_the_session_that_was_named(session: int, version: int) -> None:
-    says("in the session that the request named: the board echoes it")
-    says("Its version is the board's.")
+def test_no_session_is_answered_in_the_session_that_the_request_named(session: int, version: int) -> None:
+    says("session that the request named: the board echoes it")
+    says("The version of a response is the board's.")
     refused = Wire().ask(messages.Ping(), session=session, version=version)
     assert (refused.status, refused.session, refused.version) == (Status.NO_SESSION, session, 1)
     assert refused.payload == b""
 
 
 @pytest.mark.parametrize("is_echoed", [True, False])
-def test_a_host_understands_a_refusal_for_want_of_a_session_in_either_session(is_echoed: bool) -> None:
-    says("(A host takes session 0 there as well.)")
+def test_a_host_understands_no_session_in_its_own_session_and_in_session_0(is_echoed: bool) -> None:
+    says("(A host also accepts session 0 here.)")
     bench = VirtualBench()
 
     def answered(packet: Packet, data: bytes) -> bytes:
@@ -81,7 +81,7 @@ def test_a_host_understands_a_refusal_for_want_of_a_session_in_either_session(is
 
 
 def test_hello_is_never_stale_and_sets_the_base_of_seq(wire: Wire) -> None:
-    says("HELLO is taken whatever version, session and seq its header has, and is **never STALE**.")
+    says("HELLO is accepted with any version, session and seq in its header, and is **never STALE**.")
     says("**sets the base of seq**: the requests that follow it count on from its seq")
     wire.seq = 30000
     assert wire.ask(messages.Ping()).status == Status.OK
@@ -95,18 +95,18 @@ def test_hello_is_never_stale_and_sets_the_base_of_seq(wire: Wire) -> None:
 
 
 def test_a_resent_hello_changes_nothing(wire: Wire) -> None:
-    says("A resent one changes none of that.")
+    says("A resent HELLO does none of this.")
     session = wire.session
     lamp = messages.Lamp(100)
     first = wire.ask(lamp, seq=50)
     assert wire.hello(nonce=1, seq=3).session == session
-    assert wire.ask(lamp, seq=50) == first  # still among the replies kept
+    assert wire.ask(lamp, seq=50) == first  # still in the reply cache
     assert wire.ask(messages.Lamp(200), seq=40).status == Status.STALE
     assert wire.machine.state().lamp_duty == 100
 
 
 def test_the_beginning_of_hello_is_the_same_in_every_version() -> None:
-    says("nonce and schema hash at the beginning of HELLO and of its response, are the same in every version")
+    says("and schema hash at the beginning of HELLO and of its response, are the same in every version")
     for message in (messages.Hello, messages.HelloReply):
         first, second, *_ = layout.fields_of(message)
         assert [(first.name, first.wire.type), (second.name, second.wire.type)] == [
@@ -123,9 +123,9 @@ def test_hello_and_other_requests_are_resent_as_often_as_the_document_says() -> 
     assert (REPLY_WALL_S, ATTEMPTS) == (0.06, 24)
 
 
-def test_events_count_for_themselves_and_are_in_the_session_that_is_open() -> None:
+def test_events_have_their_own_count_and_the_open_session() -> None:
     says("the board counts its events, from 1 at its start and on through all sessions")
-    says("Their session is the one that is open when they are sent, whoever asked for the motion")
+    says("Their session is the one that is open when they are sent, whichever session requested the motion")
     wire = Wire()
     wire.hello()
     first = wire.session
@@ -144,8 +144,8 @@ def test_events_count_for_themselves_and_are_in_the_session_that_is_open() -> No
     assert (done.seq, done.session) == (3, 0)
 
 
-def test_frames_that_are_no_requests_are_not_answered(wire: Wire) -> None:
-    says("So is one whose kind is not that of a request.")
+def test_frames_other_than_requests_are_not_answered(wire: Wire) -> None:
+    says("So is a frame whose kind is not that of a request.")
     for kind in (Kind.RESPONSE, Kind.EVENT, 0, 9):
         assert wire.say(Packet(kind, Opcode.PING, 0, 99, wire.session)) == []
 
@@ -154,7 +154,7 @@ def test_frames_that_are_no_requests_are_not_answered(wire: Wire) -> None:
 
 
 def silence_until_the_watchdog_s(wire: Wire, is_moving: bool) -> float:
-    """Time of the silence after which the watchdog fires, s; some light or motion is there to guard."""
+    """Length of a silence after which the watchdog fires during light or motion, s."""
     request: Message = messages.Lamp(100)
     if is_moving:
         request = move(1, target_steps=(0, 0, 640), speed_steps_per_s=(0, 0, 64))
@@ -167,18 +167,16 @@ def silence_until_the_watchdog_s(wire: Wire, is_moving: bool) -> float:
 
 
 @pytest.mark.parametrize("is_moving", [True, False])
-def test_the_watchdog_guards_from_the_start_with_the_times_of_the_document(
-    wire: Wire, is_moving: bool
-) -> None:
-    told = re.search(r"Until the first WATCHDOG after a start both are (\d+) ms", PROSE)
-    assert told is not None
-    assert silence_until_the_watchdog_s(wire, is_moving) == pytest.approx(int(told[1]) / 1000.0, abs=0.02)
+def test_the_watchdog_starts_with_the_times_of_the_document(wire: Wire, is_moving: bool) -> None:
+    stated = re.search(r"Until the first WATCHDOG after a start both are (\d+) ms", PROSE)
+    assert stated is not None
+    assert silence_until_the_watchdog_s(wire, is_moving) == pytest.approx(int(stated[1]) / 1000.0, abs=0.02)
 
 
 def test_watchdog_takes_the_times_of_the_document_and_no_others(wire: Wire) -> None:
-    told = re.search(r"takes (\d+) ms <= motion_ms <= idle_ms <= (\d+) ms", PROSE)
-    assert told is not None
-    low, high = int(told[1]), int(told[2])
+    stated = re.search(r"takes (\d+) ms <= motion_ms <= idle_ms <= (\d+) ms", PROSE)
+    assert stated is not None
+    low, high = int(stated[1]), int(stated[2])
     for motion_ms, idle_ms, status in (
         (low, low, Status.OK),
         (high, high, Status.OK),
@@ -193,9 +191,9 @@ def test_watchdog_takes_the_times_of_the_document_and_no_others(wire: Wire) -> N
     assert silence_until_the_watchdog_s(wire, is_moving=True) == pytest.approx(low / 1000.0, abs=0.02)
 
 
-def test_the_watchdog_is_fed_by_frames_of_the_session_and_by_no_others(wire: Wire) -> None:
-    says("Any valid frame of the session feeds it, a STALE one too.")
-    says("A frame that is refused so does not feed the watchdog.")
+def test_only_frames_of_the_session_feed_the_watchdog(wire: Wire) -> None:
+    says("Every valid frame of the session feeds the watchdog, even a STALE one.")
+    says("A frame refused with NO_SESSION does not feed the watchdog.")
     wire.ask(messages.Lamp(100))
     for _ in range(30):
         wire.wait(0.1)
@@ -208,9 +206,9 @@ def test_the_watchdog_is_fed_by_frames_of_the_session_and_by_no_others(wire: Wir
     assert wire.machine.state().lamp_duty == 0
 
 
-def test_home_switches_its_motor_on_and_clear_and_home_are_all_it_takes_after_an_estop(wire: Wire) -> None:
-    says("HOME switches the motor of its axis on, which needs no MOTORS before it")
-    says("CLEAR lights nothing and switches no motor on")
+def test_clear_and_home_are_enough_after_an_estop(wire: Wire) -> None:
+    says("HOME switches on the motor of its axis, so no MOTORS is needed before it")
+    says("CLEAR turns on neither light nor motor")
     wire.ask(messages.Estop())
     assert wire.machine.state().motors == 0
     assert wire.ask(messages.Clear(Fault.ESTOP)).status == Status.OK
@@ -225,14 +223,14 @@ def test_home_switches_its_motor_on_and_clear_and_home_are_all_it_takes_after_an
     assert wire.machine.state().homed == AxisBit.Z
 
 
-def test_clear_leaves_the_fault_of_the_watchdog(wire: Wire) -> None:
+def test_clear_keeps_the_fault_of_the_watchdog(wire: Wire) -> None:
     wire.machine._faults |= Fault.WATCHDOG | Fault.STUCK_SWITCH
     assert wire.ask(messages.Clear(0xFFFF)).status == Status.OK
     assert wire.machine._faults == Fault.WATCHDOG
 
 
 def test_move_ids_count_from_the_start_of_the_board_through_all_sessions(wire: Wire) -> None:
-    says("larger than every one accepted since the board's start")
+    says("larger than every id accepted since the board's start")
     assert wire.ask(move(5)).status == Status.OK
     wire.wait(1.0)
     wire.hello(nonce=2)

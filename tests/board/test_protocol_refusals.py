@@ -27,7 +27,7 @@ def wire() -> Wire:
 
 
 def refusals() -> dict[str, list[str]]:
-    """The table of the document: statuses in their order, what is in brackets with them."""
+    """The table of the document: the statuses in their order, with the words in brackets."""
     section = DOCUMENT.read_text().partition("## The order of refusals")[2].partition("\n## ")[0]
     return {match["request"]: match["statuses"].split(", ") for match in REFUSALS.finditer(section)}
 
@@ -57,7 +57,7 @@ def pressed(wire: Wire) -> None:
 
 
 class Reason:
-    """How a request comes to be refused with one status: by the state of the board, or by a field."""
+    """A reason to refuse a request with one status: a state of the board, or a field."""
 
     def __init__(self, state: Callable[[Wire], None] | None = None, **fields: object) -> None:
         self.state, self.fields = state, fields
@@ -129,12 +129,12 @@ REASONS: dict[str, dict[str, Reason]] = {
 
 
 def test_every_command_is_in_the_table_of_refusals() -> None:
-    told = refusals()
-    assert set(told) == set(FINE)
-    for request, statuses in told.items():
+    documented = refusals()
+    assert set(documented) == set(FINE)
+    for request, statuses in documented.items():
         assert statuses == list(REASONS[request]), request
-    says("PING, STATE, LIMITS, PULL_OUT, STOP and ESTOP are refused for none of these.")
-    others = {entry.opcode.name for entry in messages.TABLE if entry.kind is Kind.REQUEST} - set(told)
+    says("PING, STATE, LIMITS, PULL_OUT, STOP and ESTOP are never refused for the reasons in this table.")
+    others = {entry.opcode.name for entry in messages.TABLE if entry.kind is Kind.REQUEST} - set(documented)
     assert others == {"HELLO", "PING", "STATE", "LIMITS", "PULL_OUT", "STOP", "ESTOP"}
 
 
@@ -142,12 +142,12 @@ def test_every_command_is_in_the_table_of_refusals() -> None:
     ("request_name", "first"),
     [(name, i) for name, reasons in REASONS.items() for i in range(len(reasons) + 1)],
 )
-def test_a_request_is_refused_for_the_first_reason_in_the_order_of_the_document(
+def test_a_request_is_refused_for_the_first_reason_in_the_documented_order(
     wire: Wire, request_name: str, first: int
 ) -> None:
     message, fields = FINE[request_name]
     reasons = [REASONS[request_name][status] for status in refusals()[request_name][first:]]
-    for reason in reversed(reasons):  # those that come first have the last word where two set one field
+    for reason in reversed(reasons):  # if two set the same field, the first reason wins
         fields = {**fields, **reason.fields}
         if reason.state is not None:
             reason.state(wire)
@@ -157,8 +157,8 @@ def test_a_request_is_refused_for_the_first_reason_in_the_order_of_the_document(
     assert (wire.machine.motions_begun > begun) is (expected == "OK" and request_name in ("MOVE_ABS", "HOME"))
 
 
-def test_the_axes_of_a_move_are_gone_through_in_the_order_x_y_z(wire: Wire) -> None:
-    says("in the order x, y, z, each to the end")
+def test_the_axes_of_a_move_are_checked_in_the_order_x_y_z(wire: Wire) -> None:
+    says("in the order x, y, z, each of them completely")
     request = move(
         1,
         axes=7,
@@ -167,10 +167,10 @@ def test_the_axes_of_a_move_are_gone_through_in_the_order_x_y_z(wire: Wire) -> N
         accel_steps_per_s2=(1000,) * 3,
     )
     motor_off(wire)
-    assert wire.ask(request).status == Status.NOT_HOMED  # x, though y is too fast and the motor of z off
+    assert wire.ask(request).status == Status.NOT_HOMED  # x, although y is too fast and the motor of z is off
 
 
-def test_what_comes_before_a_request_is_read_is_in_the_order_of_the_document(wire: Wire) -> None:
+def test_the_checks_before_a_request_is_read_are_in_the_documented_order(wire: Wire) -> None:
     steps = re.findall(r"(?<= )\d\. ([A-Z_]{4,}|a seq and opcode among)", PROSE)
     assert steps == ["NO_SESSION", "a seq and opcode among", "STALE", "UNKNOWN_OPCODE", "BAD_PAYLOAD"]
     busy(wire)
@@ -180,17 +180,19 @@ def test_what_comes_before_a_request_is_read_is_in_the_order_of_the_document(wir
         return said.status
 
     assert status(wire.session, 100, 0x3F, b"12") == Status.UNKNOWN_OPCODE
-    assert status(wire.session, 100, 0x3F, b"") == Status.UNKNOWN_OPCODE  # again, from what is kept
+    assert status(wire.session, 100, 0x3F, b"") == Status.UNKNOWN_OPCODE  # again, from the reply cache
     assert status(wire.session ^ 1, 100, 0x3F, b"12") == Status.NO_SESSION
     assert status(wire.session, 90, 0x3F, b"12") == Status.STALE
     assert status(wire.session, 101, Opcode.MOVE_ABS, b"12") == Status.BAD_PAYLOAD
     assert status(wire.session, 101, Opcode.MOVE_ABS, layout.pack(move(1))) == Status.BAD_PAYLOAD
-    says("A request refused by the fourth or later has used its seq up")
+    says("A request refused at step 4 or later has used up its seq")
     assert status(wire.session, 101, Opcode.PING, b"") == Status.STALE
 
 
-def test_light_may_always_be_ended(wire: Wire) -> None:
-    says("A LAMP of duty 0 and a STROBE of count 0 end light and are not refused with ESTOP or WATCHDOG.")
+def test_light_can_always_be_turned_off(wire: Wire) -> None:
+    says(
+        "A LAMP of duty 0 and a STROBE of count 0 turn light off and are not refused with ESTOP or WATCHDOG."
+    )
     wire.machine._faults |= Fault.ESTOP | Fault.WATCHDOG
     assert wire.ask(messages.Lamp(0)).status == Status.OK
     assert wire.ask(messages.Strobe(1, 0, 0, 0, 0, 0)).status == Status.OK

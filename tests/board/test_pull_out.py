@@ -1,4 +1,4 @@
-"""Speed and acceleration that a motor cannot follow together are refused: steps would be lost without a word."""
+"""Speed and acceleration that a motor cannot follow together are refused; they would silently lose steps."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def z_at(speed_um_per_s: float, accel_um_per_s2: float) -> BoardConfig:
     accel_share=st.floats(0.001, 1.2),
     n_steps=st.integers(1, 4000),
 )
-def test_what_a_board_accepts_loses_no_step(
+def test_an_accepted_speed_and_acceleration_loses_no_step(
     axis: int, speed_share: float, accel_share: float, n_steps: int
 ) -> None:
     stub = StubConfig()
@@ -57,7 +57,7 @@ def test_what_a_board_accepts_loses_no_step(
         assert lost_um == pytest.approx(0.0, abs=1e-6)
 
 
-def test_the_line_runs_from_rest_to_the_speed_without_torque() -> None:
+def test_the_pull_out_line_runs_from_rest_to_the_speed_without_torque() -> None:
     line = (12800, 320000)
     assert is_followed(0, 320000, *line)
     assert not is_followed(1, 320000, *line)
@@ -75,7 +75,7 @@ def test_the_line_runs_from_rest_to_the_speed_without_torque() -> None:
         (100.0, 2e5, r"its motor follows at most 2000 um/s and 100000 um/s2"),
     ],
 )
-def test_a_host_refuses_what_the_motor_cannot_follow_before_a_motion_is_sent(
+def test_the_host_refuses_what_the_motor_cannot_follow_before_it_sends_a_motion(
     speed_um_per_s: float, accel_um_per_s2: float, most: str
 ) -> None:
     bench = VirtualBench()
@@ -94,10 +94,10 @@ def test_a_host_refuses_what_the_motor_cannot_follow_before_a_motion_is_sent(
         board.x.approach_up(100.0)
         assert bench.true_um(bench.clock.now_s())[2] == before_um[2]
     motions = [packet for packet in cable.sent if packet.opcode in MOTIONS]
-    assert len(motions) == 1  # that of x
+    assert len(motions) == 1  # the move of x
 
 
-def test_a_board_refuses_what_its_motor_cannot_follow(healthy_board: HealthyBoard) -> None:
+def test_the_board_refuses_what_its_motor_cannot_follow(healthy_board: HealthyBoard) -> None:
     with healthy_board() as (bench, board):
         begun = bench.stub.machine.motions_begun
         for request in (
@@ -113,7 +113,7 @@ def test_a_board_refuses_what_its_motor_cannot_follow(healthy_board: HealthyBoar
         assert bench.true_um(bench.clock.now_s())[2] == pytest.approx(300.0, abs=1e-6)
 
 
-def test_the_default_configuration_is_one_that_the_stub_follows(healthy_board: HealthyBoard) -> None:
+def test_the_stub_follows_the_default_configuration(healthy_board: HealthyBoard) -> None:
     with healthy_board() as (_, board):
         for axis in (board.x, board.y, board.z):
             axis.approach_up(500.0)

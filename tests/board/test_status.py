@@ -25,11 +25,11 @@ if TYPE_CHECKING:
         (Fault(0x50 | Fault.LIMIT_SWITCH), ("limit_switch", "0x10", "0x40")),
     ],
 )
-def test_flags_are_told_as_names(flags: Fault | AxisBit | Switch, names: tuple[str, ...]) -> None:
+def test_flags_become_names(flags: Fault | AxisBit | Switch, names: tuple[str, ...]) -> None:
     assert names_of(flags) == names
 
 
-def test_a_status_tells_positions_in_um_and_names_of_what_is_set(healthy_board: HealthyBoard) -> None:
+def test_a_status_has_positions_in_um_and_flags_as_names(healthy_board: HealthyBoard) -> None:
     with healthy_board() as (_, board):
         board.z.approach_up(300.0)
         board.x.approach_up(1000.0)
@@ -39,9 +39,9 @@ def test_a_status_tells_positions_in_um_and_names_of_what_is_set(healthy_board: 
         assert status.z.limits_um == board.z.limits_um
         assert (status.z.is_homed, status.z.is_moving, status.z.is_motor_on) == (True, False, True)
         assert (status.faults, status.last_result, status.lamp_duty) == ((), "done", 0.5)
-        told = msgspec.json.decode(msgspec.json.encode(status))
-        assert told["z"]["position_um"] == 300.0
-        assert told["faults"] == []
+        decoded = msgspec.json.decode(msgspec.json.encode(status))
+        assert decoded["z"]["position_um"] == 300.0
+        assert decoded["faults"] == []
 
 
 def test_an_axis_that_is_not_homed_has_no_position(healthy_board: HealthyBoard) -> None:
@@ -53,7 +53,7 @@ def test_an_axis_that_is_not_homed_has_no_position(healthy_board: HealthyBoard) 
         assert (status.x.switches, status.last_result) == ((), "none")
 
 
-def test_a_status_in_mid_move_tells_where_the_stage_is_and_which_axis_moves(
+def test_a_status_during_a_move_shows_where_the_stage_is_and_which_axis_moves(
     healthy_board: HealthyBoard,
 ) -> None:
     with healthy_board() as (bench, board):

@@ -1,4 +1,4 @@
-"""`max_um` holds for the true position, whatever screw, gear, motor and stage do above what was commanded."""
+"""`max_um` holds for the true position, whatever screw, gear, motor and stage add to the command."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from parfocal.board.stub.config import StubConfig
 from parfocal.board.stub.virtual_bench import VirtualBench
 from tests.bench.link_campaign import highest_z
 
-CREST_UM = 2250.0  # where the screw of the stub is off by most, upwards
+CREST_UM = 2250.0  # where the error of the stub's screw is largest upwards
 GENTLE, FASTEST = (1000.0, 25000.0), (2000.0, 45000.0)
 WORST = {"lead_error_um": 0.5, "drift_um": 1.0, "drift_tau_s": 1.0, "settle_amplitude_um": 0.5}
 
@@ -25,7 +25,7 @@ def z_ending_at(limit_um: float, rates: tuple[float, float] = GENTLE, **errors: 
 
 
 def true_above_max_um(z: AxisConfig, **mechanics: float) -> float:
-    """By how much true z passed `max_um` in moves at the top, each way, until its motor lost its current."""
+    """How far true z passed `max_um` in moves at the top in both directions and after the motor lost its current."""
     stub = StubConfig()
     bench = VirtualBench(msgspec.structs.replace(stub, z=msgspec.structs.replace(stub.z, **mechanics)))
     with bench.open_board(BoardConfig(z=z)) as board:
@@ -58,21 +58,21 @@ def test_true_z_never_passes_max_um_whatever_the_screw_the_play_and_the_speed(
 
 def test_true_z_never_passes_max_um_when_the_motor_falls_to_a_full_step() -> None:
     above_um = [true_above_max_um(z_ending_at(CREST_UM + 0.3125 * i), **WORST) for i in range(17)]
-    assert -1.5 < max(above_um) <= 0.0  # the margin is needed, nearly all of it
+    assert -1.5 < max(above_um) <= 0.0  # nearly all of the margin is needed
 
 
 @pytest.mark.parametrize("error_um", [1.0, 3.0])
-def test_a_larger_error_that_the_configuration_tells_widens_the_margin(error_um: float) -> None:
-    for told, mechanics in (
+def test_a_larger_configured_error_widens_the_margin(error_um: float) -> None:
+    for configured, mechanics in (
         ({"screw_error_um": error_um}, {"lead_error_um": error_um}),
         ({"swing_um": error_um}, {"settle_amplitude_um": error_um}),
         ({"drift_um": error_um}, {"drift_um": error_um}),
     ):
-        z = z_ending_at(CREST_UM + 2.1875, FASTEST, **told)
+        z = z_ending_at(CREST_UM + 2.1875, FASTEST, **configured)
         assert true_above_max_um(z, **{**WORST, **mechanics}) <= 0.0
 
 
-def test_the_margin_of_an_axis_is_what_its_stage_may_stand_above_its_command() -> None:
+def test_the_margin_is_the_sum_of_all_errors_above_the_command() -> None:
     z = z_ending_at(CREST_UM)
     assert z.upper_margin_um == pytest.approx(0.3125 + 8 * 0.3125 + 0.5 + 0.5 + 1.0)
     assert z.highest_um == pytest.approx(CREST_UM)

@@ -1,4 +1,4 @@
-"""A cable that is listened to."""
+"""A cable with a listener."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from parfocal.board.wire.packet import Packet, StreamDecoder
 
 
 class Listening:
-    """A transport that notes what the host sends."""
+    """A transport that records what the host sends."""
 
     def __init__(self, inner: Transport) -> None:
         self._inner = inner

@@ -1,4 +1,4 @@
-"""The link: what gets lost is sent again and never acts twice; STOP goes ahead of everything."""
+"""The link: a lost request is sent again and never acts twice, and STOP overtakes everything."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class Losing:
-    """Damage that swallows or spoils the next `n` frames of one kind and opcode once `n` is set."""
+    """Drops or spoils the next `n` frames of one kind and opcode, once `n` is set."""
 
     def __init__(self, kind: Kind, opcode: Opcode, spoil: bool = False) -> None:
         self._what = (kind, opcode)
@@ -59,7 +59,7 @@ class Losing:
         pytest.param(Losing(Kind.EVENT, Opcode.MOVE_DONE), LinkCounters(), id="event_lost"),
     ],
 )
-def test_whatever_is_lost_the_move_is_made_once(
+def test_a_move_is_made_once_whatever_is_lost(
     healthy_board: HealthyBoard, damage: Losing, counters: LinkCounters
 ) -> None:
     with healthy_board(damage=damage, counters=counters) as (bench, board):
@@ -74,7 +74,7 @@ def test_whatever_is_lost_the_move_is_made_once(
         assert bench.true_um(bench.clock.now_s())[2] == pytest.approx(150.0, abs=0.01)
 
 
-def test_a_resend_of_the_same_bytes_is_answered_from_the_cache_and_an_older_seq_is_stale() -> None:
+def test_a_resend_is_answered_from_the_cache_and_an_older_seq_is_stale() -> None:
     bench = VirtualBench()
     with bench.open_board() as board:
         board.home()
@@ -88,7 +88,7 @@ def test_a_resend_of_the_same_bytes_is_answered_from_the_cache_and_an_older_seq_
             replies += [packet for _, out in bench.stub.take_output() for packet in decoder.feed(out)]
         assert [packet.status for packet in replies] == [Status.OK, Status.OK, Status.STALE]
         assert replies[0] == replies[1]
-        board._link._outbox._seq = 30000  # what was sent past the link counts for it too
+        board._link._outbox._seq = 30000  # the frames above bypassed the link
         bench.clock.sleep_s(1.0)
         bench.stub.advance(bench.clock.now_s())
         assert bench.stub.machine.state().pos_steps[2] == 160
@@ -133,7 +133,7 @@ def test_a_board_with_another_message_table_is_refused_before_anything_moves(
     bench = VirtualBench()
     link = Link(bench.transport, bench.clock)
     true_hash = layout.schema_hash()
-    hashes = iter([true_hash ^ 1])  # the host's, once; the board keeps its own
+    hashes = iter([true_hash ^ 1])  # for the host, once; the board keeps the true one
     monkeypatch.setattr(layout, "schema_hash", lambda: next(hashes, true_hash))
     with pytest.raises(ProtocolMismatch, match=r"nothing moved. "):
         link.open_session()
@@ -150,7 +150,7 @@ def test_nothing_is_done_without_a_session() -> None:
     assert link.counters == LinkCounters()
 
 
-def test_the_board_itself_refuses_what_the_host_should_not_have_asked(healthy_board: HealthyBoard) -> None:
+def test_the_board_refuses_requests_that_the_host_should_not_send(healthy_board: HealthyBoard) -> None:
     speed, accel = (8000, 8000, 3200), (60000, 60000, 80000)
     cases = [
         (messages.MoveAbs(100, AxisBit.Z, (0, 0, 16001), speed, accel), "travel limits; nothing moved"),
@@ -171,7 +171,7 @@ def test_the_board_itself_refuses_what_the_host_should_not_have_asked(healthy_bo
         assert (after.pos_steps, after.last_move_id) == (before.pos_steps, before.last_move_id)
 
 
-def test_stop_ends_a_move_at_once_and_the_position_stays_known(healthy_board: HealthyBoard) -> None:
+def test_stop_ends_a_move_at_once_and_keeps_the_position_known(healthy_board: HealthyBoard) -> None:
     with healthy_board() as (bench, board):
         stop_s = bench.clock.now_s() + 1.0
         bench.clock.call_at(stop_s, board.stop)
@@ -201,7 +201,7 @@ def test_stop_between_the_two_legs_of_an_approach_keeps_the_second_from_starting
     with healthy_board(damage=stop_before_the_second_leg) as (_, board):
         board.z.approach_up(1000.0)
         armed = True
-        with pytest.raises(MoveStopped, match="STOP was asked for"):
+        with pytest.raises(MoveStopped, match="STOP was requested"):
             board.z.approach_up(900.0)
         assert board.z.position_um == pytest.approx(900.0 - board.z.overshoot_um, abs=0.2)
 
@@ -213,11 +213,11 @@ def test_stop_between_two_homings_keeps_the_next_from_starting(healthy_board: He
         return data
 
     with healthy_board(damage=stop_as_the_first_ends, homed=False) as (bench, board):
-        with pytest.raises(MoveStopped, match="STOP was asked for"):
+        with pytest.raises(MoveStopped, match="STOP was requested"):
             board.home(("z", "x", "y"))
         assert bench.stub.machine.motions_begun == 1
         assert [axis.is_homed for axis in (board.x, board.y, board.z)] == [False, False, True]
-        board.home(("x",))  # asked for after the STOP
+        board.home(("x",))  # requested after the STOP
         assert board.x.is_homed
 
 
@@ -233,7 +233,7 @@ def test_a_move_whose_request_was_lost_is_not_sent_again_after_a_stop(healthy_bo
         assert board.z.position_um == 0.0
 
 
-def test_threads_share_one_link_without_mixing_up_their_answers() -> None:
+def test_threads_that_share_a_link_get_their_own_answers() -> None:
     bench = VirtualBench()
     with bench.open_board() as board:
         wrong: list[object] = []
@@ -255,7 +255,7 @@ def test_threads_share_one_link_without_mixing_up_their_answers() -> None:
         assert board.counters == LinkCounters()
 
 
-def test_the_heartbeat_keeps_the_lamp_lit_while_the_host_thinks(healthy_board: HealthyBoard) -> None:
+def test_the_heartbeat_keeps_the_lamp_lit_while_the_host_is_busy(healthy_board: HealthyBoard) -> None:
     with healthy_board() as (bench, board):
         board.lamp(0.6)
         bench.clock.sleep_s(30.0)
@@ -304,21 +304,21 @@ def test_a_board_opened_again_keeps_its_position_but_not_its_flank() -> None:
 
 def test_a_lamp_duty_out_of_range_is_refused_before_it_is_sent(healthy_board: HealthyBoard) -> None:
     with healthy_board() as (_, board):
-        with pytest.raises(ValueError, match=r"lamp duty 1.5 asked: it must be 0..1"):
+        with pytest.raises(ValueError, match=r"lamp duty 1.5 is invalid: it must be 0..1"):
             board.lamp(1.5)
         with pytest.raises(ValueError, match="the axes are x, y, z"):
             board.home(("q",))
-        with pytest.raises(ValueError, match="motors on q asked: the axes are x, y, z"):
+        with pytest.raises(ValueError, match="motors on q refused: the axes are x, y, z"):
             board.motors_on(("q",))
 
 
-def test_an_axis_configuration_that_cannot_be_names_its_field() -> None:
+def test_an_invalid_configuration_names_its_field() -> None:
     with pytest.raises(ValueError, match="watchdog_s"):
         BoardConfig(watchdog_s=0.0)
 
 
 @pytest.mark.parametrize("opcode", [Opcode.STOP, Opcode.ESTOP])
-def test_stop_acts_even_in_a_session_that_is_none_and_says_so(
+def test_stop_acts_even_in_an_unknown_session_and_is_answered_no_session(
     healthy_board: HealthyBoard, opcode: Opcode
 ) -> None:
     with healthy_board() as (bench, board):

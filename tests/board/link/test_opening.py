@@ -1,4 +1,4 @@
-"""Opening a session: with a board that starts only now, after a host before this one, and with what is no board."""
+"""Opening a session: with a board that is still starting, after an earlier host, and with something else."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from parfocal.board.wire.packet import Packet, StreamDecoder, encode
 
 
 class StartingBoard:
-    """A board that the opened port has reset, as an AVR behind a USB-UART bridge is by DTR.
+    """A board that resets when its port opens, like an AVR behind a USB-UART bridge through DTR.
 
-    Its boot loader waits for a programmer (optiboot 1 s, those before it 2 s and more) and throws away what it
-    does not know; the firmware starts with an empty receive buffer after that.
+    Its boot loader waits for a programmer (optiboot 1 s, older ones 2 s and more) and discards what it does not
+    know. The firmware then starts with an empty receive buffer.
     """
 
     def __init__(self, inner: Transport, clock: VirtualClock, boot_s: float) -> None:
@@ -42,7 +42,7 @@ class StartingBoard:
 
 
 class Saying:
-    """A port at which something else speaks: what it says to each frame that it hears."""
+    """A port with another device, which answers each frame with whatever `say` returns."""
 
     def __init__(self, clock: VirtualClock, say: Callable[[bytes], bytes]) -> None:
         self._clock, self._say = clock, say
@@ -62,7 +62,7 @@ class Saying:
 
 
 class Following:
-    """A cable in which `before` arrives ahead of the first thing that the board says."""
+    """A cable in which `before` arrives ahead of the first frame from the board."""
 
     def __init__(self, inner: Transport, before: Callable[[Packet], bytes]) -> None:
         self._inner, self._before = inner, before
@@ -92,7 +92,7 @@ def hello_response(nonce: int, seq: int, session: int) -> bytes:
 
 
 @pytest.mark.parametrize("boot_s", [0.5, 1.0, 2.0, 3.0, 4.5])
-def test_a_board_that_is_reset_as_its_port_opens_is_waited_for(boot_s: float) -> None:
+def test_a_board_that_resets_when_its_port_opens_is_waited_for(boot_s: float) -> None:
     bench = VirtualBench()
     with Board.open(StartingBoard(bench.transport, bench.clock, boot_s), bench.clock, BoardConfig()) as board:
         assert bench.clock.now_s() - 100.0 < boot_s + 0.3
@@ -100,7 +100,7 @@ def test_a_board_that_is_reset_as_its_port_opens_is_waited_for(boot_s: float) ->
         assert board.counters.reconnects == 0
 
 
-def test_a_board_that_is_probed_is_waited_for_as_well() -> None:
+def test_probing_also_waits_for_a_board_that_resets() -> None:
     bench = VirtualBench()
     assert probe(StartingBoard(bench.transport, bench.clock, 2.5), bench.clock).unit_serial == 1
 
@@ -109,8 +109,10 @@ def test_a_late_answer_to_the_hello_of_an_earlier_host_is_ignored() -> None:
     bench = VirtualBench()
     late = Following(bench.transport, lambda hello: hello_response(0xDEAD, hello.seq, session=9))
     with Board.open(late, bench.clock, BoardConfig()) as board:
-        assert board.hello.nonce != 0xDEAD
-        assert board.hello.boot_id != 77
+        hello = board._link.hello
+        assert hello is not None
+        assert hello.nonce != 0xDEAD
+        assert hello.boot_id != 77
         board.home(("z",))
         assert (board.counters.unknown, board.counters.reconnects) == (1, 0)
 
@@ -127,7 +129,7 @@ def test_a_board_that_grants_no_session_is_refused() -> None:
 
 
 def later_version(data: bytes) -> bytes:
-    """A board of version 2 that says so unasked, under a seq of its own."""
+    """An event of a board of version 2, under a seq of its own."""
     return encode(Packet(Kind.EVENT, 0x30, 0, len(data), 0, b"", version=2))
 
 
@@ -171,7 +173,7 @@ def other_hosts_answer(data: bytes) -> bytes:
         ),
     ],
 )
-def test_an_opening_without_an_answer_tells_what_was_heard(say: Callable[[bytes], bytes], heard: str) -> None:
+def test_opening_without_an_answer_reports_what_was_heard(say: Callable[[bytes], bytes], heard: str) -> None:
     clock = VirtualClock()
     link = Link(Saying(clock, say), clock)
     with pytest.raises(LinkTimeout, match=f"^the board did not answer HELLO in 5 s: {heard}"):
@@ -179,7 +181,7 @@ def test_an_opening_without_an_answer_tells_what_was_heard(say: Callable[[bytes]
     assert clock.now_s() - 100.0 == pytest.approx(5.04, abs=0.01)
 
 
-def test_a_board_of_another_version_is_a_mismatch_whether_it_answers_or_not() -> None:
+def test_a_board_of_another_version_is_a_mismatch_even_if_it_never_answers() -> None:
     clock = VirtualClock()
 
     def answer(data: bytes) -> bytes:

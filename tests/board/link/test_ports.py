@@ -1,4 +1,4 @@
-"""Ports by path, or by what USB says of them."""
+"""Ports by path, or by their USB description."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ def plugged(monkeypatch: pytest.MonkeyPatch) -> list[ListPortInfo]:
         ("usb:2341:43", "/dev/ttyACM0"),
     ],
 )
-def test_a_port_is_found_whatever_it_is_called(plugged: list[ListPortInfo], asked: str, path: str) -> None:
+def test_a_usb_port_is_found_whatever_its_path(plugged: list[ListPortInfo], asked: str, path: str) -> None:
     assert len(plugged) == 3
     assert port_path(asked) == path
 
 
 @pytest.mark.parametrize("asked", ["usb:2e8a:000b", "usb:2e8a:000a:OTHER"])
-def test_a_board_that_is_not_plugged_in_names_those_that_are(plugged: list[ListPortInfo], asked: str) -> None:
+def test_a_missing_board_names_the_ports_that_are_present(plugged: list[ListPortInfo], asked: str) -> None:
     assert len(plugged) == 3
     with pytest.raises(BoardNotFound, match=r"not plugged in .*ttyACM1 \(usb:2e8a:000a:E66118\)"):
         port_path(asked)
 
 
-def test_two_boards_of_a_kind_must_be_told_apart(plugged: list[ListPortInfo]) -> None:
+def test_two_identical_boards_must_be_chosen_by_serial_number(plugged: list[ListPortInfo]) -> None:
     plugged.append(port("/dev/ttyACM2", 0x2E8A, 0x000A, "E66119"))
     with pytest.raises(BoardNotFound, match="2 such boards are present. Choose usb:2e8a:000a:E66118, usb:"):
         port_path("usb:2e8a:000a")
@@ -58,17 +58,17 @@ def test_two_boards_of_a_kind_must_be_told_apart(plugged: list[ListPortInfo]) ->
 
 
 @pytest.mark.parametrize("asked", ["", "usb:", "usb:1", "usb:2e8a", "usb:xyz:1", "usb:12345:1", "/dev/tty\0"])
-def test_a_name_that_is_none_is_one_line_of_a_board_error(asked: str) -> None:
+def test_an_invalid_port_name_is_one_line_of_a_board_error(asked: str) -> None:
     with pytest.raises(
-        BoardError, match=r"asked: write a path, .* or usb:VID:PID or usb:VID:PID:SERIAL"
+        BoardError, match=r"is invalid: give a path .* or usb:VID:PID or usb:VID:PID:SERIAL"
     ) as bad:
         open_board(BoardConfig(port=asked), VirtualClock())
     assert "\n" not in str(bad.value)
-    with pytest.raises(ValueError, match="usb:VID:PID"):  # as a bad argument is
+    with pytest.raises(ValueError, match="usb:VID:PID"):  # also a bad argument
         port_path(asked)
 
 
-def test_ports_are_listed_with_what_finds_them_again(plugged: list[ListPortInfo]) -> None:
+def test_ports_are_listed_with_the_name_that_finds_them_again(plugged: list[ListPortInfo]) -> None:
     assert len(plugged) == 3
     assert [str(found) for found in usb_ports()] == [
         "/dev/ttyACM0 (usb:2341:0043)",
@@ -76,7 +76,7 @@ def test_ports_are_listed_with_what_finds_them_again(plugged: list[ListPortInfo]
     ]
 
 
-def test_a_port_tells_what_its_device_says_of_itself(plugged: list[ListPortInfo]) -> None:
+def test_a_port_has_the_description_of_its_device(plugged: list[ListPortInfo]) -> None:
     plugged[0].manufacturer, plugged[0].product = "Raspberry Pi", "Pico"
     nameless, pico = usb_ports()
     assert (pico.vendor, pico.product, pico.name) == ("Raspberry Pi", "Pico", "usb:2e8a:000a:E66118")

@@ -1,4 +1,4 @@
-"""A board is asked who it is, and is left as it was."""
+"""Probing asks a board who it is and changes nothing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.board.link.listening import Listening
 EVERY_AXIS = AxisBit.X | AxisBit.Y | AxisBit.Z
 
 
-def test_a_board_is_asked_for_hello_and_state_and_for_nothing_else() -> None:
+def test_probing_sends_hello_and_state_only() -> None:
     bench = VirtualBench()
     cable = Listening(bench.transport)
     probed = probe(cable, bench.clock)
@@ -23,7 +23,7 @@ def test_a_board_is_asked_for_hello_and_state_and_for_nothing_else() -> None:
     assert cable.closed
 
 
-def test_a_latched_fault_a_lit_lamp_and_a_motion_are_left_as_they_are() -> None:
+def test_probing_leaves_faults_lamp_and_motions_alone() -> None:
     bench = VirtualBench()
     board = bench.open_board()
     board.home(("z",))
@@ -40,7 +40,7 @@ def test_a_latched_fault_a_lit_lamp_and_a_motion_are_left_as_they_are() -> None:
 def test_another_message_table_is_a_mismatch(monkeypatch: pytest.MonkeyPatch) -> None:
     bench = VirtualBench()
     true_hash = layout.schema_hash()
-    hashes = iter([true_hash ^ 1])  # the host's, once; the board keeps its own
+    hashes = iter([true_hash ^ 1])  # for the host, once; the board keeps the true one
     monkeypatch.setattr(layout, "schema_hash", lambda: next(hashes, true_hash))
     cable = Listening(bench.transport)
     with pytest.raises(ProtocolMismatch, match="nothing moved"):
@@ -48,7 +48,7 @@ def test_another_message_table_is_a_mismatch(monkeypatch: pytest.MonkeyPatch) ->
     assert cable.closed
 
 
-def test_what_does_not_answer_is_a_time_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_answer_is_a_link_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     bench = VirtualBench()
     monkeypatch.setattr(bench.stub, "receive", lambda *_: None)
     with pytest.raises(LinkTimeout, match="did not answer HELLO in 5 s: heard nothing"):

@@ -1,4 +1,4 @@
-"""The real port: a stub process on a pty, once, in real time; and ports that are none."""
+"""The real port: a stub process on a pty in real time, and ports that cannot be opened."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SPEED = 10.0
 
 
 def stop_from_another_thread(board: Board) -> None:
-    """STOP while another thread waits for a long move: that thread is told, the position stays known."""
+    """STOP while another thread waits for a long move: that thread gets MoveStopped, the position stays known."""
     outcome: list[type[BaseException] | None] = []
 
     def move() -> None:
@@ -53,14 +53,16 @@ def stop_from_another_thread(board: Board) -> None:
 
 @pytest.fixture
 def stub_link(tmp_path: Path) -> Iterator[Path]:
-    """A stub process; ended with SIGTERM, it must leave nothing behind."""
+    """A stub process. Ended with SIGTERM, it must leave nothing behind."""
     link = tmp_path / "board"
     with stub_process(link, SPEED):
         yield link
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_stub_process_homes_and_moves_over_a_pty_and_tells_the_truth_beside_it(stub_link: Path) -> None:
+def test_a_stub_process_homes_and_moves_over_a_pty_with_true_positions_on_its_side_channel(
+    stub_link: Path,
+) -> None:
     clock = MonotonicClock(SPEED)
     side = SideChannel(side_channel_path(str(stub_link)))
     with open_board(BoardConfig(port=str(stub_link)), clock) as board:
@@ -75,7 +77,7 @@ def test_a_stub_process_homes_and_moves_over_a_pty_and_tells_the_truth_beside_it
         clock.sleep_s(settled_s - clock.now_s())
         assert side.true_um(settled_s)[2] == pytest.approx(200.0, abs=0.05)
         assert side.lamp_duty(settled_s) == 0.5
-        with pytest.raises(ValueError, match="not known any more"):
+        with pytest.raises(ValueError, match="no longer known"):
             side.true_um(settled_s - 1000.0)
         stop_from_another_thread(board)
         counters = msgspec.structs.replace(
@@ -86,7 +88,7 @@ def test_a_stub_process_homes_and_moves_over_a_pty_and_tells_the_truth_beside_it
     side.close()
 
 
-def test_a_port_that_is_not_there_is_named_with_what_to_do(tmp_path: Path) -> None:
+def test_a_missing_port_is_named_with_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(
         BoardNotFound, match=r"ttyNone not opened: no such file .* Plug in the board, or set its port\."
     ):
@@ -94,18 +96,20 @@ def test_a_port_that_is_not_there_is_named_with_what_to_do(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("is_folder", [False, True])
-def test_a_file_is_no_board(tmp_path: Path, is_folder: bool) -> None:
+def test_a_file_is_not_a_board(tmp_path: Path, is_folder: bool) -> None:
     path = tmp_path / "board"
     if is_folder:
         path.mkdir()
     else:
         path.write_text("no tty")
-    with pytest.raises(BoardNotFound, match="not opened: it is no serial port .*Set the port of the board"):
+    with pytest.raises(
+        BoardNotFound, match="not opened: it is not a serial port .*Set the port of the board"
+    ):
         open_board(BoardConfig(port=str(path)), MonotonicClock())
 
 
 def serial_that_raises(number: int) -> Callable[..., serial.Serial]:
-    """What serialposix.Serial.open raises where open(2) or the lock fails: the number, and a text around it."""
+    """Raises what serialposix.Serial.open raises when open(2) or the lock fails: the number and a text."""
 
     def opened(port: str, *_: object, **__: object) -> serial.Serial:
         raise serial.SerialException(number, f"could not open port {port}: [Errno {number}] ...")
@@ -120,25 +124,27 @@ def serial_that_raises(number: int) -> Callable[..., serial.Serial]:
         ("root", r"Give its group access with a udev rule"),
     ],
 )
-def test_a_port_that_this_user_may_not_open_tells_the_way_in(
+def test_a_port_without_permission_says_how_to_get_it(
     monkeypatch: pytest.MonkeyPatch, group: str, way_in: str
 ) -> None:
     monkeypatch.setattr(serial, "Serial", serial_that_raises(errno.EACCES))
     monkeypatch.setattr(Path, "group", lambda _: group)
-    with pytest.raises(BoardNotFound, match=f"not opened: this user may not. {way_in}"):
+    with pytest.raises(BoardNotFound, match=f"not opened: this user has no permission. {way_in}"):
         SerialTransport("/dev/ttyACM0")
 
 
 @pytest.mark.parametrize("number", [errno.EAGAIN, errno.EBUSY])
-def test_a_port_in_use_by_whom_nobody_can_see_is_in_use_all_the_same(
+def test_a_port_used_by_a_hidden_program_is_still_port_in_use(
     monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     monkeypatch.setattr(serial, "Serial", serial_that_raises(number))
-    with pytest.raises(PortInUse, match="in use by another program, which this user cannot see. End that"):
+    with pytest.raises(
+        PortInUse, match="in use by another program, which is hidden from this user. End that"
+    ):
         SerialTransport("/dev/no-such-tty")
 
 
-def test_a_pseudo_terminal_is_used_by_who_opened_it_and_not_by_who_made_it(stub_link: Path) -> None:
+def test_the_users_of_a_pseudo_terminal_leave_out_its_maker(stub_link: Path) -> None:
     assert users_of(str(stub_link)) == ()
     with open_board(BoardConfig(port=str(stub_link)), MonotonicClock(SPEED)):
         (user,) = users_of(str(stub_link))
@@ -150,7 +156,7 @@ def test_no_side_channel_without_a_stub(tmp_path: Path) -> None:
         SideChannel(str(tmp_path / "board.side"))
 
 
-def test_a_stub_that_is_pulled_comes_back_under_another_name_and_the_move_goes_on(tmp_path: Path) -> None:
+def test_an_unplugged_stub_returns_under_another_name_and_the_move_continues(tmp_path: Path) -> None:
     link, faults = tmp_path / "board", tmp_path / "faults.toml"
     faults.write_text('[[incidents]]\nkind = "unplug"\non_motion = 2\nafter_s = 0.5\ngone_s = 2.0\n')
     clock = MonotonicClock(SPEED)
@@ -166,7 +172,7 @@ def test_a_stub_that_is_pulled_comes_back_under_another_name_and_the_move_goes_o
         side.close()
 
 
-def test_what_a_dead_stub_left_behind_is_cleared_but_nothing_else(tmp_path: Path) -> None:
+def test_only_the_remains_of_a_dead_stub_are_removed(tmp_path: Path) -> None:
     link = tmp_path / "board"
     with subprocess.Popen(
         [sys.executable, "-c", STUB, str(link), "1"], stdout=subprocess.PIPE, text=True
@@ -186,13 +192,13 @@ def test_what_a_dead_stub_left_behind_is_cleared_but_nothing_else(tmp_path: Path
     assert link.read_text() == "somebody's notes"
 
 
-def test_a_port_closed_by_two_threads_at_once_is_closed_once() -> None:
+def test_a_port_that_two_threads_close_at_once_is_closed_once() -> None:
     master, slave = os.openpty()
     transport = SerialTransport(os.ttyname(slave))
     other = threading.Thread(target=transport.close)
 
     class Interrupted(threading.Event):
-        """The other thread closes in the very moment before this one has told that it does."""
+        """The other thread closes just before this thread has set the event."""
 
         def set(self) -> None:
             if other.ident is None:

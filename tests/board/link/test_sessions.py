@@ -1,4 +1,4 @@
-"""What another session says is not for this one, and what a session is to keep is asked for again in the next."""
+"""Frames of another session are ignored, and what a session keeps is restored in the next one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from parfocal.board.wire.packet import StreamDecoder, encode
 
 
 class LateOfAnother:
-    """A cable in which a frame of another session, and of the same seq, arrives ahead of each that is due."""
+    """A cable in which a frame of another session with the same seq arrives ahead of each matching frame."""
 
     def __init__(self, inner: Transport) -> None:
         self._inner = inner
@@ -43,7 +43,7 @@ class LateOfAnother:
         self._inner.close()
 
 
-def test_a_reply_of_another_session_is_not_taken_though_it_has_the_same_seq() -> None:
+def test_a_reply_of_another_session_with_the_same_seq_is_ignored() -> None:
     bench = VirtualBench()
     cable = LateOfAnother(bench.transport)
     with Board.open(cable, bench.clock, BoardConfig()) as board:
@@ -72,17 +72,19 @@ def test_a_motion_does_not_end_with_the_event_of_another_session() -> None:
 
 
 @pytest.mark.parametrize("is_rebooted", [True, False])
-def test_watchdog_and_lamp_are_asked_for_again_in_a_new_session_before_anything_else(
+def test_watchdog_and_lamp_are_restored_first_in_a_new_session(
     is_rebooted: bool,
 ) -> None:
-    bench = VirtualBench(faults=Faults(incidents=(Reboot(on_motion=1000),)))  # the link's counters are mine
+    bench = VirtualBench(
+        faults=Faults(incidents=(Reboot(on_motion=1000),))
+    )  # so that this test checks the counters itself
     with bench.open_board(BoardConfig(watchdog_s=0.3, lamp_watchdog_s=1.5)) as board:
         board.lamp(0.4)
         machine = bench.stub.machine
         if is_rebooted:
             bench.stub.reboot()
         else:
-            bench.stub._session ^= 1  # the board runs on, and has been taken by a host that is gone
+            bench.stub._session ^= 1  # the board keeps running, taken over by a host that has gone
             machine._lamp.darken(machine.now_s)
             machine._motion_limit_s = machine._idle_limit_s = 1.0
         began_s = bench.clock.now_s()
@@ -91,13 +93,13 @@ def test_watchdog_and_lamp_are_asked_for_again_in_a_new_session_before_anything_
                 board.state()
         else:
             board.state()
-        assert bench.clock.now_s() - began_s < 0.01  # and not by the heartbeat, which comes later
+        assert bench.clock.now_s() - began_s < 0.01  # not by the heartbeat, which comes later
         assert machine.state().lamp_duty == 4000
         assert (machine._motion_limit_s, machine._idle_limit_s) == (0.3, 1.5)
         assert board.counters.reconnects == 1
 
 
-def test_watchdog_and_lamp_are_asked_for_again_when_the_cable_is_back() -> None:
+def test_watchdog_and_lamp_are_restored_when_the_cable_is_back() -> None:
     pulled = Unplug(on_motion=1, after_s=0.05, gone_s=0.4, reboots=True)
     bench = VirtualBench(faults=Faults(incidents=(pulled,)))
     asked: list[Opcode] = []

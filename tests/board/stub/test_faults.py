@@ -1,4 +1,4 @@
-"""Mechanics that misbehave: what the stub models, what the board makes of it, and what the host is told."""
+"""Faulty mechanics: what the stub models, how the board reacts, and what the host learns."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_steps_beyond_the_torque_curve_are_lost(
     assert lost_um >= -1e-9
 
 
-def test_speed_along_a_move_is_that_of_its_trapezoid() -> None:
+def test_the_speed_along_a_move_follows_its_trapezoid() -> None:
     speeds = Trapezoid(1000, 1000.0, 5000.0).edge_speeds_steps_per_s()
     assert speeds.shape == (1000,)
     assert speeds.max() == 1000.0
@@ -76,7 +76,7 @@ def test_speed_along_a_move_is_that_of_its_trapezoid() -> None:
     assert (speeds == 1000.0).sum() == pytest.approx(800, abs=2)
 
 
-def test_lead_error_is_periodic_and_drift_goes_where_warming_up_takes_it(healthy_board: HealthyBoard) -> None:
+def test_lead_error_is_periodic_and_drift_settles(healthy_board: HealthyBoard) -> None:
     wavy = stub_z(lead_error_um=0.4, settle_amplitude_um=0.0)
     with healthy_board(wavy) as (bench, board):
         errors = []
@@ -90,7 +90,7 @@ def test_lead_error_is_periodic_and_drift_goes_where_warming_up_takes_it(healthy
         assert true_z(bench) == pytest.approx(503.0, abs=0.01)
 
 
-def test_a_switch_bounces_and_homing_finds_its_edge_all_the_same(healthy_board: HealthyBoard) -> None:
+def test_homing_finds_the_edge_of_a_bouncing_switch(healthy_board: HealthyBoard) -> None:
     with healthy_board(stub_z(bounce_s=0.02, settle_amplitude_um=0.0), homed=False) as (bench, board):
         seen: list[bool] = []
         machine = bench.stub.machine
@@ -123,10 +123,10 @@ def test_a_motor_switched_off_falls_to_a_full_step_sags_and_must_be_homed(
             board.z.jog(5.0)
         board.home(("z",))
         assert board.state().motors == AxisBit.X | AxisBit.Y | AxisBit.Z
-        assert true_z(bench) == pytest.approx(0.0, abs=0.16)  # the rotor stands between other steps now
+        assert true_z(bench) == pytest.approx(0.0, abs=0.16)  # the rotor now stands between other steps
 
 
-def test_missed_steps_leave_the_stage_off_by_them_until_homing_ties_the_counter_again() -> None:
+def test_missed_steps_shift_the_stage_until_it_is_homed() -> None:
     faults = Faults(incidents=(MissedSteps(on_motion=3, axis="z", n_steps=64),))
     bench = VirtualBench(stub_z(settle_amplitude_um=0.0), faults)
     with bench.open_board() as board:
@@ -187,7 +187,7 @@ def test_homing_with_a_stuck_switch_fails_without_going_up(stuck: StuckSwitch, f
         assert board.counters == LinkCounters()
 
 
-def test_a_jog_moves_an_axis_that_is_not_homed_a_short_way_slowly(healthy_board: HealthyBoard) -> None:
+def test_a_jog_moves_an_axis_before_homing_slowly_and_not_far(healthy_board: HealthyBoard) -> None:
     with healthy_board(stub_z(play_um=0.0), homed=False) as (bench, board):
         before_um, before_s = true_z(bench), bench.clock.now_s()
         board.z.jog(-100.0)
@@ -196,7 +196,7 @@ def test_a_jog_moves_an_axis_that_is_not_homed_a_short_way_slowly(healthy_board:
         assert true_z(bench) - before_um == pytest.approx(-100.0, abs=0.01)
         assert not board.z.is_homed
         with pytest.raises(
-            ValueError, match=r"jog of z by 201.25 um asked: the board allows 200.0 um; nothing"
+            ValueError, match=r"jog of z by 201.25 um refused: the board allows 200.0 um; nothing"
         ):
             board.z.jog(201.25)
         fast = messages.MoveAbs(90, AxisBit.Z, (0, 0, 100), (0, 0, 3200), (0, 0, 80000))
@@ -240,7 +240,7 @@ def test_an_estop_ends_everything_latches_and_forgets_the_position(healthy_board
         board.z.approach_up(50.0)
 
 
-def test_an_estop_while_nothing_moves_makes_every_position_unknown_to_the_host_at_once(
+def test_an_estop_at_rest_makes_every_position_unknown_at_once(
     healthy_board: HealthyBoard,
 ) -> None:
     with healthy_board() as (bench, board):
@@ -269,7 +269,7 @@ def test_a_pressed_button_cannot_be_cleared_until_it_is_released() -> None:
         assert board.counters == LinkCounters()
 
 
-def test_a_lamp_that_an_estop_put_out_is_not_lit_again_by_clearing_it_and_a_silence() -> None:
+def test_a_lamp_turned_off_by_an_estop_stays_dark_after_clear_and_a_silence() -> None:
     for is_button in (True, False):
         bench = VirtualBench()
         with bench.open_board() as board:
@@ -286,7 +286,7 @@ def test_a_lamp_that_an_estop_put_out_is_not_lit_again_by_clearing_it_and_a_sile
             assert bench.lamp_duty(bench.clock.now_s()) == 0.0
             board.lamp(0.3)
             assert bench.lamp_duty(bench.clock.now_s()) == 0.3
-            board._link._counters.silences = 0  # this one was meant
+            board._link._counters.silences = 0  # this one was intended
 
 
 def test_a_board_that_starts_with_its_button_pressed_is_latched() -> None:
@@ -306,7 +306,7 @@ def test_a_board_that_starts_with_its_button_pressed_is_latched() -> None:
         board.home()
 
 
-def test_an_estop_between_the_two_legs_of_an_approach_is_not_told_as_nothing_moved(
+def test_an_estop_between_the_two_legs_of_an_approach_is_not_reported_as_nothing_moved(
     healthy_board: HealthyBoard,
 ) -> None:
     armed = False
@@ -347,7 +347,7 @@ def test_faults_are_read_from_toml_and_an_unknown_key_is_named(tmp_path: Path) -
     for wrong, named in (
         ("[to_board]\ndropp = 0.1\n", "dropp"),
         ('[[incidents]]\nkind = "earthquake"\n', "earthquake"),
-        ("[to_host]\nflip = 2.0\n", "flip = 2.0: a chance is 0..1"),
+        ("[to_host]\nflip = 2.0\n", "flip = 2.0: a probability is 0..1"),
     ):
         file.write_text(wrong)
         with pytest.raises(ValueError, match=named):
@@ -371,9 +371,9 @@ def test_faults_are_read_from_toml_and_an_unknown_key_is_named(tmp_path: Path) -
     ],
     ids=["drop", "flip", "truncate", "duplicate", "reorder", "delay", "noise"],
 )
-def test_whatever_happens_to_frames_every_move_is_made_once(damage: Damage) -> None:
+def test_every_move_is_made_once_whatever_happens_to_frames(damage: Damage) -> None:
     bench = VirtualBench(stub_z(settle_amplitude_um=0.0), Faults(seed=1, to_board=damage, to_host=damage))
-    # So patient that no run of lost heartbeats ends a motion, which would be begun a second time.
+    # Long watchdogs: no run of lost heartbeats may end a motion, which would then begin a second time.
     with bench.open_board(BoardConfig(watchdog_s=20.0, lamp_watchdog_s=20.0)) as board:
         board.home(("z",))
         for i in range(1, 41):

@@ -1,4 +1,4 @@
-"""The table: every message packs, unpacks and fits, and any change of meaning changes the hash."""
+"""The table: every message packs, unpacks and fits a frame."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_every_message_survives_packing_and_fits_a_frame(entry: Entry, data: st.
         unpack(entry.kind, entry.opcode, payload + b"\0")
 
 
-def test_the_table_has_one_row_per_opcode_and_kind_and_a_meaning_for_every_field() -> None:
+def test_the_table_has_one_row_per_opcode_and_kind_and_documents_every_field() -> None:
     assert len({(entry.opcode, entry.kind) for entry in TABLE}) == len(TABLE)
     assert {entry.opcode for entry in TABLE} == set(Opcode)
     for entry in TABLE:
@@ -43,7 +43,7 @@ def test_the_table_has_one_row_per_opcode_and_kind_and_a_meaning_for_every_field
             assert field.wire.meaning
 
 
-def test_what_is_not_in_the_table_is_not_decoded() -> None:
+def test_an_unknown_message_is_not_decoded() -> None:
     with pytest.raises(KeyError):
         unpack(Kind.EVENT, Opcode.HELLO, b"")
 

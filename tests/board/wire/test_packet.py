@@ -1,4 +1,4 @@
-"""The frame: whatever is damaged is noticed, and the next frame is never lost."""
+"""The frame: damage is always noticed, and the next frame is never lost."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_a_flipped_bit_never_passes_for_a_packet(packet: Packet, bit: int) -> No
     bit %= 8 * len(damaged)
     damaged[bit // 8] ^= 1 << bit % 8
     received = StreamDecoder().feed(bytes(damaged) + b"\0")
-    # A damaged delimiter leaves the packet whole between two others; nothing else may come through.
+    # Behind a damaged delimiter the packet may survive between two others. Nothing else may pass.
     assert received in ([], [packet])
     assert received == [] or bit // 8 in (0, len(damaged) - 1)
 
@@ -63,7 +63,7 @@ def test_the_frame_after_noise_is_received(noise: bytes, packet: Packet) -> None
         pytest.param(b"\x0e" + b"a" * 13 + b"\0", 1, 0, id="wrong_crc"),
     ],
 )
-def test_damage_is_counted_by_its_kind(damaged: bytes, crc_errors: int, framing_errors: int) -> None:
+def test_damage_is_counted_by_kind(damaged: bytes, crc_errors: int, framing_errors: int) -> None:
     decoder = StreamDecoder()
     assert decoder.feed(damaged) == []
     assert (decoder.errors.crc_errors, decoder.errors.framing_errors) == (crc_errors, framing_errors)
@@ -79,7 +79,7 @@ def test_endless_noise_without_a_delimiter_takes_no_memory() -> None:
     assert decoder.errors.framing_errors == 1
 
 
-def test_a_payload_that_fits_no_frame_is_refused_before_it_is_sent() -> None:
+def test_a_payload_too_long_for_a_frame_is_refused() -> None:
     with pytest.raises(ValueError, match="payload of 50 bytes: at most 49"):
         encode(Packet(1, 2, 0, 3, 4, bytes(50)))
     with pytest.raises(ValueError, match="cannot be sent"):
