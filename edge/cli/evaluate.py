@@ -15,8 +15,10 @@ from parfocal.edge.cli.output import check_writable, console_for, growing_result
 from parfocal.edge.cli.progress import shown_progress
 from parfocal.edge.engine import opened_engine
 from parfocal.edge.errors import ConfigError
-from parfocal.edge.stacks.evaluate import Evaluation, Figures, StackResult, evaluate_stacks
-from parfocal.edge.stacks.stack import Given, StackRefused, read_stack
+from parfocal.edge.stacks.evaluate import evaluate_stacks
+from parfocal.edge.stacks.read import Overrides, read_stack
+from parfocal.edge.stacks.results import Evaluation, Figures, StackResult
+from parfocal.edge.stacks.stack import StackRefused
 from parfocal.edge.whole_file import whole_file
 from parfocal.edge.words import counted
 
@@ -41,7 +43,7 @@ def evaluate(
     plot: Annotated[Path | None, typer.Option(help="Also draw predicted against true (PNG).")] = None,
 ) -> None:
     """Predict at every plane of stacks, and compare with where their focus is."""
-    settings, given = configured(config, None), Given(step_um, um_per_px)
+    settings, overrides = configured(config, None), Overrides(step_um, um_per_px)
     check_writable(json)
     check_writable(plot, "--plot")
     for path in stacks:
@@ -61,7 +63,9 @@ def evaluate(
             result.grown(so_far)
             step(Path(so_far.stacks[-1].stack).name)
 
-        found = evaluate_stacks((read_stack(path, given) for path in stacks), engine.runner, settings, grown)
+        found = evaluate_stacks(
+            (read_stack(path, overrides) for path in stacks), engine.runner, settings, grown
+        )
         result.done(found)
     if plot is not None:
         _draw(plot, found)
