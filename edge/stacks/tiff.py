@@ -31,7 +31,8 @@ UM_PER_UNIT = {
     "nm": 1e-3,
     "mm": 1e3,
 }
-# What tifffile raises on damaged files. SyntaxError is also that of XML; MemoryError comes from absurd sizes.
+# What tifffile raises on damaged files. SyntaxError is also that of XML, RuntimeError of pages that do not match;
+# MemoryError comes from absurd sizes.
 DAMAGED = (
     tifffile.TiffFileError,
     ValueError,
@@ -40,7 +41,7 @@ DAMAGED = (
     ArithmeticError,
     SyntaxError,
     MemoryError,
-    NotImplementedError,
+    RuntimeError,
     struct.error,
     zlib.error,
     EOFError,

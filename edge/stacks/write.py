@@ -51,12 +51,7 @@ def write_stack(stack: Stack) -> None:
 def _metadata(stack: Stack) -> dict[str, Any]:
     """The OME description, as tifffile takes it."""
     z_um = [float(z) for z in stack.z_um]
-    metadata: dict[str, Any] = {
-        "axes": "ZYXS",
-        "PhysicalSizeZ": (z_um[-1] - z_um[0]) / (len(z_um) - 1),
-        "PhysicalSizeZUnit": "µm",
-        "Plane": {"PositionZ": z_um, "PositionZUnit": ["µm"] * len(z_um)},
-    }
+    metadata: dict[str, Any] = {"axes": "ZYXS"}
     if stack.um_per_px is not None:
         metadata |= {
             "PhysicalSizeX": stack.um_per_px,
@@ -64,6 +59,11 @@ def _metadata(stack: Stack) -> dict[str, Any]:
             "PhysicalSizeY": stack.um_per_px,
             "PhysicalSizeYUnit": "µm",
         }
+    metadata |= {
+        "PhysicalSizeZ": (z_um[-1] - z_um[0]) / (len(z_um) - 1),
+        "PhysicalSizeZUnit": "µm",
+        "Plane": {"PositionZ": z_um, "PositionZUnit": ["µm"] * len(z_um)},
+    }
     known = {FOCUS_KEY: stack.focus_z_um, CONDENSER_KEY: stack.condenser_sigma}
     annotations = {key: repr(float(value)) for key, value in known.items() if value is not None}
     if annotations:

@@ -232,3 +232,11 @@ def test_an_unsupported_compression_is_named(tmp_path: Path) -> None:
     path.write_bytes(data.tobytes())
     with pytest.raises(StackRefused, match=r"compression is not supported\. Save it without compression"):
         read_stack(path, Overrides(0.5))
+
+
+def test_an_imagej_stack_with_a_damaged_page_is_refused(tmp_path: Path) -> None:
+    path = imagej(tmp_path / "a.tif", colours(), f"slices={N_PLANES}\nunit=um\nspacing=0.5\n", rgb=True)
+    with tifffile.TiffFile(path, mode="r+") as tiff:
+        tiff.pages[1].aspage().tags["ImageWidth"].overwrite(51)
+    with pytest.raises(StackDamaged, match="damaged .*keyframe"):
+        read_stack(path)
