@@ -41,7 +41,7 @@ golden: $(VENV)/.test  ## the INT8 and FP16 forms of every model and their manif
 check: $(VENV)/.test  ## style, types and the layer rule
 	$(BIN)/ruff format --check --quiet --diff .
 	$(BIN)/ruff check --quiet .
-	$(BIN)/mypy --no-error-summary parfocal $(wildcard tests tools)
+	$(BIN)/mypy --no-error-summary parfocal $(wildcard examples tests tools)
 	$(BIN)/lint-imports --no-logo
 
 aarch64-check: $(VENV)/.demo  ## tests (TESTS=...) and two fields on an emulated arm64 Debian, as root; an hour or more

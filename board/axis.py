@@ -1,8 +1,8 @@
-"""One stepper axis: um to whole steps, limits, and the play of the gear. The only place for all three.
+"""One axis: um to whole steps, limits, and the play of the gear. The only place for all three.
 
-The position is that of the up-engaged gear: after `approach_up(target)` the true position equals the target
-within half a step whatever the play (dastidar2020 4.3.2). A move that ends downwards leaves the true position
-up to the play above the reported one.
+The position is that of the gear engaged upwards: after `approach_up(target)` the true position equals the target
+within half a step, whatever the play (dastidar2020 4.3.2). A move that ends downwards leaves the true position
+above the reported one, by up to the play.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import math
 
 from parfocal.board.config import AxisConfig
 from parfocal.board.errors import MoveRefused, MoveStopped, PositionLost
-from parfocal.board.motion import Motion
+from parfocal.board.motor import Motor, Rates
 
 
 class Engagement(enum.Enum):
@@ -24,7 +24,10 @@ class Engagement(enum.Enum):
 
 
 def steps_from_um(position_um: float, um_per_step: float) -> int:
-    """Nearest whole step; the only rounding between a position and the wire."""
+    """Nearest whole step; the only rounding between a position and the wire.
+
+    Raises ValueError for a position that is not finite.
+    """
     if not math.isfinite(position_um):
         raise ValueError(f"position {position_um} um asked: it must be a finite number")
     return round(position_um / um_per_step)
@@ -36,7 +39,7 @@ def um_from_steps(pos_steps: int, um_per_step: float) -> float:
 
 
 def overshoot_steps_from_play(play_um: float, um_per_step: float) -> int:
-    """Steps that engage the gear for certain: the play and a margin of 2 um or a tenth of the play.
+    """Steps that surely engage the gear: the play plus a margin of 2 um or a tenth of the play.
 
     With 20 um of play this is 22 um, the paper's z0 (dastidar2020 4.3.2).
     """
@@ -60,10 +63,10 @@ def plan_approach_up(
     overshoot_steps: int,
     from_below_steps: int | None = None,
 ) -> tuple[int, ...]:
-    """Way points of an approach that ends upwards with the gear engaged; empty when it stands there already.
+    """Way points of an approach that ends upwards with the gear engaged; empty when it already stands there.
 
-    Down only when it must: to `from_below_steps` when the stage stands above it, or to the target less the
-    overshoot when the gear would not be engaged on arrival.
+    It goes down only when it must: to `from_below_steps` when the stage stands above it, or to the target minus
+    the overshoot when the gear would not be engaged on arrival.
     """
     start_steps = target_steps - overshoot_steps
     is_engaged = engagement is Engagement.UP
@@ -77,120 +80,135 @@ def plan_approach_up(
 
 
 class Axis:
-    """One axis of an open board. Moves block, and are safe to ask for from several threads."""
+    """One axis of an open board. Moves block; they may be requested from several threads.
 
-    def __init__(
-        self, name: str, config: AxisConfig, board_limits_steps: tuple[int, int], motion: Motion
-    ) -> None:
-        """`board_limits_steps`: what the board itself allows; the stricter of both limits holds.
+    An actuator without play (`MotorRatings.has_play`) moves straight to every target and arrives exact from
+    either side.
+    """
 
-        The upper one of `config` is less its margin, so that it holds for the true position.
+    def __init__(self, name: str, config: AxisConfig, motor: Motor) -> None:
+        """The stricter of the configured limits and the motor's own limits holds.
+
+        The upper limit of `config` is reduced by its margin, so that it holds for the true position.
+        Raises ValueError for play that the motor does not have, and as `Motor.standstill` does.
         """
+        ratings, scale = motor.ratings, config.um_per_step
+        if config.play_um and not ratings.has_play:
+            raise ValueError(f"{name}: play_um = {config.play_um}: this actuator has no play. Set it to 0.")
         self.name = name
         self.config = config
-        scale = config.um_per_step
-        board_min_steps, board_max_steps = board_limits_steps
         self.limits_um = (
-            max(config.min_um, um_from_steps(board_min_steps, scale)),
-            min(config.highest_um, um_from_steps(board_max_steps, scale)),
+            max(config.min_um, um_from_steps(ratings.min_steps, scale)),
+            min(config.highest_um, um_from_steps(ratings.max_steps, scale)),
         )
         self._min_steps = math.ceil(self.limits_um[0] / scale - 1e-9)
         self._max_steps = math.floor(self.limits_um[1] / scale + 1e-9)
-        self._travel_steps = board_max_steps - board_min_steps
-        self._overshoot_steps = overshoot_steps_from_play(config.play_um, scale)
-        self._motion = motion
+        self._overshoot_steps = overshoot_steps_from_play(config.play_um, scale) if ratings.has_play else 0
+        self._rates = Rates(config.speed_um_per_s / scale, config.accel_um_per_s2 / scale)
+        self._motor = motor
         self._pos_steps = 0
         self._known = False
         self._engagement = Engagement.UNKNOWN
         self._homed = False
         self._settled_s = 0.0
-        self._epoch = motion.epoch
-        with motion.turn():
+        self._epoch = motor.epoch
+        with motor.turn():
             self._adopt_board_position()
 
     @property
     def position_um(self) -> float:
-        """Commanded, engaged position, um; it never shows the way points of an approach."""
+        """Commanded, engaged position, um. It never shows the way points of an approach."""
         return um_from_steps(self._pos_steps, self.config.um_per_step)
 
     @property
     def engagement(self) -> Engagement:
-        """Flank of the gear after the last move."""
-        return self._engagement
+        """Flank of the gear after the last move; without play always UP."""
+        return self._engagement if self._overshoot_steps else Engagement.UP
 
     @property
     def is_homed(self) -> bool:
         """Whether the step counter is known to be tied to the stage."""
-        return self._homed and self._known and self._epoch == self._motion.epoch
+        return self._homed and self._known and self._epoch == self._motor.epoch
 
     @property
     def overshoot_um(self) -> float:
-        """How far below a target an approach starts that must engage the gear: play and margin, um."""
+        """How far below a target an approach starts to engage the gear: play and margin, um."""
         return um_from_steps(self._overshoot_steps, self.config.um_per_step)
 
     def move_to(self, target_um: float) -> float:
-        """Move straight to `target_um`, in either direction; return the time the stage is settled, s.
+        """Move straight to `target_um`, in either direction; return the time at which the stage is settled, s.
 
         Raises MoveRefused (nothing moved), MoveStopped, LinkTimeout, PositionLost.
         """
-        with self._motion.turn():
+        with self._motor.turn():
             self._require_position(target_um)
             target_steps = self._checked_steps(target_um, target_um)
-            return self._carry_out((target_steps,))
+            return self._follow((target_steps,))
 
     def approach_up(self, target_um: float, from_below_um: float | None = None) -> float:
-        """Arrive at `target_um` upwards with the gear engaged; return the time the stage is settled, s.
+        """Arrive at `target_um` upwards with the gear engaged; return the time at which the stage is settled, s.
 
         `from_below_um`: the approach starts at or below this position. The returned time is on the host's
         clock and may lie ahead: wait for the first frame whose exposure began at or after it.
         Raises MoveRefused (nothing moved), MoveStopped, LinkTimeout, PositionLost.
         """
-        with self._motion.turn():
+        with self._motor.turn():
             self._require_position(target_um)
-            target_steps = self._checked_steps(target_um, target_um)
-            below_steps = None if from_below_um is None else self._checked_steps(from_below_um, target_um)
-            way_points = plan_approach_up(
-                self._pos_steps, self._engagement, target_steps, self._overshoot_steps, below_steps
-            )
-            for point_steps in way_points[:-1]:
-                if point_steps < self._min_steps:
-                    raise self._refusal(um_from_steps(point_steps, self.config.um_per_step), target_um)
-            return self._carry_out(way_points)
+            return self._follow(self._approach_points(target_um, from_below_um))
+
+    def check_approach(self, target_um: float) -> None:
+        """Refuse what `approach_up` would refuse. Nothing moves. Raises MoveRefused, LinkTimeout, PositionLost."""
+        with self._motor.turn():
+            self._require_position(target_um)
+            self._approach_points(target_um, None)
 
     def home(self) -> float:
-        """Find the lower switch, go to 0 upwards; return the time the stage is settled, s.
+        """Tie the step counter to the stage, end at 0 upwards; return the time at which the stage is settled, s.
 
-        Raises MoveRefused (nothing moved), MoveStopped, LinkTimeout, PositionLost.
+        Raises MoveRefused (nothing moved), also when the actuator has no homing; MoveStopped, LinkTimeout,
+        PositionLost.
         """
-        with self._motion.turn():
+        if not self._motor.ratings.has_homing:
+            raise MoveRefused(f"homing of {self.name} refused: this actuator has none; nothing moved.")
+        with self._motor.turn():
             self._known = self._homed = False
-            completed_s = self._motion.home(self.name, self.config, self._travel_steps)
+            completed_s = self._motor.home(self._rates)
             self._pos_steps, self._engagement = 0, Engagement.UP
-            self._epoch = self._motion.epoch
+            self._epoch = self._motor.epoch
             self._known = self._homed = True
             self._settled_s = completed_s + self.config.settle_s
             return self._settled_s
 
     def jog(self, delta_um: float) -> float:
-        """Move by `delta_um`, short and slowly, homed or not; return the time the stage is settled, s.
+        """Move by `delta_um`, short and slowly, homed or not; return the time at which the stage is settled, s.
 
-        To get off a switch or out of the way before homing: the board caps length and speed. No limit but
-        the switches holds for an axis that is not homed.
-        Raises ValueError when it is too long (nothing moved), else as `move_to` does.
+        It gets an axis off a switch or out of the way before homing. The board caps length and speed. Only
+        the switches limit an axis that is not homed.
+        Raises ValueError when `delta_um` is too long (nothing moved), otherwise as `move_to`.
         """
-        with self._motion.turn():
-            delta_steps = steps_from_um(delta_um, self.config.um_per_step)
-            self._know_position()
+        with self._motor.turn():
+            scale, ratings = self.config.um_per_step, self._motor.ratings
+            delta_steps = steps_from_um(delta_um, scale)
+            self._ensure_position()
             if self.is_homed:
                 self._checked_steps(self.position_um + delta_um, self.position_um + delta_um)
             self._known = False
-            completed_s = self._motion.jog(self.name, self.config, delta_steps)
+            if abs(delta_steps) > ratings.jog_steps:
+                longest_um = round(um_from_steps(ratings.jog_steps, scale), 3)
+                asked_um = round(um_from_steps(delta_steps, scale), 3)
+                raise ValueError(
+                    f"jog of {self.name} by {asked_um} um asked: the board allows {longest_um} um; nothing moved"
+                )
+            at_steps = self._motor.standstill().pos_steps
+            speed_steps_per_s = min(self._rates.speed_steps_per_s, ratings.jog_steps_per_s)
+            rates = Rates(speed_steps_per_s, self._rates.accel_steps_per_s2)
+            completed_s = self._motor.move(at_steps + delta_steps, delta_steps, rates)
             self._adopt_board_position()
             self._settled_s = completed_s + self.config.settle_s
             return self._settled_s
 
-    def _carry_out(self, way_points: tuple[int, ...]) -> float:
-        """Move along `way_points`; an error leaves the position to be read from the board again."""
+    def _follow(self, way_points: tuple[int, ...]) -> float:
+        """Move along `way_points`. After an error the position is read from the board again."""
         pos_steps, engagement = self._pos_steps, self._engagement
         self._known = False
         for point_steps in way_points:
@@ -198,11 +216,12 @@ class Axis:
             if delta_steps == 0:
                 continue
             try:
-                completed_s = self._motion.move(self.name, self.config, point_steps, delta_steps)
+                completed_s = self._motor.move(point_steps, delta_steps, self._rates)
             except (MoveRefused, MoveStopped) as early:
                 if isinstance(early, MoveRefused) and point_steps == way_points[0]:
                     raise
-                raise self._given_up(early) from early
+                self._adopt_board_position()
+                raise self._early_end(early) from early
             self._settled_s = completed_s + self.config.settle_s
             engagement = engagement_after(engagement, delta_steps, self._overshoot_steps)
             pos_steps = point_steps
@@ -210,43 +229,57 @@ class Axis:
         self._known = True
         return self._settled_s
 
-    def _given_up(self, early: MoveRefused | MoveStopped) -> MoveStopped | PositionLost:
-        """What an end on the way means: something has moved, and the board says where it stands now."""
-        self._adopt_board_position()
+    def _early_end(self, early: MoveRefused | MoveStopped) -> MoveStopped | PositionLost:
+        """The error of a path that ended before its last point, after something has moved."""
         if not self._homed:
             return PositionLost(f"{self.name} ended on its way: {early}")
         if isinstance(early, MoveStopped):
             return early
         return MoveStopped(f"{self.name} ended on its way at {round(self.position_um, 3)} um: {early}")
 
+    def _approach_points(self, target_um: float, from_below_um: float | None) -> tuple[int, ...]:
+        """Way points of an approach from below. Raises MoveRefused where one lies outside the limits."""
+        target_steps = self._checked_steps(target_um, target_um)
+        below_steps = None if from_below_um is None else self._checked_steps(from_below_um, target_um)
+        way_points = plan_approach_up(
+            self._pos_steps, self.engagement, target_steps, self._overshoot_steps, below_steps
+        )
+        for point_steps in way_points[:-1]:
+            if point_steps < self._min_steps:
+                raise self._refusal(um_from_steps(point_steps, self.config.um_per_step), target_um)
+        return way_points
+
     def _require_position(self, target_um: float) -> None:
         """Raises MoveRefused before homing."""
-        self._know_position()
+        self._ensure_position()
         if not self._homed:
             raise MoveRefused(
                 f"move to {self.name}={float(round(target_um, 3))} um refused: the axis is not homed; "
                 "nothing moved. Run `parfocal home`."
             )
 
-    def _know_position(self) -> None:
-        """Read the position again after a move that failed, and where the board has forgotten it."""
-        if not self._known or self._epoch != self._motion.epoch:
+    def _ensure_position(self) -> None:
+        """Read the position again after a move that failed, and after the board has lost it."""
+        if not self._known or self._epoch != self._motor.epoch:
             self._adopt_board_position()
 
     def _adopt_board_position(self) -> None:
-        self._epoch = self._motion.epoch
-        self._pos_steps, self._homed = self._motion.standstill(self.name)
+        self._epoch = self._motor.epoch
+        at = self._motor.standstill()
+        self._pos_steps, self._homed = at.pos_steps, at.is_homed
         self._engagement = Engagement.UNKNOWN
-        self._settled_s = self._motion.now_s() + self.config.settle_s
+        self._settled_s = at.time_s + self.config.settle_s
         self._known = True
 
     def _checked_steps(self, point_um: float, target_um: float) -> int:
+        """Steps of a way point. Raises MoveRefused outside the limits."""
         steps = steps_from_um(point_um, self.config.um_per_step)
         if not self.limits_um[0] <= point_um <= self.limits_um[1]:
             raise self._refusal(point_um, target_um)
         return min(max(steps, self._min_steps), self._max_steps)
 
     def _refusal(self, point_um: float, target_um: float) -> MoveRefused:
+        """The error of a way point outside the limits, on the way to `target_um`."""
         why = "" if point_um == target_um else f" (to approach {float(round(target_um, 3))} um from below)"
         low_um, high_um = self.limits_um
         if point_um > high_um:

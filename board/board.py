@@ -1,35 +1,37 @@
-"""The board as the instrument uses it: three axes, a lamp, its state."""
+"""An open board as the instrument uses it: its axes, its lamp, its state."""
 
 from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterable
-from types import TracebackType
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType, TracebackType
 from typing import final
 
 import msgspec
 
 from parfocal.board.axis import Axis
+from parfocal.board.capabilities import Capabilities
 from parfocal.board.clock import PacedClock
 from parfocal.board.config import AXIS_NAMES, BoardConfig
 from parfocal.board.errors import BoardError
+from parfocal.board.lamp import Lamp, LinkLamp
 from parfocal.board.link.answers import Refusal
-from parfocal.board.link.link import Link, LinkCounters
-from parfocal.board.link.ports import port_path
-from parfocal.board.link.serial_transport import SerialTransport
+from parfocal.board.link.counters import LinkCounters
+from parfocal.board.link.link import Link
 from parfocal.board.link.transport import Transport
+from parfocal.board.link_motor import LinkMotor, Statements
 from parfocal.board.motion import Motion
 from parfocal.board.status import BoardState, BoardStatus, status_of
 from parfocal.board.wire import messages
 from parfocal.board.wire.messages import AxisBit, Fault, Feature, MoveResult, Status, Switch
 
-_LONGEST_S = 4294.0  # in us it still fits the wire
-_FIRST_PINGS = 3  # enough for one with a short round trip, for the board's clock
+_LONGEST_S = 4294.0  # still fits the wire, in us
+_FIRST_PINGS = 3  # enough to have one with a short round trip, for the board's clock
 
 
 class TriggeredFrame(msgspec.Struct, frozen=True):
-    """One trigger of a strobe: its index, and when it was given on the host's clock."""
+    """One trigger of a strobe: its index, and its time on the host's clock."""
 
     index: int
     trigger_s: float
@@ -37,30 +39,37 @@ class TriggeredFrame(msgspec.Struct, frozen=True):
 
 @final
 class Board:
-    """An open board. Every method may be called from any thread; `stop` goes ahead of all others."""
+    """An open board. Every method may be called from any thread; `stop` overtakes all others.
+
+    `axes`: every axis by its name, also as `x`, `y` and `z`. `lamp`: sets the lamp. `capabilities`: what the board
+    can do.
+    """
 
     def __init__(self, link: Link, config: BoardConfig) -> None:
-        """Use `open` or `open_serial`; `link` has its session."""
+        """Use `Board.open` or `open_board`. The session of `link` is open."""
         hello = link.hello
         if hello is None:
             raise ValueError("a board needs a link whose session is open")
         self.config = config
+        self.capabilities = _capabilities_of(Feature(hello.features))
         self._hello = hello
         self._link = link
+        self._lamp = LinkLamp(link)
         self._strobing = threading.Lock()
-        link.stop()  # a host that was killed may have left a motion under way, and light
+        link.stop()  # a host that was killed may have left a motion and light
         self._darken()
-        motion = Motion(
-            link,
-            link.request(messages.StateRequest(), messages.State).last_move_id,
+        self._motion = Motion(link, link.request(messages.StateRequest(), messages.State).last_move_id)
+        stated = Statements(
+            hello,
             link.request(messages.LimitsRequest(), messages.Limits),
             link.request(messages.PullOutRequest(), messages.PullOut),
         )
-        self._motion = motion
-        bounds = tuple(zip(hello.min_steps, hello.max_steps, strict=True))
-        self.x = Axis("x", config.x, bounds[0], motion)
-        self.y = Axis("y", config.y, bounds[1], motion)
-        self.z = Axis("z", config.z, bounds[2], motion)
+        self.axes: Mapping[str, Axis] = MappingProxyType(
+            {
+                name: Axis(name, config.axis(name), LinkMotor(name, config.axis(name), stated, self._motion))
+                for name in AXIS_NAMES
+            }
+        )
         self._closed = False
         self._end_heartbeat = link.heart.begin(config.watchdog_s, config.lamp_watchdog_s)
 
@@ -72,10 +81,10 @@ class Board:
         config: BoardConfig,
         reopen: Callable[[], Transport] | None = None,
     ) -> Board:
-        """Open a session over `transport` and take it over; what an earlier host left under way ends.
+        """Open a session over `transport` and take the board over. Whatever an earlier host left running ends.
 
-        `reopen` opens the port again once it is back after it was gone; it raises BoardNotFound until then.
-        Raises ProtocolMismatch, LinkTimeout, BoardNotFound; the transport is closed then.
+        `reopen` opens the port again after it was gone, and raises BoardNotFound until it is back.
+        Raises ProtocolMismatch, LinkTimeout, BoardNotFound; the transport is then closed.
         """
         link = Link(transport, clock, reopen, config.reconnect_s)
         try:
@@ -90,25 +99,44 @@ class Board:
             raise
 
     @property
+    def x(self) -> Axis:
+        """The x axis."""
+        return self.axes["x"]
+
+    @property
+    def y(self) -> Axis:
+        """The y axis."""
+        return self.axes["y"]
+
+    @property
+    def z(self) -> Axis:
+        """The z axis, upwards to the objective."""
+        return self.axes["z"]
+
+    @property
+    def lamp(self) -> Lamp:
+        """Sets the lamp: `board.lamp(0.5)`."""
+        return self._lamp
+
+    @property
     def counters(self) -> LinkCounters:
         """Errors of the link so far."""
         return self._link.counters
 
     @property
     def hello(self) -> messages.HelloReply:
-        """What the board said when the session was opened."""
+        """The board's answer when the session was opened."""
         return self._hello
 
     def home(self, axes: Iterable[str] = ("z", "x", "y")) -> None:
         """Home `axes` in this order, z first so that nothing stands near the objective.
 
-        Raises ValueError for a name that is no axis, MoveRefused, MoveStopped, LinkTimeout, PositionLost.
+        Raises ValueError for an unknown axis, MoveRefused, MoveStopped, LinkTimeout, PositionLost.
         """
-        by_name = {"x": self.x, "y": self.y, "z": self.z}
         asked = _checked_names(axes, "home")
         with self._motion.turn():
             for name in asked:
-                by_name[name].home()
+                self.axes[name].home()
 
     def stop(self) -> None:
         """Stop every axis now, from any thread; what was moving ends with MoveStopped."""
@@ -120,22 +148,22 @@ class Board:
         It latches: `clear_faults`, then `home`. Raises LinkTimeout, PositionLost, BoardNotFound.
         """
         self._motion.forget()
-        self._link.forget(messages.Lamp)  # who lights it after this must ask for it
+        self._lamp.forget()  # it stays dark until someone asks for light
         self._link.estop()
 
     def clear_faults(self) -> None:
-        """Clear what is sticky: a latched e-stop, a stuck or unexpected switch. Nothing is lit by it.
+        """Clear sticky faults: a latched e-stop, a stuck or unexpected switch. The lamp stays dark.
 
         Raises BoardError while the e-stop is pressed, LinkTimeout, PositionLost, BoardNotFound.
         """
         if self.state().faults & Fault.ESTOP:
-            self._link.forget(messages.Lamp)
+            self._lamp.forget()
         sticky = Fault.ESTOP | Fault.STUCK_SWITCH | Fault.LIMIT_SWITCH
         self._link.request(messages.Clear(sticky), messages.Ack)
-        self._motion.forget()  # an e-stop that nobody was moving at is noticed here
+        self._motion.forget()  # an e-stop while nothing moved is noticed only here
 
     def motors_on(self, axes: Iterable[str]) -> None:
-        """Switch the motors of `axes` on, all others off; an axis that was off must be homed.
+        """Switch the motors of `axes` on, all others off. An axis that was off must be homed.
 
         Raises ValueError, LinkTimeout, BoardError when refused.
         """
@@ -144,25 +172,10 @@ class Board:
         self._link.request(messages.Motors(mask), messages.Ack)
         self._motion.forget()
 
-    def lamp(self, duty: float, on_time_s: float | None = None) -> None:
-        """Set the lamp; `duty` is 0 (dark) .. 1. Raises ValueError, LinkTimeout, BoardError when refused.
-
-        `on_time_s`: the board darkens it by itself after this time, at most 600 s.
-        """
-        if not 0.0 <= duty <= 1.0:
-            raise ValueError(f"lamp duty {duty} asked: it must be 0..1")
-        if on_time_s is None:
-            self._link.keep(messages.Lamp(round(duty * 10000)))
-            return
-        if not 0.001 <= on_time_s <= 600.0:
-            raise ValueError(f"lamp for {on_time_s} s asked: it must be 0.001..600 s")
-        self._link.keep(messages.Lamp(0))
-        self._link.request(messages.Lamp(round(duty * 10000), round(on_time_s * 1000)), messages.Ack)
-
     def strobe(self, count: int, period_s: float, delay_s: float, width_s: float, duty: float) -> None:
         """Have the board trigger the camera `count` times and flash; return when it has begun.
 
-        The flash begins `delay_s` after each trigger. `count` 0 ends one that is under way.
+        Each flash begins `delay_s` after its trigger. `count` 0 ends a strobe that is under way.
         Raises ValueError, LinkTimeout, BoardError when refused.
         """
         times_s = (period_s, delay_s, width_s)
@@ -182,12 +195,12 @@ class Board:
             try:
                 self._link.request(request, messages.Ack)
             except Refusal as refusal:
-                # Accepted in the session before, and the answer was lost with it.
+                # Accepted in the previous session, whose answer was lost with it.
                 if refusal.status != Status.DUPLICATE or self._link.sessions == sessions:
                     raise
 
-    def triggered_frames(self) -> tuple[TriggeredFrame, ...]:
-        """Frames triggered since asked last. An event may be lost: `state().frames_done` tells how many."""
+    def take_triggered_frames(self) -> tuple[TriggeredFrame, ...]:
+        """Frames triggered since the last call. An event may be lost: `state().frames_done` has the true count."""
         frames = []
         for frame in self._link.take_frames():
             trigger_s = self._link.board_clock.host_s(frame.board_time_us / 1e6)
@@ -213,17 +226,17 @@ class Board:
         )
 
     def status(self) -> BoardStatus:
-        """The state in um and names. Raises as `state` does."""
-        return status_of(self.state(), (self.x, self.y, self.z))
+        """The state in um and names. Raises as `state`."""
+        return status_of(self.state(), self.axes)
 
     def close(self) -> None:
-        """Stop, darken the lamp, give the port back. Idempotent; a board that is gone is closed too."""
+        """Stop, turn the lamp off, release the port. Idempotent; a board that is gone is closed as well."""
         if self._closed:
             return
         self._closed = True
         self._end_heartbeat()
         self._link.stay_closed()
-        self._link.forget(messages.Lamp)  # one that has rebooted is dark, and stays so
+        self._lamp.forget()  # a board that has rebooted is dark, and stays dark
         try:
             with contextlib.suppress(BoardError):
                 self._link.stop()
@@ -232,10 +245,10 @@ class Board:
             self._link.close()
 
     def _darken(self) -> None:
-        """Lamp off, no strobe."""
-        if self._hello.features & Feature.LAMP:
+        """Turn the lamp off and end a strobe."""
+        if self.capabilities.has_lamp:
             self._link.request(messages.Lamp(0), messages.Ack)
-        if self._hello.features & Feature.STROBE:
+        if self.capabilities.has_strobe:
             self.strobe(0, 0.0, 0.0, 0.0, 0.0)
 
     def __enter__(self) -> Board:
@@ -249,22 +262,19 @@ class Board:
         self.close()
 
 
+def _capabilities_of(features: Feature) -> Capabilities:
+    """Capabilities of a board of our own protocol, which brings watchdog and idempotent moves."""
+    return Capabilities(
+        has_lamp=bool(features & Feature.LAMP),
+        has_strobe=bool(features & Feature.STROBE),
+        has_homing=bool(features & Feature.LIMIT_SWITCHES),
+        has_watchdog=True,
+        has_idempotent_moves=True,
+    )
+
+
 def _checked_names(axes: Iterable[str], asked: str) -> tuple[str, ...]:
     names = tuple(axes)
     if unknown := [name for name in names if name not in AXIS_NAMES]:
         raise ValueError(f"{asked} {', '.join(unknown)} asked: the axes are x, y, z")
     return names
-
-
-def open_serial(port: str, clock: PacedClock, config: BoardConfig) -> Board:
-    """Open the board at a serial port, as `Board.open` does.
-
-    Raises BadPort, BoardNotFound, ProtocolMismatch, LinkTimeout.
-
-    `port` is a path, or `usb:VID:PID` or `usb:VID:PID:SERIAL` in hexadecimal, as `usb:2e8a:000a`.
-    """
-
-    def opened() -> SerialTransport:
-        return SerialTransport(port_path(port), config.baud)
-
-    return Board.open(opened(), clock, config, opened)

@@ -7,8 +7,9 @@ import msgspec
 from parfocal.board.gpio import GpioConfig
 
 AXIS_NAMES = ("x", "y", "z")
+BOARD_KINDS = ("parfocal",)
 
-# What no stage of a microscope is beyond: a typing error, or a number that no wire type holds.
+# No stage of a microscope lies outside these: such a value is a typing error, or fits no wire type.
 _RANGES: dict[str, tuple[float, float]] = {
     "um_per_step": (1e-4, 1e3),
     "min_um": (-1e6, 1e6),
@@ -25,13 +26,14 @@ _RANGES: dict[str, tuple[float, float]] = {
 
 
 class AxisConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One stepper axis as the host sees it.
+    """One axis as the host sees it.
 
-    `play_um` is the measured play of the gear; too large a value costs time, too small a one costs accuracy.
+    `play_um` is the measured play of the gear. Too large a value costs time, too small a value costs accuracy.
     `settle_s` is the time after the last step until an exposure may begin.
-    `max_um` holds for the true position, so commanded ones end `upper_margin_um` below it. What the stage may
-    stand above its command: `swing_um` after a stop, `screw_error_um` along a turn of the screw, `drift_um` in a
-    night, and half a full step, `microsteps` / 2, when its motor loses its current.
+    `max_um` holds for the true position, so commanded positions end `upper_margin_um` below it. The stage may stand
+    above its command by `swing_um` after a stop, by `screw_error_um` along a turn of the screw, by `drift_um` in a
+    night, and by half a full step, `microsteps` / 2, when its motor loses its current.
+    An actuator without play, such as a lens, has `play_um` 0; see `MotorRatings`.
     """
 
     um_per_step: float
@@ -47,9 +49,9 @@ class AxisConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     microsteps: int = 16
 
     def __post_init__(self) -> None:
-        """Raises ValueError naming the field that cannot be."""
+        """Raises ValueError naming the invalid field."""
         for name, (low, high) in _RANGES.items():
-            if not low <= getattr(self, name) <= high:  # nor is NaN
+            if not low <= getattr(self, name) <= high:  # false for NaN, too
                 raise ValueError(f"{name} = {getattr(self, name)!r:.20}: it must be {low:.7g}..{high:.7g}")
         for name in ("speed_um_per_s", "accel_um_per_s2"):
             if getattr(self, name) < self.um_per_step:
@@ -64,7 +66,7 @@ class AxisConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def upper_margin_um(self) -> float:
-        """How far the stage may truly stand above its command, um; one step of it is the grid of the homing."""
+        """How far the stage may truly stand above its command, um. One step of it is the resolution of homing."""
         falls_um = self.microsteps / 2 * self.um_per_step
         return self.um_per_step + falls_um + self.swing_um + self.screw_error_um + self.drift_um
 
@@ -107,14 +109,16 @@ Y_DEFAULT = msgspec.structs.replace(X_DEFAULT, max_um=25000.0)
 class BoardConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The board and its three axes.
 
-    `watchdog_s`: silence of the host after which the board stops a motion and turns the lamp off.
-    `lamp_watchdog_s`: the same while nothing moves; longer, as a lit lamp harms less than a running motor
-    and a host that loads an engine may be silent for a while. Both are wall time.
+    `kind`: the protocol that it speaks, one of `BOARD_KINDS`.
     `port`: a path, or `usb:VID:PID` or `usb:VID:PID:SERIAL` in hexadecimal.
-    `reconnect_s`: wall time for which a port that is gone is looked for before BoardNotFound.
-    `gpio`: lines beside USB, none unless their pins are named.
+    `watchdog_s`: silence of the host after which the board stops a motion and turns the lamp off.
+    `lamp_watchdog_s`: the same while nothing moves. It is longer because a lit lamp harms less than a running motor,
+    and a host that loads an engine may be silent for a while. Both are wall time.
+    `reconnect_s`: wall time to look for a port that is gone, before BoardNotFound.
+    `gpio`: lines beside USB; only those whose pins are given.
     """
 
+    kind: str = "parfocal"
     port: str = "/dev/ttyACM0"
     baud: int = 115200
     x: AxisConfig = X_DEFAULT
@@ -126,13 +130,24 @@ class BoardConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     gpio: GpioConfig = GpioConfig()
 
     def __post_init__(self) -> None:
-        """Raises ValueError naming the field that cannot be."""
+        """Raises ValueError naming the invalid field."""
+        if self.kind not in BOARD_KINDS:
+            raise unknown_kind(self.kind)
         if not 1200 <= self.baud <= 12_000_000:
             raise ValueError(f"baud = {self.baud!r:.20}: it must be 1200..12000000")
         if not 0.1 <= self.watchdog_s <= self.lamp_watchdog_s <= 60.0:
             raise ValueError(
                 f"watchdog_s = {self.watchdog_s}, lamp_watchdog_s = {self.lamp_watchdog_s}: "
-                "they must be 0.1..60 s, the lamp's not the shorter"
+                "they must be 0.1..60 s, and the lamp's not shorter"
             )
         if not 0.0 <= self.reconnect_s <= 600.0:
             raise ValueError(f"reconnect_s = {self.reconnect_s}: it must be 0..600 s")
+
+    def axis(self, name: str) -> AxisConfig:
+        """The axis of that name, one of `AXIS_NAMES`."""
+        return {"x": self.x, "y": self.y, "z": self.z}[name]
+
+
+def unknown_kind(kind: str) -> ValueError:
+    """The error of a kind of board that is not built."""
+    return ValueError(f"kind = {kind!r}: the known kinds of board are {', '.join(map(repr, BOARD_KINDS))}")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 
-from parfocal.board.board import Board, open_serial
+from parfocal.board.board import Board
 from parfocal.board.clock import PacedClock
 from parfocal.board.config import BoardConfig
 from parfocal.board.errors import BoardError, BoardNotFound, EstopPressed, LinkTimeout
 from parfocal.board.gpio import GpioConfig, GpioFailed, Lines
+from parfocal.board.open import open_board
 
 _LOOK_WALL_S = 0.02  # how late a press may be seen; a hand on a button takes longer
 _REOPEN_WALL_S = 0.05  # how often a board that was reset is looked for
@@ -21,10 +22,10 @@ def open_guarded(config: BoardConfig, clock: PacedClock) -> Iterator[Board]:
 
     While the emergency stop is pressed the board is not opened; pressed later, it is latched in the board. A
     board that does not answer when it is opened is reset once, where it has a reset line.
-    Raises GpioFailed and EstopPressed (nothing moved), else as `open_serial` does.
+    Raises GpioFailed and EstopPressed (nothing moved), else as `open_board` does.
     """
     if config.gpio == GpioConfig():
-        with open_serial(config.port, clock, config) as board:
+        with open_board(config, clock) as board:
             yield board
         return
     with contextlib.ExitStack() as stack:
@@ -64,7 +65,7 @@ def _reads_pressed(lines: Lines) -> bool:
 
 def _opened(config: BoardConfig, clock: PacedClock, lines: Lines) -> Board:
     try:
-        return open_serial(config.port, clock, config)
+        return open_board(config, clock)
     except LinkTimeout:
         if config.gpio.reset_pin is None:
             raise
@@ -72,7 +73,7 @@ def _opened(config: BoardConfig, clock: PacedClock, lines: Lines) -> Board:
     end_s = clock.now_s() + config.reconnect_s * clock.speed
     while True:
         try:
-            return open_serial(config.port, clock, config)
+            return open_board(config, clock)
         except BoardNotFound:  # it comes back as a new USB device, which takes a while
             if clock.now_s() >= end_s:
                 raise

@@ -1,8 +1,9 @@
-"""What a board says of itself, for people and programs: micrometres and names instead of steps and bits."""
+"""The state of a board for people and programs: micrometres and names instead of steps and bits."""
 
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 
 import msgspec
 
@@ -12,7 +13,7 @@ from parfocal.board.wire.messages import AxisBit, Fault, MoveResult, Switch
 
 
 class BoardState(msgspec.Struct, frozen=True):
-    """What the board says of itself. `board_time_s` is its own clock."""
+    """The state as the board reports it. `board_time_s` is its own clock."""
 
     board_time_s: float
     pos_steps: tuple[int, int, int]
@@ -28,9 +29,10 @@ class BoardState(msgspec.Struct, frozen=True):
 
 
 class AxisStatus(msgspec.Struct, frozen=True):
-    """One axis. `position_um` is None while it is not homed: nobody knows where the stage stands.
+    """One axis. `position_um` is None before homing, when nobody knows where the stage stands.
 
-    `limits_um`: lowest and highest position that may be commanded. `switches`: those pressed, "lower" or "upper".
+    `limits_um`: lowest and highest position that may be commanded. `switches`: those that are pressed, "lower" or
+    "upper".
     """
 
     position_um: float | None
@@ -42,7 +44,7 @@ class AxisStatus(msgspec.Struct, frozen=True):
 
 
 class BoardStatus(msgspec.Struct, frozen=True):
-    """A BoardState in um and names. `lamp_duty` is 0..1; `last_result`: how the last motion ended, "none" for none."""
+    """A BoardState in um and names. `lamp_duty` is 0..1; `last_result`: how the last motion ended, or "none"."""
 
     x: AxisStatus
     y: AxisStatus
@@ -55,19 +57,16 @@ class BoardStatus(msgspec.Struct, frozen=True):
 
 
 def names_of(flags: enum.IntFlag) -> tuple[str, ...]:
-    """Names of the bits that are set, in lower case, lowest bit first; a bit without a name as its value in hex."""
+    """Names of the set bits in lower case, lowest bit first. A bit without a name appears as its value in hex."""
     named = {int(bit): str(bit.name).lower() for bit in type(flags)}
     bits = (1 << i for i in range(int(flags).bit_length()))
     return tuple(named.get(bit, hex(bit)) for bit in bits if bit & int(flags))
 
 
-def status_of(state: BoardState, axes: tuple[Axis, Axis, Axis]) -> BoardStatus:
-    """`state` in um and names; `axes`: x, y and z of the board that it is of."""
-    x, y, z = (_axis_status(i, state, axis) for i, axis in enumerate(axes))
+def status_of(state: BoardState, axes: Mapping[str, Axis]) -> BoardStatus:
+    """`state` in um and names; `axes`: the axes of its board, by name."""
     return BoardStatus(
-        x=x,
-        y=y,
-        z=z,
+        **{name: _axis_status(i, state, axes[name]) for i, name in enumerate(AXIS_NAMES)},
         lamp_duty=state.lamp_duty,
         faults=names_of(state.faults),
         last_result=state.last_result.name.lower(),

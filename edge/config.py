@@ -1,7 +1,7 @@
 """Configuration of the instrument: TOML read into frozen structs; an unknown key is an error that names it."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -11,6 +11,7 @@ from parfocal.edge.errors import ConfigError
 
 Positive = Annotated[float, msgspec.Meta(gt=0.0)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0.0)]
+DEFAULT_CONFIG = Path("parfocal.toml")
 MAX_FILE_BYTES = 1_000_000  # a stack or a model, given by mistake, is not read to its end
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -21,9 +22,11 @@ FrameTime = Annotated[float, msgspec.Meta(gt=0.0, le=60.0)]
 class CameraConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The camera and what one of its pixels measures on the sample.
 
+    `kind`: the only kind so far is a V4L2 camera, read through OpenCV.
     `device` is the number of the video device. `frame_period_s` and `exposure_s` are those of its free run.
     """
 
+    kind: Literal["v4l2"] = "v4l2"
     device: Annotated[int, msgspec.Meta(ge=0, le=255)] = 0
     width_px: SidePx = 1224
     height_px: SidePx = 1024
@@ -123,6 +126,18 @@ def config_from_toml(text: str, source: str) -> Config:
             f"configuration {source} cannot be used: {in_toml_words(str(error))}. Correct that key."
         ) from error
     return config
+
+
+def config_from(source: Config | str | Path | None) -> Config:
+    """A configuration as a program names it: itself, a path, or None for `parfocal.toml` here or the defaults.
+
+    Raises ConfigError.
+    """
+    if isinstance(source, Config):
+        return source
+    if source is None:
+        return config_from_file(DEFAULT_CONFIG) if DEFAULT_CONFIG.exists() else Config()
+    return config_from_file(Path(source))
 
 
 def config_from_file(path: Path) -> Config:

@@ -1,21 +1,21 @@
-"""An instrument that is ready to work."""
+"""An instrument that is ready to work: a board, a camera and their clock."""
 
 import contextlib
 from collections.abc import Callable, Iterator
 
 import msgspec
-from rich.console import Console
 
 from parfocal.board.board import Board
+from parfocal.board.capabilities import Capabilities
 from parfocal.board.clock import Clock, MonotonicClock
 from parfocal.board.guarded import open_guarded
 from parfocal.edge.camera.frame import Camera
-from parfocal.edge.camera.video import VideoCamera
+from parfocal.edge.camera.opened import open_camera
 from parfocal.edge.config import Config
 
 
 class FieldTruth(msgspec.Struct, frozen=True):
-    """What only a simulation knows: height of the focus and of the stage, both true."""
+    """What only a simulation knows: the true heights of the focus and of the stage."""
 
     focus_z_um: float
     stage_z_um: float
@@ -25,10 +25,10 @@ TruthAt = Callable[[float, float], FieldTruth]
 
 
 class Instrument(msgspec.Struct, frozen=True):
-    """Board, camera and clock that belong together; `truth_at` only where a simulation knows the truth.
+    """A board, a camera and a clock that belong together.
 
-    `may_home` lets a run home the axes by itself: a virtual stage may; in a real one somebody looks first.
-    `notes`: what to know of its pictures, to be shown before a run.
+    `truth_at` is set only in a simulation. `may_home`: a run may home the axes by itself, as on a virtual stage; at
+    a real one somebody looks first. `notes`: remarks on board and camera, to be shown before a run.
     """
 
     board: Board
@@ -38,22 +38,53 @@ class Instrument(msgspec.Struct, frozen=True):
     may_home: bool = False
     notes: tuple[str, ...] = ()
 
-    def show_notes(self, console: Console) -> None:
-        """Print the notes, a line each."""
-        for note in self.notes:
-            console.print(f"camera: {note}", highlight=False, markup=False, soft_wrap=True)
+    def home_if_allowed(self) -> None:
+        """Home the axes if they are not homed and the instrument may do so by itself. Raises BoardError."""
+        if self.may_home and not self.board.z.is_homed:
+            self.board.home()
+
+    def go_to(self, x_um: float, y_um: float) -> None:
+        """Move to a field, approached from below, and wait until the stage is at rest. Raises BoardError."""
+        settled_s = max(self.board.x.approach_up(x_um), self.board.y.approach_up(y_um))
+        self.clock.sleep_s(settled_s - self.clock.now_s())
+
+    @contextlib.contextmanager
+    def lit(self, duty: float) -> Iterator[None]:
+        """The lamp at `duty` (0..1), and off again however the block ends. Raises BoardError.
+
+        A board without a lamp leaves the light to the user; `notes` say so.
+        """
+        if not self.board.capabilities.has_lamp:
+            yield
+            return
+        try:
+            self.board.lamp(duty)
+            yield
+        finally:
+            self.board.lamp(0.0)
+
+
+def board_notes(capabilities: Capabilities) -> tuple[str, ...]:
+    """What a user must do because the board cannot, a sentence each."""
+    notes = []
+    if not capabilities.has_lamp:
+        notes.append("board: it has no lamp; turn the light on by hand")
+    if not capabilities.has_watchdog:
+        notes.append(
+            "board: it has no watchdog; if this program is killed, a move runs to its end and the light stays on"
+        )
+    return tuple(notes)
 
 
 @contextlib.contextmanager
 def real_instrument(config: Config) -> Iterator[Instrument]:
-    """The board at the configured port and the configured video device.
+    """The configured board and camera.
 
-    Raises what `open_guarded` does, and CameraFailed.
+    Raises what `open_guarded` raises, and CameraFailed.
     """
     clock = MonotonicClock()
     with open_guarded(config.board, clock) as board:
-        camera = VideoCamera(config.camera)
-        try:
-            yield Instrument(board, camera, clock, notes=camera.notes)
-        finally:
-            camera.close()
+        camera, of_camera = open_camera(config.camera)
+        with contextlib.closing(camera):
+            notes = (*board_notes(board.capabilities), *(f"camera: {note}" for note in of_camera))
+            yield Instrument(board, camera, clock, notes=notes)

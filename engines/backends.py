@@ -1,31 +1,46 @@
 """The two ways to an engine behind one seam: OpenVINO for this CPU, TensorRT for this GPU."""
 
 import contextlib
-from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
-from parfocal.engines.cache import Backend, EngineCache, EngineKey, Int8Mode, Precision
+from parfocal.engines.cache import EngineCache
 from parfocal.engines.cpu import openvino as openvino_cpu
 from parfocal.engines.errors import BuildFailed, EngineStale
 from parfocal.engines.gpu import tensorrt_builder
-from parfocal.engines.gpu.cuda_memory import open_memory
 from parfocal.engines.gpu.cuda_probe import CudaDevice, probe
+from parfocal.engines.gpu.open import open_memory
 from parfocal.engines.gpu.tensorrt_runner import TensorRtRunner
+from parfocal.engines.key import Backend, EngineKey, Int8Mode, Precision
 from parfocal.engines.model.artifacts import checked_artifact
 from parfocal.engines.model.contract import Contract
-from parfocal.engines.model.golden import golden_path, sha256_of
+from parfocal.engines.model.golden import golden_path, load_golden, sha256_of
 from parfocal.engines.model.shipped import Model
+from parfocal.engines.progress import Report
 from parfocal.engines.runner import Runner
 
 # Patches of one prediction, the usual number first: the middle of a field for two shots, 7 or 9 places in it
 # for one (liao2021), and 1 where there is no room for more.
 BATCHES: Final[dict[str, tuple[int, ...]]] = {"difference": (4,), "pair": (4,), "single": (7, 9, 1)}
 
-Report = Callable[[str], None]
 Candidate = tuple[Precision, Int8Mode]
+
+
+@dataclass(frozen=True)
+class BuildRequest:
+    """One engine to build.
+
+    Attributes:
+        model: to build the engine from.
+        key: of the engine, from `EngineMaker.key`.
+        cache: may hold what earlier builds of the same engine measured.
+        report: called with the progress, a few words at a time.
+    """
+
+    model: Model
+    key: EngineKey
+    cache: EngineCache
+    report: Report
 
 
 class EngineMaker(Protocol):
@@ -41,15 +56,8 @@ class EngineMaker(Protocol):
     def key(self, model: Model, precision: Precision, int8_mode: Int8Mode) -> EngineKey:
         """Return what an engine would be. Raises BuildFailed if there can be none."""
 
-    def build(
-        self,
-        model: Model,
-        key: EngineKey,
-        cache: EngineCache,
-        calibration: NDArray[np.float32],
-        report: Report,
-    ) -> bytes:
-        """Build the engine of a key. Raises BuildFailed."""
+    def build(self, request: BuildRequest) -> bytes:
+        """Build an engine. Raises BuildFailed."""
 
     def open(self, engine: bytes, key: EngineKey, contract: Contract) -> Runner:
         """Open an engine that was built. Raises EngineStale or BuildFailed."""
@@ -93,17 +101,10 @@ class OpenVinoMaker:
             builder=openvino_cpu.BUILDER_VERSION,
         )
 
-    def build(
-        self,
-        model: Model,
-        key: EngineKey,
-        cache: EngineCache,
-        calibration: NDArray[np.float32],
-        report: Report,
-    ) -> bytes:
+    def build(self, request: BuildRequest) -> bytes:
         """Compile, in a second at most."""
-        del cache, calibration, report  # nothing to keep, nothing to calibrate, nothing to wait for
-        path, _ = checked_artifact(model.path, "int8_qdq" if key.precision == "int8" else "fp32")
+        key = request.key
+        path, _ = checked_artifact(request.model.path, "int8_qdq" if key.precision == "int8" else "fp32")
         return openvino_cpu.build_engine(path, key.precision, key.batches, n_threads=self._n_threads)
 
     def open(self, engine: bytes, key: EngineKey, contract: Contract) -> Runner:
@@ -149,15 +150,9 @@ class TensorRtMaker:
             calibration_sha256=sha256_of(golden_path(model.path)) if int8_mode == "implicit" else "",
         )
 
-    def build(
-        self,
-        model: Model,
-        key: EngineKey,
-        cache: EngineCache,
-        calibration: NDArray[np.float32],
-        report: Report,
-    ) -> bytes:
+    def build(self, request: BuildRequest) -> bytes:
         """Build, in minutes on a Jetson; what was learned of the kernels is kept for the same key."""
+        model, key, cache = request.model, request.key, request.cache
         path, _ = checked_artifact(
             model.path, tensorrt_builder.form_of(self._trt, key.precision, key.int8_mode)
         )
@@ -168,11 +163,11 @@ class TensorRtMaker:
             tensorrt_builder.Recipe(precision=key.precision, int8_mode=key.int8_mode, batches=key.batches),
             timing_cache=_learned(cache, timing_file),
             calibration=(
-                tensorrt_builder.Calibration(calibration, self._memory)
+                tensorrt_builder.Calibration(load_golden(model.path).calibration, self._memory)
                 if key.int8_mode == "implicit"
                 else None
             ),
-            report=report,
+            report=request.report,
         )
         with contextlib.suppress(BuildFailed):  # where there is no room for it the engine may still find some
             cache.write(timing_file, built.timing_cache)

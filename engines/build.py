@@ -10,8 +10,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from parfocal.engines.backends import Candidate, EngineMaker, Report
-from parfocal.engines.cache import EngineCache, EngineKey, Int8Mode, Precision
+from parfocal.engines.backends import BuildRequest, Candidate, EngineMaker
+from parfocal.engines.cache import EngineCache
 from parfocal.engines.choose import Choice, Row, choices_so_far, fastest, save_choices
 from parfocal.engines.errors import BuildFailed, EngineError, EngineStale, OutOfMemory
 from parfocal.engines.gate import (
@@ -23,9 +23,11 @@ from parfocal.engines.gate import (
     refusal,
     worst,
 )
+from parfocal.engines.key import EngineKey, Int8Mode, Precision
 from parfocal.engines.model.artifacts import int8_meaning_um
 from parfocal.engines.model.golden import Golden, golden_path, load_golden, sha256_of
 from parfocal.engines.model.shipped import Model
+from parfocal.engines.progress import Report
 from parfocal.engines.runner import Runner
 
 N_WARM_UP: Final = 5
@@ -49,11 +51,13 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True)
-class _Machine:
-    """What all engines are built with."""
+class _Run:
+    """What all engines of one call of `build_all` share."""
 
     maker: EngineMaker
     cache: EngineCache
+    precision: Precision | None
+    int8_mode: Int8Mode | None
     retry: bool
     report: Report
     detail: Report
@@ -88,12 +92,12 @@ def build_all(
     Raises:
         EngineError: the choice cannot be written, or the mode is not to be had.
     """
-    machine = _Machine(maker, cache, retry, report, detail)
+    run = _Run(maker, cache, precision, int8_mode, retry, report, detail)
     with cache.locked(report):
         choices = before = choices_so_far(cache, report)
         outcomes: list[Outcome] = []
         for model in models:
-            choice, results = _built_of(model, machine, choices.get(model.label), precision, int8_mode)
+            choice, results = _built_of(model, run, choices.get(model.label))
             choices = choices if choice is None else {**choices, model.label: choice}
             outcomes += results
         if choices != before:
@@ -103,19 +107,14 @@ def build_all(
     return outcomes
 
 
-def _built_of(
-    model: Model,
-    machine: _Machine,
-    old: Choice | None,
-    precision: Precision | None,
-    int8_mode: Int8Mode | None,
-) -> tuple[Choice | None, list[Outcome]]:
+def _built_of(model: Model, run: _Run, old: Choice | None) -> tuple[Choice | None, list[Outcome]]:
     """Return the choice for one model, None if no engine of it may be chosen, and what became of each engine."""
-    candidates = _candidates(machine, model, precision, int8_mode, old)
-    results = [_row(model, machine, candidate, old) for candidate in candidates]
-    if precision == "int8" and machine.maker.backend == "tensorrt" and results[0][0].failed:
+    precision = run.precision
+    candidates = _candidates(run, model, old)
+    results = [_row(model, run, candidate, old) for candidate in candidates]
+    if precision == "int8" and run.maker.backend == "tensorrt" and results[0][0].failed:
         results[0] = _falling_back(*results[0])
-        results.append(_row(model, machine, ("fp16", "none"), old))
+        results.append(_row(model, run, ("fp16", "none"), old))
     rows = tuple(row for row, _ in results)
     chosen = fastest(rows) if precision is None else _asked_for(rows, precision)
     choice = None
@@ -137,22 +136,17 @@ def _falling_back(row: Row, built: bool) -> tuple[Row, bool]:
     return msgspec.structs.replace(row, failed=f"{row.failed} Falling back to fp16."), built
 
 
-def _candidates(
-    machine: _Machine,
-    model: Model,
-    precision: Precision | None,
-    int8_mode: Int8Mode | None,
-    old: Choice | None,
-) -> tuple[Candidate, ...]:
+def _candidates(run: _Run, model: Model, old: Choice | None) -> tuple[Candidate, ...]:
     """Return what to build: what was asked for, or all that is worth measuring and what was measured before."""
+    precision, int8_mode = run.precision, run.int8_mode
     if precision == "int8":
         return (("int8", int8_mode if int8_mode not in (None, "none") else "explicit"),)
     if precision is not None:
         return ((precision, "none"),)
-    measured = (row for row in (old.rows if old else ()) if _is_up_to_date(row, model, machine.maker))
+    measured = (row for row in (old.rows if old else ()) if _is_up_to_date(row, model, run.maker))
     return tuple(
         dict.fromkeys(
-            (*machine.maker.candidates(int8_mode), *((row.precision, row.int8_mode) for row in measured))
+            (*run.maker.candidates(int8_mode), *((row.precision, row.int8_mode) for row in measured))
         )
     )
 
@@ -182,9 +176,9 @@ def _slot(row: Row) -> tuple[str, str, str]:
     return row.backend, row.precision, row.int8_mode
 
 
-def _row(model: Model, machine: _Machine, candidate: Candidate, old: Choice | None) -> tuple[Row, bool]:
+def _row(model: Model, run: _Run, candidate: Candidate, old: Choice | None) -> tuple[Row, bool]:
     """Return what is known of an engine after building it if need be, and whether it was built."""
-    maker, cache = machine.maker, machine.cache
+    maker, cache = run.maker, run.cache
     precision, int8_mode = candidate
     row = Row(model=model.label, backend=maker.backend, precision=precision, int8_mode=int8_mode)
     try:
@@ -205,27 +199,27 @@ def _row(model: Model, machine: _Machine, candidate: Candidate, old: Choice | No
         meant_um = int8_meaning_um(model.path) if int8_mode == "explicit" else None
         built = engine is None
         if engine is None:
-            engine = _built(model, key, machine, golden)
+            engine = _built(model, key, run)
             cache.store(key, engine)
-        machine.report(f"{key.slot}: checking")
+        run.report(f"{key.slot}: checking")
         row = _judged(row, maker.open(engine, key, model.contract), key.batches, golden, meant_um)
     except EngineError as error:
         return msgspec.structs.replace(row, failed=str(error)), False
     return row, built
 
 
-def _built(model: Model, key: EngineKey, machine: _Machine, golden: Golden) -> bytes:
+def _built(model: Model, key: EngineKey, run: _Run) -> bytes:
     """Build an engine, unless that failed before: it takes minutes on a Jetson to fail."""
-    reason = machine.cache.failure(key)
-    if reason and not machine.retry:
+    reason = run.cache.failure(key)
+    if reason and not run.retry:
         raise BuildFailed(f"{reason} (It failed before; `parfocal engine build --retry` tries again.)")
-    machine.report(f"{key.slot}: building")
+    run.report(f"{key.slot}: building")
     try:
-        return machine.maker.build(model, key, machine.cache, golden.calibration, machine.detail)
+        return run.maker.build(BuildRequest(model, key, run.cache, run.detail))
     except OutOfMemory:  # there may be more of it next time
         raise
     except BuildFailed as error:
-        machine.cache.store_failure(key, str(error))
+        run.cache.store_failure(key, str(error))
         raise
 
 

@@ -12,69 +12,19 @@ import glob
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 
-from parfocal.engines.errors import BuildFailed, EngineStale
+from parfocal.engines.errors import HOW_TO_REBUILD, BuildFailed, EngineStale
+from parfocal.engines.key import EngineKey
+from parfocal.engines.progress import Report
 
-Backend = Literal["openvino", "tensorrt"]
-Precision = Literal["fp32", "bf16", "fp16", "int8"]
-Int8Mode = Literal["none", "explicit", "implicit"]
-
-MENDING: Final = (
-    "Run `parfocal engine build` (in a checkout: `make engine`), for a model of your own with its path."
-)
 FORMAT_VERSION: Final = 1
 OF_AN_ENGINE: Final = re.compile(r"(.+)\.([0-9a-f]{16})\.(engine|timing|json)")  # slot, key, what it is
 LOCK_FILE: Final = ".lock"
-
-
-class EngineKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All that an engine depends on: if one value differs, it is another engine.
-
-    Attributes:
-        model: label of the model.
-        backend: what runs it.
-        precision: that was asked for.
-        int8_mode: "explicit" Q/DQ nodes, "implicit" calibration on the device, "none" if not INT8.
-        onnx_sha256: of the artifact that it was built of.
-        batches: batch sizes that it takes, in order.
-        n_threads: of a CPU engine, 0 for every core; 0 on a GPU.
-        runtime: name and version of the library, "TensorRT 10.3.0".
-        driver: of the device, "CUDA 12.6 (560.35.03)"; "" on a CPU.
-        device: name and, on a GPU, compute capability, "Orin (SM 8.7)".
-        system: L4T release on a Jetson, else "".
-        builder: version of the code that built it.
-        calibration_sha256: of the golden file whose patches it was calibrated with on the device, "" for none.
-    """
-
-    model: str
-    backend: Backend
-    precision: Precision
-    int8_mode: Int8Mode
-    onnx_sha256: str
-    batches: tuple[int, ...]
-    n_threads: int
-    runtime: str
-    driver: str
-    device: str
-    system: str
-    builder: int
-    calibration_sha256: str = ""
-
-    @property
-    def slot(self) -> str:
-        """What the instrument uses one of: engines of other keys in it are older or newer ones."""
-        mode = f"-{self.int8_mode}" if self.precision == "int8" else ""
-        return f"{self.model}.{self.backend}.{self.precision}{mode}"
-
-    @property
-    def digest(self) -> str:
-        """Name of this very engine, 16 hexadecimal digits."""
-        return hashlib.sha256(msgspec.json.encode(self)).hexdigest()[:16]
 
 
 class Sidecar(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -143,16 +93,16 @@ class EngineCache:
             if getattr(sidecar.key, value) != getattr(key, value)
         ]
         if differing:
-            raise EngineStale(f"engine {key.slot} is stale: {'; '.join(differing)}. {MENDING}")
+            raise EngineStale(f"engine {key.slot} is stale: {'; '.join(differing)}. {HOW_TO_REBUILD}")
         try:
             engine = (self.folder / sidecar.engine).read_bytes()
         except OSError as error:
             raise EngineStale(
-                f"engine {key.slot} cannot be read: {self.folder / sidecar.engine}: {error.strerror}. {MENDING}"
+                f"engine {key.slot} cannot be read: {self.folder / sidecar.engine}: {error.strerror}. {HOW_TO_REBUILD}"
             ) from error
         if hashlib.sha256(engine).hexdigest() != sidecar.sha256:
             raise EngineStale(
-                f"engine {key.slot} is damaged: {sidecar.engine} is not what was built. {MENDING}"
+                f"engine {key.slot} is damaged: {sidecar.engine} is not what was built. {HOW_TO_REBUILD}"
             )
         return engine
 
@@ -179,7 +129,7 @@ class EngineCache:
                     path.unlink()
 
     @contextlib.contextmanager
-    def locked(self, report: Callable[[str], None]) -> Iterator[None]:
+    def locked(self, report: Report) -> Iterator[None]:
         """Hold the folder for one writer, and wait for another: engines that one makes the other would remove.
 
         Where it cannot be held because nothing can be written there, every write will say so.
@@ -244,18 +194,18 @@ class EngineCache:
         except OSError as error:
             raise EngineStale(
                 f"read of {self.folder / name} failed: {error.strerror}. Grant access to the file, or set "
-                f"XDG_CACHE_HOME to another folder. {MENDING}"
+                f"XDG_CACHE_HOME to another folder. {HOW_TO_REBUILD}"
             ) from error
 
     def _sidecar(self, key: EngineKey) -> Sidecar:
         content = self.read(_sidecar_name(key)) or self._another_of_slot(key)
         if content is None:
-            raise EngineStale(f"engine {key.slot} is not built on this machine. {MENDING}")
+            raise EngineStale(f"engine {key.slot} is not built on this machine. {HOW_TO_REBUILD}")
         try:
             return msgspec.json.decode(content, type=Sidecar)
         except msgspec.MsgspecError as error:
             raise EngineStale(
-                f"engine {key.slot} is damaged: its sidecar is unusable: {error}. {MENDING}"
+                f"engine {key.slot} is damaged: its sidecar is unusable: {error}. {HOW_TO_REBUILD}"
             ) from error
 
     def _another_of_slot(self, key: EngineKey) -> bytes | None:

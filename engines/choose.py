@@ -1,13 +1,14 @@
 """Which engine of a model the instrument uses: the fastest that is accurate enough, as measured here."""
 
-from collections.abc import Callable
 from typing import Annotated, Final
 
 import msgspec
 
-from parfocal.engines.cache import Backend, EngineCache, EngineKey, Int8Mode, Precision
+from parfocal.engines.cache import EngineCache
 from parfocal.engines.errors import EngineStale
 from parfocal.engines.gate import Deviation
+from parfocal.engines.key import Backend, EngineKey, Int8Mode, Precision
+from parfocal.engines.progress import Report
 
 CHOICE_FILE: Final = "choice.json"
 FORMAT_VERSION: Final = 1
@@ -107,7 +108,7 @@ def load_choices(cache: EngineCache) -> dict[str, Choice]:
         ) from error
 
 
-def choices_so_far(cache: EngineCache, report: Callable[[str], None]) -> dict[str, Choice]:
+def choices_so_far(cache: EngineCache, report: Report) -> dict[str, Choice]:
     """Return the choices made on this machine; none where they cannot be used, and `report` is told why."""
     try:
         return load_choices(cache)

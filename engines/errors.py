@@ -1,5 +1,11 @@
 """What can go wrong with an engine, sorted by what the caller does next."""
 
+from typing import Final
+
+HOW_TO_REBUILD: Final = (
+    "Run `parfocal engine build` (in a checkout: `make engine`), for a model of your own with its path."
+)
+
 
 class EngineError(Exception):
     """Root of all errors of this folder; no exception of a vendor library leaves it."""
@@ -36,3 +42,15 @@ class InputMismatch(EngineError):
 def one_line(error: Exception) -> str:
     """Return the text of a vendor's exception, which often runs over many lines, as one line."""
     return " ".join(str(error).split())
+
+
+def out_of_memory(said: str) -> OutOfMemory:
+    """Return the error for a device that has no memory left."""
+    return OutOfMemory(
+        f"CUDA device out of memory: {said}. Close other programs on it, or take a smaller model."
+    )
+
+
+def call_failed(said: str) -> EngineError:
+    """Return the error for a call that was refused."""
+    return EngineError(f"CUDA call failed: {said}. Start the program again; if it stays, run `make engine`.")

@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from parfocal.engines.backends import maker_of
-from parfocal.engines.cache import MENDING, EngineCache, EngineKey
+from parfocal.engines.cache import EngineCache
 from parfocal.engines.choose import Choice, load_choices
 from parfocal.engines.cpu.openvino import OpenVinoRunner
-from parfocal.engines.errors import EngineStale
+from parfocal.engines.errors import HOW_TO_REBUILD, EngineStale
+from parfocal.engines.key import EngineKey
 from parfocal.engines.model.shipped import model_at
 from parfocal.engines.runner import Runner
 
@@ -63,4 +64,4 @@ def _changed(chosen: EngineKey, present: EngineKey) -> str:
         for value in chosen.__struct_fields__
         if getattr(chosen, value) != getattr(present, value)
     ]
-    return f"the engine chosen for {chosen.model} is stale: {'; '.join(differing)}. {MENDING}"
+    return f"the engine chosen for {chosen.model} is stale: {'; '.join(differing)}. {HOW_TO_REBUILD}"

@@ -1,6 +1,6 @@
 """The key of a made-up engine: tests change what they are about."""
 
-from parfocal.engines.cache import EngineKey
+from parfocal.engines.key import EngineKey
 
 KEY = EngineKey(
     model="small",

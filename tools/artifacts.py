@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnxruntime
-from numpy.typing import NDArray
 
 from parfocal.calib.quantise.half import in_half
 from parfocal.calib.quantise.int8 import quantised
@@ -21,8 +20,8 @@ from parfocal.engines.model.artifacts import MADE_FORMS, Form, artifact_path, wr
 from parfocal.engines.model.contract import contract_from_onnx
 from parfocal.engines.model.golden import Golden, load_golden
 from parfocal.engines.model.shipped import list_models
+from tools.arrays import FloatArray
 
-FloatArray = NDArray[np.float32]
 MAX_OPSET = {"int8_qdq": 17, "fp16": 17, "int8_qdq_fp16": 19}
 
 

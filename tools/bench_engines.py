@@ -21,16 +21,17 @@ from numpy.typing import NDArray
 
 from parfocal.engines.backends import BATCHES, EngineMaker, OpenVinoMaker
 from parfocal.engines.build import build_all
-from parfocal.engines.cache import EngineCache, Precision, default_cache_folder
+from parfocal.engines.cache import EngineCache, default_cache_folder
 from parfocal.engines.choose import Row
 from parfocal.engines.cpu.openvino import CompiledRunner, cpu_and_precisions
 from parfocal.engines.cpu.reference import OnnxRuntimeRunner
+from parfocal.engines.key import Precision
 from parfocal.engines.model.golden import load_golden
 from parfocal.engines.model.shipped import Model, list_models, model_path
 from parfocal.engines.opening import open_chosen
 from parfocal.engines.runner import Runner
+from tools.arrays import FloatArray
 
-FloatArray = NDArray[np.float32]
 N_TURNS = 15
 N_IN_TURN = 10
 N_UNCOUNTED = 2

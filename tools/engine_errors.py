@@ -24,11 +24,11 @@ from parfocal.engines.model.contract import Contract
 from parfocal.engines.model.golden import standardised
 from parfocal.engines.model.shipped import model_at, model_path
 from parfocal.engines.runner import Runner
+from tools.arrays import FloatArray
 from tools.bench_engines import opened
 from tools.learning import tables
 from tools.learning.examples import Examples
 
-FloatArray = NDArray[np.float32]
 REFERENCE = "onnxruntime fp32"
 
 

@@ -24,7 +24,8 @@ from tools.learning.card import Measured, card
 from tools.learning.examples import GREY_OFFSET, Examples
 from tools.learning.physics import direction_with_shots_swapped, wrong_direction
 from tools.learning.pictures import draw_learning, draw_scatter
-from tools.train import Recipe, predict
+from tools.learning.prediction import predict
+from tools.learning.recipe import Recipe
 
 OPSET = 17  # the most that TensorRT 8.6 parses (facts/tensorrt)
 MAX_DEVIATION_UM = 1e-3

@@ -13,16 +13,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from parfocal.edge.simscope.optics import Optics, radial_grid, transfer_profiles
 from parfocal.edge.stacks.stack import Stack
 from parfocal.edge.stacks.write import write_stack
+from tools.arrays import FloatArray, UInt8Array
 from tools.tissue.sources import HeldOutObjects, TrainingObjects
-from tools.tissue.textures import UM_PER_PX, FloatArray, Rng
+from tools.tissue.textures import UM_PER_PX, Rng
 from tools.tissue.thickness import Layer, random_layers
-
-UInt8Array = NDArray[np.uint8]
 
 MARGIN_PX = 48  # what defocus of 16 um at NA 0.75 smears in from outside the patch
 PROFILE_STEP_UM = 0.25

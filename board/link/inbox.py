@@ -1,7 +1,7 @@
-"""What arrives from the board: replies sorted to who waits for them, events kept, times of PINGs noted.
+"""Receives from the board: hands replies to those who wait for them, keeps events, notes the times of PINGs.
 
-Whoever waits reads: there is no thread in here, so that a link in virtual time is deterministic; with several
-threads one of them reads for all.
+Whoever waits reads. There is no thread in here, so that a link in virtual time is deterministic. Of several
+threads that wait, one reads for all.
 """
 
 from __future__ import annotations
@@ -15,14 +15,15 @@ from parfocal.board.clock import PacedClock
 from parfocal.board.errors import ProtocolMismatch
 from parfocal.board.link.answers import decoded
 from parfocal.board.link.clock_map import ClockMap
+from parfocal.board.link.counters import LinkCounters
 from parfocal.board.link.heard import Heard
 from parfocal.board.link.transport import Transport
 from parfocal.board.wire import layout, messages
 from parfocal.board.wire.messages import Frame, Kind, MoveDone, Opcode, Status
 from parfocal.board.wire.packet import Packet, StreamDecoder
 
-_TURN_WALL_S = 0.05  # longest sleep of a thread for which another one reads
-_KEPT_FRAMES = 1024  # events of a strobe that nobody has asked for yet
+_TURN_WALL_S = 0.05  # longest sleep of a thread while another one reads for it
+_KEPT_FRAMES = 1024  # events of a strobe that nobody has taken yet
 _KEPT_PINGS = 16
 
 
@@ -30,7 +31,7 @@ class Slot:
     """Where the reply to one request arrives."""
 
     def __init__(self, opcode: Opcode, nonce: bytes = b"") -> None:
-        """`nonce`: how the answer to a HELLO begins; that to another host's begins otherwise."""
+        """`nonce`: how the answer to a HELLO begins. The answer to another host's HELLO begins differently."""
         self.opcode = opcode
         self.nonce = nonce
         self.seq = -1
@@ -38,20 +39,19 @@ class Slot:
 
 
 class Inbox:
-    """Everything that has come over a transport. Every method may be called from any thread."""
+    """Receives everything that comes over a transport. Every method may be called from any thread."""
 
-    def __init__(self, transport: Transport, clock: PacedClock) -> None:
+    def __init__(self, transport: Transport, clock: PacedClock, counters: LinkCounters) -> None:
         """Nothing is read before somebody waits."""
         self.board_clock = ClockMap()
         self.transport = transport
-        self.session = 0  # whose packets are taken
+        self.session = 0  # only packets of this session are accepted
         self.last_done: MoveDone | None = None
         self.heard_s = clock.now_s()
-        self.heard: Heard | None = None  # noted while a session is opened
-        self.silences = 0
-        self.is_silent = False  # nothing was heard for too long; counted once something is heard again
-        self.decoder = StreamDecoder()
-        self.stale = self.late = self.unknown = 0
+        self.heard: Heard | None = None  # collected while a session is opened
+        self.decoder = StreamDecoder(counters)
+        self._counters = counters
+        self._is_silent = False  # nothing was heard for too long; counted once something is heard again
         self._clock = clock
         self._pending: dict[int, Slot] = {}
         self._pings: dict[int, float] = {}
@@ -60,7 +60,7 @@ class Inbox:
         self._reader: int | None = None  # thread that reads for all
 
     def connect(self, transport: Transport) -> None:
-        """Read from `transport` from now on; a frame that has begun to arrive is forgotten."""
+        """Read from `transport` from now on, and drop a frame that has begun to arrive."""
         with self._news:
             self.transport = transport
             self.decoder.reset()
@@ -83,15 +83,19 @@ class Inbox:
                 del self._pings[next(iter(self._pings))]
             self._pings[seq] = self._clock.now_s()
 
+    def note_silence(self) -> None:
+        """Nothing was heard for too long: count a silence once something is heard again."""
+        self._is_silent = True
+
     def take_frames(self) -> tuple[Frame, ...]:
-        """Events of strobes that have come since asked last."""
+        """Events of strobes that have arrived since the last call."""
         with self._news:
             frames = tuple(self._frames)
             self._frames.clear()
         return frames
 
     def wait(self, arrived: Callable[[], bool], deadline_s: float) -> bool:
-        """Wait for `arrived`, reading unless another thread reads; False when `deadline_s` has passed.
+        """Wait until `arrived` is true, and read unless another thread reads; False when `deadline_s` has passed.
 
         Raises BoardNotFound.
         """
@@ -106,16 +110,16 @@ class Inbox:
                         return False
                     self._news.wait(min(left_wall_s, _TURN_WALL_S))
                     continue
-                # A timer of a virtual clock may wait inside the read of its own thread: then it reads too.
+                # A timer of a virtual clock may wait inside a read of the same thread. Then it reads too.
                 outer, self._reader = self._reader, me
-            # A thread woken late still looks at what has come meanwhile.
+            # A thread that wakes late still looks at what has arrived in the meantime.
             self._read(max(left_wall_s, 0.0), outer)
             if left_wall_s <= 0.0:
                 with self._news:
                     return arrived()
 
     def glance(self) -> None:
-        """Read what is there already, unless somebody reads. Raises BoardNotFound."""
+        """Read what has already arrived, unless another thread reads. Raises BoardNotFound."""
         with self._news:
             if self._reader is not None:
                 return
@@ -123,7 +127,7 @@ class Inbox:
         self._read(0.0, None)
 
     def _read(self, timeout_s: float, outer_reader: int | None) -> None:
-        """Read once and sort what came; the caller has made itself the reader."""
+        """Read once and sort what arrived. The caller has made itself the reader."""
         data = b""
         try:
             data = self.transport.read(timeout_s)
@@ -143,32 +147,33 @@ class Inbox:
             slot = None
         if slot is not None and slot.opcode is Opcode.HELLO:
             if packet.payload and not packet.payload.startswith(slot.nonce):
-                self.unknown += 1  # a late answer to a host before this one
+                self._counters.unknown += 1  # a late answer to an earlier host
                 return
             slot.reply = packet
         elif packet.version != messages.PROTOCOL_VERSION or not self._is_of_session(packet):
-            self.unknown += 1
+            self._counters.unknown += 1
             return
         elif packet.kind == Kind.RESPONSE:
             self._note_pong(packet)
             if slot is not None:
                 slot.reply = packet
-                self.stale += packet.status == Status.STALE
+                self._counters.stale += packet.status == Status.STALE
             else:
-                self.late += packet.opcode != Opcode.PING  # nobody waits for the answers to the heartbeat
+                # Nobody waits for the answers to the heartbeat.
+                self._counters.late += packet.opcode != Opcode.PING
         else:
             self._note_event(packet)
         self.heard_s = self._clock.now_s()
-        self.silences += self.is_silent
-        self.is_silent = False
+        self._counters.silences += self._is_silent
+        self._is_silent = False
 
     def _is_of_session(self, packet: Packet) -> bool:
-        """A board that knows no session may also say so in session 0."""
+        """Whether to accept a packet. A board without a session may also say so in session 0."""
         is_refusal = packet.kind == Kind.RESPONSE and packet.status == Status.NO_SESSION
         return packet.session == self.session or (is_refusal and packet.session == 0)
 
     def _note_pong(self, packet: Packet) -> None:
-        """A pair of times for the clock of the board; the second answer to a resent PING tells nothing."""
+        """Note a pair of times for the board's clock. A second answer to a resent PING carries no information."""
         sent_s = self._pings.pop(packet.seq, None)
         if sent_s is None or packet.opcode != Opcode.PING or packet.status != Status.OK:
             return
@@ -180,7 +185,7 @@ class Inbox:
         try:
             event = layout.unpack(packet.kind, packet.opcode, packet.payload)
         except (KeyError, ValueError):
-            self.unknown += 1
+            self._counters.unknown += 1
             return
         if isinstance(event, MoveDone):
             self.last_done = event

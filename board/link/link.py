@@ -1,27 +1,27 @@
-"""The link: one session with one board over a transport; requests that can be resent and never act twice.
+"""The link: one session with one board over a transport. Requests can be resent and never act twice.
 
 `outbox` sends and resends, `inbox` sorts what arrives, `heartbeat` feeds the watchdog. One request is under
-way at a time; STOP alone goes past it, and makes the requests before it stale on the board.
+way at a time. Only STOP overtakes it, and makes the requests before it stale on the board.
 
-A port that is gone is closed at once and opened again when it is back; a new HELLO tells by the boot_id
-whether it is the same board that never stopped (the request goes on in the new session; ids of moves and
-strobes keep it from acting twice) or one that has rebooted (PositionLost).
+A port that is gone is closed at once and opened again when it is back. The boot_id in the answer to a new HELLO
+shows whether the board kept running or has rebooted. If it kept running, the request continues in the new session;
+ids of moves and strobes keep it from acting twice. If it has rebooted, the request raises PositionLost.
 """
 
 from __future__ import annotations
 
 import contextlib
+import copy
 import secrets
 import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-import msgspec
-
 from parfocal.board.clock import PacedClock
 from parfocal.board.errors import BoardNotFound, LinkTimeout, ProtocolMismatch
 from parfocal.board.link.answers import Refusal, decoded, mismatch, rebooted, stopped, unit_of
 from parfocal.board.link.clock_map import ClockMap
+from parfocal.board.link.counters import LinkCounters
 from parfocal.board.link.heard import Heard
 from parfocal.board.link.heartbeat import Heartbeat
 from parfocal.board.link.inbox import Inbox
@@ -31,22 +31,9 @@ from parfocal.board.wire import layout, messages
 from parfocal.board.wire.messages import Frame, Message, MoveDone, Status
 from parfocal.board.wire.packet import Packet
 
-_REOPEN_WALL_S = 0.05  # how often a port that is gone is looked for
+_REOPEN_WALL_S = 0.05  # how often to look for a port that is gone
 
 R = TypeVar("R", bound=Message)
-
-
-class LinkCounters(msgspec.Struct, frozen=True):
-    """What went wrong so far. All zero on a healthy link."""
-
-    crc_errors: int = 0
-    framing_errors: int = 0
-    resends: int = 0
-    stale: int = 0  # requests the board called stale
-    late: int = 0  # replies that came after their request was answered or given up
-    unknown: int = 0  # packets of another session, version, kind or layout
-    reconnects: int = 0  # sessions opened again after the first
-    silences: int = 0  # times that host or cable were silent for so long that the watchdog may have fired
 
 
 class Link:
@@ -59,36 +46,28 @@ class Link:
         reopen: Callable[[], Transport] | None = None,
         reconnect_wall_s: float = 0.0,
     ) -> None:
-        """Take over `transport`; nothing is sent before `open_session`.
+        """Take over `transport`. Nothing is sent before `open_session`.
 
-        `reopen` opens the port again when it was gone; it is tried for `reconnect_wall_s`.
+        `reopen` opens the port again after it was gone; it is tried for `reconnect_wall_s`.
         """
         self.clock = clock
         self.hello: messages.HelloReply | None = None
-        self._inbox = Inbox(transport, clock)
-        self._outbox = Outbox(self._inbox, clock)
+        self._counters = LinkCounters()
+        self._inbox = Inbox(transport, clock, self._counters)
+        self._outbox = Outbox(self._inbox, clock, self._counters)
         self._turn = threading.Lock()  # one request at a time
-        self.heart = Heartbeat(self._inbox, self._outbox, clock, self._turn, self._repeat)
+        self.heart = Heartbeat(self._inbox, self._outbox, clock, self._turn, self._repeat, self._counters)
         self._reopen = reopen
         self._reconnect_wall_s = reconnect_wall_s
         self._standing: dict[type[Message], Message] = {}
-        self._keeping = threading.Lock()  # one of them at a time, in the order in which they are sent
+        self._keeping = threading.Lock()  # one at a time, in the order in which they are sent
         self._repair = threading.RLock()  # one reconnection at a time
         self._boots = 0
 
     @property
     def counters(self) -> LinkCounters:
-        """Errors so far."""
-        return LinkCounters(
-            self._inbox.decoder.crc_errors,
-            self._inbox.decoder.framing_errors,
-            self._outbox.resends,
-            self._inbox.stale,
-            self._inbox.late,
-            self._inbox.unknown,
-            max(0, self._outbox.sessions - 1),
-            self._inbox.silences,
-        )
+        """Errors so far, as a copy."""
+        return copy.copy(self._counters)
 
     @property
     def board_clock(self) -> ClockMap:
@@ -97,25 +76,26 @@ class Link:
 
     @property
     def boots(self) -> int:
-        """How often a board was met that knew nothing of what was before."""
+        """How often a board answered that knew nothing about earlier sessions: one start of a board each."""
         return self._boots
 
     @property
     def sessions(self) -> int:
-        """How many sessions were opened so far; a new one may have lost an answer of the one before."""
+        """How many sessions were opened so far. An answer may have been lost with the previous one."""
         return self._outbox.sessions
 
     @property
     def stops(self) -> int:
-        """How often STOP was sent; a motion remembers it, so that no later part of it starts after a STOP."""
+        """How often STOP was sent. A motion remembers it, so that no later part of it begins after a STOP."""
         return self._outbox.stops
 
     def open_session(self) -> messages.HelloReply:
-        """HELLO, the first or again. Raises ProtocolMismatch (nothing moved), LinkTimeout, BoardNotFound."""
+        """Open a session, the first or a new one.
+
+        Raises ProtocolMismatch (nothing moved), LinkTimeout, BoardNotFound.
+        """
         version = messages.PROTOCOL_VERSION
-        reply = self._hello_reply(
-            messages.Hello(secrets.randbits(32), layout.schema_hash(), version, version)
-        )
+        reply = self._send_hello(messages.Hello(secrets.randbits(32), layout.schema_hash(), version, version))
         if reply.version != version:
             raise mismatch(f"protocol version {version}", f"version {reply.version}")
         hello = decoded(reply, messages.HelloReply)
@@ -128,30 +108,31 @@ class Link:
         if before is None or unit_of(before) != unit_of(hello):
             self._boots += 1
             self.board_clock.forget()
+        self._counters.reconnects += self._outbox.sessions > 0
         self._outbox.sessions += 1
         return hello
 
-    def _hello_reply(self, hello: messages.Hello) -> Packet:
-        """Whatever answers `hello`. Raises LinkTimeout and ProtocolMismatch that tell what was heard instead."""
+    def _send_hello(self, hello: messages.Hello) -> Packet:
+        """Send `hello`, return its response. Raises LinkTimeout and ProtocolMismatch, with what was heard instead."""
         self._inbox.session = 0
         heard = self._inbox.heard = Heard()
         try:
-            return self._outbox.answer_to(hello, _always)
+            return self._outbox.ask(hello, _always)
         except LinkTimeout as silent:
             if heard.other_version is not None:
                 version = messages.PROTOCOL_VERSION
                 raise mismatch(f"protocol version {version}", f"version {heard.other_version}") from silent
             raise LinkTimeout(
-                f"the board did not answer HELLO in {sum(OPENING_WALLS_S):.0f} s: {heard.told()}"
+                f"the board did not answer HELLO in {sum(OPENING_WALLS_S):.0f} s: {heard.summary()}"
             ) from silent
         finally:
             self._inbox.heard = None
 
     def keep(self, message: Message) -> None:
-        """Have `message` sent now and again in every session to come. Raises as `request` does.
+        """Send `message` now and again in every later session. Raises as `request`.
 
-        It is kept even where it got no answer, so that a lamp asked to go dark is not lit again by what was
-        asked before; but not where the board refused it.
+        It is kept even when it gets no answer, so that a lamp that was to go dark is not lit again by an earlier
+        request. It is not kept when the board refuses it.
         """
         with self._keeping:
             before = self._standing.get(type(message))
@@ -165,17 +146,17 @@ class Link:
                 raise
 
     def forget(self, kind: type[Message]) -> None:
-        """Do not send messages of this kind again in sessions to come."""
+        """Do not send messages of this kind again in later sessions."""
         self._standing.pop(kind, None)
 
     def take_frames(self) -> tuple[Frame, ...]:
-        """Events of strobes that have come since asked last."""
+        """Events of strobes that have arrived since the last call."""
         return self._inbox.take_frames()
 
     def request(self, message: Message, reply: type[R], unless_stopped_since: int | None = None) -> R:
         """Send `message` until it is answered; return the answer.
 
-        `unless_stopped_since`: value of `stops` after which no byte of this request may follow a STOP.
+        `unless_stopped_since`: an earlier value of `stops`. After a later STOP no byte of this request is sent.
         Raises Refusal, MoveStopped, LinkTimeout, PositionLost, BoardNotFound.
         """
         for _ in range(ATTEMPTS):
@@ -184,25 +165,25 @@ class Link:
                 return decoded(answer, reply)
             if answer.status == Status.NO_SESSION:
                 raise rebooted()
-            if answer.status == Status.WATCHDOG and self._is_armed_again():
+            if answer.status == Status.WATCHDOG and self._rearm_watchdog():
                 continue
             if answer.status != Status.STALE:
                 raise Refusal(layout.opcode_of(message), answer.status)
-            # A STOP overtook it before it arrived: a motion ends here, anything else is asked anew.
+            # A STOP overtook it: a motion ends here, anything else is requested again.
             if unless_stopped_since is not None:
                 raise stopped()
         raise Refusal(layout.opcode_of(message), Status.STALE)
 
     def stop(self) -> None:
-        """Stop every axis, ahead of all else. Raises LinkTimeout, BoardNotFound, PositionLost."""
+        """Stop every axis, ahead of everything else. Raises LinkTimeout, BoardNotFound, PositionLost."""
         self._urgent(messages.Stop())
 
     def estop(self) -> None:
-        """Emergency stop, ahead of all else. Raises LinkTimeout, BoardNotFound, PositionLost."""
+        """Emergency stop, ahead of everything else. Raises LinkTimeout, BoardNotFound, PositionLost."""
         self._urgent(messages.Estop())
 
-    def move_done(self, move_id: int, deadline_s: float) -> MoveDone | None:
-        """End of a move, or None when `deadline_s` of the clock passes, or the session, without its event.
+    def wait_for_move_done(self, move_id: int, deadline_s: float) -> MoveDone | None:
+        """Wait for the event of a move; None when `deadline_s` passes, or the session ends, without it.
 
         Raises PositionLost, LinkTimeout, BoardNotFound.
         """
@@ -220,11 +201,11 @@ class Link:
         return done if done is not None and done.move_id == move_id else None
 
     def stay_closed(self) -> None:
-        """From now on a port that is gone is not opened again."""
+        """Do not open the port again from now on, once it is gone."""
         self._reopen = None
 
     def close(self) -> None:
-        """Give the port back. Idempotent."""
+        """Release the port. Idempotent."""
         self._inbox.transport.close()
 
     def _exchange(self, message: Message, unless_stopped_since: int | None) -> Packet:
@@ -233,19 +214,19 @@ class Link:
                 raise stopped()
 
         with self._turn:
-            return self._in_session(message, check)
+            return self._ask_in_session(message, check)
 
     def _urgent(self, message: messages.Stop | messages.Estop) -> None:
-        if self._in_session(message, _always).status == Status.NO_SESSION:
+        if self._ask_in_session(message, _always).status == Status.NO_SESSION:
             raise rebooted()
 
-    def _in_session(self, message: Message, check: Callable[[], None]) -> Packet:
-        """Answer to `message`, in a new session where the old one has ended."""
+    def _ask_in_session(self, message: Message, check: Callable[[], None]) -> Packet:
+        """Send `message` and return its response, in a new session if the old one has ended."""
         answer = None
         for _ in range(ATTEMPTS):
             sessions, gone = self._outbox.sessions, None
             try:
-                answer = self._outbox.answer_to(message, check)
+                answer = self._outbox.ask(message, check)
                 if answer.status != Status.NO_SESSION or self.hello is None:
                     return answer
             except BoardNotFound as error:
@@ -256,7 +237,7 @@ class Link:
         return answer
 
     def _resume(self, sessions: int, gone: BoardNotFound | None) -> None:
-        """Open a session again, unless another thread has since there were `sessions`.
+        """Open a new session, unless another thread has done so since there were `sessions`.
 
         Raises PositionLost when the board has rebooted, `gone` when it does not come back, LinkTimeout.
         """
@@ -291,18 +272,18 @@ class Link:
         raise gone
 
     def _repeat(self) -> None:
-        """What the board is to keep. A refusal is not for here: whoever asks for something next is told."""
+        """Send again what the board should keep. A refusal is ignored here: the next request reports it."""
         for message in tuple(self._standing.values()):
-            self._outbox.answer_to(message, _always)
+            self._outbox.ask(message, _always)
 
-    def _is_armed_again(self) -> bool:
-        """Arm a watchdog that has fired for a silence which is over."""
-        if not self.heart.is_beating():
+    def _rearm_watchdog(self) -> bool:
+        """Rearm a watchdog that fired during a silence; return False when the silence goes on."""
+        if not self.heart.wait_for_beat():
             return False
-        with self._turn, contextlib.suppress(BoardNotFound):  # what is asked next meets that too, and resumes
+        with self._turn, contextlib.suppress(BoardNotFound):  # the next request meets it too, and resumes
             self._repeat()
         return True
 
 
 def _always() -> None:
-    """STOP objects to nothing."""
+    """A check that never objects."""

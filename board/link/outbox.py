@@ -1,8 +1,7 @@
-"""What is sent to the board: every request under one seq, again until it is answered.
+"""Sends to the board: each request under one seq, again and again until it is answered.
 
-A request keeps its seq when it is resent, and the board answers a seq it knows from its reply cache, so a
-resend cannot move twice. Frames leave in the order of their seq: a STOP makes the requests before it stale on
-the board.
+A request keeps its seq when it is resent, and the board answers a known seq from its reply cache, so a resend
+cannot move twice. Frames leave in the order of their seq. A STOP makes the requests before it stale on the board.
 """
 
 from __future__ import annotations
@@ -12,39 +11,41 @@ from collections.abc import Callable
 
 from parfocal.board.clock import PacedClock
 from parfocal.board.errors import BoardNotFound, LinkTimeout
+from parfocal.board.link.counters import LinkCounters
 from parfocal.board.link.inbox import Inbox, Slot
 from parfocal.board.wire import layout, messages
 from parfocal.board.wire.messages import Kind, Message, Opcode
 from parfocal.board.wire.packet import Packet, encode
 
-REPLY_WALL_S = 0.06  # a USB reply takes 1 ms, an FTDI at its default 16 ms; well under half the watchdog
-ATTEMPTS = 24  # with 25 % of requests damaged and 10 % of replies lost one command in 1e11 runs out of them
-# A board that is reset as its port opens hears nothing for 2 s or more, until its boot loader gives up.
+REPLY_WALL_S = 0.06  # a USB reply takes 1 ms, an FTDI by default 16 ms; well under half the watchdog
+ATTEMPTS = 24  # with 25 % of requests damaged and 10 % of replies lost, one command in 1e11 uses them up
+# A board that is reset when its port opens hears nothing for 2 s or more, until its boot loader gives up.
 OPENING_WALLS_S = (REPLY_WALL_S,) * 4 + (4.0 * REPLY_WALL_S,) * (ATTEMPTS - 4)
 NONCE_BYTES = 4  # at the beginning of HELLO and of its response, in every version
 
 
 class SessionEnded(BoardNotFound):
-    """Another thread has opened a new session: what was asked in the old one gets no answer any more."""
+    """Another thread has opened a new session. A request of the old session gets no answer any more."""
 
 
 class Outbox:
     """Sends requests in the session of `inbox`. Every method may be called from any thread."""
 
-    def __init__(self, inbox: Inbox, clock: PacedClock) -> None:
+    def __init__(self, inbox: Inbox, clock: PacedClock, counters: LinkCounters) -> None:
         """Nothing is sent yet."""
-        self.sessions = 0  # opened so far; a request of one that has ended is not sent again
+        self.sessions = 0  # opened so far; a request of a session that has ended is not sent again
         self.stops = 0
-        self.resends = 0
+        self._counters = counters
         self._inbox = inbox
         self._clock = clock
         self._seq = 0
-        self._writing = threading.Lock()  # one frame at a time, and the order of STOP against moves
+        self._writing = threading.Lock()  # one frame at a time, and STOP in order with moves
 
-    def answer_to(self, message: Message, check: Callable[[], None]) -> Packet:
-        """Send and resend under one seq until the reply is there; `check` may object before every frame.
+    def ask(self, message: Message, check: Callable[[], None]) -> Packet:
+        """Send `message`, resend it under one seq until it is answered, return the response.
 
-        Raises LinkTimeout, BoardNotFound, SessionEnded, and what `check` raises.
+        `check` is called before every frame and may raise.
+        Raises LinkTimeout, BoardNotFound, SessionEnded, and whatever `check` raises.
         """
         opcode, payload = layout.opcode_of(message), layout.pack(message)
         slot, walls_s = Slot(opcode), (REPLY_WALL_S,) * ATTEMPTS
@@ -67,7 +68,7 @@ class Outbox:
                     check()
                     if self.sessions != sessions:
                         raise SessionEnded
-                    self.resends += 1
+                    self._counters.resends += 1
                     self._inbox.transport.write(frame)
         finally:
             self._inbox.give_up(slot)
@@ -83,7 +84,7 @@ class Outbox:
             self._inbox.transport.write(frame)
 
     def _next_frame(self, opcode: Opcode, payload: bytes) -> bytes:
-        """Frame under the next seq; the caller holds `_writing`, so that frames leave in order of seq."""
+        """Frame under the next seq. The caller holds `_writing`, so that frames leave in the order of their seq."""
         self._seq = (self._seq + 1) & 0xFFFF
         if opcode is Opcode.PING:
             self._inbox.note_ping(self._seq)

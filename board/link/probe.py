@@ -1,21 +1,18 @@
-"""What a board says of itself when it is asked for nothing else."""
+"""Asks a board who it is and how it is, and changes nothing."""
 
 from __future__ import annotations
 
 import msgspec
 
 from parfocal.board.clock import PacedClock
-from parfocal.board.config import BoardConfig
 from parfocal.board.link.link import Link
-from parfocal.board.link.ports import port_path
-from parfocal.board.link.serial_transport import SerialTransport
 from parfocal.board.link.transport import Transport
 from parfocal.board.wire import messages
 from parfocal.board.wire.messages import AxisBit, Fault
 
 
 class Probed(msgspec.Struct, frozen=True):
-    """Who answered, and how it is."""
+    """Who answered, and its state."""
 
     protocol_version: int
     firmware_version: int
@@ -26,7 +23,7 @@ class Probed(msgspec.Struct, frozen=True):
 
 
 def probe(transport: Transport, clock: PacedClock) -> Probed:
-    """HELLO and STATE, nothing else: nothing moves or stops, no light changes, no fault is cleared.
+    """Send HELLO and STATE only: nothing moves or stops, no light changes, no fault is cleared.
 
     Closes `transport`. Raises ProtocolMismatch, LinkTimeout, BoardNotFound.
     """
@@ -37,15 +34,10 @@ def probe(transport: Transport, clock: PacedClock) -> Probed:
     finally:
         link.close()
     return Probed(
-        protocol_version=messages.PROTOCOL_VERSION,  # another one is a ProtocolMismatch
+        protocol_version=messages.PROTOCOL_VERSION,  # any other version is a ProtocolMismatch
         firmware_version=hello.firmware_version,
         unit_serial=hello.unit_serial,
         fitted=AxisBit(hello.axes),
         homed=AxisBit(state.homed),
         faults=Fault(state.faults),
     )
-
-
-def probe_serial(config: BoardConfig, clock: PacedClock) -> Probed:
-    """Probe the board at the configured port. Raises BadPort, else as `probe`."""
-    return probe(SerialTransport(port_path(config.port), config.baud), clock)

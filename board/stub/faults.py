@@ -23,6 +23,7 @@ from typing import Literal
 import msgspec
 
 AxisName = Literal["x", "y", "z"]
+MAX_FILE_BYTES = 1_000_000  # anything larger was given by mistake
 
 
 class Damage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -122,8 +123,12 @@ class Faults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def load_faults(path: Path) -> Faults:
-    """Faults of a TOML file. Raises ValueError naming the file and the key that cannot be."""
+    """Faults of a TOML file. Raises ValueError naming the file and the invalid key."""
     try:
-        return msgspec.toml.decode(path.read_bytes(), type=Faults)
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+        if len(data) > MAX_FILE_BYTES:
+            raise ValueError(f"faults of {path} not read: it is larger than {MAX_FILE_BYTES:,} bytes.")
+        return msgspec.toml.decode(data, type=Faults)
     except (OSError, msgspec.DecodeError) as error:
         raise ValueError(f"faults of {path} not read: {error}. See parfocal/board/stub/faults.py.") from error

@@ -51,12 +51,19 @@ def encode(packet: Packet) -> bytes:
     return b"".join([b"\0", *[_CODE[len(run)] + run if run else b"\1" for run in runs], b"\0"])
 
 
-class StreamDecoder:
-    """Packets out of a stream of bytes; in step again at the first delimiter after any damage."""
+class FrameErrors(msgspec.Struct):
+    """Damaged frames so far."""
 
-    def __init__(self) -> None:
-        self.crc_errors = 0
-        self.framing_errors = 0
+    crc_errors: int = 0
+    framing_errors: int = 0
+
+
+class StreamDecoder:
+    """Turns a stream of bytes into packets. After damage it is in step again at the next delimiter."""
+
+    def __init__(self, errors: FrameErrors | None = None) -> None:
+        """`errors` counts damaged frames; None gives the decoder a count of its own."""
+        self.errors = FrameErrors() if errors is None else errors
         self._tail = b""
 
     def reset(self) -> None:
@@ -72,7 +79,7 @@ class StreamDecoder:
 
     def _decoded(self, chunk: bytes) -> Packet | None:
         if len(chunk) > _MAX_CODED_BYTES:
-            self.framing_errors += 1
+            self.errors.framing_errors += 1
             return None
         coded = bytearray(chunk)
         n_bytes, at = len(coded), 0
@@ -81,11 +88,11 @@ class StreamDecoder:
             coded[at] = 0
             at += run
         if at != n_bytes or n_bytes <= _MIN_RAW_BYTES:
-            self.framing_errors += 1
+            self.errors.framing_errors += 1
             return None
         body = bytes(coded[1 : -_CRC.size])
         if _CRC.unpack_from(coded, n_bytes - _CRC.size)[0] != zlib.crc32(body):
-            self.crc_errors += 1
+            self.errors.crc_errors += 1
             return None
         version, kind, opcode, status, seq, session = _HEADER.unpack_from(body)
         return Packet(kind, opcode, status, seq, session, body[_HEADER.size :], version)

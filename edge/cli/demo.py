@@ -1,28 +1,30 @@
-"""`parfocal demo`: the whole way once, from a picture of tissue to focused fields, and one picture to look at."""
+"""`parfocal demo`: focus real tissue on a virtual microscope, through the USB protocol, and draw the result."""
 
 import contextlib
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
-import msgspec
+import typer
 from rich.console import Console
 
 from parfocal.board.errors import BoardNotFound
+from parfocal.edge.cli.drawing import import_matplotlib
 from parfocal.edge.cli.focus import focus_fields
+from parfocal.edge.cli.options import FieldsOption, SeedOption, with_port
 from parfocal.edge.cli.output import GrowingResult, check_writable, growing_result, not_written
+from parfocal.edge.cli.tables import show_report
 from parfocal.edge.config import Config
 from parfocal.edge.engine import checked_engine
 from parfocal.edge.errors import ConfigError
-from parfocal.edge.pixels import UInt8Array
+from parfocal.edge.scan.field_result import FieldResult
 from parfocal.edge.scan.plan import snake
-from parfocal.edge.scan.report import FieldReport, RunReport, fields_table, run_report, summary_lines
-from parfocal.edge.scan.session import FieldDone
-from parfocal.edge.simscope.bench import at_stub, sample_from
+from parfocal.edge.scan.report import RunReport, run_report
 from parfocal.edge.whole_file import whole_file
 
 READY_LINE = "stub motor board at"
@@ -30,19 +32,20 @@ STUB_ENDS_S = 20.0
 PICTURE_NAME, REPORT_NAME = "focus.png", "focus.json"
 
 
-class BeforeAfter(msgspec.Struct, frozen=True):
-    """One field as the stage came to it and as it was left; RGB uint8 (h, w, 3)."""
-
-    report: FieldReport
-    before: UInt8Array
-    after: UInt8Array
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the picture and the report.")] = Path("build/demo"),
+    fields: FieldsOption = 25,
+    seed: SeedOption = 1,
+) -> None:
+    """Focus real tissue on a virtual microscope with a stub motor board, and draw the result."""
+    run_demo(out, fields, seed, Console())
 
 
 @contextlib.contextmanager
 def stub_process(link: Path) -> Iterator[None]:
-    """A stub motor board in a process of its own, at the pseudo-terminal linked at ``link``.
+    """Run a stub motor board in a process of its own, on a pseudo-terminal linked at `link`.
 
-    Raises BoardNotFound where it does not start.
+    Raises BoardNotFound if it does not start.
     """
     command = [sys.executable, "-m", "parfocal", "stub", "--link", str(link)]
     # In a session of its own: Ctrl-C at the terminal must not end it before the board is closed.
@@ -54,7 +57,7 @@ def stub_process(link: Path) -> Iterator[None]:
             if output is None or errors is None or not output.readline().startswith(READY_LINE):
                 why = errors.read().strip() if errors else ""
                 raise BoardNotFound(
-                    f"the stub motor board did not start: {why}. Try `parfocal stub` by itself."
+                    f"the stub motor board did not start: {why}. Run `parfocal stub` by itself to see why."
                 )
             yield
         finally:
@@ -63,62 +66,37 @@ def stub_process(link: Path) -> Iterator[None]:
 
 
 def run_demo(out: Path, n_fields: int, seed: int, console: Console) -> None:
-    """Focus ``n_fields`` of real tissue through the USB protocol; print the table, write picture and report.
+    """Focus `n_fields` of real tissue; print the table, and write picture and report to the folder `out`.
 
-    Raises ConfigError where ``out`` takes no files, or no field holds tissue; else as `focus_fields` does.
+    Raises ConfigError if `out` is not writable or no field holds tissue; otherwise as `focus_fields` does.
     """
-    try:
-        from parfocal.edge.cli.demo_picture import draw
-    except ImportError as error:
-        raise ConfigError(f"the demo's picture needs {error.name}: `pip install 'parfocal[demo]'`") from error
+    import_matplotlib("the demo's picture")
+    from parfocal.edge.cli.demo_picture import FieldToDraw, draw
+
     picture, report_file = out / PICTURE_NAME, out / REPORT_NAME
     for path in (picture, report_file):
         check_writable(path, "--out")
-    farthest = _Farthest()
-    with growing_result(report_file, partial(_show, console)) as result:
+    field_to_draw = FieldToDraw()
+    with growing_result(report_file, partial(show_report, console), "--out") as result:
         with tempfile.TemporaryDirectory(prefix="parfocal-") as folder:
             link = Path(folder) / "board"
             config = _config_at(str(link))
             with stub_process(link):
                 console.print("stub motor board on a pseudo-terminal, simulated optics, real IHC tissue")
-                report = _focused(config, n_fields, seed, console, farthest, result)
+                report = _focused(config, n_fields, seed, console, field_to_draw.look, result)
         result.done(report)
-    if farthest.field is None:
-        raise ConfigError(f"no field of {n_fields} holds tissue to draw. Give more --fields.")
+    if field_to_draw.field is None:
+        raise ConfigError(f"none of the {n_fields} fields holds tissue to draw. Give more --fields.")
     try:
         with whole_file(picture) as file:
-            draw(file, report, farthest.field, config.focus)
+            draw(file, report, field_to_draw.field, config.focus)
     except OSError as error:
         raise not_written(picture, error, "--out") from error
     console.print(f"picture: {picture}", highlight=False, soft_wrap=True)
 
 
-class _Farthest:
-    """Keeps the field that was farthest out of focus, as the stage came to it and as it was left."""
-
-    def __init__(self) -> None:
-        self.field: BeforeAfter | None = None
-        self._began_um = 0.0
-
-    def look(self, done: FieldDone) -> None:
-        """Keep `done` if its stage came from farther away than any before."""
-        began_um = abs(done.report.began_error_um or 0.0)
-        if done.report.outcome == "blank" or done.start is None or done.pixels is None:
-            return
-        if self.field is None or began_um > self._began_um:
-            self._began_um = began_um
-            self.field = BeforeAfter(done.report, done.start, done.pixels)
-
-
-def _show(console: Console, report: RunReport) -> None:
-    console.print(fields_table(report))
-    for line in summary_lines(report.summary):
-        console.print(line)
-
-
 def _config_at(port: str) -> Config:
-    config = Config()
-    return msgspec.structs.replace(config, board=msgspec.structs.replace(config.board, port=port))
+    return with_port(Config(), port)
 
 
 def _focused(
@@ -126,15 +104,15 @@ def _focused(
     n_fields: int,
     seed: int,
     console: Console,
-    farthest: _Farthest,
+    seen: Callable[[FieldResult], None],
     result: GrowingResult[RunReport],
 ) -> RunReport:
+    from parfocal.edge.simscope.bench import at_stub, sample_from
+
     sample, engine = sample_from(None, None, config, seed), checked_engine(config)
     console.print(f"engine: {engine.description}", highlight=False, soft_wrap=True)
     plan = snake(n_fields, config)
     with at_stub(sample, config) as instrument:
         return run_report(
-            *focus_fields(
-                instrument, engine.runner, config, plan, console, seen=farthest.look, grown=result.grown
-            )
+            *focus_fields(instrument, engine.runner, config, plan, console, seen=seen, grown=result.grown)
         )

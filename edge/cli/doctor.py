@@ -12,7 +12,8 @@ from parfocal.board.errors import BoardError
 from parfocal.board.gpio import GpioConfig, GpioFailed, Lines, imported_library
 from parfocal.board.link.ports import port_path, usb_ports
 from parfocal.board.link.probe import Probed
-from parfocal.edge.camera.video import VideoCamera, device_path
+from parfocal.edge.camera.opened import open_camera
+from parfocal.edge.camera.video import device_path
 from parfocal.edge.cli import findings as findings_of
 from parfocal.edge.cli.ending.end import one_line
 from parfocal.edge.cli.findings import Finding, Verdict
@@ -102,8 +103,7 @@ def _of_camera(config: Config) -> Finding:
     failed = None
     if is_there:
         try:
-            camera = VideoCamera(config.camera)
-            notes = camera.notes
+            camera, notes = open_camera(config.camera)
             camera.close()
         except CameraFailed as error:
             failed = error

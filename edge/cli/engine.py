@@ -15,13 +15,15 @@ from rich.markup import escape
 from rich.table import Table
 
 from parfocal.edge.cli.output import check_writable, write_json
-from parfocal.engines.backends import EngineMaker, Report, maker_of
+from parfocal.engines.backends import EngineMaker, maker_of
 from parfocal.engines.build import Outcome, build_all
-from parfocal.engines.cache import Backend, EngineCache, default_cache_folder
+from parfocal.engines.cache import EngineCache, default_cache_folder
 from parfocal.engines.choose import Choice, choices_so_far, description, load_choices
 from parfocal.engines.errors import BuildFailed
 from parfocal.engines.gate import APART
+from parfocal.engines.key import Backend
 from parfocal.engines.model.shipped import Model, list_models, model_at, model_path
+from parfocal.engines.progress import Report
 
 DETAIL_EVERY_S = 10.0
 

@@ -1,5 +1,6 @@
 """`parfocal evaluate`: how well a model predicts on stacks."""
 
+import re
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -10,39 +11,51 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from parfocal.edge.cli.drawing import import_matplotlib
 from parfocal.edge.cli.options import ConfigOption, JsonOption, configured
 from parfocal.edge.cli.output import check_writable, console_for, growing_result, not_written
 from parfocal.edge.cli.progress import shown_progress
 from parfocal.edge.engine import opened_engine
-from parfocal.edge.errors import ConfigError
 from parfocal.edge.stacks.evaluate import evaluate_stacks
+from parfocal.edge.stacks.listing import stacks_at
 from parfocal.edge.stacks.read import Overrides, read_stack
 from parfocal.edge.stacks.results import Evaluation, Figures, StackResult
 from parfocal.edge.stacks.stack import StackRefused
 from parfocal.edge.whole_file import whole_file
 from parfocal.edge.words import counted
 
+MEASURED_WIDTH = 10_000  # wider than any table
+_OME_TIFF = re.compile(r"\.ome\.tiff?$", re.IGNORECASE)
+
 
 def evaluate(
     stacks: Annotated[
         list[Path],
-        typer.Argument(help="TIFFs (OME, ImageJ), or folders with stack.csv or numbered images."),
+        typer.Argument(
+            help="Stacks: OME-TIFF or ImageJ TIFF files, folders of them, folders of images with stack.csv or "
+            "numbered names."
+        ),
     ],
     model: Annotated[
-        str | None, typer.Option(help="Name of a model, or NAME.onnx of your own; focus.model if left out.")
+        str | None,
+        typer.Option(help="Name of a model, or the path NAME.onnx of your own. Default: focus.model."),
     ] = None,
     step_um: Annotated[
         float | None,
-        typer.Option(help="From plane to plane, where a stack does not say; negative where they go down."),
+        typer.Option(
+            help="Distance from plane to plane, for stacks that do not say; negative if they go down."
+        ),
     ] = None,
     um_per_px: Annotated[
-        float | None, typer.Option("--um-per-px", help="Sampling, where a stack does not say.")
+        float | None, typer.Option("--um-per-px", help="Sampling, for stacks that do not say.")
     ] = None,
     config: ConfigOption = None,
     json: JsonOption = None,
-    plot: Annotated[Path | None, typer.Option(help="Also draw predicted against true (PNG).")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Also draw predicted against true distance (PNG).")
+    ] = None,
 ) -> None:
-    """Predict at every plane of stacks, and compare with where their focus is."""
+    """Run a model on recorded stacks and compare its predictions with the true focus."""
     settings, overrides = configured(config, None), Overrides(step_um, um_per_px)
     check_writable(json)
     check_writable(plot, "--plot")
@@ -50,13 +63,14 @@ def evaluate(
         if not path.exists():
             raise StackRefused(path, "there is no such file or folder", "Give another path.")
     if plot is not None:
-        _check_drawable()
+        import_matplotlib("--plot")
     engine = opened_engine(model or settings.focus.model, settings.focus.threads)
     console = console_for(json)
     console.print(f"engine: {engine.description}", highlight=False, markup=False, soft_wrap=True)
+    paths = [stack for path in stacks for stack in stacks_at(path)]
     with (
         growing_result(json, partial(_show, console)) as result,
-        shown_progress(console, "evaluating", len(stacks), "first stack") as step,
+        shown_progress(console, "evaluating", len(paths), "first stack") as step,
     ):
 
         def grown(so_far: Evaluation) -> None:
@@ -64,7 +78,7 @@ def evaluate(
             step(Path(so_far.stacks[-1].stack).name)
 
         found = evaluate_stacks(
-            (read_stack(path, overrides) for path in stacks), engine.runner, settings, grown
+            (read_stack(path, overrides) for path in paths), engine.runner, settings, grown
         )
         result.done(found)
     if plot is not None:
@@ -72,23 +86,39 @@ def evaluate(
 
 
 def _show(console: Console, result: Evaluation) -> None:
-    by_stack = _table("Stacks (errors in um)", "stack")
-    for stack in result.stacks:
-        by_stack.add_row(Text(Path(stack.stack).name), *_cells(stack.figures))
-    console.print(by_stack)
-    by_distance = _table("All, by distance to focus", "|z| um")
+    console.print()
+    console.print(_stacks_table(console, result))
+    console.print()
+    by_distance = _table("All stacks, by distance to focus", "|z| um")
     for part in result.bins:
         by_distance.add_row(f"{part.from_um:g} .. {part.to_um:g}", *_cells(part.figures))
     by_distance.add_row("all", *_cells(result.figures), style="bold")
     console.print(by_distance)
+    console.print()
     for line in _lines(result):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
+def _stacks_table(console: Console, result: Evaluation) -> Table:
+    """A line for each stack; names lose their `.ome.tiff` where the console is too narrow for them."""
+    names = [Path(stack.stack).name for stack in result.stacks]
+    table = _filled_stacks_table(names, result)
+    if console.measure(table, options=console.options.update_width(MEASURED_WIDTH)).maximum <= console.width:
+        return table
+    return _filled_stacks_table([_OME_TIFF.sub("", name) for name in names], result)
+
+
+def _filled_stacks_table(names: list[str], result: Evaluation) -> Table:
+    table = _table("Stacks (errors in um)", "stack")
+    for name, stack in zip(names, result.stacks, strict=True):
+        table.add_row(Text(name), *_cells(stack.figures))
+    return table
+
+
 def _table(title: str, first: str) -> Table:
-    table = Table(title=title, box=SIMPLE, padding=(0, 1, 0, 0))
+    table = Table(title=title, box=SIMPLE, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
     table.add_column(first, overflow="fold", min_width=8)
-    for heading in ("planes", "mean +- sd", "median", "bias", "wrong", "accepted", "mean"):
+    for heading in ("planes", "mean +- sd", "median", "bias", "wrong\nsign", "accepted", "their\nmean"):
         table.add_column(heading, justify="right", no_wrap=True)
     return table
 
@@ -112,7 +142,7 @@ def _percent(share: float | None) -> str:
 
 
 def _lines(result: Evaluation) -> list[str]:
-    """What the tables leave out, in words."""
+    """What the tables do not show, in words."""
     lines = []
     figures = result.figures
     if figures is not None:
@@ -131,23 +161,14 @@ def _lines(result: Evaluation) -> list[str]:
     n_labelled = sum(stack.truth == "label" for stack in result.stacks)
     if n_labelled:
         of_all = f"{n_labelled} of {counted(len(result.stacks), 'stack')}"
-        lines.append(f"focus not told by the stack but labelled: {of_all}")
+        lines.append(f"focus not stated by the stack but estimated from its sharpness: {of_all}")
     lines.extend(f"{Path(stack.stack).name}: {note}" for stack in result.stacks for note in stack.notes)
     lines.extend(_review_line(stack) for stack in result.stacks if stack.review is not None)
     return lines
 
 
 def _review_line(stack: StackResult) -> str:
-    return f"look at {stack.stack}, left out: {stack.review}"
-
-
-def _check_drawable() -> None:
-    try:
-        import matplotlib  # noqa: F401, ICN001 - only whether it is there
-    except ImportError as error:
-        raise ConfigError(
-            "--plot needs matplotlib, which is not installed. `pip install 'parfocal[demo]'`, or leave --plot out."
-        ) from error
+    return f"left out, look at {stack.stack}: {stack.review}"
 
 
 def _draw(path: Path, result: Evaluation) -> None:

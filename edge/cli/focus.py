@@ -1,16 +1,62 @@
-"""Focusing fields with a progress bar."""
+"""`parfocal focus`: focus neighbouring fields and report each."""
 
+import contextlib
 from collections.abc import Callable
+from functools import partial
 
 from rich.console import Console
 
+from parfocal.edge.cli.options import (
+    ConfigOption,
+    FieldsOption,
+    JsonOption,
+    PortOption,
+    SeedOption,
+    SimOption,
+    Simulation,
+    SlideOption,
+    UmPerPxOption,
+    ZPlayOption,
+    configured,
+    opened_instrument,
+)
+from parfocal.edge.cli.output import check_writable, console_for, growing_result
 from parfocal.edge.cli.progress import shown_progress
+from parfocal.edge.cli.tables import show_notes, show_report
 from parfocal.edge.config import Config
+from parfocal.edge.engine import checked_engine
 from parfocal.edge.instrument import Instrument
-from parfocal.edge.scan.plan import Field
+from parfocal.edge.scan.field_result import FieldResult
+from parfocal.edge.scan.plan import Field, snake
 from parfocal.edge.scan.report import FieldReport, RunReport, run_report
-from parfocal.edge.scan.session import FieldDone, Session
+from parfocal.edge.scan.session import Session
 from parfocal.engines.runner import Runner
+
+
+def focus(
+    sim: SimOption = False,
+    slide: SlideOption = None,
+    um_per_px: UmPerPxOption = None,
+    fields: FieldsOption = 25,
+    seed: SeedOption = 1,
+    z_play_um: ZPlayOption = None,
+    config: ConfigOption = None,
+    port: PortOption = None,
+    json: JsonOption = None,
+) -> None:
+    """Focus neighbouring fields, row by row, and report each."""
+    settings = configured(config, port)
+    simulation = Simulation(sim, slide, um_per_px, seed, z_play_um)
+    plan = snake(fields, settings)
+    check_writable(json)
+    console = console_for(json)
+    # Before the board is opened: a wrong model is reported at once, and loading it does not delay the heartbeat.
+    engine = checked_engine(settings)
+    console.print(f"engine: {engine.description}", highlight=False, soft_wrap=True)
+    with growing_result(json, partial(show_report, console)) as result:
+        with opened_instrument(simulation, settings, virtual=port is None) as instrument:
+            done = focus_fields(instrument, engine.runner, settings, plan, console, grown=result.grown)
+        result.done(run_report(*done))
 
 
 def focus_fields(
@@ -19,30 +65,26 @@ def focus_fields(
     config: Config,
     plan: tuple[Field, ...],
     console: Console,
-    seen: Callable[[FieldDone], None] | None = None,
+    seen: Callable[[FieldResult], None] | None = None,
     grown: Callable[[RunReport], None] | None = None,
 ) -> tuple[list[FieldReport], int, float]:
-    """Focus the fields of ``plan``; returns their reports, and images and seconds of the first sweep.
+    """Focus the fields of `plan`, with a progress bar.
 
-    ``seen`` is called after each field, ``grown`` with the report of all fields so far.
-    Raises what Session raises; the lamp is turned off in any case.
+    Returns the reports, and the images and seconds of the first sweep. `seen` is called after each field, `grown`
+    with the report of all fields so far. Raises what Session raises; the lamp is off afterwards.
     """
-    instrument.show_notes(console)
-    session = Session(
-        instrument.board, instrument.camera, runner, instrument.clock, config, instrument.truth_at
-    )
-    if instrument.may_home and not instrument.board.z.is_homed:
-        instrument.board.home()
+    show_notes(console, instrument.notes)
+    session = Session(instrument, runner, config)
     reports = []
-    try:
-        with shown_progress(console, "focusing", len(plan), "first sweep") as step:
-            for done in session.run(plan):
-                reports.append(done.report)
-                if seen:
-                    seen(done)
-                if grown:
-                    grown(run_report(reports, session.first_sweep_images, session.first_sweep_s))
-                step(f"{done.report.outcome} at {done.report.z_um:.1f} um")
-    finally:
-        instrument.board.lamp(0.0)
+    with (
+        shown_progress(console, "focusing", len(plan), "first sweep") as step,
+        contextlib.closing(session.run(plan)) as run,
+    ):
+        for done in run:
+            reports.append(done.report)
+            if seen:
+                seen(done)
+            if grown:
+                grown(run_report(reports, session.first_sweep_images, session.first_sweep_s))
+            step(f"{done.report.outcome} at {done.report.z_um:.1f} um")
     return reports, session.first_sweep_images, session.first_sweep_s

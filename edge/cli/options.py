@@ -1,4 +1,4 @@
-"""The instrument that a command asks for, and its options; a simulation only where one is asked for."""
+"""Options that several commands share, and the instrument they ask for: a simulation only with `--sim`."""
 
 import contextlib
 import math
@@ -11,19 +11,20 @@ import typer
 
 from parfocal.board.clock import MonotonicClock
 from parfocal.board.errors import BoardNotFound
-from parfocal.board.link.probe import Probed, probe_serial
+from parfocal.board.link.probe import Probed
+from parfocal.board.open import probe_board
 from parfocal.edge.config import Config, config_from_file
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.instrument import Instrument, real_instrument
+from parfocal.edge.scan.plan import MAX_FIELDS
 
 DEFAULT_CONFIG = Path("parfocal.toml")
 
-MAX_SEED = 2**31 - 1  # whatever draws from it takes 32 bits
-MAX_FIELDS = 100_000  # more than any stage has room for
+MAX_SEED = 2**31 - 1  # fits any 32-bit generator
 
 
 def finite(value: float | None) -> float | None:
-    """The value of an option, which must be finite: some versions of typer let nan pass any limit.
+    """The value of an option, if it is finite: some versions of typer let nan pass `min` and `max`.
 
     Raises typer.BadParameter.
     """
@@ -33,14 +34,20 @@ def finite(value: float | None) -> float | None:
 
 
 ConfigOption = Annotated[
-    Path | None, typer.Option("--config", help="TOML file; parfocal.toml in this folder if it is there.")
+    Path | None,
+    typer.Option(
+        "--config", help="Configuration in TOML. Default: parfocal.toml in this folder, if there is one."
+    ),
 ]
-PortOption = Annotated[str | None, typer.Option("--port", help="Serial port of the board.")]
+PortOption = Annotated[str | None, typer.Option("--port", help="Serial port of the motor board.")]
 JsonOption = Annotated[
-    Path | None, typer.Option("--json", help="Also write the result to this file; - for standard output.")
+    Path | None,
+    typer.Option("--json", help="Also write the result to this file as JSON; - for standard output."),
 ]
-SimOption = Annotated[bool, typer.Option("--sim", help="A virtual microscope instead of a real one.")]
-SlideOption = Annotated[Path | None, typer.Option("--slide", help="With --sim: an image, or a stack.")]
+SimOption = Annotated[bool, typer.Option("--sim", help="Use a virtual microscope.")]
+SlideOption = Annotated[
+    Path | None, typer.Option("--slide", help="With --sim: image or stack to use as the slide.")
+]
 UmPerPxOption = Annotated[
     float | None,
     typer.Option(
@@ -48,77 +55,80 @@ UmPerPxOption = Annotated[
         min=0.001,
         max=100.0,
         callback=finite,
-        help="With --sim: sampling of the slide's image.",
+        help="With --sim: um on the sample per pixel of the image.",
     ),
 ]
 FieldsOption = Annotated[
-    int, typer.Option("--fields", min=1, max=MAX_FIELDS, help="Number of neighbouring fields.")
+    int, typer.Option("--fields", min=1, max=MAX_FIELDS, help="How many neighbouring fields.")
 ]
 SeedOption = Annotated[
     int,
-    typer.Option("--seed", min=0, max=MAX_SEED, help="Of the virtual slide's surface and the noise."),
+    typer.Option("--seed", min=0, max=MAX_SEED, help="Seed of the virtual slide and its noise."),
 ]
 ZPlayOption = Annotated[
     float | None,
-    typer.Option("--z-play-um", min=0.0, max=500.0, callback=finite, help="With --sim: play of the Z gear."),
+    typer.Option(
+        "--z-play-um", min=0.0, max=500.0, callback=finite, help="With --sim: true play of the Z gear."
+    ),
 ]
 
 
 def chosen_path(path: Path | None) -> Path | None:
-    """The configuration to read: the one named, else that of this folder, else None."""
+    """The configuration file to read: `path`, else the one in this folder, else None."""
     return DEFAULT_CONFIG if path is None and DEFAULT_CONFIG.exists() else path
 
 
 def configured(path: Path | None, port: str | None) -> Config:
-    """The configuration, with the port of the command line in place of its own. Raises ConfigError."""
+    """The configuration, with the port of the command line if one was given. Raises ConfigError."""
     chosen = chosen_path(path)
     return with_port(config_from_file(chosen) if chosen else Config(), port)
 
 
 def with_port(config: Config, port: str | None) -> Config:
-    """The same with another port, if there is one."""
+    """The configuration with another port; unchanged for None."""
     if port is None:
         return config
     return msgspec.structs.replace(config, board=msgspec.structs.replace(config.board, port=port))
 
 
-def check_simulated(sim: bool, slide: Path | None, um_per_px: float | None, z_play_um: float | None) -> None:
-    """Refuse options of a virtual slide without a virtual microscope, and a slide that is not there.
+class Simulation(msgspec.Struct, frozen=True):
+    """The options of a virtual microscope as they were given; `is_asked_for` is False for a real one.
 
-    Raises ConfigError.
+    `um_per_px` is the sampling of the slide's image. `z_play_um` is the true play of the Z gear; None means as
+    configured.
     """
-    if not sim and any(option is not None for option in (slide, um_per_px, z_play_um)):
-        raise ConfigError(
-            "--slide, --um-per-px and --z-play-um lay a virtual slide: add --sim, or leave them out"
-        )
-    if slide is not None and not slide.exists():
-        raise ConfigError(f"slide {slide} is not there: no such file or folder. Give another --slide path.")
+
+    is_asked_for: bool = False
+    slide: Path | None = None
+    um_per_px: float | None = None
+    seed: int = 1
+    z_play_um: float | None = None
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError for a virtual slide under a real microscope."""
+        given = any(option is not None for option in (self.slide, self.um_per_px, self.z_play_um))
+        if given and not self.is_asked_for:
+            raise ConfigError(
+                "--slide, --um-per-px and --z-play-um describe a virtual slide: add --sim, or leave them out"
+            )
 
 
 @contextlib.contextmanager
-def opened_instrument(
-    sim: bool,
-    slide: Path | None,
-    um_per_px: float | None,
-    seed: int,
-    z_play_um: float | None,
-    config: Config,
-    virtual: bool,
-) -> Iterator[Instrument]:
-    """The real microscope, or with ``sim`` a virtual one: in virtual time, or at a stub's port.
+def opened_instrument(simulation: Simulation, config: Config, virtual: bool) -> Iterator[Instrument]:
+    """The real microscope, or a virtual one if asked for: `virtual` in virtual time, else at a stub's port.
 
     Raises BoardError, CameraFailed, ConfigError.
     """
-    if not sim:
+    if not simulation.is_asked_for:
         otherwise = "For a simulated microscope add --sim."
         with _or_otherwise(real_instrument(config), config, otherwise) as instrument:
             yield instrument
         return
     from parfocal.edge.simscope.bench import at_stub, in_virtual_time, sample_from, stub_of
 
-    sample = sample_from(slide, um_per_px, config, seed)
+    sample = sample_from(simulation.slide, simulation.um_per_px, config, simulation.seed)
     opened = (
-        in_virtual_time(sample, config, stub_of(config, seed, z_play_um))
+        in_virtual_time(sample, config, stub_of(config, simulation.seed, simulation.z_play_um))
         if virtual
         else _or_otherwise(
             at_stub(sample, config),
@@ -134,7 +144,7 @@ def opened_instrument(
 def _or_otherwise(
     opening: contextlib.AbstractContextManager[Instrument], config: Config, otherwise: str
 ) -> Iterator[Instrument]:
-    """What `opening` gives; where there is nothing at the board's port, the error says `otherwise` as well."""
+    """What `opening` opens. If there is nothing at the board's port, the error ends with `otherwise`."""
     with contextlib.ExitStack() as stack:
         try:
             instrument = stack.enter_context(opening)
@@ -146,9 +156,9 @@ def _or_otherwise(
 
 
 def probed_board(config: Config, virtual: bool) -> Probed:
-    """What the board at the configured port says of itself, or a stub in virtual time. Raises as `probe` does."""
+    """What the board at the configured port answers, or a stub in virtual time. Raises as `probe` does."""
     if not virtual:
-        return probe_serial(config.board, MonotonicClock())
+        return probe_board(config.board, MonotonicClock())
     from parfocal.edge.simscope.bench import probed_stub
 
     return probed_stub()

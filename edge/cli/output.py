@@ -1,4 +1,4 @@
-"""Results for other programs: what is behind `--json`."""
+"""Results for other programs, written by `--json`."""
 
 import contextlib
 import math
@@ -17,19 +17,19 @@ Value = TypeVar("Value")
 
 STANDARD_OUTPUT = Path("-")
 UNFINISHED = "the command is still running, or was killed"
-# A growing file is written again when it has grown by this share: a long run does not wear out its card.
+# A growing file is rewritten each time it has grown by this share: a long run must not wear out the memory card.
 GROWN_SHARE = 0.1
 
 
 def console_for(json: Path | None) -> Console:
-    """Where everything but the JSON goes: standard output, or standard error where the JSON has that for itself."""
+    """The console for all but the JSON: standard output, or standard error if the JSON goes to standard output."""
     return Console(stderr=json == STANDARD_OUTPUT)
 
 
 def check_writable(path: Path | None, option: str = "--json") -> None:
-    """Refuse a path that cannot be written, before the work whose result it is to hold; nothing is left of the try.
+    """Refuse a path that cannot be written, before the work starts. Leaves nothing behind.
 
-    Raises ConfigError naming the ``option``.
+    Raises ConfigError naming the `option`.
     """
     if path is None or path == STANDARD_OUTPUT:
         return
@@ -39,26 +39,26 @@ def check_writable(path: Path | None, option: str = "--json") -> None:
         raise not_written(path, error, option) from error
 
 
-def write_json(path: Path | None, value: object) -> None:
-    """Write ``value`` where ``--json`` says; nothing for None. Raises ConfigError where it cannot be written."""
+def write_json(path: Path | None, value: object, option: str = "--json") -> None:
+    """Write `value` as JSON to `path`; do nothing for None. Raises ConfigError naming `option` if that fails."""
     if path is not None:
-        _write(path, _encoded(value))
+        _write(path, _encoded(value), option)
 
 
 class GrowingResult(Generic[Value]):
-    """The result of a command that works through many things; the file behind ``--json`` is whole at any moment.
+    """The result of a command that works through many items. Its file is valid JSON at any moment.
 
-    Until it is done, it has a key `incomplete` that says why. Values must become JSON objects.
+    Until the result is complete, the file has a key `incomplete` that says why. Values must encode as JSON objects.
     """
 
-    def __init__(self, path: Path | None) -> None:
-        """Nothing is written yet; what an earlier run left stays until there is something in its place."""
-        self._path = path
+    def __init__(self, path: Path | None, option: str = "--json") -> None:
+        """Write nothing yet: the result of an earlier run stays until there is one to replace it."""
+        self._path, self._option = path, option
         self._n_grown, self._next_written = 0, 1
         self.latest: Value | None = None
 
     def grown(self, value: Value) -> None:
-        """Take note of what there is so far. Raises ConfigError."""
+        """Keep the result so far, and write it now and then. Raises ConfigError."""
         self.latest = value
         self._n_grown += 1
         if self._path not in (None, STANDARD_OUTPUT) and self._n_grown >= self._next_written:
@@ -66,28 +66,32 @@ class GrowingResult(Generic[Value]):
             self._write_incomplete(UNFINISHED)
 
     def done(self, value: Value) -> None:
-        """The whole result. Raises ConfigError."""
+        """Write the complete result. Raises ConfigError."""
         self.latest = value
-        write_json(self._path, value)
+        write_json(self._path, value, self._option)
 
     def cut_off(self, error: BaseException) -> None:
-        """What there is when the command ends early, and why it did."""
-        # Why the command ended is told to the user; that the disk is full as well would hide it.
+        """Write the result so far, with the reason why the command ended early."""
+        # The user must see why the command ended, not that the disk is full as well.
         with contextlib.suppress(ConfigError):
             self._write_incomplete(_reason(error))
 
     def _write_incomplete(self, why: str) -> None:
         if self._path is not None and self.latest is not None:
-            _write(self._path, _encoded({**msgspec.to_builtins(self.latest), "incomplete": why}))
+            _write(
+                self._path, _encoded({**msgspec.to_builtins(self.latest), "incomplete": why}), self._option
+            )
 
 
 @contextlib.contextmanager
-def growing_result(path: Path | None, show: Callable[[Value], None]) -> Iterator[GrowingResult[Value]]:
-    """A result that is kept, and shown by ``show``, however the block ends.
+def growing_result(
+    path: Path | None, show: Callable[[Value], None], option: str = "--json"
+) -> Iterator[GrowingResult[Value]]:
+    """A result that is written to `path`, and shown by `show`, however the block ends.
 
-    Raises ConfigError where it cannot be written.
+    Raises ConfigError, naming the `option` that gave the path, if it cannot be written.
     """
-    result: GrowingResult[Value] = GrowingResult(path)
+    result: GrowingResult[Value] = GrowingResult(path, option)
     try:
         yield result
     except BaseException as error:
@@ -99,7 +103,7 @@ def growing_result(path: Path | None, show: Callable[[Value], None]) -> Iterator
 
 
 def not_written(path: Path, error: OSError, option: str) -> ConfigError:
-    """The error about a result that has no place."""
+    """The error for a result that cannot be written."""
     return ConfigError(
         f"result cannot be written to {path}: {error.strerror or error}. Give another {option} path."
     )
@@ -109,7 +113,7 @@ def _encoded(value: Any) -> bytes:  # noqa: ANN401 - whatever msgspec can encode
     return msgspec.json.format(msgspec.json.encode(value), indent=1) + b"\n"
 
 
-def _write(path: Path, data: bytes) -> None:
+def _write(path: Path, data: bytes, option: str) -> None:
     try:
         if path == STANDARD_OUTPUT:
             sys.stdout.write(data.decode())
@@ -118,11 +122,11 @@ def _write(path: Path, data: bytes) -> None:
         with whole_file(path) as file:
             file.write(data)
     except OSError as error:
-        raise not_written(path, error, "--json") from error
+        raise not_written(path, error, option) from error
 
 
 def _reason(error: BaseException) -> str:
-    """In one line, why a command ended early."""
+    """Why a command ended early, on one line."""
     if isinstance(error, KeyboardInterrupt):
         return "interrupted"
     return " ".join(f"{type(error).__name__}: {error}".split())

@@ -14,15 +14,16 @@ from parfocal.edge.cli.options import (
     PortOption,
     SeedOption,
     SimOption,
+    Simulation,
     SlideOption,
     UmPerPxOption,
     ZPlayOption,
-    check_simulated,
     configured,
     opened_instrument,
 )
 from parfocal.edge.cli.output import check_writable, console_for, growing_result
 from parfocal.edge.cli.progress import shown_progress
+from parfocal.edge.cli.tables import show_notes
 from parfocal.edge.engine import check_frame_size
 from parfocal.edge.scan.plan import snake
 from parfocal.edge.stacks.record import FieldRecord, Recorder, Recording, bytes_of, extent_of
@@ -47,7 +48,7 @@ def record(
 ) -> None:
     """Record a stack of planes in each of a number of fields; run again to continue where it ended."""
     settings = configured(config, port)
-    check_simulated(sim, slide, um_per_px, z_play_um)
+    simulation = Simulation(sim, slide, um_per_px, seed, z_play_um)
     check_frame_size(settings)
     plan = snake(fields, settings)
     extent = extent_of(reach_um, step_um, settings.board.z.um_per_step)
@@ -59,12 +60,10 @@ def record(
     records: list[FieldRecord] = []
     with (
         growing_result(json, partial(_show, console)) as result,
-        opened_instrument(
-            sim, slide, um_per_px, seed, z_play_um, settings, virtual=port is None
-        ) as instrument,
+        opened_instrument(simulation, settings, virtual=port is None) as instrument,
         shown_progress(console, "recording", len(plan), "first sweep") as step,
     ):
-        instrument.show_notes(console)
+        show_notes(console, instrument.notes)
         with contextlib.closing(Recorder(instrument, settings, extent, out).run(plan)) as run:
             for done in run:
                 records.append(done)

@@ -1,24 +1,22 @@
-"""From two shots, or one, to an estimate with its confidence (dastidar2020 4.3.3, liao2021 2.1)."""
+"""Distance to focus from two shots or one, with its confidence (dastidar2020 4.3.3, liao2021 2.1)."""
 
-import cv2
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from parfocal.edge.config import FocusConfig
 from parfocal.edge.focus import prepare
+from parfocal.edge.focus.part import CentralPart, reduced
 from parfocal.edge.focus.places import places
 from parfocal.edge.pixels import UInt8Array
 from parfocal.engines.runner import Runner
 
-PATCHES_PER_SIDE = 2  # dastidar2020 4.2: the central part is split into four
-
 
 class Estimate(msgspec.Struct, frozen=True):
-    """Where the focus lies as seen from the second shot; `distance_um` is positive when it lies above.
+    """Distance from the second shot to the focus; `distance_um` is positive if the focus is above.
 
-    `spread_um` is the standard deviation of the patches' predictions, weighted as their mean is: a patch with
-    nothing in it says nothing, and must not make the others look uncertain.
+    `spread_um` is the standard deviation of the patches' predictions, weighted like their mean: an empty patch
+    carries no information and must not make the others look uncertain.
     """
 
     distance_um: float
@@ -27,31 +25,24 @@ class Estimate(msgspec.Struct, frozen=True):
     weights: tuple[float, ...]
 
 
-def central_part(pixels: UInt8Array, config: FocusConfig) -> UInt8Array:
-    """The part of a frame that is judged, cropped and down-sampled; uint8 (2 * patch_px, 2 * patch_px, 3)."""
-    side_px = PATCHES_PER_SIDE * config.patch_px
-    return np.ascontiguousarray(reduced(prepare.central_crop(pixels, side_px * config.downsample), config))
-
-
-def estimate(first: UInt8Array, second: UInt8Array, runner: Runner, config: FocusConfig) -> Estimate:
-    """Estimate the distance to focus from the frames (h, w, 3) at z1 and z2.
+def estimate(first: CentralPart, second: CentralPart, runner: Runner) -> Estimate:
+    """Estimate the distance to focus from the shots at z1 and z2.
 
     Raises:
-        ValueError: a frame is smaller than the part that is judged, or holds no contrast.
+        ValueError: the second shot has no contrast.
         EngineError: from the runner.
     """
-    shots = [prepare.smoothed(central_part(pixels, config)) for pixels in (first, second)]
-    weights = prepare.contrast_of(prepare.patches_of(shots[1], config.patch_px))
-    seen = prepare.two_shot_image(shots[0], shots[1], with_second=runner.contract.kind == "pair")
-    predictions = runner.infer(prepare.standardised(prepare.patches_of(seen, config.patch_px)))
-    return weighted(predictions, weights)
+    pair = runner.contract.kind == "pair"
+    seen = prepare.two_shot_image(first.smoothed, second.smoothed, with_second=pair)
+    patches = prepare.patches_of(seen, second.patch_px)
+    return weighted(runner.infer(prepare.standardised(patches)), second.contrasts)
 
 
 def estimate_single(shot: UInt8Array, runner: Runner, config: FocusConfig) -> Estimate:
     """Estimate the distance to focus from one frame (h, w, 3), with a model of kind "single" (liao2021 2.1).
 
     Raises:
-        ValueError: the frame is smaller than one patch of the model, or holds no contrast.
+        ValueError: the frame is smaller than one patch of the model, or has no contrast.
         EngineError: from the runner.
     """
     whole, side_px = prepare.smoothed(reduced(shot, config)), runner.contract.patch_px
@@ -64,32 +55,13 @@ def estimate_single(shot: UInt8Array, runner: Runner, config: FocusConfig) -> Es
     return weighted(runner.infer(prepare.standardised(patches)), prepare.contrast_of(patches))
 
 
-def reduced(pixels: UInt8Array, config: FocusConfig) -> UInt8Array:
-    """A whole frame (h, w, 3) down-sampled as the configuration says."""
-    if config.downsample == 1:
-        return pixels
-    size_px = (pixels.shape[1] // config.downsample, pixels.shape[0] // config.downsample)
-    return cv2.resize(pixels, size_px, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
-
-
-def patch_contrasts(pixels: UInt8Array, config: FocusConfig) -> NDArray[np.float32]:
-    """Contrast in grey levels of each patch of one frame (h, w, 3); (n,)."""
-    smooth = prepare.smoothed(central_part(pixels, config))
-    return prepare.contrast_of(prepare.patches_of(smooth, config.patch_px))
-
-
-def blank(weights: NDArray[np.float32], config: FocusConfig) -> bool:
-    """Whether no patch holds enough to judge."""
-    return bool(weights.max() < config.blank_contrast)
-
-
 def weighted(predictions_um: NDArray[np.float32], weights: NDArray[np.float32]) -> Estimate:
     """Mean and spread of the patches' predictions (n,), weighted by their contrast (n,).
 
-    Raises ValueError where no patch holds any contrast: black, saturated or of one colour.
+    Raises ValueError if no patch has any contrast: black, saturated or of one colour.
     """
     if not weights.any():
-        raise ValueError("no patch holds any contrast: there is nothing to judge")
+        raise ValueError("no patch has any contrast: there is nothing to judge")
     mean = float(np.average(predictions_um, weights=weights))
     variance = float(np.average((predictions_um - mean) ** 2, weights=weights))
     return Estimate(

@@ -101,14 +101,14 @@ def first_shot_um(pivot_um: float, config: FocusConfig) -> float:
     return pivot_um - config.z1_below_um
 
 
-def approach_start_um(z1_um: float, config: FocusConfig) -> float:
-    """z0: where the upward approach to `z1_um` starts at the latest.
+def run_up_um(config: FocusConfig) -> float:
+    """How far below z1 the upward approach starts: z0 (4.3.2).
 
-    The paper gives z0 and z1 from the pivot (22 and 8 um), 14 um apart: less than its own 20 um of play. With
-    play that large I1 and I2 would both be taken inside it, at one height. The axis therefore goes lower than
-    this wherever the measured play asks for it.
+    The paper gives z0 and z1 from the pivot (22 and 8 um), 14 um apart: less than its own 20 um of play. With that
+    much play both shots would be taken inside it, at the same height. So the axis starts lower if its measured play
+    requires it.
     """
-    return z1_um - (config.z0_below_um - config.z1_below_um)
+    return config.z0_below_um - config.z1_below_um
 
 
 def decide(

@@ -1,14 +1,11 @@
-"""What a run of fields reports: the structs behind `--json`, the summary, the table."""
+"""What a run of fields reports: the structs behind `--json`, and the summary."""
 
 from collections.abc import Sequence
 
 import msgspec
 import numpy as np
-from rich.box import SIMPLE
-from rich.table import Table
 
-from parfocal.edge.focus.focuser import Attempt, Outcome
-from parfocal.edge.words import counted
+from parfocal.edge.focus.result import Attempt, Outcome
 
 # One field in four is more than folds and dust explain on an ordinary slide; a field or two may always fail.
 MIN_FAILED_SHARE = 0.25
@@ -95,53 +92,3 @@ def _advice(focused: int, failed: int) -> str | None:
         "than board.z.play_um says (set it higher: too much costs time only); a model made for another objective, "
         "condenser or pixel than this microscope's; exposure, gain or lamp that change between two shots."
     )
-
-
-def fields_table(report: RunReport) -> Table:
-    """The fields as a table for a terminal."""
-    table = Table(
-        title="Fields (um; began and error: stage above the true focus)", box=SIMPLE, padding=(0, 1, 0, 0)
-    )
-    for heading in ("#", "x", "y", "z", "began", "error", "images", "s", "tries"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("outcome", no_wrap=True)
-    for number, field in enumerate(report.fields, start=1):
-        table.add_row(
-            str(number),
-            f"{field.x_um:.0f}",
-            f"{field.y_um:.0f}",
-            f"{field.z_um:.2f}",
-            _signed(field.began_error_um),
-            _signed(field.error_um),
-            str(field.images),
-            f"{field.elapsed_s:.2f}",
-            str(len(field.attempts)),
-            field.outcome,
-        )
-    return table
-
-
-def summary_lines(summary: Summary) -> list[str]:
-    """The summary in a few lines of plain text."""
-    lines = []
-    lines.append(
-        f"{counted(summary.fields, 'field')}: {summary.focused} focused, {summary.recovered} recovered by a sweep, "
-        f"{summary.blank} blank, {summary.lost} lost"
-    )
-    if summary.mean_abs_error_um is not None and summary.p95_abs_error_um is not None:
-        lines.append(
-            f"error to the true focus: mean {summary.mean_abs_error_um:.2f} um, p95 {summary.p95_abs_error_um:.2f} um, "
-            f"{100.0 * (summary.within_1_um or 0.0):.0f} % within 1 um"
-        )
-    if summary.images_per_focus is not None and summary.s_per_focus is not None:
-        lines.append(
-            f"{summary.images_per_focus:.1f} images and {summary.s_per_focus:.2f} s of microscope time a field; "
-            f"first sweep {summary.first_sweep_images} images, {summary.first_sweep_s:.1f} s"
-        )
-    if summary.advice is not None:
-        lines.append(summary.advice)
-    return lines
-
-
-def _signed(value_um: float | None) -> str:
-    return "" if value_um is None else f"{value_um:+.2f}"

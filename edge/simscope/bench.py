@@ -9,10 +9,10 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from parfocal.board.board import open_serial
 from parfocal.board.clock import MonotonicClock
 from parfocal.board.config import AXIS_NAMES
 from parfocal.board.link.probe import Probed, probe
+from parfocal.board.open import open_board
 from parfocal.board.stub.config import StubConfig
 from parfocal.board.stub.side_channel import SideChannel, side_channel_path
 from parfocal.board.stub.true_stage import TrueStage
@@ -28,8 +28,8 @@ from parfocal.edge.simscope.replay import RecordedStack
 from parfocal.edge.simscope.scene import Scene
 from parfocal.edge.simscope.slide import SlideImage, VirtualSlide, image_from_file, unreadable_slide
 from parfocal.edge.simscope.surface import FocusSurface
+from parfocal.edge.stacks.listing import STACK_ENDINGS
 
-STACK_ENDINGS = (".ome.tif", ".ome.tiff")
 SAMPLE_IMAGE_UM_PER_PX = 0.5  # of scikit-image's IHC image, estimated from the size of its nuclei
 
 
@@ -148,7 +148,7 @@ def at_stub(sample: Sample, config: Config) -> Iterator[Instrument]:
     Raises BoardNotFound where no stub is found.
     """
     clock = HeldClock(MonotonicClock())
-    with open_serial(config.board.port, clock, config.board) as board:
+    with open_board(config.board, clock) as board:
         channel = SideChannel(side_channel_path(config.board.port))
         with contextlib.closing(channel):
             stage = _HeldStage(channel, clock)

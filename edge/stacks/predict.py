@@ -6,14 +6,8 @@ import numpy as np
 
 from parfocal.edge.config import FocusConfig
 from parfocal.edge.focus import prepare, rule
-from parfocal.edge.focus.estimate import (
-    Estimate,
-    blank,
-    estimate,
-    estimate_single,
-    patch_contrasts,
-    reduced,
-)
+from parfocal.edge.focus.estimate import Estimate, estimate, estimate_single
+from parfocal.edge.focus.part import CentralPart, is_blank, reduced
 from parfocal.edge.focus.places import places
 from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.stacks.pairs import Pair
@@ -57,7 +51,7 @@ def judged_prediction(pair: Pair, focus_z_um: float, runner: Runner, config: Foc
         spread_um=estimated.spread_um,
         rule=decision.rule,
         accepted=decision.rule in ACCEPTED_RULES,
-        blank=blank(np.array(estimated.weights, np.float32), config),
+        blank=is_blank(np.array(estimated.weights, np.float32), config),
         in_range=in_range,
     )
 
@@ -65,13 +59,13 @@ def judged_prediction(pair: Pair, focus_z_um: float, runner: Runner, config: Foc
 def _estimated(pair: Pair, runner: Runner, config: FocusConfig) -> Estimate:
     if runner.contract.kind == "single":
         return estimate_single(pair.second, runner, config)
-    return estimate(pair.first, pair.second, runner, config)
+    return estimate(CentralPart(pair.first, config), CentralPart(pair.second, config), runner)
 
 
 def _has_contrast(shot: UInt8Array, runner: Runner, config: FocusConfig) -> bool:
     """Whether any patch of a shot has more than one grey value: without, every prediction has zero weight."""
     if runner.contract.kind != "single":
-        return bool(patch_contrasts(shot, config).any())
+        return bool(CentralPart(shot, config).contrasts.any())
     whole, side_px = prepare.smoothed(reduced(shot, config)), runner.contract.patch_px
     corners = places(whole.shape[0], whole.shape[1], side_px)
     return any(whole[y : y + side_px, x : x + side_px].mean(axis=2).std() > 0.0 for y, x in corners)

@@ -1,5 +1,6 @@
 """Recording stacks on the microscope: upward steps with the play taken up, field by field, to be continued."""
 
+import contextlib
 import os
 from collections.abc import Generator
 from pathlib import Path
@@ -10,11 +11,10 @@ import numpy as np
 
 from parfocal.board.axis import Axis
 from parfocal.board.errors import MoveRefused
-from parfocal.edge.camera.frame import frame_after
 from parfocal.edge.config import CameraConfig, Config
 from parfocal.edge.errors import ConfigError
-from parfocal.edge.focus.estimate import central_part
-from parfocal.edge.focus.sharpness import peak_um, variance_of_laplacian
+from parfocal.edge.focus.sharpness import peak_um
+from parfocal.edge.focus.shots import Shots
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.scan.plan import Field
@@ -91,7 +91,9 @@ class Recorder:
         """Nothing moves."""
         self._instrument, self._config, self._extent, self._folder = instrument, config, extent, folder
         self._axis: Axis = instrument.board.z
+        self._shots = Shots(self._axis, instrument.camera, config.focus)
         self._pivot_um: float | None = None
+        self._is_ready = False
 
     def run(self, plan: tuple[Field, ...]) -> Generator[FieldRecord, None, None]:
         """Record what is not in the folder yet, in the order of ``plan``.
@@ -106,18 +108,16 @@ class Recorder:
         if None in kept:
             self._check_first_sweep()
         self._clear_parts()
-        board = self._instrument.board
-        try:
+        with contextlib.ExitStack() as lit:
             for number, (field, there) in enumerate(zip(plan, kept, strict=True), start=1):
                 if there is not None:
                     yield there
                     continue
-                if self._instrument.may_home and not self._axis.is_homed:
-                    board.home()
-                board.lamp(self._config.scan.lamp_duty)
+                if not self._is_ready:
+                    self._instrument.home_if_allowed()
+                    lit.enter_context(self._instrument.lit(self._config.scan.lamp_duty))
+                    self._is_ready = True
                 yield self._field(self._path(number), field)
-        finally:
-            board.lamp(0.0)
 
     def _path(self, number: int) -> Path:
         return self._folder / f"field-{number:04d}.ome.tiff"
@@ -183,9 +183,7 @@ class Recorder:
             )
 
     def _field(self, path: Path, field: Field) -> FieldRecord:
-        board, clock = self._instrument.board, self._instrument.clock
-        settled_s = max(board.x.approach_up(field.x_um), board.y.approach_up(field.y_um))
-        clock.sleep_s(settled_s - clock.now_s())
+        self._instrument.go_to(field.x_um, field.y_um)
         centre_um = self._focus_near_um()
         if centre_um is None:
             return FieldRecord(path.name, "no focus")
@@ -206,27 +204,19 @@ class Recorder:
             start_um = self._pivot_um - focus.recovery_reach_um
             stop_um, step_um = self._pivot_um + focus.recovery_reach_um, focus.recovery_step_um
         self._check_limits(start_um, stop_um)
-        z_um, sharpness = [], []
-        for k in range(int((stop_um - start_um) / step_um + 1e-6) + 1):
-            sharpness.append(variance_of_laplacian(central_part(self._shot(start_um + k * step_um), focus)))
-            z_um.append(self._axis.position_um)
-        return peak_um(z_um, sharpness)
+        swept = self._shots.sweep(start_um, stop_um, step_um)
+        return peak_um([seen.z_um for seen in swept], [seen.sharpness for seen in swept])
 
     def _planes(self, centre_um: float) -> tuple[list[UInt8Array], tuple[float, ...]]:
         """Shots from the lowest plane to the highest, each after an upward move; planes and heights."""
         extent = self._extent
         start_um = centre_um - extent.height_um / 2.0
         self._check_limits(start_um, start_um + extent.height_um)
-        planes, z_um = [self._shot(start_um)], [self._axis.position_um]
-        # Steps are counted from where the axis stands: whole ones, whatever the height of the focus.
+        shots = [self._shots.take(start_um)]
+        # Counted in whole motor steps from where the axis stands, whatever the height of the focus.
         for k in range(1, extent.n_planes):
-            planes.append(self._shot(z_um[0] + k * extent.step_um))
-            z_um.append(self._axis.position_um)
-        return planes, tuple(z_um)
-
-    def _shot(self, target_um: float) -> UInt8Array:
-        """Approach from below and take the first frame exposed at rest."""
-        return frame_after(self._instrument.camera, self._axis.approach_up(target_um)).pixels
+            shots.append(self._shots.take(shots[0].z_um + k * extent.step_um))
+        return [shot.pixels for shot in shots], tuple(shot.z_um for shot in shots)
 
     def _check_first_sweep(self) -> None:
         """Refuse a first sweep that the limits forbid, before anything moves. Raises MoveRefused."""

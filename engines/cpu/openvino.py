@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from parfocal.engines.cache import MENDING, Precision
 from parfocal.engines.cpu.rewrites import multiply_as_convolution, narrow_input_once
-from parfocal.engines.errors import BuildFailed, EngineStale, one_line
+from parfocal.engines.errors import HOW_TO_REBUILD, BuildFailed, EngineStale, one_line
+from parfocal.engines.key import Precision
 from parfocal.engines.model.contract import Contract, contract_from_onnx
 from parfocal.engines.runner import check_batch, check_graph, distance_um_from_output
 
@@ -103,7 +103,7 @@ def open_engine(
         )
     except RuntimeError as error:
         raise EngineStale(
-            f"engine of model {contract.name} is refused by OpenVINO: {one_line(error)} {MENDING}"
+            f"engine of model {contract.name} is refused by OpenVINO: {one_line(error)} {HOW_TO_REBUILD}"
         ) from error
     return CompiledRunner(compiled, contract, batches[0] if len(batches) == 1 else None)
 

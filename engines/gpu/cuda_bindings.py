@@ -11,7 +11,8 @@ import numpy as np
 from cuda.bindings import driver
 from numpy.typing import DTypeLike
 
-from parfocal.engines.gpu.cuda_memory import Buffer, CudaMemory, call_failed, out_of_memory
+from parfocal.engines.errors import call_failed, out_of_memory
+from parfocal.engines.gpu.cuda_memory import Buffer, CudaMemory
 
 
 class BindingsMemory(CudaMemory):

@@ -1,4 +1,4 @@
-"""Context, stream and buffers on a CUDA device, through pycuda: `open_memory` knows what else there is.
+"""Context, stream and buffers on a CUDA device, through pycuda.
 
 No autoinit: the primary context is retained, so that other libraries in the process share it, and is pushed
 onto the thread that works and popped again, so that any thread may work, one at a time.
@@ -12,7 +12,7 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from parfocal.engines.errors import BuildFailed, EngineError, OutOfMemory, one_line
+from parfocal.engines.errors import BuildFailed, call_failed, one_line, out_of_memory
 
 
 @dataclass(frozen=True)
@@ -107,39 +107,3 @@ class CudaMemory:
         With pycuda, which knows no CUDA graphs, that is `enqueue` itself.
         """
         return enqueue
-
-
-def open_memory(*, zero_copy: bool) -> CudaMemory:
-    """Open the device through pycuda, or where that is not there through cuda-bindings.
-
-    Raises:
-        BuildFailed: neither is there, or the device refuses.
-    """
-    try:
-        import pycuda.driver as cuda
-    except ImportError as no_pycuda:
-        try:
-            from parfocal.engines.gpu.cuda_bindings import BindingsMemory
-        except ImportError as no_bindings:
-            raise BuildFailed(
-                f"use of the CUDA device failed: neither pycuda ({one_line(no_pycuda)}) nor cuda-bindings "
-                f"({one_line(no_bindings)}) can be imported. Install one: `pip install pycuda`, which wants the "
-                "CUDA toolkit's nvcc on the PATH, or `pip install cuda-bindings` of the driver's CUDA version."
-            ) from no_bindings
-        try:
-            return BindingsMemory(zero_copy=zero_copy)
-        except EngineError as error:
-            raise BuildFailed(f"use of the CUDA device failed: {error}") from error
-    return CudaMemory(cuda, zero_copy=zero_copy)
-
-
-def out_of_memory(said: str) -> OutOfMemory:
-    """Return the error for a device that has no memory left."""
-    return OutOfMemory(
-        f"CUDA device out of memory: {said}. Close other programs on it, or take a smaller model."
-    )
-
-
-def call_failed(said: str) -> EngineError:
-    """Return the error for a call that was refused."""
-    return EngineError(f"CUDA call failed: {said}. Start the program again; if it stays, run `make engine`.")

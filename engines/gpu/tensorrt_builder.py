@@ -8,7 +8,6 @@ exceed (9e4 on a golden patch of `single-20x`), where the typed ONNX keeps them 
 
 import functools
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Final
@@ -17,17 +16,16 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from parfocal.engines.cache import Int8Mode, Precision
 from parfocal.engines.errors import BuildFailed, OutOfMemory, one_line
 from parfocal.engines.gpu.cuda_memory import CudaMemory
+from parfocal.engines.key import Int8Mode, Precision
 from parfocal.engines.model.artifacts import Form
+from parfocal.engines.progress import Report
 
 BUILDER_VERSION: Final = 2
 WORKSPACE_MIB: Final = 512  # an Orin Nano has 4 or 8 GB for everything; these nets need a tenth of it
 MIB: Final = 2**20
 LOG_LINES: Final = 3  # that go into an error's text
-
-Report = Callable[[str], None]
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,8 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from parfocal.engines.cache import MENDING
-from parfocal.engines.errors import BuildFailed, EngineError, EngineStale, InputMismatch, one_line
+from parfocal.engines.errors import (
+    HOW_TO_REBUILD,
+    BuildFailed,
+    EngineError,
+    EngineStale,
+    InputMismatch,
+    one_line,
+)
 from parfocal.engines.gpu.cuda_memory import Buffer, CudaMemory
 from parfocal.engines.gpu.tensorrt_builder import logger_of
 from parfocal.engines.model.contract import Contract
@@ -122,7 +128,9 @@ class TensorRtRunner:
             context.set_optimization_profile_async(profile, memory.stream_handle)
             and context.set_input_shape(contract.input_name, shape)
         ):
-            raise EngineStale(f"engine of model {contract.name} does not take batches of {batch}. {MENDING}")
+            raise EngineStale(
+                f"engine of model {contract.name} does not take batches of {batch}. {HOW_TO_REBUILD}"
+            )
         missing = context.infer_shapes()
         made_shape = tuple(context.get_tensor_shape(contract.output_name))
         if missing or int(np.prod(made_shape)) != batch:
@@ -138,7 +146,7 @@ class TensorRtRunner:
             memory.upload(given)
             if not context.execute_async_v3(memory.stream_handle):
                 raise EngineError(
-                    f"inference with model {contract.name} failed: TensorRT did not enqueue it. {MENDING}"
+                    f"inference with model {contract.name} failed: TensorRT did not enqueue it. {HOW_TO_REBUILD}"
                 )
             memory.download(made)
 
@@ -146,7 +154,9 @@ class TensorRtRunner:
 
 
 def _refused(trt: ModuleType, contract: Contract, said: str) -> str:
-    return f"engine of model {contract.name} is refused by TensorRT {trt.__version__}: {said}. {MENDING}"
+    return (
+        f"engine of model {contract.name} is refused by TensorRT {trt.__version__}: {said}. {HOW_TO_REBUILD}"
+    )
 
 
 def _shown(tensors: dict[str, tuple[Any, Any]]) -> str:

@@ -19,6 +19,7 @@ from parfocal.board.axis import Axis
 from parfocal.board.board import Board
 from parfocal.board.config import BoardConfig
 from parfocal.board.errors import MoveRefused, PositionLost
+from parfocal.board.link.counters import LinkCounters
 from parfocal.board.link.inbox import Inbox
 from parfocal.board.stub.config import StubAxisConfig, StubConfig
 from parfocal.board.stub.faults import Damage, Faults, HostStall, Unplug
@@ -268,8 +269,8 @@ def fuzz(n_packets: int, seed: int) -> Figures:
     machine, before = bench.stub.machine, bench.true_um(bench.clock.now_s())
     moved, begun = machine.state().pos_steps, machine.motions_begun
     session = bench.stub._session
-    replay = Replay()
-    host = Inbox(replay, bench.clock)
+    replay, counters = Replay(), LinkCounters()
+    host = Inbox(replay, bench.clock, counters)
     host.session = session
     decoder = StreamDecoder()
     for i in range(n_packets):
@@ -282,8 +283,8 @@ def fuzz(n_packets: int, seed: int) -> Figures:
         host.glance()
     assert (machine.motions_begun, machine.state().pos_steps) == (begun, moved)
     assert bench.stub.true_um(machine.now_s) == before
-    assert (decoder.crc_errors, decoder.framing_errors) == (0, 0)
-    return {"packets": n_packets, "exceptions": 0, "moved_steps": 0, "refused_by_host": host.unknown}
+    assert (decoder.errors.crc_errors, decoder.errors.framing_errors) == (0, 0)
+    return {"packets": n_packets, "exceptions": 0, "moved_steps": 0, "refused_by_host": counters.unknown}
 
 
 def highest_z(bench: VirtualBench) -> Callable[[], float]:

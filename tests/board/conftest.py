@@ -10,7 +10,8 @@ import pytest
 
 from parfocal.board.board import Board
 from parfocal.board.config import BoardConfig
-from parfocal.board.link.link import Link, LinkCounters
+from parfocal.board.link.counters import LinkCounters
+from parfocal.board.link.link import Link
 from parfocal.board.link.transport import Transport
 from parfocal.board.stub.config import StubConfig
 from parfocal.board.stub.virtual_bench import VirtualBench, VirtualTransport
@@ -96,6 +97,9 @@ def healthy_board() -> HealthyBoard:
             yield bench, board
             assert board.counters == (counters or LinkCounters())
             if damage is None:
-                assert (bench.stub.decoder.crc_errors, bench.stub.decoder.framing_errors) == (0, 0)
+                assert (bench.stub.decoder.errors.crc_errors, bench.stub.decoder.errors.framing_errors) == (
+                    0,
+                    0,
+                )
 
     return opened

@@ -172,8 +172,7 @@ def test_an_axis_without_play_in_use_shows_it_when_it_arrives_downwards(healthy_
 
 def test_the_stage_is_still_at_the_settled_time(healthy_board: HealthyBoard) -> None:
     with healthy_board() as (bench, board):
-        for name in ("x", "y", "z"):
-            axis = {"x": board.x, "y": board.y, "z": board.z}[name]
+        for name, axis in board.axes.items():
             settled_s = axis.approach_up(1000.0)
             bench.clock.sleep_s(settled_s - bench.clock.now_s())
             true_um = bench.true_um(settled_s)["xyz".index(name)]
@@ -194,7 +193,7 @@ def test_a_move_takes_the_time_of_its_trapezoid(
     healthy_board: HealthyBoard, axis: str, delta_um: float, duration_s: float
 ) -> None:
     with healthy_board() as (bench, board):
-        mover = {"x": board.x, "z": board.z}[axis]
+        mover = board.axes[axis]
         mover.approach_up(1000.0)
         began_s = bench.clock.now_s()
         mover.approach_up(1000.0 + delta_um)

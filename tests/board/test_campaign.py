@@ -57,7 +57,7 @@ def test_no_packet_whatever_moves_a_board_without_a_session(packet: Packet) -> N
     bench.stub.receive(encode(packet), bench.clock.now_s())
     bench.stub.take_output()
     assert bench.stub.machine.motions_begun == 0
-    assert bench.stub.decoder.crc_errors == 0
+    assert bench.stub.decoder.errors.crc_errors == 0
 
 
 def test_true_z_with_all_its_errors_never_passes_the_upper_limit() -> None:

@@ -27,7 +27,7 @@ def with_pins(**pins: int) -> BoardConfig:
 
 
 class Bench:
-    """A virtual board behind `open_serial`, and a header with GPIO pins beside it."""
+    """A virtual board behind `open_board`, and a header with GPIO pins beside it."""
 
     def __init__(self) -> None:
         self.virtual = VirtualBench()
@@ -35,7 +35,7 @@ class Bench:
         self.opened = 0
         self.absent_openings = 0
 
-    def open_serial(self, _port: str, clock: VirtualClock, config: BoardConfig) -> Board:
+    def open_board(self, config: BoardConfig, clock: VirtualClock) -> Board:
         self.opened += 1
         if self.absent_openings > 0:
             self.absent_openings -= 1
@@ -56,7 +56,7 @@ class Bench:
 @pytest.fixture
 def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
     made = Bench()
-    monkeypatch.setattr(guarded, "open_serial", made.open_serial)
+    monkeypatch.setattr(guarded, "open_board", made.open_board)
     monkeypatch.setattr(gpio, "imported_library", lambda: made.header)
     return made
 
@@ -175,13 +175,13 @@ def test_a_board_that_stays_away_after_its_reset_is_not_found(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bench.virtual.stub, "receive", lambda *_: None)
-    open_serial = bench.open_serial
+    open_board = bench.open_board
 
-    def away_after_the_first(port: str, clock: VirtualClock, config: BoardConfig) -> Board:
+    def away_after_the_first(config: BoardConfig, clock: VirtualClock) -> Board:
         bench.absent_openings = 1 if bench.opened else 0
-        return open_serial(port, clock, config)
+        return open_board(config, clock)
 
-    monkeypatch.setattr(guarded, "open_serial", away_after_the_first)
+    monkeypatch.setattr(guarded, "open_board", away_after_the_first)
     with (
         pytest.raises(BoardNotFound, match="not back yet"),
         open_guarded(with_pins(reset_pin=RESET_PIN), bench.virtual.clock),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from parfocal.board.errors import BoardError
-from parfocal.board.link.link import LinkCounters
+from parfocal.board.link.counters import LinkCounters
 from parfocal.board.stub.virtual_bench import VirtualBench
 from parfocal.board.wire import messages
 from parfocal.board.wire.messages import AxisBit, Kind, Opcode
@@ -37,10 +37,10 @@ def test_a_strobe_triggers_flashes_and_tells_every_frame(healthy_board: HealthyB
         board.strobe(count=5, period_s=0.1, delay_s=0.01, width_s=0.002, duty=0.9)
         bench.clock.sleep_s(0.6)
         state = board.state()
-        frames = board.triggered_frames()
+        frames = board.take_triggered_frames()
         assert state.frames_done == 5
         assert [frame.index for frame in frames] == [0, 1, 2, 3, 4]
-        assert board.triggered_frames() == ()
+        assert board.take_triggered_frames() == ()
         for before, after in itertools.pairwise(frames):
             assert after.trigger_s - before.trigger_s == pytest.approx(0.1, abs=1e-5)
         for frame in frames:
@@ -57,7 +57,7 @@ def test_a_lost_frame_event_is_still_counted_in_the_state(healthy_board: Healthy
         board.strobe(count=4, period_s=0.02, delay_s=0.0, width_s=0.001, duty=0.5)
         bench.clock.sleep_s(0.2)
         assert board.state().frames_done == 4
-        assert [frame.index for frame in board.triggered_frames()] == [0, 1, 3]
+        assert [frame.index for frame in board.take_triggered_frames()] == [0, 1, 3]
 
 
 def test_a_strobe_ends_when_it_is_told_to_and_at_the_watchdog(healthy_board: HealthyBoard) -> None:
@@ -102,7 +102,7 @@ def test_a_host_that_opens_the_board_of_a_killed_one_ends_its_motion_and_its_lig
         bench.clock.sleep_s(5.0)  # its heartbeat feeds the watchdog
         now_s = bench.clock.now_s()
         assert [bench.lamp_duty(now_s - 0.02 * i) for i in range(200)] == [0.0] * 200
-        assert board.triggered_frames() == ()
+        assert board.take_triggered_frames() == ()
         assert board.counters == LinkCounters()
 
 

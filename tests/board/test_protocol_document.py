@@ -35,7 +35,7 @@ def golden() -> dict[str, bytes]:
 def decoded(frame: bytes) -> Packet:
     decoder = StreamDecoder()
     (packet,) = decoder.feed(frame)
-    assert (decoder.crc_errors, decoder.framing_errors) == (0, 0)
+    assert (decoder.errors.crc_errors, decoder.errors.framing_errors) == (0, 0)
     return packet
 
 

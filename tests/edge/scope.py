@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from parfocal.board.stub.virtual_bench import VirtualBench
 from parfocal.edge.config import Config
 from parfocal.edge.focus.focuser import Focuser
+from parfocal.edge.instrument import Instrument
 from parfocal.edge.simscope.bench import Sample, stub_of
 from parfocal.edge.simscope.camera import SimulatedCamera
 from parfocal.edge.simscope.optics import Optics
@@ -108,6 +109,9 @@ class Scope:
             lambda _x, _y: FOCUS_Z_UM,
         )
         self.camera = SimulatedCamera(self.bench, self.bench.clock, config.camera, self.sample.render)
+
+    def instrument(self) -> Instrument:
+        return Instrument(self.board, self.camera, self.bench.clock)
 
     def focuser(self, errors_um: list[list[float]] | None = None, saturates_um: float = np.inf) -> Focuser:
         runner = KnowsTruth(self.bench, FOCUS_Z_UM, errors_um, saturates_um)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
+import msgspec
 import numpy as np
 import pytest
 from rich.console import Console
@@ -15,7 +16,9 @@ from parfocal.board.stub.virtual_bench import VirtualBench
 from parfocal.edge import engine, instrument
 from parfocal.edge.cli.focus import focus_fields
 from parfocal.edge.config import Config, config_from_toml
-from parfocal.edge.errors import ConfigError, FocusLost
+from parfocal.edge.errors import ConfigError
+from parfocal.edge.focus.result import FocusLost
+from parfocal.edge.instrument import board_notes
 from parfocal.edge.scan.plan import Field
 from parfocal.engines.cache import EngineCache
 from parfocal.engines.errors import EngineError
@@ -112,3 +115,17 @@ def test_the_lamp_is_off_after_a_run_that_failed(microscope: VirtualBench) -> No
         lamp(0.6)
         duties.append(microscope.lamp_duty(microscope.clock.now_s()))
     assert duties == [0.0, pytest.approx(0.6, abs=0.01)]
+
+
+def test_a_board_without_a_lamp_or_a_watchdog_is_used_and_its_user_told(config: Config) -> None:
+    scope = Scope(config)
+    lacking = msgspec.structs.replace(scope.board.capabilities, has_lamp=False, has_watchdog=False)
+    assert board_notes(scope.board.capabilities) == ()
+    lamp, watchdog = board_notes(lacking)
+    assert "no lamp; turn the light on by hand" in lamp
+    assert "no watchdog" in watchdog
+    scope.board.lamp(0.25)
+    scope.board.capabilities = lacking
+    with scope.instrument().lit(0.6):
+        assert scope.bench.lamp_duty(scope.bench.clock.now_s()) == 0.25
+    assert scope.bench.lamp_duty(scope.bench.clock.now_s()) == 0.25

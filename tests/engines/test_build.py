@@ -19,13 +19,14 @@ from numpy.typing import NDArray
 from parfocal.engines import build as build_module
 from parfocal.engines.backends import OpenVinoMaker
 from parfocal.engines.build import Outcome, build_all
-from parfocal.engines.cache import EngineCache, EngineKey, Precision
+from parfocal.engines.cache import EngineCache
 from parfocal.engines.choose import CHOICE_FILE, load_choices, save_choices
 from parfocal.engines.cpu import openvino as openvino_cpu
 from parfocal.engines.cpu.openvino import build_engine, cpu_and_precisions, open_engine
 from parfocal.engines.cpu.reference import OnnxRuntimeRunner
 from parfocal.engines.errors import BuildFailed, EngineStale, InputMismatch
 from parfocal.engines.gate import RULES_VERSION, predictions_um
+from parfocal.engines.key import EngineKey, Precision
 from parfocal.engines.model.artifacts import artifact_path, int8_meaning_um, manifest_path
 from parfocal.engines.model.contract import Contract
 from parfocal.engines.model.golden import golden_path, load_golden

@@ -10,8 +10,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from parfocal.engines.cache import EngineCache, EngineKey, default_cache_folder
+from parfocal.engines.cache import EngineCache, default_cache_folder
 from parfocal.engines.errors import BuildFailed, EngineStale
+from parfocal.engines.key import EngineKey
 from tests.engine_keys import KEY
 
 OTHER: dict[str, Any] = {

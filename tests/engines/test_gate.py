@@ -6,9 +6,9 @@ import msgspec
 import numpy as np
 import pytest
 
-from parfocal.engines.cache import Precision
 from parfocal.engines.choose import Row, fastest
 from parfocal.engines.gate import Deviation, Limits, deviation_of, refusal, worst
+from parfocal.engines.key import Precision
 from tests.engine_keys import KEY
 
 TRUE_UM = np.array([-8.0, -2.0, 0.0, 3.0, 9.0], np.float32)

@@ -1,6 +1,5 @@
 """Every engine behind the seam: the same checks, the same predictions."""
 
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -193,13 +192,3 @@ def test_runtime_that_is_missing_is_named(
     runner_from_file = {"openvino": OpenVinoRunner, "onnxruntime": OnnxRuntimeRunner}[vendor]
     with pytest.raises(BuildFailed, match=r"cannot be imported .* Run `make setup`\."):
         runner_from_file(make_model(), n_threads=1)
-
-
-def test_no_runtime_is_imported_before_a_runner_is_made() -> None:
-    modules = ("contract", "errors", "models", "onnxruntime_reference", "openvino_cpu", "runner")
-    program = (
-        f"import sys, {', '.join(f'parfocal.engines.{name}' for name in modules)}\n"
-        "print(*{'onnx', 'onnxruntime', 'openvino', 'tensorrt', 'pycuda'} & set(sys.modules))"
-    )
-    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == ""

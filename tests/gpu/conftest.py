@@ -3,8 +3,9 @@
 import pytest
 
 from parfocal.engines.errors import BuildFailed
-from parfocal.engines.gpu.cuda_memory import CudaMemory, open_memory
+from parfocal.engines.gpu.cuda_memory import CudaMemory
 from parfocal.engines.gpu.cuda_probe import CudaDevice, probe
+from parfocal.engines.gpu.open import open_memory
 
 
 @pytest.fixture(scope="session")

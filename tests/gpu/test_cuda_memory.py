@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from parfocal.engines.errors import BuildFailed
-from parfocal.engines.gpu.cuda_memory import Buffer, CudaMemory, open_memory
+from parfocal.engines.gpu.cuda_memory import Buffer, CudaMemory
 from parfocal.engines.gpu.cuda_probe import CudaDevice
+from parfocal.engines.gpu.open import open_memory
 
 
 def real_pycuda() -> Any:  # noqa: ANN401 (untyped)

@@ -8,9 +8,10 @@ import pytest
 
 from parfocal.engines.backends import TensorRtMaker
 from parfocal.engines.build import build_all
-from parfocal.engines.cache import EngineCache, Int8Mode
+from parfocal.engines.cache import EngineCache
 from parfocal.engines.errors import BuildFailed
 from parfocal.engines.gpu.cuda_memory import CudaMemory
+from parfocal.engines.key import Int8Mode
 from parfocal.engines.model.golden import load_golden
 from parfocal.engines.model.shipped import Model, list_models
 from parfocal.engines.opening import open_chosen

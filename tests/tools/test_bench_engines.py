@@ -2,7 +2,7 @@
 
 import pytest
 
-from parfocal.engines.cache import Precision
+from parfocal.engines.key import Precision
 from parfocal.engines.model.shipped import Model, list_models
 from tools.bench_engines import WANTED_RATIO, wanted_ratio
 

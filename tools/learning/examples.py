@@ -19,9 +19,7 @@ from parfocal.edge.stacks.pairs import pair_indices
 from parfocal.edge.stacks.read import read_stack
 from parfocal.edge.stacks.stack import Stack
 from parfocal.engines.model.contract import Kind
-
-UInt8Array = NDArray[np.uint8]
-Int8Array = NDArray[np.int8]
+from tools.arrays import Int8Array, UInt8Array
 
 GREY_OFFSET = 128.0  # taken off a shot, so that it fits into int8; standardising takes any offset out
 # Less is no more than the noise of a camera: nothing can be learned from it.

@@ -6,11 +6,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from tools.arrays import FloatArray
 from tools.learning import batches
 from tools.learning.examples import Examples
 from tools.networks.focus import FocusNet
-
-FloatArray = NDArray[np.float32]
 
 BATCH = 16
 

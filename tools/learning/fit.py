@@ -8,15 +8,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from tools.arrays import FloatArray
 from tools.learning import tables
 from tools.learning.features import Features
 from tools.learning.losses import distance_weight, patch_weight, smooth_l1
 from tools.learning.pictures import draw_learning, draw_scatter
 from tools.networks.focus import SUMMARY, FocusNet, Head
-
-FloatArray = NDArray[np.float32]
 
 MODEL_FILE = "model.pt"
 # What the aperture of a condenser is known to: the head is told it with this error, and does not lean on more.

@@ -9,7 +9,7 @@ from parfocal.engines.model.contract import Kind
 from tools.learning import tables
 from tools.learning.batches import standardised
 from tools.learning.examples import Examples
-from tools.train import predict
+from tools.learning.prediction import predict
 
 BATCH = 16
 

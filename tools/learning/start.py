@@ -9,16 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import onnx
 import torch
-from numpy.typing import NDArray
 from onnx import numpy_helper
 from torch import nn
 
+from tools.arrays import FloatArray
 from tools.networks.focus import Head
-
-FloatArray = NDArray[np.float32]
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float32]
+from tools.arrays import FloatArray
+
 Row = dict[str, float]
 
 RANGE_UM = 10.0  # what the shipped models promise

@@ -6,9 +6,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from tools.arrays import FloatArray
 from tools.tissue.textures import (
     UM_PER_PX,
-    FloatArray,
     Rng,
     density_from_image,
     drawn,

@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float32]
+from tools.arrays import FloatArray
+
 Rng = np.random.Generator
 
 UM_PER_PX = 0.345

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from tools.tissue.textures import UM_PER_PX, FloatArray, Rng
+from tools.arrays import FloatArray
+from tools.tissue.textures import UM_PER_PX, Rng
 
 # facts/optics: radians of phase per unit of optical density.
 PHASE_PER_DENSITY_RAD = (0.2, 0.8)

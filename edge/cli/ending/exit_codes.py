@@ -8,7 +8,8 @@ that was named. 3: board or camera. 4: engine. 5: calibration. 6: focus or scan.
 import signal
 
 from parfocal.board.errors import BoardError
-from parfocal.edge.errors import CameraFailed, FocusLost
+from parfocal.edge.errors import CameraFailed
+from parfocal.edge.focus.result import FocusLost
 from parfocal.engines.errors import EngineError
 
 EXIT_BUG, EXIT_USAGE, EXIT_BOARD, EXIT_ENGINE, EXIT_FOCUS = 1, 2, 3, 4, 6

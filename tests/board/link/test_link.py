@@ -16,7 +16,8 @@ from parfocal.board.errors import (
     PositionLost,
     ProtocolMismatch,
 )
-from parfocal.board.link.link import Link, LinkCounters
+from parfocal.board.link.counters import LinkCounters
+from parfocal.board.link.link import Link
 from parfocal.board.link.outbox import ATTEMPTS
 from parfocal.board.stub.virtual_bench import VirtualBench
 from parfocal.board.wire import layout, messages
@@ -91,7 +92,7 @@ def test_a_resend_of_the_same_bytes_is_answered_from_the_cache_and_an_older_seq_
         bench.clock.sleep_s(1.0)
         bench.stub.advance(bench.clock.now_s())
         assert bench.stub.machine.state().pos_steps[2] == 160
-        assert bench.stub.decoder.crc_errors == 0
+        assert bench.stub.decoder.errors.crc_errors == 0
 
 
 def test_a_packet_of_another_version_moves_nothing(healthy_board: HealthyBoard) -> None:

@@ -161,12 +161,12 @@ def other_hosts_answer(data: bytes) -> bytes:
         ),
         pytest.param(
             lambda _: b"\xb5\x0c\xf3\x00\x91\x80\x00\x07",
-            r"heard 192 bytes, none of them a frame. Check board.baud, and that this is",
+            r"heard 192 bytes, but no valid frame. Check board.baud, and that this is",
             id="noise",
         ),
         pytest.param(
             other_hosts_answer,
-            r"heard 24 frames, none of them an answer to it. Reset the board and try again.",
+            r"heard 24 frames, but no answer. Reset the board and try again.",
             id="answers_to_another_host",
         ),
     ],

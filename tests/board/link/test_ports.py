@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from serial.tools.list_ports_common import ListPortInfo
 
-from parfocal.board.board import open_serial
 from parfocal.board.clock import VirtualClock
 from parfocal.board.config import BoardConfig
 from parfocal.board.errors import BoardError, BoardNotFound
 from parfocal.board.link.ports import port_path, usb_ports
+from parfocal.board.open import open_board
 
 
 def port(device: str, vid: int | None, pid: int, serial: str | None) -> ListPortInfo:
@@ -62,7 +62,7 @@ def test_a_name_that_is_none_is_one_line_of_a_board_error(asked: str) -> None:
     with pytest.raises(
         BoardError, match=r"asked: write a path, .* or usb:VID:PID or usb:VID:PID:SERIAL"
     ) as bad:
-        open_serial(asked, VirtualClock(), BoardConfig())
+        open_board(BoardConfig(port=asked), VirtualClock())
     assert "\n" not in str(bad.value)
     with pytest.raises(ValueError, match="usb:VID:PID"):  # as a bad argument is
         port_path(asked)

@@ -8,7 +8,7 @@ from parfocal.board.board import Board
 from parfocal.board.config import BoardConfig
 from parfocal.board.errors import BoardNotFound, LinkTimeout, MoveRefused, PositionLost
 from parfocal.board.link.clock_map import ClockMap
-from parfocal.board.link.link import LinkCounters
+from parfocal.board.link.counters import LinkCounters
 from parfocal.board.stub.config import StubConfig
 from parfocal.board.stub.faults import (
     AnyIncident,

@@ -14,13 +14,14 @@ import msgspec
 import pytest
 import serial
 
-from parfocal.board.board import Board, open_serial
+from parfocal.board.board import Board
 from parfocal.board.clock import MonotonicClock
 from parfocal.board.config import BoardConfig
 from parfocal.board.errors import BoardNotFound, MoveStopped, PortInUse
-from parfocal.board.link.link import LinkCounters
+from parfocal.board.link.counters import LinkCounters
 from parfocal.board.link.port_users import users_of
 from parfocal.board.link.serial_transport import SerialTransport
+from parfocal.board.open import open_board
 from parfocal.board.stub.config import StubConfig
 from parfocal.board.stub.process import run_stub
 from parfocal.board.stub.side_channel import SideChannel, side_channel_path
@@ -62,12 +63,12 @@ def stub_link(tmp_path: Path) -> Iterator[Path]:
 def test_a_stub_process_homes_and_moves_over_a_pty_and_tells_the_truth_beside_it(stub_link: Path) -> None:
     clock = MonotonicClock(SPEED)
     side = SideChannel(side_channel_path(str(stub_link)))
-    with open_serial(str(stub_link), clock, BoardConfig()) as board:
+    with open_board(BoardConfig(port=str(stub_link)), clock) as board:
         user = (
             rf"in use by \S+ \(process {os.getpid()}\). End that program, or set the port of another board."
         )
         with pytest.raises(PortInUse, match=user):
-            open_serial(str(stub_link), clock, BoardConfig())
+            open_board(BoardConfig(port=str(stub_link)), clock)
         board.home(("z",))
         board.lamp(0.5)
         settled_s = board.z.approach_up(200.0)
@@ -89,7 +90,7 @@ def test_a_port_that_is_not_there_is_named_with_what_to_do(tmp_path: Path) -> No
     with pytest.raises(
         BoardNotFound, match=r"ttyNone not opened: no such file .* Plug in the board, or set its port\."
     ):
-        open_serial(str(tmp_path / "ttyNone"), MonotonicClock(), BoardConfig())
+        open_board(BoardConfig(port=str(tmp_path / "ttyNone")), MonotonicClock())
 
 
 @pytest.mark.parametrize("is_folder", [False, True])
@@ -100,7 +101,7 @@ def test_a_file_is_no_board(tmp_path: Path, is_folder: bool) -> None:
     else:
         path.write_text("no tty")
     with pytest.raises(BoardNotFound, match="not opened: it is no serial port .*Set the port of the board"):
-        open_serial(str(path), MonotonicClock(), BoardConfig())
+        open_board(BoardConfig(port=str(path)), MonotonicClock())
 
 
 def serial_that_raises(number: int) -> Callable[..., serial.Serial]:
@@ -139,7 +140,7 @@ def test_a_port_in_use_by_whom_nobody_can_see_is_in_use_all_the_same(
 
 def test_a_pseudo_terminal_is_used_by_who_opened_it_and_not_by_who_made_it(stub_link: Path) -> None:
     assert users_of(str(stub_link)) == ()
-    with open_serial(str(stub_link), MonotonicClock(SPEED), BoardConfig()):
+    with open_board(BoardConfig(port=str(stub_link)), MonotonicClock(SPEED)):
         (user,) = users_of(str(stub_link))
         assert user.endswith(f" (process {os.getpid()})")
 
@@ -153,7 +154,7 @@ def test_a_stub_that_is_pulled_comes_back_under_another_name_and_the_move_goes_o
     link, faults = tmp_path / "board", tmp_path / "faults.toml"
     faults.write_text('[[incidents]]\nkind = "unplug"\non_motion = 2\nafter_s = 0.5\ngone_s = 2.0\n')
     clock = MonotonicClock(SPEED)
-    with stub_process(link, SPEED, faults), open_serial(str(link), clock, BoardConfig()) as board:
+    with stub_process(link, SPEED, faults), open_board(BoardConfig(port=str(link)), clock) as board:
         side = SideChannel(side_channel_path(str(link)))
         name = link.readlink()
         board.home(("z",))
@@ -176,7 +177,7 @@ def test_what_a_dead_stub_left_behind_is_cleared_but_nothing_else(tmp_path: Path
             run_stub(str(link), StubConfig())
         process.kill()
     assert link.is_symlink()
-    with stub_process(link), open_serial(str(link), MonotonicClock(), BoardConfig()) as board:
+    with stub_process(link), open_board(BoardConfig(port=str(link)), MonotonicClock()) as board:
         assert not board.z.is_homed
     assert list(tmp_path.iterdir()) == []
     link.write_text("somebody's notes")

@@ -11,7 +11,7 @@ import pytest
 
 from parfocal.board.config import BoardConfig
 from parfocal.board.errors import BoardError, MoveRefused, MoveStopped, PositionLost
-from parfocal.board.link.link import LinkCounters
+from parfocal.board.link.counters import LinkCounters
 from parfocal.board.profile import Trapezoid
 from parfocal.board.stub.config import StubConfig
 from parfocal.board.stub.faults import (
@@ -286,7 +286,7 @@ def test_a_lamp_that_an_estop_put_out_is_not_lit_again_by_clearing_it_and_a_sile
             assert bench.lamp_duty(bench.clock.now_s()) == 0.0
             board.lamp(0.3)
             assert bench.lamp_duty(bench.clock.now_s()) == 0.3
-            board._link._inbox.silences = 0  # this one was meant
+            board._link._counters.silences = 0  # this one was meant
 
 
 def test_a_board_that_starts_with_its_button_pressed_is_latched() -> None:
@@ -354,6 +354,8 @@ def test_faults_are_read_from_toml_and_an_unknown_key_is_named(tmp_path: Path) -
             load_faults(file)
     with pytest.raises(ValueError, match="not read"):
         load_faults(tmp_path / "none.toml")
+    with pytest.raises(ValueError, match="larger than 1,000,000 bytes"):
+        load_faults(Path("/dev/zero"))
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ def test_packets_arrive_whatever_the_chunks(packets: list[Packet], data: st.Data
         received += decoder.feed(stream[:n_bytes])
         stream = stream[n_bytes:]
     assert received == packets
-    assert (decoder.crc_errors, decoder.framing_errors) == (0, 0)
+    assert (decoder.errors.crc_errors, decoder.errors.framing_errors) == (0, 0)
 
 
 @given(PACKETS, st.integers(0, 8 * MAX_FRAME_BYTES - 1))
@@ -66,7 +66,7 @@ def test_the_frame_after_noise_is_received(noise: bytes, packet: Packet) -> None
 def test_damage_is_counted_by_its_kind(damaged: bytes, crc_errors: int, framing_errors: int) -> None:
     decoder = StreamDecoder()
     assert decoder.feed(damaged) == []
-    assert (decoder.crc_errors, decoder.framing_errors) == (crc_errors, framing_errors)
+    assert (decoder.errors.crc_errors, decoder.errors.framing_errors) == (crc_errors, framing_errors)
 
 
 def test_endless_noise_without_a_delimiter_takes_no_memory() -> None:
@@ -76,7 +76,7 @@ def test_endless_noise_without_a_delimiter_takes_no_memory() -> None:
     assert len(decoder._tail) <= MAX_FRAME_BYTES
     packet = Packet(1, 2, 0, 3, 4)
     assert decoder.feed(encode(packet)) == [packet]
-    assert decoder.framing_errors == 1
+    assert decoder.errors.framing_errors == 1
 
 
 def test_a_payload_that_fits_no_frame_is_refused_before_it_is_sent() -> None:

@@ -14,10 +14,13 @@ import msgspec
 import numpy as np
 import pytest
 
+import parfocal
 from parfocal.board.stub.virtual_bench import VirtualBench, VirtualTransport
 from parfocal.edge.camera.frame import Camera, Frame
 from parfocal.edge.cli import app as cli
-from parfocal.edge.cli import options as cli_instrument
+from parfocal.edge.cli import focus as cli_focus
+from parfocal.edge.cli import options as cli_options
+from parfocal.edge.cli import stage as cli_stage
 from parfocal.edge.config import Config
 from parfocal.edge.errors import CameraFailed
 from parfocal.edge.instrument import Instrument
@@ -163,7 +166,7 @@ class GivesUp:
 def test_fields_that_were_focused_are_kept_and_shown_when_a_run_ends_early(
     run: Run, short_run: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = cli_instrument.opened_instrument
+    real = cli_options.opened_instrument
 
     @contextlib.contextmanager
     def unplugged(*arguments: Any, **named: Any) -> Iterator[Instrument]:  # noqa: ANN401
@@ -172,7 +175,7 @@ def test_fields_that_were_focused_are_kept_and_shown_when_a_run_ends_early(
                 instrument, camera=GivesUp(instrument.camera, tmp_path / "run.json")
             )
 
-    monkeypatch.setattr(cli, "opened_instrument", unplugged)
+    monkeypatch.setattr(cli_focus, "opened_instrument", unplugged)
     code, printed, told = run(*short_run, "--json", "run.json")
     assert (code, "CameraFailed" in told) == (3, True), told
     assert told.count("\n") == 1
@@ -351,7 +354,7 @@ def link_taken(tmp_path: Path) -> list[object]:
     [
         (no_image, 2, r"ConfigError: slide .*notes\.txt is not an image"),
         (one_colour, 2, "ConfigError: the slide image is of one colour"),
-        (no_slide, 2, "slide missing.png is not there"),
+        (no_slide, 2, "slide missing.png cannot be read: No such file or directory; nothing moved"),
         (no_sampling, 2, "--um-per-px"),
         (slide_without_sim, 2, "add --sim"),
         (no_port, 3, r"BoardNotFound: .*/dev/parfocal-is-not-here .* add --sim\.$"),
@@ -369,7 +372,7 @@ def link_taken(tmp_path: Path) -> list[object]:
         (other_delta, 4, r"InputMismatch: .*delta_um is 2 in the model, 3 in the configuration"),
         (no_model, 4, "nobody"),
         (unknown_key, 2, "haste"),
-        (no_axis, 2, "there are x, y and z"),
+        (no_axis, 2, "give x, y or z"),
         (json_nowhere, 2, "--json"),
         (link_taken, 2, "board"),
         (stack_cut_short, 2, r"StackDamaged: stack .*cut\.ome\.tiff .*truncated"),
@@ -531,6 +534,10 @@ def test_without_a_command_the_commands_are_shown(run: Run) -> None:
     assert "Usage: parfocal" in printed
 
 
+def test_version_is_the_package_s(run: Run) -> None:
+    assert run("--version") == (0, f"parfocal {parfocal.__version__}\n", "")
+
+
 @pytest.mark.parametrize("verb", [["status"], ["home"], ["move", "z", "10"]])
 def test_every_verb_of_the_stage_refuses_a_port_that_is_not_there(run: Run, verb: list[str]) -> None:
     code, _, error = run(*verb, "--port", "/dev/parfocal-is-not-here")
@@ -551,7 +558,7 @@ def test_home_clears_a_latched_emergency_stop_only_when_it_is_told_to(run: Run, 
 def bench(monkeypatch: pytest.MonkeyPatch) -> VirtualBench:
     """What the commands of the stage find at their port: a board in virtual time."""
     bench = VirtualBench()
-    monkeypatch.setattr(cli, "opened_board", lambda config: bench.open_board(config.board))
+    monkeypatch.setattr(cli_stage, "opened_board", lambda config: bench.open_board(config.board))
     return bench
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from parfocal.edge.cli import demo
 from parfocal.edge.config import Config
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.scan.report import RunReport
+from parfocal.edge.simscope import bench
 from parfocal.edge.simscope.bench import in_virtual_time, sample_from
 from tests.edge.scope import small, tissue, with_focus
 
@@ -32,8 +34,10 @@ def in_virtual_time_at_a_drawn_slide(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     cv2.imwrite(str(slide), tissue())
     monkeypatch.setattr(demo, "_config_at", lambda _port: config)
     monkeypatch.setattr(demo, "stub_process", lambda _link: contextlib.nullcontext())
-    monkeypatch.setattr(demo, "sample_from", lambda *_: sample_from(slide, 0.345, config, 1))
-    monkeypatch.setattr(demo, "at_stub", lambda sample, config: in_virtual_time(sample, config, StubConfig()))
+    monkeypatch.setattr(bench, "sample_from", lambda *_: sample_from(slide, 0.345, config, 1))
+    monkeypatch.setattr(
+        bench, "at_stub", lambda sample, config: in_virtual_time(sample, config, StubConfig())
+    )
 
 
 @pytest.mark.usefixtures("in_virtual_time_at_a_drawn_slide")
@@ -55,6 +59,32 @@ def test_without_a_field_of_tissue_the_report_is_kept_and_it_is_said_what_to_do(
     with pytest.raises(ConfigError, match="Give more --fields"):
         demo.run_demo(tmp_path / "demo", 1, 1, Console())
     assert {path.name for path in (tmp_path / "demo").iterdir()} == {"focus.json"}
+
+
+@pytest.mark.usefixtures("in_virtual_time_at_a_drawn_slide")
+def test_a_report_that_cannot_be_written_in_the_end_names_the_demo_s_own_option(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(demo, "focus_fields", lambda *_arguments, **_named: ([], 0, 0.0))
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(ConfigError, match="No space left on device. Give another --out path"):
+        demo.run_demo(tmp_path / "demo", 1, 1, Console())
+
+
+def test_matplotlib_is_quiet_where_there_is_no_home(tmp_path: Path) -> None:
+    homeless = {**os.environ, "HOME": "/proc/none", "TMPDIR": str(tmp_path)}
+    for name in ("MPLCONFIGDIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"):
+        homeless.pop(name, None)
+    program = (
+        "from parfocal.edge.cli.drawing import import_matplotlib as i; i('x'); from matplotlib import pyplot"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=homeless, capture_output=True, text=True, check=True
+    )
+    assert (done.stdout, done.stderr) == ("", "")
 
 
 def refuse(*_arguments: object, **_named: object) -> None:

@@ -284,7 +284,7 @@ def test_a_camera_that_does_not_open_is_wrong(
         raise CameraFailed("camera 0 gives 360 px")
 
     monkeypatch.setattr(cli_doctor, "device_path", lambda _config: tmp_path)
-    monkeypatch.setattr(cli_doctor, "VideoCamera", refuse)
+    monkeypatch.setattr(cli_doctor, "open_camera", refuse)
     assert doctor()[1]["camera"].told == "camera 0 gives 360 px"
 
 

@@ -19,9 +19,10 @@ from parfocal.edge.cli.engine import DETAIL_EVERY_S, _progress, outcomes_table, 
 from parfocal.engines import build as build_module
 from parfocal.engines.backends import OpenVinoMaker, maker_of
 from parfocal.engines.build import Outcome
-from parfocal.engines.cache import EngineCache, EngineKey, default_cache_folder
+from parfocal.engines.cache import EngineCache, default_cache_folder
 from parfocal.engines.choose import Choice, Row, load_choices, save_choices
 from parfocal.engines.gate import Deviation, refusal
+from parfocal.engines.key import EngineKey
 from parfocal.engines.model.golden import golden_path
 from parfocal.engines.model.shipped import list_models
 from parfocal.engines.opening import open_chosen

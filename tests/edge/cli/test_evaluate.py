@@ -102,7 +102,10 @@ def test_numbered_images_are_evaluated_at_the_given_distance(
     assert found["truth"] == "label"
     assert found["focus_z_um"] == pytest.approx(FOCUS_Z_UM - Z_UM[0], abs=0.5)
     assert found["figures"]["mean_um"] == pytest.approx(0.0, abs=0.5)
-    assert "focus not told by the stack but labelled: 1 of 1 stack" in capsys.readouterr().out
+    assert (
+        "focus not stated by the stack but estimated from its sharpness: 1 of 1 stack"
+        in capsys.readouterr().out
+    )
 
 
 @pytest.mark.usefixtures("command")

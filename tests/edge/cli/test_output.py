@@ -120,6 +120,14 @@ def test_a_link_where_a_file_is_begun_is_not_written_through(tmp_path: Path) -> 
     assert (tmp_path / "precious").read_text() == "data"
 
 
+def test_the_error_of_a_result_names_the_option_that_gave_its_path(tmp_path: Path) -> None:
+    with (
+        pytest.raises(ConfigError, match="Give another --out path"),
+        growing_result(tmp_path, unseen, "--out") as result,
+    ):
+        result.done(Found((1,)))
+
+
 def test_what_a_kill_left_is_used_again(tmp_path: Path) -> None:
     (tmp_path / "r.json.part").write_text("{half")
     check_writable(tmp_path / "r.json")
@@ -219,7 +227,7 @@ def test_a_long_run_is_not_written_at_every_step_and_loses_no_more_than_a_tenth(
 def test_the_error_that_ended_a_command_is_not_hidden_by_a_full_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(_path: Path, _data: bytes) -> None:
+    def full(_path: Path, _data: bytes, _option: str) -> None:
         raise ConfigError("no space left")
 
     result: GrowingResult[Found] = GrowingResult(tmp_path / "r.json")

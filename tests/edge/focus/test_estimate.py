@@ -3,11 +3,16 @@ import pytest
 from numpy.typing import NDArray
 
 from parfocal.edge.config import FocusConfig
-from parfocal.edge.focus.estimate import blank, estimate, estimate_single, weighted
+from parfocal.edge.focus.estimate import estimate, estimate_single, weighted
+from parfocal.edge.focus.part import CentralPart, is_blank
 from parfocal.engines.model.contract import Contract
 from tests.contracts import difference_contract, single_contract
 
 CONFIG = FocusConfig()
+
+
+def part(frame: NDArray[np.uint8]) -> CentralPart:
+    return CentralPart(frame, CONFIG)
 
 
 def f32(*values: float) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
@@ -34,14 +39,14 @@ def test_the_mean_and_spread_are_weighted_by_contrast(
 
 
 def test_patches_without_any_contrast_give_no_estimate() -> None:
-    with pytest.raises(ValueError, match="no patch holds any contrast"):
+    with pytest.raises(ValueError, match="no patch has any contrast"):
         weighted(f32(1.0, 2.0), f32(0.0, 0.0))
 
 
 def test_one_patch_with_structure_is_enough_to_judge_a_field() -> None:
     limit = CONFIG.blank_contrast
-    assert blank(f32(limit * 0.9, limit * 0.5, 0.0, 0.0), CONFIG)
-    assert not blank(f32(limit * 1.1, 0.0, 0.0, 0.0), CONFIG)
+    assert is_blank(f32(limit * 0.9, limit * 0.5, 0.0, 0.0), CONFIG)
+    assert not is_blank(f32(limit * 1.1, 0.0, 0.0, 0.0), CONFIG)
 
 
 class Sees:
@@ -63,7 +68,7 @@ def a_shot(seed: int, height_px: int = 470, width_px: int = 500) -> NDArray[np.u
 @pytest.mark.parametrize(("kind", "channels"), [("difference", 3), ("pair", 6)])
 def test_a_two_shot_model_gets_the_channels_of_its_kind(kind: str, channels: int) -> None:
     runner = Sees(difference_contract(kind=kind))
-    found = estimate(a_shot(1), a_shot(2), runner, CONFIG)
+    found = estimate(part(a_shot(1)), part(a_shot(2)), runner)
     assert runner.batches[0].shape == (4, channels, 224, 224)
     assert found.predictions_um == (0.0, 1.0, 2.0, 3.0)
 
@@ -72,7 +77,7 @@ def test_the_second_shot_weighs_the_patches() -> None:
     first, second = a_shot(1, 448, 448), a_shot(2, 448, 448)
     first[:224, :224] = 128  # nothing in the first patch of the first shot, in the last patch of the second
     second[224:, 224:] = 128
-    found = estimate(first, second, Sees(difference_contract()), CONFIG)
+    found = estimate(part(first), part(second), Sees(difference_contract()))
     assert found.weights[3] == pytest.approx(0.0, abs=1e-6)
     assert min(found.weights[:3]) > 10.0
 
@@ -83,8 +88,8 @@ def test_a_hot_pixel_does_not_reach_the_network() -> None:
     hot = plain.copy()
     hot[50, 50] = 255
     runner = Sees(difference_contract(kind="pair"))
-    estimate(plain, plain, runner, CONFIG)
-    estimate(plain, hot, runner, CONFIG)
+    estimate(part(plain), part(plain), runner)
+    estimate(part(plain), part(hot), runner)
     assert np.array_equal(runner.batches[0], runner.batches[1])
 
 

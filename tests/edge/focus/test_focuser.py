@@ -9,9 +9,18 @@ from numpy.typing import NDArray
 from parfocal.board.axis import Engagement
 from parfocal.board.errors import MoveRefused
 from parfocal.edge.config import Config
-from parfocal.edge.errors import FocusLost
+from parfocal.edge.focus.result import FocusLost, FocusResult
 from parfocal.edge.simscope.camera import SimulatedCamera
 from tests.edge.scope import FOCUS_Z_UM, Scope, small, with_focus
+
+
+def lost_result(caught: pytest.ExceptionInfo[FocusLost]) -> FocusResult:
+    """The result that a FocusLost carries, with the whole trace."""
+    result = caught.value.result
+    assert result is not None
+    assert (result.outcome, result.reason) == ("lost", str(caught.value))
+    assert result.path_um[-1] == result.z_um
+    return result
 
 
 @pytest.mark.parametrize("start_um", [-1.5, -0.6, 0.0, 1.5, 2.5])
@@ -22,7 +31,7 @@ def test_a_right_prediction_focuses_in_few_shots_and_arrives_upwards(scope: Scop
     assert scope.board.z.engagement is Engagement.UP
     assert done.path_um[-1] >= done.path_um[-2]
     assert done.images == 4  # at the pivot, the two of the estimate, at the end
-    assert done.pixels is not None
+    assert done.end is not None
 
 
 def test_the_two_shots_lie_delta_apart_in_truth_whatever_the_play(config: Config) -> None:
@@ -114,7 +123,7 @@ def test_light_that_fails_during_a_field_ends_it_with_the_reason_and_back_at_the
     pivot_um = FOCUS_Z_UM - 1.0
     with pytest.raises(FocusLost, match=f"{told}.*back at z=2499") as caught:
         scope.focuser().focus(pivot_um)
-    assert len(caught.value.trace) == (1 if good == 3 else 0)
+    assert len(lost_result(caught).attempts) == (1 if good == 3 else 0)
     assert scope.true_z_um() == pytest.approx(pivot_um, abs=0.35)
     assert next(shown) == good + 1  # no sweep in the dark
 
@@ -161,21 +170,21 @@ def test_a_lost_focus_goes_back_to_the_last_good_height_and_tells_what_it_tried(
     scope = Scope(config)
     with pytest.raises(FocusLost, match=r"back at z=2400\.0 um") as caught:
         scope.focuser([[-3.0, 3.0, -3.0, 3.0]]).focus(2400.0)
-    assert len(caught.value.trace) >= 1
+    assert len(lost_result(caught).attempts) >= 1
     assert scope.true_z_um() == pytest.approx(2400.0, abs=0.35)
 
 
 def test_the_first_sweep_finds_the_focus_of_a_slide(config: Config) -> None:
     scope = Scope(with_focus(config, first_sweep_start_um=2460.0, first_sweep_stop_um=2530.0))
-    pivot_um = scope.focuser().first_pivot_um()
+    pivot_um = scope.focuser().first_sweep().pivot_um
     assert pivot_um == pytest.approx(FOCUS_Z_UM, abs=1.0)
 
 
 def test_the_first_sweep_finds_nothing_where_there_is_nothing(config: Config) -> None:
     scope = Scope(with_focus(config, first_sweep_start_um=2460.0, first_sweep_stop_um=2530.0), blank=True)
     focuser = scope.focuser()
-    assert focuser.first_pivot_um() is None
-    assert focuser.why_without_focus() is None
+    assert focuser.first_sweep().pivot_um is None
+    assert focuser.without_focus().outcome == "blank"
 
 
 def bounded(low_um: float, high_um: float) -> Config:

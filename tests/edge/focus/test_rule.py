@@ -14,11 +14,11 @@ from parfocal.edge.focus.rule import (
     GiveUp,
     Reach,
     Seen,
-    approach_start_um,
     contradicts,
     decide,
     first_shot_um,
     reach_of,
+    run_up_um,
 )
 
 CONFIG = FocusConfig()
@@ -44,7 +44,7 @@ def test_the_papers_12_um_are_refused_for_a_model_of_10_um() -> None:
 def test_the_papers_positions_are_kept_where_they_are_configured() -> None:
     paper = FocusConfig(z0_below_um=22.0, z1_below_um=8.0)
     assert first_shot_um(1000.0, paper) == 992.0
-    assert approach_start_um(992.0, paper) == 978.0
+    assert run_up_um(paper) == 14.0
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from parfocal.edge.cli.tables import summary_lines
 from parfocal.edge.config import Config, config_from_toml
 from parfocal.edge.engine import check_model
 from parfocal.edge.scan.plan import Field
-from parfocal.edge.scan.report import run_report, summary_lines
+from parfocal.edge.scan.report import run_report
 from parfocal.edge.scan.session import Session
 from parfocal.edge.simscope.bench import stub_of
 from parfocal.edge.simscope.camera import SimulatedCamera
@@ -31,7 +32,7 @@ def swept_near(config: Config) -> Config:
 
 def session_of(scope: Scope, errors_um: list[list[float]] | None = None) -> Session:
     runner = KnowsTruth(scope.bench, FOCUS_Z_UM, errors_um)
-    return Session(scope.board, scope.camera, runner, scope.bench.clock, scope.config)
+    return Session(scope.instrument(), runner, scope.config)
 
 
 def test_a_height_found_by_a_sweep_is_where_the_next_field_begins(config: Config) -> None:

@@ -15,7 +15,8 @@ import pytest
 
 from parfocal.engines.errors import BuildFailed, EngineError
 from parfocal.engines.gpu import cuda_memory
-from parfocal.engines.gpu.cuda_memory import CudaMemory, open_memory
+from parfocal.engines.gpu.cuda_memory import CudaMemory
+from parfocal.engines.gpu.open import open_memory
 from parfocal.engines.gpu.tensorrt_builder import Recipe, build_engine
 from parfocal.engines.gpu.tensorrt_runner import TensorRtRunner
 from tests.contracts import difference_contract

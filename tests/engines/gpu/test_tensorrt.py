@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 from parfocal.engines import backends
 from parfocal.engines.backends import TensorRtMaker, maker_of
 from parfocal.engines.build import build_all
-from parfocal.engines.cache import EngineCache, Int8Mode, Precision
+from parfocal.engines.cache import EngineCache
 from parfocal.engines.cpu.openvino import OpenVinoRunner
 from parfocal.engines.errors import BuildFailed, EngineError, EngineStale, InputMismatch
-from parfocal.engines.gpu.cuda_memory import open_memory
 from parfocal.engines.gpu.cuda_probe import CudaDevice
+from parfocal.engines.gpu.open import open_memory
 from parfocal.engines.gpu.tensorrt_builder import Calibration, Recipe, build_engine, form_of
 from parfocal.engines.gpu.tensorrt_runner import TensorRtRunner
+from parfocal.engines.key import Int8Mode, Precision
 from parfocal.engines.model.artifacts import artifact_path
 from parfocal.engines.model.contract import Contract
 from parfocal.engines.model.golden import load_golden

@@ -10,8 +10,9 @@ pytest.importorskip("onnx", reason="the training extra is not installed")
 
 from parfocal.engines.model.contract import Kind  # noqa: E402
 from tools.export import contract_of, write_onnx  # noqa: E402
+from tools.learning.recipe import Recipe  # noqa: E402
 from tools.learning.start import body_from, head_from, is_spectral, start_from  # noqa: E402
-from tools.train import Recipe, recalibrate  # noqa: E402
+from tools.learning.training import recalibrate  # noqa: E402
 
 # The newer exporter of torch needs another package, and writes graphs that TensorRT 8.6 does not parse.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")

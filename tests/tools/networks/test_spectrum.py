@@ -7,7 +7,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the training extra is not installed")
 
-from tools.learning.features import FloatArray  # noqa: E402
+from tools.arrays import FloatArray  # noqa: E402
 from tools.networks.spectrum import N_RINGS, RING_EDGES, Spectrum, n_spectral  # noqa: E402
 
 SIDE_PX = 224

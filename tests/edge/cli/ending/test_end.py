@@ -12,7 +12,8 @@ import typer
 from parfocal.board.errors import BadPort, BoardNotFound
 from parfocal.edge.cli.ending.crash import SAID_CHARACTERS, crash_line, write_report
 from parfocal.edge.cli.ending.end import one_line, run_to_exit_code
-from parfocal.edge.errors import ConfigError, FocusLost
+from parfocal.edge.errors import ConfigError
+from parfocal.edge.focus.result import FocusLost
 from parfocal.engines.errors import EngineStale
 
 pytestmark = pytest.mark.usefixtures("signals")
@@ -76,7 +77,7 @@ def test_a_bug_is_one_line_that_names_a_report_with_the_traceback_and_the_comman
     assert run_to_exit_code(nan_steps, ["move", "z", "a b"]) == 1
     told = capfd.readouterr().err
     assert told.count("\n") == 1
-    assert told.startswith("InternalError: ValueError: cannot convert float NaN to integer (test_cli_end.py:")
+    assert told.startswith("InternalError: ValueError: cannot convert float NaN to integer (test_end.py:")
     (path,) = state.iterdir()
     assert str(path) in told
     report = path.read_text()
@@ -107,7 +108,7 @@ def test_where_no_folder_takes_a_report_the_line_says_so_and_where_it_happened(t
     except ValueError as error:
         told = crash_line(error, None)
     assert "no folder takes a crash report" in told
-    assert "test_cli_end.py:" in told
+    assert "test_end.py:" in told
     assert len(told) < SAID_CHARACTERS + 200
 
 

@@ -10,8 +10,9 @@ torch = pytest.importorskip("torch", reason="the training extra is not installed
 
 from parfocal.edge.focus import prepare  # noqa: E402
 from parfocal.engines.model.contract import Kind  # noqa: E402
-from tools import train  # noqa: E402
-from tools.learning import batches, losses  # noqa: E402
+from tools.learning import batches, losses, training  # noqa: E402
+from tools.learning.recipe import Recipe  # noqa: E402
+from tools.learning.training import Training, rate_at  # noqa: E402
 
 
 @pytest.mark.parametrize(
@@ -36,32 +37,32 @@ def test_training_normalises_as_the_microscope_does() -> None:
 
 @pytest.mark.parametrize("kind", ["difference", "pair", "single"])
 def test_the_network_gives_one_distance_for_patches_of_any_size(kind: Kind) -> None:
-    net = train.Recipe(kind=kind).network().eval()
+    net = Recipe(kind=kind).network().eval()
     for side_px in (96, 224):
         assert net(torch.zeros(2, 6 if kind == "pair" else 3, side_px, side_px)).shape == (2,)
 
 
 def test_the_flattening_head_sees_where_things_are() -> None:
-    net = train.Recipe(kind="difference", head="flatten", patch_px=64).network().eval()
+    net = Recipe(kind="difference", head="flatten", patch_px=64).network().eval()
     x = torch.randn(1, 3, 64, 64)
     assert net(x).shape == (1,)
     assert net.head.in_features == 1280 * 2 * 2
 
 
 def test_the_rate_is_constant_and_then_falls() -> None:
-    rates = [train.rate_at(share) for share in np.linspace(0.0, train.FROZEN_SHARE - 0.01, 101)]
+    rates = [rate_at(share) for share in np.linspace(0.0, training.FROZEN_SHARE - 0.01, 101)]
     assert rates[0] == rates[30] == 1.0
     assert all(later <= sooner for sooner, later in itertools.pairwise(rates))
-    assert train.rate_at(1.0) == train.FROZEN_RATE
+    assert rate_at(1.0) == training.FROZEN_RATE
 
 
 def test_frozen_statistics_stay_and_the_weights_still_learn(tmp_path: Path) -> None:
-    training = train.Training(train.Recipe(batch=4), tmp_path, "cpu")
-    statistics = [b.clone() for b in training.net.buffers()]
-    weights = [p.detach().clone() for p in training.net.parameters()]
-    training.learn(a_batch(), rate=1.0, phase=2, frozen=True)
-    assert all(torch.equal(a, b) for a, b in zip(statistics, training.net.buffers(), strict=True))
-    assert not all(torch.equal(a, b) for a, b in zip(weights, training.net.parameters(), strict=True))
+    begun = Training(Recipe(batch=4), tmp_path, "cpu")
+    statistics = [b.clone() for b in begun.net.buffers()]
+    weights = [p.detach().clone() for p in begun.net.parameters()]
+    begun.learn(a_batch(), rate=1.0, phase=2, frozen=True)
+    assert all(torch.equal(a, b) for a, b in zip(statistics, begun.net.buffers(), strict=True))
+    assert not all(torch.equal(a, b) for a, b in zip(weights, begun.net.parameters(), strict=True))
 
 
 def a_batch() -> batches.Batch:
@@ -69,18 +70,18 @@ def a_batch() -> batches.Batch:
 
 
 def test_a_stopped_training_goes_on_where_it_was(tmp_path: Path) -> None:
-    recipe = train.Recipe(batch=4)
-    first = train.Training(recipe, tmp_path, "cpu")
+    recipe = Recipe(batch=4)
+    first = Training(recipe, tmp_path, "cpu")
     first.learn(a_batch(), rate=1.0, phase=1)
     first.elapsed_s = 7.0
     first.save()
-    second = train.Training(recipe, tmp_path, "cpu")
+    second = Training(recipe, tmp_path, "cpu")
     assert (second.step, second.patches, second.elapsed_s) == (1, 4, 7.0)
     for a, b in zip(first.net.parameters(), second.net.parameters(), strict=True):
         assert torch.equal(a, b)
 
 
 def test_a_training_by_another_recipe_is_not_overwritten(tmp_path: Path) -> None:
-    train.Training(train.Recipe(), tmp_path, "cpu").save()
+    Training(Recipe(), tmp_path, "cpu").save()
     with pytest.raises(SystemExit, match="another recipe"):
-        train.Training(train.Recipe(kind="difference"), tmp_path, "cpu")
+        Training(Recipe(kind="difference"), tmp_path, "cpu")

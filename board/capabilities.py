@@ -1,0 +1,21 @@
+"""What a board can do. Code that needs something asks here, and never which kind of board it has."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Capabilities(msgspec.Struct, frozen=True):
+    """What a board can do.
+
+    `has_lamp`: it dims a lamp. `has_strobe`: it triggers a camera and flashes the lamp by itself.
+    `has_homing`: it can tie its step counters to the stage.
+    `has_watchdog`: it stops motion and light when the host falls silent.
+    `has_idempotent_moves`: a move that is sent twice acts once.
+    """
+
+    has_lamp: bool
+    has_strobe: bool
+    has_homing: bool
+    has_watchdog: bool
+    has_idempotent_moves: bool

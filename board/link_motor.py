@@ -1,0 +1,135 @@
+"""The motors of our own board, at the end of a link."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+
+import msgspec
+
+from parfocal.board.config import AXIS_NAMES, AxisConfig
+from parfocal.board.errors import MoveRefused
+from parfocal.board.motion import Job, Motion
+from parfocal.board.motor import MotorRatings, Rates, Standstill
+from parfocal.board.profile import Trapezoid
+from parfocal.board.pull_out import is_followed
+from parfocal.board.wire import messages
+
+_HOME_SPEED_FRACTION = 0.5
+_EDGE_SPEED_FRACTION = 0.05
+_EDGE_SEARCH_UM = 50.0  # switch hysteresis and more, for the deadline of the slow legs
+
+
+class Statements(msgspec.Struct, frozen=True):
+    """What the board states about its axes."""
+
+    hello: messages.HelloReply
+    limits: messages.Limits
+    pull_out: messages.PullOut
+
+
+class LinkMotor:
+    """The `Motor` of one axis of a board at the end of a link."""
+
+    def __init__(self, name: str, config: AxisConfig, stated: Statements, motion: Motion) -> None:
+        """`name`: x, y or z. `config` gives errors in um and the deadline of a homing."""
+        self._name = name
+        self._config = config
+        self._stated = stated
+        self._motion = motion
+        self._index = i = AXIS_NAMES.index(name)
+        self.ratings = MotorRatings(
+            min_steps=stated.hello.min_steps[i],
+            max_steps=stated.hello.max_steps[i],
+            jog_steps=stated.limits.jog_steps[i],
+            jog_steps_per_s=stated.limits.jog_steps_per_s[i],
+        )
+
+    @property
+    def epoch(self) -> int:
+        """A number that changes when known positions stop being true: after a reboot, an emergency stop."""
+        return self._motion.epoch
+
+    def turn(self) -> AbstractContextManager[None]:
+        """Hold the board's motors. A STOP sent after this call ends everything requested inside."""
+        return self._motion.turn()
+
+    def move(self, target_steps: int, delta_steps: int, rates: Rates) -> float:
+        """Move to `target_steps`, which is `delta_steps` away; return the host time of the end, s.
+
+        Raises MoveRefused (nothing moved), MoveStopped, LinkTimeout, PositionLost.
+        """
+        speed, accel = _whole(rates)
+        message = messages.MoveAbs(
+            self._motion.next_move_id(),
+            1 << self._index,
+            self._on_axis(target_steps),
+            self._on_axis(speed),
+            self._on_axis(accel),
+        )
+        asked = f"move to {self._name}={round(target_steps * self._config.um_per_step, 3)} um"
+        self._require_followed(rates, asked)
+        expected_s = Trapezoid(abs(delta_steps), speed, accel).duration_s
+        return self._motion.run(Job(message, asked, expected_s, speed / accel))
+
+    def home(self, rates: Rates) -> float:
+        """Find the lower switch, go to 0 upwards; return the host time of the end, s.
+
+        Raises MoveRefused (nothing moved), MoveStopped, LinkTimeout, PositionLost.
+        """
+        asked, config = f"homing of {self._name}", self._config
+        self._require_followed(rates, asked)
+        speed, accel = _whole(rates)
+        fast = max(1, round(speed * _HOME_SPEED_FRACTION))
+        slow = max(1, round(speed * _EDGE_SPEED_FRACTION))
+        self._motion.wait_for_rest()  # a command that was given up may still be decelerating
+        message = messages.Home(self._motion.next_move_id(), 1 << self._index, fast, slow, accel)
+        # All of the board's travel, since nobody knows where in it the stage stands.
+        travel_steps = self.ratings.max_steps - self.ratings.min_steps
+        slow_steps = fast * fast / accel + (config.play_um + _EDGE_SEARCH_UM) / config.um_per_step
+        expected_s = 1.2 * travel_steps / fast + 4.0 * slow_steps / slow
+        return self._motion.run(Job(message, asked, expected_s, fast / accel))
+
+    def standstill(self) -> Standstill:
+        """Wait until every motor is at rest; return where this one stands.
+
+        Raises MoveRefused when one keeps moving, LinkTimeout, PositionLost.
+        """
+        state = self._motion.wait_for_rest()
+        return Standstill(
+            pos_steps=state.pos_steps[self._index],
+            is_homed=bool(state.homed >> self._index & 1),
+            time_s=self._motion.now_s(),
+        )
+
+    def _require_followed(self, rates: Rates, asked: str) -> None:
+        """Raises MoveRefused for a speed and acceleration that the motor cannot follow.
+
+        It would lose steps without any notice.
+        """
+        i, scale, stated = self._index, self._config.um_per_step, self._stated
+        max_speed = stated.limits.max_speed_steps_per_s[i]
+        max_accel = stated.limits.max_accel_steps_per_s2[i]
+        speed, accel = _whole(rates)
+        no_torque = stated.pull_out.no_torque_steps_per_s[i]
+        from_rest = stated.pull_out.from_rest_steps_per_s2[i]
+        if speed > max_speed or accel > max_accel:
+            most = f"{max_speed * scale:.7g} um/s and {max_accel * scale:.7g} um/s2"
+        elif not is_followed(speed, accel, no_torque, from_rest):
+            most = f"{max(0.0, from_rest * (1.0 - speed / no_torque)) * scale:.7g} um/s2 at that speed"
+        else:
+            return
+        raise MoveRefused(
+            f"{asked} refused: {rates.speed_steps_per_s * scale:.7g} um/s with "
+            f"{rates.accel_steps_per_s2 * scale:.7g} um/s2 asked, its motor follows at most {most}; nothing moved. "
+            f"Lower board.{self._name}.speed_um_per_s or board.{self._name}.accel_um_per_s2."
+        )
+
+    def _on_axis(self, value: int) -> messages.Triple:
+        """`value` for this axis, 0 for the others."""
+        x, y, z = (value if i == self._index else 0 for i in range(3))
+        return x, y, z
+
+
+def _whole(rates: Rates) -> tuple[int, int]:
+    """Speed and acceleration in whole steps/s and steps/s2, as they go on the wire."""
+    return round(rates.speed_steps_per_s), round(rates.accel_steps_per_s2)

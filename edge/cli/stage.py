@@ -1,0 +1,84 @@
+"""`parfocal home`, `move` and `status`: the stage by hand."""
+
+import contextlib
+import re
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from typer.core import TyperCommand
+
+from parfocal.board.board import Board
+from parfocal.board.clock import MonotonicClock
+from parfocal.board.guarded import open_guarded
+from parfocal.edge.cli.options import ConfigOption, JsonOption, PortOption, configured, finite
+from parfocal.edge.cli.output import check_writable, console_for, write_json
+from parfocal.edge.cli.status import shown_um, status_lines
+from parfocal.edge.config import Config
+from parfocal.edge.errors import ConfigError
+
+_NEGATIVE = re.compile(r"-(\d+\.?\d*|\.\d+)(e[-+]?\d+)?|-inf|-nan", re.IGNORECASE)
+
+
+@contextlib.contextmanager
+def opened_board(config: Config) -> Iterator[Board]:
+    """The board at the configured port, on the wall clock. Raises BoardError."""
+    with open_guarded(config.board, MonotonicClock()) as board:
+        yield board
+
+
+def home(
+    clear_faults: Annotated[
+        bool, typer.Option("--clear-faults", help="First clear a latched emergency stop or stuck switch.")
+    ] = False,
+    config: ConfigOption = None,
+    port: PortOption = None,
+) -> None:
+    """Home all axes, Z first, away from the objective."""
+    settings = configured(config, port)
+    with opened_board(settings) as board:
+        if clear_faults:
+            board.clear_faults()
+        board.home()
+        at = ", ".join(f"{axis.name}={shown_um(axis.position_um)}" for axis in (board.x, board.y, board.z))
+    Console().print(f"homed: {at}", highlight=False)
+
+
+class NumbersAreArguments(TyperCommand):
+    """A command that reads -5 as a number, not as an option."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401  # click's, or typer's own copy
+        """Move negative numbers behind `--`; no option of the command takes one."""
+        numbers = [arg for arg in args if _NEGATIVE.fullmatch(arg)]
+        if numbers and "--" not in args:
+            args = [*(arg for arg in args if arg not in numbers), "--", *numbers]
+        return super().parse_args(ctx, args)
+
+
+def move(
+    axis: Annotated[str, typer.Argument(help="x, y or z.")],
+    to_um: Annotated[float, typer.Argument(callback=finite, help="Position in um.")],
+    config: ConfigOption = None,
+    port: PortOption = None,
+) -> None:
+    """Move one axis to a position, approached from below."""
+    if axis not in ("x", "y", "z"):
+        raise ConfigError(f"no axis {axis!r}: give x, y or z")
+    settings = configured(config, port)
+    with opened_board(settings) as board:
+        chosen = {"x": board.x, "y": board.y, "z": board.z}[axis]
+        chosen.approach_up(to_um)
+        reached_um = chosen.position_um
+    Console().print(f"{axis}={shown_um(reached_um)}", highlight=False)
+
+
+def status(config: ConfigOption = None, port: PortOption = None, json: JsonOption = None) -> None:
+    """Show positions, limits, lamp and faults. Moves nothing."""
+    settings = configured(config, port)
+    check_writable(json)
+    with opened_board(settings) as board:
+        found = board.status()
+    for line in status_lines(found):
+        console_for(json).print(line, highlight=False, soft_wrap=True)
+    write_json(json, found)

@@ -1,0 +1,35 @@
+"""`parfocal stub`: a stub motor board to try things on."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from parfocal.edge.cli.options import finite
+from parfocal.edge.errors import ConfigError
+
+
+def stub(
+    link: Annotated[Path, typer.Option(help="Where to create the link to the pseudo-terminal.")] = Path(
+        "stub-board"
+    ),
+    speed: Annotated[
+        float,
+        typer.Option(
+            min=0.001,
+            max=1000.0,
+            callback=finite,
+            help="Speed of the board's clock; 2 runs it at twice real time.",
+        ),
+    ] = 1.0,
+    faults: Annotated[Path | None, typer.Option(help="TOML file of faults to inject.")] = None,
+) -> None:
+    """Run a stub motor board on a pseudo-terminal until Ctrl-C."""
+    from parfocal.board.stub.config import StubConfig
+    from parfocal.board.stub.faults import load_faults
+    from parfocal.board.stub.process import run_stub
+
+    try:
+        run_stub(str(link), StubConfig(), speed, None if faults is None else load_faults(faults))
+    except (FileExistsError, ValueError) as error:
+        raise ConfigError(str(error)) from error

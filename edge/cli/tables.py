@@ -1,0 +1,71 @@
+"""What a run over fields prints: camera notes, the table of fields, the summary."""
+
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+
+from parfocal.edge.scan.report import RunReport, Summary
+from parfocal.edge.words import counted
+
+
+def show_notes(console: Console, notes: tuple[str, ...]) -> None:
+    """Print an instrument's notes, one line each."""
+    for note in notes:
+        console.print(note, highlight=False, markup=False, soft_wrap=True)
+
+
+def show_report(console: Console, report: RunReport) -> None:
+    """Print the table of fields and the summary."""
+    console.print(fields_table(report))
+    for line in summary_lines(report.summary):
+        console.print(line)
+
+
+def fields_table(report: RunReport) -> Table:
+    """The fields as a table, 80 columns wide at most."""
+    table = Table(
+        title="Fields (um; began and error: stage above the true focus)", box=SIMPLE, padding=(0, 1, 0, 0)
+    )
+    for heading in ("#", "x", "y", "z", "began", "error", "images", "s", "tries"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("outcome", no_wrap=True)
+    for number, field in enumerate(report.fields, start=1):
+        table.add_row(
+            str(number),
+            f"{field.x_um:.0f}",
+            f"{field.y_um:.0f}",
+            f"{field.z_um:.2f}",
+            _signed(field.began_error_um),
+            _signed(field.error_um),
+            str(field.images),
+            f"{field.elapsed_s:.2f}",
+            str(len(field.attempts)),
+            field.outcome,
+        )
+    return table
+
+
+def summary_lines(summary: Summary) -> list[str]:
+    """The summary in a few lines of plain text."""
+    lines = []
+    lines.append(
+        f"{counted(summary.fields, 'field')}: {summary.focused} focused, {summary.recovered} recovered by a sweep, "
+        f"{summary.blank} blank, {summary.lost} lost"
+    )
+    if summary.mean_abs_error_um is not None and summary.p95_abs_error_um is not None:
+        lines.append(
+            f"error to the true focus: mean {summary.mean_abs_error_um:.2f} um, p95 {summary.p95_abs_error_um:.2f} um, "
+            f"{100.0 * (summary.within_1_um or 0.0):.0f} % within 1 um"
+        )
+    if summary.images_per_focus is not None and summary.s_per_focus is not None:
+        lines.append(
+            f"{summary.images_per_focus:.1f} images and {summary.s_per_focus:.2f} s of microscope time per field; "
+            f"first sweep {summary.first_sweep_images} images, {summary.first_sweep_s:.1f} s"
+        )
+    if summary.advice is not None:
+        lines.append(summary.advice)
+    return lines
+
+
+def _signed(value_um: float | None) -> str:
+    return "" if value_um is None else f"{value_um:+.2f}"

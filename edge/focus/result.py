@@ -1,0 +1,48 @@
+"""How focusing one field ended."""
+
+from typing import Literal
+
+import msgspec
+
+from parfocal.edge.errors import EdgeError
+from parfocal.edge.focus.shots import Shot
+
+Outcome = Literal["focused", "recovered", "blank", "lost"]
+
+
+class Attempt(msgspec.Struct, frozen=True):
+    """One pair of shots, its estimate, and the rule that followed from it."""
+
+    z1_um: float
+    z2_um: float
+    predictions_um: tuple[float, ...]
+    distance_um: float
+    spread_um: float
+    rule: str
+
+
+class FocusResult(msgspec.Struct, frozen=True):
+    """How focusing one field ended.
+
+    `outcome`: "focused" by predictions, "recovered" by a sweep, "blank" if the field is empty, "lost" if no focus
+    was found. `z_um` is where the stage stands now, `path_um` where it went on the way. `start` and `end` are the
+    shots at the pivot and at the end, if they were taken. `reason` says why a field was lost.
+    """
+
+    outcome: Outcome
+    z_um: float
+    images: int
+    attempts: tuple[Attempt, ...]
+    path_um: tuple[float, ...]
+    reason: str | None = None
+    start: Shot | None = None
+    end: Shot | None = None
+
+
+class FocusLost(EdgeError):
+    """No focus was found. `result` says what was tried; None if no field could be focused at all."""
+
+    def __init__(self, message: str, result: FocusResult | None = None) -> None:
+        """`result`: of the one field that was lost."""
+        super().__init__(message)
+        self.result = result

@@ -1,0 +1,65 @@
+"""The kind of a board is configuration, and what it can do is asked of its capabilities."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from parfocal.board.board import Board
+from parfocal.board.clock import VirtualClock
+from parfocal.board.config import BOARD_KINDS, BoardConfig
+from parfocal.board.errors import BoardNotFound
+from parfocal.board.open import open_board, probe_board
+from parfocal.board.stub.stub_board import StubBoard
+from parfocal.board.stub.virtual_bench import VirtualBench
+from parfocal.board.wire import messages
+from parfocal.board.wire.messages import Feature, Opcode
+from tests.board.link.listening import Listening
+
+
+def test_an_unknown_kind_of_board_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(ValueError, match="^kind = 'grbl': the known kinds of board are 'parfocal'$"):
+        BoardConfig(kind="grbl")
+    with pytest.raises(
+        msgspec.ValidationError, match="kind = 'grbl': the known kinds of board are 'parfocal'"
+    ):
+        msgspec.toml.decode('kind = "grbl"\n', type=BoardConfig)
+
+
+@pytest.mark.parametrize("kind", BOARD_KINDS)
+def test_every_known_kind_of_board_can_be_opened_and_probed(kind: str, tmp_path: Path) -> None:
+    config = BoardConfig(kind=kind, port=str(tmp_path / "ttyNone"))
+    for opened in (open_board, probe_board):
+        with pytest.raises(BoardNotFound, match="ttyNone not opened: no such file"):
+            opened(config, VirtualClock())
+
+
+def test_a_board_says_what_it_can_do() -> None:
+    with VirtualBench().open_board() as board:
+        can = board.capabilities
+        assert (can.has_lamp, can.has_strobe, can.has_homing) == (True, True, True)
+        assert (can.has_watchdog, can.has_idempotent_moves) == (True, True)
+
+
+def test_a_board_without_lamp_and_strobe_is_asked_for_neither(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = StubBoard._hello_reply
+
+    def plain(stub: StubBoard, nonce: int) -> messages.HelloReply:
+        return msgspec.structs.replace(answer(stub, nonce), features=Feature.LIMIT_SWITCHES)
+
+    monkeypatch.setattr(StubBoard, "_hello_reply", plain)
+    bench = VirtualBench()
+    cable = Listening(bench.transport)
+    with Board.open(cable, bench.clock, BoardConfig()) as board:
+        assert (board.capabilities.has_lamp, board.capabilities.has_strobe) == (False, False)
+        assert board.capabilities.has_homing
+    assert not {Opcode.LAMP, Opcode.STROBE} & {Opcode(packet.opcode) for packet in cable.sent}
+
+
+def test_axes_are_found_by_name() -> None:
+    with VirtualBench().open_board() as board:
+        assert list(board.axes) == ["x", "y", "z"]
+        assert (board.axes["x"], board.axes["y"], board.axes["z"]) == (board.x, board.y, board.z)
+        assert [axis.name for axis in board.axes.values()] == ["x", "y", "z"]

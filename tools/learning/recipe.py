@@ -1,0 +1,38 @@
+"""What decides a training beside its data and its time."""
+
+from dataclasses import dataclass
+
+from parfocal.engines.model.contract import CHANNELS, Kind
+from tools.networks.focus import FocusNet
+from tools.networks.layers import Body
+from tools.networks.single import SingleNet
+from tools.networks.two_shot import TwoShotNet
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What decides a training beside its data and its time; the model card repeats it."""
+
+    kind: Kind = "pair"
+    head: str = "spectrum"
+    delta_um: float = 2.0
+    patch_px: int = 224
+    crop_px: int = 128
+    seed: int = 1
+    batch: int = 32
+    learning_rate: float = 2e-3
+    weight_decay: float = 2e-2
+    warm_up_steps: int = 300
+    average_decay: float = 0.998
+    planes_together: int = 1
+
+    def network(self) -> Body:
+        """An untrained body of this kind with the linear head that it is trained with."""
+        if self.kind == "single":
+            return SingleNet()
+        flatten_px = self.patch_px if self.head == "flatten" else None
+        return TwoShotNet(CHANNELS[self.kind], flatten_px)
+
+    def with_spectra(self, body: Body, told_condenser: bool) -> FocusNet:
+        """The body with the spectra and an untaught head."""
+        return FocusNet(body, CHANNELS[self.kind], self.patch_px, told_condenser)
