@@ -8,6 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("board", "calib", "edge", "engines")
+MAX_LINES = 400
 
 
 @pytest.fixture(scope="module")
@@ -22,6 +23,13 @@ def test_every_folder_with_code_is_a_package_linked_into_parfocal() -> None:
         for folder in {code.parent for code in (ROOT / name).rglob("*.py")}:
             # A wheel contains packages only: without this file the folder would be missing.
             assert (folder / "__init__.py").is_file(), folder
+
+
+def test_no_file_of_the_product_is_over_400_lines() -> None:
+    lengths = {
+        code: len(code.read_text().splitlines()) for name in FOLDERS for code in (ROOT / name).rglob("*.py")
+    }
+    assert {code: n for code, n in lengths.items() if n > MAX_LINES} == {}
 
 
 def test_the_lock_pins_every_requirement_and_names_no_host(pyproject: dict[str, Any]) -> None:
