@@ -1,4 +1,4 @@
-"""The house itself: what is installed, and what the lock pins."""
+"""The package itself: what is installed, and what the lock file pins."""
 
 from pathlib import Path
 from typing import Any
@@ -8,6 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("board", "calib", "edge", "engines")
+MAX_LINES = 400
 
 
 @pytest.fixture(scope="module")
@@ -16,20 +17,27 @@ def pyproject() -> dict[str, Any]:
     return found
 
 
-def test_every_folder_with_code_is_a_package_and_linked_into_parfocal() -> None:
+def test_every_folder_with_code_is_a_package_linked_into_parfocal() -> None:
     for name in FOLDERS:
         assert (ROOT / "parfocal" / name).resolve() == ROOT / name
         for folder in {code.parent for code in (ROOT / name).rglob("*.py")}:
-            # An installed wheel holds packages only: a folder without this file would be missing there.
+            # A wheel contains packages only: without this file the folder would be missing.
             assert (folder / "__init__.py").is_file(), folder
+
+
+def test_no_file_of_the_product_is_over_400_lines() -> None:
+    lengths = {
+        code: len(code.read_text().splitlines()) for name in FOLDERS for code in (ROOT / name).rglob("*.py")
+    }
+    assert {code: n for code, n in lengths.items() if n > MAX_LINES} == {}
 
 
 def test_the_lock_pins_every_requirement_and_names_no_host(pyproject: dict[str, Any]) -> None:
     lock = (ROOT / "requirements.lock").read_text()
     pinned = {line.split("==")[0] for line in lock.splitlines() if "==" in line}
     extras = pyproject["project"]["optional-dependencies"]
-    asked = [*pyproject["project"]["dependencies"], *extras["demo"], *extras["test"]]
-    assert {line.split(">=")[0] for line in asked if not line.startswith("parfocal[")} <= pinned
+    required = [*pyproject["project"]["dependencies"], *extras["demo"], *extras["test"]]
+    assert {line.split(">=")[0] for line in required if not line.startswith("parfocal[")} <= pinned
     assert "://" not in lock
 
 

@@ -15,7 +15,8 @@ import numpy as np
 import torch
 
 from parfocal.edge.simscope.optics import Optics, radial_grid, transfer_profiles
-from parfocal.edge.stacks.stack import write_stack
+from parfocal.edge.stacks.stack import Stack
+from parfocal.edge.stacks.write import write_stack
 from tools.arrays import FloatArray, UInt8Array
 from tools.tissue.sources import HeldOutObjects, TrainingObjects
 from tools.tissue.textures import UM_PER_PX, Rng
@@ -166,7 +167,8 @@ def make(args: argparse.Namespace) -> None:
         layers = random_layers(density, phase_share, rng)
         shots = camera_images(renderer.densities(setting, layers, z_um, shift_px), rng)
         path = args.out / group / f"seed{args.seed:03d}-{number:05d}.ome.tiff"
-        write_stack(path, shots, [float(z) for z in z_um], UM_PER_PX, 0.0, optics.condenser_sigma)
+        heights_um = tuple(float(z) for z in z_um)
+        write_stack(Stack(path, heights_um, tuple(shots), UM_PER_PX, 0.0, optics.condenser_sigma))
         print(path, flush=True)
 
 

@@ -16,9 +16,11 @@ from parfocal.edge.cli.options import ConfigOption, JsonOption, configured
 from parfocal.edge.cli.output import check_writable, console_for, growing_result, not_written
 from parfocal.edge.cli.progress import shown_progress
 from parfocal.edge.engine import opened_engine
-from parfocal.edge.stacks.evaluate import Evaluation, Figures, StackResult, evaluate_stacks
+from parfocal.edge.stacks.evaluate import evaluate_stacks
 from parfocal.edge.stacks.listing import stacks_at
-from parfocal.edge.stacks.stack import Given, StackRefused, read_stack
+from parfocal.edge.stacks.read import Overrides, read_stack
+from parfocal.edge.stacks.results import Evaluation, Figures, StackResult
+from parfocal.edge.stacks.stack import StackRefused
 from parfocal.edge.whole_file import whole_file
 from parfocal.edge.words import counted
 
@@ -54,7 +56,7 @@ def evaluate(
     ] = None,
 ) -> None:
     """Run a model on recorded stacks and compare its predictions with the true focus."""
-    settings, given = configured(config, None), Given(step_um, um_per_px)
+    settings, overrides = configured(config, None), Overrides(step_um, um_per_px)
     check_writable(json)
     check_writable(plot, "--plot")
     for path in stacks:
@@ -75,7 +77,9 @@ def evaluate(
             result.grown(so_far)
             step(Path(so_far.stacks[-1].stack).name)
 
-        found = evaluate_stacks((read_stack(path, given) for path in paths), engine.runner, settings, grown)
+        found = evaluate_stacks(
+            (read_stack(path, overrides) for path in paths), engine.runner, settings, grown
+        )
         result.done(found)
     if plot is not None:
         _draw(plot, found)

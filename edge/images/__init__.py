@@ -1,1 +1,1 @@
-"""Images in files: formats, sizes and pixel types."""
+"""Image files: formats, sizes and pixel types."""

@@ -1,4 +1,4 @@
-"""Pictures of more than 8 bits, as the rest of the instrument sees pictures: 8 bits."""
+"""Pixels of 8 or 16 bits from a file, scaled to the 8 bits that the instrument works with."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,31 +8,34 @@ from numpy.typing import NDArray
 
 from parfocal.edge.pixels import UInt8Array
 
-Picture = UInt8Array | NDArray[np.uint16]
+RawPixels = UInt8Array | NDArray[np.uint16]
 
-# Bits that cameras have. A file of 16 bits holds numbers of any of them, and rarely says of which.
+# Bit depths of cameras. A 16-bit file may hold values of any of them, and rarely says which.
 CAMERA_BITS = (8, 10, 12, 14, 16)
 
 
-def in_eight_bits(pictures: Sequence[Picture], told_bits: int = 0) -> tuple[tuple[UInt8Array, ...], int]:
-    """Pictures of 8 bits, all by one measure, and how many bits their values were taken to use.
+def in_eight_bits(
+    images: Sequence[RawPixels], significant_bits: int = 0
+) -> tuple[tuple[UInt8Array, ...], int]:
+    """Scale images to 8 bits, all by the same factor. Returns them and the bit depth that their values were read as.
 
-    Black stays black. The bits are those that the file has told, if the values fit, else the fewest that a camera has
-    and the brightest value fits: a camera of 12 bits gives none above 4095.
+    Black stays black. The bit depth is `significant_bits` (0: unknown) if every value fits into it, else the smallest
+    of a camera that the brightest value fits: a 12-bit camera gives no value above 4095.
     """
-    if all(picture.dtype == np.uint8 for picture in pictures):
-        return tuple(picture.astype(np.uint8, copy=False) for picture in pictures), 8
-    needed_bits = max(int(picture.max()) for picture in pictures).bit_length()
-    bits = told_bits if needed_bits <= told_bits <= 16 and told_bits else _camera_bits(needed_bits)
-    return tuple(_scaled(picture, 2**bits - 1) for picture in pictures), bits
+    if all(image.dtype == np.uint8 for image in images):
+        return tuple(image.astype(np.uint8, copy=False) for image in images), 8
+    needed_bits = max(int(image.max()) for image in images).bit_length()
+    fits = 0 < significant_bits <= 16 and needed_bits <= significant_bits
+    bits = significant_bits if fits else _camera_bits(needed_bits)
+    return tuple(_scaled(image, 2**bits - 1) for image in images), bits
 
 
 def _camera_bits(needed_bits: int) -> int:
     return next(bits for bits in CAMERA_BITS if needed_bits <= bits)
 
 
-def _scaled(picture: NDArray[Any], full: int) -> UInt8Array:
-    """A picture whose values go up to ``full``, as 8 bits."""
-    table = np.rint(np.arange(full + 1) * (255.0 / full)).astype(np.uint8)
-    result: UInt8Array = table[picture]
+def _scaled(image: NDArray[Any], full_scale: int) -> UInt8Array:
+    """An image in 8 bits, `full_scale` becoming 255."""
+    table = np.rint(np.arange(full_scale + 1) * (255.0 / full_scale)).astype(np.uint8)
+    result: UInt8Array = table[image]
     return result

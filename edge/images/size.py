@@ -1,4 +1,4 @@
-"""How large an image file is, by its first bytes alone: what does not fit into memory must not be decoded."""
+"""Width and height of an image file from its header, to check the size before the image is decoded."""
 
 import logging
 import struct
@@ -7,40 +7,43 @@ from typing import BinaryIO
 
 import tifffile
 
-# What is wrong with a file is told by our error, not by the library's log on stderr as well.
+# Our error says what is wrong with a file; without this tifffile would log it to stderr as well.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
-# The markers of JPEG that begin a frame (ITU-T T.81, table B.1), and those that stand alone.
+# JPEG markers that begin a frame, and markers without a length (ITU-T T.81, table B.1).
 JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 JPEG_ALONE = frozenset({0x01, *range(0xD0, 0xD9)})
 
 
 def size_px_of(path: Path) -> tuple[int, int]:
-    """Width and height of a PNG, JPEG, TIFF or BMP. Raises OSError; ValueError where it is none."""
+    """Width and height of a PNG, JPEG, TIFF or BMP file.
+
+    Raises OSError; ValueError where the file is of another format or damaged.
+    """
     with path.open("rb") as file:
         head = file.read(32)
         try:
             if head.startswith(b"\x89PNG\r\n\x1a\n"):
-                return _sides(*struct.unpack(">II", head[16:24]))
+                return _size_px(*struct.unpack(">II", head[16:24]))
             if head.startswith(b"BM"):
-                return _sides(*struct.unpack("<ii", head[18:26]))
+                return _size_px(*struct.unpack("<ii", head[18:26]))
             if head.startswith(b"\xff\xd8"):
-                return _sides(*_of_jpeg(file))
+                return _size_px(*_size_px_of_jpeg(file))
             if head.startswith((b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")):
                 file.seek(0)
                 with tifffile.TiffFile(file) as tiff:
-                    return _sides(tiff.pages.first.imagewidth, tiff.pages.first.imagelength)
+                    return _size_px(tiff.pages.first.imagewidth, tiff.pages.first.imagelength)
         except (struct.error, tifffile.TiffFileError, IndexError) as error:
-            raise ValueError(f"{path} is damaged: it does not say its size") from error
-    raise ValueError(f"{path} is no image that can be read: no PNG, JPEG, TIFF or BMP")
+            raise ValueError(f"{path} is damaged: its header gives no size") from error
+    raise ValueError(f"{path} is not an image that can be read: no PNG, JPEG, TIFF or BMP")
 
 
-def _sides(width_px: int, height_px: int) -> tuple[int, int]:
-    # The height of a BMP is negative where its rows come from the top.
+def _size_px(width_px: int, height_px: int) -> tuple[int, int]:
+    # The height of a BMP is negative where its rows run from the top down.
     return width_px, abs(height_px)
 
 
-def _of_jpeg(file: BinaryIO) -> tuple[int, int]:
+def _size_px_of_jpeg(file: BinaryIO) -> tuple[int, int]:
     """Width and height from the header of the first frame. Raises struct.error where there is none."""
     file.seek(2)
     while True:

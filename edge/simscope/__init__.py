@@ -1,1 +1,1 @@
-"""A microscope that is not there: optics, a virtual slide, a camera that sees the stub board's true position."""
+"""A simulated microscope: optics, a virtual slide, and a camera that sees the true position of the stub board."""

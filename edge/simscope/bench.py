@@ -1,4 +1,4 @@
-"""Puts a virtual microscope together: slide, optics, camera, and a stub board in virtual or in real time."""
+"""Builds simulated instruments: slide, optics, camera, and a stub board in virtual or real time."""
 
 import contextlib
 import errno
@@ -21,27 +21,31 @@ from parfocal.edge.config import Config
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.instrument import FieldTruth, Instrument
 from parfocal.edge.pixels import UInt8Array
-from parfocal.edge.simscope.camera import SimulatedCamera
+from parfocal.edge.simscope.camera import Render, SimulatedCamera
 from parfocal.edge.simscope.held_clock import HeldClock
 from parfocal.edge.simscope.optics import Optics
 from parfocal.edge.simscope.replay import RecordedStack
 from parfocal.edge.simscope.scene import Scene
-from parfocal.edge.simscope.slide import VirtualSlide, image_from_file, unreadable_slide
+from parfocal.edge.simscope.slide import SlideImage, VirtualSlide, image_from_file, unreadable_slide
 from parfocal.edge.simscope.surface import FocusSurface
 from parfocal.edge.stacks.listing import STACK_ENDINGS
 
-SAMPLE_IMAGE_UM_PER_PX = 0.5  # of scikit-image's IHC picture: an estimate from the size of its nuclei
+SAMPLE_IMAGE_UM_PER_PX = 0.5  # of scikit-image's IHC image, estimated from the size of its nuclei
 
 
 class Sample(msgspec.Struct, frozen=True):
-    """What lies under the lens: how it looks from a true position, and where its focus truly is."""
+    """What is under the objective.
 
-    render: Callable[[float, float, float, float], UInt8Array]
+    `render(x_um, y_um, z_um, lamp_duty)` gives the image at a true position, RGB uint8 (h, w, 3);
+    `focus_z_um(x_um, y_um)` gives the true height of the focus.
+    """
+
+    render: Render
     focus_z_um: Callable[[float, float], float]
 
 
 def sample_image() -> UInt8Array:
-    """Real tissue that needs no file: scikit-image's IHC picture. Raises ConfigError without the demo extra."""
+    """The IHC image of scikit-image, real tissue. Raises ConfigError without the demo extra."""
     try:
         from skimage import data
     except ImportError as error:
@@ -53,24 +57,29 @@ def sample_image() -> UInt8Array:
 
 
 def sample_from(slide: Path | None, um_per_px: float | None, config: Config, seed: int) -> Sample:
-    """The sample of ``--slide``: an image, a stack (a folder or an OME-TIFF), or none for the sample tissue.
+    """The sample of `--slide`: an image, a stack (a folder or an OME-TIFF), or the sample tissue where it is None.
 
-    Raises ConfigError where it cannot be used.
+    `um_per_px` is the sampling of the image. Raises ConfigError where the slide cannot be used.
     """
     if slide is not None and not slide.exists():
         raise unreadable_slide(slide, os.strerror(errno.ENOENT))
     if slide is not None and (slide.is_dir() or slide.name.endswith(STACK_ENDINGS)):
         return _recorded(RecordedStack(slide), config)
     if slide is not None and um_per_px is None:
-        raise ConfigError(f"slide {slide} needs its sampling: add --um-per-px, um on the sample per pixel")
+        raise ConfigError(f"slide {slide} has no sampling: add --um-per-px, um on the sample per pixel")
     pixels = sample_image() if slide is None else image_from_file(slide)
-    return _imaged(pixels, SAMPLE_IMAGE_UM_PER_PX if um_per_px is None else um_per_px, config, seed)
+    image = SlideImage(pixels, SAMPLE_IMAGE_UM_PER_PX if um_per_px is None else um_per_px)
+    return _imaged(image, config, seed)
 
 
-def _imaged(pixels: UInt8Array, um_per_px: float, config: Config, seed: int) -> Sample:
+def _imaged(image: SlideImage, config: Config, seed: int) -> Sample:
     camera, scan = config.camera, config.scan
-    virtual = VirtualSlide(pixels, um_per_px, camera.um_per_px, seed)
-    scene = Scene(virtual, Optics(um_per_px=camera.um_per_px), (camera.height_px, camera.width_px), seed)
+    scene = Scene(
+        VirtualSlide(image, camera.um_per_px, seed),
+        Optics(um_per_px=camera.um_per_px),
+        (camera.height_px, camera.width_px),
+        seed,
+    )
     surface = FocusSurface(seed, scan.origin_x_um, scan.origin_y_um, _middle_um(config))
 
     def render(x_um: float, y_um: float, z_um: float, duty: float) -> UInt8Array:
@@ -80,7 +89,7 @@ def _imaged(pixels: UInt8Array, um_per_px: float, config: Config, seed: int) -> 
 
 
 def _recorded(stack: RecordedStack, config: Config) -> Sample:
-    """A stack laid so that its sharpest plane is at the middle of the first sweep, wherever the stage is."""
+    """A stack whose focus lies in the middle of the first sweep, at every position of the stage."""
     camera = config.camera
     if stack.shape_px != (camera.height_px, camera.width_px):
         raise ConfigError(
@@ -102,9 +111,9 @@ def _middle_um(config: Config) -> float:
 
 
 def stub_of(config: Config, seed: int, z_play_um: float | None = None) -> StubConfig:
-    """The stub of the paper's stage with the play that the configuration gives each axis.
+    """A stub of the paper's stage, with the configured play of each axis.
 
-    ``z_play_um`` is the true play of the Z gear where it is not the configured one.
+    `z_play_um` is the true play of the Z gear where it differs from the configured one.
     """
     axes = {}
     for name in AXIS_NAMES:
@@ -116,14 +125,14 @@ def stub_of(config: Config, seed: int, z_play_um: float | None = None) -> StubCo
 
 
 def probed_stub() -> Probed:
-    """What a stub in virtual time says of itself."""
+    """What a stub in virtual time reports about itself."""
     bench = VirtualBench()
     return probe(bench.transport, bench.clock)
 
 
 @contextlib.contextmanager
 def in_virtual_time(sample: Sample, config: Config, stub: StubConfig) -> Iterator[Instrument]:
-    """Board, camera and clock in virtual time: deterministic, and as fast as the pictures are made."""
+    """Board, camera and clock in virtual time: deterministic, and as fast as images are rendered."""
     bench = VirtualBench(stub)
     with bench.open_board(config.board) as board:
         camera = SimulatedCamera(bench, bench.clock, config.camera, sample.render)
@@ -133,13 +142,12 @@ def in_virtual_time(sample: Sample, config: Config, stub: StubConfig) -> Iterato
 
 
 @contextlib.contextmanager
-def at_stub(sample: Sample, config: Config, speed: float = 1.0) -> Iterator[Instrument]:
+def at_stub(sample: Sample, config: Config) -> Iterator[Instrument]:
     """The board at the configured port, which must be a stub's pseudo-terminal with its side channel.
 
-    Raises BoardNotFound where there is no stub.
+    Raises BoardNotFound where no stub is found.
     """
-    shared = MonotonicClock(speed)
-    clock = HeldClock(shared)
+    clock = HeldClock(MonotonicClock())
     with open_board(config.board, clock) as board:
         channel = SideChannel(side_channel_path(config.board.port))
         with contextlib.closing(channel):
@@ -154,7 +162,7 @@ def at_stub(sample: Sample, config: Config, speed: float = 1.0) -> Iterator[Inst
 
 
 class _HeldStage:
-    """The side channel, asked in time of the microscope."""
+    """The side channel of the stub, by the microscope's time."""
 
     def __init__(self, stage: TrueStage, clock: HeldClock) -> None:
         self._stage, self._clock = stage, clock
@@ -170,7 +178,7 @@ def _truth_at(
     sample: Sample, stage: TrueStage, now_s: Callable[[], float]
 ) -> Callable[[float, float], FieldTruth]:
     def truth_at(_x_um: float, _y_um: float) -> FieldTruth:
-        # The surface is asked where the stage truly is: play in X and Y moves the field a little.
+        # The surface at the true position: play in X and Y shifts the field a little.
         x_um, y_um, z_um = stage.true_um(now_s())
         return FieldTruth(sample.focus_z_um(x_um, y_um), z_um)
 

@@ -1,4 +1,4 @@
-"""Cameras that see where the stub board's stage truly is, and run free as a USB camera does."""
+"""A camera that sees the true position of the stub board's stage, and runs free as a USB camera does."""
 
 import math
 from collections.abc import Callable
@@ -9,16 +9,16 @@ from parfocal.edge.camera.frame import Frame, overtaken
 from parfocal.edge.config import CameraConfig
 from parfocal.edge.pixels import UInt8Array
 
-# A driver keeps this many finished frames; whoever asks late gets the oldest of them, not the newest.
+# A driver keeps this many finished frames. A late `grab` gets the oldest of them, not the newest.
 QUEUED_FRAMES = 2
 
 Render = Callable[[float, float, float, float], UInt8Array]
 
 
 class SimulatedCamera:
-    """Exposes one frame every period, whether anybody asks or not; `grab` gives the oldest one queued.
+    """Exposes a frame every period, whether it is read or not; `grab` gives the oldest one in the queue.
 
-    The picture is made from the TRUE position in the middle of the exposure, when its pixels are looked at.
+    A frame shows the TRUE position in the middle of its exposure. It is rendered when its pixels are first read.
     """
 
     def __init__(self, stage: TrueStage, clock: Clock, config: CameraConfig, render: Render) -> None:
@@ -33,7 +33,7 @@ class SimulatedCamera:
         finished = math.floor((self._clock.now_s() - self._began_s - exposure_s) / period_s)
         number = max(self._next, finished - QUEUED_FRAMES + 1, 0)
         start_s = self._began_s + number * period_s
-        # A little longer than the exposure, so that rounding never asks for a moment still to come.
+        # A little longer than the exposure: after rounding, its end must not lie in the future.
         self._clock.sleep_s(start_s + exposure_s + 1e-6 - self._clock.now_s())
         self._next = number + 1
         middle_s = start_s + exposure_s / 2.0
@@ -42,7 +42,7 @@ class SimulatedCamera:
         grabbed = self._n_grabbed
 
         def decoded() -> UInt8Array:
-            # As a real camera: only the newest frame has pixels.
+            # As with a real camera, only the newest frame has pixels.
             if grabbed != self._n_grabbed:
                 raise overtaken()
             return self._render(*position_um, duty)
@@ -50,4 +50,4 @@ class SimulatedCamera:
         return Frame(start_s, decoded)
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Nothing to release."""

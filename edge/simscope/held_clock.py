@@ -1,4 +1,4 @@
-"""The microscope's time next to a stub in real time: it stands still while a picture is being computed."""
+"""The microscope's clock beside a stub in real time: it stands still while an image is rendered."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -9,13 +9,12 @@ from parfocal.board.clock import PacedClock
 class HeldClock:
     """A paced clock that can be held.
 
-    A camera exposes in no time of the computer's; a rendered one takes a quarter of a second of it. Time of
-    the microscope, which the product sees, leaves that out; `shared_s` gives the time of the clock that the
-    stub's process shares.
+    A real camera costs no computing time; rendering an image takes about a quarter of a second. The product sees the
+    microscope's time, which leaves that out. `shared_s` converts it to the clock that the stub's process shares.
     """
 
     def __init__(self, clock: PacedClock) -> None:
-        """`clock` is the one shared with the stub."""
+        """`clock` is shared with the stub's process."""
         self._clock = clock
         self._holds: list[tuple[float, float]] = [(float("-inf"), 0.0)]
 
@@ -25,29 +24,29 @@ class HeldClock:
         return self._clock.speed
 
     def now_s(self) -> float:
-        """Time of the microscope, s."""
+        """The microscope's time, s."""
         return self._clock.now_s() - self._holds[-1][1]
 
     def sleep_s(self, duration_s: float) -> None:
-        """Let time of the microscope pass."""
+        """Let `duration_s` of the microscope's time pass."""
         self._clock.sleep_s(duration_s)
 
     def every(self, period_wall_s: float, action: Callable[[], None]) -> Callable[[], None]:
-        """As of the shared clock: the board's watchdog does not wait for pictures."""
+        """Call `action` by the shared clock: the board's watchdog does not wait for images."""
         return self._clock.every(period_wall_s, action)
 
     def shared_s(self, time_s: float) -> float:
-        """The shared clock's time at a moment of the microscope's time."""
+        """The shared clock's time, s, at a microscope's time, s."""
         held_s = next(held for began_s, held in reversed(self._holds) if began_s <= time_s)
         return time_s + held_s
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Hold the microscope's time."""
+        """Stop the microscope's time inside the block."""
         began_s, shared_began_s = self.now_s(), self._clock.now_s()
         try:
             yield
         finally:
             total_s = self._holds[-1][1] + self._clock.now_s() - shared_began_s
             self._holds.append((began_s, total_s))
-            del self._holds[1:-64]  # nobody asks for moments that far back
+            del self._holds[1:-64]  # older times are never asked for

@@ -1,12 +1,12 @@
 """Partially coherent image formation of a thin stained object, as radial transfer functions.
 
-The weak-object approximation in optical density: the image is the background times
-``exp(-(OD filtered by the absorption transfer + phase filtered by the phase transfer))``. Pupil and source are
-round, so both transfer functions are real and depend on the radial frequency alone; they are computed once
-per height as 1-D profiles and spread over a 2-D frequency grid by interpolation.
+This is the weak-object approximation in optical density (OD): the image is the background times
+`exp(-(OD filtered by the absorption transfer + phase filtered by the phase transfer))`. Pupil and source are round, so
+both transfer functions are real and depend only on the radial frequency. They are computed once per height as 1-D
+profiles, and interpolated on a 2-D frequency grid.
 
-Not modelled: aliasing of detail finer than the pixel, scattering inside the object, astigmatism, coma, field
-curvature, a tilt of the object inside one field.
+Not modelled: aliasing of detail finer than a pixel, scattering inside the object, astigmatism, coma, field curvature,
+tilt of the object within a field.
 """
 
 from dataclasses import dataclass
@@ -16,18 +16,19 @@ from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float32]
 
-# Source points along one diameter of the condenser disc. 41 keeps the phase step between neighbours under
-# 2 rad at 16 um of defocus and NA 0.75, so that the sum does not break up into separate ghost images.
+# Source points along one diameter of the condenser disc. With 41 the phase step between neighbours is less than 2 rad
+# at 16 um of defocus and NA 0.75, so the sum does not break up into separate ghost images.
 SOURCE_POINTS_PER_DIAMETER = 41
+N_RADIAL_FREQUENCIES = 192
 
 
 @dataclass(frozen=True)
 class Optics:
-    """One optical setting; the defaults are the reference objective 20x / NA 0.75 of ``facts/optics``.
+    """One optical setting; the defaults are the reference objective 20x / NA 0.75.
 
-    Channels are red, green, blue throughout. ``chromatic_shift_um`` is the stage height at which a channel is
-    sharpest, relative to green. ``w040_waves`` is primary spherical aberration at the pupil's rim, balanced
-    with defocus so that z = 0 is the plane of least wavefront variance: the plane an operator calls focus.
+    Channels are in the order red, green, blue. `chromatic_shift_um` is the stage height at which a channel is sharpest,
+    relative to green. `w040_waves` is primary spherical aberration at the rim of the pupil, balanced with defocus so
+    that z = 0 is the plane of least wavefront variance: the plane that an operator calls focus.
     """
 
     na: float = 0.75
@@ -40,23 +41,23 @@ class Optics:
 
     def __post_init__(self) -> None:
         if not 0.0 < self.na < self.n_medium:
-            raise ValueError(f"NA {self.na} must lie between 0 and the index {self.n_medium}")
+            raise ValueError(f"NA {self.na} must be between 0 and the refractive index {self.n_medium}")
         if not 0.0 < self.condenser_sigma <= 1.0:
-            raise ValueError(f"condenser aperture {self.condenser_sigma} must lie in (0, 1]")
+            raise ValueError(f"condenser_sigma {self.condenser_sigma} must be in (0, 1]")
         if self.um_per_px <= 0.0:
             raise ValueError(f"um_per_px {self.um_per_px} must be positive")
 
 
-def radial_frequencies(um_per_px: float, n_samples: int = 192) -> FloatArray:
-    """Radial frequencies in cycles/um, from 0 to the corner of the pixel grid's Nyquist square; (n_samples,)."""
-    return np.linspace(0.0, np.sqrt(2.0) / (2.0 * um_per_px), n_samples, dtype=np.float32)
+def radial_frequencies(um_per_px: float) -> FloatArray:
+    """Radial frequencies in cycles/um, from 0 to the corner of the pixel grid's Nyquist square; (n_q,)."""
+    return np.linspace(0.0, np.sqrt(2.0) / (2.0 * um_per_px), N_RADIAL_FREQUENCIES, dtype=np.float32)
 
 
 def transfer_profiles(optics: Optics, z_um: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Absorption and phase transfer at heights ``z_um`` (stage minus focus, positive: stage too high).
+    """Absorption and phase transfer at heights `z_um` (stage minus focus, positive where the stage is too high).
 
-    Returns two float32 arrays (n_z, 3, n_q) over ``radial_frequencies(optics.um_per_px)``: what a unit of
-    optical density, and a radian of phase, add to the optical density of the image.
+    Returns two float32 arrays (n_z, 3, n_q) over `radial_frequencies(optics.um_per_px)`: how much a unit of optical
+    density, and a radian of phase, add to the optical density of the image.
     """
     q = radial_frequencies(optics.um_per_px).astype(np.float64)
     absorption = np.empty((len(z_um), 3, len(q)), np.float32)
@@ -74,7 +75,7 @@ def transfer_profiles(optics: Optics, z_um: FloatArray) -> tuple[FloatArray, Flo
 def _one_sided_transfer(
     optics: Optics, wavelength_um: float, z_um: NDArray[np.float64], q: NDArray[np.float64]
 ) -> NDArray[np.complex128]:
-    """``sum_s S(s) P*(s) P(s + q)`` for the frequencies ``q`` along one direction; (n_z, n_q), 1 at q = 0."""
+    """`sum_s S(s) P*(s) P(s + q)` at the frequencies `q` along one direction; (n_z, n_q), 1 at q = 0."""
     cutoff = optics.na / wavelength_um
     axis = np.linspace(-1.0, 1.0, SOURCE_POINTS_PER_DIAMETER) * optics.condenser_sigma * cutoff
     sx, sy = np.meshgrid(axis, axis[axis >= 0.0])  # the lower half of the source mirrors the upper
@@ -87,7 +88,7 @@ def _one_sided_transfer(
     passes = shifted <= cutoff**2 * (1.0 + 1e-9)
     path_source, aberration_source = _pupil_phase(optics, wavelength_um, (sx**2 + sy**2)[:, None])
     path, aberration = _pupil_phase(optics, wavelength_um, np.minimum(shifted, cutoff**2))
-    # The whole phase difference is path * z + aberration; only the first part changes with z.
+    # The phase difference is path * z + aberration; only the first term changes with z.
     path = (path - path_source).astype(np.float32)
     fixed = (weight[:, None] * passes * np.exp(1j * (aberration - aberration_source))).astype(np.complex64)
     transfer = np.empty((len(z_um), len(q)), np.complex128)
@@ -99,7 +100,7 @@ def _one_sided_transfer(
 def _pupil_phase(
     optics: Optics, wavelength_um: float, frequency_squared: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Phase of the pupil in rad: per um of defocus, and from spherical aberration."""
+    """Phase of the pupil in rad: per um of defocus, and of the spherical aberration."""
     wavenumber = optics.n_medium / wavelength_um
     path = 2.0 * np.pi * (np.sqrt(wavenumber**2 - frequency_squared) - wavenumber)
     rho2 = frequency_squared * (wavelength_um / optics.na) ** 2
@@ -107,10 +108,10 @@ def _pupil_phase(
 
 
 def radial_grid(shape: tuple[int, int], um_per_px: float) -> tuple[NDArray[np.int64], FloatArray, FloatArray]:
-    """Where each frequency of ``rfft2`` of an image of ``shape`` falls among ``radial_frequencies``.
+    """Positions of the frequencies of `rfft2` of an image of `shape` among `radial_frequencies`.
 
-    Returns the index of the sample below and the fraction towards the next one, both (h, w // 2 + 1), and the
-    transfer of a square pixel on the same grid.
+    Returns the index of the sample below, the fraction towards the next one, and the transfer of a square pixel, each
+    (h, w // 2 + 1).
     """
     fy = np.fft.fftfreq(shape[0], um_per_px)[:, None]
     fx = np.fft.rfftfreq(shape[1], um_per_px)[None, :]
@@ -122,7 +123,7 @@ def radial_grid(shape: tuple[int, int], um_per_px: float) -> tuple[NDArray[np.in
 
 
 def spread(profile: FloatArray, index: NDArray[np.int64], fraction: FloatArray) -> FloatArray:
-    """A radial profile (..., n_q) on the 2-D grid of ``radial_grid``; (..., h, w // 2 + 1)."""
+    """A radial profile (..., n_q) on the 2-D grid of `radial_grid`; (..., h, w // 2 + 1)."""
     below = profile[..., index]
     result: FloatArray = below + (profile[..., index + 1] - below) * fraction
     return result

@@ -1,4 +1,4 @@
-"""A recorded z-stack in place of a slide: the plane nearest to the stage's true height."""
+"""A recorded stack in place of a slide: it shows the plane nearest to the true height of the stage."""
 
 from pathlib import Path
 
@@ -6,17 +6,18 @@ import numpy as np
 
 from parfocal.edge.focus.sharpness import peak_inside_um, variance_of_laplacian
 from parfocal.edge.pixels import UInt8Array
-from parfocal.edge.stacks.stack import StackRefused, read_stack
+from parfocal.edge.stacks.read import read_stack
+from parfocal.edge.stacks.stack import StackRefused
 from parfocal.edge.words import counted
 
 MIN_PLANES = 5
 
 
 class RecordedStack:
-    """Planes of one field: an OME-TIFF, or a folder of images with `stack.csv`."""
+    """A stack of one field, a TIFF or a folder, whose focus is known or can be seen."""
 
     def __init__(self, path: Path) -> None:
-        """Read the whole stack. Raises ConfigError naming the file that cannot be used."""
+        """Read the whole stack. Raises StackRefused."""
         self._stack = read_stack(path)
         n_planes = len(self._stack.planes)
         if n_planes < MIN_PLANES:
@@ -31,7 +32,7 @@ class RecordedStack:
         return self._stack.shape_px
 
     def nearest(self, z_um: float) -> UInt8Array:
-        """The plane nearest to ``z_um`` in the stack's own heights; (h, w, 3)."""
+        """The plane nearest to `z_um` in the stack's own heights; (h, w, 3)."""
         return self._stack.planes[int(np.abs(self.z_um - z_um).argmin())]
 
     def _sharpest_um(self) -> float:
@@ -40,6 +41,6 @@ class RecordedStack:
         if z_um is None:
             raise StackRefused(
                 self._stack.path,
-                "it is sharpest at one of its ends, so its focus lies outside; nothing moved",
+                "it is sharpest at one of its ends, so its focus is outside; nothing moved",
             )
         return z_um

@@ -1,4 +1,4 @@
-"""Images of the virtual slide as the objective forms them, at any place and height."""
+"""Renders images of the virtual slide through the objective, at any position and height."""
 
 import math
 
@@ -10,27 +10,28 @@ from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.simscope.optics import FloatArray, Optics, radial_grid, spread, transfer_profiles
 from parfocal.edge.simscope.slide import VirtualSlide
 
-MARGIN_PX = 48  # what defocus smears in from outside the field; beyond about 16 um the margin's mirror shows
-# facts/optics give 0.2 .. 0.8 rad per unit of density; the low end, as sections are mounted in a medium of nearly
-# their own index. With more phase the sharpest plane moves away from the geometric focus, which the truth is.
+MARGIN_PX = 48  # defocus blurs this much into the field; beyond about 16 um the edge of the margin shows
+# Stained tissue has about 0.2 to 0.8 rad per unit of density; the low end, as sections are mounted in a medium of
+# nearly their own refractive index. More phase would shift the sharpest plane away from the geometric focus, which is
+# the simulation's truth.
 PHASE_PER_DENSITY_RAD = 0.3
 WHITE_LEVEL = 232.0
 FULL_WELL_ELECTRONS = 12000.0
 READ_NOISE_LEVELS = 0.8
-MAX_DEFOCUS_UM = 40.0  # farther out nothing is left but the mean, and the source points would show
-PROFILE_STEP_UM = 0.2  # a quarter of the depth of field: between two of them the transfer is all but linear
-KEPT_FIELDS = 1  # spectra of the field under the lens; a stage visits one field at a time
+MAX_DEFOCUS_UM = 40.0  # farther out only the mean is left, and single source points would show
+PROFILE_STEP_UM = 0.2  # a quarter of the depth of field: the transfer between two steps is nearly linear
+KEPT_FIELDS = 1  # spectra in memory: a stage is at one field at a time
 
 
 class Scene:
     """Renders shots of a slide through the reference objective.
 
-    Not modelled: thickness (one layer; the training does vary it), tilt within a field, vignetting, motion
+    Not modelled: thickness (there is one layer; the training data vary it), tilt within a field, vignetting, motion
     during an exposure, compression, a colour filter array.
     """
 
     def __init__(self, slide: VirtualSlide, optics: Optics, shape_px: tuple[int, int], seed: int) -> None:
-        """``shape_px`` is (h, w) of the camera."""
+        """`shape_px` is (h, w) of the camera."""
         self._slide, self._optics, self._shape_px = slide, optics, shape_px
         self._padded_px = (
             cv2.getOptimalDFTSize(shape_px[0] + 2 * MARGIN_PX),
@@ -42,9 +43,9 @@ class Scene:
         self._rng = np.random.default_rng([seed, 31])
 
     def shot(self, x_um: float, y_um: float, defocus_um: float, brightness: float) -> UInt8Array:
-        """A noisy 8-bit shot, RGB (h, w, 3), with the stage ``defocus_um`` above focus.
+        """A noisy shot, RGB uint8 (h, w, 3), with the stage `defocus_um` above focus.
 
-        ``brightness`` is the lamp's light relative to the one the exposure was set for.
+        `brightness` is the lamp's light relative to the light that the exposure was set for.
         """
         image = np.exp(-self._image_density(x_um, y_um, defocus_um)).transpose(1, 2, 0)
         image *= WHITE_LEVEL * brightness
@@ -68,7 +69,7 @@ class Scene:
         return image
 
     def _profile(self, z_um: float) -> FloatArray:
-        """Transfer of one height, float32 (3, n_q), between those of a grid of heights, which are kept."""
+        """Transfer at one height, float32 (3, n_q), interpolated between cached heights."""
         below = math.floor(z_um / PROFILE_STEP_UM)
         share = np.float32(z_um / PROFILE_STEP_UM - below)
         result: FloatArray = self._node(below) * (1 - share) + self._node(below + 1) * share
@@ -78,8 +79,7 @@ class Scene:
         if number not in self._profiles:
             z_um = np.array([number * PROFILE_STEP_UM], np.float32)
             absorption, phase = transfer_profiles(self._optics, z_um)
-            # The phase of the object follows its density, so both transfers join into one per channel; each
-            # channel takes its own density as the measure of thickness.
+            # The phase of the object is proportional to its density, so both transfers add up to one per channel.
             self._profiles[number] = absorption[0] + PHASE_PER_DENSITY_RAD * phase[0]
         return self._profiles[number]
 

@@ -16,20 +16,20 @@ def simulated_microscope(
     z_play_um: float | None = None,
     config: Config | str | Path | None = None,
 ) -> Microscope:
-    """A microscope that is not there: the stub motor board, simulated optics and a camera, in virtual time.
+    """Open a simulated microscope: stub motor board, simulated optics and camera, in virtual time.
 
-    It homes by itself, and knows the truth: results carry `error_um`.
+    It homes by itself. Its true focus is known, so results have `error_um`.
 
     Args:
-        seed: of the slide's surface, the mechanics and the noise.
-        slide: an image (then `um_per_px` says what one of its pixels measures on the sample) or a recorded stack;
-            None for the sample tissue of the `demo` extra.
-        um_per_px: see `slide`.
-        z_play_um: true play of the Z gear if it is not the configured one.
+        seed: for the focal surface, the mechanics and the noise.
+        slide: an image, which needs `um_per_px`, or a recorded stack; None for the sample tissue of the `demo` extra.
+        um_per_px: size of a pixel of the image on the sample.
+        z_play_um: true play of the Z gear where it differs from the configured one.
         config: as for `parfocal.open`.
 
     Raises:
-        ConfigError, EngineError: what cannot be used, and what to do about it.
+        ConfigError: the configuration or the slide cannot be used.
+        EngineError: the model cannot be used.
     """
     settings = config_from(config)
     sample = sample_from(None if slide is None else Path(slide), um_per_px, settings, seed)

@@ -1,10 +1,10 @@
-"""Height of the focus over the slide: tilt, curvature, and steps where the section folds or the glass changes."""
+"""Height of the focus across the slide: tilt, curvature, and steps where the section folds or the glass changes."""
 
 import math
 
 import numpy as np
 
-# Typical of a clamped slide and a section of tissue; per mm of travel.
+# Typical of a clamped slide with a tissue section.
 TILT_UM_PER_MM = 1.5
 CURVATURE_UM_PER_MM2 = 0.05
 STEP_UM = 2.0
@@ -13,10 +13,10 @@ CENTRE_SPREAD_UM = 40.0
 
 
 class FocusSurface:
-    """``z_um(x_um, y_um)``, the same for the same seed. One height per field: no tilt inside a field."""
+    """The focal surface `z_um(x_um, y_um)`, the same for the same seed. A field has one height: no tilt inside it."""
 
     def __init__(self, seed: int, origin_x_um: float, origin_y_um: float, centre_z_um: float) -> None:
-        """The focus lies near ``centre_z_um`` at the origin, up to 40 um off."""
+        """The focus at the origin lies within 40 um of `centre_z_um`."""
         rng = np.random.default_rng([seed, 11])
         self._seed = seed
         self._origin_um = (origin_x_um, origin_y_um)
@@ -32,6 +32,6 @@ class FocusSurface:
         return self._base_z_um + smooth_um + self._step_um(x_um, y_um)
 
     def _step_um(self, x_um: float, y_um: float) -> float:
-        """Every cell of a coarse grid lies a little higher or lower than its neighbours."""
+        """Height of the cell of a coarse grid: each lies a little higher or lower than its neighbours."""
         cell = [math.floor(v / STEP_CELL_UM) + 2**20 for v in (x_um, y_um)]
         return float(np.random.default_rng([self._seed, 12, *cell]).uniform(-STEP_UM, STEP_UM))

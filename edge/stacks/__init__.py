@@ -1,1 +1,1 @@
-"""Focus stacks: recorded, read, labelled and evaluated."""
+"""Focus stacks: read, write, record, label and evaluate them."""

@@ -1,18 +1,18 @@
-"""The picture of an evaluation: predicted against true, and the error by distance. Needs matplotlib."""
+"""Plots an evaluation: predicted over true distance, and the error by distance. Needs matplotlib."""
 
 from typing import BinaryIO
 
 import matplotlib as mpl
 import numpy as np
 
-from parfocal.edge.stacks.evaluate import Evaluation
+from parfocal.edge.stacks.results import Evaluation
 from parfocal.edge.words import counted
 
 mpl.use("Agg")
 
 
 def draw(file: BinaryIO, result: Evaluation) -> None:
-    """Write the picture to ``file`` as PNG. Raises OSError."""
+    """Write the plot to `file` as PNG. Raises OSError."""
     from matplotlib import pyplot as plt
 
     planes = [plane for stack in result.stacks for plane in stack.planes if not plane.blank]
@@ -32,7 +32,7 @@ def draw(file: BinaryIO, result: Evaluation) -> None:
     left.plot([-reach_um, reach_um], [-reach_um, reach_um], color="gray", linewidth=0.8)
     depth_um = result.depth_of_field_um
     right.axhspan(-depth_um, depth_um, color="tab:green", alpha=0.15, label="depth of field")
-    left.set(xlabel="true distance to focus, um", ylabel="predicted, um")
+    left.set(xlabel="true distance to focus, um", ylabel="predicted distance, um")
     right.set(xlabel="true distance to focus, um", ylabel="error, um")
     for axes in (left, right):
         axes.axhline(0.0, color="gray", linewidth=0.5)

@@ -1,4 +1,4 @@
-"""Stacks in a folder of images: with a table `stack.csv` of them, or with numbers in their names."""
+"""Reads stacks from a folder of images, listed in a table `stack.csv` or numbered in their names."""
 
 import csv
 import itertools
@@ -6,36 +6,29 @@ import math
 import re
 from pathlib import Path
 
-from parfocal.edge.images.eight_bits import Picture
+from parfocal.edge.images.eight_bits import RawPixels
 from parfocal.edge.images.rgb import pixels_from_file
-from parfocal.edge.stacks.data import (
-    CONDENSER_KEY,
-    FOCUS_KEY,
-    TO_CORRECT,
-    Raw,
-    StackRefused,
-    size_of,
-)
+from parfocal.edge.stacks.stack import CONDENSER_KEY, FOCUS_KEY, RawStack, StackRefused, check_memory
 
 INDEX_NAME = "stack.csv"
+MAX_INDEX_BYTES = 10_000_000  # a row takes about 30
 FILE_KEY, HEIGHT_KEY = "file", "z_um"
 ENDINGS = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
 DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
-# A comma before three digits may part thousands as well.
+# A comma before three digits may also separate thousands.
 MAY_BE_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")
 
 Row = dict[str, str]
 
 
-def from_folder(folder: Path) -> Raw:
+def from_folder(folder: Path) -> RawStack:
     """Read a folder. Raises StackRefused."""
     if (folder / INDEX_NAME).exists():
-        return _from_table(folder)
-    names = numbered(folder)
-    return Raw(_planes_of(folder, names), None, f"it has no {INDEX_NAME}")
+        return _from_index(folder)
+    return RawStack(_planes_of(folder, _numbered_names(folder)), None, f"it has no {INDEX_NAME}")
 
 
-def _from_table(folder: Path) -> Raw:
+def _from_index(folder: Path) -> RawStack:
     rows = _rows_of(folder)
     numbers = {
         key: _numbers_of(folder, key, [row.get(key, "") for row in rows])
@@ -45,51 +38,58 @@ def _from_table(folder: Path) -> Raw:
     names = [row.get(FILE_KEY, "") for row in rows]
     if not all(names) or None in heights_um:
         raise StackRefused(folder, f"{INDEX_NAME} needs the columns {FILE_KEY},{HEIGHT_KEY} in every row")
-    return Raw(
+    return RawStack(
         _planes_of(folder, names),
         tuple(z_um for z_um in heights_um if z_um is not None),
-        focus_z_um=_told_by_all(folder, FOCUS_KEY, numbers[FOCUS_KEY]),
-        condenser_sigma=_told_by_all(folder, CONDENSER_KEY, numbers[CONDENSER_KEY]),
+        focus_z_um=_only_value(folder, FOCUS_KEY, numbers[FOCUS_KEY]),
+        condenser_sigma=_only_value(folder, CONDENSER_KEY, numbers[CONDENSER_KEY]),
     )
 
 
 def _rows_of(folder: Path) -> list[Row]:
-    """Rows of the table, parted by commas, semicolons or tabs: whichever its first line has."""
-    try:
-        text = (folder / INDEX_NAME).read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise StackRefused(folder, f"{INDEX_NAME} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise StackRefused(
-            folder, f"{INDEX_NAME} is no text of UTF-8 ({error})", "Save it as CSV UTF-8."
-        ) from error
-    lines = text.splitlines()
-    if lines and lines[0].lower().startswith("sep="):  # what spreadsheets write for each other
+    """Rows of the table, separated by commas, semicolons or tabs: whichever its first line has."""
+    lines = _index_text(folder).splitlines()
+    if lines and lines[0].lower().startswith("sep="):  # spreadsheets name their separator so
         lines = lines[1:]
     first = lines[0] if lines else ""
     delimiter = next((character for character in ";\t" if character in first), ",")
     try:
-        parted = list(csv.reader(lines, delimiter=delimiter, strict=True))
+        cells = list(csv.reader(lines, delimiter=delimiter, strict=True))
     except csv.Error as error:
-        raise StackRefused(folder, f"{INDEX_NAME} is no table ({error})") from error
-    header = [name.strip() for name in parted[0]] if parted else []
+        raise StackRefused(folder, f"{INDEX_NAME} is not a table ({error})") from error
+    header = [name.strip() for name in cells[0]] if cells else []
     if FILE_KEY not in header or HEIGHT_KEY not in header:
         raise StackRefused(
             folder,
-            f"{INDEX_NAME} needs the columns {FILE_KEY},{HEIGHT_KEY} in every row, its first line says {first!r}",
+            f"{INDEX_NAME} needs the columns {FILE_KEY},{HEIGHT_KEY} in every row, its first line is {first!r}",
         )
-    rows = [row for row in parted[1:] if any(row)]
+    rows = [row for row in cells[1:] if any(row)]
     if any(len(row) > len(header) for row in rows):
         raise StackRefused(
             folder,
-            f"{INDEX_NAME} has rows of more than its {len(header)} columns",
-            "Write numbers with a decimal point, or part the columns by semicolons.",
+            f"{INDEX_NAME} has rows with more than its {len(header)} columns",
+            "Write numbers with a decimal point, or separate the columns by semicolons.",
         )
     return [dict(zip(header, (cell.strip() for cell in row), strict=False)) for row in rows]
 
 
+def _index_text(folder: Path) -> str:
+    try:
+        with (folder / INDEX_NAME).open("rb") as file:
+            data = file.read(MAX_INDEX_BYTES + 1)
+        if len(data) > MAX_INDEX_BYTES:
+            raise StackRefused(folder, f"{INDEX_NAME} is larger than {MAX_INDEX_BYTES:,} bytes")
+        return data.decode("utf-8-sig")
+    except OSError as error:
+        raise StackRefused(folder, f"{INDEX_NAME} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise StackRefused(
+            folder, f"{INDEX_NAME} is not UTF-8 text ({error})", "Save it as CSV UTF-8."
+        ) from error
+
+
 def _numbers_of(folder: Path, key: str, cells: list[str]) -> list[float | None]:
-    """The numbers of a column, None for empty cells; a comma is a decimal one where it can be nothing else.
+    """The numbers of a column, None for empty cells; a comma is a decimal comma where nothing else is possible.
 
     Raises StackRefused.
     """
@@ -97,7 +97,7 @@ def _numbers_of(folder: Path, key: str, cells: list[str]) -> list[float | None]:
     if with_comma and all(MAY_BE_THOUSANDS.fullmatch(cell) for cell in with_comma):
         raise StackRefused(
             folder,
-            f"{key} in {INDEX_NAME} says {with_comma[0]}, which may be a fraction or thousands",
+            f"{key} in {INDEX_NAME} is {with_comma[0]}, which may be a fraction or thousands",
             "Write numbers with a decimal point.",
         )
     return [_number_of(folder, key, cell) for cell in cells]
@@ -110,27 +110,42 @@ def _number_of(folder: Path, key: str, cell: str) -> float | None:
         value = float(cell.replace(",", ".") if DECIMAL_COMMA.fullmatch(cell) else cell)
     except ValueError as error:
         raise StackRefused(
-            folder, f"{key} in {INDEX_NAME} must be a number in every row, it says {cell!r}"
+            folder, f"{key} in {INDEX_NAME} must be a number in every row, found {cell!r}"
         ) from error
     if not math.isfinite(value):
-        raise StackRefused(folder, f"{key} in {INDEX_NAME} holds {cell}, which is no number of um")
+        raise StackRefused(folder, f"{key} in {INDEX_NAME} is {cell}, which is not a finite number")
     return value
 
 
-def _told_by_all(folder: Path, key: str, values: list[float | None]) -> float | None:
-    """What every row that says something says. Raises StackRefused where they differ."""
-    told = {value for value in values if value is not None}
-    if len(told) > 1:
-        said = ", ".join(f"{value:g}" for value in sorted(told))
-        raise StackRefused(folder, f"{key} in {INDEX_NAME} must be one number, it says {said}")
-    return told.pop() if told else None
+def _only_value(folder: Path, key: str, values: list[float | None]) -> float | None:
+    """The one value of a column, None where all its cells are empty. Raises StackRefused where values differ."""
+    different = {value for value in values if value is not None}
+    if len(different) > 1:
+        found = ", ".join(f"{value:g}" for value in sorted(different))
+        raise StackRefused(
+            folder, f"{key} in {INDEX_NAME} must be the same number in every row, found {found}"
+        )
+    return different.pop() if different else None
 
 
-def numbered(folder: Path) -> list[str]:
-    """Names of the images in a folder by the one number that tells them apart, which rises by 1.
+def _numbered_names(folder: Path) -> list[str]:
+    """Names of the images in a folder, sorted by the one number in which they differ; it must rise by 1.
 
     Raises StackRefused.
     """
+    names = _image_names(folder)
+    if len(names) == 1:
+        return names
+    numbered = _by_number(folder, names)
+    for (below, name), (above, _) in itertools.pairwise(numbered):
+        if above != below + 1:
+            raise StackRefused(
+                folder, f"{name} is followed by number {above}: a plane is missing or there twice"
+            )
+    return [name for _, name in numbered]
+
+
+def _image_names(folder: Path) -> list[str]:
     try:
         names = [path.name for path in folder.iterdir() if path.suffix.lower() in ENDINGS]
     except OSError as error:
@@ -141,30 +156,29 @@ def numbered(folder: Path) -> list[str]:
             f"it has neither {INDEX_NAME} nor images ({', '.join(ENDINGS)})",
             "Give a folder of images, or an OME-TIFF.",
         )
-    parts = {name: re.split(r"(\d+)", name) for name in names}
-    texts = {tuple(part[::2]) for part in parts.values()}
-    numbers = [tuple(int(digits) for digits in part[1::2]) for part in parts.values()]
-    differing = (
-        [k for k in range(len(numbers[0])) if len({row[k] for row in numbers}) > 1] if len(texts) == 1 else []
-    )
-    if len(differing) != 1 and len(names) > 1:
+    return names
+
+
+def _by_number(folder: Path, names: list[str]) -> list[tuple[int, str]]:
+    """Numbers and names, sorted. Raises StackRefused where the names differ in anything but one number."""
+    parts = [re.split(r"(\d+)", name) for name in names]
+    texts = {tuple(part[::2]) for part in parts}
+    numbers = [tuple(int(digits) for digits in part[1::2]) for part in parts]
+    differing = []
+    if len(texts) == 1:
+        differing = [k for k in range(len(numbers[0])) if len({row[k] for row in numbers}) > 1]
+    if len(differing) != 1:
         raise StackRefused(
             folder,
-            f"its images are not told apart by one number in their names ({min(names)}, {max(names)})",
-            f"Leave the planes of one stack in it, or write a {INDEX_NAME} of file,z_um.",
+            f"the names of its images do not differ in exactly one number ({min(names)}, {max(names)})",
+            f"Leave only the planes of one stack in it, or write a {INDEX_NAME} of file,z_um.",
         )
-    at = differing[0] if differing else 0
-    ordered = sorted(zip((row[at] for row in numbers), names, strict=True)) if differing else [(0, names[0])]
-    for (below, name), (above, _) in itertools.pairwise(ordered):
-        if above != below + 1:
-            raise StackRefused(
-                folder, f"after {name} comes number {above}: a plane is missing, or there twice", TO_CORRECT
-            )
-    return [name for _, name in ordered]
+    return sorted(zip((row[differing[0]] for row in numbers), names, strict=True))
 
 
-def _planes_of(folder: Path, names: list[str]) -> tuple[Picture, ...]:
-    planes: list[Picture] = []
+def _planes_of(folder: Path, names: list[str]) -> tuple[RawPixels, ...]:
+    """Read images, which must be alike; the first one shows whether all fit into memory. Raises StackRefused."""
+    planes: list[RawPixels] = []
     for name in names:
         try:
             plane = pixels_from_file(folder / name)
@@ -172,9 +186,15 @@ def _planes_of(folder: Path, names: list[str]) -> tuple[Picture, ...]:
             raise StackRefused(folder, f"{name} cannot be read: {error.strerror}") from error
         except ValueError as error:
             raise StackRefused(folder, str(error)) from error
-        if planes and plane.shape != planes[0].shape:
-            raise StackRefused(folder, f"{name} is {size_of(plane)}, {names[0]} is {size_of(planes[0])}")
-        if planes and plane.dtype != planes[0].dtype:
+        if not planes:
+            check_memory(folder, len(names), plane.nbytes)
+        elif plane.shape != planes[0].shape:
+            raise StackRefused(folder, f"{name} is {_size_of(plane)}, {names[0]} is {_size_of(planes[0])}")
+        elif plane.dtype != planes[0].dtype:
             raise StackRefused(folder, f"{name} is of type {plane.dtype}, {names[0]} of {planes[0].dtype}")
         planes.append(plane)
     return tuple(planes)
+
+
+def _size_of(plane: RawPixels) -> str:
+    return f"{plane.shape[1]} x {plane.shape[0]} px"

@@ -1,6 +1,6 @@
-"""Where a stack is sharpest, between its planes; what cannot be told for certain is left to a person.
+"""Labels a stack with the height where it is sharpest, between its planes; unclear cases are left to a person.
 
-Two figures of merit are fitted apart: Brenner gradient and variance of Laplacian. They must agree.
+Two figures of merit are fitted separately, Brenner gradient and variance of Laplacian. They must agree.
 """
 
 from collections.abc import Sequence
@@ -11,31 +11,39 @@ from numpy.typing import NDArray
 
 from parfocal.edge.focus.sharpness import variance_of_laplacian
 from parfocal.edge.pixels import UInt8Array
+from parfocal.edge.stacks.stack import Stack
 from parfocal.edge.words import counted
 
 FloatArray = NDArray[np.float64]
 
 MIN_PLANES = 5
 BRENNER_SHIFT_PX = 2
-# The peak is fitted by the planes above this share of its height, and by five planes at least.
+# The peak is fitted to the planes above this share of its height, and to at least five planes.
 FITTED_SHARE = 0.6
-# The peak must stand out of the rest by this share, and by this many deviations of the planes' scatter.
+# The peak must stand out from the other planes by this share, and by this many standard deviations of their scatter.
 MIN_PROMINENCE_SHARE = 0.1
 MIN_PROMINENCE_DEVIATIONS = 6.0
-# A second peak this high against the first, with a valley this deep before it, may be the true one.
+# A second peak of this share of the first's height, with a valley of this share between them, may be the true one.
 RIVAL_SHARE, RIVAL_VALLEY_SHARE = 0.5, 0.15
 MAX_DISAGREEMENT_UM = 1.0  # about a depth of field at NA 0.75
 
 
 class Label(msgspec.Struct, frozen=True):
-    """The height of the focus, um; None with the reason in `review` where a person must look."""
+    """The height of the focus, um; None where a person must look, with the reason in `review`."""
 
     focus_z_um: float | None
     review: str | None = None
 
 
+def label_stack(stack: Stack) -> Label:
+    """The focus that a stack gives itself, else the one that its planes show."""
+    if stack.focus_z_um is not None:
+        return Label(stack.focus_z_um)
+    return label_planes(stack.planes, stack.z_um)
+
+
 def label_planes(planes: Sequence[UInt8Array], z_um: Sequence[float]) -> Label:
-    """Label a stack of planes, RGB uint8 (h, w, 3) each, at rising heights ``z_um``."""
+    """Label planes, RGB uint8 (h, w, 3) each, at rising heights `z_um`."""
     by_brenner = label_curve(z_um, [brenner_gradient(plane) for plane in planes])
     by_laplacian = label_curve(z_um, [variance_of_laplacian(plane) for plane in planes])
     if by_brenner.focus_z_um is None:
@@ -52,9 +60,9 @@ def label_planes(planes: Sequence[UInt8Array], z_um: Sequence[float]) -> Label:
 
 
 def brenner_gradient(pixels: UInt8Array) -> float:
-    """Mean squared difference of the green values two pixels apart, both ways, of an image (h, w, 3).
+    """Mean squared difference of the green values two pixels apart, across and down, of an image (h, w, 3).
 
-    Green alone: the colours of a lens focus at heights of their own. In grey levels squared.
+    In grey levels squared. Only green, as a lens focuses each colour at a different height.
     """
     green = pixels[..., 1].astype(np.float32)
     across = green[:, BRENNER_SHIFT_PX:] - green[:, :-BRENNER_SHIFT_PX]
@@ -63,7 +71,7 @@ def brenner_gradient(pixels: UInt8Array) -> float:
 
 
 def label_curve(z_um: Sequence[float], sharpness: Sequence[float]) -> Label:
-    """The peak of a curve of sharpness over rising heights, which need not be evenly spaced.
+    """Label a curve of sharpness over rising heights, which need not be evenly spaced.
 
     Raises ValueError where the two differ in length.
     """
@@ -71,14 +79,14 @@ def label_curve(z_um: Sequence[float], sharpness: Sequence[float]) -> Label:
     if heights_um.shape != values.shape:
         raise ValueError(f"{len(values)} values of sharpness at {len(heights_um)} heights")
     if len(values) < MIN_PLANES:
-        return Label(None, f"{counted(len(values), 'plane')}, {MIN_PLANES} or more show a peak")
+        return Label(None, f"{counted(len(values), 'plane')}, {MIN_PLANES} or more are needed to see a peak")
     top = int(values.argmax())
     base = float(np.quantile(values, 0.1))
     prominence = float(values[top]) - base
     if prominence <= max(MIN_PROMINENCE_SHARE * base, MIN_PROMINENCE_DEVIATIONS * _scatter(values)):
         return Label(None, "flat: no plane is clearly sharper than the others")
     if top in (0, len(values) - 1):
-        return Label(None, f"sharpest at its end z={heights_um[top]:.2f} um: the focus may lie outside")
+        return Label(None, f"sharpest at its end z={heights_um[top]:.2f} um: the focus may be outside")
     rival = _rival(values, top, base)
     if rival is not None:
         return Label(
@@ -88,12 +96,12 @@ def label_curve(z_um: Sequence[float], sharpness: Sequence[float]) -> Label:
 
 
 def _scatter(values: FloatArray) -> float:
-    """Standard deviation of the noise from plane to plane, from second differences, which a slope has not."""
+    """Standard deviation of the noise from plane to plane, from second differences, which ignore a slope."""
     return float(1.4826 * np.median(np.abs(np.diff(values, 2))) / np.sqrt(6.0))
 
 
 def _rival(values: FloatArray, top: int, base: float) -> int | None:
-    """The highest other peak that could be the true one, or None."""
+    """Index of the highest other peak that could be the true one, or None."""
     height = float(values[top]) - base
     rivals = []
     for k in range(len(values)):
@@ -105,18 +113,18 @@ def _rival(values: FloatArray, top: int, base: float) -> int | None:
 
 
 def _fitted(heights_um: FloatArray, values: FloatArray, top: int, base: float) -> Label:
-    """Vertex of the parabola of least squares through the upper part of the peak."""
+    """Vertex of the least-squares parabola through the upper part of the peak."""
     floor = base + FITTED_SHARE * (float(values[top]) - base)
     low, high = top, top
     while low > 0 and values[low - 1] >= floor:
         low -= 1
     while high < len(values) - 1 and values[high + 1] >= floor:
         high += 1
-    # Five at least, where the stack has them: three follow every plane's noise.
+    # At least five where the stack has them: a fit to three follows the noise of every plane.
     low, high = max(0, min(low, top - 2)), min(len(values) - 1, max(high, top + 2))
     offsets_um = heights_um[low : high + 1] - heights_um[top]
     bend, slope, _ = np.polyfit(offsets_um, values[low : high + 1], 2)
     vertex_um = -slope / (2.0 * bend) if bend < 0.0 else np.inf
     if not offsets_um[0] <= vertex_um <= offsets_um[-1]:
-        return Label(None, f"the planes about z={heights_um[top]:.2f} um have no clear peak")
+        return Label(None, f"the planes around z={heights_um[top]:.2f} um have no clear peak")
     return Label(float(heights_um[top] + vertex_um))

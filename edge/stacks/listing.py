@@ -1,12 +1,12 @@
-"""Which stacks a path names: a file or folder is one stack, unless it is a folder of whole stacks."""
+"""Lists the stacks at a path: a file or folder is one stack, unless it is a folder of complete stacks."""
 
 import contextlib
 from pathlib import Path
 
 import tifffile
 
-from parfocal.edge.stacks.data import StackRefused
 from parfocal.edge.stacks.folder import INDEX_NAME
+from parfocal.edge.stacks.stack import StackRefused
 from parfocal.edge.stacks.tiff import DAMAGED
 
 STACK_ENDINGS = (".ome.tif", ".ome.tiff")

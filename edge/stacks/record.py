@@ -18,7 +18,9 @@ from parfocal.edge.focus.shots import Shots
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.scan.plan import Field
-from parfocal.edge.stacks.stack import Stack, StackDamaged, StackRefused, is_begun, read_stack, write_stack
+from parfocal.edge.stacks.read import read_stack
+from parfocal.edge.stacks.stack import Stack, StackDamaged, StackRefused
+from parfocal.edge.stacks.write import is_begun, write_stack
 from parfocal.edge.whole_file import check_can_write, free_bytes, part_of
 from parfocal.edge.words import sized
 
@@ -189,7 +191,7 @@ class Recorder:
         planes, z_um = self._planes(centre_um)
         truth_at = self._instrument.truth_at
         focus_z_um = truth_at(field.x_um, field.y_um).focus_z_um if truth_at else None
-        write_stack(path, planes, z_um, self._config.camera.um_per_px, focus_z_um)
+        write_stack(Stack(path, z_um, tuple(planes), self._config.camera.um_per_px, focus_z_um))
         return FieldRecord(path.name, "recorded", z_um, focus_z_um)
 
     def _focus_near_um(self) -> float | None:

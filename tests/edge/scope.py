@@ -17,7 +17,7 @@ from parfocal.edge.simscope.bench import Sample, stub_of
 from parfocal.edge.simscope.camera import SimulatedCamera
 from parfocal.edge.simscope.optics import Optics
 from parfocal.edge.simscope.scene import Scene
-from parfocal.edge.simscope.slide import VirtualSlide
+from parfocal.edge.simscope.slide import SlideImage, VirtualSlide
 from parfocal.engines.model.contract import Contract
 from tests.contracts import difference_contract
 
@@ -96,7 +96,7 @@ class Scope:
         self.board.lamp(config.scan.lamp_duty)
         pixels, um_per_px = slide or (tissue(), 0.345)
         laid = VirtualSlide(
-            pixels, um_per_px, config.camera.um_per_px, seed=1, blank_share=1.0 if blank else 0.0
+            SlideImage(pixels, um_per_px), config.camera.um_per_px, seed=1, blank_share=1.0 if blank else 0.0
         )
         shape_px = (config.camera.height_px, config.camera.width_px)
         scene = Scene(laid, Optics(um_per_px=config.camera.um_per_px), shape_px, seed=1)

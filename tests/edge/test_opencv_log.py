@@ -34,7 +34,7 @@ def test_a_camera_that_is_not_there_is_told_by_our_error_alone(capfd: pytest.Cap
 def test_an_image_that_is_cut_short_is_told_by_our_error_alone(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(ValueError, match="no image"):
+    with pytest.raises(ValueError, match="not an image"):
         rgb_from_file(cut_image(tmp_path))
     assert capfd.readouterr().err == ""
 
@@ -43,7 +43,7 @@ def test_who_asks_for_the_log_of_opencv_gets_it(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENCV_LOG_LEVEL", "WARNING")
-    with pytest.raises(ValueError, match="no image"):
+    with pytest.raises(ValueError, match="not an image"):
         rgb_from_file(cut_image(tmp_path))
     assert "PNG" in capfd.readouterr().err
 

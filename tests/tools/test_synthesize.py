@@ -9,7 +9,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="the training extra is not installed")
 
 from parfocal.edge.simscope.optics import Optics  # noqa: E402
-from parfocal.edge.stacks.stack import read_stack  # noqa: E402
+from parfocal.edge.stacks.read import read_stack  # noqa: E402
 from tools import synthesize  # noqa: E402
 from tools.arrays import FloatArray  # noqa: E402
 from tools.tissue import thickness  # noqa: E402

@@ -1,4 +1,4 @@
-"""Examples to train on, cut from stacks: recorded or made, in the format of ``parfocal.edge.stacks.stack``.
+"""Examples to train on, cut from stacks: recorded or made, in a format of `parfocal.edge.stacks.read`.
 
 A folder of stacks is one group (a slide, a stain): results are reported by it, and a split never cuts through it.
 """
@@ -13,8 +13,11 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 from parfocal.edge.focus import prepare
-from parfocal.edge.stacks.evaluate import focus_of, pairs_of
-from parfocal.edge.stacks.stack import INDEX_NAME, Stack, read_stack
+from parfocal.edge.stacks.folder import INDEX_NAME
+from parfocal.edge.stacks.label import label_stack
+from parfocal.edge.stacks.pairs import pair_indices
+from parfocal.edge.stacks.read import read_stack
+from parfocal.edge.stacks.stack import Stack
 from parfocal.engines.model.contract import Kind
 from tools.arrays import Int8Array, UInt8Array
 
@@ -108,7 +111,7 @@ class Examples:
         self._seen.update(paths)
 
     def _add(self, stack: Stack) -> None:
-        label = focus_of(stack)
+        label = label_stack(stack)
         focus_z_um = label.focus_z_um
         if focus_z_um is None:
             self.left_out.append(f"{stack.path}: {label.review}")
@@ -150,7 +153,7 @@ class Examples:
         """Indices of the first and second shot of each example."""
         if self._kind == "single":
             return [(k, k) for k in range(len(z_um))]
-        return pairs_of(z_um, self._delta_um)
+        return pair_indices(z_um, self._delta_um)
 
 
 def stack_paths(folder: Path) -> list[Path]:

@@ -26,7 +26,8 @@ from parfocal.edge.errors import CameraFailed
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.scan.report import RunReport
 from parfocal.edge.simscope import bench as simscope_bench
-from parfocal.edge.stacks.stack import write_stack
+from parfocal.edge.stacks.stack import Stack
+from parfocal.edge.stacks.write import write_stack
 from tests.edge.scope import TILES, tissue
 
 Run = Callable[..., tuple[int, str, str]]
@@ -303,7 +304,7 @@ def json_nowhere(tmp_path: Path) -> list[object]:
 
 def stack_cut_short(tmp_path: Path) -> list[object]:
     path = tmp_path / "cut.ome.tiff"
-    write_stack(path, [tissue(200)] * 3, [0.0, 1.0, 2.0], 0.345)
+    write_stack(Stack(path, (0.0, 1.0, 2.0), (tissue(200),) * 3, 0.345))
     path.write_bytes(path.read_bytes()[:100_000])
     return ["evaluate", path]
 
@@ -351,7 +352,7 @@ def link_taken(tmp_path: Path) -> list[object]:
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
-        (no_image, 2, r"ConfigError: slide .*notes\.txt is no image"),
+        (no_image, 2, r"ConfigError: slide .*notes\.txt is not an image"),
         (one_colour, 2, "ConfigError: the slide image is of one colour"),
         (no_slide, 2, "slide missing.png cannot be read: No such file or directory; nothing moved"),
         (no_sampling, 2, "--um-per-px"),
@@ -379,7 +380,7 @@ def link_taken(tmp_path: Path) -> list[object]:
         (
             planes_that_go_down,
             2,
-            r"StackRefused: .*200 x 200 px, model .* looks at 448 x 448\. Record larger",
+            r"StackRefused: .*200 x 200 px, model .* needs 448 x 448 px\. Record larger",
         ),
         (planes_without_distance, 2, r"StackRefused: .*has no stack\.csv\. .*`parfocal evaluate --step-um`"),
         (record_slide_without_sim, 2, "add --sim"),

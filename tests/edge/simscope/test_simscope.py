@@ -1,33 +1,31 @@
-"""The virtual microscope itself: its optics, its slide, its free-running camera."""
+"""The simulated microscope itself: its optics, its slide, its free-running camera, its samples."""
 
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from parfocal.board.clock import VirtualClock
 from parfocal.edge.camera.frame import frame_after
 from parfocal.edge.config import CameraConfig, Config
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.focus.sharpness import variance_of_laplacian
+from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.simscope.bench import sample_from, sample_image
 from parfocal.edge.simscope.camera import SimulatedCamera
 from parfocal.edge.simscope.held_clock import HeldClock
 from parfocal.edge.simscope.optics import Optics, transfer_profiles
 from parfocal.edge.simscope.replay import RecordedStack
 from parfocal.edge.simscope.scene import Scene
-from parfocal.edge.simscope.slide import VirtualSlide, image_from_file
+from parfocal.edge.simscope.slide import SlideImage, VirtualSlide, image_from_file
 from parfocal.edge.simscope.surface import FocusSurface
 from tests.edge.scope import tissue
-
-UInt8Array = NDArray[np.uint8]
 
 Z_UM = np.array([-6.0, -3.0, -1.0, 0.0, 1.0, 3.0, 6.0], np.float32)
 
 
-def test_uniform_absorption_stays_and_uniform_phase_vanishes_at_every_height() -> None:
+def test_uniform_absorption_is_kept_and_uniform_phase_vanishes_at_every_height() -> None:
     absorption, phase = transfer_profiles(Optics(), Z_UM)
     assert np.allclose(absorption[:, :, 0], 1.0, atol=1e-5)
     assert np.allclose(phase[:, :, 0], 0.0, atol=1e-5)
@@ -41,7 +39,7 @@ def test_without_aberration_absorption_is_even_and_phase_odd_about_the_focus() -
     assert np.abs(phase[0]).max() > 0.1
 
 
-def test_the_reference_aberrations_tell_the_two_sides_apart() -> None:
+def test_the_reference_aberrations_distinguish_the_two_sides_of_focus() -> None:
     absorption, _ = transfer_profiles(Optics(), Z_UM)
     assert np.abs(absorption - absorption[::-1]).max() > 0.05
 
@@ -54,16 +52,18 @@ def test_each_colour_is_sharpest_at_its_own_height() -> None:
 
 
 @pytest.mark.parametrize("bad", [{"na": 1.2}, {"condenser_sigma": 0.0}, {"um_per_px": 0.0}])
-def test_optics_that_cannot_be_are_refused(bad: dict[str, float]) -> None:
+def test_impossible_optics_are_refused(bad: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="must"):
         Optics(**bad)  # type: ignore[arg-type]
 
 
 def scene(seed: int = 1) -> Scene:
-    return Scene(VirtualSlide(tissue(), 0.345, 0.345, seed, blank_share=0.0), Optics(), (300, 300), seed)
+    return Scene(
+        VirtualSlide(SlideImage(tissue(), 0.345), 0.345, seed, blank_share=0.0), Optics(), (300, 300), seed
+    )
 
 
-def test_the_sharpest_picture_is_the_one_at_the_true_focus() -> None:
+def test_the_sharpest_image_is_at_the_true_focus() -> None:
     made = scene()
     z_um = np.arange(-4.0, 4.01, 0.5)
     sharpness = [variance_of_laplacian(made.shot(1000.0, 1000.0, float(z), 1.0)) for z in z_um]
@@ -71,12 +71,12 @@ def test_the_sharpest_picture_is_the_one_at_the_true_focus() -> None:
     assert sharpness[0] < 0.5 * max(sharpness) > 2.0 * sharpness[-1]
 
 
-def test_without_light_there_is_no_picture() -> None:
+def test_without_light_the_image_is_black() -> None:
     assert scene().shot(1000.0, 1000.0, 0.0, 0.0).mean() < 2.0
 
 
-def test_the_slide_goes_on_for_ever_in_its_mirror_image() -> None:
-    slide = VirtualSlide(tissue(128), 0.345, 0.345, seed=1, blank_share=0.0)
+def test_the_slide_is_continued_by_its_mirror_image() -> None:
+    slide = VirtualSlide(SlideImage(tissue(128), 0.345), 0.345, seed=1, blank_share=0.0)
     width_um = 128 * 0.345
     here = slide.density(500 * width_um, 500 * width_um, (64, 64))
     there = slide.density(502 * width_um, 500 * width_um, (64, 64))
@@ -84,9 +84,9 @@ def test_the_slide_goes_on_for_ever_in_its_mirror_image() -> None:
     assert np.allclose(here, here[:, :, ::-1])  # the seam at an even multiple is a mirror
 
 
-def test_the_same_seed_lays_the_same_slide_and_blank_areas_are_blank() -> None:
+def test_the_same_seed_gives_the_same_slide_and_blank_areas_are_blank() -> None:
     areas = [
-        VirtualSlide(tissue(), 0.345, 0.345, seed, blank_share=0.5).density(x, 2250.0, (64, 64))
+        VirtualSlide(SlideImage(tissue(), 0.345), 0.345, seed, blank_share=0.5).density(x, 2250.0, (64, 64))
         for seed in (1, 1)
         for x in np.arange(750.0, 40000.0, 1500.0)
     ]
@@ -107,7 +107,7 @@ def test_the_surface_is_the_same_for_the_same_seed_and_gentle_between_neighbours
 
 
 class Ramp:
-    """A stage that rises for ever by 1 um a second, lit."""
+    """A stage that rises by 1 um per second, with the lamp on."""
 
     def true_um(self, time_s: float) -> tuple[float, float, float]:
         return 0.0, 0.0, time_s
@@ -116,13 +116,11 @@ class Ramp:
         return 0.6
 
 
-def height_as_pixels(
-    _x: float, _y: float, z_um: float, _duty: float
-) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+def height_as_pixels(_x: float, _y: float, z_um: float, _duty: float) -> UInt8Array:
     return np.full((2, 2, 3), int(z_um), np.uint8)
 
 
-def test_a_camera_asked_late_gives_an_old_frame_and_waiting_gives_a_fresh_one() -> None:
+def test_a_late_grab_gives_an_old_frame_and_waiting_gives_a_fresh_one() -> None:
     clock = VirtualClock(100.0)
     camera = SimulatedCamera(
         Ramp(), clock, CameraConfig(frame_period_s=0.1, exposure_s=0.02), height_as_pixels
@@ -162,7 +160,7 @@ def test_a_simulated_frame_that_was_overtaken_has_no_pixels() -> None:
         _ = first.pixels
 
 
-def test_time_of_the_microscope_stands_still_while_a_picture_is_made() -> None:
+def test_the_microscopes_time_stands_still_while_an_image_is_rendered() -> None:
     shared = VirtualClock(100.0)
     clock = HeldClock(shared)
     before_s = clock.now_s()
@@ -178,15 +176,15 @@ def test_time_of_the_microscope_stands_still_while_a_picture_is_made() -> None:
 # Samples -----------------------------------------------------------------------------------------------
 
 
-def test_the_sample_tissue_is_real_and_needs_no_file() -> None:
+def test_the_sample_tissue_comes_with_a_package() -> None:
     pytest.importorskip("skimage", reason="the demo extra is not installed")
     assert sample_image().shape == (512, 512, 3)
 
 
-def test_a_file_that_is_no_image_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_an_image_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "notes.png"
     path.write_text("not an image")
-    with pytest.raises(ConfigError, match=r"notes\.png is no image .*nothing moved"):
+    with pytest.raises(ConfigError, match=r"notes\.png is not an image .*nothing moved"):
         image_from_file(path)
     with pytest.raises(ConfigError, match=r"gone\.png cannot be read"):
         image_from_file(tmp_path / "gone.png")
@@ -197,20 +195,25 @@ def test_a_file_that_is_no_image_is_refused(tmp_path: Path) -> None:
     [
         (np.full((200, 200, 3), 180, np.uint8), 0.5, "one colour"),
         (tissue(64), 0.05, "smaller than"),
-        (tissue(64), -1.0, "must be positive"),
-        (tissue(64), float("nan"), "must be positive"),
+        (tissue(64), -1.0, "must be 0.001 to 100; nothing moved. Correct --um-per-px"),
+        (tissue(64), float("nan"), "must be 0.001 to 100"),
+        (tissue(64), float("inf"), "must be 0.001 to 100"),
+        (tissue(64), 1e300, "must be 0.001 to 100"),
+        (tissue(64), 1e-300, "must be 0.001 to 100"),
     ],
 )
-def test_a_slide_that_cannot_be_focused_is_refused(pixels: UInt8Array, um_per_px: float, why: str) -> None:
+def test_a_slide_without_structure_or_with_impossible_sampling_is_refused(
+    pixels: UInt8Array, um_per_px: float, why: str
+) -> None:
     with pytest.raises(ConfigError, match=why):
-        VirtualSlide(pixels, um_per_px, 0.345, seed=1)
+        VirtualSlide(SlideImage(pixels, um_per_px), 0.345, seed=1)
 
 
 def test_an_image_without_its_sampling_is_refused(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "a.png"), tissue(64))
     with pytest.raises(ConfigError, match="--um-per-px"):
         sample_from(tmp_path / "a.png", None, Config(), 1)
-    # What is not there needs no sampling.
+    # A missing file is reported first.
     with pytest.raises(ConfigError, match="No such file"):
         sample_from(tmp_path / "b.png", None, Config(), 1)
 
@@ -229,13 +232,13 @@ def recorded(folder: Path, rows: str | None = None, odd_size: bool = False) -> P
     return folder
 
 
-def test_a_slide_that_is_not_there_is_told_so_before_its_sampling_is_asked_for(tmp_path: Path) -> None:
+def test_a_missing_slide_is_reported_before_its_missing_sampling(tmp_path: Path) -> None:
     for name in ("gone.png", "gone.ome.tiff"):
         with pytest.raises(ConfigError, match=rf"slide .*{name} cannot be read: No such file or directory"):
             sample_from(tmp_path / name, None, Config(), seed=1)
 
 
-def test_a_recorded_stack_shows_the_nearest_plane_and_knows_its_sharpest(tmp_path: Path) -> None:
+def test_a_recorded_stack_shows_the_nearest_plane_and_finds_its_focus(tmp_path: Path) -> None:
     stack = RecordedStack(recorded(tmp_path / "stack"))
     assert stack.shape_px == (300, 300)
     assert stack.focus_z_um == pytest.approx(100.0, abs=0.6)
@@ -249,16 +252,16 @@ def test_a_recorded_stack_shows_the_nearest_plane_and_knows_its_sharpest(tmp_pat
         ("file,z_um\np0.png,1.0\n", "1 plane,"),
         ("file,z_um\n" + "".join(f"p{k}.png,{z}\n" for k, z in enumerate([1, 2, 2, 3, 4])), "must rise"),
         ("file,height\np0.png,1.0\n", "columns file,z_um"),
-        ("file,z_um\np0.png,high\n", "must be a number in every row, it says 'high'"),
+        ("file,z_um\np0.png,high\n", "must be a number in every row, found 'high'"),
         ("file,z_um\n" + "".join(f"q{k}.png,{k}\n" for k in range(6)), r"q0\.png cannot be read"),
     ],
 )
-def test_a_stack_with_a_bad_index_is_refused_with_its_name(tmp_path: Path, rows: str, why: str) -> None:
+def test_a_stack_with_a_bad_table_is_refused(tmp_path: Path, rows: str, why: str) -> None:
     with pytest.raises(ConfigError, match=why):
         RecordedStack(recorded(tmp_path / "stack", rows))
 
 
-def test_a_stack_of_unequal_planes_or_without_index_is_refused(tmp_path: Path) -> None:
+def test_a_stack_with_unequal_planes_or_without_images_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"p3\.png is 100 x 100 px"):
         RecordedStack(recorded(tmp_path / "odd", odd_size=True))
     (tmp_path / "none").mkdir()

@@ -1,4 +1,4 @@
-"""The labeller tells the focus of made stacks, and leaves to a person what it cannot tell."""
+"""The label of a made stack is its true focus; unclear stacks are left to a person."""
 
 import numpy as np
 import pytest
@@ -6,11 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from parfocal.edge.simscope.optics import Optics
-from parfocal.edge.simscope.scene import Scene
-from parfocal.edge.simscope.slide import VirtualSlide
 from parfocal.edge.stacks.label import label_curve, label_planes
-from tests.edge.scope import tissue
+from tests.edge.stacks.made import scene
 
 Z_UM = np.arange(-10.0, 10.01, 0.625)
 
@@ -19,17 +16,12 @@ def peak(z_um: NDArray[np.float64], at_um: float, width_um: float = 2.0) -> NDAr
     return np.exp(-(((z_um - at_um) / width_um) ** 2))
 
 
-def scene(blank_share: float = 0.0) -> Scene:
-    slide = VirtualSlide(tissue(), 0.345, 0.345, seed=1, blank_share=blank_share)
-    return Scene(slide, Optics(um_per_px=0.345), (240, 240), seed=1)
-
-
-def test_the_label_of_a_made_stack_is_its_truth() -> None:
+def test_the_label_of_a_made_stack_is_its_true_focus() -> None:
     made = scene()
     z_um = Z_UM[::2] + 0.3  # the focus lies between two planes
     label = label_planes([made.shot(1000.0, 800.0, float(z), 1.0) for z in z_um], (z_um + 2500.0).tolist())
     assert label.review is None
-    # Phase moves the sharpest plane a little away from the geometric focus: within half a depth of field.
+    # Phase shifts the sharpest plane from the geometric focus, by less than half a depth of field.
     assert label.focus_z_um == pytest.approx(2500.0, abs=0.45)
 
 
@@ -68,13 +60,13 @@ def test_uneven_steps_do_not_move_the_label() -> None:
         (np.linspace(1.0, 5.0, len(Z_UM)), "at its end"),
     ],
 )
-def test_what_has_no_one_peak_is_left_to_a_person(values: NDArray[np.float64], why: str) -> None:
+def test_a_curve_without_a_single_peak_is_left_to_a_person(values: NDArray[np.float64], why: str) -> None:
     label = label_curve(Z_UM.tolist(), values.tolist())
     assert label.focus_z_um is None
     assert why in (label.review or "")
 
 
-def test_a_low_second_peak_and_noise_are_no_rivals() -> None:
+def test_a_low_second_peak_and_noise_do_not_hide_the_peak() -> None:
     noise = 0.02 * np.random.default_rng(4).standard_normal(len(Z_UM))
     values = peak(Z_UM, -3.0) + 0.3 * peak(Z_UM, 5.0) + noise
     assert label_curve(Z_UM.tolist(), values.tolist()).focus_z_um == pytest.approx(-3.0, abs=0.2)

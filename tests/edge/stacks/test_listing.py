@@ -1,4 +1,4 @@
-"""Which stacks a path names."""
+"""A path names one stack, or all stacks in a folder."""
 
 from pathlib import Path
 
@@ -7,16 +7,17 @@ import pytest
 import tifffile
 
 from parfocal.edge.stacks.listing import stacks_at
-from parfocal.edge.stacks.stack import write_stack
+from parfocal.edge.stacks.stack import Stack
+from parfocal.edge.stacks.write import write_stack
 from tests.edge.scope import tissue
 
 
 def stack_file(path: Path) -> Path:
-    write_stack(path, [tissue(64)] * 3, [0.0, 1.0, 2.0], 0.345)
+    write_stack(Stack(path, (0.0, 1.0, 2.0), (tissue(64),) * 3, 0.345))
     return path
 
 
-def test_a_folder_of_stacks_means_all_of_them_in_the_order_of_their_names(tmp_path: Path) -> None:
+def test_a_folder_of_stacks_stands_for_all_of_them_sorted_by_name(tmp_path: Path) -> None:
     named = [stack_file(tmp_path / name) for name in ("b.ome.tif", "a.ome.tiff")]
     (tmp_path / "notes.txt").write_text("of a week")
     (tmp_path / "c.ome.tiff.part").write_text("half")

@@ -21,8 +21,10 @@ from parfocal.edge.instrument import FieldTruth, Instrument
 from parfocal.edge.scan.plan import Field
 from parfocal.edge.simscope.camera import SimulatedCamera
 from parfocal.edge.stacks.label import label_planes
+from parfocal.edge.stacks.read import read_stack
 from parfocal.edge.stacks.record import Extent, Recorder, bytes_of, extent_of
-from parfocal.edge.stacks.stack import read_stack, write_stack
+from parfocal.edge.stacks.stack import Stack
+from parfocal.edge.stacks.write import write_stack
 from parfocal.edge.words import sized
 from tests.edge.scope import FOCUS_Z_UM, Scope, with_focus
 
@@ -173,8 +175,8 @@ def cut_short_of_others(path: Path, _monkeypatch: pytest.MonkeyPatch) -> None:
 
 def written(path: Path) -> None:
     """A whole stack of an earlier run."""
-    planes = [np.zeros((452, 452, 3), np.uint8)] * EXTENT.n_planes
-    write_stack(path, planes, [k * EXTENT.step_um for k in range(EXTENT.n_planes)], 0.345)
+    planes = (np.zeros((452, 452, 3), np.uint8),) * EXTENT.n_planes
+    write_stack(Stack(path, tuple(k * EXTENT.step_um for k in range(EXTENT.n_planes)), planes, 0.345))
 
 
 def seen(folder: Path) -> dict[str, tuple[bool, bytes | None]]:
@@ -190,7 +192,7 @@ def seen(folder: Path) -> dict[str, tuple[bool, bytes | None]]:
     [
         (unreadable, "Permission denied"),
         (sixteen_bits, "3 over 2 um of 50 x 40 px"),
-        (text, "no TIFF"),
+        (text, "not a TIFF"),
         (link_to_nothing, "is not a file"),
         (link_to_damaged, "truncated"),
         (folder, "is not a file"),
@@ -338,7 +340,7 @@ def test_the_lamp_is_off_after_a_recording_however_it_ends(scope: Scope, tmp_pat
 
 def test_stacks_of_other_planes_are_not_mixed(scope: Scope, tmp_path: Path) -> None:
     plane = np.zeros((scope.config.camera.height_px, scope.config.camera.width_px, 3), np.uint8)
-    write_stack(tmp_path / "field-0001.ome.tiff", [plane] * 11, range(11), 0.345)
+    write_stack(Stack(tmp_path / "field-0001.ome.tiff", tuple(range(11)), (plane,) * 11, 0.345))
     other = msgspec.structs.replace(EXTENT, n_planes=13)
     with pytest.raises(ConfigError, match=r"field-0001\.ome\.tiff of an earlier run has 11"):
         list(recorder(scope, tmp_path, extent=other).run(PLAN))

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.focus import prepare
-from parfocal.edge.stacks.stack import write_stack
+from parfocal.edge.stacks.stack import Stack
+from parfocal.edge.stacks.write import write_stack
 from parfocal.engines.model.contract import Kind
 from tools.learning.examples import MIN_CONTRAST, PATCHES_PER_PLANE, Examples, stack_paths
 
@@ -32,7 +33,7 @@ def written(
     levels: float = 40.0,
 ) -> list[NDArray[np.uint8]]:
     planes = shots(1, side_px, levels)
-    write_stack(folder / f"{name}.ome.tiff", planes, Z_UM, 0.345, focus_z_um)
+    write_stack(Stack(folder / f"{name}.ome.tiff", Z_UM, tuple(planes), 0.345, focus_z_um))
     return planes
 
 
