@@ -1,24 +1,24 @@
-"""Errors of the instrument, sorted by what the caller does next."""
+"""Errors of `parfocal.edge`, one class for each way to react."""
 
 from typing import Any
 
 
 class EdgeError(Exception):
-    """Root of every error that leaves `parfocal.edge`."""
+    """Base class of every error raised by `parfocal.edge`."""
 
 
 class ConfigError(EdgeError):
-    """The configuration or an argument cannot be. Correct it; nothing was moved."""
+    """The configuration or an argument is invalid. Correct it; nothing was moved."""
 
 
 class CameraFailed(EdgeError):
-    """The camera is not there or has stopped. Plug it in, or name another one."""
+    """The camera is missing or has stopped. Plug it in, or configure another one."""
 
 
 class FocusLost(EdgeError):
-    """No focus was found in a field. The stage is back at the last good height; `trace` tells what was tried."""
+    """No focus was found in a field. The stage is back at the last good height; `trace` holds the attempts."""
 
     def __init__(self, message: str, trace: tuple[Any, ...] = ()) -> None:
-        """`trace`: the attempts, as in the report of the field."""
+        """`trace`: the attempts, as in the field's report."""
         super().__init__(message)
         self.trace = trace

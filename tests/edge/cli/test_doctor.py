@@ -46,8 +46,13 @@ CONTRACT = next(model.contract for model in list_models() if model.contract.name
         (findings_of.of_software(None), "wrong", "pip install", 2),
         (findings_of.of_configuration(None, None), "ok", "no parfocal.toml in this folder", 0),
         (findings_of.of_configuration(Path("a.toml"), None), "ok", "read from a.toml", 0),
-        (findings_of.of_configuration(Path("a.toml"), ConfigError("No.")), "wrong", "No. What follows", 2),
-        (findings_of.of_port(BoardConfig(), Path("/dev/null")), "ok", "/dev/null is there, found as", 0),
+        (
+            findings_of.of_configuration(Path("a.toml"), ConfigError("No.")),
+            "wrong",
+            "No. The checks below",
+            2,
+        ),
+        (findings_of.of_port(BoardConfig(), Path("/dev/null")), "ok", "/dev/null exists, found as", 0),
         (findings_of.of_port(BoardConfig(), Path("/dev/none")), "missing", "set board.port", 3),
         (findings_of.of_port(BoardConfig(), BoardNotFound("two such")), "missing", "two such", 3),
         (
@@ -62,7 +67,7 @@ CONTRACT = next(model.contract for model in list_models() if model.contract.name
             "version 1, firmware 7, unit 42; axes: x, y, z; homed: z; faults: none",
             0,
         ),
-        (findings_of.of_board(None), "missing", "not asked", 3),
+        (findings_of.of_board(None), "missing", "not checked", 3),
         (findings_of.of_board(LinkTimeout("no answer")), "wrong", "no answer", 3),
         (findings_of.of_board(ProtocolMismatch("Flash it.")), "wrong", "Flash it.", 3),
         (findings_of.of_camera(Config(), True, None), "ok", "camera 0 gives 1224 x 1024 px", 0),
@@ -70,15 +75,15 @@ CONTRACT = next(model.contract for model in list_models() if model.contract.name
         (findings_of.of_camera(Config(), False, None), "missing", "set camera.device", 3),
         (findings_of.of_camera(Config(), True, CameraFailed("360 px")), "wrong", "360 px", 3),
         (findings_of.of_camera(SMALL, True, None), "wrong", "Set camera.width_px and camera.height_px", 2),
-        (findings_of.of_simulated_camera(Config()), "ok", "a simulated one", 0),
+        (findings_of.of_simulated_camera(Config()), "ok", "simulated (--sim)", 0),
         (findings_of.of_simulated_camera(SMALL), "wrong", "frames of 640 x 360 px", 2),
         (findings_of.of_models(list_models(), CONTRACT, Config()), "ok", "difference-20x", 0),
         (findings_of.of_models([], BuildFailed("damaged"), Config()), "wrong", "damaged", 4),
         (findings_of.of_engine("m on openvino in fp32"), "ok", "m on openvino in fp32", 0),
         (findings_of.of_engine(EngineStale("unusable")), "wrong", "unusable", 4),
-        (findings_of.of_engine(None), "missing", "cannot be used", 4),
+        (findings_of.of_engine(None), "missing", "the model is unusable", 4),
         (findings_of.of_gpio(GpioConfig(), False, GpioFailed("no library")), "ok", "none configured", 0),
-        (findings_of.of_gpio(GpioConfig(), True, None), "ok", "RPi.GPIO is usable here", 0),
+        (findings_of.of_gpio(GpioConfig(), True, None), "ok", "RPi.GPIO is available", 0),
         (findings_of.of_gpio(ESTOP, False, GpioFailed("Install")), "missing", "Install", 3),
         (findings_of.of_gpio(ESTOP, True, GpioFailed("Check pins")), "wrong", "Check pins", 3),
         (findings_of.of_gpio(ESTOP, True, True), "wrong", "wire to pin 11 is broken. Release it", 3),
@@ -114,10 +119,10 @@ def test_a_watchdog_that_fired_is_cleared_by_whoever_opens_the_board_next() -> N
 def test_usb_ports_say_which_is_the_board_s_and_which_may_be() -> None:
     here, other = findings_of.of_usb_ports([PICO, ADAPTER], Path("/dev/ttyACM1"))
     assert here.told == ("/dev/ttyACM1: Raspberry Pi Pico, usb:2e8a:000a:E66118; this is board.port")
-    assert other.told == "/dev/ttyUSB0: a device without a name, usb:0403:6001"
+    assert other.told == "/dev/ttyUSB0: unnamed device, usb:0403:6001"
     pico, adapter = (finding.told for finding in findings_of.of_usb_ports([PICO, ADAPTER], None))
-    assert 'looks like a motor board: if it is the board, set board.port = "usb:2e8a:000a:E66118"' in pico
-    assert "an adapter: if it is the board" in adapter
+    assert 'looks like a motor board: if this is the board, set board.port = "usb:2e8a:000a:E66118"' in pico
+    assert "a serial adapter: if this is the board" in adapter
 
 
 def test_no_usb_port_is_missing_only_where_the_board_s_port_is() -> None:
@@ -162,7 +167,7 @@ def test_a_simulation_is_well(doctor: Run) -> None:
     assert code == 0, printed
     assert {finding.verdict for finding in found.values()} == {"ok"}
     assert "protocol version 1" in found["motor board"].told
-    assert found["camera"].told == "a simulated one (--sim)"
+    assert found["camera"].told == "simulated (--sim)"
     assert printed.count("\n") == len(found)
 
 
@@ -185,7 +190,7 @@ def test_json_on_standard_output_is_the_findings_alone(
     printed = capsys.readouterr()
     assert ended.value.code == 0
     assert {f.subject for f in msgspec.json.decode(printed.out, type=list[Finding])} >= {"camera", "engine"}
-    assert "a simulated one (--sim)" in printed.err
+    assert "simulated (--sim)" in printed.err
     assert list(tmp_path.iterdir()) == []
 
 
@@ -193,7 +198,7 @@ def test_without_an_instrument_the_board_is_missing_and_the_rest_is_told_all_the
     code, found, _ = doctor("--port", "/dev/parfocal-is-not-here")
     assert code == 3
     assert found["board port"].verdict == "missing"
-    assert found["motor board"].told == "not asked, as its port is not there"
+    assert found["motor board"].told == "not checked: its port does not exist"
     assert "set board.port" in found["USB serial port"].told
     assert found["models"].verdict == "ok"
 
@@ -294,7 +299,7 @@ def test_a_board_that_answers_is_told_and_left_as_it_was(doctor: Run, tmp_path: 
     with stub_process(link):
         code, found, _ = doctor("--sim", "--port", link)
         assert code == 0
-        assert found["board port"].told == f"{link} is there"
+        assert found["board port"].told == f"{link} exists"
         assert "homed: none; faults: none" in found["motor board"].told
         assert doctor("--sim", "--port", link)[0] == 0
 
@@ -309,7 +314,7 @@ def test_a_port_that_is_no_board_is_wrong(doctor: Run, tmp_path: Path) -> None:
 def test_a_name_that_is_no_text_is_told_in_one_line_and_in_json(doctor: Run, tmp_path: Path) -> None:
     code, found, printed = doctor("--sim", "--port", tmp_path / "a\nb\udcff")
     assert code == 3
-    assert "a\\nb\\udcff is not there" in found["board port"].told
+    assert "a\\nb\\udcff does not exist" in found["board port"].told
     assert printed.count("\n") == len(found)
 
 

@@ -176,7 +176,9 @@ def test_model_of_which_no_engine_comes_ends_with_the_engine_s_exit_code(run: Ru
     )
     assert code == 4
     assert "OpenVINO has none" in printed
-    assert error.startswith("BuildFailed: no engine came of difference-20x, single-20x; see above why")
+    assert error.startswith(
+        "BuildFailed: no engine was built for difference-20x, single-20x; the reasons are above"
+    )
 
 
 def test_tensorrt_asked_for_without_a_gpu_is_one_line(run: Run) -> None:
@@ -211,7 +213,7 @@ def test_reasons_are_told_as_they_are_not_as_markup(run: Run, monkeypatch: pytes
     monkeypatch.setattr(cli_engine, "build_all", lambda *_, **__: [])
     _, printed, error = run("build")
     assert f"TensorRT is not used: [/no] {layer}" in printed
-    assert error.startswith("BuildFailed: no engine came of")
+    assert error.startswith("BuildFailed: no engine was built for")
 
 
 def test_engines_of_tensorrt_are_not_replaced_by_those_of_the_cpu_unasked(

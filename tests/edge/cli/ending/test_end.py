@@ -10,7 +10,7 @@ import pytest
 import typer
 
 from parfocal.board.errors import BadPort, BoardNotFound
-from parfocal.edge.cli.ending.crash import SAID_CHARACTERS, crash_line, write_report
+from parfocal.edge.cli.ending.crash import MAX_CHARACTERS, crash_line, write_report
 from parfocal.edge.cli.ending.end import one_line, run_to_exit_code
 from parfocal.edge.errors import ConfigError, FocusLost
 from parfocal.engines.errors import EngineStale
@@ -44,7 +44,7 @@ def state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
         (
             PermissionError(13, "Permission denied", "/root/x"),
             2,
-            "FileError: /root/x: Permission denied. Check the path, and what this user may do there.\n",
+            "FileError: /root/x: Permission denied. Check the path and its permissions.\n",
         ),
         (OSError(28, "No space left on device"), 2, "FileError: standard output: No space left on device.\n"),
         (BrokenPipeError(), 141, ""),
@@ -103,12 +103,12 @@ def test_where_no_folder_takes_a_report_the_line_says_so_and_where_it_happened(t
     taken.write_text("")
     assert write_report("text", [taken, taken / "under"]) is None
     try:
-        raise ValueError("x" * 2 * SAID_CHARACTERS)
+        raise ValueError("x" * 2 * MAX_CHARACTERS)
     except ValueError as error:
         told = crash_line(error, None)
-    assert "no folder takes a crash report" in told
+    assert "no crash report could be written" in told
     assert "test_end.py:" in told
-    assert len(told) < SAID_CHARACTERS + 200
+    assert len(told) < MAX_CHARACTERS + 200
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
