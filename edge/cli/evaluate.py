@@ -30,7 +30,7 @@ def evaluate(
     stacks: Annotated[
         list[Path],
         typer.Argument(
-            help="Stacks: OME-TIFF or ImageJ TIFF files, folders of them, folders of images with stack.csv or "
+            help="OME-TIFF or ImageJ stacks, folders of OME-TIFF stacks, or folders of images with stack.csv or "
             "numbered names."
         ),
     ],

@@ -39,7 +39,7 @@ ConfigOption = Annotated[
     ),
 ]
 PortOption = Annotated[
-    str | None, typer.Option("--port", help="Serial port of the board; with --sim, of a stub board.")
+    str | None, typer.Option("--port", help="Serial port of the board, or of a stub. Default: board.port.")
 ]
 JsonOption = Annotated[
     Path | None,
