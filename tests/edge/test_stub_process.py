@@ -1,4 +1,4 @@
-"""One run over a real pseudo-terminal, in real time: a stub in its own process, the product in this one."""
+"""One run over a real pseudo-terminal in real time, with the stub in a process of its own."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from parfocal.edge.simscope.bench import at_stub, sample_from
 from tests.edge.scope import small
 
 
-def test_pictures_over_a_pseudo_terminal_show_the_true_height(tmp_path: Path) -> None:
+def test_frames_over_a_pseudo_terminal_show_the_true_height(tmp_path: Path) -> None:
     pytest.importorskip("skimage", reason="the demo extra, with the sample tissue, is not installed")
     link = tmp_path / "board"
     config = small(Config())

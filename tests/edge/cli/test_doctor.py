@@ -1,4 +1,4 @@
-"""`parfocal doctor`: what it says of each thing it looks at, and what it ends with."""
+"""`parfocal doctor`: its findings and its exit codes."""
 
 import json
 import sys
@@ -98,25 +98,25 @@ def test_every_finding_says_what_was_found_and_what_to_do(
     assert told in finding.told
 
 
-def test_a_model_made_for_another_instrument_is_wrong_and_named() -> None:
+def test_a_model_for_another_instrument_is_wrong() -> None:
     finding = findings_of.of_models([], CONTRACT, with_focus(Config(), delta_um=3.0))
     assert (finding.verdict, finding.exit_code) == ("wrong", 4)
     assert "delta_um is 2 in the model, 3 in the configuration" in finding.told
 
 
 @pytest.mark.parametrize("fault", [Fault.ESTOP, Fault.STUCK_SWITCH, Fault.LIMIT_SWITCH])
-def test_a_fault_that_somebody_must_clear_is_wrong(fault: Fault) -> None:
+def test_a_fault_that_needs_clearing_is_wrong(fault: Fault) -> None:
     finding = findings_of.of_board(msgspec.structs.replace(ANSWER, faults=fault | Fault.WATCHDOG))
     assert finding.verdict == "wrong"
     assert str(fault.name).lower() in finding.told
     assert "parfocal home --clear-faults" in finding.told
 
 
-def test_a_watchdog_that_fired_is_cleared_by_whoever_opens_the_board_next() -> None:
+def test_a_watchdog_that_fired_is_ok() -> None:
     assert findings_of.of_board(msgspec.structs.replace(ANSWER, faults=Fault.WATCHDOG)).verdict == "ok"
 
 
-def test_usb_ports_say_which_is_the_board_s_and_which_may_be() -> None:
+def test_usb_ports_say_which_one_is_the_board_or_may_be() -> None:
     here, other = findings_of.of_usb_ports([PICO, ADAPTER], Path("/dev/ttyACM1"))
     assert here.told == ("/dev/ttyACM1: Raspberry Pi Pico, usb:2e8a:000a:E66118; this is board.port")
     assert other.told == "/dev/ttyUSB0: unnamed device, usb:0403:6001"
@@ -125,7 +125,7 @@ def test_usb_ports_say_which_is_the_board_s_and_which_may_be() -> None:
     assert "a serial adapter: if this is the board" in adapter
 
 
-def test_no_usb_port_is_missing_only_where_the_board_s_port_is() -> None:
+def test_no_usb_port_is_missing_only_if_the_board_port_is_missing() -> None:
     assert [f.verdict for f in findings_of.of_usb_ports([], None)] == ["missing"]
     assert [f.verdict for f in findings_of.of_usb_ports([], Path("/dev/pts/3"))] == ["ok"]
 
@@ -146,7 +146,7 @@ Run = Callable[..., tuple[int, dict[str, Finding], str]]
 
 @pytest.fixture
 def doctor(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
-    """Run `parfocal doctor` in a folder of its own: exit code, findings by subject, what was printed."""
+    """Run `parfocal doctor` in an empty folder: exit code, findings by subject, standard output."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(cli_doctor, "usb_ports", lambda: [PICO])
 
@@ -162,7 +162,7 @@ def doctor(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, 
     return call
 
 
-def test_a_simulation_is_well(doctor: Run) -> None:
+def test_a_simulation_is_ok(doctor: Run) -> None:
     code, found, printed = doctor("--sim")
     assert code == 0, printed
     assert {finding.verdict for finding in found.values()} == {"ok"}
@@ -180,7 +180,7 @@ def test_a_camera_mode_too_small_for_the_model_is_wrong_in_a_simulation_too(
     assert "448 x 448 px" in found["camera"].told
 
 
-def test_json_on_standard_output_is_the_findings_alone(
+def test_standard_output_holds_only_the_json(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -194,7 +194,7 @@ def test_json_on_standard_output_is_the_findings_alone(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_without_an_instrument_the_board_is_missing_and_the_rest_is_told_all_the_same(doctor: Run) -> None:
+def test_without_an_instrument_the_rest_is_still_checked(doctor: Run) -> None:
     code, found, _ = doctor("--port", "/dev/parfocal-is-not-here")
     assert code == 3
     assert found["board port"].verdict == "missing"
@@ -203,9 +203,7 @@ def test_without_an_instrument_the_board_is_missing_and_the_rest_is_told_all_the
     assert found["models"].verdict == "ok"
 
 
-def test_a_configuration_that_cannot_be_used_is_told_first_and_decides_the_exit_code(
-    doctor: Run, tmp_path: Path
-) -> None:
+def test_an_invalid_configuration_comes_first_and_decides_the_exit_code(doctor: Run, tmp_path: Path) -> None:
     (tmp_path / "parfocal.toml").write_text("[focus]\nhaste = 1\n")
     code, found, _ = doctor("--port", "/dev/parfocal-is-not-here")
     assert code == 2
@@ -213,7 +211,7 @@ def test_a_configuration_that_cannot_be_used_is_told_first_and_decides_the_exit_
     assert "/dev/parfocal-is-not-here" in found["board port"].told
 
 
-def test_only_the_e_stop_line_is_set_up_and_nothing_is_driven(
+def test_only_the_e_stop_line_is_set_up_and_no_line_is_driven(
     doctor: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     header = StrictGpio()
@@ -229,7 +227,7 @@ def test_only_the_e_stop_line_is_set_up_and_nothing_is_driven(
     assert (header.log, header.directions) == ([], {})
 
 
-def test_a_model_that_is_not_there_is_told_with_those_that_are(doctor: Run, tmp_path: Path) -> None:
+def test_a_missing_model_is_reported_with_those_installed(doctor: Run, tmp_path: Path) -> None:
     (tmp_path / "parfocal.toml").write_text("[focus]\nmodel = 'nobody'\n")
     code, found, _ = doctor("--sim")
     assert code == 4
@@ -238,14 +236,14 @@ def test_a_model_that_is_not_there_is_told_with_those_that_are(doctor: Run, tmp_
 
 
 def cache_with_an_engine() -> EngineCache:
-    """The cache that the command looks into, with an engine chosen for the configured model."""
+    """The command's cache, with an engine chosen for the configured model."""
     cache = EngineCache(default_cache_folder())
     model = next(model for model in list_models() if model.contract == CONTRACT)
     build_all([model], OpenVinoMaker(1), cache, precision="fp32")
     return cache
 
 
-def test_the_engine_is_told_as_it_opens_and_one_that_does_not_is_wrong(doctor: Run) -> None:
+def test_an_engine_that_does_not_open_is_wrong(doctor: Run) -> None:
     assert "difference-20x on openvino in fp32 (no engine chosen yet" in doctor("--sim")[1]["engine"].told
     cache = cache_with_an_engine()
     code, found, _ = doctor("--sim")
@@ -293,8 +291,8 @@ def test_a_camera_that_does_not_open_is_wrong(
     assert doctor()[1]["camera"].told == "camera 0 gives 360 px"
 
 
-def test_a_board_that_answers_is_told_and_left_as_it_was(doctor: Run, tmp_path: Path) -> None:
-    """Once over a real pseudo-terminal, in real time."""
+def test_a_board_that_answers_is_described_and_left_unchanged(doctor: Run, tmp_path: Path) -> None:
+    """Over a real pseudo-terminal, in real time."""
     link = tmp_path / "board"
     with stub_process(link):
         code, found, _ = doctor("--sim", "--port", link)
@@ -304,20 +302,20 @@ def test_a_board_that_answers_is_told_and_left_as_it_was(doctor: Run, tmp_path: 
         assert doctor("--sim", "--port", link)[0] == 0
 
 
-def test_a_port_that_is_no_board_is_wrong(doctor: Run, tmp_path: Path) -> None:
+def test_a_port_without_a_board_is_wrong(doctor: Run, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no tty")
     code, found, _ = doctor("--sim", "--port", tmp_path / "notes.txt")
     assert code == 3
     assert found["motor board"].verdict == "wrong"
 
 
-def test_a_name_that_is_no_text_is_told_in_one_line_and_in_json(doctor: Run, tmp_path: Path) -> None:
+def test_a_file_name_that_is_not_text_is_escaped_in_the_line_and_in_json(doctor: Run, tmp_path: Path) -> None:
     code, found, printed = doctor("--sim", "--port", tmp_path / "a\nb\udcff")
     assert code == 3
     assert "a\\nb\\udcff does not exist" in found["board port"].told
     assert printed.count("\n") == len(found)
 
 
-def test_a_port_name_that_cannot_be_is_a_matter_of_usage(doctor: Run) -> None:
+def test_an_invalid_port_name_is_a_usage_error(doctor: Run) -> None:
     code, found, _ = doctor("--sim", "--port", "usb:xyz")
     assert (code, found["board port"].verdict) == (2, "wrong")
