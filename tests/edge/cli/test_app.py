@@ -51,3 +51,6 @@ def test_engine_list_shows_every_model(run: Run, tmp_path: Path) -> None:
     assert code == 0
     assert "difference-20x" in printed
     assert any(m["name"] == "difference-20x" for m in json.loads((tmp_path / "models.json").read_text()))
+    _, printed, shown = run("engine", "list", "--json", "-")
+    assert {m["name"] for m in json.loads(printed)} >= {"difference-20x"}
+    assert "difference-20x" in shown
