@@ -11,7 +11,7 @@ from parfocal.edge.errors import ConfigError
 
 Positive = Annotated[float, msgspec.Meta(gt=0.0)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0.0)]
-MAX_FILE_BYTES = 1_000_000  # a stack or model given by mistake is not read to its end
+MAX_FILE_BYTES = 1_000_000  # a stack or a model, given by mistake, is not read to its end
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
 SidePx = Annotated[int, msgspec.Meta(ge=1, le=16384)]
@@ -21,7 +21,7 @@ FrameTime = Annotated[float, msgspec.Meta(gt=0.0, le=60.0)]
 class CameraConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The camera. `um_per_px` is the size of one of its pixels on the sample.
 
-    `device` is the number of the video device. `frame_period_s` and `exposure_s` apply while it runs freely.
+    `device` is the number of the video device. `frame_period_s` and `exposure_s` are those of its free run.
     """
 
     device: Annotated[int, msgspec.Meta(ge=0, le=255)] = 0

@@ -8,7 +8,7 @@ class EdgeError(Exception):
 
 
 class ConfigError(EdgeError):
-    """The configuration or an argument is invalid. Correct it; nothing was moved."""
+    """The configuration or an argument cannot be. Correct it; nothing was moved."""
 
 
 class CameraFailed(EdgeError):
@@ -16,9 +16,9 @@ class CameraFailed(EdgeError):
 
 
 class FocusLost(EdgeError):
-    """No focus was found in a field. The stage is back at the last good height; `trace` holds the attempts."""
+    """No focus was found in a field. The stage is back at the last good height; `trace` tells what was tried."""
 
     def __init__(self, message: str, trace: tuple[Any, ...] = ()) -> None:
-        """`trace`: the attempts, as in the field's report."""
+        """`trace`: the attempts, as in the report of the field."""
         super().__init__(message)
         self.trace = trace
