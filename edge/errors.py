@@ -1,10 +1,10 @@
-"""Errors of `parfocal.edge`, one class for each way to react."""
+"""Errors of the instrument, sorted by what the caller does next."""
 
 from typing import Any
 
 
 class EdgeError(Exception):
-    """Base class of every error raised by `parfocal.edge`."""
+    """Root of every error that leaves `parfocal.edge`."""
 
 
 class ConfigError(EdgeError):
@@ -12,7 +12,7 @@ class ConfigError(EdgeError):
 
 
 class CameraFailed(EdgeError):
-    """The camera is missing or has stopped. Plug it in, or configure another one."""
+    """The camera is not there or has stopped. Plug it in, or name another one."""
 
 
 class FocusLost(EdgeError):
