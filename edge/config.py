@@ -1,4 +1,4 @@
-"""Configuration of the instrument: TOML read into frozen structs; an unknown key is an error that names it."""
+"""Configuration of the instrument: TOML read into frozen structs. An unknown key is an error that names it."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -20,7 +20,7 @@ FrameTime = Annotated[float, msgspec.Meta(gt=0.0, le=60.0)]
 
 
 class CameraConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The camera and what one of its pixels measures on the sample.
+    """The camera. `um_per_px` is the size of one of its pixels on the sample.
 
     `kind`: the only kind so far is a V4L2 camera, read through OpenCV.
     `device` is the number of the video device. `frame_period_s` and `exposure_s` are those of its free run.
@@ -36,51 +36,52 @@ class CameraConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def field_um(self) -> tuple[float, float]:
-        """Width and height of a field on the sample."""
+        """Width and height of a field on the sample, um."""
         return self.width_px * self.um_per_px, self.height_px * self.um_per_px
 
 
 class FocusConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The model, and the numbers of the focus rule; the paper's where it gives them (dastidar2020 2.2.1, 4.3).
+    """The model and the parameters of the focus rule, from dastidar2020 2.2.1 and 4.3 where the paper gives them.
 
-    `threads` that a prediction on the CPU may use, 0 for every core, until `parfocal engine build` has chosen an
-    engine: that one keeps the number it was made with (`--threads`).
+    `threads` is how many CPU threads a prediction may use, 0 for every core. It applies until `parfocal engine build`
+    has chosen an engine, which keeps the number it was built with (`--threads`).
     """
 
     model: str = "difference-20x"
     threads: Annotated[int, msgspec.Meta(ge=0, le=256)] = 0
     objective: str = "20x/0.75"
-    delta_um: Positive = 2.0  # 2.2.1, for this objective; 3 um at 40x
+    delta_um: Positive = 2.0  # dastidar2020 2.2.1, for this objective; 3 um at 40x
     patch_px: Count = 224
-    downsample: Count = 1  # 4.3.3: 4 at 40x with a 13 Mpx camera
-    z0_below_um: Positive = 22.0  # 4.3.2
-    # 4.3.2: where the model predicts best. The paper's 8 um are for a model of +-25 um; with one of +-10 um the second
-    # shot is 3 um below the pivot, so that one estimate is enough from 3.2 um above to 1.8 um below the focus.
+    downsample: Count = 1  # dastidar2020 4.3.3: 4 at 40x with a 13 Mpx camera
+    z0_below_um: Positive = 22.0  # dastidar2020 4.3.2
+    # dastidar2020 4.3.2: where the model predicts best. The paper's 8 um are for a model of +-25 um. With one of
+    # +-10 um the second shot is 3 um below the pivot, so one estimate is enough for a pivot from 3.2 um above to
+    # 1.8 um below the focus.
     z1_below_um: Positive = 5.0
-    max_spread_um: Positive = 1.0  # 4.3.3
-    # Farther than this, one estimate is not enough. Left out it follows from the range of the model, as the paper's
-    # 12 um do from +-25 um (4.3.3): 4.8 um for +-10 um.
+    max_spread_um: Positive = 1.0  # dastidar2020 4.3.3
+    # An estimate beyond this distance needs a second one. The default is the same share of the model's range as the
+    # paper's 12 um of +-25 um (dastidar2020 4.3.3): 4.8 um for +-10 um.
     max_distance_um: Positive | None = None
-    # Within it the stage is left where it stands: less than half the depth of field (0.8 um at NA 0.75), while going
-    # down and coming again costs a second pair of shots.
+    # Closer than this, the stage stays where it is: it is less than half the depth of field (0.8 um at NA 0.75), and
+    # another approach costs a second pair of shots.
     in_focus_um: NotNegative = 0.25
-    max_attempts: Count = 8  # each of them comes nearer; from 30 um below the focus it takes 6
-    # Grey levels of contrast (standard deviation of the smoothed second shot's grey values in a patch) under
-    # which a patch holds nothing to judge; see `blank` in edge/focus/estimate.py.
+    max_attempts: Count = 8  # each comes closer; from 30 um below the focus it takes 6
+    # A patch with less contrast than this counts as blank, in grey levels: the standard deviation of the smoothed
+    # second shot's grey values; see `blank` in edge/focus/estimate.py.
     blank_contrast: NotNegative = 2.5
-    # The final shot must be as sharp as the shot at the pivot and those of its attempt, to within this share;
-    # else the prediction was wrong. About what 0.5 um out of focus costs a crisp texture at NA 0.75.
+    # The final shot must reach this share of the sharpness of the shot at the pivot and of the attempt's own shots;
+    # otherwise the prediction was wrong. 0.5 um out of focus costs a crisp texture about this much at NA 0.75.
     min_relative_sharpness: Annotated[float, msgspec.Meta(gt=0.0, le=1.0)] = 0.85
     recovery_reach_um: Positive = 24.0
     recovery_step_um: Positive = 2.0
-    fine_reach_um: Positive = 1.875  # the coarse sweep, or the pivot, is nearer than that
+    fine_reach_um: Positive = 1.875  # the coarse sweep, or the pivot, is closer to the focus than this
     fine_step_um: Positive = 0.625
     first_sweep_start_um: NotNegative = 2400.0
     first_sweep_stop_um: Positive = 2600.0
     first_sweep_step_um: Positive = 3.125
 
     def __post_init__(self) -> None:
-        """Raises ValueError naming what cannot be."""
+        """Raises ValueError naming the invalid keys."""
         if self.z1_below_um >= self.z0_below_um:
             raise ValueError(
                 f"z1_below_um = {self.z1_below_um} must be less than z0_below_um = {self.z0_below_um}"
@@ -93,7 +94,7 @@ class FocusConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ScanConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where the fields lie on the stage; the share of a field that neighbours have in common."""
+    """Where the fields lie on the stage. `overlap` is the share of a field that neighbours have in common."""
 
     origin_x_um: NotNegative = 20000.0
     origin_y_um: NotNegative = 10000.0
@@ -111,7 +112,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def config_from_toml(text: str, source: str) -> Config:
-    """The defaults with what `text` says instead. Raises ConfigError naming `source` and the key."""
+    """The defaults, overridden by the TOML in `text`. Raises ConfigError naming `source` and the key."""
     try:
         given = msgspec.toml.decode(text)
         check_keys(given, Config)
@@ -119,11 +120,11 @@ def config_from_toml(text: str, source: str) -> Config:
         check_finite(config)
     except RecursionError as error:
         raise ConfigError(
-            f"configuration {source} cannot be used: it is nested too deeply. Correct that."
+            f"invalid configuration {source}: it is nested too deeply. Remove some levels."
         ) from error
     except (msgspec.MsgspecError, ValueError) as error:
         raise ConfigError(
-            f"configuration {source} cannot be used: {in_toml_words(str(error))}. Correct that key."
+            f"invalid configuration {source}: {in_toml_words(str(error))}. Correct that key."
         ) from error
     return config
 
@@ -152,7 +153,7 @@ def config_from_file(path: Path) -> Config:
             )
         text = data.decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not text in UTF-8"
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise ConfigError(
             f"configuration {path} cannot be read: {why}. Give another path with --config."
         ) from error
@@ -160,7 +161,7 @@ def config_from_file(path: Path) -> Config:
 
 
 def _merged(base: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
-    """`base` with the values of `given`, table by table; keys unknown to `base` stay, to be refused later."""
+    """`base` overridden by `given`, table by table. Unknown keys are kept; the conversion refuses them."""
     result = dict(base)
     for key, value in given.items():
         inner = result.get(key)

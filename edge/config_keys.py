@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, said by the names of its keys."""
+"""Checks of a configuration that name the offending key."""
 
 import difflib
 import math
@@ -10,10 +10,9 @@ import msgspec
 
 
 def check_keys(given: dict[str, Any], struct: type[msgspec.Struct]) -> None:
-    """Refuse keys of a decoded TOML file that `struct`, or a struct inside it, does not have.
+    """Refuse keys of a decoded TOML file that neither `struct` nor its nested structs have.
 
-    Raises ValueError that names the key, the known ones of its table with the nearest first, and the other tables
-    that have it.
+    Raises ValueError naming the key, the known keys of its table, closest first, and other tables that have it.
     """
     tables = dict(_tables(struct))
     for table, keys in _given_tables(given, tables):
@@ -23,7 +22,7 @@ def check_keys(given: dict[str, Any], struct: type[msgspec.Struct]) -> None:
 
 
 def check_finite(config: msgspec.Struct, table: str = "") -> None:
-    """Refuse numbers that are not finite, which TOML can write. Raises ValueError that names the key."""
+    """Refuse nan and inf, which TOML allows. Raises ValueError naming the key."""
     for name in config.__struct_fields__:
         value, key = getattr(config, name), f"{table}{name}"
         if isinstance(value, msgspec.Struct):
@@ -33,12 +32,12 @@ def check_finite(config: msgspec.Struct, table: str = "") -> None:
 
 
 def in_toml_words(error: str) -> str:
-    """A text of msgspec in words of TOML: `focus.delta_um` where it writes `$.focus.delta_um`, `table` for `object`."""
+    """An error text of msgspec in TOML's terms: `focus.delta_um` for `$.focus.delta_um`, `table` for `object`."""
     return re.sub(r"`\$\.?([^`]*)`", r"`\1`", error).replace("`object`", "`table`")
 
 
 def _tables(struct: type[msgspec.Struct], table: str = "") -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Name and keys of each table that `struct` is read from; the name of the outermost is empty."""
+    """Name and keys of each table of `struct`; the name of the top level is empty."""
     fields = msgspec.structs.fields(struct)
     yield table, tuple(field.name for field in fields)
     for field in fields:
@@ -49,7 +48,7 @@ def _tables(struct: type[msgspec.Struct], table: str = "") -> Iterator[tuple[str
 def _given_tables(
     given: dict[str, Any], tables: dict[str, tuple[str, ...]], table: str = ""
 ) -> Iterator[tuple[str, list[str]]]:
-    """Name and keys of each known table of a decoded file, outer ones first."""
+    """Name and keys of each known table in a decoded file, outer tables first."""
     yield table, list(given)
     for key, value in given.items():
         inner = _joined(table, key)
@@ -62,9 +61,9 @@ def _unknown(table: str, key: str, tables: dict[str, tuple[str, ...]]) -> str:
     nearest = difflib.get_close_matches(key, known, n=len(known), cutoff=0.6)
     ordered = ", ".join([*nearest, *(name for name in known if name not in nearest)])
     elsewhere = ", ".join(f"[{other}]" for other, keys in tables.items() if key in keys and other)
-    hint = f" (there is one in {elsewhere})" if elsewhere else ""
-    where = f"[{table}]" if table else "the file"
-    return f"unknown key {_joined(table, key)!r}{hint}; {where} may have {ordered}"
+    hint = f" (it exists in {elsewhere})" if elsewhere else ""
+    where = f"keys of [{table}]" if table else "tables"
+    return f"unknown key {_joined(table, key)!r}{hint}; {where}: {ordered}"
 
 
 def _joined(table: str, key: str) -> str:

@@ -1,4 +1,4 @@
-"""OpenCV's own log, which goes to stderr: what is wrong is told once, by our error."""
+"""Silences OpenCV's own log on stderr: our error already says what is wrong."""
 
 import contextlib
 import os
@@ -12,7 +12,7 @@ SILENT = 0  # cv::utils::logging::LOG_LEVEL_SILENT
 
 @contextlib.contextmanager
 def silenced() -> Iterator[None]:
-    """Keep OpenCV quiet, unless OPENCV_LOG_LEVEL asks for its log by name."""
+    """Silence OpenCV's log during the block, unless OPENCV_LOG_LEVEL is set."""
     if "OPENCV_LOG_LEVEL" in os.environ:
         yield
         return
@@ -25,6 +25,6 @@ def silenced() -> Iterator[None]:
 
 
 def _level_setter() -> Callable[[int], int]:
-    """Sets the level and returns the one before. OpenCV 5 has it in a module of its own."""
+    """The function that sets the log level and returns the previous one. OpenCV 5 has moved it."""
     module: Any = cv2.utils.logging if hasattr(cv2.utils, "logging") else cv2
     return cast(Callable[[int], int], module.setLogLevel)

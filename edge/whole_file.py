@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all: written beside their name, and renamed when they are on the disk."""
+"""Atomic writes: a file is written under a temporary name and renamed once it is on the disk."""
 
 import contextlib
 import errno
@@ -10,16 +10,15 @@ from typing import BinaryIO
 
 
 def part_of(path: Path) -> Path:
-    """Where a file is written before it gets its name; what a kill leaves of it."""
+    """The temporary name of a file while it is written. A killed process leaves it behind."""
     return path.with_name(path.name + ".part")
 
 
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """A file to write, which takes the place of ``path`` when the block ends; where it fails nothing changes.
+    """A binary file to write that replaces `path` when the block ends. If the block fails, `path` is unchanged.
 
-    Folders that are missing are made. A link is followed; a device or a pipe is written to as it is.
-    Raises OSError.
+    Creates missing folders. Follows links, and writes to devices and pipes directly. Raises OSError.
     """
     path = path.resolve()
     if path.exists() and not path.is_file() and not path.is_dir():
@@ -42,7 +41,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def check_can_write(path: Path) -> None:
-    """Try what `whole_file` would need, and leave nothing of it behind. Raises OSError."""
+    """Check that `whole_file` could write `path`; leaves nothing behind. Raises OSError."""
     path = path.resolve()
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
@@ -59,18 +58,18 @@ def check_can_write(path: Path) -> None:
 
 
 def free_bytes(folder: Path) -> int:
-    """Room on the disk that ``folder`` is on, or would be on if it were made. Raises OSError."""
+    """Free space in bytes on the disk of `folder`, which may not exist yet. Raises OSError."""
     there = next(path for path in (folder.resolve(), *folder.resolve().parents) if path.exists())
     return shutil.disk_usage(there).free
 
 
 class _OnlyTried(Exception):
-    """Ends a block that would have been written, so that folders made for it go again."""
+    """Ends the block of `_folder_for` early, so that the folders it created are removed again."""
 
 
 @contextlib.contextmanager
 def _folder_for(path: Path) -> Iterator[None]:
-    """Make the folders of ``path``; those made, if they are empty, go again where the block fails."""
+    """Create the parent folders of `path`. If the block fails, remove those created, as far as they are empty."""
     made = [folder for folder in path.parents if not folder.exists()]
     try:
         if path.parent.exists() and not path.parent.is_dir():
@@ -85,7 +84,7 @@ def _folder_for(path: Path) -> Iterator[None]:
 
 
 def _free_part(path: Path) -> Path:
-    """Where to write; what lies there must be a file of an earlier run. Raises FileExistsError."""
+    """The temporary path. Only a file of an earlier run may be there already. Raises FileExistsError."""
     part = part_of(path)
     if part.is_symlink() or (part.exists() and not part.is_file()):
         raise FileExistsError(errno.EEXIST, f"{part.name} is in the way")
@@ -93,7 +92,7 @@ def _free_part(path: Path) -> Path:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Put the new name on the disk too. Not every file system can; the file itself is there in any case."""
+    """Flush the new name to the disk too. Not every file system can; the data itself is safe in any case."""
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:

@@ -1,4 +1,4 @@
-"""Numbers and names in sentences."""
+"""Numbers and names as text."""
 
 import os
 from pathlib import Path
@@ -10,7 +10,7 @@ def counted(n: int, noun: str) -> str:
 
 
 def sized(n_bytes: int) -> str:
-    """A number of bytes as people have it: "154 MB", "3.9 GB"."""
+    """A number of bytes in the unit that fits: "154 MB", "3.9 GB"."""
     for unit, name in ((10**12, "TB"), (10**9, "GB")):
         if n_bytes >= unit:
             return f"{n_bytes / unit:.1f} {name}"
@@ -18,5 +18,5 @@ def sized(n_bytes: int) -> str:
 
 
 def named(path: Path) -> str:
-    """A path as text that can be printed and written as JSON: names of files are bytes, and need not be UTF-8."""
+    """A path as text that can be printed and encoded as JSON: file names are bytes, not always valid UTF-8."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")

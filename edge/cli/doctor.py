@@ -1,4 +1,4 @@
-"""`parfocal doctor`: what is there of the instrument, and what to do where something is not."""
+"""`parfocal doctor`: look for every part of the instrument, and say what to do about those that are not ok."""
 
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -44,7 +44,7 @@ def doctor(
     port: PortOption = None,
     json: JsonOption = None,
 ) -> None:
-    """What is there: software, board, camera, engine, GPIO. Moves nothing, lights nothing."""
+    """Check software, board, camera, engine and GPIO lines. Nothing is moved or lit."""
     check_writable(json)
     try:
         settings, error = configured(config, port), None
@@ -60,7 +60,7 @@ def doctor(
         findings_of.of_engine(None if isinstance(used, EngineError) else _engine(settings)),
         findings_of.simulated("GPIO lines", "not used") if sim else _of_gpio(settings.board.gpio),
     ]
-    # Names of files need not be text, and JSON is.
+    # File names are not always valid text; JSON must be.
     findings = [msgspec.structs.replace(finding, told=one_line(finding.told)) for finding in findings]
     console = console_for(json)
     for finding in findings:
@@ -111,7 +111,7 @@ def _of_camera(config: Config) -> Finding:
 
 
 def _of_gpio(config: GpioConfig) -> Finding:
-    """Only the e-stop line is set up and read: it is an input, and nothing is driven by looking at it."""
+    """Set up and read only the e-stop line: it is an input, so this drives nothing."""
     seen: bool | GpioFailed | None = None
     try:
         imported_library()
@@ -128,7 +128,7 @@ def _of_gpio(config: GpioConfig) -> Finding:
 
 
 def _models(config: Config) -> tuple[list[Model], Contract | EngineError]:
-    """What is installed, and the contract of the configured model."""
+    """The installed models, and the contract of the configured one."""
     try:
         return list_models(), contract_from_onnx(model_path(config.focus.model))
     except EngineError as error:
@@ -136,7 +136,7 @@ def _models(config: Config) -> tuple[list[Model], Contract | EngineError]:
 
 
 def _engine(config: Config) -> str | EngineError:
-    """What the engine is that `focus` would use. Only opening it tells that its file is there, whole and not stale."""
+    """The engine that `focus` would use. Only opening it shows that its file is there, undamaged and not stale."""
     try:
         return opened_engine(config.focus.model, config.focus.threads).description
     except EngineError as error:

@@ -1,10 +1,9 @@
-"""`parfocal engine`: the models there are, and the engines made of them for this machine."""
+"""`parfocal engine`: list the models, and build engines of them for this machine."""
 
 import contextlib
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -14,7 +13,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from parfocal.edge.cli.output import check_writable, write_json
+from parfocal.edge.cli.options import JsonOption
+from parfocal.edge.cli.output import check_writable, console_for, write_json
 from parfocal.engines.backends import EngineMaker, maker_of
 from parfocal.engines.build import Outcome, build_all
 from parfocal.engines.cache import EngineCache, default_cache_folder
@@ -27,14 +27,12 @@ from parfocal.engines.progress import Report
 
 DETAIL_EVERY_S = 10.0
 
-app = typer.Typer(no_args_is_help=True, help="Models, and the engines made of them.")
-
-JsonOption = Annotated[Path | None, typer.Option("--json", help="Also write the result to this file.")]
+app = typer.Typer(no_args_is_help=True, help="List models and build their engines for this machine.")
 
 
 @app.command("list")
 def list_engines(json: JsonOption = None) -> None:
-    """The models that are installed, what each was made for, and the engine chosen for it here."""
+    """List the installed models, what each was trained for, and the engine chosen for it here."""
     check_writable(json)
     models = list_models()
     choices = load_choices(EngineCache(default_cache_folder()))
@@ -47,7 +45,7 @@ def list_engines(json: JsonOption = None) -> None:
         numbers = (c.delta_um, c.range_um, c.um_per_px, c.patch_px)
         engine = description(choices.get(model.label))
         table.add_row(c.name, c.kind, c.objective, *(f"{value:g}" for value in numbers), engine)
-    Console().print(table)
+    console_for(json).print(table)
     write_json(
         json,
         [{**to_builtins(model.contract), "choice": choices.get(model.label)} for model in models],
@@ -60,30 +58,33 @@ def build(
         list[str] | None,
         typer.Argument(
             metavar="[MODEL]...",
-            help="Names, or paths NAME.onnx of your own; all that are installed if none.",
+            help="Names of models, or paths NAME.onnx of your own. Default: all that are installed.",
         ),
     ] = None,
     precision: Annotated[
         Literal["fp32", "fp16", "bf16", "int8"] | None,
-        typer.Option(help="Use this one, whatever the measurement says."),
+        typer.Option(help="Use this precision, whatever the measurements say."),
     ] = None,
     int8_mode: Annotated[
         Literal["explicit", "implicit"] | None,
-        typer.Option(help="Also try INT8 on a GPU: by Q/DQ nodes, or calibrated there (TensorRT up to 10)."),
+        typer.Option(help="Also try INT8 on a GPU, by Q/DQ nodes or by calibration (up to TensorRT 10)."),
     ] = None,
     backend: Annotated[
-        Literal["openvino", "tensorrt"] | None, typer.Option(help="TensorRT where it works, else OpenVINO.")
+        Literal["openvino", "tensorrt"] | None,
+        typer.Option(help="Default: TensorRT if it works here, else OpenVINO."),
     ] = None,
-    threads: Annotated[int, typer.Option(min=0, max=256, help="For OpenVINO; 0 takes every core.")] = 0,
-    retry: Annotated[bool, typer.Option("--retry", help="Build again what failed before.")] = False,
+    threads: Annotated[
+        int, typer.Option(min=0, max=256, help="CPU threads of OpenVINO; 0 for every core.")
+    ] = 0,
+    retry: Annotated[bool, typer.Option("--retry", help="Try again what failed before.")] = False,
     json: JsonOption = None,
 ) -> None:
-    """Build an engine of every model for this machine, check what it predicts, and choose by measurement."""
+    """Build the engines of every model for this machine, check their predictions, and choose by measurement."""
     check_writable(json)
-    console = Console()
+    console = console_for(json)
     cache = EngineCache(default_cache_folder())
     models = _models_of(named)
-    maker = _maker(console, backend, threads, choices_so_far(cache, partial(_said, console)))
+    maker = _maker(console, backend, threads, choices_so_far(cache, partial(_print_line, console)))
     with _progress(console) as (report, detail):
         outcomes = build_all(
             models,
@@ -99,7 +100,7 @@ def build(
         ours = [outcome for outcome in outcomes if outcome.row.model == model.label]
         console.print(outcomes_table(model.contract.name, maker.backend, ours))
         for line in reasons(ours):
-            _said(console, line)
+            _print_line(console, line)
     if not any(outcome.built for outcome in outcomes):
         failed = any(outcome.row.failed for outcome in outcomes)
         console.print("nothing was built" + ("" if failed else ": every engine is up to date"))
@@ -107,20 +108,20 @@ def build(
     without = _without_engine(models, outcomes)
     if without:
         raise BuildFailed(
-            f"no engine came of {', '.join(without)}; see above why. What was chosen before stays."
+            f"no engine was built for {', '.join(without)}; the reasons are above. Earlier choices are kept."
         )
 
 
 def _models_of(named: list[str] | None) -> list[Model]:
-    """The models of some names or paths, each once; all that are installed if none is named."""
+    """The models with these names or paths, each once; all that are installed for None."""
     if not named:
         return list_models()
     models = [model_at(model_path(name)) for name in named]
     return list({model.label: model for model in models}.values())
 
 
-def _said(console: Console, text: str, style: str | None = None) -> None:
-    """Print a sentence as it is: not broken, and brackets in it are no markup."""
+def _print_line(console: Console, text: str, style: str | None = None) -> None:
+    """Print a sentence on one line, with its brackets as they are."""
     console.print(text, style=style, soft_wrap=True, highlight=False, markup=False)
 
 
@@ -128,39 +129,39 @@ def _said(console: Console, text: str, style: str | None = None) -> None:
 def _progress(
     console: Console, now_s: Callable[[], float] = time.monotonic
 ) -> Iterator[tuple[Report, Report]]:
-    """Show steps, and what a step is at: in place on a terminal, else as lines, of the latter one now and then."""
+    """Show the steps, and the details of a step: in place on a terminal, else as lines, details only now and then."""
     if console.is_terminal:
         with console.status("engines") as status:
-            # TensorRT's names of layers hold brackets, which a status would take for markup.
+            # TensorRT's layer names hold brackets, which a status would read as markup.
             yield (lambda text: status.update(escape(text)),) * 2
         return
-    told_s = now_s()
+    printed_s = now_s()
 
     def report(text: str) -> None:
-        nonlocal told_s
-        told_s = now_s()
-        _said(console, text)
+        nonlocal printed_s
+        printed_s = now_s()
+        _print_line(console, text)
 
-    yield report, lambda text: report(text) if now_s() - told_s >= DETAIL_EVERY_S else None
+    yield report, lambda text: report(text) if now_s() - printed_s >= DETAIL_EVERY_S else None
 
 
 def _maker(
     console: Console, backend: Backend | None, threads: int, choices: dict[str, Choice]
 ) -> EngineMaker:
-    """What builds here. Raises BuildFailed where TensorRT fails that engines were chosen on before."""
+    """What builds engines here. Raises BuildFailed if TensorRT fails although earlier choices used it."""
     maker, why_not_tensorrt = maker_of(backend, threads)
     if why_not_tensorrt and any(choice.key.backend == "tensorrt" for choice in choices.values()):
         raise BuildFailed(
-            f"build on TensorRT, on which engines of this machine were chosen, failed: {why_not_tensorrt} "
-            "Nothing was changed. For the CPU instead, name `--backend openvino`."
+            f"TensorRT, which the engines of this machine were chosen on, failed: {why_not_tensorrt} "
+            "Nothing was changed. To use the CPU instead, give `--backend openvino`."
         )
     if why_not_tensorrt:
-        _said(console, f"TensorRT is not used: {why_not_tensorrt}", style="dim")
+        _print_line(console, f"TensorRT is not used: {why_not_tensorrt}", style="dim")
     return maker
 
 
 def outcomes_table(model: str, backend: Backend, outcomes: list[Outcome]) -> Table:
-    """What was measured of one model, a line for each engine."""
+    """The measurements of one model, a row for each engine."""
     batch = next((f", ms for a batch of {o.row.batch}" for o in outcomes if o.row.batch), "")
     table = Table(title=f"{model} on {backend}{batch}", box=SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("precision", no_wrap=True)
@@ -179,14 +180,14 @@ def outcomes_table(model: str, backend: Backend, outcomes: list[Outcome]) -> Tab
 
 
 def verdict(outcome: Outcome) -> str:
-    """What became of an engine, in a word or two; `reasons` says why."""
+    """The outcome in a word or two; `reasons` says why."""
     if outcome.chosen:
         return "CHOSEN as asked" if outcome.asked_for else "CHOSEN"
     return "failed" if outcome.row.failed else "refused" if outcome.row.refused else "passed"
 
 
 def reasons(outcomes: list[Outcome]) -> list[str]:
-    """Why engines failed or are refused, a line for each reason; also of one chosen because it was asked for."""
+    """Why engines failed or were refused, a line for each reason; also for one chosen because it was asked for."""
     found = []
     for row in (outcome.row for outcome in outcomes):
         if row.failed:

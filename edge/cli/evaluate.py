@@ -1,4 +1,4 @@
-"""`parfocal evaluate`: how well a model predicts on stacks."""
+"""`parfocal evaluate`: how well a model predicts on recorded stacks."""
 
 import re
 from functools import partial
@@ -32,7 +32,7 @@ def evaluate(
     stacks: Annotated[
         list[Path],
         typer.Argument(
-            help="Stacks: OME-TIFF or ImageJ TIFF files, folders of them, folders of images with stack.csv or "
+            help="OME-TIFF or ImageJ stacks, folders of OME-TIFF stacks, or folders of images with stack.csv or "
             "numbered names."
         ),
     ],
@@ -43,16 +43,17 @@ def evaluate(
     step_um: Annotated[
         float | None,
         typer.Option(
-            help="Distance from plane to plane, for stacks that do not say; negative if they go down."
+            help="Distance between planes in um, for stacks that do not state it; negative if they go down."
         ),
     ] = None,
     um_per_px: Annotated[
-        float | None, typer.Option("--um-per-px", help="Sampling, for stacks that do not say.")
+        float | None,
+        typer.Option("--um-per-px", help="Sampling in um per pixel, for stacks that do not state it."),
     ] = None,
     config: ConfigOption = None,
     json: JsonOption = None,
     plot: Annotated[
-        Path | None, typer.Option(help="Also draw predicted against true distance (PNG).")
+        Path | None, typer.Option(help="Also plot predicted against true distance (PNG).")
     ] = None,
 ) -> None:
     """Run a model on recorded stacks and compare its predictions with the true focus."""
@@ -100,7 +101,7 @@ def _show(console: Console, result: Evaluation) -> None:
 
 
 def _stacks_table(console: Console, result: Evaluation) -> Table:
-    """A line for each stack; names lose their `.ome.tiff` where the console is too narrow for them."""
+    """A row for each stack. Names lose their `.ome.tiff` if the console is too narrow."""
     names = [Path(stack.stack).name for stack in result.stacks]
     table = _filled_stacks_table(names, result)
     if console.measure(table, options=console.options.update_width(MEASURED_WIDTH)).maximum <= console.width:
@@ -156,7 +157,7 @@ def _lines(result: Evaluation) -> list[str]:
     n_blank, n_far = sum(p.blank for p in planes), sum(not p.in_range for p in planes)
     if n_blank or n_far:
         lines.append(
-            f"not counted: {counted(n_blank, 'blank plane')}, {n_far} beyond the model's +-{result.range_um:g} um"
+            f"not counted: {counted(n_blank, 'blank plane')}, {n_far} outside the model's +-{result.range_um:g} um"
         )
     n_labelled = sum(stack.truth == "label" for stack in result.stacks)
     if n_labelled:
@@ -168,7 +169,7 @@ def _lines(result: Evaluation) -> list[str]:
 
 
 def _review_line(stack: StackResult) -> str:
-    return f"left out, look at {stack.stack}: {stack.review}"
+    return f"left out, please check {stack.stack}: {stack.review}"
 
 
 def _draw(path: Path, result: Evaluation) -> None:

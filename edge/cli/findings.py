@@ -1,6 +1,6 @@
-"""What is there of an instrument, and what to do where something is not: one finding for each thing looked at.
+"""What `parfocal doctor` says about each part of the instrument: its state, and what to do if it is not ok.
 
-Nothing is opened or asked here: `cli_doctor` looks, and hands in what it saw or the error that it got.
+Nothing is opened here: edge/cli/doctor.py looks, and passes in what it saw or the error it got.
 """
 
 import platform
@@ -26,14 +26,14 @@ from parfocal.engines.model.shipped import Model
 
 Verdict = Literal["ok", "missing", "wrong"]
 
-# A watchdog that has fired is none of them: it does as a host ends, and the next one arms it again.
+# A watchdog that fired is not among them: it fires whenever a host exits, and the next host re-arms it.
 _FAULTS_TO_CLEAR = Fault.ESTOP | Fault.STUCK_SWITCH | Fault.LIMIT_SWITCH
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """One thing looked at: what was found, and where it is not ok what to do.
+    """One part of the instrument: what was found, and what to do if it is not ok.
 
-    `exit_code`: what the command ends with if this is the first finding that is not ok; 0 where it is.
+    `exit_code`: the exit code of the command if this is the first finding that is not ok; 0 if it is ok.
     """
 
     subject: str
@@ -43,64 +43,64 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 def first_exit_code(findings: list[Finding]) -> int:
-    """What the command ends with: 0 when nothing is missing or wrong."""
+    """The exit code of the command: 0 if nothing is missing or wrong."""
     return next((finding.exit_code for finding in findings if finding.verdict != "ok"), 0)
 
 
 def of_software(version: str | None) -> Finding:
-    """`version` of the installed package, None where it is not installed."""
+    """`version` of the installed package, None if it is not installed."""
     python = f"Python {platform.python_version()}"
     if version is None:
-        told = f"{python}, parfocal runs without being installed. `pip install` it."
+        told = f"{python}; parfocal runs without being installed. Install it with `pip install`."
         return Finding("software", "wrong", told, EXIT_USAGE)
     return Finding("software", "ok", f"parfocal {version}, {python}")
 
 
 def of_configuration(path: Path | None, error: ConfigError | None) -> Finding:
-    """`path` that was read, None for none; `error` it gave."""
+    """`path` of the configuration file, None if there is none; `error` from reading it."""
     if error is not None:
-        return Finding("configuration", "wrong", f"{error} What follows is of the defaults.", EXIT_USAGE)
-    told = "defaults, as there is no parfocal.toml in this folder" if path is None else f"read from {path}"
+        return Finding("configuration", "wrong", f"{error} The checks below use the defaults.", EXIT_USAGE)
+    told = "the defaults: there is no parfocal.toml in this folder" if path is None else f"read from {path}"
     return Finding("configuration", "ok", told)
 
 
 def of_port(config: BoardConfig, path: Path | ValueError | BoardError) -> Finding:
-    """`path` of the configured port, or why it has none."""
+    """`path` of the configured port, or the error from looking it up."""
     if isinstance(path, ValueError):
         return Finding("board port", "wrong", f"board.{path}", EXIT_USAGE)
     if isinstance(path, BoardError):
         return Finding("board port", "missing", str(path), EXIT_BOARD)
     if not path.exists():
-        told = f"{path} is not there. Plug in the board, or set board.port, best to a usb: name."
+        told = f"{path} does not exist. Plug in the board, or set board.port, preferably to a usb: name."
         return Finding("board port", "missing", told, EXIT_BOARD)
     named = "" if config.port == str(path) else f", found as {config.port}"
-    return Finding("board port", "ok", f"{path} is there{named}")
+    return Finding("board port", "ok", f"{path} exists{named}")
 
 
 def of_usb_ports(ports: list[UsbPort], port: Path | None) -> list[Finding]:
-    """A finding for each of `ports`; `port`: path of the configured one, None where it is not there."""
+    """A finding for each of `ports`; `port` is the path of the configured one, None if it does not exist."""
     if not ports and port is None:
-        told = "none found. Plug in the board; if it is, try another cable and read `dmesg`."
+        told = "none found. Plug in the board; if it is plugged in, try another cable and look at `dmesg`."
         return [Finding("USB serial ports", "missing", told, EXIT_BOARD)]
     if not ports:
-        return [Finding("USB serial ports", "ok", "none, and none is needed: board.port is not one of USB")]
-    return [Finding("USB serial port", "ok", _told_of(found, port)) for found in ports]
+        return [Finding("USB serial ports", "ok", "none, and none is needed: board.port is not a USB port")]
+    return [Finding("USB serial port", "ok", _text_of(found, port)) for found in ports]
 
 
-def _told_of(found: UsbPort, port: Path | None) -> str:
-    device = " ".join(text for text in (found.vendor, found.product) if text) or "a device without a name"
+def _text_of(found: UsbPort, port: Path | None) -> str:
+    device = " ".join(text for text in (found.vendor, found.product) if text) or "unnamed device"
     told = f"{found.path}: {device}, {found.name}"
     if port is not None:
         return f"{told}; this is board.port" if Path(found.path).resolve() == port.resolve() else told
-    # Boards with USB of their own are CDC devices; what speaks through an adapter cannot be told from others.
-    looks = "looks like a motor board" if Path(found.path).name.startswith("ttyACM") else "an adapter"
-    return f'{told}; {looks}: if it is the board, set board.port = "{found.name}"'
+    # Boards with native USB are CDC devices; behind an adapter anything may be connected.
+    looks = "looks like a motor board" if Path(found.path).name.startswith("ttyACM") else "a serial adapter"
+    return f'{told}; {looks}: if this is the board, set board.port = "{found.name}"'
 
 
 def of_board(answer: Probed | BoardError | None) -> Finding:
-    """`answer` to HELLO and STATE, None where there is no port to ask at."""
+    """`answer` to HELLO and STATE, None if there is no port."""
     if answer is None:
-        return Finding("motor board", "missing", "not asked, as its port is not there", EXIT_BOARD)
+        return Finding("motor board", "missing", "not checked: its port does not exist", EXIT_BOARD)
     if isinstance(answer, BoardError):
         return Finding("motor board", "wrong", str(answer), EXIT_BOARD)
     told = (
@@ -109,7 +109,7 @@ def of_board(answer: Probed | BoardError | None) -> Finding:
         f"faults: {_names(answer.faults)}"
     )
     if answer.faults & _FAULTS_TO_CLEAR:
-        told += ". Look what caused them, release the emergency stop, then `parfocal home --clear-faults`."
+        told += ". Find the cause, release the emergency stop, then run `parfocal home --clear-faults`."
         return Finding("motor board", "wrong", told, EXIT_BOARD)
     return Finding("motor board", "ok", told)
 
@@ -117,10 +117,10 @@ def of_board(answer: Probed | BoardError | None) -> Finding:
 def of_camera(
     config: Config, is_there: bool, error: CameraFailed | None, notes: tuple[str, ...] = ()
 ) -> Finding:
-    """Whether the device is there, and what came of opening it: an error, or `notes` on how it works."""
+    """Whether the device exists, and the result of opening it: an error, or `notes` about its limits."""
     camera = config.camera
     if not is_there:
-        told = f"camera {camera.device} is not there. Plug it in, or set camera.device."
+        told = f"camera {camera.device} does not exist. Plug it in, or set camera.device."
         return Finding("camera", "missing", told, EXIT_BOARD)
     if error is not None:
         return Finding("camera", "wrong", str(error), EXIT_BOARD)
@@ -129,8 +129,8 @@ def of_camera(
 
 
 def of_simulated_camera(config: Config) -> Finding:
-    """What stands in for the camera; its frames may be too small as those of a real one."""
-    return _of_frame_size(config, "a simulated one (--sim)")
+    """The simulated camera, whose frames may be too small, like those of a real one."""
+    return _of_frame_size(config, "simulated (--sim)")
 
 
 def _of_frame_size(config: Config, told: str) -> Finding:
@@ -142,7 +142,7 @@ def _of_frame_size(config: Config, told: str) -> Finding:
 
 
 def of_models(installed: list[Model], used: Contract | EngineError, config: Config) -> Finding:
-    """The models that are installed, and whether the configured one, which may be another, fits the instrument."""
+    """The installed models, and whether the configured one fits the instrument; it need not be one of them."""
     if isinstance(used, EngineError):
         return Finding("models", "wrong", str(used), EXIT_ENGINE)
     try:
@@ -154,18 +154,18 @@ def of_models(installed: list[Model], used: Contract | EngineError, config: Conf
 
 
 def of_engine(opened: str | EngineError | None) -> Finding:
-    """What the engine of the configured model is, as it opened, or why it did not; None where the model is unusable."""
+    """The description of the opened engine, or the error; None if the configured model is unusable."""
     if opened is None:
-        return Finding("engine", "missing", "none, as the model cannot be used", EXIT_ENGINE)
+        return Finding("engine", "missing", "none: the model is unusable", EXIT_ENGINE)
     if isinstance(opened, EngineError):
         return Finding("engine", "wrong", str(opened), EXIT_ENGINE)
     return Finding("engine", "ok", opened)
 
 
 def of_gpio(config: GpioConfig, is_usable: bool, seen: bool | GpioFailed | None) -> Finding:
-    """`is_usable`: the library; `seen` on the e-stop line: pressed or not, why it was not read, None for no line."""
+    """`is_usable`: the library; `seen`: whether the e-stop is pressed, or the error; None if no line is configured."""
     if config == GpioConfig():
-        library = "usable here" if is_usable else "not usable here, and not needed"
+        library = "available" if is_usable else "not available, and not needed"
         return Finding("GPIO lines", "ok", f"none configured; RPi.GPIO is {library}")
     if isinstance(seen, GpioFailed):
         verdict: Verdict = "wrong" if is_usable else "missing"
@@ -179,7 +179,7 @@ def of_gpio(config: GpioConfig, is_usable: bool, seen: bool | GpioFailed | None)
 
 
 def simulated(subject: str, told: str) -> Finding:
-    """What a simulation stands in for."""
+    """Something that is simulated."""
     return Finding(subject, "ok", f"{told} (--sim)")
 
 

@@ -39,14 +39,17 @@ ConfigOption = Annotated[
         "--config", help="Configuration in TOML. Default: parfocal.toml in this folder, if there is one."
     ),
 ]
-PortOption = Annotated[str | None, typer.Option("--port", help="Serial port of the motor board.")]
+PortOption = Annotated[
+    str | None, typer.Option("--port", help="Serial port of the board, or of a stub. Default: board.port.")
+]
 JsonOption = Annotated[
     Path | None,
     typer.Option("--json", help="Also write the result to this file as JSON; - for standard output."),
 ]
 SimOption = Annotated[bool, typer.Option("--sim", help="Use a virtual microscope.")]
 SlideOption = Annotated[
-    Path | None, typer.Option("--slide", help="With --sim: image or stack to use as the slide.")
+    Path | None,
+    typer.Option("--slide", help="With --sim: image or stack to use as the slide. Default: sample tissue."),
 ]
 UmPerPxOption = Annotated[
     float | None,
@@ -55,20 +58,24 @@ UmPerPxOption = Annotated[
         min=0.001,
         max=100.0,
         callback=finite,
-        help="With --sim: um on the sample per pixel of the image.",
+        help="With --sim: sampling of the slide image, um per pixel.",
     ),
 ]
 FieldsOption = Annotated[
-    int, typer.Option("--fields", min=1, max=MAX_FIELDS, help="How many neighbouring fields.")
+    int, typer.Option("--fields", min=1, max=MAX_FIELDS, help="Number of neighbouring fields.")
 ]
 SeedOption = Annotated[
     int,
-    typer.Option("--seed", min=0, max=MAX_SEED, help="Seed of the virtual slide and its noise."),
+    typer.Option("--seed", min=0, max=MAX_SEED, help="Seed for the virtual slide and the camera noise."),
 ]
 ZPlayOption = Annotated[
     float | None,
     typer.Option(
-        "--z-play-um", min=0.0, max=500.0, callback=finite, help="With --sim: true play of the Z gear."
+        "--z-play-um",
+        min=0.0,
+        max=500.0,
+        callback=finite,
+        help="With --sim: true play of the Z gear, um. Default: board.z.play_um.",
     ),
 ]
 
@@ -115,7 +122,7 @@ class Simulation(msgspec.Struct, frozen=True):
 
 @contextlib.contextmanager
 def opened_instrument(simulation: Simulation, config: Config, virtual: bool) -> Iterator[Instrument]:
-    """The real microscope, or a virtual one if asked for: `virtual` in virtual time, else at a stub's port.
+    """The real microscope, or a virtual one if asked for: with `virtual` in virtual time, else at a stub's port.
 
     Raises BoardError, CameraFailed, ConfigError.
     """

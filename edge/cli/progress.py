@@ -1,4 +1,4 @@
-"""Progress of a long command: a bar on a terminal, a line now and then where the output goes elsewhere."""
+"""Progress of a long command: a bar on a terminal, otherwise a line now and then."""
 
 import contextlib
 import time
@@ -16,10 +16,10 @@ Step = Callable[[str], None]
 def shown_progress(
     console: Console, verb: str, total: int, first: str, now_s: Callable[[], float] = time.monotonic
 ) -> Iterator[Step]:
-    """Show how many of `total` pieces are done; gives a function to call after each, with a few words on it.
+    """Show how many of `total` items are done. Yields a function to call after each, with a few words about it.
 
-    `verb` names the work ("focusing"), `first` what is done before the first piece ("first sweep"). A file or a pipe
-    gets a line at most every `LINE_EVERY_S` of `now_s`, wall time.
+    `verb` names the work ("focusing"), `first` what happens before the first item ("first sweep"). In a file or pipe
+    there is a line at most every `LINE_EVERY_S` of wall time `now_s`.
     """
     if console.is_terminal:
         with _bar(console, verb, total, first) as step:
@@ -42,14 +42,14 @@ def _bar(console: Console, verb: str, total: int, first: str) -> Iterator[Step]:
 
 
 def _lines(console: Console, verb: str, total: int, now_s: Callable[[], float]) -> Step:
-    done, told_s = 0, now_s()
+    done, printed_s = 0, now_s()
 
     def step(words: str) -> None:
-        nonlocal done, told_s
+        nonlocal done, printed_s
         done += 1
-        if now_s() - told_s < LINE_EVERY_S:
+        if now_s() - printed_s < LINE_EVERY_S:
             return
-        told_s = now_s()
+        printed_s = now_s()
         console.print(f"{verb}: {done} of {total}, {words}", highlight=False, markup=False, soft_wrap=True)
 
     return step

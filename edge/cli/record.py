@@ -1,4 +1,4 @@
-"""`parfocal record`: stacks for training and evaluation, taken on the microscope."""
+"""`parfocal record`: record stacks for training and evaluation on the microscope."""
 
 import contextlib
 from functools import partial
@@ -31,14 +31,16 @@ from parfocal.edge.words import counted, named, sized
 
 
 def record(
-    out: Annotated[Path, typer.Option(help="Folder for the stacks, one OME-TIFF a field.")],
+    out: Annotated[Path, typer.Option(help="Folder for the stacks, one OME-TIFF per field.")],
     sim: SimOption = False,
     slide: SlideOption = None,
     um_per_px: UmPerPxOption = None,
-    fields: Annotated[int, typer.Option(help="Neighbouring fields to record.")] = 9,
-    reach_um: Annotated[float, typer.Option(help="How far a stack goes below and above the focus.")] = 13.0,
+    fields: Annotated[int, typer.Option(help="Number of neighbouring fields.")] = 9,
+    reach_um: Annotated[
+        float, typer.Option(help="How far each stack extends below and above the focus, um.")
+    ] = 13.0,
     step_um: Annotated[
-        float, typer.Option(help="Distance of the planes, rounded to whole motor steps.")
+        float, typer.Option(help="Distance between planes, um; rounded to whole motor steps.")
     ] = 0.625,
     seed: SeedOption = 1,
     z_play_um: ZPlayOption = None,
@@ -46,7 +48,7 @@ def record(
     port: PortOption = None,
     json: JsonOption = None,
 ) -> None:
-    """Record a stack of planes in each of a number of fields; run again to continue where it ended."""
+    """Record a stack of planes in each of several fields. Run it again to continue after an interruption."""
     settings = configured(config, port)
     simulation = Simulation(sim, slide, um_per_px, seed, z_play_um)
     check_frame_size(settings)
@@ -55,8 +57,8 @@ def record(
     check_writable(json)
     console = console_for(json)
     each = bytes_of(extent, settings.camera)
-    told = f"{counted(len(plan), 'field')} of {counted(extent.n_planes, 'plane')}: {sized(each)} a field"
-    console.print(f"{told}, {sized(len(plan) * each)} in all", highlight=False, soft_wrap=True)
+    size = f"{counted(len(plan), 'field')} of {counted(extent.n_planes, 'plane')}: {sized(each)} per field"
+    console.print(f"{size}, {sized(len(plan) * each)} in all", highlight=False, soft_wrap=True)
     records: list[FieldRecord] = []
     with (
         growing_result(json, partial(_show, console)) as result,
@@ -79,12 +81,12 @@ def _show(console: Console, recording: Recording) -> None:
         f"{sum(done.outcome == name for done in recording.fields)} {name}"
         for name in ("recorded", "kept", "no focus")
     ]
-    told = f"{counted(len(recording.fields), 'field')} in {recording.out}: {', '.join(counts)}"
-    console.print(told, highlight=False, markup=False, soft_wrap=True)
+    summary = f"{counted(len(recording.fields), 'field')} in {recording.out}: {', '.join(counts)}"
+    console.print(summary, highlight=False, markup=False, soft_wrap=True)
 
 
 def _line(done: FieldRecord) -> str:
     if not done.z_um:
-        return f"{done.file}: {done.outcome}, nothing written; an empty field, or focus beyond the sweep"
+        return f"{done.file}: {done.outcome}, nothing written; the field is empty, or its focus lies outside the sweep"
     planes = counted(len(done.z_um), "plane")
     return f"{done.file}: {done.outcome}, {planes}, z={done.z_um[0]:.2f}..{done.z_um[-1]:.2f} um"

@@ -4,7 +4,7 @@ from parfocal.board.status import AxisStatus, BoardStatus
 
 
 def status_lines(status: BoardStatus) -> list[str]:
-    """The state of a board in a few lines, positions in um."""
+    """The state of a board in a few lines; positions in um."""
     axes = (("x", status.x), ("y", status.y), ("z", status.z))
     lines = [
         *(_axis_line(name, axis) for name, axis in axes),
@@ -13,27 +13,27 @@ def status_lines(status: BoardStatus) -> list[str]:
         f"last motion: {status.last_result.replace('_', ' ')}",
     ]
     if any(axis.position_um is None for _, axis in axes):
-        lines.append("`parfocal home` homes the axes, Z first and away from the objective.")
+        lines.append("`parfocal home` homes the axes: Z first, away from the objective.")
     return lines
 
 
 def shown_um(position_um: float) -> str:
-    """A position to a hundredth of a micrometre, which is finer than any step."""
+    """A position with two decimals, finer than any motor step."""
     return f"{position_um:.2f} um"
 
 
 def _axis_line(name: str, axis: AxisStatus) -> str:
     where = "not homed" if axis.position_um is None else shown_um(axis.position_um)
     lowest_um, highest_um = axis.limits_um
-    said = [where, f"limits {lowest_um:.2f}..{highest_um:.2f} um"]
+    parts = [where, f"limits {lowest_um:.2f}..{highest_um:.2f} um"]
     if axis.is_moving:
-        said.append("moving")
-    said.extend(f"{switch} switch pressed" for switch in axis.switches)
-    return f"{name}: {', '.join(said)}"
+        parts.append("moving")
+    parts.extend(f"{switch} switch pressed" for switch in axis.switches)
+    return f"{name}: {', '.join(parts)}"
 
 
 def _remedy(status: BoardStatus) -> str:
-    # A watchdog that fired needs nobody: it does as a host ends, and the next one arms it again.
+    # A watchdog that fired needs no action: it fires whenever a host exits, and the next host re-arms it.
     if set(status.faults) <= {"watchdog"}:
         return ""
     return "; find the cause, then run `parfocal home --clear-faults`"

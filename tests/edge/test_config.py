@@ -8,11 +8,11 @@ from parfocal.edge.config import Config, config_from_file, config_from_toml
 from parfocal.edge.errors import ConfigError
 
 
-def test_an_empty_file_is_the_defaults() -> None:
+def test_an_empty_file_gives_the_defaults() -> None:
     assert config_from_toml("", "t") == Config()
 
 
-def test_one_key_of_one_axis_can_be_changed_alone() -> None:
+def test_one_key_of_one_axis_can_be_changed_by_itself() -> None:
     config = config_from_toml("[board.z]\nplay_um = 12.5\n", "t")
     assert config.board.z.play_um == 12.5
     assert config.board.z.um_per_step == Config().board.z.um_per_step
@@ -46,7 +46,7 @@ def test_one_key_of_one_axis_can_be_changed_alone() -> None:
         pytest.param("model = " + "{a=" * 3000 + "1" + "}" * 3000, "nested too deeply", id="deep table"),
     ],
 )
-def test_a_key_that_cannot_be_is_named(text: str, named: str) -> None:
+def test_an_invalid_key_is_named(text: str, named: str) -> None:
     with pytest.raises(ConfigError, match=named) as caught:
         config_from_toml(text, "instrument.toml")
     assert "\n" not in str(caught.value)
@@ -55,15 +55,15 @@ def test_a_key_that_cannot_be_is_named(text: str, named: str) -> None:
 @pytest.mark.parametrize(
     ("text", "answer"),
     [
-        ("[focus]\nmax_attempt = 1\n", "'focus.max_attempt'; [focus] may have max_attempts, "),
-        ("[focuss]\nmodel = 'a'\n", "'focuss'; the file may have focus, board, camera, scan."),
-        ("[board.z]\nplay = 1.0\n", "'board.z.play'; [board.z] may have play_um, "),
-        ("[board.gpio]\nestop = 1\n", "'board.gpio.estop'; [board.gpio] may have estop_pin, reset_pin, trigger_pin."),
-        ("[focus]\num_per_px = 0.5\n", "'focus.um_per_px' (there is one in [camera]); [focus] may have "),
-        ("[board]\nplay_um = 1.0\n", "'board.play_um' (there is one in [board.x], [board.y], [board.z]); [board] may "),
+        ("[focus]\nmax_attempt = 1\n", "'focus.max_attempt'; keys of [focus]: max_attempts, "),
+        ("[focuss]\nmodel = 'a'\n", "'focuss'; tables: focus, board, camera, scan."),
+        ("[board.z]\nplay = 1.0\n", "'board.z.play'; keys of [board.z]: play_um, "),
+        ("[board.gpio]\nestop = 1\n", "'board.gpio.estop'; keys of [board.gpio]: estop_pin, reset_pin, trigger_pin."),
+        ("[focus]\num_per_px = 0.5\n", "'focus.um_per_px' (it exists in [camera]); keys of [focus]: "),
+        ("[board]\nplay_um = 1.0\n", "'board.play_um' (it exists in [board.x], [board.y], [board.z]); keys of [board"),
     ],
 )  # fmt: skip
-def test_an_unknown_key_is_answered_with_those_of_its_table_the_nearest_first(text: str, answer: str) -> None:
+def test_an_unknown_key_gets_the_keys_of_its_table_closest_first(text: str, answer: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(f"unknown key {answer}")):
         config_from_toml(text, "instrument.toml")
 
@@ -73,7 +73,7 @@ def test_an_unknown_key_is_answered_with_those_of_its_table_the_nearest_first(te
     [
         ("none.toml", "No such file or directory"),
         ("folder", "Is a directory"),
-        ("latin.toml", "not text in UTF-8"),
+        ("latin.toml", "not UTF-8 text"),
         ("stack.ome.tiff", "larger than 1,000,000 bytes"),
     ],
 )
@@ -86,9 +86,9 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str, why: str
     assert name in str(caught.value)
 
 
-def test_gpio_lines_are_off_until_their_pins_are_named() -> None:
+def test_gpio_lines_are_off_until_their_pins_are_configured() -> None:
     assert config_from_toml("", "empty").board.gpio == GpioConfig()
     config = config_from_toml("[board.gpio]\nestop_pin = 11\n", "instrument.toml")
     assert config.board.gpio == GpioConfig(estop_pin=11)
-    with pytest.raises(ConfigError, match=r"instrument\.toml .* must be 1\.\.40, each once"):
+    with pytest.raises(ConfigError, match=r"instrument\.toml: .* must be 1\.\.40, each once"):
         config_from_toml("[board.gpio]\nestop_pin = 11\nreset_pin = 11\n", "instrument.toml")

@@ -1,4 +1,4 @@
-"""OpenCV's log does not speak before our errors."""
+"""OpenCV's log does not appear beside our errors."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from tests.edge.scope import tissue
 
 
 @pytest.fixture(autouse=True)
-def no_level_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_log_level_from_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENCV_LOG_LEVEL", raising=False)
 
 
@@ -25,21 +25,19 @@ def cut_image(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_camera_that_is_not_there_is_told_by_our_error_alone(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_camera_gives_our_error_only(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(CameraFailed, match="camera 250 not found"):
         VideoCamera(CameraConfig(device=250))
     assert capfd.readouterr().err == ""
 
 
-def test_an_image_that_is_cut_short_is_told_by_our_error_alone(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_truncated_image_gives_our_error_only(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ValueError, match="not an image"):
         rgb_from_file(cut_image(tmp_path))
     assert capfd.readouterr().err == ""
 
 
-def test_who_asks_for_the_log_of_opencv_gets_it(
+def test_the_log_appears_when_its_level_is_set(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENCV_LOG_LEVEL", "WARNING")
@@ -48,7 +46,7 @@ def test_who_asks_for_the_log_of_opencv_gets_it(
     assert "PNG" in capfd.readouterr().err
 
 
-def test_the_level_of_before_comes_back() -> None:
+def test_the_previous_level_is_restored() -> None:
     set_level = opencv_log._level_setter()
     before = set_level(2)
     with pytest.raises(RuntimeError), opencv_log.silenced():

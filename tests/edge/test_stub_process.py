@@ -1,4 +1,4 @@
-"""A run in real time over a real pseudo-terminal: the stub in a process of its own, the product in this one."""
+"""One run over a real pseudo-terminal in real time, with the stub in a process of its own."""
 
 from pathlib import Path
 

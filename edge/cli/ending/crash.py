@@ -1,4 +1,4 @@
-"""Crash reports: what is needed to find a bug goes into a file, and the user reads one line."""
+"""Crash reports: what helps to find a bug goes into a file; the user sees one line."""
 
 import contextlib
 import os
@@ -12,11 +12,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 PACKAGES = ("parfocal", "numpy", "opencv-python-headless", "openvino", "msgspec", "typer")
-SAID_CHARACTERS = 300
+MAX_CHARACTERS = 300
 
 
 def crash_report(error: BaseException, arguments: Sequence[str]) -> str:
-    """The text of a report on `error`, which ended the command with these arguments."""
+    """The text of a report on `error`, raised by the command with these arguments."""
     lines = [
         f"command: parfocal {shlex.join(arguments)}",
         f"time: {time.strftime('%Y-%m-%d %H:%M:%S %z')}",
@@ -29,9 +29,9 @@ def crash_report(error: BaseException, arguments: Sequence[str]) -> str:
 
 
 def write_report(text: str, folders: Iterable[Path] | None = None) -> Path | None:
-    """Write a report into the first of `folders` that takes it, and return its path; None where none does.
+    """Write a report to the first writable folder of `folders`; returns its path, or None if none is writable.
 
-    Without `folders`: the user's folder for state (XDG_STATE_HOME), then the one for temporary files.
+    Default folders: the user's state folder (XDG_STATE_HOME), then the one for temporary files.
     """
     name = f"crash-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.txt"
     for folder in _default_folders() if folders is None else folders:
@@ -44,26 +44,26 @@ def write_report(text: str, folders: Iterable[Path] | None = None) -> Path | Non
 
 
 def crash_line(error: BaseException, path: Path | None) -> str:
-    """The one line for the user; `path` of the report, None where none could be written."""
-    said = f"{type(error).__name__}: {error}"
-    if len(said) > SAID_CHARACTERS:
-        said = f"{said[:SAID_CHARACTERS]}..."
-    kept = "no folder takes a crash report" if path is None else f"the crash report is {path}"
-    return f"InternalError: {said} ({_place(error)}). This is a bug in parfocal; please report it: {kept}."
+    """The line that the user sees. `path` of the report is None if it could not be written."""
+    what = f"{type(error).__name__}: {error}"
+    if len(what) > MAX_CHARACTERS:
+        what = f"{what[:MAX_CHARACTERS]}..."
+    where = "no crash report could be written" if path is None else f"the crash report is {path}"
+    return f"InternalError: {what} ({_place(error)}). This is a bug in parfocal; please report it: {where}."
 
 
 def _default_folders() -> Iterator[Path]:
     base = os.environ.get("XDG_STATE_HOME", "")
-    with contextlib.suppress(RuntimeError):  # no HOME, and the user is not in the password file
+    with contextlib.suppress(RuntimeError):  # no HOME, and no entry in the password file
         yield (Path(base) if base else Path.home() / ".local" / "state") / "parfocal"
     with contextlib.suppress(FileNotFoundError):
         yield Path(tempfile.gettempdir())
 
 
 def _place(error: BaseException) -> str:
-    """File and line that raised `error`."""
+    """File and line where `error` was raised."""
     frames = traceback.extract_tb(error.__traceback__)
-    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "nowhere"
+    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "unknown place"
 
 
 def _version(name: str) -> str:

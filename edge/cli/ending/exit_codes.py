@@ -1,8 +1,8 @@
-"""What a command ends with.
+"""Exit codes.
 
 0: done. 1: a bug in parfocal; a crash report was written. 2: usage: the command line, the configuration, or a file
-that was named. 3: board or camera. 4: engine. 5: calibration. 6: focus or scan. 128 + n: ended by signal n, which is
-130 for Ctrl-C, 129 for a terminal that was closed, 143 for SIGTERM, 141 for a pipe that nobody reads any more.
+named in them. 3: board or camera. 4: engine. 5: calibration. 6: focus or scan. 128 + n: ended by signal n: 130 by
+Ctrl-C, 129 by a closed terminal, 143 by SIGTERM, 141 by a closed pipe.
 """
 
 import signal
@@ -16,8 +16,8 @@ EXIT_BUG, EXIT_USAGE, EXIT_BOARD, EXIT_ENGINE, EXIT_FOCUS = 1, 2, 3, 4, 6
 
 
 def exit_code(error: Exception) -> int:
-    """The exit code of a command that ended with this error of the product."""
-    if isinstance(error, ValueError):  # a name or number that was given is none, whatever it is of
+    """The exit code for an error of parfocal."""
+    if isinstance(error, ValueError):  # an invalid argument, of whatever part
         return EXIT_USAGE
     if isinstance(error, BoardError | CameraFailed):
         return EXIT_BOARD
@@ -27,5 +27,5 @@ def exit_code(error: Exception) -> int:
 
 
 def exit_code_of_signal(number: signal.Signals) -> int:
-    """The exit code of a command that a signal ended, as shells count it."""
+    """The exit code of a command ended by a signal, as shells count it."""
     return 128 + number

@@ -1,4 +1,4 @@
-"""`parfocal demo`: what it leaves behind, and where it refuses to begin."""
+"""`parfocal demo`: the files it writes, and what it refuses."""
 
 import contextlib
 import os
@@ -26,7 +26,7 @@ pytest.importorskip("matplotlib", reason="the demo extra is not installed")
 
 @pytest.fixture
 def in_virtual_time_at_a_drawn_slide(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The demo with a small camera, and without the process and the real time of its stub."""
+    """The demo with a small camera, in virtual time instead of at a stub process."""
     config = with_focus(
         small(Config()), first_sweep_start_um=2420.0, first_sweep_stop_um=2580.0, first_sweep_step_um=6.25
     )
@@ -52,7 +52,7 @@ def test_the_demo_leaves_a_picture_and_a_report(tmp_path: Path, capsys: pytest.C
 
 
 @pytest.mark.usefixtures("in_virtual_time_at_a_drawn_slide")
-def test_without_a_field_of_tissue_the_report_is_kept_and_it_is_said_what_to_do(
+def test_without_tissue_the_report_is_kept_and_the_error_says_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(demo, "focus_fields", lambda *_arguments, **_named: ([], 0, 0.0))
@@ -62,7 +62,7 @@ def test_without_a_field_of_tissue_the_report_is_kept_and_it_is_said_what_to_do(
 
 
 @pytest.mark.usefixtures("in_virtual_time_at_a_drawn_slide")
-def test_a_report_that_cannot_be_written_in_the_end_names_the_demo_s_own_option(
+def test_a_report_that_cannot_be_written_at_the_end_names_the_option_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(_handle: int) -> None:
@@ -74,7 +74,7 @@ def test_a_report_that_cannot_be_written_in_the_end_names_the_demo_s_own_option(
         demo.run_demo(tmp_path / "demo", 1, 1, Console())
 
 
-def test_matplotlib_is_quiet_where_there_is_no_home(tmp_path: Path) -> None:
+def test_matplotlib_prints_nothing_without_a_home(tmp_path: Path) -> None:
     homeless = {**os.environ, "HOME": "/proc/none", "TMPDIR": str(tmp_path)}
     for name in ("MPLCONFIGDIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"):
         homeless.pop(name, None)
@@ -88,11 +88,11 @@ def test_matplotlib_is_quiet_where_there_is_no_home(tmp_path: Path) -> None:
 
 
 def refuse(*_arguments: object, **_named: object) -> None:
-    raise AssertionError("begun")
+    raise AssertionError("started")
 
 
 @pytest.mark.parametrize("place", ["taken", "taken/demo", "/proc/none"])
-def test_a_folder_that_cannot_be_written_is_refused_before_anything_begins(
+def test_an_unwritable_folder_is_refused_before_anything_starts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
     (tmp_path / "taken").write_text("a file of the user's")
@@ -110,7 +110,7 @@ def test_a_demo_that_fails_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.
     assert not (tmp_path / "demo").exists()
 
 
-def test_ctrl_c_at_the_terminal_does_not_reach_the_stub_before_the_board_is_closed(
+def test_ctrl_c_at_the_terminal_does_not_reach_the_stub(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[subprocess.Popen[str]] = []
@@ -122,6 +122,6 @@ def test_ctrl_c_at_the_terminal_does_not_reach_the_stub_before_the_board_is_clos
 
     monkeypatch.setattr(subprocess, "Popen", Noted)
     with demo.stub_process(tmp_path / "board"):
-        # The terminal sends its signals to the processes of the group in its foreground, which is ours.
+        # A terminal sends Ctrl-C to its foreground process group, which is ours.
         assert os.getpgid(started[0].pid) != os.getpgid(0)
     assert started[0].poll() is not None

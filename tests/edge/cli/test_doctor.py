@@ -1,4 +1,4 @@
-"""`parfocal doctor`: what it says of each thing it looks at, and what it ends with."""
+"""`parfocal doctor`: its findings and its exit codes."""
 
 import json
 import sys
@@ -46,8 +46,13 @@ CONTRACT = next(model.contract for model in list_models() if model.contract.name
         (findings_of.of_software(None), "wrong", "pip install", 2),
         (findings_of.of_configuration(None, None), "ok", "no parfocal.toml in this folder", 0),
         (findings_of.of_configuration(Path("a.toml"), None), "ok", "read from a.toml", 0),
-        (findings_of.of_configuration(Path("a.toml"), ConfigError("No.")), "wrong", "No. What follows", 2),
-        (findings_of.of_port(BoardConfig(), Path("/dev/null")), "ok", "/dev/null is there, found as", 0),
+        (
+            findings_of.of_configuration(Path("a.toml"), ConfigError("No.")),
+            "wrong",
+            "No. The checks below",
+            2,
+        ),
+        (findings_of.of_port(BoardConfig(), Path("/dev/null")), "ok", "/dev/null exists, found as", 0),
         (findings_of.of_port(BoardConfig(), Path("/dev/none")), "missing", "set board.port", 3),
         (findings_of.of_port(BoardConfig(), BoardNotFound("two such")), "missing", "two such", 3),
         (
@@ -62,7 +67,7 @@ CONTRACT = next(model.contract for model in list_models() if model.contract.name
             "version 1, firmware 7, unit 42; axes: x, y, z; homed: z; faults: none",
             0,
         ),
-        (findings_of.of_board(None), "missing", "not asked", 3),
+        (findings_of.of_board(None), "missing", "not checked", 3),
         (findings_of.of_board(LinkTimeout("no answer")), "wrong", "no answer", 3),
         (findings_of.of_board(ProtocolMismatch("Flash it.")), "wrong", "Flash it.", 3),
         (findings_of.of_camera(Config(), True, None), "ok", "camera 0 gives 1224 x 1024 px", 0),
@@ -70,15 +75,15 @@ CONTRACT = next(model.contract for model in list_models() if model.contract.name
         (findings_of.of_camera(Config(), False, None), "missing", "set camera.device", 3),
         (findings_of.of_camera(Config(), True, CameraFailed("360 px")), "wrong", "360 px", 3),
         (findings_of.of_camera(SMALL, True, None), "wrong", "Set camera.width_px and camera.height_px", 2),
-        (findings_of.of_simulated_camera(Config()), "ok", "a simulated one", 0),
+        (findings_of.of_simulated_camera(Config()), "ok", "simulated (--sim)", 0),
         (findings_of.of_simulated_camera(SMALL), "wrong", "frames of 640 x 360 px", 2),
         (findings_of.of_models(list_models(), CONTRACT, Config()), "ok", "difference-20x", 0),
         (findings_of.of_models([], BuildFailed("damaged"), Config()), "wrong", "damaged", 4),
         (findings_of.of_engine("m on openvino in fp32"), "ok", "m on openvino in fp32", 0),
         (findings_of.of_engine(EngineStale("unusable")), "wrong", "unusable", 4),
-        (findings_of.of_engine(None), "missing", "cannot be used", 4),
+        (findings_of.of_engine(None), "missing", "the model is unusable", 4),
         (findings_of.of_gpio(GpioConfig(), False, GpioFailed("no library")), "ok", "none configured", 0),
-        (findings_of.of_gpio(GpioConfig(), True, None), "ok", "RPi.GPIO is usable here", 0),
+        (findings_of.of_gpio(GpioConfig(), True, None), "ok", "RPi.GPIO is available", 0),
         (findings_of.of_gpio(ESTOP, False, GpioFailed("Install")), "missing", "Install", 3),
         (findings_of.of_gpio(ESTOP, True, GpioFailed("Check pins")), "wrong", "Check pins", 3),
         (findings_of.of_gpio(ESTOP, True, True), "wrong", "wire to pin 11 is broken. Release it", 3),
@@ -93,34 +98,34 @@ def test_every_finding_says_what_was_found_and_what_to_do(
     assert told in finding.told
 
 
-def test_a_model_made_for_another_instrument_is_wrong_and_named() -> None:
+def test_a_model_for_another_instrument_is_wrong() -> None:
     finding = findings_of.of_models([], CONTRACT, with_focus(Config(), delta_um=3.0))
     assert (finding.verdict, finding.exit_code) == ("wrong", 4)
     assert "delta_um is 2 in the model, 3 in the configuration" in finding.told
 
 
 @pytest.mark.parametrize("fault", [Fault.ESTOP, Fault.STUCK_SWITCH, Fault.LIMIT_SWITCH])
-def test_a_fault_that_somebody_must_clear_is_wrong(fault: Fault) -> None:
+def test_a_fault_that_needs_clearing_is_wrong(fault: Fault) -> None:
     finding = findings_of.of_board(msgspec.structs.replace(ANSWER, faults=fault | Fault.WATCHDOG))
     assert finding.verdict == "wrong"
     assert str(fault.name).lower() in finding.told
     assert "parfocal home --clear-faults" in finding.told
 
 
-def test_a_watchdog_that_fired_is_cleared_by_whoever_opens_the_board_next() -> None:
+def test_a_watchdog_that_fired_is_ok() -> None:
     assert findings_of.of_board(msgspec.structs.replace(ANSWER, faults=Fault.WATCHDOG)).verdict == "ok"
 
 
-def test_usb_ports_say_which_is_the_board_s_and_which_may_be() -> None:
+def test_usb_ports_say_which_one_is_the_board_or_may_be() -> None:
     here, other = findings_of.of_usb_ports([PICO, ADAPTER], Path("/dev/ttyACM1"))
     assert here.told == ("/dev/ttyACM1: Raspberry Pi Pico, usb:2e8a:000a:E66118; this is board.port")
-    assert other.told == "/dev/ttyUSB0: a device without a name, usb:0403:6001"
+    assert other.told == "/dev/ttyUSB0: unnamed device, usb:0403:6001"
     pico, adapter = (finding.told for finding in findings_of.of_usb_ports([PICO, ADAPTER], None))
-    assert 'looks like a motor board: if it is the board, set board.port = "usb:2e8a:000a:E66118"' in pico
-    assert "an adapter: if it is the board" in adapter
+    assert 'looks like a motor board: if this is the board, set board.port = "usb:2e8a:000a:E66118"' in pico
+    assert "a serial adapter: if this is the board" in adapter
 
 
-def test_no_usb_port_is_missing_only_where_the_board_s_port_is() -> None:
+def test_no_usb_port_is_missing_only_if_the_board_port_is_missing() -> None:
     assert [f.verdict for f in findings_of.of_usb_ports([], None)] == ["missing"]
     assert [f.verdict for f in findings_of.of_usb_ports([], Path("/dev/pts/3"))] == ["ok"]
 
@@ -141,7 +146,7 @@ Run = Callable[..., tuple[int, dict[str, Finding], str]]
 
 @pytest.fixture
 def doctor(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
-    """Run `parfocal doctor` in a folder of its own: exit code, findings by subject, what was printed."""
+    """Run `parfocal doctor` in an empty folder: exit code, findings by subject, standard output."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(cli_doctor, "usb_ports", lambda: [PICO])
 
@@ -157,12 +162,12 @@ def doctor(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, 
     return call
 
 
-def test_a_simulation_is_well(doctor: Run) -> None:
+def test_a_simulation_is_ok(doctor: Run) -> None:
     code, found, printed = doctor("--sim")
     assert code == 0, printed
     assert {finding.verdict for finding in found.values()} == {"ok"}
     assert "protocol version 1" in found["motor board"].told
-    assert found["camera"].told == "a simulated one (--sim)"
+    assert found["camera"].told == "simulated (--sim)"
     assert printed.count("\n") == len(found)
 
 
@@ -175,7 +180,7 @@ def test_a_camera_mode_too_small_for_the_model_is_wrong_in_a_simulation_too(
     assert "448 x 448 px" in found["camera"].told
 
 
-def test_json_on_standard_output_is_the_findings_alone(
+def test_standard_output_holds_only_the_json(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -185,22 +190,20 @@ def test_json_on_standard_output_is_the_findings_alone(
     printed = capsys.readouterr()
     assert ended.value.code == 0
     assert {f.subject for f in msgspec.json.decode(printed.out, type=list[Finding])} >= {"camera", "engine"}
-    assert "a simulated one (--sim)" in printed.err
+    assert "simulated (--sim)" in printed.err
     assert list(tmp_path.iterdir()) == []
 
 
-def test_without_an_instrument_the_board_is_missing_and_the_rest_is_told_all_the_same(doctor: Run) -> None:
+def test_without_an_instrument_the_rest_is_still_checked(doctor: Run) -> None:
     code, found, _ = doctor("--port", "/dev/parfocal-is-not-here")
     assert code == 3
     assert found["board port"].verdict == "missing"
-    assert found["motor board"].told == "not asked, as its port is not there"
+    assert found["motor board"].told == "not checked: its port does not exist"
     assert "set board.port" in found["USB serial port"].told
     assert found["models"].verdict == "ok"
 
 
-def test_a_configuration_that_cannot_be_used_is_told_first_and_decides_the_exit_code(
-    doctor: Run, tmp_path: Path
-) -> None:
+def test_an_invalid_configuration_comes_first_and_decides_the_exit_code(doctor: Run, tmp_path: Path) -> None:
     (tmp_path / "parfocal.toml").write_text("[focus]\nhaste = 1\n")
     code, found, _ = doctor("--port", "/dev/parfocal-is-not-here")
     assert code == 2
@@ -208,7 +211,7 @@ def test_a_configuration_that_cannot_be_used_is_told_first_and_decides_the_exit_
     assert "/dev/parfocal-is-not-here" in found["board port"].told
 
 
-def test_only_the_e_stop_line_is_set_up_and_nothing_is_driven(
+def test_only_the_e_stop_line_is_set_up_and_no_line_is_driven(
     doctor: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     header = StrictGpio()
@@ -224,7 +227,7 @@ def test_only_the_e_stop_line_is_set_up_and_nothing_is_driven(
     assert (header.log, header.directions) == ([], {})
 
 
-def test_a_model_that_is_not_there_is_told_with_those_that_are(doctor: Run, tmp_path: Path) -> None:
+def test_a_missing_model_is_reported_with_those_installed(doctor: Run, tmp_path: Path) -> None:
     (tmp_path / "parfocal.toml").write_text("[focus]\nmodel = 'nobody'\n")
     code, found, _ = doctor("--sim")
     assert code == 4
@@ -233,14 +236,14 @@ def test_a_model_that_is_not_there_is_told_with_those_that_are(doctor: Run, tmp_
 
 
 def cache_with_an_engine() -> EngineCache:
-    """The cache that the command looks into, with an engine chosen for the configured model."""
+    """The command's cache, with an engine chosen for the configured model."""
     cache = EngineCache(default_cache_folder())
     model = next(model for model in list_models() if model.contract == CONTRACT)
     build_all([model], OpenVinoMaker(1), cache, precision="fp32")
     return cache
 
 
-def test_the_engine_is_told_as_it_opens_and_one_that_does_not_is_wrong(doctor: Run) -> None:
+def test_an_engine_that_does_not_open_is_wrong(doctor: Run) -> None:
     assert "difference-20x on openvino in fp32 (no engine chosen yet" in doctor("--sim")[1]["engine"].told
     cache = cache_with_an_engine()
     code, found, _ = doctor("--sim")
@@ -288,31 +291,31 @@ def test_a_camera_that_does_not_open_is_wrong(
     assert doctor()[1]["camera"].told == "camera 0 gives 360 px"
 
 
-def test_a_board_that_answers_is_told_and_left_as_it_was(doctor: Run, tmp_path: Path) -> None:
-    """Once over a real pseudo-terminal, in real time."""
+def test_a_board_that_answers_is_described_and_left_unchanged(doctor: Run, tmp_path: Path) -> None:
+    """Over a real pseudo-terminal, in real time."""
     link = tmp_path / "board"
     with stub_process(link):
         code, found, _ = doctor("--sim", "--port", link)
         assert code == 0
-        assert found["board port"].told == f"{link} is there"
+        assert found["board port"].told == f"{link} exists"
         assert "homed: none; faults: none" in found["motor board"].told
         assert doctor("--sim", "--port", link)[0] == 0
 
 
-def test_a_port_that_is_no_board_is_wrong(doctor: Run, tmp_path: Path) -> None:
+def test_a_port_without_a_board_is_wrong(doctor: Run, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no tty")
     code, found, _ = doctor("--sim", "--port", tmp_path / "notes.txt")
     assert code == 3
     assert found["motor board"].verdict == "wrong"
 
 
-def test_a_name_that_is_no_text_is_told_in_one_line_and_in_json(doctor: Run, tmp_path: Path) -> None:
+def test_a_file_name_that_is_not_text_is_escaped_in_the_line_and_in_json(doctor: Run, tmp_path: Path) -> None:
     code, found, printed = doctor("--sim", "--port", tmp_path / "a\nb\udcff")
     assert code == 3
-    assert "a\\nb\\udcff is not there" in found["board port"].told
+    assert "a\\nb\\udcff does not exist" in found["board port"].told
     assert printed.count("\n") == len(found)
 
 
-def test_a_port_name_that_cannot_be_is_a_matter_of_usage(doctor: Run) -> None:
+def test_an_invalid_port_name_is_a_usage_error(doctor: Run) -> None:
     code, found, _ = doctor("--sim", "--port", "usb:xyz")
     assert (code, found["board port"].verdict) == (2, "wrong")

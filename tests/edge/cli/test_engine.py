@@ -32,7 +32,7 @@ Run = Callable[..., tuple[int, str, str]]
 
 
 def parfocal_engine(arguments: tuple[object, ...]) -> int:
-    """Run a command in this process; its exit code."""
+    """Run a command in this process; returns its exit code."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["parfocal", "engine", *map(str, arguments)])
         with pytest.raises(SystemExit) as ended:
@@ -42,7 +42,7 @@ def parfocal_engine(arguments: tuple[object, ...]) -> int:
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
-    """Run a command with a cache of its own; exit code, stdout, stderr."""
+    """Run a command with an empty cache: exit code, stdout, stderr."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("COLUMNS", "240")
@@ -58,7 +58,7 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A cache with engines of all models that ship, not to be changed, and what was printed on 80 columns."""
+    """A cache with engines of all shipped models, not to be changed, and what the build printed on 80 columns."""
     folder, printed = tmp_path_factory.mktemp("built"), io.StringIO()
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
@@ -73,7 +73,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 @pytest.fixture
 def run_built(run: Run, built: tuple[Path, str], tmp_path: Path) -> Run:
-    """The same where engines of all models are built."""
+    """The same with engines of all models in the cache."""
     shutil.copytree(built[0] / "cache", tmp_path / "cache")
     return run
 
@@ -87,7 +87,7 @@ def test_engines_are_built_shown_and_kept(
     outcomes = json.loads((folder / "built.json").read_text())
     assert all(outcome["built"] and outcome["row"]["ms_p50"] > 0 for outcome in outcomes)
 
-    monkeypatch.setattr(build_module, "load_golden", pytest.fail)  # nothing is judged again
+    monkeypatch.setattr(build_module, "load_golden", pytest.fail)  # nothing is checked again
     code, printed, _ = run_built("build", "--backend", "openvino", "--threads", 1)
     assert (code, "nothing was built: every engine is up to date" in printed) == (0, True)
 
@@ -99,7 +99,7 @@ def test_engines_are_built_shown_and_kept(
     assert json.loads((tmp_path / "models.json").read_text())[0]["choice"]["asked_for"]
 
 
-def test_tables_and_reasons_are_whole_on_a_terminal_of_80_columns(
+def test_tables_fit_80_columns(
     built: tuple[Path, str], run_built: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
@@ -136,7 +136,7 @@ def test_the_largest_figures_and_all_reasons_fit_80_columns() -> None:
     assert max(map(len, [*lines, *out.getvalue().splitlines()])) <= 80
 
 
-def test_steps_of_a_build_are_lines_where_nobody_watches(built: tuple[Path, str]) -> None:
+def test_the_steps_of_a_build_are_lines_without_a_terminal(built: tuple[Path, str]) -> None:
     steps = [line for line in built[1].splitlines() if line.endswith(("building", "checking"))]
     outcomes = json.loads((built[0] / "built.json").read_text())
     slots = [EngineKey(**{**o["row"]["key"], "batches": ()}).slot for o in outcomes]
@@ -144,7 +144,7 @@ def test_steps_of_a_build_are_lines_where_nobody_watches(built: tuple[Path, str]
     assert "\x1b" not in built[1]
 
 
-def test_details_of_a_step_are_lines_now_and_then() -> None:
+def test_the_details_of_a_step_are_lines_now_and_then() -> None:
     out, clock = io.StringIO(), [100.0]
     with _progress(Console(file=out, width=40), lambda: clock[0]) as (report, detail):
         report("m.tensorrt.fp16: building")
@@ -155,7 +155,7 @@ def test_details_of_a_step_are_lines_now_and_then() -> None:
     assert out.getvalue().splitlines() == ["m.tensorrt.fp16: building", *said]
 
 
-def test_model_of_one_s_own_gets_an_engine_beside_the_shipped_one_of_its_name(
+def test_the_user_s_own_model_gets_an_engine_beside_the_shipped_one_of_that_name(
     run: Run, tmp_path: Path
 ) -> None:
     shipped = next(model for model in list_models() if model.contract.name == "difference-20x")
@@ -171,16 +171,18 @@ def test_model_of_one_s_own_gets_an_engine_beside_the_shipped_one_of_its_name(
     assert "no engine chosen yet" in open_chosen(shipped.path, cache).description
 
 
-def test_model_of_which_no_engine_comes_ends_with_the_engine_s_exit_code(run: Run) -> None:
+def test_a_model_without_a_working_engine_ends_with_the_engine_exit_code(run: Run) -> None:
     code, printed, error = run(
         "build", "--backend", "openvino", "--precision", "int8", "--int8-mode", "implicit"
     )
     assert code == 4
     assert "OpenVINO has none" in printed
-    assert error.startswith("BuildFailed: no engine came of difference-20x, single-20x; see above why")
+    assert error.startswith(
+        "BuildFailed: no engine was built for difference-20x, single-20x; the reasons are above"
+    )
 
 
-def test_tensorrt_asked_for_without_a_gpu_is_one_line(run: Run) -> None:
+def test_tensorrt_without_a_gpu_is_one_line(run: Run) -> None:
     if Path("/dev/nvidia0").exists():
         pytest.skip("this machine has a GPU")
     code, _, error = run("build", "--backend", "tensorrt")
@@ -189,7 +191,7 @@ def test_tensorrt_asked_for_without_a_gpu_is_one_line(run: Run) -> None:
     assert error.count("\n") == 1
 
 
-def test_names_of_layers_are_shown_as_they_are_not_as_markup(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_layer_names_are_not_read_as_markup(monkeypatch: pytest.MonkeyPatch) -> None:
     layer = "model: Building {ForeignNode[/spectrum/MatMul...[/head/Add]]}"
     shown: list[str] = []
     update = Status.update
@@ -205,17 +207,17 @@ def test_names_of_layers_are_shown_as_they_are_not_as_markup(monkeypatch: pytest
     assert shown == [layer, layer]
 
 
-def test_reasons_are_told_as_they_are_not_as_markup(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reasons_are_not_read_as_markup(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     layer = "model: Building {ForeignNode[/spectrum/MatMul...[/head/Add]]}"
     maker, _ = maker_of("openvino", 1)
     monkeypatch.setattr(cli_engine, "maker_of", lambda *_: (maker, f"[/no] {layer}"))
     monkeypatch.setattr(cli_engine, "build_all", lambda *_, **__: [])
     _, printed, error = run("build")
     assert f"TensorRT is not used: [/no] {layer}" in printed
-    assert error.startswith("BuildFailed: no engine came of")
+    assert error.startswith("BuildFailed: no engine was built for")
 
 
-def test_engines_of_tensorrt_are_not_replaced_by_those_of_the_cpu_unasked(
+def test_tensorrt_engines_are_never_replaced_by_cpu_engines_unasked(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = list_models()[0]
@@ -229,14 +231,14 @@ def test_engines_of_tensorrt_are_not_replaced_by_those_of_the_cpu_unasked(
     assert load_choices(EngineCache(default_cache_folder())) == before
 
 
-def test_model_named_twice_is_built_once(run: Run) -> None:
+def test_a_model_named_twice_is_built_once(run: Run) -> None:
     path = list_models()[0].path
     code, printed, _ = run("build", "difference-20x", path, "--backend", "openvino", "--precision", "fp32")
     assert (code, printed.count("difference-20x on openvino")) == (0, 1)
     assert "single-20x" not in printed
 
 
-def test_damaged_choice_is_said_where_choices_are_made_anew(run: Run, tmp_path: Path) -> None:
+def test_build_reports_a_damaged_choice_and_chooses_again(run: Run, tmp_path: Path) -> None:
     folder = tmp_path / "cache" / "parfocal" / "engines"
     folder.mkdir(parents=True)
     (folder / "choice.json").write_text("{")
@@ -246,7 +248,7 @@ def test_damaged_choice_is_said_where_choices_are_made_anew(run: Run, tmp_path: 
     assert "Choices are made anew now" in printed
 
 
-def test_damaged_choice_is_one_line(run: Run, tmp_path: Path) -> None:
+def test_list_reports_a_damaged_choice_on_one_line(run: Run, tmp_path: Path) -> None:
     folder = tmp_path / "cache" / "parfocal" / "engines"
     folder.mkdir(parents=True)
     (folder / "choice.json").write_text("{")
@@ -266,7 +268,7 @@ def test_damaged_choice_is_one_line(run: Run, tmp_path: Path) -> None:
         (True, True, "too far off", "", "CHOSEN as asked", ["int8 refused: too far off"]),
     ],
 )
-def test_what_became_of_an_engine_is_said_and_why(
+def test_the_verdict_on_an_engine_has_its_reasons(
     chosen: bool, asked_for: bool, refused: str, failed: str, said: str, why: list[str]
 ) -> None:
     row = Row(

@@ -1,4 +1,4 @@
-"""What is behind `--json`: whole at any moment, kept however a command ends, and nothing where it had no result."""
+"""The result file of a command: valid at any moment, and kept however the command ends."""
 
 import json
 import os
@@ -29,7 +29,7 @@ def unseen(_found: Found) -> None:
 def ended_by(
     error: BaseException, path: Path, *values: Found, show: Callable[[Found], None] = unseen
 ) -> None:
-    """A command that finds some values, and ends early."""
+    """A command that finds some values and then ends early."""
     with growing_result(path, show) as result:
         for value in values:
             result.grown(value)
@@ -50,14 +50,14 @@ def test_a_check_leaves_neither_file_nor_folder_behind(tmp_path: Path) -> None:
     assert tree(tmp_path) == []
 
 
-def test_a_check_leaves_what_is_there_as_it_is(tmp_path: Path) -> None:
+def test_a_check_leaves_an_existing_file_unchanged(tmp_path: Path) -> None:
     path = tmp_path / "r.json"
     path.write_text("earlier")
     check_writable(path)
     assert (path.read_text(), tree(tmp_path)) == ("earlier", ["r.json"])
 
 
-def test_what_cannot_be_written_is_refused_by_its_option_before_the_work(tmp_path: Path) -> None:
+def test_an_unwritable_path_is_refused_by_its_option_before_the_work(tmp_path: Path) -> None:
     for path, option in ((tmp_path, "--json"), (Path("/proc/none/r.json"), "--plot")):
         with pytest.raises(ConfigError, match=f"cannot be written to {path}: .* Give another {option} path"):
             check_writable(path, option)
@@ -67,10 +67,10 @@ def test_what_cannot_be_written_is_refused_by_its_option_before_the_work(tmp_pat
     assert tree(tmp_path) == ["file"]
 
 
-def test_a_file_that_may_not_be_written_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_read_only_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "r.json"
     path.write_text("earlier")
-    # Who runs the tests as root may write anything: what the system answers others is put in its place.
+    # As root every file is writable, so the answer of the system is replaced.
     monkeypatch.setattr(os, "access", lambda asked, mode: (Path(asked), mode) != (path, os.W_OK))
     with pytest.raises(ConfigError, match="Permission denied"):
         check_writable(path)
@@ -92,7 +92,7 @@ def test_a_result_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: py
     assert tree(tmp_path) == ["deep", "deep/r.json"]
 
 
-def test_a_result_is_on_the_disk_before_it_gets_its_name(
+def test_a_result_is_on_the_disk_before_it_is_renamed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "r.json"
@@ -112,7 +112,7 @@ def test_a_link_is_followed_and_stays_a_link(tmp_path: Path) -> None:
     assert read(tmp_path / "there" / "r.json") == {"fields": [1]}
 
 
-def test_a_link_where_a_file_is_begun_is_not_written_through(tmp_path: Path) -> None:
+def test_a_link_under_the_temporary_name_is_not_written_through(tmp_path: Path) -> None:
     (tmp_path / "precious").write_text("data")
     (tmp_path / "r.json.part").symlink_to(tmp_path / "precious")
     with pytest.raises(ConfigError, match=r"r\.json\.part is in the way"):
@@ -128,7 +128,7 @@ def test_the_error_of_a_result_names_the_option_that_gave_its_path(tmp_path: Pat
         result.done(Found((1,)))
 
 
-def test_what_a_kill_left_is_used_again(tmp_path: Path) -> None:
+def test_the_leftover_of_a_killed_run_is_overwritten(tmp_path: Path) -> None:
     (tmp_path / "r.json.part").write_text("{half")
     check_writable(tmp_path / "r.json")
     (tmp_path / "r.json.part").write_text("{half")
@@ -147,12 +147,12 @@ def test_a_pipe_is_written_to_and_stays_one(tmp_path: Path) -> None:
     assert pipe.is_fifo()
 
 
-def test_a_dash_is_standard_output_and_everything_else_goes_to_standard_error(
+def test_with_a_dash_the_json_goes_to_standard_output_and_the_rest_to_standard_error(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     dash = Path("-")
-    dash.mkdir()  # what bears the name is not looked at
+    dash.mkdir()  # a file of that name is ignored
     check_writable(dash)
     dash.rmdir()
     console_for(dash).print("engine: small")
@@ -167,7 +167,7 @@ def test_a_dash_is_standard_output_and_everything_else_goes_to_standard_error(
     assert tree(tmp_path) == []
 
 
-def test_a_growing_result_is_whole_at_any_moment_and_says_that_it_is_not_complete(tmp_path: Path) -> None:
+def test_a_growing_result_is_valid_at_any_moment_and_marked_incomplete(tmp_path: Path) -> None:
     path = tmp_path / "r.json"
     with growing_result(path, unseen) as result:
         for n in (1, 2, 3):
@@ -185,7 +185,7 @@ def test_a_growing_result_is_whole_at_any_moment_and_says_that_it_is_not_complet
         (SystemExit(143), "SystemExit: 143"),
     ],
 )
-def test_a_command_that_ends_early_keeps_and_shows_what_it_has_and_says_why(
+def test_a_command_that_ends_early_keeps_and_shows_its_result_and_the_reason(
     tmp_path: Path, error: BaseException, why: str
 ) -> None:
     path = tmp_path / "r.json"
@@ -196,7 +196,7 @@ def test_a_command_that_ends_early_keeps_and_shows_what_it_has_and_says_why(
     assert shown == [Found((7,))]
 
 
-def test_a_command_that_ends_early_says_so_on_standard_output_too(
+def test_a_command_that_ends_early_writes_its_result_to_standard_output_too(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with pytest.raises(CameraFailed):
@@ -204,14 +204,14 @@ def test_a_command_that_ends_early_says_so_on_standard_output_too(
     assert json.loads(capsys.readouterr().out) == {"fields": [7, 8], "incomplete": "CameraFailed: unplugged"}
 
 
-def test_a_command_that_fails_before_its_first_result_leaves_what_was_there(tmp_path: Path) -> None:
+def test_a_command_that_fails_before_its_first_result_writes_nothing(tmp_path: Path) -> None:
     shown: Shown = []
     with pytest.raises(CameraFailed):
         ended_by(CameraFailed("unplugged"), tmp_path / "deep" / "r.json", show=shown.append)
     assert (tree(tmp_path), shown) == ([], [])
 
 
-def test_a_long_run_is_not_written_at_every_step_and_loses_no_more_than_a_tenth(tmp_path: Path) -> None:
+def test_a_long_run_is_written_rarely_and_loses_a_tenth_at_most(tmp_path: Path) -> None:
     path = tmp_path / "r.json"
     written: set[int] = set()
     with growing_result(path, unseen) as result:

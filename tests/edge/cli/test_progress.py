@@ -1,4 +1,4 @@
-"""What a long command shows of its progress, on a terminal and in a pipe."""
+"""Progress of a long command, on a terminal and in a pipe."""
 
 import io
 
@@ -8,7 +8,7 @@ from parfocal.edge.cli.progress import LINE_EVERY_S, shown_progress
 
 
 class Wall:
-    """A clock that stands until it is set."""
+    """A clock that stands still until it is set."""
 
     def __init__(self) -> None:
         self.s = 50.0
@@ -17,7 +17,7 @@ class Wall:
         return self.s
 
 
-def test_a_pipe_gets_a_line_now_and_then_and_not_one_for_each_piece() -> None:
+def test_a_pipe_gets_a_line_now_and_then() -> None:
     out, wall = io.StringIO(), Wall()
     with shown_progress(Console(file=out), "focusing", 25, "first sweep", wall.now_s) as step:
         for number in range(1, 26):
@@ -27,7 +27,7 @@ def test_a_pipe_gets_a_line_now_and_then_and_not_one_for_each_piece() -> None:
     assert lines == [f"focusing: {n} of 25, focused at [{n}] um" for n in (4, 8, 12, 16, 20, 24)]
 
 
-def test_a_short_command_says_nothing_in_a_pipe() -> None:
+def test_a_short_command_prints_no_progress_to_a_pipe() -> None:
     out = io.StringIO()
     with shown_progress(Console(file=out), "recording", 2, "first sweep", Wall().now_s) as step:
         step("one")
@@ -35,7 +35,7 @@ def test_a_short_command_says_nothing_in_a_pipe() -> None:
     assert out.getvalue() == ""
 
 
-def test_a_terminal_shows_a_bar_that_goes_away_and_gives_the_cursor_back() -> None:
+def test_a_terminal_shows_a_bar_that_disappears_and_restores_the_cursor() -> None:
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, width=80)
     with shown_progress(console, "focusing", 2, "first sweep") as step:

@@ -1,4 +1,4 @@
-"""What `parfocal status` prints of each state."""
+"""What `parfocal status` prints for each state."""
 
 import msgspec
 
@@ -25,7 +25,7 @@ WELL = BoardStatus(
 )
 
 
-def test_an_axis_that_moves_or_stands_on_a_switch_is_told_so() -> None:
+def test_an_axis_line_shows_motion_and_pressed_switches() -> None:
     z = msgspec.structs.replace(AT_REST, is_moving=True, switches=("lower", "upper"))
     lines = status_lines(msgspec.structs.replace(WELL, z=z))
     assert lines[1:] == [
@@ -37,7 +37,7 @@ def test_an_axis_that_moves_or_stands_on_a_switch_is_told_so() -> None:
     ]
 
 
-def test_a_watchdog_that_fired_needs_nobody_and_a_stuck_switch_does() -> None:
+def test_a_stuck_switch_has_a_remedy_and_a_watchdog_that_fired_needs_none() -> None:
     fired = status_lines(msgspec.structs.replace(WELL, faults=("watchdog",)))
     stuck = status_lines(msgspec.structs.replace(WELL, faults=("watchdog", "stuck_switch")))
     assert "faults: watchdog" in fired

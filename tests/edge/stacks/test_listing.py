@@ -17,11 +17,13 @@ def stack_file(path: Path) -> Path:
     return path
 
 
-def test_a_folder_of_stacks_stands_for_all_of_them_sorted_by_name(tmp_path: Path) -> None:
-    named = [stack_file(tmp_path / name) for name in ("b.ome.tif", "a.ome.tiff")]
+def test_a_folder_of_stacks_means_all_of_them_in_the_order_of_their_names(tmp_path: Path) -> None:
+    named = [stack_file(tmp_path / f"{name}.ome.tiff") for name in "cadbe"] + [
+        stack_file(tmp_path / "f.ome.tif")
+    ]
     (tmp_path / "notes.txt").write_text("of a week")
-    (tmp_path / "c.ome.tiff.part").write_text("half")
-    assert stacks_at(tmp_path) == named[::-1]
+    (tmp_path / "g.ome.tiff.part").write_text("half")
+    assert stacks_at(tmp_path) == sorted(named)
 
 
 def test_a_folder_with_an_index_is_one_stack(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""How a command ends, whatever happens in it: one line and an exit code."""
+"""However a command ends, it prints at most one line and has an exit code."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ import pytest
 import typer
 
 from parfocal.board.errors import BadPort, BoardNotFound
-from parfocal.edge.cli.ending.crash import SAID_CHARACTERS, crash_line, write_report
+from parfocal.edge.cli.ending.crash import MAX_CHARACTERS, crash_line, write_report
 from parfocal.edge.cli.ending.end import one_line, run_to_exit_code
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.focus.result import FocusLost
@@ -45,7 +45,7 @@ def state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
         (
             PermissionError(13, "Permission denied", "/root/x"),
             2,
-            "FileError: /root/x: Permission denied. Check the path, and what this user may do there.\n",
+            "FileError: /root/x: Permission denied. Check the path and its permissions.\n",
         ),
         (OSError(28, "No space left on device"), 2, "FileError: standard output: No space left on device.\n"),
         (BrokenPipeError(), 141, ""),
@@ -55,7 +55,7 @@ def state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
         (typer.Abort(), 130, ""),
     ],
 )  # fmt: skip
-def test_what_ends_a_command_is_at_most_one_line_and_has_its_exit_code(
+def test_every_error_gives_at_most_one_line_and_its_exit_code(
     capfd: pytest.CaptureFixture[str], state: Path, error: BaseException, code: int, told: str
 ) -> None:
     assert run_to_exit_code(failing(error), ["status"]) == code
@@ -64,11 +64,11 @@ def test_what_ends_a_command_is_at_most_one_line_and_has_its_exit_code(
 
 
 @pytest.mark.parametrize(("result", "code"), [(None, 0), (3, 3)])
-def test_a_command_that_returns_ends_with_what_it_says(result: object, code: int) -> None:
+def test_the_returned_value_is_the_exit_code(result: object, code: int) -> None:
     assert run_to_exit_code(lambda: result, []) == code
 
 
-def test_a_bug_is_one_line_that_names_a_report_with_the_traceback_and_the_command_line(
+def test_a_bug_gives_one_line_and_a_report_with_traceback_and_command_line(
     capfd: pytest.CaptureFixture[str], state: Path
 ) -> None:
     def nan_steps() -> object:
@@ -86,7 +86,7 @@ def test_a_bug_is_one_line_that_names_a_report_with_the_traceback_and_the_comman
     assert "\nnumpy: " in report
 
 
-def test_without_a_home_the_report_goes_to_the_folder_for_temporary_files(
+def test_without_a_home_the_report_goes_to_the_temporary_folder(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def nobody() -> Path:
@@ -99,21 +99,21 @@ def test_without_a_home_the_report_goes_to_the_folder_for_temporary_files(
     assert str(tmp_path / "crash-") in capfd.readouterr().err
 
 
-def test_where_no_folder_takes_a_report_the_line_says_so_and_where_it_happened(tmp_path: Path) -> None:
+def test_without_a_writable_folder_the_line_still_says_where_it_happened(tmp_path: Path) -> None:
     taken = tmp_path / "file"
     taken.write_text("")
     assert write_report("text", [taken, taken / "under"]) is None
     try:
-        raise ValueError("x" * 2 * SAID_CHARACTERS)
+        raise ValueError("x" * 2 * MAX_CHARACTERS)
     except ValueError as error:
         told = crash_line(error, None)
-    assert "no folder takes a crash report" in told
+    assert "no crash report could be written" in told
     assert "test_end.py:" in told
-    assert len(told) < SAID_CHARACTERS + 200
+    assert len(told) < MAX_CHARACTERS + 200
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_a_command_with_128_and_its_number_after_the_clean_up(
+def test_a_signal_ends_a_command_after_its_clean_up_with_128_plus_its_number(
     capfd: pytest.CaptureFixture[str], number: signal.Signals
 ) -> None:
     cleaned: list[str] = []
@@ -122,7 +122,7 @@ def test_a_signal_ends_a_command_with_128_and_its_number_after_the_clean_up(
         try:
             os.kill(os.getpid(), number)
         finally:
-            os.kill(os.getpid(), signal.SIGINT)  # an impatient hand
+            os.kill(os.getpid(), signal.SIGINT)  # a second Ctrl-C
             cleaned.append("stage stopped")
             cleaned.append("lamp off")
         return 0
@@ -132,7 +132,7 @@ def test_a_signal_ends_a_command_with_128_and_its_number_after_the_clean_up(
     assert capfd.readouterr().err == f"ended by {number.name}\n"
 
 
-def test_a_board_that_is_gone_during_the_clean_up_is_told_and_the_signal_decides_the_exit_code(
+def test_an_error_during_clean_up_is_printed_and_the_signal_decides_the_exit_code(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     def command() -> object:
@@ -145,7 +145,7 @@ def test_a_board_that_is_gone_during_the_clean_up_is_told_and_the_signal_decides
     assert capfd.readouterr().err == "BoardNotFound: It is gone.\nended by SIGTERM\n"
 
 
-def test_a_terminal_that_is_gone_is_no_bug(state: Path) -> None:
+def test_a_closed_terminal_is_not_a_bug(state: Path) -> None:
     def command() -> object:
         try:
             os.kill(os.getpid(), signal.SIGHUP)
@@ -156,9 +156,9 @@ def test_a_terminal_that_is_gone_is_no_bug(state: Path) -> None:
     assert not state.exists()
 
 
-def test_a_line_holds_only_what_a_terminal_prints() -> None:
+def test_a_line_holds_only_printable_characters() -> None:
     assert one_line("a\nb\x1b[2J\udcff µm") == "a\\nb\\x1b[2J\\udcff µm"
 
 
-def test_an_argument_that_is_no_name_of_a_port_is_a_matter_of_usage() -> None:
+def test_an_invalid_port_name_is_a_usage_error() -> None:
     assert run_to_exit_code(failing(BadPort("port 'usb:1' asked")), ["status"]) == 2

@@ -1,4 +1,4 @@
-"""Signals that end a command: which, how often, and what they leave behind."""
+"""Signals that end a command."""
 
 import os
 import signal
@@ -9,7 +9,7 @@ from parfocal.edge.cli.ending.interrupts import CLEAN_UP_S, ENDING, Interrupts
 
 
 class Wall:
-    """A clock that stands until it is set."""
+    """A clock that stands still until it is set."""
 
     def __init__(self) -> None:
         self.s = 50.0
@@ -26,13 +26,13 @@ def send(number: signal.Signals) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_each_signal_ends_a_command_as_ctrl_c_does(number: signal.Signals) -> None:
+def test_each_signal_acts_like_ctrl_c(number: signal.Signals) -> None:
     with Interrupts() as interrupts, pytest.raises(KeyboardInterrupt):
         send(number)
     assert interrupts.first == number
 
 
-def test_another_one_during_clean_up_does_nothing_and_a_late_one_counts() -> None:
+def test_a_second_signal_during_clean_up_does_nothing_and_a_late_one_counts() -> None:
     wall = Wall()
     with Interrupts(wall.now_s) as interrupts:
         with pytest.raises(KeyboardInterrupt):
@@ -46,7 +46,7 @@ def test_another_one_during_clean_up_does_nothing_and_a_late_one_counts() -> Non
     assert interrupts.first == signal.SIGTERM
 
 
-def test_a_signal_that_nohup_has_set_to_be_ignored_stays_ignored() -> None:
+def test_a_signal_ignored_by_nohup_stays_ignored() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     with Interrupts() as interrupts:
         send(signal.SIGHUP)
@@ -54,14 +54,14 @@ def test_a_signal_that_nohup_has_set_to_be_ignored_stays_ignored() -> None:
     assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
 
 
-def test_the_handlers_that_were_there_are_given_back() -> None:
+def test_the_previous_handlers_are_restored() -> None:
     before = [signal.getsignal(number) for number in ENDING]
     with Interrupts():
         assert [signal.getsignal(number) for number in ENDING] != before
     assert [signal.getsignal(number) for number in ENDING] == before
 
 
-def test_after_an_interrupt_no_later_signal_decides_how_the_process_ends() -> None:
+def test_after_an_interrupt_later_signals_are_ignored() -> None:
     with Interrupts(), pytest.raises(KeyboardInterrupt):
         send(signal.SIGTERM)
     for number in ENDING:
