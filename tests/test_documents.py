@@ -2,12 +2,13 @@
 
 import ast
 import contextlib
+import inspect
 import re
 import shlex
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import msgspec
 import pytest
@@ -18,7 +19,9 @@ from parfocal.board.status import BoardStatus
 from parfocal.board.stub.faults import load_faults
 from parfocal.edge.cli import app as cli
 from parfocal.edge.cli.findings import Finding
-from parfocal.edge.config import config_from_toml
+from parfocal.edge.config import Config, config_from_toml
+from parfocal.edge.focus.result import Outcome as FocusOutcome
+from parfocal.edge.focus.rule import RuleName
 from parfocal.edge.scan.report import RunReport
 from parfocal.edge.stacks.evaluate import Evaluation
 from parfocal.edge.stacks.record import Recording
@@ -36,6 +39,7 @@ FOLDERS = (*CODE_FOLDERS, "docs", "examples", "parfocal", "tests", "tools", ".ci
 BLOCK = re.compile(r"(?:^<!-- (?P<note>[^\n]*) -->\n)?^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.M | re.S)
 INLINE = re.compile(r"`([^`\n]+)`")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
+FILE_ENDINGS = (".json", ".md", ".png")
 NOT_RUN, A_FAULTS_FILE, ROOMS = "not run: ", "a faults file", "the rooms"
 JSON_ROOTS = (RunReport, Recording, Evaluation, BoardStatus, Finding, Outcome, Contract, Choice)
 
@@ -138,7 +142,7 @@ def commands() -> list[tuple[str, list[str]]]:
 
 
 @cache
-def command_tree() -> Any:
+def command_tree() -> Any:  # noqa: ANN401  # click's, or typer's own of it
     """The command `parfocal`, as typer made it."""
     return typer.main.get_command(cli.app)
 
@@ -242,9 +246,58 @@ def test_every_quoted_message_is_one_of_the_code() -> None:
     page = (ROOT / "docs" / "troubleshooting.md").read_text()
     quoted = re.findall(r"^\| `([^`]+)` \|", page, re.M)
     assert len(quoted) > 40
+    unsaid = []
     for message in quoted:
         parts = [part.strip() for part in message.split("...") if part.strip()]
-        assert any(_is_in_order(parts, text) for text in _messages()), f"no error says {message!r}"
+        if not any(_is_in_order(parts, text) for text in _messages()):
+            unsaid.append(message)
+    assert not unsaid, "docs/troubleshooting.md quotes errors that the code does not say"
+
+
+def test_every_key_that_is_named_exists() -> None:
+    checked = 0
+    for page, code in inline_code():
+        if (
+            re.fullmatch(r"(board|camera|focus|scan)\.[a-z0-9_.]+", code)
+            and Path(code).suffix not in FILE_ENDINGS
+        ):
+            _value_of(code)  # raises AttributeError
+            checked += page.name == "troubleshooting.md"
+    assert checked > 10
+
+
+def test_the_rules_and_outcomes_of_the_focus_page_are_those_of_the_code() -> None:
+    page = (ROOT / "docs" / "focus.md").read_text()
+    assert set(_first_cells(page, "What the rule decides")) == set(get_args(RuleName))
+    assert set(_first_cells(page, "Outcomes")) == set(get_args(FocusOutcome))
+
+
+def test_the_thresholds_of_the_focus_page_are_the_defaults() -> None:
+    page = (ROOT / "docs" / "focus.md").read_text()
+    checked = 0
+    for key, default in re.findall(r"^\| `(\w+)` \| ([0-9.]+) \|", page, re.M):
+        assert float(default) == _value_of(f"focus.{key}"), key
+        checked += 1
+    assert checked >= 8
+
+
+def test_the_python_page_names_what_the_package_has() -> None:
+    page = (ROOT / "docs" / "python.md").read_text()
+    named = set(re.findall(r"parfocal\.(\w+)", page)) - {*CODE_FOLDERS, "toml"}
+    assert named | {"Shot", "FieldResult", "__version__"} == set(parfocal.__all__)
+    for kind in (parfocal.Microscope, parfocal.FieldResult, parfocal.Shot):
+        for cell in _first_cells(page, kind.__name__):
+            assert hasattr(kind, cell) or f"self.{cell} = " in inspect.getsource(kind), cell
+
+
+def test_every_source_that_the_code_names_is_in_the_references() -> None:
+    page = (ROOT / "docs" / "references.md").read_text()
+    named = set()
+    for folder in (*CODE_FOLDERS, "tools", "docs"):
+        for path in (*(ROOT / folder).rglob("*.py"), *(ROOT / folder).glob("*.md")):
+            named |= set(re.findall(r"\b[a-z]{3,}20\d\d\b|\b[A-Z][a-z]+ et al\. \d{4}", path.read_text()))
+    assert {"dastidar2020", "liao2021"} <= named
+    assert {name for name in named if f"**{name}**" not in page} == set()
 
 
 def test_the_version_is_in_one_place() -> None:
@@ -263,7 +316,7 @@ def _naming(where: str, words: list[str]) -> Iterator[None]:
         raise AssertionError(f"{where}: `{shlex.join(words)}`: {error}") from error
 
 
-def _leaves(command: Any, name: str) -> Iterator[tuple[str, Any]]:
+def _leaves(command: Any, name: str) -> Iterator[tuple[str, Any]]:  # noqa: ANN401  # as above
     """Every command that does something, with its full name."""
     if not hasattr(command, "commands"):
         yield name, command
@@ -276,6 +329,22 @@ def _anchors(page: Path) -> set[str]:
     """The anchors of a page's headings, as GitHub makes them."""
     headings = re.findall(r"^#+ (.+)$", prose(page), re.M)
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def _value_of(key: str) -> object:
+    """The default of a key such as `board.z.max_um`, or a table. Raises AttributeError where there is none."""
+    value: object = Config()
+    for name in key.split("."):
+        value = getattr(value, name)
+    return value
+
+
+def _first_cells(page: str, heading: str) -> list[str]:
+    """What is between backticks in the first column of the first table whose heading, or section, is `heading`."""
+    after = re.split(rf"^(?:#+ {heading}$|\| `{heading}` \|)", page, maxsplit=1, flags=re.M)[1]
+    (table, *_) = re.findall(r"(?:^\|[^\n]*\n)+", after, re.M)
+    cells = [line.split(" | ")[0] for line in table.splitlines()]
+    return [name.partition("(")[0] for cell in cells for name in INLINE.findall(cell)]
 
 
 def _drawn_folders(drawing: str) -> set[str]:
@@ -307,7 +376,8 @@ def _messages() -> tuple[str, ...]:
                 if isinstance(node, ast.JoinedStr):
                     found.append(
                         "".join(
-                            part.value if isinstance(part, ast.Constant) else "\0" for part in node.values
+                            str(part.value) if isinstance(part, ast.Constant) else "\0"
+                            for part in node.values
                         )
                     )
                 elif isinstance(node, ast.Constant) and isinstance(node.value, str):

@@ -146,7 +146,7 @@ def _unit(name: str) -> str:
     return next((unit for end, unit in UNITS.items() if name == end or name.endswith(f"_{end}")), "")
 
 
-def _type_text(info: inspect.Type) -> str:  # noqa: PLR0911  # one line a type
+def _type_text(info: inspect.Type) -> str:
     if isinstance(info, inspect.UnionType):
         return " or ".join(_type_text(one) for one in info.types)
     if isinstance(info, inspect.LiteralType):
