@@ -1,0 +1,205 @@
+"""Writes the tables of docs/configuration.md and docs/json.md from the structs. `python -m tools.struct_tables`.
+
+A table follows a mark, which names the configuration tables or the struct it is made from:
+
+    <!-- keys: board.x board.y board.z -->
+    <!-- struct: parfocal.board.status.AxisStatus -->
+
+Names, types, ranges, defaults and units come from the code. The last column, the meaning, is written by hand in the
+page and kept; a test fails while a meaning is missing, or while a page differs from what this program writes.
+"""
+
+import re
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import inspect
+
+from parfocal.board.config import _RANGES as AXIS_RANGES
+from parfocal.board.config import AxisConfig
+from parfocal.edge.config import Config
+
+DOCS = Path(__file__).parent.parent / "docs"
+PAGES = (DOCS / "configuration.md", DOCS / "json.md")
+# A mark, a blank line, and the table below it, if there is one yet.
+TABLE = re.compile(r"<!-- (keys|struct): ([\w. -]+?) -->\n\n((?:\|.*\n)*)")
+UNITS = {
+    "um_per_step": "um/step",
+    "um_per_px": "um/px",
+    "um_per_s2": "um/s2",
+    "um_per_s": "um/s",
+    "um": "um",
+    "px": "px",
+    "ms": "ms",
+    "s": "s",
+    "baud": "baud",
+}
+
+
+def written(page: str) -> str:
+    """The text of a page with every marked table made anew."""
+    return TABLE.sub(lambda found: f"<!-- {found[1]}: {found[2]} -->\n\n{_table(*found.groups())}", page)
+
+
+def without_meaning(page: str) -> list[str]:
+    """The first cell of every row whose last cell is empty."""
+    rows = [_cells(line) for _, _, table in TABLE.findall(page) for line in table.splitlines()]
+    return [cells[0] for cells in rows if not cells[-1]]
+
+
+def configuration_tables(struct: type[msgspec.Struct] = Config, name: str = "") -> Iterator[str]:
+    """The name of every table of the configuration that holds keys of its own: "camera", "board.z"."""
+    fields = msgspec.structs.fields(struct)
+    if name and not all(_is_struct(field.type) for field in fields):
+        yield name
+    for field in fields:
+        if _is_struct(field.type):
+            yield from configuration_tables(field.type, f"{name}.{field.name}".lstrip("."))
+
+
+def structs_in(struct: type[msgspec.Struct]) -> set[str]:
+    """The full name of `struct` and of every struct inside it."""
+    found: set[str] = set()
+    _collect(inspect.type_info(struct), found)
+    return found
+
+
+def main() -> int:
+    """Write the pages; exit code 1 while a meaning is missing."""
+    missing = []
+    for path in PAGES:
+        text = written(path.read_text())
+        path.write_text(text)
+        missing += [f"{path.name}: {name} has no meaning yet" for name in without_meaning(text)]
+    print("\n".join(missing) or "every table is up to date")
+    return 1 if missing else 0
+
+
+def _table(kind: str, names: str, old: str) -> str:
+    meanings = {cells[0]: cells[-1] for cells in map(_cells, old.splitlines())}
+    head, rows = _of_keys(names.split()) if kind == "keys" else _of_struct(names)
+    lines = [[*head, "meaning"], ["---"] * (len(head) + 1)]
+    lines += [[*row, meanings.get(row[0], "")] for row in rows]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def _of_keys(tables: list[str]) -> tuple[list[str], list[list[str]]]:
+    """Keys of tables that are read into the same struct, such as the axes of the board."""
+    structs = [_configured(table) for table in tables]
+    info = inspect.type_info(type(structs[0]))
+    if not isinstance(info, inspect.StructType):
+        raise TypeError(f"{tables[0]} is not a table of the configuration")
+    rows = []
+    for field in info.fields:
+        if isinstance(field.type, inspect.StructType):
+            continue
+        defaults = [_shown(getattr(struct, field.name)) for struct in structs]
+        kind = _type_text(field.type).replace("`null`", "left out")
+        if isinstance(structs[0], AxisConfig):
+            low, high = AXIS_RANGES[field.name]
+            kind += f" ({low:.7g}..{high:.7g})"
+        rows.append([f"`{field.name}`", kind, _joined(tables, defaults), _unit(field.name)])
+    return ["key", "type", "default", "unit"], rows
+
+
+def _of_struct(name: str) -> tuple[list[str], list[list[str]]]:
+    info = inspect.type_info(_imported(name))
+    if not isinstance(info, inspect.StructType):
+        raise TypeError(f"{name} is not a struct")
+    return ["key", "type"], [[f"`{field.encode_name}`", _type_text(field.type)] for field in info.fields]
+
+
+def _imported(name: str) -> Any:  # noqa: ANN401  # whatever bears that name
+    module, _, attribute = name.rpartition(".")
+    return getattr(import_module(module), attribute)
+
+
+def _configured(table: str) -> msgspec.Struct:
+    struct: msgspec.Struct = Config()
+    for name in table.split("."):
+        struct = getattr(struct, name)
+    return struct
+
+
+def _joined(tables: list[str], defaults: list[str]) -> str:
+    """One default where all tables share it, else each with the last part of its table's name."""
+    if len(set(defaults)) == 1:
+        return defaults[0]
+    return ", ".join(
+        f"{table.rpartition('.')[2]}: {text}" for table, text in zip(tables, defaults, strict=True)
+    )
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, float):
+        return f"`{round(value, 6)}`"
+    return f'`"{value}"`' if isinstance(value, str) else f"`{value}`"
+
+
+def _unit(name: str) -> str:
+    return next((unit for end, unit in UNITS.items() if name == end or name.endswith(f"_{end}")), "")
+
+
+def _type_text(info: inspect.Type) -> str:
+    if isinstance(info, inspect.UnionType):
+        return " or ".join(_type_text(one) for one in info.types)
+    if isinstance(info, inspect.LiteralType):
+        return " or ".join(f"`{msgspec.json.encode(value).decode()}`" for value in info.values)
+    if isinstance(info, inspect.IntType | inspect.FloatType):
+        return ("whole number" if isinstance(info, inspect.IntType) else "number") + _range(info)
+    if isinstance(info, inspect.VarTupleType | inspect.ListType):
+        return f"list of {_type_text(info.item_type)}"
+    if isinstance(info, inspect.TupleType):
+        return f"{len(info.item_types)} x {_type_text(info.item_types[0])}"
+    if isinstance(info, inspect.StructType):
+        return f"[{info.cls.__name__}](#{info.cls.__name__.lower()})"
+    if isinstance(info, inspect.DictType):
+        return f"table of {_type_text(info.value_type)}"
+    names: dict[type[inspect.Type], str] = {
+        inspect.StrType: "text",
+        inspect.BoolType: "`true` or `false`",
+        inspect.NoneType: "`null`",
+    }
+    return names[type(info)]
+
+
+def _range(info: inspect.IntType | inspect.FloatType) -> str:
+    low, high = info.ge, info.le
+    if low is not None and high is not None:
+        return f" ({low:g}..{high:g})"
+    limits = ((">", info.gt), (">=", info.ge), ("<", info.lt), ("<=", info.le))
+    said = [f"{sign} {limit:g}" for sign, limit in limits if limit is not None]
+    return f" ({', '.join(said)})" if said else ""
+
+
+def _is_struct(kind: Any) -> bool:  # noqa: ANN401  # a type or an annotation
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+
+
+def _collect(info: inspect.Type, found: set[str]) -> None:
+    if isinstance(info, inspect.StructType):
+        found.add(f"{info.cls.__module__}.{info.cls.__qualname__}")
+        for field in info.fields:
+            _collect(field.type, found)
+    elif isinstance(info, inspect.VarTupleType | inspect.ListType):
+        _collect(info.item_type, found)
+    elif isinstance(info, inspect.TupleType):
+        for item in info.item_types:
+            _collect(item, found)
+    elif isinstance(info, inspect.UnionType):
+        for one in info.types:
+            _collect(one, found)
+
+
+def _cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip().strip("|").split(" | ")] if line else [""]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
