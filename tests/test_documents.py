@@ -23,8 +23,8 @@ from parfocal.edge.config import Config, config_from_toml
 from parfocal.edge.focus.result import Outcome as FocusOutcome
 from parfocal.edge.focus.rule import RuleName
 from parfocal.edge.scan.report import RunReport
-from parfocal.edge.stacks.results import Evaluation
 from parfocal.edge.stacks.record import Recording
+from parfocal.edge.stacks.results import Evaluation
 from parfocal.engines.build import Outcome
 from parfocal.engines.choose import Choice
 from parfocal.engines.model.contract import Contract
