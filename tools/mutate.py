@@ -1,7 +1,7 @@
-"""Breaks the board's code on purpose and sees the tests go red: `python -m tools.mutate`.
+"""Mutation test of the board's code: break it on purpose, and check that tests fail: `python -m tools.mutate`.
 
-Every mutation is made in a copy of the tree, one at a time; the tests named with it must fail there. A mutation
-that survives is a promise that no test keeps. Exit status 1 where one does.
+Mutations are made one at a time, in a copy of the tree. The tests listed with each must fail. A mutation that survives
+is a promise without a test; the exit status is then 1.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _LONGEST_S = 300.0
 
 
 class Mutation(NamedTuple):
-    """One change of one file that some test must notice."""
+    """One change of one file that a test must detect."""
 
     name: str
     file: str
@@ -80,7 +80,7 @@ MUTATIONS = (
         "board/link/inbox.py",
         "self._pending.get(packet.seq)",
         "next(iter(self._pending.values()), None)",
-        ("test_link.py", "test_campaign.py", "test_stub_faults.py"),
+        ("test_link.py", "test_campaign.py", "test_faults.py"),
     ),
     Mutation(
         "the answer to another host's HELLO is taken",
@@ -206,7 +206,7 @@ MUTATIONS = (
         "board/stub/machine.py",
         "axis.seek_release(now_s, off_steps, slow_steps_per_s) is None",
         "axis.seek_release(now_s, whole_steps, slow_steps_per_s) is None",
-        ("test_stub_faults.py",),
+        ("test_faults.py",),
     ),
     Mutation(
         "the watchdog does not guard a lit lamp",
@@ -248,7 +248,7 @@ MUTATIONS = (
         "board/board.py",
         "        self._motion.forget()\n        self._link.forget(messages.Lamp)",
         "        self._link.forget(messages.Lamp)",
-        ("test_stub_faults.py",),
+        ("test_faults.py",),
     ),
     Mutation(
         "an e-stop line leaves the host its positions",
@@ -285,7 +285,7 @@ MUTATIONS = (
         "board/stub/place.py",
         "if not has_side or _PSEUDO_TERMINAL.fullmatch(target) is None:",
         "if False:",
-        ("test_stub_place.py",),
+        ("test_place.py",),
     ),
     Mutation(
         "the e-stop line is read the wrong way round",
@@ -312,7 +312,7 @@ MUTATIONS = (
 
 
 def survives(mutation: Mutation, tree: Path) -> bool:
-    """Whether the tests of `mutation` pass in `tree` with it in place; the tree is as before afterwards."""
+    """Whether the tests of `mutation` pass in `tree` with it applied. Restores the tree."""
     file = tree / mutation.file
     text = file.read_text()
     if mutation.old not in text:
@@ -325,9 +325,9 @@ def survives(mutation: Mutation, tree: Path) -> bool:
 
 
 def passes(tree: Path, tests: tuple[str, ...]) -> bool:
-    """Whether these tests of tests/board pass in `tree`."""
+    """Whether these test files, anywhere below tests/board, pass in `tree`."""
     environment = {**os.environ, "PYTHONPATH": f"{tree / 'path'}:{tree}", "PYTHONDONTWRITEBYTECODE": "1"}
-    names = [f"tests/board/{name}" for name in tests]
+    names = [str(_path_of(name, tree).relative_to(tree)) for name in tests]
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *names]
     try:
         done = subprocess.run(
@@ -340,14 +340,22 @@ def passes(tree: Path, tests: tuple[str, ...]) -> bool:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return False  # a test that hangs has noticed, too
+        return False  # a test that hangs has detected it, too
     if done.returncode not in (0, 1):
         raise RuntimeError(f"pytest could not run in {tree}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
     return done.returncode == 0
 
 
+def _path_of(name: str, tree: Path) -> Path:
+    """Return the test file of that name, in whichever folder of tests/board it is. Raises ValueError without one."""
+    found = list((tree / "tests" / "board").rglob(name))
+    if len(found) != 1:
+        raise ValueError(f"tests/board has {len(found)} files {name}, must be one. Correct MUTATIONS.")
+    return found[0]
+
+
 def copy_of_the_tree(tree: Path) -> None:
-    """What the tests of the board need, importable as `parfocal` from `tree`/path."""
+    """Copy what the tests of the board need, importable as `parfocal` from `tree`/path."""
     for name in COPIED:
         source = ROOT / name
         (tree / name).parent.mkdir(parents=True, exist_ok=True)
@@ -362,18 +370,18 @@ def copy_of_the_tree(tree: Path) -> None:
 
 
 def main() -> int:
-    """Run every mutation; 1 when one survives."""
+    """Run every mutation. Returns 1 if one survives."""
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder)
         copy_of_the_tree(tree)
         every = tuple(sorted({name for mutation in MUTATIONS for name in mutation.tests}))
         if not passes(tree, every):
-            print("the tests fail without any mutation; make them pass first")
+            print("the tests fail without any mutation. Make them pass first.")
             return 1
         survivors = []
         for mutation in MUTATIONS:
             alive = survives(mutation, tree)
-            print(f"{'SURVIVES' if alive else 'noticed'}: {mutation.name}", flush=True)
+            print(f"{'SURVIVES' if alive else 'detected'}: {mutation.name}", flush=True)
             survivors += [mutation.name] if alive else []
     print(
         f"{len(MUTATIONS)} mutations, {len(survivors)} survive" + "".join(f"\n  {name}" for name in survivors)

@@ -23,11 +23,12 @@ from tests.calib.quantise.nets import mobilenet_v3
 from tests.contracts import difference_contract, single_contract
 from tests.engines.gpu.fake_cuda import FakeCuda
 from tests.engines.gpu.fake_tensorrt import FakeTensorRt
-from tools.artifacts import make_forms, vouch
+from tools.artifacts import make_forms, update_manifest
 
 CONTRACT = difference_contract(patch_px=32)
 SINGLE = single_contract(patch_px=64)
 ORIN = CudaDevice(name="Orin", sm="8.7", driver="12.6", is_integrated=True, l4t="R36 (release)")
+CARD = CudaDevice(name="RTX", sm="8.9", driver="12.6", is_integrated=False, l4t="")
 
 MakeModel = Callable[..., Path]
 
@@ -115,7 +116,7 @@ def written_golden(
     patches = np.random.default_rng(seed).integers(-40, 41, (12, 3, 32, 32)).astype(np.int8)
     save_golden(path, patches[:6], distance_um, reference_um, patches[6:])
     if manifest_path(path).exists():
-        vouch(path)
+        update_manifest(path)
 
 
 @pytest.fixture

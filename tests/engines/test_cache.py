@@ -77,9 +77,9 @@ def test_engine_that_was_never_built_is_stale(cache: EngineCache) -> None:
     [
         ("*.engine", b"engin", "is damaged"),
         ("*.engine", None, "cannot be read"),
-        ("*.json", b"{", "sidecar is unusable"),
-        ("*.json", b"\xff\xfe", "sidecar is unusable"),
-        ("*.json", b'{"format_version":1}', "sidecar is unusable"),
+        ("*.json", b"{", "sidecar is invalid"),
+        ("*.json", b"\xff\xfe", "sidecar is invalid"),
+        ("*.json", b'{"format_version":1}', "sidecar is invalid"),
         ("*.json", None, "is not built"),
     ],
 )
@@ -133,7 +133,7 @@ def test_second_writer_waits_for_the_first(cache: EngineCache) -> None:
         assert waits.wait(timeout=10.0)
         order.append("first")
     thread.join()
-    assert order == ["waiting for another program that builds engines", "first", "second"]
+    assert order == ["waiting for another program that is building engines", "first", "second"]
 
 
 def test_folder_that_cannot_be_held_is_told_by_the_writes(tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_full_disk_leaves_the_old_engine_usable(
         fsync(descriptor)
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(BuildFailed, match="No space left on device; what was there before is untouched"):
+    with pytest.raises(BuildFailed, match="No space left on device; the old file is untouched"):
         cache.store(msgspec.structs.replace(KEY, driver="CUDA 13.2"), b"new")
     assert cache.load(KEY) == b"old"
     assert not list(cache.folder.glob("*.part"))
@@ -225,7 +225,7 @@ def test_folder_without_permission_leaves_the_old_engine_usable(
 
     with monkeypatch.context() as shut:
         shut.setattr(Path, "open", refuse)
-        with pytest.raises(BuildFailed, match="Permission denied; what was there before is untouched"):
+        with pytest.raises(BuildFailed, match="Permission denied; the old file is untouched"):
             cache.store(KEY, b"new")
     assert cache.load(KEY) == b"old"
 

@@ -24,23 +24,23 @@ def deviation(**changes: float) -> Deviation:
         ({}, ""),
         ({"error_growth_um": 0.02, "max_um": 0.5}, ""),
         ({"error_growth_um": -3.0}, ""),
-        ({"error_growth_um": 0.021}, "mean focus error +0.021 um, at most +0.02 um"),
-        ({"max_um": 0.501}, "a prediction is 0.501 um off within +-5 um, at most 0.5 um"),
-        ({"max_um": math.nan}, "a prediction is nan um off within +-5 um, at most 0.5 um"),
-        ({"error_growth_um": math.nan}, "mean focus error +nan um, at most +0.02 um"),
+        ({"error_growth_um": 0.021}, "mean focus error grows by +0.021 um, limit +0.02 um"),
+        ({"max_um": 0.501}, "a prediction is 0.501 um off within +-5 um, limit 0.5 um"),
+        ({"max_um": math.nan}, "a prediction is nan um off within +-5 um, limit 0.5 um"),
+        ({"error_growth_um": math.nan}, "mean focus error grows by +nan um, limit +0.02 um"),
         ({"strayed_um": 0.03}, ""),
-        ({"strayed_um": 0.031}, "strays 0.031 um from its own graph here, at most 0.030 um"),
+        ({"strayed_um": 0.031}, "deviates 0.031 um from its own graph, limit 0.030 um"),
         ({"strayed_um": 0.08, "graph_um": 0.04}, ""),
         (
             {"strayed_um": 0.081, "graph_um": 0.04},
-            "strays 0.081 um from its own graph here, at most 0.080 um",
+            "deviates 0.081 um from its own graph, limit 0.080 um",
         ),
-        ({"strayed_um": math.nan}, "strays nan um from its own graph here, at most 0.030 um"),
+        ({"strayed_um": math.nan}, "deviates nan um from its own graph, limit 0.030 um"),
         (
             {"strayed_um": 0.178, "graph_um": 0.044, "error_growth_um": 0.058},
             (
-                "strays 0.178 um from its own graph here, at most 0.088 um; "
-                "mean focus error +0.058 um, at most +0.02 um"
+                "deviates 0.178 um from its own graph, limit 0.088 um; "
+                "mean focus error grows by +0.058 um, limit +0.02 um"
             ),
         ),
     ],
@@ -86,7 +86,7 @@ def test_engine_nearer_to_the_truth_than_its_reference_has_grown_no_error() -> N
 
 
 def test_golden_patches_none_of_which_is_near_are_a_value_error() -> None:
-    with pytest.raises(ValueError, match="none of 1 golden patches lies within"):
+    with pytest.raises(ValueError, match="none of 1 golden patches is within"):
         deviation_of(TRUE_UM[:1], TRUE_UM[:1], TRUE_UM[:1])
 
 

@@ -176,7 +176,7 @@ def test_model_of_which_no_engine_comes_ends_with_the_engine_s_exit_code(run: Ru
         "build", "--backend", "openvino", "--precision", "int8", "--int8-mode", "implicit"
     )
     assert code == 4
-    assert "OpenVINO has none" in printed
+    assert "OpenVINO does not offer it" in printed
     assert error.startswith("BuildFailed: no engine came of difference-20x, single-20x; see above why")
 
 
@@ -242,8 +242,8 @@ def test_damaged_choice_is_said_where_choices_are_made_anew(run: Run, tmp_path: 
     (folder / "choice.json").write_text("{")
     code, printed, _ = run("build", "difference-20x", "--backend", "openvino", "--precision", "fp32")
     assert code == 0
-    assert "choice.json is unusable" in printed
-    assert "Choices are made anew now" in printed
+    assert "choice.json is invalid" in printed
+    assert "Choosing again from scratch" in printed
 
 
 def test_damaged_choice_is_one_line(run: Run, tmp_path: Path) -> None:
@@ -252,7 +252,7 @@ def test_damaged_choice_is_one_line(run: Run, tmp_path: Path) -> None:
     (folder / "choice.json").write_text("{")
     code, _, error = run("list")
     assert code == 4
-    assert "choice.json is unusable" in error
+    assert "choice.json is invalid" in error
 
 
 @pytest.mark.parametrize(

@@ -159,6 +159,6 @@ class FakeBindings(ModuleType):
         ctypes.memmove(to, begin, n_bytes)
 
     def _result(self, call: str) -> Result:
-        """What the driver says where the thread has no context."""
+        """The error of the driver on a thread without a context."""
         self.fake.log.append(call)
         return Result.CUDA_SUCCESS if self.fake.stack() else Result.CUDA_ERROR_INVALID_CONTEXT

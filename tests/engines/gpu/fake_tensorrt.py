@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tests.engines.gpu.fake_cuda import STREAM_HANDLE, FakeCuda
 
@@ -310,6 +311,11 @@ def _add_runtime(trt: Any) -> None:  # noqa: ANN401, C901 (one class after anoth
             return ICudaEngine(content["profiles"])
 
     trt.Runtime, trt.ICudaEngine, trt.IExecutionContext = Runtime, ICudaEngine, IExecutionContext
+
+
+def patches(n: int = 4) -> NDArray[np.float32]:
+    """A batch (n, 3, 32, 32), always the same for the same n."""
+    return np.random.default_rng(n).normal(0.2, 1.0, (n, 3, 32, 32)).astype(np.float32)
 
 
 def kernel_um(batch: Any) -> Any:  # noqa: ANN401

@@ -22,7 +22,7 @@ from parfocal.engines.gpu.tensorrt_runner import TensorRtRunner
 from tests.contracts import difference_contract
 from tests.engines.gpu.fake_cuda import FakeCuda
 from tests.engines.gpu.fake_cuda_bindings import FakeBindings, Result
-from tests.engines.gpu.fake_tensorrt import FakeTensorRt, kernel_um
+from tests.engines.gpu.fake_tensorrt import FakeTensorRt, kernel_um, patches
 
 BACKEND = "parfocal.engines.gpu.cuda_bindings"
 CONTRACT = difference_contract(patch_px=32)
@@ -43,10 +43,6 @@ def bindings(cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeBi
     yield fake
     gc.collect()  # buffers are freed while the fake is there
     sys.modules.pop(BACKEND, None)
-
-
-def patches(n: int = 4) -> np.ndarray[Any, np.dtype[np.float32]]:
-    return np.random.default_rng(n).normal(0.2, 1.0, (n, 3, 32, 32)).astype(np.float32)
 
 
 @each_way

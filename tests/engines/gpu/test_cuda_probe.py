@@ -42,12 +42,12 @@ def test_device_is_described() -> None:
 @pytest.mark.parametrize(
     ("refusals", "said"),
     [
-        ({"cuInit": 100}, "finds no device (100)"),
-        ({"cuInit": 803}, "refuses with 803"),
-        ({"cuDriverGetVersion": 3}, "refuses with 3"),
-        ({"cuDeviceGet": 101}, "refuses with 101"),
-        ({"cuDeviceGetName": 101}, "refuses with 101"),
-        ({"cuDeviceGetAttribute": 1}, "refuses with 1"),
+        ({"cuInit": 100}, "finds no device (CUDA error 100)"),
+        ({"cuInit": 803}, "CUDA error 803"),
+        ({"cuDriverGetVersion": 3}, "CUDA error 3"),
+        ({"cuDeviceGet": 101}, "CUDA error 101"),
+        ({"cuDeviceGetName": 101}, "CUDA error 101"),
+        ({"cuDeviceGetAttribute": 1}, "CUDA error 1"),
     ],
 )
 def test_refusal_of_the_driver_is_named(refusals: dict[str, int], said: str) -> None:

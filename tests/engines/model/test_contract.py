@@ -87,7 +87,7 @@ def test_unusable_contract_is_refused(
 
 
 def test_foreign_onnx_is_refused_by_what_it_lacks(make_model: Callable[..., Path]) -> None:
-    with pytest.raises(BuildFailed, match=r"it is ONNX, but its metadata hold no parfocal\.contract"):
+    with pytest.raises(BuildFailed, match=r"it is ONNX, but its metadata has no parfocal\.contract"):
         contract_from_onnx(make_model(metadata={"author": "somebody"}))
 
 

@@ -16,7 +16,7 @@ from parfocal.engines.model.artifacts import (
     MADE_FORMS,
     artifact_path,
     checked_artifact,
-    int8_meaning_um,
+    int8_graph_um,
     manifest_path,
 )
 from parfocal.engines.model.contract import contract_from_onnx
@@ -47,7 +47,7 @@ def test_golden_patches_of_another_model_are_refused(equipped: Path) -> None:
     path.write_bytes(
         path.read_bytes() + b"\x72\x00"
     )  # one more empty metadata entry: the same model to a runtime
-    with pytest.raises(BuildFailed, match="made with another file of that name"):
+    with pytest.raises(BuildFailed, match="made with another small.onnx"):
         load_golden(path)
 
 
@@ -91,7 +91,7 @@ def test_artifact_that_was_changed_is_refused(equipped: Path) -> None:
     path = equipped
     fp16 = artifact_path(path, "fp16")
     fp16.write_bytes(fp16.read_bytes()[:-1])
-    with pytest.raises(BuildFailed, match="not the file that the manifest vouches for"):
+    with pytest.raises(BuildFailed, match="does not match its checksum in the manifest"):
         checked_artifact(path, "fp16")
     checked_artifact(path, "int8_qdq")
 
@@ -99,13 +99,13 @@ def test_artifact_that_was_changed_is_refused(equipped: Path) -> None:
 def test_artifacts_of_another_reference_are_refused(equipped: Path) -> None:
     path = equipped
     path.write_bytes(path.read_bytes() + b"\x72\x00")
-    with pytest.raises(BuildFailed, match=r"made of another small\.onnx.*make golden"):
+    with pytest.raises(BuildFailed, match=r"made from another small\.onnx.*make golden"):
         checked_artifact(path, "int8_qdq")
 
 
 def test_model_without_artifacts_says_how_to_make_them(make_model: MakeModel) -> None:
     with pytest.raises(
-        BuildFailed, match="comes without artifacts .* Make them in a checkout: `make golden`.*, or use fp32"
+        BuildFailed, match="has no other forms .* Make the forms in a checkout: `make golden`.*, or use fp32"
     ):
         checked_artifact(make_model(), "fp16")
 
@@ -113,7 +113,7 @@ def test_model_without_artifacts_says_how_to_make_them(make_model: MakeModel) ->
 def test_manifest_says_what_the_int8_graph_means(equipped: Path) -> None:
     graph = onnx.load(checked_artifact(equipped, "int8_qdq")[0])
     (expected_um,) = evaluate(graph, load_golden(equipped).batch).values()
-    np.testing.assert_allclose(int8_meaning_um(equipped), expected_um.ravel(), atol=1e-4)
+    np.testing.assert_allclose(int8_graph_um(equipped), expected_um.ravel(), atol=1e-4)
 
 
 def test_what_the_int8_graph_means_of_other_golden_patches_is_refused(equipped: Path) -> None:
@@ -121,8 +121,8 @@ def test_what_the_int8_graph_means_of_other_golden_patches_is_refused(equipped: 
     patches = np.zeros((6, 3, 32, 32), np.int8)
     save_golden(equipped, patches, golden.distance_um, golden.reference_um, patches)
     checked_artifact(equipped, "int8_qdq")
-    with pytest.raises(BuildFailed, match=r"made with other golden patches\. Make them in a checkout"):
-        int8_meaning_um(equipped)
+    with pytest.raises(BuildFailed, match=r"made with other golden patches\. Make the forms in a checkout"):
+        int8_graph_um(equipped)
 
 
 def test_manifest_from_before_meanings_were_kept_says_how_to_make_it(equipped: Path) -> None:
@@ -142,6 +142,6 @@ def test_damaged_manifest_is_refused(equipped: Path) -> None:
 
 @pytest.mark.parametrize("path", [model.path for model in list_models()], ids=lambda path: path.stem)
 def test_shipped_model_comes_with_golden_patches_and_all_forms(path: Path) -> None:
-    assert len(load_golden(path).batch) == len(int8_meaning_um(path))
+    assert len(load_golden(path).batch) == len(int8_graph_um(path))
     for form in MADE_FORMS:
         checked_artifact(path, form)

@@ -32,10 +32,10 @@ def test_model_is_found_by_name(make_model: Callable[..., Path], tmp_path: Path)
 def test_unknown_name_is_answered_with_the_names_there_are(
     make_model: Callable[..., Path], tmp_path: Path
 ) -> None:
-    with pytest.raises(BuildFailed, match="model 'small' not found in .*: models there: none"):
+    with pytest.raises(BuildFailed, match=r"model 'small' not found in .*\. Models there: none"):
         model_path("small", tmp_path)
     make_model()
-    with pytest.raises(BuildFailed, match="model 'smal' not found in .*: models there: small. Name one"):
+    with pytest.raises(BuildFailed, match=r"model 'smal' not found in .*\. Models there: small\. Name one"):
         model_path("smal", tmp_path)
 
 

@@ -32,7 +32,7 @@ def made(n: int, condenser: bool) -> Features:
 def taught(features: Features, told: bool) -> Head:
     head = Head(SPECTRAL, POOLED, told)
     fit.prepare_head(head, features)
-    fit.teach(head, features, fit.FitRecipe(epochs=10, fit_batch=64), lambda *_: None)
+    fit.train_members(head, features, fit.FitRecipe(epochs=10, fit_batch=64), lambda *_: None)
     return head
 
 
@@ -59,7 +59,7 @@ def test_a_head_for_one_condenser_says_what_the_told_one_says_of_it() -> None:
 
 def test_inputs_are_standardised_and_summaries_uncorrelated() -> None:
     features = made(3000, condenser=True)
-    head = Head(SPECTRAL, POOLED, told_condenser=True)
+    head = Head(SPECTRAL, POOLED, takes_condenser=True)
     fit.prepare_head(head, features)
     with torch.no_grad():
         inputs = head.inputs(
@@ -74,8 +74,8 @@ def test_inputs_are_standardised_and_summaries_uncorrelated() -> None:
 
 
 def test_a_head_is_told_the_condenser_only_where_all_stacks_say_it_and_it_varies() -> None:
-    assert fit.told_condenser(made(50, condenser=True))
-    assert not fit.told_condenser(made(50, condenser=False))
+    assert fit.varies_condenser(made(50, condenser=True))
+    assert not fit.varies_condenser(made(50, condenser=False))
 
 
 def test_an_image_is_the_mean_of_its_patches_by_contrast_and_blank_ones_do_not_count() -> None:
