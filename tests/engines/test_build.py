@@ -1,4 +1,4 @@
-"""`make engine` on the CPU, for real: what is built, kept, judged and chosen; and bad input."""
+"""`build_all` on the CPU, with the real OpenVINO: building, caching, checking and choosing; and bad input."""
 
 import errno
 import os
@@ -36,7 +36,7 @@ PRECISIONS = cpu_and_precisions()[1]
 
 @pytest.fixture(autouse=True, scope="module")
 def one_name() -> Iterator[None]:
-    """Models that are copied about for the tests keep their engines, as those that ship do."""
+    """Let copies of a model share their engines, as the shipped models do."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Model, "label", property(lambda model: model.contract.name))
         yield
@@ -49,7 +49,7 @@ def model(equipped: Path) -> Model:
 
 @pytest.fixture(scope="module")
 def built_once(equipped_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with all engines of the model; to be copied, not to be changed."""
+    """A folder with all engines of the model. Copy it; do not change it."""
     folder = tmp_path_factory.mktemp("engines")
     build_all(list_models(equipped_once), OpenVinoMaker(1), EngineCache(folder))
     return folder
@@ -62,16 +62,16 @@ def cache(built_once: Path, tmp_path: Path) -> EngineCache:
     return EngineCache(tmp_path / "engines")
 
 
-class Saying:
-    """A runner that says of each golden patch what it is told to."""
+class FixedRunner:
+    """A runner that predicts given values for the golden patches."""
 
-    def __init__(self, model: Model, said_um: NDArray[np.float32]) -> None:
+    def __init__(self, model: Model, fixed_um: NDArray[np.float32]) -> None:
         self.contract = model.contract
-        self._patches, self._said_um = load_golden(model.path).batch, said_um
+        self._patches, self._fixed_um = load_golden(model.path).batch, fixed_um
 
     def infer(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         indices = [int((self._patches == patch).all(axis=(1, 2, 3)).argmax()) for patch in batch]
-        return self._said_um[indices]
+        return self._fixed_um[indices]
 
 
 @pytest.fixture
@@ -83,7 +83,9 @@ def built(model: Model, cache: EngineCache) -> list[Outcome]:
     return build_all([model], OpenVinoMaker(1), cache)
 
 
-def test_every_precision_of_the_cpu_is_built_judged_and_timed(model: Model, empty_cache: EngineCache) -> None:
+def test_every_precision_of_the_cpu_is_built_checked_and_timed(
+    model: Model, empty_cache: EngineCache
+) -> None:
     outcomes = built(model, empty_cache)
     assert tuple(outcome.row.precision for outcome in outcomes) == PRECISIONS
     assert all(outcome.built and not outcome.row.failed for outcome in outcomes)
@@ -94,13 +96,11 @@ def test_every_precision_of_the_cpu_is_built_judged_and_timed(model: Model, empt
     assert [outcome.chosen for outcome in outcomes].count(True) == 1
 
 
-def test_nothing_is_built_or_judged_when_nothing_changed(
+def test_nothing_is_built_or_checked_when_nothing_changed(
     model: Model, cache: EngineCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = load_choices(cache)["small"].rows
-    monkeypatch.setattr(
-        build_module, "load_golden", pytest.fail
-    )  # opening the patches is the start of judging
+    monkeypatch.setattr(build_module, "load_golden", pytest.fail)  # every check starts by loading the patches
     before = {path: path.stat().st_mtime_ns for path in cache.folder.iterdir()}
     again = built(model, cache)
     assert tuple(outcome.row for outcome in again) == first
@@ -109,7 +109,7 @@ def test_nothing_is_built_or_judged_when_nothing_changed(
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_precision_asked_for_is_used_and_says_so(model: Model, cache: EngineCache, precision: str) -> None:
+def test_requested_precision_is_used_and_says_so(model: Model, cache: EngineCache, precision: str) -> None:
     (outcome,) = build_all([model], OpenVinoMaker(1), cache, precision=precision)  # type: ignore[arg-type]
     assert (outcome.chosen, outcome.asked_for, outcome.built) == (True, True, False)
     opened = open_chosen(model.path, cache)
@@ -120,7 +120,7 @@ def test_precision_asked_for_is_used_and_says_so(model: Model, cache: EngineCach
     assert not back.asked_for
 
 
-def test_chosen_engine_predicts_what_was_judged(model: Model, cache: EngineCache) -> None:
+def test_chosen_engine_predicts_what_was_checked(model: Model, cache: EngineCache) -> None:
     (chosen,) = [outcome.row for outcome in built(model, cache) if outcome.chosen]
     golden = load_golden(model.path)
     found_um = open_chosen(model.path, cache).runner.infer(golden.batch[:4])
@@ -131,7 +131,7 @@ def test_chosen_engine_predicts_what_was_judged(model: Model, cache: EngineCache
 def test_inaccurate_engine_is_refused_with_the_figures_and_not_chosen(
     model: Model, cache: EngineCache
 ) -> None:
-    """Golden patches on which only the reference itself is right: all engines are then 9 um off."""
+    """With references that are wrong by 9 um, every engine deviates by 9 um."""
     golden = load_golden(model.path)
     written_golden(model.path, golden.distance_um, golden.distance_um + 9.0)
     outcomes = built(model, cache)
@@ -142,14 +142,14 @@ def test_inaccurate_engine_is_refused_with_the_figures_and_not_chosen(
     assert "although the accuracy gate refuses it: " in open_chosen(model.path, cache).description
 
 
-def test_int8_engine_that_strays_from_its_own_graph_is_refused_though_nearer_to_the_truth(
+def test_int8_engine_that_deviates_from_its_graph_is_refused_even_if_closer_to_the_truth(
     model: Model, cache: EngineCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened = OpenVinoMaker.open
 
     def straying(maker: OpenVinoMaker, engine: bytes, key: EngineKey, contract: Contract) -> Runner:
         if key.precision == "int8":
-            return Saying(model, int8_graph_um(model.path) + np.float32(0.2))
+            return FixedRunner(model, int8_graph_um(model.path) + np.float32(0.2))
         return opened(maker, engine, key, contract)
 
     monkeypatch.setattr(OpenVinoMaker, "open", straying)
@@ -162,7 +162,7 @@ def test_int8_engine_that_strays_from_its_own_graph_is_refused_though_nearer_to_
     assert not rows["fp32"].refused
 
 
-def test_int8_engine_adds_up_as_its_graph_says_or_is_refused(model: Model, cache: EngineCache) -> None:
+def test_int8_engine_computes_its_graph_or_is_refused(model: Model, cache: EngineCache) -> None:
     (row,) = [outcome.row for outcome in built(model, cache) if outcome.row.precision == "int8"]
     engine = OpenVinoMaker(1).open(cache.load(row.key), row.key, model.contract)  # type: ignore[arg-type]
     found_um = predictions_um(engine, load_golden(model.path), 4)
@@ -172,7 +172,7 @@ def test_int8_engine_adds_up_as_its_graph_says_or_is_refused(model: Model, cache
     assert strayed_um < 0.03 or "from its own graph" in row.refused
 
 
-def test_engine_judged_by_older_rules_is_judged_anew_without_building(
+def test_engine_checked_by_older_rules_is_checked_again_without_building(
     model: Model, cache: EngineCache
 ) -> None:
     choice = load_choices(cache)["small"]
@@ -184,7 +184,7 @@ def test_engine_judged_by_older_rules_is_judged_anew_without_building(
     assert all(o.row.rules == RULES_VERSION for o in outcomes)
 
 
-def test_new_golden_patches_are_judged_anew_without_building(model: Model, cache: EngineCache) -> None:
+def test_engine_is_checked_on_new_golden_patches_without_building(model: Model, cache: EngineCache) -> None:
     golden = load_golden(model.path)
     written_golden(model.path, golden.distance_um, golden.reference_um + 2.0)
     outcomes = built(model, cache)
@@ -201,7 +201,7 @@ def test_new_model_makes_every_engine_stale_until_it_is_built(model: Model, cach
     assert open_chosen(longer.path, cache).runner.contract.range_um == 12.0
 
 
-def test_threads_are_part_of_what_an_engine_is(model: Model, cache: EngineCache) -> None:
+def test_number_of_threads_is_part_of_the_key(model: Model, cache: EngineCache) -> None:
     assert all(outcome.built for outcome in build_all([model], OpenVinoMaker(2), cache))
     assert load_choices(cache)["small"].key.n_threads == 2
 
@@ -230,7 +230,7 @@ def test_damaged_choice_says_what_to_delete(model: Model, cache: EngineCache) ->
         open_chosen(model.path, cache)
 
 
-def test_damaged_choice_is_made_anew_without_building(model: Model, cache: EngineCache) -> None:
+def test_damaged_choice_is_made_again_without_building(model: Model, cache: EngineCache) -> None:
     (cache.folder / CHOICE_FILE).write_text("{")
     said: list[str] = []
     outcomes = build_all([model], OpenVinoMaker(1), cache, report=said.append)
@@ -239,14 +239,14 @@ def test_damaged_choice_is_made_anew_without_building(model: Model, cache: Engin
     open_chosen(model.path, cache)
 
 
-def test_choice_that_cannot_be_read_is_not_taken_for_none(model: Model, cache: EngineCache) -> None:
+def test_unreadable_choice_is_not_treated_as_missing(model: Model, cache: EngineCache) -> None:
     (cache.folder / CHOICE_FILE).unlink()
     (cache.folder / CHOICE_FILE).mkdir()
     with pytest.raises(EngineStale, match="Grant access"):
         open_chosen(model.path, cache)
 
 
-def test_old_engine_predicts_on_where_no_new_one_is_chosen(model: Model, cache: EngineCache) -> None:
+def test_old_engine_keeps_predicting_if_no_new_one_is_chosen(model: Model, cache: EngineCache) -> None:
     golden = load_golden(model.path)
     written_golden(model.path, golden.distance_um, golden.reference_um + 9.0)
     refused = build_all([model], OpenVinoMaker(2), cache)
@@ -255,13 +255,13 @@ def test_old_engine_predicts_on_where_no_new_one_is_chosen(model: Model, cache: 
     assert not any(outcome.built for outcome in build_all([model], OpenVinoMaker(2), cache))
 
 
-def test_golden_patches_far_from_the_focus_judge_nothing(model: Model, cache: EngineCache) -> None:
+def test_golden_patches_far_from_the_focus_are_refused(model: Model, cache: EngineCache) -> None:
     golden = load_golden(model.path)
     written_golden(model.path, np.full(6, 8.0, np.float32), golden.reference_um)
     assert all("none of its 6 golden patches is within 5 um" in o.row.failed for o in built(model, cache))
 
 
-def test_builds_beside_each_other_keep_each_other_s_engines(
+def test_parallel_builds_keep_each_other_s_engines(
     model: Model, empty_cache: EngineCache, tmp_path: Path
 ) -> None:
     (tmp_path / "elsewhere").mkdir()
@@ -280,7 +280,7 @@ def test_builds_beside_each_other_keep_each_other_s_engines(
         assert "no engine chosen yet" not in open_chosen(path, empty_cache).description
 
 
-def test_engines_that_no_choice_knows_are_removed(model: Model, cache: EngineCache) -> None:
+def test_engines_that_no_choice_uses_are_removed(model: Model, cache: EngineCache) -> None:
     build_all([model], OpenVinoMaker(2), cache)
     keys = {row.key.digest for row in load_choices(cache)["small"].rows if row.key is not None}
     assert {path.name.split(".")[-2] for path in cache.folder.glob("*.engine")} == keys
@@ -307,7 +307,7 @@ def no_golden(model: Model) -> None:
         (no_golden, set(PRECISIONS), "Restore the file"),
     ],
 )
-def test_bad_input_fails_what_needs_it_and_leaves_the_rest(
+def test_bad_input_fails_only_the_engines_that_need_it(
     model: Model, cache: EngineCache, damage: Callable[[Model], None], failing: set[str], said: str
 ) -> None:
     damage(model)
@@ -317,7 +317,7 @@ def test_bad_input_fails_what_needs_it_and_leaves_the_rest(
     assert open_chosen(model.path, cache).runner.infer(np.zeros((4, 3, 32, 32), np.float32)).shape == (4,)
 
 
-def test_full_disk_fails_each_build_and_the_old_engine_predicts_on(
+def test_full_disk_fails_each_build_and_the_old_engine_keeps_predicting(
     model: Model, cache: EngineCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as full:
@@ -332,14 +332,14 @@ def test_full_disk_fails_each_build_and_the_old_engine_predicts_on(
     open_chosen(model.path, cache).runner.infer(np.zeros((4, 3, 32, 32), np.float32))
 
 
-def test_engine_bound_to_its_batch_refuses_another(model: Model, cache: EngineCache) -> None:
+def test_engine_with_a_fixed_batch_refuses_another(model: Model, cache: EngineCache) -> None:
     with pytest.raises(
         InputMismatch, match=r"the batch is float32 \(5, 3, 32, 32\), the model takes float32 \(4,"
     ):
         open_chosen(model.path, cache).runner.infer(np.zeros((5, 3, 32, 32), np.float32))
 
 
-def test_implicit_int8_is_not_for_openvino(model: Model, cache: EngineCache) -> None:
+def test_openvino_refuses_implicit_int8(model: Model, cache: EngineCache) -> None:
     outcomes = build_all([model], OpenVinoMaker(1), cache, int8_mode="implicit")
     (implicit,) = [outcome for outcome in outcomes if outcome.row.int8_mode == "implicit"]
     assert "--int8-mode explicit" in implicit.row.failed
@@ -358,7 +358,7 @@ def test_prediction_allocates_nothing_but_its_result(model: Model, cache: Engine
     assert peak_bytes < batch.nbytes / 4
 
 
-def test_choice_is_kept_of_models_that_are_not_built_now(model: Model, cache: EngineCache) -> None:
+def test_choices_of_other_models_are_kept(model: Model, cache: EngineCache) -> None:
     choices = load_choices(cache)
     other = msgspec.structs.replace(choices["small"].key, model="other")
     cache.write(

@@ -1,4 +1,4 @@
-"""The gate and the choice: pure rules, as tables."""
+"""The accuracy gate and the choice: pure rules, as tables."""
 
 import math
 
@@ -61,8 +61,8 @@ def test_far_predictions_count_in_the_mean_but_not_in_the_largest() -> None:
     ).max_um == pytest.approx(2.0)
 
 
-def test_engine_is_held_against_its_own_graph_beside_the_reference() -> None:
-    """A sum that saturates may come out nearer to the truth than the graph does: by chance."""
+def test_engine_is_compared_with_its_own_graph_and_the_reference() -> None:
+    """A saturated sum may be closer to the truth than the graph by chance."""
     meant_um = TRUE_UM + np.array([0.1, -0.1, 0.1, -0.1, 0.1], np.float32)
     predicted_um = TRUE_UM + np.array([0.0, 0.2, 0.0, 0.2, 0.0], np.float32)
     found = deviation_of(predicted_um, TRUE_UM + np.float32(0.2), TRUE_UM, meant_um)
@@ -73,19 +73,19 @@ def test_engine_is_held_against_its_own_graph_beside_the_reference() -> None:
     assert (without.strayed_um, without.graph_um) == (0.0, 0.0)
 
 
-def test_the_worst_of_all_batch_sizes_counts() -> None:
+def test_worst_batch_size_counts() -> None:
     found = [deviation(strayed_um=0.2), deviation(max_um=0.4, graph_um=0.1)]
     assert worst(found) == deviation(max_um=0.4, strayed_um=0.2, graph_um=0.1)
 
 
-def test_engine_nearer_to_the_truth_than_its_reference_has_grown_no_error() -> None:
+def test_engine_closer_to_the_truth_than_its_reference_passes() -> None:
     reference_um = TRUE_UM + 0.4
     found = deviation_of(TRUE_UM, reference_um.astype(np.float32), TRUE_UM)
     assert found.error_growth_um == pytest.approx(-0.4)
     assert refusal(found) == ""
 
 
-def test_golden_patches_none_of_which_is_near_are_a_value_error() -> None:
+def test_golden_patches_without_one_near_the_focus_raise_value_error() -> None:
     with pytest.raises(ValueError, match="none of 1 golden patches is within"):
         deviation_of(TRUE_UM[:1], TRUE_UM[:1], TRUE_UM[:1])
 
@@ -109,7 +109,10 @@ def row(precision: Precision, ms_p50: float | None, *, refused: str = "", failed
     [
         ((row("fp32", 8.0), row("bf16", 4.0), row("int8", 3.0)), "int8"),
         ((row("fp32", 8.0), row("bf16", 4.0), row("int8", 3.0, refused="off")), "bf16"),
-        ((row("fp32", 8.0), row("bf16", 4.0), row("int8", 3.9)), "bf16"),  # as fast: precision is worth more
+        (
+            (row("fp32", 8.0), row("bf16", 4.0), row("int8", 3.9)),
+            "bf16",
+        ),  # same speed: the more precise one wins
         ((row("fp32", 3.0), row("bf16", 4.0), row("int8", 5.0)), "fp32"),
         ((row("fp32", 8.0), row("fp16", None, failed="no")), "fp32"),
         ((row("fp32", 8.0, refused="off"), row("fp16", None, failed="no")), None),

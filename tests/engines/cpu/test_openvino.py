@@ -1,4 +1,4 @@
-"""Engines on the CPU: what OpenVINO is given, and what it refuses."""
+"""Engines on the CPU: batches, precisions and refused models."""
 
 import subprocess
 import sys
@@ -32,7 +32,7 @@ def test_another_opset_is_refused(make_model: MakeModel, opset: int) -> None:
         build_engine(path, "fp32", (4,), n_threads=1)
 
 
-def test_operators_of_a_vendor_only_are_refused(make_model: MakeModel) -> None:
+def test_model_with_only_vendor_operators_is_refused(make_model: MakeModel) -> None:
     path = make_model()
     model = onnx.load(path)
     model.opset_import[0].domain = "com.vendor"
@@ -52,7 +52,7 @@ def test_model_of_several_batch_sizes_takes_each(make_model: MakeModel) -> None:
 
 @pytest.mark.parametrize("n_threads", [0, 1, 2, 3, 4, 9])
 @pytest.mark.parametrize("batches", [(4,), (7, 9), (8,)])
-def test_shares_of_a_batch_predicted_beside_each_other_come_back_in_order(
+def test_parallel_shares_of_a_batch_keep_their_order(
     make_model: MakeModel, batches: tuple[int, ...], n_threads: int
 ) -> None:
     path = make_model()
@@ -67,7 +67,7 @@ def test_shares_of_a_batch_predicted_beside_each_other_come_back_in_order(
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_only_what_runs_in_half_precision_is_rewritten(
+def test_only_half_precision_graphs_are_rewritten(
     make_model: MakeModel, monkeypatch: pytest.MonkeyPatch, precision: Precision
 ) -> None:
     rewritten = []
@@ -85,7 +85,7 @@ def test_precision_that_the_cpu_lacks_is_refused(
         build_engine(make_model(), "fp16", (4,), n_threads=1)
 
 
-def test_openvino_comes_without_its_converter_and_telemetry() -> None:
+def test_openvino_is_imported_without_converter_and_telemetry() -> None:
     program = (
         "import sys; from parfocal.engines.cpu.openvino import import_openvino; import_openvino()\n"
         "print(*[name for name in sys.modules if 'telemetry' in name or name.startswith('openvino.tools')])"

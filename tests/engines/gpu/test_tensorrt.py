@@ -31,7 +31,7 @@ Batch = NDArray[np.float32]
 
 
 class OldFlags(enum.IntEnum):
-    """Of a network, before there were types."""
+    """Flags of a network before strong typing."""
 
     EXPLICIT_BATCH = 0
 
@@ -41,7 +41,7 @@ each_generation = pytest.mark.parametrize("generation", VERSIONS)
 
 @pytest.fixture
 def model(equipped: Path) -> Model:
-    """A model of which the fake's kernel predicts just what its golden patches say."""
+    """A model whose golden patches match the predictions of the fake kernel."""
     path = equipped
     golden = load_golden(path)
     predicted_um = kernel_um(golden.batch)
@@ -50,7 +50,7 @@ def model(equipped: Path) -> Model:
 
 
 @each_generation
-def test_all_is_built_kept_chosen_and_predicts(
+def test_engines_are_built_stored_chosen_and_predict(
     install: Callable[[str], FakeTensorRt], model: Model, tmp_path: Path, generation: str
 ) -> None:
     trt = install(generation)
@@ -84,7 +84,7 @@ def test_all_is_built_kept_chosen_and_predicts(
         ("11.4", "int8", "explicit", "int8_qdq_fp16", [], 2),
     ],
 )
-def test_precision_goes_by_types_where_there_are_types_and_else_by_flags(
+def test_precision_is_set_by_types_or_else_by_flags(
     install: Callable[[str], FakeTensorRt],
     model: Model,
     tmp_path: Path,
@@ -96,7 +96,7 @@ def test_precision_goes_by_types_where_there_are_types_and_else_by_flags(
     network_flags: int,
 ) -> None:
     trt = install("10.3" if generation == "8.6" else generation)
-    if generation == "8.6":  # of which there are no bindings to hold a fake against
+    if generation == "8.6":  # there are no bindings of 8.6 to compare a fake with
         vars(trt)["NetworkDefinitionCreationFlag"] = OldFlags
     outcomes = build_all(
         [model],
@@ -113,7 +113,7 @@ def test_precision_goes_by_types_where_there_are_types_and_else_by_flags(
 
 
 def without_int8(trt: FakeTensorRt, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let builds of quantised models fail."""
+    """Make builds of quantised models fail."""
 
     class Builder(trt.Builder):  # type: ignore[misc, name-defined]
         def build_serialized_network(self, network: object, config: object) -> object:
@@ -152,7 +152,7 @@ def test_fp16_in_place_of_int8_must_be_accurate(
     assert not any(outcome.chosen for outcome in outcomes)
 
 
-def test_every_batch_size_is_judged(
+def test_every_batch_size_is_checked(
     install: Callable[[str], FakeTensorRt], model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install("10.3")
@@ -167,7 +167,7 @@ def test_every_batch_size_is_judged(
     assert all("3.000 um off" in outcome.row.refused for outcome in outcomes)
 
 
-def test_prediction_that_is_no_number_is_refused_and_the_choice_can_be_read(
+def test_nan_prediction_is_refused_and_the_choice_stays_readable(
     install: Callable[[str], FakeTensorRt], model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install("10.3")
@@ -187,7 +187,7 @@ def test_prediction_that_is_no_number_is_refused_and_the_choice_can_be_read(
     assert "tensorrt in fp32" in open_chosen(model.path, cache).description
 
 
-def test_int8_measured_before_stays_in_the_race(
+def test_int8_measured_before_is_compared_again(
     install: Callable[[str], FakeTensorRt], model: Model, tmp_path: Path
 ) -> None:
     trt = install("10.3")
@@ -198,7 +198,7 @@ def test_int8_measured_before_stays_in_the_race(
     assert trt.n_builds == 3
 
 
-def test_new_calibration_patches_make_implicit_int8_anew(
+def test_new_calibration_patches_rebuild_implicit_int8(
     install: Callable[[str], FakeTensorRt], model: Model, tmp_path: Path
 ) -> None:
     install("10.3")
@@ -210,7 +210,7 @@ def test_new_calibration_patches_make_implicit_int8_anew(
     assert int8.built
 
 
-def test_memory_that_ran_out_is_not_remembered_as_a_failure(
+def test_out_of_memory_in_cuda_is_not_remembered_as_a_failure(
     install: Callable[[str], FakeTensorRt], cuda: FakeCuda, model: Model, tmp_path: Path
 ) -> None:
     install("10.3")
@@ -224,7 +224,7 @@ def test_memory_that_ran_out_is_not_remembered_as_a_failure(
     assert (again.built, again.row.failed) == (True, "")
 
 
-def test_memory_that_tensorrt_lacks_is_not_remembered_as_a_failure(
+def test_out_of_memory_in_tensorrt_is_not_remembered_as_a_failure(
     install: Callable[[str], FakeTensorRt], model: Model, tmp_path: Path
 ) -> None:
     trt = install("10.3")
@@ -237,7 +237,7 @@ def test_memory_that_tensorrt_lacks_is_not_remembered_as_a_failure(
     assert (again.built, again.row.failed) == (True, "")
 
 
-def test_timing_cache_without_room_costs_no_engine(
+def test_timing_cache_that_does_not_fit_on_disk_fails_no_build(
     install: Callable[[str], FakeTensorRt], model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install("10.3")
@@ -292,7 +292,7 @@ def test_build_that_failed_is_not_tried_again_until_something_changes(
     assert (retried.built, retried.row.failed) == (True, "")
 
 
-def test_engine_built_by_a_retry_is_built_again_when_it_is_damaged(
+def test_damaged_engine_from_a_retry_is_built_again(
     install: Callable[[str], FakeTensorRt], model: Model, tmp_path: Path
 ) -> None:
     trt = install("10.3")
@@ -306,7 +306,7 @@ def test_engine_built_by_a_retry_is_built_again_when_it_is_damaged(
     assert build_all([model], TensorRtMaker(), cache, precision="fp16")[0].built
 
 
-def test_timing_cache_serves_the_next_build_of_the_same_engine(
+def test_timing_cache_is_used_by_the_next_build_of_the_same_engine(
     install: Callable[[str], FakeTensorRt], model: Model, tmp_path: Path
 ) -> None:
     trt = install("10.3")
@@ -318,7 +318,7 @@ def test_timing_cache_serves_the_next_build_of_the_same_engine(
             engine.unlink()
 
 
-def test_what_was_learned_for_another_driver_is_not_kept(
+def test_timing_cache_of_another_driver_is_removed(
     install: Callable[[str], FakeTensorRt], model: Model, tmp_path: Path
 ) -> None:
     install("10.3")
@@ -329,7 +329,7 @@ def test_what_was_learned_for_another_driver_is_not_kept(
     assert len(list(cache.folder.glob("*.timing"))) == len(list(cache.folder.glob("*.engine"))) == 1
 
 
-def test_steps_and_what_a_step_is_at_are_told_apart(
+def test_steps_and_details_are_reported_separately(
     install: Callable[[str], FakeTensorRt], model: Model, tmp_path: Path
 ) -> None:
     install("10.3")
@@ -343,7 +343,7 @@ def test_steps_and_what_a_step_is_at_are_told_apart(
     assert details == ["Building Engine 1/2"]
 
 
-def test_machine_without_a_gpu_takes_openvino_and_says_why(
+def test_machine_without_a_gpu_uses_openvino_and_says_why(
     model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_driver() -> CudaDevice:
@@ -358,7 +358,7 @@ def test_machine_without_a_gpu_takes_openvino_and_says_why(
 
 
 @pytest.mark.parametrize(("missing", "said"), [("tensorrt", "JetPack"), ("pycuda", "pip install pycuda")])
-def test_library_that_is_missing_is_named(
+def test_missing_library_is_named(
     install: Callable[[str], FakeTensorRt], monkeypatch: pytest.MonkeyPatch, missing: str, said: str
 ) -> None:
     install("10.3")

@@ -13,7 +13,7 @@ from parfocal.engines.model.artifacts import artifact_path
 from tests.engines.gpu.fake_tensorrt import WEAK, FakeTensorRt, patches
 
 
-def test_every_form_names_a_type_that_tensorrt_8_6_can_parse(equipped: Path) -> None:
+def test_forms_for_tensorrt_8_6_have_an_opset_that_it_parses(equipped: Path) -> None:
     path = equipped
     for form in ("fp32", "int8_qdq"):
         (opset,) = onnx.load(artifact_path(path, form)).opset_import
@@ -33,7 +33,7 @@ def test_bf16_is_refused(install: Callable[[str], FakeTensorRt]) -> None:
         form_of(install("10.3"), "bf16", "none")
 
 
-def test_model_that_the_parser_refuses_is_told_with_its_words(install: Callable[[str], FakeTensorRt]) -> None:
+def test_error_of_the_parser_is_quoted(install: Callable[[str], FakeTensorRt]) -> None:
     trt = install("11.4")
     trt.parse_error = "No importer registered\nfor op: Konv"
     with pytest.raises(
@@ -42,7 +42,7 @@ def test_model_that_the_parser_refuses_is_told_with_its_words(install: Callable[
         build_engine(trt, b"", Recipe(precision="fp32", int8_mode="none", batches=(4,)))
 
 
-def test_progress_is_shown(install: Callable[[str], FakeTensorRt]) -> None:
+def test_progress_is_reported(install: Callable[[str], FakeTensorRt]) -> None:
     said: list[str] = []
     recipe = Recipe(precision="fp32", int8_mode="none", batches=(4,))
     build_engine(install("10.3"), b"", recipe, report=said.append)

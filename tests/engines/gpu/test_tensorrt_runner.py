@@ -19,7 +19,7 @@ from tests.engines.gpu.fake_tensorrt import FakeTensorRt, kernel_um, patches
 
 
 @pytest.mark.parametrize("device", [ORIN, CARD], ids=["zero-copy", "copies"])
-def test_prediction_is_the_caller_s_own_and_buffers_are_made_once(
+def test_caller_owns_the_prediction_and_buffers_are_allocated_once(
     install: Callable[[str], FakeTensorRt], cuda: FakeCuda, contract: Contract, device: CudaDevice
 ) -> None:
     trt = install("10.3")
@@ -42,7 +42,7 @@ def test_prediction_is_the_caller_s_own_and_buffers_are_made_once(
         runner.infer(patches(7).astype(np.float64))
 
 
-def test_any_thread_may_predict_and_is_left_without_a_context(
+def test_any_thread_may_predict_and_keeps_no_context(
     install: Callable[[str], FakeTensorRt], cuda: FakeCuda, contract: Contract
 ) -> None:
     trt = install("10.3")
@@ -80,7 +80,7 @@ def test_engine_of_another_device_is_stale(
         TensorRtRunner(trt, engine, contract, (4,), open_memory(zero_copy=True))
 
 
-def test_batch_that_no_profile_has_is_stale(
+def test_engine_without_a_profile_for_the_batch_is_stale(
     install: Callable[[str], FakeTensorRt], contract: Contract
 ) -> None:
     trt = install("10.3")
@@ -101,7 +101,7 @@ def test_engine_that_contradicts_its_contract_is_refused(
         TensorRtRunner(trt, engine, contract, (4,), open_memory(zero_copy=True))
 
 
-def test_device_without_memory_is_told(
+def test_device_out_of_memory_is_reported(
     install: Callable[[str], FakeTensorRt], cuda: FakeCuda, contract: Contract
 ) -> None:
     trt = install("10.3")
