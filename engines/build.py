@@ -97,7 +97,7 @@ def build_all(
         choices = before = choices_so_far(cache, report)
         outcomes: list[Outcome] = []
         for model in models:
-            choice, results = _built_of(model, run, choices.get(model.label))
+            choice, results = _build_model(model, run, choices.get(model.label))
             choices = choices if choice is None else {**choices, model.label: choice}
             outcomes += results
         if choices != before:
@@ -107,7 +107,7 @@ def build_all(
     return outcomes
 
 
-def _built_of(model: Model, run: _Run, old: Choice | None) -> tuple[Choice | None, list[Outcome]]:
+def _build_model(model: Model, run: _Run, old: Choice | None) -> tuple[Choice | None, list[Outcome]]:
     """Return the choice for one model, None if no engine may be chosen, and the outcome of each engine."""
     precision = run.precision
     candidates = _candidates(run, model, old)
@@ -199,16 +199,16 @@ def _row(model: Model, run: _Run, candidate: Candidate, old: Choice | None) -> t
         graph_um = int8_graph_um(model.path) if int8_mode == "explicit" else None
         built = engine is None
         if engine is None:
-            engine = _built(model, key, run)
+            engine = _build_engine(model, key, run)
             cache.store(key, engine)
         run.report(f"{key.slot}: checking")
-        row = _judged(row, maker.open(engine, key, model.contract), key.batches, golden, graph_um)
+        row = _checked(row, maker.open(engine, key, model.contract), key.batches, golden, graph_um)
     except EngineError as error:
         return msgspec.structs.replace(row, failed=str(error)), False
     return row, built
 
 
-def _built(model: Model, key: EngineKey, run: _Run) -> bytes:
+def _build_engine(model: Model, key: EngineKey, run: _Run) -> bytes:
     """Build an engine, unless its last build failed: on a Jetson a failure takes minutes."""
     reason = run.cache.failure(key)
     if reason and not run.retry:
@@ -225,7 +225,7 @@ def _built(model: Model, key: EngineKey, run: _Run) -> bytes:
         raise
 
 
-def _judged(
+def _checked(
     row: Row,
     runner: Runner,
     batches: tuple[int, ...],
