@@ -222,6 +222,10 @@ def test_every_path_exists() -> None:
     assert checked > 20
 
 
+def test_the_readme_is_a_screen_and_a_half() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 100
+
+
 def test_every_page_of_docs_is_linked_from_the_readme() -> None:
     links = set(LINK.findall((ROOT / "README.md").read_text()))
     assert {f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")} <= links
@@ -275,6 +279,9 @@ def test_the_python_page_names_what_the_package_has() -> None:
     page = (ROOT / "docs" / "python.md").read_text()
     named = set(re.findall(r"parfocal\.(\w+)", page)) - {*CODE_FOLDERS, "toml"}
     assert named | {"Shot", "FieldResult", "__version__"} == set(parfocal.__all__)
+    assert {*_first_cells(page, "Examples")} == {
+        f"examples/{path.name}" for path in (ROOT / "examples").glob("*.py")
+    }
     for kind in (parfocal.Microscope, parfocal.FieldResult, parfocal.Shot):
         for cell in _first_cells(page, kind.__name__):
             assert hasattr(kind, cell) or f"self.{cell} = " in inspect.getsource(kind), cell
