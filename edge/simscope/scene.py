@@ -1,5 +1,6 @@
 """Renders images of the virtual slide through the objective, at any position and height."""
 
+import functools
 import math
 
 import cv2
@@ -38,7 +39,6 @@ class Scene:
             2 * cv2.getOptimalDFTSize((shape_px[1] + 2 * MARGIN_PX + 1) // 2),
         )
         self._index, self._fraction, self._pixel = radial_grid(self._padded_px, optics.um_per_px)
-        self._profiles: dict[int, FloatArray] = {}
         self._spectra: dict[tuple[int, int], NDArray[np.complex64]] = {}
         self._rng = np.random.default_rng([seed, 31])
 
@@ -47,11 +47,12 @@ class Scene:
 
         `brightness` is the lamp's light relative to the light that the exposure was set for.
         """
-        image = np.exp(-self._image_density(x_um, y_um, defocus_um)).transpose(1, 2, 0)
+        image = np.exp(-self._image_density(x_um, y_um, defocus_um))
         image *= WHITE_LEVEL * brightness
+        image = np.ascontiguousarray(image.transpose(1, 2, 0))
         deviation = np.sqrt(image * (255.0 / FULL_WELL_ELECTRONS) + READ_NOISE_LEVELS**2)
         image += deviation * self._rng.standard_normal(image.shape, np.float32)
-        shot: UInt8Array = np.clip(np.rint(image), 0, 255).astype(np.uint8)
+        shot: UInt8Array = np.rint(image, out=image).clip(0, 255, out=image).astype(np.uint8)
         return shot
 
     def _image_density(self, x_um: float, y_um: float, defocus_um: float) -> FloatArray:
@@ -72,16 +73,9 @@ class Scene:
         """Transfer at one height, float32 (3, n_q), interpolated between cached heights."""
         below = math.floor(z_um / PROFILE_STEP_UM)
         share = np.float32(z_um / PROFILE_STEP_UM - below)
-        result: FloatArray = self._node(below) * (1 - share) + self._node(below + 1) * share
+        lower, upper = _transfer(self._optics, below), _transfer(self._optics, below + 1)
+        result: FloatArray = lower * (1 - share) + upper * share
         return result
-
-    def _node(self, number: int) -> FloatArray:
-        if number not in self._profiles:
-            z_um = np.array([number * PROFILE_STEP_UM], np.float32)
-            absorption, phase = transfer_profiles(self._optics, z_um)
-            # The phase of the object is proportional to its density, so both transfers add up to one per channel.
-            self._profiles[number] = absorption[0] + PHASE_PER_DENSITY_RAD * phase[0]
-        return self._profiles[number]
 
     def _spectrum(self, x_um: float, y_um: float) -> NDArray[np.complex64]:
         key = (round(x_um / self._optics.um_per_px), round(y_um / self._optics.um_per_px))
@@ -91,3 +85,12 @@ class Scene:
             density = self._slide.density(x_um, y_um, self._padded_px)
             self._spectra[key] = np.fft.rfft2(density, axes=(1, 2)).astype(np.complex64)
         return self._spectra[key]
+
+
+@functools.lru_cache(maxsize=1024)  # 2 kB each, and every scene of one optical setting needs the same ones
+def _transfer(optics: Optics, number: int) -> FloatArray:
+    """Transfer of a stained object at the height `number * PROFILE_STEP_UM`, float32 (3, n_q)."""
+    absorption, phase = transfer_profiles(optics, np.array([number * PROFILE_STEP_UM], np.float32))
+    # The phase of the object is proportional to its density, so both transfers add up to one per channel.
+    profile: FloatArray = absorption[0] + PHASE_PER_DENSITY_RAD * phase[0]
+    return profile
