@@ -15,19 +15,11 @@ import pytest
 import typer
 
 import parfocal
-from parfocal.board.status import BoardStatus
 from parfocal.board.stub.faults import load_faults
 from parfocal.edge.cli import app as cli
-from parfocal.edge.cli.findings import Finding
 from parfocal.edge.config import Config, config_from_toml
 from parfocal.edge.focus.result import Outcome as FocusOutcome
 from parfocal.edge.focus.rule import RuleName
-from parfocal.edge.scan.report import RunReport
-from parfocal.edge.stacks.record import Recording
-from parfocal.edge.stacks.results import Evaluation
-from parfocal.engines.build import Outcome
-from parfocal.engines.choose import Choice
-from parfocal.engines.model.contract import Contract
 from tests.test_examples import SMALL
 from tools import struct_tables
 
@@ -41,7 +33,6 @@ INLINE = re.compile(r"`([^`\n]+)`")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 FILE_ENDINGS = (".json", ".md", ".png")
 NOT_RUN, A_FAULTS_FILE, ROOMS = "not run: ", "a faults file", "the rooms"
-JSON_ROOTS = (RunReport, Recording, Evaluation, BoardStatus, Finding, Outcome, Contract, Choice)
 
 
 class Block(NamedTuple):
@@ -195,8 +186,7 @@ def test_every_json_option_has_a_documented_struct() -> None:
         if any("--json" in param.opts for param in command.params):
             assert f"`{name} --json`" in page, f"docs/json.md says nothing of `{name} --json`"
     marked = set(re.findall(r"<!-- struct: (\S+) -->", page))
-    needed = set().union(*(struct_tables.structs_in(root) for root in JSON_ROOTS))
-    assert marked == needed
+    assert marked == set(struct_tables.json_structs())
 
 
 def test_every_key_of_the_configuration_is_documented() -> None:
@@ -230,6 +220,10 @@ def test_every_path_exists() -> None:
             assert [*ROOT.glob(code.rstrip("/"))], f"{page.name} names {code}, which is not there"
             checked += 1
     assert checked > 20
+
+
+def test_the_readme_is_a_screen_and_a_half() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 100
 
 
 def test_every_page_of_docs_is_linked_from_the_readme() -> None:
@@ -285,6 +279,9 @@ def test_the_python_page_names_what_the_package_has() -> None:
     page = (ROOT / "docs" / "python.md").read_text()
     named = set(re.findall(r"parfocal\.(\w+)", page)) - {*CODE_FOLDERS, "toml"}
     assert named | {"Shot", "FieldResult", "__version__"} == set(parfocal.__all__)
+    assert {*_first_cells(page, "Examples")} == {
+        f"examples/{path.name}" for path in (ROOT / "examples").glob("*.py")
+    }
     for kind in (parfocal.Microscope, parfocal.FieldResult, parfocal.Shot):
         for cell in _first_cells(page, kind.__name__):
             assert hasattr(kind, cell) or f"self.{cell} = " in inspect.getsource(kind), cell

@@ -1,9 +1,9 @@
 """Writes the tables of docs/configuration.md and docs/json.md from the structs. `python -m tools.struct_tables`.
 
-A table follows a mark, which names the configuration tables or the struct it is made from:
+A table follows a mark, which names the tables of the configuration, or a struct behind `--json`, that it is made from:
 
     <!-- keys: board.x board.y board.z -->
-    <!-- struct: parfocal.board.status.AxisStatus -->
+    <!-- struct: AxisStatus -->
 
 Names, types, ranges, defaults and units come from the code. The last column, the meaning, is written by hand in the
 page and kept; a test fails while a meaning is missing, or while a page differs from what this program writes.
@@ -12,7 +12,6 @@ page and kept; a test fails while a meaning is missing, or while a page differs 
 import re
 import sys
 from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +20,18 @@ from msgspec import inspect
 
 from parfocal.board.config import _RANGES as AXIS_RANGES
 from parfocal.board.config import AxisConfig
+from parfocal.board.status import BoardStatus
+from parfocal.edge.cli.findings import Finding
 from parfocal.edge.config import Config
+from parfocal.edge.scan.report import RunReport
+from parfocal.edge.stacks.record import Recording
+from parfocal.edge.stacks.results import Evaluation
+from parfocal.engines.build import Outcome
+from parfocal.engines.choose import Choice
+from parfocal.engines.model.contract import Contract
 
+# What a program finds behind `--json`; the structs inside these are documented too.
+JSON_ROOTS = (RunReport, Recording, Evaluation, BoardStatus, Finding, Outcome, Contract, Choice)
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = (DOCS / "configuration.md", DOCS / "json.md")
 # A mark, a blank line, and the table below it, if there is one yet.
@@ -61,10 +70,11 @@ def configuration_tables(struct: type[msgspec.Struct] = Config, name: str = "") 
             yield from configuration_tables(field.type, f"{name}.{field.name}".lstrip("."))
 
 
-def structs_in(struct: type[msgspec.Struct]) -> set[str]:
-    """The full name of `struct` and of every struct inside it."""
-    found: set[str] = set()
-    _collect(inspect.type_info(struct), found)
+def json_structs() -> dict[str, inspect.StructType]:
+    """Every struct behind `--json`, by its name."""
+    found: dict[str, inspect.StructType] = {}
+    for root in JSON_ROOTS:
+        _collect(inspect.type_info(root), found)
     return found
 
 
@@ -107,15 +117,8 @@ def _of_keys(tables: list[str]) -> tuple[list[str], list[list[str]]]:
 
 
 def _of_struct(name: str) -> tuple[list[str], list[list[str]]]:
-    info = inspect.type_info(_imported(name))
-    if not isinstance(info, inspect.StructType):
-        raise TypeError(f"{name} is not a struct")
-    return ["key", "type"], [[f"`{field.encode_name}`", _type_text(field.type)] for field in info.fields]
-
-
-def _imported(name: str) -> Any:  # noqa: ANN401  # whatever bears that name
-    module, _, attribute = name.rpartition(".")
-    return getattr(import_module(module), attribute)
+    fields = json_structs()[name].fields
+    return ["key", "type"], [[f"`{field.encode_name}`", _type_text(field.type)] for field in fields]
 
 
 def _configured(table: str) -> msgspec.Struct:
@@ -182,9 +185,10 @@ def _is_struct(kind: Any) -> bool:  # noqa: ANN401  # a type or an annotation
     return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
 
 
-def _collect(info: inspect.Type, found: set[str]) -> None:
+def _collect(info: inspect.Type, found: dict[str, inspect.StructType]) -> None:
     if isinstance(info, inspect.StructType):
-        found.add(f"{info.cls.__module__}.{info.cls.__qualname__}")
+        if found.setdefault(info.cls.__name__, info).cls is not info.cls:
+            raise TypeError(f"two structs behind --json have the name {info.cls.__name__}")
         for field in info.fields:
             _collect(field.type, found)
     elif isinstance(info, inspect.VarTupleType | inspect.ListType):
