@@ -212,9 +212,7 @@ def _build_engine(model: Model, key: EngineKey, run: _Run) -> bytes:
     """Build an engine, unless its last build failed: on a Jetson a failure takes minutes."""
     reason = run.cache.failure(key)
     if reason and not run.retry:
-        raise BuildFailed(
-            f"{reason} (This is from an earlier run; `parfocal engine build --retry` tries again.)"
-        )
+        raise BuildFailed(f"{reason} (It failed before; `parfocal engine build --retry` tries again.)")
     run.report(f"{key.slot}: building")
     try:
         return run.maker.build(BuildRequest(model, key, run.cache, run.detail))

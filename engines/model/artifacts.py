@@ -90,7 +90,7 @@ def checked_artifact(model_path: Path, form: Form) -> tuple[Path, str]:
     if manifest.artifacts.get(form) != found:
         raise BuildFailed(
             f"use of {form} of model {model_path.stem} failed: {path} does not match its checksum in "
-            f"the manifest; it is damaged. Copy it again, or make it anew. {HOW_TO_MAKE}."
+            f"the manifest; it is damaged. Copy it again, or make it again. {HOW_TO_MAKE}."
         )
     return path, found
 
