@@ -1,1 +1,1 @@
-"""Measured facts of one instrument, and the store that they are kept in."""
+"""Measured facts of one instrument, and the store for them."""

@@ -1,1 +1,1 @@
-"""ONNX to engine to runner: the only folder that knows an inference runtime."""
+"""From ONNX file to engine to runner. No other folder imports an inference runtime."""

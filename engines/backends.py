@@ -1,4 +1,4 @@
-"""The two ways to an engine behind one seam: OpenVINO for this CPU, TensorRT for this GPU."""
+"""The two backends behind one seam: OpenVINO for this CPU, TensorRT for this GPU."""
 
 import contextlib
 from dataclasses import dataclass
@@ -19,8 +19,8 @@ from parfocal.engines.model.shipped import Model
 from parfocal.engines.progress import Report
 from parfocal.engines.runner import Runner
 
-# Patches of one prediction, the usual number first: the middle of a field for two shots, 7 or 9 places in it
-# for one (liao2021), and 1 where there is no room for more.
+# Patches of one prediction, the usual number first. Two shots: the middle of the field. One shot: 7 or 9 places in
+# the field (liao2021), or 1 where no more fit.
 BATCHES: Final[dict[str, tuple[int, ...]]] = {"difference": (4,), "pair": (4,), "single": (7, 9, 1)}
 
 Candidate = tuple[Precision, Int8Mode]
@@ -44,23 +44,23 @@ class BuildRequest:
 
 
 class EngineMaker(Protocol):
-    """What builds and opens engines on this machine."""
+    """Builds and opens engines on this machine."""
 
     @property
     def backend(self) -> Backend:
-        """What runs them."""
+        """The library that runs them."""
 
     def candidates(self, int8_mode: Int8Mode | None) -> tuple[Candidate, ...]:
-        """Return what is worth measuring; `int8_mode` is what was asked for, None for nothing."""
+        """Return the precisions worth measuring. `int8_mode` is what the user asked for, None for nothing."""
 
     def key(self, model: Model, precision: Precision, int8_mode: Int8Mode) -> EngineKey:
-        """Return what an engine would be. Raises BuildFailed if there can be none."""
+        """Return the key that an engine would have. Raises BuildFailed if it cannot be built here."""
 
     def build(self, request: BuildRequest) -> bytes:
         """Build an engine. Raises BuildFailed."""
 
     def open(self, engine: bytes, key: EngineKey, contract: Contract) -> Runner:
-        """Open an engine that was built. Raises EngineStale or BuildFailed."""
+        """Open a built engine. Raises EngineStale or BuildFailed."""
 
 
 class OpenVinoMaker:
@@ -69,21 +69,22 @@ class OpenVinoMaker:
     backend: Final = "openvino"
 
     def __init__(self, n_threads: int) -> None:
-        """`n_threads` that an inference may use; 0 for every core. Raises BuildFailed if OpenVINO is not there."""
+        """Use `n_threads` per inference, 0 for every core. Raises BuildFailed if OpenVINO is not installed."""
         self._n_threads = n_threads
         self._version = str(openvino_cpu.import_openvino().__version__)
         self._cpu, self._precisions = openvino_cpu.cpu_and_precisions()
 
     def candidates(self, int8_mode: Int8Mode | None) -> tuple[Candidate, ...]:
-        """Every precision of the CPU: building takes a second."""
+        """Return every precision of the CPU: a build takes a second."""
         mode: Int8Mode = int8_mode or "explicit"
         return tuple((precision, mode if precision == "int8" else "none") for precision in self._precisions)
 
     def key(self, model: Model, precision: Precision, int8_mode: Int8Mode) -> EngineKey:
-        """Return what an engine would be."""
+        """Return the key that an engine would have. Raises BuildFailed for implicit INT8 or a damaged model."""
         if int8_mode == "implicit":
             raise BuildFailed(
-                "build in int8 with implicit quantisation refused: OpenVINO has none. Use `--int8-mode explicit`."
+                "build in int8 with implicit quantisation refused: OpenVINO does not offer it. "
+                "Use `--int8-mode explicit`."
             )
         _, sha256 = checked_artifact(model.path, "int8_qdq" if precision == "int8" else "fp32")
         return EngineKey(
@@ -102,13 +103,13 @@ class OpenVinoMaker:
         )
 
     def build(self, request: BuildRequest) -> bytes:
-        """Compile, in a second at most."""
+        """Compile an engine, in about a second."""
         key = request.key
         path, _ = checked_artifact(request.model.path, "int8_qdq" if key.precision == "int8" else "fp32")
         return openvino_cpu.build_engine(path, key.precision, key.batches, n_threads=self._n_threads)
 
     def open(self, engine: bytes, key: EngineKey, contract: Contract) -> Runner:
-        """Open a compiled model."""
+        """Open a compiled engine."""
         return openvino_cpu.open_engine(
             engine, contract, key.precision, key.batches, n_threads=self._n_threads
         )
@@ -120,18 +121,18 @@ class TensorRtMaker:
     backend: Final = "tensorrt"
 
     def __init__(self, device: CudaDevice | None = None) -> None:
-        """Raises BuildFailed, before minutes of building, if there is no CUDA device, TensorRT or bindings of CUDA."""
+        """Open the CUDA device. Raises BuildFailed if there is no device, no TensorRT or no Python binding of CUDA."""
         self._device = device or probe()
         self._trt = tensorrt_builder.import_tensorrt()
         self._memory = open_memory(zero_copy=self._device.is_integrated)
 
     def candidates(self, int8_mode: Int8Mode | None) -> tuple[Candidate, ...]:
-        """FP16 and FP32; INT8 on request, because it takes long and gains little (facts/tensorrt.md)."""
+        """Return FP32 and FP16, and INT8 only on request: its build takes long and gains little on these nets."""
         always: tuple[Candidate, ...] = (("fp32", "none"), ("fp16", "none"))
         return always if int8_mode is None or int8_mode == "none" else (*always, ("int8", int8_mode))
 
     def key(self, model: Model, precision: Precision, int8_mode: Int8Mode) -> EngineKey:
-        """Return what an engine would be."""
+        """Return the key that an engine would have. Raises BuildFailed for implicit INT8 or a damaged model."""
         form = tensorrt_builder.form_of(self._trt, precision, int8_mode)
         _, sha256 = checked_artifact(model.path, form)
         return EngineKey(
@@ -151,7 +152,7 @@ class TensorRtMaker:
         )
 
     def build(self, request: BuildRequest) -> bytes:
-        """Build, in minutes on a Jetson; what was learned of the kernels is kept for the same key."""
+        """Build an engine, in minutes on a Jetson. The timing cache is kept for the next build of the same key."""
         model, key, cache = request.model, request.key, request.cache
         path, _ = checked_artifact(
             model.path, tensorrt_builder.form_of(self._trt, key.precision, key.int8_mode)
@@ -161,7 +162,7 @@ class TensorRtMaker:
             self._trt,
             path.read_bytes(),
             tensorrt_builder.Recipe(precision=key.precision, int8_mode=key.int8_mode, batches=key.batches),
-            timing_cache=_learned(cache, timing_file),
+            timing_cache=_timing_cache(cache, timing_file),
             calibration=(
                 tensorrt_builder.Calibration(load_golden(model.path).calibration, self._memory)
                 if key.int8_mode == "implicit"
@@ -169,17 +170,17 @@ class TensorRtMaker:
             ),
             report=request.report,
         )
-        with contextlib.suppress(BuildFailed):  # where there is no room for it the engine may still find some
+        with contextlib.suppress(BuildFailed):  # without disk space for it, the engine itself may still fit
             cache.write(timing_file, built.timing_cache)
         return built.engine
 
     def open(self, engine: bytes, key: EngineKey, contract: Contract) -> Runner:
-        """Open an engine on the device."""
+        """Open an engine on the GPU."""
         return TensorRtRunner(self._trt, engine, contract, key.batches, self._memory)
 
 
-def _learned(cache: EngineCache, timing_file: str) -> bytes:
-    """Return what an earlier build learned; b"" where that is not there: a build takes longer then."""
+def _timing_cache(cache: EngineCache, timing_file: str) -> bytes:
+    """Return the timing cache of an earlier build; b"" without one, which makes the build slower."""
     try:
         return cache.read(timing_file) or b""
     except EngineStale:
@@ -187,17 +188,17 @@ def _learned(cache: EngineCache, timing_file: str) -> bytes:
 
 
 def maker_of(backend: Backend | None, n_threads: int) -> tuple[EngineMaker, str]:
-    """Return what builds on this machine: TensorRT where it can, else OpenVINO.
+    """Return the engine maker for this machine: TensorRT where it works, else OpenVINO.
 
     Args:
-        backend: what was asked for, None for the better one.
-        n_threads: that an inference on the CPU may use; 0 for every core.
+        backend: the backend to use, None for the better one.
+        n_threads: threads of an inference on the CPU, 0 for every core.
 
     Returns:
-        The maker, and why TensorRT is not used; "" if it is or was not asked about.
+        The maker, and why TensorRT is not used; "" if it is used, or OpenVINO was requested.
 
     Raises:
-        BuildFailed: what was asked for is not to be had.
+        BuildFailed: the requested backend does not work here.
     """
     if backend == "openvino":
         return OpenVinoMaker(n_threads), ""

@@ -1,4 +1,4 @@
-"""`make engine`: build every engine, judge it, time it, choose one. What is built and judged already is kept."""
+"""Build every engine of a model, check its accuracy, time it, and choose one. Up-to-date engines are kept."""
 
 import contextlib
 import time
@@ -24,7 +24,7 @@ from parfocal.engines.gate import (
     worst,
 )
 from parfocal.engines.key import EngineKey, Int8Mode, Precision
-from parfocal.engines.model.artifacts import int8_meaning_um
+from parfocal.engines.model.artifacts import int8_graph_um
 from parfocal.engines.model.golden import Golden, golden_path, load_golden, sha256_of
 from parfocal.engines.model.shipped import Model
 from parfocal.engines.progress import Report
@@ -35,13 +35,13 @@ N_TIMED: Final = 60
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one engine.
+    """The result for one engine.
 
     Attributes:
-        row: what is known of it.
-        built: whether it was built now, not found as it was.
+        row: its measurements.
+        built: whether it was built in this run, not found in the cache.
         chosen: whether the instrument uses it.
-        asked_for: whether that is because somebody named its precision.
+        asked_for: whether it was chosen because the user named its precision.
     """
 
     row: Row
@@ -74,30 +74,30 @@ def build_all(
     report: Report = lambda _: None,
     detail: Report = lambda _: None,
 ) -> list[Outcome]:
-    """Build, judge and time the engines of all models, and write the choice.
+    """Build, check and time the engines of all models, and save the choice.
 
     Args:
-        models: to build of.
-        maker: what builds on this machine.
-        cache: where engines and choice are kept.
-        precision: to use whatever the measurement says; None for the fastest that is accurate enough.
-        int8_mode: how INT8 is made where it is wanted; None for what the backend takes best.
-        retry: build what failed before although nothing that it depends on has changed.
-        report: told of each step as it begins.
-        detail: told what a step is at, up to many times a second.
+        models: models to build engines for.
+        maker: the backend of this machine.
+        cache: where engines and choices are kept.
+        precision: use this precision whatever the measurement says; None for the fastest accurate engine.
+        int8_mode: how INT8 is quantised; None for the default of the backend.
+        retry: try again what failed before, although nothing it depends on has changed.
+        report: called at the start of each step.
+        detail: called with the progress within a step, up to many times a second.
 
     Returns:
-        One outcome for each engine, models in order. A model of which no engine came keeps its old choice.
+        One outcome per engine, in the order of the models. A model without a usable engine keeps its old choice.
 
     Raises:
-        EngineError: the choice cannot be written, or the mode is not to be had.
+        EngineError: the choice could not be written, or the INT8 mode is not available.
     """
     run = _Run(maker, cache, precision, int8_mode, retry, report, detail)
     with cache.locked(report):
         choices = before = choices_so_far(cache, report)
         outcomes: list[Outcome] = []
         for model in models:
-            choice, results = _built_of(model, run, choices.get(model.label))
+            choice, results = _build_model(model, run, choices.get(model.label))
             choices = choices if choice is None else {**choices, model.label: choice}
             outcomes += results
         if choices != before:
@@ -107,8 +107,8 @@ def build_all(
     return outcomes
 
 
-def _built_of(model: Model, run: _Run, old: Choice | None) -> tuple[Choice | None, list[Outcome]]:
-    """Return the choice for one model, None if no engine of it may be chosen, and what became of each engine."""
+def _build_model(model: Model, run: _Run, old: Choice | None) -> tuple[Choice | None, list[Outcome]]:
+    """Return the choice for one model, None if no engine may be chosen, and the outcome of each engine."""
     precision = run.precision
     candidates = _candidates(run, model, old)
     results = [_row(model, run, candidate, old) for candidate in candidates]
@@ -137,7 +137,7 @@ def _falling_back(row: Row, built: bool) -> tuple[Row, bool]:
 
 
 def _candidates(run: _Run, model: Model, old: Choice | None) -> tuple[Candidate, ...]:
-    """Return what to build: what was asked for, or all that is worth measuring and what was measured before."""
+    """Return what to build: the requested engine, or all worth measuring and those measured before."""
     precision, int8_mode = run.precision, run.int8_mode
     if precision == "int8":
         return (("int8", int8_mode if int8_mode not in (None, "none") else "explicit"),)
@@ -152,7 +152,7 @@ def _candidates(run: _Run, model: Model, old: Choice | None) -> tuple[Candidate,
 
 
 def _is_up_to_date(row: Row, model: Model, maker: EngineMaker) -> bool:
-    """Whether an engine of before is what would be built now."""
+    """Whether a build would give the same engine again."""
     if row.backend != maker.backend or row.failed:
         return False
     try:
@@ -162,12 +162,12 @@ def _is_up_to_date(row: Row, model: Model, maker: EngineMaker) -> bool:
 
 
 def _asked_for(rows: tuple[Row, ...], precision: Precision) -> Row | None:
-    """Return the engine that was asked for; where there is none, what was built in its place and passed the gate."""
+    """Return the requested engine; if its build failed, the one built in its place that passed the gate."""
     return next((row for row in rows if not row.failed and (row.precision == precision or row.passed)), None)
 
 
 def _kept(rows: tuple[Row, ...], old: Choice | None) -> tuple[Row, ...]:
-    """Return the rows together with those of other engines, which stay as they are."""
+    """Return the new rows together with the old rows of other engines."""
     there = {_slot(row) for row in rows}
     return (*rows, *(row for row in (old.rows if old else ()) if _slot(row) not in there))
 
@@ -177,7 +177,7 @@ def _slot(row: Row) -> tuple[str, str, str]:
 
 
 def _row(model: Model, run: _Run, candidate: Candidate, old: Choice | None) -> tuple[Row, bool]:
-    """Return what is known of an engine after building it if need be, and whether it was built."""
+    """Return the row of an engine, built now if necessary, and whether it was built."""
     maker, cache = run.maker, run.cache
     precision, int8_mode = candidate
     row = Row(model=model.label, backend=maker.backend, precision=precision, int8_mode=int8_mode)
@@ -186,7 +186,7 @@ def _row(model: Model, run: _Run, candidate: Candidate, old: Choice | None) -> t
         golden_sha256 = sha256_of(golden_path(model.path))
         row = msgspec.structs.replace(row, key=key, golden_sha256=golden_sha256, rules=RULES_VERSION)
         engine = None
-        with contextlib.suppress(EngineStale):  # what is not there, or not of this machine, is built
+        with contextlib.suppress(EngineStale):  # missing or built for another machine: build it
             engine = cache.load(key)
         known = [
             r
@@ -196,57 +196,59 @@ def _row(model: Model, run: _Run, candidate: Candidate, old: Choice | None) -> t
         if engine is not None and known:
             return known[0], False
         golden = load_golden(model.path)
-        meant_um = int8_meaning_um(model.path) if int8_mode == "explicit" else None
+        graph_um = int8_graph_um(model.path) if int8_mode == "explicit" else None
         built = engine is None
         if engine is None:
-            engine = _built(model, key, run)
+            engine = _build_engine(model, key, run)
             cache.store(key, engine)
         run.report(f"{key.slot}: checking")
-        row = _judged(row, maker.open(engine, key, model.contract), key.batches, golden, meant_um)
+        row = _checked(row, maker.open(engine, key, model.contract), key.batches, golden, graph_um)
     except EngineError as error:
         return msgspec.structs.replace(row, failed=str(error)), False
     return row, built
 
 
-def _built(model: Model, key: EngineKey, run: _Run) -> bytes:
-    """Build an engine, unless that failed before: it takes minutes on a Jetson to fail."""
+def _build_engine(model: Model, key: EngineKey, run: _Run) -> bytes:
+    """Build an engine, unless its last build failed: on a Jetson a failure takes minutes."""
     reason = run.cache.failure(key)
     if reason and not run.retry:
-        raise BuildFailed(f"{reason} (It failed before; `parfocal engine build --retry` tries again.)")
+        raise BuildFailed(
+            f"{reason} (This is from an earlier run; `parfocal engine build --retry` tries again.)"
+        )
     run.report(f"{key.slot}: building")
     try:
         return run.maker.build(BuildRequest(model, key, run.cache, run.detail))
-    except OutOfMemory:  # there may be more of it next time
+    except OutOfMemory:  # there may be more memory next time
         raise
     except BuildFailed as error:
         run.cache.store_failure(key, str(error))
         raise
 
 
-def _judged(
+def _checked(
     row: Row,
     runner: Runner,
     batches: tuple[int, ...],
     golden: Golden,
-    meant_um: NDArray[np.float32] | None,
+    graph_um: NDArray[np.float32] | None,
 ) -> Row:
-    """Hold an engine against the reference at every batch size, which may each have kernels of their own; time it."""
+    """Time an engine, and compare it with the reference at every batch size: each may have its own kernels."""
     if not is_near(golden.distance_um).any():
         raise BuildFailed(
-            f"check of model {row.model} failed: none of its {len(golden.distance_um)} golden patches lies within "
-            f"{DEFAULT_LIMITS.near_um:g} um of the focus. Export it again with held-out stacks through the focus."
+            f"check of model {row.model} failed: none of its {len(golden.distance_um)} golden patches is within "
+            f"{DEFAULT_LIMITS.near_um:g} um of the focus. Export it again with stacks that pass through the focus."
         )
     ms_p50, ms_p95 = timed_ms(runner, golden, batches[0])
     timed = msgspec.structs.replace(row, batch=batches[0], ms_p50=ms_p50, ms_p95=ms_p95)
     found = [predictions_um(runner, golden, batch) for batch in batches]
     if not all(np.isfinite(predicted_um).all() for predicted_um in found):
-        return msgspec.structs.replace(timed, refused="some of its predictions are no number")
-    deviation = worst([deviation_of(um, golden.reference_um, golden.distance_um, meant_um) for um in found])
+        return msgspec.structs.replace(timed, refused="some predictions are not finite numbers")
+    deviation = worst([deviation_of(um, golden.reference_um, golden.distance_um, graph_um) for um in found])
     return msgspec.structs.replace(timed, deviation=deviation, refused=refusal(deviation, DEFAULT_LIMITS))
 
 
 def timed_ms(runner: Runner, golden: Golden, batch: int) -> tuple[float, float]:
-    """Return median and 95th percentile of one inference, in ms."""
+    """Return median and 95th percentile of the time of one inference, in ms."""
     patches = np.ascontiguousarray(golden.batch[np.arange(batch) % len(golden.batch)])
     times_s = []
     for _ in range(N_WARM_UP + N_TIMED):

@@ -1,9 +1,9 @@
-"""Built engines on the disk: each with a sidecar that says what it was built for, down to the driver.
+"""Built engines on disk, each with a sidecar that records what it was built for, down to the driver.
 
-An engine is a file named by its slot and key; `SLOT.KEY.json` beside it says that it is whole and is written last, in
-one step. Older ones stay until the choice has left them, so a build that fails half way, for a full disk say, leaves
-the old engine as it was. `SLOT.failed.json` says why the last build failed, so that minutes are not spent on failing
-again.
+An engine is the file `SLOT.DIGEST.engine`. Its sidecar `SLOT.DIGEST.json` is written last, in one step, so it exists
+only if the engine is complete. Older engines stay until no choice uses them: a build that fails half way, for example
+on a full disk, leaves the old engine in place. `SLOT.failed.json` records why the last build failed, so that the next
+run does not spend minutes on the same failure.
 """
 
 import contextlib
@@ -23,18 +23,18 @@ from parfocal.engines.key import EngineKey
 from parfocal.engines.progress import Report
 
 FORMAT_VERSION: Final = 1
-OF_AN_ENGINE: Final = re.compile(r"(.+)\.([0-9a-f]{16})\.(engine|timing|json)")  # slot, key, what it is
+OF_AN_ENGINE: Final = re.compile(r"(.+)\.([0-9a-f]{16})\.(engine|timing|json)")  # slot, digest, kind
 LOCK_FILE: Final = ".lock"
 
 
 class Sidecar(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a sidecar holds.
+    """Content of a sidecar.
 
     Attributes:
-        format_version: of this structure.
-        key: what the engine was built for.
-        engine: name of its file.
-        sha256: of its file.
+        format_version: version of this structure.
+        key: key that the engine was built for.
+        engine: file name of the engine.
+        sha256: SHA-256 of that file.
     """
 
     format_version: int
@@ -44,12 +44,12 @@ class Sidecar(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Failure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A build that failed.
+    """A failed build.
 
     Attributes:
-        format_version: of this structure.
-        key: what was to be built.
-        reason: in words.
+        format_version: version of this structure.
+        key: key of the engine that was not built.
+        reason: text of the error.
     """
 
     format_version: int
@@ -58,18 +58,18 @@ class Failure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def default_cache_folder() -> Path:
-    """Return where engines lie: parfocal/engines in the user's cache folder.
+    """Return the folder for engines: parfocal/engines in the user's cache folder.
 
     Raises:
-        BuildFailed: the user has no home folder, and none is named.
+        BuildFailed: the user has no home folder and XDG_CACHE_HOME is not set.
     """
     base = os.environ.get("XDG_CACHE_HOME", "")
     try:
         return (Path(base) if base else Path.home() / ".cache") / "parfocal" / "engines"
     except RuntimeError as error:
-        # Not a folder that others can write to: an engine is code.
+        # No fall-back to a folder that others can write to: an engine is executable code.
         raise BuildFailed(
-            "there is no folder for engines: HOME is not set, and this user is not in the password file. "
+            "no folder for engines: HOME is not set, and this user is not in the password file. "
             "Set HOME or XDG_CACHE_HOME to a folder of this user."
         ) from error
 
@@ -81,7 +81,7 @@ class EngineCache:
         self.folder = folder
 
     def load(self, key: EngineKey) -> bytes:
-        """Return the engine of that key.
+        """Return the engine of a key.
 
         Raises:
             EngineStale: there is none, it was built for something else, or it is damaged.
@@ -102,37 +102,37 @@ class EngineCache:
             ) from error
         if hashlib.sha256(engine).hexdigest() != sidecar.sha256:
             raise EngineStale(
-                f"engine {key.slot} is damaged: {sidecar.engine} is not what was built. {HOW_TO_REBUILD}"
+                f"engine {key.slot} is damaged: {sidecar.engine} differs from what was built. {HOW_TO_REBUILD}"
             )
         return engine
 
     def store(self, key: EngineKey, engine: bytes) -> None:
-        """Keep an engine; those that were there before stay until `keep_only`.
+        """Write an engine and its sidecar. Older engines stay until `keep_only`.
 
         Raises:
-            BuildFailed: it cannot be written; the old engines are untouched.
+            BuildFailed: a file could not be written; the old engines are untouched.
         """
         name = f"{key.slot}.{key.digest}.engine"
         sidecar = Sidecar(FORMAT_VERSION, key, name, hashlib.sha256(engine).hexdigest())
         self.write(name, engine)
         self.write(_sidecar_name(key), msgspec.json.format(msgspec.json.encode(sidecar), indent=1))
-        with contextlib.suppress(OSError):  # of no meaning once there is an engine
+        with contextlib.suppress(OSError):  # obsolete once an engine exists
             (self.folder / f"{key.slot}.failed.json").unlink()
 
     def keep_only(self, labels: Iterable[str], keys: Iterable[EngineKey]) -> None:
-        """Remove all engines of some models but those of some keys, and what was learned while they were built."""
+        """Remove the engines and timing caches of the models in `labels`, except those of `keys`."""
         kept, slots = {key.digest for key in keys}, tuple(f"{label}." for label in labels)
         for path in self.folder.glob("*"):
             named = OF_AN_ENGINE.fullmatch(path.name)
             if named and named[2] not in kept and named[1].startswith(slots):
-                with contextlib.suppress(OSError):  # a left-over costs room, nothing else
+                with contextlib.suppress(OSError):  # a leftover only costs disk space
                     path.unlink()
 
     @contextlib.contextmanager
     def locked(self, report: Report) -> Iterator[None]:
-        """Hold the folder for one writer, and wait for another: engines that one makes the other would remove.
+        """Lock the folder for one writer, and wait for another one: each would remove the other's new engines.
 
-        Where it cannot be held because nothing can be written there, every write will say so.
+        If the folder is not writable there is no lock; the writes that follow report it.
         """
         with contextlib.ExitStack() as stack:
             with contextlib.suppress(OSError):
@@ -141,12 +141,12 @@ class EngineCache:
                 try:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
-                    report("waiting for another program that builds engines")
+                    report("waiting for another program that is building engines")
                     fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
     def failure(self, key: EngineKey) -> str:
-        """Return why the last build of that very key failed; "" if it did not, or nothing readable says so."""
+        """Return why the last build of this key failed; "" if it did not fail or the record is unreadable."""
         try:
             failure = msgspec.json.decode(self.read(f"{key.slot}.failed.json") or b"", type=Failure)
         except (msgspec.MsgspecError, EngineStale):
@@ -154,16 +154,16 @@ class EngineCache:
         return failure.reason if failure.key == key else ""
 
     def store_failure(self, key: EngineKey, reason: str) -> None:
-        """Keep why a build failed, where there is room: not to know it costs time, nothing else."""
+        """Record why a build failed. Without disk space it is not recorded, which only costs time later."""
         content = msgspec.json.format(msgspec.json.encode(Failure(FORMAT_VERSION, key, reason)), indent=1)
         with contextlib.suppress(BuildFailed):
             self.write(f"{key.slot}.failed.json", content)
 
     def write(self, name: str, content: bytes) -> None:
-        """Write a file of the folder in one step: a reader sees the old one or the new one.
+        """Write a file of the folder atomically: a reader sees the old file or the new one.
 
         Raises:
-            BuildFailed: it cannot be written; what was there before is untouched.
+            BuildFailed: the file could not be written; the old file is untouched.
         """
         part = self.folder / f"{name}.{os.getpid()}.part"
         try:
@@ -177,15 +177,15 @@ class EngineCache:
             with contextlib.suppress(OSError):
                 part.unlink(missing_ok=True)
             raise BuildFailed(
-                f"write of {self.folder / name} ({len(content) / 1e6:.1f} MB) failed: {error.strerror}; what was "
-                "there before is untouched. Make room or grant access, or set XDG_CACHE_HOME to another folder."
+                f"write of {self.folder / name} ({len(content) / 1e6:.1f} MB) failed: {error.strerror}; the old "
+                "file is untouched. Free some disk space or grant access, or set XDG_CACHE_HOME to another folder."
             ) from error
 
     def read(self, name: str) -> bytes | None:
-        """Return a file of the folder; None where there is none.
+        """Return the content of a file of the folder; None if it does not exist.
 
         Raises:
-            EngineStale: it is there and cannot be read.
+            EngineStale: the file exists but cannot be read.
         """
         try:
             return (self.folder / name).read_bytes()
@@ -205,11 +205,11 @@ class EngineCache:
             return msgspec.json.decode(content, type=Sidecar)
         except msgspec.MsgspecError as error:
             raise EngineStale(
-                f"engine {key.slot} is damaged: its sidecar is unusable: {error}. {HOW_TO_REBUILD}"
+                f"engine {key.slot} is damaged: its sidecar is invalid: {error}. {HOW_TO_REBUILD}"
             ) from error
 
     def _another_of_slot(self, key: EngineKey) -> bytes | None:
-        """Return the sidecar of another engine of the slot, to say what has changed since."""
+        """Return the sidecar of another engine of the slot, to report what has changed since."""
         names = [path.name for path in self.folder.glob(f"{glob.escape(key.slot)}.*.json")]
         others = sorted(name for name in names if OF_AN_ENGINE.fullmatch(name))
         return self.read(others[-1]) if others else None

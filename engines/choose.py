@@ -1,4 +1,4 @@
-"""Which engine of a model the instrument uses: the fastest that is accurate enough, as measured here."""
+"""Which engine of a model the instrument uses: the fastest accurate one, as measured on this machine."""
 
 from typing import Annotated, Final
 
@@ -12,24 +12,24 @@ from parfocal.engines.progress import Report
 
 CHOICE_FILE: Final = "choice.json"
 FORMAT_VERSION: Final = 1
-# Two medians of the same engine differ by that much from run to run; within it, precision is worth more.
+# Medians of the same engine differ this much from run to run. Within it, the more precise engine wins.
 SAME_SPEED: Final = 1.05
 MOST_PRECISE_FIRST: Final[tuple[Precision, ...]] = ("fp32", "fp16", "bf16", "int8")
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of one engine of one model.
+    """The measurements of one engine of one model.
 
     Attributes:
-        model, backend, precision, int8_mode: what was to be built, as in its key.
-        key: what it is; None if there can be no such engine.
-        golden_sha256: of the golden patches that it was judged by; "" if it was not.
-        rules: version of the rules that it was judged by.
-        batch: size that it was timed at; None if it was not.
-        ms_p50, ms_p95: of one inference; None if there is no engine.
-        deviation: from the reference; None if there is no engine, or it predicts what is no number.
+        model, backend, precision, int8_mode: as in its key.
+        key: its key; None if such an engine cannot exist here.
+        golden_sha256: SHA-256 of the golden patches it was checked with; "" if it was not checked.
+        rules: version of the accuracy rules it was checked by.
+        batch: batch size it was timed at; None if it was not timed.
+        ms_p50, ms_p95: median and 95th percentile of one inference; None without an engine.
+        deviation: from the reference; None without an engine, or if a prediction is not a finite number.
         refused: why it is not accurate enough; "" if it is.
-        failed: why there is no engine; "" if there is one.
+        failed: why it was not built; "" if it was.
     """
 
     model: str
@@ -53,13 +53,13 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
-    """The engine of one model, and those that it was chosen from.
+    """The chosen engine of one model, and the engines it was chosen from.
 
     Attributes:
-        key: of the engine.
-        asked_for: whether somebody named the precision, whatever the measurement said.
-        rows: of all engines.
-        in_place_of: the precision that somebody named where no engine came of that; "" else.
+        key: key of the chosen engine.
+        asked_for: whether the user named its precision, whatever the measurement said.
+        rows: measurements of all engines.
+        in_place_of: the precision that the user named, if its engine was not built; "" otherwise.
     """
 
     key: EngineKey
@@ -81,7 +81,7 @@ class _Choices(msgspec.Struct, frozen=True):
 
 
 def fastest(rows: tuple[Row, ...]) -> Row | None:
-    """Return the fastest of the engines that passed; of those about as fast the most precise. None if none did."""
+    """Return the fastest engine that passed, or a more precise one of about the same speed. None if none passed."""
     passed = [row for row in rows if row.passed]
     if not passed:
         return None
@@ -91,10 +91,10 @@ def fastest(rows: tuple[Row, ...]) -> Row | None:
 
 
 def load_choices(cache: EngineCache) -> dict[str, Choice]:
-    """Return the choices made on this machine, by model; empty if none were.
+    """Return the choices made on this machine, by label of the model; empty if there are none.
 
     Raises:
-        EngineStale: the file is damaged, of another version, or cannot be read.
+        EngineStale: the file is damaged, of another version, or unreadable.
     """
     content = cache.read(CHOICE_FILE)
     if content is None:
@@ -103,22 +103,22 @@ def load_choices(cache: EngineCache) -> dict[str, Choice]:
         return msgspec.json.decode(content, type=_Choices).models
     except msgspec.MsgspecError as error:
         raise EngineStale(
-            f"the choice of engines {cache.folder / CHOICE_FILE} is unusable: {error}. Delete it and run "
+            f"the choice of engines {cache.folder / CHOICE_FILE} is invalid: {error}. Delete it and run "
             "`parfocal engine build`."
         ) from error
 
 
 def choices_so_far(cache: EngineCache, report: Report) -> dict[str, Choice]:
-    """Return the choices made on this machine; none where they cannot be used, and `report` is told why."""
+    """Return the choices made on this machine. If they are unusable, report why and return none."""
     try:
         return load_choices(cache)
     except EngineStale as error:
-        report(f"{error} Choices are made anew now.")
+        report(f"{error} Choosing again from scratch.")
         return {}
 
 
 def description(choice: Choice | None) -> str:
-    """Return which engine the instrument uses for a model, in words; for None, where nothing was chosen."""
+    """Return which engine the instrument uses for a model, in words; `choice` is None if nothing was chosen."""
     if choice is None:
         return "openvino fp32 (nothing chosen yet: `parfocal engine build`)"
     why = "asked for" if choice.asked_for else "measured"
@@ -126,7 +126,7 @@ def description(choice: Choice | None) -> str:
 
 
 def save_choices(cache: EngineCache, models: dict[str, Choice]) -> None:
-    """Keep the choices. Raises BuildFailed if they cannot be written."""
+    """Save the choices. Raises BuildFailed if they could not be written."""
     cache.write(
         CHOICE_FILE, msgspec.json.format(msgspec.json.encode(_Choices(FORMAT_VERSION, models)), indent=1)
     )

@@ -1,4 +1,4 @@
-"""Whether an engine predicts the same focus as the FP32 reference; in micrometres, on golden patches."""
+"""The accuracy gate: does an engine predict the same focus as the FP32 reference, in um, on golden patches?"""
 
 from typing import Final
 
@@ -11,40 +11,40 @@ from parfocal.engines.runner import Runner
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """How far an engine may be off.
+    """How far an engine may deviate.
 
     Attributes:
-        max_error_growth_um: of the mean focus error, against that of the reference.
-        max_deviation_um: of one prediction from the reference's, where the focus is near.
-        near_um: up to where it is near, as true distance; farther out the instrument moves and looks again.
-        max_straying: of an INT8 engine from its own graph, on the average, in times of what that graph itself strays
-            from the reference.
-        rounding_um: that much of it is nothing but another order of rounding, whatever the graph.
+        max_error_growth_um: largest growth of the mean focus error over that of the reference.
+        max_deviation_um: largest deviation of one prediction from the reference, near the focus.
+        near_um: largest true distance that counts as near; farther out the instrument moves and looks again.
+        max_straying: largest mean deviation of an INT8 engine from its own graph, as a multiple of the mean deviation
+            of that graph from the reference.
+        rounding_um: deviation from its own graph that rounding alone explains, whatever the graph.
     """
 
     max_error_growth_um: float = 0.02
     max_deviation_um: float = 0.5
     near_um: float = 5.0
-    # Two models: 0.5 and 0.1 times where weights of 7 bits leave OpenVINO's 8-bit sums room; 1.2 and 0.7 with all but
-    # those in bf16 (emulated); 3.3 and 4.0 where they saturate, as they do on a CPU without VNNI.
+    # Measured on two models: 0.5 and 0.1 with 7-bit weights, which leave OpenVINO's 8-bit sums headroom; 1.2 and 0.7
+    # with the other layers in bf16 (emulated); 3.3 and 4.0 where the sums saturate, as on a CPU without VNNI.
     max_straying: float = 2.0
     rounding_um: float = 0.03
 
 
 DEFAULT_LIMITS: Final = Limits()
 APART: Final = "; "
-RULES_VERSION: Final = 2  # what was judged by other rules is judged anew
+RULES_VERSION: Final = 2  # engines checked by older rules are checked again
 
 
 class Deviation(msgspec.Struct, frozen=True, kw_only=True):
-    """How far the predictions of an engine are from the reference's.
+    """How far the predictions of an engine are from those of the reference.
 
     Attributes:
-        mean_um: of the absolute differences, all patches.
-        max_um: of those of the patches that are near.
+        mean_um: mean absolute difference, over all patches.
+        max_um: largest absolute difference, over the patches near the focus.
         error_growth_um: mean focus error of the engine less that of the reference.
-        strayed_um: mean absolute difference from what its own graph means, of an engine of a graph with Q/DQ nodes.
-        graph_um: of what that graph means from the reference.
+        strayed_um: mean absolute difference from its own Q/DQ graph run in float; 0 for a graph without such nodes.
+        graph_um: mean absolute difference of that graph from the reference.
     """
 
     mean_um: float
@@ -55,7 +55,7 @@ class Deviation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def is_near(true_um: NDArray[np.float32], limits: Limits = DEFAULT_LIMITS) -> NDArray[np.bool_]:
-    """Return of which patches, by their true distances (n,), no single prediction may be far off."""
+    """Return which patches are near the focus, bool (n,), by their true distances (n,)."""
     near: NDArray[np.bool_] = np.abs(true_um) <= limits.near_um
     return near
 
@@ -64,27 +64,25 @@ def deviation_of(
     predicted_um: NDArray[np.float32],
     reference_um: NDArray[np.float32],
     true_um: NDArray[np.float32],
-    meant_um: NDArray[np.float32] | None = None,
+    graph_um: NDArray[np.float32] | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Deviation:
-    """Compare predictions, each (n,); `meant_um` are those of the graph with its Q/DQ nodes in float, if it has any.
+    """Compare predictions, each float32 (n,). `graph_um` are those of the Q/DQ graph run in float, if it is one.
 
     Raises:
-        ValueError: no patch is near, so that nothing could be refused.
+        ValueError: no patch is near the focus, so nothing could be refused.
     """
     near = is_near(true_um, limits)
     if not near.any():
-        raise ValueError(
-            f"none of {len(true_um)} golden patches lies within {limits.near_um} um of the focus"
-        )
+        raise ValueError(f"none of {len(true_um)} golden patches is within {limits.near_um} um of the focus")
     difference_um = np.abs(predicted_um - reference_um)
     errors_um = [float(np.abs(found - true_um).mean()) for found in (predicted_um, reference_um)]
     return Deviation(
         mean_um=float(difference_um.mean()),
         max_um=float(difference_um[near].max()),
         error_growth_um=errors_um[0] - errors_um[1],
-        strayed_um=0.0 if meant_um is None else float(np.abs(predicted_um - meant_um).mean()),
-        graph_um=0.0 if meant_um is None else float(np.abs(meant_um - reference_um).mean()),
+        strayed_um=0.0 if graph_um is None else float(np.abs(predicted_um - graph_um).mean()),
+        graph_um=0.0 if graph_um is None else float(np.abs(graph_um - reference_um).mean()),
     )
 
 
@@ -96,30 +94,28 @@ def worst(deviations: list[Deviation]) -> Deviation:
 
 
 def refusal(deviation: Deviation, limits: Limits = DEFAULT_LIMITS) -> str:
-    """Return why an engine is not accurate enough, `APART` where there are several reasons; "" if it is.
+    """Return why an engine is not accurate enough, "" if it is. Several reasons are joined by `APART`.
 
-    A NaN is refused.
+    NaN is refused.
     """
     reasons = []
     most_um = max(limits.rounding_um, limits.max_straying * deviation.graph_um)
     if not deviation.strayed_um <= most_um:
-        reasons.append(
-            f"strays {deviation.strayed_um:.3f} um from its own graph here, at most {most_um:.3f} um"
-        )
+        reasons.append(f"deviates {deviation.strayed_um:.3f} um from its own graph, limit {most_um:.3f} um")
     if not deviation.error_growth_um <= limits.max_error_growth_um:
         reasons.append(
-            f"mean focus error {deviation.error_growth_um:+.3f} um, at most +{limits.max_error_growth_um:g} um"
+            f"mean focus error grows by {deviation.error_growth_um:+.3f} um, limit +{limits.max_error_growth_um:g} um"
         )
     if not deviation.max_um <= limits.max_deviation_um:
         reasons.append(
             f"a prediction is {deviation.max_um:.3f} um off within +-{limits.near_um:g} um, "
-            f"at most {limits.max_deviation_um:g} um"
+            f"limit {limits.max_deviation_um:g} um"
         )
     return APART.join(reasons)
 
 
 def predictions_um(runner: Runner, golden: Golden, batch: int) -> NDArray[np.float32]:
-    """Predict all golden patches, float32 (n,), in batches of that size; the last one is filled up."""
+    """Predict all golden patches, float32 (n,), in batches of one size; the last one is filled up."""
     n = len(golden.batch)
     parts = []
     for start in range(0, n, batch):

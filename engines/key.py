@@ -1,4 +1,4 @@
-"""What identifies an engine: everything that it depends on."""
+"""The key of an engine: everything that the engine depends on."""
 
 import hashlib
 from typing import Literal
@@ -11,22 +11,22 @@ Int8Mode = Literal["none", "explicit", "implicit"]
 
 
 class EngineKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All that an engine depends on: if one value differs, it is another engine.
+    """Everything that an engine depends on. If one value differs, it is another engine.
 
     Attributes:
         model: label of the model.
-        backend: what runs it.
-        precision: that was asked for.
+        backend: the library that runs it.
+        precision: the requested precision.
         int8_mode: "explicit" Q/DQ nodes, "implicit" calibration on the device, "none" if not INT8.
-        onnx_sha256: of the artifact that it was built of.
-        batches: batch sizes that it takes, in order.
-        n_threads: of a CPU engine, 0 for every core; 0 on a GPU.
+        onnx_sha256: SHA-256 of the ONNX file that it was built from.
+        batches: batch sizes that it accepts, in order.
+        n_threads: threads of a CPU engine, 0 for every core; 0 on a GPU.
         runtime: name and version of the library, "TensorRT 10.3.0".
-        driver: of the device, "CUDA 12.6 (560.35.03)"; "" on a CPU.
-        device: name and, on a GPU, compute capability, "Orin (SM 8.7)".
-        system: L4T release on a Jetson, else "".
+        driver: driver of the device, "CUDA 12.6 (560.35.03)"; "" on a CPU.
+        device: its name and, on a GPU, its compute capability, "Orin (SM 8.7)".
+        system: L4T release of a Jetson, "" on other machines.
         builder: version of the code that built it.
-        calibration_sha256: of the golden file whose patches it was calibrated with on the device, "" for none.
+        calibration_sha256: SHA-256 of the golden file that it was calibrated with on the device, "" for none.
     """
 
     model: str
@@ -45,11 +45,11 @@ class EngineKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     @property
     def slot(self) -> str:
-        """What the instrument uses one of: engines of other keys in it are older or newer ones."""
+        """Name shared by all builds of one model, backend and precision; the instrument uses one engine of a slot."""
         mode = f"-{self.int8_mode}" if self.precision == "int8" else ""
         return f"{self.model}.{self.backend}.{self.precision}{mode}"
 
     @property
     def digest(self) -> str:
-        """Name of this very engine, 16 hexadecimal digits."""
+        """Short hash of the key, 16 hexadecimal digits."""
         return hashlib.sha256(msgspec.json.encode(self)).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Opening the engine that was chosen for a model on this machine."""
+"""Open the engine that was chosen for a model on this machine."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,23 +15,23 @@ from parfocal.engines.runner import Runner
 
 @dataclass(frozen=True)
 class OpenedEngine:
-    """An engine ready to predict, and in words what it is, to be shown."""
+    """An engine ready to predict, and a description of it for the user."""
 
     runner: Runner
     description: str
 
 
 def open_chosen(model_path: Path, cache: EngineCache, *, n_threads: int = 0) -> OpenedEngine:
-    """Open the engine that `build_all` chose; where it never ran, the FP32 model on OpenVINO.
+    """Open the engine that `build_all` chose, or the FP32 model on OpenVINO if it never ran.
 
     Args:
-        model_path: of the ONNX file.
-        cache: where engines and choice are kept.
-        n_threads: for OpenVINO where there is no choice; a choice keeps the number that it was made with.
+        model_path: path of the ONNX file.
+        cache: where engines and choices are kept.
+        n_threads: threads for OpenVINO if nothing was chosen; a chosen engine keeps its own number.
 
     Raises:
-        EngineStale: what was chosen fits this machine or model no more; it is never replaced silently.
-        BuildFailed: the model is not usable.
+        EngineStale: the chosen engine no longer fits this machine or model. It is never replaced silently.
+        BuildFailed: the model is unusable.
     """
     model = model_at(model_path)
     choice = load_choices(cache).get(model.label)
@@ -53,7 +53,7 @@ def _described(choice: Choice) -> str:
     row = next((row for row in choice.rows if row.key == choice.key), None)
     why = choice.reason
     if row is not None and row.refused:
-        why += f", though the gate refuses it: {row.refused}"
+        why += f", although the accuracy gate refuses it: {row.refused}"
     speed = f"{row.ms_p50:.1f} ms for {row.batch} patches, " if row is not None and row.ms_p50 else ""
     return f"{choice.key.backend} in {choice.key.precision} ({speed}{why})"
 

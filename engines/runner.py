@@ -1,4 +1,4 @@
-"""The seam that the instrument predicts through, and the checks that every engine behind it shares."""
+"""The seam that the instrument predicts through, and the checks that all engines share."""
 
 from typing import Protocol
 
@@ -10,23 +10,23 @@ from parfocal.engines.model.contract import Contract
 
 
 class Runner(Protocol):
-    """An engine that is ready to predict. One thread at a time."""
+    """An engine that is ready to predict. Use it from one thread at a time."""
 
     @property
     def contract(self) -> Contract:
-        """What the model behind this engine takes and gives."""
+        """The contract of the model: its input and output."""
 
     def infer(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """Predict the distance to focus of each patch.
 
         Args:
-            batch: float32 (n, channels, patch_px, patch_px), prepared as the contract says.
+            batch: float32 (n, channels, patch_px, patch_px), normalised as the contract says.
 
         Returns:
-            distance_um, float32 (n,), the caller's own copy.
+            distance_um, float32 (n,), a copy that the caller owns.
 
         Raises:
-            InputMismatch: the batch has another type or shape than the engine takes.
+            InputMismatch: the batch does not have the type and shape that the engine takes.
         """
 
 
@@ -36,15 +36,15 @@ def check_graph(
     """Refuse a graph that contradicts its own contract.
 
     Args:
-        contract: as read from the model's metadata.
-        input_shapes: of each input of the graph, by name; None where a dimension is free.
-        output_names: of the graph.
+        contract: the contract in the metadata of the model.
+        input_shapes: shape of each input of the graph, by name; None for a free dimension.
+        output_names: outputs of the graph.
 
     Returns:
-        The batch size that the graph is bound to, None if it takes any.
+        The batch size that the graph is fixed to, None if it takes any.
 
     Raises:
-        BuildFailed: says what the contract promises and what the graph has.
+        BuildFailed: states what the contract promises and what the graph has.
     """
     wanted = _input_shape(contract)
     shape = input_shapes.get(contract.input_name, [])
@@ -62,10 +62,10 @@ def check_graph(
 
 
 def check_batch(contract: Contract, batch: NDArray[np.float32], n_fixed: int | None) -> None:
-    """Refuse a batch that the model does not take; `n_fixed` is the batch size it is bound to, if any.
+    """Refuse a batch that the model does not take. `n_fixed` is the batch size it is fixed to, if any.
 
     Raises:
-        InputMismatch: says what was given and what the model takes.
+        InputMismatch: states what was given and what the model takes.
     """
     n = batch.shape[0] if batch.ndim == 4 else 0
     wanted = _input_shape(contract)
@@ -73,15 +73,15 @@ def check_batch(contract: Contract, batch: NDArray[np.float32], n_fixed: int | N
         raise InputMismatch(
             f"inference with model {contract.name} refused: the batch is {batch.dtype} "
             f"{_shown([*batch.shape])}, the model takes float32 {_shown([n_fixed, *wanted[1:]])}. "
-            "Prepare the patches as its contract says."
+            "Prepare the patches as the contract of the model says."
         )
 
 
 def distance_um_from_output(contract: Contract, output: NDArray[np.float32], n: int) -> NDArray[np.float32]:
-    """Return a copy, float32 (n,), of what the graph gave as (n,) or (n, 1).
+    """Return a copy, float32 (n,), of the output of the graph, (n,) or (n, 1).
 
     Raises:
-        InputMismatch: the graph gives something else than one distance for each patch.
+        InputMismatch: the output is not one distance for each patch.
     """
     if output.size != n:
         raise InputMismatch(

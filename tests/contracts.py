@@ -1,4 +1,4 @@
-"""Contracts of made-up models: that of the reference objective, but for what a test is about."""
+"""Contracts of models for tests: for the reference objective, apart from what a test changes."""
 
 import msgspec
 
@@ -22,12 +22,12 @@ DIFFERENCE = Contract(
 
 
 def difference_contract(**changes: object) -> Contract:
-    """The contract of a model of the difference of two shots."""
+    """Return the contract of a model of the difference of two shots."""
     return msgspec.structs.replace(DIFFERENCE, **changes)
 
 
 def single_contract(**changes: object) -> Contract:
-    """The contract of a model of single shots."""
+    """Return the contract of a model of single shots."""
     single = msgspec.structs.replace(
         DIFFERENCE,
         name="single",

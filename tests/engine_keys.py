@@ -1,4 +1,4 @@
-"""The key of a made-up engine: tests change what they are about."""
+"""The key of an engine for tests, which change single values of it."""
 
 from parfocal.engines.key import EngineKey
 

@@ -1,1 +1,1 @@
-"""Developer programs, run as ``python -m tools.<name>`` from the checkout. Not part of the installed package."""
+"""Developer programs, run as `python -m tools.<name>` from the checkout. Not part of the installed package."""

@@ -1,20 +1,18 @@
 #!/usr/bin/env bash
-# Runs tests, and focuses two fields, on aarch64: in a Debian 12 arm64 root that debootstrap makes and qemu emulates.
-# Prints the figures of the two fields beside those of the same command on this machine; fails where a test fails or
-# the figures differ. Not part of CI: emulation is slow.
+# Runs tests and focuses two fields on aarch64: debootstrap makes a Debian 12 arm64 root, and qemu emulates it. Prints the
+# figures of the two fields next to those of the same command on this machine. Fails if a test fails or the figures
+# differ. Not part of CI, because emulation is slow.
 #     tools/aarch64_check.sh [PYTEST ARGUMENT ...]      default: tests/board tests/edge
-# It needs root, debootstrap and qemu-user-static; `make aarch64-check` makes the .venv that it compares with.
-# Packages come from where this machine's own apt and pip look for them; MIRROR in the environment names another Debian
-# mirror. The root, with its Python environment, is kept in build/aarch64, so that later runs start at once; `make
-# clean` removes it.
+# Needs root, debootstrap and qemu-user-static. `make aarch64-check` makes the .venv for the comparison. Packages come from
+# the sources of apt and pip on this machine; MIRROR in the environment names another Debian mirror. The root, with its
+# Python environment, is kept in build/aarch64, so later runs start at once; `make clean` removes it.
 #
-# The script works in mount and process namespaces of its own. Nothing it mounts is seen outside, and all of it,
-# processes included, is gone when the script ends, even if it is killed.
+# The script runs in its own mount and process namespaces. Its mounts are not visible outside. Mounts and processes end
+# with the script, even if it is killed.
 set -euo pipefail
 
 suite=bookworm
-# What a minimal Debian lacks: Python, the certificates for pip, and a C compiler, with which board's tests compile
-# the C header of the protocol.
+# Missing in a minimal Debian: Python, certificates for pip, and a C compiler for the test of the C header of the protocol.
 packages=python3,python3-venv,ca-certificates,gcc,libc6-dev
 cd "$(dirname "$0")/.."
 cache=$PWD/build/aarch64
@@ -28,7 +26,7 @@ fail() {
 	exit 1
 }
 
-### Before anything is mounted
+### Checks before anything is mounted
 
 check_machine() {
 	local program
@@ -40,14 +38,14 @@ check_machine() {
 	[[ $(uname -m) != aarch64 ]] || fail "this machine is aarch64 itself. Run the tests without emulation: make test"
 	[[ -x $bin/parfocal ]] || fail "parfocal is not installed in .venv. Run: make aarch64-check"
 	unshare --mount --pid --fork true 2>/dev/null ||
-		fail "no namespace can be made here. Run it on a real or virtual machine, or in a privileged container."
+		fail "this machine cannot create namespaces. Run it on a real or virtual machine, or in a privileged container."
 }
 
 ### Mounts and the emulator
 
-mounted=() # in the order in which they were mounted
-handler=   # our entry of binfmt_misc
-log=       # of the step in progress
+mounted=() # in the order of mounting
+handler=   # our entry in binfmt_misc
+log=       # log of the current step
 
 mount_at() { # mount_at TARGET ARGUMENT ...
 	mount "${@:2}" "$1" || return
@@ -59,25 +57,25 @@ leave() {
 	trap - EXIT INT TERM
 	if ((status != 0)) && [[ -n $log ]]; then
 		tail -n 20 "$log" >&4
-		echo "aarch64 check: failed at that step. All of its output: ${log#"$PWD"/}" >&4
+		echo "aarch64 check: this step failed. Its whole output: ${log#"$PWD"/}" >&4
 	fi
 	[[ -z $handler ]] || echo -1 >"$handler" || true
 	for ((i = ${#mounted[@]} - 1; i >= 0; i--)); do
-		# What a leftover process still holds is taken away all the same by the lazy form.
+		# The lazy form also works while a leftover process uses the mount.
 		umount --recursive "${mounted[i]}" 2>/dev/null || umount --recursive --lazy "${mounted[i]}" || true
 	done
 	exit "$status"
 }
 
-# Makes an entry of our own, whatever is registered already. F: the kernel opens the emulator now, so that it need not
-# be in the root.
+# Registers our own entry, whatever is registered already. Flag F: the kernel opens the emulator now, so it does not have
+# to be in the root.
 register_emulator() {
 	local magic='\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00'
 	local mask='\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff'
 	local name emulator
 	name=parfocal-aarch64-$(date +%s%N)
 	emulator=$(command -v qemu-aarch64-static)
-	modprobe --quiet binfmt_misc 2>/dev/null || true # not a module everywhere
+	modprobe --quiet binfmt_misc 2>/dev/null || true # built in on some kernels
 	if ! { mount_at "$binfmt" -t binfmt_misc binfmt_misc &&
 		echo ":$name:M::$magic:$mask:$emulator:F" >"$binfmt/register"; } 2>/dev/null; then
 		fail "qemu cannot be registered with binfmt_misc. Run it where the kernel has binfmt_misc (modprobe" \
@@ -86,8 +84,8 @@ register_emulator() {
 	handler=$binfmt/$name
 }
 
-# OpenVINO reads the processors from /proc and /sys, and crashes without them. What the root is to know of this
-# machine's network and pip is bound into it, or lies in the tmpfs of /run: none of it is kept.
+# OpenVINO reads the processors from /proc and /sys, and crashes without them. Files about the network and pip of this
+# machine are bind-mounted, or in the tmpfs of /run, so none of them is kept in the root.
 mount_root() {
 	local file
 	mount_at "$root/proc" -t proc proc
@@ -100,19 +98,19 @@ mount_root() {
 	done
 }
 
-### What is in the root
+### The content of the root
 
 debian_mirror() {
 	if [[ -n ${MIRROR:-} ]]; then
 		echo "$MIRROR"
 		return
 	fi
-	# No root can be made from -security: it is a repository of its own, with updates only.
+	# -security has only updates, so no root can be made from it.
 	apt-get indextargets --format '$(ORIGIN) $(RELEASE) $(REPO_URI)' 'Created-By: Packages' 2>/dev/null |
 		awk '$1 == "Debian" && $2 !~ /-security/ && $3 ~ /^(https?|file):/ && !n++ { print $3 }' || true
 }
 
-# Makes it under another name first, so that the root is there whole or not at all.
+# Makes it under another name first, so an incomplete root is never used.
 make_root() {
 	local mirror=$1 proxy=
 	eval "$(apt-config shell proxy Acquire::http::Proxy)"
@@ -134,7 +132,7 @@ inside() { # inside FOLDER COMMAND ...
 		chroot "$root" sh -c 'cd "$0" && exec "$@"' "$@"
 }
 
-# Tracked files and new ones, less those that are ignored or deleted. The checkout may be another user's.
+# Tracked and new files, without ignored and deleted ones. The checkout may belong to another user.
 copy_tree() {
 	local file
 	rm -rf --one-file-system "$root/srv/parfocal"
@@ -145,8 +143,8 @@ copy_tree() {
 		done | tar --create --null --files-from=- | tar --extract --no-same-owner --directory="$root/srv/parfocal"
 }
 
-# Writes a pip.conf for the root: where this machine's pip looks for packages. Prints the files and folders it names,
-# which are to be found under /run/host.
+# Writes a pip.conf for the root, with the package sources of pip on this machine. Prints the files and folders in it,
+# which the root sees under /run/host.
 pip_config() { # pip_config FILE
 	"$bin/python" - "$1" <<'PYTHON'
 import ast
@@ -185,7 +183,7 @@ print("\n".join(sorted(paths)))
 PYTHON
 }
 
-# As the Makefile installs.
+# Installs like the Makefile.
 install() {
 	local paths path
 	paths=$(pip_config "$root/run/pip.conf")
@@ -200,9 +198,9 @@ install() {
 	cat requirements.lock pyproject.toml >"$root/srv/installed"
 }
 
-### What is checked
+### The checks
 
-# Both from an empty folder with an empty cache, so that neither reads a configuration or an engine of this machine.
+# Both run in an empty folder with an empty cache, so neither reads a configuration or an engine of this machine.
 focus_here() { (
 	rm -rf "$cache/host"
 	mkdir -p "$cache/host"
@@ -217,8 +215,7 @@ focus_inside() {
 	cp "$root/run/fields/result.json" "$cache/aarch64.json"
 }
 
-# Prints both summaries side by side. Fails where a figure differs by more than the last bits, in which processors may
-# differ.
+# Prints both summaries side by side. Fails if a figure differs by more than 0.001: the last bits depend on the processor.
 compare() { # compare AARCH64.json HOST.json
 	"$bin/python" - "$@" <<'PYTHON'
 import json
@@ -237,7 +234,7 @@ for name in here:
     row = [f"{value:.6f}" if isinstance(value, float) else str(value) for value in (inside[name], here[name])]
     print(f"{name:24}{row[0]:>14}{row[1]:>14}{'' if agree(inside[name], here[name]) else '   differs'}")
 if not all(agree(inside[name], here[name]) for name in here):
-    sys.exit("\naarch64 check: the figures differ. Every field is in build/aarch64/aarch64.json and host.json.")
+    sys.exit("\naarch64 check: the figures differ. See every field in build/aarch64/aarch64.json and host.json.")
 PYTHON
 }
 
@@ -246,13 +243,13 @@ PYTHON
 times=()
 TIMEFORMAT="%0R %0U %0S"
 
-note_time() { # note_time NAME: of what `time` has just written
+note_time() { # note_time NAME: records what `time` has just written
 	local elapsed user system
 	read -r elapsed user system < <(tail -n 1 "$cache/time")
 	times+=("$(printf '%6d s  (%d s of CPU)  %s' "$elapsed" $((user + system)) "$1")")
 }
 
-step() { # step NAME COMMAND ...: its output goes to a log
+step() { # step NAME COMMAND ...: the output goes to a log
 	log=$cache/${1// /-}.log
 	echo "$1 ..."
 	{ time "${@:2}" >"$log" 2>&1; } 2>"$cache/time"
@@ -265,7 +262,7 @@ main() {
 		check_machine
 		mkdir -p "$cache"
 		exec 9>"$cache/lock"
-		flock --nonblock 9 || fail "another run is using build/aarch64. Wait until it has ended."
+		flock --nonblock 9 || fail "another run is using build/aarch64. Wait until it ends."
 		exec unshare --mount --pid --fork --kill-child --mount-proc "$PWD/tools/aarch64_check.sh" --in-namespace "$@"
 	fi
 	shift
@@ -303,5 +300,5 @@ main() {
 	exit "$figures"
 }
 
-# In one piece, so that bash has read it whole: the file may be edited while the check runs.
+# Called at the end, so that bash has read the whole file: it may be edited while the check runs.
 main "$@"

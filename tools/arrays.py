@@ -1,4 +1,4 @@
-"""Names of the arrays that the programs of this folder hand about."""
+"""Array types that the programs of this folder share."""
 
 import numpy as np
 from numpy.typing import NDArray

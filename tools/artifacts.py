@@ -1,7 +1,7 @@
-"""Make the INT8 and FP16 forms of a model, and the manifest that vouches for them: ``make golden``.
+"""Make the INT8 and FP16 forms of a model, and the manifest with their checksums: `make golden`.
 
-The developer's machine does this once for a model; a device takes the files as they are. Needs the golden
-patches that ``tools.export`` writes beside the model: INT8 is calibrated on them, and all forms are measured.
+A developer's machine does this once per model; devices use the files as they are. Needs the golden patches that
+`tools.export` writes beside the model, to calibrate INT8 and to measure all forms.
 """
 
 import argparse
@@ -26,15 +26,15 @@ MAX_OPSET = {"int8_qdq": 17, "fp16": 17, "int8_qdq_fp16": 19}
 
 
 def evaluate(model: onnx.ModelProto, batch: FloatArray) -> dict[str, FloatArray]:
-    """All outputs of a graph, by name, for one batch; on ONNX Runtime, node by node as the graph says.
+    """Return all outputs of a graph, by name, for one batch, from ONNX Runtime without graph optimisation.
 
-    Optimised, Q/DQ nodes and the Conv between them become one integer kernel, and on a CPU without VNNI the sums of
-    that saturate: the same graph would predict something else there. As they stand, all but rounding is done in float.
+    Optimisation would merge Q/DQ nodes and the Conv between them into one integer kernel, whose sums saturate on a CPU
+    without VNNI: predictions would depend on the machine. Without it, all arithmetic except the rounding is in float.
     """
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = 1
-    options.log_severity_level = 3  # that FP16 constants are not folded is no news
+    options.log_severity_level = 3  # no warnings that FP16 constants are not folded
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
@@ -43,9 +43,10 @@ def evaluate(model: onnx.ModelProto, batch: FloatArray) -> dict[str, FloatArray]
 
 
 def make_forms(model_path: Path) -> dict[Form, onnx.ModelProto]:
-    """Write all forms of a model and their manifest, and print how far each deviates.
+    """Write all forms of a model and their manifest, and print the deviation of each.
 
-    Raises SystemExit if a form breaks a rule of placement.
+    Raises:
+        SystemExit: a form breaks a rule for the placement of Q/DQ nodes.
     """
     golden = load_golden(model_path)
     batch = BATCHES[contract_from_onnx(model_path).kind][0]
@@ -69,26 +70,26 @@ def make_forms(model_path: Path) -> dict[Form, onnx.ModelProto]:
             f"{path}: {path.stat().st_size / 1e6:.1f} MB, mean deviation {far.mean_um:.3f} um, largest near the "
             f"focus {far.max_um:.3f} um, error {far.error_growth_um:+.3f} um{', ' * bool(refusal(far))}{refusal(far)}"
         )
-    vouch(model_path)
+    update_manifest(model_path)
     return forms
 
 
-def vouch(model_path: Path) -> None:
-    """Write the manifest of the forms that lie beside a model."""
+def update_manifest(model_path: Path) -> None:
+    """Write the manifest for the forms in the folder of a model."""
     int8 = onnx.load(artifact_path(model_path, "int8_qdq"))
     write_manifest(model_path, golden_um(int8, load_golden(model_path)))
 
 
 def golden_um(form: onnx.ModelProto, golden: Golden) -> FloatArray:
-    """What a form predicts of the golden patches, (n,)."""
+    """Return the predictions of a form for the golden patches, float32 (n,)."""
     (predicted_um,) = evaluate(form, golden.batch).values()
     return predicted_um.ravel()
 
 
 def main() -> None:
-    """Command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("models", type=Path, nargs="*", help="NAME.onnx; all that ship if none is named")
+    parser.add_argument("models", type=Path, nargs="*", help="NAME.onnx; default: all that ship")
     args = parser.parse_args()
     for path in args.models or [model.path for model in list_models()]:
         make_forms(path)

@@ -1,9 +1,10 @@
-"""How fast the engines are beside ONNX Runtime, in one run: ``make bench`` writes build/bench/engines.json.
+"""Measure the speed of the engines against ONNX Runtime: `make bench` writes build/bench/engines.json.
 
-All that is compared takes turns, ten inferences each, so that whatever else the machine does falls on all
-alike. Ratios are of medians; beside them stands the ratio of the best times, which a busy machine moves least.
+The candidates take turns of ten inferences, so that other load on the machine affects all of them. Ratios are of
+medians. The ratio of the best times is given as well, because a busy machine affects it least.
 
-Engines and choice lie in build/bench/cache, for the processes started here too: what the user chose stays as it is.
+Engines and choices are kept in build/bench/cache, also for the processes started here. The choices of the user do not
+change.
 """
 
 import argparse
@@ -63,9 +64,9 @@ print(time.perf_counter() - began_s)
 
 
 def turns_ms(calls: dict[str, Callable[[], object]], n_turns: int) -> dict[str, NDArray[np.float64]]:
-    """Time calls in turns of `N_IN_TURN`; each (n_turns * N_IN_TURN,) in ms.
+    """Time calls in turns of `N_IN_TURN`; returns times in ms, (n_turns * N_IN_TURN,), by name.
 
-    The first calls of a turn find the caches full of another net's weights and are not counted.
+    The first calls of a turn are not counted: the CPU caches still contain the weights of another net.
     """
     times: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(n_turns):
@@ -79,13 +80,13 @@ def turns_ms(calls: dict[str, Callable[[], object]], n_turns: int) -> dict[str, 
 
 
 def summary(times_ms: NDArray[np.float64]) -> dict[str, float]:
-    """Best, median and 95th percentile."""
+    """Return the best, the median and the 95th percentile."""
     p50, p95 = np.percentile(times_ms, (50, 95))
     return {"best": round(float(times_ms.min()), 3), "p50": round(float(p50), 3), "p95": round(float(p95), 3)}
 
 
 def opened(rows: list[Row], model: Model, maker: EngineMaker, cache: EngineCache) -> dict[str, Runner]:
-    """The engines of a model that were built, by backend and precision."""
+    """Return the engines of a model that were built, by backend and precision."""
     return {
         f"{row.backend} {row.precision}": maker.open(cache.load(row.key), row.key, model.contract)
         for row in rows
@@ -94,7 +95,7 @@ def opened(rows: list[Row], model: Model, maker: EngineMaker, cache: EngineCache
 
 
 def measured(model: Model, cache: EngineCache, n_threads: int, n_turns: int) -> dict[str, Any]:
-    """Engines of one model on the CPU against ONNX Runtime, and the overhead of our runner."""
+    """Compare the CPU engines of one model with ONNX Runtime, and measure the overhead of our runner."""
     maker = OpenVinoMaker(n_threads)
     batch = BATCHES[model.contract.kind][0]
     golden = load_golden(model.path)
@@ -124,38 +125,38 @@ def measured(model: Model, cache: EngineCache, n_threads: int, n_turns: int) -> 
 
 
 def wanted_ratio(model: Model, precisions: Sequence[Precision]) -> float:
-    """How many times as fast as ONNX Runtime the chosen engine has to be on a CPU with these precisions."""
+    """Return how many times as fast as ONNX Runtime the chosen engine must be, on a CPU with these precisions."""
     return WANTED_RATIO[model.contract.kind] if "bf16" in precisions else WANTED_RATIO_IN_FP32
 
 
 class Instant:
-    """In place of an infer request: the same output, at once."""
+    """Stands in for an infer request: the same output, without delay."""
 
     def __init__(self, output: Any) -> None:  # noqa: ANN401 (OpenVINO's)
         self._output = output
 
     def start_async(self, *_: object, **__: object) -> None:
-        """Nothing to do."""
+        """Do nothing."""
 
     def wait(self) -> None:
-        """Nothing to wait for."""
+        """Return at once."""
 
     def get_tensor(self, _: str) -> Any:  # noqa: ANN401 (OpenVINO's)
-        """What the request gave."""
+        """Return the output of the request."""
         return self._output
 
 
 def overhead(model: Model, cache: EngineCache, patches: FloatArray, n_turns: int) -> float:
-    """What our runner adds to the bare calls of OpenVINO, as a share of the best time of those calls.
+    """Return the overhead of our runner over bare calls of OpenVINO, as a share of their best time.
 
-    The runner is timed with requests that answer at once: on a busy machine a difference of two inferences
-    says nothing about microseconds.
+    The runner is timed with requests that return at once: on a busy machine the difference of two inferences is too
+    noisy to show microseconds.
     """
     runner = open_chosen(model.path, cache).runner
     if not isinstance(runner, CompiledRunner):
-        raise SystemExit("the chosen engine does not run on OpenVINO: nothing to compare with")
+        raise SystemExit("the chosen engine does not run on OpenVINO, so its overhead cannot be measured")
     runner.infer(patches)
-    requests = runner._requests  # noqa: SLF001 (to be stood in for)
+    requests = runner._requests  # noqa: SLF001 (to be replaced below)
     parts = np.split(patches, len(requests))
 
     def bare() -> None:
@@ -171,11 +172,11 @@ def overhead(model: Model, cache: EngineCache, patches: FloatArray, n_turns: int
 
 
 def warm_start_s(model: Model, n_starts: int = 7) -> dict[str, float | str]:
-    """From the start of a process to its first prediction with the engines built, in seconds.
+    """Return the time from the start of a process to its first prediction with a built engine, in seconds.
 
-    Judged is the median of whole processes that only predict, `to_first_prediction_s`. The others are told beside it
-    and decide nothing: the best of those processes, which a busy machine moves least; their median
-    without the start of the interpreter; and that of processes that import the command line of the instrument first.
+    Only `to_first_prediction_s` counts, the median over whole processes that only predict. The others are for
+    information: the best of those processes, which a busy machine affects least; their median without the start of the
+    interpreter; and the median of processes that import the command line of the instrument first.
     """
     inside: list[float] = []
     whole: list[float] = []
@@ -200,46 +201,50 @@ def warm_start_s(model: Model, n_starts: int = 7) -> dict[str, float | str]:
 
 
 def nothing_to_do_s(n_threads: int) -> dict[str, float]:
-    """`parfocal engine build` once more, as a process."""
+    """Time a second `parfocal engine build`, which has nothing to build."""
     command = [sys.executable, "-m", "parfocal", "engine", "build", "--threads", str(n_threads)]
-    # The first builds what was not measured here: models other than the one named, and engines of a GPU.
+    # The first run builds what was not measured here: other models, and engines of a GPU.
     subprocess.run(command, capture_output=True, check=True)
     began_s = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     if "nothing was built" not in done.stdout:
-        raise SystemExit(f"engines were built though nothing had changed:\n{done.stdout}")
+        raise SystemExit(f"engines were built although nothing had changed:\n{done.stdout}")
     return {"whole_s": round(time.perf_counter() - began_s, 3), "wanted_s": MAX_NOTHING_TO_DO_S}
 
 
 def missed(results: dict[str, Any]) -> list[str]:
-    """What was not reached."""
+    """Return the targets that were missed, one line each."""
     lines = []
     for name, found in results["models"].items():
         if found["ratio"] < found["wanted_ratio"]:
-            lines.append(f"{name}: {found['ratio']} times as fast, {found['wanted_ratio']} wanted")
+            lines.append(
+                f"{name}: {found['ratio']} times as fast as ONNX Runtime, target {found['wanted_ratio']}"
+            )
         if found["overhead"] > MAX_OVERHEAD:
-            lines.append(f"{name}: the runner adds {100 * found['overhead']:.1f} %, at most 5 wanted")
+            lines.append(f"{name}: the runner adds {100 * found['overhead']:.1f} %, limit 5 %")
         first_s = found["warm_start"][JUDGED_WARM_START]
         if first_s > MAX_WARM_START_S:
-            lines.append(f"{name}: first prediction after {first_s} s, 0.5 wanted")
+            lines.append(f"{name}: first prediction after {first_s} s, limit 0.5 s")
     if results["nothing_to_do"]["whole_s"] > MAX_NOTHING_TO_DO_S:
-        lines.append(f"nothing to do takes {results['nothing_to_do']['whole_s']} s, 2 wanted")
+        lines.append(f"a build with nothing to do takes {results['nothing_to_do']['whole_s']} s, limit 2 s")
     return lines
 
 
 def main() -> None:
-    """Command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("build/bench/engines.json"))
     parser.add_argument("--turns", type=int, default=N_TURNS)
-    parser.add_argument("--threads", type=int, default=0, help="of each; 0 takes every core, as by default")
-    parser.add_argument("--model", help="one model; all that ship if none is named")
+    parser.add_argument(
+        "--threads", type=int, default=0, help="threads of each; 0, the default, uses every core"
+    )
+    parser.add_argument("--model", help="one model; default: all that ship")
     args = parser.parse_args()
     os.environ["XDG_CACHE_HOME"] = str(CACHE_HOME.resolve())
     cache = EngineCache(default_cache_folder())
     models = [model for model in list_models() if args.model in (None, model.contract.name)]
     if not models:
-        model_path(args.model)  # says which there are
+        model_path(args.model)  # raises an error that lists the models
     results: dict[str, Any] = {"cpu": cpu_and_precisions()[0], "models": {}}
     for model in models:
         found = measured(model, cache, n_threads=args.threads, n_turns=args.turns)

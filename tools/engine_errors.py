@@ -1,8 +1,8 @@
-"""What each engine of this machine errs on held-out stacks: ``python -m tools.engine_errors --help``.
+"""Measure the errors of all engines of this machine on held-out stacks: `python -m tools.engine_errors --help`.
 
-The gate of ``make engine`` judges by the few golden patches that come with a model. This is the same question asked of
-as many patches as there are, on the developer's machine: mean focus error by precision, and how far predictions are
-from those of ONNX Runtime in FP32. The engines lie in build/engine_errors: what the user chose stays as it is.
+The accuracy gate of `make engine` uses the few golden patches that ship with a model. This program uses as many patches
+as there are, on a developer's machine. It shows the mean focus error by precision, and the deviation from ONNX Runtime
+in FP32. The engines are kept in build/engine_errors; the choices of the user do not change.
 """
 
 import argparse
@@ -33,7 +33,7 @@ REFERENCE = "onnxruntime fp32"
 
 
 def predictions_um(runner: Runner, examples: Examples, chosen: NDArray[np.int64], batch: int) -> FloatArray:
-    """Distances (n,) of some examples, predicted in batches of one size; the last one is filled up."""
+    """Return the predicted distances (n,) of some examples, in batches of one size; the last one is filled up."""
     parts = []
     for start in track(range(0, len(chosen), batch), runner.contract.name, transient=True):
         rows = np.arange(start, start + batch) % len(chosen)
@@ -43,25 +43,28 @@ def predictions_um(runner: Runner, examples: Examples, chosen: NDArray[np.int64]
 
 
 def held_out_patches(folder: Path, contract: Contract) -> tuple[Examples, NDArray[np.int64]]:
-    """What a folder of stacks holds for a model, and which of it counts. Raises SystemExit if nothing does."""
+    """Return the examples in a folder of stacks, and the indices of the usable ones. Raises SystemExit if none is."""
     examples = Examples(folder, contract.kind, contract.delta_um, contract.patch_px)
     examples.refresh()
     chosen = np.flatnonzero(tables.usable(examples, contract.range_um))
     if not len(chosen):
         raise SystemExit(
-            f"{folder} holds no stack with patches of {contract.patch_px} px for {contract.name}"
+            f"{folder} contains no stack with usable patches of {contract.patch_px} px for {contract.name}. "
+            "Name another folder as --held-out."
         )
     return examples, chosen
 
 
 def main() -> None:
-    """Command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", required=True, help="of those that ship, or NAME.onnx")
-    parser.add_argument("--held-out", type=Path, required=True, help="stacks that were not learned from")
-    parser.add_argument("--threads", type=int, default=0, help="for OpenVINO; 0 takes every core")
+    parser.add_argument("--model", required=True, help="name of a model that ships, or NAME.onnx")
+    parser.add_argument(
+        "--held-out", type=Path, required=True, help="folder of stacks that were not used in training"
+    )
+    parser.add_argument("--threads", type=int, default=0, help="threads for OpenVINO; 0 uses every core")
     args = parser.parse_args()
     model = model_at(model_path(args.model))
     maker, _ = maker_of(None, args.threads)

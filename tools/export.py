@@ -1,7 +1,7 @@
-"""Turn a training of ``tools.train`` into the ONNX model that ships: ``python -m tools.export --help``.
+"""Export a training of `tools.train` as the ONNX model that ships: `python -m tools.export --help`.
 
-Writes NAME.onnx with its contract, NAME.golden.npz to hold engines against, the folder NAME with its INT8 and FP16
-forms, and NAME.md, the card, with its pictures.
+Writes NAME.onnx with its contract, NAME.golden.npz with the golden patches, the folder NAME with the INT8 and FP16
+forms, and the model card NAME.md with its plots.
 """
 
 import argparse
@@ -27,19 +27,19 @@ from tools.learning.pictures import draw_learning, draw_scatter
 from tools.learning.prediction import predict
 from tools.learning.recipe import Recipe
 
-OPSET = 17  # the most that TensorRT 8.6 parses (facts/tensorrt)
+OPSET = 17  # the highest that TensorRT 8.6 parses
 MAX_DEVIATION_UM = 1e-3
 INPUT_NAMES = {"difference": "difference", "pair": "pair", "single": "shot"}
-# Golden patches, and as many to calibrate on: they weigh what noise weighs. Of large ones the middle is kept, which
-# ``parfocal.engines.model.golden`` continues by its mirror image.
+# Number of golden patches, by side of a patch, and of patches to calibrate on. Camera noise makes them large files, so
+# only the middle of large patches is stored; `parfocal.engines.model.golden` extends it by its mirror image.
 N_GOLDEN = {224: 24, 672: 12}
 MAX_GOLDEN_PX = 336
 CALIBRATION_STACKS = 100
-ALL_PATCHES = 1000  # of a plane
+ALL_PATCHES = 1000  # per plane
 
 
 def trained_net(folder: Path, condenser_sigma: float) -> tuple[Recipe, nn.Module]:
-    """The recipe of a training, and its network, ready to predict on instruments with such a condenser."""
+    """Return the recipe of a training and its network, for instruments with the given condenser."""
     if (folder / fit.MODEL_FILE).exists():
         state = torch.load(folder / fit.MODEL_FILE, weights_only=True, map_location="cpu")
         recipe = Recipe(**state["recipe"])
@@ -63,7 +63,7 @@ def _average_of_checkpoint(folder: Path) -> tuple[Recipe, nn.Module]:
 
 
 def contract_of(name: str, recipe: Recipe, objective: str, um_per_px: float) -> Contract:
-    """What a model of a recipe promises."""
+    """Return the contract of a model with this recipe."""
     return Contract(
         name=name,
         input_name=INPUT_NAMES[recipe.kind],
@@ -82,7 +82,11 @@ def contract_of(name: str, recipe: Recipe, objective: str, um_per_px: float) -> 
 
 
 def write_onnx(net: nn.Module, contract: Contract, path: Path) -> None:
-    """Write the graph with its contract, then check it against the network on ONNX Runtime."""
+    """Write the graph with its contract, then compare it with the network on ONNX Runtime.
+
+    Raises:
+        SystemExit: the predictions differ.
+    """
     example = torch.randn(2, contract.channels, contract.patch_px, contract.patch_px)
     torch.onnx.export(
         net,
@@ -102,12 +106,15 @@ def write_onnx(net: nn.Module, contract: Contract, path: Path) -> None:
         expected = net(example).numpy()
     deviation_um = float(np.abs(OnnxRuntimeRunner(path, n_threads=1).infer(example.numpy()) - expected).max())
     if deviation_um > MAX_DEVIATION_UM:
-        raise SystemExit(f"{path} predicts {deviation_um:.4f} um away from the network it was made of")
+        raise SystemExit(
+            f"export to {path} failed: its predictions differ from the network by {deviation_um:.4f} um, "
+            f"limit {MAX_DEVIATION_UM:g} um. Do not use the file."
+        )
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, within {deviation_um:.1e} um of the network")
 
 
 def write_golden(path: Path, contract: Contract, held_out: Examples, training: Examples, n: int) -> None:
-    """Write the golden patches beside the model: held-out ones spread over the groups, others to calibrate on."""
+    """Write `n` golden patches, spread over the held-out groups, and as many training patches for the calibration."""
     reference = OnnxRuntimeRunner(path, n_threads=1)
     chosen = _spread_over_groups(held_out, n)
     golden = _as_stored(held_out, chosen, contract.kind)
@@ -123,7 +130,7 @@ def write_golden(path: Path, contract: Contract, held_out: Examples, training: E
 
 
 def _as_stored(examples: Examples, chosen: list[int], kind: Kind) -> Patches:
-    """Patches as ``parfocal.engines.model.golden`` stores them: single shots as the camera gives them."""
+    """Return patches as `parfocal.engines.model.golden` stores them: single shots as they come from the camera."""
     margin_px = max(0, examples.patches[0].shape[1] - MAX_GOLDEN_PX) // 2
     middle = slice(margin_px, examples.patches[0].shape[1] - margin_px)
     patches = np.stack([examples.patches[k][:, middle, middle] for k in chosen])
@@ -131,11 +138,11 @@ def _as_stored(examples: Examples, chosen: list[int], kind: Kind) -> Patches:
 
 
 def _spread_over_groups(examples: Examples, n: int) -> list[int]:
-    """Indices of ``n`` usable examples, taking from each group in turn, within the range of the model."""
+    """Return the indices of `n` usable examples, spread evenly over the groups."""
     by_group: dict[str, list[int]] = {}
     for k in np.flatnonzero(tables.usable(examples, tables.RANGE_UM)):
         by_group.setdefault(examples.group[k], []).append(int(k))
-    # Neighbours are heights of one object: stride through each group instead.
+    # Neighbours are heights of one object, so take examples at equal steps.
     share = -(-n // len(by_group))
     chosen = [k for members in by_group.values() for k in members[:: max(1, len(members) // share)][:share]]
     return sorted(chosen)[:n]
@@ -144,7 +151,7 @@ def _spread_over_groups(examples: Examples, n: int) -> list[int]:
 def measured(
     net: nn.Module, recipe: Recipe, held_out: Examples, symmetric: Path | None, images: Path | None
 ) -> tuple[Measured, NDArray[np.float32]]:
-    """Errors on all held-out patches, and the predictions; on whole images too where there are some."""
+    """Return the errors on all held-out patches, and on whole images if given, and the predictions (n,)."""
     image_rows: list[dict[str, tables.Row]] = []
     if images is not None:
         patches = Examples(images, recipe.kind, recipe.delta_um, recipe.patch_px, ALL_PATCHES)
@@ -172,7 +179,7 @@ def measured(
 
 
 def main() -> None:
-    """Command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -183,27 +190,29 @@ def main() -> None:
         "--data",
         type=Path,
         required=True,
-        help="stacks of the training, or made like them, with patches as large as the model's: to calibrate INT8 on",
+        help="stacks of the training, or made in the same way, of at least the patch size: to calibrate INT8",
     )
     parser.add_argument("--held-out", type=Path, required=True, help="held-out stacks")
     parser.add_argument(
         "--symmetric",
         type=Path,
-        help="held-out stacks without phase and aberrations, to test the direction on",
+        help="held-out stacks without phase and aberrations, to test the direction",
     )
     parser.add_argument(
-        "--images", type=Path, help="held-out stacks of many patches a plane, to judge whole images on"
+        "--images",
+        type=Path,
+        help="held-out stacks with many patches per plane, to measure errors of whole images",
     )
     parser.add_argument("--out", type=Path, required=True, help="NAME.onnx")
     parser.add_argument(
         "--condenser",
         type=float,
         default=fit.REFERENCE_CONDENSER,
-        help="aperture of the instrument's condenser over that of its objective, for a head that was told it",
+        help="aperture of the condenser over that of the objective, for a head that takes it as an input",
     )
     parser.add_argument("--objective", default="20x/0.75")
     parser.add_argument("--um-per-px", type=float, default=0.345)
-    parser.add_argument("--notes", type=Path, help="text for the card: what was compared, and found")
+    parser.add_argument("--notes", type=Path, help="Markdown for the card: what was compared and found")
     args = parser.parse_args()
     recipe, net = trained_net(args.run, args.condenser)
     contract = contract_of(args.out.stem, recipe, args.objective, args.um_per_px)

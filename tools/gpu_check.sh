@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# The checks that need a CUDA device. Installs pytest where it is missing, and builds pycuda where there is nvcc;
-# without it, cuda-bindings will do. TensorRT must be there already (on a Jetson it comes with JetPack, and
-# `make engine` makes an environment that sees it). Run it from anywhere:
+# Runs the tests that need a CUDA device. Installs pytest if it is missing, and builds pycuda if there is nvcc; otherwise
+# it uses cuda-bindings. TensorRT must be installed already (on a Jetson it comes with JetPack, and `make engine` makes an
+# environment that sees it). Run it from anywhere:
 #     tools/gpu_check.sh [PYTHON]
-# Ends with the figures of every engine, and with a failure where there is no device: nothing was proven then.
+# Prints the figures of every engine. Fails without a device, because nothing was checked then.
 set -euo pipefail
 python=${1:-}
 [[ $python != */* ]] || python=$(cd "$(dirname "$python")" && pwd)/$(basename "$python")
@@ -16,7 +16,7 @@ has() { "$python" -c "import $1" 2>/dev/null; }
 
 fetch() {
 	"$python" -m pip install --quiet --disable-pip-version-check --constraint requirements.lock "$@" || {
-		echo "Installing $* failed: is a package index within reach?" >&2
+		echo "Installing $* failed. Check that a package index is reachable." >&2
 		return 1
 	}
 }
@@ -34,20 +34,20 @@ except BuildFailed as error:
 PROBE
 
 if ! has pycuda.driver && command -v nvcc >/dev/null; then
-	fetch pycuda || true # told above; cuda-bindings may do
+	fetch pycuda || true # reported above; cuda-bindings may work
 fi
 if ! has pycuda.driver; then
 	if ! has cuda.bindings.driver; then
 		echo "Use of CUDA from Python failed: neither pycuda nor cuda-bindings can be imported. Put nvcc of the CUDA" \
-			"toolkit on the PATH, which builds pycuda, or install cuda-bindings of the driver's CUDA version." >&2
+			"toolkit on the PATH to build pycuda, or install cuda-bindings in the CUDA version of the driver." >&2
 		exit 1
 	fi
-	echo "pycuda cannot be imported: cuda-bindings are used." >&2
+	echo "pycuda cannot be imported. Using cuda-bindings." >&2
 fi
-# tests/gpu take no more of the test extra than these; a Jetson has no room to spare.
+# Only what tests/gpu needs of the test extra: a Jetson has little disk space.
 has "hypothesis, pytest" || fetch hypothesis pytest
 "$python" -c 'import tensorrt; print("TensorRT", tensorrt.__version__)' || \
-	echo "TensorRT is not installed: only buffers, stream and context are checked." >&2
+	echo "TensorRT is not installed. Checking only buffers, stream and context." >&2
 
 mkdir -p build/gpu
 "$python" -m pytest tests/gpu -p no:cacheprovider -rs --junitxml=build/gpu/report.xml

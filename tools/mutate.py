@@ -1,7 +1,7 @@
-"""Breaks the board's code on purpose and sees the tests go red: `python -m tools.mutate`.
+"""Mutation test of the board's code: break it on purpose, and check that tests fail: `python -m tools.mutate`.
 
-Every mutation is made in a copy of the tree, one at a time; the tests named with it must fail there. A mutation
-that survives is a promise that no test keeps. Exit status 1 where one does.
+Mutations are made one at a time, in a copy of the tree. The tests listed with each must fail. A mutation that survives
+is a promise without a test; the exit status is then 1.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _LONGEST_S = 300.0
 
 
 class Mutation(NamedTuple):
-    """One change of one file that some test must notice."""
+    """One change of one file that a test must detect."""
 
     name: str
     file: str
@@ -341,7 +341,7 @@ MUTATIONS = (
 
 
 def survives(mutation: Mutation, tree: Path) -> bool:
-    """Whether the tests of `mutation` pass in `tree` with it in place; the tree is as before afterwards."""
+    """Whether the tests of `mutation` pass in `tree` with it applied. Restores the tree."""
     file = tree / mutation.file
     text = file.read_text()
     if mutation.old not in text:
@@ -369,14 +369,14 @@ def passes(tree: Path, tests: tuple[str, ...]) -> bool:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return False  # a test that hangs has noticed, too
+        return False  # a test that hangs has detected it, too
     if done.returncode not in (0, 1):
         raise RuntimeError(f"pytest could not run in {tree}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
     return done.returncode == 0
 
 
 def copy_of_the_tree(tree: Path) -> None:
-    """What the tests of the board need, importable as `parfocal` from `tree`/path."""
+    """Copy what the tests of the board need, importable as `parfocal` from `tree`/path."""
     for name in COPIED:
         source = ROOT / name
         (tree / name).parent.mkdir(parents=True, exist_ok=True)
@@ -391,18 +391,18 @@ def copy_of_the_tree(tree: Path) -> None:
 
 
 def main() -> int:
-    """Run every mutation; 1 when one survives."""
+    """Run every mutation. Returns 1 if one survives."""
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder)
         copy_of_the_tree(tree)
         every = tuple(sorted({name for mutation in MUTATIONS for name in mutation.tests}))
         if not passes(tree, every):
-            print("the tests fail without any mutation; make them pass first")
+            print("the tests fail without any mutation. Make them pass first.")
             return 1
         survivors = []
         for mutation in MUTATIONS:
             alive = survives(mutation, tree)
-            print(f"{'SURVIVES' if alive else 'noticed'}: {mutation.name}", flush=True)
+            print(f"{'SURVIVES' if alive else 'detected'}: {mutation.name}", flush=True)
             survivors += [mutation.name] if alive else []
     print(
         f"{len(MUTATIONS)} mutations, {len(survivors)} survive" + "".join(f"\n  {name}" for name in survivors)

@@ -1,4 +1,4 @@
-"""Progress of hours of work: a bar on a terminal, a line now and then where the output goes elsewhere."""
+"""Progress of long work: a bar on a terminal, occasional lines elsewhere."""
 
 import contextlib
 import time
@@ -14,9 +14,9 @@ LINE_EVERY_S = 60.0
 def shown_progress(
     console: Console, words: str, whole_s: float, done_s: float, now_s: Callable[[], float] = time.monotonic
 ) -> Iterator[Callable[[float], None]]:
-    """Show how much of `whole_s` seconds of work is done, `done_s` to begin with; gives a function to tell it more.
+    """Show how much of `whole_s` seconds of work is done, starting at `done_s`; yields a function to update it.
 
-    A file or a pipe gets a line at once, one at most every `LINE_EVERY_S` of `now_s`, and no control characters.
+    A file or a pipe gets a first line at once, then at most one line every `LINE_EVERY_S`, without control characters.
     """
     if console.is_terminal:
         with Progress(console=console) as progress:

@@ -1,7 +1,7 @@
-"""Writes the reference part of board/PROTOCOL.md from the message table. `python -m tools.protocol_reference`.
+"""Write the reference part of board/PROTOCOL.md from the message table: `python -m tools.protocol_reference`.
 
-The prose above its mark is written by hand. The hex lines are the golden packets: tests decode and encode
-them again, in Python and in C.
+The text above the mark is written by hand. The hex lines are the golden packets, which tests decode and encode in
+Python and in C.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ EXAMPLES: dict[type[Message], Message] = {
 
 
 def golden_packets() -> list[tuple[Entry, Packet]]:
-    """One packet for every row of the table, and one refusal."""
+    """Return one packet for every row of the table, and one refusal."""
     packets = []
     n_requests = n_events = 0
     for entry in TABLE:
@@ -68,9 +68,9 @@ def golden_packets() -> list[tuple[Entry, Packet]]:
         if isinstance(message, messages.Hello | messages.HelloReply):
             values = {name: getattr(message, name) for name in message.__struct_fields__}
             message = type(message)(**{**values, "schema_hash": layout.schema_hash()})
-        # HELLO is asked without a session, which its response grants.
+        # A HELLO request has no session yet; its response assigns one.
         session = 0 if entry.message is messages.Hello else 0xEE02
-        # A response has the seq of its request, which comes right before it; events are counted for themselves.
+        # A response has the seq of its request, the row before it. Events have their own count.
         seq = n_events if entry.kind is Kind.EVENT else 0x00FF + n_requests
         packets.append((entry, Packet(entry.kind, entry.opcode, 0, seq, session, layout.pack(message))))
     refused = next(entry for entry in TABLE if entry.message is messages.MoveAbs)
@@ -81,7 +81,7 @@ def golden_packets() -> list[tuple[Entry, Packet]]:
 
 
 def reference() -> str:
-    """The reference part."""
+    """Return the reference part."""
     lines = [
         f"Protocol version {PROTOCOL_VERSION}, schema hash `{layout.schema_hash():08x}`.",
         "",

@@ -1,9 +1,8 @@
-"""Make training stacks with the virtual microscope's optics: ``python -m tools.synthesize --help``.
+"""Compute training stacks with the optics of the virtual microscope: `python -m tools.synthesize --help`.
 
-Each object is imaged under a random optical setting at a ladder of heights ``delta`` apart, as a microscope would
-record it: an OME-TIFF of 8-bit shots that carries its focus. The stacks lie in one folder per kind of object, are
-written whole or not at all, and follow from their numbers: a run can be stopped and continued, and a training can
-read while it runs.
+Each object is imaged with random optics, at heights `delta` apart, as a microscope would record it: an OME-TIFF of
+8-bit shots with the height of the focus. There is one folder per kind of object. Stacks are written atomically, and
+each depends only on its number: a run can be stopped and resumed, and a training can read while it runs.
 """
 
 import argparse
@@ -22,23 +21,23 @@ from tools.tissue.sources import HeldOutObjects, TrainingObjects
 from tools.tissue.textures import UM_PER_PX, Rng
 from tools.tissue.thickness import Layer, random_layers
 
-MARGIN_PX = 48  # what defocus of 16 um at NA 0.75 smears in from outside the patch
+MARGIN_PX = 48  # how far defocus of 16 um at NA 0.75 blurs into the patch from outside
 PROFILE_STEP_UM = 0.25
 PROFILE_REFINEMENT = 8
 PLANES = 14
-LOWEST_UM = (-14.0, -12.0)  # stacks go beyond the +-10 um that a model promises, so that far is seen as far
-# The planes lie delta apart up to what a stage of whole motor steps makes of it: 2 um is 1.875 on the reference.
+LOWEST_UM = (-14.0, -12.0)  # beyond the +-10 um range of a model, so that it recognises far distances
+# Spacing of the planes over delta. A stage moves in whole motor steps: on the reference 2 um become 1.875 um.
 STEP_PER_DELTA = (0.92, 1.04)
 STACKS_PER_SETTING = 10
-# Aperture of the condenser over that of the objective: any, for a training that is told it (``tools.learning.fit``),
-# or that of one instrument within what its lamp and lens leave.
+# Aperture of the condenser over that of the objective: a range, for a training that takes it as an input
+# (`tools.learning.fit`), or that of one instrument within its tolerance.
 CONDENSER_SIGMA = (0.4, 0.8)
 CONDENSER_TOLERANCE = 0.05
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One optical setting with its transfer profiles on a grid of heights; profiles (n_z, 3, n_q)."""
+    """One optical setting, with its transfer profiles (n_z, 3, n_q) on a grid of heights."""
 
     z_um: FloatArray
     absorption: torch.Tensor
@@ -46,10 +45,10 @@ class Setting:
 
 
 def random_optics(rng: Rng, symmetric: bool, condenser_sigma: float | None = None) -> Optics:
-    """The reference objective varied by about 30 %, aberrations with fixed sign (facts/optics).
+    """Return the reference objective, with aberrations varied by about 30 % and of fixed sign.
 
-    ``symmetric`` leaves the aberrations out: both sides of the focus then look the same. The condenser is any, or as
-    near to ``condenser_sigma`` as the tolerance of an instrument.
+    `symmetric` leaves out the aberrations, so both sides of the focus look the same. The condenser is random, or within
+    a tolerance of `condenser_sigma`.
     """
     na = 0.75 * float(rng.uniform(0.97, 1.0))
     share = float(rng.uniform())
@@ -70,7 +69,7 @@ def random_optics(rng: Rng, symmetric: bool, condenser_sigma: float | None = Non
 
 
 def setting_of(optics: Optics, device: str) -> Setting:
-    """The transfer profiles of ``optics`` over all heights that a stack's layers can have."""
+    """Return the transfer profiles of `optics`, over all heights that a layer of a stack can have."""
     reach_um = -LOWEST_UM[0] + 6.0
     z_um = np.arange(-reach_um, reach_um + PROFILE_STEP_UM / 2, PROFILE_STEP_UM, dtype=np.float32)
     absorption, phase = (torch.from_numpy(p).to(device) for p in transfer_profiles(optics, z_um))
@@ -78,15 +77,15 @@ def setting_of(optics: Optics, device: str) -> Setting:
 
 
 class Renderer:
-    """Images of one object at many heights; ``patch_px`` is the side of the images."""
+    """Computes images of one object at many heights. `patch_px` is the side of the images."""
 
     def __init__(self, patch_px: int, device: str) -> None:
         self.side_px = cv2.getOptimalDFTSize(patch_px + 2 * MARGIN_PX)
         self._inner = slice((self.side_px - patch_px) // 2, (self.side_px - patch_px) // 2 + patch_px)
         self._device = device
         index, fraction, pixel = radial_grid((self.side_px, self.side_px), UM_PER_PX)
-        # Interpolating the short profiles eightfold and then picking the nearest sample costs a third of
-        # interpolating at every point of the grid, and errs by less than the noise of the camera.
+        # Interpolating the short profiles eightfold and taking the nearest sample needs a third of the time of
+        # interpolating at every point of the grid. Its error is below the camera noise.
         nearest = np.rint((index + fraction) * PROFILE_REFINEMENT).astype(np.int64)
         self._nearest = torch.from_numpy(nearest).to(device)
         self._pixel = torch.from_numpy(pixel).to(device)
@@ -96,9 +95,9 @@ class Renderer:
     def densities(
         self, setting: Setting, layers: list[Layer], z_um: FloatArray, shift_px: FloatArray
     ) -> FloatArray:
-        """Image density (n_z, 3, patch, patch) of an object with the stage at ``z_um`` above its focus.
+        """Return the image density (n_z, 3, patch, patch) of an object, with the stage at `z_um` above its focus.
 
-        ``shift_px`` (n_z, 2) moves each shot sideways: a stage never comes to rest at quite the same place.
+        `shift_px` (n_z, 2) moves each shot sideways: a stage never stops at exactly the same place.
         """
         shape = (len(z_um), 3, *self._pixel.shape)
         spectrum = torch.zeros(shape, dtype=torch.complex64, device=self._device)
@@ -126,7 +125,7 @@ class Renderer:
 
 
 def camera_images(densities: FloatArray, rng: Rng) -> list[UInt8Array]:
-    """8-bit shots (h, w, 3) with shot noise, read noise and a flicker of 0.2 % between them."""
+    """Return 8-bit shots (h, w, 3) with shot noise, read noise and 0.2 % flicker between them."""
     white = rng.uniform(205.0, 248.0) * rng.uniform(0.9, 1.0, size=(1, 3, 1, 1))
     full_well = np.exp(rng.uniform(np.log(7000.0), np.log(30000.0)))
     read_noise = rng.uniform(0.3, 1.2)
@@ -139,13 +138,13 @@ def camera_images(densities: FloatArray, rng: Rng) -> list[UInt8Array]:
 
 
 def ladder_um(delta_um: float, rng: Rng) -> FloatArray:
-    """Heights of the planes above the focus, rising."""
+    """Return the heights of the planes above the focus, ascending."""
     step_um = delta_um * rng.uniform(*STEP_PER_DELTA)
     return (rng.uniform(*LOWEST_UM) + step_um * np.arange(PLANES)).astype(np.float32)
 
 
 def make(args: argparse.Namespace) -> None:
-    """Make the stacks that are not there yet."""
+    """Compute the stacks that do not exist yet."""
     objects = (HeldOutObjects if args.held_out else TrainingObjects)(args.tiles)
     renderer = Renderer(args.patch_px, args.device)
     phase_share = 0.0 if args.symmetric else 1.0
@@ -173,25 +172,29 @@ def make(args: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    """Command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--tiles", type=Path, required=True, help="folder with the sharp tiles")
+    parser.add_argument("--tiles", type=Path, required=True, help="folder with sharp tiles")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--stacks", type=int, default=1000)
     parser.add_argument("--first", type=int, default=0, help="number of the first stack")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--delta-um", type=float, default=2.0, help="about the distance of the planes")
+    parser.add_argument("--delta-um", type=float, default=2.0, help="approximate distance of the planes")
     parser.add_argument("--patch-px", type=int, default=224, help="side of the images")
     parser.add_argument(
         "--condenser",
         type=float,
-        help="aperture of the instrument's condenser over that of its objective; any if left out",
+        help="aperture of the condenser over that of the objective; default: random",
     )
-    parser.add_argument("--held-out", action="store_true", help="objects of the held-out slides and stains")
     parser.add_argument(
-        "--symmetric", action="store_true", help="no phase and no aberrations: nothing tells the direction"
+        "--held-out", action="store_true", help="use objects of the held-out slides and stains"
+    )
+    parser.add_argument(
+        "--symmetric",
+        action="store_true",
+        help="no phase and no aberrations, so that nothing shows the direction",
     )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, default=1)

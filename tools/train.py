@@ -1,10 +1,10 @@
-"""Train a network on stacks, recorded or made: ``python -m tools.train --help``.
+"""Train a network on stacks, recorded or made: `python -m tools.train --help`.
 
-The body, the papers' convolutions, is trained with a linear head: most of the time on small crops without the distance
-weight, the last part on whole patches with it, the paper's second phase. The checkpoint holds everything: a stopped
-training continues where it was with the same command. Then, in minutes, the head that ships is taught to hear the
-spectra of the patches beside the body (``tools.learning.fit``). With ``--start`` the body of a model is kept, and only
-the head is taught.
+First the body, the convolutions of the papers, is trained with a linear head. Most of the time goes into small crops
+without the distance weight; the last part uses whole patches with it, the second phase of the paper. The checkpoint
+holds the whole state: the same command resumes a stopped training. Then the head that ships is trained, in minutes, on
+the spectra of the patches and the features of the body (`tools.learning.fit`). With `--start` the body of a model is
+kept, and only the head is trained.
 """
 
 import argparse
@@ -31,13 +31,13 @@ from tools.networks.layers import Body
 from tools.progress import shown_progress
 
 CALIBRATION_BATCHES = 12
-CURVE_PX = 400 * 224**2  # of held-out patches measured at every report; all of them at the end
-START_BATCH = 64  # patches that stand for all where a training begins with the weights of a model
-PHASE_2_SHARE = 0.5  # of the time after which phase 2 begins
+CURVE_PX = 400 * 224**2  # pixels of held-out patches measured at every report; at the end all are measured
+START_BATCH = 64  # patches whose statistics stand for all when the training starts from a model
+PHASE_2_SHARE = 0.5  # share of the time after which phase 2 begins
 
 
 def run(training: Training, data: Path, held_out: Path, args: argparse.Namespace) -> None:
-    """Train until ``--minutes`` of training are spent, those before a stop included."""
+    """Train for `--minutes` in all, including the time before a stop. Raises SystemExit if there is no usable stack."""
     recipe, console = training.recipe, Console()
     examples = Examples(data, recipe.kind, recipe.delta_um, args.stored_px[0])
     tests = Examples(held_out, recipe.kind, recipe.delta_um, recipe.patch_px)
@@ -46,7 +46,10 @@ def run(training: Training, data: Path, held_out: Path, args: argparse.Namespace
         for line in part.left_out:
             console.print(f"left out {line}", highlight=False, soft_wrap=True)
         if not len(part):
-            raise SystemExit(f"{folder} holds no stack that {recipe.kind} examples can be cut from")
+            raise SystemExit(
+                f"read {folder} failed: it contains no stack usable for {recipe.kind} examples. "
+                "See above why stacks were left out, or name another folder."
+            )
     if args.start and training.step == 0:
         first = np.random.default_rng(recipe.seed).integers(0, len(examples), START_BATCH)
         start_from(training.net, args.start, batches.whole(examples, first, training.device))
@@ -78,7 +81,7 @@ def run(training: Training, data: Path, held_out: Path, args: argparse.Namespace
 def report(
     training: Training, examples: Examples, tests: Examples, losses: list[float], complete: bool = False
 ) -> str:
-    """Measure on held-out patches, keep and draw what was found, save; a line of it."""
+    """Measure on held-out patches, log and draw the errors, save the state; return a line for the user."""
     net = training.average.module
     if training.frozen:
         for kept, new in zip(net.buffers(), training.net.buffers(), strict=True):
@@ -115,7 +118,7 @@ def report(
     )
 
 
-def teach_head(
+def train_head(
     recipe: Recipe,
     body: Body,
     data: Path,
@@ -123,30 +126,30 @@ def teach_head(
     out: Path,
     args: argparse.Namespace,
 ) -> None:
-    """Teach the head that ships, of a body that is trained; from the one of ``--start`` where that has one."""
+    """Train the head that ships, on a trained body. Starts from the head of `--start` if that has one."""
     say = Console().out
     body.to(args.device).eval()
 
-    def heard(folder: Path, name: str, side_px: int) -> Features:
+    def features_in(folder: Path, name: str, side_px: int) -> Features:
         examples = Examples(folder, recipe.kind, recipe.delta_um, side_px)
-        listener = FocusNet(body, CHANNELS[recipe.kind], side_px, told_condenser=False).to(args.device)
-        return of_folder(listener, examples, args.device, out / f"features-{name}", say)
+        net = FocusNet(body, CHANNELS[recipe.kind], side_px, takes_condenser=False).to(args.device)
+        return of_folder(net, examples, args.device, out / f"features-{name}", say)
 
     out.mkdir(parents=True, exist_ok=True)
-    training = together([heard(data, f"data-{side_px}", side_px) for side_px in args.stored_px])
-    tests = heard(held_out, "held-out", recipe.patch_px)
-    taught_before = args.start is not None and is_spectral(args.start)
-    net = recipe.with_spectra(body.cpu(), not taught_before and fit.told_condenser(training))
-    if taught_before:
+    training = together([features_in(data, f"data-{side_px}", side_px) for side_px in args.stored_px])
+    tests = features_in(held_out, "held-out", recipe.patch_px)
+    has_head = args.start is not None and is_spectral(args.start)
+    net = recipe.with_spectra(body.cpu(), not has_head and fit.varies_condenser(training))
+    if has_head:
         head_from(net.head, args.start)
     else:
         fit.prepare_head(net.head, training)
-    how = fit.refit() if taught_before else fit.FitRecipe()
+    how = fit.refit() if has_head else fit.FitRecipe()
     fit.fit(net, asdict(recipe), how, training, tests, out, say)
 
 
 def main() -> None:
-    """Command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -154,42 +157,41 @@ def main() -> None:
     parser.add_argument(
         "--data", type=Path, required=True, help="folder of stacks; its subfolders are groups"
     )
-    parser.add_argument(
-        "--held-out", type=Path, required=True, help="folder of stacks never to be learned from"
-    )
-    parser.add_argument("--out", type=Path, required=True, help="folder of the checkpoint and the pictures")
+    parser.add_argument("--held-out", type=Path, required=True, help="folder of stacks for testing only")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the checkpoint and the plots")
     parser.add_argument(
         "--kind",
         choices=("pair", "difference", "single"),
         default=default.kind,
-        help="what the network sees: difference and second shot, the difference alone (dastidar2020), one shot "
-        "(liao2021)",
+        help="input of the network: difference and second shot, difference only (dastidar2020), or one shot (liao2021)",
     )
     parser.add_argument(
         "--head",
         choices=("spectrum", "average", "flatten"),
         default=default.head,
-        help="hears the spectra and the averaged map, only the averaged map, or the whole map (dastidar2020)",
+        help="input of the head: spectra and averaged map, averaged map only, or the whole map (dastidar2020)",
     )
     parser.add_argument("--delta-um", type=float, default=default.delta_um)
-    parser.add_argument("--patch-px", type=int, help="side of the model's patches; 224, of a single shot 672")
+    parser.add_argument(
+        "--patch-px", type=int, help="side of the patches of the model; default 224, for a single shot 672"
+    )
     parser.add_argument(
         "--stored-px",
         type=int,
         nargs="+",
         default=[224],
-        help="side of the patches cut from the data; where there are several, the head hears all, the body the first",
+        help="side of the patches cut from the data; with several, the body uses the first and the head all",
     )
     parser.add_argument(
         "--crop-px",
         type=int,
         default=default.crop_px,
-        help="side of the crops that most of the time goes into",
+        help="side of the crops used for most of the training",
     )
     parser.add_argument(
         "--start",
         type=Path,
-        help="NAME.onnx to begin with; its body is kept where --head is spectrum, else use a lower --learning-rate",
+        help="NAME.onnx to start from; with --head spectrum its body is kept, otherwise use a lower --learning-rate",
     )
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--batch", type=int, default=default.batch)
@@ -219,7 +221,7 @@ def main() -> None:
         run(training, args.data, args.held_out, args)
         body = training.average.module
     if recipe.head == "spectrum":
-        teach_head(recipe, body, args.data, args.held_out, args.out, args)
+        train_head(recipe, body, args.data, args.held_out, args.out, args)
 
 
 if __name__ == "__main__":

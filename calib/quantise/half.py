@@ -1,8 +1,8 @@
-"""FP16 as types in the ONNX, which TensorRT 11 needs: its builder has no precision flags any more.
+"""The FP16 form of a model, with float16 as types in the ONNX file: TensorRT 11 has no precision flags any more.
 
-The body of the net, and the scales of Q/DQ nodes in it, become float16. Input, output and head, from the pooling
-on and past the convolutions, stay float32: the prediction keeps its resolution (a float16 of 8 um has steps of
-0.008 um), powers of spectra their range, and the runner sees no difference.
+The body of the net, and the scales of its Q/DQ nodes, become float16. Input, output and head (from the pooling on, and
+the branch beside the convolutions) stay float32. So predictions keep their resolution (float16 has steps of 0.008 um at
+8 um), the powers of the spectra fit, and the runner needs no change.
 """
 
 import numpy as np
@@ -11,17 +11,17 @@ from onnx import TensorProto, helper
 
 from parfocal.calib.quantise.onnx_graph import Graph, head_of
 
-# QuantizeLinear and DequantizeLinear of float16 came with opset 19. TensorRT 11 reads it; 8.6 is never given it.
+# The first opset with QuantizeLinear and DequantizeLinear of float16. TensorRT 11 reads it; 8.6 never gets this form.
 OPSET_WITH_HALF_SCALES = 19
 SMALLEST_NORMAL_HALF = 6.2e-5
 SCALE_SLOT = 1  # among the inputs of QuantizeLinear and DequantizeLinear
 
 
 def in_half(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return a copy of an FP32 model, with or without Q/DQ nodes, in which the body is float16.
+    """Return a copy of an FP32 model, with or without Q/DQ nodes, whose body is float16.
 
     Raises:
-        ValueError: the graph has no head, or a scale that float16 cannot hold.
+        ValueError: the graph has no head, or a constant exceeds the range of float16.
     """
     graph = Graph(model)
     _axes_as_inputs(graph)
@@ -49,8 +49,8 @@ def in_half(model: onnx.ModelProto) -> onnx.ModelProto:
     finished = graph.finished()
     if any(node.op_type == "QuantizeLinear" for node in nodes):
         finished.opset_import[0].version = OPSET_WITH_HALF_SCALES
-        finished.ir_version = max(finished.ir_version, 9)  # the IR of that opset
-    del finished.graph.value_info[:]  # types of tensors that are float16 now
+        finished.ir_version = max(finished.ir_version, 9)  # the IR version of that opset
+    del finished.graph.value_info[:]  # it lists types that have changed
     onnx.checker.check_model(finished, full_check=True)
     return finished
 
@@ -62,17 +62,18 @@ def _halve_constants(graph: Graph, node: onnx.NodeProto) -> None:
             continue
         if slot == SCALE_SLOT and node.op_type in ("QuantizeLinear", "DequantizeLinear"):
             value = np.maximum(value, np.float32(SMALLEST_NORMAL_HALF))
-        with np.errstate(over="ignore"):  # told below, with the name of the tensor
+        with np.errstate(over="ignore"):  # reported below, with the name of the tensor
             half = value.astype(np.float16)
         if not np.isfinite(half).all():
-            raise ValueError(f"{name} holds {np.abs(value).max():g}, more than float16 can")
+            raise ValueError(f"{name} contains {np.abs(value).max():g}, beyond the range of float16")
         node.input[slot] = graph.add_constant(f"{name}.half", half)
 
 
 def _axes_as_inputs(graph: Graph) -> None:
-    """Opset 18 takes the axes of ReduceMean as an input: a mean over height and width is a GlobalAveragePool.
+    """Replace each mean over height and width by GlobalAveragePool and Flatten.
 
-    That one followed by Flatten means the same in every opset, and TensorRT has its own layer for it.
+    From opset 18 on ReduceMean takes its axes as an input. The replacement is the same in every opset, and TensorRT has
+    a layer of its own for it.
     """
     shapes = graph.shapes()
     nodes: list[onnx.NodeProto] = []
@@ -83,7 +84,7 @@ def _axes_as_inputs(graph: Graph) -> None:
         settings = {a.name: helper.get_attribute_value(a) for a in node.attribute}
         axes = sorted(axis % 4 for axis in settings.get("axes", []))
         if len(shapes.get(node.input[0], [])) != 4 or axes != [2, 3] or settings.get("keepdims", 1) != 0:
-            raise ValueError(f"{node.name} is a ReduceMean other than a mean over height and width")
+            raise ValueError(f"{node.name} is a ReduceMean, but not a mean over height and width")
         pooled = f"{node.output[0]}.pooled"
         nodes.append(helper.make_node("GlobalAveragePool", [node.input[0]], [pooled], pooled))
         nodes.append(helper.make_node("Flatten", [pooled], list(node.output), f"{pooled}.flat", axis=1))

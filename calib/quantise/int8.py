@@ -1,12 +1,12 @@
-"""INT8 as explicit Q/DQ nodes in the ONNX, the one form that every TensorRT and OpenVINO takes.
+"""The INT8 form of a model, with explicit Q/DQ nodes in the ONNX file: every TensorRT and OpenVINO reads it.
 
-Where the nodes go (facts/tensorrt.md, "INT8 practice"): before each Conv, on its activation (one scale) and on
-its weights (one scale for each output channel, axis 0); on a residual Add, before the identity branch only.
-Symmetric, the zero point 0 given explicitly. Left in float: biases, what lies between a Conv and its
-activation, HardSwish, convolutions of pooled 1 x 1 maps (squeeze and excitation), and the head from the pooling
-on. So is the first Conv: with three channels there is little to gain, and the rounding of its input, whose
-values reach far beyond their deviation of 1, goes through all that follows (without it the predictions of a
-difference net deviated half as far).
+Q/DQ nodes go before each Conv, on its activation (one scale) and on its weights (one scale per output channel, axis 0),
+and before the identity branch of a residual Add. Quantisation is symmetric, with an explicit zero point of 0.
+
+These stay in float: biases, tensors between a Conv and its activation, HardSwish, convolutions of pooled 1 x 1 maps
+(squeeze and excitation), the head from the pooling on, and the first Conv. With three channels the first Conv gains
+little, and its input has values far beyond its deviation of 1, so its rounding affects everything that follows: leaving
+it in float halved the deviation of a difference net.
 """
 
 from collections.abc import Callable, Iterable
@@ -19,32 +19,32 @@ from onnx import helper
 from parfocal.calib.quantise.onnx_graph import Graph, head_of
 
 FloatArray = NDArray[np.float32]
-# Gives the tensors of the graph outputs, by name, for one batch: an inference runtime, which this folder has not.
+# Runs a graph on one batch and returns its outputs, by name. The caller brings the inference runtime.
 Evaluate = Callable[[onnx.ModelProto, FloatArray], dict[str, FloatArray]]
 
 QMAX = 127
 N_BINS = 2048
-# Shares of the largest value at which the scale may saturate; the best one is where the squared error is least.
+# Candidate ranges of a scale, as shares of the largest value. The one with the least squared error is used.
 SATURATIONS = np.linspace(0.7, 1.0, 31)
-MIN_SCALE = 1e-6  # of a channel whose weights are all 0
+MIN_SCALE = 1e-6  # for a channel whose weights are all 0
 
 
 def quantised(model: onnx.ModelProto, batches: Iterable[FloatArray], evaluate: Evaluate) -> onnx.ModelProto:
-    """Return an FP32 model with Q/DQ nodes, calibrated on prepared batches (n, 3, h, w)."""
+    """Return an FP32 model with Q/DQ nodes, calibrated on normalised batches (n, channels, h, w)."""
     return with_qdq(model, activation_ranges(model, list(batches), evaluate))
 
 
 def quantised_tensors(graph: Graph) -> list[str]:
-    """Return the activations that get a Q/DQ pair, in order."""
+    """Return the names of the activations that get a Q/DQ pair, in order."""
     return list(dict.fromkeys(node.input[slot] for node, slot in _quantised_slots(graph)))
 
 
 def activation_ranges(
     model: onnx.ModelProto, batches: list[FloatArray], evaluate: Evaluate
 ) -> dict[str, float]:
-    """Return for each activation to quantise the magnitude that becomes 127.
+    """Return, for each activation to quantise, the magnitude that maps to 127.
 
-    It is the one with the least squared error over the batches, clipping and rounding together.
+    It minimises the squared error of clipping and rounding over the batches.
     """
     graph = Graph(model)
     names = quantised_tensors(graph)
@@ -68,7 +68,7 @@ def activation_ranges(
 
 
 def with_qdq(model: onnx.ModelProto, ranges: dict[str, float]) -> onnx.ModelProto:
-    """Return a copy of an FP32 model with Q/DQ nodes; `ranges` as from `activation_ranges`."""
+    """Return a copy of an FP32 model with Q/DQ nodes. `ranges` come from `activation_ranges`."""
     graph = Graph(model)
     slots = {(node.output[0], slot) for node, slot in _quantised_slots(graph)}
     nodes: list[onnx.NodeProto] = []
@@ -95,7 +95,7 @@ def with_qdq(model: onnx.ModelProto, ranges: dict[str, float]) -> onnx.ModelProt
 
 
 def _quantised_slots(graph: Graph) -> list[tuple[onnx.NodeProto, int]]:
-    """Return which inputs of which nodes get a Q/DQ pair, weights aside."""
+    """Return the inputs, except weights, that get a Q/DQ pair, as pairs of node and input index."""
     producers, shapes = graph.producers(), graph.shapes()
     model_input, head = graph.model.graph.input[0].name, head_of(graph)
     slots = []
@@ -116,9 +116,9 @@ def _is_residual(node: onnx.NodeProto, producers: dict[str, onnx.NodeProto]) -> 
 
 
 def _identity_slot(node: onnx.NodeProto, producers: dict[str, onnx.NodeProto]) -> int:
-    """Return the branch that does not end in the block's own Conv, which fuses with the Add and stays float.
+    """Return the input index of the identity branch. The other branch ends in the Conv of the block.
 
-    Where both come from a Conv, the block's own is the later one.
+    That Conv fuses with the Add and stays in float. If both branches end in a Conv, the later one is that of the block.
     """
     order = list(producers)
     conv = [slot for slot in (0, 1) if producers[node.input[slot]].op_type == "Conv"]
@@ -127,7 +127,7 @@ def _identity_slot(node: onnx.NodeProto, producers: dict[str, onnx.NodeProto]) -
 
 
 def _pair(graph: Graph, name: str, scale: FloatArray) -> list[onnx.NodeProto]:
-    """Return the two nodes that take a tensor to int8 and back; a scale (channels,) means axis 0."""
+    """Return the two nodes that convert a tensor to int8 and back. A scale of shape (channels,) applies to axis 0."""
     inputs = [
         graph.add_constant(f"{name}.scale", scale),
         graph.add_constant(f"{name}.zero_point", np.zeros(scale.shape, np.int8)),
@@ -156,7 +156,7 @@ def _activations(
 
 
 def _best_range(histogram: NDArray[np.float64], largest: float) -> float:
-    """Return the saturation with the least squared error of a histogram of magnitudes over 0..largest."""
+    """Return the range with the least squared error for a histogram of magnitudes over 0..largest."""
     centres = (np.arange(N_BINS) + 0.5) * largest / N_BINS
 
     def error(saturation: float) -> float:

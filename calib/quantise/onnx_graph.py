@@ -1,4 +1,4 @@
-"""Small edits on ONNX graphs that the makers of INT8 and FP16 forms share."""
+"""Edits of ONNX graphs that the INT8 and FP16 forms share."""
 
 from collections import defaultdict
 
@@ -11,7 +11,7 @@ Array = NDArray[np.generic]
 
 
 class Graph:
-    """A copy of a model with its constants as initialisers, open for editing.
+    """An editable copy of a model, with all constants as initialisers.
 
     Attributes:
         model: the copy.
@@ -32,11 +32,11 @@ class Graph:
         return list(self.model.graph.node)
 
     def producers(self) -> dict[str, onnx.NodeProto]:
-        """Return the node that makes each tensor."""
+        """Return the node that produces each tensor, by name of the tensor."""
         return {name: node for node in self.nodes for name in node.output}
 
     def consumers(self) -> dict[str, list[onnx.NodeProto]]:
-        """Return the nodes that read each tensor."""
+        """Return the nodes that read each tensor, by name of the tensor."""
         found: dict[str, list[onnx.NodeProto]] = defaultdict(list)
         for node in self.nodes:
             for name in node.input:
@@ -44,7 +44,7 @@ class Graph:
         return found
 
     def shapes(self) -> dict[str, list[int | None]]:
-        """Return the shape of each tensor as inferred; None where a size is free."""
+        """Return the inferred shape of each tensor, by name; None for a free dimension."""
         graph = onnx.shape_inference.infer_shapes(self.finished()).graph
         return {
             value.name: [
@@ -54,7 +54,7 @@ class Graph:
         }
 
     def add_constant(self, name: str, value: Array) -> str:
-        """Add or replace an initialiser; returns its name."""
+        """Add or replace an initialiser, and return its name."""
         self.constants[name] = value
         return name
 
@@ -64,7 +64,7 @@ class Graph:
         self.model.graph.node.extend(nodes)
 
     def finished(self) -> onnx.ModelProto:
-        """Return the model with the initialisers that are still used."""
+        """Return the model, with only the initialisers that are still used."""
         used = {name for node in self.nodes for name in node.input}
         del self.model.graph.initializer[:]
         self.model.graph.initializer.extend(
@@ -86,10 +86,11 @@ class Graph:
 
 
 def head_of(graph: Graph) -> set[str]:
-    """Return the names of the outputs of the head's nodes: all that the last pooling over the map does not hang on.
+    """Return the outputs of the nodes of the head: all nodes that the last pooling over the map does not depend on.
 
-    Beside that pooling and what follows it, this is a branch that goes past the convolutions. A pooling that a Conv
-    follows belongs to a squeeze and excitation. Where no other ends the body, the last Gemm or MatMul does.
+    The head is that pooling, what follows it, and any branch beside the convolutions. A pooling that is followed by a
+    Conv belongs to a squeeze and excitation. In a graph without another pooling, the head starts at the last Gemm or
+    MatMul.
 
     Raises:
         ValueError: the graph has no such layer.
@@ -108,11 +109,11 @@ def head_of(graph: Graph) -> set[str]:
         head = [node for node in graph.nodes if not body & set(node.output)]
         if not any(node.op_type == "Conv" for node in head):
             return {name for node in head for name in node.output}
-    raise ValueError("the graph has no pooling, Gemm or MatMul after its last Conv to take for its head")
+    raise ValueError("the graph has no head: no pooling, Gemm or MatMul after its last Conv")
 
 
 def is_pooling(node: onnx.NodeProto) -> bool:
-    """Whether a node takes the mean over height and width of a map."""
+    """Whether a node averages a map over height and width."""
     axes = [list(a.ints) for a in node.attribute if a.name == "axes"]
     return node.op_type == "GlobalAveragePool" or (
         node.op_type == "ReduceMean" and any(sorted(axis % 4 for axis in found) == [2, 3] for found in axes)

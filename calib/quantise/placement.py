@@ -1,7 +1,4 @@
-"""Lint of the Q/DQ nodes in an ONNX: what TensorRT refuses, or builds into something slow or inaccurate.
-
-Each rule has its source in facts/tensorrt.md, "INT8 practice".
-"""
+"""Check the Q/DQ nodes of an ONNX file: what TensorRT refuses, or builds into a slow or inaccurate engine."""
 
 import numpy as np
 import onnx
@@ -9,16 +6,16 @@ import onnx
 from parfocal.calib.quantise.onnx_graph import Graph, head_of
 
 ACTIVATIONS = ("Relu", "Clip", "HardSwish", "HardSigmoid", "Sigmoid", "LeakyRelu")
-# What of a MobileNetV3 must stay in float: its activation, and the gate of squeeze and excitation.
+# Layers of a MobileNetV3 that must stay in float: its activation, and the gate of squeeze and excitation.
 FLOAT_ONLY = ("HardSwish", "HardSigmoid", "Sigmoid", "GlobalAveragePool", "Mul")
 
 
 def placement_faults(model: onnx.ModelProto, max_opset: int) -> list[str]:
-    """Return what is wrong with the quantisation of a model, one line each; empty if nothing is."""
+    """Return the faults in the quantisation of a model, one line each; empty if there are none."""
     graph = Graph(model)
     made_by = graph.producers()
     opset = next(entry.version for entry in model.opset_import if not entry.domain)
-    faults = [] if opset <= max_opset else [f"the opset is {opset}, the parser reads at most {max_opset}"]
+    faults = [] if opset <= max_opset else [f"the opset is {opset}, the parser reads up to {max_opset}"]
     head = head_of(graph)
     consumers = graph.consumers()
     for node in graph.nodes:
@@ -34,7 +31,7 @@ def placement_faults(model: onnx.ModelProto, max_opset: int) -> list[str]:
             if made_by[node.input[0]].op_type == "Conv" and readers & set(ACTIVATIONS):
                 faults.append(f"{node.input[0]} is quantised between a Conv and its activation")
         if head & set(node.output) and any(from_dq):
-            faults.append(f"{node.output[0]} belongs to the head and is quantised")
+            faults.append(f"{node.output[0]} belongs to the head, but is quantised")
         elif node.op_type in ("Conv", "Gemm") and from_dq[2:3] == [True]:
             faults.append(f"the bias of {node.output[0]} is quantised")
         elif node.op_type == "Add" and from_dq == [True, True]:

@@ -1,4 +1,4 @@
-"""The CPU engine: OpenVINO, in the precision that it is told."""
+"""The CPU engine: OpenVINO, in the precision that the caller chooses."""
 
 import io
 import math
@@ -20,22 +20,22 @@ from parfocal.engines.runner import check_batch, check_graph, distance_um_from_o
 if TYPE_CHECKING:
     import openvino
 
-# Of what is not INT8. Left alone, OpenVINO takes bf16 where the CPU has it, whatever was asked for.
+# For all but INT8. Without a hint OpenVINO uses bf16 on a CPU that has it.
 PRECISION_HINTS: Final[Mapping[Precision, str]] = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 CAPABILITIES: Final[Mapping[Precision, str]] = {"bf16": "BF16", "fp16": "FP16", "int8": "INT8"}
 BUILDER_VERSION: Final = 4
-# Its import makes half of the import of OpenVINO, for a converter of models and a telemetry client that nothing
-# here uses. OpenVINO itself takes it for optional.
+# Half of the import time of OpenVINO goes into this model converter and its telemetry client, which are not used here.
+# OpenVINO treats the module as optional.
 CONVERTER: Final = "openvino.tools.ovc"
 
 
 class CompiledRunner:
-    """A `Runner` on the CPU. Its infer requests are reused, so one thread at a time."""
+    """A `Runner` on the CPU. It reuses its infer requests, so use it from one thread at a time."""
 
     def __init__(self, compiled: "openvino.CompiledModel", contract: Contract, n_fixed: int | None) -> None:
-        """Run a compiled model; `n_fixed` is the batch size that it is bound to, None if it takes any.
+        """Run a compiled model. `n_fixed` is the batch size that it is fixed to, None if it takes any.
 
-        Where the compiled model takes a share of that, the shares of a batch run beside each other.
+        If the model is compiled for a share of the batch, the shares of a batch run in parallel.
         """
         self._contract, self._n_fixed, self._compiled = contract, n_fixed, compiled
         (self._share,) = _sizes(compiled.inputs[0].partial_shape)[:1]
@@ -43,21 +43,21 @@ class CompiledRunner:
 
     @property
     def contract(self) -> Contract:
-        """What the model behind this engine takes and gives."""
+        """The contract of the model: its input and output."""
         return self._contract
 
     def infer(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """Predict distance_um, float32 (n,), of a batch float32 (n, channels, patch_px, patch_px).
 
         Raises:
-            InputMismatch: the batch has another type or shape than the model takes.
+            InputMismatch: the batch does not have the type and shape that the model takes.
         """
         check_batch(self._contract, batch, self._n_fixed)
         share = self._share or len(batch)
         starts = range(0, len(batch), share)
-        while len(self._requests) < len(starts):  # once for the largest batch there is
+        while len(self._requests) < len(starts):  # only at the first batch of a larger size
             self._requests.append(self._compiled.create_infer_request())
-        # Shared both ways: OpenVINO reads the caller's array and its own output is copied once, below.
+        # No copies in between: OpenVINO reads the caller's array, and its output is copied once, below.
         for start, request in zip(starts, self._requests, strict=False):
             request.start_async([batch[start : start + share]], share_inputs=True)
         parts = []
@@ -69,17 +69,17 @@ class CompiledRunner:
 
 
 class OpenVinoRunner(CompiledRunner):
-    """A model compiled for this machine in float32 as it is opened, about 0.2 s for a MobileNetV2."""
+    """A model compiled in float32 when it is opened, which takes about 0.2 s for a MobileNetV2."""
 
     def __init__(self, path: Path, *, n_threads: int) -> None:
         """Compile a model.
 
         Args:
-            path: of the ONNX file, with its contract in the metadata.
-            n_threads: that an inference may use; 0 leaves it to OpenVINO, which takes every core.
+            path: path of the ONNX file, with its contract in the metadata.
+            n_threads: threads of one inference; 0 lets OpenVINO use every core.
 
         Raises:
-            BuildFailed: the file is not usable, or OpenVINO is not there.
+            BuildFailed: the file is unusable, or OpenVINO is not installed.
             ValueError: n_threads is negative.
         """
         contract = contract_from_onnx(path)
@@ -90,11 +90,11 @@ class OpenVinoRunner(CompiledRunner):
 def open_engine(
     engine: bytes, contract: Contract, precision: Precision, batches: tuple[int, ...], *, n_threads: int
 ) -> CompiledRunner:
-    """Open what `build_engine` gave for the same arguments, about 0.05 s.
+    """Open an engine that `build_engine` made with the same arguments; takes about 0.05 s.
 
     Raises:
-        EngineStale: OpenVINO refuses it.
-        BuildFailed: OpenVINO is not there.
+        EngineStale: OpenVINO refuses the engine.
+        BuildFailed: OpenVINO is not installed.
     """
     core = import_openvino().Core()
     try:
@@ -103,18 +103,18 @@ def open_engine(
         )
     except RuntimeError as error:
         raise EngineStale(
-            f"engine of model {contract.name} is refused by OpenVINO: {one_line(error)} {HOW_TO_REBUILD}"
+            f"OpenVINO refuses the engine of model {contract.name}: {one_line(error)} {HOW_TO_REBUILD}"
         ) from error
     return CompiledRunner(compiled, contract, batches[0] if len(batches) == 1 else None)
 
 
 def build_engine(path: Path, precision: Precision, batches: tuple[int, ...], *, n_threads: int) -> bytes:
-    """Compile an artifact for this CPU and return what `open_engine` opens.
+    """Compile an ONNX file for this CPU; `open_engine` opens the result.
 
-    What one core predicts at a time is compiled in; an engine of several batch sizes takes any.
+    The share of a batch that one core predicts is fixed in the engine. With several batch sizes it takes any size.
 
     Raises:
-        BuildFailed: the file is not usable, the CPU lacks the precision, or OpenVINO is not there.
+        BuildFailed: the file is unusable, the CPU lacks the precision, or OpenVINO is not installed.
     """
     compiled, _ = _compiled(path, contract_from_onnx(path), precision, batches, n_threads)
     engine: bytes = compiled.export_model().getvalue()
@@ -122,13 +122,13 @@ def build_engine(path: Path, precision: Precision, batches: tuple[int, ...], *, 
 
 
 def import_openvino() -> ModuleType:
-    """Import OpenVINO.
+    """Import OpenVINO without its model converter.
 
     Raises:
-        BuildFailed: it is not there.
+        BuildFailed: OpenVINO is not installed.
     """
     if "openvino" not in sys.modules:
-        sys.modules[CONVERTER] = None  # type: ignore[assignment]  # what tells an import that there is none
+        sys.modules[CONVERTER] = None  # type: ignore[assignment]  # makes an import of it fail
     try:
         import openvino
     except ImportError as error:
@@ -143,18 +143,18 @@ def import_openvino() -> ModuleType:
 
 
 def cpu_and_precisions() -> tuple[str, tuple[Precision, ...]]:
-    """Return the name of this CPU and what is worth trying on it, the most precise first.
+    """Return the name of this CPU and the precisions worth trying on it, most precise first.
 
-    Half precision is tried as bf16 only: fp16 is what a CPU with bf16 has as well, and is slower there.
+    For half precision only bf16 is tried: a CPU with fp16 also has bf16, which is faster.
 
     Raises:
-        BuildFailed: OpenVINO is not there.
+        BuildFailed: OpenVINO is not installed.
     """
     core = import_openvino().Core()
     capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     tried: tuple[Precision, ...] = ("bf16", "int8")
     name = str(core.get_property("CPU", "FULL_DEVICE_NAME")).strip()
-    # An engine is compiled for what each core predicts: one made on fewer cores leaves the others idle.
+    # The number of cores is part of the name: an engine fixes the share of each core, and leaves additional cores idle.
     return (
         f"{name}, {core.get_property('CPU', 'RANGE_FOR_STREAMS')[1]} streams at most",
         ("fp32", *(precision for precision in tried if CAPABILITIES[precision] in capabilities)),
@@ -164,14 +164,16 @@ def cpu_and_precisions() -> tuple[str, tuple[Precision, ...]]:
 def _compiled(
     path: Path, contract: Contract, precision: Precision, batches: tuple[int, ...], n_threads: int
 ) -> tuple["openvino.CompiledModel", int | None]:
-    """Return the compiled model and the batch size that it is bound to."""
+    """Return the compiled model and the batch size that it is fixed to, None if it takes any."""
     if n_threads < 0:
         raise ValueError(f"n_threads is {n_threads}, must be 0 or more")
     openvino = import_openvino()
     try:
         core = openvino.Core()
         if CAPABILITIES.get(precision, "FP32") not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-            raise BuildFailed(f"build in {precision} refused: this CPU has none. Use fp32 or int8.")
+            raise BuildFailed(
+                f"build in {precision} refused: this CPU does not support it. Use fp32 or int8."
+            )
         model = core.read_model(path)
         input_shapes = {node.any_name: _sizes(node.partial_shape) for node in model.inputs}
         output_names = [node.any_name for node in model.outputs]
@@ -189,15 +191,15 @@ def _compiled(
     except RuntimeError as error:
         raise BuildFailed(
             f"build of model {path} failed: OpenVINO says: {one_line(error)} "
-            "Export the model again, or take an intact copy."
+            "Export the model again, or use an intact copy."
         ) from error
 
 
 def _share_and_streams(core: "openvino.Core", batches: tuple[int, ...], n_threads: int) -> tuple[int, int]:
-    """Return how many patches one inference takes, and how many inferences run beside each other.
+    """Return how many patches one inference takes, and how many inferences run in parallel.
 
-    Cores that each predict patches of their own wait for each other once; where they share every layer they do
-    so after each. Four patches on two cores took 2.9 ms in the first way and 4.1 ms in the second.
+    Cores that each predict their own patches wait for each other once; cores that share a patch wait after every
+    layer. Four patches on two cores took 2.9 ms with own patches and 4.1 ms with shared ones.
     """
     n_cores: int = n_threads or core.get_property("CPU", "RANGE_FOR_STREAMS")[1]
     together = math.gcd(*batches)
@@ -209,14 +211,14 @@ def _share_and_streams(core: "openvino.Core", batches: tuple[int, ...], n_thread
 def _settings(
     core: "openvino.Core", precision: Precision, batches: tuple[int, ...], n_threads: int
 ) -> dict[str, str | int | bool]:
-    """What is left of an INT8 net runs in bf16 where the CPU has it, as on a GPU it runs in fp16."""
+    """Return the settings for OpenVINO. The float layers of an INT8 net run in bf16 if the CPU has it."""
     half = "bf16" if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "f32"
     return {
-        "PERFORMANCE_HINT": "LATENCY",  # one batch at a time, and the stage waits for it
+        "PERFORMANCE_HINT": "LATENCY",  # one batch at a time, and the stage is waiting
         "NUM_STREAMS": _share_and_streams(core, batches, n_threads)[1] if batches else 1,
         "INFERENCE_NUM_THREADS": n_threads,
-        # Bound to its core a thread waits for whatever else runs there, while the core beside it idles: with
-        # one busy process on two cores the best times were 1.5 times as long.
+        # A pinned thread waits for other work on its core while another core idles. With one busy process on two
+        # cores, pinning made the best times 1.5 times as long.
         "ENABLE_CPU_PINNING": False,
         "INFERENCE_PRECISION_HINT": PRECISION_HINTS.get(precision, half),
     }

@@ -1,6 +1,6 @@
-"""The independent reference: the same model on ONNX Runtime, to hold every other engine against.
+"""The independent reference for all engines: the same model on ONNX Runtime.
 
-It comes with the test extra; the instrument does not predict through it.
+ONNX Runtime comes with the `test` extra. The instrument does not use it.
 """
 
 from pathlib import Path
@@ -14,17 +14,17 @@ from parfocal.engines.runner import check_batch, check_graph, distance_um_from_o
 
 
 class OnnxRuntimeRunner:
-    """A `Runner` on ONNX Runtime, in the precision that the graph has."""
+    """A `Runner` on ONNX Runtime, in the precision of the graph."""
 
     def __init__(self, path: Path, *, n_threads: int) -> None:
         """Open a model.
 
         Args:
-            path: of the ONNX file, with its contract in the metadata.
-            n_threads: that an inference may use; 0 leaves it to ONNX Runtime, which takes every core.
+            path: path of the ONNX file, with its contract in the metadata.
+            n_threads: threads of one inference; 0 lets ONNX Runtime use every core.
 
         Raises:
-            BuildFailed: the file is not usable, or ONNX Runtime is not there.
+            BuildFailed: the file is unusable, or ONNX Runtime is not installed.
             ValueError: n_threads is negative.
         """
         if n_threads < 0:
@@ -40,7 +40,7 @@ class OnnxRuntimeRunner:
             ) from error
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = n_threads
-        # Spin-waiting triples the latency on a loaded 2-core machine (facts/tensorrt.md, measured).
+        # Measured: spin-waiting triples the latency on a loaded machine with two cores.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
@@ -53,7 +53,7 @@ class OnnxRuntimeRunner:
         ) as error:
             raise BuildFailed(
                 f"build of model {path} failed: ONNX Runtime says: {one_line(error)} "
-                "Export the model again, or take an intact copy."
+                "Export the model again, or use an intact copy."
             ) from error
         input_shapes = {node.name: _sizes(node.shape) for node in self._session.get_inputs()}
         output_names = [node.name for node in self._session.get_outputs()]
@@ -61,14 +61,14 @@ class OnnxRuntimeRunner:
 
     @property
     def contract(self) -> Contract:
-        """What the model behind this engine takes and gives."""
+        """The contract of the model: its input and output."""
         return self._contract
 
     def infer(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """Predict distance_um, float32 (n,), of a batch float32 (n, channels, patch_px, patch_px).
 
         Raises:
-            InputMismatch: the batch has another type or shape than the model takes.
+            InputMismatch: the batch does not have the type and shape that the model takes.
         """
         check_batch(self._contract, batch, self._n_fixed)
         (output,) = self._session.run([self._contract.output_name], {self._contract.input_name: batch})

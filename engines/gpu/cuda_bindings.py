@@ -1,4 +1,4 @@
-"""Context, stream and buffers on cuda-bindings, which pip installs without a CUDA toolkit: where pycuda is not."""
+"""Context, stream and buffers through cuda-bindings, which pip installs without a CUDA toolkit. Used without pycuda."""
 
 import ctypes
 import functools
@@ -16,7 +16,7 @@ from parfocal.engines.gpu.cuda_memory import Buffer, CudaMemory
 
 
 class BindingsMemory(CudaMemory):
-    """As `CudaMemory`, call by call."""
+    """Same interface as `CudaMemory`, on the functions of the CUDA driver."""
 
     def __init__(self, *, zero_copy: bool) -> None:
         self._zero_copy = zero_copy
@@ -27,12 +27,12 @@ class BindingsMemory(CudaMemory):
 
     @property
     def stream_handle(self) -> int:
-        """Address of the stream, as TensorRT takes it."""
+        """Address of the stream, for TensorRT."""
         return int(self._stream)
 
     @contextmanager
     def current(self) -> Iterator[None]:
-        """Make the context current on this thread for a while."""
+        """Make the context current on this thread inside a `with` block."""
         _call("cuCtxPushCurrent", self._context)
         try:
             yield
@@ -40,7 +40,7 @@ class BindingsMemory(CudaMemory):
             _call("cuCtxPopCurrent")
 
     def buffer(self, shape: tuple[int, ...], dtype: DTypeLike) -> Buffer:
-        """Return new memory for an array."""
+        """Allocate memory for an array, on host and device."""
         n_bytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
         flags = driver.CU_MEMHOSTALLOC_DEVICEMAP if self._zero_copy else 0
         pointer = int(_call("cuMemHostAlloc", n_bytes, flags))
@@ -52,7 +52,9 @@ class BindingsMemory(CudaMemory):
         else:
             device = _call("cuMemAlloc", n_bytes)
             buffer = Buffer(host, int(device), device)
-        weakref.finalize(buffer, self._free, pointer, buffer.device).atexit = False  # the process frees all
+        weakref.finalize(
+            buffer, self._free, pointer, buffer.device
+        ).atexit = False  # at exit the driver frees everything
         return buffer
 
     def upload(self, buffer: Buffer) -> None:
@@ -68,13 +70,13 @@ class BindingsMemory(CudaMemory):
             _call("cuMemcpyDtoHAsync", host.ctypes.data, buffer.device, host.nbytes, self._stream)
 
     def synchronize(self) -> None:
-        """Wait for all that was enqueued."""
+        """Wait until all enqueued work is done."""
         _call("cuStreamSynchronize", self._stream)
 
     def repeatable(self, enqueue: Callable[[], None]) -> Callable[[], None]:
-        """Return what launches the same work on the same buffers at once, as a CUDA graph.
+        """Capture `enqueue` as a CUDA graph; returns a function that launches it on the same buffers.
 
-        The work is done once before it is captured: TensorRT finishes its preparations at the first enqueue.
+        The work runs once before the capture: TensorRT completes its set-up in the first enqueue.
         """
         enqueue()
         self.synchronize()
@@ -90,7 +92,7 @@ class BindingsMemory(CudaMemory):
         graph = _call("cuGraphInstantiate", captured, 0)
         _call("cuGraphDestroy", captured)
         launch = functools.partial(_call, "cuGraphLaunch", graph, self._stream)
-        weakref.finalize(launch, self._destroy, graph).atexit = False  # the process frees all
+        weakref.finalize(launch, self._destroy, graph).atexit = False  # at exit the driver frees everything
         return launch
 
     def _destroy(self, graph: object) -> None:
@@ -105,7 +107,7 @@ class BindingsMemory(CudaMemory):
 
 
 def _call(name: str, *arguments: object) -> Any:  # noqa: ANN401 (a handle, an address, or nothing)
-    """Call the driver; raises BuildFailed if memory ran out, EngineError if it refuses otherwise."""
+    """Call a function of the driver. Raises OutOfMemory, or EngineError for any other failure."""
     result, *values = getattr(driver, name)(*arguments)
     if int(result):
         said = f"{name} failed: {driver.cuGetErrorString(result)[1].decode()}"

@@ -1,7 +1,7 @@
 """Context, stream and buffers on a CUDA device, through pycuda.
 
-No autoinit: the primary context is retained, so that other libraries in the process share it, and is pushed
-onto the thread that works and popped again, so that any thread may work, one at a time.
+pycuda.autoinit is not used: this retains the primary context, which other libraries in the process share. It is
+current only inside `CudaMemory.current`, so any thread may use the device, one at a time.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,12 +17,12 @@ from parfocal.engines.errors import BuildFailed, call_failed, one_line, out_of_m
 
 @dataclass(frozen=True)
 class Buffer:
-    """Page-locked host memory and what the device reads or writes instead of it.
+    """Page-locked host memory and the matching memory of the device.
 
     Attributes:
-        host: an array for the caller to fill or read.
-        address: of the memory as the device sees it.
-        device: the device's own memory, freed with it; None where it works on the host's directly (zero-copy).
+        host: array for the caller to fill or read.
+        address: address of the memory for the device.
+        device: memory of the device, freed with the buffer; None if the device uses the host memory (zero-copy).
     """
 
     host: NDArray[np.generic]
@@ -31,17 +31,17 @@ class Buffer:
 
 
 class CudaMemory:
-    """The first CUDA device with one stream. Methods other than `current` want the context current."""
+    """The first CUDA device, with one stream. Call the other methods inside `current`."""
 
     def __init__(self, cuda: ModuleType, *, zero_copy: bool) -> None:
-        """Retain the device's primary context and make the stream.
+        """Retain the primary context of the device and create the stream.
 
         Args:
-            cuda: the module pycuda.driver.
-            zero_copy: let the device work on host memory, where both share one memory (Jetson).
+            cuda: the module `pycuda.driver`.
+            zero_copy: let the device use host memory, for devices that share it with the CPU (Jetson).
 
         Raises:
-            BuildFailed: the device refuses.
+            BuildFailed: the device could not be opened.
         """
         self._cuda = cuda
         self._zero_copy = zero_copy
@@ -57,15 +57,15 @@ class CudaMemory:
 
     @property
     def stream_handle(self) -> int:
-        """Address of the stream, as TensorRT takes it."""
+        """Address of the stream, for TensorRT."""
         return int(self._stream.handle)
 
     @contextmanager
     def current(self) -> Iterator[None]:
-        """Make the context current on this thread for a while.
+        """Make the context current on this thread inside a `with` block.
 
         Raises:
-            EngineError: a CUDA call inside was refused; no exception of pycuda leaves.
+            EngineError: a CUDA call inside the block failed; no exception of pycuda leaves it.
         """
         self._context.push()
         try:
@@ -78,7 +78,7 @@ class CudaMemory:
             self._cuda.Context.pop()
 
     def buffer(self, shape: tuple[int, ...], dtype: DTypeLike) -> Buffer:
-        """Return new memory for an array."""
+        """Allocate memory for an array, on host and device."""
         if self._zero_copy:
             flags = self._cuda.host_alloc_flags.DEVICEMAP
             host = self._cuda.pagelocked_empty(shape, dtype, mem_flags=flags)
@@ -98,12 +98,12 @@ class CudaMemory:
             self._cuda.memcpy_dtoh_async(buffer.host, buffer.device, self._stream)
 
     def synchronize(self) -> None:
-        """Wait for all that was enqueued."""
+        """Wait until all enqueued work is done."""
         self._stream.synchronize()
 
     def repeatable(self, enqueue: Callable[[], None]) -> Callable[[], None]:
-        """Return what enqueues the same work on the same buffers, as fast as the library can repeat it.
+        """Return the fastest way to repeat `enqueue` on the same buffers.
 
-        With pycuda, which knows no CUDA graphs, that is `enqueue` itself.
+        pycuda has no CUDA graphs, so this returns `enqueue` itself.
         """
         return enqueue

@@ -1,6 +1,6 @@
-"""Whether there is a CUDA device, asked of the driver itself before anything of TensorRT is touched.
+"""Find the CUDA device through the driver, before TensorRT is imported.
 
-A TensorRT runtime made without a driver ends the whole process (facts/tensorrt.md), so this comes first.
+Creating a TensorRT runtime without a driver ends the whole process, so this check comes first.
 """
 
 import ctypes
@@ -14,12 +14,12 @@ import msgspec
 from parfocal.engines.errors import BuildFailed
 
 LIBRARY: Final = "libcuda.so.1"
-# Of the CUDA driver API (cuda.h), unchanged since CUDA 5.
+# Constants of the CUDA driver API (cuda.h), unchanged since CUDA 5.
 COMPUTE_CAPABILITY_MAJOR: Final = 75
 COMPUTE_CAPABILITY_MINOR: Final = 76
 INTEGRATED: Final = 18
 NAME_BYTES: Final = 256
-# The nodes that a process opens on a desktop card, and on a Jetson of JetPack 5, 6 and 7.
+# Device nodes that a process opens: on a desktop card, and on a Jetson with JetPack 5, 6 or 7.
 DEVICE_NODES: Final = tuple(
     Path(f"/dev/{name}") for name in ("nvidiactl", "nvidia0", "nvmap", "nvhost-gpu", "nvhost-ctrl-gpu")
 )
@@ -31,12 +31,12 @@ class CudaDevice(msgspec.Struct, frozen=True, kw_only=True):
     """The first CUDA device of this machine.
 
     Attributes:
-        name: as the driver gives it, "Orin".
+        name: name that the driver reports, "Orin".
         sm: compute capability, "8.7".
-        driver: the CUDA version that the driver speaks, "12.6".
+        driver: CUDA version that the driver supports, "12.6".
         is_integrated: whether it shares its memory with the CPU, as on a Jetson.
-        l4t: first line of the Linux for Tegra release, "" off a Jetson.
-        release: of the driver itself, "560.35.03"; "" where the kernel does not tell (on a Jetson `l4t` does).
+        l4t: first line of the Linux for Tegra release, "" on other machines.
+        release: version of the driver, "560.35.03"; "" if the kernel does not report it (a Jetson has `l4t`).
     """
 
     name: str
@@ -48,7 +48,7 @@ class CudaDevice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Driver(Protocol):
-    """The part of libcuda that is called here; each returns a CUresult, 0 is success."""
+    """The functions of libcuda that are used here. Each returns a CUresult; 0 means success."""
 
     def cuInit(self, flags: int) -> int: ...  # noqa: D102, N802
     def cuDriverGetVersion(self, version: object) -> int: ...  # noqa: D102, N802
@@ -61,13 +61,13 @@ def load_driver() -> Driver:
     """Load libcuda.
 
     Raises:
-        BuildFailed: there is none.
+        BuildFailed: there is no NVIDIA driver.
     """
     try:
         driver: Driver = ctypes.CDLL(LIBRARY)
     except OSError as error:
         raise BuildFailed(
-            f"use of a CUDA device failed: {LIBRARY} cannot be loaded, so there is no NVIDIA driver. "
+            f"use of a CUDA device failed: {LIBRARY} cannot be loaded, so no NVIDIA driver is installed. "
             "Install it, or build for the CPU: `parfocal engine build --backend openvino`."
         ) from error
     return driver
@@ -107,7 +107,7 @@ def probe(driver: Driver | None = None) -> CudaDevice:
 
 
 def l4t_release(path: Path = L4T_RELEASE) -> str:
-    """Return the first line of a Jetson's release file without its comment sign; "" where there is none."""
+    """Return the first line of the release file of a Jetson, without its comment sign; "" on other machines."""
     try:
         return path.read_text(encoding="utf-8", errors="replace").splitlines()[0].lstrip("# ")
     except (OSError, IndexError):
@@ -115,7 +115,7 @@ def l4t_release(path: Path = L4T_RELEASE) -> str:
 
 
 def driver_release(path: Path = DRIVER_RELEASE) -> str:
-    """Return the version of the kernel's NVIDIA module; "" where it does not tell."""
+    """Return the version of the NVIDIA kernel module; "" if it does not report one."""
     try:
         first_line = path.read_text(encoding="utf-8", errors="replace").partition("\n")[0]
     except OSError:
@@ -133,15 +133,17 @@ def _attribute(driver: Driver, device: ctypes.c_int, which: int) -> int:
 
 
 def _why(result: int) -> str:
-    """Say what a refusal of the driver means; a device node that is shut is the likeliest cause of any."""
-    shut = [str(node) for node in DEVICE_NODES if node.exists() and not os.access(node, os.R_OK | os.W_OK)]
-    if shut:
+    """Return what an error code of the driver means. Missing permission on a device node is the likeliest cause."""
+    closed = [str(node) for node in DEVICE_NODES if node.exists() and not os.access(node, os.R_OK | os.W_OK)]
+    if closed:
         return (
-            f"no permission on {', '.join(shut)} (the driver says {result}). Add the user to the group that owns "
+            f"no permission on {', '.join(closed)} (CUDA error {result}). Add the user to the group that owns "
             "it, on a Jetson `sudo usermod -aG video $USER`, and log in again."
         )
     if result == 100:
-        return "the driver finds no device (100). Check that the card is seen: `nvidia-smi` or `tegrastats`."
+        return (
+            "the driver finds no device (CUDA error 100). Check the card with `nvidia-smi` or `tegrastats`."
+        )
     return (
-        f"the driver refuses with {result}. Check that its version fits the kernel: `nvidia-smi`, or reboot."
+        f"the driver reports CUDA error {result}. Check that it matches the kernel (`nvidia-smi`), or reboot."
     )

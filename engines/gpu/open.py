@@ -5,10 +5,10 @@ from parfocal.engines.gpu.cuda_memory import CudaMemory
 
 
 def open_memory(*, zero_copy: bool) -> CudaMemory:
-    """Open the device through pycuda, or where that is not there through cuda-bindings.
+    """Open the device through pycuda, or through cuda-bindings if pycuda is not installed.
 
     Raises:
-        BuildFailed: neither is there, or the device refuses.
+        BuildFailed: neither is installed, or the device could not be opened.
     """
     try:
         import pycuda.driver as cuda
@@ -18,8 +18,8 @@ def open_memory(*, zero_copy: bool) -> CudaMemory:
         except ImportError as no_bindings:
             raise BuildFailed(
                 f"use of the CUDA device failed: neither pycuda ({one_line(no_pycuda)}) nor cuda-bindings "
-                f"({one_line(no_bindings)}) can be imported. Install one: `pip install pycuda`, which wants the "
-                "CUDA toolkit's nvcc on the PATH, or `pip install cuda-bindings` of the driver's CUDA version."
+                f"({one_line(no_bindings)}) can be imported. Install one: `pip install pycuda`, which needs nvcc "
+                "of the CUDA toolkit on the PATH, or `pip install cuda-bindings` in the CUDA version of the driver."
             ) from no_bindings
         try:
             return BindingsMemory(zero_copy=zero_copy)

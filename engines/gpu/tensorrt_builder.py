@@ -1,9 +1,9 @@
-"""ONNX to a serialized TensorRT engine, by what the installed TensorRT offers, never by its version.
+"""From ONNX to a serialized TensorRT engine. Depends on what the installed TensorRT offers, never on its version.
 
-Where a network can be typed, from TensorRT 10 on, the precision is in the types of the ONNX. Up to 10 there are flags
-as well (weak typing of an FP32 ONNX), from 11 on no more (facts/tensorrt.md). They are used where there is nothing
-else, on 8.6 and for implicit INT8: a flag lets TensorRT put the spectra of a patch into float16, too, whose range they
-exceed (9e4 on a golden patch of `single-20x`), where the typed ONNX keeps them float32.
+From TensorRT 10 on a network can be strongly typed: the types in the ONNX file set the precision. Precision flags exist
+up to TensorRT 10. They are used only where there is no other way: on 8.6, and for
+implicit INT8. With a flag TensorRT may also compute the spectra of a patch in float16, whose range they exceed (9e4 on
+a golden patch of `single-20x`); the typed file keeps them in float32.
 """
 
 import functools
@@ -23,13 +23,13 @@ from parfocal.engines.model.artifacts import Form
 from parfocal.engines.progress import Report
 
 BUILDER_VERSION: Final = 2
-WORKSPACE_MIB: Final = 512  # an Orin Nano has 4 or 8 GB for everything; these nets need a tenth of it
+WORKSPACE_MIB: Final = 512  # an Orin Nano has 4 or 8 GB in all; these nets need a tenth of this
 MIB: Final = 2**20
-LOG_LINES: Final = 3  # that go into an error's text
+LOG_LINES: Final = 3  # quoted in an error
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True):
-    """What to build: `batches` are the static profiles, one for each batch size."""
+    """What to build. `batches` gives one static profile per batch size."""
 
     precision: Precision
     int8_mode: Int8Mode
@@ -37,7 +37,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Built(msgspec.Struct, frozen=True):
-    """A serialized engine, and what the builder learned about the device's kernels meanwhile."""
+    """A serialized engine, and the timings of the kernels on this device, for the next build."""
 
     engine: bytes
     timing_cache: bytes
@@ -45,39 +45,39 @@ class Built(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Calibration:
-    """What implicit INT8 is calibrated with: prepared patches (m, 3, h, w), and memory on the device."""
+    """Input for the calibration of implicit INT8: normalised patches (m, 3, h, w), and memory on the device."""
 
     patches: NDArray[np.float32]
     memory: CudaMemory
 
 
 class BuilderLog:
-    """What TensorRT said in warnings and errors since `clear`; it knows one logger for each process."""
+    """The warnings and errors of TensorRT since `clear`. TensorRT has one logger per process."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
 
     def clear(self) -> None:
-        """Forget what was said."""
+        """Forget all lines."""
         self.lines.clear()
 
     def tail(self) -> str:
-        """Return the last lines as one."""
+        """Return the last lines, joined to one."""
         return "; ".join(" ".join(line.split()) for line in self.lines[-LOG_LINES:]) or "nothing"
 
 
 def import_tensorrt() -> ModuleType:
-    """Import TensorRT; the driver must have been probed.
+    """Import TensorRT. Call `probe` first.
 
     Raises:
-        BuildFailed: it is not there.
+        BuildFailed: TensorRT is not installed.
     """
     try:
         import tensorrt
     except (ImportError, OSError) as error:
         raise BuildFailed(
-            f"use of TensorRT failed: it cannot be imported ({one_line(error)}). On a Jetson it comes with JetPack, "
-            "and an environment sees it that was made with --system-site-packages (in a checkout: `make clean engine`)."
+            f"use of TensorRT failed: it cannot be imported ({one_line(error)}). On a Jetson it comes with "
+            "JetPack; make the environment with --system-site-packages (in a checkout: `make clean engine`)."
         ) from error
     module: ModuleType = tensorrt
     return module
@@ -85,7 +85,7 @@ def import_tensorrt() -> ModuleType:
 
 @functools.cache
 def logger_of(trt: ModuleType) -> tuple[Any, BuilderLog]:
-    """Return the logger for this process and where its warnings and errors go."""
+    """Return the TensorRT logger of this process, and the log of its warnings and errors."""
     log = BuilderLog()
 
     class Logger(trt.ILogger):  # type: ignore[misc, name-defined]  # the base is known at run time only
@@ -100,33 +100,33 @@ def logger_of(trt: ModuleType) -> tuple[Any, BuilderLog]:
 
 
 def has_precision_flags(trt: ModuleType) -> bool:
-    """Whether precisions can be asked for by flags."""
+    """Whether the builder has flags for precisions."""
     return "FP16" in trt.BuilderFlag.__members__ and "INT8" in trt.BuilderFlag.__members__
 
 
-def takes_types(trt: ModuleType) -> bool:
-    """Whether a network can have the types of its ONNX."""
+def has_strong_typing(trt: ModuleType) -> bool:
+    """Whether a network can take its types from the ONNX file."""
     return "STRONGLY_TYPED" in trt.NetworkDefinitionCreationFlag.__members__ or not has_precision_flags(trt)
 
 
 def form_of(trt: ModuleType, precision: Precision, int8_mode: Int8Mode) -> Form:
-    """Return the artifact to build of.
+    """Return the form of the model to build from.
 
     Raises:
-        BuildFailed: this TensorRT does not offer that precision or mode.
+        BuildFailed: this TensorRT does not offer the precision or mode.
     """
     if precision == "bf16":
         raise BuildFailed("build in bf16 refused: TensorRT engines are fp32, fp16 or int8. Name one of them.")
     if int8_mode == "implicit" and not (has_precision_flags(trt) and hasattr(trt, "IInt8EntropyCalibrator2")):
         raise BuildFailed(
-            f"build in int8 with implicit quantisation refused: TensorRT {trt.__version__} has no calibrator any "
-            "more. Use `--int8-mode explicit`."
+            f"build in int8 with implicit quantisation refused: TensorRT {trt.__version__} no longer has a "
+            "calibrator. Use `--int8-mode explicit`."
         )
     if precision == "fp32" or int8_mode == "implicit":
         return "fp32"
     if precision == "fp16":
-        return "fp16" if takes_types(trt) else "fp32"
-    return "int8_qdq_fp16" if takes_types(trt) else "int8_qdq"
+        return "fp16" if has_strong_typing(trt) else "fp32"
+    return "int8_qdq_fp16" if has_strong_typing(trt) else "int8_qdq"
 
 
 def build_engine(
@@ -138,27 +138,27 @@ def build_engine(
     calibration: Calibration | None = None,
     report: Report = lambda _: None,
 ) -> Built:
-    """Build an engine, in a minute or so on a Jetson.
+    """Build an engine, in about a minute on a Jetson.
 
     Args:
-        trt: the tensorrt module.
-        onnx: content of the artifact that `form_of` names.
+        trt: the `tensorrt` module.
+        onnx: content of the form that `form_of` names.
         recipe: what to build.
-        timing_cache: of an earlier build on this device, b"" for none.
+        timing_cache: timing cache of an earlier build on this device, b"" for none.
         calibration: for implicit INT8.
-        report: told of the progress, a few words at a time.
+        report: called with the progress, a few words at a time.
 
     Raises:
-        BuildFailed: the ONNX is refused, or no engine comes of it; says what TensorRT said.
+        BuildFailed: the ONNX file is refused, or the build failed; quotes TensorRT.
     """
     _, log = logger_of(trt)
     log.clear()
     try:
         with warnings.catch_warnings():
-            # From 10.12 on the flags are deprecated, elsewhere the timing cache: known, and asked by presence.
+            # Deprecated from 10.12 on: the flags; elsewhere the timing cache. Both are used only where they exist.
             warnings.simplefilter("ignore", DeprecationWarning)
             return _built(trt, onnx, recipe, timing_cache, calibration, report)
-    except (RuntimeError, TypeError) as error:  # what pybind11 makes of a C++ exception or a null pointer
+    except (RuntimeError, TypeError) as error:  # how pybind11 reports a C++ exception or a null pointer
         raise _failure(trt, recipe, f"{one_line(error)}; {log.tail()}") from error
 
 
@@ -185,7 +185,7 @@ def _built(
         config.int8_calibrator = calibrator
         config.set_calibration_profile(profiles[0])
     if hasattr(trt, "IProgressMonitor"):
-        monitor = _progress_monitor(trt, report)  # a name of its own: the builder does not keep it alive
+        monitor = _progress_monitor(trt, report)  # keep a reference: the builder does not
         config.progress_monitor = monitor
     cache = config.create_timing_cache(timing_cache)
     config.set_timing_cache(cache, ignore_mismatch=False)
@@ -199,16 +199,16 @@ def _failure(trt: ModuleType, recipe: Recipe, said: str) -> BuildFailed:
     failed = f"build in {recipe.precision} failed: TensorRT {trt.__version__} says: {said}."
     if "outofmemory" in said.lower().replace(" ", ""):
         return OutOfMemory(f"{failed} Close other programs on the device, then build again.")
-    return BuildFailed(f"{failed} Try another precision, or export the model again.")
+    return BuildFailed(f"{failed} Use another precision, or export the model again.")
 
 
 def _is_typed(trt: ModuleType, recipe: Recipe) -> bool:
-    """Whether the ONNX of a recipe says what precision each layer has."""
+    """Whether the ONNX file for a recipe sets the precision of each layer."""
     return form_of(trt, recipe.precision, recipe.int8_mode) in ("fp16", "int8_qdq_fp16")
 
 
 def _network_flags(trt: ModuleType, recipe: Recipe) -> int:
-    """8.6 must be told that the batch is a dimension; from 10 on that is the only way, in 11 the flag is gone."""
+    """Return the flags of a network. 8.6 needs EXPLICIT_BATCH; 10 always behaves so, and 11 removed the flag."""
     flags = trt.NetworkDefinitionCreationFlag.__members__
     wanted = "STRONGLY_TYPED" if _is_typed(trt, recipe) or not has_precision_flags(trt) else "EXPLICIT_BATCH"
     return 1 << int(flags[wanted]) if wanted in flags else 0
@@ -220,15 +220,15 @@ def _parse(trt: ModuleType, network: Any, logger: Any, onnx: bytes, log: Builder
         said = "; ".join(one_line(parser.get_error(i).desc()) for i in range(parser.num_errors)) or log.tail()
         raise BuildFailed(
             f"build failed: the ONNX parser of TensorRT {trt.__version__} says: {said}. "
-            "Export the model again with the programs in tools/, or take an intact copy."
+            "Export the model again with the programs in tools/, or use an intact copy."
         )
 
 
 def _add_profiles(builder: Any, network: Any, config: Any, batches: tuple[int, ...]) -> list[Any]:  # noqa: ANN401
-    """One static profile for each batch size: kernels are chosen for exactly that."""
+    """Add one static profile per batch size, so that TensorRT chooses kernels for exactly that size."""
     model_input = network.get_input(0)
     if model_input is None:
-        raise BuildFailed("build failed: the ONNX has no input. Export it again, or take an intact copy.")
+        raise BuildFailed("build failed: the ONNX file has no input. Export it again, or use an intact copy.")
     patch = tuple(model_input.shape)[1:]
     profiles = []
     for batch in batches:
@@ -242,21 +242,22 @@ def _add_profiles(builder: Any, network: Any, config: Any, batches: tuple[int, .
 
 def _set_precision(trt: ModuleType, config: Any, recipe: Recipe) -> None:  # noqa: ANN401
     if not has_precision_flags(trt) or _is_typed(trt, recipe):
-        return  # the types of the ONNX say it all
+        return  # the types in the ONNX file set the precision
     if recipe.precision == "int8":
         config.set_flag(trt.BuilderFlag.INT8)
     if recipe.precision == "fp16" or recipe.int8_mode == "explicit":
-        # Explicit INT8 falls back to it, layer by layer; implicit to FP32.
+        # Explicit INT8 falls back to FP16 layer by layer; implicit INT8 falls back to FP32.
         config.set_flag(trt.BuilderFlag.FP16)
 
 
 def _calibrator(trt: ModuleType, calibration: Calibration, batch: int) -> Any:  # noqa: ANN401
-    """Feed prepared patches to TensorRT's own calibration, a batch at a time."""
+    """Return a TensorRT calibrator that feeds it the patches, a batch at a time."""
     patches, memory = calibration.patches, calibration.memory
     n_batches = len(patches) // batch
     if n_batches == 0:
         raise BuildFailed(
-            f"build in int8 failed: {len(patches)} calibration patches are not one batch of {batch}."
+            f"build in int8 failed: {len(patches)} calibration patches do not fill one batch of {batch}. "
+            "Run `python -m tools.export` with more stacks in --data, or use `--int8-mode explicit`."
         )
     with memory.current():
         buffer = memory.buffer((batch, *patches.shape[1:]), np.float32)
@@ -280,7 +281,7 @@ def _calibrator(trt: ModuleType, calibration: Calibration, batch: int) -> Any:  
             return [buffer.address]
 
         def read_calibration_cache(self) -> bytes | None:
-            return None  # the engine itself is what is kept
+            return None  # the engine is cached instead
 
         def write_calibration_cache(self, cache: bytes) -> None:
             del cache

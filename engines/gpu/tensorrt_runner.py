@@ -1,4 +1,4 @@
-"""Predicting with a TensorRT engine: buffers and contexts made once, then one enqueue for each batch."""
+"""Predict with a TensorRT engine. Buffers and contexts are created once; each batch is one enqueue."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,10 +27,10 @@ class _Lane:
     """What one batch size needs.
 
     Attributes:
-        context: of its own; `enqueue` may be a graph that works in its memory.
-        given: its input.
-        made: its output.
-        enqueue: the way from one to the other.
+        context: execution context; kept because `enqueue` may be a CUDA graph that uses its memory.
+        given: input buffer.
+        made: output buffer.
+        enqueue: enqueues upload, inference and download.
     """
 
     context: Any
@@ -40,23 +40,23 @@ class _Lane:
 
 
 class TensorRtRunner:
-    """A `Runner` on a GPU. From any thread, one at a time."""
+    """A `Runner` on a GPU. Use it from any thread, one at a time."""
 
     def __init__(
         self, trt: ModuleType, engine: bytes, contract: Contract, batches: tuple[int, ...], memory: CudaMemory
     ) -> None:
-        """Make contexts and buffers.
+        """Create contexts and buffers.
 
         Args:
-            trt: the tensorrt module.
-            engine: as built, with one profile for each of `batches`, in their order.
-            contract: of the model that it was built of.
+            trt: the `tensorrt` module.
+            engine: serialized engine, with one profile for each of `batches`, in that order.
+            contract: contract of the model it was built from.
             batches: batch sizes that it takes.
-            memory: on the device.
+            memory: memory of the device.
 
         Raises:
             EngineStale: TensorRT refuses the engine: another version or device built it.
-            BuildFailed: the engine contradicts the contract, or the device's memory is too small.
+            BuildFailed: the engine contradicts the contract, or the device has too little memory.
         """
         self._contract, self._memory = contract, memory
         logger, log = logger_of(trt)
@@ -75,14 +75,14 @@ class TensorRtRunner:
 
     @property
     def contract(self) -> Contract:
-        """What the model behind this engine takes and gives."""
+        """The contract of the model: its input and output."""
         return self._contract
 
     def infer(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """Predict distance_um, float32 (n,), of a batch float32 (n, channels, patch_px, patch_px).
 
         Raises:
-            InputMismatch: the batch has another type or shape than the engine takes.
+            InputMismatch: the batch does not have the type and shape that the engine takes.
             EngineError: the device failed.
         """
         check_batch(self._contract, batch, None)
@@ -90,7 +90,7 @@ class TensorRtRunner:
         if lane is None:
             raise InputMismatch(
                 f"inference with model {self._contract.name} refused: the batch has {len(batch)} patches, the engine "
-                f"takes {' or '.join(str(n) for n in self._lanes)}. Give it that many."
+                f"takes {' or '.join(str(n) for n in self._lanes)}. Use one of these sizes."
             )
         memory = self._memory
         with memory.current():
@@ -100,7 +100,7 @@ class TensorRtRunner:
         return lane.made.host.reshape(len(batch)).astype(np.float32)
 
     def _check_tensors(self, trt: ModuleType) -> None:
-        """Hold names, directions and types against the contract; types by our own map, see facts."""
+        """Compare names, directions and types of the tensors with the contract."""
         wanted = {
             self._contract.input_name: (trt.TensorIOMode.INPUT, trt.DataType.FLOAT),
             self._contract.output_name: (trt.TensorIOMode.OUTPUT, trt.DataType.FLOAT),
@@ -121,7 +121,7 @@ class TensorRtRunner:
         shape = (batch, contract.channels, contract.patch_px, contract.patch_px)
         if context is None:
             raise BuildFailed(
-                f"use of the engine of model {contract.name} failed: no memory on the device for its context "
+                f"use of the engine of model {contract.name} failed: the device has no memory for its context "
                 f"({logger_of(trt)[1].tail()}). Close other programs on it."
             )
         if not (
@@ -146,7 +146,7 @@ class TensorRtRunner:
             memory.upload(given)
             if not context.execute_async_v3(memory.stream_handle):
                 raise EngineError(
-                    f"inference with model {contract.name} failed: TensorRT did not enqueue it. {HOW_TO_REBUILD}"
+                    f"inference with model {contract.name} failed: TensorRT did not accept it. {HOW_TO_REBUILD}"
                 )
             memory.download(made)
 
@@ -154,9 +154,7 @@ class TensorRtRunner:
 
 
 def _refused(trt: ModuleType, contract: Contract, said: str) -> str:
-    return (
-        f"engine of model {contract.name} is refused by TensorRT {trt.__version__}: {said}. {HOW_TO_REBUILD}"
-    )
+    return f"TensorRT {trt.__version__} refuses the engine of model {contract.name}: {said}. {HOW_TO_REBUILD}"
 
 
 def _shown(tensors: dict[str, tuple[Any, Any]]) -> str:

@@ -1,1 +1,1 @@
-"""A model as it is shipped: its contract, golden patches and artifacts."""
+"""A model on disk: its contract, its golden patches and its forms."""

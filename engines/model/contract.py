@@ -1,8 +1,8 @@
-"""What a model takes and what it gives, as the model itself tells in its metadata.
+"""The contract of a model, in the metadata of its ONNX file: what the model takes and predicts.
 
-A network is an array in, an array out: it would run, and predict nonsense, on shots taken at another
-distance or through another objective. So each model carries its contract (one metadata entry holding
-JSON), and `require` holds it against what the instrument is about to do.
+A network maps arrays to arrays. On shots taken at another distance or through another objective it would still run, and
+predict nonsense. So each model carries its contract as JSON in one metadata entry, and `require` compares it with the
+configuration of the instrument.
 """
 
 import math
@@ -16,7 +16,7 @@ from parfocal.engines.model.onnx_metadata import metadata_from_onnx, opset_from_
 
 METADATA_KEY: Final = "parfocal.contract"
 FORMAT_VERSION: Final = 1
-# From the first with Q/DQ nodes for each channel to what the FP16 form of INT8 needs (facts/tensorrt.md).
+# From the first opset with Q/DQ nodes per channel (13) to the one that the FP16 form of INT8 needs (19).
 OPSETS: Final = range(13, 20)
 SIGN: Final = "distance_um to focus from the second shot, positive up"
 SIGN_OF_SINGLE: Final = "distance_um to focus from the shot, positive up"
@@ -31,23 +31,23 @@ _NotNegative = Annotated[float, msgspec.Meta(ge=0.0)]
 
 
 class Contract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What one model takes and gives. No value has a default: a model must say all of it.
+    """What one model takes and predicts. No value has a default: a model must state all of them.
 
     Attributes:
-        name: of the model; its file is `<name>.onnx`.
-        input_name: of the graph's input, float32 (n, channels, patch_px, patch_px).
-        output_name: of the graph's output, float32 (n,) or (n, 1), distance_um.
-        kind: the "difference" of two shots (dastidar2020), a "pair": that difference and the second shot after it,
-            or a "single" shot (liao2021).
+        name: name of the model; its file is `<name>.onnx`.
+        input_name: input of the graph, float32 (n, channels, patch_px, patch_px).
+        output_name: output of the graph, distance_um, float32 (n,) or (n, 1).
+        kind: "difference" of two shots (dastidar2020), "pair" for that difference followed by the second shot, or
+            "single" for one shot (liao2021).
         channels_order: "RGB".
         patch_px: width and height of a patch.
         normalisation: "channel-standardised": each channel of each patch to mean 0, deviation 1.
-        delta_um: z of the second shot less z of the first; 0 for a single shot.
-        um_per_px: on the sample, of a pixel of the patch.
+        delta_um: z of the second shot minus z of the first; 0 for a single shot.
+        um_per_px: size of a pixel of the patch, on the sample.
         objective: magnification and numerical aperture, "20x/0.75".
-        range_um: farthest distance from the focus that the model was trained on.
+        range_um: largest distance from the focus that the model was trained on.
         sign: what a positive prediction means, see `SIGN` and `SIGN_OF_SINGLE`.
-        format_version: of this structure.
+        format_version: version of this structure.
     """
 
     name: str
@@ -66,12 +66,12 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @property
     def channels(self) -> int:
-        """Of the input: three colours of each image that the model sees."""
+        """Channels of the input: three colours per image."""
         return CHANNELS[self.kind]
 
 
 class Expectation(msgspec.Struct, frozen=True, kw_only=True):
-    """What the instrument is about to feed a model, and how it will read the answer."""
+    """What the instrument feeds a model, and how it reads the prediction."""
 
     kind: Kind
     delta_um: float
@@ -84,23 +84,23 @@ class Expectation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _FormatVersion(msgspec.Struct):
-    """The part of a contract that must be understood before the rest."""
+    """The part of a contract that is read before the rest."""
 
     format_version: int
 
 
 def contract_from_onnx(path: Path) -> Contract:
-    """Read the contract out of a model's metadata; needs no inference runtime.
+    """Read the contract from the metadata of a model. Needs no inference runtime.
 
     Raises:
-        BuildFailed: the file is not there, is damaged, or carries no contract that this version reads.
+        BuildFailed: the file is missing, damaged, or has no contract that this version reads.
     """
     try:
         content = path.read_bytes()
         metadata, opset = metadata_from_onnx(content), opset_from_onnx(content)
     except OSError as error:
         raise BuildFailed(
-            f"read model {path} failed: {error.strerror}. `parfocal engine list` shows the models there are."
+            f"read model {path} failed: {error.strerror}. `parfocal engine list` shows the available models."
         ) from error
     except ValueError as error:
         raise BuildFailed(
@@ -109,13 +109,13 @@ def contract_from_onnx(path: Path) -> Contract:
         ) from error
     if METADATA_KEY not in metadata:
         raise BuildFailed(
-            f"read model {path} failed: it is ONNX, but its metadata hold no {METADATA_KEY}. "
+            f"read model {path} failed: it is ONNX, but its metadata has no {METADATA_KEY}. "
             "Use a model exported by the programs in tools/."
         )
     if opset not in OPSETS:
         raise BuildFailed(
             f"read model {path} failed: its opset is {opset}, this program reads {OPSETS[0]}..{OPSETS[-1]}. "
-            "Export it again with opset 17, the most that every TensorRT takes."
+            "Export it again with opset 17, the highest that every TensorRT reads."
         )
     return _contract_from_json(metadata[METADATA_KEY], path)
 
@@ -126,21 +126,21 @@ def _contract_from_json(text: str, path: Path) -> Contract:
         if version != FORMAT_VERSION:
             raise BuildFailed(
                 f"read model {path} failed: its contract has format {version}, this program reads format "
-                f"{FORMAT_VERSION}. Export the model again, or use the parfocal that it was made for."
+                f"{FORMAT_VERSION}. Export the model again, or use the version of parfocal it was made for."
             )
         return msgspec.json.decode(text, type=Contract)
     except msgspec.MsgspecError as error:
         raise BuildFailed(
-            f"read model {path} failed: its {METADATA_KEY} is unusable: {error}. "
+            f"read model {path} failed: its {METADATA_KEY} is invalid: {error}. "
             "Export the model again with the programs in tools/."
         ) from error
 
 
 def require(contract: Contract, expected: Expectation) -> None:
-    """Refuse a model that was made for something else than what the instrument does.
+    """Refuse a model that was made for another instrument.
 
     Raises:
-        InputMismatch: names every value that differs, as the model and as the instrument have it.
+        InputMismatch: names every value that differs, in the model and in the configuration.
     """
     differing = [
         f"{value} is {_shown(getattr(contract, value))} in the model, "
@@ -158,7 +158,7 @@ def require(contract: Contract, expected: Expectation) -> None:
 def _equal(found: float | str, wanted: float | str) -> bool:
     if isinstance(found, str) or isinstance(wanted, str):
         return found == wanted
-    return math.isclose(found, wanted, rel_tol=1e-9)  # 0.345 written in two ways is the same pixel
+    return math.isclose(found, wanted, rel_tol=1e-9)  # allows for rounding: 0.345 computed in two ways
 
 
 def _shown(value: float | str) -> str:

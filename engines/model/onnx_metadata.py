@@ -1,7 +1,7 @@
-"""The metadata of an ONNX file, read without any runtime: the same contract for every engine.
+"""Read the metadata of an ONNX file without an inference runtime.
 
-An ONNX file is one protobuf message, ModelProto (onnx.proto3). Only its top level is walked here: the
-graph (field 7) is stepped over, the metadata_props (field 14, a map of string to string) are read.
+An ONNX file is one protobuf message, ModelProto (onnx.proto3). Only its top level is parsed here: the graph (field 7)
+is skipped, and metadata_props (field 14, a map of strings to strings) are read.
 """
 
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ def metadata_from_onnx(content: bytes) -> dict[str, str]:
     """Return the metadata_props of an ONNX file, given its whole content.
 
     Raises:
-        ValueError: the bytes end too early or are no ONNX model.
+        ValueError: the content is cut off or is not an ONNX model.
     """
     metadata: dict[str, str] = {}
     has_graph = False
@@ -39,15 +39,15 @@ def metadata_from_onnx(content: bytes) -> dict[str, str]:
             key, value = (str(entry.get(part, b""), "utf-8") for part in (KEY_FIELD, VALUE_FIELD))
             metadata[key] = value
     if not has_graph:
-        raise ValueError("holds no ONNX graph")
+        raise ValueError("contains no ONNX graph")
     return metadata
 
 
 def opset_from_onnx(content: bytes) -> int:
-    """Return the version of the ONNX operators that a file uses, given its whole content; 0 if it names none.
+    """Return the opset of an ONNX file, given its whole content; 0 if it names none.
 
     Raises:
-        ValueError: the bytes end too early or are no ONNX model.
+        ValueError: the content is cut off or is not an ONNX model.
     """
     for field, payload in _fields(memoryview(content)):
         if field == OPSET_IMPORT_FIELD:
@@ -58,7 +58,7 @@ def opset_from_onnx(content: bytes) -> int:
 
 
 def _fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
-    """Yield number and payload of each field; the payload of a number is its encoding."""
+    """Yield number and payload of each field. The payload of an integer is its encoding."""
     start = 0
     while start < len(message):
         tag, start = _varint(message, start)
@@ -71,7 +71,7 @@ def _fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
         elif wire_type in (FIXED32, FIXED64):
             n_bytes = 4 if wire_type == FIXED32 else 8
         else:
-            raise ValueError(f"is no protobuf message (wire type {wire_type})")
+            raise ValueError(f"is not a protobuf message (wire type {wire_type})")
         if start + n_bytes > len(message):
             raise ValueError(f"ends {start + n_bytes - len(message)} bytes too early")
         yield field, message[start : start + n_bytes]
@@ -79,10 +79,10 @@ def _fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
 
 
 def _varint(message: memoryview, start: int) -> tuple[int, int]:
-    """Return the variable-length number at `start`, and where it ends."""
+    """Return the variable-length integer at `start`, and the position after it."""
     number = 0
     for i, byte in enumerate(message[start : start + MAX_VARINT_BYTES]):
         number |= (byte & 0x7F) << (7 * i)
         if byte < 0x80:
             return number, start + i + 1
-    raise ValueError("ends within a number, or is no protobuf message")
+    raise ValueError("ends within a number, or is not a protobuf message")

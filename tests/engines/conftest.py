@@ -1,4 +1,4 @@
-"""Small ONNX files for the tests of engines: made here, in a moment, with the contract of a real one."""
+"""Small ONNX files for the tests of engines, with a real contract."""
 
 import functools
 import shutil
@@ -23,11 +23,12 @@ from tests.calib.quantise.nets import mobilenet_v3
 from tests.contracts import difference_contract, single_contract
 from tests.engines.gpu.fake_cuda import FakeCuda
 from tests.engines.gpu.fake_tensorrt import FakeTensorRt
-from tools.artifacts import make_forms, vouch
+from tools.artifacts import make_forms, update_manifest
 
 CONTRACT = difference_contract(patch_px=32)
 SINGLE = single_contract(patch_px=64)
 ORIN = CudaDevice(name="Orin", sm="8.7", driver="12.6", is_integrated=True, l4t="R36 (release)")
+CARD = CudaDevice(name="RTX", sm="8.9", driver="12.6", is_integrated=False, l4t="")
 
 MakeModel = Callable[..., Path]
 
@@ -75,7 +76,7 @@ def written_model(
     output_size: int = 1,
     metadata: dict[str, str] | None = None,
 ) -> Path:
-    """Write a model to the disk; metadata and batch size as asked for."""
+    """Write a model with the given metadata and batch size."""
     model = convolutional_net(batch, output_size)
     text = msgspec.json.encode(contract).decode()
     helper.set_model_props(model, {METADATA_KEY: text} if metadata is None else metadata)
@@ -94,7 +95,7 @@ def written_single(folder: Path) -> Path:
 
 
 def written_forms(path: Path, patches: NDArray[np.int8] | NDArray[np.uint8] | None = None) -> None:
-    """Write the golden patches, half of those given, and all forms of a model, as the programs in tools do."""
+    """Write golden patches and all forms of a model, as `tools.export` does. Half of `patches` is for calibration."""
     random = np.random.default_rng(3)
     if patches is None:
         patches = random.integers(-40, 41, (12, 3, 32, 32)).astype(np.int8)
@@ -108,25 +109,25 @@ def written_forms(path: Path, patches: NDArray[np.int8] | NDArray[np.uint8] | No
 def written_golden(
     path: Path, distance_um: NDArray[np.float32], reference_um: NDArray[np.float32], seed: int = 3
 ) -> None:
-    """Write six golden patches of noise with such distances, true and predicted, and six to calibrate on.
+    """Write six golden patches of noise with the given true and reference distances, and six for calibration.
 
-    Where the model has its forms already, their manifest is written anew, as with other golden patches it must be.
+    If the model has its forms already, their manifest is updated to the new golden patches.
     """
     patches = np.random.default_rng(seed).integers(-40, 41, (12, 3, 32, 32)).astype(np.int8)
     save_golden(path, patches[:6], distance_um, reference_um, patches[6:])
     if manifest_path(path).exists():
-        vouch(path)
+        update_manifest(path)
 
 
 @pytest.fixture
 def make_model(tmp_path: Path) -> MakeModel:
-    """Write a model to the disk; metadata and batch size as asked for."""
+    """Write a model with the given metadata and batch size."""
     return functools.partial(written_model, tmp_path)
 
 
 @pytest.fixture(scope="session")
 def equipped_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a model, its golden patches and all its forms; to be copied, not to be changed."""
+    """A folder with a model, its golden patches and all its forms. Copy it; do not change it."""
     folder = tmp_path_factory.mktemp("equipped")
     written_forms(written_model(folder))
     return folder
@@ -141,7 +142,7 @@ def equipped(equipped_once: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def single_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a model of single shots, its golden patches and all its forms; not to be changed."""
+    """A folder with a model of single shots, its golden patches and all its forms. Copy it; do not change it."""
     folder = tmp_path_factory.mktemp("single")
     random = np.random.default_rng(4)
     stained = random.integers(60, 256, (18, 3, 1, 1)) - random.integers(0, 60, (18, 3, 40, 48))

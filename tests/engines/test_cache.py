@@ -1,4 +1,4 @@
-"""Engines on the disk: never the wrong one, never half of one."""
+"""Engines on disk: never the wrong one, never an incomplete one."""
 
 import errno
 import os
@@ -33,14 +33,14 @@ def cache(tmp_path: Path) -> EngineCache:
     return EngineCache(tmp_path / "engines")
 
 
-def test_engine_comes_back_as_it_was_stored(cache: EngineCache) -> None:
+def test_stored_engine_is_loaded_unchanged(cache: EngineCache) -> None:
     cache.store(KEY, b"engine")
     assert cache.load(KEY) == b"engine"
     assert not list(cache.folder.glob("*.part"))
 
 
 @pytest.mark.parametrize("value", OTHER)
-def test_engine_of_anything_else_is_stale_and_says_of_what(cache: EngineCache, value: str) -> None:
+def test_engine_with_another_key_is_stale_and_names_the_difference(cache: EngineCache, value: str) -> None:
     cache.store(KEY, b"engine")
     wanted = msgspec.structs.replace(KEY, **{value: OTHER[value]})
     with pytest.raises(EngineStale) as stale:
@@ -50,7 +50,7 @@ def test_engine_of_anything_else_is_stale_and_says_of_what(cache: EngineCache, v
     assert wanted.digest != KEY.digest
 
 
-def test_every_value_of_the_key_is_tried_above() -> None:
+def test_every_value_of_the_key_is_tested_above() -> None:
     assert {*OTHER, "model", "backend", "precision", "int8_mode"} == set(EngineKey.__struct_fields__)
 
 
@@ -77,9 +77,9 @@ def test_engine_that_was_never_built_is_stale(cache: EngineCache) -> None:
     [
         ("*.engine", b"engin", "is damaged"),
         ("*.engine", None, "cannot be read"),
-        ("*.json", b"{", "sidecar is unusable"),
-        ("*.json", b"\xff\xfe", "sidecar is unusable"),
-        ("*.json", b'{"format_version":1}', "sidecar is unusable"),
+        ("*.json", b"{", "sidecar is invalid"),
+        ("*.json", b"\xff\xfe", "sidecar is invalid"),
+        ("*.json", b'{"format_version":1}', "sidecar is invalid"),
         ("*.json", None, "is not built"),
     ],
 )
@@ -94,7 +94,7 @@ def test_damaged_engine_is_stale(cache: EngineCache, damaged: str, content: byte
         cache.load(KEY)
 
 
-def test_old_engine_stays_until_it_is_left(cache: EngineCache) -> None:
+def test_old_engine_stays_until_it_is_removed(cache: EngineCache) -> None:
     cache.store(KEY, b"old")
     newer = msgspec.structs.replace(KEY, driver="CUDA 13.2")
     cache.store(newer, b"new")
@@ -133,24 +133,24 @@ def test_second_writer_waits_for_the_first(cache: EngineCache) -> None:
         assert waits.wait(timeout=10.0)
         order.append("first")
     thread.join()
-    assert order == ["waiting for another program that builds engines", "first", "second"]
+    assert order == ["waiting for another program that is building engines", "first", "second"]
 
 
-def test_folder_that_cannot_be_held_is_told_by_the_writes(tmp_path: Path) -> None:
+def test_folder_that_cannot_be_locked_is_reported_by_the_writes(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     cache = EngineCache(tmp_path / "file" / "engines")
     with cache.locked(lambda _: None), pytest.raises(BuildFailed, match="XDG_CACHE_HOME"):
         cache.store(KEY, b"engine")
 
 
-def test_file_that_cannot_be_read_is_not_taken_for_none(cache: EngineCache) -> None:
+def test_unreadable_file_is_not_treated_as_missing(cache: EngineCache) -> None:
     (cache.folder / "choice.json").mkdir(parents=True)
     with pytest.raises(EngineStale, match=r"read of .*choice\.json failed: .*Grant access"):
         cache.read("choice.json")
     assert cache.read("other.json") is None
 
 
-def test_files_may_be_read_by_whoever_the_user_s_mask_lets(cache: EngineCache) -> None:
+def test_files_have_the_permissions_of_the_user_s_umask(cache: EngineCache) -> None:
     mask = os.umask(0o022)
     try:
         cache.store(KEY, b"engine")
@@ -173,13 +173,13 @@ def test_full_disk_leaves_the_old_engine_usable(
         fsync(descriptor)
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(BuildFailed, match="No space left on device; what was there before is untouched"):
+    with pytest.raises(BuildFailed, match="No space left on device; the old file is untouched"):
         cache.store(msgspec.structs.replace(KEY, driver="CUDA 13.2"), b"new")
     assert cache.load(KEY) == b"old"
     assert not list(cache.folder.glob("*.part"))
 
 
-def test_failure_is_remembered_of_that_very_key_until_it_is_built(cache: EngineCache) -> None:
+def test_failure_of_a_key_is_remembered_until_it_is_built(cache: EngineCache) -> None:
     assert cache.failure(KEY) == ""
     cache.store_failure(KEY, "no kernel")
     assert cache.failure(KEY) == "no kernel"
@@ -191,16 +191,14 @@ def test_failure_is_remembered_of_that_very_key_until_it_is_built(cache: EngineC
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b'{"format_version":1}'])
-def test_damaged_memory_of_a_failure_is_none(cache: EngineCache, content: bytes) -> None:
+def test_damaged_record_of_a_failure_is_ignored(cache: EngineCache, content: bytes) -> None:
     cache.store_failure(KEY, "no kernel")
     (path,) = cache.folder.glob("*.failed.json")
     path.write_bytes(content)
     assert cache.failure(KEY) == ""
 
 
-def test_failure_for_which_there_is_no_room_is_forgotten(
-    cache: EngineCache, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failure_is_not_recorded_on_a_full_disk(cache: EngineCache, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -220,24 +218,24 @@ def test_folder_without_permission_leaves_the_old_engine_usable(
 ) -> None:
     cache.store(KEY, b"old")
 
-    def refuse(*_: object) -> None:  # root, as which tests may run, is refused nothing by a folder's mode
+    def refuse(*_: object) -> None:  # tests may run as root, for whom the mode of a folder has no effect
         raise PermissionError(errno.EACCES, "Permission denied")
 
     with monkeypatch.context() as shut:
         shut.setattr(Path, "open", refuse)
-        with pytest.raises(BuildFailed, match="Permission denied; what was there before is untouched"):
+        with pytest.raises(BuildFailed, match="Permission denied; the old file is untouched"):
             cache.store(KEY, b"new")
     assert cache.load(KEY) == b"old"
 
 
-def test_folder_follows_the_user_s_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_folder_is_in_the_user_s_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert default_cache_folder() == tmp_path / "parfocal" / "engines"
     monkeypatch.setenv("XDG_CACHE_HOME", "")
     assert default_cache_folder() == Path.home() / ".cache" / "parfocal" / "engines"
 
 
-def test_without_a_home_folder_it_is_said_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_without_a_home_folder_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
     def unknown(uid: int) -> None:
         raise KeyError(f"getpwuid(): uid not found: {uid}")
 

@@ -1,4 +1,4 @@
-"""Every engine behind the seam: the same checks, the same predictions."""
+"""All runners: the same checks, the same predictions."""
 
 import sys
 from collections.abc import Callable
@@ -27,7 +27,7 @@ each_runner = pytest.mark.parametrize("runner_from_file", [OpenVinoRunner, OnnxR
 
 
 def standardised_batch(n: int, patch_px: int, seed: int = 1, channels: int = 3) -> NDArray[np.float32]:
-    """What prepare hands over: each channel of each patch has mean 0 and deviation 1."""
+    """Return patches as prepared: each channel of each patch with mean 0 and deviation 1."""
     batch = np.random.default_rng(seed).normal(size=(n, channels, patch_px, patch_px))
     batch -= batch.mean(axis=(2, 3), keepdims=True)
     batch /= batch.std(axis=(2, 3), keepdims=True)
@@ -36,7 +36,7 @@ def standardised_batch(n: int, patch_px: int, seed: int = 1, channels: int = 3) 
 
 @each_runner
 @pytest.mark.parametrize(("batch", "sizes"), [("n", (4, 1, 7, 4)), (4, (4, 4))])
-def test_each_patch_is_predicted_by_itself(
+def test_each_patch_is_predicted_independently(
     make_model: MakeModel, runner_from_file: RunnerFromFile, batch: int | str, sizes: tuple[int, ...]
 ) -> None:
     runner = runner_from_file(make_model(batch=batch), n_threads=1)
@@ -50,7 +50,7 @@ def test_each_patch_is_predicted_by_itself(
 
 
 @each_runner
-def test_prediction_stays_when_the_next_one_comes(
+def test_prediction_is_not_overwritten_by_the_next_one(
     make_model: MakeModel, runner_from_file: RunnerFromFile
 ) -> None:
     runner = runner_from_file(make_model(), n_threads=1)
@@ -60,12 +60,12 @@ def test_prediction_stays_when_the_next_one_comes(
     runner.infer(standardised_batch(4, 32, seed=9))
     batch[:] = 0.0
     np.testing.assert_array_equal(kept, as_it_was)
-    kept[:] = 0.0  # the caller's own
+    kept[:] = 0.0  # the caller owns it
     assert not np.array_equal(runner.infer(standardised_batch(4, 32)), kept)
 
 
 @each_runner
-def test_batch_in_another_memory_order_is_predicted_alike(
+def test_memory_order_of_the_batch_does_not_matter(
     make_model: MakeModel, runner_from_file: RunnerFromFile
 ) -> None:
     runner = runner_from_file(make_model(), n_threads=1)
@@ -105,7 +105,7 @@ def test_batch_that_does_not_fit_is_refused(
 
 
 @each_runner
-def test_graph_with_two_values_for_a_patch_is_refused(
+def test_graph_with_two_values_per_patch_is_refused(
     make_model: MakeModel, runner_from_file: RunnerFromFile
 ) -> None:
     runner = runner_from_file(make_model(output_size=2), n_threads=1)
@@ -161,7 +161,7 @@ def test_model_cut_off_is_refused(make_model: MakeModel, runner_from_file: Runne
 
 
 @each_runner
-def test_negative_thread_count_is_a_value_error(
+def test_negative_thread_count_raises_value_error(
     make_model: MakeModel, runner_from_file: RunnerFromFile
 ) -> None:
     with pytest.raises(ValueError, match="n_threads is -1"):
@@ -177,7 +177,7 @@ def test_openvino_predicts_what_onnx_runtime_predicts(make_model: MakeModel, n_t
 
 
 @pytest.mark.parametrize("model", list_models(), ids=lambda model: model.contract.name)
-def test_shipped_model_predicts_alike_on_both(model: Model) -> None:
+def test_shipped_model_predicts_the_same_on_both(model: Model) -> None:
     batch = standardised_batch(4, model.contract.patch_px, channels=model.contract.channels)
     found_um = OpenVinoRunner(model.path, n_threads=1).infer(batch)
     reference_um = OnnxRuntimeRunner(model.path, n_threads=1).infer(batch)
@@ -185,7 +185,7 @@ def test_shipped_model_predicts_alike_on_both(model: Model) -> None:
 
 
 @pytest.mark.parametrize("vendor", ["openvino", "onnxruntime"])
-def test_runtime_that_is_missing_is_named(
+def test_missing_runtime_is_named(
     make_model: MakeModel, monkeypatch: pytest.MonkeyPatch, vendor: str
 ) -> None:
     monkeypatch.setitem(sys.modules, vendor, None)

@@ -1,4 +1,4 @@
-"""A model of single shots goes the whole way that one of differences goes, by what its contract says."""
+"""A model of single shots: golden patches, forms, engines and predictions."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -34,7 +34,7 @@ def shots(n: int) -> NDArray[np.float32]:
     return np.random.default_rng(n).uniform(-1.0, 1.0, (n, 3, SIDE_PX, SIDE_PX)).astype(np.float32)
 
 
-def test_golden_shots_come_back_as_the_model_takes_them(tmp_path: Path) -> None:
+def test_golden_shots_are_loaded_as_the_model_takes_them(tmp_path: Path) -> None:
     path = written_single(tmp_path)
     shots = np.random.default_rng(4).integers(0, 256, (2, 3, SIDE_PX, SIDE_PX)).astype(np.uint8)
     nothing_um = np.zeros(2, np.float32)
@@ -42,14 +42,14 @@ def test_golden_shots_come_back_as_the_model_takes_them(tmp_path: Path) -> None:
     np.testing.assert_array_equal(load_golden(path).batch, prepare.standardised(shots.astype(np.float32)))
 
 
-def test_golden_pairs_store_the_second_shot_within_a_byte() -> None:
+def test_golden_pairs_store_the_second_shot_as_int8() -> None:
     contract = difference_contract(kind="pair", patch_px=SIDE_PX)
     pairs = np.random.default_rng(5).integers(-128, 128, (2, 6, SIDE_PX, SIDE_PX)).astype(np.int8)
     as_fed = pairs.astype(np.float32) + np.array([0.0] * 3 + [128.0] * 3, np.float32)[:, None, None]
     np.testing.assert_allclose(batch_of(pairs, contract), prepare.standardised(as_fed), atol=1e-4)
 
 
-def test_smaller_shot_is_continued_by_its_mirror_image(tmp_path: Path) -> None:
+def test_cropped_shot_is_extended_by_its_mirror_image(tmp_path: Path) -> None:
     path = written_single(tmp_path)
     part = np.random.default_rng(1).integers(0, 256, (1, 3, SIDE_PX // 2, SIDE_PX // 3)).astype(np.uint8)
     nothing_um = np.zeros(1, np.float32)
@@ -70,7 +70,7 @@ def test_smaller_shot_is_continued_by_its_mirror_image(tmp_path: Path) -> None:
         (np.zeros((2, 3, 32, SIDE_PX + 1), np.uint8), f"at most {SIDE_PX} px"),
     ],
 )
-def test_golden_shots_of_another_kind_are_a_value_error(
+def test_golden_shots_of_the_wrong_type_raise_value_error(
     tmp_path: Path, patches: NDArray[np.uint8], said: str
 ) -> None:
     nothing_um = np.zeros(2, np.float32)
@@ -78,7 +78,7 @@ def test_golden_shots_of_another_kind_are_a_value_error(
         save_golden(written_single(tmp_path), patches, nothing_um, nothing_um, patches)
 
 
-def test_every_form_is_made_and_carries_the_contract(single: Path) -> None:
+def test_every_form_is_made_and_has_the_contract(single: Path) -> None:
     for form in MADE_FORMS:
         assert contract_from_onnx(checked_artifact(single, form)[0]) == SINGLE
 
@@ -97,7 +97,7 @@ def test_every_precision_is_built_and_one_is_chosen(model: Model, tmp_path: Path
         np.testing.assert_allclose(runner.infer(shots(n)), reference.infer(shots(n)), atol=1e-3)
 
 
-def test_int8_predicts_about_the_same_or_is_refused_with_the_figures(model: Model, tmp_path: Path) -> None:
+def test_int8_is_accurate_or_refused_with_the_figures(model: Model, tmp_path: Path) -> None:
     outcomes = build_all([model], OpenVinoMaker(1), EngineCache(tmp_path / "engines"), precision="int8")
     row = outcomes[0].row
     assert row.deviation is not None

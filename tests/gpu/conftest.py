@@ -1,4 +1,4 @@
-"""These tests run where a CUDA device is; everywhere else they skip and say what is missing."""
+"""These tests need a CUDA device. Without one they skip and say what is missing."""
 
 import pytest
 
@@ -23,6 +23,8 @@ def memory(device: CudaDevice) -> CudaMemory:
     try:
         return open_memory(zero_copy=device.is_integrated)
     except BuildFailed as error:
-        if not isinstance(error.__cause__, ImportError):  # a device that refuses is no reason to skip
+        if not isinstance(
+            error.__cause__, ImportError
+        ):  # a device that cannot be opened is a failure, not a skip
             raise
         pytest.skip(str(error))

@@ -13,14 +13,14 @@ from parfocal.engines.gpu.open import open_memory
 
 
 def real_pycuda() -> Any:  # noqa: ANN401 (untyped)
-    """pycuda.driver; skips the test where that cannot be imported."""
+    """Return pycuda.driver, or skip the test if it cannot be imported."""
     return pytest.importorskip(
         "pycuda.driver", reason="pycuda not installed: tools/gpu_check.sh builds it", exc_type=ImportError
     )
 
 
 def there_and_back(memory: CudaMemory) -> bool:
-    """Send an array to the device, wipe it here, and fetch it again."""
+    """Send an array to the device, clear it here, and fetch it again."""
     values = np.random.default_rng(1).normal(size=(4, 3, 224, 224)).astype(np.float32)
     with memory.current():
         buffer = memory.buffer(values.shape, np.float32)
@@ -34,21 +34,21 @@ def there_and_back(memory: CudaMemory) -> bool:
         return bool(np.array_equal(buffer.host, values))
 
 
-def test_device_is_known(device: CudaDevice) -> None:
+def test_device_is_described(device: CudaDevice) -> None:
     assert device.name
     assert float(device.sm) >= 5.0
     assert float(device.driver) >= 11.0
 
 
 @pytest.mark.parametrize("zero_copy", [False, True])
-def test_what_goes_to_the_device_comes_back(memory: CudaMemory, zero_copy: bool) -> None:
-    del memory  # asked for so that the test skips where there is none
+def test_data_survives_a_round_trip_to_the_device(memory: CudaMemory, zero_copy: bool) -> None:
+    del memory  # requested so that the test skips without one
     assert there_and_back(open_memory(zero_copy=zero_copy))
 
 
 @pytest.mark.parametrize("zero_copy", [False, True])
-def test_cuda_bindings_bring_it_back_too(device: CudaDevice, zero_copy: bool) -> None:
-    del device  # asked for so that the test skips where there is none
+def test_data_survives_a_round_trip_through_cuda_bindings(device: CudaDevice, zero_copy: bool) -> None:
+    del device  # requested so that the test skips without one
     pytest.importorskip("cuda.bindings.driver", reason="cuda-bindings not installed")
     from parfocal.engines.gpu.cuda_bindings import BindingsMemory
 
@@ -56,7 +56,7 @@ def test_cuda_bindings_bring_it_back_too(device: CudaDevice, zero_copy: bool) ->
 
 
 def repeated(memory: CudaMemory) -> bool:
-    """Send values to the device and back into other memory, several times by what was made of it once."""
+    """Send values to the device and back into other memory, several times through one `repeatable`."""
     with memory.current():
         given, other = (memory.buffer((4, 3, 224, 224), np.float32) for _ in range(2))
         echo = Buffer(other.host, given.address, given.device)
@@ -75,20 +75,20 @@ def repeated(memory: CudaMemory) -> bool:
     return True
 
 
-def test_work_is_repeated_with_new_values(memory: CudaMemory) -> None:
-    del memory  # asked for so that the test skips where there is none
+def test_repeated_work_uses_new_values(memory: CudaMemory) -> None:
+    del memory  # requested so that the test skips without one
     assert repeated(open_memory(zero_copy=False))
 
 
-def test_cuda_bindings_repeat_it_as_a_graph(device: CudaDevice) -> None:
-    del device  # asked for so that the test skips where there is none
+def test_cuda_bindings_repeat_work_as_a_graph(device: CudaDevice) -> None:
+    del device  # requested so that the test skips without one
     pytest.importorskip("cuda.bindings.driver", reason="cuda-bindings not installed")
     from parfocal.engines.gpu.cuda_bindings import BindingsMemory
 
     assert repeated(BindingsMemory(zero_copy=False))
 
 
-def test_another_thread_works_on_the_same_context(memory: CudaMemory) -> None:
+def test_another_thread_can_use_the_same_context(memory: CudaMemory) -> None:
     found: list[Any] = []
     thread = threading.Thread(target=lambda: found.append(there_and_back(memory)))
     thread.start()
@@ -103,7 +103,7 @@ def test_no_context_is_left_current(memory: CudaMemory) -> None:
     assert cuda.Context.get_current() is None
 
 
-def test_more_memory_than_there_is_is_an_engine_error(memory: CudaMemory) -> None:
+def test_too_large_allocation_is_an_engine_error(memory: CudaMemory) -> None:
     cuda = real_pycuda()
     with pytest.raises(BuildFailed, match="out of memory"), memory.current():
         cuda.mem_alloc(2**50)

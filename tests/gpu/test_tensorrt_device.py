@@ -1,4 +1,4 @@
-"""With TensorRT on a real device: every shipped model built, judged and timed, in every precision."""
+"""TensorRT on a real device: every shipped model is built, checked and timed in every precision."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -37,7 +37,7 @@ def test_engines_are_built_accurate_and_opened_again(
     tmp_path: Path,
     record_property: Record,
 ) -> None:
-    del memory  # asked for so that the test skips where there is none
+    del memory  # requested so that the test skips without one
     cache = EngineCache(tmp_path)
     outcomes = build_all([model], maker, cache, int8_mode=int8_mode)
     for outcome in outcomes:

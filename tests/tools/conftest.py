@@ -14,13 +14,13 @@ TILE_PX = 120
 
 
 def cut(pixels: NDArray[np.uint8], n: int) -> list[NDArray[np.uint8]]:
-    """The first `n` tiles of an image, row by row."""
+    """Return the first `n` tiles of an image, row by row."""
     corners = [(y, x) for y in range(0, 512 - TILE_PX, TILE_PX) for x in range(0, 512 - TILE_PX, TILE_PX)]
     return [pixels[y : y + TILE_PX, x : x + TILE_PX] for y, x in corners[:n]]
 
 
 def write_tiles(folder: Path) -> None:
-    """Write tiles into the folders that `tools/tissue/sources.py` reads, of images that come with scikit-image."""
+    """Write tiles into the folders that `tools/tissue/sources.py` reads, from images of scikit-image."""
     from skimage import data
 
     cells = np.repeat(np.asarray(data.cell(), np.uint8)[:512, :512, None], 3, axis=2)
@@ -38,7 +38,7 @@ def write_tiles(folder: Path) -> None:
 
 @pytest.fixture(scope="session", params=["packaged", "real"])
 def tiles(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of sharp stained tiles: made of images that come with a package, and the real ones where they are."""
+    """A folder of sharp stained tiles: from images of scikit-image, and the real ones if they are on this machine."""
     if request.param == "real":
         if not TILES.is_dir():
             pytest.skip("the real tiles are not on this machine; packaged ones were used")

@@ -1,4 +1,4 @@
-"""What a training shows of its progress, on a terminal and in a log."""
+"""Progress of a training, on a terminal and in a log."""
 
 import io
 
@@ -7,7 +7,7 @@ from rich.console import Console
 from tools.progress import LINE_EVERY_S, shown_progress
 
 
-def test_a_log_gets_a_line_at_once_and_then_one_now_and_then() -> None:
+def test_a_log_gets_a_line_at_once_and_then_one_a_minute() -> None:
     out, clock = io.StringIO(), [7.0]
     with shown_progress(Console(file=out), "training", 3600.0, 90.0, lambda: clock[0]) as tell:
         for step in range(1, 9):

@@ -1,4 +1,4 @@
-"""Made stacks keep what the optics promise; runs where the training extra is installed."""
+"""Synthetic stacks follow the optics. Needs the training extra."""
 
 import argparse
 from pathlib import Path
@@ -39,14 +39,14 @@ def test_without_phase_and_aberrations_both_sides_of_the_focus_look_the_same() -
 
 
 @pytest.mark.parametrize(("symmetric", "phase_share"), [(True, 1.0), (False, 0.0)])
-def test_phase_or_aberrations_alone_tell_the_sides_apart(symmetric: bool, phase_share: float) -> None:
+def test_phase_or_aberrations_alone_distinguish_the_sides(symmetric: bool, phase_share: float) -> None:
     optics = synthesize.random_optics(np.random.default_rng(1), symmetric)
     above, below = images(optics, (5.0, -5.0), phase_share)
     assert np.abs(above - below).max() > 0.02
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_layers_hold_the_whole_object_and_its_mass_lies_at_the_focus(seed: int) -> None:
+def test_layers_contain_the_whole_object_with_its_mass_at_the_focus(seed: int) -> None:
     density = an_object(96)
     parts = thickness.random_layers(density, 1.0, np.random.default_rng(seed))
     assert np.allclose(sum(part.density for part in parts), density, atol=1e-5)
@@ -54,7 +54,7 @@ def test_layers_hold_the_whole_object_and_its_mass_lies_at_the_focus(seed: int) 
     assert moment / float(density[1].sum()) == pytest.approx(0.0, abs=1e-3)
 
 
-def test_a_run_continued_makes_the_stacks_of_one_without_a_stop(tiles: Path, tmp_path: Path) -> None:
+def test_a_resumed_run_makes_the_same_stacks(tiles: Path, tmp_path: Path) -> None:
     def made(folder: Path, first: int, stacks: int) -> None:
         synthesize.make(
             argparse.Namespace(

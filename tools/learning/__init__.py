@@ -1,1 +1,1 @@
-"""What training a model takes."""
+"""Training: examples, recipe, state, losses, plots and tables."""

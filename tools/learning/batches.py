@@ -1,4 +1,4 @@
-"""From examples to what the network sees in training."""
+"""From examples to the input of the network in training."""
 
 from dataclasses import dataclass
 
@@ -8,13 +8,13 @@ import torch
 from parfocal.edge.focus.prepare import MIN_STANDARD_DEVIATION
 from tools.learning.examples import GREY_OFFSET, Examples
 
-FLICKER = 0.002  # of the light between two shots, beside what the stacks hold (facts/optics)
+FLICKER = 0.002  # relative, of the light between two shots, in addition to that in the stacks
 NOISE_LEVELS = 0.3
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Input (n, channels, side, side), distance_um (n,) and contrast (n,)."""
+    """Input x (n, channels, side, side), distance_um (n,) and contrast (n,)."""
 
     x: torch.Tensor
     distance_um: torch.Tensor
@@ -22,13 +22,13 @@ class Batch:
 
 
 def standardised(x: torch.Tensor) -> torch.Tensor:
-    """The same as ``parfocal.edge.focus.prepare.standardised``, in torch."""
+    """Return the same as `parfocal.edge.focus.prepare.standardised`, in torch."""
     x = x - x.mean(dim=(2, 3), keepdim=True)
     return x / x.std(dim=(2, 3), keepdim=True, correction=0).clamp_min(MIN_STANDARD_DEVIATION)
 
 
 def whole(examples: Examples, chosen: np.ndarray | range, device: str) -> torch.Tensor:
-    """Whole patches as the microscope would feed them."""
+    """Return whole patches, as the microscope feeds them."""
     x = torch.from_numpy(np.stack([examples.patches[k] for k in chosen])).to(device).float()
     return standardised(x).contiguous(memory_format=torch.channels_last)
 
@@ -41,10 +41,10 @@ def random_batch(
     side_px: int,
     device: str,
 ) -> Batch:
-    """A random batch: cropped, mirrored and turned, with a little noise and flicker more.
+    """Return a random batch: cropped, mirrored and rotated, with a little additional noise and flicker.
 
-    ``planes_together`` examples come of one stack: the same object at several distances, so that what they have in
-    common teaches nothing.
+    `planes_together` examples come from one stack. They show the same object at several distances, so the network
+    cannot learn the distance from the object.
     """
     stacks = [examples.stack[k] for k in rng.integers(0, len(examples), size // planes_together)]
     chosen = np.concatenate([rng.choice(stack, planes_together) for stack in stacks])

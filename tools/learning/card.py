@@ -1,4 +1,4 @@
-"""The card that lies beside a model: what it was trained on, how, how good it is, and where it ends."""
+"""The model card: what a model was trained on and how, its errors, and its limits."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,71 +8,82 @@ from tools.learning.tables import MIN_CONTRAST, Row
 from tools.networks.focus import MEMBERS
 
 GROUPS = {
-    "blood_chula": "blood smears, files never trained on",
-    "cytology_dsb2018": "cytology, files never trained on",
-    "he_cmu1": "H&E of another slide and site",
-    "ihc": "IHC, a stain never trained on",
+    "blood_chula": "blood smears, files not used in training",
+    "cytology_dsb2018": "cytology, files not used in training",
+    "he_cmu1": "H&E, another slide and site",
+    "ihc": "IHC, a stain not used in training",
     "all": "all",
 }
 ARCHITECTURES = {
     "difference": "MobileNetV2 alpha 0.5 on the difference of two shots {delta:g} um apart (dastidar2020)",
     "pair": "MobileNetV2 alpha 0.5 on the difference of two shots {delta:g} um apart (dastidar2020), with the second "
-    "shot beside it",
+    "shot as additional input",
     "single": "MobileNetV3-small on one shot (liao2021)",
 }
 SPECTRA = (
-    "Beside the convolutions the head hears the spectra of the patches: how strong each ring of spatial frequency is "
-    "in each colour and shot, and how much of it they share (`tools/networks/spectrum.py`)."
+    "Besides the feature map of the convolutions, the head takes the spectra of the patches as input: the power in "
+    "each ring of spatial frequency, for each colour and shot, and the coherence between them "
+    "(`tools/networks/spectrum.py`)."
 )
 HEADS = {
-    "spectrum": "The body was trained with a linear head on its averaged map and then fixed; the head that ships was "
-    "taught on features of all patches, {members} times with other beginnings, and says their mean.",
-    "average": "The last feature map is averaged: such a head memorises less with few textures than the paper's "
-    "flatten-and-dense one (facts/optics), and takes crops of any size.",
+    "spectrum": "The body was trained with a linear head on its averaged feature map, then frozen. The head that ships "
+    "was trained on the features of all patches. It is the mean of {members} members, each trained from another random "
+    "start.",
+    "average": "The last feature map is averaged. With few textures such a head memorises less than the paper's "
+    "flatten-and-dense head, and it takes crops of any size.",
     "flatten": "The last feature map is flattened into one dense layer, as in the paper.",
 }
 MADE = (
-    "**Trained on made stacks, never on a real microscope's.** They come from sharp images of slides through the "
-    "optics of `edge/simscope`: the reference objective with its aberrations. Another objective has others, and "
-    "they tell the direction: retrain on stacks of your own microscope (README, *Your own model*) before a clinic "
-    "relies on it."
+    "**Trained on synthetic stacks, never on stacks of a real microscope.** They were computed from sharp images of "
+    "slides with the optics of `edge/simscope`: the reference objective with its aberrations. The model reads the "
+    "direction from these aberrations, and another objective has others. Before a clinic relies on it, retrain it on "
+    "stacks of your own microscope (*Your own model* in the documentation)."
 )
 CONDENSER = (
-    "**For a condenser with {sigma:g} of the objective's aperture.** Depth of field hangs on it, and a patch does "
-    "not tell it. Training saw all from 0.4 to 0.8 and was told which; what ships is told {sigma:g}. For another "
-    "instrument `python -m tools.export --condenser` makes one of the same training."
+    "**For a condenser with {sigma:g} of the objective's aperture.** Depth of field depends on the condenser, which a "
+    "patch does not show. The training covered 0.4 to 0.8, with the aperture as an input; in this model it is fixed at "
+    "{sigma:g}. For another instrument, export the same training again with `python -m tools.export --condenser`."
 )
 IMAGES = (
-    "Whole images, as the papers measure (dastidar2020, table 1): all patches of a plane together, weighted by their "
+    "Whole images, as in the papers (dastidar2020, table 1): the mean over all patches of a plane, weighted by their "
     "contrast."
 )
 HELD_OUT = (
-    "Single patches, within +-{range_um:g} um, with {contrast:g} grey levels of contrast or more. Other slides, stains "
-    "and optical settings than in training (`tools/tissue/sources.py` holds the split). On the microscope several "
-    "patches vote, and a field is focused from nearer."
+    "Single patches within +-{range_um:g} um, with a contrast of {contrast:g} grey levels or more. Slides, stains and "
+    "optical settings differ from those of the training (`tools/tissue/sources.py` defines the split). On the "
+    "microscope several patches vote, and predictions start closer to the focus."
 )
 RECIPE = (
-    "`tools/synthesize.py` and `tools/train.py`: {said}. AdamW; smooth L1 (eq. 1 of dastidar2020) weighted by the root "
-    "of the patch's contrast; the last part of the time on whole patches with the distance weight of eq. 2. {head}"
+    "`tools/synthesize.py` and `tools/train.py`: {settings}. AdamW; smooth L1 loss (dastidar2020, eq. 1), weighted by "
+    "the square root of the contrast of the patch; in the last part of the training on whole patches, and also "
+    "weighted by distance (eq. 2). {head}"
 )
 MOST_CURVE_ROWS = 14
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Errors on held-out patches; shares 0..1, None where they were not measured."""
+    """Errors on held-out patches. Shares are 0..1, and None if they were not measured."""
 
     by_group: dict[str, Row]
     by_distance: dict[str, Row]
     swapped: float | None
     wrong_without_asymmetry: float | None
-    images: list[dict[str, Row]]  # by texture and by distance; empty where none were measured
+    images: list[dict[str, Row]]  # by texture and by distance; empty if not measured
 
 
 def card(
     contract: Contract, record: dict[str, Any], found: Measured, notes: str, condenser_sigma: float
 ) -> str:
-    """Markdown of one model. ``record`` is the log of its training, ``notes`` what was compared and found."""
+    """Return the card of one model, as Markdown.
+
+    Args:
+        contract: contract of the model.
+        record: log of its training.
+        found: its errors.
+        notes: what was compared and found, as Markdown.
+        condenser_sigma: condenser aperture that the model is exported for, over that of the objective.
+    """
     spectral = record["recipe"]["head"] == "spectrum"
     parts = [
         f"# {contract.name}",
@@ -100,27 +111,27 @@ def _errors(contract: Contract, found: Measured) -> list[str]:
     ]
     if found.swapped is not None:
         parts.append(
-            f"With the two shots swapped, the predicted direction swaps in {100 * found.swapped:.1f} % of the patches "
+            f"With the two shots swapped, the predicted direction flips in {100 * found.swapped:.1f} % of the patches "
             "beyond 1 um."
         )
     if found.wrong_without_asymmetry is not None:
         parts.append(
-            "On held-out objects made without phase and without aberrations, where both sides of the focus look the "
-            f"same, the direction is wrong in {100 * found.wrong_without_asymmetry:.1f} % of the patches beyond 1 um "
-            "(50 % is chance)."
+            "On held-out objects computed without phase and without aberrations, which look the same on both sides of "
+            f"the focus, the direction is wrong in {100 * found.wrong_without_asymmetry:.1f} % of the patches beyond "
+            "1 um (50 % is chance)."
         )
     return parts
 
 
 def _tables(counted: str, by_group: dict[str, Row], by_distance: dict[str, Row]) -> list[str]:
-    """Errors by texture and by distance; ``counted`` is what a row counts, patches or images."""
+    """Return the errors by texture and by distance. `counted` names what a row counts, patches or images."""
     named = {GROUPS.get(group, group): row for group, row in by_group.items()}
     return [_table("texture", counted, named), _table("distance to focus, um", counted, by_distance)]
 
 
 def _table(key: str, counted: str, rows: dict[str, Row]) -> str:
     lines = [
-        f"| {key} | {counted} | mean +- sd um | median um | bias um | wrong direction beyond 1 um |",
+        f"| {key} | {counted} | mean +- sd, um | median, um | bias, um | wrong direction beyond 1 um |",
         "|---|---|---|---|---|---|",
     ]
     lines += [
@@ -139,7 +150,7 @@ def _curve(contract: Contract, record: dict[str, Any]) -> list[str]:
         f"| {entry['groups']['all']['mean_um']:.2f} | {100 * entry['groups']['all']['wrong_sign']:.1f} % |"
         for entry in shown
     ]
-    head = "| patches seen | patches there were | training loss | held-out mean um | wrong direction |"
+    head = "| patches seen | patches available | training loss | mean held-out error, um | wrong direction |"
     return [
         "## Learning curve",
         "\n".join([head, "|---|---|---|---|---|", *rows]),
@@ -149,8 +160,8 @@ def _curve(contract: Contract, record: dict[str, Any]) -> list[str]:
 
 def _recipe(record: dict[str, Any]) -> list[str]:
     recipe = record["recipe"]
-    said = ", ".join(f"{key} {value}" for key, value in recipe.items())
+    settings = ", ".join(f"{key} {value}" for key, value in recipe.items())
     return [
         "## Recipe",
-        RECIPE.format(said=said, head=HEADS[recipe["head"]].format(members=MEMBERS)),
+        RECIPE.format(settings=settings, head=HEADS[recipe["head"]].format(members=MEMBERS)),
     ]

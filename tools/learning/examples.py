@@ -1,6 +1,6 @@
-"""Examples to train on, cut from stacks: recorded or made, in a format of `parfocal.edge.stacks.read`.
+"""Examples for training, cut from recorded or synthetic stacks in a format of `parfocal.edge.stacks.read`.
 
-A folder of stacks is one group (a slide, a stain): results are reported by it, and a split never cuts through it.
+A folder of stacks is one group (a slide or a stain). Results are reported by group, and a split never divides one.
 """
 
 import os
@@ -21,18 +21,18 @@ from parfocal.edge.stacks.stack import Stack
 from parfocal.engines.model.contract import Kind
 from tools.arrays import Int8Array, UInt8Array
 
-GREY_OFFSET = 128.0  # taken off a shot, so that it fits into int8; standardising takes any offset out
-# Less is no more than the noise of a camera: nothing can be learned from it.
+GREY_OFFSET = 128.0  # subtracted from a shot to fit it into int8; standardising removes any offset
+# In grey levels. Below it a patch is little more than camera noise.
 MIN_CONTRAST = 3.0
-# Patches taken of each plane, at random places: a frame holds dozens, and they are much alike.
+# Patches per plane, at random places. A frame has dozens, and they are similar.
 PATCHES_PER_PLANE = 4
 
 
 class Examples:
-    """Patches int8 (channels, p, p) with their distances; ``refresh`` reads the stacks that have come since.
+    """Patches int8 (channels, p, p) with their distances. `refresh` reads the stacks that are new.
 
-    The channels are those of the network's input before it is standardised, in grey levels: the difference, the
-    difference and the second shot, or the shot. Shots are kept less 128.
+    The channels are the input of the network in grey levels, before it is standardised: the difference, the difference
+    and the second shot, or the shot. 128 is subtracted from shots.
     """
 
     def __init__(
@@ -54,8 +54,8 @@ class Examples:
         self.contrast: list[float] = []
         self.group: list[str] = []
         self.condenser: list[float | None] = []
-        self.plane: list[int] = []  # those of one plane have the same number
-        self.stack: list[range] = []  # of each example, those of the same stack
+        self.plane: list[int] = []  # examples of one plane have the same number
+        self.stack: list[range] = []  # for each example, the indices of its stack
         self.left_out: list[str] = []
 
     def __len__(self) -> int:
@@ -63,12 +63,12 @@ class Examples:
 
     @property
     def cut(self) -> str:
-        """How examples are cut from a stack, in words."""
+        """Description of how examples are cut from a stack."""
         distance = "" if self._kind == "single" else f" {self._delta_um:g} um apart"
         return f"{self._patches_per_plane} {self._kind} patches of {self._patch_px} px{distance}"
 
     def part(self, chosen: NDArray[np.int64]) -> "Examples":
-        """Those of some indices."""
+        """Return the examples at some indices."""
         part = Examples(self.folder, self._kind, self._delta_um, self._patch_px)
         part.patches = [self.patches[k] for k in chosen]
         part.distance_um = [self.distance_um[k] for k in chosen]
@@ -77,7 +77,7 @@ class Examples:
         return part
 
     def forget(self) -> None:
-        """Drop what was read, and go on with stacks that have not been."""
+        """Drop all examples. Stacks that were read are not read again."""
         for kept in (
             self.patches,
             self.distance_um,
@@ -92,14 +92,16 @@ class Examples:
         self._file.truncate()
 
     def refresh(self, most_stacks: int | None = None) -> None:
-        """Read what is new, ``most_stacks`` of it at most; as ``read`` does."""
+        """Read the stacks that are new, at most `most_stacks` of them. See `read`."""
         self.read([path for path in stack_paths(self.folder) if path not in self._seen][:most_stacks])
 
     def read(self, paths: list[Path]) -> None:
         """Read some stacks.
 
-        Those whose focus is not certain, or that are smaller than a patch, are left out and named in ``left_out``.
-        Raises ConfigError where a stack cannot be used.
+        Stacks without a certain focus, or smaller than a patch, are skipped and listed in `left_out`.
+
+        Raises:
+            ConfigError: a stack is invalid.
         """
         few = len(paths) < 50
         for path in track(paths, f"reading {self.folder.name}", transient=True, disable=few):
@@ -107,7 +109,7 @@ class Examples:
             self._add(read_stack(path))
 
     def skip(self, paths: list[Path]) -> None:
-        """Take some stacks for read."""
+        """Mark some stacks as read."""
         self._seen.update(paths)
 
     def _add(self, stack: Stack) -> None:
@@ -119,7 +121,7 @@ class Examples:
         height_px, width_px = stack.planes[0].shape[:2]
         if min(height_px, width_px) < self._patch_px:
             self.left_out.append(
-                f"{stack.path}: {width_px} x {height_px} px hold no patch of {self._patch_px} px"
+                f"{stack.path}: {width_px} x {height_px} px are smaller than a patch of {self._patch_px} px"
             )
             return
         rng = np.random.default_rng(len(self._seen))
@@ -143,28 +145,28 @@ class Examples:
             self.patches.extend(self._stored(np.stack(kept)))
 
     def _stored(self, block: Int8Array) -> Int8Array:
-        """The same patches in a file: a training set may be larger than memory, which then holds what fits."""
+        """Move patches to a file and return them memory-mapped: a training set may be larger than memory."""
         offset = self._file.seek(0, os.SEEK_END)
         self._file.write(block.tobytes())
         self._file.flush()
         return np.memmap(self._file, np.int8, "r", offset, block.shape)
 
     def _shots_of(self, z_um: tuple[float, ...]) -> list[tuple[int, int]]:
-        """Indices of the first and second shot of each example."""
+        """Return the indices of the first and second shot of each example."""
         if self._kind == "single":
             return [(k, k) for k in range(len(z_um))]
         return pair_indices(z_um, self._delta_um)
 
 
 def stack_paths(folder: Path) -> list[Path]:
-    """All stacks below a folder, in an order of their names that mixes the groups."""
+    """Return all stacks below a folder, sorted by name so that the groups mix."""
     tiffs = [path for pattern in ("*.ome.tif", "*.ome.tiff") for path in folder.rglob(pattern)]
     folders = [path.parent for path in folder.rglob(INDEX_NAME)]
     return sorted([*tiffs, *folders], key=lambda path: (path.name, str(path)))
 
 
 def _channels(first: UInt8Array, second: UInt8Array, kind: Kind) -> NDArray[np.float32]:
-    """The channels of an example, float32 (h, w, channels), each within the range of int8."""
+    """Return the channels of an example, float32 (h, w, channels), within the range of int8."""
     if kind == "single":
         return second.astype(np.float32) - GREY_OFFSET
     seen = prepare.two_shot_image(first, second, with_second=kind == "pair")

@@ -1,4 +1,4 @@
-"""What a head hears of every patch, computed once: the body is fixed by then, and a head sees each patch many times."""
+"""The inputs of the head for every patch, computed once: the body is frozen, and a head sees each patch many times."""
 
 from dataclasses import dataclass, replace
 
@@ -16,7 +16,7 @@ BATCH = 16
 
 @dataclass(frozen=True)
 class Features:
-    """Arrays over n patches; ``condenser`` is NaN and ``plane`` a number shared by the patches of one plane."""
+    """Arrays over n patches. `condenser` is NaN if unknown; `plane` is the same number for all patches of a plane."""
 
     spectral: FloatArray
     pooled: FloatArray
@@ -31,7 +31,7 @@ class Features:
 
 
 def features_of(net: FocusNet, examples: Examples, device: str) -> Features:
-    """Of whole patches as the microscope would feed them."""
+    """Return the features of whole patches, as the microscope feeds them."""
     net.eval()
     spectral, pooled = [], []
     with torch.no_grad():
@@ -52,7 +52,7 @@ def features_of(net: FocusNet, examples: Examples, device: str) -> Features:
 
 
 def together(parts: list[Features]) -> Features:
-    """One after the other; planes of different parts are different ones."""
+    """Concatenate parts. Planes of different parts get different numbers."""
     joined = [np.concatenate(arrays) for arrays in zip(*(vars(p).values() for p in parts), strict=True)]
     numbers = [np.unique(part.plane, return_inverse=True)[1] for part in parts]
     before = np.cumsum([0, *(n.max() + 1 for n in numbers)])

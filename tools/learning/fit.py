@@ -1,4 +1,4 @@
-"""Teach the head that ships: on features of the spectra and of a fixed body, computed once for every patch."""
+"""Train the head that ships, on features of the spectra and of a frozen body, computed once for every patch."""
 
 import json
 from collections.abc import Callable
@@ -17,15 +17,15 @@ from tools.learning.pictures import draw_learning, draw_scatter
 from tools.networks.focus import SUMMARY, FocusNet, Head
 
 MODEL_FILE = "model.pt"
-# What the aperture of a condenser is known to: the head is told it with this error, and does not lean on more.
+# Uncertainty of the aperture of a condenser. The training adds this error, so that the head does not rely on more.
 CONDENSER_ERROR = 0.03
-REFERENCE_CONDENSER = 0.6  # of the reference instrument (edge/simscope)
+REFERENCE_CONDENSER = 0.6  # of the reference instrument (`edge/simscope`)
 REPORTS = 8
 
 
 @dataclass(frozen=True)
 class FitRecipe:
-    """What decides how a head is taught; the model card repeats it."""
+    """The settings for the training of a head. The model card lists them."""
 
     epochs: int = 30
     fit_batch: int = 256
@@ -35,12 +35,12 @@ class FitRecipe:
 
 
 def refit() -> FitRecipe:
-    """For a head that is taught already, on the stacks of another instrument: short and gentle."""
+    """Return the settings to retrain a trained head on the stacks of another instrument: short, with a low rate."""
     return FitRecipe(epochs=12, fit_learning_rate=2e-4)
 
 
 def prepare_head(head: Head, features: Features) -> None:
-    """Set what standardises the inputs, and the directions in which the maps differ most, from the features."""
+    """Set the standardisation of the inputs, and the principal directions of the maps, from the features."""
     pooled = features.pooled.astype(np.float64)
     mean, deviation = pooled.mean(axis=0), pooled.std(axis=0) + 1e-3
     correlation = np.corrcoef((pooled / deviation).T + 0.0)
@@ -54,16 +54,18 @@ def prepare_head(head: Head, features: Features) -> None:
         head.deviation.copy_(inputs.std(dim=0) + 1e-3)
 
 
-def teach(head: Head, features: Features, recipe: FitRecipe, report: Callable[[int, float], None]) -> None:
-    """Teach every member on its own, each with an order of its own; ``report`` is given patches seen and the loss."""
+def train_members(
+    head: Head, features: Features, recipe: FitRecipe, report: Callable[[int, float], None]
+) -> None:
+    """Train every member by itself, each on its own order of patches. `report` gets patches seen and loss."""
     torch.manual_seed(recipe.fit_seed)
     inputs = _inputs(head, features)
     truth = torch.from_numpy(features.distance_um)
     weight = patch_weight(torch.from_numpy(features.contrast)) * distance_weight(truth)
     steps = max(1, len(features) // recipe.fit_batch)
     error = CONDENSER_ERROR / float(head.deviation[-1])
-    taught = [*head.first.parameters(), *head.members.parameters()]
-    optimiser = torch.optim.AdamW(taught, lr=recipe.fit_learning_rate, weight_decay=recipe.fit_weight_decay)
+    trained = [*head.first.parameters(), *head.members.parameters()]
+    optimiser = torch.optim.AdamW(trained, lr=recipe.fit_learning_rate, weight_decay=recipe.fit_weight_decay)
     rates = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, recipe.fit_learning_rate, total_steps=recipe.epochs * steps
     )
@@ -77,7 +79,7 @@ def teach(head: Head, features: Features, recipe: FitRecipe, report: Callable[[i
             for member, order in enumerate(orders):
                 chosen = order[step * recipe.fit_batch : (step + 1) * recipe.fit_batch]
                 x = (inputs[chosen] - head.mean) / head.deviation
-                if head.told_condenser:
+                if head.takes_condenser:
                     x[:, -1] += error * torch.randn(len(x))
                 loss = smooth_l1(head.distance_by(member, x) - truth[chosen])
                 total = total + (weight[chosen] * loss).sum() / weight[chosen].sum()
@@ -95,7 +97,7 @@ def teach(head: Head, features: Features, recipe: FitRecipe, report: Callable[[i
 
 
 def predict(head: Head, features: Features) -> FloatArray:
-    """Distances in um, (n,), of the instrument with the reference's condenser where the head is told one."""
+    """Return distances in um, (n,), for the reference condenser if the head takes one."""
     shown = head.for_condenser(REFERENCE_CONDENSER).eval()
     with torch.no_grad():
         found = shown(torch.from_numpy(features.spectral), torch.from_numpy(features.pooled))
@@ -111,7 +113,7 @@ def fit(
     out: Path,
     say: Callable[[str], None],
 ) -> None:
-    """Teach the head of ``net``, measure it on held-out patches, and keep it in ``out`` with its pictures."""
+    """Train the head of `net`, measure it on held-out patches, and save it in `out` with its plots."""
     log: list[dict[str, Any]] = []
 
     def report(seen: int, loss: float) -> None:
@@ -120,12 +122,12 @@ def fit(
         log.append({"patches": seen, "examples": len(features), "loss": round(loss, 4), "groups": groups})
         say(f"head: {seen} patches of {len(features)}: loss {loss:.3f}, held out {tables.in_a_line(groups)}")
 
-    teach(net.head, features, recipe, report)
-    record = {"recipe": {**recipes, **asdict(recipe)}, "told_condenser": net.head.told_condenser, "log": log}
+    train_members(net.head, features, recipe, report)
+    record = {"recipe": {**recipes, **asdict(recipe)}, "told_condenser": net.head.takes_condenser, "log": log}
     torch.save(
         {
             "recipe": recipes,
-            "told_condenser": net.head.told_condenser,
+            "told_condenser": net.head.takes_condenser,
             "net": net.state_dict(),
         },
         out / MODEL_FILE,
@@ -138,13 +140,15 @@ def fit(
 
 
 def _inputs(head: Head, features: Features) -> torch.Tensor:
-    """What the head's members see, not standardised yet; (n, inputs)."""
-    condenser = torch.from_numpy(features.condenser)[:, None] if head.told_condenser else None
+    """Return the inputs of the members, not standardised, (n, inputs)."""
+    condenser = torch.from_numpy(features.condenser)[:, None] if head.takes_condenser else None
     with torch.no_grad():
-        return head.heard(torch.from_numpy(features.spectral), torch.from_numpy(features.pooled), condenser)
+        return head.raw_inputs(
+            torch.from_numpy(features.spectral), torch.from_numpy(features.pooled), condenser
+        )
 
 
-def told_condenser(features: Features) -> bool:
-    """Whether every patch says of which condenser it comes, and not all of the same."""
+def varies_condenser(features: Features) -> bool:
+    """Whether the condenser is known for every patch, and differs between them."""
     known = bool(np.isfinite(features.condenser).all())
     return known and float(features.condenser.std()) > CONDENSER_ERROR

@@ -1,6 +1,6 @@
-"""Features of a folder of stacks, kept on the disk part by part: a run that was stopped goes on where it was.
+"""Features of a folder of stacks, saved on disk part by part, so that a stopped run can resume.
 
-Each part says of which stacks, body and spectra it is, and is computed anew where one of them has changed.
+Each part records its stacks, body and spectra, and is computed again if one of them has changed.
 """
 
 import hashlib
@@ -15,16 +15,17 @@ from tools.learning.features import Features, features_of, together
 from tools.networks.focus import FocusNet
 
 STACKS_AT_ONCE = 64
-MOST_NAMED = 10  # of the stacks that are left out
-SOURCE = "source"  # the array of a part that says of what it is
+MOST_NAMED = 10  # skipped stacks that are listed by name
+SOURCE = "source"  # array in a part that records what it was computed from
 
 
 def of_folder(
     net: FocusNet, examples: Examples, device: str, kept: Path, say: Callable[[str], None]
 ) -> Features:
-    """Features of all stacks in the folder of ``examples``, kept in the folder ``kept``.
+    """Return the features of all stacks in the folder of `examples`. They are saved in the folder `kept`.
 
-    Raises SystemExit where there is none to be used.
+    Raises:
+        SystemExit: no stack is usable.
     """
     kept.mkdir(parents=True, exist_ok=True)
     paths = stack_paths(examples.folder)
@@ -49,18 +50,21 @@ def of_folder(
             say(f"{sum(map(len, parts)) + len(part)} patches of {start + len(chosen)} stacks")
         parts.append(part)
     if n_found:
-        say(f"features of {n_found} of {len(paths)} stacks were those kept in {kept}")
+        say(f"features of {n_found} of {len(paths)} stacks were found in {kept}")
     for line in examples.left_out[:MOST_NAMED]:
         say(f"left out {line}")
     if len(examples.left_out) > MOST_NAMED:
         say(f"left out {len(examples.left_out) - MOST_NAMED} more")
     if not parts:
-        raise SystemExit(f"{examples.folder} holds no stack that examples can be cut from")
+        raise SystemExit(
+            f"read {examples.folder} failed: it contains no usable stack. See above why stacks were left out, "
+            "or name another folder."
+        )
     return together(parts)
 
 
 def _digest_of(net: FocusNet) -> str:
-    """Of all that features depend on beside the patches; the body's own head is not part of it."""
+    """Return a hash of all that features depend on besides the patches: not of the linear head of the body."""
     digest = hashlib.sha256()
     for tensor in (*net.body.features.state_dict().values(), *net.spectrum.buffers()):
         digest.update(np.ascontiguousarray(tensor.detach().cpu().numpy()).tobytes())
@@ -68,7 +72,7 @@ def _digest_of(net: FocusNet) -> str:
 
 
 def _digest_of_stacks(paths: list[Path]) -> str:
-    """Of names, sizes and times: a stack is written whole, so what changed is younger."""
+    """Return a hash of names, sizes and times. Stacks are written atomically, so a changed stack has a new time."""
     digest = hashlib.sha256()
     for path in paths:
         for file in sorted(path.iterdir()) if path.is_dir() else [path]:
@@ -78,15 +82,15 @@ def _digest_of_stacks(paths: list[Path]) -> str:
 
 
 def _save(part: Features, file: Path, source: str) -> None:
-    """Write a part whole, or not at all."""
+    """Write a part atomically."""
     partial = file.with_name(f"partial-{file.name}")
-    save: Callable[..., None] = np.savez  # typed as if an array could be its allow_pickle
+    save: Callable[..., None] = np.savez  # NumPy's stub would take an array for allow_pickle
     save(partial, **{SOURCE: np.array(source)}, **vars(part))
     partial.replace(file)
 
 
 def _load(file: Path, source: str) -> Features | None:
-    """A part that was saved; None where there is none, or it is damaged or of something else."""
+    """Return a saved part; None if it is missing, damaged or computed from something else."""
     try:
         with np.load(file) as stored:
             arrays = {name: stored[name] for name in stored.files}

@@ -1,33 +1,33 @@
-"""The loss of both papers, and its weights (dastidar2020 2.4)."""
+"""The loss of both papers and its weights (dastidar2020 2.4)."""
 
 import torch
 
-# The weight of a patch is its contrast (2.4.2), here its root and bounded: an all but empty patch still counts a
-# little, and one very dark patch does not outvote the batch.
+# The weight of a patch is its contrast (dastidar2020 2.4.2). Here it is the square root, within bounds: an almost empty
+# patch still counts a little, and one very dark patch does not dominate the batch.
 CONTRAST_BOUNDS = (2.0, 60.0)
 
 
 def smooth_l1(x: torch.Tensor) -> torch.Tensor:
-    """Eq. 1, elementwise."""
+    """Return the smooth L1 loss of each element (dastidar2020, eq. 1)."""
     return torch.where(x.abs() > 0.5, 0.5 * (x.abs() - 0.25), 0.5 * x * x)
 
 
 def distance_weight(distance_um: torch.Tensor) -> torch.Tensor:
-    """Eq. 2: near distances count more."""
+    """Return the weight by distance (dastidar2020, eq. 2): near distances count more."""
     return 1.0 / (torch.log(distance_um.abs() + 1.0) + 1.0)
 
 
 def patch_weight(contrast: torch.Tensor) -> torch.Tensor:
-    """The weight of a patch by its contrast in grey levels."""
+    """Return the weight of a patch by its contrast in grey levels."""
     return contrast.clamp(*CONTRAST_BOUNDS).sqrt()
 
 
 def loss_of(
     outputs_um: torch.Tensor, distance_um: torch.Tensor, contrast: torch.Tensor, phase: int
 ) -> torch.Tensor:
-    """Eq. 3 over a batch (n,): weighted by contrast, in phase 2 by distance too.
+    """Return the loss of a batch (dastidar2020, eq. 3): weighted by contrast, in phase 2 also by distance.
 
-    ``outputs_um`` is (n, 1), the distances, or (n, 2) with their magnitudes beside them, which count half.
+    `outputs_um` are the distances (n, 1), or (n, 2) with their magnitudes as a second column, which counts half.
     """
     weight = patch_weight(contrast)
     if phase == 2:

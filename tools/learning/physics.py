@@ -1,4 +1,4 @@
-"""Whether a network learned its direction from optics: what it must do where optics tells something else."""
+"""Tests whether a network learned the direction from optics: inputs on which it must change its prediction."""
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ BATCH = 16
 
 
 def swapped_shots(patches: torch.Tensor, kind: Kind) -> torch.Tensor:
-    """Patches (n, channels, h, w) in grey levels as they would be with first and second shot exchanged."""
+    """Return patches (n, channels, h, w), in grey levels, with first and second shot exchanged."""
     difference = patches[:, :3]
     if kind == "difference":
         return -difference
@@ -23,7 +23,7 @@ def swapped_shots(patches: torch.Tensor, kind: Kind) -> torch.Tensor:
 
 
 def direction_with_shots_swapped(net: nn.Module, examples: Examples, kind: Kind) -> float:
-    """Share of held-out patches beyond 1 um whose predicted direction swaps when the two shots are exchanged."""
+    """Return the share of held-out patches beyond 1 um whose predicted direction flips with the shots exchanged."""
     far = _far(examples)
     kept, swapped = [], []
     with torch.no_grad():
@@ -35,7 +35,7 @@ def direction_with_shots_swapped(net: nn.Module, examples: Examples, kind: Kind)
 
 
 def wrong_direction(net: nn.Module, examples: Examples) -> float:
-    """Share of wrong directions beyond 1 um; 0.5 is chance."""
+    """Return the share of wrong directions beyond 1 um; 0.5 is chance."""
     far = _far(examples)
     truth = np.array(examples.distance_um)[far]
     return float((np.sign(predict(net, examples, "cpu", far)) != np.sign(truth)).mean())

@@ -1,4 +1,4 @@
-"""What a training looks like: its learning curve, and predicted against true distances."""
+"""Plots of a training: learning curve, and predicted against true distance."""
 
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from matplotlib import pyplot as plt
 
 
 def draw_learning(log: list[dict[str, Any]], path: Path) -> None:
-    """Mean error on held-out patches against patches seen, for each group."""
+    """Plot the mean error on held-out patches against patches seen, for each group."""
     figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
     seen = [entry["patches"] for entry in log]
     for group in log[-1]["groups"]:
@@ -30,7 +30,7 @@ def draw_learning(log: list[dict[str, Any]], path: Path) -> None:
 def draw_scatter(
     examples: Judged, predicted_um: NDArray[np.float32], range_um: float, path: Path, title: str
 ) -> None:
-    """Predicted (n,) against true distance of the patches that count, coloured by group."""
+    """Plot predicted (n,) against true distance of the usable patches, coloured by group."""
     counted = usable(examples, range_um)
     distance_um, predicted_um = np.array(examples.distance_um)[counted], predicted_um[counted]
     groups = np.array(examples.group)[counted]

@@ -1,4 +1,4 @@
-"""What a network predicts for examples."""
+"""Predictions of a network for examples."""
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from tools.learning.examples import Examples
 
 
 def predict(net: nn.Module, examples: Examples, device: str, chosen: NDArray[np.int64]) -> FloatArray:
-    """Predictions for whole patches, (n,)."""
+    """Return the predictions for whole patches, distance_um float32 (n,). `chosen` holds their indices."""
     net.eval()
     with torch.no_grad():
         parts = [

@@ -1,4 +1,4 @@
-"""What decides a training beside its data and its time."""
+"""The settings of a training."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from tools.networks.two_shot import TwoShotNet
 
 @dataclass(frozen=True)
 class Recipe:
-    """What decides a training beside its data and its time; the model card repeats it."""
+    """The settings of a training, apart from its data and duration. The model card lists them."""
 
     kind: Kind = "pair"
     head: str = "spectrum"
@@ -27,12 +27,12 @@ class Recipe:
     planes_together: int = 1
 
     def network(self) -> Body:
-        """An untrained body of this kind with the linear head that it is trained with."""
+        """Return an untrained body of this kind, with the linear head for its training."""
         if self.kind == "single":
             return SingleNet()
         flatten_px = self.patch_px if self.head == "flatten" else None
         return TwoShotNet(CHANNELS[self.kind], flatten_px)
 
-    def with_spectra(self, body: Body, told_condenser: bool) -> FocusNet:
-        """The body with the spectra and an untaught head."""
-        return FocusNet(body, CHANNELS[self.kind], self.patch_px, told_condenser)
+    def with_spectra(self, body: Body, takes_condenser: bool) -> FocusNet:
+        """Return the body with spectra and an untrained head."""
+        return FocusNet(body, CHANNELS[self.kind], self.patch_px, takes_condenser)

@@ -1,7 +1,7 @@
-"""Begin a training where a shipped model ended: its weights, out of the ONNX file, into a network to train.
+"""Start a training from a shipped model: load the weights of its ONNX file into a network.
 
-An exported network has no batch normalisation left: each was folded into the convolution before it. To train on, each
-gets one back that changes nothing for the patches at hand, measured layer by layer as they pass.
+In an exported network each batch normalisation is folded into the convolution before it. For training each is restored,
+so that it changes nothing for a given batch; the statistics are measured layer by layer.
 """
 
 import itertools
@@ -28,7 +28,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Exported:
-    """What an ONNX file holds: its layers in the order of execution, and all its values by name."""
+    """Content of an ONNX file: layers in the order of execution, and all values by name."""
 
     layers: list[Layer]
     values: dict[str, FloatArray]
@@ -36,12 +36,12 @@ class Exported:
 
 
 def read_exported(path: Path) -> Exported:
-    """Read a model that ``tools.export`` wrote."""
+    """Return the content of a model that `tools.export` wrote."""
     graph = onnx.load(path).graph
     values = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     layers = []
     for node in graph.node:
-        if node.op_type == "Identity" and node.input[0] in values:  # what equals another is stored once
+        if node.op_type == "Identity" and node.input[0] in values:  # equal values are stored once
             values[node.output[0]] = values[node.input[0]]
         if node.op_type in ("Conv", "Gemm"):
             weight, *bias = (values[name] for name in node.input[1:])
@@ -50,18 +50,19 @@ def read_exported(path: Path) -> Exported:
 
 
 def is_spectral(model_path: Path) -> bool:
-    """Whether the head of a model hears the spectra of its patches."""
+    """Whether the head of a model takes the spectra of the patches as input."""
     return read_exported(model_path).is_spectral
 
 
 def start_from(net: nn.Module, model_path: Path, x: torch.Tensor) -> None:
-    """Give ``net`` the weights of an exported model of the same architecture; ``x`` is a batch of its input.
+    """Load the weights of an exported model of the same architecture into `net`. `x` is a batch of its input.
 
-    Raises ValueError where the model has other layers.
+    Raises:
+        ValueError: the model has other layers.
     """
     theirs = read_exported(model_path)
     if theirs.is_spectral:
-        raise ValueError(f"{model_path} has a head that hears spectra: it goes on with --head spectrum only")
+        raise ValueError(f"the head of {model_path} takes spectra: train it with --head spectrum")
     ours = _modules(net, nn.Conv2d | nn.Linear)
     _check_shapes(ours, theirs.layers, model_path, "--kind and --head")
     folded: dict[nn.Module, torch.Tensor] = {}
@@ -75,9 +76,10 @@ def start_from(net: nn.Module, model_path: Path, x: torch.Tensor) -> None:
 
 
 def body_from(net: nn.Module, model_path: Path) -> None:
-    """Give ``net`` the convolutions of an exported model, to stay as they are: its own linear head is left alone.
+    """Load the convolutions of an exported model into `net`. The linear head of `net` is not changed.
 
-    Raises ValueError where the model has other layers.
+    Raises:
+        ValueError: the model has other layers.
     """
     theirs = [layer for layer in read_exported(model_path).layers if layer.weight.ndim == 4]
     ours = _modules(net, nn.Conv2d)
@@ -87,18 +89,19 @@ def body_from(net: nn.Module, model_path: Path) -> None:
         follower = followers.get(module)
         owner = module if module.bias is not None else follower
         if not isinstance(owner, nn.Conv2d | nn.BatchNorm2d) or owner.bias is None or layer.bias is None:
-            raise ValueError(f"{model_path} has a convolution without the bias that this network has")
+            raise ValueError(f"{model_path} has a convolution without bias; this network has one")
         _copy(layer.weight, module.weight)
         _copy(layer.bias, owner.bias)
-        if isinstance(owner, nn.BatchNorm2d):  # one that changes nothing else
+        if isinstance(owner, nn.BatchNorm2d):  # which then only adds the bias
             owner.weight.data.fill_((1.0 + owner.eps) ** 0.5)
             owner.reset_running_stats()
 
 
 def head_from(head: Head, model_path: Path) -> None:
-    """Give a head the weights of an exported model whose head hears spectra too.
+    """Load the head of an exported model whose head takes spectra as well.
 
-    Raises ValueError where that has other layers.
+    Raises:
+        ValueError: the model has other layers.
     """
     exported = read_exported(model_path)
     theirs = [layer for layer in exported.layers if layer.weight.ndim == 2]
@@ -106,7 +109,7 @@ def head_from(head: Head, model_path: Path) -> None:
     _check_shapes(ours, theirs, model_path, "--kind")
     for module, layer in zip(ours, theirs, strict=True):
         if layer.bias is None:
-            raise ValueError(f"{model_path} has a dense layer without the bias that this network has")
+            raise ValueError(f"{model_path} has a dense layer without bias; this network has one")
         _copy(layer.weight, module.weight)
         _copy(layer.bias, module.bias)
     _copy(exported.values["head.mean"], head.mean)
@@ -120,8 +123,8 @@ def _modules(net: nn.Module, kind: type) -> list[nn.Module]:
 def _check_shapes(ours: list[nn.Module], theirs: list[Layer], path: Path, options: str) -> None:
     if [layer.weight.shape for layer in theirs] != [tuple(module.weight.shape) for module in ours]:
         raise ValueError(
-            f"{path} has {len(theirs)} layers of weights, this network {len(ours)} or others: choose the {options} "
-            "that the model was trained with"
+            f"{path} has {len(theirs)} layers, this network has {len(ours)}, or their shapes differ. "
+            f"Use the {options} that the model was trained with."
         )
 
 
@@ -130,7 +133,7 @@ def _copy(values: FloatArray, ours: torch.Tensor) -> None:
 
 
 def _unfold(net: nn.Module, folded: dict[nn.Module, torch.Tensor], x: torch.Tensor) -> None:
-    """Set each batch normalisation so that with the statistics of ``x`` it only adds the folded bias."""
+    """Set each batch normalisation so that, with the statistics of `x`, it only adds the folded bias."""
     modules = list(net.modules())
     hooks = []
     for convolution, normalisation in itertools.pairwise(modules):

@@ -12,14 +12,16 @@ from tools.arrays import FloatArray
 
 Row = dict[str, float]
 
-RANGE_UM = 10.0  # what the shipped models promise
-MIN_CONTRAST = 4.0  # patches below are blank to the microscope as well (edge/config: blank_contrast)
+RANGE_UM = 10.0  # range of the shipped models
+MIN_CONTRAST = (
+    4.0  # in grey levels; below it a patch is blank to the microscope too (edge/config.py: blank_contrast)
+)
 SIGN_COUNTS_BEYOND_UM = 1.0
 BIN_EDGES_UM = (0.0, 1.0, 2.0, 4.0, 6.0, 8.0, 10.0)
 
 
 class Judged(Protocol):
-    """Patches that a prediction is held against: ``Examples``, ``Features`` or ``Images``."""
+    """Patches with known distances: `Examples`, `Features` or `Images`."""
 
     @property
     def distance_um(self) -> Sequence[float] | FloatArray:
@@ -31,20 +33,20 @@ class Judged(Protocol):
 
     @property
     def group(self) -> Sequence[str] | NDArray[np.str_]:
-        """What each is reported under (n,)."""
+        """The group that each is reported under (n,)."""
 
 
 class OnPlanes(Judged, Protocol):
-    """Patches that know which of them lie in the same plane."""
+    """Patches that know their plane."""
 
     @property
     def plane(self) -> Sequence[int] | NDArray[np.int64]:
-        """A number for each plane (n,)."""
+        """Number of the plane of each patch (n,)."""
 
 
 @dataclass(frozen=True)
 class Images:
-    """Whole planes instead of their patches."""
+    """Whole planes, instead of their patches."""
 
     distance_um: FloatArray
     contrast: FloatArray
@@ -53,7 +55,7 @@ class Images:
 
 
 def images_of(patches: OnPlanes, predicted_um: FloatArray) -> Images:
-    """Planes with what their patches say together: the mean weighted by contrast (dastidar2020 3)."""
+    """Return planes, each with the mean prediction of its patches, weighted by contrast (dastidar2020 3)."""
     contrast = np.array(patches.contrast, np.float32)
     planes, first, place = np.unique(np.array(patches.plane), return_index=True, return_inverse=True)
     weight = np.where(contrast >= MIN_CONTRAST, contrast, 0.0)
@@ -70,14 +72,14 @@ def images_of(patches: OnPlanes, predicted_um: FloatArray) -> Images:
 
 
 def usable(examples: Judged, range_um: float) -> NDArray[np.bool_]:
-    """Which examples count: in the model's range, and with something to judge."""
+    """Return which examples count, bool (n,): within the range of the model, and with enough contrast."""
     truth = np.array(examples.distance_um)
     counts: NDArray[np.bool_] = (np.abs(truth) <= range_um) & (np.array(examples.contrast) >= MIN_CONTRAST)
     return counts
 
 
 def by_group(examples: Judged, predicted_um: FloatArray, range_um: float) -> dict[str, Row]:
-    """A row of errors for each group, and for all."""
+    """Return a row of errors for each group, and for all."""
     truth, counts = np.array(examples.distance_um), usable(examples, range_um)
     groups = np.array(examples.group)
     rows = {str(g): _row(truth, predicted_um, counts & (groups == g)) for g in sorted(set(groups[counts]))}
@@ -85,12 +87,12 @@ def by_group(examples: Judged, predicted_um: FloatArray, range_um: float) -> dic
 
 
 def in_a_line(rows: dict[str, Row]) -> str:
-    """Mean error in um and share of wrong directions of each row."""
+    """Return mean error in um and share of wrong directions of each row, in one line."""
     return "  ".join(f"{name} {r['mean_um']:.2f}/{100 * r['wrong_sign']:.1f}%" for name, r in rows.items())
 
 
 def by_distance(examples: Judged, predicted_um: FloatArray, range_um: float) -> dict[str, Row]:
-    """A row of errors for each bin of |distance|."""
+    """Return a row of errors for each bin of |distance|."""
     truth, counts = np.array(examples.distance_um), usable(examples, range_um)
     rows = {}
     for low, high in itertools.pairwise(BIN_EDGES_UM):
@@ -101,7 +103,7 @@ def by_distance(examples: Judged, predicted_um: FloatArray, range_um: float) -> 
 
 
 def _row(truth: NDArray[np.float64], predicted_um: FloatArray, mask: NDArray[np.bool_]) -> Row:
-    """Mean, deviation, median and bias in um, and the share of wrong signs beyond 1 um."""
+    """Return mean, deviation, median and bias in um, and the share of wrong signs beyond 1 um."""
     signed = predicted_um[mask] - truth[mask]
     error = np.abs(signed)
     far = mask & (np.abs(truth) > SIGN_COUNTS_BEYOND_UM)

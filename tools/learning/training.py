@@ -1,4 +1,4 @@
-"""The state of a training: network, optimiser and running average, and what a step does to them."""
+"""The state of a training: network, optimiser and running average."""
 
 import json
 import math
@@ -18,17 +18,17 @@ from tools.learning.recipe import Recipe
 
 FROZEN_BATCHES = 32
 LEARNING_RATE_FLOOR = 0.01
-# The last part keeps the statistics of batch normalisation as they will be in use: with those of each batch a network
-# learns to be right in company, and reads single patches with a bias.
+# In the last part the statistics of batch normalisation are fixed, as they are in use. A network trained only with the
+# statistics of each batch has a bias on single patches.
 FROZEN_SHARE = 0.91
 FROZEN_RATE = 0.1
-DECAY_SHARE = 0.3  # of the time after which the learning rate falls
+DECAY_SHARE = 0.3  # share of the time after which the learning rate falls
 
 Averaging = Callable[[list[torch.Tensor], list[torch.Tensor], torch.Tensor | int], None]
 
 
 def rate_at(share: float) -> float:
-    """Factor on the learning rate after ``share`` of the time: constant, then half a cosine down."""
+    """Return the factor on the learning rate after `share` of the time: constant, then half a cosine down."""
     if share >= FROZEN_SHARE:
         return FROZEN_RATE
     falling = max(0.0, share - DECAY_SHARE) / (1.0 - DECAY_SHARE)
@@ -36,7 +36,7 @@ def rate_at(share: float) -> float:
 
 
 def _running_average(decay: float) -> Averaging:
-    """An exponential average whose memory grows from a few steps to ``1 / (1 - decay)``."""
+    """Return an exponential average whose memory grows from a few steps to `1 / (1 - decay)`."""
 
     def update(average: list[torch.Tensor], now: list[torch.Tensor], n_averaged: torch.Tensor | int) -> None:
         share = max(1.0 - decay, 9.0 / (10.0 + float(n_averaged)))
@@ -49,7 +49,7 @@ def _running_average(decay: float) -> Averaging:
 def recalibrate(net: nn.Module, inputs: list[torch.Tensor]) -> None:
     """Set the statistics of batch normalisation from whole patches.
 
-    Averaged weights never saw the statistics of their own activations, and crops have others than patches.
+    The averaged weights have no statistics of their own, and crops have other statistics than patches.
     """
     for layer in net.modules():
         if isinstance(layer, nn.BatchNorm2d):
@@ -63,10 +63,10 @@ def recalibrate(net: nn.Module, inputs: list[torch.Tensor]) -> None:
 
 
 class Training:
-    """Network, optimiser and running average with their checkpoint in the folder ``out``."""
+    """Network, optimiser and running average, with a checkpoint in the folder `out`."""
 
     def __init__(self, recipe: Recipe, out: Path, device: str) -> None:
-        """Continue the training in ``out``, or begin one. Raises SystemExit where another recipe was begun there."""
+        """Resume the training in `out`, or start one. Raises SystemExit if `out` has a training with another recipe."""
         torch.manual_seed(recipe.seed)
         self.recipe, self.out, self.device = recipe, out, device
         self.step, self.patches, self.elapsed_s, self.frozen = 0, 0, 0.0, False
@@ -89,8 +89,8 @@ class Training:
         state = torch.load(self._checkpoint, weights_only=True, map_location=self.device)
         if state["recipe"] != asdict(self.recipe):
             raise SystemExit(
-                f"{self.out} holds a training by another recipe, {state['recipe']}; this one is "
-                f"{asdict(self.recipe)}. Give another --out, or the options of that one."
+                f"{self.out} contains a training with another recipe, {state['recipe']}; this one is "
+                f"{asdict(self.recipe)}. Use another --out, or the options of that training."
             )
         self.net.load_state_dict(state["net"])
         self.average.load_state_dict(state["average"])
@@ -100,13 +100,13 @@ class Training:
         self.log = json.loads(state["log"])
 
     def freeze(self, examples: Examples) -> None:
-        """Go on from the average with statistics of many whole patches, which change no more."""
+        """Continue from the average, with fixed statistics from many whole patches."""
         self.net.load_state_dict(self.average.module.state_dict())
         self.recalibrate(self.net, examples, FROZEN_BATCHES)
         self.frozen = True
 
     def recalibrate(self, net: nn.Module, examples: Examples, n_batches: int) -> None:
-        """Set the statistics of ``net`` from whole patches, other ones at every step."""
+        """Set the statistics of `net` from whole patches, drawn anew at every step."""
         rng = np.random.default_rng(self.step)
         chosen = [rng.integers(0, len(examples), 32) for _ in range(n_batches)]
         recalibrate(net, [batches.whole(examples, part, self.device) for part in chosen])
@@ -132,7 +132,14 @@ class Training:
         (self.out / "log.json").write_text(json.dumps(record, indent=1))
 
     def learn(self, batch: batches.Batch, rate: float, phase: int, frozen: bool = False) -> float:
-        """One step with ``rate`` times the recipe's learning rate, the statistics ``frozen`` or not; the loss."""
+        """Do one step and return its loss.
+
+        Args:
+            batch: the examples.
+            rate: factor on the learning rate of the recipe.
+            phase: 1, or 2 to weight by distance as well.
+            frozen: whether the statistics of batch normalisation stay fixed.
+        """
         self.net.train()
         for layer in self.net.modules():
             if frozen and isinstance(layer, nn.BatchNorm2d):

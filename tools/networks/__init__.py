@@ -1,1 +1,1 @@
-"""The networks that are trained."""
+"""The networks, in torch."""

@@ -1,4 +1,4 @@
-"""What both networks are built of."""
+"""The layers that both networks share."""
 
 from abc import ABC, abstractmethod
 
@@ -7,7 +7,7 @@ from torch import nn
 
 
 def convolution(inputs: int, outputs: int, kernel: int, stride: int, groups: int = 1) -> list[nn.Module]:
-    """A convolution that keeps the size but for the stride, and its normalisation."""
+    """Return a convolution that keeps the size, apart from the stride, and its normalisation."""
     return [
         nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
         nn.BatchNorm2d(outputs),
@@ -15,7 +15,7 @@ def convolution(inputs: int, outputs: int, kernel: int, stride: int, groups: int
 
 
 class Bottleneck(nn.Module):
-    """Layers whose result is added to their input where the shapes agree."""
+    """Layers whose output is added to their input if the shapes agree."""
 
     def __init__(self, layers: list[nn.Module], inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class Bottleneck(nn.Module):
 
 
 class Body(nn.Module, ABC):
-    """A paper's convolutions with the head that they are trained with.
+    """The convolutions of a paper, with the linear head for their training.
 
     Attributes:
         features: the convolutions, (n, channels, h, w) -> (n, pooled_features, h / 32, w / 32).
@@ -40,14 +40,14 @@ class Body(nn.Module, ABC):
     pooled_features: int
 
     def pooled(self, x: torch.Tensor) -> torch.Tensor:
-        """The means of the last feature map, (n, features)."""
+        """Return the means of the last feature map, (n, features)."""
         y: torch.Tensor = self.features(x).mean(dim=(2, 3))
         return y
 
     @abstractmethod
     def outputs(self, x: torch.Tensor) -> torch.Tensor:
-        """Distances in um, and what else is learned beside them; (n, outputs)."""
+        """Return distances in um, and further outputs for the training, (n, outputs)."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Distances in um, (n,)."""
+        """Return distances in um, (n,)."""
         return self.outputs(x)[:, 0]

@@ -24,7 +24,7 @@ SQUEEZE = 4
 
 
 class SqueezeExcite(nn.Module):
-    """Scales every channel by what the mean of all channels says of it."""
+    """Scale every channel by a gate computed from the means of all channels."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class SqueezeExcite(nn.Module):
 
 
 class Block(Bottleneck):
-    """Expand, filter each channel, weigh the channels, project; added to its input where the shapes agree."""
+    """Expand, filter each channel, gate the channels, project; added to the input if the shapes agree."""
 
     def __init__(
         self, inputs: int, kernel: int, hidden: int, outputs: int, excite: bool, swish: bool, stride: int
@@ -61,10 +61,10 @@ class Block(Bottleneck):
 
 
 class SingleNet(Body):
-    """A prepared shot (n, 3, h, w) -> distance_um (n,).
+    """A normalised shot (n, 3, h, w) -> distance_um (n,).
 
-    A second output, how far the focus is to whichever side, is for the training alone: it is learned soon, and brings
-    up the features that the direction hangs on. Without it nothing was learned of 50,000 patches.
+    A second output, the magnitude of the distance, is for the training only. It is learned early, and forms the
+    features that the direction depends on. Without it the network learned nothing from 50,000 patches.
     """
 
     def __init__(self) -> None:
@@ -80,6 +80,6 @@ class SingleNet(Body):
         self.head = nn.Sequential(nn.Linear(LAST, HIDDEN), nn.Hardswish(), nn.Linear(HIDDEN, 2))
 
     def outputs(self, x: torch.Tensor) -> torch.Tensor:
-        """Distances and their magnitudes in um, (n, 2)."""
+        """Return distances and their magnitudes in um, (n, 2)."""
         y: torch.Tensor = self.head(self.pooled(x))
         return y

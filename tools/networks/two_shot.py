@@ -16,18 +16,18 @@ BLOCKS = (
     (6, 320, 1, 1),
 )
 FEATURES = 1280  # not narrowed when the width is below 1
-REDUCTION = 32  # of the side of a patch to that of the last feature map
+REDUCTION = 32  # side of a patch over side of the last feature map
 
 
 def _channels(width: float, channels: int) -> int:
-    """Channels at a width, rounded to a multiple of 8 without losing more than a tenth."""
+    """Return the channels at a width, rounded to a multiple of 8 without losing more than a tenth."""
     wanted = width * channels
     rounded = max(8, int(wanted + 4) // 8 * 8)
     return rounded + 8 if rounded < 0.9 * wanted else rounded
 
 
 class InvertedResidual(Bottleneck):
-    """Expand, filter each channel, project; added to its input where the shapes agree."""
+    """Expand, filter each channel, project; added to the input if the shapes agree."""
 
     def __init__(self, inputs: int, outputs: int, stride: int, expansion: int) -> None:
         hidden = inputs * expansion
@@ -40,15 +40,15 @@ class InvertedResidual(Bottleneck):
 
 
 class TwoShotNet(Body):
-    """A prepared difference, or difference and second shot, (n, channels, h, w) -> distance_um (n,).
+    """A normalised difference, or difference and second shot, (n, channels, h, w) -> distance_um (n,).
 
-    The paper flattens the last feature map into one dense layer; the usual head here averages the map first. With
-    few textures the flattened one memorises where things were (facts/optics), and an averaged one takes patches of
-    any size, so that most of the training can run on smaller ones.
+    The paper flattens the last feature map into one dense layer (dastidar2020 2.3). The usual head here averages the
+    map first. With few textures the flattened head memorises where things were. The averaged head takes patches of any
+    size, so most of the training can use smaller ones.
     """
 
     def __init__(self, channels: int, flatten_px: int | None = None, width: float = 0.5) -> None:
-        """``flatten_px`` is the side of the patches of a flattening head; None averages."""
+        """`flatten_px` is the side of the patches for a flattening head; None averages the map."""
         super().__init__()
         inputs = _channels(width, 32)
         layers: list[nn.Module] = [*convolution(channels, inputs, 3, 2), nn.ReLU6()]
@@ -65,6 +65,6 @@ class TwoShotNet(Body):
         self.head = nn.Linear(FEATURES * positions, 1)
 
     def outputs(self, x: torch.Tensor) -> torch.Tensor:
-        """Distances in um, (n, 1)."""
+        """Return distances in um, (n, 1)."""
         y: torch.Tensor = self.head(self.features(x).flatten(1) if self.flatten else self.pooled(x))
         return y

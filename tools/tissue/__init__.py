@@ -1,1 +1,1 @@
-"""Textures of real tissue to synthesise from."""
+"""Objects for synthetic stacks: real tiles and drawn textures."""

@@ -1,4 +1,4 @@
-"""Which images a training may see and which are held out, by slide and never by patch."""
+"""Which images are for training and which are held out: split by slide, never by patch."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +17,11 @@ from tools.tissue.textures import (
     window,
 )
 
-# Held out of every training: another H&E slide, an IHC stain, and by file a fifth of the other two sets.
+# Held out of every training: an H&E slide, an IHC stain, and a fifth of the files of the other two sets.
 HELD_OUT_FOLDER = "he_cmu1"
 HELD_OUT_SHARE = 5
 
-# What one pixel of a set's files measures in um; None where it was not recorded (tiles/README.md).
+# Size of a pixel of each set, in um. Other sets did not record it.
 SAMPLING_UM: dict[str, float | None] = {"he_cmu1": 0.499, "blood_chula": 0.19}
 ASSUMED_SAMPLING_UM = 0.4
 
@@ -30,7 +30,7 @@ PHOTOGRAPHS = ("astronaut", "brick", "camera", "cell", "coffee", "coins", "grass
 
 @dataclass(frozen=True)
 class Source:
-    """One sharp image as optical density (3, h, w) and the group that its results are reported under."""
+    """One sharp image as optical density (3, h, w), and the group that its results are reported under."""
 
     group: str
     density: FloatArray
@@ -38,7 +38,7 @@ class Source:
 
 
 def held_out(path: Path) -> bool:
-    """Whether a tile belongs to the held-out set: decided by its folder or its rank there, never at random."""
+    """Whether a tile is held out. Depends on its folder or its rank there, never on chance."""
     if path.parent.name == HELD_OUT_FOLDER:
         return True
     if path.parent.name not in ("blood_chula", "cytology_dsb2018"):
@@ -48,7 +48,7 @@ def held_out(path: Path) -> bool:
 
 
 def tile_sources(tiles: Path, want_held_out: bool) -> list[Source]:
-    """The real tiles of one side of the split. Raises ValueError if the folder holds none."""
+    """Return the real tiles of one side of the split. Raises ValueError if the folder has none."""
     sources = []
     for folder in ("he_cmu1", "he_histolab", "blood_chula", "cytology_dsb2018"):
         for path in sorted((tiles / folder).glob("*.*")):
@@ -58,13 +58,13 @@ def tile_sources(tiles: Path, want_held_out: bool) -> list[Source]:
             sources.append(Source(folder, density_from_image(read_rgb(path)), sampling_um))
     if not sources:
         raise ValueError(
-            f"no tiles under {tiles}; give the folder with he_cmu1/, blood_chula/ ... as --tiles"
+            f"no tiles in {tiles}. Name the folder that contains he_cmu1/, blood_chula/ ... as --tiles."
         )
     return sources
 
 
 def photograph_sources() -> list[Source]:
-    """Photographs that come with scikit-image, as objects of every structure but no slide's."""
+    """Return photographs that ship with scikit-image, as objects with many structures, but from no slide."""
     from skimage import data
 
     sources = []
@@ -79,14 +79,14 @@ def photograph_sources() -> list[Source]:
 
 
 def ihc_source() -> Source:
-    """The IHC image of scikit-image: never trained on."""
+    """Return the IHC image of scikit-image, which is always held out."""
     from skimage import data
 
     return Source("ihc", density_from_image(np.asarray(data.immunohistochemistry())), 0.5)
 
 
 class TrainingObjects:
-    """Draws objects for training: real tiles recoloured and rescaled, photographs, drawn textures."""
+    """Draws objects for training: real tiles, recoloured and rescaled; photographs; drawn textures."""
 
     SHARES: ClassVar = {
         "drawn": 0.45,
@@ -102,7 +102,7 @@ class TrainingObjects:
             self._by_group.setdefault(source.group, []).append(source)
 
     def draw(self, side: int, rng: Rng) -> tuple[str, FloatArray]:
-        """A group's name and an object's density (3, side, side)."""
+        """Return the name of a group, and the density of an object, (3, side, side)."""
         group = str(rng.choice(list(self.SHARES), p=list(self.SHARES.values())))
         if group == "drawn":
             return group, drawn(side, rng)
@@ -114,7 +114,7 @@ class TrainingObjects:
 
 
 class HeldOutObjects:
-    """Draws objects for testing: slides and stains never trained on, in their own colours and at their size."""
+    """Draws objects for testing: held-out slides and stains, in their own colours and sizes."""
 
     def __init__(self, tiles: Path) -> None:
         self._by_group: dict[str, list[Source]] = {}
@@ -122,7 +122,7 @@ class HeldOutObjects:
             self._by_group.setdefault(source.group, []).append(source)
 
     def draw(self, side: int, rng: Rng) -> tuple[str, FloatArray]:
-        """A group's name and an object's density (3, side, side); windows without structure are skipped."""
+        """Return the name of a group, and the density of an object with structure, (3, side, side)."""
         group = str(rng.choice(sorted(self._by_group)))
         sources = self._by_group[group]
         density = np.zeros((3, side, side), np.float32)

@@ -1,6 +1,6 @@
-"""Sharp objects to make stacks of: real tiles turned into optical density, recoloured, and drawn textures.
+"""Sharp objects for synthetic stacks: real tiles as optical density, recoloured tiles, and drawn textures.
 
-Every function returns optical density, float32 (3, side, side), red-green-blue, at ``UM_PER_PX``.
+Every object is optical density, float32 (3, side, side), red-green-blue, at `UM_PER_PX`.
 """
 
 from collections.abc import Callable
@@ -15,11 +15,11 @@ from tools.arrays import FloatArray
 Rng = np.random.Generator
 
 UM_PER_PX = 0.345
-MAX_DENSITY = 1.8  # beyond it a camera of 8 bits sees black
+MAX_DENSITY = 1.8  # an 8-bit camera sees black beyond it
 
 
 def density_from_image(pixels: NDArray[np.uint8]) -> FloatArray:
-    """Optical density (3, h, w) of an image (h, w, 3); the background is its 99.5th percentile."""
+    """Return the optical density (3, h, w) of an image (h, w, 3). The background is its 99.5th percentile."""
     values = pixels.astype(np.float32)
     background = np.percentile(values.reshape(-1, 3), 99.5, axis=0)
     density = -np.log((values + 1.0) / (background + 1.0))
@@ -27,15 +27,15 @@ def density_from_image(pixels: NDArray[np.uint8]) -> FloatArray:
 
 
 def read_rgb(path: Path) -> NDArray[np.uint8]:
-    """An image file as RGB uint8 (h, w, 3). Raises ValueError where it is no image."""
+    """Return an image file as RGB uint8 (h, w, 3). Raises ValueError if it is not an image."""
     pixels = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if pixels is None:
-        raise ValueError(f"{path} could not be read as an image")
+        raise ValueError(f"read {path} failed: it is not an image. Remove it from the folder of tiles.")
     return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
 
 
 def window(density: FloatArray, side: int, scale: float, rng: Rng) -> FloatArray:
-    """A random square of ``density`` after resizing by ``scale``; mirrored where the tile is too small."""
+    """Return a random square of `density`, resized by `scale`. A tile that is too small is mirrored."""
     image = density.transpose(1, 2, 0)
     interpolation = cv2.INTER_AREA if scale < 1.0 else cv2.INTER_CUBIC
     need = int(np.ceil(side / scale)) + 2
@@ -50,14 +50,14 @@ def window(density: FloatArray, side: int, scale: float, rng: Rng) -> FloatArray
 
 
 def recoloured(density: FloatArray, rng: Rng) -> FloatArray:
-    """The same structure in another stain: channels mixed, scaled, now and then with inverted contrast."""
+    """Return the same structure in another stain: channels mixed and scaled, sometimes with inverted contrast."""
     if rng.random() < 0.5:
         mix = rng.dirichlet(np.full(3, 0.6), size=3).astype(np.float32)
         density = np.einsum("ck,khw->chw", mix, density).astype(np.float32)
     density = density * rng.uniform(0.4, 1.3, size=(3, 1, 1)).astype(np.float32)
     if rng.random() < 0.12:
         density = np.maximum(density.max(axis=(1, 2), keepdims=True) * 0.9 - density, 0.0)
-    # The strongest structures span a faint to a strong stain, whatever the tile was.
+    # The strongest structures range from a faint to a strong stain, whatever the tile was.
     top = max(float(np.percentile(density, 99.0)), 1e-3)
     wanted = float(np.exp(rng.uniform(np.log(0.15), np.log(1.5))))
     factor = np.clip(wanted / top, 0.3, 3.0)
@@ -66,14 +66,14 @@ def recoloured(density: FloatArray, rng: Rng) -> FloatArray:
 
 
 def _stain(rng: Rng) -> FloatArray:
-    """Optical density per channel of one dye, (3,); the strongest channel is 1."""
+    """Return the optical density of a dye per channel, (3,). The strongest channel is 1."""
     colour = rng.dirichlet(np.full(3, 1.2)).astype(np.float32)
     colour /= colour.max()
     return np.maximum(colour, 0.05).astype(np.float32)
 
 
 def _noise(rng: Rng, side: int, exponent: float) -> FloatArray:
-    """Gaussian noise with spectrum ``1 / f**exponent``, mean 0, deviation 1; (side, side)."""
+    """Return Gaussian noise (side, side) with the spectrum `1 / f**exponent`, mean 0 and deviation 1."""
     f = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None, :])
     f[0, 0] = 1.0
     spectrum = np.fft.rfft2(rng.standard_normal((side, side))) / f**exponent
@@ -84,7 +84,9 @@ def _noise(rng: Rng, side: int, exponent: float) -> FloatArray:
 
 
 def _canvas(side: int) -> NDArray[np.float32]:
-    return np.zeros((2 * side, 2 * side), np.float32)  # drawn at twice the size, averaged down: soft edges
+    return np.zeros(
+        (2 * side, 2 * side), np.float32
+    )  # drawn at twice the size and averaged down, for soft edges
 
 
 def _down(canvas: NDArray[np.float32], side: int) -> FloatArray:
@@ -92,7 +94,7 @@ def _down(canvas: NDArray[np.float32], side: int) -> FloatArray:
 
 
 def _blob(centre: NDArray[np.float64], radius: float, rng: Rng, wobble: float) -> NDArray[np.int32]:
-    """An irregular closed outline around ``centre``."""
+    """Return an irregular closed outline around `centre`."""
     angle = np.linspace(0.0, 2.0 * np.pi, 40, endpoint=False)
     r = np.full_like(angle, radius)
     for k in range(2, 6):
@@ -104,7 +106,7 @@ def _blob(centre: NDArray[np.float64], radius: float, rng: Rng, wobble: float) -
 
 
 def _draw_leaves(side: int, rng: Rng) -> FloatArray:
-    """Overlapping opaque shapes of every size: the statistics of dense tissue without its look."""
+    """Draw overlapping opaque shapes of every size: the statistics of dense tissue without its appearance."""
     canvases = [_canvas(side) + rng.uniform(0, 0.5), _canvas(side) + rng.uniform(0, 0.5)]
     n = int(rng.integers(150, 900))
     smallest, largest = 3.0, side * rng.uniform(0.15, 0.6)
@@ -119,7 +121,7 @@ def _draw_leaves(side: int, rng: Rng) -> FloatArray:
 
 
 def _draw_cells(side: int, rng: Rng) -> FloatArray:
-    """Cells with cytoplasm, a nucleus and granular chromatin, sparse to crowded."""
+    """Draw cells with cytoplasm, a nucleus and granular chromatin, from sparse to crowded."""
     body, nuclei = _canvas(side), _canvas(side)
     radius_px = rng.uniform(12, 70)
     for _ in range(int(rng.integers(2, 60))):
@@ -139,7 +141,7 @@ def _draw_cells(side: int, rng: Rng) -> FloatArray:
 
 
 def _draw_fibres(side: int, rng: Rng) -> FloatArray:
-    """Bundles of curved fibres."""
+    """Draw bundles of curved fibres."""
     canvas = _canvas(side)
     direction = rng.uniform(0, np.pi)
     spread_rad = rng.uniform(0.05, 0.9)
@@ -158,7 +160,7 @@ def _draw_fibres(side: int, rng: Rng) -> FloatArray:
 
 
 def _draw_bacteria(side: int, rng: Rng) -> FloatArray:
-    """Rods and cocci of 0.6..3 um after a gram stain, on a smear with a few cells."""
+    """Draw Gram-stained rods and cocci of 0.6..3 um, on a smear with a few cells."""
     dots = _canvas(side)
     px_per_um = 2.0 / UM_PER_PX
     rods = rng.random() < 0.5
@@ -182,7 +184,7 @@ def _draw_bacteria(side: int, rng: Rng) -> FloatArray:
 
 
 def _draw_discs(side: int, rng: Rng) -> FloatArray:
-    """Red cells: discs with a paler centre, 6..8 um."""
+    """Draw red cells: discs of 6..8 um with a paler centre."""
     canvas = _canvas(side)
     for _ in range(int(rng.integers(5, 70))):
         centre = rng.uniform(0, 2 * side, 2)
@@ -197,7 +199,7 @@ def _draw_discs(side: int, rng: Rng) -> FloatArray:
 
 
 def _draw_tissue(side: int, rng: Rng) -> FloatArray:
-    """Dense tissue: fibres and a cloudy ground crossed by many nuclei."""
+    """Draw dense tissue: fibres and a cloudy background with many nuclei."""
     ground = np.clip(rng.uniform(0.2, 0.6) * (1.0 + 0.5 * _noise(rng, side, rng.uniform(0.8, 1.5))), 0.0, 1.5)
     fibres = _draw_fibres(side, rng) * rng.uniform(0.2, 0.7)
     cells = _draw_cells(side, rng)
@@ -206,7 +208,7 @@ def _draw_tissue(side: int, rng: Rng) -> FloatArray:
 
 
 def _draw_noise(side: int, rng: Rng) -> FloatArray:
-    """Cloudy or grainy ground without any outline."""
+    """Draw a cloudy or grainy background without outlines."""
     field = _noise(rng, side, rng.uniform(0.5, 1.5))
     if rng.random() < 0.5:
         field = np.where(field > rng.uniform(-0.5, 1.5), 1.0, 0.1 * field)
@@ -227,6 +229,6 @@ DRAWN: tuple[Callable[[int, Rng], FloatArray], ...] = (
 
 
 def drawn(side: int, rng: Rng) -> FloatArray:
-    """A drawn texture of a random kind, in random stains."""
+    """Return a drawn texture of a random kind, in random stains."""
     draw = DRAWN[int(rng.integers(len(DRAWN)))]
     return recoloured(np.clip(draw(side, rng), 0.0, MAX_DENSITY), rng)

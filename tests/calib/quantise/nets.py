@@ -1,4 +1,4 @@
-"""Small nets with the layers of MobileNetV2 and MobileNetV3, made of ONNX nodes with random weights."""
+"""Small nets with the layers of MobileNetV2 and MobileNetV3, as ONNX nodes with random weights."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ BINS_UM = np.linspace(-15.0, 15.0, 61, dtype=np.float32)
 
 
 class Net:
-    """A graph under construction; every method takes and gives the name of a tensor."""
+    """A graph under construction. Every method takes and returns the name of a tensor."""
 
     def __init__(self, side_px: int, input_name: str, seed: int = 5) -> None:
         self._side_px, self._input_name = side_px, input_name
@@ -32,7 +32,7 @@ class Net:
         return name
 
     def conv(self, x: str, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> str:
-        """A convolution with a bias."""
+        """Add a convolution with a bias."""
         shape = (outputs, inputs // groups, kernel, kernel)
         scale = (2.0 / np.prod(shape[1:])) ** 0.5
         number = len(self.nodes)
@@ -42,7 +42,7 @@ class Net:
         return self.node("Conv", x, w, b, strides=[stride] * 2, pads=[pad] * 4, group=groups)
 
     def relu6(self, x: str) -> str:
-        """Clip to 0..6, the limits as Constant nodes, as torch exports them."""
+        """Add a clip to 0..6, with the limits as Constant nodes, as torch exports them."""
         limits = []
         for value in (0.0, 6.0):
             name = f"limit{len(self.nodes)}"
@@ -52,20 +52,20 @@ class Net:
         return self.node("Clip", x, *limits)
 
     def squeeze(self, x: str, channels: int) -> str:
-        """Squeeze and excitation."""
+        """Add squeeze and excitation."""
         pooled = self.node("GlobalAveragePool", x)
         small = self.node("Relu", self.conv(pooled, channels, 4, 1))
         return self.node("Mul", x, self.node("HardSigmoid", self.conv(small, 4, channels, 1)))
 
     def linear(self, x: str, inputs: int, outputs: int) -> str:
-        """A Gemm with a bias."""
+        """Add a Gemm with a bias."""
         number = len(self.nodes)
         w = self.constant(f"w{number}", self._random.normal(0.0, 1.0, (outputs, inputs)).astype(np.float32))
         b = self.constant(f"b{number}", np.zeros(outputs, np.float32))
         return self.node("Gemm", x, w, b, transB=1)
 
     def finished(self, output: str) -> onnx.ModelProto:
-        """The model; `output` (n, 1) becomes distance_um."""
+        """Return the model. Its tensor `output` (n, 1) becomes distance_um."""
         self.nodes.append(helper.make_node("Flatten", [output], ["distance_um"], "out", axis=1))
         shape: list[str | int | None] = ["n", 3, self._side_px, self._side_px]
         graph = helper.make_graph(
@@ -79,21 +79,21 @@ class Net:
 
 
 def mobilenet_v2(side_px: int = 32) -> onnx.ModelProto:
-    """Stem, an inverted residual with and one without its shortcut, pooling by ReduceMean, head."""
+    """Return a stem, an inverted residual with and one without a shortcut, pooling by ReduceMean, and a head."""
     net = Net(side_px, "image")
     x = _mobilenet_v2_body(net)
     return net.finished(net.linear(net.node("ReduceMean", x, axes=[2, 3], keepdims=0), 16, 1))
 
 
 def binned_by_matmul() -> onnx.ModelProto:
-    """The same body, its head a softmax over distances and their expectation."""
+    """Return the same body with a head that is the expectation of a softmax over distances."""
     net = Net(32, "image")
     shares = _softmax_over_distances(net)
     return net.finished(net.node("MatMul", shares, net.constant("bins", BINS_UM[:, None])))
 
 
 def binned_by_sum() -> onnx.ModelProto:
-    """The same, the expectation written as a product and a sum."""
+    """Return the same, with the expectation as a product and a sum."""
     net = Net(32, "image")
     moments = net.node("Mul", _softmax_over_distances(net), net.constant("bins", BINS_UM[None]))
     axes = net.constant("axes", np.array([1], np.int64))
@@ -101,7 +101,7 @@ def binned_by_sum() -> onnx.ModelProto:
 
 
 def beside_spectra() -> onnx.ModelProto:
-    """The same body with a branch past the convolutions: log powers of the image, which the head hears too."""
+    """Return the same body with a branch beside the convolutions: log powers of the image, as inputs of the head."""
     net = Net(32, "image")
     pooled = net.node("ReduceMean", _mobilenet_v2_body(net), axes=[2, 3], keepdims=0)
     waves = np.cos(np.pi / 32.0 * np.outer(np.arange(1, 9), np.arange(32) + 0.5)).astype(np.float32)
@@ -117,7 +117,7 @@ def beside_spectra() -> onnx.ModelProto:
 
 
 def _softmax_over_distances(net: Net) -> str:
-    """Shares that form a bell of 1 um about a distance linear in the features, as training makes them."""
+    """Return shares that form a bell of 1 um around a distance linear in the features, as after training."""
     features = net.node("Flatten", net.node("GlobalAveragePool", _mobilenet_v2_body(net)), axis=1)
     um_per_feature = np.random.default_rng(12).normal(0.0, 1.5, (1, 16))
     w = net.constant("to_bins", (BINS_UM[:, None] * um_per_feature).astype(np.float32))
@@ -137,7 +137,7 @@ def _mobilenet_v2_body(net: Net) -> str:
 
 
 def mobilenet_v3(side_px: int = 32, input_name: str = "image") -> onnx.ModelProto:
-    """HardSwish, squeeze and excitation, a residual, and a head of two layers."""
+    """Return a net with HardSwish, squeeze and excitation, a residual, and a head of two layers."""
     net = Net(side_px, input_name)
     x = net.node("HardSwish", net.conv(input_name, 3, 8, 3, 2))
     for activation in ("Relu", "HardSwish"):
@@ -151,6 +151,6 @@ def mobilenet_v3(side_px: int = 32, input_name: str = "image") -> onnx.ModelProt
 
 
 def batches(side_px: int = 32, n: int = 3) -> list[FloatArray]:
-    """Standardised patches."""
+    """Return standardised patches."""
     random = np.random.default_rng(1)
     return [random.normal(size=(4, 3, side_px, side_px)).astype(np.float32) for _ in range(n)]

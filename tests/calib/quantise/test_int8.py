@@ -1,4 +1,4 @@
-"""Where Q/DQ nodes go, what their scales are, and what the lint says of those that went elsewhere."""
+"""Where Q/DQ nodes go, what their scales are, and how misplaced ones are found."""
 
 from collections.abc import Callable
 
@@ -38,12 +38,12 @@ def by_name(model: onnx.ModelProto) -> dict[str, onnx.NodeProto]:
 
 
 def from_dq(model: onnx.ModelProto) -> dict[str, list[bool]]:
-    """Which inputs of each node come from a DequantizeLinear."""
+    """Return which inputs of each node come from a DequantizeLinear."""
     return {node.output[0]: [name.endswith(".dq") for name in node.input] for node in model.graph.node}
 
 
 @each_net
-def test_quantised_net_breaks_no_rule_and_predicts_about_the_same(net: MakeNet) -> None:
+def test_quantised_net_passes_the_placement_check_and_predicts_about_the_same(net: MakeNet) -> None:
     model = quantised_net(net)
     assert placement_faults(model, 17) == []
     reference = np.concatenate([evaluate(net(), batch)["distance_um"] for batch in batches()])
@@ -51,7 +51,7 @@ def test_quantised_net_breaks_no_rule_and_predicts_about_the_same(net: MakeNet) 
     assert 0.0 < np.abs(found - reference).mean() < 0.2 * reference.std()
 
 
-def test_reference_adds_up_eight_bits_right_on_every_cpu() -> None:
+def test_reference_does_not_saturate_int8_sums_on_any_cpu() -> None:
     """Without VNNI an integer kernel adds two products of this size in 16 bits, where they saturate."""
     net = Net(4, "image")
     zero = net.constant("zero", np.array(0, np.int8))
@@ -63,7 +63,7 @@ def test_reference_adds_up_eight_bits_right_on_every_cpu() -> None:
     weights = net.constant("w", np.full((1, 3, 4, 4), 127.0, np.float32))
     total = rounded(net.node("Conv", rounded("image", 1.0), rounded(weights, 1.0)), 10_000.0)
     found = evaluate(net.finished(total), np.full((1, 3, 4, 4), 127.0, np.float32))["distance_um"]
-    assert found.item() == 770_000.0  # 48 times 127 squared, to the next 10,000
+    assert found.item() == 770_000.0  # 48 times 127 squared, rounded to 10,000
 
 
 def test_every_conv_but_the_first_is_quantised_with_its_weights() -> None:
@@ -85,7 +85,7 @@ def test_residual_is_quantised_on_its_identity_branch_only() -> None:
             assert by_name(model)[own].op_type == "Conv"
 
 
-def test_one_tensor_gets_one_pair_however_many_read_it() -> None:
+def test_tensor_gets_one_pair_for_all_its_readers() -> None:
     model = quantised_net(mobilenet_v2)
     sources = [node.input[0] for node in model.graph.node if node.op_type == "QuantizeLinear"]
     assert len(sources) == len(set(sources))
@@ -117,7 +117,7 @@ def test_scales_are_symmetric_per_tensor_and_per_channel() -> None:
             np.testing.assert_allclose(scale.astype(np.float64) * 127, largest.astype(np.float64), rtol=1e-6)
 
 
-def test_channel_without_weights_has_a_positive_scale() -> None:
+def test_channel_with_zero_weights_has_a_positive_scale() -> None:
     model = mobilenet_v2()
     second = next(t for t in model.graph.initializer if t.dims[:] == [8, 8, 1, 1])
     weights = numpy_helper.to_array(second).copy()
@@ -127,7 +127,7 @@ def test_channel_without_weights_has_a_positive_scale() -> None:
     assert placement_faults(found, 17) == []
 
 
-def test_range_saturates_a_lonely_outlier_and_keeps_a_plain_spread() -> None:
+def test_range_clips_a_single_outlier_and_keeps_an_even_spread() -> None:
     model = mobilenet_v2()
 
     def made_up(probed: onnx.ModelProto, batch: FloatArray) -> dict[str, FloatArray]:
@@ -164,7 +164,7 @@ def zero_scale(graph: Graph) -> None:
 
 
 def quantised_input(graph: Graph, operator: str, number: int, slot: int) -> None:
-    """Put a pair of nodes before one input of a node."""
+    """Insert a pair of nodes before one input of a node."""
     node = the(graph, operator, number)
     name = node.input[slot]
     zero, scale = np.array(0, np.int8), np.array(0.1, np.float32)
@@ -196,34 +196,34 @@ def weights_per_tensor(graph: Graph) -> None:
         (mobilenet_v2, zero_scale, "is not a positive constant"),
         (mobilenet_v2, weights_per_tensor, "have no scale for each output channel"),
         (mobilenet_v2, lambda g: quantised_input(g, "Conv", 1, 2), "the bias of conv"),
-        (mobilenet_v2, lambda g: quantised_input(g, "Gemm", 0, 0), "belongs to the head and is quantised"),
+        (mobilenet_v2, lambda g: quantised_input(g, "Gemm", 0, 0), "belongs to the head, but is quantised"),
         (mobilenet_v2, lambda g: quantised_input(g, "Clip", 1, 0), "between a Conv and its activation"),
         (mobilenet_v2, lambda g: quantised_input(g, "Add", 0, 1), "both branches of add"),
         (mobilenet_v2, lambda g: quantised_input(g, "Conv", 0, 0), "only the input are quantised"),
         (
             mobilenet_v2,
             lambda g: quantised_input(g, "ReduceMean", 0, 0),
-            "belongs to the head and is quantised",
+            "belongs to the head, but is quantised",
         ),
         (
             binned_by_sum,
             lambda g: quantised_input(g, "Softmax", 0, 0),
-            "belongs to the head and is quantised",
+            "belongs to the head, but is quantised",
         ),
         (mobilenet_v3, lambda g: quantised_input(g, "HardSwish", 1, 0), "the HardSwish hardswish"),
         (mobilenet_v3, lambda g: quantised_input(g, "HardSigmoid", 0, 0), "the HardSigmoid hardsigmoid"),
         (mobilenet_v3, lambda g: quantised_input(g, "Mul", 0, 0), "the Mul mul"),
     ],
 )
-def test_lint_finds_what_is_placed_wrongly(net: MakeNet, damage: Break, said: str) -> None:
+def test_placement_check_finds_misplaced_nodes(net: MakeNet, damage: Break, said: str) -> None:
     graph = Graph(quantised_net(net))
     damage(graph)
     assert any(said in fault for fault in placement_faults(graph.finished(), 17))
 
 
-def test_lint_finds_an_opset_that_the_parser_cannot_read() -> None:
+def test_placement_check_finds_an_opset_that_the_parser_cannot_read() -> None:
     assert placement_faults(in_half(quantised_net(mobilenet_v2)), 17) == [
-        "the opset is 19, the parser reads at most 17"
+        "the opset is 19, the parser reads up to 17"
     ]
 
 
@@ -254,7 +254,9 @@ def test_lint_finds_an_opset_that_the_parser_cannot_read() -> None:
         (binned_by_sum, ["GlobalAveragePool", "Flatten", "Gemm", "Softmax", "Mul", "ReduceSum", "Flatten"]),
     ],
 )
-def test_head_is_the_last_pooling_what_follows_and_what_goes_past(net: MakeNet, layers: list[str]) -> None:
+def test_head_is_the_last_pooling_with_its_successors_and_side_branches(
+    net: MakeNet, layers: list[str]
+) -> None:
     graph = Graph(net())
     head = head_of(graph)
     assert [node.op_type for node in graph.nodes if node.output[0] in head] == layers
@@ -268,7 +270,7 @@ def without_pooling(graph: Graph) -> None:
     flatten.input[0] = pooling.input[0]
 
 
-def test_head_without_a_pooling_is_the_last_layer_and_what_follows() -> None:
+def test_head_without_a_pooling_starts_at_the_last_layer() -> None:
     graph = Graph(mobilenet_v3())
     without_pooling(graph)
     head = head_of(graph)
@@ -293,7 +295,7 @@ def test_nothing_of_the_head_is_quantised_or_halved(net: MakeNet) -> None:
 
 
 @pytest.mark.parametrize("net", [binned_by_matmul, binned_by_sum])
-def test_half_keeps_the_expectation_over_distances(net: MakeNet) -> None:
+def test_fp16_form_keeps_the_expectation_over_distances(net: MakeNet) -> None:
     model = net()
     patches = [batch * scale for batch, scale in zip(batches(), (0.3, 1.0, 3.0), strict=True)]
     expected = np.concatenate([evaluate(model, batch)["distance_um"] for batch in patches])
@@ -304,7 +306,7 @@ def test_half_keeps_the_expectation_over_distances(net: MakeNet) -> None:
 
 @each_net
 @pytest.mark.parametrize("is_quantised", [False, True])
-def test_typed_half_predicts_the_same_and_speaks_float_outside(net: MakeNet, is_quantised: bool) -> None:
+def test_fp16_form_predicts_the_same_with_float_input_and_output(net: MakeNet, is_quantised: bool) -> None:
     full = quantised_net(net) if is_quantised else net()
     half = in_half(full)
     assert placement_faults(half, 19) == []
@@ -316,20 +318,20 @@ def test_typed_half_predicts_the_same_and_speaks_float_outside(net: MakeNet, is_
     types = {
         t.data_type for t in half.graph.initializer if t.name.startswith(("w", "b")) and ".zero" not in t.name
     }
-    assert types == {float32, onnx.TensorProto.FLOAT16}  # the head's own, and all others
+    assert types == {float32, onnx.TensorProto.FLOAT16}  # those of the head, and all others
     expected = np.concatenate([evaluate(full, batch)["distance_um"] for batch in batches()])
     found = np.concatenate([evaluate(half, batch)["distance_um"] for batch in batches()])
     assert np.abs(found - expected).max() < (0.3 if is_quantised else 0.01) * np.abs(expected).max()
 
 
-def test_half_refuses_what_it_cannot_hold_or_translate() -> None:
+def test_fp16_form_refuses_values_out_of_range_and_unknown_layers() -> None:
     model = mobilenet_v2()
     weights = model.graph.initializer[0]
     weights.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weights) * 1e6, weights.name))
-    with pytest.raises(ValueError, match="more than float16 can"):
+    with pytest.raises(ValueError, match="beyond the range of float16"):
         in_half(model)
     model = mobilenet_v2()
     mean = next(node for node in model.graph.node if node.op_type == "ReduceMean")
     next(a for a in mean.attribute if a.name == "axes").ints[:] = [1, 2]
-    with pytest.raises(ValueError, match="other than a mean over height and width"):
+    with pytest.raises(ValueError, match="not a mean over height and width"):
         in_half(model)

@@ -1,6 +1,6 @@
-"""TensorRT's own parser and builder on every form: tensorrt-rtx is the real thing and needs no GPU to build.
+"""The real parser and builder of TensorRT on every form: tensorrt-rtx builds without a GPU.
 
-It is strongly typed, as TensorRT 11 is. What it proves is parsing and typing, neither speed nor accuracy.
+It is strongly typed, like TensorRT 11. These tests check parsing and types, not speed or accuracy.
 """
 
 import sys
@@ -60,10 +60,10 @@ def test_several_static_profiles_are_built_into_one_engine(trt: ModuleType) -> N
     assert build_engine(trt, form(mobilenet_v3, "fp16").SerializeToString(), recipe).engine
 
 
-def test_it_is_strongly_typed_as_tensorrt_11_is(trt: ModuleType) -> None:
+def test_tensorrt_rtx_is_strongly_typed_like_tensorrt_11(trt: ModuleType) -> None:
     assert form_of(trt, "fp16", "none") == "fp16"
     assert form_of(trt, "int8", "explicit") == "int8_qdq_fp16"
-    with pytest.raises(BuildFailed, match="has no calibrator"):
+    with pytest.raises(BuildFailed, match="no longer has a calibrator"):
         form_of(trt, "int8", "implicit")
 
 
@@ -81,7 +81,7 @@ def unsigned_zero_point(graph: Graph) -> None:
 
 
 def quantised_bias(graph: Graph) -> None:
-    """As onnxruntime.quantization makes it: the bias as INT32 with a DequantizeLinear."""
+    """Quantise a bias as onnxruntime.quantization does: INT32 with a DequantizeLinear."""
     nodes = graph.nodes
     at = [i for i, node in enumerate(nodes) if node.op_type == "Conv"][1]
     bias = graph.constants[nodes[at].input[2]]
@@ -94,7 +94,7 @@ def quantised_bias(graph: Graph) -> None:
 
 
 @pytest.mark.parametrize("damage", [unsigned_zero_point, quantised_bias])
-def test_what_our_lint_refuses_the_real_parser_refuses_too(
+def test_parser_refuses_what_the_placement_check_refuses(
     trt: ModuleType, damage: Callable[[Graph], None]
 ) -> None:
     graph = Graph(form(mobilenet_v2, "int8_qdq"))
@@ -105,7 +105,7 @@ def test_what_our_lint_refuses_the_real_parser_refuses_too(
 
 
 def mixed_types(model: onnx.ModelProto) -> None:
-    """FP16 weights on a float32 activation: what strong typing is there to refuse."""
+    """FP16 weights on a float32 activation, which strong typing must refuse."""
     weights = model.graph.initializer[0]
     weights.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weights).astype(np.float16), weights.name))
     assert weights.data_type == TensorProto.FLOAT16
@@ -113,7 +113,7 @@ def mixed_types(model: onnx.ModelProto) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"no model", mobilenet_v2().SerializeToString()[:-500]])
 def test_corrupt_model_is_refused(trt: ModuleType, content: bytes) -> None:
-    with pytest.raises(BuildFailed, match="ONNX parser of TensorRT|the ONNX has no input"):
+    with pytest.raises(BuildFailed, match="ONNX parser of TensorRT|the ONNX file has no input"):
         build_engine(trt, content, RECIPE)
 
 

@@ -176,7 +176,7 @@ def test_a_model_without_a_working_engine_ends_with_the_engine_exit_code(run: Ru
         "build", "--backend", "openvino", "--precision", "int8", "--int8-mode", "implicit"
     )
     assert code == 4
-    assert "OpenVINO has none" in printed
+    assert "OpenVINO does not offer it" in printed
     assert error.startswith(
         "BuildFailed: no engine was built for difference-20x, single-20x; the reasons are above"
     )
@@ -244,8 +244,8 @@ def test_build_reports_a_damaged_choice_and_chooses_again(run: Run, tmp_path: Pa
     (folder / "choice.json").write_text("{")
     code, printed, _ = run("build", "difference-20x", "--backend", "openvino", "--precision", "fp32")
     assert code == 0
-    assert "choice.json is unusable" in printed
-    assert "Choices are made anew now" in printed
+    assert "choice.json is invalid" in printed
+    assert "Choosing again from scratch" in printed
 
 
 def test_list_reports_a_damaged_choice_on_one_line(run: Run, tmp_path: Path) -> None:
@@ -254,7 +254,7 @@ def test_list_reports_a_damaged_choice_on_one_line(run: Run, tmp_path: Path) -> 
     (folder / "choice.json").write_text("{")
     code, _, error = run("list")
     assert code == 4
-    assert "choice.json is unusable" in error
+    assert "choice.json is invalid" in error
 
 
 @pytest.mark.parametrize(

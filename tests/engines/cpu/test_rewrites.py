@@ -1,4 +1,4 @@
-"""Graphs rewritten for OpenVINO predict the same."""
+"""Rewritten graphs predict the same."""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +17,7 @@ BATCH = 4
 
 
 def read(graph: onnx.ModelProto, n: int = BATCH) -> Any:  # noqa: ANN401 (OpenVINO's)
-    """A model of OpenVINO, bound to a batch."""
+    """An OpenVINO model with a fixed batch."""
     model = import_openvino().Core().read_model(graph.SerializeToString())
     model.reshape([n, *(size.get_length() for size in list(model.inputs[0].partial_shape)[1:])])
     return model
@@ -28,16 +28,14 @@ def kinds(model: Any) -> list[str]:  # noqa: ANN401 (OpenVINO's)
 
 
 def predicted_as_before(model: Any, graph: onnx.ModelProto) -> bool:  # noqa: ANN401 (OpenVINO's)
-    """Whether it predicts what ONNX Runtime does with the graph, of values far beyond the usual ones too."""
+    """Whether the model predicts what ONNX Runtime does, also for values far beyond the usual range."""
     found = import_openvino().Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     patches = 100.0 * batches(n=1)[0]
     return np.allclose(found(patches)[0], evaluate(graph, patches)["distance_um"], rtol=1e-4)
 
 
 @pytest.mark.parametrize(("net", "readers"), [(beside_spectra, 2), (mobilenet_v2, 1)])
-def test_input_that_several_layers_read_is_narrowed_once(
-    net: Callable[[], onnx.ModelProto], readers: int
-) -> None:
+def test_input_of_several_layers_is_converted_once(net: Callable[[], onnx.ModelProto], readers: int) -> None:
     graph = net()
     model = read(graph)
     assert len(model.inputs[0].get_target_inputs()) == readers
@@ -58,7 +56,7 @@ def test_product_with_a_transposed_map_becomes_a_convolution() -> None:
     assert predicted_as_before(model, graph)
 
 
-def test_other_products_stay() -> None:
+def test_other_products_are_not_changed() -> None:
     graph = binned_by_matmul()
     model = read(graph)
     before = kinds(model)

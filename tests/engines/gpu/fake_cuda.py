@@ -1,7 +1,7 @@
-"""A stand-in for pycuda.driver: memory is arrays by address, and every call wants the context on its thread.
+"""A stand-in for pycuda.driver. Memory is arrays by address; every call needs the context on its thread.
 
-What it does not model: asynchrony. Copies and kernels happen at once, in the order in which they are enqueued;
-those of a stream that is captured happen when their graph is launched.
+It does not model asynchrony. Copies and kernels run at once, in the order in which they are enqueued. Work on a
+captured stream runs when its graph is launched.
 """
 
 import threading
@@ -18,15 +18,15 @@ DEVICEMAP = 2
 
 
 class Error(Exception):
-    """As pycuda's."""
+    """Like that of pycuda."""
 
 
 class OutOfMemory(Error):
-    """As pycuda's MemoryError, which is an Error too."""
+    """Like that of pycuda, where it is an Error as well."""
 
 
 class FakeCuda(ModuleType):
-    """One device; `module` of the tests replaces pycuda.driver by it."""
+    """One device. The fixture `cuda` installs it as pycuda.driver."""
 
     Error = Error
     MemoryError = OutOfMemory
@@ -36,7 +36,7 @@ class FakeCuda(ModuleType):
         self.free_bytes = free_bytes
         self.device_memory: dict[int, Array] = {}
         self.is_initialised = False
-        self.driver = self  # `import pycuda.driver` finds it as an attribute of the package, too
+        self.driver = self  # `import pycuda.driver` reads this attribute of the package
         self.log: list[str] = []
         self.captured: list[Callable[[], None]] | None = None
         self._stacks = threading.local()
@@ -115,32 +115,32 @@ class FakeCuda(ModuleType):
         self.memcpy_htod_async, self.memcpy_dtoh_async = memcpy_htod_async, memcpy_dtoh_async
 
     def init(self, flags: int = 0) -> None:
-        """As cuInit."""
+        """Initialise the driver."""
         assert flags == 0
         self.is_initialised = True
 
     def stack(self) -> list[Any]:
-        """Contexts current on this thread."""
+        """Return the contexts that are current on this thread."""
         if not hasattr(self._stacks, "contexts"):
             self._stacks.contexts = []
         stack: list[Any] = self._stacks.contexts
         return stack
 
     def want_context(self, call: str) -> None:
-        """What the driver does where the thread has no context."""
+        """Raise the error of the driver on a thread without a context."""
         self.log.append(call)
         if not self.stack():
             raise self.Error(f"{call} failed: invalid device context")
 
     def enqueue(self, work: Callable[[], None]) -> None:
-        """Do work at once, or keep it where the stream is captured."""
+        """Do work at once, or record it while the stream is captured."""
         if self.captured is None:
             work()
         else:
             self.captured.append(work)
 
     def adopt(self, store: Array) -> int:
-        """Give memory an address."""
+        """Assign an address to memory."""
         address = 0x1000 * (len(self.device_memory) + 1)
         self.device_memory[address] = store.reshape(-1)
         return address

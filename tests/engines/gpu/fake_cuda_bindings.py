@@ -1,4 +1,4 @@
-"""A stand-in for cuda.bindings.driver over the memory of `FakeCuda`: calls that return a result and values."""
+"""A stand-in for cuda.bindings.driver on the memory of `FakeCuda`. Calls return a result code and values."""
 
 import ctypes
 import enum
@@ -15,7 +15,7 @@ FLOAT_BYTES = 4
 
 
 class Result(enum.IntEnum):
-    """Those that the tests bring about."""
+    """The result codes that the tests use."""
 
     CUDA_SUCCESS = 0
     CUDA_ERROR_OUT_OF_MEMORY = 2
@@ -24,15 +24,15 @@ class Result(enum.IntEnum):
 
 
 class CaptureMode(enum.IntEnum):
-    """The one that is asked for."""
+    """The capture mode that the product uses."""
 
     CU_STREAM_CAPTURE_MODE_THREAD_LOCAL = 1
 
 
 class FakeBindings(ModuleType):
-    """One device. `host` is page-locked memory by address; what is freed is gone from it and from the device's.
+    """One device. `host` is page-locked memory by address. Freed memory is removed from it and from the device.
 
-    `graphs` are those that can be launched.
+    `graphs` are the graphs that can be launched.
     """
 
     CUresult = Result
@@ -42,7 +42,7 @@ class FakeBindings(ModuleType):
     def __init__(self, cuda: FakeCuda) -> None:
         super().__init__("cuda.bindings.driver")
         self.fake = cuda
-        self.driver = self  # `from cuda.bindings import driver` finds it in the package
+        self.driver = self  # `from cuda.bindings import driver` reads this attribute
         self.host: dict[int, NDArray[np.float32]] = {}
         self.graphs: dict[int, list[Callable[[], None]]] = {}
 
@@ -159,6 +159,6 @@ class FakeBindings(ModuleType):
         ctypes.memmove(to, begin, n_bytes)
 
     def _result(self, call: str) -> Result:
-        """What the driver says where the thread has no context."""
+        """The error of the driver on a thread without a context."""
         self.fake.log.append(call)
         return Result.CUDA_SUCCESS if self.fake.stack() else Result.CUDA_ERROR_INVALID_CONTEXT

@@ -1,7 +1,7 @@
-"""A stand-in for tensorrt, of the generation asked for; what it has is held against the real bindings.
+"""A stand-in for tensorrt of a given generation. Tests compare it with the real bindings.
 
-Its engines are JSON, its one kernel predicts `10 * mean` of each patch. It remembers what was asked of it. What
-it does not model: layers, precision, time.
+Its engines are JSON, and its one kernel predicts `10 * mean` of each patch. It records what was requested. It does not
+model layers, precision or time.
 """
 
 import enum
@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tests.engines.gpu.fake_cuda import STREAM_HANDLE, FakeCuda
 
@@ -20,13 +21,13 @@ Shape = tuple[int, ...]
 
 
 class FakeTensorRt(ModuleType):
-    """The module. Tests set what shall go wrong and read what was asked for.
+    """The module. Tests set what fails, and read what was requested.
 
     Attributes:
-        device: an engine that another one built is refused.
-        parse_error: what the parser says; None where it takes the model.
-        build_error: what the builder says before it gives up; None where it builds.
-        flags, profiles, network_flags, onnx, calibrated, timing: what the last build was asked for.
+        device: name of the device; engines built on another device are refused.
+        parse_error: error of the parser; None if it accepts the model.
+        build_error: error of the builder; None if the build succeeds.
+        flags, profiles, network_flags, onnx, calibrated, timing: the arguments of the last build.
     """
 
     def __init__(self, generation: str, cuda: FakeCuda, output_name: str = "distance_um") -> None:
@@ -259,7 +260,7 @@ def _add_runtime(trt: Any) -> None:  # noqa: ANN401, C901 (one class after anoth
             prepared, self._prepared = self._prepared, True
             if stream_handle != STREAM_HANDLE or not trt.can_enqueue:
                 return False
-            # The first enqueue finishes what a capture must not hold.
+            # The first enqueue completes work that a capture must not contain.
             assert prepared or trt.cuda.captured is None
             patches = trt.cuda.device_memory[self._addresses[trt.input_name]].reshape(self._shape)
             output = trt.cuda.device_memory[self._addresses[trt.output_name]]
@@ -312,8 +313,13 @@ def _add_runtime(trt: Any) -> None:  # noqa: ANN401, C901 (one class after anoth
     trt.Runtime, trt.ICudaEngine, trt.IExecutionContext = Runtime, ICudaEngine, IExecutionContext
 
 
+def patches(n: int = 4) -> NDArray[np.float32]:
+    """Return a batch (n, 3, 32, 32), the same for the same n."""
+    return np.random.default_rng(n).normal(0.2, 1.0, (n, 3, 32, 32)).astype(np.float32)
+
+
 def kernel_um(batch: Any) -> Any:  # noqa: ANN401
-    """What the fake's kernel predicts of a batch (n, 3, h, w)."""
+    """Return the predictions of the fake kernel for a batch (n, 3, h, w)."""
     return (10.0 * np.asarray(batch).mean(axis=(1, 2, 3))).astype(np.float32)
 
 

@@ -1,7 +1,7 @@
-"""The fakes have nothing that the real bindings have not: attributes, enum members, number of arguments.
+"""The fakes have only what the real bindings have: attributes, enum members, numbers of arguments.
 
-The bindings are the vendor's wheels; the libraries that they want are stubs made here of ten lines of C. They
-import on any machine, and no object of TensorRT can be made.
+The bindings are the wheels of the vendor. The libraries that they need are replaced by stubs of ten lines of C. So they
+can be imported on any machine, but no object of TensorRT can be created.
 """
 
 import enum
@@ -32,7 +32,7 @@ SYMBOLS = (
     "getPluginRegistry",
     "initLibNvInferPlugins",
 )
-# Prints what every class of the module has: members of an enum, or attributes with their signature if any.
+# Prints the members of every class of the module: of an enum, or attributes with their signatures.
 DUMP = """
 import json, sys
 import tensorrt_bindings as trt
@@ -89,7 +89,7 @@ def real_surface(generation: str, stubs: Path, names: str) -> dict[str, dict[str
 
 
 @pytest.mark.parametrize("generation", VERSIONS)
-def test_fake_has_nothing_that_the_real_bindings_have_not(generation: str, stubs: Path) -> None:
+def test_fake_has_only_what_the_real_bindings_have(generation: str, stubs: Path) -> None:
     fakes = fake_classes(FakeTensorRt(generation, FakeCuda()))
     real = real_surface(generation, stubs, ",".join(sorted(fakes)))
     assert set(fakes) <= set(real)
@@ -103,7 +103,7 @@ def test_fake_has_nothing_that_the_real_bindings_have_not(generation: str, stubs
 
 
 @pytest.mark.parametrize("generation", VERSIONS)
-def test_fake_takes_the_arguments_that_the_real_bindings_take(generation: str, stubs: Path) -> None:
+def test_fake_takes_the_arguments_of_the_real_bindings(generation: str, stubs: Path) -> None:
     fakes = fake_classes(FakeTensorRt(generation, FakeCuda()))
     real = real_surface(generation, stubs, ",".join(sorted(fakes)))
     n_checked = 0
@@ -121,7 +121,9 @@ def test_fake_takes_the_arguments_that_the_real_bindings_take(generation: str, s
 
 
 @pytest.mark.parametrize("generation", VERSIONS)
-def test_what_the_builder_asks_for_by_presence_is_where_we_think(generation: str, stubs: Path) -> None:
+def test_features_that_the_builder_probes_exist_in_the_expected_versions(
+    generation: str, stubs: Path
+) -> None:
     names = (
         "BuilderFlag,IBuilderConfig,IInt8EntropyCalibrator2,IProgressMonitor,NetworkDefinitionCreationFlag"
     )

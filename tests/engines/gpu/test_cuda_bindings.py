@@ -1,4 +1,4 @@
-"""CUDA through cuda-bindings where pycuda is not; and what the fakes of both have, the real ones have too."""
+"""CUDA through cuda-bindings, without pycuda. The fakes of both match the real modules."""
 
 import ast
 import functools
@@ -22,7 +22,7 @@ from parfocal.engines.gpu.tensorrt_runner import TensorRtRunner
 from tests.contracts import difference_contract
 from tests.engines.gpu.fake_cuda import FakeCuda
 from tests.engines.gpu.fake_cuda_bindings import FakeBindings, Result
-from tests.engines.gpu.fake_tensorrt import FakeTensorRt, kernel_um
+from tests.engines.gpu.fake_tensorrt import FakeTensorRt, kernel_um, patches
 
 BACKEND = "parfocal.engines.gpu.cuda_bindings"
 CONTRACT = difference_contract(patch_px=32)
@@ -41,16 +41,12 @@ def bindings(cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeBi
         monkeypatch.setitem(sys.modules, name, fake)
     monkeypatch.delitem(sys.modules, BACKEND, raising=False)
     yield fake
-    gc.collect()  # buffers are freed while the fake is there
+    gc.collect()  # free the buffers before the fake is removed
     sys.modules.pop(BACKEND, None)
 
 
-def patches(n: int = 4) -> np.ndarray[Any, np.dtype[np.float32]]:
-    return np.random.default_rng(n).normal(0.2, 1.0, (n, 3, 32, 32)).astype(np.float32)
-
-
 @each_way
-def test_engine_predicts_and_gives_its_memory_back(
+def test_engine_predicts_and_frees_its_memory(
     bindings: FakeBindings, install: Callable[[str], FakeTensorRt], zero_copy: bool
 ) -> None:
     trt = install("10.3")
@@ -95,7 +91,7 @@ def test_work_that_cannot_be_captured_is_an_engine_error(
     assert bindings.fake.stack() == []
 
 
-def test_memory_that_is_out_is_told(bindings: FakeBindings) -> None:
+def test_out_of_memory_is_reported(bindings: FakeBindings) -> None:
     memory = open_memory(zero_copy=False)
     bindings.fake.free_bytes = 100
     with pytest.raises(BuildFailed, match="out of memory: cuMemAlloc failed: .*Close"), memory.current():
@@ -103,14 +99,14 @@ def test_memory_that_is_out_is_told(bindings: FakeBindings) -> None:
     assert bindings.fake.stack() == []
 
 
-def test_call_that_is_refused_is_an_engine_error(bindings: FakeBindings) -> None:
+def test_failed_call_is_an_engine_error(bindings: FakeBindings) -> None:
     memory = open_memory(zero_copy=False)
     with pytest.raises(EngineError, match="CUDA call failed: cuMemHostAlloc failed: .*invalid context"):
         memory.buffer((1,), np.float32)
     assert bindings.fake.stack() == []
 
 
-def test_device_that_refuses_is_a_failed_build(
+def test_device_that_cannot_be_opened_is_a_failed_build(
     bindings: FakeBindings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bindings, "cuDevicePrimaryCtxRetain", lambda _: (Result(201), None))
@@ -118,7 +114,7 @@ def test_device_that_refuses_is_a_failed_build(
         open_memory(zero_copy=False)
 
 
-def test_pycuda_comes_first(bindings: FakeBindings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pycuda_is_preferred(bindings: FakeBindings, monkeypatch: pytest.MonkeyPatch) -> None:
     assert type(open_memory(zero_copy=False)).__name__ == "BindingsMemory"
     for name in ("pycuda", "pycuda.driver"):
         monkeypatch.setitem(sys.modules, name, bindings.fake)
@@ -126,46 +122,44 @@ def test_pycuda_comes_first(bindings: FakeBindings, monkeypatch: pytest.MonkeyPa
 
 
 def offered_by_pycuda() -> dict[str, list[str]]:
-    """Parameters of each name of the table."""
+    """Return the parameters of each function in pycuda.txt."""
     lines = (Path(__file__).parent / "pycuda.txt").read_text().splitlines()
     entries = [line.rstrip(")").partition("(") for line in lines if not line.startswith("#")]
     return {name: [p for p in parameters.split(", ") if p] for name, _, parameters in entries}
 
 
 def called_on_pycuda() -> set[str]:
-    """What the product reads of pycuda.driver; `host_alloc_flags.DEVICEMAP` where it reads on."""
+    """Return the attributes of pycuda.driver that the product uses, also nested ones."""
     nodes = ast.walk(ast.parse(Path(cuda_memory.__file__).read_text()))
     read = {ast.unparse(node) for node in nodes if isinstance(node, ast.Attribute)}
     return {text.removeprefix("self._cuda.") for text in read if re.fullmatch(r"self\._cuda\.[\w.]+", text)}
 
 
 def called_on_cuda_bindings() -> set[str]:
-    """The functions of the driver that the product names."""
+    """Return the functions of the driver that the product calls."""
     source = (Path(cuda_memory.__file__).parent / "cuda_bindings.py").read_text()
     return set(re.findall(r"\bcu[A-Z]\w+", source))
 
 
-def test_nothing_is_called_that_pycuda_does_not_offer() -> None:
+def test_only_functions_of_pycuda_are_called() -> None:
     assert len(called_on_pycuda()) >= 10
     assert called_on_pycuda() <= set(offered_by_pycuda())
 
 
 @pytest.mark.parametrize(("name", "parameters"), offered_by_pycuda().items())
-def test_the_fake_of_pycuda_has_what_the_real_one_has(
-    cuda: FakeCuda, name: str, parameters: list[str]
-) -> None:
-    if name == "Stream.handle":  # of an instance
+def test_fake_pycuda_matches_the_real_one(cuda: FakeCuda, name: str, parameters: list[str]) -> None:
+    if name == "Stream.handle":  # an attribute of instances
         return
     thing = functools.reduce(getattr, name.split("."), cast("Any", cuda))
     if parameters:
         assert [p for p in inspect.signature(thing).parameters if p != "self"] == parameters
 
 
-def test_nothing_is_called_that_the_fake_of_cuda_bindings_does_not_offer() -> None:
+def test_only_functions_of_the_fake_cuda_bindings_are_called() -> None:
     assert called_on_cuda_bindings() == {name for name in dir(FakeBindings) if name.startswith("cu")}
 
 
-def test_the_real_cuda_bindings_have_what_their_fake_has() -> None:
+def test_fake_cuda_bindings_match_the_real_ones() -> None:
     driver = pytest.importorskip(
         "cuda.bindings.driver", reason="cuda-bindings not installed: `make engines-test`"
     )

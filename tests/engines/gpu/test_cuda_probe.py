@@ -1,4 +1,4 @@
-"""The probe of the driver, on a driver of our own."""
+"""The probe for a CUDA device, on a fake driver."""
 
 import ctypes
 import os
@@ -14,7 +14,7 @@ from parfocal.engines.gpu.cuda_probe import driver_release, l4t_release, probe
 
 
 class FakeDriver:
-    """As libcuda; `refusals` are results by function."""
+    """Acts as libcuda. `refusals` are the error codes by function."""
 
     def __init__(self, refusals: dict[str, int]) -> None:
         self._refusals = refusals
@@ -42,21 +42,21 @@ def test_device_is_described() -> None:
 @pytest.mark.parametrize(
     ("refusals", "said"),
     [
-        ({"cuInit": 100}, "finds no device (100)"),
-        ({"cuInit": 803}, "refuses with 803"),
-        ({"cuDriverGetVersion": 3}, "refuses with 3"),
-        ({"cuDeviceGet": 101}, "refuses with 101"),
-        ({"cuDeviceGetName": 101}, "refuses with 101"),
-        ({"cuDeviceGetAttribute": 1}, "refuses with 1"),
+        ({"cuInit": 100}, "finds no device (CUDA error 100)"),
+        ({"cuInit": 803}, "CUDA error 803"),
+        ({"cuDriverGetVersion": 3}, "CUDA error 3"),
+        ({"cuDeviceGet": 101}, "CUDA error 101"),
+        ({"cuDeviceGetName": 101}, "CUDA error 101"),
+        ({"cuDeviceGetAttribute": 1}, "CUDA error 1"),
     ],
 )
-def test_refusal_of_the_driver_is_named(refusals: dict[str, int], said: str) -> None:
+def test_error_of_the_driver_is_named(refusals: dict[str, int], said: str) -> None:
     with pytest.raises(BuildFailed) as refusal:
         probe(FakeDriver(refusals))
     assert said in str(refusal.value)
 
 
-def test_nothing_is_asked_of_a_driver_that_did_not_start() -> None:
+def test_driver_that_failed_to_start_is_not_called_again() -> None:
     driver = FakeDriver({"cuInit": 100})
     with pytest.raises(BuildFailed):
         probe(driver)
@@ -72,7 +72,7 @@ def test_device_node_without_permission_is_named(monkeypatch: pytest.MonkeyPatch
         probe(FakeDriver({"cuInit": 999}))
 
 
-def test_machine_without_a_driver_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_without_a_driver_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str) -> None:
         raise OSError(f"{name}: cannot open shared object file")
 

@@ -1,4 +1,4 @@
-"""A model tells what it was made for, and is refused for anything else."""
+"""A model states what it was made for, and is refused for anything else."""
 
 import json
 from collections.abc import Callable
@@ -86,12 +86,12 @@ def test_unusable_contract_is_refused(
     assert words in str(refusal.value)
 
 
-def test_foreign_onnx_is_refused_by_what_it_lacks(make_model: Callable[..., Path]) -> None:
-    with pytest.raises(BuildFailed, match=r"it is ONNX, but its metadata hold no parfocal\.contract"):
+def test_onnx_without_a_contract_is_refused(make_model: Callable[..., Path]) -> None:
+    with pytest.raises(BuildFailed, match=r"it is ONNX, but its metadata has no parfocal\.contract"):
         contract_from_onnx(make_model(metadata={"author": "somebody"}))
 
 
-def test_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(BuildFailed, match=r"nowhere\.onnx failed: No such file or directory"):
         contract_from_onnx(tmp_path / "nowhere.onnx")
 
@@ -107,7 +107,7 @@ def test_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     ],
     ids=["empty", "letters", "picture", "pointer", "ones"],
 )
-def test_file_that_is_no_onnx_is_called_damaged(tmp_path: Path, content: bytes) -> None:
+def test_file_that_is_not_onnx_is_reported_as_damaged(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "other.onnx"
     path.write_bytes(content)
     with pytest.raises(BuildFailed, match="damaged or not ONNX. Copy it again"):
@@ -125,7 +125,7 @@ def test_model_cut_off_anywhere_is_refused(make_model: Callable[..., Path]) -> N
 
 @given(st.dictionaries(st.text(max_size=20), st.text(max_size=40), max_size=5))
 @example({"lengths of two bytes": 200 * "é", "of three": 20_000 * "x"})
-def test_metadata_read_as_the_onnx_package_writes_them(metadata: dict[str, str]) -> None:
+def test_metadata_is_read_as_the_onnx_package_writes_it(metadata: dict[str, str]) -> None:
     model = helper.make_model(helper.make_graph([], "empty", [], []))
     helper.set_model_props(model, metadata)
     model.producer_name = "a test"
@@ -133,7 +133,7 @@ def test_metadata_read_as_the_onnx_package_writes_them(metadata: dict[str, str])
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_are_read_or_refused_by_value_error(content: bytes) -> None:
+def test_any_bytes_are_read_or_raise_value_error(content: bytes) -> None:
     model = helper.make_model(helper.make_graph([], "empty", [], [])).SerializeToString()
     for whole in (content, model + content):
         try:

@@ -1,4 +1,4 @@
-"""Golden patches and artifacts: whole, and of the model that they claim to be of."""
+"""Golden patches and forms: complete, and made for their model."""
 
 import contextlib
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from parfocal.engines.model.artifacts import (
     MADE_FORMS,
     artifact_path,
     checked_artifact,
-    int8_meaning_um,
+    int8_graph_um,
     manifest_path,
 )
 from parfocal.engines.model.contract import contract_from_onnx
@@ -33,7 +33,7 @@ def test_patches_are_normalised_as_the_instrument_prepares_them() -> None:
     np.testing.assert_array_equal(standardised(patches), prepare.standardised(patches.astype(np.float32)))
 
 
-def test_golden_patches_come_back_as_they_were_saved(equipped: Path) -> None:
+def test_golden_patches_are_loaded_as_they_were_saved(equipped: Path) -> None:
     path = equipped
     golden = load_golden(path)
     assert golden.batch.shape == (6, 3, 32, 32)
@@ -46,8 +46,8 @@ def test_golden_patches_of_another_model_are_refused(equipped: Path) -> None:
     path = equipped
     path.write_bytes(
         path.read_bytes() + b"\x72\x00"
-    )  # one more empty metadata entry: the same model to a runtime
-    with pytest.raises(BuildFailed, match="made with another file of that name"):
+    )  # an additional empty metadata entry does not change the model for a runtime
+    with pytest.raises(BuildFailed, match="made with another small.onnx"):
         load_golden(path)
 
 
@@ -66,11 +66,13 @@ def test_archive_with_a_wrong_byte_anywhere_is_read_or_refused(equipped: Path) -
         damaged = bytearray(content)
         damaged[place] ^= 0xFF
         golden_path(equipped).write_bytes(damaged)
-        with contextlib.suppress(BuildFailed):  # a byte that means nothing, as of a time, may be any
+        with contextlib.suppress(
+            BuildFailed
+        ):  # a byte without meaning, such as a time stamp, may have any value
             load_golden(equipped)
 
 
-def test_patches_that_are_not_whole_numbers_are_a_value_error(make_model: MakeModel) -> None:
+def test_patches_that_are_not_integers_raise_value_error(make_model: MakeModel) -> None:
     patches, distance_um = np.zeros((2, 3, 32, 32), np.float32), np.zeros(2, np.float32)
     with pytest.raises(ValueError, match="difference is float32"):
         save_golden(make_model(), patches, distance_um, distance_um, patches)  # type: ignore[arg-type]
@@ -79,7 +81,7 @@ def test_patches_that_are_not_whole_numbers_are_a_value_error(make_model: MakeMo
         save_golden(make_model(), whole, distance_um, distance_um, whole)
 
 
-def test_every_form_carries_the_contract_and_is_vouched_for(equipped: Path) -> None:
+def test_every_form_has_the_contract_and_is_in_the_manifest(equipped: Path) -> None:
     path = equipped
     for form in MADE_FORMS:
         found, sha256 = checked_artifact(path, form)
@@ -87,45 +89,45 @@ def test_every_form_carries_the_contract_and_is_vouched_for(equipped: Path) -> N
         assert len(sha256) == 64
 
 
-def test_artifact_that_was_changed_is_refused(equipped: Path) -> None:
+def test_changed_form_is_refused(equipped: Path) -> None:
     path = equipped
     fp16 = artifact_path(path, "fp16")
     fp16.write_bytes(fp16.read_bytes()[:-1])
-    with pytest.raises(BuildFailed, match="not the file that the manifest vouches for"):
+    with pytest.raises(BuildFailed, match="does not match its checksum in the manifest"):
         checked_artifact(path, "fp16")
     checked_artifact(path, "int8_qdq")
 
 
-def test_artifacts_of_another_reference_are_refused(equipped: Path) -> None:
+def test_forms_of_another_reference_are_refused(equipped: Path) -> None:
     path = equipped
     path.write_bytes(path.read_bytes() + b"\x72\x00")
-    with pytest.raises(BuildFailed, match=r"made of another small\.onnx.*make golden"):
+    with pytest.raises(BuildFailed, match=r"made from another small\.onnx.*make golden"):
         checked_artifact(path, "int8_qdq")
 
 
-def test_model_without_artifacts_says_how_to_make_them(make_model: MakeModel) -> None:
+def test_model_without_forms_says_how_to_make_them(make_model: MakeModel) -> None:
     with pytest.raises(
-        BuildFailed, match="comes without artifacts .* Make them in a checkout: `make golden`.*, or use fp32"
+        BuildFailed, match="has no other forms .* Make the forms in a checkout: `make golden`.*, or use fp32"
     ):
         checked_artifact(make_model(), "fp16")
 
 
-def test_manifest_says_what_the_int8_graph_means(equipped: Path) -> None:
+def test_manifest_holds_the_predictions_of_the_int8_graph(equipped: Path) -> None:
     graph = onnx.load(checked_artifact(equipped, "int8_qdq")[0])
     (expected_um,) = evaluate(graph, load_golden(equipped).batch).values()
-    np.testing.assert_allclose(int8_meaning_um(equipped), expected_um.ravel(), atol=1e-4)
+    np.testing.assert_allclose(int8_graph_um(equipped), expected_um.ravel(), atol=1e-4)
 
 
-def test_what_the_int8_graph_means_of_other_golden_patches_is_refused(equipped: Path) -> None:
+def test_predictions_for_other_golden_patches_are_refused(equipped: Path) -> None:
     golden = load_golden(equipped)
     patches = np.zeros((6, 3, 32, 32), np.int8)
     save_golden(equipped, patches, golden.distance_um, golden.reference_um, patches)
     checked_artifact(equipped, "int8_qdq")
-    with pytest.raises(BuildFailed, match=r"made with other golden patches\. Make them in a checkout"):
-        int8_meaning_um(equipped)
+    with pytest.raises(BuildFailed, match=r"made with other golden patches\. Make the forms in a checkout"):
+        int8_graph_um(equipped)
 
 
-def test_manifest_from_before_meanings_were_kept_says_how_to_make_it(equipped: Path) -> None:
+def test_manifest_without_predictions_says_how_to_make_it(equipped: Path) -> None:
     manifest = msgspec.json.decode(manifest_path(equipped).read_bytes())
     del manifest["int8_um"]
     manifest_path(equipped).write_bytes(msgspec.json.encode({**manifest, "format_version": 1}))
@@ -141,7 +143,7 @@ def test_damaged_manifest_is_refused(equipped: Path) -> None:
 
 
 @pytest.mark.parametrize("path", [model.path for model in list_models()], ids=lambda path: path.stem)
-def test_shipped_model_comes_with_golden_patches_and_all_forms(path: Path) -> None:
-    assert len(load_golden(path).batch) == len(int8_meaning_um(path))
+def test_shipped_model_has_golden_patches_and_all_forms(path: Path) -> None:
+    assert len(load_golden(path).batch) == len(int8_graph_um(path))
     for form in MADE_FORMS:
         checked_artifact(path, form)

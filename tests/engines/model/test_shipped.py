@@ -1,4 +1,4 @@
-"""The models that ship: found by name, and each with what a person needs to know."""
+"""The models that ship: found by name, each with its model card."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -29,13 +29,11 @@ def test_model_is_found_by_name(make_model: Callable[..., Path], tmp_path: Path)
     assert model_path("small", tmp_path) == path
 
 
-def test_unknown_name_is_answered_with_the_names_there_are(
-    make_model: Callable[..., Path], tmp_path: Path
-) -> None:
-    with pytest.raises(BuildFailed, match="model 'small' not found in .*: models there: none"):
+def test_unknown_name_lists_the_available_models(make_model: Callable[..., Path], tmp_path: Path) -> None:
+    with pytest.raises(BuildFailed, match=r"model 'small' not found in .*\. Models there: none"):
         model_path("small", tmp_path)
     make_model()
-    with pytest.raises(BuildFailed, match="model 'smal' not found in .*: models there: small. Name one"):
+    with pytest.raises(BuildFailed, match=r"model 'smal' not found in .*\. Models there: small\. Name one"):
         model_path("smal", tmp_path)
 
 
@@ -46,7 +44,7 @@ def test_shipped_model_has_its_name_and_its_card(path: Path) -> None:
     assert path.with_suffix(".md").is_file()
 
 
-def test_models_of_one_name_at_different_places_are_different(
+def test_models_of_one_name_in_different_folders_are_different(
     make_model: Callable[..., Path], tmp_path: Path
 ) -> None:
     path = make_model()

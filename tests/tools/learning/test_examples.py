@@ -1,4 +1,4 @@
-"""Examples cut from stacks are what the microscope would show a network."""
+"""Examples cut from stacks are what the microscope feeds a network."""
 
 from pathlib import Path
 
@@ -55,7 +55,7 @@ def test_a_single_shot_needs_no_other(tmp_path: Path) -> None:
     assert read(tmp_path, "single").distance_um == pytest.approx([3.5, 1.4, -0.5, -1.5])
 
 
-def test_a_pair_standardises_to_what_the_microscope_feeds(tmp_path: Path) -> None:
+def test_a_standardised_pair_is_what_the_microscope_feeds(tmp_path: Path) -> None:
     planes = written(tmp_path)
     first, second = (prepare.smoothed(plane) for plane in planes[:2])
     fed = prepare.standardised(prepare.patches_of(prepare.two_shot_image(first, second, True), SIDE_PX))
@@ -63,17 +63,17 @@ def test_a_pair_standardises_to_what_the_microscope_feeds(tmp_path: Path) -> Non
     assert np.allclose(prepare.standardised(stored), fed, atol=1e-4)
 
 
-def test_patches_without_contrast_teach_nothing_and_are_left_out(tmp_path: Path) -> None:
+def test_patches_without_contrast_are_left_out(tmp_path: Path) -> None:
     written(tmp_path, levels=MIN_CONTRAST / 4)
     assert len(read(tmp_path, "single")) == 0
 
 
-def test_of_a_large_plane_only_some_patches_are_taken(tmp_path: Path) -> None:
+def test_only_some_patches_of_a_large_plane_are_used(tmp_path: Path) -> None:
     written(tmp_path, side_px=4 * SIDE_PX)
     assert len(read(tmp_path, "single")) == PATCHES_PER_PLANE * len(Z_UM)
 
 
-def test_the_group_is_the_folder_and_new_stacks_are_read_once(tmp_path: Path) -> None:
+def test_the_group_is_the_folder_and_each_stack_is_read_once(tmp_path: Path) -> None:
     written(tmp_path / "blood")
     examples = read(tmp_path, "pair")
     written(tmp_path / "tissue", "two")
@@ -94,7 +94,9 @@ def test_a_stack_smaller_than_a_patch_is_left_out_and_named(tmp_path: Path) -> N
     written(tmp_path, "large")
     examples = read(tmp_path, "pair")
     assert len(examples) == 2
-    assert examples.left_out == [f"{tmp_path / 'small.ome.tiff'}: 63 x 63 px hold no patch of 64 px"]
+    assert examples.left_out == [
+        f"{tmp_path / 'small.ome.tiff'}: 63 x 63 px are smaller than a patch of 64 px"
+    ]
 
 
 def test_a_damaged_stack_is_named(tmp_path: Path) -> None:

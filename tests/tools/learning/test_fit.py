@@ -1,4 +1,4 @@
-"""How the head is taught; runs where the training extra is installed."""
+"""Training of the head. Needs the training extra."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ SPECTRAL, POOLED = 20, 64
 
 
 def made(n: int, condenser: bool) -> Features:
-    """Patches whose distance is plain in a feature, scaled by the condenser where there is one."""
+    """Return patches whose distance is a feature, scaled by the condenser if there is one."""
     rng = np.random.default_rng(2)
     spectral, pooled = (rng.normal(0, 1, (n, k)).astype(np.float32) for k in (SPECTRAL, POOLED))
     sigma = rng.uniform(0.4, 0.8, n).astype(np.float32)
@@ -29,26 +29,26 @@ def made(n: int, condenser: bool) -> Features:
     )
 
 
-def taught(features: Features, told: bool) -> Head:
+def trained_head(features: Features, told: bool) -> Head:
     head = Head(SPECTRAL, POOLED, told)
     fit.prepare_head(head, features)
-    fit.teach(head, features, fit.FitRecipe(epochs=10, fit_batch=64), lambda *_: None)
+    fit.train_members(head, features, fit.FitRecipe(epochs=10, fit_batch=64), lambda *_: None)
     return head
 
 
 @pytest.mark.parametrize("told", [False, True])
-def test_a_head_learns_what_its_features_tell(told: bool) -> None:
+def test_a_head_learns_from_its_features(told: bool) -> None:
     features = made(4000, condenser=told)
-    head = taught(features, told)
+    head = trained_head(features, told)
     at_reference = np.abs(features.condenser - 0.6) < 0.03 if told else np.ones(len(features), bool)
     error_um = np.abs(fit.predict(head, features) - features.distance_um)[at_reference]
     assert error_um.mean() < 0.8
     assert np.abs(features.distance_um).mean() > 3.0
 
 
-def test_a_head_for_one_condenser_says_what_the_told_one_says_of_it() -> None:
+def test_a_head_for_one_condenser_predicts_what_the_general_one_does() -> None:
     features = made(1000, condenser=True)
-    head = taught(features, told=True).eval()
+    head = trained_head(features, told=True).eval()
     spectral, pooled = torch.from_numpy(features.spectral), torch.from_numpy(features.pooled)
     for sigma in (0.45, 0.7):
         with torch.no_grad():
@@ -59,7 +59,7 @@ def test_a_head_for_one_condenser_says_what_the_told_one_says_of_it() -> None:
 
 def test_inputs_are_standardised_and_summaries_uncorrelated() -> None:
     features = made(3000, condenser=True)
-    head = Head(SPECTRAL, POOLED, told_condenser=True)
+    head = Head(SPECTRAL, POOLED, takes_condenser=True)
     fit.prepare_head(head, features)
     with torch.no_grad():
         inputs = head.inputs(
@@ -73,12 +73,12 @@ def test_inputs_are_standardised_and_summaries_uncorrelated() -> None:
     assert np.abs(np.corrcoef(summaries.T) - np.eye(SUMMARY)).max() < 0.1
 
 
-def test_a_head_is_told_the_condenser_only_where_all_stacks_say_it_and_it_varies() -> None:
-    assert fit.told_condenser(made(50, condenser=True))
-    assert not fit.told_condenser(made(50, condenser=False))
+def test_a_head_takes_the_condenser_only_if_all_stacks_have_it_and_it_varies() -> None:
+    assert fit.varies_condenser(made(50, condenser=True))
+    assert not fit.varies_condenser(made(50, condenser=False))
 
 
-def test_an_image_is_the_mean_of_its_patches_by_contrast_and_blank_ones_do_not_count() -> None:
+def test_an_image_is_the_mean_of_its_patches_weighted_by_contrast_without_blank_ones() -> None:
     patches = Features(
         np.zeros((4, 1), np.float32),
         np.zeros((4, 1), np.float32),
@@ -95,9 +95,9 @@ def test_an_image_is_the_mean_of_its_patches_by_contrast_and_blank_ones_do_not_c
     assert found.contrast.tolist() == [8.0, 30.0]
 
 
-def test_a_head_says_the_mean_of_its_members() -> None:
+def test_a_head_predicts_the_mean_of_its_members() -> None:
     features = made(50, condenser=False)
-    head = taught(features, told=False).eval()
+    head = trained_head(features, told=False).eval()
     spectral, pooled = torch.from_numpy(features.spectral), torch.from_numpy(features.pooled)
     with torch.no_grad():
         x = head.inputs(spectral, pooled)

@@ -1,4 +1,4 @@
-"""Features are computed once for every stack, and anew where a stack or the body has changed."""
+"""Features are computed once per stack, and again if the stack or the body has changed."""
 
 import os
 from collections.abc import Callable
@@ -22,14 +22,14 @@ Heard = Callable[[], tuple[Features, int]]
 @pytest.fixture
 def net() -> FocusNet:
     torch.manual_seed(1)
-    net = FocusNet(TwoShotNet(6), 6, SIDE_PX, told_condenser=False)
+    net = FocusNet(TwoShotNet(6), 6, SIDE_PX, takes_condenser=False)
     net.eval()
     return net
 
 
 @pytest.fixture
 def heard(tmp_path: Path, net: FocusNet, monkeypatch: pytest.MonkeyPatch) -> Heard:
-    """Features of five stacks in three parts, and of how many parts they were computed."""
+    """Return the features of five stacks in three parts, and how many parts were computed."""
     monkeypatch.setattr(kept_features, "STACKS_AT_ONCE", 2)
     for number, focus_z_um in enumerate((97.0, 98.0, 99.0, 100.0, 101.0)):
         written(tmp_path / "data", f"field-{number}", focus_z_um)
@@ -50,10 +50,10 @@ def heard(tmp_path: Path, net: FocusNet, monkeypatch: pytest.MonkeyPatch) -> Hea
     return heard
 
 
-def test_a_stopped_run_goes_on_where_it_was(heard: Heard, tmp_path: Path) -> None:
+def test_a_stopped_run_resumes(heard: Heard, tmp_path: Path) -> None:
     whole, computed = heard()
     assert computed == 3
-    assert len(set(whole.plane)) == len(whole) == 10  # two pairs of shots in each stack, a patch in each
+    assert len(set(whole.plane)) == len(whole) == 10  # two pairs of shots per stack, one patch per pair
     (tmp_path / "kept" / "0001.npz").unlink()
     (tmp_path / "kept" / "0002.npz").write_bytes(b"PK cut off")
     again, computed = heard()
@@ -62,24 +62,26 @@ def test_a_stopped_run_goes_on_where_it_was(heard: Heard, tmp_path: Path) -> Non
         np.testing.assert_array_equal(vars(again)[name], values, err_msg=name)
 
 
-def test_a_stack_that_changed_is_heard_again(heard: Heard, tmp_path: Path) -> None:
+def test_features_of_a_changed_stack_are_computed_again(heard: Heard, tmp_path: Path) -> None:
     before, _ = heard()
     written(tmp_path / "data", "field-2", focus_z_um=97.5)
-    os.utime(tmp_path / "data" / "field-2.ome.tiff", ns=(1, 1))  # whatever the clock of the disk is worth
+    os.utime(
+        tmp_path / "data" / "field-2.ome.tiff", ns=(1, 1)
+    )  # whatever the resolution of the file system clock
     after, computed = heard()
     assert computed == 1
     changed = before.distance_um != after.distance_um
     np.testing.assert_array_equal(np.flatnonzero(changed), [4, 5])
 
 
-def test_the_head_of_the_body_is_nothing_to_them(heard: Heard, net: FocusNet) -> None:
+def test_features_do_not_depend_on_the_linear_head_of_the_body(heard: Heard, net: FocusNet) -> None:
     heard()
     with torch.no_grad():
         net.body.head.weight.add_(1.0)
     assert heard()[1] == 0
 
 
-def test_another_body_hears_everything_again(heard: Heard, net: FocusNet) -> None:
+def test_features_of_another_body_are_computed_again(heard: Heard, net: FocusNet) -> None:
     before, _ = heard()
     with torch.no_grad():
         next(net.body.parameters()).add_(0.1)
@@ -90,7 +92,7 @@ def test_another_body_hears_everything_again(heard: Heard, net: FocusNet) -> Non
 
 
 def test_an_empty_folder_is_named(net: FocusNet, tmp_path: Path) -> None:
-    with pytest.raises(SystemExit, match="holds no stack"):
+    with pytest.raises(SystemExit, match="contains no usable stack"):
         kept_features.of_folder(
             net, Examples(tmp_path, "pair", 2.0, SIDE_PX), "cpu", tmp_path / "k", lambda _: None
         )

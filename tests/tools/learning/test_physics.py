@@ -1,4 +1,4 @@
-"""What happens to the input when the two shots are exchanged."""
+"""The input with the two shots exchanged."""
 
 import numpy as np
 import pytest
@@ -11,8 +11,8 @@ from tools.learning.physics import swapped_shots  # noqa: E402
 
 
 @pytest.mark.parametrize("with_second", [False, True])
-def test_swapping_is_what_preparing_the_shots_the_other_way_round_gives(with_second: bool) -> None:
-    # Smooth shots, whose difference the second median leaves as it is.
+def test_swapped_shots_are_what_preparing_them_in_reverse_order_gives(with_second: bool) -> None:
+    # Smooth shots, whose difference the second median does not change.
     ramp = np.linspace(60, 140, 32)
     first = np.tile(ramp[None, :, None], (32, 1, 3)).astype(np.uint8)
     second = np.tile(ramp[:, None, None], (1, 32, 3)).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""A training that begins with a shipped model predicts as that model did."""
+"""A training that starts from a shipped model predicts like that model."""
 
 from pathlib import Path
 
@@ -19,34 +19,34 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
 @pytest.mark.parametrize("kind", ["pair", "difference", "single"])
-def test_the_weights_of_a_model_come_back_out_of_its_file(tmp_path: Path, kind: Kind) -> None:
+def test_the_weights_of_a_model_are_restored_from_its_file(tmp_path: Path, kind: Kind) -> None:
     recipe = Recipe(kind=kind, patch_px=96)
     torch.manual_seed(3)
     x = torch.randn(16, 6 if kind == "pair" else 3, 96, 96)
     trained = recipe.network()
-    recalibrate(trained, [2.0 * x + 0.3])  # statistics that are not those of x
+    recalibrate(trained, [2.0 * x + 0.3])  # not the statistics of x
     path = tmp_path / "model.onnx"
     write_onnx(trained, contract_of("model", recipe, "20x/0.75", 0.345), path)
     begun = recipe.network()
     start_from(begun, path, x)
     with torch.no_grad():
         expected = trained.eval()(x).numpy()
-        # In training it normalises by its own statistics, which for x change nothing.
+        # In training mode it uses the statistics of x, which change nothing here.
         assert np.allclose(begun.train()(x).numpy(), expected, atol=1e-3)
 
 
 @pytest.mark.parametrize("kind", ["pair", "single"])
-def test_a_model_that_hears_spectra_comes_back_whole(tmp_path: Path, kind: Kind) -> None:
+def test_a_model_with_spectra_is_restored_completely(tmp_path: Path, kind: Kind) -> None:
     recipe = Recipe(kind=kind, patch_px=96)
     torch.manual_seed(3)
     x = torch.randn(4, 6 if kind == "pair" else 3, 96, 96)
-    trained = recipe.with_spectra(recipe.network(), told_condenser=False)
+    trained = recipe.with_spectra(recipe.network(), takes_condenser=False)
     trained.head.mean.normal_()
     trained.head.deviation.uniform_(0.5, 2.0)
     recalibrate(trained, [x])
     path = tmp_path / "model.onnx"
     write_onnx(trained, contract_of("model", recipe, "20x/0.75", 0.345), path)
-    begun = recipe.with_spectra(recipe.network(), told_condenser=False).eval()
+    begun = recipe.with_spectra(recipe.network(), takes_condenser=False).eval()
     body_from(begun.body, path)
     head_from(begun.head, path)
     assert is_spectral(path)

@@ -1,4 +1,4 @@
-"""The arithmetic of the training, and a short one; runs where the training extra is installed."""
+"""The arithmetic of the training, and a few steps of one. Needs the training extra."""
 
 import itertools
 from pathlib import Path
@@ -36,13 +36,13 @@ def test_training_normalises_as_the_microscope_does() -> None:
 
 
 @pytest.mark.parametrize("kind", ["difference", "pair", "single"])
-def test_the_network_gives_one_distance_for_patches_of_any_size(kind: Kind) -> None:
+def test_the_network_predicts_one_distance_for_patches_of_any_size(kind: Kind) -> None:
     net = Recipe(kind=kind).network().eval()
     for side_px in (96, 224):
         assert net(torch.zeros(2, 6 if kind == "pair" else 3, side_px, side_px)).shape == (2,)
 
 
-def test_the_flattening_head_sees_where_things_are() -> None:
+def test_the_flattening_head_depends_on_positions() -> None:
     net = Recipe(kind="difference", head="flatten", patch_px=64).network().eval()
     x = torch.randn(1, 3, 64, 64)
     assert net(x).shape == (1,)
@@ -56,7 +56,7 @@ def test_the_rate_is_constant_and_then_falls() -> None:
     assert rate_at(1.0) == training.FROZEN_RATE
 
 
-def test_frozen_statistics_stay_and_the_weights_still_learn(tmp_path: Path) -> None:
+def test_frozen_statistics_do_not_change_while_the_weights_do(tmp_path: Path) -> None:
     begun = Training(Recipe(batch=4), tmp_path, "cpu")
     statistics = [b.clone() for b in begun.net.buffers()]
     weights = [p.detach().clone() for p in begun.net.parameters()]
@@ -69,7 +69,7 @@ def a_batch() -> batches.Batch:
     return batches.Batch(torch.randn(4, 6, 64, 64), torch.zeros(4), torch.full((4,), 9.0))
 
 
-def test_a_stopped_training_goes_on_where_it_was(tmp_path: Path) -> None:
+def test_a_stopped_training_resumes(tmp_path: Path) -> None:
     recipe = Recipe(batch=4)
     first = Training(recipe, tmp_path, "cpu")
     first.learn(a_batch(), rate=1.0, phase=1)
@@ -81,7 +81,7 @@ def test_a_stopped_training_goes_on_where_it_was(tmp_path: Path) -> None:
         assert torch.equal(a, b)
 
 
-def test_a_training_by_another_recipe_is_not_overwritten(tmp_path: Path) -> None:
+def test_a_training_with_another_recipe_is_not_overwritten(tmp_path: Path) -> None:
     Training(Recipe(), tmp_path, "cpu").save()
     with pytest.raises(SystemExit, match="another recipe"):
         Training(Recipe(kind="difference"), tmp_path, "cpu")

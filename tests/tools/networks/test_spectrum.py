@@ -1,4 +1,4 @@
-"""What the spectra of a patch tell; runs where the training extra is installed."""
+"""Features of spectra. Needs the training extra."""
 
 import itertools
 
@@ -14,7 +14,7 @@ SIDE_PX = 224
 
 
 def waves(line: int, angle_rad: float) -> FloatArray:
-    """A patch (1, 3, 224, 224) with so many waves across."""
+    """Return a patch (1, 3, 224, 224) with `line` waves across."""
     place = np.arange(SIDE_PX) * (2.0 * np.pi * line / SIDE_PX)
     phase = np.cos(angle_rad) * place[None, :] + np.sin(angle_rad) * place[:, None]
     return np.broadcast_to(np.cos(phase + 0.4), (1, 3, SIDE_PX, SIDE_PX)).astype(np.float32)
@@ -30,13 +30,13 @@ def test_a_wave_shows_in_the_ring_of_its_frequency(line: int, angle_rad: float) 
     assert float(log_power[ring]) > float(log_power.median()) + 5.0
 
 
-def test_rings_hold_the_powers_of_the_spectrum() -> None:
+def test_rings_contain_the_powers_of_the_spectrum() -> None:
     x = torch.randn(1, 3, SIDE_PX, SIDE_PX, generator=torch.Generator().manual_seed(1))
     window = 0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(SIDE_PX) / SIDE_PX)
     power = np.abs(np.fft.fft2(x[0, 0].numpy() * window * window[:, None])) ** 2 / SIDE_PX**2
     line = np.abs(np.fft.fftfreq(SIDE_PX, 1.0 / SIDE_PX))
     radius = np.rint(np.hypot(line[:, None], line[None, :]))
-    power[0] *= 2.0  # a line 0 has a cosine alone
+    power[0] *= 2.0  # line 0 has no sine
     power[:, 0] *= 2.0
     edges = itertools.pairwise(RING_EDGES)
     expected = [power[(radius >= begin) & (radius < end)].mean() for begin, end in edges]
@@ -45,7 +45,7 @@ def test_rings_hold_the_powers_of_the_spectrum() -> None:
     np.testing.assert_allclose(found[-1], expected[-1], rtol=0.02)  # without the sines of the last line
 
 
-def test_turned_and_mirrored_patches_tell_the_same() -> None:
+def test_rotated_and_mirrored_patches_have_the_same_features() -> None:
     x = torch.randn(2, 6, SIDE_PX, SIDE_PX, generator=torch.Generator().manual_seed(1))
     spectrum = Spectrum(6, SIDE_PX)
     for other in (x.transpose(2, 3), x.flip(2).roll(1, 2), x.flip(3).roll(1, 3)):
@@ -66,19 +66,19 @@ def test_a_shot_that_is_its_own_difference_is_coherent_with_it_and_another_is_no
     assert float(spectrum(torch.cat([one, other], 1))[0, coherence].abs().median()) < 0.2
 
 
-def test_a_large_patch_tells_the_mean_of_its_blocks() -> None:
+def test_features_of_a_large_patch_are_the_mean_of_its_blocks() -> None:
     block = torch.randn(1, 3, SIDE_PX, SIDE_PX, generator=torch.Generator().manual_seed(1))
     large = block.repeat(1, 1, 3, 3)
     assert torch.allclose(Spectrum(3, 3 * SIDE_PX)(large), Spectrum(3, SIDE_PX)(block), atol=1e-4)
 
 
 @pytest.mark.parametrize(("channels", "rings"), [(3, 5), (6, 11)])
-def test_the_features_are_as_many_as_the_head_expects(channels: int, rings: int) -> None:
+def test_number_of_features_is_what_the_head_expects(channels: int, rings: int) -> None:
     found = Spectrum(channels, SIDE_PX)(torch.zeros(2, channels, SIDE_PX, SIDE_PX))
     assert found.shape == (2, rings * N_RINGS) == (2, n_spectral(channels))
     assert bool(torch.isfinite(found).all())
 
 
-def test_a_patch_of_no_whole_blocks_is_refused() -> None:
+def test_a_patch_that_is_not_a_multiple_of_blocks_is_refused() -> None:
     with pytest.raises(ValueError, match="not a multiple"):
         Spectrum(3, 300)

@@ -1,4 +1,4 @@
-"""Textures are what they are drawn as; what is trained on and what is tested on lie apart."""
+"""Textures are structured optical density, and training and held-out objects are separate."""
 
 from pathlib import Path
 
@@ -36,7 +36,7 @@ def test_density_is_zero_on_the_background_and_large_where_it_is_dark() -> None:
 
 
 @pytest.mark.parametrize("scale", [0.4, 1.0, 1.6])
-def test_a_window_has_the_size_asked_for_even_on_a_small_tile(scale: float) -> None:
+def test_a_window_has_the_requested_size_even_on_a_small_tile(scale: float) -> None:
     tile = np.random.default_rng(0).random((3, 50, 60)).astype(np.float32)
     assert window(tile, 96, scale, np.random.default_rng(1)).shape == (3, 96, 96)
 
@@ -51,7 +51,7 @@ def test_no_slide_is_on_both_sides_of_the_split(tiles: Path) -> None:
     assert "he_cmu1" not in {s.group for s in inside}
 
 
-def test_training_never_draws_what_is_tested_on(tiles: Path) -> None:
+def test_training_never_draws_held_out_objects(tiles: Path) -> None:
     pytest.importorskip("skimage", reason="photographs and IHC come with the demo extra")
     rng = np.random.default_rng(0)
     training, testing = TrainingObjects(tiles), HeldOutObjects(tiles)
