@@ -1,0 +1,57 @@
+"""`parfocal record`: what it prints and keeps, also when a run ends early."""
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from parfocal.edge.cli import record as cli_record
+from parfocal.edge.errors import CameraFailed
+from parfocal.edge.instrument import Instrument
+from tests.edge.scope import Scope
+from tests.edge.stacks.test_record import GivesUp, instrument, short_sweep
+
+
+@pytest.fixture
+def command(scope: Scope, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """`parfocal record` on the small virtual microscope; with `unplugged_by` a file, until that is there."""
+
+    def recorded(out: Path, fields: int, json: Path, unplugged_by: Path | None = None) -> None:
+        @contextlib.contextmanager
+        def opened(*_arguments: object, virtual: bool) -> Iterator[Instrument]:
+            assert virtual
+            yield instrument(scope, GivesUp(scope.camera, unplugged_by) if unplugged_by else None)
+
+        monkeypatch.setattr(cli_record, "configured", lambda *_: short_sweep(scope.config))
+        monkeypatch.setattr(cli_record, "opened_instrument", opened)
+        cli_record.record(out, sim=True, fields=fields, reach_um=5.0, step_um=0.9375, json=json)
+
+    return recorded
+
+
+def test_fields_that_were_recorded_are_kept_in_the_result_when_a_run_ends_early(
+    command: Callable[..., None], scope: Scope, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, result = tmp_path / "s", tmp_path / "r.json"
+    with pytest.raises(CameraFailed):
+        command(out, 2, result, unplugged_by=out / "field-0001.ome.tiff")
+    kept = json.loads(result.read_text())
+    assert [(done["file"], done["outcome"]) for done in kept["fields"]] == [
+        ("field-0001.ome.tiff", "recorded")
+    ]
+    assert kept["incomplete"] == "CameraFailed: unplugged"
+    assert f"1 field in {out}: 1 recorded, 0 kept, 0 no focus" in capsys.readouterr().out
+    assert scope.bench.lamp_duty(scope.bench.clock.now_s()) == 0.0
+
+
+def test_a_whole_recording_says_what_is_in_which_folder(
+    command: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command(tmp_path / "s", 2, Path("-"))
+    printed = capsys.readouterr()
+    found = json.loads(printed.out)
+    assert (found["out"], len(found["fields"]), "incomplete" in found) == (str(tmp_path / "s"), 2, False)
+    assert f"2 fields in {tmp_path / 's'}: 2 recorded" in printed.err
+    assert "2 fields of 11 planes: 7 MB per field, 14 MB in all" in printed.err
