@@ -65,14 +65,15 @@ def passes(tree: Path, tests: tuple[str, ...]) -> bool:
 
 
 def copy_of_the_tree(tree: Path) -> None:
-    """Copy the product and its tests, importable as `parfocal` from `tree`/path. Models stay out: no test needs one."""
+    """Copy the product and its tests, importable as `parfocal` from `tree`/path. Models are linked."""
     for name in COPIED:
         source = ROOT / name
         (tree / name).parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
-            shutil.copytree(source, tree / name, ignore=shutil.ignore_patterns("__pycache__", "*.onnx"))
+            shutil.copytree(source, tree / name, ignore=shutil.ignore_patterns("__pycache__", "models"))
         else:
             shutil.copy(source, tree / name)
+    (tree / "engines" / "models").symlink_to(ROOT / "engines" / "models")
     (tree / "path" / "parfocal").mkdir(parents=True)
     shutil.copy(ROOT / "parfocal" / "__init__.py", tree / "path" / "parfocal")
     for folder in ("board", "edge", "engines", "calib"):

@@ -15,14 +15,14 @@ MUTATIONS = (
         "edge/focus/shots.py",
         "for k in range(n_steps + 1)",
         "for k in range(n_steps)",
-        ("tests/edge/stacks/test_record.py",),
+        ("tests/edge/focus/test_shots.py",),
     ),
     Mutation(
         "a shot reports the height that was asked for",
         "edge/focus/shots.py",
         "return Shot(self._axis.position_um, pixels",
         "return Shot(z_um, pixels",
-        ("tests/edge/stacks/test_record.py", "tests/edge/focus/test_focuser.py"),
+        ("tests/edge/focus/test_shots.py",),
     ),
     Mutation(
         "no run-up beyond the play",
@@ -55,8 +55,8 @@ MUTATIONS = (
     Mutation(
         "a lost field leaves the stage where it was",
         "edge/focus/focuser.py",
-        'found)\n        self._shots.approach(pivot_um)\n',
-        'found)\n',
+        "found)\n        self._shots.approach(pivot_um)\n",
+        "found)\n",
         ("tests/edge/focus/test_focuser.py",),
     ),
     Mutation(
