@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from parfocal.board.axis import Engagement
 from parfocal.board.errors import MoveRefused
 from parfocal.edge.config import Config
+from parfocal.edge.focus import focuser
 from parfocal.edge.focus.result import FocusLost, FocusResult
 from parfocal.edge.simscope.camera import SimulatedCamera
 from tests.edge.scope import FOCUS_Z_UM, Scope, small, with_focus
@@ -156,6 +157,16 @@ def test_endless_uncertainty_ends_in_a_sweep(scope: Scope) -> None:
     assert done.outcome == "recovered"
     assert len(done.attempts) <= scope.config.focus.max_attempts
     assert abs(scope.error_um()) <= 0.5
+
+
+def test_a_peak_of_a_sweep_that_is_less_sharp_than_a_shot_already_taken_is_not_the_focus(
+    scope: Scope, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As if vibration had put a peak on the flank of both short sweeps.
+    monkeypatch.setattr(focuser, "peak_inside_um", lambda *_: FOCUS_Z_UM + 4.0)
+    with pytest.raises(FocusLost, match=r"back at z=2500") as caught:
+        scope.focuser([[-3.0, 3.0, -3.0, 3.0]]).focus(FOCUS_Z_UM)
+    assert lost_result(caught).z_um == pytest.approx(FOCUS_Z_UM, abs=0.35)
 
 
 def test_an_empty_field_is_blank_and_the_stage_keeps_its_height(config: Config) -> None:
