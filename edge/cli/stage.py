@@ -9,9 +9,9 @@ import typer
 from rich.console import Console
 from typer.core import TyperCommand
 
-from parfocal.board.board import Board
 from parfocal.board.clock import MonotonicClock
 from parfocal.board.guarded import open_guarded
+from parfocal.board.motor_board import MotorBoard
 from parfocal.edge.cli.options import ConfigOption, JsonOption, PortOption, configured, finite
 from parfocal.edge.cli.output import check_writable, console_for, write_json
 from parfocal.edge.cli.status import shown_um, status_lines
@@ -22,7 +22,7 @@ _NEGATIVE = re.compile(r"-(\d+\.?\d*|\.\d+)(e[-+]?\d+)?|-inf|-nan", re.IGNORECAS
 
 
 @contextlib.contextmanager
-def opened_board(config: Config) -> Iterator[Board]:
+def opened_board(config: Config) -> Iterator[MotorBoard]:
     """The board at the configured port, on the wall clock. Raises BoardError."""
     with open_guarded(config.board, MonotonicClock()) as board:
         yield board
