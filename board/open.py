@@ -23,8 +23,13 @@ def open_board(config: BoardConfig, clock: PacedClock) -> MotorBoard:
     Raises BadPort, BoardNotFound, ProtocolMismatch, BadSettings, LinkTimeout.
     """
     if config.kind == "parfocal":
-        return Board.open(_open_port(config), clock, config, lambda: _open_port(config))
+        return open_link(config, clock)
     return open_foreign(_open_port(config), clock, config)
+
+
+def open_link(config: BoardConfig, clock: PacedClock) -> Board:
+    """Open a board of our own protocol, as `Board.open` does."""
+    return Board.open(_open_port(config), clock, config, lambda: _open_port(config))
 
 
 def open_foreign(transport: Transport, clock: PacedClock, config: BoardConfig) -> ForeignBoard:

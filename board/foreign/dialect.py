@@ -48,7 +48,7 @@ class Turns:
     def __init__(self) -> None:
         self.n_stops = 0
         self.n_forgotten = 0
-        self.sending = threading.Lock()  # held while a command is sent that a STOP must not overtake unseen
+        self.sending = threading.RLock()  # held while a command is sent that a STOP must not overtake unseen
         self._lock = threading.RLock()
         self._since: int | None = None
 

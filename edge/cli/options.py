@@ -169,4 +169,4 @@ def probed_board(config: Config, virtual: bool) -> Probed | Recognised:
         return probe_board(config.board, MonotonicClock())
     from parfocal.edge.simscope.bench import probed_stub
 
-    return probed_stub()
+    return probed_stub(config)

@@ -11,9 +11,11 @@ import numpy as np
 
 from parfocal.board.clock import MonotonicClock
 from parfocal.board.config import AXIS_NAMES
+from parfocal.board.foreign.dialect import Recognised
 from parfocal.board.link.probe import Probed, probe
-from parfocal.board.open import open_board
+from parfocal.board.open import open_board, probe_foreign
 from parfocal.board.stub.config import StubConfig
+from parfocal.board.stub.foreign.text_bench import TextBench
 from parfocal.board.stub.side_channel import SideChannel, side_channel_path
 from parfocal.board.stub.true_stage import TrueStage
 from parfocal.board.stub.virtual_bench import VirtualBench
@@ -124,16 +126,23 @@ def stub_of(config: Config, seed: int, z_play_um: float | None = None) -> StubCo
     return StubConfig(**axes, seed=seed)
 
 
-def probed_stub() -> Probed:
+def virtual_bench(config: Config, stub: StubConfig) -> VirtualBench | TextBench:
+    """A stub in virtual time, of the kind of board that is configured."""
+    return VirtualBench(stub) if config.board.kind == "parfocal" else TextBench(config.board, stub)
+
+
+def probed_stub(config: Config) -> Probed | Recognised:
     """What a stub in virtual time reports about itself."""
-    bench = VirtualBench()
-    return probe(bench.transport, bench.clock)
+    bench = virtual_bench(config, StubConfig())
+    if isinstance(bench, VirtualBench):
+        return probe(bench.transport, bench.clock)
+    return probe_foreign(bench.cable(), bench.clock, config.board)
 
 
 @contextlib.contextmanager
 def in_virtual_time(sample: Sample, config: Config, stub: StubConfig) -> Iterator[Instrument]:
     """Board, camera and clock in virtual time: deterministic, and as fast as images are rendered."""
-    bench = VirtualBench(stub)
+    bench = virtual_bench(config, stub)
     with bench.open_board(config.board) as board:
         camera = SimulatedCamera(bench, bench.clock, config.camera, sample.render)
         yield Instrument(

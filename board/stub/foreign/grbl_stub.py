@@ -99,7 +99,7 @@ class GrblStub(TextStub):
 
     def end_motion(self) -> None:
         """End a jog or a homing."""
-        self._end_s = _NEVER_S
+        self._end_s, self._is_stopping = _NEVER_S, False
         if self._failed is not None:
             self._alarm(self._failed)
         elif self._state == "Home":
@@ -119,6 +119,9 @@ class GrblStub(TextStub):
             if self._state != "Home" and not self._is_critical:  # interface.md: unanswered in both
                 self.say(self._report())
         elif byte in b"!\x85" and self._state == "Jog":
+            if self._is_stopping:
+                return
+            self._is_stopping = True
             for axis in self.axes:
                 axis.stop(self.now_s)
             self._failed = None
@@ -257,7 +260,7 @@ class GrblStub(TextStub):
 
     def _greet(self) -> None:
         self._feed = self._speed = 0.0
-        self._is_spinning = self._is_critical = False
+        self._is_spinning = self._is_critical = self._is_stopping = False
         self._failed, self._end_s = None, _NEVER_S
         self._reports = 0
         self.say("")

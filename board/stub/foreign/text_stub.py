@@ -126,6 +126,15 @@ class TextStub(abc.ABC):
         ahead = [time_s for time_s, _ in self._out if time_s > self.now_s]
         return min([self.due_s(), *ahead])
 
+    def take_host_stall_s(self) -> float:
+        """0: this stub never stalls its host."""
+        return 0.0
+
+    def hold_up(self, stall_s: float) -> None:
+        """Delay what the host sends. Raises ValueError for any delay: see `take_host_stall_s`."""
+        if stall_s:
+            raise ValueError(f"a stall of {stall_s} s is not modelled")
+
     def set_lamp(self, duty: float) -> None:
         """Light the lamp from now on."""
         self._lamp.append((self.now_s, duty))

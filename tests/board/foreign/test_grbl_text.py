@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 import pytest
 
@@ -117,9 +119,9 @@ def test_settings_of_the_stub_have_no_problem() -> None:
     ],
 )
 def test_a_setting_that_does_not_fit_is_told(number: int, value: float, told: str) -> None:
-    (problem,) = problems_of(settings() | {number: value}, AXES, has_lamp=True)
-    with pytest.raises(AssertionError, match=told):
-        raise AssertionError(problem)
+    found = problems_of(settings() | {number: value}, AXES, has_lamp=True)
+    assert re.search(told, found[0]), found
+    assert len(found) == (2 if number == 27 else 1)  # both X and Y have more play
 
 
 def test_lamp_settings_do_not_matter_without_a_lamp() -> None:
