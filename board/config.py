@@ -7,7 +7,7 @@ import msgspec
 from parfocal.board.gpio import GpioConfig
 
 AXIS_NAMES = ("x", "y", "z")
-BOARD_KINDS = ("parfocal", "grbl")
+BOARD_KINDS = ("parfocal", "grbl", "sangaboard")
 # Keys that only some kinds of board know.
 _KEYS_OF_KINDS = {
     "watchdog_s": ("parfocal",),

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from types import MappingProxyType
 from typing import Protocol, final
 
-from parfocal.board.axis import Axis, um_from_steps
+from parfocal.board.axis import Axis, steps_from_um, um_from_steps
 from parfocal.board.capabilities import Capabilities
 from parfocal.board.config import AXIS_NAMES, BoardConfig
-from parfocal.board.errors import BoardError
+from parfocal.board.errors import BoardError, MoveRefused
 from parfocal.board.foreign.dialect import Dialect, Report
 from parfocal.board.foreign.motor import ForeignMotor
 from parfocal.board.lamp import Lamp
@@ -24,6 +25,10 @@ class Controller(Dialect, Protocol):
 
     def ratings(self, index: int) -> MotorRatings:
         """What the motor of one axis can do."""
+        ...
+
+    def declare(self, pos_steps: tuple[int, int, int]) -> None:
+        """Take it that the stage stands there now."""
         ...
 
     def light(self, duty: float) -> None:
@@ -74,6 +79,34 @@ class ForeignBoard(MotorBoard):
     def lamp(self) -> Lamp:
         """Sets the lamp: `board.lamp(0.5)`."""
         return self._lamp
+
+    def home(self, axes: Iterable[str] = ("z", "x", "y")) -> None:
+        """Home `axes`, z first. Raises as `MotorBoard.home`; MoveRefused where the board has no switches."""
+        if not self.capabilities.has_homing:
+            raise MoveRefused(
+                "homing refused: this board has no switches to home to; nothing moved. Bring the stage to a known "
+                "place, upwards at last, then say where it is in um: `parfocal home --here X,Y,Z`."
+            )
+        super().home(axes)
+
+    def declare(self, x_um: float, y_um: float, z_um: float) -> None:
+        """Take it that the stage stands there now.
+
+        Raises MoveRefused for a board that can home, ValueError for a position outside the limits; LinkTimeout.
+        """
+        if self.capabilities.has_homing:
+            super().declare(x_um, y_um, z_um)
+        steps = []
+        for axis, at_um in zip(self.axes.values(), (x_um, y_um, z_um), strict=True):
+            low_um, high_um = axis.config.min_um, axis.config.highest_um
+            if not low_um <= at_um <= high_um:
+                raise ValueError(f"{axis.name}={at_um} um is outside the limits {low_um}..{high_um} um")
+            steps.append(steps_from_um(at_um, axis.config.um_per_step))
+        x, y, z = steps
+        with self.turn():
+            self._controller.declare((x, y, z))
+            for axis in self.axes.values():
+                axis.read_position()
 
     def turn(self) -> AbstractContextManager[None]:
         """Hold the motors. A STOP sent after this call ends everything requested inside."""

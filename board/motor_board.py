@@ -10,6 +10,7 @@ from types import TracebackType
 from parfocal.board.axis import Axis
 from parfocal.board.capabilities import Capabilities
 from parfocal.board.config import AXIS_NAMES, BoardConfig
+from parfocal.board.errors import MoveRefused
 from parfocal.board.lamp import Lamp
 from parfocal.board.status import BoardStatus
 
@@ -53,6 +54,12 @@ class MotorBoard(abc.ABC):
         with self.turn():
             for name in asked:
                 self.axes[name].home()
+
+    def declare(self, x_um: float, y_um: float, z_um: float) -> None:  # noqa: ARG002  # only some boards need it
+        """Take it that the stage stands there now. Only a board without switches needs it. Raises MoveRefused."""
+        raise MoveRefused(
+            "the position was not declared: this board finds it by itself. Run `parfocal home`."
+        )
 
     @abc.abstractmethod
     def turn(self) -> AbstractContextManager[None]:

@@ -9,6 +9,8 @@ from parfocal.board.config import BoardConfig, unknown_kind
 from parfocal.board.foreign.dialect import Recognised
 from parfocal.board.foreign.grbl import Grbl
 from parfocal.board.foreign.lines import Lines
+from parfocal.board.foreign.memory import FileMemory, Memory
+from parfocal.board.foreign.sangaboard import Sangaboard
 from parfocal.board.foreign_board import ForeignBoard
 from parfocal.board.link.ports import port_path
 from parfocal.board.link.probe import Probed, probe
@@ -24,7 +26,7 @@ def open_board(config: BoardConfig, clock: PacedClock) -> MotorBoard:
     """
     if config.kind == "parfocal":
         return open_link(config, clock)
-    return open_foreign(_open_port(config), clock, config)
+    return open_foreign(_open_port(config), clock, config, FileMemory(config.port))
 
 
 def open_link(config: BoardConfig, clock: PacedClock) -> Board:
@@ -32,13 +34,22 @@ def open_link(config: BoardConfig, clock: PacedClock) -> Board:
     return Board.open(_open_port(config), clock, config, lambda: _open_port(config))
 
 
-def open_foreign(transport: Transport, clock: PacedClock, config: BoardConfig) -> ForeignBoard:
-    """Open a board that does not speak our protocol, over `transport`. Raises as `open_board`."""
+def open_foreign(
+    transport: Transport, clock: PacedClock, config: BoardConfig, memory: Memory
+) -> ForeignBoard:
+    """Open a board that does not speak our protocol, over `transport`. Raises as `open_board`.
+
+    `memory`: where the stage stood at the last close, for a board without switches.
+    """
     match config.kind:
         case "grbl":
-            has_homing, has_lamp = True, config.spindle_lamp
             grbl = Grbl.open(Lines(transport, clock), config)
-            return ForeignBoard(grbl, config, _foreign_capabilities(has_lamp, has_homing))
+            return ForeignBoard(grbl, config, _foreign_capabilities(config.spindle_lamp, has_homing=True))
+        case "sangaboard":
+            sangaboard = Sangaboard.open(Lines(transport, clock), config, memory)
+            return ForeignBoard(
+                sangaboard, config, _foreign_capabilities(sangaboard.has_lamp, has_homing=False)
+            )
         case unknown:
             raise unknown_kind(unknown)
 
@@ -47,14 +58,16 @@ def probe_board(config: BoardConfig, clock: PacedClock) -> Probed | Recognised:
     """Ask the configured board who it is, and nothing else. Raises as `open_board`."""
     if config.kind == "parfocal":
         return probe(_open_port(config), clock)
-    return probe_foreign(_open_port(config), clock, config)
+    return probe_foreign(_open_port(config), clock, config, FileMemory(config.port))
 
 
-def probe_foreign(transport: Transport, clock: PacedClock, config: BoardConfig) -> Recognised:
+def probe_foreign(transport: Transport, clock: PacedClock, config: BoardConfig, memory: Memory) -> Recognised:
     """Ask a board that does not speak our protocol who it is, and nothing else. Closes `transport`."""
     match config.kind:
         case "grbl":
             return Grbl.recognise(Lines(transport, clock), config)
+        case "sangaboard":
+            return Sangaboard.recognise(Lines(transport, clock), config, memory)
         case unknown:
             raise unknown_kind(unknown)
 

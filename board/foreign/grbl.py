@@ -153,6 +153,10 @@ class Grbl:
             self._mark_homed()
         self._homed_together = {0, 1, 2} - {index}
 
+    def declare(self, pos_steps: tuple[int, int, int]) -> None:
+        """Refuse: this board homes. Raises MoveRefused."""
+        raise MoveRefused(f"position {pos_steps} steps not declared: this board homes. Run `parfocal home`.")
+
     def clear_faults(self) -> None:
         """Reset a board that an alarm has locked. The axes must be homed afterwards. Raises LinkTimeout."""
         self._forget()

@@ -56,7 +56,11 @@ class ForeignMotor:
         after = self._ended(
             Trapezoid(abs(delta_steps), rates.speed_steps_per_s, rates.accel_steps_per_s2), asked
         )
-        if self._is_at(after, target_steps) and not after.fault:
+        others_rest = all(
+            i == self._index or abs(at - was) <= self._dialect.tolerance_steps[i]
+            for i, (at, was) in enumerate(zip(after.pos_steps, before.pos_steps, strict=True))
+        )
+        if self._is_at(after, target_steps) and others_rest and not after.fault:
             return self._dialect.clock.now_s()
         self._raise_early(asked, after, from_steps, acknowledged)
         raise AssertionError  # unreachable: the call above always raises
@@ -87,8 +91,11 @@ class ForeignMotor:
         report = self._dialect.report()
         if report.fault or not report.is_homed:
             self._dialect.turns.n_forgotten += 1
-            why = report.fault or "the board no longer knows its position"
-            raise PositionLost(f"{asked} not begun: {why}. Run `parfocal home --clear-faults`.")
+            if report.fault:
+                raise PositionLost(f"{asked} not begun: {report.fault}. Run `parfocal home --clear-faults`.")
+            raise PositionLost(
+                f"{asked} not begun: the board no longer knows its position. Run `parfocal home`."
+            )
         if not report.is_resting:
             raise MoveRefused(f"{asked} refused: the board is busy ({report.state}); nothing moved.")
         return report
@@ -130,6 +137,7 @@ class ForeignMotor:
             raise LinkTimeout(
                 f"{asked} was not acknowledged, and nothing moved. Check the cable, then try again."
             )
+        self._dialect.turns.n_forgotten += 1  # another axis may have moved: each reads its position again
         raise MoveStopped(
             f"{asked} ended at {at_um} um. Something else has stopped it, or its line was damaged on the way. "
             "Check the cable."

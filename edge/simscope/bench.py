@@ -13,6 +13,7 @@ from parfocal.board.clock import MonotonicClock
 from parfocal.board.config import AXIS_NAMES
 from parfocal.board.foreign.dialect import Recognised
 from parfocal.board.link.probe import Probed, probe
+from parfocal.board.motor_board import MotorBoard
 from parfocal.board.open import open_board, probe_foreign
 from parfocal.board.stub.config import StubConfig
 from parfocal.board.stub.foreign.text_bench import TextBench
@@ -136,7 +137,7 @@ def probed_stub(config: Config) -> Probed | Recognised:
     bench = virtual_bench(config, StubConfig())
     if isinstance(bench, VirtualBench):
         return probe(bench.transport, bench.clock)
-    return probe_foreign(bench.cable(), bench.clock, config.board)
+    return probe_foreign(bench.cable(), bench.clock, config.board, bench.memory)
 
 
 @contextlib.contextmanager
@@ -144,6 +145,8 @@ def in_virtual_time(sample: Sample, config: Config, stub: StubConfig) -> Iterato
     """Board, camera and clock in virtual time: deterministic, and as fast as images are rendered."""
     bench = virtual_bench(config, stub)
     with bench.open_board(config.board) as board:
+        if not board.capabilities.has_homing:  # somebody has looked where the stage stands
+            board.declare(*_within_limits(board, bench.true_um(bench.clock.now_s())))
         camera = SimulatedCamera(bench, bench.clock, config.camera, sample.render)
         yield Instrument(
             board, camera, bench.clock, _truth_at(sample, bench, bench.clock.now_s), may_home=True
@@ -166,8 +169,18 @@ def at_stub(sample: Sample, config: Config) -> Iterator[Instrument]:
                 with clock.held():
                     return sample.render(x_um, y_um, z_um, duty)
 
+            if not board.capabilities.has_homing:
+                board.declare(*_within_limits(board, stage.true_um(clock.now_s())))
             camera = SimulatedCamera(stage, clock, config.camera, render)
             yield Instrument(board, camera, clock, _truth_at(sample, stage, clock.now_s), may_home=True)
+
+
+def _within_limits(board: MotorBoard, stage_um: tuple[float, float, float]) -> tuple[float, float, float]:
+    x, y, z = (
+        min(max(at_um, axis.config.min_um), axis.config.highest_um)
+        for at_um, axis in zip(stage_um, board.axes.values(), strict=True)
+    )
+    return x, y, z
 
 
 class _HeldStage:

@@ -20,10 +20,13 @@ from tests.board.link.listening import Listening
 
 
 def test_an_unknown_kind_of_board_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(ValueError, match="^kind = 'grlb': the known kinds of board are 'parfocal', 'grbl'"):
+    with pytest.raises(
+        ValueError, match="^kind = 'grlb': the known kinds of board are 'parfocal', 'grbl', 'sangaboard'"
+    ):
         BoardConfig(kind="grlb")
     with pytest.raises(
-        msgspec.ValidationError, match="kind = 'grlb': the known kinds of board are 'parfocal', 'grbl'"
+        msgspec.ValidationError,
+        match="kind = 'grlb': the known kinds of board are 'parfocal', 'grbl', 'sangaboard'",
     ):
         msgspec.toml.decode('kind = "grlb"\n', type=BoardConfig)
 

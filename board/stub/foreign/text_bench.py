@@ -5,10 +5,12 @@ from __future__ import annotations
 from parfocal.board.clock import VirtualClock
 from parfocal.board.config import BoardConfig, unknown_kind
 from parfocal.board.errors import BoardNotFound
+from parfocal.board.foreign.memory import NoFile
 from parfocal.board.foreign_board import ForeignBoard
 from parfocal.board.open import open_foreign
 from parfocal.board.stub.config import StubConfig
 from parfocal.board.stub.foreign.grbl_stub import GrblStub
+from parfocal.board.stub.foreign.sangaboard_stub import SangaboardStub
 from parfocal.board.stub.foreign.text_stub import TextStub
 
 
@@ -55,6 +57,8 @@ def text_stub(config: StubConfig, board: BoardConfig, now_s: float, clock_speed:
     match board.kind:
         case "grbl":
             return GrblStub(config, now_s, board, clock_speed)
+        case "sangaboard":
+            return SangaboardStub(config, now_s, board, clock_speed)
         case unknown:
             raise unknown_kind(unknown)
 
@@ -67,6 +71,7 @@ class TextBench:
         self.config = StubConfig() if config is None else config
         self.board_config = board
         self.clock = VirtualClock()
+        self.memory = NoFile()
         self.stub = text_stub(self.config, board, self.clock.now_s())
 
     def cable(self) -> TextCable:
@@ -75,7 +80,8 @@ class TextBench:
 
     def open_board(self, config: BoardConfig | None = None) -> ForeignBoard:
         """Open the board over a new cable; nothing moves. `config`: None for the one that it was made with."""
-        return open_foreign(self.cable(), self.clock, self.board_config if config is None else config)
+        board_config = self.board_config if config is None else config
+        return open_foreign(self.cable(), self.clock, board_config, self.memory)
 
     def true_um(self, time_s: float) -> tuple[float, float, float]:
         """True x, y, z at `time_s`, um. Raises ValueError for a time before the history or after now."""

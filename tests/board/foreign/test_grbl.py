@@ -342,7 +342,7 @@ def test_settings_that_do_not_fit_are_refused_and_found_by_a_probe() -> None:
     stub.settings[1], stub.settings[20] = 25, 0
     with pytest.raises(BadSettings, match=r"\$1=25: .*; \$20=0: .*nothing moved"):
         bench.open_board()
-    found = probe_foreign(bench.cable(), bench.clock, CONFIG)
+    found = probe_foreign(bench.cable(), bench.clock, CONFIG, bench.memory)
     assert len(found.problems) == 2
 
 
@@ -350,7 +350,7 @@ def test_a_probe_changes_nothing() -> None:
     bench, stub, board = homed()
     board.lamp(0.5)
     n_heard = len(stub.lines_heard)
-    found = probe_foreign(bench.cable(), bench.clock, CONFIG)
+    found = probe_foreign(bench.cable(), bench.clock, CONFIG, bench.memory)
     assert (found.firmware, found.state, found.is_homed, found.problems) == (
         "Grbl 1.1h.20190830",
         "Idle",

@@ -13,6 +13,7 @@ import pytest
 from parfocal.board.clock import MonotonicClock
 from parfocal.board.config import BoardConfig
 from parfocal.board.errors import BoardNotFound
+from parfocal.board.foreign.dialect import Recognised
 from parfocal.board.link.serial_transport import SerialTransport
 from parfocal.board.open import open_board, probe_board
 from parfocal.board.stub.side_channel import SideChannel, side_channel_path
@@ -36,7 +37,9 @@ def test_a_grbl_board_on_a_pty_homes_moves_and_is_unplugged(tmp_path: Path) -> N
         try:
             assert process.stdout is not None
             assert process.stdout.readline() == f"stub motor board at {link}\n"
-            assert not probe_board(config, clock).is_homed
+            found = probe_board(config, clock)
+            assert isinstance(found, Recognised)
+            assert not found.is_homed
             with open_board(config, clock) as board:
                 board.home()
                 settled_s = board.z.approach_up(500.0)
