@@ -152,11 +152,18 @@ class Sangaboard:
         )
 
     def declare(self, pos_steps: tuple[int, int, int]) -> None:
-        """Take it that the stage stands there now. Raises LinkTimeout, BoardNotFound."""
+        """Take it that the stage stands there now. Call inside a turn. Raises LinkTimeout, BoardNotFound.
+
+        Counters that are all 0 look like those after a restart. X then makes one step, so that they do not.
+        """
         with self._held:
+            self._offsets = None
             counts = self.report().pos_steps
-            before = self._offsets or (0, 0, 0)
-            x, y, z = (p - c + o for p, c, o in zip(pos_steps, counts, before, strict=True))
+            if not any(counts):
+                self.begin(0, 0, 1, Rates(1.0, 1.0))
+                while not self.report().is_resting:
+                    self.clock.sleep_s(_QUIET_WALL_S * self.clock.speed)
+            x, y, z = (p - c for p, c in zip(pos_steps, counts, strict=True))
             self._offsets = (x, y, z)
             self.turns.n_forgotten += 1
 
