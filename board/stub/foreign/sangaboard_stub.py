@@ -6,6 +6,7 @@ then moves by whatever lies in its memory.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from parfocal.board.config import AXIS_NAMES, BoardConfig
@@ -57,8 +58,11 @@ class SangaboardStub(TextStub):
         """Act on a line and answer it. As in the firmware, the first command that it begins with is taken."""
         for i, name in enumerate(AXIS_NAMES):
             if line.startswith(f"mr{name}"):
-                self._move(i, line[3:])
+                self._move([_number(line[3:]) if i == j else 0 for j in range(3)])
                 return
+        if line.startswith("mr"):
+            self._move([_number(text) for text in [*line[2:].split(), "", "", ""][:3]])
+            return
         commands: tuple[tuple[str, Callable[[str], str | None]], ...] = (
             ("version", lambda _: self.greeting),
             ("list_modules", self._modules),
@@ -111,14 +115,22 @@ class SangaboardStub(TextStub):
             self.set_lamp(self._cc)
         return f"CC LED:{self._cc}"
 
-    def _move(self, i: int, text: str) -> None:
-        digits = text.strip().removeprefix("-")
-        steps = int(text) if digits.isdecimal() else 0
+    def _move(self, steps: list[int]) -> None:
+        """Begin a move of all axes; it replaces one under way, which ends where it is."""
         speed = 1e6 / self.step_delay_us
         accel = speed / self.ramp_time_us * 1e6
-        if steps:
+        for axis, n_steps in zip(self.axes, steps, strict=True):
+            axis.stop(self.now_s)
+            if n_steps:
+                axis.drive(max(self.now_s, axis.end_s), n_steps, speed, accel)
+        if any(steps):
             self.moves_begun += 1
-            self.axes[i].drive(max(self.now_s, self.axes[i].end_s), steps, speed, accel)
-            self._end_s = self.axes[i].end_s
+            self._end_s = max(axis.end_s for axis in self.axes)
         if not self._is_blocking:
             self.say("done.")
+
+
+def _number(text: str) -> int:
+    """As atol() of C reads it: 0 where there is none."""
+    found = re.match(r" *(-?\d+)", text)
+    return int(found[1]) if found else 0

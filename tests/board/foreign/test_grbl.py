@@ -421,3 +421,11 @@ def test_status_says_what_the_board_cannot_promise() -> None:
         "it has no watchdog",
         "its lines have no checksum",
     ]
+
+
+def test_one_damaged_report_is_no_position() -> None:
+    _, stub, board = homed()
+    board.z.approach_up(1500.0)
+    stub.to_host = once(b"<Idle", lambda data: data.replace(b",-3.500|", b",-2.500|"))
+    board.z.read_position()
+    assert board.z.position_um == 1500.0

@@ -284,3 +284,43 @@ def test_a_damaged_file_is_no_memory(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert memory.load() is None
     memory.save(None)
     assert list((tmp_path / "parfocal").iterdir()) == []
+
+
+def test_a_move_of_another_program_is_noticed_before_the_next_move() -> None:
+    bench, stub, board = declared()
+    board.z.approach_up(1500.0)
+    stub.receive(b"mrz 300\n", bench.clock.now_s())
+    bench.clock.sleep_s(1.0)
+    n_moves = stub.moves_begun
+    with pytest.raises(
+        PositionLost, match=r"not begun: the board reports 1593.75 um where 1500.0 um was left"
+    ):
+        board.z.approach_up(2000.0)
+    assert stub.moves_begun == n_moves
+
+
+def test_another_axis_that_moves_along_is_noticed() -> None:
+    _, stub, board = declared()
+    board.x.approach_up(7000.0)
+    stub.to_board = once(b"mrz", lambda data: data.replace(b"mrz ", b"mr 4 0 "))
+    with pytest.raises(MoveStopped, match="damaged on the way"):
+        board.z.approach_up(1500.0)
+    board.x.read_position()
+    assert board.x.position_um == 7005.0
+
+
+def test_what_was_remembered_is_forgotten_while_the_board_is_open() -> None:
+    bench, _, board = declared()
+    board.close()
+    assert bench.memory.load() is not None
+    with bench.open_board() as again:
+        assert again.z.is_homed
+        assert bench.memory.load() is None
+
+
+def test_one_damaged_answer_is_no_position() -> None:
+    _, stub, board = declared()
+    board.z.approach_up(1500.0)
+    stub.to_host = once(b"1 0 ", lambda data: data.replace(b"1 0 2", b"1 0 1"))
+    board.z.read_position()
+    assert board.z.position_um == 1500.0
