@@ -1,6 +1,6 @@
 """A Sangaboard that is not there. Source: firmware v1.0, main.cpp and modules/stage/stage.cpp.
 
-Its lamp answers as the `sangaboard` client expects. A line without its number moves nothing here; the real firmware
+Lamp, `board` and `ramp_time?` answer as the `sangaboard` client expects. A line without its number moves nothing here; the real firmware
 then moves by whatever lies in its memory.
 """
 
@@ -68,12 +68,14 @@ class SangaboardStub(TextStub):
             ("list_modules", self._modules),
             ("release", self._release),
             ("p", lambda _: self._counts()),
-            ("ramp_time?", lambda _: f"ramp_time {self.ramp_time_us}"),
+            ("ramp_time?", lambda _: f"ramp time {self.ramp_time_us}"),
             ("dt?", lambda _: f"minimum step delay {self.step_delay_us}"),
             ("stop", self._stop),
             ("moving", lambda _: "true" if self._end_s < _NEVER_S else "false"),
             ("blocking_moves", self._block),
             ("led_cc", self._light),
+            ("led_channels?", lambda _: "CC:1 PWM:0"),
+            ("board", lambda _: "Sangaboard v0.5"),
             ("", lambda _: "Type 'help' for a list of commands."),
         )
         for command, obey in commands:
