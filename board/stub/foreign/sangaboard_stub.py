@@ -1,7 +1,7 @@
 """A Sangaboard that is not there. Source: firmware v1.0, main.cpp and modules/stage/stage.cpp.
 
-Lamp, `board` and `ramp_time?` answer as the `sangaboard` client expects. A line without its number moves nothing here; the real firmware
-then moves by whatever lies in its memory.
+Lamp, `board` and `ramp_time?` answer as the `sangaboard` client expects. A line without its number moves nothing here;
+the real firmware then moves by whatever lies in its memory.
 """
 
 from __future__ import annotations
