@@ -43,7 +43,7 @@ def test_a_board_says_what_it_can_do() -> None:
     with VirtualBench().open_board() as board:
         can = board.capabilities
         assert (can.has_lamp, can.has_strobe, can.has_homing) == (True, True, True)
-        assert (can.has_watchdog, can.has_idempotent_moves) == (True, True)
+        assert (can.has_watchdog, can.has_idempotent_moves, can.has_checksum) == (True, True, True)
 
 
 def give_features(monkeypatch: pytest.MonkeyPatch, features: Feature) -> None:
