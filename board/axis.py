@@ -208,6 +208,11 @@ class Axis:
             self._settled_s = completed_s + self.config.settle_s
             return self._settled_s
 
+    def read_position(self) -> None:
+        """Read the position from the board again. Raises MoveRefused while it moves, LinkTimeout, PositionLost."""
+        with self._motor.turn():
+            self._adopt_board_position()
+
     def _follow(self, way_points: tuple[int, ...]) -> float:
         """Move along `way_points`. After an error the position is read from the board again."""
         pos_steps, engagement = self._pos_steps, self._engagement

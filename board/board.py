@@ -1,11 +1,12 @@
-"""An open board as the instrument uses it: its axes, its lamp, its state."""
+"""An open board of our own protocol: its axes, its lamp, its state."""
 
 from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterable, Mapping
-from types import MappingProxyType, TracebackType
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from types import MappingProxyType
 from typing import final
 
 import msgspec
@@ -23,6 +24,7 @@ from parfocal.board.link.transport import Transport
 from parfocal.board.link_lamp import LinkLamp
 from parfocal.board.link_motor import LinkMotor, Statements
 from parfocal.board.motion import Motion
+from parfocal.board.motor_board import MotorBoard, checked_names
 from parfocal.board.status import BoardState, BoardStatus, status_of
 from parfocal.board.wire import messages
 from parfocal.board.wire.messages import AxisBit, Fault, Feature, MoveResult, Status, Switch
@@ -39,12 +41,8 @@ class TriggeredFrame(msgspec.Struct, frozen=True):
 
 
 @final
-class Board:
-    """An open board. Every method may be called from any thread; `stop` overtakes all others.
-
-    `axes`: every axis by its name, also as `x`, `y` and `z`. `lamp`: sets the lamp. `capabilities`: what the board
-    can do.
-    """
+class Board(MotorBoard):
+    """An open board at the end of a link."""
 
     def __init__(self, link: Link, config: BoardConfig) -> None:
         """Use `Board.open` or `open_board`. The session of `link` is open."""
@@ -64,7 +62,7 @@ class Board:
             link.request(messages.LimitsRequest(), messages.Limits),
             link.request(messages.PullOutRequest(), messages.PullOut),
         )
-        self.axes: Mapping[str, Axis] = MappingProxyType(
+        self.axes = MappingProxyType(
             {
                 name: Axis(name, config.axis(name), LinkMotor(name, config.axis(name), stated, self._motion))
                 for name in AXIS_NAMES
@@ -99,21 +97,6 @@ class Board:
             raise
 
     @property
-    def x(self) -> Axis:
-        """The x axis."""
-        return self.axes["x"]
-
-    @property
-    def y(self) -> Axis:
-        """The y axis."""
-        return self.axes["y"]
-
-    @property
-    def z(self) -> Axis:
-        """The z axis, upwards to the objective."""
-        return self.axes["z"]
-
-    @property
     def lamp(self) -> Lamp:
         """Sets the lamp: `board.lamp(0.5)`."""
         return self._lamp
@@ -123,15 +106,9 @@ class Board:
         """Errors of the link so far."""
         return self._link.counters
 
-    def home(self, axes: Iterable[str] = ("z", "x", "y")) -> None:
-        """Home `axes` in this order, z first so that nothing stands near the objective.
-
-        Raises ValueError for an unknown axis, MoveRefused, MoveStopped, LinkTimeout, PositionLost.
-        """
-        asked = _checked_names(axes, "home")
-        with self._motion.turn():
-            for name in asked:
-                self.axes[name].home()
+    def turn(self) -> AbstractContextManager[None]:
+        """Hold the motors. A STOP sent after this call ends everything requested inside."""
+        return self._motion.turn()
 
     def stop(self) -> None:
         """Stop every axis now, from any thread; what was moving ends with MoveStopped."""
@@ -162,7 +139,7 @@ class Board:
 
         Raises ValueError, LinkTimeout, BoardError when refused.
         """
-        asked = _checked_names(axes, "motors on")
+        asked = checked_names(axes, "motors on")
         mask = sum(1 << AXIS_NAMES.index(name) for name in set(asked))
         self._link.request(messages.Motors(mask), messages.Ack)
         self._motion.forget()
@@ -250,12 +227,6 @@ class Board:
         """The open board."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close."""
-        self.close()
-
 
 def _capabilities_of(features: Feature) -> Capabilities:
     """Capabilities of a board of our own protocol, which brings watchdog and idempotent moves."""
@@ -265,11 +236,5 @@ def _capabilities_of(features: Feature) -> Capabilities:
         has_homing=bool(features & Feature.LIMIT_SWITCHES),
         has_watchdog=True,
         has_idempotent_moves=True,
+        has_checksum=True,
     )
-
-
-def _checked_names(axes: Iterable[str], asked: str) -> tuple[str, ...]:
-    names = tuple(axes)
-    if unknown := [name for name in names if name not in AXIS_NAMES]:
-        raise ValueError(f"{asked} {', '.join(unknown)} refused: the axes are x, y, z")
-    return names

@@ -12,6 +12,7 @@ class Capabilities(msgspec.Struct, frozen=True):
     `has_homing`: it can tie its step counters to the stage.
     `has_watchdog`: it stops motion and light when the host falls silent.
     `has_idempotent_moves`: a move that is sent twice acts once.
+    `has_checksum`: it notices a damaged command before it acts on it.
     """
 
     has_lamp: bool
@@ -19,3 +20,4 @@ class Capabilities(msgspec.Struct, frozen=True):
     has_homing: bool
     has_watchdog: bool
     has_idempotent_moves: bool
+    has_checksum: bool

@@ -7,7 +7,14 @@ import msgspec
 from parfocal.board.gpio import GpioConfig
 
 AXIS_NAMES = ("x", "y", "z")
-BOARD_KINDS = ("parfocal",)
+BOARD_KINDS = ("parfocal", "grbl", "sangaboard")
+# Keys that only some kinds of board know.
+_KEYS_OF_KINDS = {
+    "watchdog_s": ("parfocal",),
+    "lamp_watchdog_s": ("parfocal",),
+    "reconnect_s": ("parfocal",),
+    "spindle_lamp": ("grbl",),
+}
 
 # No stage of a microscope lies outside these: such a value is a typing error, or fits no wire type.
 _RANGES: dict[str, tuple[float, float]] = {
@@ -115,6 +122,7 @@ class BoardConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `lamp_watchdog_s`: the same while nothing moves. It is longer because a lit lamp harms less than a running motor,
     and a host that loads an engine may be silent for a while. Both are wall time.
     `reconnect_s`: wall time to look for a port that is gone, before BoardNotFound.
+    `spindle_lamp`: a Grbl board dims the lamp with the PWM of its spindle.
     `gpio`: lines beside USB; only those whose pins are given.
     """
 
@@ -127,6 +135,7 @@ class BoardConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     watchdog_s: float = 0.25
     lamp_watchdog_s: float = 2.0
     reconnect_s: float = 5.0
+    spindle_lamp: bool = False
     gpio: GpioConfig = GpioConfig()
 
     def __post_init__(self) -> None:
@@ -142,6 +151,12 @@ class BoardConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             )
         if not 0.0 <= self.reconnect_s <= 600.0:
             raise ValueError(f"reconnect_s = {self.reconnect_s}: it must be 0..600 s")
+        for field in msgspec.structs.fields(self):
+            kinds = _KEYS_OF_KINDS.get(field.name, BOARD_KINDS)
+            if self.kind not in kinds and getattr(self, field.name) != field.default:
+                raise ValueError(
+                    f"{field.name} is a key of kind = {kinds[0]!r} only, and kind = {self.kind!r}"
+                )
 
     def axis(self, name: str) -> AxisConfig:
         """The axis of that name, one of `AXIS_NAMES`."""

@@ -21,6 +21,10 @@ class ProtocolMismatch(BoardError):
     """The board uses another message table. Flash it again; nothing moved."""
 
 
+class BadSettings(BoardError):
+    """The board's own settings do not fit the configuration. Correct one of the two; nothing moved."""
+
+
 class EstopPressed(BoardError):
     """The emergency stop is pressed, or its wire is broken. Release it; nothing moved."""
 

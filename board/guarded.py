@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 
-from parfocal.board.board import Board
 from parfocal.board.clock import PacedClock
 from parfocal.board.config import BoardConfig
 from parfocal.board.errors import BoardError, BoardNotFound, EstopPressed, LinkTimeout
 from parfocal.board.gpio import GpioConfig, GpioFailed, Lines
+from parfocal.board.motor_board import MotorBoard
 from parfocal.board.open import open_board
 
 _LOOK_WALL_S = 0.02  # how late a press may be seen; a hand holds a button longer
@@ -17,7 +17,7 @@ _REOPEN_WALL_S = 0.05  # how often to look for a board that was reset
 
 
 @contextlib.contextmanager
-def open_guarded(config: BoardConfig, clock: PacedClock) -> Iterator[Board]:
+def open_guarded(config: BoardConfig, clock: PacedClock) -> Iterator[MotorBoard]:
     """Open the configured board and its GPIO lines.
 
     While the emergency stop is pressed, the board is not opened. When it is pressed later, the board latches it.
@@ -42,7 +42,7 @@ def open_guarded(config: BoardConfig, clock: PacedClock) -> Iterator[Board]:
         yield board
 
 
-def _watch_estop(lines: Lines, board: Board, clock: PacedClock) -> Callable[[], None]:
+def _watch_estop(lines: Lines, board: MotorBoard, clock: PacedClock) -> Callable[[], None]:
     """Latch the emergency stop in the board while it is pressed, until the returned function is called.
 
     It is sent again at every look, so that it cannot be cleared while the button is pressed.
@@ -63,7 +63,7 @@ def _reads_pressed(lines: Lines) -> bool:
         return True  # as with a broken wire: without a readable e-stop nothing may run
 
 
-def _open_or_reset(config: BoardConfig, clock: PacedClock, lines: Lines) -> Board:
+def _open_or_reset(config: BoardConfig, clock: PacedClock, lines: Lines) -> MotorBoard:
     """Open the board. If it does not answer, reset it and open it when it is back. Raises as `open_board`."""
     try:
         return open_board(config, clock)

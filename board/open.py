@@ -3,33 +3,87 @@
 from __future__ import annotations
 
 from parfocal.board.board import Board
+from parfocal.board.capabilities import Capabilities
 from parfocal.board.clock import PacedClock
 from parfocal.board.config import BoardConfig, unknown_kind
+from parfocal.board.foreign.dialect import Recognised
+from parfocal.board.foreign.grbl import Grbl
+from parfocal.board.foreign.lines import Lines
+from parfocal.board.foreign.memory import FileMemory, Memory
+from parfocal.board.foreign.sangaboard import Sangaboard
+from parfocal.board.foreign_board import ForeignBoard
 from parfocal.board.link.ports import port_path
 from parfocal.board.link.probe import Probed, probe
 from parfocal.board.link.serial_transport import SerialTransport
+from parfocal.board.link.transport import Transport
+from parfocal.board.motor_board import MotorBoard
 
 
-def open_board(config: BoardConfig, clock: PacedClock) -> Board:
-    """Open the configured board, as `Board.open` does.
+def open_board(config: BoardConfig, clock: PacedClock) -> MotorBoard:
+    """Open the configured board; nothing moves. What an earlier host left running ends.
 
-    Raises BadPort, BoardNotFound, ProtocolMismatch, LinkTimeout.
+    Raises BadPort, BoardNotFound, ProtocolMismatch, BadSettings, LinkTimeout.
+    """
+    if config.kind == "parfocal":
+        return open_link(config, clock)
+    return open_foreign(_open_port(config), clock, config, FileMemory(config.port))
+
+
+def open_link(config: BoardConfig, clock: PacedClock) -> Board:
+    """Open a board of our own protocol, as `Board.open` does."""
+    return Board.open(_open_port(config), clock, config, lambda: _open_port(config))
+
+
+def open_foreign(
+    transport: Transport, clock: PacedClock, config: BoardConfig, memory: Memory
+) -> ForeignBoard:
+    """Open a board that does not speak our protocol, over `transport`. Raises as `open_board`.
+
+    `memory`: where the stage stood at the last close, for a board without switches.
     """
     match config.kind:
-        case "parfocal":
-            return Board.open(_open_port(config), clock, config, lambda: _open_port(config))
+        case "grbl":
+            grbl = Grbl.open(Lines(transport, clock), config)
+            return ForeignBoard(grbl, config, _foreign_capabilities(config.spindle_lamp, has_homing=True))
+        case "sangaboard":
+            sangaboard = Sangaboard.open(Lines(transport, clock), config, memory)
+            return ForeignBoard(
+                sangaboard, config, _foreign_capabilities(sangaboard.has_lamp, has_homing=False)
+            )
         case unknown:
             raise unknown_kind(unknown)
 
 
-def probe_board(config: BoardConfig, clock: PacedClock) -> Probed:
-    """Ask the configured board who it is, and nothing else. Raises BadPort, otherwise as `probe`."""
+def probe_board(config: BoardConfig, clock: PacedClock) -> Probed | Recognised:
+    """Ask the configured board who it is, and nothing else. Raises as `open_board`."""
+    if config.kind == "parfocal":
+        return probe(_open_port(config), clock)
+    return probe_foreign(_open_port(config), clock, config, FileMemory(config.port))
+
+
+def probe_foreign(transport: Transport, clock: PacedClock, config: BoardConfig, memory: Memory) -> Recognised:
+    """Ask a board that does not speak our protocol who it is, and nothing else. Closes `transport`."""
     match config.kind:
-        case "parfocal":
-            return probe(_open_port(config), clock)
+        case "grbl":
+            return Grbl.recognise(Lines(transport, clock), config)
+        case "sangaboard":
+            return Sangaboard.recognise(Lines(transport, clock), config, memory)
         case unknown:
             raise unknown_kind(unknown)
+
+
+def _foreign_capabilities(has_lamp: bool, has_homing: bool) -> Capabilities:
+    """A foreign board never has a strobe, a watchdog, a checksum, or moves with a number."""
+    return Capabilities(
+        has_lamp=has_lamp,
+        has_strobe=False,
+        has_homing=has_homing,
+        has_watchdog=False,
+        has_idempotent_moves=False,
+        has_checksum=False,
+    )
 
 
 def _open_port(config: BoardConfig) -> SerialTransport:
-    return SerialTransport(port_path(config.port), config.baud)
+    # A board with a serial adapter restarts when DTR rises, and would lose its position at every command.
+    return SerialTransport(port_path(config.port), config.baud, keeps_dtr=config.kind != "parfocal")

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import msgspec
 
 from parfocal.board.axis import Axis, um_from_steps
+from parfocal.board.capabilities import Capabilities
 from parfocal.board.config import AXIS_NAMES
 from parfocal.board.wire.messages import AxisBit, Fault, MoveResult, Switch
 
@@ -32,7 +33,7 @@ class AxisStatus(msgspec.Struct, frozen=True):
     """One axis. `position_um` is None before homing, when nobody knows where the stage stands.
 
     `limits_um`: lowest and highest position that may be commanded. `switches`: those that are pressed, "lower" or
-    "upper".
+    "upper", or "limit" where the board does not say which.
     """
 
     position_um: float | None
@@ -44,7 +45,10 @@ class AxisStatus(msgspec.Struct, frozen=True):
 
 
 class BoardStatus(msgspec.Struct, frozen=True):
-    """A BoardState in um and names. `lamp_duty` is 0..1; `last_result`: how the last motion ended, or "none"."""
+    """The state of a board in um and names. `lamp_duty` is 0..1; `last_result`: how the last motion ended, or "none".
+
+    `board_time_s`: None where the board has no clock. `cannot`: what this board cannot promise, a sentence each.
+    """
 
     x: AxisStatus
     y: AxisStatus
@@ -52,8 +56,9 @@ class BoardStatus(msgspec.Struct, frozen=True):
     lamp_duty: float
     faults: tuple[str, ...]
     last_result: str
-    board_time_s: float
+    board_time_s: float | None
     frames_done: int
+    cannot: tuple[str, ...] = ()
 
 
 def names_of(flags: enum.IntFlag) -> tuple[str, ...]:
@@ -63,10 +68,29 @@ def names_of(flags: enum.IntFlag) -> tuple[str, ...]:
     return tuple(named.get(bit, hex(bit)) for bit in bits if bit & int(flags))
 
 
+def cannot_promise(capabilities: Capabilities) -> tuple[str, ...]:
+    """What a board with these capabilities cannot promise, a sentence each."""
+    told = (
+        (capabilities.has_lamp, "it has no lamp; turn the light on by hand"),
+        (
+            capabilities.has_watchdog,
+            "it has no watchdog; if this program is killed, a move runs to its end and the light stays on",
+        ),
+        (
+            capabilities.has_checksum and capabilities.has_idempotent_moves,
+            "its lines have no checksum; a damaged one may send the stage elsewhere, which is noticed afterwards",
+        ),
+    )
+    return tuple(sentence for is_promised, sentence in told if not is_promised)
+
+
 def status_of(state: BoardState, axes: Mapping[str, Axis]) -> BoardStatus:
     """`state` in um and names; `axes`: the axes of its board, by name."""
+    x, y, z = (_axis_status(i, state, axes[name]) for i, name in enumerate(AXIS_NAMES))
     return BoardStatus(
-        **{name: _axis_status(i, state, axes[name]) for i, name in enumerate(AXIS_NAMES)},
+        x=x,
+        y=y,
+        z=z,
         lamp_duty=state.lamp_duty,
         faults=names_of(state.faults),
         last_result=state.last_result.name.lower(),

@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from parfocal.board.board import Board
 from parfocal.board.capabilities import Capabilities
 from parfocal.board.clock import Clock, MonotonicClock
 from parfocal.board.guarded import open_guarded
+from parfocal.board.motor_board import MotorBoard
+from parfocal.board.status import cannot_promise
 from parfocal.edge.camera.frame import Camera
 from parfocal.edge.camera.opened import open_camera
 from parfocal.edge.config import Config
@@ -31,7 +32,7 @@ class Instrument(msgspec.Struct, frozen=True):
     a real one somebody looks first. `notes`: remarks on board and camera, to be shown before a run.
     """
 
-    board: Board
+    board: MotorBoard
     camera: Camera
     clock: Clock
     truth_at: TruthAt | None = None
@@ -65,15 +66,8 @@ class Instrument(msgspec.Struct, frozen=True):
 
 
 def board_notes(capabilities: Capabilities) -> tuple[str, ...]:
-    """What a user must do because the board cannot, a sentence each."""
-    notes = []
-    if not capabilities.has_lamp:
-        notes.append("board: it has no lamp; turn the light on by hand")
-    if not capabilities.has_watchdog:
-        notes.append(
-            "board: it has no watchdog; if this program is killed, a move runs to its end and the light stays on"
-        )
-    return tuple(notes)
+    """What a user must know because the board cannot promise it, a sentence each."""
+    return tuple(f"board: {sentence}" for sentence in cannot_promise(capabilities))
 
 
 @contextlib.contextmanager

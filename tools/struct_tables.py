@@ -140,6 +140,8 @@ def _joined(tables: list[str], defaults: list[str]) -> str:
 def _shown(value: object) -> str:
     if value is None:
         return "none"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
     if isinstance(value, float):
         return f"`{round(value, 6)}`"
     return f'`"{value}"`' if isinstance(value, str) else f"`{value}`"

@@ -10,6 +10,7 @@ from parfocal.board.wire.packet import Packet
 _SAMPLE_BYTES = 400
 _SHOWN_CHARACTERS = 60
 _TEXT = frozenset(string.printable.encode("ascii"))
+_TEXT_KINDS = ("grbl", "sangaboard")  # kinds of board that greet with their name
 _SHARE_OF_TEXT = 0.9  # a device that speaks text may begin with some noise
 
 
@@ -40,7 +41,9 @@ class Heard:
         if self._n_frames:
             return f"heard {self._n_frames} frames, but no answer. Reset the board and try again."
         if text := self._text():
-            return f'heard text: "{text}". Set the port of the board, or flash the firmware of this release.'
+            kinds = [kind for kind in _TEXT_KINDS if kind in text.lower()]
+            remedy = f'set board.kind = "{kinds[0]}"' if kinds else "flash the firmware of this release"
+            return f'heard text: "{text}". Set the port of the board, or {remedy}.'
         heard = f"heard {self._n_bytes} bytes, but no valid frame"
         return f"{heard}. Check board.baud, and that this is the board's port."
 

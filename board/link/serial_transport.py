@@ -29,8 +29,11 @@ _READ_BYTES = 4096
 class SerialTransport:
     """A `Transport` over one exclusively opened port."""
 
-    def __init__(self, port: str, baud: int = 115200) -> None:
-        """Open `port` for this process alone. Raises BoardNotFound, PortInUse."""
+    def __init__(self, port: str, baud: int = 115200, keeps_dtr: bool = False) -> None:
+        """Open `port` for this process alone. Raises BoardNotFound, PortInUse.
+
+        `keeps_dtr`: leave DTR raised after the last close, so that only the first open after plugging in raises it.
+        """
         self._port = port
         try:
             self._serial = serial.Serial(port, baud, timeout=0.0, exclusive=True)
@@ -39,6 +42,10 @@ class SerialTransport:
         with contextlib.suppress(OSError):  # the lock of pyserial is advisory; the kernel enforces this one
             fcntl.ioctl(self._serial.fileno(), termios.TIOCEXCL)
         self._fd: int = self._serial.fileno()
+        if keeps_dtr:
+            modes = termios.tcgetattr(self._fd)
+            modes[2] &= ~termios.HUPCL
+            termios.tcsetattr(self._fd, termios.TCSANOW, modes)
         self._woken, self._wake = os.pipe()
         self._ended = threading.Event()
         self._closing = threading.Lock()

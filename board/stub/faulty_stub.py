@@ -135,6 +135,14 @@ class FaultyStub:
         """When the next frame reaches the host, s; infinity when none is on its way."""
         return self._out[0][0] if self._out else float("inf")
 
+    def true_um(self, time_s: float) -> tuple[float, float, float]:
+        """True x, y, z at `time_s`, um. Raises ValueError outside the history."""
+        return self.stub.true_um(time_s)
+
+    def lamp_duty(self, time_s: float) -> float:
+        """Duty of the lamp at `time_s`, 0..1. Raises as `true_um`."""
+        return self.stub.lamp_duty(time_s)
+
     def _at(self, time_s: float, action: Callable[[], None]) -> None:
         heapq.heappush(self._agenda, (time_s, next(self._order), action))
 

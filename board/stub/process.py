@@ -15,11 +15,14 @@ import tty
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType, TracebackType
+from typing import Protocol
 
 from parfocal.board.clock import MonotonicClock
+from parfocal.board.config import BoardConfig
 from parfocal.board.stub.config import StubConfig
 from parfocal.board.stub.faults import Faults
 from parfocal.board.stub.faulty_stub import FaultyStub
+from parfocal.board.stub.foreign.text_bench import text_stub
 from parfocal.board.stub.place import bind_socket, check_place, clear_remains
 from parfocal.board.stub.side_channel import REPLY, REQUEST, side_channel_path
 from parfocal.board.stub.stub_board import StubBoard
@@ -28,23 +31,72 @@ _SILENCE_WALL_S = 1.0
 _MAX_WAIT_WALL_S = 0.5
 
 
-def run_stub(link_path: str, config: StubConfig, speed: float = 1.0, faults: Faults | None = None) -> None:
+class Served(Protocol):
+    """A stub that a process can serve. Times are those of its clock, s."""
+
+    is_plugged: bool
+    plugs: int
+
+    def receive(self, data: bytes, time_s: float) -> None:
+        """Take bytes that arrive at `time_s`."""
+        ...
+
+    def advance(self, time_s: float) -> None:
+        """Let time pass until `time_s`."""
+        ...
+
+    def take_output(self, time_s: float) -> list[bytes]:
+        """What it has sent up to `time_s` since the last call."""
+        ...
+
+    def next_due_s(self) -> float:
+        """When something next happens by itself."""
+        ...
+
+    def take_host_stall_s(self) -> float:
+        """How long the host is to stand still, since the last call."""
+        ...
+
+    def hold_up(self, stall_s: float) -> None:
+        """Delay what the host sends."""
+        ...
+
+    def true_um(self, time_s: float) -> tuple[float, float, float]:
+        """True x, y, z at `time_s`, um. Raises ValueError outside the history."""
+        ...
+
+    def lamp_duty(self, time_s: float) -> float:
+        """Duty of the lamp at `time_s`, 0..1."""
+        ...
+
+
+def run_stub(
+    link_path: str,
+    config: StubConfig,
+    speed: float = 1.0,
+    faults: Faults | None = None,
+    board: BoardConfig | None = None,
+) -> None:
     """Serve a stub board at `link_path` until SIGTERM or SIGINT; `speed` is clock seconds per wall second.
 
     `faults`: what goes wrong; None for nothing. A stub process cannot stall its host, so a host stall delays what the
-    host sends instead.
+    host sends instead. `board`: the configuration of the host, whose kind the stub has; None for our own protocol.
     Prints one line when it is ready, and removes link and socket when it ends. Run it in the main thread.
     Raises FileExistsError when `link_path` is taken, except by a dead stub's link; ValueError when the link cannot be
     made: no such folder, no permission, a path too long.
     """
     with contextlib.ExitStack() as stack:
         clock = MonotonicClock(speed)
-        stub = StubBoard(config, clock.now_s(), secrets.randbits(32), speed)
         end = stack.enter_context(_end_signal())
         server = stack.enter_context(_side_channel_server(link_path))
         port = stack.enter_context(_Port(link_path))
-        board = FaultyStub(stub, Faults() if faults is None else faults)
-        serving = _Serving(board, clock, port, server, end)
+        served: Served
+        if board is None or board.kind == "parfocal":
+            stub = StubBoard(config, clock.now_s(), secrets.randbits(32), speed)
+            served = FaultyStub(stub, Faults() if faults is None else faults)
+        else:
+            served = text_stub(config, board, clock.now_s(), speed)
+        serving = _Serving(served, clock, port, server, end)
         stack.callback(serving.close)
         sys.stdout.write(f"stub motor board at {link_path}\n")
         sys.stdout.flush()
@@ -115,7 +167,7 @@ class _Serving:
 
     def __init__(
         self,
-        board: FaultyStub,
+        board: Served,
         clock: MonotonicClock,
         port: _Port,
         server: socket.socket,
@@ -214,7 +266,7 @@ class _Serving:
 
     def _truth(self, time_s: float) -> bytes:
         try:
-            return REPLY.pack(True, *self._board.stub.true_um(time_s), self._board.stub.lamp_duty(time_s))
+            return REPLY.pack(True, *self._board.true_um(time_s), self._board.lamp_duty(time_s))
         except ValueError:
             return REPLY.pack(False, 0.0, 0.0, 0.0, 0.0)
 

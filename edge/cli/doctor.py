@@ -9,6 +9,7 @@ from rich.text import Text
 
 from parfocal.board.clock import MonotonicClock
 from parfocal.board.errors import BoardError
+from parfocal.board.foreign.dialect import Recognised
 from parfocal.board.gpio import GpioConfig, GpioFailed, Lines, imported_library
 from parfocal.board.link.ports import port_path, usb_ports
 from parfocal.board.link.probe import Probed
@@ -77,7 +78,7 @@ def _of_board(config: Config, virtual: bool) -> list[Finding]:
         return [findings_of.simulated("board port", "a stub in virtual time"), stub]
     path = _path_of_port(config)
     there = path if isinstance(path, Path) and path.exists() else None
-    answer: Probed | BoardError | None = None
+    answer: Probed | Recognised | BoardError | None = None
     if there is not None:
         try:
             answer = probed_board(config, virtual)

@@ -11,6 +11,7 @@ import msgspec
 
 from parfocal.board.config import BoardConfig
 from parfocal.board.errors import BoardError
+from parfocal.board.foreign.dialect import Recognised
 from parfocal.board.gpio import GpioConfig, GpioFailed
 from parfocal.board.link.ports import UsbPort
 from parfocal.board.link.probe import Probed
@@ -97,12 +98,20 @@ def _text_of(found: UsbPort, port: Path | None) -> str:
     return f'{told}; {looks}: if this is the board, set board.port = "{found.name}"'
 
 
-def of_board(answer: Probed | BoardError | None) -> Finding:
-    """`answer` to HELLO and STATE, None if there is no port."""
+def of_board(answer: Probed | Recognised | BoardError | None) -> Finding:
+    """Who answered, the error, or None if there is no port."""
     if answer is None:
         return Finding("motor board", "missing", "not checked: its port does not exist", EXIT_BOARD)
     if isinstance(answer, BoardError):
         return Finding("motor board", "wrong", str(answer), EXIT_BOARD)
+    if isinstance(answer, Recognised):
+        homed = "homed" if answer.is_homed else "not homed"
+        told = f"{answer.firmware}, state {answer.state}, {homed}"
+        if answer.problems:
+            told = f"{told}; {'; '.join(answer.problems)}. Correct the board's settings or the configuration."
+        return Finding(
+            "motor board", "wrong" if answer.problems else "ok", told, EXIT_BOARD if answer.problems else 0
+        )
     told = (
         f"protocol version {answer.protocol_version}, firmware {answer.firmware_version}, unit "
         f"{answer.unit_serial}; axes: {_names(answer.fitted)}; homed: {_names(answer.homed)}; "

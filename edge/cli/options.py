@@ -11,6 +11,7 @@ import typer
 
 from parfocal.board.clock import MonotonicClock
 from parfocal.board.errors import BoardNotFound
+from parfocal.board.foreign.dialect import Recognised
 from parfocal.board.link.probe import Probed
 from parfocal.board.open import probe_board
 from parfocal.edge.config import Config, config_from_file
@@ -162,10 +163,10 @@ def _or_otherwise(
         yield instrument
 
 
-def probed_board(config: Config, virtual: bool) -> Probed:
-    """What the board at the configured port answers, or a stub in virtual time. Raises as `probe` does."""
+def probed_board(config: Config, virtual: bool) -> Probed | Recognised:
+    """What the board at the configured port answers, or a stub in virtual time. Raises as `probe_board` does."""
     if not virtual:
         return probe_board(config.board, MonotonicClock())
     from parfocal.edge.simscope.bench import probed_stub
 
-    return probed_stub()
+    return probed_stub(config)

@@ -9,9 +9,9 @@ import typer
 from rich.console import Console
 from typer.core import TyperCommand
 
-from parfocal.board.board import Board
 from parfocal.board.clock import MonotonicClock
 from parfocal.board.guarded import open_guarded
+from parfocal.board.motor_board import MotorBoard
 from parfocal.edge.cli.options import ConfigOption, JsonOption, PortOption, configured, finite
 from parfocal.edge.cli.output import check_writable, console_for, write_json
 from parfocal.edge.cli.status import shown_um, status_lines
@@ -22,7 +22,7 @@ _NEGATIVE = re.compile(r"-(\d+\.?\d*|\.\d+)(e[-+]?\d+)?|-inf|-nan", re.IGNORECAS
 
 
 @contextlib.contextmanager
-def opened_board(config: Config) -> Iterator[Board]:
+def opened_board(config: Config) -> Iterator[MotorBoard]:
     """The board at the configured port, on the wall clock. Raises BoardError."""
     with open_guarded(config.board, MonotonicClock()) as board:
         yield board
@@ -32,17 +32,41 @@ def home(
     clear_faults: Annotated[
         bool, typer.Option("--clear-faults", help="First clear a latched emergency stop or stuck switch.")
     ] = False,
+    here: Annotated[
+        str | None,
+        typer.Option("--here", help="For a board without switches: where the stage stands now, X,Y,Z in um."),
+    ] = None,
     config: ConfigOption = None,
     port: PortOption = None,
 ) -> None:
     """Home all axes, Z first, away from the objective."""
     settings = configured(config, port)
+    declared_um = None if here is None else _position_from(here)
     with opened_board(settings) as board:
         if clear_faults:
             board.clear_faults()
-        board.home()
+        if declared_um is None:
+            board.home()
+        else:
+            try:
+                board.declare(*declared_um)
+            except ValueError as error:
+                raise ConfigError(f"--here {here}: {error}") from error
+            Console().print(
+                f"declared: x={declared_um[0]} y={declared_um[1]} z={declared_um[2]} um", highlight=False
+            )
+            return
         at = ", ".join(f"{axis.name}={shown_um(axis.position_um)}" for axis in (board.x, board.y, board.z))
     Console().print(f"homed: {at}", highlight=False)
+
+
+def _position_from(text: str) -> tuple[float, float, float]:
+    """X, Y and Z of `--here`, um. Raises ConfigError."""
+    try:
+        x_um, y_um, z_um = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise ConfigError(f"--here {text}: give three numbers in um, such as 20000,10000,2500") from error
+    return x_um, y_um, z_um
 
 
 class NumbersAreArguments(TyperCommand):

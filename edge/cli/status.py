@@ -12,6 +12,7 @@ def status_lines(status: BoardStatus) -> list[str]:
         f"faults: {', '.join(status.faults).replace('_', ' ') or 'none'}{_remedy(status)}",
         f"last motion: {status.last_result.replace('_', ' ')}",
     ]
+    lines.extend(f"cannot promise: {sentence}" for sentence in status.cannot)
     if any(axis.position_um is None for _, axis in axes):
         lines.append("`parfocal home` homes the axes: Z first, away from the objective.")
     return lines

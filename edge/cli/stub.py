@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from parfocal.edge.cli.options import finite
+from parfocal.edge.cli.options import ConfigOption, configured, finite
 from parfocal.edge.errors import ConfigError
 
 
@@ -23,13 +23,19 @@ def stub(
         ),
     ] = 1.0,
     faults: Annotated[Path | None, typer.Option(help="TOML file of faults to inject.")] = None,
+    config: ConfigOption = None,
 ) -> None:
-    """Run a stub motor board on a pseudo-terminal until Ctrl-C."""
+    """Run a stub motor board, of the kind that is configured, on a pseudo-terminal until Ctrl-C."""
     from parfocal.board.stub.config import StubConfig
     from parfocal.board.stub.faults import load_faults
     from parfocal.board.stub.process import run_stub
 
+    board = configured(config, None).board
+    if faults is not None and board.kind != "parfocal":
+        raise ConfigError(
+            f"--faults damages frames of our own protocol, and board.kind is {board.kind!r}. Leave it out."
+        )
     try:
-        run_stub(str(link), StubConfig(), speed, None if faults is None else load_faults(faults))
+        run_stub(str(link), StubConfig(), speed, None if faults is None else load_faults(faults), board)
     except (FileExistsError, ValueError) as error:
         raise ConfigError(str(error)) from error

@@ -11,9 +11,12 @@ import numpy as np
 
 from parfocal.board.clock import MonotonicClock
 from parfocal.board.config import AXIS_NAMES
+from parfocal.board.foreign.dialect import Recognised
 from parfocal.board.link.probe import Probed, probe
-from parfocal.board.open import open_board
+from parfocal.board.motor_board import MotorBoard
+from parfocal.board.open import open_board, probe_foreign
 from parfocal.board.stub.config import StubConfig
+from parfocal.board.stub.foreign.text_bench import TextBench
 from parfocal.board.stub.side_channel import SideChannel, side_channel_path
 from parfocal.board.stub.true_stage import TrueStage
 from parfocal.board.stub.virtual_bench import VirtualBench
@@ -124,17 +127,26 @@ def stub_of(config: Config, seed: int, z_play_um: float | None = None) -> StubCo
     return StubConfig(**axes, seed=seed)
 
 
-def probed_stub() -> Probed:
+def virtual_bench(config: Config, stub: StubConfig) -> VirtualBench | TextBench:
+    """A stub in virtual time, of the kind of board that is configured."""
+    return VirtualBench(stub) if config.board.kind == "parfocal" else TextBench(config.board, stub)
+
+
+def probed_stub(config: Config) -> Probed | Recognised:
     """What a stub in virtual time reports about itself."""
-    bench = VirtualBench()
-    return probe(bench.transport, bench.clock)
+    bench = virtual_bench(config, StubConfig())
+    if isinstance(bench, VirtualBench):
+        return probe(bench.transport, bench.clock)
+    return probe_foreign(bench.cable(), bench.clock, config.board, bench.memory)
 
 
 @contextlib.contextmanager
 def in_virtual_time(sample: Sample, config: Config, stub: StubConfig) -> Iterator[Instrument]:
     """Board, camera and clock in virtual time: deterministic, and as fast as images are rendered."""
-    bench = VirtualBench(stub)
+    bench = virtual_bench(config, stub)
     with bench.open_board(config.board) as board:
+        if not board.capabilities.has_homing:  # somebody has looked where the stage stands
+            board.declare(*_within_limits(board, bench.true_um(bench.clock.now_s())))
         camera = SimulatedCamera(bench, bench.clock, config.camera, sample.render)
         yield Instrument(
             board, camera, bench.clock, _truth_at(sample, bench, bench.clock.now_s), may_home=True
@@ -157,8 +169,18 @@ def at_stub(sample: Sample, config: Config) -> Iterator[Instrument]:
                 with clock.held():
                     return sample.render(x_um, y_um, z_um, duty)
 
+            if not board.capabilities.has_homing:
+                board.declare(*_within_limits(board, stage.true_um(clock.now_s())))
             camera = SimulatedCamera(stage, clock, config.camera, render)
             yield Instrument(board, camera, clock, _truth_at(sample, stage, clock.now_s), may_home=True)
+
+
+def _within_limits(board: MotorBoard, stage_um: tuple[float, float, float]) -> tuple[float, float, float]:
+    x, y, z = (
+        min(max(at_um, axis.config.min_um), axis.config.highest_um)
+        for at_um, axis in zip(stage_um, board.axes.values(), strict=True)
+    )
+    return x, y, z
 
 
 class _HeldStage:

@@ -19,7 +19,7 @@ from parfocal.board.board import Board
 from parfocal.board.clock import MonotonicClock
 from parfocal.board.config import BoardConfig
 from parfocal.board.errors import BoardNotFound
-from parfocal.board.open import open_board
+from parfocal.board.open import open_link
 from parfocal.board.stub.side_channel import SideChannel, side_channel_path
 from parfocal.board.wire import layout, messages
 from parfocal.board.wire.messages import AxisBit, Kind, Message, Opcode
@@ -42,10 +42,10 @@ run_stub(sys.argv[1], StubConfig(), float(sys.argv[2]), faults)
 """
 HOST = """
 import sys
-from parfocal.board.open import open_board
+from parfocal.board.open import open_link
 from parfocal.board.clock import MonotonicClock
 from parfocal.board.config import BoardConfig
-board = open_board(BoardConfig(port=sys.argv[1]), MonotonicClock(float(sys.argv[2])))
+board = open_link(BoardConfig(port=sys.argv[1]), MonotonicClock(float(sys.argv[2])))
 board.home(("z",))
 board.lamp(0.5)
 print("moving", flush=True)
@@ -79,7 +79,7 @@ def opened_when_free(link: Path, clock: MonotonicClock, patience_s: float) -> Bo
     end_s = time.monotonic() + patience_s
     while True:
         try:
-            return open_board(BoardConfig(port=str(link)), clock)
+            return open_link(BoardConfig(port=str(link)), clock)
         except BoardNotFound:  # noqa: PERF203  # asked until it is free
             if time.monotonic() > end_s:
                 raise
@@ -139,7 +139,7 @@ def round_trips(link: Path, n_requests: int) -> Figures:
     ratios: list[float] = []
     with (
         bare_echo(*echo_sizes) as echo,
-        open_board(BoardConfig(port=str(link)), MonotonicClock()) as board,
+        open_link(BoardConfig(port=str(link)), MonotonicClock()) as board,
     ):
         for _ in range(n_requests // BLOCK_REQUESTS):
             block_ms, echo_block_ms = [], []
@@ -177,7 +177,7 @@ def _frame_bytes(kind: Kind, message: type[Message]) -> int:
 def idle_cost(link: Path, stub_pid: int, wall_s: float) -> Figures:
     """Share of a core that host and stub take with the link open and nobody asking, %."""
     clock = MonotonicClock()
-    with open_board(BoardConfig(port=str(link)), clock) as board:
+    with open_link(BoardConfig(port=str(link)), clock) as board:
         board.lamp(0.2)
         host_before_s, stub_before_s = time.process_time(), _cpu_s(stub_pid)
         clock.sleep_s(wall_s)

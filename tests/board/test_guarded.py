@@ -166,7 +166,7 @@ def test_a_board_that_does_not_answer_is_reset_once_and_then_opened(
     monkeypatch.setattr(stub, "receive", lambda *_: None)
     monkeypatch.setattr(bench.header, "output", reset)
     with open_guarded(with_pins(reset_pin=RESET_PIN), bench.virtual.clock) as board:
-        assert board.state().homed == 0
+        assert not board.status().z.is_homed
     assert bench.opened == 5
     assert bench.header.log == [(RESET_PIN, 1), (RESET_PIN, 0), (RESET_PIN, 1)]
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from parfocal.board.board import Board
 from parfocal.edge.camera.frame import frame_after
 from parfocal.edge.cli.demo import stub_process
 from parfocal.edge.config import Config
@@ -33,5 +34,6 @@ def test_images_over_a_pseudo_terminal_show_the_true_height(tmp_path: Path) -> N
         ]
         assert sharpness[0] < sharpness[1] > sharpness[2]
         assert abs(instrument.truth_at(0.0, 0.0).stage_z_um - focus_z_um - 6.0) < 0.35
+        assert isinstance(board, Board)
         assert board.counters.crc_errors == 0
     assert not link.exists()

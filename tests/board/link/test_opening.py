@@ -153,7 +153,7 @@ def other_hosts_answer(data: bytes) -> bytes:
         ),
         pytest.param(
             lambda _: b"\r\nGrbl 1.1h ['$' for help]\r\n",
-            r'heard text: "Grbl 1.1h \[\'\$\' for help\] Grbl 1.1h .* \.\.\.". Set the port of the board, or flash',
+            r'heard text: "Grbl 1.1h \[\'\$\' for help\] Grbl 1.1h .* \.\.\.". Set the port of the board, or set',
             id="grbl",
         ),
         pytest.param(

@@ -79,6 +79,7 @@ def test_a_stub_process_homes_and_moves_over_a_pty_with_true_positions_on_its_si
         assert side.lamp_duty(settled_s) == 0.5
         with pytest.raises(ValueError, match="no longer known"):
             side.true_um(settled_s - 1000.0)
+        assert isinstance(board, Board)
         stop_from_another_thread(board)
         counters = msgspec.structs.replace(
             board.counters, resends=0, late=0, silences=0
@@ -167,6 +168,7 @@ def test_an_unplugged_stub_returns_under_another_name_and_the_move_continues(tmp
         settled_s = board.z.approach_up(3000.0)
         clock.sleep_s(settled_s - clock.now_s())
         assert side.true_um(settled_s)[2] == pytest.approx(3000.0, abs=0.05)
+        assert isinstance(board, Board)
         assert board.counters.reconnects == 1
         assert link.readlink() != name
         side.close()

@@ -1,0 +1,72 @@
+"""The commands at foreign boards, on a pseudo-terminal."""
+
+import contextlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.edge.cli.typed import Run
+
+SANGABOARD = """
+[board]
+kind = "sangaboard"
+[board.x]
+speed_um_per_s = 4000.0
+accel_um_per_s2 = 100000.0
+[board.y]
+speed_um_per_s = 4000.0
+accel_um_per_s2 = 100000.0
+"""
+
+
+@contextlib.contextmanager
+def stub(tmp_path: Path, text: str) -> Iterator[Path]:
+    """A stub of the configured kind, 20 times as fast as its host; the path of its configuration."""
+    link, config = tmp_path / "board", tmp_path / "instrument.toml"
+    config.write_text(text.replace("[board]\n", f'[board]\nport = "{link}"\n'))
+    arguments = ["-m", "parfocal", "stub", "--link", str(link), "--config", str(config), "--speed", "20"]
+    with subprocess.Popen([sys.executable, *arguments], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == f"stub motor board at {link}\n"
+            yield config
+        finally:
+            process.terminate()
+            process.wait(timeout=10.0)
+
+
+def test_grbl_is_found_homed_and_moved(run: Run, tmp_path: Path) -> None:
+    with stub(tmp_path, '[board]\nkind = "grbl"\n') as config:
+        _, told, _ = run("doctor", "--config", config)
+        assert "Grbl 1.1h.20190830, state Alarm, not homed" in told
+        assert run("home", "--config", config)[:2] == (0, "homed: x=0.00 um, y=0.00 um, z=0.00 um\n")
+        assert run("move", "z", "100", "--config", config)[:2] == (0, "z=100.00 um\n")
+        code, told, _ = run("status", "--config", config)
+        assert code == 0
+        assert "z: 100.00 um, limits 0.00..4995.19 um" in told
+        assert "cannot promise: it has no watchdog" in told
+        code, _, error = run("home", "--here", "0,0,100", "--config", config)
+        assert code == 3
+        assert "finds it by itself" in error
+
+
+def test_a_sangaboard_is_told_where_it_stands(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "kept"))
+    with stub(tmp_path, SANGABOARD) as config:
+        _, told, _ = run("doctor", "--config", config)
+        assert "Sangaboard Firmware v1.0.1, state resting, not homed" in told
+        code, _, error = run("home", "--config", config)
+        assert code == 3
+        assert "`parfocal home --here X,Y,Z`" in error
+        for wrong in ("1,2", "1,2,x", "0,0,9000", "nan,0,0"):
+            assert run("home", "--here", wrong, "--config", config)[0] == 2
+        assert run("home", "--here", "6000,4000,700", "--config", config)[:2] == (
+            0,
+            "declared: x=6000.0 y=4000.0 z=700.0 um\n",
+        )
+        assert run("move", "z", "900", "--config", config)[:2] == (0, "z=900.00 um\n")
