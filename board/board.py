@@ -43,7 +43,7 @@ class Board:
     """An open board. Every method may be called from any thread; `stop` overtakes all others.
 
     `axes`: every axis by its name, also as `x`, `y` and `z`. `lamp`: sets the lamp. `capabilities`: what the board
-    can do.
+    can do. `unit_serial`: its serial number.
     """
 
     def __init__(self, link: Link, config: BoardConfig) -> None:
@@ -53,6 +53,7 @@ class Board:
             raise ValueError("a board needs a link whose session is open")
         self.config = config
         self.capabilities = _capabilities_of(Feature(hello.features))
+        self.unit_serial = hello.unit_serial
         self._link = link
         self._lamp = LinkLamp(link)
         self._strobing = threading.Lock()

@@ -9,6 +9,7 @@ from parfocal.board.board import Board
 from parfocal.board.capabilities import Capabilities
 from parfocal.board.clock import Clock, MonotonicClock
 from parfocal.board.guarded import open_guarded
+from parfocal.edge.calibration import use_calibration
 from parfocal.edge.camera.frame import Camera
 from parfocal.edge.camera.opened import open_camera
 from parfocal.edge.config import Config
@@ -80,11 +81,12 @@ def board_notes(capabilities: Capabilities) -> tuple[str, ...]:
 def real_instrument(config: Config) -> Iterator[Instrument]:
     """The configured board and camera.
 
-    Raises what `open_guarded` raises, and CameraFailed.
+    Raises what `open_guarded` raises, CameraFailed, and CalibError for an invalid calibration.
     """
     clock = MonotonicClock()
     with open_guarded(config.board, clock) as board:
         camera, of_camera = open_camera(config.camera)
         with contextlib.closing(camera):
-            notes = (*board_notes(board.capabilities), *(f"camera: {note}" for note in of_camera))
+            of_board = (*use_calibration(board, config), *board_notes(board.capabilities))
+            notes = (*of_board, *(f"camera: {note}" for note in of_camera))
             yield Instrument(board, camera, clock, notes=notes)

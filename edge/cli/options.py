@@ -168,4 +168,4 @@ def probed_board(config: Config, virtual: bool) -> Probed:
         return probe_board(config.board, MonotonicClock())
     from parfocal.edge.simscope.bench import probed_stub
 
-    return probed_stub()
+    return probed_stub(config)

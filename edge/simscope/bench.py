@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from parfocal.board.stub.config import StubConfig
 from parfocal.board.stub.side_channel import SideChannel, side_channel_path
 from parfocal.board.stub.true_stage import TrueStage
 from parfocal.board.stub.virtual_bench import VirtualBench
+from parfocal.edge.calibration import use_calibration
 from parfocal.edge.config import Config
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.instrument import FieldTruth, Instrument
@@ -113,7 +115,8 @@ def _middle_um(config: Config) -> float:
 def stub_of(config: Config, seed: int, z_play_um: float | None = None) -> StubConfig:
     """A stub of the paper's stage, with the configured play of each axis.
 
-    `z_play_um` is the true play of the Z gear where it differs from the configured one.
+    `z_play_um` is the true play of the Z gear where it differs from the configured one. Other mechanics make another
+    board, with a serial number and a calibration of its own.
     """
     axes = {}
     for name in AXIS_NAMES:
@@ -121,12 +124,12 @@ def stub_of(config: Config, seed: int, z_play_um: float | None = None) -> StubCo
         if name == "z" and z_play_um is not None:
             play_um = z_play_um
         axes[name] = msgspec.structs.replace(getattr(StubConfig(), name), play_um=play_um)
-    return StubConfig(**axes, seed=seed)
+    return StubConfig(**axes, seed=seed, unit_serial=zlib.crc32(msgspec.json.encode(axes)))
 
 
-def probed_stub() -> Probed:
-    """What a stub in virtual time reports about itself."""
-    bench = VirtualBench()
+def probed_stub(config: Config) -> Probed:
+    """What a stub in virtual time, with the configured mechanics, reports about itself."""
+    bench = VirtualBench(stub_of(config, seed=1))
     return probe(bench.transport, bench.clock)
 
 
@@ -135,10 +138,10 @@ def in_virtual_time(sample: Sample, config: Config, stub: StubConfig) -> Iterato
     """Board, camera and clock in virtual time: deterministic, and as fast as images are rendered."""
     bench = VirtualBench(stub)
     with bench.open_board(config.board) as board:
+        notes = use_calibration(board, config)
         camera = SimulatedCamera(bench, bench.clock, config.camera, sample.render)
-        yield Instrument(
-            board, camera, bench.clock, _truth_at(sample, bench, bench.clock.now_s), may_home=True
-        )
+        truth_at = _truth_at(sample, bench, bench.clock.now_s)
+        yield Instrument(board, camera, bench.clock, truth_at, may_home=True, notes=notes)
 
 
 @contextlib.contextmanager
@@ -158,7 +161,9 @@ def at_stub(sample: Sample, config: Config) -> Iterator[Instrument]:
                     return sample.render(x_um, y_um, z_um, duty)
 
             camera = SimulatedCamera(stage, clock, config.camera, render)
-            yield Instrument(board, camera, clock, _truth_at(sample, stage, clock.now_s), may_home=True)
+            notes = use_calibration(board, config)
+            truth_at = _truth_at(sample, stage, clock.now_s)
+            yield Instrument(board, camera, clock, truth_at, may_home=True, notes=notes)
 
 
 class _HeldStage:
