@@ -31,23 +31,21 @@ def use_calibration(board: Board, config: Config) -> tuple[str, ...]:
         return (
             "calibration: none of this microscope; play as configured. Run `parfocal calibrate backlash`.",
         )
-    notes, told = [], []
+    used, notes = [], []
     for name, axis in board.axes.items():
-        measured = values.get(play_name(name))
+        measured, configured_um = values.get(play_name(name)), axis.config.play_um
         if measured is None:
             continue
-        if name in config.calibration.keep_play:
-            notes += _of_kept(axis, measured)
-            continue
-        try:
-            axis.use_play(measured.value)
-        except ValueError as error:
-            raise CalibRefused(
-                f"calibration {store.path} refused: {error} Remove [{play_name(name)}] from that file."
-            ) from error
-        told.append(f"{name} {shown(measured)}")
-    if told:
-        notes.insert(0, f"calibration: play of {', '.join(told)}; {store.path}")
+        if name not in config.calibration.keep_play:
+            _use_play(axis, measured, store)
+            used.append(f"{name} {shown(measured)}")
+        elif is_too_small(configured_um, measured):
+            notes.append(
+                f"calibration: board.{name}.play_um = {configured_um:g} is configured, but {shown(measured)} was "
+                "measured. Remove that key."
+            )
+    if used:
+        notes.insert(0, f"calibration: play of {', '.join(used)}; {store.path}")
     return tuple(notes)
 
 
@@ -56,10 +54,15 @@ def shown(measured: Measured) -> str:
     return f"{measured.value:.1f} +- {measured.uncertainty:.1f} um of {measured.measured_at:%Y-%m-%d}"
 
 
-def _of_kept(axis: Axis, measured: Measured) -> list[str]:
-    """A remark on play that the configuration decides, if it is too little."""
-    kept_um = axis.config.play_um
-    if kept_um >= measured.interval[0]:
-        return []
-    key = f"board.{axis.name}.play_um"
-    return [f"calibration: {key} = {kept_um:g} is less than the measured {shown(measured)}: remove that key"]
+def is_too_small(play_um: float, measured: Measured) -> bool:
+    """Whether the play of a configuration is less than what was measured."""
+    return play_um < measured.interval[0]
+
+
+def _use_play(axis: Axis, measured: Measured, store: Store) -> None:
+    try:
+        axis.use_play(measured.value)
+    except ValueError as error:
+        raise CalibRefused(
+            f"calibration {store.path} refused: {error} Remove [{play_name(axis.name)}] from that file."
+        ) from error

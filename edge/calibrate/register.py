@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from parfocal.calib.errors import CalibPoor
 from parfocal.edge.pixels import UInt8Array
 
-# Pictures of the same tissue correlate by 0.3 or more when they overlap by three quarters; unrelated ones by 0.05.
-MIN_RESPONSE = 0.12
+# Two pictures of a drawn section that overlap by seven eighths correlate by 0.83, by three quarters 0.61. Pictures of
+# an empty field, which share only the window, correlate by up to 0.18 (tests/edge/calibrate/test_register.py).
+MIN_RESPONSE = 0.35
 LONG_SIDE_PX = 640  # larger pictures are made smaller first: registration is to a fraction of a pixel anyway
 
 
