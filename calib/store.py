@@ -192,7 +192,7 @@ def _pairs(value: Measured) -> list[str]:
 
 def _toml(value: Any) -> str:  # noqa: ANN401  # text, a number or a date
     if isinstance(value, str):
-        return json.dumps(value).replace("\x7f", "\\u007f")
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(value, int):
         return str(value)
     if isinstance(value, float):

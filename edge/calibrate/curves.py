@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 
+import cv2
 import numpy as np
 
 from parfocal.board.axis import steps_from_um, um_from_steps
@@ -15,7 +16,11 @@ from parfocal.edge.instrument import Instrument
 
 # The largest play that is looked for: three times that of the paper's stage (dastidar2020 4.1).
 MAX_PLAY_UM = 60.0
+# Upward curves start from this far below, more than the play that a downward search can find.
+RUN_UP_UM = 75.0
 LOCATE_REACH_UM, LOCATE_STEP_UM = 7.5, 1.25
+
+WHITE, BRIGHTEST = (SATURATED_LEVEL,) * 3, (255,) * 3
 
 Step = Callable[[str], None]
 
@@ -27,7 +32,7 @@ class Curves:
         """Nothing moves. `step` is called after each curve, with a few words about it."""
         self._axis, self._camera, self._clock = instrument.board.z, instrument.camera, instrument.clock
         self._config, self._step = config, step
-        self._shots = Shots(self._axis, self._camera, config, MAX_PLAY_UM)
+        self._shots = Shots(self._axis, self._camera, config, RUN_UP_UM)
         self.taken: list[FocusCurve] = []
         self.images = 0
 
@@ -54,8 +59,8 @@ class Curves:
         return tuple(um_from_steps(middle + k * step, scale) for k in range(-reach, reach + 1))
 
     def upward(self, heights_um: tuple[float, ...]) -> FocusCurve:
-        """A curve over ascending heights, with the gear engaged upwards whatever its play is up to `MAX_PLAY_UM`."""
-        below_um = heights_um[0] - self._shots_run_up_um
+        """A curve over ascending heights, with the gear engaged upwards whatever its play is up to `RUN_UP_UM`."""
+        below_um = heights_um[0] - max(self._axis.overshoot_um, RUN_UP_UM)
         if self._axis.position_um > below_um:
             self._axis.move_to(below_um)
         return self._curve("up", (self._shots.take(z_um) for z_um in heights_um))
@@ -72,17 +77,14 @@ class Curves:
         """Go to `z_um` upwards."""
         self._shots.approach(z_um)
 
-    @property
-    def _shots_run_up_um(self) -> float:
-        return max(self._axis.overshoot_um, MAX_PLAY_UM)
-
     def _curve(self, direction: Direction, shots: Iterable[Shot]) -> FocusCurve:
         began_s, z_um, sharpness, white, dark = self._clock.now_s(), [], [], [], True
         for shot in shots:
             z_um.append(shot.z_um)
             sharpness.append(shot.sharpness)
-            white.append(float((shot.part.pixels.min(axis=2) >= SATURATED_LEVEL).mean()))
-            dark = dark and float(shot.part.pixels.mean()) < MIN_MEAN_LEVEL
+            pixels = shot.part.pixels
+            white.append(float(cv2.inRange(pixels, WHITE, BRIGHTEST).mean()) / 255.0)
+            dark = dark and float(pixels.mean()) < MIN_MEAN_LEVEL
         middle_s = (began_s + self._clock.now_s()) / 2.0
         curve = FocusCurve(direction, tuple(z_um), tuple(sharpness), tuple(white), middle_s)
         self.taken.append(curve)

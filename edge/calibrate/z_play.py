@@ -10,6 +10,7 @@ N_CURVES = 3 + len(ORDER)
 REACH_UM, STEP_UM = 5.0, 0.625
 SEARCH_STEP_UM = 2.5
 SPARE_UM = 3.0  # more than the search may be wrong by
+_TOO_MUCH = f"Play of more than {MAX_PLAY_UM:g} um is not measured: look at the gear."
 
 
 def measure_z_play(curves: Curves) -> PlayFit:
@@ -28,6 +29,8 @@ def measure_z_play(curves: Curves) -> PlayFit:
         else:
             curves.downward(start_um, curves.heights(lower_um, REACH_UM, STEP_UM)[::-1])
     fitted = fit_play(curves.taken[first:])
+    if fitted.play_um > MAX_PLAY_UM:
+        raise CalibPoor(f"play of {fitted.play_um:.1f} um refused. {_TOO_MUCH}")
     curves.leave_at(focus_um)
     return fitted
 
@@ -42,5 +45,5 @@ def _found_downwards_um(curves: Curves, focus_um: float, start_um: float) -> flo
     except CalibPoor as error:
         raise CalibPoor(
             f"no play of Z: the focus at {focus_um:.1f} um upwards was not found again downwards. {error} "
-            f"Play of more than {MAX_PLAY_UM:g} um is not measured: look at the gear."
+            f"{_TOO_MUCH}"
         ) from error
