@@ -17,7 +17,9 @@ from parfocal.calib.interval import half_width_95
 ENGAGED_STEPS = 3  # at the end of each staircase, with the gear engaged
 MAX_UNEVEN = 0.15  # how far they may differ from each other, as a share of a step
 MAX_SCALE_ERROR = 2.0  # how far, as a factor, the scale may be from the configured one
-PIXEL_ERROR = 1.0  # what registration may be off by on a staircase: half a pixel at each end
+PIXEL_ERROR = (
+    1.5  # what registration may be off by on a staircase: half a pixel at each end, and in the scale
+)
 MAX_UNCERTAINTY_UM = 2.0
 N_UNKNOWN = 2  # play, drift
 
