@@ -1,11 +1,31 @@
 """What was measured on a microscope, put to use when its board is opened."""
 
+from datetime import datetime
+
+import msgspec
+
 from parfocal.board.axis import Axis
 from parfocal.board.board import Board
 from parfocal.calib.errors import CalibMissing, CalibRefused
 from parfocal.calib.store import Owner, Store, default_folder
 from parfocal.calib.value import Measured
 from parfocal.edge.config import Config
+
+
+class PlayInUse(msgspec.Struct, frozen=True):
+    """The play of an axis that a run works with. Uncertainty and date are None if the configuration gives it."""
+
+    axis: str
+    play_um: float
+    uncertainty_um: float | None = None
+    measured_at: datetime | None = None
+
+
+class InUse(msgspec.Struct, frozen=True):
+    """What an open board works with, and remarks for the user, a sentence each."""
+
+    plays: tuple[PlayInUse, ...]
+    notes: tuple[str, ...]
 
 
 def store_for(board_serial: int, config: Config) -> Store:
@@ -18,35 +38,33 @@ def play_name(axis: str) -> str:
     return f"{axis}_play_um"
 
 
-def use_calibration(board: Board, config: Config) -> tuple[str, ...]:
+def use_calibration(board: Board, config: Config) -> InUse:
     """Give each axis its measured play, unless the configuration decides it. Nothing moves.
 
-    Returns remarks for the user: which play is used, and where it comes from.
+    Returns what is used, with remarks for the user.
     Raises CalibRefused for a store that is invalid or of another microscope, CalibError as `store_for`.
     """
     store = store_for(board.unit_serial, config)
     try:
         values = store.load().values()
     except CalibMissing:
-        return (
-            "calibration: none of this microscope; play as configured. Run `parfocal calibrate backlash`.",
-        )
-    used, notes = [], []
+        told = "calibration: none of this microscope; play as configured. Run `parfocal calibrate backlash`."
+        return InUse(tuple(_configured(axis) for axis in board.axes.values()), (told,))
+    plays, notes = [], []
     for name, axis in board.axes.items():
-        measured, configured_um = values.get(play_name(name)), axis.config.play_um
+        measured = values.get(play_name(name))
         if measured is None:
-            continue
-        if name not in config.calibration.keep_play:
+            plays.append(_configured(axis))
+        elif name in config.calibration.keep_play:
+            plays.append(_configured(axis))
+            notes += _doubts(axis, measured)
+        else:
             _use_play(axis, measured, store)
-            used.append(f"{name} {shown(measured)}")
-        elif is_too_small(configured_um, measured):
-            notes.append(
-                f"calibration: board.{name}.play_um = {configured_um:g} is configured, but {shown(measured)} was "
-                "measured. Remove that key."
-            )
+            plays.append(PlayInUse(name, measured.value, measured.uncertainty, measured.measured_at))
+    used = [f"{play.axis} {shown(values[play_name(play.axis)])}" for play in plays if play.measured_at]
     if used:
         notes.insert(0, f"calibration: play of {', '.join(used)}; {store.path}")
-    return tuple(notes)
+    return InUse(tuple(plays), tuple(notes))
 
 
 def shown(measured: Measured) -> str:
@@ -57,6 +75,19 @@ def shown(measured: Measured) -> str:
 def is_too_small(play_um: float, measured: Measured) -> bool:
     """Whether the play of a configuration is less than what was measured."""
     return play_um < measured.interval[0]
+
+
+def _configured(axis: Axis) -> PlayInUse:
+    return PlayInUse(axis.name, axis.config.play_um)
+
+
+def _doubts(axis: Axis, measured: Measured) -> list[str]:
+    """A remark on play that the configuration decides, if it is too little."""
+    configured_um = axis.config.play_um
+    if not is_too_small(configured_um, measured):
+        return []
+    told = f"board.{axis.name}.play_um = {configured_um:g} is configured, but {shown(measured)} was measured"
+    return [f"calibration: {told}. Remove that key."]
 
 
 def _use_play(axis: Axis, measured: Measured, store: Store) -> None:

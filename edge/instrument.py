@@ -9,7 +9,7 @@ from parfocal.board.board import Board
 from parfocal.board.capabilities import Capabilities
 from parfocal.board.clock import Clock, MonotonicClock
 from parfocal.board.guarded import open_guarded
-from parfocal.edge.calibration import use_calibration
+from parfocal.edge.calibration import PlayInUse, use_calibration
 from parfocal.edge.camera.frame import Camera
 from parfocal.edge.camera.opened import open_camera
 from parfocal.edge.config import Config
@@ -29,7 +29,8 @@ class Instrument(msgspec.Struct, frozen=True):
     """A board, a camera and a clock that belong together.
 
     `truth_at` is set only in a simulation. `may_home`: a run may home the axes by itself, as on a virtual stage; at
-    a real one somebody looks first. `notes`: remarks on board and camera, to be shown before a run.
+    a real one somebody looks first. `notes`: remarks on board, camera and calibration, to be shown before a run.
+    `plays`: the play of each axis that is in use, and where it comes from.
     """
 
     board: Board
@@ -38,6 +39,7 @@ class Instrument(msgspec.Struct, frozen=True):
     truth_at: TruthAt | None = None
     may_home: bool = False
     notes: tuple[str, ...] = ()
+    plays: tuple[PlayInUse, ...] = ()
 
     def home_if_allowed(self) -> None:
         """Home the axes if they are not homed and the instrument may do so by itself. Raises BoardError."""
@@ -87,6 +89,7 @@ def real_instrument(config: Config) -> Iterator[Instrument]:
     with open_guarded(config.board, clock) as board:
         camera, of_camera = open_camera(config.camera)
         with contextlib.closing(camera):
-            of_board = (*use_calibration(board, config), *board_notes(board.capabilities))
-            notes = (*of_board, *(f"camera: {note}" for note in of_camera))
-            yield Instrument(board, camera, clock, notes=notes)
+            in_use = use_calibration(board, config)
+            of_board = board_notes(board.capabilities)
+            notes = (*in_use.notes, *of_board, *(f"camera: {note}" for note in of_camera))
+            yield Instrument(board, camera, clock, notes=notes, plays=in_use.plays)

@@ -174,6 +174,7 @@ def _type_text(info: inspect.Type) -> str:
         inspect.StrType: "text",
         inspect.BoolType: "`true` or `false`",
         inspect.NoneType: "`null`",
+        inspect.DateTimeType: "date and time",
     }
     return names[type(info)]
 

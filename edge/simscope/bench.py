@@ -138,10 +138,10 @@ def in_virtual_time(sample: Sample, config: Config, stub: StubConfig) -> Iterato
     """Board, camera and clock in virtual time: deterministic, and as fast as images are rendered."""
     bench = VirtualBench(stub)
     with bench.open_board(config.board) as board:
-        notes = use_calibration(board, config)
+        in_use = use_calibration(board, config)
         camera = SimulatedCamera(bench, bench.clock, config.camera, sample.render)
         truth_at = _truth_at(sample, bench, bench.clock.now_s)
-        yield Instrument(board, camera, bench.clock, truth_at, may_home=True, notes=notes)
+        yield Instrument(board, camera, bench.clock, truth_at, True, in_use.notes, in_use.plays)
 
 
 @contextlib.contextmanager
@@ -161,9 +161,9 @@ def at_stub(sample: Sample, config: Config) -> Iterator[Instrument]:
                     return sample.render(x_um, y_um, z_um, duty)
 
             camera = SimulatedCamera(stage, clock, config.camera, render)
-            notes = use_calibration(board, config)
+            in_use = use_calibration(board, config)
             truth_at = _truth_at(sample, stage, clock.now_s)
-            yield Instrument(board, camera, clock, truth_at, may_home=True, notes=notes)
+            yield Instrument(board, camera, clock, truth_at, True, in_use.notes, in_use.plays)
 
 
 class _HeldStage:

@@ -13,7 +13,7 @@ from parfocal.board.stub.virtual_bench import VirtualBench
 from parfocal.calib.errors import CalibRefused
 from parfocal.calib.store import Owner, Store, default_folder
 from parfocal.calib.value import Measured
-from parfocal.edge.calibration import store_for, use_calibration
+from parfocal.edge.calibration import PlayInUse, store_for, use_calibration
 from parfocal.edge.config import Config, config_from_toml
 from parfocal.edge.simscope.bench import Sample, in_virtual_time, stub_of
 from parfocal.edge.simscope.simulated import simulated_microscope
@@ -36,7 +36,7 @@ def plays_um(board: Board) -> tuple[float, float, float]:
 
 
 def test_without_a_calibration_the_configured_play_is_used_and_the_command_is_named(board: Board) -> None:
-    (note,) = use_calibration(board, Config())
+    (note,) = use_calibration(board, Config()).notes
     assert "none of this microscope; play as configured. Run `parfocal calibrate backlash`" in note
     assert plays_um(board) == (60.0, 60.0, 20.0)
 
@@ -45,7 +45,7 @@ def test_measured_play_replaces_that_of_the_configuration_and_the_run_says_so(bo
     store = store_for(board.unit_serial, Config())
     store.keep("z_play_um", play(27.5))
     store.keep("x_play_um", play(12.0))
-    (note,) = use_calibration(board, Config())
+    (note,) = use_calibration(board, Config()).notes
     assert note == (
         f"calibration: play of x 12.0 +- 0.2 um of 2026-11-26, z 27.5 +- 0.2 um of 2026-11-26; {store.path}"
     )
@@ -80,12 +80,13 @@ def test_play_that_the_user_decided_stays_and_is_questioned_only_if_it_is_too_sm
     assert config.calibration.keep_play == ("z",)
     store_for(board.unit_serial, config).keep("z_play_um", play(20.0))
     board.z.use_play(kept_um)
-    notes = use_calibration(board, config)
+    in_use = use_calibration(board, config)
     assert board.z.config.play_um == kept_um
+    assert in_use.plays[2] == PlayInUse("z", kept_um)
     if kept_um > 20.0:
-        assert notes == ()
+        assert in_use.notes == ()
         return
-    (note,) = notes
+    (note,) = in_use.notes
     assert (
         "board.z.play_um = 14 is configured, but 20.0 +- 0.2 um of 2026-11-26 was measured. Remove that key"
         in note
@@ -102,9 +103,8 @@ def test_keys_of_a_file_decide_and_nothing_else() -> None:
 def test_a_calibration_of_another_objective_is_not_used(board: Board) -> None:
     store_for(board.unit_serial, Config()).keep("z_play_um", play(8.0))
     focus = msgspec.structs.replace(Config().focus, objective="40x/0.95")
-    assert (
-        "none of this microscope" in use_calibration(board, msgspec.structs.replace(Config(), focus=focus))[0]
-    )
+    (note,) = use_calibration(board, msgspec.structs.replace(Config(), focus=focus)).notes
+    assert "none of this microscope" in note
     assert board.z.config.play_um == 20.0
 
 
@@ -143,3 +143,8 @@ def test_a_simulated_microscope_of_a_program_uses_its_calibration() -> None:
     with simulated_microscope(z_play_um=8.0) as scope:
         assert scope._opened.board.z.config.play_um == 8.1
         assert "z 8.1 +- 0.2 um" in scope._opened.notes[0]
+        assert scope._opened.plays == (
+            PlayInUse("x", 60.0),
+            PlayInUse("y", 60.0),
+            PlayInUse("z", 8.1, 0.2, WHEN),
+        )
