@@ -83,18 +83,18 @@ def test_play_is_found_whatever_the_drift_and_the_shape_of_the_curve(
     assert abs(found.drift_um_per_min - drift_um_per_min) <= 1.0
 
 
-@pytest.mark.parametrize("wobble_um", [0.02, 0.1, 0.2])
+@pytest.mark.parametrize("wobble_um", [0.02, 0.15])
 def test_the_interval_holds_the_truth_in_nine_runs_of_ten(wobble_um: float) -> None:
     # The place of the stage itself is uncertain, beyond what any single curve shows.
     holds = []
-    for seed in range(60):
+    for seed in range(50):
         play_um = 0.15 * seed + 2.0
         try:
             found = fit_play(measured(play_um, 0.5, noise=0.01, wobble_um=wobble_um, seed=seed))
         except CalibPoor:
             continue
         holds.append(abs(found.play_um - play_um) <= found.uncertainty_um)
-    assert len(holds) > 40
+    assert len(holds) > 35
     assert np.mean(holds) >= 0.9
 
 
@@ -104,7 +104,7 @@ def test_up_down_down_up_cancels_a_drift_that_alternation_would_take_for_play() 
 
 
 def test_a_gear_without_play_has_none_and_never_less() -> None:
-    found = [fit_play(measured(0.0, noise=0.02, seed=seed)) for seed in range(20)]
+    found = [fit_play(measured(0.0, noise=0.02, seed=seed)) for seed in range(12)]
     assert min(one.play_um for one in found) == 0.0
     assert max(one.play_um for one in found) < 0.2
 
@@ -165,8 +165,13 @@ def test_a_saturated_curve_is_refused(white: float, is_refused: bool) -> None:
         peak_of(whiter)
 
 
+def test_a_low_lobe_beside_the_peak_is_no_second_peak() -> None:
+    # Out of focus the contrast of fine detail comes back a little, reversed.
+    check_curve(curve("up", 2500.0, 2498.5, two_layers(5.0, 0.06)))
+
+
 def test_noise_is_no_second_peak() -> None:
-    for seed in range(50):
+    for seed in range(30):
         check_curve(curve("up", 2500.0, 2500.2, lobe(), noise=0.02, seed=seed))
 
 

@@ -16,8 +16,8 @@ from parfocal.calib.value import Measured
 from parfocal.edge.calibration import PlayInUse, store_for, use_calibration
 from parfocal.edge.config import Config, config_from_toml
 from parfocal.edge.simscope.bench import Sample, in_virtual_time, stub_of
-from parfocal.edge.simscope.simulated import simulated_microscope
 
+NOTHING = Sample(lambda _x, _y, _z, _duty: np.zeros((8, 8, 3), np.uint8), lambda _x, _y: 0.0)
 WHEN = datetime(2026, 11, 26, 22, 40, tzinfo=timezone.utc)
 
 
@@ -113,8 +113,7 @@ def test_an_invalid_calibration_stops_the_microscope_from_opening_but_not_from_b
         store = store_for(board.unit_serial, Config())
     store.keep("z_play_um", play(8.0))
     store.path.write_text(store.path.read_text().replace("value = 8.0", "value = -8.0"))
-    sample = Sample(lambda _x, _y, _z, _duty: np.zeros((8, 8, 3), np.uint8), lambda _x, _y: 0.0)
-    opening = in_virtual_time(sample, Config(), stub_of(Config(), 1))
+    opening = in_virtual_time(NOTHING, Config(), stub_of(Config(), 1))
     with pytest.raises(CalibRefused, match=r"z_play_um\.value = -8\.0"), opening:
         pass
 
@@ -135,15 +134,13 @@ def test_simulated_microscopes_of_other_mechanics_are_other_boards() -> None:
     assert stub_of(Config(), 1).unit_serial != stub_of(Config(), 1, 8.0).unit_serial
 
 
-def test_a_simulated_microscope_of_a_program_uses_its_calibration() -> None:
-    pytest.importorskip("skimage", reason="the demo extra, with the sample tissue, is not installed")
-    Store(default_folder(), Owner(stub_of(Config(), 1, 8.0).unit_serial, "20x/0.75")).keep(
-        "z_play_um", play(8.1)
-    )
-    with simulated_microscope(z_play_um=8.0) as scope:
-        assert scope._opened.board.z.config.play_um == 8.1
-        assert "z 8.1 +- 0.2 um" in scope._opened.notes[0]
-        assert scope._opened.plays == (
+def test_an_opened_instrument_says_which_play_it_works_with() -> None:
+    stub = stub_of(Config(), 1, 8.0)
+    Store(default_folder(), Owner(stub.unit_serial, "20x/0.75")).keep("z_play_um", play(8.1))
+    with in_virtual_time(NOTHING, Config(), stub) as instrument:
+        assert instrument.board.z.config.play_um == 8.1
+        assert "z 8.1 +- 0.2 um" in instrument.notes[0]
+        assert instrument.plays == (
             PlayInUse("x", 60.0),
             PlayInUse("y", 60.0),
             PlayInUse("z", 8.1, 0.2, WHEN),

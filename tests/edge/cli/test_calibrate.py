@@ -18,6 +18,7 @@ from parfocal.edge.cli import findings as findings_of
 from parfocal.edge.cli.calibrate import BacklashReport
 from parfocal.edge.config import Config, config_from_toml
 from parfocal.edge.instrument import Instrument
+from parfocal.edge.simscope.bench import stub_of
 from tests.edge.calibrate.plain import SECTION, Plain
 from tests.edge.cli.typed import SMALL_CAMERA, Run
 
@@ -106,13 +107,9 @@ def test_doctor_says_how_old_a_calibration_is_and_whether_it_is_used(
     assert told in finding.told
 
 
-def test_doctor_shows_the_calibration_of_the_board_that_answers(run: Run) -> None:
-    from parfocal.edge.simscope.bench import stub_of
-
+def test_doctor_reads_the_calibration_of_the_board_that_answers(run: Run) -> None:
     store = Store(default_folder(), Owner(stub_of(Config(), 1).unit_serial, "20x/0.75"))
     store.keep("z_play_um", Z)
-    code, printed, _ = run("doctor", "--sim")
-    assert (code, "calibration of z play of 20.0 +- 0.2 um" in " ".join(printed.split())) == (0, True)
-    store.path.write_text("version = 7")
+    store.path.write_text(store.path.read_text().replace("version = 1", "version = 7"))
     code, printed, _ = run("doctor", "--sim")
     assert (code, "invalid calibration" in printed) == (5, True)
