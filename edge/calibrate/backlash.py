@@ -18,6 +18,7 @@ from parfocal.edge.config import Config
 from parfocal.edge.instrument import Instrument
 
 AxisName = Literal["x", "y", "z"]
+_STAYS = "An earlier calibration of this axis stays in force"
 
 
 class AxisPlay(msgspec.Struct, frozen=True):
@@ -38,7 +39,7 @@ class AxisPlay(msgspec.Struct, frozen=True):
 class RawPlay(msgspec.Struct, frozen=True):
     """What a play was computed from: focus curves for Z, staircases for X and Y; `refused` says why it was not kept."""
 
-    axis: str
+    axis: AxisName
     method: str
     seen: tuple[object, ...]
     refused: str | None = None
@@ -81,9 +82,9 @@ class Backlash:
         try:
             fitted = z_play.measure_z_play(curves)
         except CalibPoor as error:
-            raise self._poor("z", z_play.METHOD, tuple(curves.taken), error) from error
-        found = (fitted.play_um, fitted.uncertainty_um)
-        return self._kept("z", z_play.METHOD, tuple(curves.taken), found, curves.images, began_s)
+            raise self._poor(RawPlay("z", z_play.METHOD, tuple(curves.taken)), error) from error
+        raw = RawPlay("z", z_play.METHOD, tuple(curves.taken))
+        return self._kept(raw, (fitted.play_um, fitted.uncertainty_um), curves.images, began_s)
 
     def _sideways(self, name: AxisName, step: Step) -> AxisPlay:
         stairs = xy_play.Staircases(self._axis(name), self._instrument, self._config.camera, step)
@@ -91,34 +92,26 @@ class Backlash:
         try:
             fitted = stairs.measure()
         except CalibPoor as error:
-            raise self._poor(name, xy_play.METHOD, tuple(stairs.runs), error) from error
-        found = (fitted.play_um, fitted.uncertainty_um)
-        return self._kept(name, xy_play.METHOD, tuple(stairs.runs), found, stairs.images, began_s)
+            raise self._poor(RawPlay(name, xy_play.METHOD, tuple(stairs.runs)), error) from error
+        raw = RawPlay(name, xy_play.METHOD, tuple(stairs.runs))
+        return self._kept(raw, (fitted.play_um, fitted.uncertainty_um), stairs.images, began_s)
 
-    def _kept(
-        self,
-        name: AxisName,
-        method: str,
-        seen: tuple[object, ...],
-        found: tuple[float, float],
-        images: int,
-        began_s: float,
-    ) -> AxisPlay:
+    def _kept(self, raw: RawPlay, found: tuple[float, float], images: int, began_s: float) -> AxisPlay:
         """Keep the raw data, then the value: an interruption between the two leaves the earlier value in force."""
-        raw = self._keep_raw(RawPlay(name, method, seen))
-        stamp, axis = self._stamp, self._axis(name)
-        value = Measured(*found, stamp.measured_at, method, stamp.program_version, raw)
-        self._store.keep(play_name(name), value)
+        file, stamp = self._keep_raw(raw), self._stamp
+        value = Measured(*found, stamp.measured_at, raw.method, stamp.program_version, file)
+        self._store.keep(play_name(raw.axis), value)
         elapsed_s = self._instrument.clock.now_s() - began_s
-        return AxisPlay(name, *found, axis.config.play_um, images, elapsed_s, raw)
+        before_um = self._axis(raw.axis).config.play_um
+        return AxisPlay(raw.axis, *found, before_um, images, elapsed_s, file)
 
-    def _poor(self, name: str, method: str, seen: tuple[object, ...], error: CalibPoor) -> CalibPoor:
+    def _poor(self, raw: RawPlay, error: CalibPoor) -> CalibPoor:
         """The error of a refused measurement, with where to look at what was seen."""
         try:
-            where = f"; what was seen is in {self._keep_raw(RawPlay(name, method, seen, str(error)))}"
+            file = self._keep_raw(msgspec.structs.replace(raw, refused=str(error)))
         except CalibError:  # the reason for the refusal matters more than a full disk
-            where = ""
-        return CalibPoor(f"{error} The earlier calibration of {name}, if any, stays in force{where}.")
+            return CalibPoor(f"{error} {_STAYS}.")
+        return CalibPoor(f"{error} {_STAYS}; what was seen is in {self._store.path.with_name(file)}.")
 
     def _keep_raw(self, raw: RawPlay) -> str:
         return self._store.keep_raw(f"{play_name(raw.axis)}-{self._stamp.measured_at:%Y%m%dT%H%M%SZ}", raw)

@@ -96,6 +96,7 @@ def _advice(focused: int, failed: int) -> str | None:
         return None
     return (
         f"predictions failed in {failed} of {focused + failed} fields. Likely causes, in this order: more play in the "
-        "Z gear than board.z.play_um (set it higher; too high costs only time); a model made for another objective, "
+        "Z gear than was taken up (measure it with `parfocal calibrate backlash`, or set board.z.play_um higher; too "
+        "high costs only time); a model made for another objective, "
         "condenser or pixel size; exposure, gain or lamp that change between two shots."
     )

@@ -102,10 +102,9 @@ def test_a_poor_measurement_is_refused_and_the_earlier_value_stays(
     with pytest.raises(CalibPoor, match=told) as refused:
         measure(Plain(**{"plays_um": {"z": 8.0}, **made}), store, "z")
     assert store.load() == earlier
-    assert "stays in force; what was seen is in board-1-20x-0.75-z_play_um-20261126T000000Z.json" in str(
-        refused.value
-    )
-    seen = json.loads(next(store.path.parent.glob("*Z.json")).read_text())
+    (file,) = store.path.parent.glob("*Z.json")
+    assert f"stays in force; what was seen is in {file}." in str(refused.value)
+    seen = json.loads(file.read_text())
     assert seen["refused"] in str(refused.value)
     assert len(seen["seen"]) >= 1
 
