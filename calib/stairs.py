@@ -60,9 +60,8 @@ def fit_stairs(runs: Sequence[Stairs], um_per_px: float) -> StairsFit:
         for run, (step_px, direction) in zip(runs, steps_px, strict=True)
     ]
     signs = np.sign([run.step_um for run in runs])
-    design = np.stack(
-        [np.ones(len(runs)), signs], axis=1
-    )  # a steady drift helps one direction, hinders the other
+    # A steady drift helps one direction and hinders the other.
+    design = np.stack([np.ones(len(runs)), signs], axis=1)
     found, *_ = np.linalg.lstsq(design, np.array(plays_um), rcond=None)
     degrees = len(runs) - N_UNKNOWN
     scatter = float(((plays_um - design @ found) ** 2).sum()) / degrees

@@ -82,6 +82,13 @@ def test_what_gives_no_good_play_is_refused_with_the_reason(drawn: dict[str, Any
         fit_stairs(runs(**drawn), UM_PER_PX)
 
 
+def test_a_steady_drift_is_no_scatter() -> None:
+    # It adds to the way down and takes from the way up, on every staircase alike.
+    found = fit_stairs(runs(40.0, drift_um=5.0, angle_rad=0.0), UM_PER_PX)
+    assert found.play_um == pytest.approx(40.0, abs=0.6)
+    assert found.uncertainty_um < 0.7
+
+
 def test_too_few_staircases_are_an_error_of_the_program() -> None:
     with pytest.raises(ValueError, match="four or more"):
         fit_stairs(runs(10.0, n_runs=3), UM_PER_PX)

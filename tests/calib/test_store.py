@@ -152,6 +152,26 @@ def test_a_write_that_fails_leaves_the_earlier_value_in_force(
     assert [path.name for path in store.path.parent.iterdir()] == [store.path.name]
 
 
+def test_a_store_is_replaced_and_never_written_over(store: Store) -> None:
+    store.keep("z_play_um", PLAY)
+    with store.path.open() as reader:
+        store.keep("z_play_um", msgspec.structs.replace(PLAY, value=1.0))
+        assert "value = 19.87" in reader.read()  # who reads it meanwhile has the whole earlier one
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"value": float("nan")}, "value = nan: it must be a finite number"),
+        ({"uncertainty": float("nan")}, "uncertainty = nan"),
+        ({"raw": "/etc/passwd"}, "the name of a file beside this one"),
+    ],
+)
+def test_a_measured_value_that_cannot_be_is_not_made(change: dict[str, object], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        msgspec.structs.replace(PLAY, **change).__post_init__()
+
+
 def test_a_value_that_could_not_be_read_again_is_not_written(store: Store) -> None:
     store.keep("z_play_um", PLAY)
     with pytest.raises(ValueError, match="z_play_um"):
