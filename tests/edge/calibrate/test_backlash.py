@@ -59,9 +59,16 @@ def test_more_play_than_configured_is_found_too(store: Store) -> None:
     assert found.before_um == 2.0
 
 
-@pytest.mark.parametrize(("axis", "play_um"), [("x", 100.0), ("y", 0.0)])
-def test_the_play_of_x_and_y_is_found(axis: AxisName, play_um: float, store: Store) -> None:
-    plain = Plain({axis: play_um})
+@pytest.mark.parametrize(("axis", "play_um"), [("x", 145.0), ("y", 0.0)])
+def test_the_play_of_x_and_y_is_found_whatever_is_configured_and_wherever_the_stage_comes_from(
+    axis: AxisName, play_um: float, store: Store
+) -> None:
+    # Configured without play, the stage arrives at the field from above with the gear loose.
+    tight = {name: msgspec.structs.replace(CONFIG.board.axis(name), play_um=0.0) for name in ("x", "y")}
+    board = msgspec.structs.replace(CONFIG.board, x=tight["x"], y=tight["y"])
+    plain = Plain({axis: play_um}, config=msgspec.structs.replace(CONFIG, board=board))
+    plain.board.home()
+    plain.board.axes[axis].move_to(20400.0)
     (found,) = measure(plain, store, axis)
     assert abs(found.play_um - play_um) <= min(2.0, found.uncertainty_um)
     assert list(store.load().values()) == [f"{axis}_play_um"]
