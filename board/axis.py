@@ -10,6 +10,8 @@ from __future__ import annotations
 import enum
 import math
 
+import msgspec
+
 from parfocal.board.config import AxisConfig
 from parfocal.board.errors import MoveRefused, MoveStopped, PositionLost
 from parfocal.board.motor import Motor, Rates
@@ -179,6 +181,20 @@ class Axis:
             self._known = self._homed = True
             self._settled_s = completed_s + self.config.settle_s
             return self._settled_s
+
+    def use_play(self, play_um: float) -> None:
+        """Take `play_um` for the play from now on, as a calibration measured it. Nothing moves.
+
+        Raises ValueError for a value outside the range of `AxisConfig`, or for play that the motor does not have.
+        """
+        config = msgspec.structs.replace(self.config, play_um=play_um)
+        if play_um and not self._motor.ratings.has_play:
+            raise ValueError(f"{self.name}: play of {play_um} um given, but this actuator has no play.")
+        with self._motor.turn():
+            self.config = config
+            if self._motor.ratings.has_play:
+                self._overshoot_steps = overshoot_steps_from_play(play_um, config.um_per_step)
+                self._engagement = Engagement.UNKNOWN
 
     def jog(self, delta_um: float) -> float:
         """Move by `delta_um`, short and slowly, homed or not; return the time at which the stage is settled, s.

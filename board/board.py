@@ -51,6 +51,7 @@ class Board(MotorBoard):
             raise ValueError("a board needs a link whose session is open")
         self.config = config
         self.capabilities = _capabilities_of(Feature(hello.features))
+        self.unit_serial = hello.unit_serial
         self._link = link
         self._lamp = LinkLamp(link)
         self._strobing = threading.Lock()

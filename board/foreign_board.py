@@ -52,9 +52,11 @@ class Controller(Dialect, Protocol):
 class ForeignBoard(MotorBoard):
     """An open board that does not speak our protocol. `capabilities` says what it cannot promise."""
 
-    def __init__(self, controller: Controller, config: BoardConfig, capabilities: Capabilities) -> None:
+    def __init__(
+        self, controller: Controller, config: BoardConfig, capabilities: Capabilities, unit_serial: int
+    ) -> None:
         """`controller` is open. Nothing moves; the lamp goes off. Raises LinkTimeout, PositionLost."""
-        self.config, self.capabilities = config, capabilities
+        self.config, self.capabilities, self.unit_serial = config, capabilities, unit_serial
         self._controller = controller
         self._lamp = _ForeignLamp(controller, capabilities.has_lamp)
         self._is_closed = False

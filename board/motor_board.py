@@ -19,11 +19,13 @@ class MotorBoard(abc.ABC):
     """An open board. Every method may be called from any thread; `stop` overtakes all others.
 
     `axes`: every axis by its name, also as `x`, `y` and `z`. `capabilities`: what the board can do.
+    `unit_serial`: what its calibration is kept under: the serial number of the board.
     """
 
     config: BoardConfig
     capabilities: Capabilities
     axes: Mapping[str, Axis]
+    unit_serial: int
 
     @property
     def x(self) -> Axis:

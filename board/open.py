@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+
 from parfocal.board.board import Board
 from parfocal.board.capabilities import Capabilities
 from parfocal.board.clock import PacedClock
@@ -35,21 +37,27 @@ def open_link(config: BoardConfig, clock: PacedClock) -> Board:
 
 
 def open_foreign(
-    transport: Transport, clock: PacedClock, config: BoardConfig, memory: Memory
+    transport: Transport,
+    clock: PacedClock,
+    config: BoardConfig,
+    memory: Memory,
+    unit_serial: int | None = None,
 ) -> ForeignBoard:
     """Open a board that does not speak our protocol, over `transport`. Raises as `open_board`.
 
-    `memory`: where the stage stood at the last close, for a board without switches.
+    `memory`: where the stage stood at the last close, for a board without switches. `unit_serial`: None for that of
+    its port.
     """
+    serial = foreign_serial(config) if unit_serial is None else unit_serial
     match config.kind:
         case "grbl":
             grbl = Grbl.open(Lines(transport, clock), config)
-            return ForeignBoard(grbl, config, _foreign_capabilities(config.spindle_lamp, has_homing=True))
+            capabilities = _foreign_capabilities(config.spindle_lamp, has_homing=True)
+            return ForeignBoard(grbl, config, capabilities, serial)
         case "sangaboard":
             sangaboard = Sangaboard.open(Lines(transport, clock), config, memory)
-            return ForeignBoard(
-                sangaboard, config, _foreign_capabilities(sangaboard.has_lamp, has_homing=False)
-            )
+            capabilities = _foreign_capabilities(sangaboard.has_lamp, has_homing=False)
+            return ForeignBoard(sangaboard, config, capabilities, serial)
         case unknown:
             raise unknown_kind(unknown)
 
@@ -70,6 +78,11 @@ def probe_foreign(transport: Transport, clock: PacedClock, config: BoardConfig, 
             return Sangaboard.recognise(Lines(transport, clock), config, memory)
         case unknown:
             raise unknown_kind(unknown)
+
+
+def foreign_serial(config: BoardConfig) -> int:
+    """A number for a board that has no serial number: its calibration belongs to its kind and port."""
+    return zlib.crc32(f"{config.kind} {config.port}".encode())
 
 
 def _foreign_capabilities(has_lamp: bool, has_homing: bool) -> Capabilities:

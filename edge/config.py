@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from parfocal.board.config import BoardConfig
+from parfocal.board.config import AXIS_NAMES, BoardConfig
 from parfocal.edge.config_keys import check_finite, check_keys, in_toml_words
 from parfocal.edge.errors import ConfigError
 
@@ -102,6 +102,15 @@ class ScanConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lamp_duty: Annotated[float, msgspec.Meta(gt=0.0, le=1.0)] = 0.6
 
 
+class CalibrationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What holds although something else may have been measured.
+
+    `keep_play`: axes whose `play_um` is the configured one. An axis whose `play_um` a file gives is among them.
+    """
+
+    keep_play: tuple[Literal["x", "y", "z"], ...] = ()
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole instrument."""
 
@@ -109,6 +118,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     camera: CameraConfig = CameraConfig()
     focus: FocusConfig = FocusConfig()
     scan: ScanConfig = ScanConfig()
+    calibration: CalibrationConfig = CalibrationConfig()
 
 
 def config_from_toml(text: str, source: str) -> Config:
@@ -118,6 +128,7 @@ def config_from_toml(text: str, source: str) -> Config:
         check_keys(given, Config)
         config = msgspec.convert(_merged(msgspec.to_builtins(Config()), given), Config)
         check_finite(config)
+        config = _keeping_given_play(config, given)
     except RecursionError as error:
         raise ConfigError(
             f"invalid configuration {source}: it is nested too deeply. Remove some levels."
@@ -158,6 +169,24 @@ def config_from_file(path: Path) -> Config:
             f"configuration {path} cannot be read: {why}. Give another path with --config."
         ) from error
     return config_from_toml(text, str(path))
+
+
+def _keeping_given_play(config: Config, given: dict[str, Any]) -> Config:
+    """The configuration, in which the play that the file gives is kept: the user decided it."""
+    kept = {
+        *config.calibration.keep_play,
+        *(name for name in AXIS_NAMES if "play_um" in _axis_of(given, name)),
+    }
+    ordered = msgspec.convert(
+        [name for name in AXIS_NAMES if name in kept], tuple[Literal["x", "y", "z"], ...]
+    )
+    return msgspec.structs.replace(config, calibration=CalibrationConfig(keep_play=ordered))
+
+
+def _axis_of(given: dict[str, Any], name: str) -> dict[str, Any]:
+    """The table of an axis in a decoded file whose keys were checked; empty if the file has none."""
+    axis: dict[str, Any] = given.get("board", {}).get(name, {})
+    return axis
 
 
 def _merged(base: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:

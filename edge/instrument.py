@@ -10,6 +10,7 @@ from parfocal.board.clock import Clock, MonotonicClock
 from parfocal.board.guarded import open_guarded
 from parfocal.board.motor_board import MotorBoard
 from parfocal.board.status import cannot_promise
+from parfocal.edge.calibration import PlayInUse, use_calibration
 from parfocal.edge.camera.frame import Camera
 from parfocal.edge.camera.opened import open_camera
 from parfocal.edge.config import Config
@@ -29,7 +30,8 @@ class Instrument(msgspec.Struct, frozen=True):
     """A board, a camera and a clock that belong together.
 
     `truth_at` is set only in a simulation. `may_home`: a run may home the axes by itself, as on a virtual stage; at
-    a real one somebody looks first. `notes`: remarks on board and camera, to be shown before a run.
+    a real one somebody looks first. `notes`: remarks on board, camera and calibration, to be shown before a run.
+    `plays`: the play of each axis that is in use, and where it comes from.
     """
 
     board: MotorBoard
@@ -38,6 +40,7 @@ class Instrument(msgspec.Struct, frozen=True):
     truth_at: TruthAt | None = None
     may_home: bool = False
     notes: tuple[str, ...] = ()
+    plays: tuple[PlayInUse, ...] = ()
 
     def home_if_allowed(self) -> None:
         """Home the axes if they are not homed and the instrument may do so by itself. Raises BoardError."""
@@ -74,11 +77,13 @@ def board_notes(capabilities: Capabilities) -> tuple[str, ...]:
 def real_instrument(config: Config) -> Iterator[Instrument]:
     """The configured board and camera.
 
-    Raises what `open_guarded` raises, and CameraFailed.
+    Raises what `open_guarded` raises, CameraFailed, and CalibError for an invalid calibration.
     """
     clock = MonotonicClock()
     with open_guarded(config.board, clock) as board:
         camera, of_camera = open_camera(config.camera)
         with contextlib.closing(camera):
-            notes = (*board_notes(board.capabilities), *(f"camera: {note}" for note in of_camera))
-            yield Instrument(board, camera, clock, notes=notes)
+            in_use = use_calibration(board, config)
+            of_board = board_notes(board.capabilities)
+            notes = (*in_use.notes, *of_board, *(f"camera: {note}" for note in of_camera))
+            yield Instrument(board, camera, clock, notes=notes, plays=in_use.plays)

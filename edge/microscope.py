@@ -29,7 +29,8 @@ class Position(NamedTuple):
 class Microscope:
     """An open microscope. Use it in a `with` block: the lamp goes off and the board is closed at its end.
 
-    Whatever fails raises `BoardError`, `CameraFailed`, `EngineError` or `FocusLost`; the message says what to do.
+    Whatever fails raises `BoardError`, `CalibError`, `CameraFailed`, `EngineError` or `FocusLost`; the message says
+    what to do.
     """
 
     def __init__(
@@ -160,7 +161,7 @@ def open_microscope(config: Config | str | Path | None = None) -> Microscope:
             exists, else the defaults, as the command line does.
 
     Raises:
-        ConfigError, EngineError, BoardError, CameraFailed: what cannot be used, and what to do about it.
+        ConfigError, EngineError, BoardError, CameraFailed, CalibError: what cannot be used, and what to do about it.
     """
     settings = config_from(config)
     return Microscope(real_instrument(settings), checked_engine(settings), settings)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from parfocal.board.errors import BoardError as BoardError
+    from parfocal.calib.errors import CalibError as CalibError
     from parfocal.edge.config import Config as Config
     from parfocal.edge.errors import CameraFailed as CameraFailed
     from parfocal.edge.errors import ConfigError as ConfigError
@@ -29,6 +30,7 @@ __version__ = "0.1.0"
 # Public name -> where it is.
 _NAMES = {
     "BoardError": ("parfocal.board.errors", "BoardError"),
+    "CalibError": ("parfocal.calib.errors", "CalibError"),
     "CameraFailed": ("parfocal.edge.errors", "CameraFailed"),
     "Config": ("parfocal.edge.config", "Config"),
     "ConfigError": ("parfocal.edge.errors", "ConfigError"),
@@ -43,6 +45,7 @@ _NAMES = {
 
 __all__ = [
     "BoardError",
+    "CalibError",
     "CameraFailed",
     "Config",
     "ConfigError",

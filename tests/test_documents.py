@@ -77,6 +77,7 @@ def test_python_runs(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         return
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     Path("parfocal.toml").write_text(SMALL)
     exec(code, {"__name__": "__main__"})  # noqa: S102  # a reader does the same
 

@@ -23,6 +23,7 @@ def output_of(
     """What an example prints when it is run in `folder`, with a small camera."""
     monkeypatch.chdir(folder)
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(folder / "data"))
     (folder / "parfocal.toml").write_text(SMALL)
     runpy.run_path(str(EXAMPLES / name), run_name="__main__")
     return capsys.readouterr().out

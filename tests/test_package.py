@@ -41,6 +41,7 @@ def test_every_public_name_is_there_and_an_unknown_one_is_told_with_the_known_on
 def no_engines_or_configuration_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No engine of the user's decides a test, and no parfocal.toml of the folder that the tests run in."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.chdir(tmp_path)
 
 

@@ -21,6 +21,7 @@ from msgspec import inspect
 from parfocal.board.config import _RANGES as AXIS_RANGES
 from parfocal.board.config import AxisConfig
 from parfocal.board.status import BoardStatus
+from parfocal.edge.cli.calibrate import BacklashReport
 from parfocal.edge.cli.findings import Finding
 from parfocal.edge.config import Config
 from parfocal.edge.scan.report import RunReport
@@ -31,7 +32,10 @@ from parfocal.engines.choose import Choice
 from parfocal.engines.model.contract import Contract
 
 # What a program finds behind `--json`; the structs inside these are documented too.
-JSON_ROOTS = (RunReport, Recording, Evaluation, BoardStatus, Finding, Outcome, Contract, Choice)
+JSON_ROOTS = (
+    *(RunReport, Recording, Evaluation, BacklashReport, BoardStatus, Finding),
+    *(Outcome, Contract, Choice),
+)
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = (DOCS / "configuration.md", DOCS / "json.md")
 # A mark, a blank line, and the table below it, if there is one yet.
@@ -144,6 +148,8 @@ def _shown(value: object) -> str:
         return f"`{str(value).lower()}`"
     if isinstance(value, float):
         return f"`{round(value, 6)}`"
+    if isinstance(value, tuple):
+        return f"`{list(value)}`"
     return f'`"{value}"`' if isinstance(value, str) else f"`{value}`"
 
 
@@ -170,6 +176,7 @@ def _type_text(info: inspect.Type) -> str:
         inspect.StrType: "text",
         inspect.BoolType: "`true` or `false`",
         inspect.NoneType: "`null`",
+        inspect.DateTimeType: "date and time",
     }
     return names[type(info)]
 

@@ -104,7 +104,7 @@ class StubConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The stub board.
 
     `round_trip_s`: time on the cable in virtual time (a USB CDC board takes 0.2 to 1 ms).
-    `seed` decides where in its play the stage stands at power-up.
+    `seed` decides where in its play the stage stands at power-up. `unit_serial`: the serial number of the board.
     """
 
     x: StubAxisConfig = X_STUB
@@ -112,3 +112,4 @@ class StubConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     z: StubAxisConfig = Z_STUB
     round_trip_s: float = 0.0005
     seed: int = 0
+    unit_serial: int = 1

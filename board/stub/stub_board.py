@@ -12,7 +12,6 @@ from parfocal.board.wire.messages import Ack, AxisBit, Feature, Kind, Message, O
 from parfocal.board.wire.packet import MAX_FRAME_BYTES, Packet, StreamDecoder, encode
 
 _CACHED_REPLIES = 8
-_UNIT_SERIAL = 1
 _ALWAYS = (Opcode.STOP, Opcode.ESTOP)  # accepted in any order and without a session
 
 
@@ -23,7 +22,7 @@ class StubBoard:
         """`clock_speed`: clock seconds per wall second, for the watchdog."""
         self.machine = Machine(config, now_s, clock_speed)
         self.decoder = StreamDecoder()
-        self._boot_id = boot_id
+        self._boot_id, self._unit_serial = boot_id, config.unit_serial
         self._reset_cause = 0
         self._start_up()
 
@@ -131,7 +130,7 @@ class StubBoard:
             nonce=nonce,
             schema_hash=layout.schema_hash(),
             boot_id=self._boot_id,
-            unit_serial=_UNIT_SERIAL,
+            unit_serial=self._unit_serial,
             min_steps=(0, 0, 0),
             max_steps=self.machine.ratings.max_steps,
             firmware_version=1,

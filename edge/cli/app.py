@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from parfocal.edge.cli import engine
+from parfocal.edge.cli import calibrate, engine
 from parfocal.edge.cli.demo import demo
 from parfocal.edge.cli.doctor import doctor
 from parfocal.edge.cli.ending.end import run_to_exit_code
@@ -43,6 +43,7 @@ def options_of_parfocal(
 # In this order in the help.
 app.command()(demo)
 app.command()(doctor)
+app.add_typer(calibrate.app, name="calibrate")
 app.command()(focus)
 app.command()(record)
 app.command()(evaluate)

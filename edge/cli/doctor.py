@@ -1,5 +1,6 @@
 """`parfocal doctor`: look for every part of the instrument, and say what to do about those that are not ok."""
 
+from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -13,6 +14,10 @@ from parfocal.board.foreign.dialect import Recognised
 from parfocal.board.gpio import GpioConfig, GpioFailed, Lines, imported_library
 from parfocal.board.link.ports import port_path, usb_ports
 from parfocal.board.link.probe import Probed
+from parfocal.board.open import foreign_serial
+from parfocal.calib.errors import CalibError
+from parfocal.calib.store import Calibration
+from parfocal.edge.calibration import store_for
 from parfocal.edge.camera.opened import open_camera
 from parfocal.edge.camera.video import device_path
 from parfocal.edge.cli import findings as findings_of
@@ -45,21 +50,23 @@ def doctor(
     port: PortOption = None,
     json: JsonOption = None,
 ) -> None:
-    """Check software, board, camera, engine and GPIO lines. Nothing is moved or lit."""
+    """Check software, board, camera, engine, GPIO lines and calibration. Nothing is moved or lit."""
     check_writable(json)
     try:
         settings, error = configured(config, port), None
     except ConfigError as refused:
         settings, error = with_port(Config(), port), refused
     installed, used = _models(settings)
+    of_board, answer = _of_board(settings, virtual=sim and port is None)
     findings = [
         findings_of.of_software(_package_version()),
         findings_of.of_configuration(chosen_path(config), error),
-        *_of_board(settings, virtual=sim and port is None),
+        *of_board,
         findings_of.of_simulated_camera(settings) if sim else _of_camera(settings),
         findings_of.of_models(installed, used, settings),
         findings_of.of_engine(None if isinstance(used, EngineError) else _engine(settings)),
         findings_of.simulated("GPIO lines", "not used") if sim else _of_gpio(settings.board.gpio),
+        *findings_of.of_calibration(_calibration(answer, settings), settings, datetime.now(timezone.utc)),
     ]
     # File names are not always valid text; JSON must be.
     findings = [msgspec.structs.replace(finding, told=one_line(finding.told)) for finding in findings]
@@ -71,11 +78,12 @@ def doctor(
     raise typer.Exit(findings_of.first_exit_code(findings))
 
 
-def _of_board(config: Config, virtual: bool) -> list[Finding]:
-    """Port, USB ports and board."""
+def _of_board(config: Config, virtual: bool) -> tuple[list[Finding], Probed | Recognised | BoardError | None]:
+    """Findings on port, USB ports and board; and what the board answered, None without a port."""
     if virtual:
-        stub = findings_of.of_board(probed_board(config, virtual))
-        return [findings_of.simulated("board port", "a stub in virtual time"), stub]
+        stub = probed_board(config, virtual)
+        port = findings_of.simulated("board port", "a stub in virtual time")
+        return [port, findings_of.of_board(stub)], stub
     path = _path_of_port(config)
     there = path if isinstance(path, Path) and path.exists() else None
     answer: Probed | Recognised | BoardError | None = None
@@ -84,17 +92,31 @@ def _of_board(config: Config, virtual: bool) -> list[Finding]:
             answer = probed_board(config, virtual)
         except BoardError as error:
             answer = error
-    return [
+    findings = [
         findings_of.of_port(config.board, path),
         *findings_of.of_usb_ports(usb_ports(), there),
         findings_of.of_board(answer),
     ]
+    return findings, answer
 
 
 def _path_of_port(config: Config) -> Path | ValueError | BoardError:
     try:
         return Path(port_path(config.board.port))
     except (ValueError, BoardError) as error:
+        return error
+
+
+def _calibration(
+    answer: Probed | Recognised | BoardError | None, config: Config
+) -> Calibration | CalibError | None:
+    """What was measured on the board that answered with the configured objective; None if no board answered."""
+    if answer is None or isinstance(answer, BoardError):
+        return None
+    serial = answer.unit_serial if isinstance(answer, Probed) else foreign_serial(config.board)
+    try:
+        return store_for(serial, config).load()
+    except CalibError as error:
         return error
 
 

@@ -4,12 +4,13 @@ Nothing is opened here: edge/cli/doctor.py looks, and passes in what it saw or t
 """
 
 import platform
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
-from parfocal.board.config import BoardConfig
+from parfocal.board.config import AXIS_NAMES, BoardConfig
 from parfocal.board.errors import BoardError
 from parfocal.board.foreign.dialect import Recognised
 from parfocal.board.gpio import GpioConfig, GpioFailed
@@ -17,10 +18,21 @@ from parfocal.board.link.ports import UsbPort
 from parfocal.board.link.probe import Probed
 from parfocal.board.status import names_of
 from parfocal.board.wire.messages import AxisBit, Fault
-from parfocal.edge.cli.ending.exit_codes import EXIT_BOARD, EXIT_ENGINE, EXIT_USAGE, exit_code
+from parfocal.calib.errors import CalibError, CalibMissing
+from parfocal.calib.store import Calibration
+from parfocal.calib.value import Measured
+from parfocal.edge.calibration import is_too_small, play_name, shown
+from parfocal.edge.cli.ending.exit_codes import (
+    EXIT_BOARD,
+    EXIT_CALIBRATION,
+    EXIT_ENGINE,
+    EXIT_USAGE,
+    exit_code,
+)
 from parfocal.edge.config import Config
 from parfocal.edge.engine import check_frame_size, check_model
 from parfocal.edge.errors import CameraFailed, ConfigError
+from parfocal.edge.words import counted
 from parfocal.engines.errors import EngineError, InputMismatch
 from parfocal.engines.model.contract import Contract
 from parfocal.engines.model.shipped import Model
@@ -185,6 +197,36 @@ def of_gpio(config: GpioConfig, is_usable: bool, seen: bool | GpioFailed | None)
     pins = [f"{name} {pin}" for name, pin in msgspec.structs.asdict(config).items() if pin is not None]
     released = "; the emergency stop is not pressed" if seen is False else ""
     return Finding("GPIO lines", "ok", ", ".join(pins) + released)
+
+
+def of_calibration(found: Calibration | CalibError | None, config: Config, now: datetime) -> list[Finding]:
+    """A finding for each axis, with the age of what was measured; `found` is None if no board answered.
+
+    A microscope that was never calibrated works with the configured play.
+    """
+    if found is None:
+        return [Finding("calibration", "missing", "not checked: the board did not answer", EXIT_BOARD)]
+    if isinstance(found, CalibMissing):
+        told = "none of this microscope; play as configured. Run `parfocal calibrate backlash`."
+        return [Finding("calibration", "ok", told)]
+    if isinstance(found, CalibError):
+        return [Finding("calibration", "wrong", str(found), exit_code(found))]
+    return [_of_play(name, found.values().get(play_name(name)), config, now) for name in AXIS_NAMES]
+
+
+def _of_play(name: str, measured: Measured | None, config: Config, now: datetime) -> Finding:
+    subject, configured_um = f"calibration of {name}", config.board.axis(name).play_um
+    if measured is None:
+        told = f"play of {configured_um:g} um as configured. Run `parfocal calibrate backlash --axis {name}`."
+        return Finding(subject, "ok", told)
+    age = counted(max(0, (now - measured.measured_at).days), "day")
+    told = f"play of {shown(measured)}, {age} old, by {measured.method}"
+    if name not in config.calibration.keep_play:
+        return Finding(subject, "ok", told)
+    told = f"{told}; not used, because board.{name}.play_um = {configured_um:g} is configured"
+    if not is_too_small(configured_um, measured):
+        return Finding(subject, "ok", told)
+    return Finding(subject, "wrong", f"{told}, which is too small. Remove that key.", EXIT_CALIBRATION)
 
 
 def simulated(subject: str, told: str) -> Finding:

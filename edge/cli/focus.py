@@ -6,6 +6,7 @@ from functools import partial
 
 from rich.console import Console
 
+from parfocal.edge.calibration import PlayInUse
 from parfocal.edge.cli.options import (
     ConfigOption,
     FieldsOption,
@@ -67,11 +68,11 @@ def focus_fields(
     console: Console,
     seen: Callable[[FieldResult], None] | None = None,
     grown: Callable[[RunReport], None] | None = None,
-) -> tuple[list[FieldReport], int, float]:
+) -> tuple[list[FieldReport], int, float, tuple[PlayInUse, ...]]:
     """Focus the fields of `plan`, with a progress bar.
 
-    Returns the reports, and the images and seconds of the first sweep. `seen` is called after each field, `grown`
-    with the report of all fields so far. Raises what Session raises; the lamp is off afterwards.
+    Returns the reports, the images and seconds of the first sweep, and the play in use. `seen` is called after each
+    field, `grown` with the report of all fields so far. Raises what Session raises; the lamp is off afterwards.
     """
     show_notes(console, instrument.notes)
     session = Session(instrument, runner, config)
@@ -85,6 +86,8 @@ def focus_fields(
             if seen:
                 seen(done)
             if grown:
-                grown(run_report(reports, session.first_sweep_images, session.first_sweep_s))
+                grown(
+                    run_report(reports, session.first_sweep_images, session.first_sweep_s, instrument.plays)
+                )
             step(f"{done.report.outcome} at {done.report.z_um:.1f} um")
-    return reports, session.first_sweep_images, session.first_sweep_s
+    return reports, session.first_sweep_images, session.first_sweep_s, instrument.plays

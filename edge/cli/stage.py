@@ -12,6 +12,7 @@ from typer.core import TyperCommand
 from parfocal.board.clock import MonotonicClock
 from parfocal.board.guarded import open_guarded
 from parfocal.board.motor_board import MotorBoard
+from parfocal.edge.calibration import use_calibration
 from parfocal.edge.cli.options import ConfigOption, JsonOption, PortOption, configured, finite
 from parfocal.edge.cli.output import check_writable, console_for, write_json
 from parfocal.edge.cli.status import shown_um, status_lines
@@ -91,6 +92,7 @@ def move(
         raise ConfigError(f"no axis {axis!r}: give x, y or z")
     settings = configured(config, port)
     with opened_board(settings) as board:
+        use_calibration(board, settings)
         chosen = {"x": board.x, "y": board.y, "z": board.z}[axis]
         chosen.approach_up(to_um)
         reached_um = chosen.position_um

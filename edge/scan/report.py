@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
+from parfocal.edge.calibration import PlayInUse
 from parfocal.edge.focus.result import Attempt, Outcome
 
 # Folds and dust explain a failure or two on an ordinary slide, but not one field in four.
@@ -51,13 +52,19 @@ class Summary(msgspec.Struct, frozen=True):
 
 
 class RunReport(msgspec.Struct, frozen=True):
-    """A whole run."""
+    """A whole run. `plays`: the play of each axis that it worked with."""
 
     fields: tuple[FieldReport, ...]
     summary: Summary
+    plays: tuple[PlayInUse, ...] = ()
 
 
-def run_report(fields: Sequence[FieldReport], first_sweep_images: int, first_sweep_s: float) -> RunReport:
+def run_report(
+    fields: Sequence[FieldReport],
+    first_sweep_images: int,
+    first_sweep_s: float,
+    plays: tuple[PlayInUse, ...] = (),
+) -> RunReport:
     """Sum up a run."""
     done = [f for f in fields if f.outcome in ("focused", "recovered")]
     errors = np.array([abs(f.error_um) for f in done if f.error_um is not None])
@@ -80,7 +87,7 @@ def run_report(fields: Sequence[FieldReport], first_sweep_images: int, first_swe
         first_sweep_s=first_sweep_s,
         advice=_advice(counts["focused"], counts["recovered"] + counts["lost"]),
     )
-    return RunReport(fields=tuple(fields), summary=summary)
+    return RunReport(fields=tuple(fields), summary=summary, plays=plays)
 
 
 def _advice(focused: int, failed: int) -> str | None:
@@ -89,6 +96,7 @@ def _advice(focused: int, failed: int) -> str | None:
         return None
     return (
         f"predictions failed in {failed} of {focused + failed} fields. Likely causes, in this order: more play in the "
-        "Z gear than board.z.play_um (set it higher; too high costs only time); a model made for another objective, "
+        "Z gear than was taken up (measure it with `parfocal calibrate backlash`, or set board.z.play_um higher; too "
+        "high costs only time); a model made for another objective, "
         "condenser or pixel size; exposure, gain or lamp that change between two shots."
     )

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from parfocal.board.stub.foreign.text_bench import TextBench
 from parfocal.board.stub.side_channel import SideChannel, side_channel_path
 from parfocal.board.stub.true_stage import TrueStage
 from parfocal.board.stub.virtual_bench import VirtualBench
+from parfocal.edge.calibration import use_calibration
 from parfocal.edge.config import Config
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.instrument import FieldTruth, Instrument
@@ -116,7 +118,8 @@ def _middle_um(config: Config) -> float:
 def stub_of(config: Config, seed: int, z_play_um: float | None = None) -> StubConfig:
     """A stub of the paper's stage, with the configured play of each axis.
 
-    `z_play_um` is the true play of the Z gear where it differs from the configured one.
+    `z_play_um` is the true play of the Z gear where it differs from the configured one. Other mechanics make another
+    board, with a serial number and a calibration of its own.
     """
     axes = {}
     for name in AXIS_NAMES:
@@ -124,7 +127,7 @@ def stub_of(config: Config, seed: int, z_play_um: float | None = None) -> StubCo
         if name == "z" and z_play_um is not None:
             play_um = z_play_um
         axes[name] = msgspec.structs.replace(getattr(StubConfig(), name), play_um=play_um)
-    return StubConfig(**axes, seed=seed)
+    return StubConfig(**axes, seed=seed, unit_serial=zlib.crc32(msgspec.json.encode(axes)))
 
 
 def virtual_bench(config: Config, stub: StubConfig) -> VirtualBench | TextBench:
@@ -133,8 +136,8 @@ def virtual_bench(config: Config, stub: StubConfig) -> VirtualBench | TextBench:
 
 
 def probed_stub(config: Config) -> Probed | Recognised:
-    """What a stub in virtual time reports about itself."""
-    bench = virtual_bench(config, StubConfig())
+    """What a stub in virtual time, with the configured mechanics, reports about itself."""
+    bench = virtual_bench(config, stub_of(config, seed=1))
     if isinstance(bench, VirtualBench):
         return probe(bench.transport, bench.clock)
     return probe_foreign(bench.cable(), bench.clock, config.board, bench.memory)
@@ -147,10 +150,10 @@ def in_virtual_time(sample: Sample, config: Config, stub: StubConfig) -> Iterato
     with bench.open_board(config.board) as board:
         if not board.capabilities.has_homing:  # somebody has looked where the stage stands
             board.declare(*_within_limits(board, bench.true_um(bench.clock.now_s())))
+        in_use = use_calibration(board, config)
         camera = SimulatedCamera(bench, bench.clock, config.camera, sample.render)
-        yield Instrument(
-            board, camera, bench.clock, _truth_at(sample, bench, bench.clock.now_s), may_home=True
-        )
+        truth_at = _truth_at(sample, bench, bench.clock.now_s)
+        yield Instrument(board, camera, bench.clock, truth_at, True, in_use.notes, in_use.plays)
 
 
 @contextlib.contextmanager
@@ -172,7 +175,9 @@ def at_stub(sample: Sample, config: Config) -> Iterator[Instrument]:
             if not board.capabilities.has_homing:
                 board.declare(*_within_limits(board, stage.true_um(clock.now_s())))
             camera = SimulatedCamera(stage, clock, config.camera, render)
-            yield Instrument(board, camera, clock, _truth_at(sample, stage, clock.now_s), may_home=True)
+            in_use = use_calibration(board, config)
+            truth_at = _truth_at(sample, stage, clock.now_s)
+            yield Instrument(board, camera, clock, truth_at, True, in_use.notes, in_use.plays)
 
 
 def _within_limits(board: MotorBoard, stage_um: tuple[float, float, float]) -> tuple[float, float, float]:

@@ -12,8 +12,9 @@ from tests.edge.scope import Scope, small
 
 @pytest.fixture(autouse=True)
 def no_engines_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """What was built and chosen on this machine must not decide a test."""
+    """What was built, chosen and calibrated on this machine must not decide a test."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
 
 
 @pytest.fixture

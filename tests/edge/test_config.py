@@ -56,7 +56,7 @@ def test_an_invalid_key_is_named(text: str, named: str) -> None:
     ("text", "answer"),
     [
         ("[focus]\nmax_attempt = 1\n", "'focus.max_attempt'; keys of [focus]: max_attempts, "),
-        ("[focuss]\nmodel = 'a'\n", "'focuss'; tables: focus, board, camera, scan."),
+        ("[focuss]\nmodel = 'a'\n", "'focuss'; tables: focus, board, camera, scan, calibration."),
         ("[board.z]\nplay = 1.0\n", "'board.z.play'; keys of [board.z]: play_um, "),
         ("[board.gpio]\nestop = 1\n", "'board.gpio.estop'; keys of [board.gpio]: estop_pin, reset_pin, trigger_pin."),
         ("[focus]\num_per_px = 0.5\n", "'focus.um_per_px' (it exists in [camera]); keys of [focus]: "),

@@ -81,7 +81,7 @@ class TextBench:
     def open_board(self, config: BoardConfig | None = None) -> ForeignBoard:
         """Open the board over a new cable; nothing moves. `config`: None for the one that it was made with."""
         board_config = self.board_config if config is None else config
-        return open_foreign(self.cable(), self.clock, board_config, self.memory)
+        return open_foreign(self.cable(), self.clock, board_config, self.memory, self.config.unit_serial)
 
     def true_um(self, time_s: float) -> tuple[float, float, float]:
         """True x, y, z at `time_s`, um. Raises ValueError for a time before the history or after now."""

@@ -11,6 +11,7 @@ from typing import Any
 import typer
 
 from parfocal.board.errors import BoardError
+from parfocal.calib.errors import CalibError
 from parfocal.edge.cli.ending.crash import crash_line, crash_report, write_report
 from parfocal.edge.cli.ending.exit_codes import EXIT_BUG, EXIT_USAGE, exit_code, exit_code_of_signal
 from parfocal.edge.cli.ending.interrupts import Interrupts
@@ -48,7 +49,7 @@ def one_line(text: str) -> str:
 
 def _reported(error: BaseException, arguments: Sequence[str], is_interrupted: bool) -> int:
     """Print `error` on one line and return its exit code."""
-    if isinstance(error, BoardError | EngineError | EdgeError):
+    if isinstance(error, BoardError | CalibError | EngineError | EdgeError):
         _print_line(f"{type(error).__name__}: {error}")
         return exit_code(error)
     if isinstance(error, _UsageError):

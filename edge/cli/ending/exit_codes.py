@@ -8,11 +8,12 @@ Ctrl-C, 129 by a closed terminal, 143 by SIGTERM, 141 by a closed pipe.
 import signal
 
 from parfocal.board.errors import BoardError
+from parfocal.calib.errors import CalibError
 from parfocal.edge.errors import CameraFailed
 from parfocal.edge.focus.result import FocusLost
 from parfocal.engines.errors import EngineError
 
-EXIT_BUG, EXIT_USAGE, EXIT_BOARD, EXIT_ENGINE, EXIT_FOCUS = 1, 2, 3, 4, 6
+EXIT_BUG, EXIT_USAGE, EXIT_BOARD, EXIT_ENGINE, EXIT_CALIBRATION, EXIT_FOCUS = 1, 2, 3, 4, 5, 6
 
 
 def exit_code(error: Exception) -> int:
@@ -23,6 +24,8 @@ def exit_code(error: Exception) -> int:
         return EXIT_BOARD
     if isinstance(error, EngineError):
         return EXIT_ENGINE
+    if isinstance(error, CalibError):
+        return EXIT_CALIBRATION
     return EXIT_FOCUS if isinstance(error, FocusLost) else EXIT_USAGE
 
 

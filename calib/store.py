@@ -1,0 +1,202 @@
+"""The store of what was measured on an instrument: one TOML file for each microscope, and raw data beside it.
+
+A microscope is a board, by its serial number, with an objective. The name of the file holds both, and so does the
+file: a copy under the name of another microscope is refused.
+"""
+
+import contextlib
+import json
+import math
+import os
+import re
+from datetime import timezone
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+
+from parfocal.calib.errors import CalibError, CalibMissing, CalibRefused
+from parfocal.calib.value import Measured, Text
+
+FORMAT_VERSION = 1
+MAX_FILE_BYTES = 1_000_000
+MAX_PLAY_UM = 1e4  # the range of `play_um` in the configuration of an axis
+_MEASURES = "Measure again with `parfocal calibrate backlash`"
+
+
+class Owner(msgspec.Struct, frozen=True):
+    """The microscope that a calibration belongs to. `objective` is magnification and NA: "20x/0.75"."""
+
+    board_serial: int
+    objective: str
+
+    def __str__(self) -> str:
+        """Both, as in messages."""
+        return f"board {self.board_serial} with objective {self.objective}"
+
+
+class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What was measured on one microscope. A value that was not measured is None."""
+
+    version: int
+    board_serial: Annotated[int, msgspec.Meta(ge=0)]
+    objective: Text
+    x_play_um: Measured | None = None
+    y_play_um: Measured | None = None
+    z_play_um: Measured | None = None
+
+    def __post_init__(self) -> None:
+        """Raises ValueError naming the invalid key."""
+        if self.version != FORMAT_VERSION:
+            raise ValueError(f"version = {self.version}: this program reads version {FORMAT_VERSION}")
+        for name, play in self.values().items():
+            if not 0.0 <= play.value <= MAX_PLAY_UM:
+                raise ValueError(f"{name}.value = {play.value}: it must be 0..{MAX_PLAY_UM:g}")
+
+    @property
+    def owner(self) -> Owner:
+        """The microscope on which it was measured."""
+        return Owner(self.board_serial, self.objective)
+
+    def values(self) -> dict[str, Measured]:
+        """Every measured value by its name, which holds its unit."""
+        found = {name: getattr(self, name) for name in self.__struct_fields__}
+        return {name: value for name, value in found.items() if isinstance(value, Measured)}
+
+
+class Store:
+    """The calibration of one microscope on the disk. A file is replaced whole or not at all."""
+
+    def __init__(self, folder: Path, owner: Owner) -> None:
+        """Nothing is read or written yet."""
+        self.owner, self._folder = owner, folder
+        objective = re.sub(r"[^A-Za-z0-9.]+", "-", owner.objective)
+        self.path = folder / f"board-{owner.board_serial}-{objective}.toml"
+
+    def load(self) -> Calibration:
+        """The calibration in force.
+
+        Raises:
+            CalibMissing: nothing was measured on this microscope.
+            CalibRefused: the file is invalid, or belongs to another microscope.
+        """
+        try:
+            with self.path.open("rb") as file:
+                data = file.read(MAX_FILE_BYTES + 1)
+        except FileNotFoundError as error:
+            raise CalibMissing(
+                f"no calibration of {self.owner}: there is no {self.path}. Run `parfocal calibrate backlash`."
+            ) from error
+        except OSError as error:
+            raise CalibRefused(
+                f"calibration {self.path} cannot be read: {error.strerror}. Check the path and its permissions."
+            ) from error
+        calibration = _decoded(data, self.path)
+        if calibration.owner != self.owner:
+            raise CalibRefused(
+                f"calibration {self.path} refused: it was measured on {calibration.owner}, but this is {self.owner}. "
+                f"Remove that file. {_MEASURES}."
+            )
+        return calibration
+
+    def keep(self, name: str, value: Measured) -> Calibration:
+        """Put a value in force under its name, such as `z_play_um`; the other values stay. Returns them all.
+
+        Raises CalibRefused as `load`, CalibError if the file cannot be written.
+        """
+        try:
+            before = self.load()
+        except CalibMissing:
+            before = Calibration(FORMAT_VERSION, self.owner.board_serial, self.owner.objective)
+        after = msgspec.structs.replace(before, **{name: value})
+        # Read it back first: what this program cannot read must not replace what it can.
+        text = _toml_text(after).encode()
+        if _decoded(text, self.path) != after:
+            raise AssertionError(f"{self.path} would not read back as it was written")
+        self._write(self.path, text)
+        return after
+
+    def keep_raw(self, stem: str, raw: object) -> str:
+        """Write raw data as JSON beside the store; returns the name of the file, which begins with the store's.
+
+        `stem` tells it from others: "z_play_um-20261126T224000". Raises CalibError if it cannot be written.
+        """
+        path = self._folder / f"{self.path.stem}-{stem}.json"
+        self._write(path, msgspec.json.format(msgspec.json.encode(raw), indent=1) + b"\n")
+        return path.name
+
+    def _write(self, path: Path, data: bytes) -> None:
+        part = path.with_name(f"{path.name}.part")
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            try:
+                with part.open("wb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                part.replace(path)
+            finally:
+                with contextlib.suppress(OSError):
+                    part.unlink()
+        except OSError as error:
+            raise CalibError(
+                f"calibration cannot be written to {path}: {error.strerror or error}; the earlier one is unchanged. "
+                "Free some disk space or grant access, or set XDG_DATA_HOME to another folder."
+            ) from error
+
+
+def default_folder() -> Path:
+    """The folder for calibrations in the user's data folder: XDG_DATA_HOME, else ~/.local/share. Raises CalibError."""
+    base = os.environ.get("XDG_DATA_HOME", "")
+    if Path(base).is_absolute():
+        return Path(base) / "parfocal" / "calibration"
+    try:
+        return Path.home() / ".local" / "share" / "parfocal" / "calibration"
+    except RuntimeError as error:
+        raise CalibError(
+            "no place for calibrations: this user has no home folder and XDG_DATA_HOME is not set. "
+            "Set HOME or XDG_DATA_HOME to a folder of this user."
+        ) from error
+
+
+def _decoded(data: bytes, path: Path) -> Calibration:
+    try:
+        if len(data) > MAX_FILE_BYTES:
+            raise ValueError(f"it is larger than {MAX_FILE_BYTES:,} bytes")
+        return msgspec.toml.decode(data, type=Calibration)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        why = re.sub(r"`\$\.?([^`]*)`", r"`\1`", str(error)).replace("Object contains", "it contains")
+        raise CalibRefused(
+            f"invalid calibration {path}: {why}. Correct that key, or remove the file. {_MEASURES}."
+        ) from error
+
+
+def _toml_text(calibration: Calibration) -> str:
+    """The calibration as TOML; the file of a person who opens it explains itself."""
+    lines = [
+        "# Measured on this microscope by `parfocal calibrate`. What you decide goes into parfocal.toml."
+    ]
+    tables: list[str] = []
+    for name in calibration.__struct_fields__:
+        value = getattr(calibration, name)
+        if isinstance(value, Measured):
+            tables += ["", f"[{name}]", *_pairs(value)]
+        elif value is not None:
+            lines.append(f"{name} = {_toml(value)}")
+    return "\n".join([*lines, *tables]) + "\n"
+
+
+def _pairs(value: Measured) -> list[str]:
+    return [f"{field} = {_toml(getattr(value, field))}" for field in value.__struct_fields__]
+
+
+def _toml(value: Any) -> str:  # noqa: ANN401  # text, a number or a date
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError(f"{value} is not a finite number")
+        return repr(value)
+    return str(value.astimezone(timezone.utc).isoformat())

@@ -1,0 +1,39 @@
+"""How far a picture is shifted."""
+
+import cv2
+import numpy as np
+import pytest
+
+from parfocal.calib.errors import CalibPoor
+from parfocal.edge.calibrate.register import MIN_RESPONSE, shift_between
+from parfocal.edge.pixels import UInt8Array
+from tests.edge.scope import tissue
+
+
+def part(image: UInt8Array, left: float, top: float, side_px: int, seed: int) -> UInt8Array:
+    """A part of an image whose corner lies between pixels, with the noise of a camera."""
+    cut = cv2.getRectSubPix(image, (side_px, side_px), (left + side_px / 2.0, top + side_px / 2.0))
+    noise = np.random.default_rng(seed).normal(0.0, 3.0, cut.shape)
+    noisy: UInt8Array = np.clip(cut + noise, 0, 255).astype(np.uint8)
+    return noisy
+
+
+@pytest.mark.parametrize("side_px", [452, 1000])
+@pytest.mark.parametrize(("dx", "dy"), [(0.4, -0.3), (-57.2, 20.6)])
+def test_a_shift_is_found_to_a_fraction_of_a_pixel(dx: float, dy: float, side_px: int) -> None:
+    image = tissue(1150)
+    first, second = part(image, 70.0, 70.0, side_px, 1), part(image, 70.0 - dx, 70.0 - dy, side_px, 2)
+    found = shift_between(first, second)
+    assert (found.dx_px, found.dy_px) == pytest.approx((dx, dy), abs=0.25)
+    assert found.response > 2.0 * MIN_RESPONSE
+
+
+def test_pictures_without_anything_in_common_are_refused() -> None:
+    image, empty = tissue(1000), np.full((1000, 1000, 3), 228, np.uint8)
+    for first, second in (
+        (part(empty, 0.0, 0.0, 452, 1), part(empty, 0.0, 0.0, 452, 2)),
+        (part(image, 0.0, 0.0, 452, 1), part(image, 500.0, 500.0, 452, 2)),
+        (part(image, 0.0, 0.0, 452, 1), part(empty, 0.0, 0.0, 452, 2)),
+    ):
+        with pytest.raises(CalibPoor, match="two pictures in a row do not match"):
+            shift_between(first, second)

@@ -1,0 +1,115 @@
+"""`parfocal calibrate` as a user types it, and what `parfocal doctor` says of the result."""
+
+import contextlib
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from parfocal.calib.errors import CalibError, CalibMissing, CalibRefused
+from parfocal.calib.store import Calibration, Owner, Store, default_folder
+from parfocal.calib.value import Measured
+from parfocal.edge.cli import calibrate as cli_calibrate
+from parfocal.edge.cli import findings as findings_of
+from parfocal.edge.cli.calibrate import BacklashReport
+from parfocal.edge.config import Config, config_from_toml
+from parfocal.edge.instrument import Instrument
+from parfocal.edge.simscope.bench import stub_of
+from tests.edge.calibrate.plain import SECTION, Plain
+from tests.edge.cli.typed import SMALL_CAMERA, Run
+
+NOW = datetime(2026, 11, 26, tzinfo=timezone.utc)
+STORE = "board-1-20x-0.75.toml"
+
+
+@pytest.fixture
+def plain(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Plain:
+    """The microscope that the command opens, instead of one that takes longer to draw."""
+    made = Plain({"x": 25.0})
+
+    @contextlib.contextmanager
+    def opened(*_arguments: Any, **_named: Any) -> Iterator[Instrument]:  # noqa: ANN401
+        yield made.instrument
+        made.board.close()
+
+    monkeypatch.setattr(cli_calibrate, "opened_instrument", opened)
+    (tmp_path / "parfocal.toml").write_text(
+        f"{SMALL_CAMERA}[focus]\nfirst_sweep_start_um = 2480.0\nfirst_sweep_stop_um = 2510.0\n"
+    )
+    return made
+
+
+@pytest.mark.usefixtures("plain")
+def test_a_measured_play_is_shown_kept_and_written_for_programs(run: Run, tmp_path: Path) -> None:
+    code, printed, told = run("calibrate", "backlash", "--axis", "x", "--json", "found.json")
+    assert (code, told) == (0, "")
+    assert "(it was 60 um); 78 images, 13 s of microscope time" in printed
+    assert f"kept in {default_folder() / STORE}" in printed
+    report = msgspec.json.decode((tmp_path / "found.json").read_bytes(), type=BacklashReport)
+    assert (report.board_serial, report.objective, report.store) == (
+        1,
+        "20x/0.75",
+        str(default_folder() / STORE),
+    )
+    (found,) = report.axes
+    assert (found.axis, found.before_um) == ("x", 60.0)
+    assert found.play_um == pytest.approx(25.0, abs=1.0)
+    kept = Store(default_folder(), Owner(1, "20x/0.75")).load().x_play_um
+    assert kept is not None
+    assert kept.value == found.play_um
+    assert abs(kept.measured_at - datetime.now(timezone.utc)) < timedelta(hours=1)
+
+
+def test_a_poor_measurement_ends_with_exit_code_5_in_one_line(run: Run, plain: Plain) -> None:
+    plain._section = np.full_like(SECTION, 228)
+    code, _, told = run("calibrate", "backlash")
+    assert code == 5
+    assert told.startswith("CalibPoor: upward focus curve of")
+    assert told.count("\n") == 1
+    assert not (default_folder() / STORE).exists()
+
+
+def test_an_unknown_axis_is_a_usage_error(run: Run) -> None:
+    assert run("calibrate", "backlash", "--axis", "w", "--sim")[0] == 2
+
+
+def test_calibrate_alone_shows_what_there_is(run: Run) -> None:
+    _, printed, told = run("calibrate")
+    assert "backlash" in printed + told
+
+
+Z = Measured(20.0, 0.2, NOW - timedelta(days=40), "focus curves", "0.1.0", "raw.json")
+FOUND = Calibration(1, 1, "20x/0.75", z_play_um=Z)
+
+
+@pytest.mark.parametrize(
+    ("found", "text", "verdict", "told", "code"),
+    [
+        (None, "", "missing", "the board did not answer", 3),
+        (CalibMissing("no"), "", "ok", "none of this microscope; play as configured. Run", 0),
+        (CalibRefused("z_play_um.value = -1"), "", "wrong", "z_play_um.value = -1", 5),
+        (FOUND, "", "ok", "play of 20.0 +- 0.2 um of 2026-10-17, 40 days old, by focus curves", 0),
+        (FOUND, "[board.z]\nplay_um = 25.0\n", "ok", "not used, because board.z.play_um = 25 is configured", 0),
+        (FOUND, "[board.z]\nplay_um = 14.0\n", "wrong", "is configured, which is too small. Remove that key.", 5),
+        (Calibration(1, 1, "20x/0.75"), "", "ok", "20 um as configured. Run `parfocal calibrate backlash --axis z`", 0),
+    ],
+)  # fmt: skip
+def test_doctor_says_how_old_a_calibration_is_and_whether_it_is_used(
+    found: Calibration | CalibError | None, text: str, verdict: str, told: str, code: int
+) -> None:
+    config = config_from_toml(text, "t") if text else Config()
+    finding = findings_of.of_calibration(found, config, NOW)[-1]
+    assert (finding.verdict, finding.exit_code) == (verdict, code)
+    assert told in finding.told
+
+
+def test_doctor_reads_the_calibration_of_the_board_that_answers(run: Run) -> None:
+    store = Store(default_folder(), Owner(stub_of(Config(), 1).unit_serial, "20x/0.75"))
+    store.keep("z_play_um", Z)
+    store.path.write_text(store.path.read_text().replace("version = 1", "version = 7"))
+    code, printed, _ = run("doctor", "--sim")
+    assert (code, "invalid calibration" in printed) == (5, True)
