@@ -1,5 +1,6 @@
 """The CPU engine: OpenVINO, in the precision that the caller chooses."""
 
+import functools
 import io
 import math
 import sys
@@ -96,7 +97,7 @@ def open_engine(
         EngineStale: OpenVINO refuses the engine.
         BuildFailed: OpenVINO is not installed.
     """
-    core = import_openvino().Core()
+    core = shared_core()
     try:
         compiled = core.import_model(
             io.BytesIO(engine), "CPU", _settings(core, precision, batches, n_threads)
@@ -142,6 +143,19 @@ def import_openvino() -> ModuleType:
     return module
 
 
+@functools.cache
+def shared_core() -> "openvino.Core":
+    """Return the one Core of this process.
+
+    The CPU plugin of each Core sets an alternate signal stack for its thread. When the lives of two overlap, the last
+    to end puts back the freed stack of the other, and the next signal, Ctrl-C for one, crashes the process.
+
+    Raises:
+        BuildFailed: OpenVINO is not installed.
+    """
+    return import_openvino().Core()
+
+
 def cpu_and_precisions() -> tuple[str, tuple[Precision, ...]]:
     """Return the name of this CPU and the precisions worth trying on it, most precise first.
 
@@ -150,7 +164,7 @@ def cpu_and_precisions() -> tuple[str, tuple[Precision, ...]]:
     Raises:
         BuildFailed: OpenVINO is not installed.
     """
-    core = import_openvino().Core()
+    core = shared_core()
     capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     tried: tuple[Precision, ...] = ("bf16", "int8")
     name = str(core.get_property("CPU", "FULL_DEVICE_NAME")).strip()
@@ -169,7 +183,7 @@ def _compiled(
         raise ValueError(f"n_threads is {n_threads}, must be 0 or more")
     openvino = import_openvino()
     try:
-        core = openvino.Core()
+        core = shared_core()
         if CAPABILITIES.get(precision, "FP32") not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
             raise BuildFailed(
                 f"build in {precision} refused: this CPU does not support it. Use fp32 or int8."

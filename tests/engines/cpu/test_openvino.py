@@ -92,3 +92,27 @@ def test_openvino_is_imported_without_converter_and_telemetry() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert set(done.stdout.split()) <= {"openvino.tools"}
+
+
+CTRL_C_AFTER_TWO = """
+import os, signal
+from parfocal.engines.cpu.openvino import OpenVinoRunner
+from parfocal.engines.model.shipped import model_path
+
+path = model_path("difference-20x")
+first, second = OpenVinoRunner(path), OpenVinoRunner(path)
+del first
+del second
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+except KeyboardInterrupt:
+    print("ended by Ctrl-C")
+"""
+
+
+def test_ctrl_c_after_two_engines_were_open_together_ends_the_program_and_does_not_crash_it() -> None:
+    # Python's handlers run on the alternate signal stack if there is one: a freed one is a segmentation fault.
+    done = subprocess.run(
+        [sys.executable, "-c", CTRL_C_AFTER_TWO], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "ended by Ctrl-C\n"), done.stderr
