@@ -100,7 +100,7 @@ from parfocal.engines.cpu.openvino import OpenVinoRunner
 from parfocal.engines.model.shipped import model_path
 
 path = model_path("difference-20x")
-first, second = OpenVinoRunner(path), OpenVinoRunner(path)
+first, second = OpenVinoRunner(path, n_threads=1), OpenVinoRunner(path, n_threads=1)
 del first
 del second
 try:
