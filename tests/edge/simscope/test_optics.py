@@ -197,4 +197,4 @@ def test_the_virtual_slide_is_imaged_as_waves_would_be(stage_um: float) -> None:
     phase_rad = 0.3 * scene.PHASE_PER_DENSITY_RAD * SPOT
     by_waves = wave_image([(0.0, transmission(0.3 * SPOT, phase_rad))], stage_um, optics, GREEN_UM)
     part = slice(MIDDLE - 8, MIDDLE + 8)
-    assert np.abs(green - by_waves[part, part]).max() < 0.01
+    assert np.abs(green - by_waves[part, part]).max() < 0.004
