@@ -16,7 +16,8 @@ import torch
 from parfocal.edge.simscope.optics import Optics, radial_grid, transfer_profiles
 from parfocal.edge.stacks.stack import Stack
 from parfocal.edge.stacks.write import write_stack
-from tools.arrays import FloatArray, UInt8Array
+from tools.arrays import FloatArray
+from tools.cameras import Camera, random_camera, shots_of
 from tools.tissue.sources import HeldOutObjects, TrainingObjects
 from tools.tissue.textures import UM_PER_PX, Rng
 from tools.tissue.thickness import Layer, random_layers
@@ -28,7 +29,7 @@ PLANES = 14
 LOWEST_UM = (-14.0, -12.0)  # beyond the +-10 um range of a model, so that it recognises far distances
 # Spacing of the planes over delta. A stage moves in whole motor steps: on the reference 2 um become 1.875 um.
 STEP_PER_DELTA = (0.92, 1.04)
-STACKS_PER_SETTING = 10
+STACKS_PER_SETTING = 20
 # Aperture of the condenser over that of the objective: a range, for a training that takes it as an input
 # (`tools.learning.fit`), or that of one instrument within its tolerance.
 CONDENSER_SIGMA = (0.4, 0.8)
@@ -124,19 +125,6 @@ class Renderer:
         return fine[..., self._nearest]
 
 
-def camera_images(densities: FloatArray, rng: Rng) -> list[UInt8Array]:
-    """Return 8-bit shots (h, w, 3) with shot noise, read noise and 0.2 % flicker between them."""
-    white = rng.uniform(205.0, 248.0) * rng.uniform(0.9, 1.0, size=(1, 3, 1, 1))
-    full_well = np.exp(rng.uniform(np.log(7000.0), np.log(30000.0)))
-    read_noise = rng.uniform(0.3, 1.2)
-    flicker = 1.0 + 0.002 * rng.standard_normal((len(densities), 1, 1, 1))
-    signal = (white * flicker * np.exp(-densities)).astype(np.float32)
-    deviation = np.sqrt(np.maximum(signal, 0.0) * 255.0 / full_well + read_noise**2).astype(np.float32)
-    noisy = signal + deviation * rng.standard_normal(signal.shape, dtype=np.float32)
-    shots = np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
-    return [np.ascontiguousarray(s.transpose(1, 2, 0)) for s in shots]
-
-
 def ladder_um(delta_um: float, rng: Rng) -> FloatArray:
     """Return the heights of the planes above the focus, ascending."""
     step_um = delta_um * rng.uniform(*STEP_PER_DELTA)
@@ -147,7 +135,7 @@ def make(args: argparse.Namespace) -> None:
     """Compute the stacks that do not exist yet."""
     objects = (HeldOutObjects if args.held_out else TrainingObjects)(args.tiles)
     renderer = Renderer(args.patch_px, args.device)
-    phase_share = 0.0 if args.symmetric else 1.0
+    phase = 0.0 if args.symmetric else args.phase
     kept: tuple[int, Optics, Setting] | None = None
     for number in range(args.first, args.first + args.stacks):
         done = list(args.out.glob(f"*/seed{args.seed:03d}-{number:05d}.ome.tiff"))
@@ -163,8 +151,9 @@ def make(args: argparse.Namespace) -> None:
         group, density = objects.draw(renderer.side_px, rng)
         z_um = ladder_um(args.delta_um, rng)
         shift_px = rng.normal(0.0, 0.04, (len(z_um), 2)).astype(np.float32)
-        layers = random_layers(density, phase_share, rng)
-        shots = camera_images(renderer.densities(setting, layers, z_um, shift_px), rng)
+        layers = random_layers(density, phase, rng)
+        camera = Camera(jpeg_quality=args.jpeg) if args.held_out else random_camera(rng)
+        shots = shots_of(renderer.densities(setting, layers, z_um, shift_px), camera, rng)
         path = args.out / group / f"seed{args.seed:03d}-{number:05d}.ome.tiff"
         heights_um = tuple(float(z) for z in z_um)
         write_stack(Stack(path, heights_um, tuple(shots), UM_PER_PX, 0.0, optics.condenser_sigma))
@@ -189,8 +178,16 @@ def main() -> None:
         help="aperture of the condenser over that of the objective; default: random",
     )
     parser.add_argument(
-        "--held-out", action="store_true", help="use objects of the held-out slides and stains"
+        "--held-out",
+        action="store_true",
+        help="use objects of the held-out slides and stains, and a plain camera",
     )
+    parser.add_argument(
+        "--phase",
+        type=float,
+        help="phase of the objects, in rad per unit of optical density; default: random",
+    )
+    parser.add_argument("--jpeg", type=int, help="JPEG quality (4:2:0) of held-out images; default: none")
     parser.add_argument(
         "--symmetric",
         action="store_true",

@@ -5,8 +5,10 @@ This is the weak-object approximation in optical density (OD): the image is the 
 both transfer functions are real and depend only on the radial frequency. They are computed once per height as 1-D
 profiles, and interpolated on a 2-D frequency grid.
 
-Not modelled: aliasing of detail finer than a pixel, scattering inside the object, astigmatism, coma, field curvature,
-tilt of the object within a field.
+`docs/optics.md` has the conventions, the derivation, and how far the approximation holds.
+
+Not modelled: objects with more than about one radian of phase, aliasing of detail finer than a pixel, scattering inside
+the object, astigmatism, coma, field curvature, tilt of the object within a field.
 """
 
 from dataclasses import dataclass
@@ -28,7 +30,9 @@ class Optics:
 
     Channels are in the order red, green, blue. `chromatic_shift_um` is the stage height at which a channel is sharpest,
     relative to green. `w040_waves` is primary spherical aberration at the rim of the pupil, balanced with defocus so
-    that z = 0 is the plane of least wavefront variance: the plane that an operator calls focus.
+    that z = 0 is the plane of least wavefront variance: the plane that an operator calls focus. It is positive where
+    the rim of the pupil focuses nearer to the objective than its middle, as in a simple lens: a higher stage brings the
+    finest detail into focus.
     """
 
     na: float = 0.75
@@ -57,7 +61,8 @@ def transfer_profiles(optics: Optics, z_um: FloatArray) -> tuple[FloatArray, Flo
     """Absorption and phase transfer at heights `z_um` (stage minus focus, positive where the stage is too high).
 
     Returns two float32 arrays (n_z, 3, n_q) over `radial_frequencies(optics.um_per_px)`: how much a unit of optical
-    density, and a radian of phase, add to the optical density of the image.
+    density, and a radian of phase, add to the optical density of the image. Phase is positive where the optical path
+    through the object is longer. A positive phase transfer means that such a place is dark.
     """
     q = radial_frequencies(optics.um_per_px).astype(np.float64)
     absorption = np.empty((len(z_um), 3, len(q)), np.float32)
@@ -66,9 +71,10 @@ def transfer_profiles(optics: Optics, z_um: FloatArray) -> tuple[FloatArray, Flo
         zip(optics.wavelengths_um, optics.chromatic_shift_um, strict=True)
     ):
         transfer = _one_sided_transfer(optics, wavelength_um, np.asarray(z_um, np.float64) - shift_um, q)
-        # H- = conj(H+) for round pupils: (H+ + H-)/2 is the real part, -i(H+ - H-)/2 the imaginary one.
+        # An object exp(-OD/2 + i phase) changes the intensity by -OD (H+ + H-)/2 + i phase (H+ - H-), and
+        # H- = conj(H+) for round pupils. The amplitude has half of the density, but all of the phase: hence the 2.
         absorption[:, channel] = transfer.real
-        phase[:, channel] = transfer.imag
+        phase[:, channel] = 2.0 * transfer.imag
     return absorption, phase
 
 
@@ -88,12 +94,13 @@ def _one_sided_transfer(
     passes = shifted <= cutoff**2 * (1.0 + 1e-9)
     path_source, aberration_source = _pupil_phase(optics, wavelength_um, (sx**2 + sy**2)[:, None])
     path, aberration = _pupil_phase(optics, wavelength_um, np.minimum(shifted, cutoff**2))
-    # The phase difference is path * z + aberration; only the first term changes with z.
+    # A stage that is too high puts the focal plane before the object, so the wave goes back by z: path * -z. The
+    # aberration is the advance of the wavefront, so it has the same sign. Only the first term changes with z.
     path = (path - path_source).astype(np.float32)
-    fixed = (weight[:, None] * passes * np.exp(1j * (aberration - aberration_source))).astype(np.complex64)
+    fixed = (weight[:, None] * passes * np.exp(-1j * (aberration - aberration_source))).astype(np.complex64)
     transfer = np.empty((len(z_um), len(q)), np.complex128)
     for row, height_um in enumerate(z_um):
-        transfer[row] = (fixed * np.exp(1j * np.float32(height_um) * path)).sum(axis=0)
+        transfer[row] = (fixed * np.exp(-1j * np.float32(height_um) * path)).sum(axis=0)
     return transfer
 
 

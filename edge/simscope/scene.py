@@ -12,10 +12,10 @@ from parfocal.edge.simscope.optics import FloatArray, Optics, radial_grid, sprea
 from parfocal.edge.simscope.slide import VirtualSlide
 
 MARGIN_PX = 48  # defocus blurs this much into the field; beyond about 16 um the edge of the margin shows
-# Stained tissue has about 0.2 to 0.8 rad per unit of density; the low end, as sections are mounted in a medium of
-# nearly their own refractive index. More phase would shift the sharpest plane away from the geometric focus, which is
-# the simulation's truth.
-PHASE_PER_DENSITY_RAD = 0.3
+# Negative, as in a section mounted in a medium of a higher refractive index than the stain. Most stains have +0.2 to
+# +0.8 (docs/optics.md), but the shipped models were trained on -0.4 to -0.1: an earlier `optics.py` had the sign of
+# phase wrong and half of its strength. +0.3 needs models that were trained on both signs.
+PHASE_PER_DENSITY_RAD = -0.15
 WHITE_LEVEL = 232.0
 FULL_WELL_ELECTRONS = 12000.0
 READ_NOISE_LEVELS = 0.8

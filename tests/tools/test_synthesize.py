@@ -48,7 +48,7 @@ def test_phase_or_aberrations_alone_distinguish_the_sides(symmetric: bool, phase
 @pytest.mark.parametrize("seed", range(12))
 def test_layers_contain_the_whole_object_with_its_mass_at_the_focus(seed: int) -> None:
     density = an_object(96)
-    parts = thickness.random_layers(density, 1.0, np.random.default_rng(seed))
+    parts = thickness.random_layers(density, None, np.random.default_rng(seed))
     assert np.allclose(sum(part.density for part in parts), density, atol=1e-5)
     moment = sum(part.height_um * float(part.density[1].sum()) for part in parts)
     assert moment / float(density[1].sum()) == pytest.approx(0.0, abs=1e-3)
@@ -59,7 +59,7 @@ def test_a_resumed_run_makes_the_same_stacks(tiles: Path, tmp_path: Path) -> Non
         synthesize.make(
             argparse.Namespace(
                 tiles=tiles, out=folder, stacks=stacks, first=first, seed=3, delta_um=2.0, patch_px=PATCH_PX,
-                held_out=True, symmetric=False, condenser=0.6, device="cpu",
+                held_out=True, symmetric=False, phase=None, jpeg=None, condenser=0.6, device="cpu",
             )
         )  # fmt: skip
 
@@ -77,3 +77,18 @@ def test_a_resumed_run_makes_the_same_stacks(tiles: Path, tmp_path: Path) -> Non
     steps_um = np.diff(ours.z_um)
     assert np.allclose(steps_um, steps_um[0], atol=1e-4)
     assert 1.8 <= steps_um[0] <= 2.1
+
+
+def phase_per_density(density: FloatArray, given_rad: float | None, seed: int) -> float:
+    layers = thickness.random_layers(density, given_rad, np.random.default_rng(seed))
+    phase_rad = np.sum([layer.phase_rad for layer in layers], axis=0)
+    return float(np.vdot(density[1], phase_rad) / np.vdot(density[1], density[1]))
+
+
+def test_phase_follows_the_density_as_given_or_mostly_positive() -> None:
+    density = an_object(96)
+    assert phase_per_density(density, 0.5, seed=1) == pytest.approx(0.5, rel=1e-4)
+    slopes = np.array([phase_per_density(density, None, seed) for seed in range(150)])
+    assert 0.65 < np.mean(slopes > 0.05) < 0.95
+    assert slopes.min() < -0.1
+    assert slopes.max() < 2.0  # where phase is added that nothing absorbs

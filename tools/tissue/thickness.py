@@ -8,8 +8,12 @@ import numpy as np
 from tools.arrays import FloatArray
 from tools.tissue.textures import UM_PER_PX, Rng
 
-# Radians of phase per unit of optical density; 0.4 to 0.5 was measured on a smear.
-PHASE_PER_DENSITY_RAD = (0.2, 0.8)
+# Radians of phase per unit of optical density, by share of the objects. 0.4 to 0.5 was measured on a blood smear. A
+# medium of nearly the stain's refractive index leaves little of it, and one of a higher index reverses it.
+PHASE_PER_DENSITY_RAD = ((0.1, 0.8), (-0.1, 0.1), (-0.4, -0.1))
+PHASE_SHARES = (0.75, 0.13, 0.12)
+UNSTAINED_SHARE = 0.1  # of the objects, with phase where nothing absorbs: unstained cells, mounting medium
+UNSTAINED_RAD = (0.05, 0.4)
 MAX_THICKNESS_UM = 4.0
 MAX_RISE_UM = 3.3  # from side to side of a tilted object, whatever its size
 
@@ -23,12 +27,15 @@ class Layer:
     phase_rad: FloatArray
 
 
-def random_layers(density: FloatArray, phase_share: float, rng: Rng) -> list[Layer]:
+def random_layers(density: FloatArray, phase_per_density_rad: float | None, rng: Rng) -> list[Layer]:
     """Return the object as layers: flat, thick with up to three layers, or tilted. `density` is (3, s, s).
 
-    The focus is the mean height of its mass. `phase_share` scales the phase; with 0 the object only absorbs.
+    The focus is the mean height of its mass. Phase follows the density by `phase_per_density_rad`, or at random if that
+    is None; with 0 the object only absorbs.
     """
-    phase_rad = np.float32(phase_share) * _random_phase(density, rng)
+    phase_rad = _random_phase(density, rng)
+    if phase_per_density_rad is not None:
+        phase_rad = density[1] * np.float32(phase_per_density_rad)
     kind = rng.choice(["flat", "thick", "tilted"], p=[0.45, 0.35, 0.2])
     if kind == "flat":
         return [Layer(0.0, density, phase_rad)]
@@ -48,11 +55,15 @@ def random_layers(density: FloatArray, phase_share: float, rng: Rng) -> list[Lay
 
 def _random_phase(density: FloatArray, rng: Rng) -> FloatArray:
     """Return a phase that follows the density, in every second object with an additional random part."""
-    phase_rad = density[1] * np.float32(rng.uniform(*PHASE_PER_DENSITY_RAD))
+    range_rad = PHASE_PER_DENSITY_RAD[int(rng.choice(len(PHASE_SHARES), p=PHASE_SHARES))]
+    phase_rad = density[1] * np.float32(rng.uniform(*range_rad))
     if rng.random() < 0.5:
         own = _cloud(len(phase_rad), (0.8, 4.0), rng)
         present = np.clip(density[1] / max(float(np.percentile(density[1], 95)), 1e-3), 0.0, 1.0)
         phase_rad = phase_rad + np.float32(rng.uniform(0.02, 0.15)) * own * present
+    if rng.random() < UNSTAINED_SHARE:
+        own = np.clip(_cloud(len(phase_rad), (3.0, 15.0), rng) - np.float32(rng.uniform(-0.5, 1.0)), 0.0, 2.0)
+        phase_rad = phase_rad + np.float32(rng.uniform(*UNSTAINED_RAD)) * own
     return np.asarray(phase_rad, np.float32)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tools.tissue.sources import HeldOutObjects, TrainingObjects, held_out, tile_sources
+from tools.tissue.sources import FOLDERS, HeldOutObjects, TrainingObjects, held_out, tile_sources
 from tools.tissue.textures import DRAWN, MAX_DENSITY, density_from_image, drawn, recoloured, window
 
 
@@ -42,8 +42,7 @@ def test_a_window_has_the_requested_size_even_on_a_small_tile(scale: float) -> N
 
 
 def test_no_slide_is_on_both_sides_of_the_split(tiles: Path) -> None:
-    folders = ("he_cmu1", "he_histolab", "blood_chula", "cytology_dsb2018")
-    paths = [path for folder in folders for path in (tiles / folder).iterdir()]
+    paths = [path for folder in FOLDERS for path in (tiles / folder).iterdir()]
     inside, outside = tile_sources(tiles, want_held_out=False), tile_sources(tiles, want_held_out=True)
     assert len(inside) + len(outside) == len(paths)
     assert len(outside) == sum(held_out(p) for p in paths)

@@ -1,0 +1,55 @@
+"""Synthetic cameras keep the picture and have the faults that they are given."""
+
+import numpy as np
+import pytest
+
+from tools.arrays import FloatArray, UInt8Array
+from tools.cameras import Camera, processed, random_camera, shots_of
+
+
+def rng() -> np.random.Generator:
+    return np.random.default_rng(5)
+
+
+def densities(n: int = 2) -> FloatArray:
+    """Return images with a square of three different densities."""
+    images = np.zeros((n, 3, 64, 64), np.float32)
+    images[:, :, 20:40, 20:40] = np.array([0.3, 0.9, 0.6], np.float32)[:, None, None]
+    return images
+
+
+def plain_shot() -> UInt8Array:
+    return shots_of(densities(1), Camera(), rng())[0]
+
+
+@pytest.mark.parametrize(
+    "camera", [Camera(demosaiced=True), Camera(jpeg_quality=85), Camera(jpeg_quality=85, full_chroma=True)]
+)
+def test_colours_stay_in_their_places(camera: Camera) -> None:
+    plain = plain_shot()
+    seen = processed(plain, camera)
+    inside = (slice(26, 34), slice(26, 34))
+    assert np.allclose(seen[inside].mean(axis=(0, 1)), plain[inside].mean(axis=(0, 1)), atol=3.0)
+    assert not np.array_equal(seen, plain)
+
+
+def test_gamma_lifts_the_dark_and_sharpening_the_edges() -> None:
+    plain = plain_shot().astype(float)
+    lifted = shots_of(densities(1), Camera(gamma=0.5), rng())[0].astype(float)
+    assert lifted[30, 30].mean() > plain[30, 30].mean() + 20.0
+    sharp = processed(plain_shot(), Camera(sharpening=0.8)).astype(float)
+    assert sharp[20:40, 20].mean() < plain[20:40, 20].mean() - 5.0
+
+
+def test_a_gain_step_changes_the_brightness_between_shots() -> None:
+    means = [[s.mean() for s in shots_of(densities(20), Camera(gain_step=g), rng())] for g in (0.0, 0.02)]
+    assert np.std(means[1]) > 3.0 * np.std(means[0])
+
+
+def test_about_half_of_the_cameras_are_plain_and_the_others_have_every_fault() -> None:
+    generator = rng()
+    cameras = [random_camera(generator) for _ in range(400)]
+    assert 0.4 < np.mean([camera == Camera() for camera in cameras]) < 0.65
+    assert {camera.jpeg_quality is None for camera in cameras} == {True, False}
+    for fault in ("demosaiced", "gamma", "sharpening", "gain_step", "full_chroma"):
+        assert len({getattr(camera, fault) for camera in cameras}) > 1
