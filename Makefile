@@ -10,7 +10,7 @@ install = $(BIN)/python -m pip install -qq --disable-pip-version-check --log $(V
 # Says whether a Python, to be named first, sees TensorRT. It comes with JetPack, never from pip.
 HAS_TENSORRT := -c 'import importlib.util, sys; sys.exit(importlib.util.find_spec("tensorrt") is None)'
 
-.PHONY: setup demo stub engine test test-edge test-rest engines-test bench mutate golden check aarch64-check clean
+.PHONY: setup demo stub engine test test-loop test-rest engines-test bench mutate golden check aarch64-check clean
 
 setup: $(VENV)/.test  ## the whole developer's environment in .venv
 
@@ -24,13 +24,16 @@ engine: $(VENV)/.engine  ## an engine of every model for this machine, checked a
 	$(BIN)/parfocal engine build
 
 test: $(VENV)/.test  ## all tests, in virtual time, in two processes that each print when they are done
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target --keep-going test-edge test-rest
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target --keep-going test-loop test-rest
 
-test-edge: $(VENV)/.test
-	$(BIN)/python -m pytest -o cache_dir=.pytest_cache/edge tests/edge
+# Two halves that take about as long: the loop with what runs it, and everything else.
+LOOP_TESTS := $(filter-out %/cli %/conftest.py %/scope.py %/__pycache__,$(wildcard tests/edge/* tests/test_*.py))
+
+test-loop: $(VENV)/.test
+	$(BIN)/python -m pytest -o cache_dir=.pytest_cache/loop $(LOOP_TESTS)
 
 test-rest: $(VENV)/.test
-	$(BIN)/python -m pytest -o cache_dir=.pytest_cache/rest --ignore=tests/edge tests
+	$(BIN)/python -m pytest -o cache_dir=.pytest_cache/rest $(LOOP_TESTS:%=--ignore=%) tests
 
 engines-test: $(VENV)/.engines-test  ## 100 MB of TensorRT wheels; the tests that want them skip without
 
