@@ -21,10 +21,10 @@ from parfocal.board.link.answers import Refusal
 from parfocal.board.link.counters import LinkCounters
 from parfocal.board.link.link import Link
 from parfocal.board.link.transport import Transport
-from parfocal.board.link_lamp import LinkLamp
-from parfocal.board.link_motor import LinkMotor, Statements
-from parfocal.board.motion import Motion
 from parfocal.board.motor_board import MotorBoard, checked_names
+from parfocal.board.own.link_lamp import LinkLamp
+from parfocal.board.own.link_motor import LinkMotor, Statements
+from parfocal.board.own.motion import Motion
 from parfocal.board.status import BoardState, BoardStatus, status_of
 from parfocal.board.wire import messages
 from parfocal.board.wire.messages import AxisBit, Fault, Feature, MoveResult, Status, Switch

@@ -24,9 +24,9 @@ from parfocal.edge.cli.options import (
     configured,
     opened_instrument,
 )
-from parfocal.edge.cli.output import check_writable, console_for, write_json
-from parfocal.edge.cli.progress import shown_progress
-from parfocal.edge.cli.tables import show_notes
+from parfocal.edge.cli.showing.output import check_writable, console_for, write_json
+from parfocal.edge.cli.showing.progress import shown_progress
+from parfocal.edge.cli.showing.tables import show_notes
 from parfocal.edge.config import Config
 from parfocal.edge.engine import check_frame_size
 from parfocal.edge.errors import ConfigError

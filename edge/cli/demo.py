@@ -14,11 +14,11 @@ import typer
 from rich.console import Console
 
 from parfocal.board.errors import BoardNotFound
-from parfocal.edge.cli.drawing import import_matplotlib
 from parfocal.edge.cli.focus import focus_fields
 from parfocal.edge.cli.options import FieldsOption, SeedOption, with_port
-from parfocal.edge.cli.output import GrowingResult, check_writable, growing_result, not_written
-from parfocal.edge.cli.tables import show_report
+from parfocal.edge.cli.showing.drawing import import_matplotlib
+from parfocal.edge.cli.showing.output import GrowingResult, check_writable, growing_result, not_written
+from parfocal.edge.cli.showing.tables import show_report
 from parfocal.edge.config import Config
 from parfocal.edge.engine import checked_engine
 from parfocal.edge.errors import ConfigError
@@ -71,7 +71,7 @@ def run_demo(out: Path, n_fields: int, seed: int, console: Console) -> None:
     Raises ConfigError if `out` is not writable or no field holds tissue; otherwise as `focus_fields` does.
     """
     import_matplotlib("the demo's picture")
-    from parfocal.edge.cli.demo_picture import FieldToDraw, draw
+    from parfocal.edge.cli.showing.demo_picture import FieldToDraw, draw
 
     picture, report_file = out / PICTURE_NAME, out / REPORT_NAME
     for path in (picture, report_file):

@@ -33,7 +33,7 @@ from parfocal.edge.cli.options import (
     probed_board,
     with_port,
 )
-from parfocal.edge.cli.output import check_writable, console_for, write_json
+from parfocal.edge.cli.showing.output import check_writable, console_for, write_json
 from parfocal.edge.config import Config
 from parfocal.edge.engine import opened_engine
 from parfocal.edge.errors import CameraFailed, ConfigError

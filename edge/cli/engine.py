@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from parfocal.edge.cli.options import JsonOption
-from parfocal.edge.cli.output import check_writable, console_for, write_json
+from parfocal.edge.cli.showing.output import check_writable, console_for, write_json
 from parfocal.engines.backends import EngineMaker, maker_of
 from parfocal.engines.build import Outcome, build_all
 from parfocal.engines.cache import EngineCache, default_cache_folder

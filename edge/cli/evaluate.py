@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from parfocal.edge.cli.drawing import import_matplotlib
 from parfocal.edge.cli.options import ConfigOption, JsonOption, configured
-from parfocal.edge.cli.output import check_writable, console_for, growing_result, not_written
-from parfocal.edge.cli.progress import shown_progress
+from parfocal.edge.cli.showing.drawing import import_matplotlib
+from parfocal.edge.cli.showing.output import check_writable, console_for, growing_result, not_written
+from parfocal.edge.cli.showing.progress import shown_progress
 from parfocal.edge.engine import opened_engine
 from parfocal.edge.stacks.evaluate import evaluate_stacks
 from parfocal.edge.stacks.listing import stacks_at

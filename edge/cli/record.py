@@ -21,9 +21,9 @@ from parfocal.edge.cli.options import (
     configured,
     opened_instrument,
 )
-from parfocal.edge.cli.output import check_writable, console_for, growing_result
-from parfocal.edge.cli.progress import shown_progress
-from parfocal.edge.cli.tables import show_notes
+from parfocal.edge.cli.showing.output import check_writable, console_for, growing_result
+from parfocal.edge.cli.showing.progress import shown_progress
+from parfocal.edge.cli.showing.tables import show_notes
 from parfocal.edge.engine import check_frame_size
 from parfocal.edge.scan.plan import snake
 from parfocal.edge.stacks.record import FieldRecord, Recorder, Recording, bytes_of, extent_of

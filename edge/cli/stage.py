@@ -14,7 +14,7 @@ from parfocal.board.guarded import open_guarded
 from parfocal.board.motor_board import MotorBoard
 from parfocal.edge.calibration import use_calibration
 from parfocal.edge.cli.options import ConfigOption, JsonOption, PortOption, configured, finite
-from parfocal.edge.cli.output import check_writable, console_for, write_json
+from parfocal.edge.cli.showing.output import check_writable, console_for, write_json
 from parfocal.edge.cli.status import shown_um, status_lines
 from parfocal.edge.config import Config
 from parfocal.edge.errors import ConfigError

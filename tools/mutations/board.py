@@ -125,14 +125,14 @@ MUTATIONS = (
     ),
     Mutation(
         "the host asks for what the motor cannot follow",
-        "board/link_motor.py",
+        "board/own/link_motor.py",
         "        self._require_followed(rates, asked)\n        expected_s",
         "        expected_s",
         ("tests/board/test_pull_out.py",),
     ),
     Mutation(
         "a homing at what the motor cannot follow is sent",
-        "board/link_motor.py",
+        "board/own/link_motor.py",
         "        self._require_followed(rates, asked)\n        speed, accel",
         "        speed, accel",
         ("tests/board/test_pull_out.py",),
@@ -195,7 +195,7 @@ MUTATIONS = (
     ),
     Mutation(
         "an inner turn forgets the STOP that ended the outer one",
-        "board/motion.py",
+        "board/own/motion.py",
         "self._stops = asked if outer is None else outer",
         "self._stops = asked",
         ("tests/board/link/test_link.py",),
@@ -223,14 +223,14 @@ MUTATIONS = (
     ),
     Mutation(
         "a homing has only the time that the configured limits need",
-        "board/link_motor.py",
+        "board/own/link_motor.py",
         "travel_steps = self.ratings.max_steps - self.ratings.min_steps",
         "travel_steps = (config.max_um - config.min_um) / config.um_per_step",
         ("tests/board/test_homing.py",),
     ),
     Mutation(
         "a homing that timed out is left decelerating",
-        "board/motion.py",
+        "board/own/motion.py",
         "                    self.wait_for_rest(job.stops_in_s)\n",
         "                    pass\n",
         ("tests/board/test_homing.py",),

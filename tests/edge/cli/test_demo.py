@@ -78,9 +78,8 @@ def test_matplotlib_prints_nothing_without_a_home(tmp_path: Path) -> None:
     homeless = {**os.environ, "HOME": "/proc/none", "TMPDIR": str(tmp_path)}
     for name in ("MPLCONFIGDIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"):
         homeless.pop(name, None)
-    program = (
-        "from parfocal.edge.cli.drawing import import_matplotlib as i; i('x'); from matplotlib import pyplot"
-    )
+    drawing = "from parfocal.edge.cli.showing.drawing import import_matplotlib as i"
+    program = f"{drawing}; i('x'); from matplotlib import pyplot"
     done = subprocess.run(
         [sys.executable, "-c", program], env=homeless, capture_output=True, text=True, check=True
     )

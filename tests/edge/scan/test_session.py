@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from parfocal.edge.cli.tables import summary_lines
+from parfocal.edge.cli.showing.tables import summary_lines
 from parfocal.edge.config import Config, config_from_toml
 from parfocal.edge.engine import check_model
 from parfocal.edge.scan.plan import Field

@@ -8,8 +8,8 @@ import msgspec
 
 from parfocal.board.config import AXIS_NAMES, AxisConfig
 from parfocal.board.errors import MoveRefused
-from parfocal.board.motion import Job, Motion
 from parfocal.board.motor import MotorRatings, Rates, Standstill
+from parfocal.board.own.motion import Job, Motion
 from parfocal.board.profile import Trapezoid
 from parfocal.board.pull_out import is_followed
 from parfocal.board.wire import messages

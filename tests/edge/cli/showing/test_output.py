@@ -8,8 +8,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from parfocal.edge.cli import output
-from parfocal.edge.cli.output import GrowingResult, check_writable, console_for, growing_result, write_json
+from parfocal.edge.cli.showing import output
+from parfocal.edge.cli.showing.output import (
+    GrowingResult,
+    check_writable,
+    console_for,
+    growing_result,
+    write_json,
+)
 from parfocal.edge.errors import CameraFailed, ConfigError
 
 

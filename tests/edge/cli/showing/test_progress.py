@@ -4,7 +4,7 @@ import io
 
 from rich.console import Console
 
-from parfocal.edge.cli.progress import LINE_EVERY_S, shown_progress
+from parfocal.edge.cli.showing.progress import LINE_EVERY_S, shown_progress
 
 
 class Wall:

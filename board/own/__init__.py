@@ -1,0 +1,1 @@
+"""Motors and lamp of our own board, over the link."""
