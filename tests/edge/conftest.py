@@ -34,8 +34,13 @@ def scope(config: Config) -> Iterator[Scope]:
 
 @pytest.fixture
 def signals() -> Iterator[None]:
-    """What pytest had set comes back: a command that was interrupted ignores signals until its process ends."""
+    """Signals as in a terminal, whatever this process inherited (nohup and `&` ignore some); put back afterwards.
+
+    A command that was interrupted ignores signals until its process ends.
+    """
     before = {number: signal.getsignal(number) for number in ENDING}
+    for number in ENDING:
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
