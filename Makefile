@@ -26,8 +26,9 @@ engine: $(VENV)/.engine  ## an engine of every model for this machine, checked a
 test: $(VENV)/.test  ## all tests, in virtual time, in two processes that each print when they are done
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target --keep-going test-loop test-rest
 
-# Two halves that take about as long: the loop with what runs it, and everything else.
-LOOP_TESTS := $(filter-out %/cli %/conftest.py %/scope.py %/__pycache__,$(wildcard tests/edge/* tests/test_*.py))
+# Two halves that take about as long as each other: the loop with what is near it, and everything else.
+LOOP_TESTS := tests/calib tests/tools \
+	$(filter-out %/cli %/conftest.py %/scope.py %/__pycache__,$(wildcard tests/edge/* tests/test_*.py))
 
 test-loop: $(VENV)/.test
 	$(BIN)/python -m pytest -o cache_dir=.pytest_cache/loop $(LOOP_TESTS)
