@@ -140,6 +140,11 @@ def config_from_toml(text: str, source: str) -> Config:
     return config
 
 
+def chosen_path(path: Path | None) -> Path | None:
+    """The configuration file to read: `path`, else the one in this folder, else None."""
+    return DEFAULT_CONFIG if path is None and DEFAULT_CONFIG.exists() else path
+
+
 def config_from(source: Config | str | Path | None) -> Config:
     """A configuration as a program names it: itself, a path, or None for `parfocal.toml` here or the defaults.
 
@@ -147,9 +152,8 @@ def config_from(source: Config | str | Path | None) -> Config:
     """
     if isinstance(source, Config):
         return source
-    if source is None:
-        return config_from_file(DEFAULT_CONFIG) if DEFAULT_CONFIG.exists() else Config()
-    return config_from_file(Path(source))
+    chosen = chosen_path(None if source is None else Path(source))
+    return Config() if chosen is None else config_from_file(chosen)
 
 
 def config_from_file(path: Path) -> Config:

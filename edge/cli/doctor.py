@@ -28,13 +28,12 @@ from parfocal.edge.cli.options import (
     JsonOption,
     PortOption,
     SimOption,
-    chosen_path,
     configured,
     probed_board,
     with_port,
 )
 from parfocal.edge.cli.showing.output import check_writable, console_for, write_json
-from parfocal.edge.config import Config
+from parfocal.edge.config import Config, chosen_path
 from parfocal.edge.engine import opened_engine
 from parfocal.edge.errors import CameraFailed, ConfigError
 from parfocal.engines.errors import EngineError

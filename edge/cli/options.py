@@ -14,12 +14,10 @@ from parfocal.board.errors import BoardNotFound
 from parfocal.board.foreign.dialect import Recognised
 from parfocal.board.link.probe import Probed
 from parfocal.board.open import probe_board
-from parfocal.edge.config import Config, config_from_file
+from parfocal.edge.config import Config, config_from
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.instrument import Instrument, real_instrument
 from parfocal.edge.scan.plan import MAX_FIELDS
-
-DEFAULT_CONFIG = Path("parfocal.toml")
 
 MAX_SEED = 2**31 - 1  # fits any 32-bit generator
 
@@ -81,15 +79,9 @@ ZPlayOption = Annotated[
 ]
 
 
-def chosen_path(path: Path | None) -> Path | None:
-    """The configuration file to read: `path`, else the one in this folder, else None."""
-    return DEFAULT_CONFIG if path is None and DEFAULT_CONFIG.exists() else path
-
-
 def configured(path: Path | None, port: str | None) -> Config:
     """The configuration, with the port of the command line if one was given. Raises ConfigError."""
-    chosen = chosen_path(path)
-    return with_port(config_from_file(chosen) if chosen else Config(), port)
+    return with_port(config_from(path), port)
 
 
 def with_port(config: Config, port: str | None) -> Config:

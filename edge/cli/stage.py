@@ -93,7 +93,7 @@ def move(
     settings = configured(config, port)
     with opened_board(settings) as board:
         use_calibration(board, settings)
-        chosen = {"x": board.x, "y": board.y, "z": board.z}[axis]
+        chosen = board.axes[axis]
         chosen.approach_up(to_um)
         reached_um = chosen.position_um
     Console().print(f"{axis}={shown_um(reached_um)}", highlight=False)
