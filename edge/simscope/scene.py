@@ -51,6 +51,8 @@ class Scene:
         self._fraction = np.ascontiguousarray(fraction[:, :n_lower])
         self._spectra: dict[tuple[int, int], tuple[NDArray[np.complex64], ...]] = {}
         self._noise = tuple(CameraNoise((seed, 31, channel)) for channel in range(3))
+        self._drawn_at_um: tuple[float, float, float] | None = None
+        self._drawn: tuple[FloatArray, ...] = ()
 
     def shot(self, x_um: float, y_um: float, defocus_um: float, brightness: float) -> UInt8Array:
         """A noisy shot, RGB uint8 (h, w, 3), with the stage `defocus_um` above focus.
@@ -58,18 +60,28 @@ class Scene:
         `brightness` is the lamp's light relative to the light that the exposure was set for.
         """
         light = WHITE_LEVEL * brightness
-
-        def exposed(density: FloatArray, noise: CameraNoise) -> UInt8Array:
-            cv2.exp(np.negative(density, out=density), density)
-            return noise.exposed(density, light)
-
-        planes = _CHANNELS.map(exposed, self._image_density(x_um, y_um, defocus_um), self._noise)
+        planes = _CHANNELS.map(
+            lambda transmission, noise: noise.exposed(transmission, light),
+            self._transmission(x_um, y_um, float(np.clip(defocus_um, -MAX_DEFOCUS_UM, MAX_DEFOCUS_UM))),
+            self._noise,
+        )
         shot: UInt8Array = np.asarray(cv2.merge(list(planes)), np.uint8)
         return shot
 
-    def _image_density(self, x_um: float, y_um: float, defocus_um: float) -> tuple[FloatArray, ...]:
+    def _transmission(self, x_um: float, y_um: float, z_um: float) -> tuple[FloatArray, ...]:
+        """Share of the light in the image, float32 (h, w) for each channel.
+
+        The last one is kept: beyond `MAX_DEFOCUS_UM` all shots of a field share it, and most of a first sweep is there.
+        """
+        if self._drawn_at_um != (x_um, y_um, z_um):
+            densities = self._image_density(x_um, y_um, z_um)
+            self._drawn = tuple(_CHANNELS.map(_transmitted, densities))
+            self._drawn_at_um = (x_um, y_um, z_um)
+        return self._drawn
+
+    def _image_density(self, x_um: float, y_um: float, z_um: float) -> tuple[FloatArray, ...]:
         """Optical density of the image, float32 (h, w) for each channel."""
-        profile = self._profile(float(np.clip(defocus_um, -MAX_DEFOCUS_UM, MAX_DEFOCUS_UM)))
+        profile = self._profile(z_um)
         return tuple(_CHANNELS.map(self._imaged, self._spectrum(x_um, y_um), profile))
 
     def _imaged(self, spectrum: NDArray[np.complex64], profile: FloatArray) -> FloatArray:
@@ -106,6 +118,10 @@ class Scene:
             np.complex64, copy=False
         )
         return spectrum
+
+
+def _transmitted(density: FloatArray) -> FloatArray:
+    return np.asarray(cv2.exp(np.negative(density)), np.float32)
 
 
 @functools.lru_cache(maxsize=1024)  # 2 kB each, and every scene of one optical setting needs the same ones

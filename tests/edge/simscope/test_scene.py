@@ -53,6 +53,22 @@ def test_the_same_seed_gives_the_same_shots_and_another_seed_other_noise() -> No
         assert not np.array_equal(shots[0], shots[2])
 
 
+def test_beyond_the_greatest_defocus_shots_differ_only_in_noise_and_noise_is_new() -> None:
+    made, nearer = scene_of(), scene_of()
+    first, second = (made.shot(1000.0, 1000.0, z_um, 1.0) for z_um in (70.0, 90.0))
+    assert np.array_equal(first, nearer.shot(1000.0, 1000.0, scene.MAX_DEFOCUS_UM, 1.0))
+    assert not np.array_equal(first, second)
+    assert np.abs(first.mean(axis=(0, 1)) - second.mean(axis=(0, 1))).max() < 0.2
+
+
+@pytest.mark.parametrize("there", [(2000.0, 1000.0, 1.3), (1000.0, 2000.0, 1.3), (1000.0, 1000.0, -1.3)])
+def test_a_shot_does_not_depend_on_the_one_before(there: tuple[float, float, float]) -> None:
+    made, fresh = scene_of(), scene_of()
+    made.shot(1000.0, 1000.0, 1.3, 1.0)
+    fresh.shot(*there, 0.0)  # as much noise is drawn
+    assert np.array_equal(made.shot(*there, 1.0), fresh.shot(*there, 1.0))
+
+
 class LastFirst:
     """Does the work of the threads in this one, the last channel first."""
 
