@@ -9,7 +9,7 @@ from parfocal.board.clock import PacedClock
 class HeldClock:
     """A paced clock that can be held.
 
-    A real camera costs no computing time; rendering an image takes about a quarter of a second. The product sees the
+    A real camera costs no computing time; rendering an image takes 40 ms or more. The product sees the
     microscope's time, which leaves that out. `shared_s` converts it to the clock that the stub's process shares.
     """
 

@@ -2,12 +2,14 @@
 
 import functools
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from parfocal.edge.pixels import UInt8Array
+from parfocal.edge.simscope.noise import CameraNoise
 from parfocal.edge.simscope.optics import FloatArray, Optics, radial_grid, spread, transfer_profiles
 from parfocal.edge.simscope.slide import VirtualSlide
 
@@ -17,11 +19,11 @@ MARGIN_PX = 48  # defocus blurs this much into the field; beyond about 16 um the
 # phase wrong and half of its strength. +0.3 needs models that were trained on both signs.
 PHASE_PER_DENSITY_RAD = -0.15
 WHITE_LEVEL = 232.0
-FULL_WELL_ELECTRONS = 12000.0
-READ_NOISE_LEVELS = 0.8
 MAX_DEFOCUS_UM = 40.0  # farther out only the mean is left, and single source points would show
 PROFILE_STEP_UM = 0.2  # a quarter of the depth of field: the transfer between two steps is nearly linear
 KEPT_FIELDS = 1  # spectra in memory: a stage is at one field at a time
+# Colour channels are drawn side by side. Each has its own noise, so the picture does not depend on their timing.
+_CHANNELS = ThreadPoolExecutor(3, "parfocal-scene")
 
 
 class Scene:
@@ -38,53 +40,88 @@ class Scene:
             cv2.getOptimalDFTSize(shape_px[0] + 2 * MARGIN_PX),
             2 * cv2.getOptimalDFTSize((shape_px[1] + 2 * MARGIN_PX + 1) // 2),
         )
-        self._index, self._fraction, self._pixel = radial_grid(self._padded_px, optics.um_per_px)
-        self._spectra: dict[tuple[int, int], NDArray[np.complex64]] = {}
-        self._rng = np.random.default_rng([seed, 31])
+        # All grids lie with their columns in rows: the first half of the inverse transform then runs along memory.
+        index, fraction, pixel = (grid.T for grid in radial_grid(self._padded_px, optics.um_per_px))
+        # NumPy computes a transform of float32 that is not scaled in float64, three times as slowly. So the transform
+        # of the slide is divided by the number of pixels, and multiplied here.
+        self._pixel = np.ascontiguousarray(pixel) * np.float32(math.prod(self._padded_px))
+        # Frequencies beyond the middle are negative, and the transfer there mirrors those before it.
+        n_lower = self._padded_px[0] // 2 + 1
+        self._index = np.ascontiguousarray(index[:, :n_lower])
+        self._fraction = np.ascontiguousarray(fraction[:, :n_lower])
+        self._spectra: dict[tuple[int, int], tuple[NDArray[np.complex64], ...]] = {}
+        self._noise = tuple(CameraNoise((seed, 31, channel)) for channel in range(3))
+        self._drawn_at_um: tuple[float, float, float] | None = None
+        self._drawn: tuple[FloatArray, ...] = ()
 
     def shot(self, x_um: float, y_um: float, defocus_um: float, brightness: float) -> UInt8Array:
         """A noisy shot, RGB uint8 (h, w, 3), with the stage `defocus_um` above focus.
 
         `brightness` is the lamp's light relative to the light that the exposure was set for.
         """
-        image = np.exp(-self._image_density(x_um, y_um, defocus_um))
-        image *= WHITE_LEVEL * brightness
-        image = np.ascontiguousarray(image.transpose(1, 2, 0))
-        deviation = np.sqrt(image * (255.0 / FULL_WELL_ELECTRONS) + READ_NOISE_LEVELS**2)
-        image += deviation * self._rng.standard_normal(image.shape, np.float32)
-        shot: UInt8Array = np.rint(image, out=image).clip(0, 255, out=image).astype(np.uint8)
+        light = WHITE_LEVEL * brightness
+        planes = _CHANNELS.map(
+            lambda transmission, noise: noise.exposed(transmission, light),
+            self._transmission(x_um, y_um, float(np.clip(defocus_um, -MAX_DEFOCUS_UM, MAX_DEFOCUS_UM))),
+            self._noise,
+        )
+        shot: UInt8Array = np.asarray(cv2.merge(list(planes)), np.uint8)
         return shot
 
-    def _image_density(self, x_um: float, y_um: float, defocus_um: float) -> FloatArray:
-        """Optical density of the image, float32 (3, h, w)."""
-        z_um = float(np.clip(defocus_um, -MAX_DEFOCUS_UM, MAX_DEFOCUS_UM))
+    def _transmission(self, x_um: float, y_um: float, z_um: float) -> tuple[FloatArray, ...]:
+        """Share of the light in the image, float32 (h, w) for each channel.
+
+        The last one is kept: beyond `MAX_DEFOCUS_UM` all shots of a field share it, and most of a first sweep is there.
+        """
+        if self._drawn_at_um != (x_um, y_um, z_um):
+            densities = self._image_density(x_um, y_um, z_um)
+            self._drawn = tuple(_CHANNELS.map(_transmitted, densities))
+            self._drawn_at_um = (x_um, y_um, z_um)
+        return self._drawn
+
+    def _image_density(self, x_um: float, y_um: float, z_um: float) -> tuple[FloatArray, ...]:
+        """Optical density of the image, float32 (h, w) for each channel."""
         profile = self._profile(z_um)
-        spectrum = self._spectrum(x_um, y_um)
+        return tuple(_CHANNELS.map(self._imaged, self._spectrum(x_um, y_um), profile))
+
+    def _imaged(self, spectrum: NDArray[np.complex64], profile: FloatArray) -> FloatArray:
+        """The image (h, w) of one channel, from the spectrum of the object and the transfer (n_q,) at its height."""
+        lower = spread(profile, self._index, self._fraction)
+        transfer = np.concatenate([lower, lower[:, self._padded_px[0] - lower.shape[1] : 0 : -1]], axis=1)
         top, left = ((p - s) // 2 for p, s in zip(self._padded_px, self._shape_px, strict=True))
         height, width = self._shape_px
-        image = np.empty((3, height, width), np.float32)
-        for channel in range(3):
-            transfer = spread(profile[channel], self._index, self._fraction) * self._pixel
-            whole = np.fft.irfft2(spectrum[channel] * transfer, self._padded_px)
-            image[channel] = whole[top : top + height, left : left + width]
-        return image
+        # The inverse of `rfft2`, without the rows of the margin: they are cut off before the second half of the work.
+        rows = np.ascontiguousarray(np.fft.ifft(spectrum * transfer)[:, top : top + height].T)
+        return np.fft.irfft(rows, self._padded_px[1])[:, left : left + width].astype(np.float32)
 
     def _profile(self, z_um: float) -> FloatArray:
         """Transfer at one height, float32 (3, n_q), interpolated between cached heights."""
         below = math.floor(z_um / PROFILE_STEP_UM)
         share = np.float32(z_um / PROFILE_STEP_UM - below)
-        lower, upper = _transfer(self._optics, below), _transfer(self._optics, below + 1)
+        lower, upper = _CHANNELS.map(functools.partial(_transfer, self._optics), (below, below + 1))
         result: FloatArray = lower * (1 - share) + upper * share
         return result
 
-    def _spectrum(self, x_um: float, y_um: float) -> NDArray[np.complex64]:
+    def _spectrum(self, x_um: float, y_um: float) -> tuple[NDArray[np.complex64], ...]:
+        """Spectrum of the object times the transfer of a pixel, (w // 2 + 1, h) for each channel."""
         key = (round(x_um / self._optics.um_per_px), round(y_um / self._optics.um_per_px))
         if key not in self._spectra:
             while len(self._spectra) >= KEPT_FIELDS:
                 self._spectra.pop(next(iter(self._spectra)))
             density = self._slide.density(x_um, y_um, self._padded_px)
-            self._spectra[key] = np.fft.rfft2(density, axes=(1, 2)).astype(np.complex64)
+            self._spectra[key] = tuple(_CHANNELS.map(self._transformed, density))
         return self._spectra[key]
+
+    def _transformed(self, density: FloatArray) -> NDArray[np.complex64]:
+        columns = np.ascontiguousarray(np.fft.rfft(density, norm="forward").T)
+        spectrum: NDArray[np.complex64] = (np.fft.fft(columns, norm="forward") * self._pixel).astype(
+            np.complex64, copy=False
+        )
+        return spectrum
+
+
+def _transmitted(density: FloatArray) -> FloatArray:
+    return np.asarray(cv2.exp(np.negative(density)), np.float32)
 
 
 @functools.lru_cache(maxsize=1024)  # 2 kB each, and every scene of one optical setting needs the same ones

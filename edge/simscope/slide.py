@@ -86,18 +86,21 @@ class VirtualSlide:
             )
         interpolation = cv2.INTER_AREA if scale < 1.0 else cv2.INTER_CUBIC
         resized = cv2.resize(density, None, fx=scale, fy=scale, interpolation=interpolation)
-        self._density = np.clip(resized, 0.0, MAX_DENSITY, out=resized).astype(np.float32, copy=False)
+        del density  # of a large image, before another copy is made
+        planes = cv2.split(np.clip(resized, 0.0, MAX_DENSITY, out=resized))
+        self._planes = [np.asarray(plane, np.float32) for plane in planes]
         self._um_per_px, self._seed, self._blank_share = um_per_px, seed, blank_share
 
     def density(self, x_um: float, y_um: float, shape_px: tuple[int, int]) -> FloatArray:
         """Optical density (3, h, w) of `shape_px` = (h, w) camera pixels around (x_um, y_um)."""
         row_um = y_um + (np.arange(shape_px[0], dtype=np.float64) - shape_px[0] / 2.0) * self._um_per_px
         column_um = x_um + (np.arange(shape_px[1], dtype=np.float64) - shape_px[1] / 2.0) * self._um_per_px
-        rows = _mirrored(np.rint(row_um / self._um_per_px).astype(np.int64), self._density.shape[0])
-        columns = _mirrored(np.rint(column_um / self._um_per_px).astype(np.int64), self._density.shape[1])
-        area: FloatArray = self._density[rows[:, None], columns[None, :]]
-        tissue: FloatArray = self._tissue(row_um, column_um)
-        return np.ascontiguousarray(np.multiply(area, tissue[..., None]).transpose(2, 0, 1))
+        height_px, width_px = self._planes[0].shape
+        rows = _mirrored(np.rint(row_um / self._um_per_px).astype(np.int64), height_px)
+        columns = _mirrored(np.rint(column_um / self._um_per_px).astype(np.int64), width_px)
+        area = np.stack([plane.take(columns, axis=1).take(rows, axis=0) for plane in self._planes])
+        area *= self._tissue(row_um, column_um)
+        return area
 
     def _tissue(self, row_um: NDArray[np.float64], column_um: NDArray[np.float64]) -> FloatArray:
         """1 where there is tissue, 0 in blank areas, with soft edges; (h, w)."""

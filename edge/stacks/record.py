@@ -19,10 +19,10 @@ from parfocal.edge.instrument import Instrument
 from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.scan.plan import Field
 from parfocal.edge.stacks.read import read_stack
-from parfocal.edge.stacks.stack import Stack, StackDamaged, StackRefused
+from parfocal.edge.stacks.stack import Stack, StackDamaged, StackRefused, too_large
 from parfocal.edge.stacks.write import is_begun, write_stack
 from parfocal.edge.whole_file import check_can_write, free_bytes, part_of
-from parfocal.edge.words import sized
+from parfocal.edge.words import counted, sized
 
 METADATA_BYTES_PER_PLANE = 1000
 
@@ -99,10 +99,12 @@ class Recorder:
         """Record the fields that are not in the folder yet, in the order of `plan`.
 
         Raises:
-            ConfigError: other files have the names of the stacks, or the folder is not writable; nothing moved.
+            ConfigError: a stack would be too large to be read, other files have the names of the stacks, or the folder
+                is not writable; nothing moved.
             MoveRefused: a stack would leave the limits; it was not begun.
             BoardError, CameraFailed: as they come; the fields yielded so far are on disk.
         """
+        self._check_size()
         kept = [self._kept(number) for number in range(1, len(plan) + 1)]
         self._check_folder(kept)
         if None in kept:
@@ -118,6 +120,16 @@ class Recorder:
                     lit.enter_context(self._instrument.lit(self._config.scan.lamp_duty))
                     self._is_ready = True
                 yield self._field(self._path(number), field)
+
+    def _check_size(self) -> None:
+        """Refuse stacks that `read_stack` would refuse. Raises ConfigError."""
+        camera, extent = self._config.camera, self._extent
+        why = too_large(extent.n_planes, camera.width_px * camera.height_px * 3)
+        if why:
+            raise ConfigError(
+                f"{counted(extent.n_planes, 'plane')} of {camera.width_px} x {camera.height_px} px a field {why}, and "
+                "the stack could not be read again; nothing moved. Give a smaller --reach-um or a larger --step-um."
+            )
 
     def _path(self, number: int) -> Path:
         return self._folder / f"field-{number:04d}.ome.tiff"

@@ -74,12 +74,16 @@ class RawStack(msgspec.Struct, frozen=True):
     notes: tuple[str, ...] = ()
 
 
+def too_large(n_planes: int, plane_bytes: int) -> str | None:
+    """Why a stack would not fit into memory, to follow "its planes"; None if it fits."""
+    n_bytes = n_planes * (plane_bytes + PLANE_OVERHEAD_BYTES)
+    if n_bytes <= MAX_STACK_BYTES:
+        return None
+    return f"take {sized(n_bytes)} of memory, the limit is {sized(MAX_STACK_BYTES)}"
+
+
 def check_memory(path: Path, n_planes: int, plane_bytes: int) -> None:
     """Refuse a stack that would not fit into memory, before it is read. Raises StackRefused."""
-    n_bytes = n_planes * (plane_bytes + PLANE_OVERHEAD_BYTES)
-    if n_bytes > MAX_STACK_BYTES:
-        raise StackRefused(
-            path,
-            f"its {counted(n_planes, 'plane')} take {sized(n_bytes)} of memory, the limit is {sized(MAX_STACK_BYTES)}",
-            "Use fewer planes, or crop them.",
-        )
+    why = too_large(n_planes, plane_bytes)
+    if why:
+        raise StackRefused(path, f"its {counted(n_planes, 'plane')} {why}", "Use fewer planes, or crop them.")

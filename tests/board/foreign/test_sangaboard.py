@@ -5,10 +5,8 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-import msgspec
 import pytest
 
-from parfocal.board.config import X_DEFAULT, Y_DEFAULT, BoardConfig
 from parfocal.board.errors import (
     BadSettings,
     BoardError,
@@ -20,39 +18,12 @@ from parfocal.board.errors import (
     ProtocolMismatch,
 )
 from parfocal.board.foreign.memory import FileMemory, Known
-from parfocal.board.foreign_board import ForeignBoard
 from parfocal.board.open import probe_foreign
-from parfocal.board.stub.foreign.sangaboard_stub import SangaboardStub
-from parfocal.board.stub.foreign.text_bench import TextBench
-from tests.board.foreign.test_grbl import once
-
-X = msgspec.structs.replace(X_DEFAULT, speed_um_per_s=4000.0, accel_um_per_s2=100_000.0)
-Y = msgspec.structs.replace(Y_DEFAULT, speed_um_per_s=4000.0, accel_um_per_s2=100_000.0)
-CONFIG = BoardConfig(kind="sangaboard", x=X, y=Y)
-
-
-def made() -> tuple[TextBench, SangaboardStub]:
-    bench = TextBench(CONFIG)
-    assert isinstance(bench.stub, SangaboardStub)
-    return bench, bench.stub
-
-
-def declared() -> tuple[TextBench, SangaboardStub, ForeignBoard]:
-    """The stub starts at 6000, 4000, 700 um."""
-    bench, stub = made()
-    board = bench.open_board()
-    board.declare(6000.0, 4000.0, 700.0)
-    assert board.z.is_homed
-    return bench, stub, board
-
-
-def true_z_um(bench: TextBench) -> float:
-    bench.clock.sleep_s(0.5)
-    return bench.true_um(bench.clock.now_s())[2]
+from tests.board.foreign.benches import SANGABOARD, declared_sangaboard, once, sangaboard, true_z_um
 
 
 def test_it_refuses_to_home_and_says_what_to_do() -> None:
-    bench, stub = made()
+    bench, stub = sangaboard()
     with bench.open_board() as board:
         assert not board.capabilities.has_homing
         assert board.status().z.position_um is None
@@ -64,7 +35,7 @@ def test_it_refuses_to_home_and_says_what_to_do() -> None:
 
 
 def test_after_a_declaration_heights_are_right_from_both_sides() -> None:
-    bench, _, board = declared()
+    bench, _, board = declared_sangaboard()
     board.z.approach_up(1000.0)
     for target_um in (2500.0, 2400.0, 2450.0):
         board.z.approach_up(target_um)
@@ -72,7 +43,7 @@ def test_after_a_declaration_heights_are_right_from_both_sides() -> None:
 
 
 def test_a_position_outside_the_limits_is_not_declared() -> None:
-    bench, _ = made()
+    bench, _ = sangaboard()
     with bench.open_board() as board:
         with pytest.raises(ValueError, match=r"z=9000.0 um is outside the limits"):
             board.declare(0.0, 0.0, 9000.0)
@@ -80,14 +51,14 @@ def test_a_position_outside_the_limits_is_not_declared() -> None:
 
 
 def test_limits_hold_though_the_board_has_none() -> None:
-    _, stub, board = declared()
+    _, stub, board = declared_sangaboard()
     with pytest.raises(MoveRefused, match="nothing moved"):
         board.z.approach_up(4999.0)
     assert stub.moves_begun == 1
 
 
 def test_a_declaration_is_known_to_the_next_command() -> None:
-    bench, _, board = declared()
+    bench, _, board = declared_sangaboard()
     board.z.approach_up(2500.0)
     board.close()
     with bench.open_board() as again:
@@ -97,7 +68,7 @@ def test_a_declaration_is_known_to_the_next_command() -> None:
 
 @pytest.mark.parametrize("how", ["restart", "moved by another program", "killed host"])
 def test_a_declaration_ends_with_a_restart_or_a_foreign_move(how: str) -> None:
-    bench, stub, board = declared()
+    bench, stub, board = declared_sangaboard()
     board.z.approach_up(2500.0)
     if how != "killed host":
         board.close()
@@ -111,7 +82,7 @@ def test_a_declaration_ends_with_a_restart_or_a_foreign_move(how: str) -> None:
 
 
 def test_a_declaration_right_after_power_up_is_known_to_the_next_command() -> None:
-    bench, stub, board = declared()
+    bench, stub, board = declared_sangaboard()
     assert stub.moves_begun == 1  # one step of x, so that the counters differ from those after a restart
     assert board.x.position_um == 6001.25
     board.close()
@@ -121,7 +92,7 @@ def test_a_declaration_right_after_power_up_is_known_to_the_next_command() -> No
 
 
 def test_counters_that_a_restart_may_leave_are_not_believed() -> None:
-    bench, _, board = declared()
+    bench, _, board = declared_sangaboard()
     board.x.move_to(6000.0)
     board.close()  # all counters are 0
     with bench.open_board() as again:
@@ -129,7 +100,7 @@ def test_counters_that_a_restart_may_leave_are_not_believed() -> None:
 
 
 def test_a_lost_line_is_told_and_not_sent_again() -> None:
-    _, stub, board = declared()
+    _, stub, board = declared_sangaboard()
     stub.to_board = once(b"mrz", lambda _: b"")
     with pytest.raises(LinkTimeout, match="not acknowledged, and nothing moved"):
         board.z.approach_up(1500.0)
@@ -137,7 +108,7 @@ def test_a_lost_line_is_told_and_not_sent_again() -> None:
 
 
 def test_a_lost_answer_moves_once_and_arrives() -> None:
-    bench, stub, board = declared()
+    bench, stub, board = declared_sangaboard()
     stub.to_host = once(b"done.", lambda _: b"")
     board.z.approach_up(1500.0)
     assert stub.moves_begun == 2
@@ -146,7 +117,7 @@ def test_a_lost_answer_moves_once_and_arrives() -> None:
 
 @pytest.mark.parametrize("damaged", [b"mrz 25\n", b"mrx 2500\n", b"mrz -2500\n"])
 def test_a_damaged_line_is_noticed_by_the_position(damaged: bytes) -> None:
-    bench, stub, board = declared()
+    bench, stub, board = declared_sangaboard()
     board.z.approach_up(1000.0)
     stub.to_board = once(b"mrz", lambda _: damaged)
     with pytest.raises((MoveStopped, LinkTimeout)):
@@ -159,7 +130,7 @@ def test_a_damaged_line_is_noticed_by_the_position(damaged: bytes) -> None:
 
 
 def test_stop_ends_a_move_with_a_known_position() -> None:
-    bench, _, board = declared()
+    bench, _, board = declared_sangaboard()
     bench.clock.call_at(bench.clock.now_s() + 0.6, board.stop)
     with pytest.raises(MoveStopped, match="stopped at"):
         board.z.approach_up(4000.0)
@@ -169,7 +140,7 @@ def test_stop_ends_a_move_with_a_known_position() -> None:
 
 
 def test_emergency_stop_forgets_the_position_and_darkens() -> None:
-    bench, _, board = declared()
+    bench, _, board = declared_sangaboard()
     board.lamp(0.5)
     bench.clock.call_at(bench.clock.now_s() + 0.6, board.estop)
     with pytest.raises(BoardError):
@@ -179,7 +150,7 @@ def test_emergency_stop_forgets_the_position_and_darkens() -> None:
 
 
 def test_a_restart_during_a_move_loses_the_position() -> None:
-    bench, stub, board = declared()
+    bench, stub, board = declared_sangaboard()
     bench.clock.call_at(bench.clock.now_s() + 0.6, stub.restart)
     with pytest.raises(PositionLost, match=r"restarted.*--here"):
         board.z.approach_up(4000.0)
@@ -187,7 +158,7 @@ def test_a_restart_during_a_move_loses_the_position() -> None:
 
 
 def test_the_lamp_is_dimmed_read_back_and_dark_after_close() -> None:
-    bench, stub, board = declared()
+    bench, stub, board = declared_sangaboard()
     board.lamp(0.6)
     assert bench.lamp_duty(bench.clock.now_s()) == 0.6
     stub.to_board = once(b"led_cc 0.3", lambda data: data.replace(b"0.3", b"0.9"))
@@ -198,14 +169,14 @@ def test_the_lamp_is_dimmed_read_back_and_dark_after_close() -> None:
 
 
 def test_a_board_without_illumination_has_no_lamp() -> None:
-    bench, stub = made()
+    bench, stub = sangaboard()
     stub.has_lamp = False
     with bench.open_board() as board:
         assert not board.capabilities.has_lamp
 
 
 def test_an_unplugged_board_is_not_found_and_forgets() -> None:
-    bench, stub, board = declared()
+    bench, stub, board = declared_sangaboard()
     bench.clock.call_at(bench.clock.now_s() + 0.6, stub.unplug)
     with pytest.raises(BoardNotFound):
         board.z.approach_up(4000.0)
@@ -214,7 +185,7 @@ def test_an_unplugged_board_is_not_found_and_forgets() -> None:
 
 
 def test_firmware_that_cannot_be_stopped_is_refused() -> None:
-    bench, stub = made()
+    bench, stub = sangaboard()
     stub.take_output(bench.clock.now_s())
     stub.greeting = "Sangaboard Firmware v0.5"
     with pytest.raises(ProtocolMismatch, match="nothing could stop it. Flash firmware v1"):
@@ -222,17 +193,17 @@ def test_firmware_that_cannot_be_stopped_is_refused() -> None:
 
 
 def test_another_speed_is_refused_and_found_by_a_probe() -> None:
-    bench, stub = made()
+    bench, stub = sangaboard()
     stub.step_delay_us = 1000
     with pytest.raises(BadSettings, match=r"dt 1000 .* mean 1250 um/s, board.x.speed_um_per_s is 4000"):
         bench.open_board()
-    found = probe_foreign(bench.cable(), bench.clock, CONFIG, bench.memory)
+    found = probe_foreign(bench.cable(), bench.clock, SANGABOARD, bench.memory)
     assert (found.firmware, found.state) == ("Sangaboard Firmware v1.0.1", "resting")
     assert found.problems
 
 
 def test_what_was_heard_is_told() -> None:
-    bench, stub = made()
+    bench, stub = sangaboard()
     stub.take_output(bench.clock.now_s())
     stub.greeting = "Grbl 1.1h ['$' for help]"
     with pytest.raises(LinkTimeout, match="does not answer as a Sangaboard: heard text: Grbl 1.1h"):
@@ -241,7 +212,7 @@ def test_what_was_heard_is_told() -> None:
 
 @pytest.mark.parametrize("seed", range(2))
 def test_on_a_noisy_cable_every_move_is_right_or_an_error(seed: int) -> None:
-    bench, stub, board = declared()
+    bench, stub, board = declared_sangaboard()
     draw = random.Random(seed)
 
     def damage(data: bytes) -> bytes:
@@ -287,7 +258,7 @@ def test_a_damaged_file_is_no_memory(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_a_move_of_another_program_is_noticed_before_the_next_move() -> None:
-    bench, stub, board = declared()
+    bench, stub, board = declared_sangaboard()
     board.z.approach_up(1500.0)
     stub.receive(b"mrz 300\n", bench.clock.now_s())
     bench.clock.sleep_s(1.0)
@@ -300,7 +271,7 @@ def test_a_move_of_another_program_is_noticed_before_the_next_move() -> None:
 
 
 def test_another_axis_that_moves_along_is_noticed() -> None:
-    _, stub, board = declared()
+    _, stub, board = declared_sangaboard()
     board.x.approach_up(7000.0)
     stub.to_board = once(b"mrz", lambda data: data.replace(b"mrz ", b"mr 4 0 "))
     with pytest.raises(MoveStopped, match="damaged on the way"):
@@ -310,7 +281,7 @@ def test_another_axis_that_moves_along_is_noticed() -> None:
 
 
 def test_what_was_remembered_is_forgotten_while_the_board_is_open() -> None:
-    bench, _, board = declared()
+    bench, _, board = declared_sangaboard()
     board.close()
     assert bench.memory.load() is not None
     with bench.open_board() as again:
@@ -319,7 +290,7 @@ def test_what_was_remembered_is_forgotten_while_the_board_is_open() -> None:
 
 
 def test_one_damaged_answer_is_no_position() -> None:
-    _, stub, board = declared()
+    _, stub, board = declared_sangaboard()
     board.z.approach_up(1500.0)
     stub.to_host = once(b"1 0 ", lambda data: data.replace(b"1 0 2", b"1 0 1"))
     board.z.read_position()

@@ -17,6 +17,7 @@ from parfocal.edge.errors import CameraFailed, ConfigError
 from parfocal.edge.instrument import FieldTruth, Instrument
 from parfocal.edge.scan.plan import Field
 from parfocal.edge.simscope.camera import SimulatedCamera
+from parfocal.edge.stacks import stack as stack_module
 from parfocal.edge.stacks.label import label_planes
 from parfocal.edge.stacks.read import read_stack
 from parfocal.edge.stacks.record import Extent, Recorder, bytes_of, extent_of
@@ -247,6 +248,27 @@ def test_what_a_field_takes_on_the_disk_is_known_beforehand(scope: Scope, tmp_pa
     taken = (tmp_path / "field-0001.ome.tiff").stat().st_size
     assert taken <= bytes_of(EXTENT, scope.config.camera) < 1.01 * taken
     assert sized(bytes_of(extent_of(13.0, 0.625, 0.3125), Config().camera)) == "154 MB"
+
+
+def test_a_stack_that_could_not_be_read_again_is_refused_before_anything_moves(
+    scope: Scope, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    position_um = scope.true_z_um()
+    with pytest.raises(
+        ConfigError,
+        match=r"4000 planes of 452 x 452 px a field take 2\.5 GB of memory, the limit is 2\.0 GB, .*; nothing moved\.",
+    ):
+        list(recorder(scope, tmp_path / "large", extent=Extent(0.3125, 4000)).run(PLAN[:1]))
+    assert scope.true_z_um() == position_um
+    assert not (tmp_path / "large").exists()
+    # The largest stack that is recorded is the largest that is read.
+    least = EXTENT.n_planes * (452 * 452 * 3 + stack_module.PLANE_OVERHEAD_BYTES)
+    monkeypatch.setattr(stack_module, "MAX_STACK_BYTES", least)
+    (done,) = recorder(scope, tmp_path).run(PLAN[:1])
+    assert len(read_stack(tmp_path / done.file).planes) == EXTENT.n_planes
+    monkeypatch.setattr(stack_module, "MAX_STACK_BYTES", least - 1)
+    with pytest.raises(ConfigError, match="11 planes"):
+        list(recorder(scope, tmp_path / "other").run(PLAN[:1]))
 
 
 def test_a_disk_that_is_too_full_is_told_before_anything_moves(
