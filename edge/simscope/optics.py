@@ -11,6 +11,7 @@ Not modelled: objects with more than about one radian of phase, aliasing of deta
 the object, astigmatism, coma, field curvature, tilt of the object within a field.
 """
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,6 +83,21 @@ def _one_sided_transfer(
     optics: Optics, wavelength_um: float, z_um: NDArray[np.float64], q: NDArray[np.float64]
 ) -> NDArray[np.complex128]:
     """`sum_s S(s) P*(s) P(s + q)` at the frequencies `q` along one direction; (n_z, n_q), 1 at q = 0."""
+    weight, path, aberration = _source_points(optics, wavelength_um)
+    transfer = np.empty((len(z_um), len(q)), np.complex128)
+    for row, height_um in enumerate(z_um):
+        # A stage that is too high puts the focal plane before the object, so the wave goes back by z: path * -z. The
+        # aberration is the advance of the wavefront, so it has the same sign.
+        phase = path * np.float32(height_um) + aberration
+        transfer[row].real = np.einsum("sq,sq->q", weight, np.cos(phase))
+        transfer[row].imag = np.einsum("sq,sq->q", weight, -np.sin(phase))
+    return transfer
+
+
+@functools.lru_cache(maxsize=16)  # 1.6 MB each
+def _source_points(optics: Optics, wavelength_um: float) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Each point of the source and each frequency: weight, 0 outside the pupil; phase per um, rad; aberration, rad."""
+    q = radial_frequencies(optics.um_per_px).astype(np.float64)
     cutoff = optics.na / wavelength_um
     axis = np.linspace(-1.0, 1.0, SOURCE_POINTS_PER_DIAMETER) * optics.condenser_sigma * cutoff
     sx, sy = np.meshgrid(axis, axis[axis >= 0.0])  # the lower half of the source mirrors the upper
@@ -94,14 +110,11 @@ def _one_sided_transfer(
     passes = shifted <= cutoff**2 * (1.0 + 1e-9)
     path_source, aberration_source = _pupil_phase(optics, wavelength_um, (sx**2 + sy**2)[:, None])
     path, aberration = _pupil_phase(optics, wavelength_um, np.minimum(shifted, cutoff**2))
-    # A stage that is too high puts the focal plane before the object, so the wave goes back by z: path * -z. The
-    # aberration is the advance of the wavefront, so it has the same sign. Only the first term changes with z.
-    path = (path - path_source).astype(np.float32)
-    fixed = (weight[:, None] * passes * np.exp(-1j * (aberration - aberration_source))).astype(np.complex64)
-    transfer = np.empty((len(z_um), len(q)), np.complex128)
-    for row, height_um in enumerate(z_um):
-        transfer[row] = (fixed * np.exp(-1j * np.float32(height_um) * path)).sum(axis=0)
-    return transfer
+    return (
+        (weight[:, None] * passes).astype(np.float32),
+        (path - path_source).astype(np.float32),
+        (aberration - aberration_source).astype(np.float32),
+    )
 
 
 def _pupil_phase(
