@@ -65,14 +65,17 @@ class Rig:
         self.bench = VirtualBench(still_stub(seed), faults)
         self.board = self.bench.open_board()
         self.results: collections.Counter[MoveResult] = collections.Counter()
-        machine = self.bench.stub.machine
-        end = machine._end_motion
+        stub, take_output = self.bench.stub, self.bench.stub.take_output
 
-        def count(motion: object) -> None:
-            end(motion)  # type: ignore[arg-type]
-            self.results[machine._last_result] += 1
+        def counted() -> list[tuple[float, bytes]]:
+            out = take_output()
+            for _, frame in out:
+                (packet,) = StreamDecoder().feed(frame)
+                if packet.kind == Kind.EVENT and packet.opcode == Opcode.MOVE_DONE:
+                    self.results[MoveResult(packet.payload[-1])] += 1
+            return out
 
-        machine._end_motion = count  # type: ignore[method-assign]
+        stub.take_output = counted  # type: ignore[method-assign]
         self.home()
 
     def home(self) -> None:
@@ -268,7 +271,7 @@ def fuzz(n_packets: int, seed: int) -> Figures:
     bench.clock.sleep_s(1.0)
     machine, before = bench.stub.machine, bench.true_um(bench.clock.now_s())
     moved, begun = machine.state().pos_steps, machine.motions_begun
-    session = bench.stub._session
+    session = bench.stub.session
     replay, counters = Replay(), LinkCounters()
     host = Inbox(replay, bench.clock, counters)
     host.session = session
@@ -289,16 +292,15 @@ def fuzz(n_packets: int, seed: int) -> Figures:
 
 def highest_z(bench: VirtualBench) -> Callable[[], float]:
     """Follows true z in all its swings; the highest seen so far, um."""
-    machine, seen = bench.stub.machine, [-math.inf]
-    advance = machine.advance
+    machine, seen, z = bench.stub.machine, [-math.inf], bench.stub.machine.axes[2]
+    advance, swung_s = machine.advance, [-math.inf]
 
     def watch(time_s: float) -> None:
-        end_s = machine._motion_end_s
-        ends = machine._motion is not None and end_s <= time_s
         advance(time_s)
-        z = machine.axes[2]
         seen.append(z.true_um(machine.now_s))
-        if ends:  # the swing begins with the last edge, which ends the motion
+        end_s = z.end_s
+        if swung_s[0] < end_s <= machine.now_s:  # the swing begins with the last edge
+            swung_s[0] = end_s
             quarter_s = 0.25 / bench.config.z.settle_hz
             seen.extend(z.true_um(end_s + i * quarter_s / 3.0) for i in range(6))
         seen[:] = [max(seen)]
