@@ -44,6 +44,7 @@ class _Motion:
     result: MoveResult
     homing_axis: int | None = None
     spread_steps: int = 0
+    switch_s: float = float("inf")  # when an axis runs onto a switch
 
 
 class Machine:
@@ -124,13 +125,14 @@ class Machine:
             refusal = self._axis_refusal(i, request)
             if refusal is not Status.OK:
                 return refusal
-        result = MoveResult.DONE
+        motion = _Motion(request.move_id, AxisBit(request.axes), MoveResult.DONE)
         for i in axes:
             delta_steps = request.target_steps[i] + self._zero_counts[i] - self.axes[i].end_count
             profile = (request.speed_steps_per_s[i], request.accel_steps_per_s2[i])
             if delta_steps and not self.axes[i].drive(self._now_s, delta_steps, *profile):
-                result = MoveResult.LIMIT_SWITCH
-        self._begin(_Motion(request.move_id, AxisBit(request.axes), result))
+                motion.result = MoveResult.LIMIT_SWITCH
+                motion.switch_s = min(motion.switch_s, max(self.axes[i].end_s, self._now_s))
+        self._begin(motion)
         self.motions_begun += 1
         return Status.OK
 
@@ -315,10 +317,14 @@ class Machine:
         motion = self._motion
         if motion is None or motion.result in _ENDED_EARLY:
             return
+        is_on_switch = motion.switch_s <= self._now_s
         for i, axis in enumerate(self.axes):
-            if motion.axes & 1 << i:
+            if motion.axes & 1 << i and axis.end_s > self._now_s:
                 axis.stop(self._now_s)
-        self._begin(_Motion(motion.move_id, motion.axes, result))
+        motion = _Motion(motion.move_id, motion.axes, result)
+        self._begin(motion)
+        if is_on_switch:  # the counter of one axis was wrong, whatever ends the others
+            motion.result, motion.switch_s = MoveResult.LIMIT_SWITCH, float("-inf")
 
     def _begin(self, motion: _Motion) -> None:
         """Make `motion` the one under way, with the end that is planned now."""

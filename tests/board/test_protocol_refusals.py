@@ -10,7 +10,7 @@ import pytest
 from parfocal.board.wire import layout, messages
 from parfocal.board.wire.messages import AxisBit, Fault, Kind, Message, Opcode, Status
 from parfocal.board.wire.packet import Packet
-from tests.board.inside import add_faults, set_busy, set_homed, set_motors
+from tests.board.inside import add_faults, set_busy, set_homed, set_motors, set_session
 from tests.board.raw_wire import PROSE, Wire, move, says
 from tools.protocol_reference import DOCUMENT
 
@@ -197,3 +197,39 @@ def test_light_can_always_be_turned_off(wire: Wire) -> None:
     add_faults(wire.bench.stub, Fault.ESTOP | Fault.WATCHDOG)
     assert wire.ask(messages.Lamp(0)).status == Status.OK
     assert wire.ask(messages.Strobe(1, 0, 0, 0, 0, 0)).status == Status.OK
+
+
+STATES: dict[str, Callable[[Wire], None]] = {
+    "no session": lambda wire: set_session(wire.bench.stub, 0),
+    "ESTOP latched": faulty(Fault.ESTOP),
+    "WATCHDOG set": faulty(Fault.WATCHDOG),
+    "moving": busy,
+    "motor off": motor_off,
+    "not homed": lambda _: None,
+}
+ROW = re.compile(
+    r"^\| ([A-Z_]+) \| ([A-Z_]+) \| ([A-Z_]+) \| ([A-Z_]+) \| ([A-Z_]+) \| ([A-Z_]+) \| ([A-Z_]+) \|$", re.M
+)
+ROWS = {row[0]: row[1:] for row in ROW.findall(DOCUMENT.read_text())}
+
+
+def test_every_request_has_a_row_in_the_table_of_states() -> None:
+    says("| request | no session | ESTOP latched | WATCHDOG set | moving | motor off | not homed |")
+    assert set(ROWS) == {entry.opcode.name for entry in messages.TABLE if entry.kind is Kind.REQUEST}
+
+
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("request_name", ROWS)
+def test_every_state_gives_the_status_of_the_table(wire: Wire, request_name: str, state: str) -> None:
+    message, fields = FINE.get(request_name, (None, {}))
+    if request_name == "MOVE_ABS" and state == "not homed":
+        fields = {**fields, "target_steps": (0, 0, 16000)}  # longer than a jog
+    if message is None:
+        message = next(entry.message for entry in messages.TABLE if entry.opcode.name == request_name)
+        if request_name == "HELLO":
+            fields = {"nonce": 1, "schema_hash": layout.schema_hash(), "version_min": 1, "version_max": 1}
+    STATES[state](wire)
+    expected = ROWS[request_name][list(STATES).index(state)]
+    assert wire.ask(message(**fields)).status == Status[expected]
+    if request_name == "ESTOP":
+        assert wire.machine.state().motors == 0  # it has acted, without a session too
