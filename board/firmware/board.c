@@ -41,8 +41,9 @@ uint64_t pf_board_next_us(const pf_board *board) {
 }
 
 static void rearm(pf_board *board) {
-    const uint64_t step_us = pf_motion_next_us(board), other_us = pf_board_next_us(board);
-    pf_hal_set_alarm(board->hal, step_us < other_us ? step_us : other_us);
+    const uint64_t step_us = pf_motion_next_us(board);
+    board->other_us = pf_board_next_us(board);
+    pf_hal_set_alarm(board->hal, step_us < board->other_us ? step_us : board->other_us);
 }
 
 static void estop(pf_board *board) {
@@ -54,6 +55,11 @@ void pf_board_alarm(pf_board *board) {
     const uint64_t now_us = pf_hal_now_us(board->hal);
     if (pf_hal_estop(board->hal)) estop(board);
     pf_motion_run(board, now_us);
+    if (now_us < board->other_us && board->motion.is_active) { /* nothing but a step: the usual case */
+        const uint64_t step_us = pf_motion_next_us(board);
+        pf_hal_set_alarm(board->hal, step_us < board->other_us ? step_us : board->other_us);
+        return;
+    }
     pf_lamp_run(board, now_us);
     if (watchdog_us(board) <= now_us) {
         pf_motion_break_off(board, PF_MOVE_RESULT_WATCHDOG);

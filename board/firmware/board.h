@@ -96,6 +96,7 @@ typedef struct {
     uint16_t faults;
     uint32_t last_move_id;
     uint64_t fed_us;
+    uint64_t other_us;          /* when light or watchdog next do something: so the alarm of a step need not look */
     uint32_t motion_limit_ms, idle_limit_ms;
     uint8_t has_done;
     pf_move_done done;          /* the event that waits to be sent */

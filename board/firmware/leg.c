@@ -7,7 +7,7 @@
 static uint64_t root_of(uint64_t x, uint64_t guess) {
     uint64_t root, next;
     if (x == 0) return 0;
-    if (guess == 0) guess = UINT32_MAX;
+    if (guess == 0) guess = (uint64_t)1 << ((65 - __builtin_clzll(x)) / 2);
     next = (guess + x / guess) / 2;
     if (next == 0) next = 1;
     do {
@@ -26,6 +26,7 @@ void pf_leg_plan(pf_leg *leg, uint32_t n_steps, uint32_t speed, uint32_t accel) 
     leg->root = 0;
     leg->reach = 0;
     leg->stop_end_us = 0;
+    leg->flat_us = 0;
     if (n_steps == 0) {
         leg->n_up = leg->n_before_down = 0;
         leg->duration_us = leg->ramp_us = 0;
@@ -38,6 +39,7 @@ void pf_leg_plan(pf_leg *leg, uint32_t n_steps, uint32_t speed, uint32_t accel) 
         leg->n_up = (uint32_t)(speed2 / twice_accel);
         leg->n_before_down = n_steps - n_down;
         leg->ramp_us = (uint64_t)speed * US_PER_S / accel;
+        leg->flat_us = (uint64_t)speed * (US_PER_S / 2) / accel;
         leg->duration_us = ((uint64_t)n_steps * US_PER_S + speed / 2) / speed + leg->ramp_us;
     }
 }
@@ -55,7 +57,7 @@ uint64_t pf_leg_edge_us(pf_leg *leg, uint32_t step) {
     if (step > leg->n_before_down) {
         return leg->duration_us - ramp_us(leg, (uint64_t)(leg->n_steps - step) * US2_PER_S2);
     }
-    return (uint64_t)step * US_PER_S / leg->speed + (uint64_t)leg->speed * (US_PER_S / 2) / leg->accel;
+    return (uint64_t)step * US_PER_S / leg->speed + leg->flat_us;
 }
 
 void pf_leg_stop(pf_leg *leg, uint64_t since_us) {

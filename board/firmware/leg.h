@@ -15,6 +15,7 @@ typedef struct {
     uint32_t n_up;         /* steps while accelerating */
     uint32_t n_before_down; /* steps before the deceleration */
     uint64_t duration_us, ramp_us;
+    uint64_t flat_us;      /* how much later than at full speed from the start: half the ramp */
     uint64_t root;         /* the last square root, from which the next one begins */
     uint64_t reach;        /* of a stop: how far the steps reach, 1e-12 steps; 0 while not stopped */
     uint64_t stop_end_us;  /* of a stop: when the speed is 0 */

@@ -92,7 +92,7 @@ MUTATIONS = (
         "board/firmware/motion.c",
         "        board->homed &= (uint8_t)~motion->axes;\n        board->faults |= PF_FAULT_LIMIT_SWITCH;",
         "        board->faults |= PF_FAULT_LIMIT_SWITCH;",
-        _FAULTS,
+        (*_FAULTS, *_DETAILS),
     ),
     Mutation(
         "the counter is tied to the edge found downwards",
