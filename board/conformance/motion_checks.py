@@ -11,6 +11,7 @@ from parfocal.board.conformance.bench import (
     require_result,
     require_status,
 )
+from parfocal.board.conformance.report import PromiseBroken
 from parfocal.board.conformance.still_checks import WATCHDOG_TOLERANCE_S
 from parfocal.board.profile import Trapezoid
 from parfocal.board.wire import messages
@@ -56,22 +57,32 @@ def to_lower_end(bench: Bench, axis: int) -> None:
     require_result(bench.end(move.move_id, 3.0 * _REACH_TAKES_S), MoveResult.DONE)
 
 
-def _jog(bench: Bench) -> messages.MoveAbs:
-    """The longest jog of z downwards, away from the objective, or of the last axis."""
+def _jog(bench: Bench, sign: int) -> messages.MoveAbs:
+    """The longest jog of z, or of the last axis."""
     axis = bench.hello.axes.bit_length() - 1
     at = bench.state().pos_steps[axis]
-    return bench.move(axis, at - bench.limits.jog_steps[axis], *jog_rates(bench, axis))
+    return bench.move(axis, at + sign * bench.limits.jog_steps[axis], *jog_rates(bench, axis))
+
+
+def _stopped_jog(bench: Bench, sign: int) -> messages.MoveDone | None:
+    """How a jog ends that is stopped; None where it cannot go far enough in this direction."""
+    jog = _jog(bench, sign)
+    response = bench.ask(jog)
+    if response.status == Status.LIMIT:
+        return None  # it is homed and stands near the end of its travel
+    require_status(response, Status.OK)
+    bench.hear(0.3)
+    require_status(bench.ask(messages.Stop()), Status.OK)
+    done = bench.end(jog.move_id, 1.0)
+    return None if done.result == MoveResult.LIMIT_SWITCH else done
 
 
 def stop_ends_a_motion(bench: Bench) -> None:
     """STOP decelerates at once; the counter then stands still, and MOVE_DONE and STATE say STOPPED."""
-    jog = _jog(bench)
-    bench.begin(jog)
-    bench.hear(0.3)
-    require_status(bench.ask(messages.Stop()), Status.OK)
-    done = bench.end(jog.move_id, 1.0)
-    if done.result == MoveResult.LIMIT_SWITCH:
-        return  # it stood just above its lower switch
+    # Downwards is away from the objective. On its lower switch it can go up only.
+    done = _stopped_jog(bench, -1) or _stopped_jog(bench, 1)
+    if done is None:
+        raise PromiseBroken("it can jog neither downwards nor upwards")
     require_result(done, MoveResult.STOPPED)
     first, _ = bench.state(), bench.hear(0.2)
     second = bench.state()

@@ -13,6 +13,7 @@ from parfocal.board.conformance import run
 from parfocal.board.conformance.report import CheckedPromise, ConformanceReport
 from parfocal.board.conformance.run import CHECKS, Asked, run_conformance
 from parfocal.board.errors import LinkTimeout
+from parfocal.board.stub.config import StubConfig
 from parfocal.board.stub.machine import Machine
 from parfocal.board.stub.stub_board import StubBoard
 from parfocal.board.stub.virtual_bench import VirtualBench
@@ -35,6 +36,21 @@ def test_every_promise_is_tried_and_kept() -> None:
     assert len({checked.promise for checked in report.promises}) == len(CHECKS)
     state = bench.stub.machine.state()
     assert (state.moving, state.lamp_duty, state.faults) == (0, 0, 0)
+
+
+@pytest.mark.usefixtures("far_side")
+@pytest.mark.parametrize("start_um", [-150.0, -100.0, -60.0, 5150.0, 5300.0])
+def test_a_stage_on_or_near_a_switch_is_no_broken_promise(start_um: float) -> None:
+    stub = StubConfig()
+    z = msgspec.structs.replace(stub.z, start_um=start_um)
+    assert conformance(VirtualBench(msgspec.structs.replace(stub, z=z))).broken == ()
+
+
+@pytest.mark.usefixtures("far_side")
+def test_a_board_that_is_homed_already_can_be_tried_again() -> None:
+    bench = VirtualBench()
+    for _ in range(2):
+        assert conformance(bench, Asked(lambda: True)).broken == ()
 
 
 def test_nothing_moves_before_the_user_agrees_and_nothing_after_a_no() -> None:

@@ -102,6 +102,24 @@ def test_the_emulated_board_keeps_every_promise(emulated: EmulatedBoard) -> None
     assert report.n_kept == len(CHECKS)
 
 
+def test_the_button_latches_the_emergency_stop_and_holds_it_while_it_is_pressed(
+    emulated: EmulatedBoard,
+) -> None:
+    clock = VirtualClock(0.1)
+    bench = Bench(lambda: EmulatedCable(emulated, clock), clock)
+    bench.first_session()
+    emulated.run_until(round(clock.now_s() * 1e6), estop=True)
+    bench.hear(0.02)
+    state = bench.state()
+    assert (state.faults, state.motors) == (messages.Fault.ESTOP, 0)
+    assert bench.ask(messages.Clear(messages.Fault.ESTOP)).status == Status.ESTOP
+    emulated.run_until(round(clock.now_s() * 1e6), estop=False)
+    bench.hear(0.02)
+    assert bench.state().faults == messages.Fault.ESTOP
+    assert bench.ask(messages.Clear(messages.Fault.ESTOP)).status == Status.OK
+    assert bench.state().faults == 0
+
+
 def test_three_axes_step_together_in_time(emulated: EmulatedBoard) -> None:
     clock = VirtualClock(0.1)
     bench = Bench(lambda: EmulatedCable(emulated, clock), clock)
