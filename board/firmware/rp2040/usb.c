@@ -97,7 +97,7 @@ static void answer_control(const uint8_t *data, int n_bytes, int n_wanted) {
     send_control();
 }
 
-static void receive_control(void) { give(EP_BUFFER(0, 1), BUF_DATA1); }
+static void receive_control(void) { give(EP_BUFFER(0, 1), BUF_DATA1 | PACKET); }
 
 static int string_descriptor(uint8_t index) {
     int n = 2;

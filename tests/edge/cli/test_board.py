@@ -69,6 +69,9 @@ def test_a_board_of_another_kind_is_not_tried(run: Run, tmp_path: Path) -> None:
     code, _, error = run("board", "test", "--config", config)
     assert code == 2
     assert "board test tries boards of our own protocol, and board.kind is 'grbl'" in error
+    code, _, error = run("stub", "--firmware", "--config", config)
+    assert code == 2
+    assert "--firmware is that of our own board, and board.kind is 'grbl'" in error
     code, _, error = run("board", "test", "--still", "--yes", "--port", "nowhere")
     assert code == 2
     assert "--still moves nothing" in error
