@@ -55,9 +55,12 @@ uint64_t pf_hal_now_us(pf_hal *unused) {
 
 void pf_hal_set_alarm(pf_hal *unused, uint64_t at_us) {
     const uint64_t now_us = pf_hal_now_us(unused);
-    if (at_us > now_us + FARTHEST_US) at_us = now_us + FARTHEST_US;
-    REGISTER(TIMER_ALARM0) = (uint32_t)at_us;
-    if (at_us <= pf_hal_now_us(unused)) REGISTER(TIMER_INTF) = 1; /* it may have passed by: now */
+    uint32_t low_us = (uint32_t)at_us;
+    if (at_us > now_us + FARTHEST_US) low_us = (uint32_t)now_us + FARTHEST_US;
+    REGISTER(TIMER_ALARM0) = low_us;
+    if (at_us <= now_us || (int32_t)(low_us - REGISTER(TIMER_RAWL)) <= 0) {
+        REGISTER(TIMER_INTF) = 1; /* it may have passed by: now */
+    }
 }
 
 void pf_hal_lock(pf_hal *unused) {
