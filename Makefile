@@ -10,7 +10,8 @@ install = $(BIN)/python -m pip install -qq --disable-pip-version-check --log $(V
 # Says whether a Python, to be named first, sees TensorRT. It comes with JetPack, never from pip.
 HAS_TENSORRT := -c 'import importlib.util, sys; sys.exit(importlib.util.find_spec("tensorrt") is None)'
 
-.PHONY: setup demo stub engine test test-loop test-rest engines-test bench mutate golden check aarch64-check clean
+.PHONY: setup demo stub engine test test-loop test-rest engines-test bench mutate golden check firmware firmware-fuzz firmware-rp2040 \
+	firmware-check aarch64-check clean
 
 setup: $(VENV)/.test  ## the whole developer's environment in .venv
 
@@ -53,6 +54,23 @@ check: $(VENV)/.test  ## style, types and the layer rule
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy --no-error-summary parfocal $(wildcard examples tests tools)
 	$(BIN)/lint-imports --no-logo
+
+firmware:  ## the board's firmware for this machine: a library in virtual time and a program on a pseudo-terminal
+	$(MAKE) --no-print-directory --directory board/firmware OUT=$(CURDIR)/build/firmware
+
+firmware-rp2040: $(VENV)/.demo  ## the image for a Raspberry Pi Pico; needs gcc-arm-none-eabi
+	$(MAKE) --no-print-directory --directory board/firmware/rp2040 OUT=$(CURDIR)/build/firmware
+	$(BIN)/python -m tools.uf2 build/firmware/parfocal-rp2040.bin build/firmware/parfocal-rp2040.uf2
+
+firmware-check: $(VENV)/.test  ## the image for the RP2040 in an emulator; needs gcc-arm-none-eabi, node and npm
+	npm install --silent --prefix build/rp2040js rp2040js@1.4.1
+	$(BIN)/python -m pytest -s tests/board/firmware/test_rp2040.py
+
+PACKETS ?= 1000000
+
+firmware-fuzz:  ## PACKETS random packets at the firmware, three ways, under the sanitizers
+	$(MAKE) --no-print-directory --directory board/firmware OUT=$(CURDIR)/build/firmware $(CURDIR)/build/firmware/fuzz
+	build/firmware/fuzz $(PACKETS)
 
 aarch64-check: $(VENV)/.demo  ## tests (TESTS=...) and two fields on an emulated arm64 Debian, as root; an hour or more
 	tools/aarch64_check.sh $(TESTS)

@@ -28,12 +28,12 @@ def open_board(config: BoardConfig, clock: PacedClock) -> MotorBoard:
     """
     if config.kind == "parfocal":
         return open_link(config, clock)
-    return open_foreign(_open_port(config), clock, config, FileMemory(config.port))
+    return open_foreign(open_port(config), clock, config, FileMemory(config.port))
 
 
 def open_link(config: BoardConfig, clock: PacedClock) -> Board:
     """Open a board of our own protocol, as `Board.open` does."""
-    return Board.open(_open_port(config), clock, config, lambda: _open_port(config))
+    return Board.open(open_port(config), clock, config, lambda: open_port(config))
 
 
 def open_foreign(
@@ -65,8 +65,8 @@ def open_foreign(
 def probe_board(config: BoardConfig, clock: PacedClock) -> Probed | Recognised:
     """Ask the configured board who it is, and nothing else. Raises as `open_board`."""
     if config.kind == "parfocal":
-        return probe(_open_port(config), clock)
-    return probe_foreign(_open_port(config), clock, config, FileMemory(config.port))
+        return probe(open_port(config), clock)
+    return probe_foreign(open_port(config), clock, config, FileMemory(config.port))
 
 
 def probe_foreign(transport: Transport, clock: PacedClock, config: BoardConfig, memory: Memory) -> Recognised:
@@ -97,6 +97,7 @@ def _foreign_capabilities(has_lamp: bool, has_homing: bool) -> Capabilities:
     )
 
 
-def _open_port(config: BoardConfig) -> SerialTransport:
+def open_port(config: BoardConfig) -> SerialTransport:
+    """Open the configured port and send nothing. Raises BadPort, BoardNotFound, PortInUse."""
     # A board with a serial adapter restarts when DTR rises, and would lose its position at every command.
     return SerialTransport(port_path(config.port), config.baud, keeps_dtr=config.kind != "parfocal")

@@ -361,6 +361,7 @@ def _folders_of_the_tree() -> set[str]:
     drawn = (*CODE_FOLDERS, "tools")
     code = {path.parent for name in drawn for path in (ROOT / name).rglob("*.py")}
     code |= {path.parent for path in (ROOT / "engines").glob("*/*.onnx")}
+    code |= {path.parent for path in (ROOT / "board").rglob("*.c")}
     return {str(folder.relative_to(ROOT)) for folder in code}
 
 

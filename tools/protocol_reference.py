@@ -1,13 +1,16 @@
 """Write the reference part of board/PROTOCOL.md from the message table: `python -m tools.protocol_reference`.
 
 The text above the mark is written by hand. The hex lines are the golden packets, which tests decode and encode in
-Python and in C.
+Python and in C. They are also in board/golden_packets.json, for programs.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
+
+import msgspec
 
 from parfocal.board.wire import layout, messages
 from parfocal.board.wire.layout import fields_of
@@ -24,6 +27,7 @@ from parfocal.board.wire.messages import (
 from parfocal.board.wire.packet import Packet, encode
 
 DOCUMENT = Path(__file__).parent.parent / "board" / "PROTOCOL.md"
+GOLDEN = DOCUMENT.with_name("golden_packets.json")
 MARK = "<!-- From here on written by `python -m tools.protocol_reference`: edit the table, not this. -->\n"
 
 _MOVE_TARGET = (0, 0, 1600)
@@ -121,13 +125,38 @@ def reference() -> str:
     return "\n".join(lines)
 
 
+def golden_json() -> str:
+    """Return the golden packets for programs: header, fields by name, and the frame in hex."""
+    packets = []
+    for entry, packet in golden_packets():
+        is_refusal = packet.status != Status.OK
+        message = messages.Ack() if is_refusal else layout.unpack(packet.kind, packet.opcode, packet.payload)
+        packets.append(
+            {
+                "name": f"{entry.opcode.name} {'refusal' if is_refusal else entry.kind.name.lower()}",
+                "version": packet.version,
+                "kind": packet.kind,
+                "opcode": packet.opcode,
+                "status": packet.status,
+                "seq": packet.seq,
+                "session": packet.session,
+                "fields": msgspec.to_builtins(message),
+                "frame": encode(packet).hex(" "),
+            }
+        )
+    head = {"protocol_version": PROTOCOL_VERSION, "schema_hash": layout.schema_hash()}
+    lines = ",\n".join("    " + json.dumps(packet) for packet in packets)
+    return json.dumps(head)[:-1] + ', "packets": [\n' + lines + "\n]}\n"
+
+
 def main() -> int:
-    """Write the reference part below the mark."""
+    """Write the reference part below the mark, and the golden packets."""
     prose, found, _ = DOCUMENT.read_text().partition(MARK)
     if not found:
         print(f"{DOCUMENT} has no mark; nothing written. Put this line where the reference begins: {MARK}")
         return 1
     DOCUMENT.write_text(prose + MARK + "\n" + reference())
+    GOLDEN.write_text(golden_json())
     return 0
 
 

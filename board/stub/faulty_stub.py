@@ -21,8 +21,8 @@ from parfocal.board.stub.faults import (
     StuckSwitch,
     Unplug,
 )
-from parfocal.board.stub.stub_board import StubBoard
 from parfocal.board.stub.switches import Contact
+from parfocal.board.stub.wired_board import WiredBoard
 
 _FRAME = re.compile(rb"\0?[^\0]+\0?")
 _AXES = ("x", "y", "z")
@@ -66,7 +66,7 @@ class _Way:
 class FaultyStub:
     """The stub as its host sees it. It has no time of its own: every call passes the time."""
 
-    def __init__(self, stub: StubBoard, faults: Faults) -> None:
+    def __init__(self, stub: WiredBoard, faults: Faults) -> None:
         self.stub = stub
         self.is_faultless = faults == Faults()
         self.plugs = 1  # how often it was plugged in; a port opened before the last time is dead

@@ -44,6 +44,7 @@ class _Motion:
     result: MoveResult
     homing_axis: int | None = None
     spread_steps: int = 0
+    switch_s: float = float("inf")  # when an axis runs onto a switch
 
 
 class Machine:
@@ -52,9 +53,8 @@ class Machine:
     def __init__(self, config: StubConfig, now_s: float, clock_speed: float) -> None:
         """`clock_speed`: the watchdog counts wall time, so its delays scale with the clock."""
         draw = random.Random(config.seed)  # noqa: S311  # a gear, not a secret
-        self.configs = (config.x, config.y, config.z)
-        self.ratings = Ratings(self.configs)
-        self.axes = tuple(AxisMechanics(axis, now_s, draw.random()) for axis in self.configs)
+        self.ratings = Ratings((config.x, config.y, config.z))
+        self.axes = tuple(AxisMechanics(axis, now_s, draw.random()) for axis in self.ratings.configs)
         self._clock_speed = clock_speed
         self.history_s = HISTORY_S * clock_speed
         self._now_s = now_s
@@ -125,13 +125,14 @@ class Machine:
             refusal = self._axis_refusal(i, request)
             if refusal is not Status.OK:
                 return refusal
-        result = MoveResult.DONE
+        motion = _Motion(request.move_id, AxisBit(request.axes), MoveResult.DONE)
         for i in axes:
             delta_steps = request.target_steps[i] + self._zero_counts[i] - self.axes[i].end_count
             profile = (request.speed_steps_per_s[i], request.accel_steps_per_s2[i])
             if delta_steps and not self.axes[i].drive(self._now_s, delta_steps, *profile):
-                result = MoveResult.LIMIT_SWITCH
-        self._begin(_Motion(request.move_id, AxisBit(request.axes), result))
+                motion.result = MoveResult.LIMIT_SWITCH
+                motion.switch_s = min(motion.switch_s, max(self.axes[i].end_s, self._now_s))
+        self._begin(motion)
         self.motions_begun += 1
         return Status.OK
 
@@ -290,29 +291,24 @@ class Machine:
 
     def _seek(self, i: int, request: Home) -> int | None:
         """Plan the legs of a homing; return the spread of the two edges found, steps, or None if there is none."""
-        axis, config = self.axes[i], self.configs[i]
+        axis, seek = self.axes[i], self.ratings.seek_steps(i)
         fast_steps_per_s, slow_steps_per_s = request.fast_steps_per_s, request.slow_steps_per_s
         accel_steps_per_s2 = request.accel_steps_per_s2
-        edge_steps = round((config.switch_hysteresis_um + config.play_um + 20.0) / config.um_per_step)
-        whole_um = config.upper_switch_um - config.lower_switch_um + config.room_um
-        whole_steps = round(whole_um / config.um_per_step) + edge_steps
-        # No further up than the hard stop lies below: a sticking switch must not send the stage upwards.
-        off_steps = edge_steps + round(config.room_um / config.um_per_step)
         now_s = self._now_s
-        if axis.lower_closed(now_s) and axis.seek_release(now_s, off_steps, slow_steps_per_s) is None:
+        if axis.lower_closed(now_s) and axis.seek_release(now_s, seek.off, slow_steps_per_s) is None:
             self._faults |= Fault.STUCK_SWITCH
             return None
         edges: list[int] = []
-        for max_steps, steps_per_s in ((whole_steps, fast_steps_per_s), (2 * edge_steps, slow_steps_per_s)):
+        for max_steps, steps_per_s in ((seek.whole, fast_steps_per_s), (2 * seek.edge, slow_steps_per_s)):
             if not axis.seek_down(max(axis.end_s, now_s), max_steps, steps_per_s, accel_steps_per_s2):
                 return None
-            edge = axis.seek_release(axis.end_s, off_steps, slow_steps_per_s)
+            edge = axis.seek_release(axis.end_s, seek.off, slow_steps_per_s)
             if edge is None:
                 self._faults |= Fault.STUCK_SWITCH
                 return None
             edges.append(edge)
         # The board knows the position of its switch: from there up to 0.
-        zero_count = edges[1] - round(config.lower_switch_um / config.um_per_step)
+        zero_count = edges[1] - seek.switch
         axis.drive(axis.end_s, zero_count - axis.end_count, fast_steps_per_s, accel_steps_per_s2)
         return abs(edges[1] - edges[0])
 
@@ -321,10 +317,14 @@ class Machine:
         motion = self._motion
         if motion is None or motion.result in _ENDED_EARLY:
             return
+        is_on_switch = motion.switch_s <= self._now_s
         for i, axis in enumerate(self.axes):
-            if motion.axes & 1 << i:
+            if motion.axes & 1 << i and axis.end_s > self._now_s:
                 axis.stop(self._now_s)
-        self._begin(_Motion(motion.move_id, motion.axes, result))
+        motion = _Motion(motion.move_id, motion.axes, result)
+        self._begin(motion)
+        if is_on_switch:  # the counter of one axis was wrong, whatever ends the others
+            motion.result, motion.switch_s = MoveResult.LIMIT_SWITCH, float("-inf")
 
     def _begin(self, motion: _Motion) -> None:
         """Make `motion` the one under way, with the end that is planned now."""

@@ -107,10 +107,13 @@ class AxisMechanics:
     def drive(
         self, start_s: float, delta_steps: int, speed_steps_per_s: float, accel_steps_per_s2: float
     ) -> bool:
-        """Plan a leg of `delta_steps`; return False when it runs onto a switch.
+        """Plan a leg of `delta_steps`; return False when it runs onto a switch, or begins on one.
 
         A switch in the direction of the move ends it at once.
         """
+        _, lower, upper = self.sensed_at(start_s)
+        if upper if delta_steps > 0 else lower:
+            return False
         leg = self._leg(
             start_s,
             Trapezoid(abs(delta_steps), speed_steps_per_s, accel_steps_per_s2),

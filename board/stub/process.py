@@ -22,10 +22,12 @@ from parfocal.board.config import BoardConfig
 from parfocal.board.stub.config import StubConfig
 from parfocal.board.stub.faults import Faults
 from parfocal.board.stub.faulty_stub import FaultyStub
+from parfocal.board.stub.firmware.firmware_board import FirmwareBoard
 from parfocal.board.stub.foreign.text_bench import text_stub
 from parfocal.board.stub.place import bind_socket, check_place, clear_remains
 from parfocal.board.stub.side_channel import REPLY, REQUEST, side_channel_path
 from parfocal.board.stub.stub_board import StubBoard
+from parfocal.board.stub.wired_board import WiredBoard
 
 _SILENCE_WALL_S = 1.0
 _MAX_WAIT_WALL_S = 0.5
@@ -76,15 +78,21 @@ def run_stub(
     speed: float = 1.0,
     faults: Faults | None = None,
     board: BoardConfig | None = None,
+    runs_firmware: bool = False,
 ) -> None:
     """Serve a stub board at `link_path` until SIGTERM or SIGINT; `speed` is clock seconds per wall second.
 
     `faults`: what goes wrong; None for nothing. A stub process cannot stall its host, so a host stall delays what the
     host sends instead. `board`: the configuration of the host, whose kind the stub has; None for our own protocol.
+    `runs_firmware`: the firmware, compiled for this machine, in place of the stub's own board.
     Prints one line when it is ready, and removes link and socket when it ends. Run it in the main thread.
     Raises FileExistsError when `link_path` is taken, except by a dead stub's link; ValueError when the link cannot be
-    made: no such folder, no permission, a path too long.
+    made: no such folder, no permission, a path too long; BoardNotFound where the firmware cannot be built.
     """
+    if runs_firmware and speed != 1.0:
+        raise ValueError(
+            f"the firmware keeps its own time: it cannot run at speed {speed}. Leave out --speed."
+        )
     with contextlib.ExitStack() as stack:
         clock = MonotonicClock(speed)
         end = stack.enter_context(_end_signal())
@@ -92,8 +100,10 @@ def run_stub(
         port = stack.enter_context(_Port(link_path))
         served: Served
         if board is None or board.kind == "parfocal":
-            stub = StubBoard(config, clock.now_s(), secrets.randbits(32), speed)
-            served = FaultyStub(stub, Faults() if faults is None else faults)
+            served = FaultyStub(
+                _own_board(config, clock.now_s(), speed, runs_firmware),
+                Faults() if faults is None else faults,
+            )
         else:
             served = text_stub(config, board, clock.now_s(), speed)
         serving = _Serving(served, clock, port, server, end)
@@ -101,6 +111,13 @@ def run_stub(
         sys.stdout.write(f"stub motor board at {link_path}\n")
         sys.stdout.flush()
         serving.run()
+
+
+def _own_board(config: StubConfig, now_s: float, speed: float, runs_firmware: bool) -> WiredBoard:
+    boot_id = secrets.randbits(32)
+    if runs_firmware:
+        return FirmwareBoard(config, now_s, boot_id)
+    return StubBoard(config, now_s, boot_id, speed)
 
 
 class _Port:

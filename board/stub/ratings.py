@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from parfocal.board.pull_out import is_followed
 from parfocal.board.stub.config import StubAxisConfig
-from parfocal.board.wire.messages import Limits, PullOut, Status, Triple
+from parfocal.board.wire.messages import Feature, Limits, PullOut, Status, Triple
+
+FEATURES = Feature.LAMP | Feature.LIMIT_SWITCHES | Feature.ESTOP | Feature.STROBE
+_EDGE_RESERVE_UM = 20.0
+
+
+class SeekSteps(NamedTuple):
+    """What a homing needs to know about its axis, steps.
+
+    `edge`: hysteresis and play, and more. `whole`: from hard stop to hard stop, and more. `off`: up off the switch at
+    most. It is no more than the room below the switch, since a sticking switch must not send the stage upwards.
+    `switch`: where the lower switch opens.
+    """
+
+    edge: int
+    whole: int
+    off: int
+    switch: int
 
 
 class Ratings:
     """Travel, caps, jogs and pull-out line of the three axes."""
 
     def __init__(self, configs: tuple[StubAxisConfig, StubAxisConfig, StubAxisConfig]) -> None:
-        self._configs = configs
+        self.configs = configs
         self.limits = Limits(
             self._steps_of("max_speed_um_per_s"),
             self._steps_of("max_accel_um_per_s2"),
@@ -41,7 +60,20 @@ class Ratings:
         limits = self.limits
         return abs(delta_steps) <= limits.jog_steps[i] and speed_steps_per_s <= limits.jog_steps_per_s[i]
 
+    def seek_steps(self, i: int) -> SeekSteps:
+        """What a homing of axis `i` needs to know."""
+        config = self.configs[i]
+        scale = config.um_per_step
+        edge = round((config.switch_hysteresis_um + config.play_um + _EDGE_RESERVE_UM) / scale)
+        whole_um = config.upper_switch_um - config.lower_switch_um + config.room_um
+        return SeekSteps(
+            edge=edge,
+            whole=round(whole_um / scale) + edge,
+            off=edge + round(config.room_um / scale),
+            switch=round(config.lower_switch_um / scale),
+        )
+
     def _steps_of(self, name: str) -> Triple:
         """A length of each axis' configuration, converted from um to steps."""
-        x, y, z = (int(getattr(config, name) / config.um_per_step) for config in self._configs)
+        x, y, z = (int(getattr(config, name) / config.um_per_step) for config in self.configs)
         return x, y, z

@@ -7,8 +7,10 @@ from collections import deque
 
 from parfocal.board.stub.config import StubConfig
 from parfocal.board.stub.machine import Machine
+from parfocal.board.stub.ratings import FEATURES
+from parfocal.board.stub.true_stage import check_history
 from parfocal.board.wire import layout, messages
-from parfocal.board.wire.messages import Ack, AxisBit, Feature, Kind, Message, Opcode, Status
+from parfocal.board.wire.messages import Ack, AxisBit, Kind, Message, Opcode, Status
 from parfocal.board.wire.packet import MAX_FRAME_BYTES, Packet, StreamDecoder, encode
 
 _CACHED_REPLIES = 8
@@ -38,6 +40,11 @@ class StubBoard:
         self._replies: deque[tuple[tuple[int, int], bytes]] = deque(maxlen=_CACHED_REPLIES)
         self._event_seq = 0
         self._out: list[tuple[float, bytes]] = []
+
+    @property
+    def session(self) -> int:
+        """Number of the open session, 0 for none."""
+        return self._session
 
     def receive(self, data: bytes, time_s: float) -> None:
         """Take bytes that arrive at `time_s`."""
@@ -69,21 +76,13 @@ class StubBoard:
 
     def true_um(self, time_s: float) -> tuple[float, float, float]:
         """True x, y, z at `time_s`, um. Raises ValueError for a time before the history or after now."""
-        self._check_history(time_s)
+        check_history(time_s, self.machine.now_s, self.machine.history_s)
         return self.machine.true_um(time_s)
 
     def lamp_duty(self, time_s: float) -> float:
         """Duty of the lamp at `time_s`, 0..1. Raises ValueError as `true_um` does."""
-        self._check_history(time_s)
+        check_history(time_s, self.machine.now_s, self.machine.history_s)
         return self.machine.lamp_duty(time_s)
-
-    def _check_history(self, time_s: float) -> None:
-        now_s, history_s = self.machine.now_s, self.machine.history_s
-        if not now_s - history_s <= time_s <= now_s + 1e-6:
-            raise ValueError(
-                f"true position {time_s - now_s:+.6f} s from now is unknown: only the last {history_s} s are known. "
-                "Ask for the time at which an exposure began, once it has begun."
-            )
 
     def _answer(self, packet: Packet) -> bytes:
         """Frame that answers a request: from the cache, as a refusal, or after carrying it out."""
@@ -134,7 +133,7 @@ class StubBoard:
             min_steps=(0, 0, 0),
             max_steps=self.machine.ratings.max_steps,
             firmware_version=1,
-            features=Feature.LAMP | Feature.LIMIT_SWITCHES | Feature.ESTOP | Feature.STROBE,
+            features=FEATURES,
             axes=AxisBit.X | AxisBit.Y | AxisBit.Z,
             max_frame=MAX_FRAME_BYTES,
             reset_cause=self._reset_cause,

@@ -7,6 +7,15 @@ from typing import Protocol
 HISTORY_S = 10.0
 
 
+def check_history(time_s: float, now_s: float, history_s: float) -> None:
+    """Raises ValueError for a time before the history or after now."""
+    if not now_s - history_s <= time_s <= now_s + 1e-6:
+        raise ValueError(
+            f"true position {time_s - now_s:+.6f} s from now is unknown: only the last {history_s} s are known. "
+            "Ask for the time at which an exposure began, once it has begun."
+        )
+
+
 class TrueStage(Protocol):
     """True positions, now or up to `HISTORY_S` of wall time ago, in the time of the shared clock."""
 

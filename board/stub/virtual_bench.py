@@ -9,7 +9,9 @@ from parfocal.board.errors import BoardNotFound
 from parfocal.board.stub.config import StubConfig
 from parfocal.board.stub.faults import Faults
 from parfocal.board.stub.faulty_stub import FaultyStub
+from parfocal.board.stub.firmware.firmware_board import FirmwareBoard
 from parfocal.board.stub.stub_board import StubBoard
+from parfocal.board.stub.wired_board import WiredBoard
 
 
 class VirtualTransport:
@@ -69,11 +71,18 @@ class VirtualTransport:
 class VirtualBench:
     """Virtual clock, cable and stub board. It is also the `TrueStage` of what it moves."""
 
-    def __init__(self, config: StubConfig | None = None, faults: Faults | None = None) -> None:
-        """`config`: None for the stage of the paper. `faults`: None for no faults."""
+    def __init__(
+        self, config: StubConfig | None = None, faults: Faults | None = None, runs_firmware: bool = False
+    ) -> None:
+        """`config`: None for the stage of the paper. `faults`: None for no faults.
+
+        `runs_firmware`: the firmware, compiled for this machine, in place of the stub's own board.
+        Raises BoardNotFound where the firmware cannot be built.
+        """
         self.config = StubConfig() if config is None else config
         self.clock = VirtualClock()
-        self.stub = StubBoard(self.config, self.clock.now_s(), boot_id=self.config.seed + 1)
+        make = FirmwareBoard if runs_firmware else StubBoard
+        self.stub: WiredBoard = make(self.config, self.clock.now_s(), boot_id=self.config.seed + 1)
         self.faulty = FaultyStub(self.stub, Faults() if faults is None else faults)
         self.transport = self.open_transport()
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from parfocal.edge.cli import calibrate, engine
+from parfocal.edge.cli import board, calibrate, engine
 from parfocal.edge.cli.demo import demo
 from parfocal.edge.cli.doctor import doctor
 from parfocal.edge.cli.ending.end import run_to_exit_code
@@ -48,6 +48,7 @@ app.command()(focus)
 app.command()(record)
 app.command()(evaluate)
 app.add_typer(engine.app, name="engine")
+app.add_typer(board.app, name="board")
 app.command()(home)
 app.command(cls=NumbersAreArguments)(move)
 app.command()(status)

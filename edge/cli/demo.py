@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -36,18 +36,25 @@ def demo(
     out: Annotated[Path, typer.Option(help="Folder for the picture and the report.")] = Path("build/demo"),
     fields: FieldsOption = 25,
     seed: SeedOption = 1,
+    board: Annotated[
+        Literal["stub", "firmware"],
+        typer.Option(help="The stub's own board, or the board's firmware compiled here."),
+    ] = "stub",
 ) -> None:
     """Focus real tissue on a virtual microscope with a stub motor board, and draw the result."""
-    run_demo(out, fields, seed, Console())
+    run_demo(out, fields, seed, Console(), board)
 
 
 @contextlib.contextmanager
-def stub_process(link: Path) -> Iterator[None]:
+def stub_process(link: Path, board: str = "stub") -> Iterator[None]:
     """Run a stub motor board in a process of its own, on a pseudo-terminal linked at `link`.
+
+    `board`: "firmware" for the firmware in place of the stub's own board.
 
     Raises BoardNotFound if it does not start.
     """
-    command = [sys.executable, "-m", "parfocal", "stub", "--link", str(link)]
+    firmware = ["--firmware"] if board == "firmware" else []
+    command = [sys.executable, "-m", "parfocal", "stub", "--link", str(link), *firmware]
     # In a session of its own: Ctrl-C at the terminal must not end it before the board is closed.
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
@@ -65,7 +72,7 @@ def stub_process(link: Path) -> Iterator[None]:
             process.wait(STUB_ENDS_S)
 
 
-def run_demo(out: Path, n_fields: int, seed: int, console: Console) -> None:
+def run_demo(out: Path, n_fields: int, seed: int, console: Console, board: str = "stub") -> None:
     """Focus `n_fields` of real tissue; print the table, and write picture and report to the folder `out`.
 
     Raises ConfigError if `out` is not writable or no field holds tissue; otherwise as `focus_fields` does.
@@ -81,8 +88,8 @@ def run_demo(out: Path, n_fields: int, seed: int, console: Console) -> None:
         with tempfile.TemporaryDirectory(prefix="parfocal-") as folder:
             link = Path(folder) / "board"
             config = _config_at(str(link))
-            with stub_process(link):
-                console.print("stub motor board on a pseudo-terminal, simulated optics, real IHC tissue")
+            with stub_process(link, board):
+                console.print(f"{board_name(board)} on a pseudo-terminal, simulated optics, real IHC tissue")
                 report = _focused(config, n_fields, seed, console, field_to_draw.look, result)
         result.done(report)
     if field_to_draw.field is None:
@@ -93,6 +100,11 @@ def run_demo(out: Path, n_fields: int, seed: int, console: Console) -> None:
     except OSError as error:
         raise not_written(picture, error, "--out") from error
     console.print(f"picture: {picture}", highlight=False, soft_wrap=True)
+
+
+def board_name(board: str) -> str:
+    """What runs on the pseudo-terminal."""
+    return "the firmware of the motor board" if board == "firmware" else "stub motor board"
 
 
 def _config_at(port: str) -> Config:

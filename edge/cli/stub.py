@@ -23,6 +23,12 @@ def stub(
         ),
     ] = 1.0,
     faults: Annotated[Path | None, typer.Option(help="TOML file of faults to inject.")] = None,
+    firmware: Annotated[
+        bool,
+        typer.Option(
+            "--firmware", help="Run the board's firmware, compiled here, in place of the stub's own."
+        ),
+    ] = False,
     config: ConfigOption = None,
 ) -> None:
     """Run a stub motor board, of the kind that is configured, on a pseudo-terminal until Ctrl-C."""
@@ -35,7 +41,12 @@ def stub(
         raise ConfigError(
             f"--faults damages frames of our own protocol, and board.kind is {board.kind!r}. Leave it out."
         )
+    if firmware and board.kind != "parfocal":
+        raise ConfigError(
+            f"--firmware is that of our own board, and board.kind is {board.kind!r}. Leave it out."
+        )
     try:
-        run_stub(str(link), StubConfig(), speed, None if faults is None else load_faults(faults), board)
+        wrong = None if faults is None else load_faults(faults)
+        run_stub(str(link), StubConfig(), speed, wrong, board, firmware)
     except (FileExistsError, ValueError) as error:
         raise ConfigError(str(error)) from error

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.bench import link_campaign, link_processes
+from tests.bench.link_campaign import LOSSY
 
 RESULTS = Path("build/bench/link.json")
 ABOUT = ("machine", "broken")
@@ -48,6 +49,18 @@ def over_a_pty(figures: dict[str, Figures]) -> None:
         }
 
 
+def campaign(prefix: str, runs_firmware: bool) -> tuple[tuple[str, Callable[[], Figures]], ...]:
+    """The fault campaign in virtual time, against the stub's own board or against the firmware."""
+    return (
+        (f"{prefix}lossy_commands", lambda: link_campaign.commands(100_000, 11, LOSSY, runs_firmware)),
+        (f"{prefix}stalled_commands", lambda: link_campaign.stalled_commands(100_000, 12, runs_firmware)),
+        (f"{prefix}unplugged", lambda: link_campaign.unplugged(200, 13, runs_firmware)),
+        (f"{prefix}noise", lambda: link_campaign.noise(10_000_000, 14, runs_firmware)),
+        (f"{prefix}fuzz", lambda: link_campaign.fuzz(1_000_000, 15, runs_firmware)),
+        (f"{prefix}limits", lambda: link_campaign.limits(10_000, runs_firmware)),
+    )
+
+
 def main() -> int:
     """Run all, or those named: speed first, in a process that is still small. 0 when every promise holds."""
     asked = sys.argv[1:]
@@ -60,12 +73,8 @@ def main() -> int:
     benches: tuple[tuple[str, Callable[[], Figures | None]], ...] = (
         ("codec", lambda: link_processes.codec(20_000)),
         ("over_a_pty", lambda: over_a_pty(figures)),
-        ("lossy_commands", lambda: link_campaign.commands(100_000, seed=11)),
-        ("stalled_commands", lambda: link_campaign.stalled_commands(100_000, seed=12)),
-        ("unplugged", lambda: link_campaign.unplugged(200, seed=13)),
-        ("noise", lambda: link_campaign.noise(10_000_000, seed=14)),
-        ("fuzz", lambda: link_campaign.fuzz(1_000_000, seed=15)),
-        ("limits", lambda: link_campaign.limits(10_000)),
+        *campaign("", runs_firmware=False),
+        *campaign("firmware_", runs_firmware=True),
     )
     unknown = set(asked) - {name for name, _ in benches}
     if unknown:

@@ -61,18 +61,21 @@ class Gear:
 class Rig:
     """A homed board under faults, and what must be true of it."""
 
-    def __init__(self, faults: Faults, seed: int) -> None:
-        self.bench = VirtualBench(still_stub(seed), faults)
+    def __init__(self, faults: Faults, seed: int, runs_firmware: bool = False) -> None:
+        self.bench = VirtualBench(still_stub(seed), faults, runs_firmware)
         self.board = self.bench.open_board()
         self.results: collections.Counter[MoveResult] = collections.Counter()
-        machine = self.bench.stub.machine
-        end = machine._end_motion
+        stub, take_output = self.bench.stub, self.bench.stub.take_output
 
-        def count(motion: object) -> None:
-            end(motion)  # type: ignore[arg-type]
-            self.results[machine._last_result] += 1
+        def counted() -> list[tuple[float, bytes]]:
+            out = take_output()
+            for _, frame in out:
+                (packet,) = StreamDecoder().feed(frame)
+                if packet.kind == Kind.EVENT and packet.opcode == Opcode.MOVE_DONE:
+                    self.results[MoveResult(packet.payload[-1])] += 1
+            return out
 
-        machine._end_motion = count  # type: ignore[method-assign]
+        stub.take_output = counted  # type: ignore[method-assign]
         self.home()
 
     def home(self) -> None:
@@ -122,10 +125,10 @@ def random_move(rig: Rig, draw: random.Random) -> tuple[Axis, int]:
     return axis, n_motions
 
 
-def commands(n_commands: int, seed: int, faults: Faults = LOSSY) -> Figures:
+def commands(n_commands: int, seed: int, faults: Faults = LOSSY, runs_firmware: bool = False) -> Figures:
     """Moves, lamp and state under faults: each command has one effect, and the truth is what was asked."""
     draw = random.Random(seed)
-    rig = Rig(faults, seed)
+    rig = Rig(faults, seed, runs_firmware)
     n_motions, duty = 3, 0.0
     began_s = rig.bench.clock.now_s()
     for _ in range(n_commands):
@@ -162,7 +165,7 @@ def commands(n_commands: int, seed: int, faults: Faults = LOSSY) -> Figures:
     }
 
 
-def stalled_commands(n_commands: int, seed: int) -> Figures:
+def stalled_commands(n_commands: int, seed: int, runs_firmware: bool = False) -> Figures:
     """The same with a host stall of 0.1 .. 3 s in about one motion of fifty, and the cable as lossy."""
     draw = random.Random(seed)
     stalls = tuple(
@@ -171,11 +174,11 @@ def stalled_commands(n_commands: int, seed: int) -> Figures:
         if draw.random() < 0.02
     )
     faults = msgspec.structs.replace(LOSSY, incidents=stalls)
-    figures = commands(n_commands, seed, faults)
+    figures = commands(n_commands, seed, faults, runs_firmware)
     return {**figures, "stalls": sum(stall.on_motion <= figures["motions"] for stall in stalls)}
 
 
-def unplugged(n_unplugs: int, seed: int) -> Figures:
+def unplugged(n_unplugs: int, seed: int, runs_firmware: bool = False) -> Figures:
     """The cable pulled in mid-move: resumed at the right place, or PositionLost; never a wrong position."""
     draw = random.Random(seed)
     resumed = lost = 0
@@ -183,7 +186,7 @@ def unplugged(n_unplugs: int, seed: int) -> Figures:
         pulled = Unplug(
             on_motion=5, after_s=draw.uniform(0.0, 0.3), gone_s=draw.uniform(0.02, 2.0), reboots=i % 2 == 1
         )
-        rig = Rig(Faults(seed=i, incidents=(pulled,)), seed=i)
+        rig = Rig(Faults(seed=i, incidents=(pulled,)), i, runs_firmware)
         axis = draw.choice(rig.axes)
         target_um = draw.uniform(400.0, 600.0)
         axis.approach_up(100.0)
@@ -207,11 +210,11 @@ def unplugged(n_unplugs: int, seed: int) -> Figures:
     return {"unplugged": n_unplugs, "resumed": resumed, "position_lost": lost, "wrong_positions": 0}
 
 
-def noise(n_bytes: int, seed: int) -> Figures:
+def noise(n_bytes: int, seed: int, runs_firmware: bool = False) -> Figures:
     """Noise between frames: the very next frame is received, by the codec and by the stub."""
     draw = random.Random(seed)
     decoder, packet = StreamDecoder(), Packet(Kind.REQUEST, Opcode.PING, 0, 7, 9)
-    bench = VirtualBench()
+    bench = VirtualBench(runs_firmware=runs_firmware)
     board = bench.open_board()
     n_chunks = math.ceil(n_bytes / 10000)
     for i in range(n_chunks):
@@ -259,16 +262,16 @@ class Replay:
     def close(self) -> None: ...
 
 
-def fuzz(n_packets: int, seed: int) -> Figures:
+def fuzz(n_packets: int, seed: int, runs_firmware: bool = False) -> Figures:
     """Random packets with a valid CRC into codec, stub and host: no exception leaves, nothing moves."""
     draw = random.Random(seed)
-    bench = VirtualBench(still_stub(seed))
+    bench = VirtualBench(still_stub(seed), runs_firmware=runs_firmware)
     board = bench.open_board()
     board.home()
     bench.clock.sleep_s(1.0)
     machine, before = bench.stub.machine, bench.true_um(bench.clock.now_s())
     moved, begun = machine.state().pos_steps, machine.motions_begun
-    session = bench.stub._session
+    session = bench.stub.session
     replay, counters = Replay(), LinkCounters()
     host = Inbox(replay, bench.clock, counters)
     host.session = session
@@ -289,16 +292,15 @@ def fuzz(n_packets: int, seed: int) -> Figures:
 
 def highest_z(bench: VirtualBench) -> Callable[[], float]:
     """Follows true z in all its swings; the highest seen so far, um."""
-    machine, seen = bench.stub.machine, [-math.inf]
-    advance = machine.advance
+    machine, seen, z = bench.stub.machine, [-math.inf], bench.stub.machine.axes[2]
+    advance, swung_s = machine.advance, [-math.inf]
 
     def watch(time_s: float) -> None:
-        end_s = machine._motion_end_s
-        ends = machine._motion is not None and end_s <= time_s
         advance(time_s)
-        z = machine.axes[2]
         seen.append(z.true_um(machine.now_s))
-        if ends:  # the swing begins with the last edge, which ends the motion
+        end_s = z.end_s
+        if swung_s[0] < end_s <= machine.now_s:  # the swing begins with the last edge
+            swung_s[0] = end_s
             quarter_s = 0.25 / bench.config.z.settle_hz
             seen.extend(z.true_um(end_s + i * quarter_s / 3.0) for i in range(6))
         seen[:] = [max(seen)]
@@ -307,7 +309,7 @@ def highest_z(bench: VirtualBench) -> Callable[[], float]:
     return lambda: max(seen)
 
 
-def limits(n_plans: int) -> Figures:
+def limits(n_plans: int, runs_firmware: bool = False) -> Figures:
     """Random plans with limits, play and overshoot: true z, with all its errors and a motor let go, stays below."""
     closest: list[float] = []
     refused = [0]
@@ -338,7 +340,7 @@ def limits(n_plans: int) -> Figures:
             ),
         )
         z = msgspec.structs.replace(BoardConfig().z, max_um=max_um)
-        bench = VirtualBench(stub)
+        bench = VirtualBench(stub, runs_firmware=runs_firmware)
         with bench.open_board(BoardConfig(z=z)) as board:
             board.home(("z",))
             top = highest_z(bench)

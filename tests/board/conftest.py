@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
@@ -13,7 +14,10 @@ from parfocal.board.config import BoardConfig
 from parfocal.board.link.counters import LinkCounters
 from parfocal.board.link.link import Link
 from parfocal.board.link.transport import Transport
+from parfocal.board.stub import virtual_bench
 from parfocal.board.stub.config import StubConfig
+from parfocal.board.stub.firmware.firmware_board import FirmwareBoard
+from parfocal.board.stub.firmware.library import firmware_library
 from parfocal.board.stub.virtual_bench import VirtualBench, VirtualTransport
 from parfocal.board.wire.packet import Packet, StreamDecoder
 
@@ -62,6 +66,23 @@ def sound_links(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for link, transport in links:
         if transport.is_faultless and link.counters.reconnects == 0:
             assert link.counters == LinkCounters()
+
+
+@pytest.fixture(scope="session")
+def firmware() -> None:
+    """The firmware, compiled for this machine. Without a C compiler its tests are skipped."""
+    if shutil.which("cc") is None:
+        pytest.skip("no C compiler `cc` here, so the firmware cannot be built")
+    firmware_library()
+
+
+@pytest.fixture(params=["stub", "firmware"])
+def far_side(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What is at the other end of every virtual bench: the stub's own board, or the firmware in its place."""
+    if request.param == "firmware":
+        request.getfixturevalue("firmware")
+        monkeypatch.setattr(virtual_bench, "StubBoard", FirmwareBoard)
+    return str(request.param)
 
 
 class HealthyBoard(Protocol):

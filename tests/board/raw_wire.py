@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from parfocal.board.stub.machine import Machine
 from parfocal.board.stub.virtual_bench import VirtualBench
+from parfocal.board.stub.wired_board import WiredMachine
 from parfocal.board.wire import layout, messages
 from parfocal.board.wire.messages import AxisBit, Kind, Message
 from parfocal.board.wire.packet import Packet, StreamDecoder, encode
@@ -22,7 +22,7 @@ class Wire:
 
     def __init__(self) -> None:
         self.bench = VirtualBench()
-        self.machine: Machine = self.bench.stub.machine
+        self.machine: WiredMachine = self.bench.stub.machine
         self.session = 0
         self.seq = 0
 

@@ -18,6 +18,8 @@ from parfocal.board.wire.messages import AxisBit
 if TYPE_CHECKING:
     from tests.board.conftest import HealthyBoard
 
+pytestmark = pytest.mark.usefixtures("far_side")
+
 HALF_STEP_UM = 0.3125 / 2 + 1e-9
 
 
@@ -33,7 +35,7 @@ def stub_with_play(play_um: float, seed: int = 0) -> StubConfig:
 @given(
     play_um=st.sampled_from([0.0, 10.0, 20.0]),
     seed=st.integers(0, 9),
-    ways=st.lists(st.tuples(st.booleans(), st.floats(0.0, 5000.0)), min_size=1, max_size=8),
+    ways=st.lists(st.tuples(st.booleans(), st.floats(0.0, 4995.0)), min_size=1, max_size=8),
 )
 def test_approach_up_ends_within_half_a_step_of_the_target_whatever_the_play(
     healthy_board: HealthyBoard, play_um: float, seed: int, ways: list[tuple[bool, float]]

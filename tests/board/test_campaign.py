@@ -13,6 +13,8 @@ from parfocal.board.wire.messages import Opcode
 from parfocal.board.wire.packet import Packet, encode
 from tests.bench import link_campaign, link_processes
 
+pytestmark = pytest.mark.usefixtures("far_side")
+
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_every_command_over_a_lossy_cable_acts_once_and_truly(seed: int) -> None:

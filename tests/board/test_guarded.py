@@ -16,8 +16,11 @@ from parfocal.board.gpio import GpioConfig, GpioFailed
 from parfocal.board.guarded import open_guarded
 from parfocal.board.stub.virtual_bench import VirtualBench
 from parfocal.board.wire.messages import Fault
+from tests.board.inside import faults
 from tests.board.link.listening import Listening
 from tests.board.strict_gpio import StrictGpio
+
+pytestmark = pytest.mark.usefixtures("far_side")
 
 ESTOP_PIN, RESET_PIN = 11, 13
 
@@ -50,7 +53,7 @@ class Bench:
 
     @property
     def faults(self) -> Fault:
-        return self.virtual.stub.machine._faults
+        return faults(self.virtual.stub)
 
 
 @pytest.fixture

@@ -15,6 +15,8 @@ from parfocal.board.stub.virtual_bench import VirtualBench
 from parfocal.board.wire import messages
 from parfocal.board.wire.messages import AxisBit
 
+pytestmark = pytest.mark.usefixtures("far_side")
+
 
 def stub_with(name: str, **changes: float) -> StubConfig:
     """The stub with one axis changed."""

@@ -17,6 +17,8 @@ from parfocal.board.wire.packet import Packet
 if TYPE_CHECKING:
     from tests.board.conftest import HealthyBoard
 
+pytestmark = pytest.mark.usefixtures("far_side")
+
 
 def test_a_lamp_with_an_on_time_goes_dark_by_itself(healthy_board: HealthyBoard) -> None:
     with healthy_board() as (bench, board):

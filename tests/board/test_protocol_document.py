@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -14,7 +15,7 @@ from parfocal.board.wire.layout import fields_of
 from parfocal.board.wire.messages import TABLE, Kind, Message
 from parfocal.board.wire.packet import Packet, StreamDecoder, encode
 from tools.c_header import header, snake
-from tools.protocol_reference import DOCUMENT, EXAMPLES, MARK, reference
+from tools.protocol_reference import DOCUMENT, EXAMPLES, GOLDEN, MARK, golden_json, reference
 
 SECTION = re.compile(r"^### (?P<opcode>[A-Z_]+) (?P<kind>request|response|event) \(0x[0-9a-f]{2}\)$")
 HEX = re.compile(r"^`(?P<hex>(?:[0-9a-f]{2} )*[0-9a-f]{2})`$")
@@ -43,6 +44,17 @@ def test_the_reference_matches_the_table() -> None:
     _, found, written = DOCUMENT.read_text().partition(MARK)
     assert found
     assert written.lstrip("\n") == reference(), "run `python -m tools.protocol_reference`"
+
+
+def test_the_golden_packets_for_programs_are_those_of_the_document() -> None:
+    assert GOLDEN.read_text() == golden_json(), "run `python -m tools.protocol_reference`"
+    read = json.loads(GOLDEN.read_text())
+    assert read["schema_hash"] == layout.schema_hash()
+    assert [packet["frame"] for packet in read["packets"]] == [frame.hex(" ") for frame in golden().values()]
+    for packet in read["packets"]:
+        found = decoded(bytes.fromhex(packet["frame"]))
+        header = ("version", "kind", "opcode", "status", "seq", "session")
+        assert [packet[name] for name in header] == [getattr(found, name) for name in header]
 
 
 def test_there_is_an_example_of_every_message() -> None:

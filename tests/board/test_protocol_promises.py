@@ -15,8 +15,11 @@ from parfocal.board.wire import layout, messages
 from parfocal.board.wire.messages import AxisBit, Fault, Kind, Message, Opcode, Status
 from parfocal.board.wire.packet import Packet, encode
 from tests.board.conftest import DamagedCable
+from tests.board.inside import add_faults, faults, set_session
 from tests.board.raw_wire import PROSE, Wire, move, says
 from tests.board.test_protocol_document import SECTION, decoded, golden
+
+pytestmark = pytest.mark.usefixtures("far_side")
 
 
 @pytest.fixture
@@ -139,7 +142,7 @@ def test_events_have_their_own_count_and_the_open_session() -> None:
     assert wire.session != first
     says("and 0 while there is none")
     wire.ask(move(3))
-    wire.bench.stub._session = 0
+    set_session(wire.bench.stub, 0)
     (done,) = wire.wait(1.0)
     assert (done.seq, done.session) == (3, 0)
 
@@ -160,7 +163,7 @@ def silence_until_the_watchdog_s(wire: Wire, is_moving: bool) -> float:
         request = move(1, target_steps=(0, 0, 640), speed_steps_per_s=(0, 0, 64))
     assert wire.ask(request).status == Status.OK
     began_s = wire.bench.clock.now_s()
-    while not wire.machine._faults & Fault.WATCHDOG:
+    while not faults(wire.bench.stub) & Fault.WATCHDOG:
         wire.wait(0.01)
         assert wire.bench.clock.now_s() - began_s < 70.0
     return wire.bench.clock.now_s() - began_s
@@ -198,11 +201,11 @@ def test_only_frames_of_the_session_feed_the_watchdog(wire: Wire) -> None:
     for _ in range(30):
         wire.wait(0.1)
         assert wire.ask(messages.Lamp(200), seq=0).status == Status.STALE
-    assert not wire.machine._faults
+    assert not faults(wire.bench.stub)
     for _ in range(30):
         wire.wait(0.1)
         wire.ask(messages.Ping(), session=wire.session ^ 1)
-    assert wire.machine._faults == Fault.WATCHDOG
+    assert faults(wire.bench.stub) == Fault.WATCHDOG
     assert wire.machine.state().lamp_duty == 0
 
 
@@ -224,9 +227,9 @@ def test_clear_and_home_are_enough_after_an_estop(wire: Wire) -> None:
 
 
 def test_clear_keeps_the_fault_of_the_watchdog(wire: Wire) -> None:
-    wire.machine._faults |= Fault.WATCHDOG | Fault.STUCK_SWITCH
+    add_faults(wire.bench.stub, Fault.WATCHDOG | Fault.STUCK_SWITCH)
     assert wire.ask(messages.Clear(0xFFFF)).status == Status.OK
-    assert wire.machine._faults == Fault.WATCHDOG
+    assert faults(wire.bench.stub) == Fault.WATCHDOG
 
 
 def test_move_ids_count_from_the_start_of_the_board_through_all_sessions(wire: Wire) -> None:

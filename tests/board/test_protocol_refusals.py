@@ -7,12 +7,14 @@ from collections.abc import Callable
 
 import pytest
 
-from parfocal.board.stub.machine import _Motion
 from parfocal.board.wire import layout, messages
-from parfocal.board.wire.messages import AxisBit, Fault, Kind, Message, MoveResult, Opcode, Status
+from parfocal.board.wire.messages import AxisBit, Fault, Kind, Message, Opcode, Status
 from parfocal.board.wire.packet import Packet
+from tests.board.inside import add_faults, set_busy, set_homed, set_motors, set_session
 from tests.board.raw_wire import PROSE, Wire, move, says
 from tools.protocol_reference import DOCUMENT
+
+pytestmark = pytest.mark.usefixtures("far_side")
 
 REFUSALS = re.compile(
     r"^\| (?P<request>[A-Z_]+) \| (?P<statuses>[A-Z_]+(?: \([a-z ]+\))?(?:, .*)?) \|$", re.M
@@ -33,27 +35,26 @@ def refusals() -> dict[str, list[str]]:
 
 
 def busy(wire: Wire) -> None:
-    wire.machine._motion = _Motion(0, AxisBit.X, MoveResult.DONE)
-    wire.machine._motion_end_s = float("inf")
+    set_busy(wire.bench.stub)
 
 
 def faulty(fault: Fault) -> Callable[[Wire], None]:
     def set_it(wire: Wire) -> None:
-        wire.machine._faults |= fault
+        add_faults(wire.bench.stub, fault)
 
     return set_it
 
 
 def motor_off(wire: Wire) -> None:
-    wire.machine._motors &= ~AxisBit.Z
+    set_motors(wire.bench.stub, AxisBit.X | AxisBit.Y)
 
 
 def homed(wire: Wire) -> None:
-    wire.machine._homed |= AxisBit.Z
+    set_homed(wire.bench.stub, AxisBit.Z)
 
 
 def pressed(wire: Wire) -> None:
-    wire.machine.estop_pressed = True
+    wire.machine.press_estop(pressed=True)
 
 
 class Reason:
@@ -193,6 +194,42 @@ def test_light_can_always_be_turned_off(wire: Wire) -> None:
     says(
         "A LAMP of duty 0 and a STROBE of count 0 turn light off and are not refused with ESTOP or WATCHDOG."
     )
-    wire.machine._faults |= Fault.ESTOP | Fault.WATCHDOG
+    add_faults(wire.bench.stub, Fault.ESTOP | Fault.WATCHDOG)
     assert wire.ask(messages.Lamp(0)).status == Status.OK
     assert wire.ask(messages.Strobe(1, 0, 0, 0, 0, 0)).status == Status.OK
+
+
+STATES: dict[str, Callable[[Wire], None]] = {
+    "no session": lambda wire: set_session(wire.bench.stub, 0),
+    "ESTOP latched": faulty(Fault.ESTOP),
+    "WATCHDOG set": faulty(Fault.WATCHDOG),
+    "moving": busy,
+    "motor off": motor_off,
+    "not homed": lambda _: None,
+}
+ROW = re.compile(
+    r"^\| ([A-Z_]+) \| ([A-Z_]+) \| ([A-Z_]+) \| ([A-Z_]+) \| ([A-Z_]+) \| ([A-Z_]+) \| ([A-Z_]+) \|$", re.M
+)
+ROWS = {row[0]: row[1:] for row in ROW.findall(DOCUMENT.read_text())}
+
+
+def test_every_request_has_a_row_in_the_table_of_states() -> None:
+    says("| request | no session | ESTOP latched | WATCHDOG set | moving | motor off | not homed |")
+    assert set(ROWS) == {entry.opcode.name for entry in messages.TABLE if entry.kind is Kind.REQUEST}
+
+
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("request_name", ROWS)
+def test_every_state_gives_the_status_of_the_table(wire: Wire, request_name: str, state: str) -> None:
+    message, fields = FINE.get(request_name, (None, {}))
+    if request_name == "MOVE_ABS" and state == "not homed":
+        fields = {**fields, "target_steps": (0, 0, 16000)}  # longer than a jog
+    if message is None:
+        message = next(entry.message for entry in messages.TABLE if entry.opcode.name == request_name)
+        if request_name == "HELLO":
+            fields = {"nonce": 1, "schema_hash": layout.schema_hash(), "version_min": 1, "version_max": 1}
+    STATES[state](wire)
+    expected = ROWS[request_name][list(STATES).index(state)]
+    assert wire.ask(message(**fields)).status == Status[expected]
+    if request_name == "ESTOP":
+        assert wire.machine.state().motors == 0  # it has acted, without a session too

@@ -25,6 +25,8 @@ from tests.board.link.listening import Listening
 if TYPE_CHECKING:
     from tests.board.conftest import HealthyBoard
 
+pytestmark = pytest.mark.usefixtures("far_side")
+
 MOTIONS = {Opcode.MOVE_ABS, Opcode.HOME}
 
 

@@ -14,6 +14,8 @@ from parfocal.board.wire.messages import AxisBit, Fault, Switch
 if TYPE_CHECKING:
     from tests.board.conftest import HealthyBoard
 
+pytestmark = pytest.mark.usefixtures("far_side")
+
 
 @pytest.mark.parametrize(
     ("flags", "names"),

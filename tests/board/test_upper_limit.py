@@ -10,6 +10,8 @@ from parfocal.board.stub.config import StubConfig
 from parfocal.board.stub.virtual_bench import VirtualBench
 from tests.bench.link_campaign import highest_z
 
+pytestmark = pytest.mark.usefixtures("far_side")
+
 CREST_UM = 2250.0  # where the error of the stub's screw is largest upwards
 GENTLE, FASTEST = (1000.0, 25000.0), (2000.0, 45000.0)
 WORST = {"lead_error_um": 0.5, "drift_um": 1.0, "drift_tau_s": 1.0, "settle_amplitude_um": 0.5}

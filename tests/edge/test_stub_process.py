@@ -1,5 +1,6 @@
 """One run over a real pseudo-terminal in real time, with the stub in a process of its own."""
 
+import shutil
 from pathlib import Path
 
 import msgspec
@@ -14,13 +15,16 @@ from parfocal.edge.simscope.bench import at_stub, sample_from
 from tests.edge.scope import small
 
 
-def test_images_over_a_pseudo_terminal_show_the_true_height(tmp_path: Path) -> None:
+@pytest.mark.parametrize("far_side", ["stub", "firmware"])
+def test_images_over_a_pseudo_terminal_show_the_true_height(tmp_path: Path, far_side: str) -> None:
+    if far_side == "firmware" and shutil.which("cc") is None:
+        pytest.skip("no C compiler `cc` here, so the firmware cannot be built")
     pytest.importorskip("skimage", reason="the demo extra, with the sample tissue, is not installed")
     link = tmp_path / "board"
     config = small(Config())
     config = msgspec.structs.replace(config, board=msgspec.structs.replace(config.board, port=str(link)))
     sample = sample_from(None, None, config, seed=1)
-    with stub_process(link), at_stub(sample, config) as instrument:
+    with stub_process(link, far_side), at_stub(sample, config) as instrument:
         board = instrument.board
         board.home(("z",))
         board.lamp(config.scan.lamp_duty)

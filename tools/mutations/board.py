@@ -168,8 +168,8 @@ MUTATIONS = (
     Mutation(
         "a stuck switch sends the stage up",
         "board/stub/machine.py",
-        "axis.seek_release(now_s, off_steps, slow_steps_per_s) is None",
-        "axis.seek_release(now_s, whole_steps, slow_steps_per_s) is None",
+        "axis.seek_release(now_s, seek.off, slow_steps_per_s) is None",
+        "axis.seek_release(now_s, seek.whole, slow_steps_per_s) is None",
         ("tests/board/stub/test_faults.py",),
     ),
     Mutation(

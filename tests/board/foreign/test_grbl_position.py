@@ -96,7 +96,7 @@ def test_a_restart_whose_greeting_is_lost_is_noticed_before_the_next_move() -> N
 
 def test_a_hit_limit_switch_loses_the_position_and_can_be_cleared() -> None:
     bench, stub, board = homed_grbl()
-    stub.axes[2].switches._upper_um = 1000.0
+    stub.axes[2].switches.upper_um = 1000.0
     with pytest.raises(PositionLost, match="limit switch was hit"):
         board.z.approach_up(3000.0)
     with pytest.raises(PositionLost):
@@ -110,7 +110,7 @@ def test_a_hit_limit_switch_loses_the_position_and_can_be_cleared() -> None:
 
 def test_a_switch_that_is_not_found_is_told() -> None:
     bench, stub = grbl()
-    stub.axes[2].switches._press_um = -1e9
+    stub.axes[2].switches.press_um = -1e9
     with bench.open_board() as board, pytest.raises(PositionLost, match="no switch was found"):
         board.home()
 

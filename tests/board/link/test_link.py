@@ -27,6 +27,8 @@ from parfocal.board.wire.packet import Packet, StreamDecoder, encode
 if TYPE_CHECKING:
     from tests.board.conftest import HealthyBoard
 
+pytestmark = pytest.mark.usefixtures("far_side")
+
 
 class Losing:
     """Drops or spoils the next `n` frames of one kind and opcode, once `n` is set."""
@@ -79,7 +81,7 @@ def test_a_resend_is_answered_from_the_cache_and_an_older_seq_is_stale() -> None
     with bench.open_board() as board:
         board.home()
         decoder = StreamDecoder()
-        session = bench.stub._session
+        session = bench.stub.session
         move = layout.pack(messages.MoveAbs(77, AxisBit.Z, (0, 0, 160), (0, 0, 3200), (0, 0, 80000)))
         frame = encode(Packet(Kind.REQUEST, Opcode.MOVE_ABS, 0, 30000, session, move))
         replies = []
@@ -99,7 +101,7 @@ def test_a_packet_of_another_version_moves_nothing(healthy_board: HealthyBoard) 
     with healthy_board() as (bench, board):
         move = layout.pack(messages.MoveAbs(77, AxisBit.Z, (0, 0, 160), (0, 0, 3200), (0, 0, 80000)))
         begun = bench.stub.machine.motions_begun
-        packet = Packet(Kind.REQUEST, Opcode.MOVE_ABS, 0, 30000, bench.stub._session, move, version=2)
+        packet = Packet(Kind.REQUEST, Opcode.MOVE_ABS, 0, 30000, bench.stub.session, move, version=2)
         bench.stub.receive(encode(packet), bench.clock.now_s())
         ((_, reply),) = bench.stub.take_output()
         assert [answer.status for answer in StreamDecoder().feed(reply)] == [Status.NO_SESSION]
@@ -322,7 +324,7 @@ def test_stop_acts_even_in_an_unknown_session_and_is_answered_no_session(
     healthy_board: HealthyBoard, opcode: Opcode
 ) -> None:
     with healthy_board() as (bench, board):
-        stray = encode(Packet(Kind.REQUEST, opcode, 0, 1, bench.stub._session ^ 0x5555))
+        stray = encode(Packet(Kind.REQUEST, opcode, 0, 1, bench.stub.session ^ 0x5555))
         answers: list[Packet] = []
 
         def send() -> None:

@@ -18,6 +18,8 @@ from parfocal.board.wire import layout, messages
 from parfocal.board.wire.messages import Kind, Opcode, Status
 from parfocal.board.wire.packet import Packet, StreamDecoder, encode
 
+pytestmark = pytest.mark.usefixtures("far_side")
+
 
 class StartingBoard:
     """A board that resets when its port opens, like an AVR behind a USB-UART bridge through DTR.

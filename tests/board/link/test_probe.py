@@ -9,7 +9,10 @@ from parfocal.board.link.probe import Probed, probe
 from parfocal.board.stub.virtual_bench import VirtualBench
 from parfocal.board.wire import layout
 from parfocal.board.wire.messages import AxisBit, Fault, Opcode
+from tests.board.inside import add_faults, faults
 from tests.board.link.listening import Listening
+
+pytestmark = pytest.mark.usefixtures("far_side")
 
 EVERY_AXIS = AxisBit.X | AxisBit.Y | AxisBit.Z
 
@@ -29,11 +32,11 @@ def test_probing_leaves_faults_lamp_and_motions_alone() -> None:
     board.home(("z",))
     board.lamp(0.5)
     machine = bench.stub.machine
-    machine._faults |= Fault.STUCK_SWITCH
+    add_faults(bench.stub, Fault.STUCK_SWITCH)
     probed = probe(bench.open_transport(), bench.clock)
     assert (probed.homed, probed.faults) == (AxisBit.Z, Fault.STUCK_SWITCH)
     assert bench.lamp_duty(bench.clock.now_s()) == 0.5
-    assert machine._faults == Fault.STUCK_SWITCH
+    assert faults(bench.stub) == Fault.STUCK_SWITCH
     assert machine.motions_begun == 1
 
 

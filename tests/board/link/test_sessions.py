@@ -14,6 +14,9 @@ from parfocal.board.stub.virtual_bench import VirtualBench
 from parfocal.board.wire import layout, messages
 from parfocal.board.wire.messages import Kind, MoveResult, Opcode
 from parfocal.board.wire.packet import StreamDecoder, encode
+from tests.board.inside import WatchdogTimes, set_session, watchdog_times
+
+pytestmark = pytest.mark.usefixtures("far_side")
 
 
 class LateOfAnother:
@@ -84,9 +87,9 @@ def test_watchdog_and_lamp_are_restored_first_in_a_new_session(
         if is_rebooted:
             bench.stub.reboot()
         else:
-            bench.stub._session ^= 1  # the board keeps running, taken over by a host that has gone
-            machine._lamp.darken(machine.now_s)
-            machine._motion_limit_s = machine._idle_limit_s = 1.0
+            set_session(
+                bench.stub, bench.stub.session ^ 1
+            )  # the board keeps running, taken over by a host that has gone
         began_s = bench.clock.now_s()
         if is_rebooted:
             with pytest.raises(PositionLost):
@@ -95,7 +98,7 @@ def test_watchdog_and_lamp_are_restored_first_in_a_new_session(
             board.state()
         assert bench.clock.now_s() - began_s < 0.01  # not by the heartbeat, which comes later
         assert machine.state().lamp_duty == 4000
-        assert (machine._motion_limit_s, machine._idle_limit_s) == (0.3, 1.5)
+        assert watchdog_times(bench.stub) == WatchdogTimes(0.3, 1.5)
         assert board.counters.reconnects == 1
 
 

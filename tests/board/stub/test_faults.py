@@ -32,6 +32,8 @@ from parfocal.board.wire.packet import Packet
 if TYPE_CHECKING:
     from tests.board.conftest import HealthyBoard
 
+pytestmark = pytest.mark.usefixtures("far_side")
+
 
 def stub_z(**changes: float) -> StubConfig:
     stub = StubConfig()

@@ -261,6 +261,7 @@ SLIDE = [*SIM, "--slide", "slide.png"]  # tissue of 200 px
         (["move", "z", "inf"], "inf is not a finite number"),
         (["move", "z", "-inf"], "-inf is not a finite number"),
         (["move", "z", "1e999"], "inf is not a finite number"),
+        (["stub", "--firmware", "--speed", 2], "it cannot run at speed 2.0. Leave out --speed"),
         (["stub", "--speed", 0], "'--speed'"),
         (["stub", "--speed", "nan"], "'--speed'"),
         (["stub", "--speed", "inf"], "'--speed'"),

@@ -33,7 +33,7 @@ def in_virtual_time_at_a_drawn_slide(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     slide = tmp_path / "slide.png"
     cv2.imwrite(str(slide), tissue())
     monkeypatch.setattr(demo, "_config_at", lambda _port: config)
-    monkeypatch.setattr(demo, "stub_process", lambda _link: contextlib.nullcontext())
+    monkeypatch.setattr(demo, "stub_process", lambda _link, _board: contextlib.nullcontext())
     monkeypatch.setattr(bench, "sample_from", lambda *_: sample_from(slide, 0.345, config, 1))
     monkeypatch.setattr(
         bench, "at_stub", lambda sample, config: in_virtual_time(sample, config, StubConfig())

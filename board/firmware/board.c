@@ -1,0 +1,243 @@
+/* What holds the parts together: start, main loop, alarm, and what each request does. */
+#include "board.h"
+
+#define FIRST_LIMIT_MS 1000u
+
+void pf_board_start(pf_board *board, const pf_config *config, pf_hal *hal) {
+    *board = (pf_board){.config = config, .hal = hal};
+    board->boot_id = pf_hal_boot_id(hal);
+    board->unit_serial = pf_hal_unit_serial(hal);
+    board->reset_cause = pf_hal_reset_cause(hal);
+    board->start_us = board->fed_us = pf_hal_now_us(hal);
+    board->motion_limit_ms = board->idle_limit_ms = FIRST_LIMIT_MS;
+    board->lamp.dark_us = PF_NEVER;
+    board->motors = PF_AXIS_BIT_X | PF_AXIS_BIT_Y | PF_AXIS_BIT_Z;
+    pf_hal_lamp(hal, 0);
+    for (int i = 0; i < PF_N_AXES; i++) {
+        board->axis[i].next_us = PF_NEVER;
+        pf_hal_motor(hal, i, 1);
+    }
+    pf_session_start(board);
+    pf_hal_set_alarm(hal, PF_NEVER);
+    pf_board_poll(board);
+}
+
+/* --- time */
+
+static uint64_t watchdog_us(const pf_board *board) {
+    uint32_t limit_ms = board->idle_limit_ms;
+    if (board->faults & PF_FAULT_WATCHDOG) return PF_NEVER;
+    if (board->motion.is_active) {
+        limit_ms = board->motion_limit_ms;
+    } else if (!pf_lamp_is_used(board)) {
+        return PF_NEVER; /* nothing to guard */
+    }
+    return board->fed_us + (uint64_t)limit_ms * 1000;
+}
+
+uint64_t pf_board_next_us(const pf_board *board) {
+    const uint64_t lamp_us = pf_lamp_next_us(board), silent_us = watchdog_us(board);
+    return lamp_us < silent_us ? lamp_us : silent_us;
+}
+
+static void rearm(pf_board *board) {
+    const uint64_t step_us = pf_motion_next_us(board);
+    board->other_us = pf_board_next_us(board);
+    pf_hal_set_alarm(board->hal, step_us < board->other_us ? step_us : board->other_us);
+}
+
+static void estop(pf_board *board) {
+    pf_lamp_darken(board);
+    pf_motion_estop(board);
+}
+
+void pf_board_alarm(pf_board *board) {
+    const uint64_t now_us = pf_hal_now_us(board->hal);
+    if (pf_hal_estop(board->hal)) estop(board);
+    pf_motion_run(board, now_us);
+    if (now_us < board->other_us && board->motion.is_active) { /* nothing but a step: the usual case */
+        const uint64_t step_us = pf_motion_next_us(board);
+        pf_hal_set_alarm(board->hal, step_us < board->other_us ? step_us : board->other_us);
+        return;
+    }
+    pf_lamp_run(board, now_us);
+    if (watchdog_us(board) <= now_us) {
+        pf_motion_break_off(board, PF_MOVE_RESULT_WATCHDOG);
+        pf_motion_end_if_at_rest(board, now_us);
+        pf_lamp_darken(board);
+        board->faults |= PF_FAULT_WATCHDOG;
+    }
+    rearm(board);
+}
+
+void pf_board_poll(pf_board *board) {
+    uint8_t data[PF_MAX_FRAME];
+    int n_bytes;
+    pf_session_send_events(board);
+    pf_hal_lock(board->hal);
+    if (pf_hal_estop(board->hal)) {
+        estop(board);
+        pf_motion_end_if_at_rest(board, pf_hal_now_us(board->hal));
+    }
+    pf_hal_unlock(board->hal);
+    while ((n_bytes = pf_hal_read(board->hal, data, (int)sizeof data)) > 0) {
+        pf_session_receive(board, data, n_bytes);
+    }
+    pf_hal_lock(board->hal);
+    rearm(board);
+    pf_hal_unlock(board->hal);
+    pf_session_send_events(board);
+}
+
+/* --- requests */
+
+void pf_board_state(pf_board *board, pf_state *state) {
+    pf_hal_lock(board->hal);
+    *state = (pf_state){
+        .board_time_us = pf_hal_now_us(board->hal) - board->start_us,
+        .last_move_id = board->last_move_id,
+        .lamp_duty = board->lamp.shown,
+        .faults = board->faults,
+        .last_strobe_id = board->lamp.last_strobe_id,
+        .frames_done = board->lamp.n_frames,
+        .last_result = board->last_result,
+        .moving = board->motion.is_active ? board->motion.axes : 0,
+        .homed = board->homed,
+        .motors = board->motors,
+    };
+    for (int i = 0; i < PF_N_AXES; i++) {
+        state->pos_steps[i] = board->axis[i].pos_steps;
+    }
+    pf_hal_unlock(board->hal);
+    for (int i = 0; i < PF_N_AXES; i++) {
+        for (int end = PF_LOWER_END; end <= PF_UPPER_END; end++) {
+            if (pf_hal_is_pressed(board->hal, i, end)) state->switches |= (uint8_t)(1u << (2 * i + end));
+        }
+    }
+}
+
+static uint8_t clear(pf_board *board, const pf_clear *request) {
+    if (request->faults & PF_FAULT_ESTOP && pf_hal_estop(board->hal)) return PF_STATUS_ESTOP;
+    board->faults &= (uint16_t)~(request->faults & ~PF_FAULT_WATCHDOG);
+    return PF_STATUS_OK;
+}
+
+static uint8_t set_watchdog(pf_board *board, const pf_watchdog *request) {
+    if (request->motion_ms < 100 || request->motion_ms > request->idle_ms || request->idle_ms > 60000) {
+        return PF_STATUS_BAD_VALUE;
+    }
+    board->motion_limit_ms = request->motion_ms;
+    board->idle_limit_ms = request->idle_ms;
+    board->faults &= (uint16_t)~PF_FAULT_WATCHDOG;
+    return PF_STATUS_OK;
+}
+
+/* Why the lamp may not be lit now, or OK. */
+static uint8_t light_refusal(const pf_board *board) {
+    if (board->faults & PF_FAULT_ESTOP) return PF_STATUS_ESTOP;
+    return board->faults & PF_FAULT_WATCHDOG ? PF_STATUS_WATCHDOG : PF_STATUS_OK;
+}
+
+static uint8_t set_lamp(pf_board *board, const pf_lamp *request) {
+    const uint8_t status = request->duty ? light_refusal(board) : PF_STATUS_OK;
+    return status == PF_STATUS_OK ? pf_lamp_set(board, request) : status;
+}
+
+static uint8_t strobe(pf_board *board, const pf_strobe *request) {
+    const uint8_t status = request->count ? light_refusal(board) : PF_STATUS_OK;
+    return status == PF_STATUS_OK ? pf_lamp_strobe(board, request) : status;
+}
+
+static int answer_limits(const pf_config *config, uint8_t *payload) {
+    pf_limits limits;
+    for (int i = 0; i < PF_N_AXES; i++) {
+        limits.max_speed_steps_per_s[i] = config->axis[i].max_speed;
+        limits.max_accel_steps_per_s2[i] = config->axis[i].max_accel;
+        limits.jog_steps[i] = config->axis[i].jog_steps;
+        limits.jog_steps_per_s[i] = config->axis[i].jog_speed;
+    }
+    return pf_limits_pack(&limits, payload);
+}
+
+static int answer_pull_out(const pf_config *config, uint8_t *payload) {
+    pf_pull_out pull_out;
+    for (int i = 0; i < PF_N_AXES; i++) {
+        pull_out.no_torque_steps_per_s[i] = config->axis[i].no_torque;
+        pull_out.from_rest_steps_per_s2[i] = config->axis[i].from_rest;
+    }
+    return pf_pull_out_pack(&pull_out, payload);
+}
+
+/* Requests that ask, and STOP and ESTOP. -1 for any other. */
+static int carry_out_unrefused(pf_board *board, const pf_packet *request, pf_packet *response) {
+    pf_state state;
+    int n_payload = 0;
+    switch (request->opcode) {
+        case PF_OPCODE_PING: {
+            const pf_pong pong = {pf_hal_now_us(board->hal) - board->start_us};
+            n_payload = pf_pong_pack(&pong, response->payload);
+            break;
+        }
+        case PF_OPCODE_STATE:
+            pf_board_state(board, &state);
+            n_payload = pf_state_pack(&state, response->payload);
+            break;
+        case PF_OPCODE_LIMITS:
+            n_payload = answer_limits(board->config, response->payload);
+            break;
+        case PF_OPCODE_PULL_OUT:
+            n_payload = answer_pull_out(board->config, response->payload);
+            break;
+        case PF_OPCODE_STOP:
+        case PF_OPCODE_ESTOP:
+            if (request->n_payload) break;
+            pf_hal_lock(board->hal);
+            if (request->opcode == PF_OPCODE_STOP) {
+                pf_motion_break_off(board, PF_MOVE_RESULT_STOPPED);
+            } else {
+                estop(board);
+            }
+            pf_motion_end_if_at_rest(board, pf_hal_now_us(board->hal));
+            rearm(board);
+            pf_hal_unlock(board->hal);
+            break;
+        default:
+            return -1;
+    }
+    if (request->n_payload) return PF_STATUS_BAD_PAYLOAD;
+    response->n_payload = (uint8_t)n_payload;
+    return PF_STATUS_OK;
+}
+
+/* Unpack the payload of a request, carry it out under the lock, and put its status into `status`. */
+#define COMMAND(opcode, type, act)                                                        \
+    case opcode: {                                                                        \
+        type message;                                                                     \
+        if (type##_unpack(&message, request->payload, request->n_payload) == 0) {         \
+            pf_hal_lock(board->hal);                                                      \
+            status = act(board, &message);                                                \
+            pf_motion_end_if_at_rest(board, pf_hal_now_us(board->hal));                   \
+            rearm(board);                                                                 \
+            pf_hal_unlock(board->hal);                                                    \
+        }                                                                                 \
+        break;                                                                            \
+    }
+
+uint8_t pf_board_carry_out(pf_board *board, const pf_packet *request, pf_packet *response) {
+    uint8_t status = PF_STATUS_BAD_PAYLOAD;
+    const int unrefused = carry_out_unrefused(board, request, response);
+    if (unrefused >= 0) return (uint8_t)unrefused;
+    switch (request->opcode) {
+        COMMAND(PF_OPCODE_WATCHDOG, pf_watchdog, set_watchdog)
+        COMMAND(PF_OPCODE_CLEAR, pf_clear, clear)
+        COMMAND(PF_OPCODE_MOVE_ABS, pf_move_abs, pf_motion_move)
+        COMMAND(PF_OPCODE_HOME, pf_home, pf_motion_home)
+        COMMAND(PF_OPCODE_MOTORS, pf_motors, pf_motion_motors)
+        COMMAND(PF_OPCODE_LAMP, pf_lamp, set_lamp)
+        COMMAND(PF_OPCODE_STROBE, pf_strobe, strobe)
+        default:
+            status = PF_STATUS_UNKNOWN_OPCODE;
+            break;
+    }
+    return status;
+}

@@ -1,0 +1,155 @@
+/* The firmware of the motor board: the protocol of PROTOCOL.md over the functions of hal.h.
+ *
+ * A port calls pf_board_start once, then pf_board_poll from its main loop, and pf_board_alarm from the alarm
+ * interrupt. There is no heap, no floating point, and no global variable. Steps, strobe and watchdog run in the
+ * alarm; bytes are read and answered in the main loop. */
+#ifndef PARFOCAL_BOARD_H
+#define PARFOCAL_BOARD_H
+
+#include "hal.h"
+#include "leg.h"
+#include "messages.h"
+
+#define PF_FIRMWARE_VERSION 1
+#define PF_N_AXES 3
+#define PF_N_REPLIES 8
+#define PF_N_TRIGGERS 16
+
+/* What the maker of a board measures and compiles in, in steps and us. */
+typedef struct {
+    int32_t max_steps;          /* upper travel limit; the lower one is 0 */
+    uint32_t max_speed, max_accel;
+    uint32_t jog_steps, jog_speed;
+    uint32_t no_torque, from_rest; /* the pull-out line */
+    int32_t switch_steps;       /* where the lower switch opens, upwards: below 0 */
+    uint32_t whole_steps;       /* from hard stop to hard stop and more: a seek that is longer has failed */
+    uint32_t edge_steps;        /* hysteresis and play, and more */
+    uint32_t off_steps;         /* up off the switch at most: no further than the hard stop lies below it */
+    uint32_t bounce_us;         /* a contact bounces no longer */
+} pf_axis_config;
+
+typedef struct {
+    pf_axis_config axis[PF_N_AXES];
+    uint16_t features;
+} pf_config;
+
+extern const pf_config pf_paper_stage; /* config.c */
+
+enum { PF_AT_REST, PF_MOVING, PF_STOPPING, PF_SEEKING_DOWN, PF_SEEKING_UP, PF_LEAVING, PF_WAITING };
+
+typedef struct {
+    pf_leg leg;
+    uint8_t mode;
+    int8_t sign;
+    uint8_t is_contact_found;
+    uint32_t n_done;            /* steps of the leg so far */
+    uint64_t start_us, next_us;
+    int32_t pos_steps;
+} pf_axis;
+
+enum { PF_HOME_OFF, PF_HOME_FAST_DOWN, PF_HOME_FIRST_UP, PF_HOME_SLOW_DOWN, PF_HOME_SECOND_UP, PF_HOME_TO_ZERO };
+
+typedef struct {
+    uint8_t is_active, axes, result;
+    uint8_t is_homing, home_axis, home_phase;
+    uint16_t spread_steps;
+    uint32_t move_id;
+    uint32_t fast, slow, accel; /* of a homing */
+    int32_t first_edge, second_edge;
+} pf_motion;
+
+typedef struct {
+    uint16_t steady, shown, count, duty;
+    uint8_t is_strobing;
+    uint16_t n_frames;          /* triggers given */
+    uint8_t phase;              /* next: 0 trigger, 1 flash on, 2 flash off */
+    uint64_t dark_us;           /* when the steady light ends */
+    uint64_t frame_us;          /* when the next or present frame begins */
+    uint32_t period_us, delay_us, width_us;
+    uint32_t last_strobe_id;
+} pf_lamp_driver;
+
+typedef struct {
+    uint64_t time_us;
+    uint32_t strobe_id;
+    uint16_t index;
+} pf_trigger;
+
+typedef struct {
+    uint16_t seq;
+    uint8_t opcode, n_bytes;    /* n_bytes 0: empty */
+    uint8_t frame[PF_MAX_FRAME];
+} pf_reply;
+
+typedef struct {
+    pf_hal *hal;
+    const pf_config *config;
+    uint32_t boot_id, unit_serial;
+    uint8_t reset_cause;
+    uint64_t start_us;
+
+    /* Written in the alarm too: the main loop holds pf_hal_lock around them. */
+    pf_axis axis[PF_N_AXES];
+    pf_motion motion;
+    pf_lamp_driver lamp;
+    uint8_t homed, motors, last_result;
+    uint16_t faults;
+    uint32_t last_move_id;
+    uint64_t fed_us;
+    uint64_t other_us;          /* when light or watchdog next do something: so the alarm of a step need not look */
+    uint32_t motion_limit_ms, idle_limit_ms;
+    uint8_t has_done;
+    pf_move_done done;          /* the event that waits to be sent */
+    pf_trigger triggers[PF_N_TRIGGERS];
+    uint8_t n_triggers;
+
+    /* The session, in the main loop only. */
+    uint8_t has_nonce;
+    uint32_t nonce;
+    uint16_t session, next_session, last_seq, event_seq;
+    pf_reply replies[PF_N_REPLIES];
+    uint8_t next_reply;
+    uint8_t coded[PF_MAX_FRAME - 1]; /* a frame being received; one byte more than the longest: too long */
+    uint8_t n_coded;
+
+    uint32_t n_motions, n_crc_errors, n_framing_errors; /* since the start */
+} pf_board;
+
+/* Forget everything and start: motors on, light off, nothing homed, no session. `config` must stay valid. */
+void pf_board_start(pf_board *board, const pf_config *config, pf_hal *hal);
+/* Read and answer what has arrived, and send events. Call it again and again. */
+void pf_board_poll(pf_board *board);
+/* Do what is due, and set the next alarm. For the alarm interrupt. */
+void pf_board_alarm(pf_board *board);
+/* When light or watchdog next do something by themselves. */
+uint64_t pf_board_next_us(const pf_board *board);
+/* Everything that changes, as STATE reports it. */
+void pf_board_state(pf_board *board, pf_state *state);
+
+/* motion.c: what requests do to the axes. Return a status. The caller holds the lock. */
+uint8_t pf_motion_move(pf_board *board, const pf_move_abs *request);
+uint8_t pf_motion_home(pf_board *board, const pf_home *request);
+uint8_t pf_motion_motors(pf_board *board, const pf_motors *request);
+void pf_motion_break_off(pf_board *board, uint8_t result);
+void pf_motion_estop(pf_board *board);
+void pf_motion_run(pf_board *board, uint64_t now_us);
+void pf_motion_end_if_at_rest(pf_board *board, uint64_t now_us);
+uint64_t pf_motion_next_us(const pf_board *board);
+
+/* lamp.c: likewise. */
+uint8_t pf_lamp_set(pf_board *board, const pf_lamp *request);
+uint8_t pf_lamp_strobe(pf_board *board, const pf_strobe *request);
+void pf_lamp_darken(pf_board *board);
+void pf_lamp_run(pf_board *board, uint64_t now_us);
+uint64_t pf_lamp_next_us(const pf_board *board);
+int pf_lamp_is_used(const pf_board *board);
+
+/* session.c: answers the bytes that arrive. */
+void pf_session_start(pf_board *board);
+void pf_session_receive(pf_board *board, const uint8_t *data, int n_bytes);
+void pf_session_send_events(pf_board *board);
+
+/* board.c: carries out one request; returns its status, and fills the payload of a response that has one. */
+uint8_t pf_board_carry_out(pf_board *board, const pf_packet *request, pf_packet *response);
+
+#endif

@@ -1,0 +1,193 @@
+/* The port to the RP2040. Pins of a Raspberry Pi Pico:
+ *
+ *   x: step 2, direction 3; y: 4, 5; z: 6, 7; enable of x, y, z: 8, 9, 10, low: on
+ *   lamp (PWM, 12.5 kHz): 11; camera trigger: 12
+ *   emergency stop: 13; limit switches of x: 14 lower, 15 upper; y: 16, 17; z: 18, 19
+ *
+ * Emergency stop and switches open when pressed and lie between pin and ground: a broken wire counts as pressed. */
+#include "../hal.h"
+
+#include "../board.h"
+#include "chip.h"
+#include "usb.h"
+
+#ifndef PF_UNIT_SERIAL
+#define PF_UNIT_SERIAL 1
+#endif
+
+#define STEP_PIN(axis) (2u + 2u * (unsigned)(axis))
+#define DIRECTION_PIN(axis) (3u + 2u * (unsigned)(axis))
+#define ENABLE_PIN(axis) (8u + (unsigned)(axis))
+#define LAMP_PIN 11u
+#define LAMP_SLICE 5u /* channel B */
+#define TRIGGER_PIN 12u
+#define ESTOP_PIN 13u
+#define SWITCH_PIN(axis, end) (14u + 2u * (unsigned)(axis) + (unsigned)(end))
+#define STEP_PINS (1u << 2 | 1u << 4 | 1u << 6)
+#define DRIVEN_PINS 0x17fcu /* 2 to 10, and 12 */
+#define PULSE_US 2u         /* as long as the slowest drivers want, both high and before a step in another direction */
+#define FARTHEST_US 10000u  /* an early alarm does no harm; this one sees the emergency stop and feeds the watchdog */
+#define WATCHDOG_US 1000000u
+
+struct pf_hal {
+    uint32_t direction_pins;
+};
+
+static struct pf_hal hal;
+static pf_board board;
+static volatile uint8_t has_news; /* the alarm has run: there may be an event to send */
+
+static void wait_us(uint32_t duration_us) {
+    const uint32_t began_us = REGISTER(TIMER_RAWL);
+    while (REGISTER(TIMER_RAWL) - began_us <= duration_us) {
+    }
+}
+
+uint64_t pf_hal_now_us(pf_hal *unused) {
+    uint32_t high, low;
+    (void)unused;
+    do {
+        high = REGISTER(TIMER_RAWH);
+        low = REGISTER(TIMER_RAWL);
+    } while (high != REGISTER(TIMER_RAWH));
+    return (uint64_t)high << 32 | low;
+}
+
+void pf_hal_set_alarm(pf_hal *unused, uint64_t at_us) {
+    const uint64_t now_us = pf_hal_now_us(unused);
+    uint32_t low_us = (uint32_t)at_us;
+    if (at_us > now_us + FARTHEST_US) low_us = (uint32_t)now_us + FARTHEST_US;
+    REGISTER(TIMER_ALARM0) = low_us;
+    if (at_us <= now_us || (int32_t)(low_us - REGISTER(TIMER_RAWL)) <= 0) {
+        REGISTER(TIMER_INTF) = 1; /* it may have passed by: now */
+    }
+}
+
+void pf_hal_lock(pf_hal *unused) {
+    (void)unused;
+    __asm volatile("cpsid i" ::: "memory");
+}
+
+void pf_hal_unlock(pf_hal *unused) {
+    (void)unused;
+    __asm volatile("cpsie i" ::: "memory");
+}
+
+void pf_hal_step(pf_hal *port, int axis, int direction) {
+    const uint32_t pin = 1u << DIRECTION_PIN(axis), wanted = direction > 0 ? pin : 0;
+    if ((port->direction_pins & pin) != wanted) {
+        REGISTER(direction > 0 ? SIO_GPIO_OUT_SET : SIO_GPIO_OUT_CLR) = pin;
+        port->direction_pins ^= pin;
+        wait_us(PULSE_US);
+    }
+    REGISTER(SIO_GPIO_OUT_SET) = 1u << STEP_PIN(axis); /* on_alarm ends the pulse */
+}
+
+int pf_hal_is_pressed(pf_hal *unused, int axis, int end) {
+    (void)unused;
+    return (int)(REGISTER(SIO_GPIO_IN) >> SWITCH_PIN(axis, end) & 1u);
+}
+
+unsigned pf_hal_contact(pf_hal *unused, int axis, int end) {
+    const uint32_t pin = SWITCH_PIN(axis, end), edges = REGISTER(IO_BANK0_INTR(pin));
+    unsigned found = pf_hal_is_pressed(unused, axis, end) ? PF_WAS_CLOSED : PF_WAS_OPEN;
+    REGISTER(IO_BANK0_INTR(pin)) = INTR_EDGE_LOW(pin) | INTR_EDGE_HIGH(pin);
+    if (edges & INTR_EDGE_HIGH(pin)) found |= PF_WAS_CLOSED;
+    if (edges & INTR_EDGE_LOW(pin)) found |= PF_WAS_OPEN;
+    return found;
+}
+
+void pf_hal_motor(pf_hal *unused, int axis, int is_on) {
+    (void)unused;
+    REGISTER(is_on ? SIO_GPIO_OUT_CLR : SIO_GPIO_OUT_SET) = 1u << ENABLE_PIN(axis);
+}
+
+void pf_hal_lamp(pf_hal *unused, unsigned duty) {
+    (void)unused;
+    REGISTER(PWM_CC(LAMP_SLICE)) = duty << 16;
+}
+
+void pf_hal_trigger(pf_hal *unused) {
+    (void)unused;
+    REGISTER(SIO_GPIO_OUT_SET) = 1u << TRIGGER_PIN; /* on_alarm ends the pulse */
+}
+
+int pf_hal_estop(pf_hal *unused) {
+    (void)unused;
+    return (int)(REGISTER(SIO_GPIO_IN) >> ESTOP_PIN & 1u);
+}
+
+int pf_hal_read(pf_hal *unused, uint8_t *data, int max_bytes) {
+    (void)unused;
+    return usb_read(data, max_bytes);
+}
+
+void pf_hal_write(pf_hal *unused, const uint8_t *frame, int n_bytes) {
+    (void)unused;
+    usb_write(frame, n_bytes);
+}
+
+uint32_t pf_hal_boot_id(pf_hal *unused) {
+    uint32_t id = (uint32_t)pf_hal_now_us(unused);
+    for (int i = 0; i < 64; i++) id = (id << 1 | id >> 31) ^ (REGISTER(ROSC_RANDOMBIT) & 1u);
+    return id;
+}
+
+uint32_t pf_hal_unit_serial(pf_hal *unused) {
+    (void)unused;
+    return PF_UNIT_SERIAL;
+}
+
+uint8_t pf_hal_reset_cause(pf_hal *unused) {
+    (void)unused;
+    if (REGISTER(WATCHDOG_REASON) & 1u) return 1;
+    return REGISTER(CHIP_RESET) & CHIP_HAD_RUN ? 2 : 0;
+}
+
+void on_alarm(void) {
+    const uint32_t began_us = REGISTER(TIMER_RAWL);
+    CLEAR(TIMER_INTF) = 1;
+    REGISTER(TIMER_INTR) = 1;
+    pf_board_alarm(&board);
+    while (REGISTER(TIMER_RAWL) - began_us <= PULSE_US) {
+    }
+    REGISTER(SIO_GPIO_OUT_CLR) = STEP_PINS | 1u << TRIGGER_PIN;
+    has_news = 1;
+}
+
+void on_usb(void) {
+    REGISTER(NVIC_ICER) = 1u << IRQ_USBCTRL; /* the main loop does the work, and switches it on again */
+    has_news = 1;
+}
+
+static void start_pins(void) {
+    REGISTER(SIO_GPIO_OUT_SET) = 1u << ENABLE_PIN(0) | 1u << ENABLE_PIN(1) | 1u << ENABLE_PIN(2);
+    REGISTER(SIO_GPIO_OE_SET) = DRIVEN_PINS;
+    for (uint32_t pin = 2; pin < 20; pin++) {
+        if (pin >= ESTOP_PIN) REGISTER(PADS_BANK0(pin)) = PAD_INPUT_WITH_PULL_UP;
+        REGISTER(IO_BANK0_CTRL(pin)) = pin == LAMP_PIN ? FUNCTION_PWM : FUNCTION_SIO;
+    }
+    REGISTER(PWM_TOP(LAMP_SLICE)) = 9999;
+    REGISTER(PWM_CC(LAMP_SLICE)) = 0;
+    REGISTER(PWM_CSR(LAMP_SLICE)) = 1;
+}
+
+int main(void) {
+    start_pins();
+    REGISTER(TIMER_INTE) = 1;
+    pf_board_start(&board, &pf_paper_stage, &hal);
+    usb_start(PF_UNIT_SERIAL);
+    REGISTER(NVIC_ISER) = 1u << IRQ_TIMER_0 | 1u << IRQ_USBCTRL;
+    REGISTER(WATCHDOG_LOAD) = 2 * WATCHDOG_US; /* it counts twice a tick */
+    SET(WATCHDOG_CTRL) = 1u << 30;
+    for (;;) {
+        REGISTER(WATCHDOG_LOAD) = 2 * WATCHDOG_US;
+        has_news = 0;
+        usb_poll();
+        pf_board_poll(&board);
+        REGISTER(NVIC_ISER) = 1u << IRQ_USBCTRL;
+        __asm volatile("cpsid i" ::: "memory");
+        if (!has_news) __asm volatile("wfi");
+        __asm volatile("cpsie i" ::: "memory");
+    }
+}

@@ -1,0 +1,59 @@
+"""The firmware as a program on a pseudo-terminal, in real time and over its own small stage."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from parfocal.board.clock import MonotonicClock
+from parfocal.board.config import BoardConfig
+from parfocal.board.errors import MoveRefused
+from parfocal.board.link.counters import LinkCounters
+from parfocal.board.open import open_board
+from parfocal.board.stub.firmware.library import SOURCES
+
+
+@pytest.fixture
+def link(tmp_path: Path) -> Iterator[tuple[Path, int]]:
+    """The program at a link, and its process id. Ended with SIGTERM, it removes its link."""
+    if shutil.which("cc") is None or shutil.which("make") is None:
+        pytest.skip("no C compiler `cc` or no `make` here")
+    program, place = tmp_path / "parfocal-board", tmp_path / "board"
+    subprocess.run(["make", "--silent", "-C", SOURCES, f"OUT={tmp_path}", program], check=True)
+    with subprocess.Popen([program, place], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == f"firmware at {place}\n"
+        yield place, process.pid
+        process.terminate()
+        assert process.wait(10.0) == 0
+    assert not place.is_symlink()
+
+
+def test_the_program_homes_moves_and_obeys_its_emergency_stop(link: tuple[Path, int]) -> None:
+    place, pid = link
+    with open_board(BoardConfig(port=str(place)), MonotonicClock()) as board:
+        board.home(("z",))
+        board.z.approach_up(100.0)
+        assert board.z.position_um == 100.0
+        assert board.status().z.is_homed
+        os.kill(pid, signal.SIGUSR1)
+        with pytest.raises(MoveRefused, match="emergency stop is latched"):
+            board.z.move_to(3000.0)
+        os.kill(pid, signal.SIGUSR2)
+        board.clear_faults()
+        assert not board.status().z.is_homed
+
+
+def test_a_host_that_comes_again_finds_the_position(link: tuple[Path, int]) -> None:
+    config = BoardConfig(port=str(link[0]))
+    with open_board(config, MonotonicClock()) as board:
+        board.home(("z",))
+        assert board.counters == LinkCounters()  # type: ignore[attr-defined]
+    with open_board(config, MonotonicClock()) as again:
+        assert (again.z.is_homed, again.z.position_um) == (True, 0.0)

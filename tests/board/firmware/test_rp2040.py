@@ -1,0 +1,156 @@
+"""The image for the RP2040: it fits, and in an emulator it keeps every promise, over its own USB.
+
+The emulator is rp2040js. It models neither the flash cache nor real USB, and the boot ROM and second boot stage are
+not run.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from parfocal.board.clock import VirtualClock
+from parfocal.board.conformance.bench import Bench
+from parfocal.board.conformance.run import CHECKS, Asked, run_conformance
+from parfocal.board.stub.firmware.library import SOURCES
+from parfocal.board.wire import messages
+from parfocal.board.wire.messages import Status
+from tests.board.firmware.emulator.emulated import EmulatedBoard, EmulatedCable
+from tools import uf2
+
+ROOT = Path(__file__).parents[3]
+# `make firmware-check` puts it there.
+RP2040JS = Path(os.environ.get("RP2040JS", ROOT / "build" / "rp2040js"))
+CYCLE_US = 1.0 / 125.0
+MAX_FLASH_BYTES = 64 * 1024
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if shutil.which("arm-none-eabi-gcc") is None or shutil.which("make") is None:
+        pytest.skip("no compiler for the RP2040 here: `apt install gcc-arm-none-eabi`")
+    out = tmp_path_factory.mktemp("rp2040")
+    subprocess.run(["make", "--silent", "-C", SOURCES / "rp2040", f"OUT={out}"], check=True)
+    return out / "parfocal-rp2040.bin"
+
+
+@pytest.fixture
+def emulated(image: Path) -> Iterator[EmulatedBoard]:
+    if shutil.which("node") is None or not (RP2040JS / "node_modules" / "rp2040js").is_dir():
+        pytest.skip("no emulator here: `make firmware-check` fetches rp2040js and runs this test")
+    board = EmulatedBoard(image, RP2040JS)
+    yield board
+    board.close()
+
+
+def test_the_image_fits_and_begins_with_a_boot_stage(image: Path) -> None:
+    data = image.read_bytes()
+    assert len(data) < MAX_FLASH_BYTES
+    stack, reset = np.frombuffer(data[256:264], "<u4")
+    assert stack == 0x20040000
+    assert uf2.FLASH <= reset < uf2.FLASH + len(data)
+    assert reset % 2 == 1  # Thumb code
+    assert any(data[:252])
+    assert not any(data[252:256])  # the place of the CRC
+
+
+def test_the_code_of_the_alarm_is_in_ram(image: Path) -> None:
+    listing = subprocess.check_output(
+        ["arm-none-eabi-nm", str(image.parent / "rp2040" / "board.elf")], text=True
+    )
+    addresses = {name: int(at, 16) for at, name in re.findall(r"^(\w+) [tT] (\w+)$", listing, re.M)}
+    for name in ("on_alarm", "pf_board_alarm", "pf_motion_run", "pf_leg_edge_us", "pf_hal_step", "divide"):
+        assert addresses[name] >> 24 == 0x20, name
+
+
+def test_a_uf2_file_holds_the_image_and_the_crc_of_its_boot_stage(image: Path) -> None:
+    data = image.read_bytes()
+    file = uf2.uf2(uf2.bootable(data))
+    assert len(file) % 512 == 0
+    blocks = [file[at : at + 512] for at in range(0, len(file), 512)]
+    held = b"".join(block[32:288] for block in blocks)
+    assert held[256 : len(data)] == data[256:]
+    # With its CRC behind it, a CRC of this kind comes to zero when the bytes of the CRC are in its own order.
+    assert uf2.boot_crc(held[:252] + held[252:256][::-1]) == 0
+    for i, block in enumerate(blocks):
+        words = np.frombuffer(block[:32], "<u4")
+        assert [int(word) for word in words[2:]] == [
+            0x2000,
+            0x10000000 + 256 * i,
+            256,
+            i,
+            len(blocks),
+            0xE48BFF56,
+        ]
+    with pytest.raises(ValueError, match="the boot stage is longer than 252 bytes"):
+        uf2.bootable(b"\1" * 1000)
+
+
+def test_the_emulated_board_keeps_every_promise(emulated: EmulatedBoard) -> None:
+    clock = VirtualClock(0.1)
+    report = run_conformance(
+        lambda: EmulatedCable(emulated, clock), clock, Asked(lambda: True, with_estop=True)
+    )
+    assert report.broken == ()
+    assert report.n_kept == len(CHECKS)
+
+
+def test_the_button_latches_the_emergency_stop_and_holds_it_while_it_is_pressed(
+    emulated: EmulatedBoard,
+) -> None:
+    clock = VirtualClock(0.1)
+    bench = Bench(lambda: EmulatedCable(emulated, clock), clock)
+    bench.first_session()
+    emulated.run_until(round(clock.now_s() * 1e6), estop=True)
+    bench.hear(0.02)
+    state = bench.state()
+    assert (state.faults, state.motors) == (messages.Fault.ESTOP, 0)
+    assert bench.ask(messages.Clear(messages.Fault.ESTOP)).status == Status.ESTOP
+    emulated.run_until(round(clock.now_s() * 1e6), estop=False)
+    bench.hear(0.02)
+    assert bench.state().faults == messages.Fault.ESTOP
+    assert bench.ask(messages.Clear(messages.Fault.ESTOP)).status == Status.OK
+    assert bench.state().faults == 0
+
+
+def test_three_axes_step_together_in_time(emulated: EmulatedBoard) -> None:
+    clock = VirtualClock(0.1)
+    bench = Bench(lambda: EmulatedCable(emulated, clock), clock)
+    bench.first_session()
+    bench.calm()
+    assert bench.ask(messages.Watchdog(60000, 60000)).status == Status.OK
+    for axis, fast, slow in ((4, 1600, 160), (1, 4000, 400), (2, 4000, 400)):
+        assert bench.ask(messages.Home(bench.next_move_id(), axis, fast, slow, 80000)).status == Status.OK
+        bench.hear(6.0)
+    assert bench.state().homed == 7
+    together = messages.MoveAbs(
+        bench.next_move_id(), 7, (14000, 14000, 7000), (12000, 12000, 6400), (60000, 60000, 80000)
+    )
+    assert bench.ask(together).status == Status.OK
+    bench.hear(0.3)  # every axis is at full speed
+    emulated.run_until(round(clock.now_s() * 1e6), edges=True)
+    bench.hear(0.5)
+    found = emulated.run_until(round(clock.now_s() * 1e6), edges=True)
+    jitter_us = []
+    for times_ns, speed in zip(found["edges"], (12000, 12000, 6400), strict=True):
+        times_us = np.array(times_ns) / 1000.0
+        assert len(times_us) == pytest.approx(0.5 * speed, rel=0.01)
+        late_us = times_us - times_us[0] - np.arange(len(times_us)) * 1e6 / speed
+        jitter_us.append(float(late_us.max() - late_us.min()))
+    isr = found["isr"]
+    mean_us, longest_us = isr["sum"] / isr["n"] * CYCLE_US, isr["longest"] * CYCLE_US
+    load = isr["sum"] * CYCLE_US / 5e5
+    print(  # noqa: T201  # `make firmware-check` shows it
+        f"alarm: mean {mean_us:.2f} us, longest {longest_us:.2f} us, {100 * load:.0f} % of the processor at "
+        f"{sum(map(len, found['edges'])) * 2} steps/s; jitter {max(jitter_us):.1f} us"
+    )
+    assert max(jitter_us) <= 20.0  # 10 us to either side
+    assert mean_us <= 10.0
+    assert load <= 0.4

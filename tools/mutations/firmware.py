@@ -1,0 +1,146 @@
+"""Mutations of the firmware in `board/firmware/`."""
+
+from tools.mutations.mutation import Mutation
+
+_REFUSALS = ("tests/board/test_protocol_refusals.py",)
+_PROMISES = ("tests/board/test_protocol_promises.py",)
+_DETAILS = ("tests/board/test_protocol_details.py",)
+_FAULTS = ("tests/board/stub/test_faults.py",)
+_STEPS = ("tests/board/firmware/test_steps.py",)
+
+MUTATIONS = (
+    Mutation(
+        "the firmware carries out an older seq",
+        "board/firmware/session.c",
+        "if (!is_newer && !is_urgent) {",
+        "if (0) {",
+        (*_PROMISES, "tests/board/link/test_link.py"),
+    ),
+    Mutation(
+        "the firmware forgets its replies",
+        "board/firmware/session.c",
+        "    keep_reply(board, request, frame, n_bytes);\n",
+        "    (void)keep_reply;\n",
+        (*_PROMISES, "tests/board/link/test_link.py"),
+    ),
+    Mutation(
+        "frames of another session feed the watchdog",
+        "board/firmware/session.c",
+        "    response.session = request->session;\n    if (board->session == 0",
+        "    response.session = request->session;\n    board->fed_us = pf_hal_now_us(board->hal);\n"
+        "    if (board->session == 0",
+        _PROMISES,
+    ),
+    Mutation(
+        "STOP needs a session",
+        "board/firmware/session.c",
+        "if (is_urgent) pf_board_carry_out(board, request, &response);",
+        "",
+        ("tests/board/link/test_link.py", *_REFUSALS),
+    ),
+    Mutation(
+        "a resent HELLO opens another session",
+        "board/firmware/session.c",
+        "!(board->has_nonce && hello.nonce == board->nonce)",
+        "1",
+        _PROMISES,
+    ),
+    Mutation(
+        "the watchdog leaves the light on",
+        "board/firmware/board.c",
+        "        pf_lamp_darken(board);\n        board->faults |= PF_FAULT_WATCHDOG;",
+        "        board->faults |= PF_FAULT_WATCHDOG;",
+        (*_PROMISES, "tests/board/link/test_link.py"),
+    ),
+    Mutation(
+        "the watchdog leaves the motors running",
+        "board/firmware/board.c",
+        "        pf_motion_break_off(board, PF_MOVE_RESULT_WATCHDOG);\n",
+        "",
+        ("tests/board/link/test_link.py",),
+    ),
+    Mutation(
+        "an upper limit is one step too far",
+        "board/firmware/motion.c",
+        "target > config->max_steps",
+        "target > config->max_steps + 1",
+        _REFUSALS,
+    ),
+    Mutation(
+        "a jog is not checked",
+        "board/firmware/motion.c",
+        "delta > config->jog_steps || speed > config->jog_speed",
+        "0",
+        _REFUSALS,
+    ),
+    Mutation(
+        "the pull-out line is not checked",
+        "board/firmware/motion.c",
+        "        return PF_STATUS_PULL_OUT;\n",
+        "        return PF_STATUS_OK;\n",
+        _REFUSALS,
+    ),
+    Mutation(
+        "a move runs through its switch",
+        "board/firmware/motion.c",
+        "            board->motion.result = PF_MOVE_RESULT_LIMIT_SWITCH;\n            return 1;",
+        "            break;",
+        _FAULTS,
+    ),
+    Mutation(
+        "a limit switch leaves the axis homed",
+        "board/firmware/motion.c",
+        "        board->homed &= (uint8_t)~motion->axes;\n        board->faults |= PF_FAULT_LIMIT_SWITCH;",
+        "        board->faults |= PF_FAULT_LIMIT_SWITCH;",
+        (*_FAULTS, *_DETAILS),
+    ),
+    Mutation(
+        "the counter is tied to the edge found downwards",
+        "board/firmware/motion.c",
+        "            board->motion.second_edge = axis->pos_steps;",
+        "            board->motion.second_edge = axis->pos_steps - (int32_t)axis->n_done;",
+        ("tests/board/test_homing.py",),
+    ),
+    Mutation(
+        "homing does not wait for the bounce",
+        "board/firmware/motion.c",
+        "axis->next_us = now_us + config->bounce_us + 1;",
+        "axis->next_us = now_us;",
+        (*_FAULTS, *_PROMISES),
+    ),
+    Mutation(
+        "a stuck switch sends the stage up",
+        "board/firmware/motion.c",
+        "board->config->axis[i].off_steps, motion->slow,",
+        "board->config->axis[i].whole_steps, motion->slow,",
+        _FAULTS,
+    ),
+    Mutation(
+        "an emergency stop leaves the motors on",
+        "board/firmware/motion.c",
+        "    switch_off(board, ALL_AXES);\n",
+        "    board->homed = 0;\n",
+        _PROMISES,
+    ),
+    Mutation(
+        "a deceleration is a step too long",
+        "board/firmware/leg.c",
+        "last = leg->reach / US2_PER_S2;",
+        "last = leg->reach / US2_PER_S2 + 2;",
+        _STEPS,
+    ),
+    Mutation(
+        "the ramp is too steep",
+        "board/firmware/leg.c",
+        "root_of(2 * steps / leg->accel",
+        "root_of(steps / leg->accel",
+        _STEPS,
+    ),
+    Mutation(
+        "an axis on its switch is forgotten by a STOP",
+        "board/firmware/motion.c",
+        "if (motion->result != PF_MOVE_RESULT_LIMIT_SWITCH) motion->result = result;",
+        "motion->result = result;",
+        _DETAILS,
+    ),
+)
