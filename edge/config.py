@@ -50,6 +50,8 @@ class FocusConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     model: str = "difference-20x"
     threads: Annotated[int, msgspec.Meta(ge=0, le=256)] = 0
     objective: str = "20x/0.75"
+    # Aperture of the condenser over that of the objective. Left out, the model's default.
+    condenser: Annotated[float, msgspec.Meta(gt=0.0, le=2.0)] | None = None
     delta_um: Positive = 2.0  # dastidar2020 2.2.1, for this objective; 3 um at 40x
     patch_px: Count = 224
     downsample: Count = 1  # dastidar2020 4.3.3: 4 at 40x with a 13 Mpx camera

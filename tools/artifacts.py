@@ -5,6 +5,7 @@ A developer's machine does this once per model; devices use the files as they ar
 """
 
 import argparse
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +18,12 @@ from parfocal.calib.quantise.placement import placement_faults
 from parfocal.engines.backends import BATCHES
 from parfocal.engines.gate import deviation_of, refusal
 from parfocal.engines.model.artifacts import MADE_FORMS, Form, artifact_path, write_manifest
-from parfocal.engines.model.contract import contract_from_onnx
+from parfocal.engines.model.contract import Contract, contract_from_onnx
 from parfocal.engines.model.golden import Golden, load_golden
+from parfocal.engines.model.head import load_head
 from parfocal.engines.model.shipped import list_models
+from parfocal.engines.predictor import Predictor
+from parfocal.engines.runner import checked_output
 from tools.arrays import FloatArray
 
 MAX_OPSET = {"int8_qdq": 17, "fp16": 17, "int8_qdq_fp16": 19}
@@ -65,7 +69,9 @@ def make_forms(model_path: Path) -> dict[Form, onnx.ModelProto]:
             raise SystemExit(f"{model_path.stem} {form}: {'; '.join(faults)}")
         path = artifact_path(model_path, form)
         onnx.save(forms[form], path)
-        far = deviation_of(golden_um(forms[form], golden), golden.reference_um, golden.distance_um)
+        far = deviation_of(
+            golden_um(model_path, forms[form], golden), golden.reference_um, golden.distance_um
+        )
         print(
             f"{path}: {path.stat().st_size / 1e6:.1f} MB, mean deviation {far.mean_um:.3f} um, largest near the "
             f"focus {far.max_um:.3f} um, error {far.error_growth_um:+.3f} um{', ' * bool(refusal(far))}{refusal(far)}"
@@ -77,13 +83,27 @@ def make_forms(model_path: Path) -> dict[Form, onnx.ModelProto]:
 def update_manifest(model_path: Path) -> None:
     """Write the manifest for the forms in the folder of a model."""
     int8 = onnx.load(artifact_path(model_path, "int8_qdq"))
-    write_manifest(model_path, golden_um(int8, load_golden(model_path)))
+    write_manifest(model_path, golden_um(model_path, int8, load_golden(model_path)))
 
 
-def golden_um(form: onnx.ModelProto, golden: Golden) -> FloatArray:
+@dataclass(frozen=True)
+class _Graph:
+    """A `Runner` of a graph without optimisation, see `evaluate`."""
+
+    graph: onnx.ModelProto
+    contract: Contract
+
+    def infer(self, batch: FloatArray) -> FloatArray:
+        """Compute the outputs for a batch, float32 (n, outputs)."""
+        (outputs,) = evaluate(self.graph, batch).values()
+        return checked_output(self.contract, outputs, len(batch))
+
+
+def golden_um(model_path: Path, form: onnx.ModelProto, golden: Golden) -> FloatArray:
     """Return the predictions of a form for the golden patches, float32 (n,)."""
-    (predicted_um,) = evaluate(form, golden.batch).values()
-    return predicted_um.ravel()
+    contract = contract_from_onnx(model_path)
+    predictor = Predictor(_Graph(form, contract), load_head(model_path, contract))
+    return predictor.predict(golden.batch).distance_um
 
 
 def main() -> None:

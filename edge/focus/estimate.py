@@ -9,7 +9,7 @@ from parfocal.edge.focus import prepare
 from parfocal.edge.focus.part import CentralPart, reduced
 from parfocal.edge.focus.places import places
 from parfocal.edge.pixels import UInt8Array
-from parfocal.engines.runner import Runner
+from parfocal.engines.predictor import Predictor
 
 
 class Estimate(msgspec.Struct, frozen=True):
@@ -25,34 +25,36 @@ class Estimate(msgspec.Struct, frozen=True):
     weights: tuple[float, ...]
 
 
-def estimate(first: CentralPart, second: CentralPart, runner: Runner) -> Estimate:
+def estimate(first: CentralPart, second: CentralPart, predictor: Predictor) -> Estimate:
     """Estimate the distance to focus from the shots at z1 and z2.
 
     Raises:
         ValueError: the second shot has no contrast.
-        EngineError: from the runner.
+        EngineError: from the engine.
     """
-    pair = runner.contract.kind == "pair"
+    pair = predictor.contract.kind == "pair"
     seen = prepare.two_shot_image(first.smoothed, second.smoothed, with_second=pair)
     patches = prepare.patches_of(seen, second.patch_px)
-    return weighted(runner.infer(prepare.standardised(patches)), second.contrasts)
+    return weighted(predictor.predict(prepare.standardised(patches)).distance_um, second.contrasts)
 
 
-def estimate_single(shot: UInt8Array, runner: Runner, config: FocusConfig) -> Estimate:
+def estimate_single(shot: UInt8Array, predictor: Predictor, config: FocusConfig) -> Estimate:
     """Estimate the distance to focus from one frame (h, w, 3), with a model of kind "single" (liao2021 2.1).
 
     Raises:
         ValueError: the frame is smaller than one patch of the model, or has no contrast.
-        EngineError: from the runner.
+        EngineError: from the engine.
     """
-    whole, side_px = prepare.smoothed(reduced(shot, config)), runner.contract.patch_px
+    whole, side_px = prepare.smoothed(reduced(shot, config)), predictor.contract.patch_px
     patches = np.stack(
         [
             whole[top : top + side_px, left : left + side_px].transpose(2, 0, 1)
             for top, left in places(whole.shape[0], whole.shape[1], side_px)
         ]
     ).astype(np.float32)
-    return weighted(runner.infer(prepare.standardised(patches)), prepare.contrast_of(patches))
+    return weighted(
+        predictor.predict(prepare.standardised(patches)).distance_um, prepare.contrast_of(patches)
+    )
 
 
 def weighted(predictions_um: NDArray[np.float32], weights: NDArray[np.float32]) -> Estimate:

@@ -12,7 +12,7 @@ from parfocal.edge.focus.exposure import exposure_fault
 from parfocal.edge.focus.result import Attempt, FocusLost, FocusResult, Outcome
 from parfocal.edge.focus.sharpness import peak_inside_um, peak_um
 from parfocal.edge.focus.shots import Shot, Shots
-from parfocal.engines.runner import Runner
+from parfocal.engines.predictor import Predictor
 
 
 class FirstSweep(msgspec.Struct, frozen=True):
@@ -25,12 +25,12 @@ class FirstSweep(msgspec.Struct, frozen=True):
 class Focuser:
     """Focuses field after field. The stage only ever arrives at a height from below."""
 
-    def __init__(self, axis: Axis, camera: Camera, runner: Runner, config: FocusConfig) -> None:
+    def __init__(self, axis: Axis, camera: Camera, predictor: Predictor, config: FocusConfig) -> None:
         """Nothing moves."""
         self._shots = Shots(axis, camera, config, rule.run_up_um(config))
-        self._runner = runner
+        self._predictor = predictor
         self._config = config
-        self._reach = rule.reach_of(runner.contract.range_um, config)
+        self._reach = rule.reach_of(predictor.contract.range_um, config)
         self._attempts: list[Attempt] = []
         self._seen: list[rule.Seen] = []
 
@@ -143,7 +143,7 @@ class Focuser:
         self._seen.append(first.seen)
         second = self._lit_shot(first.z_um + self._config.delta_um, pivot_um)
         self._seen.append(second.seen)
-        return first, second, estimate(first.part, second.part, self._runner)
+        return first, second, estimate(first.part, second.part, self._predictor)
 
     def _recovered(self, pivot_um: float, start: Shot) -> FocusResult:
         """A fine upward sweep about the pivot, or about the peak of a coarse one; else back, and FocusLost."""

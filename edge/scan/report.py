@@ -52,11 +52,16 @@ class Summary(msgspec.Struct, frozen=True):
 
 
 class RunReport(msgspec.Struct, frozen=True):
-    """A whole run. `plays`: the play of each axis that it worked with."""
+    """A whole run.
+
+    `plays`: the play of each axis that it worked with. `condenser`: the one that the model was given; None if it takes
+    none.
+    """
 
     fields: tuple[FieldReport, ...]
     summary: Summary
     plays: tuple[PlayInUse, ...] = ()
+    condenser: float | None = None
 
 
 def run_report(
@@ -64,6 +69,7 @@ def run_report(
     first_sweep_images: int,
     first_sweep_s: float,
     plays: tuple[PlayInUse, ...] = (),
+    condenser: float | None = None,
 ) -> RunReport:
     """Sum up a run."""
     done = [f for f in fields if f.outcome in ("focused", "recovered")]
@@ -87,7 +93,7 @@ def run_report(
         first_sweep_s=first_sweep_s,
         advice=_advice(counts["focused"], counts["recovered"] + counts["lost"]),
     )
-    return RunReport(fields=tuple(fields), summary=summary, plays=plays)
+    return RunReport(fields=tuple(fields), summary=summary, plays=plays, condenser=condenser)
 
 
 def _advice(focused: int, failed: int) -> str | None:

@@ -66,7 +66,7 @@ class StackResult(msgspec.Struct, frozen=True):
 
 
 class Evaluation(msgspec.Struct, frozen=True):
-    """All stacks with one model."""
+    """All stacks with one model. `condenser` is the one that the model was given, None if it takes none."""
 
     model: str
     depth_of_field_um: float
@@ -74,3 +74,4 @@ class Evaluation(msgspec.Struct, frozen=True):
     figures: Figures | None
     bins: tuple[BinFigures, ...]
     stacks: tuple[StackResult, ...]
+    condenser: float | None = None

@@ -16,7 +16,7 @@ from parfocal.engines.cpu.rewrites import multiply_as_convolution, narrow_input_
 from parfocal.engines.errors import HOW_TO_REBUILD, BuildFailed, EngineStale, one_line
 from parfocal.engines.key import Precision
 from parfocal.engines.model.contract import Contract, contract_from_onnx
-from parfocal.engines.runner import check_batch, check_graph, distance_um_from_output
+from parfocal.engines.runner import check_batch, check_graph, checked_output
 
 if TYPE_CHECKING:
     import openvino
@@ -48,7 +48,7 @@ class CompiledRunner:
         return self._contract
 
     def infer(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Predict distance_um, float32 (n,), of a batch float32 (n, channels, patch_px, patch_px).
+        """Compute the outputs, float32 (n, outputs), for a batch float32 (n, channels, patch_px, patch_px).
 
         Raises:
             InputMismatch: the batch does not have the type and shape that the model takes.
@@ -65,7 +65,7 @@ class CompiledRunner:
         for _, request in zip(starts, self._requests, strict=False):
             request.wait()
             output = request.get_tensor(self._contract.output_name).data
-            parts.append(distance_um_from_output(self._contract, output, share))
+            parts.append(checked_output(self._contract, output, share))
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 

@@ -19,6 +19,7 @@ from parfocal.edge.simscope.optics import Optics
 from parfocal.edge.simscope.scene import Scene
 from parfocal.edge.simscope.slide import SlideImage, VirtualSlide
 from parfocal.engines.model.contract import Contract
+from parfocal.engines.predictor import Predictor
 from tests.contracts import difference_contract
 
 TILES = Path(__file__).parents[2].parent / "shared" / "tiles"
@@ -75,7 +76,7 @@ class KnowsTruth:
         self.calls += 1
         z_um = self._bench.true_um(self._bench.clock.now_s())[2]
         distance_um = float(np.clip(self._focus_z_um - z_um, -self._saturates_um, self._saturates_um))
-        return np.array([distance_um + e for e in errors_um], np.float32)[: len(batch)]
+        return np.array([[distance_um + e] for e in errors_um], np.float32)[: len(batch)]
 
 
 class Scope:
@@ -114,8 +115,8 @@ class Scope:
         return Instrument(self.board, self.camera, self.bench.clock)
 
     def focuser(self, errors_um: list[list[float]] | None = None, saturates_um: float = np.inf) -> Focuser:
-        runner = KnowsTruth(self.bench, FOCUS_Z_UM, errors_um, saturates_um)
-        return Focuser(self.board.z, self.camera, runner, self.config.focus)
+        predictor = Predictor(KnowsTruth(self.bench, FOCUS_Z_UM, errors_um, saturates_um))
+        return Focuser(self.board.z, self.camera, predictor, self.config.focus)
 
     def true_z_um(self) -> float:
         return self.bench.true_um(self.bench.clock.now_s())[2]

@@ -19,6 +19,8 @@ from parfocal.engines.gpu.cuda_probe import CudaDevice
 from parfocal.engines.model.artifacts import manifest_path
 from parfocal.engines.model.contract import METADATA_KEY, Contract, contract_from_onnx
 from parfocal.engines.model.golden import batch_of, save_golden
+from parfocal.engines.model.head import load_head
+from parfocal.engines.predictor import Predictor
 from tests.calib.quantise.nets import mobilenet_v3
 from tests.contracts import difference_contract, single_contract
 from tests.engines.gpu.fake_cuda import FakeCuda
@@ -100,7 +102,9 @@ def written_forms(path: Path, patches: NDArray[np.int8] | NDArray[np.uint8] | No
     if patches is None:
         patches = random.integers(-40, 41, (12, 3, 32, 32)).astype(np.int8)
     n = len(patches) // 2
-    reference_um = OnnxRuntimeRunner(path, n_threads=1).infer(batch_of(patches[:n], contract_from_onnx(path)))
+    contract = contract_from_onnx(path)
+    reference = Predictor(OnnxRuntimeRunner(path, n_threads=1), load_head(path, contract))
+    reference_um = reference.predict(batch_of(patches[:n], contract)).distance_um
     distance_um = (reference_um + random.normal(0.0, 0.3, n)).clip(-5, 5).astype(np.float32)
     save_golden(path, patches[:n], distance_um, reference_um, patches[n:])
     make_forms(path)

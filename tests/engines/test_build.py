@@ -27,6 +27,7 @@ from parfocal.engines.model.contract import Contract
 from parfocal.engines.model.golden import golden_path, load_golden
 from parfocal.engines.model.shipped import Model, list_models, model_at
 from parfocal.engines.opening import open_chosen
+from parfocal.engines.predictor import Predictor
 from parfocal.engines.runner import Runner
 from tests.engines.conftest import written_forms, written_golden, written_model
 
@@ -71,7 +72,7 @@ class FixedRunner:
 
     def infer(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         indices = [int((self._patches == patch).all(axis=(1, 2, 3)).argmax()) for patch in batch]
-        return self._fixed_um[indices]
+        return self._fixed_um[indices][:, None]
 
 
 @pytest.fixture
@@ -123,7 +124,7 @@ def test_requested_precision_is_used_and_says_so(model: Model, cache: EngineCach
 def test_chosen_engine_predicts_what_was_checked(model: Model, cache: EngineCache) -> None:
     (chosen,) = [outcome.row for outcome in built(model, cache) if outcome.chosen]
     golden = load_golden(model.path)
-    found_um = open_chosen(model.path, cache).runner.infer(golden.batch[:4])
+    found_um = open_chosen(model.path, cache).predictor.predict(golden.batch[:4]).distance_um
     assert chosen.deviation is not None
     assert np.abs(found_um - golden.reference_um[:4]).max() <= chosen.deviation.max_um + 1e-5
 
@@ -165,7 +166,7 @@ def test_int8_engine_that_deviates_from_its_graph_is_refused_even_if_closer_to_t
 def test_int8_engine_computes_its_graph_or_is_refused(model: Model, cache: EngineCache) -> None:
     (row,) = [outcome.row for outcome in built(model, cache) if outcome.row.precision == "int8"]
     engine = OpenVinoMaker(1).open(cache.load(row.key), row.key, model.contract)  # type: ignore[arg-type]
-    found_um = predictions_um(engine, load_golden(model.path), 4)
+    found_um = predictions_um(Predictor(engine), load_golden(model.path), 4)
     strayed_um = float(np.abs(found_um - int8_graph_um(model.path)).mean())
     assert row.deviation is not None
     assert row.deviation.strayed_um == pytest.approx(strayed_um, abs=1e-5)
@@ -198,7 +199,7 @@ def test_new_model_makes_every_engine_stale_until_it_is_built(model: Model, cach
     with pytest.raises(EngineStale, match="the engine chosen for small is stale: onnx_sha256 was"):
         open_chosen(longer.path, cache)
     assert all(outcome.built for outcome in built(longer, cache))
-    assert open_chosen(longer.path, cache).runner.contract.range_um == 12.0
+    assert open_chosen(longer.path, cache).predictor.contract.range_um == 12.0
 
 
 def test_number_of_threads_is_part_of_the_key(model: Model, cache: EngineCache) -> None:
@@ -251,7 +252,9 @@ def test_old_engine_keeps_predicting_if_no_new_one_is_chosen(model: Model, cache
     written_golden(model.path, golden.distance_um, golden.reference_um + 9.0)
     refused = build_all([model], OpenVinoMaker(2), cache)
     assert not any(outcome.chosen for outcome in refused)
-    assert open_chosen(model.path, cache).runner.infer(np.zeros((4, 3, 32, 32), np.float32)).shape == (4,)
+    assert open_chosen(model.path, cache).predictor.predict(
+        np.zeros((4, 3, 32, 32), np.float32)
+    ).distance_um.shape == (4,)
     assert not any(outcome.built for outcome in build_all([model], OpenVinoMaker(2), cache))
 
 
@@ -314,7 +317,9 @@ def test_bad_input_fails_only_the_engines_that_need_it(
     outcomes = built(model, cache)
     assert {outcome.row.precision for outcome in outcomes if outcome.row.failed} == failing & set(PRECISIONS)
     assert all(said in outcome.row.failed for outcome in outcomes if outcome.row.failed)
-    assert open_chosen(model.path, cache).runner.infer(np.zeros((4, 3, 32, 32), np.float32)).shape == (4,)
+    assert open_chosen(model.path, cache).predictor.predict(
+        np.zeros((4, 3, 32, 32), np.float32)
+    ).distance_um.shape == (4,)
 
 
 def test_full_disk_fails_each_build_and_the_old_engine_keeps_predicting(
@@ -329,14 +334,14 @@ def test_full_disk_fails_each_build_and_the_old_engine_keeps_predicting(
         outcomes = build_all([model], OpenVinoMaker(2), cache)
     assert all("No space left on device" in outcome.row.failed for outcome in outcomes)
     assert not any(outcome.chosen for outcome in outcomes)
-    open_chosen(model.path, cache).runner.infer(np.zeros((4, 3, 32, 32), np.float32))
+    open_chosen(model.path, cache).predictor.predict(np.zeros((4, 3, 32, 32), np.float32))
 
 
 def test_engine_with_a_fixed_batch_refuses_another(model: Model, cache: EngineCache) -> None:
     with pytest.raises(
         InputMismatch, match=r"the batch is float32 \(5, 3, 32, 32\), the model takes float32 \(4,"
     ):
-        open_chosen(model.path, cache).runner.infer(np.zeros((5, 3, 32, 32), np.float32))
+        open_chosen(model.path, cache).predictor.predict(np.zeros((5, 3, 32, 32), np.float32))
 
 
 def test_openvino_refuses_implicit_int8(model: Model, cache: EngineCache) -> None:
@@ -347,7 +352,7 @@ def test_openvino_refuses_implicit_int8(model: Model, cache: EngineCache) -> Non
 
 
 def test_prediction_allocates_nothing_but_its_result(model: Model, cache: EngineCache) -> None:
-    runner = open_chosen(model.path, cache).runner
+    runner = open_chosen(model.path, cache).predictor.runner
     batch = np.zeros((4, 3, 32, 32), np.float32)
     for _ in range(3):
         runner.infer(batch)

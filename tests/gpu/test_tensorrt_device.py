@@ -51,5 +51,5 @@ def test_engines_are_built_accurate_and_opened_again(
     assert not any(outcome.built for outcome in build_all([model], maker, cache, int8_mode=int8_mode))
     golden = load_golden(model.path)
     n = by_precision["fp32"].batch or 0
-    found_um = open_chosen(model.path, cache).runner.infer(golden.batch[:n])
+    found_um = open_chosen(model.path, cache).predictor.predict(golden.batch[:n]).distance_um
     assert np.abs(found_um - golden.reference_um[:n]).max() < 1.0

@@ -14,6 +14,7 @@ from parfocal.edge.scan.session import Session
 from parfocal.edge.simscope.bench import stub_of
 from parfocal.edge.simscope.camera import SimulatedCamera
 from parfocal.engines.errors import InputMismatch
+from parfocal.engines.predictor import Predictor
 from tests.contracts import difference_contract, single_contract
 from tests.edge.scope import FOCUS_Z_UM, KnowsTruth, Scope, with_focus
 
@@ -31,8 +32,8 @@ def swept_near(config: Config) -> Config:
 
 
 def session_of(scope: Scope, errors_um: list[list[float]] | None = None) -> Session:
-    runner = KnowsTruth(scope.bench, FOCUS_Z_UM, errors_um)
-    return Session(scope.instrument(), runner, scope.config)
+    predictor = Predictor(KnowsTruth(scope.bench, FOCUS_Z_UM, errors_um))
+    return Session(scope.instrument(), predictor, scope.config)
 
 
 def test_a_height_found_by_a_sweep_is_where_the_next_field_begins(config: Config) -> None:

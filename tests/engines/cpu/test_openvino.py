@@ -47,7 +47,7 @@ def test_model_of_several_batch_sizes_takes_each(make_model: MakeModel) -> None:
     contract = list_models(path.parent)[0].contract
     runner = open_engine(engine, contract, "fp32", (7, 9), n_threads=1)
     for n in (7, 9, 7):
-        assert runner.infer(np.zeros((n, 3, 32, 32), np.float32)).shape == (n,)
+        assert runner.infer(np.zeros((n, 3, 32, 32), np.float32)).shape == (n, 1)
 
 
 @pytest.mark.parametrize("n_threads", [0, 1, 2, 3, 4, 9])
