@@ -72,7 +72,14 @@ class Head:
     strangeness_limit: float = float("inf")
 
     def predict(self, features: FloatArray, condenser: float | None) -> Prediction:
-        """Predict from features, float32 (n, F). `condenser` is None for a head that does not take it.
+        """Predict from features, float32 (n, F). `condenser` is None for a head that does not take it."""
+        if condenser is None:
+            return self.predict_inputs(features)
+        column = np.full((len(features), 1), condenser, np.float32)
+        return self.predict_inputs(np.concatenate([features, column], axis=1))
+
+    def predict_inputs(self, inputs: FloatArray) -> Prediction:
+        """Predict from inputs, float32 (n, I): features, followed by the condenser if the head takes it.
 
         The distance is the mean of the members. The variance of the prediction is the mean of the members' own
         variances plus the variance of their distances.
@@ -80,21 +87,18 @@ class Head:
         with np.errstate(
             over="ignore", invalid="ignore"
         ):  # features that are no numbers give distances that are none
-            outputs = self._outputs(features, condenser)
+            outputs = self._outputs(inputs)
             distances_um = outputs[:, :, 0]
             sigma_um = None
             if outputs.shape[2] == 2:
                 variance = np.exp(2.0 * outputs[:, :, 1]).mean(axis=0) + distances_um.var(axis=0)
                 sigma_um = np.sqrt(variance)
             return Prediction(
-                distances_um.mean(axis=0), sigma_um, self._strangeness(features), self.strangeness_limit
+                distances_um.mean(axis=0), sigma_um, self._strangeness(inputs), self.strangeness_limit
             )
 
-    def _outputs(self, features: FloatArray, condenser: float | None) -> FloatArray:
+    def _outputs(self, inputs: FloatArray) -> FloatArray:
         """Return the outputs of the members, float32 (M, n, K)."""
-        inputs = features
-        if condenser is not None:
-            inputs = np.concatenate([features, np.full((len(features), 1), condenser, np.float32)], axis=1)
         y: FloatArray = ((inputs - self.mean) / self.deviation)[None]
         for number, (weight, bias) in enumerate(self.layers, start=1):
             y = np.matmul(y, weight.transpose(0, 2, 1)) + bias[:, None]
@@ -102,11 +106,12 @@ class Head:
                 y = np.maximum(y, np.float32(0.0))
         return y
 
-    def _strangeness(self, features: FloatArray) -> FloatArray | None:
+    def _strangeness(self, inputs: FloatArray) -> FloatArray | None:
         if self.whitening is None or self.feature_mean is None:
             return None
-        white = (features - self.feature_mean) @ self.whitening.T
-        strangeness: FloatArray = np.square(white).sum(axis=1) / np.float32(features.shape[1])
+        n_features = len(self.feature_mean)
+        white = (inputs[:, :n_features] - self.feature_mean) @ self.whitening.T
+        strangeness: FloatArray = np.square(white).sum(axis=1) / np.float32(n_features)
         return strangeness
 
     def arrays(self) -> dict[str, FloatArray]:
