@@ -24,7 +24,7 @@ from parfocal.engines.gate import (
     worst,
 )
 from parfocal.engines.key import EngineKey, Int8Mode, Precision
-from parfocal.engines.model.artifacts import int8_graph_um
+from parfocal.engines.model.forms import FormMaker, form_content, int8_graph_um
 from parfocal.engines.model.golden import Golden, golden_path, load_golden, sha256_of
 from parfocal.engines.model.head import load_head
 from parfocal.engines.model.shipped import Model
@@ -56,6 +56,7 @@ class _Run:
     """What all engines of one call of `build_all` share."""
 
     maker: EngineMaker
+    make_form: FormMaker
     cache: EngineCache
     precision: Precision | None
     int8_mode: Int8Mode | None
@@ -69,6 +70,7 @@ def build_all(
     maker: EngineMaker,
     cache: EngineCache,
     *,
+    make_form: FormMaker,
     precision: Precision | None = None,
     int8_mode: Int8Mode | None = None,
     retry: bool = False,
@@ -81,6 +83,7 @@ def build_all(
         models: models to build engines for.
         maker: the backend of this machine.
         cache: where engines and choices are kept.
+        make_form: makes the INT8 and FP16 forms of a model, `parfocal.calib.quantise.forms.made_form`.
         precision: use this precision whatever the measurement says; None for the fastest accurate engine.
         int8_mode: how INT8 is quantised; None for the default of the backend.
         retry: try again what failed before, although nothing it depends on has changed.
@@ -93,7 +96,7 @@ def build_all(
     Raises:
         EngineError: the choice could not be written, or the INT8 mode is not available.
     """
-    run = _Run(maker, cache, precision, int8_mode, retry, report, detail)
+    run = _Run(maker, make_form, cache, precision, int8_mode, retry, report, detail)
     with cache.locked(report):
         choices = before = choices_so_far(cache, report)
         outcomes: list[Outcome] = []
@@ -217,7 +220,8 @@ def _build_engine(model: Model, key: EngineKey, run: _Run) -> bytes:
         raise BuildFailed(f"{reason} (It failed before; `parfocal engine build --retry` tries again.)")
     run.report(f"{key.slot}: building")
     try:
-        return run.maker.build(BuildRequest(model, key, run.cache, run.detail))
+        onnx = form_content(model.path, key.form, run.make_form)
+        return run.maker.build(BuildRequest(model, key, onnx, run.cache, run.detail))
     except OutOfMemory:  # there may be more memory next time
         raise
     except BuildFailed as error:

@@ -20,6 +20,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from parfocal.calib.quantise.forms import made_form
 from parfocal.engines.backends import BATCHES, EngineMaker, OpenVinoMaker
 from parfocal.engines.build import build_all
 from parfocal.engines.cache import EngineCache, default_cache_folder
@@ -104,7 +105,7 @@ def measured(model: Model, cache: EngineCache, n_threads: int, n_turns: int) -> 
     batch = BATCHES[model.contract.kind][0]
     golden = load_golden(model.path)
     patches: FloatArray = np.ascontiguousarray(golden.batch[np.arange(batch) % len(golden.batch)])
-    outcomes = build_all([model], maker, cache)
+    outcomes = build_all([model], maker, cache, make_form=made_form)
     rows: list[Row] = [outcome.row for outcome in outcomes]
     chosen = next(outcome.row.precision for outcome in outcomes if outcome.chosen)
     reference = Predictor(

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from parfocal.calib.quantise.forms import made_form
 from parfocal.engines.backends import BATCHES, maker_of
 from parfocal.engines.build import build_all
 from parfocal.engines.cache import EngineCache
@@ -75,7 +76,7 @@ def main() -> None:
     batch = BATCHES[model.contract.kind][0]
     reference = OnnxRuntimeRunner(model.path, n_threads=args.threads)
     predictors = {REFERENCE: Predictor(reference, load_head(model.path, model.contract))}
-    rows = [outcome.row for outcome in build_all([model], maker, cache)]
+    rows = [outcome.row for outcome in build_all([model], maker, cache, make_form=made_form)]
     predictors |= opened(rows, model, maker, cache)
     examples, chosen = held_out_patches(args.held_out, model.contract)
     true_um = np.array(examples.distance_um, np.float32)[chosen]

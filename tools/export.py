@@ -1,7 +1,7 @@
 """Export a training of `tools.train` as the ONNX model that ships: `python -m tools.export --help`.
 
-Writes NAME.onnx with its contract, NAME.head.npz with the head, NAME.golden.npz with the golden patches, the folder
-NAME with the INT8 and FP16 forms, and the model card NAME.md with its plots.
+Writes NAME.onnx with its contract, NAME.head.npz with the head, NAME.golden.npz with the golden patches,
+NAME.int8.json with the INT8 scales, and the model card NAME.md with its plots.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from parfocal.engines.model.contract import (
 from parfocal.engines.model.golden import Patches, batch_of, save_golden
 from parfocal.engines.model.head import load_head, save_head
 from parfocal.engines.predictor import Predictor
-from tools.artifacts import make_forms
+from tools.int8 import measure
 from tools.learning import fit, tables
 from tools.learning.card import Measured, card
 from tools.learning.examples import GREY_OFFSET, Examples
@@ -279,7 +279,7 @@ def main() -> None:
     held_out.refresh()
     training.refresh(most_stacks=CALIBRATION_STACKS)
     write_golden(args.out, contract, held_out, training, N_GOLDEN.get(recipe.patch_px, 16))
-    make_forms(args.out)
+    measure(args.out)
     found, predicted_um = measured(trained.distances(), recipe, held_out, args.symmetric, args.images)
     record = json.loads((args.run / "log.json").read_text())
     notes = args.notes.read_text() if args.notes else ""

@@ -109,15 +109,17 @@ def open_engine(
     return CompiledRunner(compiled, contract, batches[0] if len(batches) == 1 else None)
 
 
-def build_engine(path: Path, precision: Precision, batches: tuple[int, ...], *, n_threads: int) -> bytes:
-    """Compile an ONNX file for this CPU; `open_engine` opens the result.
+def build_engine(
+    onnx: bytes, contract: Contract, precision: Precision, batches: tuple[int, ...], *, n_threads: int
+) -> bytes:
+    """Compile the content of an ONNX file for this CPU; `open_engine` opens the result.
 
     The share of a batch that one core predicts is fixed in the engine. With several batch sizes it takes any size.
 
     Raises:
-        BuildFailed: the file is unusable, the CPU lacks the precision, or OpenVINO is not installed.
+        BuildFailed: the model is unusable, the CPU lacks the precision, or OpenVINO is not installed.
     """
-    compiled, _ = _compiled(path, contract_from_onnx(path), precision, batches, n_threads)
+    compiled, _ = _compiled(onnx, contract, precision, batches, n_threads)
     engine: bytes = compiled.export_model().getvalue()
     return engine
 
@@ -176,7 +178,11 @@ def cpu_and_precisions() -> tuple[str, tuple[Precision, ...]]:
 
 
 def _compiled(
-    path: Path, contract: Contract, precision: Precision, batches: tuple[int, ...], n_threads: int
+    source: Path | bytes,
+    contract: Contract,
+    precision: Precision,
+    batches: tuple[int, ...],
+    n_threads: int,
 ) -> tuple["openvino.CompiledModel", int | None]:
     """Return the compiled model and the batch size that it is fixed to, None if it takes any."""
     if n_threads < 0:
@@ -188,7 +194,7 @@ def _compiled(
             raise BuildFailed(
                 f"build in {precision} refused: this CPU does not support it. Use fp32 or int8."
             )
-        model = core.read_model(path)
+        model = core.read_model(source)
         input_shapes = {node.any_name: _sizes(node.partial_shape) for node in model.inputs}
         output_names = [node.any_name for node in model.outputs]
         n_fixed = check_graph(contract, input_shapes, output_names)
@@ -204,8 +210,8 @@ def _compiled(
         return core.compile_model(model, "CPU", settings), n_fixed
     except RuntimeError as error:
         raise BuildFailed(
-            f"build of model {path} failed: OpenVINO says: {one_line(error)} "
-            "Export the model again, or use an intact copy."
+            f"build of model {contract.name if isinstance(source, bytes) else source} failed: OpenVINO says: "
+            f"{one_line(error)} Export the model again, or use an intact copy."
         ) from error
 
 

@@ -15,21 +15,22 @@ from numpy.typing import NDArray
 
 from parfocal.engines import build as build_module
 from parfocal.engines.backends import OpenVinoMaker
-from parfocal.engines.build import Outcome, build_all
+from parfocal.engines.build import Outcome
 from parfocal.engines.cache import EngineCache
 from parfocal.engines.choose import CHOICE_FILE, load_choices, save_choices
 from parfocal.engines.cpu.openvino import cpu_and_precisions
 from parfocal.engines.errors import EngineStale, InputMismatch
 from parfocal.engines.gate import RULES_VERSION, predictions_um
 from parfocal.engines.key import EngineKey
-from parfocal.engines.model.artifacts import artifact_path, int8_graph_um, manifest_path
 from parfocal.engines.model.contract import Contract
+from parfocal.engines.model.forms import int8_graph_um, int8_path
 from parfocal.engines.model.golden import golden_path, load_golden
 from parfocal.engines.model.shipped import Model, list_models, model_at
 from parfocal.engines.opening import open_chosen
 from parfocal.engines.predictor import Predictor
 from parfocal.engines.runner import Runner
-from tests.engines.conftest import written_forms, written_golden, written_model
+from tests.engines.building import build_all
+from tests.engines.conftest import written_golden, written_model, written_scales
 
 MakeModel = Callable[..., Path]
 PRECISIONS = cpu_and_precisions()[1]
@@ -194,7 +195,7 @@ def test_engine_is_checked_on_new_golden_patches_without_building(model: Model, 
 
 
 def test_new_model_makes_every_engine_stale_until_it_is_built(model: Model, cache: EngineCache) -> None:
-    written_forms(written_model(model.path.parent, msgspec.structs.replace(model.contract, range_um=12.0)))
+    written_scales(written_model(model.path.parent, msgspec.structs.replace(model.contract, range_um=12.0)))
     (longer,) = list_models(model.path.parent)
     with pytest.raises(EngineStale, match="the engine chosen for small is stale: onnx_sha256 was"):
         open_chosen(longer.path, cache)
@@ -269,7 +270,7 @@ def test_parallel_builds_keep_each_other_s_engines(
 ) -> None:
     (tmp_path / "elsewhere").mkdir()
     other_path = written_model(tmp_path / "elsewhere", msgspec.structs.replace(model.contract, name="other"))
-    written_forms(other_path)
+    written_scales(other_path)
     other = model_at(other_path)
     threads = [
         threading.Thread(target=build_all, args=([m], OpenVinoMaker(n), empty_cache))
@@ -289,13 +290,13 @@ def test_engines_that_no_choice_uses_are_removed(model: Model, cache: EngineCach
     assert {path.name.split(".")[-2] for path in cache.folder.glob("*.engine")} == keys
 
 
-def corrupt_onnx(model: Model) -> None:
-    path = artifact_path(model.path, "int8_qdq")
-    path.write_bytes(path.read_bytes()[:-900])
+def corrupt_scales(model: Model) -> None:
+    path = int8_path(model.path)
+    path.write_bytes(path.read_bytes()[:-90])
 
 
-def no_artifacts(model: Model) -> None:
-    manifest_path(model.path).unlink()
+def no_scales(model: Model) -> None:
+    int8_path(model.path).unlink()
 
 
 def no_golden(model: Model) -> None:
@@ -305,8 +306,8 @@ def no_golden(model: Model) -> None:
 @pytest.mark.parametrize(
     ("damage", "failing", "said"),
     [
-        (corrupt_onnx, {"int8"}, "does not match its checksum in the manifest"),
-        (no_artifacts, {"int8"}, "has no other forms"),
+        (corrupt_scales, {"int8"}, "small.int8.json failed: Input data was truncated"),
+        (no_scales, {"int8"}, "it has no scales"),
         (no_golden, set(PRECISIONS), "Restore the file"),
     ],
 )

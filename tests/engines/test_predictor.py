@@ -10,7 +10,6 @@ import pytest
 from parfocal.edge.config import config_from_toml
 from parfocal.edge.engine import check_model
 from parfocal.engines.backends import OpenVinoMaker, TensorRtMaker
-from parfocal.engines.build import build_all
 from parfocal.engines.cache import EngineCache
 from parfocal.engines.cpu.openvino import OpenVinoRunner
 from parfocal.engines.cpu.reference import OnnxRuntimeRunner
@@ -24,7 +23,8 @@ from parfocal.engines.opening import open_chosen
 from parfocal.engines.predictor import Predictor
 from parfocal.engines.runner import Runner
 from tests.contracts import difference_contract
-from tests.engines.conftest import CONTRACT, written_forms, written_model
+from tests.engines.building import build_all
+from tests.engines.conftest import CONTRACT, written_model, written_scales
 from tests.engines.gpu.fake_tensorrt import FakeTensorRt, kernel_um, patches
 from tests.engines.test_runner import standardised_batch
 from tests.heads import made_head
@@ -41,7 +41,7 @@ def two_parts_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     head = made_head(F, takes_condenser=True, tells_sigma=True, tells_strangeness=True)
     terms = HeadTerms(sha256=save_head(path, head), features=F, condenser=CONDENSER)
     contract = msgspec.structs.replace(CONTRACT, head=terms)
-    written_forms(written_model(folder, contract, output_size=F))
+    written_scales(written_model(folder, contract, output_size=F))
     return path
 
 

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from parfocal.engines.backends import TensorRtMaker
-from parfocal.engines.build import build_all
 from parfocal.engines.cache import EngineCache
 from parfocal.engines.errors import BuildFailed
 from parfocal.engines.gpu.cuda_memory import CudaMemory
@@ -15,6 +14,7 @@ from parfocal.engines.key import Int8Mode
 from parfocal.engines.model.golden import load_golden
 from parfocal.engines.model.shipped import Model, list_models
 from parfocal.engines.opening import open_chosen
+from tests.engines.building import build_all
 
 Record = Callable[[str, object], None]
 

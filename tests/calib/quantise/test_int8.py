@@ -21,7 +21,7 @@ from tests.calib.quantise.nets import (
     mobilenet_v2,
     mobilenet_v3,
 )
-from tools.artifacts import evaluate
+from tools.int8 import evaluate
 
 each_net = pytest.mark.parametrize(
     "net", [mobilenet_v2, mobilenet_v3, beside_spectra, binned_by_matmul, binned_by_sum]

@@ -10,14 +10,20 @@ import onnx
 import pytest
 
 from parfocal.engines.cpu import openvino as openvino_cpu
-from parfocal.engines.cpu.openvino import build_engine, cpu_and_precisions, open_engine
+from parfocal.engines.cpu.openvino import cpu_and_precisions, open_engine
 from parfocal.engines.cpu.reference import OnnxRuntimeRunner
 from parfocal.engines.errors import BuildFailed
 from parfocal.engines.key import Precision
+from parfocal.engines.model.contract import contract_from_onnx
 from parfocal.engines.model.shipped import list_models
 
 MakeModel = Callable[..., Path]
 PRECISIONS = cpu_and_precisions()[1]
+
+
+def build_engine(path: Path, precision: Precision, batches: tuple[int, ...], *, n_threads: int) -> bytes:
+    contract = contract_from_onnx(path)
+    return openvino_cpu.build_engine(path.read_bytes(), contract, precision, batches, n_threads=n_threads)
 
 
 @pytest.mark.parametrize("opset", [0, 3, 12, 20, 99])

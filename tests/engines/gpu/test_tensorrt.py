@@ -10,19 +10,20 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from parfocal.calib.quantise.forms import made_form
 from parfocal.engines import backends
 from parfocal.engines.backends import TensorRtMaker, maker_of
-from parfocal.engines.build import build_all
 from parfocal.engines.cache import EngineCache
 from parfocal.engines.cpu.openvino import OpenVinoRunner
 from parfocal.engines.errors import BuildFailed, EngineStale
 from parfocal.engines.gpu.cuda_probe import CudaDevice
 from parfocal.engines.gpu.tensorrt_runner import TensorRtRunner
 from parfocal.engines.key import Int8Mode, Precision
-from parfocal.engines.model.artifacts import artifact_path
+from parfocal.engines.model.forms import Form, form_content
 from parfocal.engines.model.golden import load_golden
 from parfocal.engines.model.shipped import Model, list_models
 from parfocal.engines.opening import open_chosen
+from tests.engines.building import build_all
 from tests.engines.conftest import CARD, ORIN, written_golden
 from tests.engines.gpu.fake_cuda import FakeCuda
 from tests.engines.gpu.fake_tensorrt import VERSIONS, FakeTensorRt, kernel_um, patches
@@ -93,7 +94,7 @@ def test_precision_is_set_by_types_or_else_by_flags(
     generation: str,
     precision: Precision,
     mode: Int8Mode,
-    form: str,
+    form: Form,
     flags: list[str],
     network_flags: int,
 ) -> None:
@@ -108,7 +109,7 @@ def test_precision_is_set_by_types_or_else_by_flags(
         int8_mode=mode,
     )
     assert [outcome.row.failed for outcome in outcomes] == [""]
-    assert trt.onnx == artifact_path(model.path, form).read_bytes()  # type: ignore[arg-type]
+    assert trt.onnx == form_content(model.path, form, made_form)
     assert (trt.flags, trt.network_flags, trt.profiles) == (flags, network_flags, [(4, 3, 32, 32)])
     assert trt.calibrated == ([[4 * 3 * 32 * 32]] if mode == "implicit" else [])
     assert outcomes[0].asked_for

@@ -1,10 +1,12 @@
-"""Make the INT8 and FP16 forms of a model, and the manifest with their checksums: `make golden`.
+"""Measure the INT8 scales of a model, NAME.int8.json: `make golden`.
 
-A developer's machine does this once per model; devices use the files as they are. Needs the golden patches that
-`tools.export` writes beside the model, to calibrate INT8 and to measure all forms.
+A developer's machine does this once per model. A device makes the INT8 and FP16 forms from the model and its scales
+when it builds an engine. Needs the golden patches that `tools.export` writes beside the model, to calibrate INT8 and to
+compare all forms with the model.
 """
 
 import argparse
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,13 +14,13 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from parfocal.calib.quantise.half import in_half
-from parfocal.calib.quantise.int8 import quantised
+from parfocal.calib.quantise.forms import made_form
+from parfocal.calib.quantise.int8 import activation_ranges
 from parfocal.calib.quantise.placement import placement_faults
 from parfocal.engines.backends import BATCHES
 from parfocal.engines.gate import deviation_of, refusal
-from parfocal.engines.model.artifacts import MADE_FORMS, Form, artifact_path, write_manifest
 from parfocal.engines.model.contract import Contract, contract_from_onnx
+from parfocal.engines.model.forms import MADE_FORMS, save_int8
 from parfocal.engines.model.golden import Golden, load_golden
 from parfocal.engines.model.head import load_head
 from parfocal.engines.model.shipped import list_models
@@ -46,44 +48,34 @@ def evaluate(model: onnx.ModelProto, batch: FloatArray) -> dict[str, FloatArray]
     return dict(zip(names, session.run(names, {session.get_inputs()[0].name: batch}), strict=True))
 
 
-def make_forms(model_path: Path) -> dict[Form, onnx.ModelProto]:
-    """Write all forms of a model and their manifest, and print the deviation of each.
+def measure(model_path: Path) -> None:
+    """Measure the INT8 scales of a model, write them, and print how far each form deviates.
 
     Raises:
         SystemExit: a form breaks a rule for the placement of Q/DQ nodes.
     """
     golden = load_golden(model_path)
     batch = BATCHES[contract_from_onnx(model_path).kind][0]
-    reference = onnx.load(model_path)
     n_batches = max(len(golden.calibration) // batch, 1)
-    int8 = quantised(reference, np.array_split(golden.calibration, n_batches), evaluate)
-    forms: dict[Form, onnx.ModelProto] = {
-        "int8_qdq": int8,
-        "fp16": in_half(reference),
-        "int8_qdq_fp16": in_half(int8),
-    }
-    artifact_path(model_path, "fp16").parent.mkdir(exist_ok=True)
-    for form in MADE_FORMS:
-        faults = placement_faults(forms[form], MAX_OPSET[form])
+    batches = np.array_split(golden.calibration, n_batches)
+    ranges = activation_ranges(onnx.load(model_path), batches, evaluate)
+    for name in MADE_FORMS:
+        form = onnx.load_from_string(made_form(model_path.read_bytes(), name, ranges))
+        faults = placement_faults(form, MAX_OPSET[name])
         if faults:
-            raise SystemExit(f"{model_path.stem} {form}: {'; '.join(faults)}")
-        path = artifact_path(model_path, form)
-        onnx.save(forms[form], path)
-        far = deviation_of(
-            golden_um(model_path, forms[form], golden), golden.reference_um, golden.distance_um
-        )
+            raise SystemExit(f"{model_path.stem} {name}: {'; '.join(faults)}")
+        far = deviation_of(golden_um(model_path, form, golden), golden.reference_um, golden.distance_um)
         print(
-            f"{path}: {path.stat().st_size / 1e6:.1f} MB, mean deviation {far.mean_um:.3f} um, largest near the "
-            f"focus {far.max_um:.3f} um, error {far.error_growth_um:+.3f} um{', ' * bool(refusal(far))}{refusal(far)}"
+            f"{model_path.stem} {name}: mean deviation {far.mean_um:.3f} um, largest near the focus "
+            f"{far.max_um:.3f} um, error {far.error_growth_um:+.3f} um{', ' * bool(refusal(far))}{refusal(far)}"
         )
-    update_manifest(model_path)
-    return forms
+    save(model_path, ranges)
 
 
-def update_manifest(model_path: Path) -> None:
-    """Write the manifest for the forms in the folder of a model."""
-    int8 = onnx.load(artifact_path(model_path, "int8_qdq"))
-    write_manifest(model_path, golden_um(model_path, int8, load_golden(model_path)))
+def save(model_path: Path, ranges: Mapping[str, float]) -> None:
+    """Write the scales of a model, with the predictions of its INT8 graph for the golden patches."""
+    form = onnx.load_from_string(made_form(model_path.read_bytes(), "int8_qdq", ranges))
+    save_int8(model_path, ranges, golden_um(model_path, form, load_golden(model_path)))
 
 
 @dataclass(frozen=True)
@@ -112,7 +104,7 @@ def main() -> None:
     parser.add_argument("models", type=Path, nargs="*", help="NAME.onnx; default: all that ship")
     args = parser.parse_args()
     for path in args.models or [model.path for model in list_models()]:
-        make_forms(path)
+        measure(path)
 
 
 if __name__ == "__main__":
