@@ -20,6 +20,7 @@ from tests.calib.quantise.nets import (
     binned_by_sum,
     mobilenet_v2,
     mobilenet_v3,
+    spectra_only,
 )
 from tools.int8 import evaluate
 
@@ -49,6 +50,14 @@ def test_quantised_net_passes_the_placement_check_and_predicts_about_the_same(ne
     reference = np.concatenate([evaluate(net(), batch)["distance_um"] for batch in batches()])
     found = np.concatenate([evaluate(model, batch)["distance_um"] for batch in batches()])
     assert 0.0 < np.abs(found - reference).mean() < 0.2 * reference.std()
+
+
+def test_net_without_convolutions_stays_in_float() -> None:
+    reference = [evaluate(spectra_only(), batch)["distance_um"] for batch in batches()]
+    for model in (quantised_net(spectra_only), in_half(spectra_only())):
+        assert placement_faults(model, 17) == []
+        found = [evaluate(model, batch)["distance_um"] for batch in batches()]
+        np.testing.assert_array_equal(found, reference)
 
 
 def test_reference_does_not_saturate_int8_sums_on_any_cpu() -> None:
