@@ -284,8 +284,9 @@ def test_head_without_a_pooling_starts_at_the_last_layer() -> None:
     without_pooling(graph)
     head = head_of(graph)
     assert [node.op_type for node in graph.nodes if node.output[0] in head] == ["Gemm", "Flatten"]
+    alone = helper.make_node("Conv", ["image", "weights"], ["map"])
     with pytest.raises(ValueError, match="no pooling, Gemm or MatMul after its last Conv"):
-        head_of(Graph(helper.make_model(helper.make_graph([], "empty", [], []))))
+        head_of(Graph(helper.make_model(helper.make_graph([alone], "convolution", [], []))))
 
 
 @each_net
