@@ -61,6 +61,8 @@ class FocusConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     # 1.8 um below the focus.
     z1_below_um: Positive = 5.0
     max_spread_um: Positive = 1.0  # dastidar2020 4.3.3
+    # Whether an estimate must be believed, for a model that tells its uncertainty; false for the paper's rule alone.
+    belief: bool = True
     # An estimate beyond this distance needs a second one. The default is the same share of the model's range as the
     # paper's 12 um of +-25 um (dastidar2020 4.3.3): 4.8 um for +-10 um.
     max_distance_um: Positive | None = None

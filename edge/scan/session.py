@@ -97,6 +97,8 @@ class Session:
             attempts=result.attempts,
             path_um=result.path_um,
             reason=result.reason,
+            sigma_um=result.sigma_um,
+            believed=result.believed,
         )
         return FieldResult(report, result)
 

@@ -55,13 +55,16 @@ def judged_prediction(
         accepted=decision.rule in ACCEPTED_RULES,
         blank=is_blank(np.array(estimated.weights, np.float32), config),
         in_range=in_range,
+        sigma_um=estimated.sigma_um,
+        believed=estimated.believed,
+        doubt=estimated.doubt,
     )
 
 
 def _estimated(pair: Pair, predictor: Predictor, config: FocusConfig) -> Estimate:
     if predictor.contract.kind == "single":
         return estimate_single(pair.second, predictor, config)
-    return estimate(CentralPart(pair.first, config), CentralPart(pair.second, config), predictor)
+    return estimate(CentralPart(pair.first, config), CentralPart(pair.second, config), predictor, config)
 
 
 def _has_contrast(shot: UInt8Array, predictor: Predictor, config: FocusConfig) -> bool:
