@@ -1,4 +1,4 @@
-"""Mutation test: break the code on purpose, and check that tests fail: `python -m tools.mutate [board] [focus]`.
+"""Mutation test: break the code on purpose, and check that tests fail: `python -m tools.mutate [ROOM ...]`.
 
 Mutations are made one at a time, in a copy of the tree. The tests listed with each must fail. A mutation that survives
 is a promise without a test; the exit status is then 1.
@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tools.mutations import board, focus
+from tools.mutations import belief, board, focus
 from tools.mutations.mutation import Mutation
 
 ROOT = Path(__file__).parent.parent
@@ -27,7 +27,7 @@ COPIED = (
     "pyproject.toml",
 )
 _LONGEST_S = 300.0
-ROOMS = {"board": board.MUTATIONS, "focus": focus.MUTATIONS}
+ROOMS = {"board": board.MUTATIONS, "focus": focus.MUTATIONS, "belief": belief.MUTATIONS}
 
 
 def survives(mutation: Mutation, tree: Path) -> bool:
