@@ -67,7 +67,8 @@ def by_belief(prediction: Prediction, contrasts: NDArray[np.float32]) -> Togethe
     if prediction.sigma_um is None or not np.isfinite(distances_um).all():
         distance_um, spread_um = _mean_and_spread(distances_um, contrast)
         return Together(distance_um, spread_um, None, strange)
-    variances = prediction.sigma_um.astype(np.float64) ** 2 + FLOOR_UM**2
+    predicted = prediction.sigma_um.astype(np.float64) ** 2
+    variances = predicted + FLOOR_UM**2
     weight = contrast / variances
     if not weight.sum() > 0.0:  # one uncertainty is no number, or all are infinite
         return Together(float("nan"), float("nan"), None, strange)
@@ -75,7 +76,7 @@ def by_belief(prediction: Prediction, contrasts: NDArray[np.float32]) -> Togethe
     kept = (apart_um <= REJECTED_BEYOND * np.sqrt(variances)) & np.isfinite(variances)
     distance_um, spread_um = _mean_and_spread(distances_um[kept], weight[kept])
     shares = weight[kept] / weight[kept].sum()
-    own, shared = float((shares**2) @ variances[kept]), float(shares @ variances[kept])
+    own, shared = float((shares**2) @ predicted[kept]), float(shares @ predicted[kept])
     variance = max(SHARED_VARIANCE * shared + (1.0 - SHARED_VARIANCE) * own, spread_um**2 / int(kept.sum()))
     rejected_share = float(contrast[~kept].sum() / contrast.sum())
     doubt: Doubt = strange or ("patches" if rejected_share > MAX_REJECTED_SHARE else "")

@@ -27,7 +27,10 @@ REPORTS = 8
 SIGMA_WEIGHT = 0.1  # of the likelihood in the loss: the distance comes first
 WITHIN_SIGMA = 0.683  # share of a normal distribution within one standard deviation
 SMALLEST_EIGENVALUE = 1e-3  # of the correlation of features; smaller ones are noise
-STRANGE_QUANTILE = 0.995  # share of the training patches that are not strange
+MOST_SHRUNK = 0.5
+# Shares of the patches that are not strange.
+STRANGE_QUANTILE = 0.995
+STRANGE_QUANTILE_HELD_OUT = 0.99
 
 
 @dataclass(frozen=True)
@@ -89,18 +92,30 @@ def prepare_head(head: Head, given: Inputs) -> None:
         head.deviation.copy_(inputs.std(dim=0) + 1e-3)
 
 
-def prepare_strangeness(head: Head, given: Inputs) -> None:
-    """Set what the head calls strange: features that are rarely so far from those of the training."""
+def prepare_strangeness(head: Head, given: Inputs, held_out: Inputs) -> None:
+    """Set what the head calls strange: features that are rarely so far from those of the training.
+
+    Few patches do not show how features vary together. So the correlation is shrunk the more, the fewer there are.
+    Held-out patches count for the limit as well: the head must not refuse what it was measured on.
+    """
     features = given.features.numpy().astype(np.float64)
     mean, deviation = features.mean(axis=0), features.std(axis=0) + 1e-3
     correlation = ((features - mean) / deviation).T @ ((features - mean) / deviation) / len(features)
-    values, vectors = np.linalg.eigh(correlation)
+    shrunk = min(MOST_SHRUNK, features.shape[1] / len(features))
+    values, vectors = np.linalg.eigh((1.0 - shrunk) * correlation + shrunk * np.eye(len(mean)))
     rows = (vectors / np.sqrt(np.maximum(values, SMALLEST_EIGENVALUE))).T / deviation
     with torch.no_grad():
         head.whitening.copy_(torch.from_numpy(rows))
         head.feature_mean.copy_(torch.from_numpy(mean))
-        found = predicted(head, given).strangeness
-        head.strangeness_limit.fill_(0.0 if found is None else float(np.quantile(found, STRANGE_QUANTILE)))
+        limits = [
+            np.quantile(found, quantile)
+            for found, quantile in (
+                (predicted(head, given).strangeness, STRANGE_QUANTILE),
+                (predicted(head, held_out).strangeness, STRANGE_QUANTILE_HELD_OUT),
+            )
+            if found is not None
+        ]
+        head.strangeness_limit.fill_(float(max(limits)))
 
 
 def train_members(head: Head, given: Inputs, recipe: FitRecipe, report: Callable[[int, float], None]) -> None:
@@ -190,7 +205,7 @@ def fit(
 
     train_members(head, given, recipe, report)
     calibrate_sigma(head, tests)
-    prepare_strangeness(head, given)
+    prepare_strangeness(head, given, tests)
     record = {"recipe": {**recipes, **asdict(recipe)}, "log": log}
     torch.save(
         {

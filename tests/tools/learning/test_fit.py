@@ -108,7 +108,7 @@ def test_two_thirds_of_the_errors_are_within_the_predicted_uncertainty() -> None
 
 def test_features_unlike_those_of_the_training_are_strange() -> None:
     _, head, given = prepared(made(3000, condenser=False), None)
-    fit.prepare_strangeness(head, given)
+    fit.prepare_strangeness(head, given, given)
     found = fit.predicted(head, given)
     assert found.strangeness is not None
     assert found.strangeness.mean() == pytest.approx(1.0, abs=0.1)
@@ -117,6 +117,24 @@ def test_features_unlike_those_of_the_training_are_strange() -> None:
     strange = fit.predicted(head, moved).strangeness
     assert strange is not None
     assert (strange > found.strangeness_limit).all()
+
+
+def test_held_out_patches_are_not_strange_after_a_training_on_few() -> None:
+    _, head, given = prepared(made(60, condenser=False), None)
+    more = fit.Inputs(
+        *(
+            torch.from_numpy(
+                np.random.default_rng(7).normal(0, 1, (500, SPECTRAL + SUMMARY)).astype(np.float32)
+            ),
+            None,
+        ),
+        torch.zeros(500),
+        torch.ones(500),
+    )
+    fit.prepare_strangeness(head, given, more)
+    found = fit.predicted(head, more)
+    assert found.strangeness is not None
+    assert float((found.strangeness > found.strangeness_limit).mean()) <= 0.011
 
 
 def test_inputs_are_standardised_and_summaries_uncorrelated() -> None:
