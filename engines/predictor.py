@@ -60,7 +60,7 @@ def checked_condenser(contract: Contract, condenser: float | None) -> float | No
             return None
         raise InputMismatch(
             f"use of model {contract.name} refused: it does not take the condenser as an input, and focus.condenser is "
-            f"{condenser:g}. Remove focus.condenser, or choose a model that takes it (`parfocal engine list`)."
+            f"{condenser:g}. Remove focus.condenser, or choose another model."
         )
     if condenser is None:
         return terms.default
