@@ -43,11 +43,11 @@ bench: $(VENV)/.test  ## how fast engines and link are, and the link's whole fau
 	$(BIN)/python -m tools.bench_engines
 	$(BIN)/python -m tests.bench.link
 
-mutate: $(VENV)/.test  ## breaks the code of board and focus on purpose and sees the tests go red, ten minutes
+mutate: $(VENV)/.test  ## breaks the code on purpose and sees the tests go red, fifteen minutes
 	$(BIN)/python -m tools.mutate
 
-golden: $(VENV)/.test  ## the INT8 and FP16 forms of every model and their manifest, anew
-	$(BIN)/python -m tools.artifacts
+golden: $(VENV)/.test  ## the INT8 scales of every model, anew
+	$(BIN)/python -m tools.int8
 
 check: $(VENV)/.test  ## style, types and the layer rule
 	$(BIN)/ruff format --check --quiet --diff .

@@ -50,6 +50,8 @@ class FocusConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     model: str = "difference-20x"
     threads: Annotated[int, msgspec.Meta(ge=0, le=256)] = 0
     objective: str = "20x/0.75"
+    # Aperture of the condenser over that of the objective. Left out, the model's default.
+    condenser: Annotated[float, msgspec.Meta(gt=0.0, le=2.0)] | None = None
     delta_um: Positive = 2.0  # dastidar2020 2.2.1, for this objective; 3 um at 40x
     patch_px: Count = 224
     downsample: Count = 1  # dastidar2020 4.3.3: 4 at 40x with a 13 Mpx camera
@@ -59,6 +61,8 @@ class FocusConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     # 1.8 um below the focus.
     z1_below_um: Positive = 5.0
     max_spread_um: Positive = 1.0  # dastidar2020 4.3.3
+    # Whether an estimate must be believed, for a model that tells its uncertainty; false for the paper's rule alone.
+    belief: bool = True
     # An estimate beyond this distance needs a second one. The default is the same share of the model's range as the
     # paper's 12 um of +-25 um (dastidar2020 4.3.3): 4.8 um for +-10 um.
     max_distance_um: Positive | None = None

@@ -1,6 +1,6 @@
 """The engine of the configured model, after checking that the model fits the configuration."""
 
-from parfocal.edge.config import Config
+from parfocal.edge.config import Config, FocusConfig
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.focus.part import PATCHES_PER_SIDE
 from parfocal.edge.focus.rule import reach_of
@@ -9,11 +9,17 @@ from parfocal.engines.errors import InputMismatch
 from parfocal.engines.model.contract import TWO_SHOT_KINDS, Contract, Expectation, require
 from parfocal.engines.model.shipped import model_at, model_path
 from parfocal.engines.opening import OpenedEngine, open_chosen
+from parfocal.engines.predictor import checked_condenser
 
 
-def opened_engine(model: str, threads: int) -> OpenedEngine:
-    """Open the engine chosen for `model`, a name or a path; `threads` as in FocusConfig. Raises EngineError."""
-    return open_chosen(model_path(model), EngineCache(default_cache_folder()), n_threads=threads)
+def opened_engine(focus: FocusConfig) -> OpenedEngine:
+    """Open the engine chosen for the configured model. Raises EngineError."""
+    return open_chosen(
+        model_path(focus.model),
+        EngineCache(default_cache_folder()),
+        n_threads=focus.threads,
+        condenser=focus.condenser,
+    )
 
 
 def checked_engine(config: Config) -> OpenedEngine:
@@ -26,7 +32,7 @@ def checked_engine(config: Config) -> OpenedEngine:
     """
     check_frame_size(config)
     check_model(model_at(model_path(config.focus.model)).contract, config)
-    return opened_engine(config.focus.model, config.focus.threads)
+    return opened_engine(config.focus)
 
 
 def check_frame_size(config: Config) -> None:
@@ -56,6 +62,7 @@ def check_model(contract: Contract, config: Config) -> None:
         patch_px=focus.patch_px,
     )
     require(contract, expected)
+    checked_condenser(contract, focus.condenser)
     try:
         reach_of(contract.range_um, focus)
     except ValueError as error:

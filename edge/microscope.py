@@ -106,7 +106,7 @@ class Microscope:
         """
         instrument = self._lit()
         if self._session is None:
-            self._session = Session(instrument, self._engine.runner, self._config)
+            self._session = Session(instrument, self._engine.predictor, self._config)
         here = self.position
         field = Field(here.x_um if x_um is None else x_um, here.y_um if y_um is None else y_um)
         done = self._session.visit(field)

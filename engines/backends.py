@@ -2,7 +2,7 @@
 
 import contextlib
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, TypedDict
 
 from parfocal.engines.cache import EngineCache
 from parfocal.engines.cpu import openvino as openvino_cpu
@@ -12,8 +12,8 @@ from parfocal.engines.gpu.cuda_probe import CudaDevice, probe
 from parfocal.engines.gpu.open import open_memory
 from parfocal.engines.gpu.tensorrt_runner import TensorRtRunner
 from parfocal.engines.key import Backend, EngineKey, Int8Mode, Precision
-from parfocal.engines.model.artifacts import checked_artifact
 from parfocal.engines.model.contract import Contract
+from parfocal.engines.model.forms import FORMS_VERSION, INT8_FORMS, Form, load_int8
 from parfocal.engines.model.golden import golden_path, load_golden, sha256_of
 from parfocal.engines.model.shipped import Model
 from parfocal.engines.progress import Report
@@ -33,14 +33,25 @@ class BuildRequest:
     Attributes:
         model: to build the engine from.
         key: of the engine, from `EngineMaker.key`.
+        onnx: content of the form that the key names.
         cache: may hold what earlier builds of the same engine measured.
         report: called with the progress, a few words at a time.
     """
 
     model: Model
     key: EngineKey
+    onnx: bytes
     cache: EngineCache
     report: Report
+
+
+class _Origin(TypedDict):
+    """The part of a key that depends on the files of the model."""
+
+    onnx_sha256: str
+    form: Form
+    forms: int
+    scales_sha256: str
 
 
 class EngineMaker(Protocol):
@@ -86,13 +97,12 @@ class OpenVinoMaker:
                 "build in int8 with implicit quantisation refused: OpenVINO does not offer it. "
                 "Use `--int8-mode explicit`."
             )
-        _, sha256 = checked_artifact(model.path, "int8_qdq" if precision == "int8" else "fp32")
         return EngineKey(
+            **_origin(model, "int8_qdq" if precision == "int8" else "fp32"),
             model=model.label,
             backend="openvino",
             precision=precision,
             int8_mode=int8_mode,
-            onnx_sha256=sha256,
             batches=BATCHES[model.contract.kind],
             n_threads=self._n_threads,
             runtime=f"OpenVINO {self._version}",
@@ -105,8 +115,9 @@ class OpenVinoMaker:
     def build(self, request: BuildRequest) -> bytes:
         """Compile an engine, in about a second."""
         key = request.key
-        path, _ = checked_artifact(request.model.path, "int8_qdq" if key.precision == "int8" else "fp32")
-        return openvino_cpu.build_engine(path, key.precision, key.batches, n_threads=self._n_threads)
+        return openvino_cpu.build_engine(
+            request.onnx, request.model.contract, key.precision, key.batches, n_threads=self._n_threads
+        )
 
     def open(self, engine: bytes, key: EngineKey, contract: Contract) -> Runner:
         """Open a compiled engine."""
@@ -133,14 +144,12 @@ class TensorRtMaker:
 
     def key(self, model: Model, precision: Precision, int8_mode: Int8Mode) -> EngineKey:
         """Return the key that an engine would have. Raises BuildFailed for implicit INT8 or a damaged model."""
-        form = tensorrt_builder.form_of(self._trt, precision, int8_mode)
-        _, sha256 = checked_artifact(model.path, form)
         return EngineKey(
+            **_origin(model, tensorrt_builder.form_of(self._trt, precision, int8_mode)),
             model=model.label,
             backend="tensorrt",
             precision=precision,
             int8_mode=int8_mode,
-            onnx_sha256=sha256,
             batches=BATCHES[model.contract.kind],
             n_threads=0,
             runtime=f"TensorRT {self._trt.__version__}",
@@ -154,13 +163,10 @@ class TensorRtMaker:
     def build(self, request: BuildRequest) -> bytes:
         """Build an engine, in minutes on a Jetson. The timing cache is kept for the next build of the same key."""
         model, key, cache = request.model, request.key, request.cache
-        path, _ = checked_artifact(
-            model.path, tensorrt_builder.form_of(self._trt, key.precision, key.int8_mode)
-        )
         timing_file = f"{key.slot}.{key.digest}.timing"
         built = tensorrt_builder.build_engine(
             self._trt,
-            path.read_bytes(),
+            request.onnx,
             tensorrt_builder.Recipe(precision=key.precision, int8_mode=key.int8_mode, batches=key.batches),
             timing_cache=_timing_cache(cache, timing_file),
             calibration=(
@@ -177,6 +183,16 @@ class TensorRtMaker:
     def open(self, engine: bytes, key: EngineKey, contract: Contract) -> Runner:
         """Open an engine on the GPU."""
         return TensorRtRunner(self._trt, engine, contract, key.batches, self._memory)
+
+
+def _origin(model: Model, form: Form) -> _Origin:
+    """Return what an engine depends on in the files of its model. Raises BuildFailed if they are unusable."""
+    return _Origin(
+        onnx_sha256=sha256_of(model.path),
+        form=form,
+        forms=0 if form == "fp32" else FORMS_VERSION,
+        scales_sha256=load_int8(model.path).ranges_sha256 if form in INT8_FORMS else "",
+    )
 
 
 def _timing_cache(cache: EngineCache, timing_file: str) -> bytes:

@@ -24,11 +24,12 @@ from parfocal.engines.gate import (
     worst,
 )
 from parfocal.engines.key import EngineKey, Int8Mode, Precision
-from parfocal.engines.model.artifacts import int8_graph_um
+from parfocal.engines.model.forms import FormMaker, form_content, int8_graph_um
 from parfocal.engines.model.golden import Golden, golden_path, load_golden, sha256_of
+from parfocal.engines.model.head import load_head
 from parfocal.engines.model.shipped import Model
+from parfocal.engines.predictor import Predictor
 from parfocal.engines.progress import Report
-from parfocal.engines.runner import Runner
 
 N_WARM_UP: Final = 5
 N_TIMED: Final = 60
@@ -55,6 +56,7 @@ class _Run:
     """What all engines of one call of `build_all` share."""
 
     maker: EngineMaker
+    make_form: FormMaker
     cache: EngineCache
     precision: Precision | None
     int8_mode: Int8Mode | None
@@ -68,6 +70,7 @@ def build_all(
     maker: EngineMaker,
     cache: EngineCache,
     *,
+    make_form: FormMaker,
     precision: Precision | None = None,
     int8_mode: Int8Mode | None = None,
     retry: bool = False,
@@ -80,6 +83,7 @@ def build_all(
         models: models to build engines for.
         maker: the backend of this machine.
         cache: where engines and choices are kept.
+        make_form: makes the INT8 and FP16 forms of a model, `parfocal.calib.quantise.forms.made_form`.
         precision: use this precision whatever the measurement says; None for the fastest accurate engine.
         int8_mode: how INT8 is quantised; None for the default of the backend.
         retry: try again what failed before, although nothing it depends on has changed.
@@ -92,7 +96,7 @@ def build_all(
     Raises:
         EngineError: the choice could not be written, or the INT8 mode is not available.
     """
-    run = _Run(maker, cache, precision, int8_mode, retry, report, detail)
+    run = _Run(maker, make_form, cache, precision, int8_mode, retry, report, detail)
     with cache.locked(report):
         choices = before = choices_so_far(cache, report)
         outcomes: list[Outcome] = []
@@ -202,7 +206,8 @@ def _row(model: Model, run: _Run, candidate: Candidate, old: Choice | None) -> t
             engine = _build_engine(model, key, run)
             cache.store(key, engine)
         run.report(f"{key.slot}: checking")
-        row = _checked(row, maker.open(engine, key, model.contract), key.batches, golden, graph_um)
+        predictor = Predictor(maker.open(engine, key, model.contract), load_head(model.path, model.contract))
+        row = _checked(row, predictor, key.batches, golden, graph_um)
     except EngineError as error:
         return msgspec.structs.replace(row, failed=str(error)), False
     return row, built
@@ -215,7 +220,8 @@ def _build_engine(model: Model, key: EngineKey, run: _Run) -> bytes:
         raise BuildFailed(f"{reason} (It failed before; `parfocal engine build --retry` tries again.)")
     run.report(f"{key.slot}: building")
     try:
-        return run.maker.build(BuildRequest(model, key, run.cache, run.detail))
+        onnx = form_content(model.path, key.form, run.make_form)
+        return run.maker.build(BuildRequest(model, key, onnx, run.cache, run.detail))
     except OutOfMemory:  # there may be more memory next time
         raise
     except BuildFailed as error:
@@ -225,7 +231,7 @@ def _build_engine(model: Model, key: EngineKey, run: _Run) -> bytes:
 
 def _checked(
     row: Row,
-    runner: Runner,
+    predictor: Predictor,
     batches: tuple[int, ...],
     golden: Golden,
     graph_um: NDArray[np.float32] | None,
@@ -236,22 +242,22 @@ def _checked(
             f"check of model {row.model} failed: none of its {len(golden.distance_um)} golden patches is within "
             f"{DEFAULT_LIMITS.near_um:g} um of the focus. Export it again with stacks that pass through the focus."
         )
-    ms_p50, ms_p95 = timed_ms(runner, golden, batches[0])
+    ms_p50, ms_p95 = timed_ms(predictor, golden, batches[0])
     timed = msgspec.structs.replace(row, batch=batches[0], ms_p50=ms_p50, ms_p95=ms_p95)
-    found = [predictions_um(runner, golden, batch) for batch in batches]
+    found = [predictions_um(predictor, golden, batch) for batch in batches]
     if not all(np.isfinite(predicted_um).all() for predicted_um in found):
         return msgspec.structs.replace(timed, refused="some predictions are not finite numbers")
     deviation = worst([deviation_of(um, golden.reference_um, golden.distance_um, graph_um) for um in found])
     return msgspec.structs.replace(timed, deviation=deviation, refused=refusal(deviation, DEFAULT_LIMITS))
 
 
-def timed_ms(runner: Runner, golden: Golden, batch: int) -> tuple[float, float]:
-    """Return median and 95th percentile of the time of one inference, in ms."""
+def timed_ms(predictor: Predictor, golden: Golden, batch: int) -> tuple[float, float]:
+    """Return median and 95th percentile of the time of one prediction, in ms."""
     patches = np.ascontiguousarray(golden.batch[np.arange(batch) % len(golden.batch)])
     times_s = []
     for _ in range(N_WARM_UP + N_TIMED):
         began_s = time.perf_counter()
-        runner.infer(patches)
+        predictor.predict(patches)
         times_s.append(time.perf_counter() - began_s)
     p50, p95 = np.percentile(np.array(times_s[N_WARM_UP:]) * 1e3, (50, 95))
     return round(float(p50), 3), round(float(p95), 3)

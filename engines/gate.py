@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parfocal.engines.model.golden import Golden
-from parfocal.engines.runner import Runner
+from parfocal.engines.predictor import Predictor
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,11 +114,11 @@ def refusal(deviation: Deviation, limits: Limits = DEFAULT_LIMITS) -> str:
     return APART.join(reasons)
 
 
-def predictions_um(runner: Runner, golden: Golden, batch: int) -> NDArray[np.float32]:
+def predictions_um(predictor: Predictor, golden: Golden, batch: int) -> NDArray[np.float32]:
     """Predict all golden patches, float32 (n,), in batches of one size; the last one is filled up."""
     n = len(golden.batch)
     parts = []
     for start in range(0, n, batch):
         indices = np.arange(start, start + batch) % n
-        parts.append(runner.infer(np.ascontiguousarray(golden.batch[indices])))
+        parts.append(predictor.predict(np.ascontiguousarray(golden.batch[indices])).distance_um)
     return np.concatenate(parts)[:n]

@@ -5,6 +5,8 @@ from typing import Literal
 
 import msgspec
 
+from parfocal.engines.model.forms import Form
+
 Backend = Literal["openvino", "tensorrt"]
 Precision = Literal["fp32", "bf16", "fp16", "int8"]
 Int8Mode = Literal["none", "explicit", "implicit"]
@@ -18,7 +20,7 @@ class EngineKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         backend: the library that runs it.
         precision: the requested precision.
         int8_mode: "explicit" Q/DQ nodes, "implicit" calibration on the device, "none" if not INT8.
-        onnx_sha256: SHA-256 of the ONNX file that it was built from.
+        onnx_sha256: SHA-256 of the FP32 model that it was built from.
         batches: batch sizes that it accepts, in order.
         n_threads: threads of a CPU engine, 0 for every core; 0 on a GPU.
         runtime: name and version of the library, "TensorRT 10.3.0".
@@ -27,6 +29,9 @@ class EngineKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         system: L4T release of a Jetson, "" on other machines.
         builder: version of the code that built it.
         calibration_sha256: SHA-256 of the golden file that it was calibrated with on the device, "" for none.
+        form: form of the model that it was built from.
+        forms: version of the code that made that form; 0 for the FP32 model itself.
+        scales_sha256: SHA-256 of the ranges of its activations; "" if it has no Q/DQ nodes.
     """
 
     model: str
@@ -42,6 +47,9 @@ class EngineKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     system: str
     builder: int
     calibration_sha256: str = ""
+    form: Form = "fp32"
+    forms: int = 0
+    scales_sha256: str = ""
 
     @property
     def slot(self) -> str:

@@ -9,35 +9,41 @@ from parfocal.engines.choose import Choice, load_choices
 from parfocal.engines.cpu.openvino import OpenVinoRunner
 from parfocal.engines.errors import HOW_TO_REBUILD, EngineStale
 from parfocal.engines.key import EngineKey
+from parfocal.engines.model.head import load_head
 from parfocal.engines.model.shipped import model_at
-from parfocal.engines.runner import Runner
+from parfocal.engines.predictor import Predictor
 
 
 @dataclass(frozen=True)
 class OpenedEngine:
-    """An engine ready to predict, and a description of it for the user."""
+    """An engine ready to predict, with its head, and a description of it for the user."""
 
-    runner: Runner
+    predictor: Predictor
     description: str
 
 
-def open_chosen(model_path: Path, cache: EngineCache, *, n_threads: int = 0) -> OpenedEngine:
+def open_chosen(
+    model_path: Path, cache: EngineCache, *, n_threads: int = 0, condenser: float | None = None
+) -> OpenedEngine:
     """Open the engine that `build_all` chose, or the FP32 model on OpenVINO if it never ran.
 
     Args:
         model_path: path of the ONNX file.
         cache: where engines and choices are kept.
         n_threads: threads for OpenVINO if nothing was chosen; a chosen engine keeps its own number.
+        condenser: as `Predictor` takes it.
 
     Raises:
         EngineStale: the chosen engine no longer fits this machine or model. It is never replaced silently.
-        BuildFailed: the model is unusable.
+        BuildFailed: the model or its head is unusable.
+        InputMismatch: the model does not take the condenser, or was not trained for it.
     """
     model = model_at(model_path)
+    head = load_head(model_path, model.contract)
     choice = load_choices(cache).get(model.label)
     if choice is None:
         return OpenedEngine(
-            OpenVinoRunner(model_path, n_threads=n_threads),
+            Predictor(OpenVinoRunner(model_path, n_threads=n_threads), head, condenser),
             f"{model.contract.name} on openvino in fp32 (no engine chosen yet: "
             f"`parfocal engine build{'' if model.label == model.contract.name else f' {model_path}'}`)",
         )
@@ -46,7 +52,7 @@ def open_chosen(model_path: Path, cache: EngineCache, *, n_threads: int = 0) -> 
     if key != choice.key:
         raise EngineStale(_changed(choice.key, key))
     runner = maker.open(cache.load(key), key, model.contract)
-    return OpenedEngine(runner, f"{model.contract.name} on {_described(choice)}")
+    return OpenedEngine(Predictor(runner, head, condenser), f"{model.contract.name} on {_described(choice)}")
 
 
 def _described(choice: Choice) -> str:

@@ -1,4 +1,4 @@
-"""The seam that the instrument predicts through, and the checks that all engines share."""
+"""The seam between a network and what computes it, and the checks that all engines share."""
 
 from typing import Protocol
 
@@ -17,13 +17,14 @@ class Runner(Protocol):
         """The contract of the model: its input and output."""
 
     def infer(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Predict the distance to focus of each patch.
+        """Compute the outputs of the graph for each patch. `Predictor` turns them into distances.
 
         Args:
             batch: float32 (n, channels, patch_px, patch_px), normalised as the contract says.
 
         Returns:
-            distance_um, float32 (n,), a copy that the caller owns.
+            The features, float32 (n, head.features), or without a head distance_um, float32 (n, 1); a copy that the
+            caller owns.
 
         Raises:
             InputMismatch: the batch does not have the type and shape that the engine takes.
@@ -77,18 +78,23 @@ def check_batch(contract: Contract, batch: NDArray[np.float32], n_fixed: int | N
         )
 
 
-def distance_um_from_output(contract: Contract, output: NDArray[np.float32], n: int) -> NDArray[np.float32]:
-    """Return a copy, float32 (n,), of the output of the graph, (n,) or (n, 1).
+def checked_output(contract: Contract, output: NDArray[np.float32], n: int) -> NDArray[np.float32]:
+    """Return a copy, float32 (n, outputs), of the output of the graph.
 
     Raises:
-        InputMismatch: the output is not one distance for each patch.
+        InputMismatch: the output does not have the values that the contract promises for each patch.
     """
-    if output.size != n:
+    if output.shape[0:1] != (n,) or output.size != n * contract.n_outputs:
         raise InputMismatch(
             f"inference with model {contract.name} refused: {n} patches gave an output "
-            f"{_shown([*output.shape])}, not one distance for each. Use a model with one output value."
+            f"{_shown([*output.shape])}, not {promised_output(contract)}. Export the model again."
         )
-    return output.reshape(n).astype(np.float32)
+    return output.reshape(n, contract.n_outputs).astype(np.float32)
+
+
+def promised_output(contract: Contract) -> str:
+    """Return what the graph computes for each patch, in words."""
+    return "one distance for each" if contract.head is None else f"{contract.n_outputs} features for each"
 
 
 def _input_shape(contract: Contract) -> list[int | None]:

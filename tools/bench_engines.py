@@ -20,6 +20,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from parfocal.calib.quantise.forms import made_form
 from parfocal.engines.backends import BATCHES, EngineMaker, OpenVinoMaker
 from parfocal.engines.build import build_all
 from parfocal.engines.cache import EngineCache, default_cache_folder
@@ -28,9 +29,10 @@ from parfocal.engines.cpu.openvino import CompiledRunner, cpu_and_precisions
 from parfocal.engines.cpu.reference import OnnxRuntimeRunner
 from parfocal.engines.key import Precision
 from parfocal.engines.model.golden import load_golden
+from parfocal.engines.model.head import load_head
 from parfocal.engines.model.shipped import Model, list_models, model_path
 from parfocal.engines.opening import open_chosen
-from parfocal.engines.runner import Runner
+from parfocal.engines.predictor import Predictor
 from tools.arrays import FloatArray
 
 N_TURNS = 15
@@ -56,9 +58,9 @@ import numpy as np
 from parfocal.engines.cache import EngineCache, default_cache_folder
 from parfocal.engines.opening import open_chosen
 from parfocal.engines.cpu.openvino import CompiledRunner
-runner = open_chosen(Path(sys.argv[1]), EngineCache(default_cache_folder())).runner
-n, side = int(sys.argv[2]), runner.contract.patch_px
-runner.infer(np.zeros((n, runner.contract.channels, side, side), np.float32))
+predictor = open_chosen(Path(sys.argv[1]), EngineCache(default_cache_folder())).predictor
+n, side = int(sys.argv[2]), predictor.contract.patch_px
+predictor.predict(np.zeros((n, predictor.contract.channels, side, side), np.float32))
 print(time.perf_counter() - began_s)
 """
 
@@ -85,10 +87,13 @@ def summary(times_ms: NDArray[np.float64]) -> dict[str, float]:
     return {"best": round(float(times_ms.min()), 3), "p50": round(float(p50), 3), "p95": round(float(p95), 3)}
 
 
-def opened(rows: list[Row], model: Model, maker: EngineMaker, cache: EngineCache) -> dict[str, Runner]:
+def opened(rows: list[Row], model: Model, maker: EngineMaker, cache: EngineCache) -> dict[str, Predictor]:
     """Return the engines of a model that were built, by backend and precision."""
+    head = load_head(model.path, model.contract)
     return {
-        f"{row.backend} {row.precision}": maker.open(cache.load(row.key), row.key, model.contract)
+        f"{row.backend} {row.precision}": Predictor(
+            maker.open(cache.load(row.key), row.key, model.contract), head
+        )
         for row in rows
         if row.key is not None and not row.failed
     }
@@ -100,13 +105,15 @@ def measured(model: Model, cache: EngineCache, n_threads: int, n_turns: int) -> 
     batch = BATCHES[model.contract.kind][0]
     golden = load_golden(model.path)
     patches: FloatArray = np.ascontiguousarray(golden.batch[np.arange(batch) % len(golden.batch)])
-    outcomes = build_all([model], maker, cache)
+    outcomes = build_all([model], maker, cache, make_form=made_form)
     rows: list[Row] = [outcome.row for outcome in outcomes]
     chosen = next(outcome.row.precision for outcome in outcomes if outcome.chosen)
-    reference = OnnxRuntimeRunner(model.path, n_threads=n_threads)
-    calls: dict[str, Callable[[], object]] = {"onnxruntime fp32": lambda: reference.infer(patches)}
-    for name, runner in opened(rows, model, maker, cache).items():
-        calls[name] = lambda runner=runner: runner.infer(patches)  # type: ignore[misc]
+    reference = Predictor(
+        OnnxRuntimeRunner(model.path, n_threads=n_threads), load_head(model.path, model.contract)
+    )
+    calls: dict[str, Callable[[], object]] = {"onnxruntime fp32": lambda: reference.predict(patches)}
+    for name, predictor in opened(rows, model, maker, cache).items():
+        calls[name] = lambda predictor=predictor: predictor.predict(patches)  # type: ignore[misc]
     times = turns_ms(calls, n_turns)
     ratio = float(np.median(times["onnxruntime fp32"]) / np.median(times[f"openvino {chosen}"]))
     best = float(times["onnxruntime fp32"].min() / times[f"openvino {chosen}"].min())
@@ -152,7 +159,7 @@ def overhead(model: Model, cache: EngineCache, patches: FloatArray, n_turns: int
     The runner is timed with requests that return at once: on a busy machine the difference of two inferences is too
     noisy to show microseconds.
     """
-    runner = open_chosen(model.path, cache).runner
+    runner = open_chosen(model.path, cache).predictor.runner
     if not isinstance(runner, CompiledRunner):
         raise SystemExit("the chosen engine does not run on OpenVINO, so its overhead cannot be measured")
     runner.infer(patches)

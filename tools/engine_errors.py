@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from parfocal.calib.quantise.forms import made_form
 from parfocal.engines.backends import BATCHES, maker_of
 from parfocal.engines.build import build_all
 from parfocal.engines.cache import EngineCache
@@ -22,8 +23,9 @@ from parfocal.engines.cpu.reference import OnnxRuntimeRunner
 from parfocal.engines.gate import DEFAULT_LIMITS, deviation_of, is_near
 from parfocal.engines.model.contract import Contract
 from parfocal.engines.model.golden import standardised
+from parfocal.engines.model.head import load_head
 from parfocal.engines.model.shipped import model_at, model_path
-from parfocal.engines.runner import Runner
+from parfocal.engines.predictor import Predictor
 from tools.arrays import FloatArray
 from tools.bench_engines import opened
 from tools.learning import tables
@@ -32,13 +34,15 @@ from tools.learning.examples import Examples
 REFERENCE = "onnxruntime fp32"
 
 
-def predictions_um(runner: Runner, examples: Examples, chosen: NDArray[np.int64], batch: int) -> FloatArray:
+def predictions_um(
+    predictor: Predictor, examples: Examples, chosen: NDArray[np.int64], batch: int
+) -> FloatArray:
     """Return the predicted distances (n,) of some examples, in batches of one size; the last one is filled up."""
     parts = []
-    for start in track(range(0, len(chosen), batch), runner.contract.name, transient=True):
+    for start in track(range(0, len(chosen), batch), predictor.contract.name, transient=True):
         rows = np.arange(start, start + batch) % len(chosen)
         patches = np.stack([examples.patches[k] for k in chosen[rows]])
-        parts.append(runner.infer(np.ascontiguousarray(standardised(patches))))
+        parts.append(predictor.predict(np.ascontiguousarray(standardised(patches))).distance_um)
     return np.concatenate(parts)[: len(chosen)]
 
 
@@ -70,13 +74,16 @@ def main() -> None:
     maker, _ = maker_of(None, args.threads)
     cache = EngineCache(Path("build/engine_errors"))
     batch = BATCHES[model.contract.kind][0]
-    runners: dict[str, Runner] = {REFERENCE: OnnxRuntimeRunner(model.path, n_threads=args.threads)}
-    rows = [outcome.row for outcome in build_all([model], maker, cache)]
-    runners |= opened(rows, model, maker, cache)
+    reference = OnnxRuntimeRunner(model.path, n_threads=args.threads)
+    predictors = {REFERENCE: Predictor(reference, load_head(model.path, model.contract))}
+    rows = [outcome.row for outcome in build_all([model], maker, cache, make_form=made_form)]
+    predictors |= opened(rows, model, maker, cache)
     examples, chosen = held_out_patches(args.held_out, model.contract)
     true_um = np.array(examples.distance_um, np.float32)[chosen]
     near = is_near(true_um)
-    found = {name: predictions_um(runner, examples, chosen, batch) for name, runner in runners.items()}
+    found = {
+        name: predictions_um(predictor, examples, chosen, batch) for name, predictor in predictors.items()
+    }
     title = f"{model.contract.name}: {len(chosen)} patches of {args.held_out.name}"
     table = Table(title=title, box=SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
     for heading in ("engine", "error um", "growth um", "mean dev. um", "max near um", "too far %"):

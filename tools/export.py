@@ -1,11 +1,12 @@
 """Export a training of `tools.train` as the ONNX model that ships: `python -m tools.export --help`.
 
-Writes NAME.onnx with its contract, NAME.golden.npz with the golden patches, the folder NAME with the INT8 and FP16
-forms, and the model card NAME.md with its plots.
+Writes NAME.onnx with its contract, NAME.head.npz with the head, NAME.golden.npz with the golden patches,
+NAME.int8.json with the INT8 scales, and the model card NAME.md with its plots.
 """
 
 import argparse
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -16,9 +17,20 @@ from numpy.typing import NDArray
 from torch import nn
 
 from parfocal.engines.cpu.reference import OnnxRuntimeRunner
-from parfocal.engines.model.contract import FORMAT_VERSION, METADATA_KEY, SIGN, SIGN_OF_SINGLE, Contract, Kind
+from parfocal.engines.model.contract import (
+    FORMAT_VERSION,
+    METADATA_KEY,
+    SIGN,
+    SIGN_OF_SINGLE,
+    CondenserTerms,
+    Contract,
+    HeadTerms,
+    Kind,
+)
 from parfocal.engines.model.golden import Patches, batch_of, save_golden
-from tools.artifacts import make_forms
+from parfocal.engines.model.head import load_head, save_head
+from parfocal.engines.predictor import Predictor
+from tools.int8 import measure
 from tools.learning import fit, tables
 from tools.learning.card import Measured, card
 from tools.learning.examples import GREY_OFFSET, Examples
@@ -26,6 +38,7 @@ from tools.learning.physics import direction_with_shots_swapped, wrong_direction
 from tools.learning.pictures import draw_learning, draw_scatter
 from tools.learning.prediction import predict
 from tools.learning.recipe import Recipe
+from tools.networks.focus import FocusNet, Head, Whole
 
 OPSET = 17  # the highest that TensorRT 8.6 parses
 MAX_DEVIATION_UM = 1e-3
@@ -38,19 +51,46 @@ CALIBRATION_STACKS = 100
 ALL_PATCHES = 1000  # per plane
 
 
-def trained_net(folder: Path, condenser_sigma: float) -> tuple[Recipe, nn.Module]:
-    """Return the recipe of a training and its network, for instruments with the given condenser."""
-    if (folder / fit.MODEL_FILE).exists():
-        state = torch.load(folder / fit.MODEL_FILE, weights_only=True, map_location="cpu")
-        recipe = Recipe(**state["recipe"])
-        focus_net = recipe.with_spectra(recipe.network(), state["told_condenser"])
-        focus_net.load_state_dict(state["net"])
-        focus_net.head = focus_net.head.for_condenser(condenser_sigma)
-        return recipe, focus_net.eval()
-    return _average_of_checkpoint(folder)
+@dataclass(frozen=True)
+class Trained:
+    """What a training gave.
+
+    Attributes:
+        recipe: its settings.
+        graph: network that becomes the ONNX file; it computes features, or distances if there is no head.
+        head: head that reads the features.
+        condensers: condensers that the head takes.
+    """
+
+    recipe: Recipe
+    graph: nn.Module
+    head: Head | None = None
+    condensers: CondenserTerms | None = None
+
+    def distances(self) -> nn.Module:
+        """Return the network from patches to distances in um, (n,), for the default condenser."""
+        if self.head is None or not isinstance(self.graph, FocusNet):
+            return self.graph
+        return Whole(
+            self.graph, self.head, None if self.condensers is None else self.condensers.default
+        ).eval()
 
 
-def _average_of_checkpoint(folder: Path) -> tuple[Recipe, nn.Module]:
+def trained_in(folder: Path) -> Trained:
+    """Return what the training in a folder gave."""
+    if not (folder / fit.MODEL_FILE).exists():
+        return _average_of_checkpoint(folder)
+    state = torch.load(folder / fit.MODEL_FILE, weights_only=True, map_location="cpu")
+    recipe = Recipe(**state["recipe"])
+    net = recipe.with_spectra(recipe.network())
+    net.load_state_dict(state["net"])
+    condensers = None if state["condensers"] is None else CondenserTerms(*state["condensers"])
+    head = Head(net.n_features, condensers is not None)
+    head.load_state_dict(state["head"])
+    return Trained(recipe, net.eval(), head.eval(), condensers)
+
+
+def _average_of_checkpoint(folder: Path) -> Trained:
     state = torch.load(folder / "checkpoint.pt", weights_only=True, map_location="cpu")
     recipe = Recipe(**state["recipe"])
     net = recipe.network()
@@ -58,16 +98,17 @@ def _average_of_checkpoint(folder: Path) -> tuple[Recipe, nn.Module]:
     net.load_state_dict(
         {k.removeprefix(prefix): v for k, v in state["average"].items() if k.startswith(prefix)}
     )
-    net.eval()
-    return recipe, net
+    return Trained(recipe, net.eval())
 
 
-def contract_of(name: str, recipe: Recipe, objective: str, um_per_px: float) -> Contract:
-    """Return the contract of a model with this recipe."""
+def contract_of(
+    name: str, recipe: Recipe, objective: str, um_per_px: float, head: HeadTerms | None = None
+) -> Contract:
+    """Return the contract of a model with this recipe. `head` is None if its graph predicts distances."""
     return Contract(
         name=name,
         input_name=INPUT_NAMES[recipe.kind],
-        output_name="distance_um",
+        output_name="distance_um" if head is None else "features",
         kind=recipe.kind,
         channels_order="RGB",
         patch_px=recipe.patch_px,
@@ -78,18 +119,29 @@ def contract_of(name: str, recipe: Recipe, objective: str, um_per_px: float) -> 
         range_um=tables.RANGE_UM,
         sign=SIGN_OF_SINGLE if recipe.kind == "single" else SIGN,
         format_version=FORMAT_VERSION,
+        head=head,
     )
 
 
-def write_onnx(net: nn.Module, contract: Contract, path: Path) -> None:
-    """Write the graph with its contract, then compare it with the network on ONNX Runtime.
+def written_head(path: Path, trained: Trained) -> HeadTerms | None:
+    """Write the head beside the model at `path`, and return what its contract says about it; None without a head."""
+    if trained.head is None:
+        return None
+    arrays = trained.head.arrays()
+    return HeadTerms(
+        sha256=save_head(path, arrays), features=len(trained.head.feature_mean), condenser=trained.condensers
+    )
+
+
+def write_onnx(trained: Trained, contract: Contract, path: Path) -> None:
+    """Write the graph with its contract, then compare its predictions, after the head, with those of the network.
 
     Raises:
         SystemExit: the predictions differ.
     """
     example = torch.randn(2, contract.channels, contract.patch_px, contract.patch_px)
     torch.onnx.export(
-        net,
+        trained.graph,
         (example,),
         str(path),
         opset_version=OPSET,
@@ -103,8 +155,8 @@ def write_onnx(net: nn.Module, contract: Contract, path: Path) -> None:
     onnx.checker.check_model(model)
     onnx.save(model, path)
     with torch.no_grad():
-        expected = net(example).numpy()
-    deviation_um = float(np.abs(OnnxRuntimeRunner(path, n_threads=1).infer(example.numpy()) - expected).max())
+        expected = trained.distances()(example).numpy()
+    deviation_um = float(np.abs(reference(path).predict(example.numpy()).distance_um - expected).max())
     if deviation_um > MAX_DEVIATION_UM:
         raise SystemExit(
             f"export to {path} failed: its predictions differ from the network by {deviation_um:.4f} um, "
@@ -113,9 +165,15 @@ def write_onnx(net: nn.Module, contract: Contract, path: Path) -> None:
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, within {deviation_um:.1e} um of the network")
 
 
+def reference(path: Path) -> Predictor:
+    """Return the model on ONNX Runtime."""
+    runner = OnnxRuntimeRunner(path, n_threads=1)
+    return Predictor(runner, load_head(path, runner.contract))
+
+
 def write_golden(path: Path, contract: Contract, held_out: Examples, training: Examples, n: int) -> None:
     """Write `n` golden patches, spread over the held-out groups, and as many training patches for the calibration."""
-    reference = OnnxRuntimeRunner(path, n_threads=1)
+    predictor = reference(path)
     chosen = _spread_over_groups(held_out, n)
     golden = _as_stored(held_out, chosen, contract.kind)
     others = _as_stored(training, _spread_over_groups(training, n), contract.kind)
@@ -123,7 +181,9 @@ def write_golden(path: Path, contract: Contract, held_out: Examples, training: E
         path,
         golden,
         np.array([held_out.distance_um[k] for k in chosen], np.float32),
-        np.concatenate([reference.infer(batch_of(golden[k : k + 1], contract)) for k in range(len(golden))]),
+        np.concatenate(
+            [predictor.predict(batch_of(golden[k : k + 1], contract)).distance_um for k in range(len(golden))]
+        ),
         others,
     )
     print(f"{written}: {len(chosen)} golden patches, {written.stat().st_size / 1e6:.1f} MB")
@@ -204,30 +264,26 @@ def main() -> None:
         help="held-out stacks with many patches per plane, to measure errors of whole images",
     )
     parser.add_argument("--out", type=Path, required=True, help="NAME.onnx")
-    parser.add_argument(
-        "--condenser",
-        type=float,
-        default=fit.REFERENCE_CONDENSER,
-        help="aperture of the condenser over that of the objective, for a head that takes it as an input",
-    )
     parser.add_argument("--objective", default="20x/0.75")
     parser.add_argument("--um-per-px", type=float, default=0.345)
     parser.add_argument("--notes", type=Path, help="Markdown for the card: what was compared and found")
     args = parser.parse_args()
-    recipe, net = trained_net(args.run, args.condenser)
-    contract = contract_of(args.out.stem, recipe, args.objective, args.um_per_px)
+    trained = trained_in(args.run)
+    recipe = trained.recipe
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    write_onnx(net, contract, args.out)
+    terms = written_head(args.out, trained)
+    contract = contract_of(args.out.stem, recipe, args.objective, args.um_per_px, terms)
+    write_onnx(trained, contract, args.out)
     held_out = Examples(args.held_out, recipe.kind, recipe.delta_um, recipe.patch_px)
     training = Examples(args.data, recipe.kind, recipe.delta_um, recipe.patch_px)
     held_out.refresh()
     training.refresh(most_stacks=CALIBRATION_STACKS)
     write_golden(args.out, contract, held_out, training, N_GOLDEN.get(recipe.patch_px, 16))
-    make_forms(args.out)
-    found, predicted_um = measured(net, recipe, held_out, args.symmetric, args.images)
+    measure(args.out)
+    found, predicted_um = measured(trained.distances(), recipe, held_out, args.symmetric, args.images)
     record = json.loads((args.run / "log.json").read_text())
     notes = args.notes.read_text() if args.notes else ""
-    args.out.with_suffix(".md").write_text(card(contract, record, found, notes, args.condenser))
+    args.out.with_suffix(".md").write_text(card(contract, record, found, notes))
     draw_learning(record["log"], args.out.with_suffix(".learning.png"))
     draw_scatter(
         held_out,

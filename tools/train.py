@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from rich.console import Console
 
-from parfocal.engines.model.contract import CHANNELS
+from parfocal.engines.model.contract import CHANNELS, contract_from_onnx
+from parfocal.engines.model.head import load_head
 from tools.learning import batches, fit, tables
 from tools.learning.examples import Examples
 from tools.learning.features import Features, together
@@ -24,9 +25,9 @@ from tools.learning.kept_features import of_folder
 from tools.learning.pictures import draw_learning, draw_scatter
 from tools.learning.prediction import predict
 from tools.learning.recipe import Recipe
-from tools.learning.start import body_from, head_from, is_spectral, start_from
+from tools.learning.start import body_from, start_from, summary_from
 from tools.learning.training import FROZEN_SHARE, Training, rate_at
-from tools.networks.focus import FocusNet
+from tools.networks.focus import FocusNet, Head
 from tools.networks.layers import Body
 from tools.progress import shown_progress
 
@@ -132,20 +133,27 @@ def train_head(
 
     def features_in(folder: Path, name: str, side_px: int) -> Features:
         examples = Examples(folder, recipe.kind, recipe.delta_um, side_px)
-        net = FocusNet(body, CHANNELS[recipe.kind], side_px, takes_condenser=False).to(args.device)
+        net = FocusNet(body, CHANNELS[recipe.kind], side_px).to(args.device)
         return of_folder(net, examples, args.device, out / f"features-{name}", say)
 
     out.mkdir(parents=True, exist_ok=True)
     training = together([features_in(data, f"data-{side_px}", side_px) for side_px in args.stored_px])
     tests = features_in(held_out, "held-out", recipe.patch_px)
-    has_head = args.start is not None and is_spectral(args.start)
-    net = recipe.with_spectra(body.cpu(), not has_head and fit.varies_condenser(training))
-    if has_head:
-        head_from(net.head, args.start)
+    net = recipe.with_spectra(body.cpu())
+    begun = None if args.start is None else contract_from_onnx(args.start)
+    trained = None if begun is None else load_head(args.start, begun)
+    if trained is not None and begun is not None and begun.head is not None:
+        condensers = begun.head.condenser
+        summary_from(net, args.start)
+        head = Head(net.n_features, condensers is not None)
+        head.load(trained)
     else:
-        fit.prepare_head(net.head, training)
-    how = fit.refit() if has_head else fit.FitRecipe()
-    fit.fit(net, asdict(recipe), how, training, tests, out, say)
+        condensers = fit.condensers_of(training)
+        fit.prepare_summary(net, training)
+        head = Head(net.n_features, condensers is not None)
+        fit.prepare_head(head, fit.inputs_of(net, training, condensers))
+    how = fit.FitRecipe() if trained is None else fit.refit()
+    fit.fit(net, head, condensers, asdict(recipe), how, training, tests, out, say)
 
 
 def main() -> None:

@@ -28,7 +28,9 @@ def in_half(model: onnx.ModelProto) -> onnx.ModelProto:
     head = head_of(graph)
     model_input = graph.model.graph.input[0].name
     to_half = f"{model_input}.half"
-    nodes = [helper.make_node("Cast", [model_input], [to_half], to_half, to=TensorProto.FLOAT16)]
+    nodes = []
+    if any(model_input in node.input and not head & set(node.output) for node in graph.nodes):
+        nodes.append(helper.make_node("Cast", [model_input], [to_half], to_half, to=TensorProto.FLOAT16))
     crossing: set[str] = set()
     for node in graph.nodes:
         if head & set(node.output):

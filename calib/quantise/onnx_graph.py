@@ -90,11 +90,13 @@ def head_of(graph: Graph) -> set[str]:
 
     The head is that pooling, what follows it, and any branch beside the convolutions. A pooling that is followed by a
     Conv belongs to a squeeze and excitation. In a graph without another pooling, the head starts at the last Gemm or
-    MatMul.
+    MatMul. A graph without convolutions is all head.
 
     Raises:
         ValueError: the graph has no such layer.
     """
+    if not any(node.op_type == "Conv" for node in graph.nodes):
+        return {name for node in graph.nodes for name in node.output}
     made_by = graph.producers()
     pooling = [node for node in graph.nodes if is_pooling(node)]
     dense = [node for node in graph.nodes if node.op_type in ("Gemm", "MatMul")]

@@ -160,7 +160,7 @@ def _models(config: Config) -> tuple[list[Model], Contract | EngineError]:
 def _engine(config: Config) -> str | EngineError:
     """The engine that `focus` would use. Only opening it shows that its file is there, undamaged and not stale."""
     try:
-        return opened_engine(config.focus.model, config.focus.threads).description
+        return opened_engine(config.focus).description
     except EngineError as error:
         return error
 

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Annotated, Literal
 
@@ -22,6 +22,7 @@ from parfocal.engines.choose import Choice, choices_so_far, description, load_ch
 from parfocal.engines.errors import BuildFailed
 from parfocal.engines.gate import APART
 from parfocal.engines.key import Backend
+from parfocal.engines.model.forms import Form
 from parfocal.engines.model.shipped import Model, list_models, model_at, model_path
 from parfocal.engines.progress import Report
 
@@ -90,6 +91,7 @@ def build(
             models,
             maker,
             cache,
+            make_form=_made_form,
             precision=precision,
             int8_mode=int8_mode,
             retry=retry,
@@ -110,6 +112,13 @@ def build(
         raise BuildFailed(
             f"no engine was built for {', '.join(without)}; the reasons are above. Earlier choices are kept."
         )
+
+
+def _made_form(fp32: bytes, form: Form, ranges: Mapping[str, float]) -> bytes:
+    """`made_form`, imported when it is first needed: the onnx package takes a while."""
+    from parfocal.calib.quantise.forms import made_form
+
+    return made_form(fp32, form, ranges)
 
 
 def _models_of(named: list[str] | None) -> list[Model]:

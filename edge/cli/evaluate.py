@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 from rich.box import SIMPLE
 from rich.console import Console
@@ -65,7 +66,8 @@ def evaluate(
             raise StackRefused(path, "there is no such file or folder", "Give another path.")
     if plot is not None:
         import_matplotlib("--plot")
-    engine = opened_engine(model or settings.focus.model, settings.focus.threads)
+    focus = settings.focus if model is None else msgspec.structs.replace(settings.focus, model=model)
+    engine = opened_engine(focus)
     console = console_for(json)
     console.print(f"engine: {engine.description}", highlight=False, markup=False, soft_wrap=True)
     paths = [stack for path in stacks for stack in stacks_at(path)]
@@ -79,7 +81,7 @@ def evaluate(
             step(Path(so_far.stacks[-1].stack).name)
 
         found = evaluate_stacks(
-            (read_stack(path, overrides) for path in paths), engine.runner, settings, grown
+            (read_stack(path, overrides) for path in paths), engine.predictor, settings, grown
         )
         result.done(found)
     if plot is not None:

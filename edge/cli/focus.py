@@ -31,7 +31,7 @@ from parfocal.edge.scan.field_result import FieldResult
 from parfocal.edge.scan.plan import Field, snake
 from parfocal.edge.scan.report import FieldReport, RunReport, run_report
 from parfocal.edge.scan.session import Session
-from parfocal.engines.runner import Runner
+from parfocal.engines.predictor import Predictor
 
 
 def focus(
@@ -56,27 +56,33 @@ def focus(
     console.print(f"engine: {engine.description}", highlight=False, soft_wrap=True)
     with growing_result(json, partial(show_report, console)) as result:
         with opened_instrument(simulation, settings, virtual=port is None) as instrument:
-            done = focus_fields(instrument, engine.runner, settings, plan, console, grown=result.grown)
+            done = focus_fields(instrument, engine.predictor, settings, plan, console, grown=result.grown)
         result.done(run_report(*done))
 
 
 def focus_fields(
     instrument: Instrument,
-    runner: Runner,
+    predictor: Predictor,
     config: Config,
     plan: tuple[Field, ...],
     console: Console,
     seen: Callable[[FieldResult], None] | None = None,
     grown: Callable[[RunReport], None] | None = None,
-) -> tuple[list[FieldReport], int, float, tuple[PlayInUse, ...]]:
+) -> tuple[list[FieldReport], int, float, tuple[PlayInUse, ...], float | None]:
     """Focus the fields of `plan`, with a progress bar.
 
-    Returns the reports, the images and seconds of the first sweep, and the play in use. `seen` is called after each
-    field, `grown` with the report of all fields so far. Raises what Session raises; the lamp is off afterwards.
+    Returns the reports, the images and seconds of the first sweep, the play in use, and the condenser that the model
+    was given. `seen` is called after each field, `grown` with the report of all fields so far. Raises what Session
+    raises; the lamp is off afterwards.
     """
     show_notes(console, instrument.notes)
-    session = Session(instrument, runner, config)
-    reports = []
+    session = Session(instrument, predictor, config)
+    reports: list[FieldReport] = []
+
+    def so_far() -> tuple[list[FieldReport], int, float, tuple[PlayInUse, ...], float | None]:
+        swept = session.first_sweep_images, session.first_sweep_s
+        return reports, *swept, instrument.plays, predictor.condenser
+
     with (
         shown_progress(console, "focusing", len(plan), "first sweep") as step,
         contextlib.closing(session.run(plan)) as run,
@@ -86,8 +92,6 @@ def focus_fields(
             if seen:
                 seen(done)
             if grown:
-                grown(
-                    run_report(reports, session.first_sweep_images, session.first_sweep_s, instrument.plays)
-                )
+                grown(run_report(*so_far()))
             step(f"{done.report.outcome} at {done.report.z_um:.1f} um")
-    return reports, session.first_sweep_images, session.first_sweep_s, instrument.plays
+    return so_far()

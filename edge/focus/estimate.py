@@ -6,10 +6,12 @@ from numpy.typing import NDArray
 
 from parfocal.edge.config import FocusConfig
 from parfocal.edge.focus import prepare
+from parfocal.edge.focus.belief import Doubt, by_belief, by_contrast
 from parfocal.edge.focus.part import CentralPart, reduced
 from parfocal.edge.focus.places import places
 from parfocal.edge.pixels import UInt8Array
-from parfocal.engines.runner import Runner
+from parfocal.engines.model.head import Prediction
+from parfocal.engines.predictor import Predictor
 
 
 class Estimate(msgspec.Struct, frozen=True):
@@ -17,56 +19,66 @@ class Estimate(msgspec.Struct, frozen=True):
 
     `spread_um` is the standard deviation of the patches' predictions, weighted like their mean: an empty patch
     carries no information and must not make the others look uncertain.
+
+    `sigma_um` is the standard uncertainty of the distance, None if the model does not predict it. `doubt` says why the
+    estimate is not believed; "" if it is, None if the model does not tell.
     """
 
     distance_um: float
     spread_um: float
     predictions_um: tuple[float, ...]
     weights: tuple[float, ...]
+    sigma_um: float | None = None
+    doubt: Doubt | None = None
+
+    @property
+    def believed(self) -> bool | None:
+        """Whether the estimate is believed; None if the model does not tell."""
+        return None if self.doubt is None else not self.doubt
 
 
-def estimate(first: CentralPart, second: CentralPart, runner: Runner) -> Estimate:
+def estimate(first: CentralPart, second: CentralPart, predictor: Predictor, config: FocusConfig) -> Estimate:
     """Estimate the distance to focus from the shots at z1 and z2.
 
     Raises:
         ValueError: the second shot has no contrast.
-        EngineError: from the runner.
+        EngineError: from the engine.
     """
-    pair = runner.contract.kind == "pair"
+    pair = predictor.contract.kind == "pair"
     seen = prepare.two_shot_image(first.smoothed, second.smoothed, with_second=pair)
     patches = prepare.patches_of(seen, second.patch_px)
-    return weighted(runner.infer(prepare.standardised(patches)), second.contrasts)
+    return weighted(predictor.predict(prepare.standardised(patches)), second.contrasts, config)
 
 
-def estimate_single(shot: UInt8Array, runner: Runner, config: FocusConfig) -> Estimate:
+def estimate_single(shot: UInt8Array, predictor: Predictor, config: FocusConfig) -> Estimate:
     """Estimate the distance to focus from one frame (h, w, 3), with a model of kind "single" (liao2021 2.1).
 
     Raises:
         ValueError: the frame is smaller than one patch of the model, or has no contrast.
-        EngineError: from the runner.
+        EngineError: from the engine.
     """
-    whole, side_px = prepare.smoothed(reduced(shot, config)), runner.contract.patch_px
+    whole, side_px = prepare.smoothed(reduced(shot, config)), predictor.contract.patch_px
     patches = np.stack(
         [
             whole[top : top + side_px, left : left + side_px].transpose(2, 0, 1)
             for top, left in places(whole.shape[0], whole.shape[1], side_px)
         ]
     ).astype(np.float32)
-    return weighted(runner.infer(prepare.standardised(patches)), prepare.contrast_of(patches))
+    prediction = predictor.predict(prepare.standardised(patches))
+    return weighted(prediction, prepare.contrast_of(patches), config)
 
 
-def weighted(predictions_um: NDArray[np.float32], weights: NDArray[np.float32]) -> Estimate:
-    """Mean and spread of the patches' predictions (n,), weighted by their contrast (n,).
+def weighted(prediction: Prediction, weights: NDArray[np.float32], config: FocusConfig) -> Estimate:
+    """What the patches say together, weighted by their contrast (n,), see `parfocal.edge.focus.belief`.
 
     Raises ValueError if no patch has any contrast: black, saturated or of one colour.
     """
-    if not weights.any():
-        raise ValueError("no patch has any contrast: there is nothing to judge")
-    mean = float(np.average(predictions_um, weights=weights))
-    variance = float(np.average((predictions_um - mean) ** 2, weights=weights))
+    together = (by_belief if config.belief else by_contrast)(prediction, weights)
     return Estimate(
-        distance_um=mean,
-        spread_um=float(np.sqrt(variance)),
-        predictions_um=tuple(float(p) for p in predictions_um),
+        distance_um=together.distance_um,
+        spread_um=together.spread_um,
+        predictions_um=tuple(float(p) for p in prediction.distance_um),
         weights=tuple(float(w) for w in weights),
+        sigma_um=together.sigma_um,
+        doubt=together.doubt,
     )

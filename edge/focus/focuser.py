@@ -7,12 +7,13 @@ from parfocal.board.errors import MoveRefused
 from parfocal.edge.camera.frame import Camera
 from parfocal.edge.config import FocusConfig
 from parfocal.edge.focus import rule
+from parfocal.edge.focus.belief import contradicts_move
 from parfocal.edge.focus.estimate import Estimate, estimate
 from parfocal.edge.focus.exposure import exposure_fault
 from parfocal.edge.focus.result import Attempt, FocusLost, FocusResult, Outcome
 from parfocal.edge.focus.sharpness import peak_inside_um, peak_um
 from parfocal.edge.focus.shots import Shot, Shots
-from parfocal.engines.runner import Runner
+from parfocal.engines.predictor import Predictor
 
 
 class FirstSweep(msgspec.Struct, frozen=True):
@@ -25,12 +26,12 @@ class FirstSweep(msgspec.Struct, frozen=True):
 class Focuser:
     """Focuses field after field. The stage only ever arrives at a height from below."""
 
-    def __init__(self, axis: Axis, camera: Camera, runner: Runner, config: FocusConfig) -> None:
+    def __init__(self, axis: Axis, camera: Camera, predictor: Predictor, config: FocusConfig) -> None:
         """Nothing moves."""
         self._shots = Shots(axis, camera, config, rule.run_up_um(config))
-        self._runner = runner
+        self._predictor = predictor
         self._config = config
-        self._reach = rule.reach_of(runner.contract.range_um, config)
+        self._reach = rule.reach_of(predictor.contract.range_um, config)
         self._attempts: list[Attempt] = []
         self._seen: list[rule.Seen] = []
 
@@ -79,10 +80,19 @@ class Focuser:
         limits_um = (self._shots.lowest_um, self._shots.limits_um[1])
         z1_um: float | None = rule.first_shot_um(pivot_um, self._config)
         earlier_um: float | None = None
+        doubted_um: float | None = None
         while z1_um is not None and z1_um >= self._shots.lowest_um:
             first, second, found = self._attempt(z1_um, pivot_um)
+            found = self._held_against_move(found, second.z_um)
             decision = rule.decide(
-                found, second.z_um, len(self._attempts) + 1, limits_um, self._config, self._reach, earlier_um
+                found,
+                second.z_um,
+                len(self._attempts) + 1,
+                limits_um,
+                self._config,
+                self._reach,
+                earlier_um,
+                any(attempt.doubt for attempt in self._attempts),
             )
             self._note(z1_um, second.z_um, found, decision.rule)
             if isinstance(decision, rule.Accept):
@@ -100,7 +110,10 @@ class Focuser:
             z1_um, earlier_um = None, None
             if isinstance(decision, rule.Again):
                 z1_um, earlier_um = decision.z1_um, decision.focus_um
-        return self._recovered(pivot_um, start)
+            elif decision.rule == "not_believed":
+                # Not to be believed, but the best guess there is of where to sweep.
+                doubted_um = second.z_um + found.distance_um
+        return self._recovered(pivot_um, start, doubted_um)
 
     def _begin(self) -> None:
         self._shots.restart_trace()
@@ -119,6 +132,9 @@ class Focuser:
                 distance_um=found.distance_um,
                 spread_um=found.spread_um,
                 rule=name,
+                sigma_um=found.sigma_um,
+                believed=found.believed,
+                doubt=found.doubt,
             )
         )
 
@@ -137,18 +153,33 @@ class Focuser:
         )
         raise FocusLost(message, self._result("lost", reason=message))
 
+    def _held_against_move(self, found: Estimate, z2_um: float) -> Estimate:
+        """The estimate, not believed if the distance did not shrink by the move since the one before."""
+        last = self._attempts[-1] if self._attempts else None
+        if last is None or last.doubt or found.doubt:
+            return found
+        if abs(last.distance_um) > self._reach.accepted_um:
+            return found  # from that far away a model may say too little on any microscope
+        earlier_um = last.z2_um + last.distance_um
+        if contradicts_move(z2_um + found.distance_um, found.sigma_um, earlier_um, last.sigma_um):
+            return msgspec.structs.replace(found, doubt="move")
+        return found
+
     def _attempt(self, z1_um: float, pivot_um: float) -> tuple[Shot, Shot, Estimate]:
         """Both shots of an estimate, and the estimate."""
         first = self._lit_shot(z1_um, pivot_um)
         self._seen.append(first.seen)
         second = self._lit_shot(first.z_um + self._config.delta_um, pivot_um)
         self._seen.append(second.seen)
-        return first, second, estimate(first.part, second.part, self._runner)
+        return first, second, estimate(first.part, second.part, self._predictor, self._config)
 
-    def _recovered(self, pivot_um: float, start: Shot) -> FocusResult:
-        """A fine upward sweep about the pivot, or about the peak of a coarse one; else back, and FocusLost."""
+    def _recovered(self, pivot_um: float, start: Shot, doubted_um: float | None) -> FocusResult:
+        """A fine upward sweep, or one about the peak of a coarse one; else back, and FocusLost.
+
+        The first sweep is about `doubted_um`, the focus by an estimate that was not believed, else about the pivot.
+        """
         config = self._config
-        near_um = self._fine_peak_um(pivot_um)
+        near_um = self._fine_peak_um(pivot_um if doubted_um is None else doubted_um)
         if near_um is not None:
             near = self._shots.take(near_um)
             if self._is_sharpest(near):

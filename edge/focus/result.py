@@ -11,7 +11,11 @@ Outcome = Literal["focused", "recovered", "blank", "lost"]
 
 
 class Attempt(msgspec.Struct, frozen=True):
-    """One pair of shots, its estimate, and the rule that followed from it."""
+    """One pair of shots, its estimate, and the rule that followed from it.
+
+    `sigma_um`: standard uncertainty of the distance. `believed`: whether the estimate was; `doubt`: why not, else "".
+    Both are None if the model does not tell.
+    """
 
     z1_um: float
     z2_um: float
@@ -19,6 +23,9 @@ class Attempt(msgspec.Struct, frozen=True):
     distance_um: float
     spread_um: float
     rule: str
+    sigma_um: float | None = None
+    believed: bool | None = None
+    doubt: str | None = None
 
 
 class FocusResult(msgspec.Struct, frozen=True):
@@ -37,6 +44,17 @@ class FocusResult(msgspec.Struct, frozen=True):
     reason: str | None = None
     start: Shot | None = None
     end: Shot | None = None
+
+    @property
+    def sigma_um(self) -> float | None:
+        """Standard uncertainty of the height, if an estimate led there and the model tells it."""
+        return self.attempts[-1].sigma_um if self.outcome == "focused" and self.attempts else None
+
+    @property
+    def believed(self) -> bool | None:
+        """Whether every estimate was believed; None if there was none, or the model does not tell."""
+        told = [attempt.believed for attempt in self.attempts if attempt.believed is not None]
+        return all(told) if told else None
 
 
 class FocusLost(EdgeError):

@@ -10,6 +10,7 @@ from typing import Literal
 import msgspec
 
 from parfocal.edge.config import FocusConfig
+from parfocal.edge.focus.belief import AGREEMENT_UM
 from parfocal.edge.focus.estimate import Estimate
 
 RuleName = Literal[
@@ -22,6 +23,7 @@ RuleName = Literal[
     "down",
     "beyond_limits",
     "exhausted",
+    "not_believed",
     "not_sharper",
     "pivot_sharper",
 ]
@@ -32,9 +34,6 @@ RuleName = Literal[
 BELIEVED_SHARE = 0.9
 # The paper accepts 12 um from a model of +-25 um (dastidar2020 4.2, 4.3.3).
 ACCEPTED_SHARE = 12.0 / 25.0
-# Two estimates of the same focus agree within this, about one depth of field. Estimates from 5 to 9 um away have an
-# error of 0.4 um (standard deviation); a saturated one is several um off.
-AGREEMENT_UM = 1.0
 # A shot this far from focus is visibly blurred: its sharpness falls to 0.7 or less. So if two shots farther apart than
 # this are equally sharp, the focus is between them.
 APART_UM = 1.9
@@ -120,6 +119,7 @@ def decide(
     config: FocusConfig,
     reach: Reach,
     earlier_um: float | None = None,
+    doubted: bool = False,
 ) -> Decision:
     """Decide what follows attempt number `attempt` (from 1), whose second shot was taken at `z2_um`.
 
@@ -130,9 +130,14 @@ def decide(
         limits_um: lowest and highest position the axis may take.
         config: the thresholds of the rule.
         reach: how far the model may be followed.
-        earlier_um: the focus by the previous attempt, if it was believed (`Again.focus_um`).
+        earlier_um: the focus by the previous attempt, if it was within what the model can tell (`Again.focus_um`).
+        doubted: whether an earlier estimate of this field was not believed (`Estimate.doubt`).
     """
     decision = _unbounded(estimate, z2_um, config, reach, earlier_um)
+    if estimate.doubt and doubted:
+        decision = GiveUp(rule="not_believed")
+    elif estimate.doubt and isinstance(decision, Accept | Again):
+        decision = _once_more(decision, estimate, z2_um, config)
     if not _within(decision, limits_um, config):
         return GiveUp(rule="beyond_limits")
     if isinstance(decision, Again) and attempt >= config.max_attempts:
@@ -180,6 +185,14 @@ def _unbounded(
     if distance_um <= config.in_focus_um:
         return Accept(target_um=z2_um, rule="in_focus")
     return Accept(target_um=focus_um, rule="accept")
+
+
+def _once_more(decision: Accept | Again, estimate: Estimate, z2_um: float, config: FocusConfig) -> Again:
+    """A second estimate instead of what an estimate that is not believed leads to: where it says the focus is."""
+    if isinstance(decision, Again):
+        return Again(z1_um=decision.z1_um, rule="not_believed", focus_um=decision.focus_um)
+    focus_um = z2_um + estimate.distance_um
+    return Again(z1_um=focus_um - config.delta_um, rule="not_believed", focus_um=focus_um)
 
 
 def _half_way_um(distance_um: float, z2_um: float, config: FocusConfig) -> float:

@@ -14,7 +14,10 @@ MIN_FAILED_FIELDS = 3
 
 
 class FieldReport(msgspec.Struct, frozen=True):
-    """One field. True focus and errors are None on a real microscope; `elapsed_s` is on the microscope's clock."""
+    """One field. True focus and errors are None on a real microscope; `elapsed_s` is on the microscope's clock.
+
+    `sigma_um` and `believed` as in FocusResult.
+    """
 
     x_um: float
     y_um: float
@@ -28,12 +31,15 @@ class FieldReport(msgspec.Struct, frozen=True):
     attempts: tuple[Attempt, ...]
     path_um: tuple[float, ...]
     reason: str | None = None
+    sigma_um: float | None = None
+    believed: bool | None = None
 
 
 class Summary(msgspec.Struct, frozen=True):
     """All fields in numbers. The errors are over fields that ended focused or recovered.
 
-    `advice` says what to suspect if predictions failed in too many fields; else it is None.
+    `not_believed` counts the fields with an estimate that was not believed. `advice` says what to suspect if that, or a
+    failure of predictions, happened in too many fields; else it is None.
     """
 
     fields: int
@@ -49,14 +55,20 @@ class Summary(msgspec.Struct, frozen=True):
     first_sweep_images: int
     first_sweep_s: float
     advice: str | None = None
+    not_believed: int = 0
 
 
 class RunReport(msgspec.Struct, frozen=True):
-    """A whole run. `plays`: the play of each axis that it worked with."""
+    """A whole run.
+
+    `plays`: the play of each axis that it worked with. `condenser`: the one that the model was given; None if it takes
+    none.
+    """
 
     fields: tuple[FieldReport, ...]
     summary: Summary
     plays: tuple[PlayInUse, ...] = ()
+    condenser: float | None = None
 
 
 def run_report(
@@ -64,6 +76,7 @@ def run_report(
     first_sweep_images: int,
     first_sweep_s: float,
     plays: tuple[PlayInUse, ...] = (),
+    condenser: float | None = None,
 ) -> RunReport:
     """Sum up a run."""
     done = [f for f in fields if f.outcome in ("focused", "recovered")]
@@ -71,6 +84,8 @@ def run_report(
     counts = {
         name: sum(f.outcome == name for f in fields) for name in ("focused", "recovered", "blank", "lost")
     }
+    not_believed = sum(f.believed is False for f in fields)
+    n_tried = len(done) + counts["lost"]
     summary = Summary(
         fields=len(fields),
         focused=counts["focused"],
@@ -85,9 +100,23 @@ def run_report(
         s_per_focus=float(np.mean([f.elapsed_s for f in done])) if done else None,
         first_sweep_images=first_sweep_images,
         first_sweep_s=first_sweep_s,
-        advice=_advice(counts["focused"], counts["recovered"] + counts["lost"]),
+        advice=_calibration_due(not_believed, n_tried)
+        or _advice(counts["focused"], n_tried - counts["focused"]),
+        not_believed=not_believed,
     )
-    return RunReport(fields=tuple(fields), summary=summary, plays=plays)
+    return RunReport(fields=tuple(fields), summary=summary, plays=plays, condenser=condenser)
+
+
+def _calibration_due(not_believed: int, n_tried: int) -> str | None:
+    """What to do if the model was not believed in a quarter of the fields or more, and not just in one or two."""
+    if not_believed < MIN_FAILED_FIELDS or not_believed < MIN_FAILED_SHARE * n_tried:
+        return None
+    return (
+        f"a calibration is due: in {not_believed} of {n_tried} fields the images are outside what the model was made "
+        "for, and a second estimate or a sweep was needed. Give the aperture of the condenser as focus.condenser if "
+        "the model takes it, check objective, pixel size and camera settings, or train the head on stacks of this "
+        "microscope (`parfocal record`)."
+    )
 
 
 def _advice(focused: int, failed: int) -> str | None:

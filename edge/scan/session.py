@@ -10,16 +10,16 @@ from parfocal.edge.scan.field_result import FieldResult
 from parfocal.edge.scan.plan import Field
 from parfocal.edge.scan.report import FieldReport
 from parfocal.edge.words import counted
-from parfocal.engines.runner import Runner
+from parfocal.engines.predictor import Predictor
 
 
 class Session:
     """Focuses one field after another, each starting from the height of the one before."""
 
-    def __init__(self, instrument: Instrument, runner: Runner, config: Config) -> None:
+    def __init__(self, instrument: Instrument, predictor: Predictor, config: Config) -> None:
         """Check what can be checked before anything moves. Raises MoveRefused."""
         self._instrument, self._config = instrument, config
-        self._focuser = Focuser(instrument.board.z, instrument.camera, runner, config.focus)
+        self._focuser = Focuser(instrument.board.z, instrument.camera, predictor, config.focus)
         self._focuser.check_first_sweep()
         self._pivot_um: float | None = None
         self.first_sweep_images = 0
@@ -97,6 +97,8 @@ class Session:
             attempts=result.attempts,
             path_um=result.path_um,
             reason=result.reason,
+            sigma_um=result.sigma_um,
+            believed=result.believed,
         )
         return FieldResult(report, result)
 

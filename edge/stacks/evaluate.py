@@ -14,7 +14,7 @@ from parfocal.edge.stacks.results import Evaluation, StackResult
 from parfocal.edge.stacks.stack import Stack, StackRefused
 from parfocal.edge.words import named
 from parfocal.engines.model.contract import SIGN_OF_SINGLE, Contract, Expectation, require
-from parfocal.engines.runner import Runner
+from parfocal.engines.predictor import Predictor
 
 # How far the sampling of a stack may be from the model's.
 SAMPLING_TOLERANCE_SHARE = 0.02
@@ -22,7 +22,7 @@ SAMPLING_TOLERANCE_SHARE = 0.02
 
 def evaluate_stacks(
     stacks: Iterable[Stack],
-    runner: Runner,
+    predictor: Predictor,
     config: Config,
     on_stack: Callable[[Evaluation], None] | None = None,
 ) -> Evaluation:
@@ -34,21 +34,21 @@ def evaluate_stacks(
         ConfigError: a stack cannot be used.
         InputMismatch: the model was made for another instrument.
     """
-    _check_model_fits(runner.contract, config)
+    _check_model_fits(predictor.contract, config)
     results: list[StackResult] = []
     for stack in stacks:
-        results.append(evaluate_stack(stack, runner, config))
+        results.append(evaluate_stack(stack, predictor, config))
         if on_stack:
-            on_stack(_summed_up(results, runner.contract))
-    return _summed_up(results, runner.contract)
+            on_stack(_summed_up(results, predictor))
+    return _summed_up(results, predictor)
 
 
-def evaluate_stack(stack: Stack, runner: Runner, config: Config) -> StackResult:
+def evaluate_stack(stack: Stack, predictor: Predictor, config: Config) -> StackResult:
     """Predict at every plane, with a two-shot model at every plane that has another one delta below it.
 
     Raises StackRefused where stack and model do not fit.
     """
-    contract = runner.contract
+    contract = predictor.contract
     _check_size_fits(stack, contract, config.focus)
     _check_sampling_fits(stack, contract, config.focus)
     pairs = _checked_pairs(stack, contract)
@@ -63,12 +63,13 @@ def evaluate_stack(stack: Stack, runner: Runner, config: Config) -> StackResult:
     if focus_z_um is None:
         return StackResult(named(stack.path), None, "none", label.review, None, (), notes)
     truth: Literal["stack", "label"] = "label" if stack.focus_z_um is None else "stack"
-    planes = tuple(judged_prediction(pair, focus_z_um, runner, config.focus) for pair in pairs)
+    planes = tuple(judged_prediction(pair, focus_z_um, predictor, config.focus) for pair in pairs)
     figures = figures_of(judged(planes), depth_of_field_um(contract.objective))
     return StackResult(named(stack.path), focus_z_um, truth, label.review, figures, planes, notes)
 
 
-def _summed_up(results: Sequence[StackResult], contract: Contract) -> Evaluation:
+def _summed_up(results: Sequence[StackResult], predictor: Predictor) -> Evaluation:
+    contract = predictor.contract
     planes = judged(plane for result in results for plane in result.planes)
     depth_um = depth_of_field_um(contract.objective)
     return Evaluation(
@@ -78,6 +79,7 @@ def _summed_up(results: Sequence[StackResult], contract: Contract) -> Evaluation
         figures=figures_of(planes, depth_um),
         bins=bins_of(planes, depth_um),
         stacks=tuple(results),
+        condenser=predictor.condenser,
     )
 
 

@@ -12,21 +12,23 @@ from parfocal.edge.focus.places import places
 from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.stacks.pairs import Pair
 from parfocal.edge.stacks.results import PlaneResult
-from parfocal.engines.runner import Runner
+from parfocal.engines.predictor import Predictor
 
 # The evaluation accepts predictions downwards too, although the rule approaches from below only, and those that the
 # rule confirms by a second estimate where they lead.
 ACCEPTED_RULES = ("accept", "in_focus", "check", "down")
 
 
-def judged_prediction(pair: Pair, focus_z_um: float, runner: Runner, config: FocusConfig) -> PlaneResult:
+def judged_prediction(
+    pair: Pair, focus_z_um: float, predictor: Predictor, config: FocusConfig
+) -> PlaneResult:
     """Predict at the second shot of a pair and compare with the true distance to focus.
 
-    Raises EngineError from the runner.
+    Raises EngineError from the predictor.
     """
     true_um = focus_z_um - pair.z2_um
-    in_range = abs(true_um) <= runner.contract.range_um
-    if not all(_has_contrast(shot, runner, config) for shot in (pair.first, pair.second)):
+    in_range = abs(true_um) <= predictor.contract.range_um
+    if not all(_has_contrast(shot, predictor, config) for shot in (pair.first, pair.second)):
         return PlaneResult(
             z1_um=pair.z1_um,
             z2_um=pair.z2_um,
@@ -39,8 +41,8 @@ def judged_prediction(pair: Pair, focus_z_um: float, runner: Runner, config: Foc
             blank=True,
             in_range=in_range,
         )
-    estimated = _estimated(pair, runner, config)
-    reach = rule.reach_of(runner.contract.range_um, config)
+    estimated = _estimated(pair, predictor, config)
+    reach = rule.reach_of(predictor.contract.range_um, config)
     decision = rule.decide(estimated, pair.z2_um, 1, (-math.inf, math.inf), config, reach)
     return PlaneResult(
         z1_um=pair.z1_um,
@@ -53,19 +55,22 @@ def judged_prediction(pair: Pair, focus_z_um: float, runner: Runner, config: Foc
         accepted=decision.rule in ACCEPTED_RULES,
         blank=is_blank(np.array(estimated.weights, np.float32), config),
         in_range=in_range,
+        sigma_um=estimated.sigma_um,
+        believed=estimated.believed,
+        doubt=estimated.doubt,
     )
 
 
-def _estimated(pair: Pair, runner: Runner, config: FocusConfig) -> Estimate:
-    if runner.contract.kind == "single":
-        return estimate_single(pair.second, runner, config)
-    return estimate(CentralPart(pair.first, config), CentralPart(pair.second, config), runner)
+def _estimated(pair: Pair, predictor: Predictor, config: FocusConfig) -> Estimate:
+    if predictor.contract.kind == "single":
+        return estimate_single(pair.second, predictor, config)
+    return estimate(CentralPart(pair.first, config), CentralPart(pair.second, config), predictor, config)
 
 
-def _has_contrast(shot: UInt8Array, runner: Runner, config: FocusConfig) -> bool:
+def _has_contrast(shot: UInt8Array, predictor: Predictor, config: FocusConfig) -> bool:
     """Whether any patch of a shot has more than one grey value: without, every prediction has zero weight."""
-    if runner.contract.kind != "single":
+    if predictor.contract.kind != "single":
         return bool(CentralPart(shot, config).contrasts.any())
-    whole, side_px = prepare.smoothed(reduced(shot, config)), runner.contract.patch_px
+    whole, side_px = prepare.smoothed(reduced(shot, config)), predictor.contract.patch_px
     corners = places(whole.shape[0], whole.shape[1], side_px)
     return any(whole[y : y + side_px, x : x + side_px].mean(axis=2).std() > 0.0 for y, x in corners)

@@ -9,7 +9,8 @@ class PlaneResult(msgspec.Struct, frozen=True):
     """The prediction at the second shot of a pair, or at the only shot (then z1 is z2).
 
     `error_um` is predicted minus true distance; distances are positive upwards. A shot without any contrast (black, or
-    of one colour) gives no prediction: the plane is blank, and prediction, error and spread are None.
+    of one colour) gives no prediction: the plane is blank, and prediction, error and spread are None. `sigma_um`,
+    `believed` and `doubt` as in Attempt.
     """
 
     z1_um: float
@@ -22,6 +23,9 @@ class PlaneResult(msgspec.Struct, frozen=True):
     accepted: bool
     blank: bool
     in_range: bool
+    sigma_um: float | None = None
+    believed: bool | None = None
+    doubt: str | None = None
 
 
 class Figures(msgspec.Struct, frozen=True):
@@ -66,7 +70,7 @@ class StackResult(msgspec.Struct, frozen=True):
 
 
 class Evaluation(msgspec.Struct, frozen=True):
-    """All stacks with one model."""
+    """All stacks with one model. `condenser` is the one that the model was given, None if it takes none."""
 
     model: str
     depth_of_field_um: float
@@ -74,3 +78,4 @@ class Evaluation(msgspec.Struct, frozen=True):
     figures: Figures | None
     bins: tuple[BinFigures, ...]
     stacks: tuple[StackResult, ...]
+    condenser: float | None = None

@@ -16,7 +16,7 @@ from parfocal.engines.cpu.rewrites import multiply_as_convolution, narrow_input_
 from parfocal.engines.errors import HOW_TO_REBUILD, BuildFailed, EngineStale, one_line
 from parfocal.engines.key import Precision
 from parfocal.engines.model.contract import Contract, contract_from_onnx
-from parfocal.engines.runner import check_batch, check_graph, distance_um_from_output
+from parfocal.engines.runner import check_batch, check_graph, checked_output
 
 if TYPE_CHECKING:
     import openvino
@@ -48,7 +48,7 @@ class CompiledRunner:
         return self._contract
 
     def infer(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Predict distance_um, float32 (n,), of a batch float32 (n, channels, patch_px, patch_px).
+        """Compute the outputs, float32 (n, outputs), for a batch float32 (n, channels, patch_px, patch_px).
 
         Raises:
             InputMismatch: the batch does not have the type and shape that the model takes.
@@ -65,7 +65,7 @@ class CompiledRunner:
         for _, request in zip(starts, self._requests, strict=False):
             request.wait()
             output = request.get_tensor(self._contract.output_name).data
-            parts.append(distance_um_from_output(self._contract, output, share))
+            parts.append(checked_output(self._contract, output, share))
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
@@ -109,15 +109,17 @@ def open_engine(
     return CompiledRunner(compiled, contract, batches[0] if len(batches) == 1 else None)
 
 
-def build_engine(path: Path, precision: Precision, batches: tuple[int, ...], *, n_threads: int) -> bytes:
-    """Compile an ONNX file for this CPU; `open_engine` opens the result.
+def build_engine(
+    onnx: bytes, contract: Contract, precision: Precision, batches: tuple[int, ...], *, n_threads: int
+) -> bytes:
+    """Compile the content of an ONNX file for this CPU; `open_engine` opens the result.
 
     The share of a batch that one core predicts is fixed in the engine. With several batch sizes it takes any size.
 
     Raises:
-        BuildFailed: the file is unusable, the CPU lacks the precision, or OpenVINO is not installed.
+        BuildFailed: the model is unusable, the CPU lacks the precision, or OpenVINO is not installed.
     """
-    compiled, _ = _compiled(path, contract_from_onnx(path), precision, batches, n_threads)
+    compiled, _ = _compiled(onnx, contract, precision, batches, n_threads)
     engine: bytes = compiled.export_model().getvalue()
     return engine
 
@@ -176,7 +178,11 @@ def cpu_and_precisions() -> tuple[str, tuple[Precision, ...]]:
 
 
 def _compiled(
-    path: Path, contract: Contract, precision: Precision, batches: tuple[int, ...], n_threads: int
+    source: Path | bytes,
+    contract: Contract,
+    precision: Precision,
+    batches: tuple[int, ...],
+    n_threads: int,
 ) -> tuple["openvino.CompiledModel", int | None]:
     """Return the compiled model and the batch size that it is fixed to, None if it takes any."""
     if n_threads < 0:
@@ -188,7 +194,7 @@ def _compiled(
             raise BuildFailed(
                 f"build in {precision} refused: this CPU does not support it. Use fp32 or int8."
             )
-        model = core.read_model(path)
+        model = core.read_model(source)
         input_shapes = {node.any_name: _sizes(node.partial_shape) for node in model.inputs}
         output_names = [node.any_name for node in model.outputs]
         n_fixed = check_graph(contract, input_shapes, output_names)
@@ -204,8 +210,8 @@ def _compiled(
         return core.compile_model(model, "CPU", settings), n_fixed
     except RuntimeError as error:
         raise BuildFailed(
-            f"build of model {path} failed: OpenVINO says: {one_line(error)} "
-            "Export the model again, or use an intact copy."
+            f"build of model {contract.name if isinstance(source, bytes) else source} failed: OpenVINO says: "
+            f"{one_line(error)} Export the model again, or use an intact copy."
         ) from error
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from parfocal.engines.errors import BuildFailed, one_line
 from parfocal.engines.model.contract import Contract, contract_from_onnx
-from parfocal.engines.runner import check_batch, check_graph, distance_um_from_output
+from parfocal.engines.runner import check_batch, check_graph, checked_output
 
 
 class OnnxRuntimeRunner:
@@ -65,14 +65,14 @@ class OnnxRuntimeRunner:
         return self._contract
 
     def infer(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Predict distance_um, float32 (n,), of a batch float32 (n, channels, patch_px, patch_px).
+        """Compute the outputs, float32 (n, outputs), for a batch float32 (n, channels, patch_px, patch_px).
 
         Raises:
             InputMismatch: the batch does not have the type and shape that the model takes.
         """
         check_batch(self._contract, batch, self._n_fixed)
         (output,) = self._session.run([self._contract.output_name], {self._contract.input_name: batch})
-        return distance_um_from_output(self._contract, output, len(batch))
+        return checked_output(self._contract, output, len(batch))
 
 
 def _sizes(shape: list[int | str | None]) -> list[int | None]:

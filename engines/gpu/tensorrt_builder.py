@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from parfocal.engines.errors import BuildFailed, OutOfMemory, one_line
 from parfocal.engines.gpu.cuda_memory import CudaMemory
 from parfocal.engines.key import Int8Mode, Precision
-from parfocal.engines.model.artifacts import Form
+from parfocal.engines.model.forms import Form
 from parfocal.engines.progress import Report
 
 BUILDER_VERSION: Final = 2

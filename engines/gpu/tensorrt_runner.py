@@ -19,7 +19,7 @@ from parfocal.engines.errors import (
 from parfocal.engines.gpu.cuda_memory import Buffer, CudaMemory
 from parfocal.engines.gpu.tensorrt_builder import logger_of
 from parfocal.engines.model.contract import Contract
-from parfocal.engines.runner import check_batch
+from parfocal.engines.runner import check_batch, promised_output
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class TensorRtRunner:
         return self._contract
 
     def infer(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Predict distance_um, float32 (n,), of a batch float32 (n, channels, patch_px, patch_px).
+        """Compute the outputs, float32 (n, outputs), for a batch float32 (n, channels, patch_px, patch_px).
 
         Raises:
             InputMismatch: the batch does not have the type and shape that the engine takes.
@@ -97,7 +97,7 @@ class TensorRtRunner:
             np.copyto(lane.given.host, batch)
             lane.enqueue()
             memory.synchronize()
-        return lane.made.host.reshape(len(batch)).astype(np.float32)
+        return lane.made.host.reshape(len(batch), self._contract.n_outputs).astype(np.float32)
 
     def _check_tensors(self, trt: ModuleType) -> None:
         """Compare names, directions and types of the tensors with the contract."""
@@ -133,10 +133,10 @@ class TensorRtRunner:
             )
         missing = context.infer_shapes()
         made_shape = tuple(context.get_tensor_shape(contract.output_name))
-        if missing or int(np.prod(made_shape)) != batch:
+        if missing or int(np.prod(made_shape)) != batch * contract.n_outputs:
             raise BuildFailed(
                 f"use of the engine of model {contract.name} failed: a batch of {batch} gives an output {made_shape}, "
-                "not one distance for each patch. Use a model with one output value."
+                f"not {promised_output(contract)}. Export the model again with the programs in tools/."
             )
         given, made = memory.buffer(shape, np.float32), memory.buffer(made_shape, np.float32)
         context.set_tensor_address(contract.input_name, given.address)

@@ -15,7 +15,8 @@ from parfocal.engines.errors import BuildFailed, InputMismatch
 from parfocal.engines.model.onnx_metadata import metadata_from_onnx, opset_from_onnx
 
 METADATA_KEY: Final = "parfocal.contract"
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
+READ_FORMATS: Final = (1, FORMAT_VERSION)  # format 1 has no head outside of the graph
 # From the first opset with Q/DQ nodes per channel (13) to the one that the FP16 form of INT8 needs (19).
 OPSETS: Final = range(13, 20)
 SIGN: Final = "distance_um to focus from the second shot, positive up"
@@ -30,13 +31,47 @@ _Positive = Annotated[float, msgspec.Meta(gt=0.0)]
 _NotNegative = Annotated[float, msgspec.Meta(ge=0.0)]
 
 
+class CondenserTerms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The condensers that a head takes: aperture of the condenser over aperture of the objective.
+
+    Attributes:
+        default: for an instrument that names none.
+        least: smallest of the training.
+        most: largest of the training.
+    """
+
+    default: _Positive
+    least: _Positive
+    most: _Positive
+
+    def __post_init__(self) -> None:
+        """Raises ValueError if `default` is not within the range."""
+        if not self.least <= self.default <= self.most:
+            raise ValueError(f"default {self.default:g} is not within {self.least:g}..{self.most:g}")
+
+
+class HeadTerms(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The head that turns the features of a model into distances, see `parfocal.engines.model.head`.
+
+    Attributes:
+        sha256: SHA-256 of the file of the head, `<name>.head.npz`.
+        features: number of features, the outputs of the graph.
+        condenser: the condensers that the head takes as an input; None if it takes none.
+    """
+
+    sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+    features: Annotated[int, msgspec.Meta(gt=0)]
+    condenser: CondenserTerms | None
+
+
 class Contract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What one model takes and predicts. No value has a default: a model must state all of them.
+    """What one model takes and predicts. No value but `head` has a default: a model must state all of them.
 
     Attributes:
         name: name of the model; its file is `<name>.onnx`.
         input_name: input of the graph, float32 (n, channels, patch_px, patch_px).
-        output_name: output of the graph, distance_um, float32 (n,) or (n, 1).
+        output_name: output of the graph: features, float32 (n, head.features), or without a head distance_um,
+            float32 (n,) or (n, 1).
         kind: "difference" of two shots (dastidar2020), "pair" for that difference followed by the second shot, or
             "single" for one shot (liao2021).
         channels_order: "RGB".
@@ -48,6 +83,7 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         range_um: largest distance from the focus that the model was trained on.
         sign: what a positive prediction means, see `SIGN` and `SIGN_OF_SINGLE`.
         format_version: version of this structure.
+        head: the head, applied outside of the graph; None if the graph predicts distances.
     """
 
     name: str
@@ -63,11 +99,17 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     range_um: _Positive
     sign: str
     format_version: int
+    head: HeadTerms | None = None
 
     @property
     def channels(self) -> int:
         """Channels of the input: three colours per image."""
         return CHANNELS[self.kind]
+
+    @property
+    def n_outputs(self) -> int:
+        """Values that the graph computes for each patch: its features, or one distance."""
+        return 1 if self.head is None else self.head.features
 
 
 class Expectation(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,10 +165,11 @@ def contract_from_onnx(path: Path) -> Contract:
 def _contract_from_json(text: str, path: Path) -> Contract:
     try:
         version = msgspec.json.decode(text, type=_FormatVersion).format_version
-        if version != FORMAT_VERSION:
+        if version not in READ_FORMATS:
             raise BuildFailed(
-                f"read model {path} failed: its contract has format {version}, this program reads format "
-                f"{FORMAT_VERSION}. Export the model again, or use the version of parfocal it was made for."
+                f"read model {path} failed: its contract has format {version}, this program reads formats "
+                f"{' and '.join(map(str, READ_FORMATS))}. Export the model again, or use the version of parfocal it "
+                "was made for."
             )
         return msgspec.json.decode(text, type=Contract)
     except msgspec.MsgspecError as error:

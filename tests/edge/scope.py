@@ -19,6 +19,8 @@ from parfocal.edge.simscope.optics import Optics
 from parfocal.edge.simscope.scene import Scene
 from parfocal.edge.simscope.slide import SlideImage, VirtualSlide
 from parfocal.engines.model.contract import Contract
+from parfocal.engines.model.head import Prediction
+from parfocal.engines.predictor import Predictor
 from tests.contracts import difference_contract
 
 TILES = Path(__file__).parents[2].parent / "shared" / "tiles"
@@ -51,7 +53,7 @@ class KnowsTruth:
     """A runner that looks at the true stage. ``errors_um`` are added, one for each call in turn, then the last.
 
     As a trained network does, it says ``saturates_um`` and no more from farther away: the shipped model, trained within
-    +-10 um, says 10.4 to 15 um from 11 to 35 um away.
+    +-10 um, says 10.4 to 15 um from 11 to 35 um away. ``gain``: the distance that it says over the true one.
     """
 
     def __init__(
@@ -60,7 +62,9 @@ class KnowsTruth:
         focus_z_um: float,
         errors_um: list[list[float]] | None = None,
         saturates_um: float = np.inf,
+        gain: float = 1.0,
     ) -> None:
+        self._gain = gain
         self._bench, self._focus_z_um = bench, focus_z_um
         self._errors_um = errors_um or [[0.0] * 4]
         self._saturates_um = saturates_um
@@ -74,8 +78,23 @@ class KnowsTruth:
         errors_um = self._errors_um[min(self.calls, len(self._errors_um) - 1)]
         self.calls += 1
         z_um = self._bench.true_um(self._bench.clock.now_s())[2]
-        distance_um = float(np.clip(self._focus_z_um - z_um, -self._saturates_um, self._saturates_um))
-        return np.array([distance_um + e for e in errors_um], np.float32)[: len(batch)]
+        distance_um = float(
+            np.clip(self._gain * (self._focus_z_um - z_um), -self._saturates_um, self._saturates_um)
+        )
+        return np.array([[distance_um + e] for e in errors_um], np.float32)[: len(batch)]
+
+
+class Tells(Predictor):
+    """A predictor that also tells an uncertainty and a strangeness, the same for every patch. Its limit is 3."""
+
+    def __init__(self, runner: KnowsTruth, sigma_um: float, strangeness: float = 1.0) -> None:
+        super().__init__(runner)
+        self._sigma_um, self._strangeness = sigma_um, strangeness
+
+    def predict(self, batch: NDArray[np.float32]) -> Prediction:
+        distance_um = super().predict(batch).distance_um
+        same = np.ones_like(distance_um)
+        return Prediction(distance_um, self._sigma_um * same, self._strangeness * same, 3.0)
 
 
 class Scope:
@@ -114,8 +133,18 @@ class Scope:
         return Instrument(self.board, self.camera, self.bench.clock)
 
     def focuser(self, errors_um: list[list[float]] | None = None, saturates_um: float = np.inf) -> Focuser:
-        runner = KnowsTruth(self.bench, FOCUS_Z_UM, errors_um, saturates_um)
-        return Focuser(self.board.z, self.camera, runner, self.config.focus)
+        predictor = Predictor(KnowsTruth(self.bench, FOCUS_Z_UM, errors_um, saturates_um))
+        return Focuser(self.board.z, self.camera, predictor, self.config.focus)
+
+    def focuser_that_tells(
+        self,
+        errors_um: list[list[float]] | None = None,
+        sigma_um: float = 0.2,
+        strangeness: float = 1.0,
+        gain: float = 1.0,
+    ) -> Focuser:
+        predictor = Tells(KnowsTruth(self.bench, FOCUS_Z_UM, errors_um, gain=gain), sigma_um, strangeness)
+        return Focuser(self.board.z, self.camera, predictor, self.config.focus)
 
     def true_z_um(self) -> float:
         return self.bench.true_um(self.bench.clock.now_s())[2]

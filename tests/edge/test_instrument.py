@@ -23,6 +23,7 @@ from parfocal.edge.scan.plan import Field
 from parfocal.engines.cache import EngineCache
 from parfocal.engines.errors import EngineError
 from parfocal.engines.opening import OpenedEngine, open_chosen
+from parfocal.engines.predictor import Predictor
 from tests.contracts import difference_contract
 from tests.edge.camera.v4l2 import Capture, Device
 from tests.edge.scope import FOCUS_Z_UM, KnowsTruth, Scope, with_focus
@@ -34,12 +35,14 @@ def test_model_and_number_of_threads_of_the_configuration_reach_the_engine(
 ) -> None:
     asked: list[tuple[str, int]] = []
 
-    def opened(model: Path, cache: EngineCache, *, n_threads: int = 0) -> OpenedEngine:
+    def opened(
+        model: Path, cache: EngineCache, *, n_threads: int = 0, condenser: float | None = None
+    ) -> OpenedEngine:
         asked.append((model.stem, n_threads))
-        return open_chosen(model, cache, n_threads=n_threads)
+        return open_chosen(model, cache, n_threads=n_threads, condenser=condenser)
 
     monkeypatch.setattr(engine, "open_chosen", opened)
-    assert engine.checked_engine(config_from_toml(text, "t")).runner.contract.name == "difference-20x"
+    assert engine.checked_engine(config_from_toml(text, "t")).predictor.contract.name == "difference-20x"
     assert asked == [("difference-20x", arrived)]
 
 
@@ -61,13 +64,13 @@ def test_the_lamp_goes_out_however_a_run_ends(config: Config) -> None:
     def look(_done: object) -> None:
         lit.append(scope.bench.lamp_duty(scope.bench.clock.now_s()))
 
-    runner = KnowsTruth(scope.bench, FOCUS_Z_UM)
+    predictor = Predictor(KnowsTruth(scope.bench, FOCUS_Z_UM))
     plan = (Field(20_000.0, 10_000.0),)
-    focus_fields(opened, runner, near, plan, Console(quiet=True), look)
+    focus_fields(opened, predictor, near, plan, Console(quiet=True), look)
     assert lit == [config.scan.lamp_duty]
     assert scope.bench.lamp_duty(scope.bench.clock.now_s()) == 0.0
     with pytest.raises(EngineError):
-        focus_fields(opened, Fails(), near, plan, Console(quiet=True))
+        focus_fields(opened, Predictor(Fails()), near, plan, Console(quiet=True))
     assert scope.bench.lamp_duty(scope.bench.clock.now_s()) == 0.0
 
 
@@ -98,18 +101,18 @@ def microscope(monkeypatch: pytest.MonkeyPatch) -> VirtualBench:
 def test_what_is_to_be_known_of_the_camera_is_told_before_a_run(
     microscope: VirtualBench, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    runner = KnowsTruth(microscope, FOCUS_Z_UM)
+    predictor = Predictor(KnowsTruth(microscope, FOCUS_Z_UM))
     with instrument.real_instrument(Config()) as opened, pytest.raises(FocusLost):
-        focus_fields(opened, runner, Config(), (), Console())
+        focus_fields(opened, predictor, Config(), (), Console())
     assert "camera: its gain cannot be locked" in capsys.readouterr().out
 
 
 def test_the_lamp_is_off_after_a_run_that_failed(microscope: VirtualBench) -> None:
-    runner, duties = KnowsTruth(microscope, FOCUS_Z_UM), []
+    predictor, duties = Predictor(KnowsTruth(microscope, FOCUS_Z_UM)), []
     with instrument.real_instrument(Config()) as opened:
         lamp = opened.board.lamp
         with pytest.raises(FocusLost):
-            focus_fields(opened, runner, Config(), (), Console())
+            focus_fields(opened, predictor, Config(), (), Console())
         # Before the board is closed: then nobody is left to put it out.
         duties.append(microscope.lamp_duty(microscope.clock.now_s()))
         lamp(0.6)

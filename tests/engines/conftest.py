@@ -16,14 +16,16 @@ from onnx import TensorProto, helper, numpy_helper
 from parfocal.engines import backends
 from parfocal.engines.cpu.reference import OnnxRuntimeRunner
 from parfocal.engines.gpu.cuda_probe import CudaDevice
-from parfocal.engines.model.artifacts import manifest_path
 from parfocal.engines.model.contract import METADATA_KEY, Contract, contract_from_onnx
+from parfocal.engines.model.forms import int8_path, load_int8
 from parfocal.engines.model.golden import batch_of, save_golden
+from parfocal.engines.model.head import load_head
+from parfocal.engines.predictor import Predictor
 from tests.calib.quantise.nets import mobilenet_v3
 from tests.contracts import difference_contract, single_contract
 from tests.engines.gpu.fake_cuda import FakeCuda
 from tests.engines.gpu.fake_tensorrt import FakeTensorRt
-from tools.artifacts import make_forms, update_manifest
+from tools import int8
 
 CONTRACT = difference_contract(patch_px=32)
 SINGLE = single_contract(patch_px=64)
@@ -94,16 +96,18 @@ def written_single(folder: Path) -> Path:
     return path
 
 
-def written_forms(path: Path, patches: NDArray[np.int8] | NDArray[np.uint8] | None = None) -> None:
-    """Write golden patches and all forms of a model, as `tools.export` does. Half of `patches` is for calibration."""
+def written_scales(path: Path, patches: NDArray[np.int8] | NDArray[np.uint8] | None = None) -> None:
+    """Write golden patches and INT8 scales of a model, as `tools.export` does. Half of `patches` is for calibration."""
     random = np.random.default_rng(3)
     if patches is None:
         patches = random.integers(-40, 41, (12, 3, 32, 32)).astype(np.int8)
     n = len(patches) // 2
-    reference_um = OnnxRuntimeRunner(path, n_threads=1).infer(batch_of(patches[:n], contract_from_onnx(path)))
+    contract = contract_from_onnx(path)
+    reference = Predictor(OnnxRuntimeRunner(path, n_threads=1), load_head(path, contract))
+    reference_um = reference.predict(batch_of(patches[:n], contract)).distance_um
     distance_um = (reference_um + random.normal(0.0, 0.3, n)).clip(-5, 5).astype(np.float32)
     save_golden(path, patches[:n], distance_um, reference_um, patches[n:])
-    make_forms(path)
+    int8.measure(path)
 
 
 def written_golden(
@@ -111,12 +115,13 @@ def written_golden(
 ) -> None:
     """Write six golden patches of noise with the given true and reference distances, and six for calibration.
 
-    If the model has its forms already, their manifest is updated to the new golden patches.
+    If the model has INT8 scales already, they are updated to the new golden patches.
     """
     patches = np.random.default_rng(seed).integers(-40, 41, (12, 3, 32, 32)).astype(np.int8)
+    has_scales = int8_path(path).exists()
     save_golden(path, patches[:6], distance_um, reference_um, patches[6:])
-    if manifest_path(path).exists():
-        update_manifest(path)
+    if has_scales:
+        int8.save(path, load_int8(path).ranges)
 
 
 @pytest.fixture
@@ -127,32 +132,32 @@ def make_model(tmp_path: Path) -> MakeModel:
 
 @pytest.fixture(scope="session")
 def equipped_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a model, its golden patches and all its forms. Copy it; do not change it."""
+    """A folder with a model, its golden patches and its INT8 scales. Copy it; do not change it."""
     folder = tmp_path_factory.mktemp("equipped")
-    written_forms(written_model(folder))
+    written_scales(written_model(folder))
     return folder
 
 
 @pytest.fixture
 def equipped(equipped_once: Path, tmp_path: Path) -> Path:
-    """Path of a model with its golden patches and all its forms."""
+    """Path of a model with its golden patches and its INT8 scales."""
     shutil.copytree(equipped_once, tmp_path, dirs_exist_ok=True)
     return tmp_path / f"{CONTRACT.name}.onnx"
 
 
 @pytest.fixture(scope="session")
 def single_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a model of single shots, its golden patches and all its forms. Copy it; do not change it."""
+    """A folder with a model of single shots, its golden patches and its INT8 scales. Copy it; do not change it."""
     folder = tmp_path_factory.mktemp("single")
     random = np.random.default_rng(4)
     stained = random.integers(60, 256, (18, 3, 1, 1)) - random.integers(0, 60, (18, 3, 40, 48))
-    written_forms(written_single(folder), stained.astype(np.uint8))
+    written_scales(written_single(folder), stained.astype(np.uint8))
     return folder
 
 
 @pytest.fixture
 def single(single_once: Path, tmp_path: Path) -> Path:
-    """Path of a model of single shots with its golden patches and all its forms."""
+    """Path of a model of single shots with its golden patches and its INT8 scales."""
     shutil.copytree(single_once, tmp_path, dirs_exist_ok=True)
     return tmp_path / f"{SINGLE.name}.onnx"
 

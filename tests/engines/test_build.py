@@ -15,20 +15,22 @@ from numpy.typing import NDArray
 
 from parfocal.engines import build as build_module
 from parfocal.engines.backends import OpenVinoMaker
-from parfocal.engines.build import Outcome, build_all
+from parfocal.engines.build import Outcome
 from parfocal.engines.cache import EngineCache
 from parfocal.engines.choose import CHOICE_FILE, load_choices, save_choices
 from parfocal.engines.cpu.openvino import cpu_and_precisions
 from parfocal.engines.errors import EngineStale, InputMismatch
 from parfocal.engines.gate import RULES_VERSION, predictions_um
 from parfocal.engines.key import EngineKey
-from parfocal.engines.model.artifacts import artifact_path, int8_graph_um, manifest_path
 from parfocal.engines.model.contract import Contract
+from parfocal.engines.model.forms import int8_graph_um, int8_path
 from parfocal.engines.model.golden import golden_path, load_golden
 from parfocal.engines.model.shipped import Model, list_models, model_at
 from parfocal.engines.opening import open_chosen
+from parfocal.engines.predictor import Predictor
 from parfocal.engines.runner import Runner
-from tests.engines.conftest import written_forms, written_golden, written_model
+from tests.engines.building import build_all
+from tests.engines.conftest import written_golden, written_model, written_scales
 
 MakeModel = Callable[..., Path]
 PRECISIONS = cpu_and_precisions()[1]
@@ -71,7 +73,7 @@ class FixedRunner:
 
     def infer(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         indices = [int((self._patches == patch).all(axis=(1, 2, 3)).argmax()) for patch in batch]
-        return self._fixed_um[indices]
+        return self._fixed_um[indices][:, None]
 
 
 @pytest.fixture
@@ -123,7 +125,7 @@ def test_requested_precision_is_used_and_says_so(model: Model, cache: EngineCach
 def test_chosen_engine_predicts_what_was_checked(model: Model, cache: EngineCache) -> None:
     (chosen,) = [outcome.row for outcome in built(model, cache) if outcome.chosen]
     golden = load_golden(model.path)
-    found_um = open_chosen(model.path, cache).runner.infer(golden.batch[:4])
+    found_um = open_chosen(model.path, cache).predictor.predict(golden.batch[:4]).distance_um
     assert chosen.deviation is not None
     assert np.abs(found_um - golden.reference_um[:4]).max() <= chosen.deviation.max_um + 1e-5
 
@@ -165,7 +167,7 @@ def test_int8_engine_that_deviates_from_its_graph_is_refused_even_if_closer_to_t
 def test_int8_engine_computes_its_graph_or_is_refused(model: Model, cache: EngineCache) -> None:
     (row,) = [outcome.row for outcome in built(model, cache) if outcome.row.precision == "int8"]
     engine = OpenVinoMaker(1).open(cache.load(row.key), row.key, model.contract)  # type: ignore[arg-type]
-    found_um = predictions_um(engine, load_golden(model.path), 4)
+    found_um = predictions_um(Predictor(engine), load_golden(model.path), 4)
     strayed_um = float(np.abs(found_um - int8_graph_um(model.path)).mean())
     assert row.deviation is not None
     assert row.deviation.strayed_um == pytest.approx(strayed_um, abs=1e-5)
@@ -193,12 +195,12 @@ def test_engine_is_checked_on_new_golden_patches_without_building(model: Model, 
 
 
 def test_new_model_makes_every_engine_stale_until_it_is_built(model: Model, cache: EngineCache) -> None:
-    written_forms(written_model(model.path.parent, msgspec.structs.replace(model.contract, range_um=12.0)))
+    written_scales(written_model(model.path.parent, msgspec.structs.replace(model.contract, range_um=12.0)))
     (longer,) = list_models(model.path.parent)
     with pytest.raises(EngineStale, match="the engine chosen for small is stale: onnx_sha256 was"):
         open_chosen(longer.path, cache)
     assert all(outcome.built for outcome in built(longer, cache))
-    assert open_chosen(longer.path, cache).runner.contract.range_um == 12.0
+    assert open_chosen(longer.path, cache).predictor.contract.range_um == 12.0
 
 
 def test_number_of_threads_is_part_of_the_key(model: Model, cache: EngineCache) -> None:
@@ -251,7 +253,9 @@ def test_old_engine_keeps_predicting_if_no_new_one_is_chosen(model: Model, cache
     written_golden(model.path, golden.distance_um, golden.reference_um + 9.0)
     refused = build_all([model], OpenVinoMaker(2), cache)
     assert not any(outcome.chosen for outcome in refused)
-    assert open_chosen(model.path, cache).runner.infer(np.zeros((4, 3, 32, 32), np.float32)).shape == (4,)
+    assert open_chosen(model.path, cache).predictor.predict(
+        np.zeros((4, 3, 32, 32), np.float32)
+    ).distance_um.shape == (4,)
     assert not any(outcome.built for outcome in build_all([model], OpenVinoMaker(2), cache))
 
 
@@ -266,7 +270,7 @@ def test_parallel_builds_keep_each_other_s_engines(
 ) -> None:
     (tmp_path / "elsewhere").mkdir()
     other_path = written_model(tmp_path / "elsewhere", msgspec.structs.replace(model.contract, name="other"))
-    written_forms(other_path)
+    written_scales(other_path)
     other = model_at(other_path)
     threads = [
         threading.Thread(target=build_all, args=([m], OpenVinoMaker(n), empty_cache))
@@ -286,13 +290,13 @@ def test_engines_that_no_choice_uses_are_removed(model: Model, cache: EngineCach
     assert {path.name.split(".")[-2] for path in cache.folder.glob("*.engine")} == keys
 
 
-def corrupt_onnx(model: Model) -> None:
-    path = artifact_path(model.path, "int8_qdq")
-    path.write_bytes(path.read_bytes()[:-900])
+def corrupt_scales(model: Model) -> None:
+    path = int8_path(model.path)
+    path.write_bytes(path.read_bytes()[:-90])
 
 
-def no_artifacts(model: Model) -> None:
-    manifest_path(model.path).unlink()
+def no_scales(model: Model) -> None:
+    int8_path(model.path).unlink()
 
 
 def no_golden(model: Model) -> None:
@@ -302,8 +306,8 @@ def no_golden(model: Model) -> None:
 @pytest.mark.parametrize(
     ("damage", "failing", "said"),
     [
-        (corrupt_onnx, {"int8"}, "does not match its checksum in the manifest"),
-        (no_artifacts, {"int8"}, "has no other forms"),
+        (corrupt_scales, {"int8"}, "small.int8.json failed: Input data was truncated"),
+        (no_scales, {"int8"}, "it has no scales"),
         (no_golden, set(PRECISIONS), "Restore the file"),
     ],
 )
@@ -314,7 +318,9 @@ def test_bad_input_fails_only_the_engines_that_need_it(
     outcomes = built(model, cache)
     assert {outcome.row.precision for outcome in outcomes if outcome.row.failed} == failing & set(PRECISIONS)
     assert all(said in outcome.row.failed for outcome in outcomes if outcome.row.failed)
-    assert open_chosen(model.path, cache).runner.infer(np.zeros((4, 3, 32, 32), np.float32)).shape == (4,)
+    assert open_chosen(model.path, cache).predictor.predict(
+        np.zeros((4, 3, 32, 32), np.float32)
+    ).distance_um.shape == (4,)
 
 
 def test_full_disk_fails_each_build_and_the_old_engine_keeps_predicting(
@@ -329,14 +335,14 @@ def test_full_disk_fails_each_build_and_the_old_engine_keeps_predicting(
         outcomes = build_all([model], OpenVinoMaker(2), cache)
     assert all("No space left on device" in outcome.row.failed for outcome in outcomes)
     assert not any(outcome.chosen for outcome in outcomes)
-    open_chosen(model.path, cache).runner.infer(np.zeros((4, 3, 32, 32), np.float32))
+    open_chosen(model.path, cache).predictor.predict(np.zeros((4, 3, 32, 32), np.float32))
 
 
 def test_engine_with_a_fixed_batch_refuses_another(model: Model, cache: EngineCache) -> None:
     with pytest.raises(
         InputMismatch, match=r"the batch is float32 \(5, 3, 32, 32\), the model takes float32 \(4,"
     ):
-        open_chosen(model.path, cache).runner.infer(np.zeros((5, 3, 32, 32), np.float32))
+        open_chosen(model.path, cache).predictor.predict(np.zeros((5, 3, 32, 32), np.float32))
 
 
 def test_openvino_refuses_implicit_int8(model: Model, cache: EngineCache) -> None:
@@ -347,7 +353,7 @@ def test_openvino_refuses_implicit_int8(model: Model, cache: EngineCache) -> Non
 
 
 def test_prediction_allocates_nothing_but_its_result(model: Model, cache: EngineCache) -> None:
-    runner = open_chosen(model.path, cache).runner
+    runner = open_chosen(model.path, cache).predictor.runner
     batch = np.zeros((4, 3, 32, 32), np.float32)
     for _ in range(3):
         runner.infer(batch)

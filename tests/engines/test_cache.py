@@ -25,6 +25,9 @@ OTHER: dict[str, Any] = {
     "system": "R38 (release)",
     "builder": 2,
     "calibration_sha256": "c" * 64,
+    "form": "int8_qdq",
+    "forms": 2,
+    "scales_sha256": "d" * 64,
 }
 
 

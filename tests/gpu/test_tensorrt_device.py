@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from parfocal.engines.backends import TensorRtMaker
-from parfocal.engines.build import build_all
 from parfocal.engines.cache import EngineCache
 from parfocal.engines.errors import BuildFailed
 from parfocal.engines.gpu.cuda_memory import CudaMemory
@@ -15,6 +14,7 @@ from parfocal.engines.key import Int8Mode
 from parfocal.engines.model.golden import load_golden
 from parfocal.engines.model.shipped import Model, list_models
 from parfocal.engines.opening import open_chosen
+from tests.engines.building import build_all
 
 Record = Callable[[str, object], None]
 
@@ -51,5 +51,5 @@ def test_engines_are_built_accurate_and_opened_again(
     assert not any(outcome.built for outcome in build_all([model], maker, cache, int8_mode=int8_mode))
     golden = load_golden(model.path)
     n = by_precision["fp32"].batch or 0
-    found_um = open_chosen(model.path, cache).runner.infer(golden.batch[:n])
+    found_um = open_chosen(model.path, cache).predictor.predict(golden.batch[:n]).distance_um
     assert np.abs(found_um - golden.reference_um[:n]).max() < 1.0

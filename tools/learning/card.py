@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from parfocal.engines.model.contract import Contract
 from tools.learning.tables import MIN_CONTRAST, Row
 from tools.networks.focus import MEMBERS
@@ -40,9 +42,9 @@ MADE = (
     "stacks of your own microscope (*Your own model* in the documentation)."
 )
 CONDENSER = (
-    "**For a condenser with {sigma:g} of the objective's aperture.** Depth of field depends on the condenser, which a "
-    "patch does not show. The training covered 0.4 to 0.8, with the aperture as an input; in this model it is fixed at "
-    "{sigma:g}. For another instrument, export the same training again with `python -m tools.export --condenser`."
+    "**The aperture of the condenser is an input.** Depth of field depends on it, and a patch does not show it. The "
+    "training covered {least:g} to {most:g} of the objective's aperture; the key `focus.condenser` gives that of your "
+    "microscope. Without the key the model assumes {default:g}."
 )
 IMAGES = (
     "Whole images, as in the papers (dastidar2020, table 1): the mean over all patches of a plane, weighted by their "
@@ -72,9 +74,7 @@ class Measured:
     images: list[dict[str, Row]]  # by texture and by distance; empty if not measured
 
 
-def card(
-    contract: Contract, record: dict[str, Any], found: Measured, notes: str, condenser_sigma: float
-) -> str:
+def card(contract: Contract, record: dict[str, Any], found: Measured, notes: str) -> str:
     """Return the card of one model, as Markdown.
 
     Args:
@@ -82,9 +82,9 @@ def card(
         record: log of its training.
         found: its errors.
         notes: what was compared and found, as Markdown.
-        condenser_sigma: condenser aperture that the model is exported for, over that of the objective.
     """
     spectral = record["recipe"]["head"] == "spectrum"
+    condensers = None if contract.head is None else contract.head.condenser
     parts = [
         f"# {contract.name}",
         ARCHITECTURES[contract.kind].format(delta=contract.delta_um)
@@ -92,7 +92,7 @@ def card(
         f"patches of {contract.patch_px} px and predicts the {contract.sign}.",
         *([SPECTRA] if spectral else []),
         MADE,
-        *([CONDENSER.format(sigma=condenser_sigma)] if record.get("told_condenser") else []),
+        *([] if condensers is None else [CONDENSER.format(**msgspec.structs.asdict(condensers))]),
         *_errors(contract, found),
         *([] if not notes else [notes.strip()]),
         *_curve(contract, record),

@@ -37,7 +37,7 @@ def features_of(net: FocusNet, examples: Examples, device: str) -> Features:
     with torch.no_grad():
         for start in range(0, len(examples), BATCH):
             chosen = range(start, min(start + BATCH, len(examples)))
-            parts = net.features(batches.whole(examples, chosen, device))
+            parts = net.parts(batches.whole(examples, chosen, device))
             spectral.append(parts[0].cpu().numpy())
             pooled.append(parts[1].cpu().numpy())
     return Features(

@@ -6,13 +6,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import torch
 
+from parfocal.engines.model.contract import CondenserTerms
+from parfocal.engines.model.head import Prediction
 from tools.arrays import FloatArray
 from tools.learning import tables
 from tools.learning.features import Features
-from tools.learning.losses import distance_weight, patch_weight, smooth_l1
+from tools.learning.losses import distance_weight, negative_log_likelihood, patch_weight, smooth_l1
 from tools.learning.pictures import draw_learning, draw_scatter
 from tools.networks.focus import SUMMARY, FocusNet, Head
 
@@ -21,6 +24,13 @@ MODEL_FILE = "model.pt"
 CONDENSER_ERROR = 0.03
 REFERENCE_CONDENSER = 0.6  # of the reference instrument (`edge/simscope`)
 REPORTS = 8
+SIGMA_WEIGHT = 0.1  # of the likelihood in the loss: the distance comes first
+WITHIN_SIGMA = 0.683  # share of a normal distribution within one standard deviation
+SMALLEST_EIGENVALUE = 1e-3  # of the correlation of features; smaller ones are noise
+MOST_SHRUNK = 0.5
+# Shares of the patches that are not strange.
+STRANGE_QUANTILE = 0.995
+STRANGE_QUANTILE_HELD_OUT = 0.99
 
 
 @dataclass(frozen=True)
@@ -39,30 +49,81 @@ def refit() -> FitRecipe:
     return FitRecipe(epochs=12, fit_learning_rate=2e-4)
 
 
-def prepare_head(head: Head, features: Features) -> None:
-    """Set the standardisation of the inputs, and the principal directions of the maps, from the features."""
+def prepare_summary(net: FocusNet, features: Features) -> None:
+    """Set the principal directions of the maps from the features."""
     pooled = features.pooled.astype(np.float64)
     mean, deviation = pooled.mean(axis=0), pooled.std(axis=0) + 1e-3
     correlation = np.corrcoef((pooled / deviation).T + 0.0)
     _, vectors = np.linalg.eigh(np.nan_to_num(correlation))
     rows = vectors[:, ::-1].T[:SUMMARY] / deviation
     with torch.no_grad():
-        head.summary.weight.copy_(torch.from_numpy(rows))
-        head.summary.bias.copy_(torch.from_numpy(-rows @ mean))
-        inputs = _inputs(head, features)
+        net.summary.weight.copy_(torch.from_numpy(rows))
+        net.summary.bias.copy_(torch.from_numpy(-rows @ mean))
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a head learns from: features (n, features), condensers (n, 1) if it takes them, and the truth."""
+
+    features: torch.Tensor
+    condenser: torch.Tensor | None
+    distance_um: torch.Tensor
+    contrast: torch.Tensor
+
+
+def inputs_of(net: FocusNet, features: Features, condensers: CondenserTerms | None) -> Inputs:
+    """Return the inputs of the head of `net`. A condenser that is not known is the default one."""
+    condenser = None
+    if condensers is not None:
+        known = np.nan_to_num(features.condenser, nan=condensers.default)
+        condenser = torch.from_numpy(known.astype(np.float32))[:, None]
+    with torch.no_grad():
+        both = net.together(torch.from_numpy(features.spectral), torch.from_numpy(features.pooled))
+    return Inputs(
+        both, condenser, torch.from_numpy(features.distance_um), torch.from_numpy(features.contrast)
+    )
+
+
+def prepare_head(head: Head, given: Inputs) -> None:
+    """Set the standardisation of the inputs."""
+    with torch.no_grad():
+        inputs = head.inputs(given.features, given.condenser)
         head.mean.copy_(inputs.mean(dim=0))
         head.deviation.copy_(inputs.std(dim=0) + 1e-3)
 
 
-def train_members(
-    head: Head, features: Features, recipe: FitRecipe, report: Callable[[int, float], None]
-) -> None:
+def prepare_strangeness(head: Head, given: Inputs, held_out: Inputs) -> None:
+    """Set what the head calls strange: features that are rarely so far from those of the training.
+
+    Few patches do not show how features vary together. So the correlation is shrunk the more, the fewer there are.
+    Held-out patches count for the limit as well: the head must not refuse what it was measured on.
+    """
+    features = given.features.numpy().astype(np.float64)
+    mean, deviation = features.mean(axis=0), features.std(axis=0) + 1e-3
+    correlation = ((features - mean) / deviation).T @ ((features - mean) / deviation) / len(features)
+    shrunk = min(MOST_SHRUNK, features.shape[1] / len(features))
+    values, vectors = np.linalg.eigh((1.0 - shrunk) * correlation + shrunk * np.eye(len(mean)))
+    rows = (vectors / np.sqrt(np.maximum(values, SMALLEST_EIGENVALUE))).T / deviation
+    with torch.no_grad():
+        head.whitening.copy_(torch.from_numpy(rows))
+        head.feature_mean.copy_(torch.from_numpy(mean))
+        limits = [
+            np.quantile(found, quantile)
+            for found, quantile in (
+                (predicted(head, given).strangeness, STRANGE_QUANTILE),
+                (predicted(head, held_out).strangeness, STRANGE_QUANTILE_HELD_OUT),
+            )
+            if found is not None
+        ]
+        head.strangeness_limit.fill_(float(max(limits)))
+
+
+def train_members(head: Head, given: Inputs, recipe: FitRecipe, report: Callable[[int, float], None]) -> None:
     """Train every member by itself, each on its own order of patches. `report` gets patches seen and loss."""
     torch.manual_seed(recipe.fit_seed)
-    inputs = _inputs(head, features)
-    truth = torch.from_numpy(features.distance_um)
-    weight = patch_weight(torch.from_numpy(features.contrast)) * distance_weight(truth)
-    steps = max(1, len(features) // recipe.fit_batch)
+    inputs, truth = head.inputs(given.features, given.condenser), given.distance_um
+    weight = patch_weight(given.contrast) * distance_weight(truth)
+    steps = max(1, len(inputs) // recipe.fit_batch)
     error = CONDENSER_ERROR / float(head.deviation[-1])
     trained = [*head.first.parameters(), *head.members.parameters()]
     optimiser = torch.optim.AdamW(trained, lr=recipe.fit_learning_rate, weight_decay=recipe.fit_weight_decay)
@@ -73,15 +134,17 @@ def train_members(
     due = max(1, recipe.epochs * steps // REPORTS)
     for epoch in range(recipe.epochs):
         head.train()
-        orders = [torch.randperm(len(features)) for _ in head.members]
+        orders = [torch.randperm(len(inputs)) for _ in head.members]
         for step in range(steps):
             total = torch.zeros(())
             for member, order in enumerate(orders):
                 chosen = order[step * recipe.fit_batch : (step + 1) * recipe.fit_batch]
-                x = (inputs[chosen] - head.mean) / head.deviation
+                x = head.standardised(inputs[chosen])
                 if head.takes_condenser:
                     x[:, -1] += error * torch.randn(len(x))
-                loss = smooth_l1(head.distance_by(member, x) - truth[chosen])
+                outputs = head.outputs_of(member, x)
+                error_um = outputs[:, 0] - truth[chosen]
+                loss = smooth_l1(error_um) + SIGMA_WEIGHT * negative_log_likelihood(error_um, outputs[:, 1])
                 total = total + (weight[chosen] * loss).sum() / weight[chosen].sum()
             optimiser.zero_grad()
             total.backward()
@@ -96,16 +159,33 @@ def train_members(
     head.eval()
 
 
-def predict(head: Head, features: Features) -> FloatArray:
-    """Return distances in um, (n,), for the reference condenser if the head takes one."""
-    shown = head.for_condenser(REFERENCE_CONDENSER).eval()
-    with torch.no_grad():
-        found = shown(torch.from_numpy(features.spectral), torch.from_numpy(features.pooled))
-    return np.asarray(found.numpy(), np.float32)
+def calibrate_sigma(head: Head, held_out: Inputs) -> None:
+    """Scale the members' own uncertainties so that two thirds of the held-out errors are within the predicted one."""
+    low, high = -3.0, 3.0
+    bias = [member[-1].bias.detach() for member in head.members]
+    before = [float(b[1]) for b in bias]
+    for _ in range(30):
+        middle = 0.5 * (low + high)
+        for own, first in zip(bias, before, strict=True):
+            own[1] = first + middle
+        found = predicted(head, held_out)
+        error_um = np.abs(found.distance_um - held_out.distance_um.numpy())
+        too_small = found.sigma_um is not None and float((error_um <= found.sigma_um).mean()) < WITHIN_SIGMA
+        low, high = (middle, high) if too_small else (low, middle)
+
+
+def predicted(head: Head, given: Inputs) -> Prediction:
+    """Return the predictions of a head as the product applies it."""
+    inputs = (
+        given.features if given.condenser is None else torch.cat([given.features, given.condenser], dim=1)
+    )
+    return head.arrays().predict_inputs(inputs.numpy())
 
 
 def fit(
     net: FocusNet,
+    head: Head,
+    condensers: CondenserTerms | None,
     recipes: dict[str, Any],
     recipe: FitRecipe,
     features: Features,
@@ -113,42 +193,39 @@ def fit(
     out: Path,
     say: Callable[[str], None],
 ) -> None:
-    """Train the head of `net`, measure it on held-out patches, and save it in `out` with its plots."""
+    """Train the head, measure it on held-out patches, and save it in `out` with `net` and its plots."""
     log: list[dict[str, Any]] = []
+    given, tests = inputs_of(net, features, condensers), inputs_of(net, held_out, condensers)
 
     def report(seen: int, loss: float) -> None:
-        net.head.eval()
-        groups = tables.by_group(held_out, predict(net.head, held_out), tables.RANGE_UM)
+        head.eval()
+        groups = tables.by_group(held_out, predicted(head, tests).distance_um, tables.RANGE_UM)
         log.append({"patches": seen, "examples": len(features), "loss": round(loss, 4), "groups": groups})
         say(f"head: {seen} patches of {len(features)}: loss {loss:.3f}, held out {tables.in_a_line(groups)}")
 
-    train_members(net.head, features, recipe, report)
-    record = {"recipe": {**recipes, **asdict(recipe)}, "told_condenser": net.head.takes_condenser, "log": log}
+    train_members(head, given, recipe, report)
+    calibrate_sigma(head, tests)
+    prepare_strangeness(head, given, tests)
+    record = {"recipe": {**recipes, **asdict(recipe)}, "log": log}
     torch.save(
         {
             "recipe": recipes,
-            "told_condenser": net.head.takes_condenser,
+            "condensers": None if condensers is None else msgspec.structs.astuple(condensers),
             "net": net.state_dict(),
+            "head": head.state_dict(),
         },
         out / MODEL_FILE,
     )
     (out / "log.json").write_text(json.dumps(record, indent=1))
     draw_learning(log, out / "learning.png")
-    draw_scatter(
-        held_out, predict(net.head, held_out), tables.RANGE_UM, out / "scatter.png", "held-out patches"
-    )
+    distance_um: FloatArray = predicted(head, tests).distance_um
+    draw_scatter(held_out, distance_um, tables.RANGE_UM, out / "scatter.png", "held-out patches")
 
 
-def _inputs(head: Head, features: Features) -> torch.Tensor:
-    """Return the inputs of the members, not standardised, (n, inputs)."""
-    condenser = torch.from_numpy(features.condenser)[:, None] if head.takes_condenser else None
-    with torch.no_grad():
-        return head.raw_inputs(
-            torch.from_numpy(features.spectral), torch.from_numpy(features.pooled), condenser
-        )
-
-
-def varies_condenser(features: Features) -> bool:
-    """Whether the condenser is known for every patch, and differs between them."""
+def condensers_of(features: Features) -> CondenserTerms | None:
+    """Return the condensers of the patches; None if one is not known, or if they hardly differ."""
     known = bool(np.isfinite(features.condenser).all())
-    return known and float(features.condenser.std()) > CONDENSER_ERROR
+    if not known or float(features.condenser.std()) <= CONDENSER_ERROR:
+        return None
+    least, most = (round(float(end), 2) for end in (features.condenser.min(), features.condenser.max()))
+    return CondenserTerms(default=min(max(REFERENCE_CONDENSER, least), most), least=least, most=most)

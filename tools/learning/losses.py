@@ -5,11 +5,18 @@ import torch
 # The weight of a patch is its contrast (dastidar2020 2.4.2). Here it is the square root, within bounds: an almost empty
 # patch still counts a little, and one very dark patch does not dominate the batch.
 CONTRAST_BOUNDS = (2.0, 60.0)
+LARGEST_LOG_SIGMA = 4.0  # 55 um and 0.02 um
 
 
 def smooth_l1(x: torch.Tensor) -> torch.Tensor:
     """Return the smooth L1 loss of each element (dastidar2020, eq. 1)."""
     return torch.where(x.abs() > 0.5, 0.5 * (x.abs() - 0.25), 0.5 * x * x)
+
+
+def negative_log_likelihood(error_um: torch.Tensor, log_sigma: torch.Tensor) -> torch.Tensor:
+    """Return the loss of each predicted uncertainty for the errors made, which it does not change."""
+    bounded = log_sigma.clamp(-LARGEST_LOG_SIGMA, LARGEST_LOG_SIGMA)
+    return bounded + 0.5 * (error_um.detach() * torch.exp(-bounded)) ** 2
 
 
 def distance_weight(distance_um: torch.Tensor) -> torch.Tensor:

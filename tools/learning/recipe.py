@@ -33,6 +33,6 @@ class Recipe:
         flatten_px = self.patch_px if self.head == "flatten" else None
         return TwoShotNet(CHANNELS[self.kind], flatten_px)
 
-    def with_spectra(self, body: Body, takes_condenser: bool) -> FocusNet:
-        """Return the body with spectra and an untrained head."""
-        return FocusNet(body, CHANNELS[self.kind], self.patch_px, takes_condenser)
+    def with_spectra(self, body: Body) -> FocusNet:
+        """Return the body with spectra."""
+        return FocusNet(body, CHANNELS[self.kind], self.patch_px)

@@ -15,7 +15,7 @@ from onnx import numpy_helper
 from torch import nn
 
 from tools.arrays import FloatArray
-from tools.networks.focus import Head
+from tools.networks.focus import FocusNet
 
 
 @dataclass(frozen=True)
@@ -97,23 +97,19 @@ def body_from(net: nn.Module, model_path: Path) -> None:
             owner.reset_running_stats()
 
 
-def head_from(head: Head, model_path: Path) -> None:
-    """Load the head of an exported model whose head takes spectra as well.
+def summary_from(net: FocusNet, model_path: Path) -> None:
+    """Load the directions that summarise the maps, from the graph of a model with spectra.
 
     Raises:
-        ValueError: the model has other layers.
+        ValueError: the model has another summary.
     """
-    exported = read_exported(model_path)
-    theirs = [layer for layer in exported.layers if layer.weight.ndim == 2]
-    ours = _modules(head, nn.Linear)
-    _check_shapes(ours, theirs, model_path, "--kind")
-    for module, layer in zip(ours, theirs, strict=True):
-        if layer.bias is None:
-            raise ValueError(f"{model_path} has a dense layer without bias; this network has one")
-        _copy(layer.weight, module.weight)
-        _copy(layer.bias, module.bias)
-    _copy(exported.values["head.mean"], head.mean)
-    _copy(exported.values["head.deviation"], head.deviation)
+    first = next((layer for layer in read_exported(model_path).layers if layer.weight.ndim == 2), None)
+    if first is None or first.bias is None or first.weight.shape != tuple(net.summary.weight.shape):
+        raise ValueError(
+            f"{model_path} summarises its maps in another way. Use the --kind that it was trained with."
+        )
+    _copy(first.weight, net.summary.weight)
+    _copy(first.bias, net.summary.bias)
 
 
 def _modules(net: nn.Module, kind: type) -> list[nn.Module]:

@@ -97,8 +97,8 @@ MUTATIONS = (
     Mutation(
         "weights are those of the first shot",
         "edge/focus/estimate.py",
-        "second.contrasts)",
-        "first.contrasts)",
+        "second.contrasts, config)",
+        "first.contrasts, config)",
         ("tests/edge/focus/test_estimate.py",),
     ),
     Mutation(

@@ -1,8 +1,15 @@
-"""The networks that ship: the convolutions of the papers, the spectra, and a head that takes both."""
+"""The networks that ship: the convolutions of the papers and the spectra compute features, and a head reads them.
 
+`FocusNet` becomes the graph of the ONNX file. `Head` becomes the file beside it, see `parfocal.engines.model.head`.
+"""
+
+import math
+
+import numpy as np
 import torch
 from torch import nn
 
+from parfocal.engines.model.head import Head as HeadArrays
 from tools.networks.layers import Body
 from tools.networks.spectrum import Spectrum, n_spectral
 
@@ -12,74 +19,123 @@ HIDDEN, LAST_HIDDEN, DROPOUT = 384, 128, 0.1
 MEMBERS = (
     4  # of the head, trained separately: their mean has a smaller error than any of them, at almost no cost
 )
+OUTPUTS = 2  # distance_um and log(sigma_um)
+DENSE = (1, 4, 6)  # places of the dense layers in a member, after the first
+FIRST_SIGMA_UM = 0.3  # before the training of a head that starts from one without
+
+
+class FocusNet(nn.Module):
+    """Normalised patches (n, channels, patch_px, patch_px) -> features (n, n_features), with a trained body."""
+
+    def __init__(self, body: Body, channels: int, patch_px: int) -> None:
+        super().__init__()
+        self.body = body
+        self.spectrum = Spectrum(channels, patch_px)
+        self.summary = nn.Linear(body.pooled_features, SUMMARY)
+        self.n_features = n_spectral(channels) + SUMMARY
+
+    def parts(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return features of the spectra (n, spectral), and the averaged maps (n, pooled)."""
+        return self.spectrum(x), self.body.pooled(x)
+
+    def together(self, spectral: torch.Tensor, pooled: torch.Tensor) -> torch.Tensor:
+        """Return the features of both parts, (n, n_features)."""
+        return torch.cat([spectral, self.summary(pooled)], dim=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the features."""
+        return self.together(*self.parts(x))
 
 
 class Head(nn.Module):
-    """Features of the spectra (n, spectral), of the maps (n, pooled) and of the instrument -> distance_um (n,).
+    """Features (n, features) and, with `takes_condenser`, the condenser (n, 1) -> distance_um (n,).
 
-    With `takes_condenser` the head takes the aperture of the condenser as an input, (n, 1): depth of field depends on
-    it, and a patch does not show it. `for_condenser` returns the head for one instrument, which is what ships.
+    Depth of field depends on the aperture of the condenser, and a patch does not show it. Each member also predicts
+    the logarithm of its uncertainty.
     """
 
-    def __init__(self, spectral: int, pooled: int, takes_condenser: bool) -> None:
+    def __init__(self, features: int, takes_condenser: bool) -> None:
         super().__init__()
         self.takes_condenser = takes_condenser
-        inputs = spectral + SUMMARY + int(takes_condenser)
-        self.summary = nn.Linear(pooled, SUMMARY)
+        inputs = features + int(takes_condenser)
         self.register_buffer("mean", torch.zeros(inputs))
         self.register_buffer("deviation", torch.ones(inputs))
+        self.register_buffer("whitening", torch.eye(features))
+        self.register_buffer("feature_mean", torch.zeros(features))
+        self.register_buffer("strangeness_limit", torch.tensor(math.inf))
         self.mean: torch.Tensor
         self.deviation: torch.Tensor
+        self.whitening: torch.Tensor
+        self.feature_mean: torch.Tensor
+        self.strangeness_limit: torch.Tensor
         # The first layers of all members, stacked: one product is faster than four.
         self.first = nn.Linear(inputs, MEMBERS * HIDDEN)
         self.members = nn.ModuleList(_member() for _ in range(MEMBERS))
 
-    def raw_inputs(
-        self, spectral: torch.Tensor, pooled: torch.Tensor, condenser: torch.Tensor | None = None
-    ) -> torch.Tensor:
+    def inputs(self, features: torch.Tensor, condenser: torch.Tensor | None = None) -> torch.Tensor:
         """Return the inputs of the members, not standardised, (n, inputs)."""
-        parts = [spectral, self.summary(pooled)]
-        if condenser is not None:
-            parts.append(condenser)
-        return torch.cat(parts, dim=1)
+        return features if condenser is None else torch.cat([features, condenser], dim=1)
 
-    def inputs(
-        self, spectral: torch.Tensor, pooled: torch.Tensor, condenser: torch.Tensor | None = None
-    ) -> torch.Tensor:
-        """Return the inputs of the members, standardised, (n, inputs)."""
-        return (self.raw_inputs(spectral, pooled, condenser) - self.mean) / self.deviation
+    def standardised(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Return inputs (n, inputs) as the members take them."""
+        return (inputs - self.mean) / self.deviation
 
-    def forward(
-        self, spectral: torch.Tensor, pooled: torch.Tensor, condenser: torch.Tensor | None = None
-    ) -> torch.Tensor:
-        """Return distances in um, (n,)."""
-        hidden = torch.relu(self.first(self.inputs(spectral, pooled, condenser)))
-        own = zip(self.members, torch.split(hidden, HIDDEN, dim=1), strict=True)
-        distances = torch.cat([member(h) for member, h in own], dim=1)
-        return distances.sum(dim=1) / MEMBERS
-
-    def distance_by(self, member: int, x: torch.Tensor) -> torch.Tensor:
-        """Return the distances that one member predicts for standardised inputs (n, inputs), (n,)."""
+    def outputs_of(self, member: int, x: torch.Tensor) -> torch.Tensor:
+        """Return distance_um and log(sigma_um) of one member for standardised inputs (n, inputs), (n, 2)."""
         own = slice(member * HIDDEN, (member + 1) * HIDDEN)
         hidden = torch.relu(nn.functional.linear(x, self.first.weight[own], self.first.bias[own]))
-        distance: torch.Tensor = self.members[member](hidden)
-        return distance[:, 0]
+        outputs: torch.Tensor = self.members[member](hidden)
+        return outputs
 
-    def for_condenser(self, sigma: float) -> "Head":
-        """Return the head for a condenser with the aperture `sigma`, which no longer takes it as an input."""
-        if not self.takes_condenser:
-            return self
-        inputs = len(self.mean) - 1
-        head = Head(inputs - SUMMARY, self.summary.in_features, takes_condenser=False)
-        head.summary.load_state_dict(self.summary.state_dict())
-        head.mean.copy_(self.mean[:inputs])
-        head.deviation.copy_(self.deviation[:inputs])
-        shown = (sigma - self.mean[inputs]) / self.deviation[inputs]
-        weight = self.first.weight.detach()
-        head.first.weight.data.copy_(weight[:, :inputs])
-        head.first.bias.data.copy_(self.first.bias.detach() + weight[:, inputs] * shown)
-        head.members.load_state_dict(self.members.state_dict())
-        return head
+    def forward(self, features: torch.Tensor, condenser: torch.Tensor | None = None) -> torch.Tensor:
+        """Return distances in um, (n,)."""
+        x = self.standardised(self.inputs(features, condenser))
+        outputs = torch.stack([self.outputs_of(member, x) for member in range(MEMBERS)])
+        return outputs[:, :, 0].mean(dim=0)
+
+    def arrays(self) -> HeadArrays:
+        """Return the head as the product applies it."""
+        later = [[member[k] for member in self.members] for k in DENSE]
+        first = self.first.weight.view(MEMBERS, HIDDEN, -1), self.first.bias.view(MEMBERS, HIDDEN)
+        stacked = [
+            (torch.stack([m.weight for m in layer]), torch.stack([m.bias for m in layer])) for layer in later
+        ]
+        return HeadArrays(
+            _array(self.mean),
+            _array(self.deviation),
+            tuple((_array(weight), _array(bias)) for weight, bias in (first, *stacked)),
+            _array(self.whitening),
+            _array(self.feature_mean),
+            float(self.strangeness_limit),
+        )
+
+    def load(self, arrays: HeadArrays) -> None:
+        """Load the weights of a head. What one without uncertainty lacks starts at `FIRST_SIGMA_UM`.
+
+        Raises:
+            ValueError: the head has other layers.
+        """
+        (first_weight, first_bias), *later = arrays.layers
+        ours, theirs = (
+            [(len(weight), weight.shape[2]) for weight, _ in head.layers] for head in (self.arrays(), arrays)
+        )
+        if ours != theirs:
+            raise ValueError(
+                f"the layers of the head take (members, inputs) {theirs}, those of this network {ours}"
+            )
+        with torch.no_grad():
+            self.mean.copy_(torch.from_numpy(arrays.mean))
+            self.deviation.copy_(torch.from_numpy(arrays.deviation))
+            self.first.weight.copy_(torch.from_numpy(first_weight).reshape(MEMBERS * HIDDEN, -1))
+            self.first.bias.copy_(torch.from_numpy(first_bias).reshape(-1))
+            for (weight, bias), k in zip(later, DENSE, strict=True):
+                for member, own_weight, own_bias in zip(self.members, weight, bias, strict=True):
+                    layer = member[k]
+                    if len(own_weight) < layer.out_features:
+                        layer.weight.zero_()
+                        layer.bias.fill_(math.log(FIRST_SIGMA_UM))
+                    layer.weight[: len(own_weight)] = torch.from_numpy(own_weight)
+                    layer.bias[: len(own_bias)] = torch.from_numpy(own_bias)
 
 
 def _member() -> nn.Sequential:
@@ -91,24 +147,24 @@ def _member() -> nn.Sequential:
         nn.Dropout(DROPOUT),
         nn.Linear(HIDDEN, LAST_HIDDEN),
         nn.ReLU(),
-        nn.Linear(LAST_HIDDEN, 1),
+        nn.Linear(LAST_HIDDEN, OUTPUTS),
     )
 
 
-class FocusNet(nn.Module):
-    """Normalised patches (n, channels, patch_px, patch_px) -> distance_um (n,), with a trained body."""
+def _array(values: torch.Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    return np.asarray(values.detach().cpu().numpy(), np.float32)
 
-    def __init__(self, body: Body, channels: int, patch_px: int, takes_condenser: bool) -> None:
+
+class Whole(nn.Module):
+    """Normalised patches -> distance_um (n,), for instruments with one condenser; None for a head that takes none."""
+
+    def __init__(self, net: FocusNet, head: Head, condenser: float | None) -> None:
         super().__init__()
-        self.body = body
-        self.spectrum = Spectrum(channels, patch_px)
-        self.head = Head(n_spectral(channels), body.pooled_features, takes_condenser)
-
-    def features(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the inputs of the head: features of the spectra, and of the maps."""
-        return self.spectrum(x), self.body.pooled(x)
+        self.net, self.head, self.condenser = net, head, condenser
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return distances in um, (n,). The head must not take a condenser."""
-        y: torch.Tensor = self.head(*self.features(x))
+        """Return distances in um, (n,)."""
+        features = self.net(x)
+        shown = None if self.condenser is None else torch.full((len(x), 1), self.condenser, device=x.device)
+        y: torch.Tensor = self.head(features, shown)
         return y

@@ -104,6 +104,17 @@ def beside_spectra() -> onnx.ModelProto:
     """Return the same body with a branch beside the convolutions: log powers of the image, as inputs of the head."""
     net = Net(32, "image")
     pooled = net.node("ReduceMean", _mobilenet_v2_body(net), axes=[2, 3], keepdims=0)
+    return net.finished(net.linear(net.node("Concat", pooled, _spectra(net), axis=1), 28, 1))
+
+
+def spectra_only() -> onnx.ModelProto:
+    """Return a net without convolutions."""
+    net = Net(32, "image")
+    return net.finished(net.linear(_spectra(net), 12, 1))
+
+
+def _spectra(net: Net) -> str:
+    """Add log powers of the image, (n, 12)."""
     waves = np.cos(np.pi / 32.0 * np.outer(np.arange(1, 9), np.arange(32) + 0.5)).astype(np.float32)
     columns = net.constant("columns", np.ascontiguousarray(waves.T))
     by_row = net.node("MatMul", "image", columns)
@@ -112,8 +123,7 @@ def beside_spectra() -> onnx.ModelProto:
     rings = np.kron(np.eye(4), np.full((16, 1), 1.0 / 16.0)).astype(np.float32)
     power = net.node("MatMul", flat, net.constant("rings", rings))
     log = net.node("Log", net.node("Add", power, net.constant("floor", np.array(1e-5, np.float32))))
-    spectral = net.node("Reshape", log, net.constant("features", np.array([-1, 12], np.int64)))
-    return net.finished(net.linear(net.node("Concat", pooled, spectral, axis=1), 28, 1))
+    return net.node("Reshape", log, net.constant("features", np.array([-1, 12], np.int64)))
 
 
 def _softmax_over_distances(net: Net) -> str:

@@ -20,8 +20,9 @@ from tests.calib.quantise.nets import (
     binned_by_sum,
     mobilenet_v2,
     mobilenet_v3,
+    spectra_only,
 )
-from tools.artifacts import evaluate
+from tools.int8 import evaluate
 
 each_net = pytest.mark.parametrize(
     "net", [mobilenet_v2, mobilenet_v3, beside_spectra, binned_by_matmul, binned_by_sum]
@@ -49,6 +50,14 @@ def test_quantised_net_passes_the_placement_check_and_predicts_about_the_same(ne
     reference = np.concatenate([evaluate(net(), batch)["distance_um"] for batch in batches()])
     found = np.concatenate([evaluate(model, batch)["distance_um"] for batch in batches()])
     assert 0.0 < np.abs(found - reference).mean() < 0.2 * reference.std()
+
+
+def test_net_without_convolutions_stays_in_float() -> None:
+    reference = [evaluate(spectra_only(), batch)["distance_um"] for batch in batches()]
+    for model in (quantised_net(spectra_only), in_half(spectra_only())):
+        assert placement_faults(model, 17) == []
+        found = [evaluate(model, batch)["distance_um"] for batch in batches()]
+        np.testing.assert_array_equal(found, reference)
 
 
 def test_reference_does_not_saturate_int8_sums_on_any_cpu() -> None:
@@ -275,8 +284,9 @@ def test_head_without_a_pooling_starts_at_the_last_layer() -> None:
     without_pooling(graph)
     head = head_of(graph)
     assert [node.op_type for node in graph.nodes if node.output[0] in head] == ["Gemm", "Flatten"]
+    alone = helper.make_node("Conv", ["image", "weights"], ["map"])
     with pytest.raises(ValueError, match="no pooling, Gemm or MatMul after its last Conv"):
-        head_of(Graph(helper.make_model(helper.make_graph([], "empty", [], []))))
+        head_of(Graph(helper.make_model(helper.make_graph([alone], "convolution", [], []))))
 
 
 @each_net

@@ -13,12 +13,13 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from parfocal.calib.quantise.forms import made_form
 from parfocal.calib.quantise.half import in_half
 from parfocal.calib.quantise.int8 import quantised
 from parfocal.calib.quantise.onnx_graph import Graph
 from parfocal.engines.errors import BuildFailed
 from parfocal.engines.gpu.tensorrt_builder import Recipe, build_engine, form_of
-from parfocal.engines.model.artifacts import MADE_FORMS, checked_artifact
+from parfocal.engines.model.forms import MADE_FORMS, form_content
 from parfocal.engines.model.shipped import list_models
 from tests.calib.quantise.nets import (
     batches,
@@ -28,7 +29,7 @@ from tests.calib.quantise.nets import (
     mobilenet_v2,
     mobilenet_v3,
 )
-from tools.artifacts import evaluate
+from tools.int8 import evaluate
 
 RECIPE = Recipe(precision="fp32", int8_mode="none", batches=(4,))
 MakeNet = Callable[[], onnx.ModelProto]
@@ -69,9 +70,9 @@ def test_tensorrt_rtx_is_strongly_typed_like_tensorrt_11(trt: ModuleType) -> Non
 
 @pytest.mark.parametrize("path", [model.path for model in list_models()], ids=lambda path: path.stem)
 @pytest.mark.parametrize("name", ["fp32", *MADE_FORMS])
-def test_shipped_artifact_is_built(trt: ModuleType, path: Path, name: str) -> None:
-    artifact, _ = checked_artifact(path, name)  # type: ignore[arg-type]
-    assert build_engine(trt, artifact.read_bytes(), RECIPE).engine
+def test_every_form_of_a_shipped_model_is_built(trt: ModuleType, path: Path, name: str) -> None:
+    content = form_content(path, name, made_form)  # type: ignore[arg-type]
+    assert build_engine(trt, content, RECIPE).engine
 
 
 def unsigned_zero_point(graph: Graph) -> None:

@@ -23,13 +23,13 @@ from parfocal.edge.cli.findings import Finding, first_exit_code
 from parfocal.edge.config import CameraConfig, Config
 from parfocal.edge.errors import CameraFailed, ConfigError
 from parfocal.engines.backends import OpenVinoMaker
-from parfocal.engines.build import build_all
 from parfocal.engines.cache import EngineCache, default_cache_folder
 from parfocal.engines.choose import load_choices, save_choices
 from parfocal.engines.errors import BuildFailed, EngineStale
 from parfocal.engines.model.shipped import list_models
 from tests.board.strict_gpio import StrictGpio
 from tests.edge.scope import with_focus
+from tests.engines.building import build_all
 
 PICO = UsbPort("/dev/ttyACM1", 0x2E8A, 0x000A, "E66118", "Raspberry Pi", "Pico")
 ADAPTER = UsbPort("/dev/ttyUSB0", 0x0403, 0x6001, "", "", "")

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from parfocal.edge.cli import evaluate as cli_evaluate
-from parfocal.edge.config import Config
+from parfocal.edge.config import Config, FocusConfig
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.stacks.write import write_stack
 from tests.edge.scope import with_focus
-from tests.edge.stacks.made import FOCUS_Z_UM, TRUE_UM, Z_UM, Says, shots, tissue_stack
+from tests.edge.stacks.made import FOCUS_Z_UM, TRUE_UM, Z_UM, says, shots, tissue_stack
 
 
 @pytest.fixture
@@ -30,13 +30,13 @@ def test_the_command_writes_result_and_plot(
     pytest.importorskip("matplotlib", reason="the demo extra is not installed")
 
     class Opened:
-        runner = Says(TRUE_UM)
+        predictor = says(TRUE_UM)
         description = "says"
 
     asked: list[tuple[str, int]] = []
 
-    def opened(model: str, threads: int) -> Opened:
-        asked.append((model, threads))
+    def opened(focus: FocusConfig) -> Opened:
+        asked.append((focus.model, focus.threads))
         return Opened()
 
     monkeypatch.setattr(cli_evaluate, "configured", lambda *_: with_focus(small_patches, threads=3))
@@ -57,7 +57,7 @@ def command(small_patches: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     """`parfocal evaluate` with a runner that predicts the truth for two made stacks."""
 
     class Opened:
-        runner = Says(TRUE_UM * 2)
+        predictor = says(TRUE_UM * 2)
         description = "says"
 
     monkeypatch.setattr(cli_evaluate, "configured", lambda *_: small_patches)

@@ -6,6 +6,8 @@ from parfocal.edge.config import FocusConfig
 from parfocal.edge.focus.estimate import estimate, estimate_single, weighted
 from parfocal.edge.focus.part import CentralPart, is_blank
 from parfocal.engines.model.contract import Contract
+from parfocal.engines.model.head import Prediction
+from parfocal.engines.predictor import Predictor
 from tests.contracts import difference_contract, single_contract
 
 CONFIG = FocusConfig()
@@ -32,7 +34,7 @@ def f32(*values: float) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
 def test_the_mean_and_spread_are_weighted_by_contrast(
     predictions: tuple[float, ...], weights: tuple[float, ...], distance_um: float, spread_um: float
 ) -> None:
-    found = weighted(f32(*predictions), f32(*weights))
+    found = weighted(Prediction(f32(*predictions)), f32(*weights), CONFIG)
     assert found.distance_um == pytest.approx(distance_um)
     assert found.spread_um == pytest.approx(spread_um, abs=1e-6)
     assert found.predictions_um == predictions
@@ -40,7 +42,7 @@ def test_the_mean_and_spread_are_weighted_by_contrast(
 
 def test_patches_without_any_contrast_give_no_estimate() -> None:
     with pytest.raises(ValueError, match="no patch has any contrast"):
-        weighted(f32(1.0, 2.0), f32(0.0, 0.0))
+        weighted(Prediction(f32(1.0, 2.0)), f32(0.0, 0.0), CONFIG)
 
 
 def test_one_patch_with_structure_is_enough_to_judge_a_field() -> None:
@@ -58,7 +60,7 @@ class Sees:
 
     def infer(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         self.batches.append(batch)
-        return np.arange(len(batch), dtype=np.float32)
+        return np.arange(len(batch), dtype=np.float32)[:, None]
 
 
 def a_shot(seed: int, height_px: int = 470, width_px: int = 500) -> NDArray[np.uint8]:
@@ -68,7 +70,7 @@ def a_shot(seed: int, height_px: int = 470, width_px: int = 500) -> NDArray[np.u
 @pytest.mark.parametrize(("kind", "channels"), [("difference", 3), ("pair", 6)])
 def test_a_two_shot_model_gets_the_channels_of_its_kind(kind: str, channels: int) -> None:
     runner = Sees(difference_contract(kind=kind))
-    found = estimate(part(a_shot(1)), part(a_shot(2)), runner)
+    found = estimate(part(a_shot(1)), part(a_shot(2)), Predictor(runner), CONFIG)
     assert runner.batches[0].shape == (4, channels, 224, 224)
     assert found.predictions_um == (0.0, 1.0, 2.0, 3.0)
 
@@ -77,7 +79,7 @@ def test_the_second_shot_weighs_the_patches() -> None:
     first, second = a_shot(1, 448, 448), a_shot(2, 448, 448)
     first[:224, :224] = 128  # nothing in the first patch of the first shot, in the last patch of the second
     second[224:, 224:] = 128
-    found = estimate(part(first), part(second), Sees(difference_contract()))
+    found = estimate(part(first), part(second), Predictor(Sees(difference_contract())), CONFIG)
     assert found.weights[3] == pytest.approx(0.0, abs=1e-6)
     assert min(found.weights[:3]) > 10.0
 
@@ -88,8 +90,8 @@ def test_a_hot_pixel_does_not_reach_the_network() -> None:
     hot = plain.copy()
     hot[50, 50] = 255
     runner = Sees(difference_contract(kind="pair"))
-    estimate(part(plain), part(plain), runner)
-    estimate(part(plain), part(hot), runner)
+    estimate(part(plain), part(plain), Predictor(runner), CONFIG)
+    estimate(part(plain), part(hot), Predictor(runner), CONFIG)
     assert np.array_equal(runner.batches[0], runner.batches[1])
 
 
@@ -97,7 +99,7 @@ def test_a_single_shot_model_gets_patches_of_the_whole_frame_weighted_by_contras
     shot = a_shot(3, 150, 250)
     shot[:, :90] = 128  # nothing to see in the left third
     runner = Sees(single_contract(patch_px=90))
-    found = estimate_single(shot, runner, CONFIG)
+    found = estimate_single(shot, Predictor(runner), CONFIG)
     assert runner.batches[0].shape == (7, 3, 90, 90)
     assert found.weights[0] == found.weights[3] == pytest.approx(0.0, abs=3.0)
     assert min(found.weights[2], found.weights[5]) > 10.0

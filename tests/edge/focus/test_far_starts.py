@@ -13,7 +13,7 @@ from parfocal.edge.focus.focuser import Focuser
 from parfocal.edge.images.rgb import rgb_from_file
 from parfocal.edge.simscope.bench import sample_image
 from parfocal.edge.simscope.slide import density_from_image
-from parfocal.engines.runner import Runner
+from parfocal.engines.predictor import Predictor
 from tests.edge.scope import FOCUS_Z_UM, TILES, Scope
 
 # Far below, where the model has long saturated, and above.
@@ -26,8 +26,8 @@ STAINS = {
 
 
 @pytest.fixture(scope="module")
-def runner() -> Runner:
-    return checked_engine(Config()).runner
+def predictor() -> Predictor:
+    return checked_engine(Config()).predictor
 
 
 def faint(pixels: NDArray[np.uint8], share: float) -> NDArray[np.uint8]:
@@ -36,10 +36,10 @@ def faint(pixels: NDArray[np.uint8], share: float) -> NDArray[np.uint8]:
     return light.astype(np.uint8)
 
 
-def ends_of(scope: Scope, runner: Runner) -> list[tuple[str, float]]:
+def ends_of(scope: Scope, predictor: Predictor) -> list[tuple[str, float]]:
     """Outcome and true error, um, from each of the starts."""
     scope.x_um = scope.y_um = 700.0  # where each of the pictures holds something
-    focuser = Focuser(scope.board.z, scope.camera, runner, scope.config.focus)
+    focuser = Focuser(scope.board.z, scope.camera, predictor, scope.config.focus)
     ends: list[tuple[str, float]] = []
     for start_um in STARTS_UM:
         outcome = focuser.focus(FOCUS_Z_UM + start_um).outcome
@@ -48,17 +48,19 @@ def ends_of(scope: Scope, runner: Runner) -> list[tuple[str, float]]:
 
 
 @pytest.mark.parametrize("share", [1.0, 0.2])
-def test_no_start_ends_focused_and_wrong(config: Config, runner: Runner, share: float) -> None:
-    for outcome, error_um in ends_of(Scope(config, slide=(faint(sample_image(), share), 0.5)), runner):
+def test_no_start_ends_focused_and_wrong(config: Config, predictor: Predictor, share: float) -> None:
+    for outcome, error_um in ends_of(Scope(config, slide=(faint(sample_image(), share), 0.5)), predictor):
         assert outcome in ("focused", "recovered")
         assert abs(error_um) <= 1.0
 
 
 @pytest.mark.skipif(not TILES.exists(), reason="the real tiles are not on this machine")
 @pytest.mark.parametrize("stain", STAINS)
-def test_no_start_ends_focused_and_wrong_on_any_stain(config: Config, runner: Runner, stain: str) -> None:
+def test_no_start_ends_focused_and_wrong_on_any_stain(
+    config: Config, predictor: Predictor, stain: str
+) -> None:
     pattern, um_per_px = STAINS[stain]
     pixels = rgb_from_file(sorted(TILES.glob(pattern))[0])
-    for outcome, error_um in ends_of(Scope(config, slide=(pixels, um_per_px)), runner):
+    for outcome, error_um in ends_of(Scope(config, slide=(pixels, um_per_px)), predictor):
         assert outcome in ("focused", "recovered")
         assert abs(error_um) <= 1.0

@@ -242,3 +242,55 @@ def test_every_shot_of_a_whole_field_is_taken_on_the_way_up_or_after_a_full_run_
     # Downward legs end in an approach from below; the axis tells, and the truth agrees with the counter.
     assert any(rise < 0 for rise in rises)
     assert scope.true_z_um() == pytest.approx(scope.board.z.position_um, abs=0.35)
+
+
+def test_an_estimate_with_one_wrong_patch_is_enough(scope: Scope) -> None:
+    done = scope.focuser_that_tells([[0.0, 0.1, -40.0, 0.0]]).focus(FOCUS_Z_UM)
+    assert [attempt.rule for attempt in done.attempts] == ["accept"]
+    assert (done.outcome, done.believed) == ("focused", True)
+    assert done.sigma_um is not None
+    assert done.sigma_um < 0.3
+    assert abs(scope.error_um()) <= 0.35
+
+
+@pytest.mark.parametrize("start_um", [-4.0, -1.0, 0.0, 1.5, 4.0])
+def test_a_field_outside_what_the_model_was_made_for_is_never_focused_by_the_model(
+    scope: Scope, start_um: float
+) -> None:
+    done = scope.focuser_that_tells(strangeness=9.0, gain=0.5).focus(FOCUS_Z_UM + start_um)
+    assert done.outcome == "recovered"
+    assert [(attempt.rule, attempt.doubt) for attempt in done.attempts] == [("not_believed", "strange")] * 2
+    assert done.believed is False
+    assert abs(scope.error_um()) <= 0.35
+    assert scope.board.z.engagement is Engagement.UP
+
+
+def test_a_sweep_after_doubt_is_about_the_predicted_focus(scope: Scope) -> None:
+    done = scope.focuser_that_tells(strangeness=9.0).focus(FOCUS_Z_UM - 5.0)
+    assert (done.outcome, len(done.attempts)) == ("recovered", 2)
+    assert done.images <= 14
+    assert abs(scope.error_um()) <= 0.35
+
+
+def test_a_distance_that_does_not_shrink_by_the_move_is_not_believed(scope: Scope) -> None:
+    # From 10 um above, the first estimate says where the focus is, the second something else.
+    done = scope.focuser_that_tells([[4.0] * 4, [0.0] * 4]).focus(FOCUS_Z_UM + 10.0)
+    assert done.attempts[0].rule == "down"
+    assert done.attempts[1].doubt == "move"
+    assert done.believed is False
+    assert abs(scope.error_um()) <= 0.35
+
+
+def test_a_second_estimate_that_is_believed_and_agrees_is_enough(scope: Scope) -> None:
+    focuser = scope.focuser_that_tells([[0.2, 0.2, 5.0, -5.0], [0.0] * 4])
+    done = focuser.focus(FOCUS_Z_UM)
+    assert [attempt.doubt for attempt in done.attempts] == ["patches", ""]
+    assert done.outcome == "focused"
+    assert abs(scope.error_um()) <= 0.35
+
+
+def test_without_belief_the_rule_is_the_papers(config: Config) -> None:
+    scope = Scope(with_focus(config, belief=False))
+    done = scope.focuser_that_tells(strangeness=9.0).focus(FOCUS_Z_UM)
+    assert [attempt.rule for attempt in done.attempts] == ["accept"]
+    assert (done.attempts[0].sigma_um, done.believed) == (None, None)

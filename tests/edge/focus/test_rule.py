@@ -108,6 +108,40 @@ def test_after_a_long_move_a_second_estimate_must_agree(
 
 
 @pytest.mark.parametrize(
+    ("distance_um", "spread_um", "expected"),
+    [
+        # an estimate that would have been accepted: a second one, where this one puts the focus
+        (4.0, 0.2, Again(2502.0, "not_believed", 2504.0)),
+        (0.1, 0.2, Again(2498.1, "not_believed", 2500.1)),
+        # the others lead to the same shots as before
+        (6.0, 0.2, Again(2504.0, "not_believed", 2506.0)),
+        (-2.0, 0.2, Again(2494.0, "not_believed", 2498.0)),
+        (12.0, 0.2, Again(2506.0, "not_believed")),
+        (4.0, 1.1, Again(2502.0, "not_believed")),
+        (math.nan, 0.2, GiveUp("exhausted")),
+    ],
+)
+def test_an_estimate_that_is_not_believed_leads_to_another_one_only(
+    distance_um: float, spread_um: float, expected: Decision
+) -> None:
+    doubted = msgspec.structs.replace(seen(distance_um, spread_um), doubt="strange", sigma_um=0.3)
+    assert decide(doubted, 2500.0, 1, LIMITS_UM, CONFIG, REACH) == expected
+
+
+@pytest.mark.parametrize("doubt", ["strange", "patches", "move"])
+def test_a_second_estimate_that_is_not_believed_leads_to_a_sweep(doubt: str) -> None:
+    again = msgspec.structs.replace(seen(0.1), doubt=doubt)
+    found = decide(again, 2500.0, 2, LIMITS_UM, CONFIG, REACH, 2500.0, doubted=True)
+    assert found == GiveUp("not_believed")
+
+
+def test_a_believed_estimate_after_a_doubted_one_must_agree_with_it() -> None:
+    believed = msgspec.structs.replace(seen(0.1), doubt="")
+    found = [decide(believed, 2500.0, 2, LIMITS_UM, CONFIG, REACH, z, doubted=True) for z in (2500.5, 2502.0)]
+    assert found == [Accept(2500.0, "in_focus"), Again(2498.1, "disagrees", 2500.1)]
+
+
+@pytest.mark.parametrize(
     ("others", "is_contradicted"),
     [
         ([], False),

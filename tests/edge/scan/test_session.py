@@ -14,8 +14,9 @@ from parfocal.edge.scan.session import Session
 from parfocal.edge.simscope.bench import stub_of
 from parfocal.edge.simscope.camera import SimulatedCamera
 from parfocal.engines.errors import InputMismatch
+from parfocal.engines.predictor import Predictor
 from tests.contracts import difference_contract, single_contract
-from tests.edge.scope import FOCUS_Z_UM, KnowsTruth, Scope, with_focus
+from tests.edge.scope import FOCUS_Z_UM, KnowsTruth, Scope, Tells, with_focus
 
 FIELDS = (Field(20_000.0, 10_000.0), Field(20_400.0, 10_000.0))
 
@@ -31,8 +32,8 @@ def swept_near(config: Config) -> Config:
 
 
 def session_of(scope: Scope, errors_um: list[list[float]] | None = None) -> Session:
-    runner = KnowsTruth(scope.bench, FOCUS_Z_UM, errors_um)
-    return Session(scope.instrument(), runner, scope.config)
+    predictor = Predictor(KnowsTruth(scope.bench, FOCUS_Z_UM, errors_um))
+    return Session(scope.instrument(), predictor, scope.config)
 
 
 def test_a_height_found_by_a_sweep_is_where_the_next_field_begins(config: Config) -> None:
@@ -124,3 +125,23 @@ def test_predictions_that_keep_failing_are_told_with_what_to_suspect(config: Con
     good = [msgspec.structs.replace(report, outcome="focused") for report in failing]
     assert run_report([*good, failing[0], failing[1]], 0, 0.0).summary.advice is None
     assert run_report([*good * 4, *failing], 0, 0.0).summary.advice is None
+
+
+def test_a_model_that_is_not_believed_in_a_quarter_of_the_fields_is_due_for_a_calibration(
+    config: Config,
+) -> None:
+    scope = Scope(swept_near(config))
+    fields = tuple(Field(20_000.0 + 400.0 * k, 10_000.0) for k in range(3))
+    strange = Tells(KnowsTruth(scope.bench, FOCUS_Z_UM), 0.2, strangeness=9.0)
+    session = Session(scope.instrument(), strange, scope.config)
+    doubted = [done.report for done in session.run(fields)]
+    assert {(report.outcome, report.believed, report.sigma_um) for report in doubted} == {
+        ("recovered", False, None)
+    }
+    summary = run_report(doubted, 0, 0.0).summary
+    assert summary.not_believed == 3
+    assert summary.advice is not None
+    assert "a calibration is due: in 3 of 3 fields" in summary_lines(summary)[-1]
+    good = [msgspec.structs.replace(report, outcome="focused", believed=True) for report in doubted]
+    assert run_report([*good * 4, *doubted], 0, 0.0).summary.advice is None
+    assert run_report([*good, *doubted[:2]], 0, 0.0).summary.advice is None

@@ -13,6 +13,7 @@ from parfocal.edge.simscope.bench import Sample, in_virtual_time, stub_of
 from parfocal.edge.simscope.optics import Optics
 from parfocal.edge.simscope.scene import Scene
 from parfocal.edge.simscope.slide import SlideImage, VirtualSlide
+from parfocal.engines.predictor import Predictor
 from tests.contracts import difference_contract
 from tests.edge.scope import FOCUS_Z_UM, small, tissue
 
@@ -41,10 +42,10 @@ def test_a_field_is_focused_through_every_kind_of_board(kind: str) -> None:
 
             def infer(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
                 distance_um = FOCUS_Z_UM - truth_at(0.0, 0.0).stage_z_um
-                return np.full(len(batch), distance_um, np.float32)
+                return np.full((len(batch), 1), distance_um, np.float32)
 
         with scope.lit(config.scan.lamp_duty):
-            focuser = Focuser(scope.board.z, scope.camera, KnowsTruth(), config.focus)
+            focuser = Focuser(scope.board.z, scope.camera, Predictor(KnowsTruth()), config.focus)
             result = focuser.focus(FOCUS_Z_UM + 6.0)
         assert result.outcome == "focused"
         assert abs(truth_at(0.0, 0.0).stage_z_um - FOCUS_Z_UM) < 0.5

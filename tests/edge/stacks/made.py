@@ -12,6 +12,7 @@ from parfocal.edge.simscope.scene import Scene
 from parfocal.edge.simscope.slide import SlideImage, VirtualSlide
 from parfocal.edge.stacks.stack import Stack
 from parfocal.engines.model.contract import Contract
+from parfocal.engines.predictor import Predictor
 from tests.contracts import difference_contract, single_contract
 from tests.edge.scope import tissue
 
@@ -75,7 +76,7 @@ class Says:
 
     def infer(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         distance_um = next(self._distances_um)
-        return np.array([distance_um + self._spread_um * (-1) ** k for k in range(len(batch))], np.float32)
+        return np.array([[distance_um + self._spread_um * (-1) ** k] for k in range(len(batch))], np.float32)
 
 
 class SaysOfSingles(Says):
@@ -84,3 +85,8 @@ class SaysOfSingles(Says):
     @property
     def contract(self) -> Contract:
         return single_contract(patch_px=240, range_um=5.0)
+
+
+def says(distances_um: list[float], spread_um: float = 0.0) -> Predictor:
+    """A predictor on `Says`."""
+    return Predictor(Says(distances_um, spread_um))

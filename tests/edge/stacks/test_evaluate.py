@@ -15,9 +15,10 @@ from parfocal.edge.stacks.pairs import pair_indices
 from parfocal.edge.stacks.results import Evaluation, PlaneResult
 from parfocal.engines.errors import InputMismatch
 from parfocal.engines.model.contract import Contract
+from parfocal.engines.predictor import Predictor
 from tests.contracts import single_contract
 from tests.edge.scope import with_focus
-from tests.edge.stacks.made import FOCUS_Z_UM, TRUE_UM, Z_UM, Says, SaysOfSingles, shots, tissue_stack
+from tests.edge.stacks.made import FOCUS_Z_UM, TRUE_UM, Z_UM, SaysOfSingles, says, shots, tissue_stack
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def small_patches(config: Config) -> Config:
 
 
 def test_a_constant_error_of_half_a_um_is_found_at_every_plane(small_patches: Config) -> None:
-    result = evaluate_stacks([tissue_stack()], Says([t + 0.5 for t in TRUE_UM]), small_patches)
+    result = evaluate_stacks([tissue_stack()], says([t + 0.5 for t in TRUE_UM]), small_patches)
     assert [p.true_um for p in result.stacks[0].planes] == TRUE_UM
     assert all(p.z2_um - p.z1_um == 2.0 for p in result.stacks[0].planes)
     figures = result.figures
@@ -45,13 +46,13 @@ def test_a_constant_error_of_half_a_um_is_found_at_every_plane(small_patches: Co
 
 
 def test_wrong_signs_count_only_beyond_a_um(small_patches: Config) -> None:
-    figures = evaluate_stacks([tissue_stack()], Says([-t for t in TRUE_UM]), small_patches).figures
+    figures = evaluate_stacks([tissue_stack()], says([-t for t in TRUE_UM]), small_patches).figures
     assert figures is not None
     assert figures.wrong_sign == 1.0
 
 
 def test_patches_that_disagree_are_not_accepted(small_patches: Config) -> None:
-    result = evaluate_stacks([tissue_stack()], Says(TRUE_UM, spread_um=3.0), small_patches)
+    result = evaluate_stacks([tissue_stack()], says(TRUE_UM, spread_um=3.0), small_patches)
     assert result.figures is not None
     assert result.figures.accepted == 0.0
     assert result.figures.accepted_mean_um is None
@@ -59,13 +60,13 @@ def test_patches_that_disagree_are_not_accepted(small_patches: Config) -> None:
 
 
 def test_a_stack_without_its_focus_is_labelled(small_patches: Config) -> None:
-    (result,) = evaluate_stacks([tissue_stack(focus_z_um=None)], Says(TRUE_UM), small_patches).stacks
+    (result,) = evaluate_stacks([tissue_stack(focus_z_um=None)], says(TRUE_UM), small_patches).stacks
     assert result.truth == "label"
     assert result.focus_z_um == pytest.approx(FOCUS_Z_UM, abs=0.5)
 
 
 def test_a_stack_without_a_clear_focus_is_left_to_a_person(small_patches: Config) -> None:
-    result = evaluate_stacks([tissue_stack(focus_z_um=None, blank=True)], Says(TRUE_UM), small_patches)
+    result = evaluate_stacks([tissue_stack(focus_z_um=None, blank=True)], says(TRUE_UM), small_patches)
     assert result.figures is None
     assert result.stacks[0].truth == "none"
     assert result.stacks[0].planes == ()
@@ -73,7 +74,7 @@ def test_a_stack_without_a_clear_focus_is_left_to_a_person(small_patches: Config
 
 
 def test_blank_planes_do_not_count(small_patches: Config) -> None:
-    result = evaluate_stacks([tissue_stack(blank=True)], Says(TRUE_UM), small_patches)
+    result = evaluate_stacks([tissue_stack(blank=True)], says(TRUE_UM), small_patches)
     assert result.figures is None
     assert all(p.blank for p in result.stacks[0].planes)
 
@@ -91,9 +92,9 @@ def test_a_plane_of_one_colour_gets_no_prediction(
     without_um = (94.0, 100.0) if kind == "single" else (96.0, 100.0, 102.0)
     judged_um = [FOCUS_Z_UM - z for z in (Z_UM if kind == "single" else Z_UM[2:]) if z not in without_um]
     result = (
-        evaluate_stacks([made], SaysOfSingles(judged_um), config)
+        evaluate_stacks([made], Predictor(SaysOfSingles(judged_um)), config)
         if kind == "single"
-        else evaluate_stacks([made], Says(judged_um), small_patches)
+        else evaluate_stacks([made], says(judged_um), small_patches)
     )
     empty = [plane for plane in result.stacks[0].planes if plane.predicted_um is None]
     assert tuple(plane.z2_um for plane in empty) == without_um
@@ -108,24 +109,24 @@ def test_stacks_that_do_not_fit_the_model_are_refused_by_name(small_patches: Con
         r"made\.ome\.tiff .*0\.5 um per px, model says is for 0\.345\. If .*--um-per-px; otherwise .*--model"
     )
     with pytest.raises(ConfigError, match=wrong_sampling):
-        evaluate_stacks([tissue_stack(um_per_px=0.5)], Says(TRUE_UM), small_patches)
+        evaluate_stacks([tissue_stack(um_per_px=0.5)], says(TRUE_UM), small_patches)
     sparse = msgspec.structs.replace(tissue_stack(), z_um=tuple(5.0 * z for z in Z_UM))
     with pytest.raises(
         ConfigError, match=r"made\.ome\.tiff .*no two of its planes are 2 um apart.*--step-um"
     ):
-        evaluate_stacks([sparse], Says(TRUE_UM), small_patches)
+        evaluate_stacks([sparse], says(TRUE_UM), small_patches)
     tiny = msgspec.structs.replace(tissue_stack(), planes=tuple(p[:100] for p in shots(blank=False)))
     with pytest.raises(ConfigError, match=r"240 x 100 px.*Record larger frames"):
-        evaluate_stacks([tiny], Says(TRUE_UM), small_patches)
+        evaluate_stacks([tiny], says(TRUE_UM), small_patches)
     with pytest.raises(InputMismatch, match="patch_px"):
-        evaluate_stacks([tissue_stack()], Says(TRUE_UM), config)
+        evaluate_stacks([tissue_stack()], says(TRUE_UM), config)
 
 
 def test_each_stack_is_reported_with_all_before_it(small_patches: Config) -> None:
     seen: list[list[str]] = []
     named = [msgspec.structs.replace(tissue_stack(), path=Path(name)) for name in ("a", "b")]
     evaluate_stacks(
-        named, Says(TRUE_UM * 2), small_patches, lambda so_far: seen.append([s.stack for s in so_far.stacks])
+        named, says(TRUE_UM * 2), small_patches, lambda so_far: seen.append([s.stack for s in so_far.stacks])
     )
     assert seen == [["a"], ["a", "b"]]
 
@@ -159,7 +160,7 @@ def test_without_planes_beyond_a_um_there_is_no_share_of_wrong_signs() -> None:
 
 def test_a_single_shot_model_is_judged_at_every_plane(config: Config) -> None:
     true_um = [FOCUS_Z_UM - z for z in Z_UM]
-    result = evaluate_stacks([tissue_stack()], SaysOfSingles([t - 0.25 for t in true_um]), config)
+    result = evaluate_stacks([tissue_stack()], Predictor(SaysOfSingles([t - 0.25 for t in true_um])), config)
     assert [p.true_um for p in result.stacks[0].planes] == true_um
     assert all(p.z1_um == p.z2_um for p in result.stacks[0].planes)
     assert result.figures is not None
@@ -173,7 +174,7 @@ def test_planes_smaller_than_a_patch_are_refused(config: Config) -> None:
             return single_contract()
 
     with pytest.raises(ConfigError, match="needs 672 x 672"):
-        evaluate_stacks([tissue_stack()], Large([]), config)
+        evaluate_stacks([tissue_stack()], Predictor(Large([])), config)
 
 
 def test_a_single_shot_model_does_not_drive_the_focus_rule(config: Config) -> None:

@@ -11,7 +11,7 @@ from parfocal.engines.cpu.openvino import import_openvino
 from parfocal.engines.cpu.rewrites import multiply_as_convolution, narrow_input_once
 from parfocal.engines.model.shipped import list_models
 from tests.calib.quantise.nets import batches, beside_spectra, binned_by_matmul, mobilenet_v2
-from tools.artifacts import evaluate
+from tools.int8 import evaluate
 
 BATCH = 4
 

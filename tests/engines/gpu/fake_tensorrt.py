@@ -1,7 +1,7 @@
 """A stand-in for tensorrt of a given generation. Tests compare it with the real bindings.
 
-Its engines are JSON, and its one kernel predicts `10 * mean` of each patch. It records what was requested. It does not
-model layers, precision or time.
+Its engines are JSON. Its one kernel computes `10 * mean` of each patch, and multiples of it as further outputs. It
+records what was requested. It does not model layers, precision or time.
 """
 
 import enum
@@ -42,6 +42,7 @@ class FakeTensorRt(ModuleType):
         self.n_builds = 0
         self.input_name, self.output_name = "difference", output_name
         self.patch_px = 32
+        self.n_outputs = 1
         self.flags: list[str] = []
         self.profiles: list[Shape] = []
         self.network_flags = -1
@@ -248,7 +249,7 @@ def _add_runtime(trt: Any) -> None:  # noqa: ANN401, C901 (one class after anoth
 
         def get_tensor_shape(self, name: str) -> Shape:
             assert name == trt.output_name
-            return (self._shape[0],)
+            return (self._shape[0],) if trt.n_outputs == 1 else (self._shape[0], trt.n_outputs)
 
         def set_tensor_address(self, name: str, memory: int) -> bool:
             assert memory in trt.cuda.device_memory
@@ -266,7 +267,7 @@ def _add_runtime(trt: Any) -> None:  # noqa: ANN401, C901 (one class after anoth
             output = trt.cuda.device_memory[self._addresses[trt.output_name]]
 
             def kernel() -> None:
-                output[...] = 10.0 * patches.mean(axis=(1, 2, 3))
+                output[...] = kernel_um(patches, trt.n_outputs).reshape(output.shape)
 
             trt.cuda.enqueue(kernel)
             return True
@@ -318,9 +319,10 @@ def patches(n: int = 4) -> NDArray[np.float32]:
     return np.random.default_rng(n).normal(0.2, 1.0, (n, 3, 32, 32)).astype(np.float32)
 
 
-def kernel_um(batch: Any) -> Any:  # noqa: ANN401
-    """Return the predictions of the fake kernel for a batch (n, 3, h, w)."""
-    return (10.0 * np.asarray(batch).mean(axis=(1, 2, 3))).astype(np.float32)
+def kernel_um(batch: Any, n_outputs: int = 1) -> Any:  # noqa: ANN401
+    """Return the outputs of the fake kernel for a batch (n, 3, h, w): (n,), or (n, n_outputs)."""
+    first = (10.0 * np.asarray(batch).mean(axis=(1, 2, 3))).astype(np.float32)
+    return first if n_outputs == 1 else np.outer(first, np.arange(1, n_outputs + 1, dtype=np.float32))
 
 
 MakeTensorRt = Callable[..., FakeTensorRt]

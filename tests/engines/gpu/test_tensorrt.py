@@ -10,19 +10,20 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from parfocal.calib.quantise.forms import made_form
 from parfocal.engines import backends
 from parfocal.engines.backends import TensorRtMaker, maker_of
-from parfocal.engines.build import build_all
 from parfocal.engines.cache import EngineCache
 from parfocal.engines.cpu.openvino import OpenVinoRunner
 from parfocal.engines.errors import BuildFailed, EngineStale
 from parfocal.engines.gpu.cuda_probe import CudaDevice
 from parfocal.engines.gpu.tensorrt_runner import TensorRtRunner
 from parfocal.engines.key import Int8Mode, Precision
-from parfocal.engines.model.artifacts import artifact_path
+from parfocal.engines.model.forms import Form, form_content
 from parfocal.engines.model.golden import load_golden
 from parfocal.engines.model.shipped import Model, list_models
 from parfocal.engines.opening import open_chosen
+from tests.engines.building import build_all
 from tests.engines.conftest import CARD, ORIN, written_golden
 from tests.engines.gpu.fake_cuda import FakeCuda
 from tests.engines.gpu.fake_tensorrt import VERSIONS, FakeTensorRt, kernel_um, patches
@@ -63,7 +64,9 @@ def test_engines_are_built_stored_chosen_and_predict(
     assert sum(outcome.chosen for outcome in outcomes) == 1
     opened = open_chosen(model.path, cache)
     assert "tensorrt in fp" in opened.description
-    np.testing.assert_allclose(opened.runner.infer(patches(4)), kernel_um(patches(4)), rtol=1e-5)
+    np.testing.assert_allclose(
+        opened.predictor.predict(patches(4)).distance_um, kernel_um(patches(4)), rtol=1e-5
+    )
     again = build_all([model], TensorRtMaker(), cache)
     assert [outcome.built for outcome in again] == [False, False]
     assert trt.n_builds == 2
@@ -91,7 +94,7 @@ def test_precision_is_set_by_types_or_else_by_flags(
     generation: str,
     precision: Precision,
     mode: Int8Mode,
-    form: str,
+    form: Form,
     flags: list[str],
     network_flags: int,
 ) -> None:
@@ -106,7 +109,7 @@ def test_precision_is_set_by_types_or_else_by_flags(
         int8_mode=mode,
     )
     assert [outcome.row.failed for outcome in outcomes] == [""]
-    assert trt.onnx == artifact_path(model.path, form).read_bytes()  # type: ignore[arg-type]
+    assert trt.onnx == form_content(model.path, form, made_form)
     assert (trt.flags, trt.network_flags, trt.profiles) == (flags, network_flags, [(4, 3, 32, 32)])
     assert trt.calibrated == ([[4 * 3 * 32 * 32]] if mode == "implicit" else [])
     assert outcomes[0].asked_for
@@ -175,7 +178,7 @@ def test_nan_prediction_is_refused_and_the_choice_stays_readable(
     broken = [True]
 
     def without_number(self: TensorRtRunner, batch: Batch) -> Batch:
-        return np.full(len(batch), np.nan, np.float32) if broken[0] else infer(self, batch)
+        return np.full((len(batch), 1), np.nan, np.float32) if broken[0] else infer(self, batch)
 
     monkeypatch.setattr(TensorRtRunner, "infer", without_number)
     cache = EngineCache(tmp_path / "e")
@@ -264,13 +267,13 @@ def test_failed_build_keeps_the_old_engine_and_the_old_choice(
     outcomes = build_all([model], TensorRtMaker(newer), cache)
     assert not any(outcome.chosen or outcome.built for outcome in outcomes)
     assert all("says: no kernel" in outcome.row.failed for outcome in outcomes)
-    open_chosen(model.path, cache).runner.infer(patches(4))
+    open_chosen(model.path, cache).predictor.predict(patches(4))
     monkeypatch.setattr(backends, "probe", lambda: newer)
     with pytest.raises(EngineStale, match=r"driver was 'CUDA 12\.6', is 'CUDA 13\.2'.*parfocal engine build"):
         open_chosen(model.path, cache)
     trt.build_error = None
     assert all(outcome.built for outcome in build_all([model], TensorRtMaker(newer), cache, retry=True))
-    open_chosen(model.path, cache).runner.infer(patches(4))
+    open_chosen(model.path, cache).predictor.predict(patches(4))
 
 
 def test_build_that_failed_is_not_tried_again_until_something_changes(
@@ -354,7 +357,9 @@ def test_machine_without_a_gpu_uses_openvino_and_says_why(
     assert (maker.backend, why) == ("openvino", "no NVIDIA driver.")
     with pytest.raises(BuildFailed, match="no NVIDIA driver"):
         maker_of("tensorrt", 1)
-    assert isinstance(open_chosen(model.path, EngineCache(tmp_path), n_threads=1).runner, OpenVinoRunner)
+    assert isinstance(
+        open_chosen(model.path, EngineCache(tmp_path), n_threads=1).predictor.runner, OpenVinoRunner
+    )
 
 
 @pytest.mark.parametrize(("missing", "said"), [("tensorrt", "JetPack"), ("pycuda", "pip install pycuda")])

@@ -6,17 +6,19 @@ from pathlib import Path
 import onnx
 import pytest
 
+from parfocal.calib.quantise.forms import made_form
 from parfocal.engines.errors import BuildFailed
 from parfocal.engines.gpu.open import open_memory
 from parfocal.engines.gpu.tensorrt_builder import Calibration, Recipe, build_engine, form_of
-from parfocal.engines.model.artifacts import artifact_path
+from parfocal.engines.model.forms import Form, form_content
 from tests.engines.gpu.fake_tensorrt import WEAK, FakeTensorRt, patches
 
 
 def test_forms_for_tensorrt_8_6_have_an_opset_that_it_parses(equipped: Path) -> None:
     path = equipped
-    for form in ("fp32", "int8_qdq"):
-        (opset,) = onnx.load(artifact_path(path, form)).opset_import
+    forms: tuple[Form, ...] = ("fp32", "int8_qdq")
+    for form in forms:
+        (opset,) = onnx.load_from_string(form_content(path, form, made_form)).opset_import
         assert opset.version == 17
 
 

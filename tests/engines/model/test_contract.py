@@ -74,7 +74,7 @@ def _changed(text: str, **changes: Any) -> str:  # noqa: ANN401
         ({"delta_um": -2.0}, "`$.delta_um`"),
         ({"um_per_px": 0.0}, "`$.um_per_px`"),
         ({"kind": "triple"}, "'triple'"),
-        ({"format_version": 2, "zoom": 3}, "format 2, this program reads format 1"),
+        ({"format_version": 3, "zoom": 3}, "format 3, this program reads formats 1 and 2"),
     ],
 )
 def test_unusable_contract_is_refused(

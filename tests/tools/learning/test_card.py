@@ -43,6 +43,8 @@ def notes_of(text: str) -> str:
 
 @pytest.mark.parametrize("model", list_models(), ids=lambda model: model.contract.name)
 def test_card_is_what_its_figures_give(model: Model) -> None:
+    if model.contract.head is None:
+        pytest.skip("an earlier tools.export wrote this card")
     text = model.path.with_suffix(".md").read_text()
     images_by_group, images_by_distance, by_group, by_distance = error_tables(text)
     recipe = dict(
@@ -66,5 +68,5 @@ def test_card_is_what_its_figures_give(model: Model) -> None:
         wrong_without_asymmetry=share(text, "the direction is wrong in"),
         images=[images_by_group, images_by_distance],
     )
-    record = {"recipe": recipe, "told_condenser": True, "log": log}
-    assert card(model.contract, record, measured, notes_of(text), condenser_sigma=0.6) == text
+    record = {"recipe": recipe, "log": log}
+    assert card(model.contract, record, measured, notes_of(text)) == text

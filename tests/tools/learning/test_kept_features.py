@@ -22,7 +22,7 @@ Heard = Callable[[], tuple[Features, int]]
 @pytest.fixture
 def net() -> FocusNet:
     torch.manual_seed(1)
-    net = FocusNet(TwoShotNet(6), 6, SIDE_PX, takes_condenser=False)
+    net = FocusNet(TwoShotNet(6), 6, SIDE_PX)
     net.eval()
     return net
 
