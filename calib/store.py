@@ -5,6 +5,7 @@ file: a copy under the name of another microscope is refused.
 """
 
 import contextlib
+import hashlib
 import json
 import math
 import os
@@ -16,10 +17,11 @@ from typing import Annotated, Any
 import msgspec
 
 from parfocal.calib.errors import CalibError, CalibMissing, CalibRefused
-from parfocal.calib.value import Measured, Text
+from parfocal.calib.value import Measured, Text, UsedCalibration
 
 FORMAT_VERSION = 1
 MAX_FILE_BYTES = 1_000_000
+ID_DIGITS = 12  # 48 bits: enough to tell the calibrations of one laboratory apart
 MAX_PLAY_UM = 1e4  # the range of `play_um` in the configuration of an axis
 _MEASURES = "Measure again with `parfocal calibrate backlash`"
 
@@ -57,6 +59,17 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def owner(self) -> Owner:
         """The microscope on which it was measured."""
         return Owner(self.board_serial, self.objective)
+
+    @property
+    def used(self) -> UsedCalibration | None:
+        """Its name in what is made with it; None if nothing was measured. Any other value makes another name."""
+        values = self.values()
+        if not values:
+            return None
+        # Of the values alone, so that a later version of the file or of this program gives the same name.
+        text = msgspec.json.encode((self.board_serial, self.objective, values))
+        latest = max(value.measured_at for value in values.values())
+        return UsedCalibration(hashlib.sha256(text).hexdigest()[:ID_DIGITS], latest)
 
     def values(self) -> dict[str, Measured]:
         """Every measured value by its name, which holds its unit."""

@@ -8,7 +8,7 @@ from parfocal.board.axis import Axis
 from parfocal.board.motor_board import MotorBoard
 from parfocal.calib.errors import CalibMissing, CalibRefused
 from parfocal.calib.store import Owner, Store, default_folder
-from parfocal.calib.value import Measured
+from parfocal.calib.value import Measured, UsedCalibration
 from parfocal.edge.config import Config
 
 
@@ -22,10 +22,14 @@ class PlayInUse(msgspec.Struct, frozen=True):
 
 
 class InUse(msgspec.Struct, frozen=True):
-    """What an open board works with, and remarks for the user, a sentence each."""
+    """What an open board works with, and remarks for the user, a sentence each.
+
+    `calibration` names the calibration in force; None if nothing was measured on this microscope.
+    """
 
     plays: tuple[PlayInUse, ...]
     notes: tuple[str, ...]
+    calibration: UsedCalibration | None = None
 
 
 def store_for(board_serial: int, config: Config) -> Store:
@@ -46,10 +50,11 @@ def use_calibration(board: MotorBoard, config: Config) -> InUse:
     """
     store = store_for(board.unit_serial, config)
     try:
-        values = store.load().values()
+        calibration = store.load()
     except CalibMissing:
         told = "calibration: none of this microscope; play as configured. Run `parfocal calibrate backlash`."
         return InUse(tuple(_configured(axis) for axis in board.axes.values()), (told,))
+    values = calibration.values()
     plays, notes = [], []
     for name, axis in board.axes.items():
         measured = values.get(play_name(name))
@@ -63,8 +68,8 @@ def use_calibration(board: MotorBoard, config: Config) -> InUse:
             plays.append(PlayInUse(name, measured.value, measured.uncertainty, measured.measured_at))
     used = [f"{play.axis} {shown(values[play_name(play.axis)])}" for play in plays if play.measured_at]
     if used:
-        notes.insert(0, f"calibration: play of {', '.join(used)}; {store.path}")
-    return InUse(tuple(plays), tuple(notes))
+        notes.insert(0, f"calibration {calibration.used}: play of {', '.join(used)}; {store.path}")
+    return InUse(tuple(plays), tuple(notes), calibration.used)
 
 
 def shown(measured: Measured) -> str:

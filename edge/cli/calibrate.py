@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 
 from parfocal import __version__
+from parfocal.calib.value import UsedCalibration
 from parfocal.edge.calibrate import xy_play, z_play
 from parfocal.edge.calibrate.backlash import AxisName, AxisPlay, Backlash, Stamp
 from parfocal.edge.calibration import store_for
@@ -40,12 +41,13 @@ _AXES: tuple[AxisName, ...] = ("z", "x", "y")
 
 
 class BacklashReport(msgspec.Struct, frozen=True):
-    """The measured play of axes, and the store that keeps it."""
+    """The measured play of axes, and the store that keeps it. `calibration` names the calibration that results."""
 
     board_serial: int
     objective: str
     store: str
     axes: tuple[AxisPlay, ...]
+    calibration: UsedCalibration | None
 
 
 @app.callback()
@@ -86,7 +88,10 @@ def backlash(
                 _show(console, done, settings)
     console.print(f"kept in {named(store.path)}", highlight=False, markup=False, soft_wrap=True)
     owner = store.owner
-    write_json(json, BacklashReport(owner.board_serial, owner.objective, named(store.path), tuple(measured)))
+    report = BacklashReport(
+        owner.board_serial, owner.objective, named(store.path), tuple(measured), store.load().used
+    )
+    write_json(json, report)
 
 
 def _n_steps(axes: tuple[AxisName, ...]) -> int:

@@ -200,9 +200,9 @@ def of_gpio(config: GpioConfig, is_usable: bool, seen: bool | GpioFailed | None)
 
 
 def of_calibration(found: Calibration | CalibError | None, config: Config, now: datetime) -> list[Finding]:
-    """A finding for each axis, with the age of what was measured; `found` is None if no board answered.
+    """The name of the calibration, and a finding for each axis, with the age of what was measured.
 
-    A microscope that was never calibrated works with the configured play.
+    `found` is None if no board answered. A microscope that was never calibrated works with the configured play.
     """
     if found is None:
         return [Finding("calibration", "missing", "not checked: the board did not answer", EXIT_BOARD)]
@@ -211,7 +211,8 @@ def of_calibration(found: Calibration | CalibError | None, config: Config, now: 
         return [Finding("calibration", "ok", told)]
     if isinstance(found, CalibError):
         return [Finding("calibration", "wrong", str(found), exit_code(found))]
-    return [_of_play(name, found.values().get(play_name(name)), config, now) for name in AXIS_NAMES]
+    named = Finding("calibration", "ok", f"{found.used}" if found.used else "empty: nothing was measured yet")
+    return [named, *(_of_play(name, found.values().get(play_name(name)), config, now) for name in AXIS_NAMES)]
 
 
 def _of_play(name: str, measured: Measured | None, config: Config, now: datetime) -> Finding:

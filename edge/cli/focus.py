@@ -6,6 +6,7 @@ from functools import partial
 
 from rich.console import Console
 
+from parfocal.calib.value import UsedCalibration
 from parfocal.edge.calibration import PlayInUse
 from parfocal.edge.cli.options import (
     ConfigOption,
@@ -32,6 +33,8 @@ from parfocal.edge.scan.plan import Field, snake
 from parfocal.edge.scan.report import FieldReport, RunReport, run_report
 from parfocal.edge.scan.session import Session
 from parfocal.engines.runner import Runner
+
+Done = tuple[list[FieldReport], int, float, tuple[PlayInUse, ...], UsedCalibration | None]
 
 
 def focus(
@@ -68,11 +71,12 @@ def focus_fields(
     console: Console,
     seen: Callable[[FieldResult], None] | None = None,
     grown: Callable[[RunReport], None] | None = None,
-) -> tuple[list[FieldReport], int, float, tuple[PlayInUse, ...]]:
+) -> Done:
     """Focus the fields of `plan`, with a progress bar.
 
-    Returns the reports, the images and seconds of the first sweep, and the play in use. `seen` is called after each
-    field, `grown` with the report of all fields so far. Raises what Session raises; the lamp is off afterwards.
+    Returns the reports, the images and seconds of the first sweep, and the play and the calibration in use. `seen` is
+    called after each field, `grown` with the report of all fields so far. Raises what Session raises; the lamp is off
+    afterwards.
     """
     show_notes(console, instrument.notes)
     session = Session(instrument, runner, config)
@@ -86,8 +90,11 @@ def focus_fields(
             if seen:
                 seen(done)
             if grown:
-                grown(
-                    run_report(reports, session.first_sweep_images, session.first_sweep_s, instrument.plays)
-                )
+                grown(run_report(*_done_so_far(reports, session, instrument)))
             step(f"{done.report.outcome} at {done.report.z_um:.1f} um")
-    return reports, session.first_sweep_images, session.first_sweep_s, instrument.plays
+    return _done_so_far(reports, session, instrument)
+
+
+def _done_so_far(reports: list[FieldReport], session: Session, instrument: Instrument) -> Done:
+    sweep = session.first_sweep_images, session.first_sweep_s
+    return reports, *sweep, instrument.plays, instrument.calibration

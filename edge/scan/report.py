@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
+from parfocal.calib.value import UsedCalibration
 from parfocal.edge.calibration import PlayInUse
 from parfocal.edge.focus.result import Attempt, Outcome
 
@@ -52,11 +53,12 @@ class Summary(msgspec.Struct, frozen=True):
 
 
 class RunReport(msgspec.Struct, frozen=True):
-    """A whole run. `plays`: the play of each axis that it worked with."""
+    """A whole run. `plays`: the play of each axis that it worked with. `calibration` was in force; None without one."""
 
     fields: tuple[FieldReport, ...]
     summary: Summary
     plays: tuple[PlayInUse, ...] = ()
+    calibration: UsedCalibration | None = None
 
 
 def run_report(
@@ -64,6 +66,7 @@ def run_report(
     first_sweep_images: int,
     first_sweep_s: float,
     plays: tuple[PlayInUse, ...] = (),
+    calibration: UsedCalibration | None = None,
 ) -> RunReport:
     """Sum up a run."""
     done = [f for f in fields if f.outcome in ("focused", "recovered")]
@@ -87,7 +90,7 @@ def run_report(
         first_sweep_s=first_sweep_s,
         advice=_advice(counts["focused"], counts["recovered"] + counts["lost"]),
     )
-    return RunReport(fields=tuple(fields), summary=summary, plays=plays)
+    return RunReport(fields=tuple(fields), summary=summary, plays=plays, calibration=calibration)
 
 
 def _advice(focused: int, failed: int) -> str | None:

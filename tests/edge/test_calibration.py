@@ -37,6 +37,7 @@ def plays_um(board: Board) -> tuple[float, float, float]:
 
 def test_without_a_calibration_the_configured_play_is_used_and_the_command_is_named(board: Board) -> None:
     (note,) = use_calibration(board, Config()).notes
+    assert use_calibration(board, Config()).calibration is None
     assert "none of this microscope; play as configured. Run `parfocal calibrate backlash`" in note
     assert plays_um(board) == (60.0, 60.0, 20.0)
 
@@ -45,9 +46,12 @@ def test_measured_play_replaces_that_of_the_configuration_and_the_run_says_so(bo
     store = store_for(board.unit_serial, Config())
     store.keep("z_play_um", play(27.5))
     store.keep("x_play_um", play(12.0))
-    (note,) = use_calibration(board, Config()).notes
+    in_use = use_calibration(board, Config())
+    (note,) = in_use.notes
+    assert in_use.calibration == store.load().used
     assert note == (
-        f"calibration: play of x 12.0 +- 0.2 um of 2026-11-26, z 27.5 +- 0.2 um of 2026-11-26; {store.path}"
+        f"calibration {in_use.calibration}: play of x 12.0 +- 0.2 um of 2026-11-26, z 27.5 +- 0.2 um of 2026-11-26; "
+        f"{store.path}"
     )
     assert plays_um(board) == (12.0, 60.0, 27.5)
     assert board.z.overshoot_um >= 27.5 + 2.0
@@ -140,6 +144,8 @@ def test_an_opened_instrument_says_which_play_it_works_with() -> None:
     with in_virtual_time(NOTHING, Config(), stub) as instrument:
         assert instrument.board.z.config.play_um == 8.1
         assert "z 8.1 +- 0.2 um" in instrument.notes[0]
+        assert instrument.calibration is not None
+        assert instrument.calibration.measured_at == WHEN
         assert instrument.plays == (
             PlayInUse("x", 60.0),
             PlayInUse("y", 60.0),
