@@ -22,8 +22,17 @@ from parfocal.calib.value import Measured, Text, UsedCalibration
 FORMAT_VERSION = 1
 MAX_FILE_BYTES = 1_000_000
 ID_DIGITS = 12  # 48 bits: enough to tell the calibrations of one laboratory apart
-MAX_PLAY_UM = 1e4  # the range of `play_um` in the configuration of an axis
-_MEASURES = "Measure again with `parfocal calibrate backlash`"
+# Lowest and highest value by the end of its name. The first four are the ranges of the same keys of an axis in the
+# configuration.
+RANGES = {
+    "play_um": (0.0, 1e4),
+    "um_per_step": (1e-4, 1e3),
+    "settle_s": (0.0, 60.0),
+    "home_um": (0.0, 1e3),
+    "camera_angle_deg": (-180.0, 180.0),
+    "camera_is_mirrored": (0.0, 1.0),
+}
+_MEASURES = "Measure again with `parfocal calibrate`"
 
 
 class Owner(msgspec.Struct, frozen=True):
@@ -38,7 +47,11 @@ class Owner(msgspec.Struct, frozen=True):
 
 
 class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What was measured on one microscope. A value that was not measured is None."""
+    """What was measured on one microscope. A value that was not measured is None.
+
+    `x_home_um` and so on: how far a position may be off after homing. `camera_angle_deg` and `camera_is_mirrored` (0 or
+    1): see `parfocal.calib.view.View`.
+    """
 
     version: int
     board_serial: Annotated[int, msgspec.Meta(ge=0)]
@@ -46,14 +59,25 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     x_play_um: Measured | None = None
     y_play_um: Measured | None = None
     z_play_um: Measured | None = None
+    x_um_per_step: Measured | None = None
+    y_um_per_step: Measured | None = None
+    camera_angle_deg: Measured | None = None
+    camera_is_mirrored: Measured | None = None
+    x_settle_s: Measured | None = None
+    y_settle_s: Measured | None = None
+    z_settle_s: Measured | None = None
+    x_home_um: Measured | None = None
+    y_home_um: Measured | None = None
+    z_home_um: Measured | None = None
 
     def __post_init__(self) -> None:
         """Raises ValueError naming the invalid key."""
         if self.version != FORMAT_VERSION:
             raise ValueError(f"version = {self.version}: this program reads version {FORMAT_VERSION}")
-        for name, play in self.values().items():
-            if not 0.0 <= play.value <= MAX_PLAY_UM:
-                raise ValueError(f"{name}.value = {play.value}: it must be 0..{MAX_PLAY_UM:g}")
+        for name, measured in self.values().items():
+            low, high = next(limits for end, limits in RANGES.items() if name.endswith(end))
+            if not low <= measured.value <= high:
+                raise ValueError(f"{name}.value = {measured.value}: it must be {low:g}..{high:g}")
 
     @property
     def owner(self) -> Owner:
@@ -115,13 +139,20 @@ class Store:
     def keep(self, name: str, value: Measured) -> Calibration:
         """Put a value in force under its name, such as `z_play_um`; the other values stay. Returns them all.
 
+        Raises as `keep_all`.
+        """
+        return self.keep_all({name: value})
+
+    def keep_all(self, values: dict[str, Measured]) -> Calibration:
+        """Put values in force together; the others stay. Returns them all.
+
         Raises CalibRefused as `load`, CalibError if the file cannot be written.
         """
         try:
             before = self.load()
         except CalibMissing:
             before = Calibration(FORMAT_VERSION, self.owner.board_serial, self.owner.objective)
-        after = msgspec.structs.replace(before, **{name: value})
+        after = msgspec.structs.replace(before, **values)
         # Read it back first: what this program cannot read must not replace what it can.
         text = _toml_text(after).encode()
         if _decoded(text, self.path) != after:

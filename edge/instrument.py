@@ -11,6 +11,7 @@ from parfocal.board.guarded import open_guarded
 from parfocal.board.motor_board import MotorBoard
 from parfocal.board.status import cannot_promise
 from parfocal.calib.value import UsedCalibration
+from parfocal.calib.view import View
 from parfocal.edge.calibration import PlayInUse, use_calibration
 from parfocal.edge.camera.frame import Camera
 from parfocal.edge.camera.opened import open_camera
@@ -33,7 +34,7 @@ class Instrument(msgspec.Struct, frozen=True):
     `truth_at` is set only in a simulation. `may_home`: a run may home the axes by itself, as on a virtual stage; at
     a real one somebody looks first. `notes`: remarks on board, camera and calibration, to be shown before a run.
     `plays`: the play of each axis that is in use, and where it comes from. `calibration` names the calibration in
-    force, None without one.
+    force, None without one. `view`: how the picture lies on the stage.
     """
 
     board: MotorBoard
@@ -44,6 +45,7 @@ class Instrument(msgspec.Struct, frozen=True):
     notes: tuple[str, ...] = ()
     plays: tuple[PlayInUse, ...] = ()
     calibration: UsedCalibration | None = None
+    view: View = View(1.0)
 
     def home_if_allowed(self) -> None:
         """Home the axes if they are not homed and the instrument may do so by itself. Raises BoardError."""
@@ -90,5 +92,11 @@ def real_instrument(config: Config) -> Iterator[Instrument]:
             of_board = board_notes(board.capabilities)
             notes = (*in_use.notes, *of_board, *(f"camera: {note}" for note in of_camera))
             yield Instrument(
-                board, camera, clock, notes=notes, plays=in_use.plays, calibration=in_use.calibration
+                board,
+                camera,
+                clock,
+                notes=notes,
+                plays=in_use.plays,
+                calibration=in_use.calibration,
+                view=in_use.view,
             )

@@ -183,7 +183,9 @@ def at_stub(sample: Sample, config: Config) -> Iterator[Instrument]:
 def _simulated(
     board: MotorBoard, camera: SimulatedCamera, clock: Clock, truth_at: TruthAt, in_use: InUse
 ) -> Instrument:
-    return Instrument(board, camera, clock, truth_at, True, in_use.notes, in_use.plays, in_use.calibration)
+    return Instrument(
+        board, camera, clock, truth_at, True, in_use.notes, in_use.plays, in_use.calibration, in_use.view
+    )
 
 
 def _within_limits(board: MotorBoard, stage_um: tuple[float, float, float]) -> tuple[float, float, float]:

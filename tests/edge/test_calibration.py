@@ -13,6 +13,7 @@ from parfocal.board.stub.virtual_bench import VirtualBench
 from parfocal.calib.errors import CalibRefused
 from parfocal.calib.store import Owner, Store, default_folder
 from parfocal.calib.value import Measured
+from parfocal.calib.view import View
 from parfocal.edge.calibration import PlayInUse, store_for, use_calibration
 from parfocal.edge.config import Config, config_from_toml
 from parfocal.edge.simscope.bench import Sample, in_virtual_time, stub_of
@@ -151,3 +152,42 @@ def test_an_opened_instrument_says_which_play_it_works_with() -> None:
             PlayInUse("y", 60.0),
             PlayInUse("z", 8.1, 0.2, WHEN),
         )
+
+
+def kept(board: Board, **values: tuple[float, float]) -> None:
+    """Put values with their uncertainties into the store of the board."""
+    store = store_for(board.unit_serial, Config())
+    store.keep_all(
+        {name: Measured(*found, WHEN, "chains", "0.1.0", "raw.json") for name, found in values.items()}
+    )
+
+
+def test_a_measured_scale_is_used_where_it_rules_the_configured_one_out(board: Board) -> None:
+    kept(board, x_um_per_step=(1.30, 0.004), y_um_per_step=(1.252, 0.004))
+    in_use = use_calibration(board, Config())
+    assert (board.x.config.um_per_step, board.y.config.um_per_step) == (1.30, 1.25)
+    assert "x 1.3 um per step" in in_use.notes[-1]
+    assert "y 1.25" not in in_use.notes[-1]
+
+
+def test_the_upper_end_of_a_settle_time_is_waited_for_and_the_view_follows_the_angle(board: Board) -> None:
+    kept(board, x_settle_s=(0.03, 0.005), camera_angle_deg=(90.0, 0.1), camera_is_mirrored=(1.0, 0.0))
+    in_use = use_calibration(board, Config())
+    assert board.x.config.settle_s == pytest.approx(0.035)
+    assert in_use.view == View(0.345, 90.0, True)
+    assert "x at rest after 0.035 s, camera turned by +90.0 degrees" in in_use.notes[-1]
+
+
+def test_a_scale_and_a_settle_time_that_the_user_decided_stay(board: Board) -> None:
+    config = config_from_toml("[board.x]\num_per_step = 1.25\nsettle_s = 0.2\n", "t")
+    assert (config.calibration.keep_scale, config.calibration.keep_settle) == (("x",), ("x",))
+    kept(board, x_um_per_step=(1.30, 0.004), x_settle_s=(0.03, 0.005))
+    before = board.x.config
+    use_calibration(board, config)
+    assert board.x.config == before
+
+
+def test_a_value_that_no_axis_can_have_is_refused_by_name(board: Board) -> None:
+    kept(board, y_settle_s=(59.0, 2.0))
+    with pytest.raises(CalibRefused, match=r"settle_s = 61\.0.*Remove \[y_settle_s\] from that file"):
+        use_calibration(board, Config())

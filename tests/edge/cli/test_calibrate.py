@@ -13,12 +13,16 @@ import pytest
 from parfocal.calib.errors import CalibError, CalibMissing, CalibRefused
 from parfocal.calib.store import Calibration, Owner, Store, default_folder
 from parfocal.calib.value import Measured
+from parfocal.edge.calibrate import returns
+from parfocal.edge.calibrate.stage import StageValue
 from parfocal.edge.cli import calibrate as cli_calibrate
 from parfocal.edge.cli import findings as findings_of
-from parfocal.edge.cli.calibrate import BacklashReport
+from parfocal.edge.cli.calibrate import BacklashReport, StageReport, stage_line
 from parfocal.edge.config import Config, config_from_toml
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.simscope.bench import stub_of
+from tests.bench.play import drawn
+from tests.bench.stage import hidden, instrument_of, rendered
 from tests.edge.calibrate.plain import SECTION, Plain
 from tests.edge.cli.typed import SMALL_CAMERA, Run
 
@@ -113,3 +117,49 @@ def test_doctor_reads_the_calibration_of_the_board_that_answers(run: Run) -> Non
     store.path.write_text(store.path.read_text().replace("version = 1", "version = 7"))
     code, printed, _ = run("doctor", "--sim")
     assert (code, "invalid calibration" in printed) == (5, True)
+
+
+def test_a_measured_stage_is_shown_in_words_and_says_what_stays_in_use() -> None:
+    config = config_from_toml("[board.y]\num_per_step = 1.25\n", "t")
+    lines = {
+        StageValue("x_um_per_step", 1.30, 0.004, 1.25, "r"): "x: 1.3000 +- 0.0040 um per step (it was 1.25)",
+        StageValue("x_um_per_step", 1.252, 0.004, 1.25, "r"): "1.25 as configured agrees and stays in use",
+        StageValue("y_um_per_step", 1.30, 0.004, 1.25, "r"): "board.y.um_per_step of the configuration stays",
+        StageValue(
+            "z_settle_s", 0.04, 0.002, 0.05, "r"
+        ): "at rest after 0.040 +- 0.002 s, 2 frames (it was 0.05)",
+        StageValue("camera_angle_deg", 3.0, 0.1, 0.0, "r"): "turned by +3.00 +- 0.10 degrees",
+        StageValue("camera_is_mirrored", 1.0, 0.0, 0.0, "r"): "its picture is mirrored",
+        StageValue(
+            "z_home_um", 0.2, 0.1, None, "r"
+        ): "comes back to 0.20 um (standard deviation) after homing",
+    }
+    for value, told in lines.items():
+        assert told in stage_line(value, config)
+
+
+def test_the_stage_is_measured_kept_and_written_for_programs(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    truth = hidden(3)
+    instrument = instrument_of(truth, rendered(drawn(3), truth, 3))
+
+    @contextlib.contextmanager
+    def opened(*_arguments: Any, **_named: Any) -> Iterator[Instrument]:  # noqa: ANN401
+        yield instrument
+        instrument.board.close()
+
+    monkeypatch.setattr(cli_calibrate, "opened_instrument", opened)
+    monkeypatch.setattr(returns, "N_TRIPS", 2)
+    monkeypatch.setattr(returns, "N_HOMES", 2)
+    (tmp_path / "parfocal.toml").write_text(
+        f"{SMALL_CAMERA}[focus]\nfirst_sweep_start_um = 2480.0\nfirst_sweep_stop_um = 2520.0\n"
+    )
+    code, printed, told = run("calibrate", "stage", "--json", "found.json")
+    assert (code, told) == (0, "")
+    assert "um away after 2 trips of 2000 um" in printed
+    report = msgspec.json.decode((tmp_path / "found.json").read_bytes(), type=StageReport)
+    kept = Store(default_folder(), Owner(1, "20x/0.75")).load()
+    assert report.calibration == kept.used
+    assert {one.name for one in report.values} == set(kept.values())
+    assert [trip.axis for trip in report.trips] == ["x", "y"]
