@@ -31,6 +31,16 @@ RANGES = {
     "home_um": (0.0, 1e3),
     "camera_angle_deg": (-180.0, 180.0),
     "camera_is_mirrored": (0.0, 1.0),
+    "camera_exposure_s": (1e-6, 60.0),
+    "camera_gain": (-1e6, 1e6),
+    "camera_white_balance": (0.0, 1e6),
+    "camera_dark_level": (0.0, 255.0),
+    "camera_gamma": (0.05, 20.0),
+    "camera_flicker_share": (0.0, 1.0),
+    "camera_falloff_share": (0.0, 1.0),
+    "camera_fine_noise": (0.0, 100.0),
+    "camera_mosaic": (0.0, 1.0),
+    "camera_blocks": (0.0, 100.0),
 }
 _MEASURES = "Measure again with `parfocal calibrate`"
 
@@ -50,7 +60,8 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What was measured on one microscope. A value that was not measured is None.
 
     `x_home_um` and so on: how far a position may be off after homing. `camera_angle_deg` and `camera_is_mirrored` (0 or
-    1): see `parfocal.calib.view.View`.
+    1): see `parfocal.calib.view.View`. Of the camera: gain and white balance in its own units, levels of 255, shares of
+    the light; `camera_fine_noise`, `camera_mosaic` and `camera_blocks`: see `parfocal.calib.processing.Processing`.
     """
 
     version: int
@@ -69,6 +80,16 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     x_home_um: Measured | None = None
     y_home_um: Measured | None = None
     z_home_um: Measured | None = None
+    camera_exposure_s: Measured | None = None
+    camera_gain: Measured | None = None
+    camera_white_balance: Measured | None = None
+    camera_dark_level: Measured | None = None
+    camera_gamma: Measured | None = None
+    camera_flicker_share: Measured | None = None
+    camera_falloff_share: Measured | None = None
+    camera_fine_noise: Measured | None = None
+    camera_mosaic: Measured | None = None
+    camera_blocks: Measured | None = None
 
     def __post_init__(self) -> None:
         """Raises ValueError naming the invalid key."""

@@ -9,6 +9,7 @@ import msgspec
 from parfocal.board.axis import Axis
 from parfocal.board.motor_board import MotorBoard
 from parfocal.calib.errors import CalibMissing, CalibRefused
+from parfocal.calib.response import LINEAR_WITHIN
 from parfocal.calib.store import Calibration, Owner, Store, default_folder
 from parfocal.calib.value import Measured, UsedCalibration
 from parfocal.calib.view import View
@@ -24,6 +25,19 @@ class PlayInUse(msgspec.Struct, frozen=True):
     measured_at: datetime | None = None
 
 
+class CameraInUse(msgspec.Struct, frozen=True):
+    """What was measured of the camera and is used; None where it is not. Gain and white balance in its own units.
+
+    `gamma` is None for a linear camera.
+    """
+
+    exposure_s: float | None = None
+    gain: float | None = None
+    white_balance: float | None = None
+    gamma: float | None = None
+    dark_level: float = 0.0
+
+
 class InUse(msgspec.Struct, frozen=True):
     """What an open board works with, remarks for the user, a sentence each, and how the picture lies on the stage.
 
@@ -34,6 +48,7 @@ class InUse(msgspec.Struct, frozen=True):
     notes: tuple[str, ...]
     view: View
     calibration: UsedCalibration | None = None
+    camera: CameraInUse = CameraInUse()
 
 
 def store_for(board_serial: int, config: Config) -> Store:
@@ -69,10 +84,10 @@ def use_calibration(board: MotorBoard, config: Config) -> InUse:
     used = [f"{play.axis} {shown(values[play_name(play.axis)])}" for play in plays if play.measured_at]
     if used:
         notes = (f"calibration {calibration.used}: play of {', '.join(used)}; {store.path}", *notes)
-    of_stage = _of_stage(board, config, values)
-    if of_stage:
-        notes = (*notes, f"calibration {calibration.used}: {', '.join(of_stage)}")
-    return InUse(plays, notes, view_of(calibration, config), calibration.used)
+    others = _of_others(board, config, calibration)
+    if others:
+        notes = (*notes, f"calibration {calibration.used}: {', '.join(others)}")
+    return InUse(plays, notes, view_of(calibration, config), calibration.used, camera_of(calibration, config))
 
 
 def view_of(calibration: Calibration, config: Config) -> View:
@@ -81,6 +96,27 @@ def view_of(calibration: Calibration, config: Config) -> View:
     if angle is None or mirrored is None:
         return View(config.camera.um_per_px)
     return View(config.camera.um_per_px, angle.value, mirrored.value > 0.5)
+
+
+def camera_of(calibration: Calibration, config: Config) -> CameraInUse:
+    """What is used of the measured camera. An exposure that the user decided stays."""
+    exposure, gamma, dark = (
+        calibration.camera_exposure_s,
+        calibration.camera_gamma,
+        calibration.camera_dark_level,
+    )
+    is_bent = gamma is not None and abs(gamma.value - 1.0) > max(LINEAR_WITHIN, gamma.uncertainty)
+    return CameraInUse(
+        None if config.calibration.keep_exposure else _value(exposure),
+        _value(calibration.camera_gain),
+        _value(calibration.camera_white_balance),
+        _value(gamma) if is_bent else None,
+        _value(dark) or 0.0,
+    )
+
+
+def _value(measured: Measured | None) -> float | None:
+    return None if measured is None else measured.value
 
 
 def is_contradicted(configured: float, measured: float, uncertainty: float) -> bool:
@@ -124,9 +160,9 @@ def _use_settle(axis: Axis, measured: Measured | None, store: Store) -> None:
             axis.use_settle(measured.interval[1])
 
 
-def _of_stage(board: MotorBoard, config: Config, values: dict[str, Measured]) -> list[str]:
-    """What else of the stage is used as it was measured, in words."""
-    told = []
+def _of_others(board: MotorBoard, config: Config, calibration: Calibration) -> list[str]:
+    """What else of stage and camera is used as it was measured, in words."""
+    told, values = [], calibration.values()
     for name, axis in board.axes.items():
         scale = axis.config.um_per_step
         if scale != config.board.axis(name).um_per_step:
@@ -134,6 +170,9 @@ def _of_stage(board: MotorBoard, config: Config, values: dict[str, Measured]) ->
         settle = values.get(f"{name}_settle_s")
         if settle is not None and name not in config.calibration.keep_settle:
             told.append(f"{name} at rest after {axis.config.settle_s:.3f} s")
+    gamma = camera_of(calibration, config).gamma
+    if gamma is not None:
+        told.append(f"camera's gamma of {gamma:.2f} undone")
     angle = values.get("camera_angle_deg")
     if angle is not None:
         told.append(f"camera turned by {angle.value:+.1f} degrees")

@@ -106,12 +106,14 @@ class CalibrationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     """What holds although something else may have been measured.
 
     `keep_play`: axes whose `play_um` is the configured one. An axis whose `play_um` a file gives is among them.
-    `keep_scale` and `keep_settle`: the same for `um_per_step` and `settle_s`.
+    `keep_scale` and `keep_settle`: the same for `um_per_step` and `settle_s`. `keep_exposure`: the exposure of the
+    camera is the configured one, as it is where a file gives it.
     """
 
     keep_play: tuple[Literal["x", "y", "z"], ...] = ()
     keep_scale: tuple[Literal["x", "y", "z"], ...] = ()
     keep_settle: tuple[Literal["x", "y", "z"], ...] = ()
+    keep_exposure: bool = False
 
 
 # What keeps each key of an axis as it is configured.
@@ -184,7 +186,7 @@ def config_from_file(path: Path) -> Config:
 
 def _keeping_given(config: Config, given: dict[str, Any]) -> Config:
     """The configuration, in which the keys of axes that the file gives are kept: the user decided them."""
-    kept = {
+    kept: dict[str, Any] = {
         keep: [
             name
             for name in AXIS_NAMES
@@ -192,6 +194,7 @@ def _keeping_given(config: Config, given: dict[str, Any]) -> Config:
         ]
         for keep, key in KEPT_KEYS.items()
     }
+    kept["keep_exposure"] = config.calibration.keep_exposure or "exposure_s" in given.get("camera", {})
     return msgspec.structs.replace(config, calibration=msgspec.convert(kept, CalibrationConfig))
 
 

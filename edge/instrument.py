@@ -12,8 +12,9 @@ from parfocal.board.motor_board import MotorBoard
 from parfocal.board.status import cannot_promise
 from parfocal.calib.value import UsedCalibration
 from parfocal.calib.view import View
-from parfocal.edge.calibration import PlayInUse, use_calibration
-from parfocal.edge.camera.frame import Camera
+from parfocal.edge.calibration import CameraInUse, PlayInUse, use_calibration
+from parfocal.edge.camera.frame import Adjustable, Camera, CameraSettings
+from parfocal.edge.camera.linear import LinearCamera
 from parfocal.edge.camera.opened import open_camera
 from parfocal.edge.config import Config
 
@@ -78,6 +79,13 @@ def board_notes(capabilities: Capabilities) -> tuple[str, ...]:
     return tuple(f"board: {sentence}" for sentence in cannot_promise(capabilities))
 
 
+def calibrated_camera(camera: Camera, measured: CameraInUse) -> Camera:
+    """The camera with its measured exposure, and with its gamma undone if it has one. Raises CameraFailed."""
+    if measured.exposure_s is not None and isinstance(camera, Adjustable):
+        camera.set_exposure(measured.exposure_s)
+    return camera if measured.gamma is None else LinearCamera(camera, measured.gamma, measured.dark_level)
+
+
 @contextlib.contextmanager
 def real_instrument(config: Config) -> Iterator[Instrument]:
     """The configured board and camera.
@@ -86,9 +94,11 @@ def real_instrument(config: Config) -> Iterator[Instrument]:
     """
     clock = MonotonicClock()
     with open_guarded(config.board, clock) as board:
-        camera, of_camera = open_camera(config.camera)
-        with contextlib.closing(camera):
-            in_use = use_calibration(board, config)
+        in_use = use_calibration(board, config)
+        locked = CameraSettings(gain=in_use.camera.gain, white_balance=in_use.camera.white_balance)
+        opened, of_camera = open_camera(config.camera, locked)
+        with contextlib.closing(opened):
+            camera = calibrated_camera(opened, in_use.camera)
             of_board = board_notes(board.capabilities)
             notes = (*in_use.notes, *of_board, *(f"camera: {note}" for note in of_camera))
             yield Instrument(

@@ -25,6 +25,19 @@ class Found(msgspec.Struct, frozen=True):
     uncertainty: float
 
 
+class KeptValue(msgspec.Struct, frozen=True):
+    """A measured value under its name in the store, in the unit of its name, with half its 95 % interval.
+
+    `before` is what was in use until now, None if there was nothing. `raw` is the file that holds what was seen.
+    """
+
+    name: str
+    value: float
+    uncertainty: float
+    before: float | None
+    raw: str
+
+
 class Keeper:
     """Puts results into a store."""
 

@@ -12,7 +12,7 @@ from parfocal.calib.swing import SettleFit, Swing
 from parfocal.edge.calibrate import chains, returns, settling
 from parfocal.edge.calibrate.chains import Chains
 from parfocal.edge.calibrate.curves import Curves, Step
-from parfocal.edge.calibrate.keeper import Found, Keeper, Stamp
+from parfocal.edge.calibrate.keeper import Found, Keeper, KeptValue, Stamp
 from parfocal.edge.calibrate.returns import Homes, Trips
 from parfocal.edge.calibrate.settling import Settling
 from parfocal.edge.config import Config
@@ -21,19 +21,6 @@ from parfocal.edge.instrument import Instrument
 N_STEPS = 2 + 2 + 2 * chains.N_CHAINS + 4 + returns.N_HOMES * 2
 SideName = Literal["x", "y"]
 SIDES: tuple[SideName, ...] = ("x", "y")
-
-
-class StageValue(msgspec.Struct, frozen=True):
-    """A measured value under its name in the store, in the unit of its name, with half its 95 % interval.
-
-    `before` is what was in use until now, None if there was nothing. `raw` is the file that holds what was seen.
-    """
-
-    name: str
-    value: float
-    uncertainty: float
-    before: float | None
-    raw: str
 
 
 class RawScale(msgspec.Struct, frozen=True):
@@ -66,7 +53,7 @@ class StageCalibration:
         self.images = 0
         self.trips: list[Trips] = []
 
-    def run(self) -> Iterator[StageValue]:
+    def run(self) -> Iterator[KeptValue]:
         """Home if the instrument may, turn the lamp on, and measure. Each result is kept at once.
 
         Trips come first: a motor that loses steps has no scale.
@@ -91,7 +78,7 @@ class StageCalibration:
                 yield from self._homes(curves, focus_um)
             self.images += curves.images
 
-    def _scale(self) -> Iterator[StageValue]:
+    def _scale(self) -> Iterator[KeptValue]:
         """Scale of X and Y and the angle of the camera, kept together: each is measured with the other."""
         taken: dict[str, tuple[Chain, ...]] = {}
         fits: list[ScaleFit] = []
@@ -118,7 +105,7 @@ class StageCalibration:
         )
         yield from self._kept(found, chains.METHOD, "scale", RawScale(taken, tuple(fits), camera.skew_deg))
 
-    def _settle(self, name: str, curves: Curves | None, focus_um: float) -> StageValue:
+    def _settle(self, name: str, curves: Curves | None, focus_um: float) -> KeptValue:
         watching = Settling(
             self._instrument.board.axes[name], self._instrument, self._config.camera, self._step
         )
@@ -135,7 +122,7 @@ class StageCalibration:
         (kept,) = self._kept((found,), settling.METHOD, stem, raw)
         return kept
 
-    def _homes(self, curves: Curves, focus_um: float) -> Iterator[StageValue]:
+    def _homes(self, curves: Curves, focus_um: float) -> Iterator[KeptValue]:
         scan = self._config.scan
         place = scan.origin_x_um, scan.origin_y_um, focus_um
         try:
@@ -149,11 +136,11 @@ class StageCalibration:
         )
         yield from self._kept(found, returns.HOMES_METHOD, "home", seen)
 
-    def _kept(self, found: tuple[Found, ...], method: str, stem: str, raw: object) -> Iterator[StageValue]:
+    def _kept(self, found: tuple[Found, ...], method: str, stem: str, raw: object) -> Iterator[KeptValue]:
         before = {one.name: self._before(one.name) for one in found}
         file = self._keeper.keep(found, method, stem, raw)
         for one in found:
-            yield StageValue(one.name, one.value, one.uncertainty, before[one.name], file)
+            yield KeptValue(one.name, one.value, one.uncertainty, before[one.name], file)
 
     def _before(self, name: str) -> float | None:
         """What was in use under this name."""

@@ -14,12 +14,14 @@ from rich.console import Console
 from parfocal import __version__
 from parfocal.calib.store import Store
 from parfocal.calib.value import UsedCalibration
+from parfocal.edge.calibrate import camera as camera_part
 from parfocal.edge.calibrate import stage as stage_part
 from parfocal.edge.calibrate import xy_play, z_play
 from parfocal.edge.calibrate.backlash import AxisName, AxisPlay, Backlash
-from parfocal.edge.calibrate.keeper import Stamp
+from parfocal.edge.calibrate.camera import CameraCalibration
+from parfocal.edge.calibrate.keeper import KeptValue, Stamp
 from parfocal.edge.calibrate.returns import Trips
-from parfocal.edge.calibrate.stage import StageCalibration, StageValue
+from parfocal.edge.calibrate.stage import StageCalibration
 from parfocal.edge.calibration import is_contradicted, store_for
 from parfocal.edge.cli.options import (
     ConfigOption,
@@ -66,8 +68,21 @@ class StageReport(msgspec.Struct, frozen=True):
     board_serial: int
     objective: str
     store: str
-    values: tuple[StageValue, ...]
+    values: tuple[KeptValue, ...]
     trips: tuple[Trips, ...]
+    images: int
+    elapsed_s: float
+    calibration: UsedCalibration | None
+
+
+class CameraReport(msgspec.Struct, frozen=True):
+    """What was measured of the camera, and what follows from it. `calibration` names the calibration that results."""
+
+    board_serial: int
+    objective: str
+    store: str
+    values: tuple[KeptValue, ...]
+    verdicts: tuple[str, ...]
     images: int
     elapsed_s: float
     calibration: UsedCalibration | None
@@ -161,6 +176,67 @@ def stage(
     write_json(json, StageReport(*place, values, trips, images, elapsed_s, used))
 
 
+@app.command()
+def camera(
+    sim: SimOption = False,
+    slide: SlideOption = None,
+    um_per_px: UmPerPxOption = None,
+    seed: SeedOption = 1,
+    z_play_um: ZPlayOption = None,
+    config: ConfigOption = None,
+    port: PortOption = None,
+    json: JsonOption = None,
+) -> None:
+    """Find the exposure; measure response, flicker, flat field, and what the camera does to its pictures."""
+    settings = configured(config, port)
+    simulation = Simulation(sim, slide, um_per_px, seed, z_play_um)
+    with opened_bench(simulation, settings, port is None, json, camera_part.N_STEPS) as bench:
+        began_s = bench.instrument.clock.now_s()
+        values, verdicts, images = measure_camera(bench)
+        elapsed_s = bench.instrument.clock.now_s() - began_s
+    owner, used = bench.store.owner, bench.store.load().used
+    place = owner.board_serial, owner.objective, named(bench.store.path)
+    write_json(json, CameraReport(*place, values, verdicts, images, elapsed_s, used))
+
+
+def measure_camera(bench: Bench) -> tuple[tuple[KeptValue, ...], tuple[str, ...], int]:
+    """What `CameraCalibration` measures, shown; also its verdicts, and how many images it took.
+
+    Raises as `CameraCalibration.run`.
+    """
+    running = CameraCalibration(bench.instrument, bench.config, bench.store, bench.stamp, bench.step)
+    values = tuple(running.run())
+    for value in values:
+        say(bench.console, camera_line(value, bench.config))
+    verdicts = camera_part.camera_verdicts(running.seen)
+    for verdict in verdicts:
+        say(bench.console, verdict)
+    return values, verdicts, running.images
+
+
+_CAMERA_WORDS = {
+    "camera_exposure_s": "exposure {0.value:.5f} s",
+    "camera_gain": "gain {0.value:g}, locked",
+    "camera_white_balance": "white balance {0.value:g}, locked",
+    "camera_dark_level": "dark level {0.value:.2f} +- {0.uncertainty:.2f} of 255",
+    "camera_gamma": "gamma {0.value:.3f} +- {0.uncertainty:.3f}",
+    "camera_flicker_share": "flicker {percent:.2f} +- {percent_uncertainty:.2f} % from frame to frame",
+    "camera_falloff_share": "darkest corner {percent:.0f} +- {percent_uncertainty:.0f} % below the brightest part",
+    "camera_fine_noise": "noise in fine over that in coarse detail {0.value:.2f} +- {0.uncertainty:.2f}",
+    "camera_mosaic": "noise of least over most noisy pixels of 2 by 2 {0.value:.2f} +- {0.uncertainty:.2f}",
+    "camera_blocks": "fine detail on over between blocks of 8 {0.value:.2f} +- {0.uncertainty:.2f}",
+}
+
+
+def camera_line(value: KeptValue, config: Config) -> str:
+    """A measured value of the camera in words."""
+    percents = {"percent": 100.0 * value.value, "percent_uncertainty": 100.0 * value.uncertainty}
+    line = f"camera: {_CAMERA_WORDS[value.name].format(value, **percents)}"
+    if value.name == "camera_exposure_s" and config.calibration.keep_exposure:
+        line += "; camera.exposure_s of the configuration stays in use until that key is removed"
+    return line
+
+
 def measure_backlash(bench: Bench, axes: tuple[AxisName, ...] = _AXES) -> tuple[AxisPlay, ...]:
     """The play of `axes`, each shown as it is kept. Raises as `Backlash.run`."""
     measured = []
@@ -170,7 +246,7 @@ def measure_backlash(bench: Bench, axes: tuple[AxisName, ...] = _AXES) -> tuple[
     return tuple(measured)
 
 
-def measure_stage(bench: Bench) -> tuple[tuple[StageValue, ...], tuple[Trips, ...], int]:
+def measure_stage(bench: Bench) -> tuple[tuple[KeptValue, ...], tuple[Trips, ...], int]:
     """What `StageCalibration` measures, each value shown as it is kept; also the trips, and how many images it took.
 
     Raises as `StageCalibration.run`.
@@ -201,7 +277,7 @@ def _line(done: AxisPlay, config: Config) -> str:
     return f"{line}; {done.images} images, {done.elapsed_s:.0f} s of microscope time"
 
 
-def stage_line(value: StageValue, config: Config) -> str:
+def stage_line(value: KeptValue, config: Config) -> str:
     """A measured value in words, and whether it is used."""
     axis, _, key = value.name.partition("_")
     before = "" if value.before is None else f" (it was {value.before:g})"

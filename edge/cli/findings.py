@@ -37,6 +37,17 @@ from parfocal.engines.errors import EngineError, InputMismatch
 from parfocal.engines.model.contract import Contract
 from parfocal.engines.model.shipped import Model
 
+_CAMERA_VALUES = (
+    "exposure_s",
+    "gain",
+    "white_balance",
+    "level",
+    "gamma",
+    "_share",
+    "noise",
+    "mosaic",
+    "blocks",
+)
 _STAGE_VALUES = ("um_per_step", "settle_s", "camera_angle_deg", "home_um")
 
 Verdict = Literal["ok", "missing", "wrong"]
@@ -215,19 +226,25 @@ def of_calibration(found: Calibration | CalibError | None, config: Config, now: 
         return [Finding("calibration", "wrong", str(found), exit_code(found))]
     named = Finding("calibration", "ok", f"{found.used}" if found.used else "empty: nothing was measured yet")
     plays = [_of_play(name, found.values().get(play_name(name)), config, now) for name in AXIS_NAMES]
-    return [named, _of_stage(found, now), *plays]
+    return [
+        named,
+        _of_part("camera response", _CAMERA_VALUES, "exposure as configured", "camera", found, now),
+        _of_part("stage", _STAGE_VALUES, "scale, angle and settle times as configured", "stage", found, now),
+        *plays,
+    ]
 
 
-def _of_stage(found: Calibration, now: datetime) -> Finding:
-    """What else was measured of the stage, and how old the oldest of it is."""
-    values = {name: value for name, value in found.values().items() if name.endswith(_STAGE_VALUES)}
+def _of_part(
+    subject: str, ends: tuple[str, ...], without: str, verb: str, found: Calibration, now: datetime
+) -> Finding:
+    """The values whose names end so, and how old the oldest of them is; `without` them, what holds."""
+    values = {name: value for name, value in found.values().items() if name.endswith(ends)}
     if not values:
-        told = "scale, angle and settle times as configured. Run `parfocal calibrate stage`."
-        return Finding("stage", "ok", told)
+        return Finding(subject, "ok", f"{without}. Run `parfocal calibrate {verb}`.")
     oldest = min(value.measured_at for value in values.values())
     age = counted(max(0, (now - oldest).days), "day")
     told = ", ".join(f"{name} {value.value:.4g} +- {value.uncertainty:.2g}" for name, value in values.items())
-    return Finding("stage", "ok", f"{told}; {age} old")
+    return Finding(subject, "ok", f"{told}; {age} old")
 
 
 def _of_play(name: str, measured: Measured | None, config: Config, now: datetime) -> Finding:

@@ -24,7 +24,7 @@ from parfocal.board.stub.virtual_bench import VirtualBench
 from parfocal.edge.calibration import InUse, use_calibration
 from parfocal.edge.config import Config
 from parfocal.edge.errors import ConfigError
-from parfocal.edge.instrument import FieldTruth, Instrument, TruthAt
+from parfocal.edge.instrument import FieldTruth, Instrument, TruthAt, calibrated_camera
 from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.simscope.camera import Render, SimulatedCamera
 from parfocal.edge.simscope.held_clock import HeldClock
@@ -183,8 +183,9 @@ def at_stub(sample: Sample, config: Config) -> Iterator[Instrument]:
 def _simulated(
     board: MotorBoard, camera: SimulatedCamera, clock: Clock, truth_at: TruthAt, in_use: InUse
 ) -> Instrument:
+    calibrated = calibrated_camera(camera, in_use.camera)
     return Instrument(
-        board, camera, clock, truth_at, True, in_use.notes, in_use.plays, in_use.calibration, in_use.view
+        board, calibrated, clock, truth_at, True, in_use.notes, in_use.plays, in_use.calibration, in_use.view
     )
 
 

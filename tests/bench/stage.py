@@ -20,9 +20,9 @@ from parfocal.board.stub.config import StubAxisConfig, StubConfig
 from parfocal.board.stub.virtual_bench import VirtualBench
 from parfocal.calib.store import Owner, Store
 from parfocal.calib.view import View
-from parfocal.edge.calibrate.keeper import Stamp
+from parfocal.edge.calibrate.keeper import KeptValue, Stamp
 from parfocal.edge.calibrate.settling import LIMIT_PX, LIMIT_Z_UM, SIDE_MOVE_UM, Z_MOVE_UM
-from parfocal.edge.calibrate.stage import StageCalibration, StageValue
+from parfocal.edge.calibrate.stage import StageCalibration
 from parfocal.edge.config import CameraConfig, Config, FocusConfig
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.pixels import UInt8Array
@@ -129,7 +129,7 @@ def truths(truth: Hidden) -> dict[str, float]:
     }
 
 
-def measured(seed: int, folder: Path) -> tuple[dict[str, StageValue], Instrument]:
+def measured(seed: int, folder: Path) -> tuple[dict[str, KeptValue], Instrument]:
     """What the calibration finds on the stage of `seed`. Raises CalibPoor."""
     truth = hidden(seed)
     instrument = instrument_of(truth, rendered(drawn(seed), truth, seed))

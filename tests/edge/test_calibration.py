@@ -14,7 +14,7 @@ from parfocal.calib.errors import CalibRefused
 from parfocal.calib.store import Owner, Store, default_folder
 from parfocal.calib.value import Measured
 from parfocal.calib.view import View
-from parfocal.edge.calibration import PlayInUse, store_for, use_calibration
+from parfocal.edge.calibration import CameraInUse, PlayInUse, store_for, use_calibration
 from parfocal.edge.config import Config, config_from_toml
 from parfocal.edge.simscope.bench import Sample, in_virtual_time, stub_of
 
@@ -185,6 +185,15 @@ def test_a_scale_and_a_settle_time_that_the_user_decided_stay(board: Board) -> N
     before = board.x.config
     use_calibration(board, config)
     assert board.x.config == before
+
+
+def test_a_bent_response_is_undone_and_a_straight_one_is_left_alone(board: Board) -> None:
+    kept(board, camera_gamma=(0.5, 0.01), camera_dark_level=(3.0, 0.1), camera_exposure_s=(0.004, 0.0))
+    in_use = use_calibration(board, Config())
+    assert in_use.camera == CameraInUse(exposure_s=0.004, gamma=0.5, dark_level=3.0)
+    assert "camera's gamma of 0.50 undone" in in_use.notes[-1]
+    kept(board, camera_gamma=(0.97, 0.01))
+    assert use_calibration(board, Config()).camera.gamma is None
 
 
 def test_a_value_that_no_axis_can_have_is_refused_by_name(board: Board) -> None:

@@ -13,8 +13,8 @@ from parfocal.calib.errors import CalibPoor
 from parfocal.calib.store import Owner, Store
 from parfocal.calib.view import View
 from parfocal.edge.calibrate import chains, returns, settling
-from parfocal.edge.calibrate.keeper import Stamp
-from parfocal.edge.calibrate.stage import StageCalibration, StageValue
+from parfocal.edge.calibrate.keeper import KeptValue, Stamp
+from parfocal.edge.calibrate.stage import StageCalibration
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.simscope.camera import SimulatedCamera
@@ -56,7 +56,7 @@ def measure(
     truth: Hidden = TRUTH,
     section: UInt8Array = SECTION,
     step: Callable[[Instrument, str], None] = lambda _instrument, _words: None,
-) -> dict[str, StageValue]:
+) -> dict[str, KeptValue]:
     instrument = instrument_of(truth, rendered(section, truth, SEED))
     running = StageCalibration(instrument, CONFIG, store, STAMP, lambda words: step(instrument, words))
     with contextlib.closing(instrument.board):
