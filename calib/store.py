@@ -42,7 +42,7 @@ RANGES = {
     "camera_mosaic": (0.0, 1.0),
     "camera_blocks": (0.0, 100.0),
 }
-_MEASURES = "Measure again with `parfocal calibrate`"
+_MEASURES = "Measure again with `parfocal calibrate all`"
 
 
 class Owner(msgspec.Struct, frozen=True):
@@ -143,7 +143,7 @@ class Store:
                 data = file.read(MAX_FILE_BYTES + 1)
         except FileNotFoundError as error:
             raise CalibMissing(
-                f"no calibration of {self.owner}: there is no {self.path}. Run `parfocal calibrate backlash`."
+                f"no calibration of {self.owner}: there is no {self.path}. Run `parfocal calibrate all`."
             ) from error
         except OSError as error:
             raise CalibRefused(
@@ -156,6 +156,10 @@ class Store:
                 f"Remove that file. {_MEASURES}."
             )
         return calibration
+
+    def empty(self) -> Calibration:
+        """The calibration of this microscope before anything was measured."""
+        return Calibration(FORMAT_VERSION, self.owner.board_serial, self.owner.objective)
 
     def keep(self, name: str, value: Measured) -> Calibration:
         """Put a value in force under its name, such as `z_play_um`; the other values stay. Returns them all.
@@ -172,7 +176,7 @@ class Store:
         try:
             before = self.load()
         except CalibMissing:
-            before = Calibration(FORMAT_VERSION, self.owner.board_serial, self.owner.objective)
+            before = self.empty()
         after = msgspec.structs.replace(before, **values)
         # Read it back first: what this program cannot read must not replace what it can.
         text = _toml_text(after).encode()
@@ -186,9 +190,13 @@ class Store:
 
         `stem` tells it from others: "z_play_um-20261126T224000". Raises CalibError if it cannot be written.
         """
-        path = self._folder / f"{self.path.stem}-{stem}.json"
+        path = self.raw_path(stem)
         self._write(path, msgspec.json.format(msgspec.json.encode(raw), indent=1) + b"\n")
         return path.name
+
+    def raw_path(self, stem: str) -> Path:
+        """Where `keep_raw` writes what has this `stem`."""
+        return self._folder / f"{self.path.stem}-{stem}.json"
 
     def _write(self, path: Path, data: bytes) -> None:
         part = path.with_name(f"{path.name}.part")

@@ -71,7 +71,7 @@ def use_calibration(board: MotorBoard, config: Config) -> InUse:
     try:
         calibration = store.load()
     except CalibMissing:
-        told = "calibration: none of this microscope; play as configured. Run `parfocal calibrate backlash`."
+        told = "calibration: none of this microscope; everything as configured. Run `parfocal calibrate all`."
         plays = tuple(_configured(axis) for axis in board.axes.values())
         return InUse(plays, (told,), View(config.camera.um_per_px))
     values = calibration.values()

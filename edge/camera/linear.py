@@ -24,14 +24,13 @@ class LinearCamera:
         self.raw.close()
 
     def _linear(self, pixels: UInt8Array) -> UInt8Array:
-        linear: UInt8Array = cv2.LUT(pixels, self._table).astype(np.uint8, copy=False)
-        return linear
+        return np.asarray(cv2.LUT(pixels, self._table), np.uint8)
 
 
 def table_of(gamma: float, dark_level: float) -> UInt8Array:
     """What each of the 256 grey levels becomes, (256,): white stays white, dark becomes 0."""
     share = np.clip((np.arange(256) - dark_level) / (255.0 - dark_level), 0.0, 1.0)
-    return np.rint(255.0 * share ** (1.0 / gamma)).astype(np.uint8)
+    return np.asarray(np.rint(255.0 * share ** (1.0 / gamma)), np.uint8)
 
 
 def raw_camera(camera: Camera) -> Camera:

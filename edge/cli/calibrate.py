@@ -262,6 +262,9 @@ def measure_stage(bench: Bench) -> tuple[tuple[KeptValue, ...], tuple[Trips, ...
     return tuple(values), tuple(running.trips), running.images
 
 
+BACKLASH_STEPS = z_play.N_CURVES + 2 * xy_play.N_RUNS
+
+
 def _n_steps(axes: tuple[AxisName, ...]) -> int:
     """How many curves and staircases there will be."""
     first = z_play.N_CURVES if axes[0] == "z" else 2

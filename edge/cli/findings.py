@@ -215,12 +215,12 @@ def of_gpio(config: GpioConfig, is_usable: bool, seen: bool | GpioFailed | None)
 def of_calibration(found: Calibration | CalibError | None, config: Config, now: datetime) -> list[Finding]:
     """The name of the calibration, and a finding for each axis, with the age of what was measured.
 
-    `found` is None if no board answered. A microscope that was never calibrated works with the configured play.
+    `found` is None if no board answered. A microscope that was never calibrated works as it is configured.
     """
     if found is None:
         return [Finding("calibration", "missing", "not checked: the board did not answer", EXIT_BOARD)]
     if isinstance(found, CalibMissing):
-        told = "none of this microscope; play as configured. Run `parfocal calibrate backlash`."
+        told = "none of this microscope; everything as configured. Run `parfocal calibrate all`."
         return [Finding("calibration", "ok", told)]
     if isinstance(found, CalibError):
         return [Finding("calibration", "wrong", str(found), exit_code(found))]

@@ -75,9 +75,7 @@ def test_every_value_comes_back(
 
 
 def test_a_microscope_without_a_calibration_is_told_the_command(store: Store) -> None:
-    with pytest.raises(
-        CalibMissing, match=r"board 4711 with objective 20x/0\.75.*`parfocal calibrate backlash`"
-    ):
+    with pytest.raises(CalibMissing, match=r"board 4711 with objective 20x/0\.75.*`parfocal calibrate all`"):
         store.load()
 
 
@@ -134,7 +132,7 @@ def test_an_edit_by_hand_that_makes_no_sense_is_refused_by_name(
     with pytest.raises(CalibRefused, match=told) as refused:
         store.load()
     assert str(store.path) in str(refused.value)
-    assert "`parfocal calibrate`" in str(refused.value)
+    assert "`parfocal calibrate all`" in str(refused.value)
 
 
 @pytest.mark.parametrize("data", [b"\xff\xfe", b"a = " + b"[" * 100_000, b"#" * 2_000_000, b""])

@@ -39,7 +39,7 @@ def plays_um(board: Board) -> tuple[float, float, float]:
 def test_without_a_calibration_the_configured_play_is_used_and_the_command_is_named(board: Board) -> None:
     (note,) = use_calibration(board, Config()).notes
     assert use_calibration(board, Config()).calibration is None
-    assert "none of this microscope; play as configured. Run `parfocal calibrate backlash`" in note
+    assert "none of this microscope; everything as configured. Run `parfocal calibrate all`" in note
     assert plays_um(board) == (60.0, 60.0, 20.0)
 
 

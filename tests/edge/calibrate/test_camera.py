@@ -49,7 +49,8 @@ def test_a_camera_with_faults_is_seen_through_and_its_exposure_found_and_read_ba
     camera = instrument.camera
     assert isinstance(camera, Adjustable)
     assert found["camera_exposure_s"].value == camera.settings().exposure_s
-    assert found["camera_exposure_s"].value > found["camera_exposure_s"].before == 0.008
+    assert found["camera_exposure_s"].before == 0.008
+    assert found["camera_exposure_s"].value > 0.008
     verdicts = camera_verdicts(running.seen)
     assert any("it sharpens" in verdict for verdict in verdicts)
     assert any("which is undone from now on" in verdict for verdict in verdicts)

@@ -95,7 +95,7 @@ FOUND = Calibration(1, 1, "20x/0.75", z_play_um=Z)
     ("found", "text", "verdict", "told", "code"),
     [
         (None, "", "missing", "the board did not answer", 3),
-        (CalibMissing("no"), "", "ok", "none of this microscope; play as configured. Run", 0),
+        (CalibMissing("no"), "", "ok", "none of this microscope; everything as configured. Run", 0),
         (CalibRefused("z_play_um.value = -1"), "", "wrong", "z_play_um.value = -1", 5),
         (FOUND, "", "ok", "play of 20.0 +- 0.2 um of 2026-10-17, 40 days old, by focus curves", 0),
         (FOUND, "[board.z]\nplay_um = 25.0\n", "ok", "not used, because board.z.play_um = 25 is configured", 0),
