@@ -53,6 +53,14 @@ def test_a_turned_or_mirrored_camera_is_found_and_its_pixels_become_the_right_mo
         assert next(iter(moved_um.values())) == pytest.approx(0.0, abs=0.1)
 
 
+@pytest.mark.parametrize(("y_deg", "is_mirrored"), [(93.0, False), (-87.0, True)])
+def test_rails_that_are_not_quite_square_share_what_they_are_off_by(y_deg: float, is_mirrored: bool) -> None:
+    camera = fit_camera(ScaleFit(1.25, 0.001, 1.0, 0.1), ScaleFit(1.25, 0.001, y_deg, 0.1))
+    assert camera.skew_deg == pytest.approx(2.0)
+    assert camera.angle_deg == pytest.approx(2.0)
+    assert camera.is_mirrored is is_mirrored
+
+
 def test_a_screw_that_is_off_along_its_turn_widens_the_interval() -> None:
     off = Expected("x", 1.25, 16, 2.0, 0.345)
     assert screw_share(off, 1.25, 10.0) == pytest.approx(2.0 * math.pi * 2.0 / 4000.0, rel=1e-3)

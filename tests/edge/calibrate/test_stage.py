@@ -1,6 +1,7 @@
 """The stage, measured on mechanics and a camera that only the test knows."""
 
 import contextlib
+import json
 from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
@@ -74,6 +75,9 @@ def test_scale_angle_and_settle_times_are_found_and_kept(store: Store) -> None:
         name: (one.value, one.uncertainty, one.raw) for name, one in found.items()
     }
     assert {(store.path.parent / one.raw).is_file() for one in kept.values()} == {True}
+    # A frame shows the stage in the middle of its exposure, and none of them began before the last step.
+    swings = json.loads((store.path.parent / found["x_settle_s"].raw).read_text())["swings"]
+    assert min(swing["since_s"][0] for swing in swings) >= CONFIG.camera.exposure_s / 2.0 - 1e-6
     assert found["x_um_per_step"].before == 1.25
     assert found["z_settle_s"].before == 0.05
     assert found["camera_angle_deg"].before == 0.0
