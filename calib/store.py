@@ -31,6 +31,7 @@ RANGES = {
     "home_um": (0.0, 1e3),
     "camera_angle_deg": (-180.0, 180.0),
     "camera_is_mirrored": (0.0, 1.0),
+    "camera_um_per_px": (1e-3, 100.0),
     "camera_exposure_s": (1e-6, 60.0),
     "camera_gain": (-1e6, 1e6),
     "camera_white_balance": (0.0, 1e6),
@@ -80,6 +81,7 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     x_home_um: Measured | None = None
     y_home_um: Measured | None = None
     z_home_um: Measured | None = None
+    camera_um_per_px: Measured | None = None
     camera_exposure_s: Measured | None = None
     camera_gain: Measured | None = None
     camera_white_balance: Measured | None = None

@@ -91,11 +91,15 @@ def use_calibration(board: MotorBoard, config: Config) -> InUse:
 
 
 def view_of(calibration: Calibration, config: Config) -> View:
-    """How the picture lies on the stage: straight, if nobody measured it."""
+    """How the picture lies on the stage: straight and with the configured pixel, if nobody measured it."""
     angle, mirrored = calibration.camera_angle_deg, calibration.camera_is_mirrored
+    pixel = calibration.camera_um_per_px
+    um_per_px, uncertainty = config.camera.um_per_px, 0.0
+    if pixel is not None:
+        um_per_px, uncertainty = pixel.value, pixel.uncertainty
     if angle is None or mirrored is None:
-        return View(config.camera.um_per_px)
-    return View(config.camera.um_per_px, angle.value, mirrored.value > 0.5)
+        return View(um_per_px, um_per_px_uncertainty=uncertainty)
+    return View(um_per_px, angle.value, mirrored.value > 0.5, uncertainty)
 
 
 def camera_of(calibration: Calibration, config: Config) -> CameraInUse:
@@ -176,6 +180,12 @@ def _of_others(board: MotorBoard, config: Config, calibration: Calibration) -> l
     angle = values.get("camera_angle_deg")
     if angle is not None:
         told.append(f"camera turned by {angle.value:+.1f} degrees")
+    pixel = calibration.camera_um_per_px
+    if pixel is not None and is_contradicted(config.camera.um_per_px, pixel.value, pixel.uncertainty):
+        told.append(
+            f"camera.um_per_px = {config.camera.um_per_px:g} is configured, but {pixel.value:.4f} +- "
+            f"{pixel.uncertainty:.4f} was measured. Correct that key"
+        )
     return told
 
 

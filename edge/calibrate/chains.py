@@ -25,6 +25,7 @@ class Chains:
     def __init__(self, axis: Axis, instrument: Instrument, camera: CameraConfig, step: Step) -> None:
         """Nothing moves. `step` is called after each chain, with a few words about it."""
         self._axis, self._camera, self._config, self._step = axis, instrument.camera, camera, step
+        self._view = instrument.view
         self.taken: list[Chain] = []
         self.images = 0
 
@@ -56,14 +57,15 @@ class Chains:
         return self.taken
 
     def expected(self) -> Expected:
-        """What the configuration says of the axis."""
+        """What is known of the axis and the pixel before."""
         config = self._axis.config
         return Expected(
             self._axis.name,
             config.um_per_step,
             config.microsteps,
             config.screw_error_um,
-            self._config.um_per_px,
+            self._view.um_per_px,
+            self._view.um_per_px_uncertainty,
         )
 
     def _chain(self, start: int, steps: int, n_moves: int) -> Chain:

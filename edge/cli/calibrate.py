@@ -15,6 +15,7 @@ from parfocal import __version__
 from parfocal.calib.store import Store
 from parfocal.calib.value import UsedCalibration
 from parfocal.edge.calibrate import camera as camera_part
+from parfocal.edge.calibrate import pixel as pixel_part
 from parfocal.edge.calibrate import stage as stage_part
 from parfocal.edge.calibrate import xy_play, z_play
 from parfocal.edge.calibrate.backlash import AxisName, AxisPlay, Backlash
@@ -34,6 +35,7 @@ from parfocal.edge.cli.options import (
     UmPerPxOption,
     ZPlayOption,
     configured,
+    finite,
     opened_instrument,
 )
 from parfocal.edge.cli.showing.output import check_writable, console_for, write_json
@@ -155,6 +157,16 @@ def backlash(
 
 @app.command()
 def stage(
+    pitch_um: Annotated[
+        float | None,
+        typer.Option(
+            "--pitch-um",
+            min=0.1,
+            max=1000.0,
+            callback=finite,
+            help="Only measure the size of a pixel, on a slide with lines this far apart, um.",
+        ),
+    ] = None,
     sim: SimOption = False,
     slide: SlideOption = None,
     um_per_px: UmPerPxOption = None,
@@ -167,9 +179,10 @@ def stage(
     """Measure scale, camera angle, lost steps, settle times and homing on a slide with structure."""
     settings = configured(config, port)
     simulation = Simulation(sim, slide, um_per_px, seed, z_play_um)
-    with opened_bench(simulation, settings, port is None, json, stage_part.N_STEPS) as bench:
+    n_steps = stage_part.N_STEPS if pitch_um is None else pixel_part.N_STEPS
+    with opened_bench(simulation, settings, port is None, json, n_steps) as bench:
         began_s = bench.instrument.clock.now_s()
-        values, trips, images = measure_stage(bench)
+        values, trips, images = measure_stage(bench) if pitch_um is None else measure_pixel(bench, pitch_um)
         elapsed_s = bench.instrument.clock.now_s() - began_s
     owner, used = bench.store.owner, bench.store.load().used
     place = owner.board_serial, owner.objective, named(bench.store.path)
@@ -265,6 +278,15 @@ def measure_stage(bench: Bench) -> tuple[tuple[KeptValue, ...], tuple[Trips, ...
 BACKLASH_STEPS = z_play.N_CURVES + 2 * xy_play.N_RUNS
 
 
+def measure_pixel(bench: Bench, pitch_um: float) -> tuple[tuple[KeptValue, ...], tuple[Trips, ...], int]:
+    """The size of a pixel, shown, as `measure_stage` returns its values. Raises as `pixel.measure_pixel`."""
+    one = pixel_part.measure_pixel(
+        bench.instrument, bench.config, bench.store, bench.stamp, bench.step, pitch_um
+    )
+    say(bench.console, stage_line(one, bench.config))
+    return (one,), (), pixel_part.N_PICTURES
+
+
 def _n_steps(axes: tuple[AxisName, ...]) -> int:
     """How many curves and staircases there will be."""
     first = z_play.N_CURVES if axes[0] == "z" else 2
@@ -286,6 +308,12 @@ def stage_line(value: KeptValue, config: Config) -> str:
     before = "" if value.before is None else f" (it was {value.before:g})"
     if value.name == "camera_angle_deg":
         return f"camera: turned by {value.value:+.2f} +- {value.uncertainty:.2f} degrees against the stage{before}"
+    if value.name == "camera_um_per_px":
+        line = (
+            f"camera: {value.value:.4f} +- {value.uncertainty:.4f} um per px (configured: {value.before:g})"
+        )
+        is_off = is_contradicted(config.camera.um_per_px, value.value, value.uncertainty)
+        return f"{line}. Set camera.um_per_px = {value.value:.4f}." if is_off else line
     if value.name == "camera_is_mirrored":
         return f"camera: its picture is {'mirrored' if value.value > 0.5 else 'not mirrored'}"
     if key == "home_um":

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -15,7 +16,10 @@ from parfocal.calib.store import Owner, Store
 from parfocal.calib.view import View
 from parfocal.edge.calibrate import chains, returns, settling
 from parfocal.edge.calibrate.keeper import KeptValue, Stamp
+from parfocal.edge.calibrate.pixel import measure_pixel
 from parfocal.edge.calibrate.stage import StageCalibration
+from parfocal.edge.calibration import view_of
+from parfocal.edge.cli.calibrate import stage_line
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.simscope.camera import SimulatedCamera
@@ -127,6 +131,36 @@ def test_what_was_measured_before_an_interruption_stays(interrupted: Store) -> N
     assert set(interrupted.load().values()) == {
         *("x_um_per_step", "y_um_per_step", "camera_angle_deg", "camera_is_mirrored")
     }
+
+
+def test_the_size_of_a_pixel_is_measured_on_lines_and_the_scale_of_the_stage_rests_on_it(
+    store: Store,
+) -> None:
+    side_px, period_px = 2000, 10.0 / 0.345
+    section = np.full((side_px, side_px, 3), 220, np.uint8)
+    section[:, np.arange(side_px) % period_px < period_px / 3.0] = 60
+    # The camera has 0.345 um per px; the configuration says 2 % more.
+    camera = msgspec.structs.replace(CONFIG.camera, um_per_px=0.352)
+    wrong = msgspec.structs.replace(CONFIG, camera=camera)
+    instrument = instrument_of(TRUTH, rendered(section, TRUTH, SEED))
+    with contextlib.closing(instrument.board):
+        found = measure_pixel(instrument, wrong, store, STAMP, lambda _words: None, 10.0)
+    assert abs(found.value - 0.345) <= found.uncertainty <= 0.002
+    view = view_of(store.load(), wrong)
+    assert (view.um_per_px, view.um_per_px_uncertainty) == (found.value, found.uncertainty)
+    measured = msgspec.structs.replace(instrument, view=view)
+    expected = chains.Chains(measured.board.x, measured, wrong.camera, lambda _words: None).expected()
+    assert (expected.um_per_px, expected.um_per_px_uncertainty) == (found.value, found.uncertainty)
+    assert "Set camera.um_per_px = 0.34" in stage_line(found, wrong)
+
+
+def test_tissue_gives_no_size_of_a_pixel(store: Store) -> None:
+    instrument = instrument_of(TRUTH, rendered(SECTION, TRUTH, SEED))
+    with (
+        pytest.raises(CalibPoor, match="no lines about .*of the pixel stays in force"),
+        contextlib.closing(instrument.board),
+    ):
+        measure_pixel(instrument, CONFIG, store, STAMP, lambda _words: None, 10.0)
 
 
 def test_pixels_become_moves_through_what_was_measured() -> None:
