@@ -22,7 +22,8 @@ from parfocal.board.config import _RANGES as AXIS_RANGES
 from parfocal.board.config import AxisConfig
 from parfocal.board.conformance.report import ConformanceReport
 from parfocal.board.status import BoardStatus
-from parfocal.edge.cli.calibrate import BacklashReport
+from parfocal.edge.cli.calibrate import BacklashReport, CameraReport, StageReport
+from parfocal.edge.cli.calibrate_all import AllReport
 from parfocal.edge.cli.findings import Finding
 from parfocal.edge.config import Config
 from parfocal.edge.scan.report import RunReport
@@ -34,7 +35,18 @@ from parfocal.engines.model.contract import Contract
 
 # What a program finds behind `--json`; the structs inside these are documented too.
 JSON_ROOTS = (
-    *(RunReport, Recording, Evaluation, BacklashReport, BoardStatus, ConformanceReport, Finding),
+    *(
+        RunReport,
+        Recording,
+        Evaluation,
+        BacklashReport,
+        StageReport,
+        CameraReport,
+        AllReport,
+        BoardStatus,
+        ConformanceReport,
+        Finding,
+    ),
     *(Outcome, Contract, Choice),
 )
 DOCS = Path(__file__).parent.parent / "docs"

@@ -6,6 +6,7 @@ from functools import partial
 
 from rich.console import Console
 
+from parfocal.calib.value import UsedCalibration
 from parfocal.edge.calibration import PlayInUse
 from parfocal.edge.cli.options import (
     ConfigOption,
@@ -32,6 +33,8 @@ from parfocal.edge.scan.plan import Field, snake
 from parfocal.edge.scan.report import FieldReport, RunReport, run_report
 from parfocal.edge.scan.session import Session
 from parfocal.engines.predictor import Predictor
+
+Done = tuple[list[FieldReport], int, float, tuple[PlayInUse, ...], float | None, UsedCalibration | None]
 
 
 def focus(
@@ -68,20 +71,20 @@ def focus_fields(
     console: Console,
     seen: Callable[[FieldResult], None] | None = None,
     grown: Callable[[RunReport], None] | None = None,
-) -> tuple[list[FieldReport], int, float, tuple[PlayInUse, ...], float | None]:
+) -> Done:
     """Focus the fields of `plan`, with a progress bar.
 
-    Returns the reports, the images and seconds of the first sweep, the play in use, and the condenser that the model
-    was given. `seen` is called after each field, `grown` with the report of all fields so far. Raises what Session
-    raises; the lamp is off afterwards.
+    Returns the reports, the images and seconds of the first sweep, the play in use, the condenser that the model was
+    given, and the calibration in force. `seen` is called after each field, `grown` with the report of all fields so
+    far. Raises what Session raises; the lamp is off afterwards.
     """
     show_notes(console, instrument.notes)
     session = Session(instrument, predictor, config)
     reports: list[FieldReport] = []
 
-    def so_far() -> tuple[list[FieldReport], int, float, tuple[PlayInUse, ...], float | None]:
+    def so_far() -> Done:
         swept = session.first_sweep_images, session.first_sweep_s
-        return reports, *swept, instrument.plays, predictor.condenser
+        return reports, *swept, instrument.plays, predictor.condenser, instrument.calibration
 
     with (
         shown_progress(console, "focusing", len(plan), "first sweep") as step,
