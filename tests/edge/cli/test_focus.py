@@ -175,9 +175,10 @@ def test_the_report_has_the_promised_keys(run: Run, tmp_path: Path) -> None:
         "outcome",
         "attempts",
     } <= set(report["fields"][0])
-    assert {"z1_um", "z2_um", "predictions_um", "distance_um", "spread_um", "rule"} == set(
-        report["fields"][0]["attempts"][0]
-    )
+    assert {
+        *("z1_um", "z2_um", "predictions_um", "distance_um", "spread_um", "rule"),
+        *("sigma_um", "believed", "doubt"),
+    } == set(report["fields"][0]["attempts"][0])
     assert {
         *("fields", "focused", "recovered", "blank", "lost", "mean_abs_error_um", "p95_abs_error_um"),
         *("images_per_focus", "s_per_focus"),
