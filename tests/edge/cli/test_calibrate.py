@@ -13,7 +13,7 @@ import pytest
 from parfocal.calib.errors import CalibError, CalibMissing, CalibRefused
 from parfocal.calib.store import Calibration, Owner, Store, default_folder
 from parfocal.calib.value import Measured
-from parfocal.edge.calibrate import returns
+from parfocal.edge.calibrate import returns, settling
 from parfocal.edge.calibrate.keeper import KeptValue
 from parfocal.edge.cli import calibrate as cli_calibrate
 from parfocal.edge.cli import findings as findings_of
@@ -153,6 +153,7 @@ def test_the_stage_is_measured_kept_and_written_for_programs(
     monkeypatch.setattr(cli_calibrate, "opened_instrument", opened)
     monkeypatch.setattr(returns, "N_TRIPS", 2)
     monkeypatch.setattr(returns, "N_HOMES", 2)
+    monkeypatch.setattr(settling, "N_MOVES", 8)
     (tmp_path / "parfocal.toml").write_text(
         f"{SMALL_CAMERA}[focus]\nfirst_sweep_start_um = 2480.0\nfirst_sweep_stop_um = 2520.0\n"
     )
