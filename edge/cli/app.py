@@ -15,6 +15,7 @@ from parfocal.edge.cli.focus import focus
 from parfocal.edge.cli.record import record
 from parfocal.edge.cli.stage import NumbersAreArguments, home, move, status
 from parfocal.edge.cli.stub import stub
+from parfocal.edge.cli.survey import survey
 
 app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -45,6 +46,7 @@ app.command()(demo)
 app.command()(doctor)
 app.add_typer(calibrate.app, name="calibrate")
 app.command()(focus)
+app.command()(survey)
 app.command()(record)
 app.command()(evaluate)
 app.add_typer(engine.app, name="engine")
