@@ -26,6 +26,7 @@ from parfocal.edge.cli.calibrate import BacklashReport
 from parfocal.edge.cli.findings import Finding
 from parfocal.edge.config import Config
 from parfocal.edge.scan.report import RunReport
+from parfocal.edge.scan.survey import SurveyReport
 from parfocal.edge.stacks.record import Recording
 from parfocal.edge.stacks.results import Evaluation
 from parfocal.engines.build import Outcome
@@ -34,7 +35,16 @@ from parfocal.engines.model.contract import Contract
 
 # What a program finds behind `--json`; the structs inside these are documented too.
 JSON_ROOTS = (
-    *(RunReport, Recording, Evaluation, BacklashReport, BoardStatus, ConformanceReport, Finding),
+    *(
+        RunReport,
+        SurveyReport,
+        Recording,
+        Evaluation,
+        BacklashReport,
+        BoardStatus,
+        ConformanceReport,
+        Finding,
+    ),
     *(Outcome, Contract, Choice),
 )
 DOCS = Path(__file__).parent.parent / "docs"

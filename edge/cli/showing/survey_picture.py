@@ -59,6 +59,7 @@ def draw(file: BinaryIO, surface: FocalSurface) -> None:
         axes.set_xlabel("x, mm")
         axes.set_ylabel("y, mm")
         axes.set_aspect("equal")
+        axes.margins(0.05)
     figure.savefig(file, dpi=100, format="png")
     plt.close(figure)
 
