@@ -121,14 +121,14 @@ def test_a_steep_slide_has_no_wrong_points() -> None:
     assert all(point.status == "used" for point in surface.points)
 
 
-@pytest.mark.parametrize("side", [3, 4, 5, 8])
-def test_scatter_of_an_uneven_slide_is_not_taken_for_wrong_points(side: int) -> None:
+def test_scatter_of_an_uneven_slide_is_not_taken_for_wrong_points() -> None:
+    """Of good points with normal scatter far above that of focusing, at most 0.35 % are rejected."""
     rng = np.random.default_rng(5)
     rejected = 0
-    for _ in range(50):
-        points = [FocusPoint(x, y, Z0_UM + float(rng.uniform(-2.0, 2.0))) for x, y in grid(side)]
+    for _ in range(200):
+        points = [FocusPoint(x, y, Z0_UM + float(rng.normal(0.0, 1.2))) for x, y in grid(4)]
         rejected += sum(p.status == "rejected" for p in fit_surface(points).points)
-    assert rejected <= 0.01 * 50 * side**2
+    assert rejected <= 0.0035 * 200 * 16
 
 
 def test_the_leave_one_out_interval_covers_the_true_error() -> None:
