@@ -1,9 +1,11 @@
 """A survey: the focus at points over a region, each started from the height of the nearest one that was focused."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 
 import msgspec
 
+from parfocal.edge.config import Config
+from parfocal.edge.errors import ConfigError
 from parfocal.edge.scan.field_result import FieldResult
 from parfocal.edge.scan.plan import Field
 from parfocal.edge.scan.report import FieldReport
@@ -88,3 +90,23 @@ def surface_report(surface: FocalSurface) -> SurfaceReport:
     """The surface in numbers."""
     used, rejected = (sum(p.status == status for p in surface.points) for status in ("used", "rejected"))
     return SurfaceReport(surface.model, used, rejected, surface.error)
+
+
+def pivots_on(
+    surface: FocalSurface, plan: Sequence[Field], config: Config
+) -> Callable[[Field], float | None]:
+    """A function that gives the height of `surface` at a field of `plan`, for `Session.run`.
+
+    Raises, before anything moves:
+        SurfaceRefused: a field lies outside of the surface's points.
+        ConfigError: the surface leaves the limits of Z at a field.
+    """
+    axis = config.board.z
+    heights_um = {field: surface.z_um(field.x_um, field.y_um) for field in plan}
+    for field, z_um in heights_um.items():
+        if not axis.min_um <= z_um <= axis.highest_um:
+            raise ConfigError(
+                f"the surface is at z={z_um:.1f} um at x={field.x_um:.0f} y={field.y_um:.0f} um, but the stage allows "
+                f"{axis.min_um:.0f}..{axis.highest_um:.1f} um; nothing moved. Survey this slide again."
+            )
+    return heights_um.get

@@ -107,3 +107,33 @@ def test_a_survey_that_cannot_be_done_is_refused_before_anything_moves(
     code, printed, told = run(*survey, *options)
     assert (code, printed) == (2, "")
     assert why in told
+
+
+def test_a_run_starts_each_field_at_the_height_of_the_surface(
+    run: Run, survey: list[object], tmp_path: Path
+) -> None:
+    code, _, told = run(*survey, "--points", 6, "--out", "map.csv")
+    assert code == 0, told
+    focus = ["focus", *survey[1:8], "--fields", 4, "--surface", "map.csv", "--json", "run.json"]
+    code, _, told = run(*focus)
+    assert code == 0, told
+    surface = fit_surface(read_points(tmp_path / "map.csv"))
+    report = json.loads((tmp_path / "run.json").read_text())
+    assert report["summary"]["first_sweep_images"] == 0
+    assert report["summary"]["focused"] == 4
+    for field in report["fields"]:
+        expected_um = surface.z_um(field["x_um"], field["y_um"])
+        # The first height, or the second if the first takes up the play; within half a step.
+        assert any(abs(z_um - expected_um) < 0.16 for z_um in field["path_um"][:2])
+
+
+def test_a_run_beyond_its_surface_is_refused_before_anything_moves(
+    run: Run, survey: list[object], tmp_path: Path
+) -> None:
+    places = [(20_000 + 100 * i, 10_000 + 100 * j) for i in range(3) for j in range(3)]
+    for z_um, fields, code, why in ((2500.0, 9, 6, "no focal height at"), (9000.0, 1, 2, "the stage allows")):
+        rows = [f"{x},{y},{z_um}" for x, y in places]
+        (tmp_path / "map.csv").write_text("\n".join(["x_um,y_um,z_um", *rows]))
+        ended, printed, told = run("focus", *survey[1:8], "--fields", fields, "--surface", "map.csv")
+        assert (ended, printed) == (code, "")
+        assert why in told
