@@ -98,16 +98,9 @@ class Axis:
         if config.play_um and not ratings.has_play:
             raise ValueError(f"{name}: play_um = {config.play_um}: this actuator has no play. Set it to 0.")
         self.name = name
-        self.config = config
-        self.limits_um = (
-            max(config.min_um, um_from_steps(ratings.min_steps, scale)),
-            min(config.highest_um, um_from_steps(ratings.max_steps, scale)),
-        )
-        self._min_steps = math.ceil(self.limits_um[0] / scale - 1e-9)
-        self._max_steps = math.floor(self.limits_um[1] / scale + 1e-9)
-        self._overshoot_steps = overshoot_steps_from_play(config.play_um, scale) if ratings.has_play else 0
-        self._rates = Rates(config.speed_um_per_s / scale, config.accel_um_per_s2 / scale)
         self._motor = motor
+        self._take(config)
+        self._rates = Rates(config.speed_um_per_s / scale, config.accel_um_per_s2 / scale)
         self._pos_steps = 0
         self._known = False
         self._engagement = Engagement.UNKNOWN
@@ -191,10 +184,29 @@ class Axis:
         if play_um and not self._motor.ratings.has_play:
             raise ValueError(f"{self.name}: play of {play_um} um given, but this actuator has no play.")
         with self._motor.turn():
-            self.config = config
-            if self._motor.ratings.has_play:
-                self._overshoot_steps = overshoot_steps_from_play(play_um, config.um_per_step)
-                self._engagement = Engagement.UNKNOWN
+            self._take(config)
+            self._engagement = Engagement.UNKNOWN
+
+    def use_scale(self, um_per_step: float) -> None:
+        """Take `um_per_step` for the scale from now on, as a calibration measured it. Nothing moves.
+
+        The same count of steps is another position then, and limits in um are other counts. Speed and acceleration
+        stay as they are in steps, which is what the motor was rated for.
+        Raises ValueError for a value that `AxisConfig` refuses.
+        """
+        config = msgspec.structs.replace(self.config, um_per_step=um_per_step)
+        with self._motor.turn():
+            self._take(config)
+            self._engagement = Engagement.UNKNOWN
+
+    def use_settle(self, settle_s: float) -> None:
+        """Take `settle_s` for the time to rest from now on, as a calibration measured it. Nothing moves.
+
+        Raises ValueError for a value outside the range of `AxisConfig`.
+        """
+        config = msgspec.structs.replace(self.config, settle_s=settle_s)
+        with self._motor.turn():
+            self._take(config)
 
     def jog(self, delta_um: float) -> float:
         """Move by `delta_um`, short and slowly, homed or not; return the time at which the stage is settled, s.
@@ -228,6 +240,18 @@ class Axis:
         """Read the position from the board again. Raises MoveRefused while it moves, LinkTimeout, PositionLost."""
         with self._motor.turn():
             self._adopt_board_position()
+
+    def _take(self, config: AxisConfig) -> None:
+        """Work with `config`: its limits or the motor's own, whichever are stricter, in um and in steps."""
+        ratings, scale = self._motor.ratings, config.um_per_step
+        self.config = config
+        self.limits_um = (
+            max(config.min_um, um_from_steps(ratings.min_steps, scale)),
+            min(config.highest_um, um_from_steps(ratings.max_steps, scale)),
+        )
+        self._min_steps = math.ceil(self.limits_um[0] / scale - 1e-9)
+        self._max_steps = math.floor(self.limits_um[1] / scale + 1e-9)
+        self._overshoot_steps = overshoot_steps_from_play(config.play_um, scale) if ratings.has_play else 0
 
     def _follow(self, way_points: tuple[int, ...]) -> float:
         """Move along `way_points`. After an error the position is read from the board again."""

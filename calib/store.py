@@ -5,6 +5,7 @@ file: a copy under the name of another microscope is refused.
 """
 
 import contextlib
+import hashlib
 import json
 import math
 import os
@@ -16,12 +17,33 @@ from typing import Annotated, Any
 import msgspec
 
 from parfocal.calib.errors import CalibError, CalibMissing, CalibRefused
-from parfocal.calib.value import Measured, Text
+from parfocal.calib.value import Measured, Text, UsedCalibration
 
 FORMAT_VERSION = 1
 MAX_FILE_BYTES = 1_000_000
-MAX_PLAY_UM = 1e4  # the range of `play_um` in the configuration of an axis
-_MEASURES = "Measure again with `parfocal calibrate backlash`"
+ID_DIGITS = 12  # 48 bits: enough to tell the calibrations of one laboratory apart
+# Lowest and highest value by the end of its name. The first four are the ranges of the same keys of an axis in the
+# configuration.
+RANGES = {
+    "play_um": (0.0, 1e4),
+    "um_per_step": (1e-4, 1e3),
+    "settle_s": (0.0, 60.0),
+    "home_um": (0.0, 1e3),
+    "camera_angle_deg": (-180.0, 180.0),
+    "camera_is_mirrored": (0.0, 1.0),
+    "camera_um_per_px": (1e-3, 100.0),
+    "camera_exposure_s": (1e-6, 60.0),
+    "camera_gain": (-1e6, 1e6),
+    "camera_white_balance": (0.0, 1e6),
+    "camera_dark_level": (0.0, 255.0),
+    "camera_gamma": (0.05, 20.0),
+    "camera_flicker_share": (0.0, 1.0),
+    "camera_falloff_share": (0.0, 1.0),
+    "camera_fine_noise": (0.0, 100.0),
+    "camera_mosaic": (0.0, 1.0),
+    "camera_blocks": (0.0, 100.0),
+}
+_MEASURES = "Measure again with `parfocal calibrate all`"
 
 
 class Owner(msgspec.Struct, frozen=True):
@@ -36,7 +58,12 @@ class Owner(msgspec.Struct, frozen=True):
 
 
 class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What was measured on one microscope. A value that was not measured is None."""
+    """What was measured on one microscope. A value that was not measured is None.
+
+    `x_home_um` and so on: how far a position may be off after homing. `camera_angle_deg` and `camera_is_mirrored` (0 or
+    1): see `parfocal.calib.view.View`. Of the camera: gain and white balance in its own units, levels of 255, shares of
+    the light; `camera_fine_noise`, `camera_mosaic` and `camera_blocks`: see `parfocal.calib.processing.Processing`.
+    """
 
     version: int
     board_serial: Annotated[int, msgspec.Meta(ge=0)]
@@ -44,19 +71,52 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     x_play_um: Measured | None = None
     y_play_um: Measured | None = None
     z_play_um: Measured | None = None
+    x_um_per_step: Measured | None = None
+    y_um_per_step: Measured | None = None
+    camera_angle_deg: Measured | None = None
+    camera_is_mirrored: Measured | None = None
+    x_settle_s: Measured | None = None
+    y_settle_s: Measured | None = None
+    z_settle_s: Measured | None = None
+    x_home_um: Measured | None = None
+    y_home_um: Measured | None = None
+    z_home_um: Measured | None = None
+    camera_um_per_px: Measured | None = None
+    camera_exposure_s: Measured | None = None
+    camera_gain: Measured | None = None
+    camera_white_balance: Measured | None = None
+    camera_dark_level: Measured | None = None
+    camera_gamma: Measured | None = None
+    camera_flicker_share: Measured | None = None
+    camera_falloff_share: Measured | None = None
+    camera_fine_noise: Measured | None = None
+    camera_mosaic: Measured | None = None
+    camera_blocks: Measured | None = None
 
     def __post_init__(self) -> None:
         """Raises ValueError naming the invalid key."""
         if self.version != FORMAT_VERSION:
             raise ValueError(f"version = {self.version}: this program reads version {FORMAT_VERSION}")
-        for name, play in self.values().items():
-            if not 0.0 <= play.value <= MAX_PLAY_UM:
-                raise ValueError(f"{name}.value = {play.value}: it must be 0..{MAX_PLAY_UM:g}")
+        for name, measured in self.values().items():
+            low, high = next(limits for end, limits in RANGES.items() if name.endswith(end))
+            if not low <= measured.value <= high:
+                raise ValueError(f"{name}.value = {measured.value}: it must be {low:g}..{high:g}")
 
     @property
     def owner(self) -> Owner:
         """The microscope on which it was measured."""
         return Owner(self.board_serial, self.objective)
+
+    @property
+    def used(self) -> UsedCalibration | None:
+        """Its name in what is made with it; None if nothing was measured. Any other value makes another name."""
+        values = self.values()
+        if not values:
+            return None
+        # Of the values alone, so that a later version of the file or of this program gives the same name.
+        text = msgspec.json.encode((self.board_serial, self.objective, values))
+        latest = max(value.measured_at for value in values.values())
+        return UsedCalibration(hashlib.sha256(text).hexdigest()[:ID_DIGITS], latest)
 
     def values(self) -> dict[str, Measured]:
         """Every measured value by its name, which holds its unit."""
@@ -85,7 +145,7 @@ class Store:
                 data = file.read(MAX_FILE_BYTES + 1)
         except FileNotFoundError as error:
             raise CalibMissing(
-                f"no calibration of {self.owner}: there is no {self.path}. Run `parfocal calibrate backlash`."
+                f"no calibration of {self.owner}: there is no {self.path}. Run `parfocal calibrate all`."
             ) from error
         except OSError as error:
             raise CalibRefused(
@@ -99,16 +159,27 @@ class Store:
             )
         return calibration
 
+    def empty(self) -> Calibration:
+        """The calibration of this microscope before anything was measured."""
+        return Calibration(FORMAT_VERSION, self.owner.board_serial, self.owner.objective)
+
     def keep(self, name: str, value: Measured) -> Calibration:
         """Put a value in force under its name, such as `z_play_um`; the other values stay. Returns them all.
+
+        Raises as `keep_all`.
+        """
+        return self.keep_all({name: value})
+
+    def keep_all(self, values: dict[str, Measured]) -> Calibration:
+        """Put values in force together; the others stay. Returns them all.
 
         Raises CalibRefused as `load`, CalibError if the file cannot be written.
         """
         try:
             before = self.load()
         except CalibMissing:
-            before = Calibration(FORMAT_VERSION, self.owner.board_serial, self.owner.objective)
-        after = msgspec.structs.replace(before, **{name: value})
+            before = self.empty()
+        after = msgspec.structs.replace(before, **values)
         # Read it back first: what this program cannot read must not replace what it can.
         text = _toml_text(after).encode()
         if _decoded(text, self.path) != after:
@@ -121,9 +192,13 @@ class Store:
 
         `stem` tells it from others: "z_play_um-20261126T224000". Raises CalibError if it cannot be written.
         """
-        path = self._folder / f"{self.path.stem}-{stem}.json"
+        path = self.raw_path(stem)
         self._write(path, msgspec.json.format(msgspec.json.encode(raw), indent=1) + b"\n")
         return path.name
+
+    def raw_path(self, stem: str) -> Path:
+        """Where `keep_raw` writes what has this `stem`."""
+        return self._folder / f"{self.path.stem}-{stem}.json"
 
     def _write(self, path: Path, data: bytes) -> None:
         part = path.with_name(f"{path.name}.part")

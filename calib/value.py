@@ -12,6 +12,17 @@ LONGEST_TEXT = 1000
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_TEXT)]
 
 
+class UsedCalibration(msgspec.Struct, frozen=True):
+    """The name of a calibration in what was made with it: a digest of its values, and when the last was measured."""
+
+    id: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    measured_at: Annotated[datetime, msgspec.Meta(tz=True)]
+
+    def __str__(self) -> str:
+        """Both, as in messages: "3f2a90c17b5e of 2026-11-26"."""
+        return f"{self.id} of {self.measured_at:%Y-%m-%d}"
+
+
 class Measured(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A value with its uncertainty and its origin. Its unit is in the name under which it is kept: `z_play_um`.
 

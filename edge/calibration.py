@@ -1,5 +1,7 @@
 """What was measured on a microscope, put to use when its board is opened."""
 
+import contextlib
+from collections.abc import Iterator
 from datetime import datetime
 
 import msgspec
@@ -7,8 +9,10 @@ import msgspec
 from parfocal.board.axis import Axis
 from parfocal.board.motor_board import MotorBoard
 from parfocal.calib.errors import CalibMissing, CalibRefused
-from parfocal.calib.store import Owner, Store, default_folder
-from parfocal.calib.value import Measured
+from parfocal.calib.response import LINEAR_WITHIN
+from parfocal.calib.store import Calibration, Owner, Store, default_folder
+from parfocal.calib.value import Measured, UsedCalibration
+from parfocal.calib.view import View
 from parfocal.edge.config import Config
 
 
@@ -21,11 +25,30 @@ class PlayInUse(msgspec.Struct, frozen=True):
     measured_at: datetime | None = None
 
 
+class CameraInUse(msgspec.Struct, frozen=True):
+    """What was measured of the camera and is used; None where it is not. Gain and white balance in its own units.
+
+    `gamma` is None for a linear camera.
+    """
+
+    exposure_s: float | None = None
+    gain: float | None = None
+    white_balance: float | None = None
+    gamma: float | None = None
+    dark_level: float = 0.0
+
+
 class InUse(msgspec.Struct, frozen=True):
-    """What an open board works with, and remarks for the user, a sentence each."""
+    """What an open board works with, remarks for the user, a sentence each, and how the picture lies on the stage.
+
+    `calibration` names the calibration in force; None if nothing was measured on this microscope.
+    """
 
     plays: tuple[PlayInUse, ...]
     notes: tuple[str, ...]
+    view: View
+    calibration: UsedCalibration | None = None
+    camera: CameraInUse = CameraInUse()
 
 
 def store_for(board_serial: int, config: Config) -> Store:
@@ -39,17 +62,78 @@ def play_name(axis: str) -> str:
 
 
 def use_calibration(board: MotorBoard, config: Config) -> InUse:
-    """Give each axis its measured play, unless the configuration decides it. Nothing moves.
+    """Give each axis what was measured of it, unless the configuration decides it. Nothing moves.
 
     Returns what is used, with remarks for the user.
     Raises CalibRefused for a store that is invalid or of another microscope, CalibError as `store_for`.
     """
     store = store_for(board.unit_serial, config)
     try:
-        values = store.load().values()
+        calibration = store.load()
     except CalibMissing:
-        told = "calibration: none of this microscope; play as configured. Run `parfocal calibrate backlash`."
-        return InUse(tuple(_configured(axis) for axis in board.axes.values()), (told,))
+        told = "calibration: none of this microscope; everything as configured. Run `parfocal calibrate all`."
+        plays = tuple(_configured(axis) for axis in board.axes.values())
+        return InUse(plays, (told,), View(config.camera.um_per_px))
+    values = calibration.values()
+    for name, axis in board.axes.items():
+        if name not in config.calibration.keep_scale:
+            _use_scale(axis, values.get(f"{name}_um_per_step"), store)
+        if name not in config.calibration.keep_settle:
+            _use_settle(axis, values.get(f"{name}_settle_s"), store)
+    plays, notes = _use_plays(board, config, values, store)
+    used = [f"{play.axis} {shown(values[play_name(play.axis)])}" for play in plays if play.measured_at]
+    if used:
+        notes = (f"calibration {calibration.used}: play of {', '.join(used)}; {store.path}", *notes)
+    others = _of_others(board, config, calibration)
+    if others:
+        notes = (*notes, f"calibration {calibration.used}: {', '.join(others)}")
+    return InUse(plays, notes, view_of(calibration, config), calibration.used, camera_of(calibration, config))
+
+
+def view_of(calibration: Calibration, config: Config) -> View:
+    """How the picture lies on the stage: straight and with the configured pixel, if nobody measured it."""
+    angle, mirrored = calibration.camera_angle_deg, calibration.camera_is_mirrored
+    pixel = calibration.camera_um_per_px
+    um_per_px, uncertainty = config.camera.um_per_px, 0.0
+    if pixel is not None:
+        um_per_px, uncertainty = pixel.value, pixel.uncertainty
+    if angle is None or mirrored is None:
+        return View(um_per_px, um_per_px_uncertainty=uncertainty)
+    return View(um_per_px, angle.value, mirrored.value > 0.5, uncertainty)
+
+
+def camera_of(calibration: Calibration, config: Config) -> CameraInUse:
+    """What is used of the measured camera. An exposure that the user decided stays."""
+    exposure, gamma, dark = (
+        calibration.camera_exposure_s,
+        calibration.camera_gamma,
+        calibration.camera_dark_level,
+    )
+    is_bent = gamma is not None and abs(gamma.value - 1.0) > max(LINEAR_WITHIN, gamma.uncertainty)
+    return CameraInUse(
+        None if config.calibration.keep_exposure else _value(exposure),
+        _value(calibration.camera_gain),
+        _value(calibration.camera_white_balance),
+        _value(gamma) if is_bent else None,
+        _value(dark) or 0.0,
+    )
+
+
+def _value(measured: Measured | None) -> float | None:
+    return None if measured is None else measured.value
+
+
+def is_contradicted(configured: float, measured: float, uncertainty: float) -> bool:
+    """Whether a measurement rules the configured value out; `uncertainty` is half its 95 % interval.
+
+    Where it does not, the configured one is better: a screw is cut more exactly than a camera measures.
+    """
+    return abs(configured - measured) > uncertainty
+
+
+def _use_plays(
+    board: MotorBoard, config: Config, values: dict[str, Measured], store: Store
+) -> tuple[tuple[PlayInUse, ...], tuple[str, ...]]:
     plays, notes = [], []
     for name, axis in board.axes.items():
         measured = values.get(play_name(name))
@@ -59,12 +143,50 @@ def use_calibration(board: MotorBoard, config: Config) -> InUse:
             plays.append(_configured(axis))
             notes += _doubts(axis, measured)
         else:
-            _use_play(axis, measured, store)
+            with _refused_by_name(play_name(name), store):
+                axis.use_play(measured.value)
             plays.append(PlayInUse(name, measured.value, measured.uncertainty, measured.measured_at))
-    used = [f"{play.axis} {shown(values[play_name(play.axis)])}" for play in plays if play.measured_at]
-    if used:
-        notes.insert(0, f"calibration: play of {', '.join(used)}; {store.path}")
-    return InUse(tuple(plays), tuple(notes))
+    return tuple(plays), tuple(notes)
+
+
+def _use_scale(axis: Axis, measured: Measured | None, store: Store) -> None:
+    if measured is None:
+        return
+    if is_contradicted(axis.config.um_per_step, measured.value, measured.uncertainty):
+        with _refused_by_name(f"{axis.name}_um_per_step", store):
+            axis.use_scale(measured.value)
+
+
+def _use_settle(axis: Axis, measured: Measured | None, store: Store) -> None:
+    """The upper end of the interval: an exposure that begins too early is blurred, one too late is only later."""
+    if measured is not None:
+        with _refused_by_name(f"{axis.name}_settle_s", store):
+            axis.use_settle(measured.interval[1])
+
+
+def _of_others(board: MotorBoard, config: Config, calibration: Calibration) -> list[str]:
+    """What else of stage and camera is used as it was measured, in words."""
+    told, values = [], calibration.values()
+    for name, axis in board.axes.items():
+        scale = axis.config.um_per_step
+        if scale != config.board.axis(name).um_per_step:
+            told.append(f"{name} {scale:.5g} um per step")
+        settle = values.get(f"{name}_settle_s")
+        if settle is not None and name not in config.calibration.keep_settle:
+            told.append(f"{name} at rest after {axis.config.settle_s:.3f} s")
+    gamma = camera_of(calibration, config).gamma
+    if gamma is not None:
+        told.append(f"camera's gamma of {gamma:.2f} undone")
+    angle = values.get("camera_angle_deg")
+    if angle is not None:
+        told.append(f"camera turned by {angle.value:+.1f} degrees")
+    pixel = calibration.camera_um_per_px
+    if pixel is not None and is_contradicted(config.camera.um_per_px, pixel.value, pixel.uncertainty):
+        told.append(
+            f"camera.um_per_px = {config.camera.um_per_px:g} is configured, but {pixel.value:.4f} +- "
+            f"{pixel.uncertainty:.4f} was measured. Correct that key"
+        )
+    return told
 
 
 def shown(measured: Measured) -> str:
@@ -90,10 +212,12 @@ def _doubts(axis: Axis, measured: Measured) -> list[str]:
     return [f"calibration: {told}. Remove that key."]
 
 
-def _use_play(axis: Axis, measured: Measured, store: Store) -> None:
+@contextlib.contextmanager
+def _refused_by_name(name: str, store: Store) -> Iterator[None]:
+    """Say which table of the store an axis refused."""
     try:
-        axis.use_play(measured.value)
+        yield
     except ValueError as error:
         raise CalibRefused(
-            f"calibration {store.path} refused: {error} Remove [{play_name(axis.name)}] from that file."
+            f"calibration {store.path} refused: {error} Remove [{name}] from that file."
         ) from error

@@ -110,9 +110,18 @@ class CalibrationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     """What holds although something else may have been measured.
 
     `keep_play`: axes whose `play_um` is the configured one. An axis whose `play_um` a file gives is among them.
+    `keep_scale` and `keep_settle`: the same for `um_per_step` and `settle_s`. `keep_exposure`: the exposure of the
+    camera is the configured one, as it is where a file gives it.
     """
 
     keep_play: tuple[Literal["x", "y", "z"], ...] = ()
+    keep_scale: tuple[Literal["x", "y", "z"], ...] = ()
+    keep_settle: tuple[Literal["x", "y", "z"], ...] = ()
+    keep_exposure: bool = False
+
+
+# What keeps each key of an axis as it is configured.
+KEPT_KEYS = {"keep_play": "play_um", "keep_scale": "um_per_step", "keep_settle": "settle_s"}
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -132,7 +141,7 @@ def config_from_toml(text: str, source: str) -> Config:
         check_keys(given, Config)
         config = msgspec.convert(_merged(msgspec.to_builtins(Config()), given), Config)
         check_finite(config)
-        config = _keeping_given_play(config, given)
+        config = _keeping_given(config, given)
     except RecursionError as error:
         raise ConfigError(
             f"invalid configuration {source}: it is nested too deeply. Remove some levels."
@@ -179,16 +188,18 @@ def config_from_file(path: Path) -> Config:
     return config_from_toml(text, str(path))
 
 
-def _keeping_given_play(config: Config, given: dict[str, Any]) -> Config:
-    """The configuration, in which the play that the file gives is kept: the user decided it."""
-    kept = {
-        *config.calibration.keep_play,
-        *(name for name in AXIS_NAMES if "play_um" in _axis_of(given, name)),
+def _keeping_given(config: Config, given: dict[str, Any]) -> Config:
+    """The configuration, in which the keys of axes that the file gives are kept: the user decided them."""
+    kept: dict[str, Any] = {
+        keep: [
+            name
+            for name in AXIS_NAMES
+            if name in getattr(config.calibration, keep) or key in _axis_of(given, name)
+        ]
+        for keep, key in KEPT_KEYS.items()
     }
-    ordered = msgspec.convert(
-        [name for name in AXIS_NAMES if name in kept], tuple[Literal["x", "y", "z"], ...]
-    )
-    return msgspec.structs.replace(config, calibration=CalibrationConfig(keep_play=ordered))
+    kept["keep_exposure"] = config.calibration.keep_exposure or "exposure_s" in given.get("camera", {})
+    return msgspec.structs.replace(config, calibration=msgspec.convert(kept, CalibrationConfig))
 
 
 def _axis_of(given: dict[str, Any], name: str) -> dict[str, Any]:

@@ -10,8 +10,11 @@ from parfocal.board.clock import Clock, MonotonicClock
 from parfocal.board.guarded import open_guarded
 from parfocal.board.motor_board import MotorBoard
 from parfocal.board.status import cannot_promise
-from parfocal.edge.calibration import PlayInUse, use_calibration
-from parfocal.edge.camera.frame import Camera
+from parfocal.calib.value import UsedCalibration
+from parfocal.calib.view import View
+from parfocal.edge.calibration import CameraInUse, PlayInUse, use_calibration
+from parfocal.edge.camera.frame import Adjustable, Camera, CameraSettings
+from parfocal.edge.camera.linear import LinearCamera
 from parfocal.edge.camera.opened import open_camera
 from parfocal.edge.config import Config
 
@@ -31,7 +34,8 @@ class Instrument(msgspec.Struct, frozen=True):
 
     `truth_at` is set only in a simulation. `may_home`: a run may home the axes by itself, as on a virtual stage; at
     a real one somebody looks first. `notes`: remarks on board, camera and calibration, to be shown before a run.
-    `plays`: the play of each axis that is in use, and where it comes from.
+    `plays`: the play of each axis that is in use, and where it comes from. `calibration` names the calibration in
+    force, None without one. `view`: how the picture lies on the stage.
     """
 
     board: MotorBoard
@@ -41,6 +45,8 @@ class Instrument(msgspec.Struct, frozen=True):
     may_home: bool = False
     notes: tuple[str, ...] = ()
     plays: tuple[PlayInUse, ...] = ()
+    calibration: UsedCalibration | None = None
+    view: View = View(1.0)
 
     def home_if_allowed(self) -> None:
         """Home the axes if they are not homed and the instrument may do so by itself. Raises BoardError."""
@@ -73,6 +79,13 @@ def board_notes(capabilities: Capabilities) -> tuple[str, ...]:
     return tuple(f"board: {sentence}" for sentence in cannot_promise(capabilities))
 
 
+def calibrated_camera(camera: Camera, measured: CameraInUse) -> Camera:
+    """The camera with its measured exposure, and with its gamma undone if it has one. Raises CameraFailed."""
+    if measured.exposure_s is not None and isinstance(camera, Adjustable):
+        camera.set_exposure(measured.exposure_s)
+    return camera if measured.gamma is None else LinearCamera(camera, measured.gamma, measured.dark_level)
+
+
 @contextlib.contextmanager
 def real_instrument(config: Config) -> Iterator[Instrument]:
     """The configured board and camera.
@@ -81,9 +94,19 @@ def real_instrument(config: Config) -> Iterator[Instrument]:
     """
     clock = MonotonicClock()
     with open_guarded(config.board, clock) as board:
-        camera, of_camera = open_camera(config.camera)
-        with contextlib.closing(camera):
-            in_use = use_calibration(board, config)
+        in_use = use_calibration(board, config)
+        locked = CameraSettings(gain=in_use.camera.gain, white_balance=in_use.camera.white_balance)
+        opened, of_camera = open_camera(config.camera, locked)
+        with contextlib.closing(opened):
+            camera = calibrated_camera(opened, in_use.camera)
             of_board = board_notes(board.capabilities)
             notes = (*in_use.notes, *of_board, *(f"camera: {note}" for note in of_camera))
-            yield Instrument(board, camera, clock, notes=notes, plays=in_use.plays)
+            yield Instrument(
+                board,
+                camera,
+                clock,
+                notes=notes,
+                plays=in_use.plays,
+                calibration=in_use.calibration,
+                view=in_use.view,
+            )

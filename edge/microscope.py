@@ -85,6 +85,15 @@ class Microscope:
         instrument.clock.sleep_s(settled_s - instrument.clock.now_s())
         return self.position
 
+    def move_px(self, dx_px: float, dy_px: float) -> Position:
+        """Bring to the middle of the picture what lies (dx_px, dy_px) right of and below it.
+
+        The angle of the camera is taken into account once `parfocal calibrate stage` has measured it. Raises as `move`.
+        """
+        dx_um, dy_um = self._opened.view.um_from_px(dx_px, dy_px)
+        x_um, y_um, _ = self.position
+        return self.move(x_um=x_um + dx_um, y_um=y_um + dy_um)
+
     def shot(self) -> Shot:
         """Take a frame where the stage stands, lit and at rest."""
         instrument = self._lit()

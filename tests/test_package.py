@@ -76,6 +76,8 @@ def test_five_lines_focus_a_field_and_results_print_without_arrays(scope: parfoc
 
 
 def test_moves_and_shots_are_where_they_were_asked_for(scope: parfocal.Microscope) -> None:
+    scope.move(x_um=20_000, y_um=10_000)
+    assert scope.move_px(100, -40)[:2] == pytest.approx((20_034.5, 9_986.2), abs=1.0)
     here = scope.move(x_um=20_000, y_um=10_000, z_um=2470)
     assert here == pytest.approx((20_000, 10_000, 2470), abs=0.4)
     shot = scope.shot()

@@ -22,7 +22,8 @@ from parfocal.board.config import _RANGES as AXIS_RANGES
 from parfocal.board.config import AxisConfig
 from parfocal.board.conformance.report import ConformanceReport
 from parfocal.board.status import BoardStatus
-from parfocal.edge.cli.calibrate import BacklashReport
+from parfocal.edge.cli.calibrate import BacklashReport, CameraReport, StageReport
+from parfocal.edge.cli.calibrate_all import AllReport
 from parfocal.edge.cli.findings import Finding
 from parfocal.edge.config import Config
 from parfocal.edge.scan.report import RunReport
@@ -41,6 +42,9 @@ JSON_ROOTS = (
         Recording,
         Evaluation,
         BacklashReport,
+        StageReport,
+        CameraReport,
+        AllReport,
         BoardStatus,
         ConformanceReport,
         Finding,

@@ -25,11 +25,13 @@ from tools.learning.kept_features import of_folder
 from tools.learning.pictures import draw_learning, draw_scatter
 from tools.learning.prediction import predict
 from tools.learning.recipe import Recipe
+from tools.learning.rendered import Rendering, of_rendered
 from tools.learning.start import body_from, start_from, summary_from
 from tools.learning.training import FROZEN_SHARE, Training, rate_at
 from tools.networks.focus import FocusNet, Head
 from tools.networks.layers import Body
 from tools.progress import shown_progress
+from tools.rendering.objectives import OBJECTIVES
 
 CALIBRATION_BATCHES = 12
 CURVE_PX = 400 * 224**2  # pixels of held-out patches measured at every report; at the end all are measured
@@ -122,7 +124,7 @@ def report(
 def train_head(
     recipe: Recipe,
     body: Body,
-    data: Path,
+    data: Path | None,
     held_out: Path,
     out: Path,
     args: argparse.Namespace,
@@ -137,7 +139,18 @@ def train_head(
         return of_folder(net, examples, args.device, out / f"features-{name}", say)
 
     out.mkdir(parents=True, exist_ok=True)
-    training = together([features_in(data, f"data-{side_px}", side_px) for side_px in args.stored_px])
+
+    def rendered(side_px: int) -> Features:
+        rendering = Rendering(
+            args.tiles, args.objective, recipe.kind == "single", side_px, args.rendered, recipe.seed
+        )
+        net = FocusNet(body, CHANNELS[recipe.kind], side_px).to(args.device)
+        return of_rendered(net, rendering, args.device, out / f"features-rendered-{side_px}", say)
+
+    def of_training(side_px: int) -> Features:
+        return rendered(side_px) if data is None else features_in(data, f"data-{side_px}", side_px)
+
+    training = together([of_training(side_px) for side_px in args.stored_px])
     tests = features_in(held_out, "held-out", recipe.patch_px)
     net = recipe.with_spectra(body.cpu())
     begun = None if args.start is None else contract_from_onnx(args.start)
@@ -163,9 +176,16 @@ def main() -> None:
     )
     default = Recipe()
     parser.add_argument(
-        "--data", type=Path, required=True, help="folder of stacks; its subfolders are groups"
+        "--data", type=Path, help="folder of stacks; its subfolders are groups; or give --rendered"
     )
     parser.add_argument("--held-out", type=Path, required=True, help="folder of stacks for testing only")
+    parser.add_argument(
+        "--rendered",
+        type=int,
+        help="instead of --data, with --start: train the head on this many patches that are rendered for it",
+    )
+    parser.add_argument("--tiles", type=Path, help="folder of sharp tiles that --rendered makes objects from")
+    parser.add_argument("--objective", choices=tuple(OBJECTIVES), default="20x/0.75", help="of --rendered")
     parser.add_argument("--out", type=Path, required=True, help="folder for the checkpoint and the plots")
     parser.add_argument(
         "--kind",
@@ -209,6 +229,12 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
+    if (args.data is None) == (args.rendered is None):
+        parser.error("give either --data or --rendered")
+    if args.rendered is not None and (args.tiles is None or args.start is None or args.head != "spectrum"):
+        parser.error(
+            "--rendered trains a head on the body of --start: give --tiles, --start and --head spectrum"
+        )
     torch.set_num_threads(args.threads)
     recipe = Recipe(
         kind=args.kind,

@@ -1,24 +1,21 @@
 """`parfocal calibrate backlash`: measures the play of the axes and puts it in force."""
 
-import contextlib
 from collections.abc import Iterator
-from datetime import datetime
 from typing import Literal
 
 import msgspec
 
 from parfocal.board.axis import Axis
-from parfocal.calib.errors import CalibError, CalibMissing, CalibPoor
+from parfocal.calib.errors import CalibPoor
 from parfocal.calib.store import Store
-from parfocal.calib.value import Measured
 from parfocal.edge.calibrate import xy_play, z_play
 from parfocal.edge.calibrate.curves import Curves, Step
+from parfocal.edge.calibrate.keeper import Found, Keeper, Stamp
 from parfocal.edge.calibration import play_name
 from parfocal.edge.config import Config
 from parfocal.edge.instrument import Instrument
 
 AxisName = Literal["x", "y", "z"]
-_STAYS = "An earlier calibration of this axis stays in force"
 
 
 class AxisPlay(msgspec.Struct, frozen=True):
@@ -45,21 +42,13 @@ class RawPlay(msgspec.Struct, frozen=True):
     refused: str | None = None
 
 
-class Stamp(msgspec.Struct, frozen=True):
-    """When a measurement was made, and with which version of the program."""
-
-    measured_at: datetime
-    program_version: str
-
-
 class Backlash:
     """Measures the play of axes on the field at the configured origin, one after the other."""
 
     def __init__(self, instrument: Instrument, config: Config, store: Store, stamp: Stamp) -> None:
         """Nothing moves. Raises CalibError for a store that could not take the result."""
-        self._instrument, self._config, self._store, self._stamp = instrument, config, store, stamp
-        with contextlib.suppress(CalibMissing):  # the first calibration makes it
-            store.load()
+        self._instrument, self._config = instrument, config
+        self._keeper = Keeper(store, stamp)
 
     def run(self, axes: tuple[AxisName, ...], step: Step) -> Iterator[AxisPlay]:
         """Home if the instrument may, turn the lamp on, and measure each of `axes`. Each result is kept at once.
@@ -97,24 +86,15 @@ class Backlash:
         return self._kept(raw, (fitted.play_um, fitted.uncertainty_um), stairs.images, began_s)
 
     def _kept(self, raw: RawPlay, found: tuple[float, float], images: int, began_s: float) -> AxisPlay:
-        """Keep the raw data, then the value: an interruption between the two leaves the earlier value in force."""
-        file, stamp = self._keep_raw(raw), self._stamp
-        value = Measured(*found, stamp.measured_at, raw.method, stamp.program_version, file)
-        self._store.keep(play_name(raw.axis), value)
+        name = play_name(raw.axis)
+        file = self._keeper.keep((Found(name, *found),), raw.method, name, raw)
         elapsed_s = self._instrument.clock.now_s() - began_s
         before_um = self._axis(raw.axis).config.play_um
         return AxisPlay(raw.axis, *found, before_um, images, elapsed_s, file)
 
     def _poor(self, raw: RawPlay, error: CalibPoor) -> CalibPoor:
-        """The error of a refused measurement, with where to look at what was seen."""
-        try:
-            file = self._keep_raw(msgspec.structs.replace(raw, refused=str(error)))
-        except CalibError:  # the reason for the refusal matters more than a full disk
-            return CalibPoor(f"{error} {_STAYS}.")
-        return CalibPoor(f"{error} {_STAYS}; what was seen is in {self._store.path.with_name(file)}.")
-
-    def _keep_raw(self, raw: RawPlay) -> str:
-        return self._store.keep_raw(f"{play_name(raw.axis)}-{self._stamp.measured_at:%Y%m%dT%H%M%SZ}", raw)
+        refused = msgspec.structs.replace(raw, refused=str(error))
+        return self._keeper.poor(error, "this axis", play_name(raw.axis), refused)
 
     def _axis(self, name: str) -> Axis:
         return self._instrument.board.axes[name]

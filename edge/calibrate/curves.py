@@ -73,9 +73,9 @@ class Curves:
         self._shots.approach(start_um)
         return self._curve("down", sweep_down(self._axis, self._camera, self._config, heights_um))
 
-    def leave_at(self, z_um: float) -> None:
-        """Go to `z_um` upwards."""
-        self._shots.approach(z_um)
+    def leave_at(self, z_um: float) -> float:
+        """Go to `z_um` upwards; returns when the stage is at rest, s."""
+        return self._shots.approach(z_um)
 
     def _curve(self, direction: Direction, shots: Iterable[Shot]) -> FocusCurve:
         began_s, z_um, sharpness, white, dark = self._clock.now_s(), [], [], [], True

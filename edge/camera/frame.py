@@ -1,7 +1,9 @@
 """Frames, and how to get one that shows the stage at rest."""
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
+
+import msgspec
 
 from parfocal.edge.errors import CameraFailed
 from parfocal.edge.pixels import UInt8Array
@@ -50,6 +52,28 @@ class Camera(Protocol):
 
     def close(self) -> None:
         """Release the device."""
+
+
+class CameraSettings(msgspec.Struct, frozen=True):
+    """What a camera says of its exposure, s, and of gain and white balance in its own units; None without a control."""
+
+    exposure_s: float | None = None
+    gain: float | None = None
+    white_balance: float | None = None
+
+
+UNCALIBRATED = CameraSettings()
+
+
+@runtime_checkable
+class Adjustable(Protocol):
+    """A camera whose settings can be read back, and whose exposure can be set while it runs."""
+
+    def settings(self) -> CameraSettings:
+        """The settings as the camera reports them."""
+
+    def set_exposure(self, exposure_s: float) -> float:
+        """Set the exposure; returns the one in effect, s. Raises CameraFailed."""
 
 
 def frame_after(camera: Camera, settled_s: float) -> Frame:

@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from parfocal.edge.camera.frame import Frame, overtaken
+from parfocal.edge.camera.frame import UNCALIBRATED, CameraSettings, Frame, overtaken
 from parfocal.edge.config import CameraConfig
 from parfocal.edge.errors import CameraFailed
 from parfocal.edge.opencv_log import silenced
@@ -34,10 +34,10 @@ class VideoCamera:
     ideal but does not prevent use.
     """
 
-    def __init__(self, config: CameraConfig) -> None:
-        """Open and lock the camera. Raises CameraFailed."""
+    def __init__(self, config: CameraConfig, locked: CameraSettings = UNCALIBRATED) -> None:
+        """Open and lock the camera. `locked`: calibrated gain and white balance. Raises CameraFailed."""
         self._config = config
-        self._exposure_s = config.exposure_s
+        self._exposure_s, self._locked = config.exposure_s, locked
         self._notes: list[str] = []
         self._n_grabbed = 0
         with silenced():
@@ -71,6 +71,26 @@ class VideoCamera:
         start_s = complete_s - self._exposure_s - self._config.frame_period_s
         self._n_grabbed += 1
         return Frame(start_s, functools.partial(self._decoded, self._n_grabbed))
+
+    def settings(self) -> CameraSettings:
+        """Exposure, gain and white balance as the camera reports them; None for a control that it does not have."""
+        found = {
+            key: self._capture.get(key)
+            for key in (cv2.CAP_PROP_EXPOSURE, cv2.CAP_PROP_GAIN, cv2.CAP_PROP_WB_TEMPERATURE)
+        }
+        exposure, gain, white = (None if value == UNKNOWN else value for value in found.values())
+        return CameraSettings(None if exposure is None else exposure * EXPOSURE_UNIT_S, gain, white)
+
+    def set_exposure(self, exposure_s: float) -> float:
+        """Set the exposure, s; returns the one that the camera rounds it to. Raises CameraFailed without a control."""
+        found = self._written(cv2.CAP_PROP_EXPOSURE, exposure_s / EXPOSURE_UNIT_S)
+        if found is None:
+            raise CameraFailed(
+                f"camera {self._config.device} has no control for its exposure. Set it by hand, and camera.exposure_s "
+                "to the same value."
+            )
+        self._exposure_s = found * EXPOSURE_UNIT_S
+        return self._exposure_s
 
     def close(self) -> None:
         """Let go of the device."""
@@ -151,7 +171,9 @@ class VideoCamera:
         self._switch_off("exposure", cv2.CAP_PROP_AUTO_EXPOSURE, 1.0)  # V4L2: 1 is manual
         self._set_exposure()
         self._switch_off("white balance", cv2.CAP_PROP_AUTO_WB, 0.0)
-        self._hold_gain()
+        self._hold("gain", cv2.CAP_PROP_GAIN, self._locked.gain)
+        if self._locked.white_balance is not None:
+            self._hold("white balance", cv2.CAP_PROP_WB_TEMPERATURE, self._locked.white_balance)
 
     def _switch_off(self, name: str, key: int, manual: float) -> None:
         found = self._written(key, manual)
@@ -178,16 +200,21 @@ class VideoCamera:
             )
         self._exposure_s = max(found_s, asked_s)
 
-    def _hold_gain(self) -> None:
-        """Write the present gain back: a camera keeps a gain that was written until it is written again."""
-        there = self._capture.get(cv2.CAP_PROP_GAIN)
-        found = self._written(cv2.CAP_PROP_GAIN, there)
+    def _hold(self, name: str, key: int, calibrated: float | None) -> None:
+        """Write a control: the calibrated value, or the present one back. A camera keeps what was written."""
+        there = self._capture.get(key) if calibrated is None else calibrated
+        found = self._written(key, there)
         if found is None:
-            self._notes.append("its gain cannot be locked: it has no control for it")
+            self._notes.append(f"its {name} cannot be locked: it has no control for it")
+        elif found != there and calibrated is None:
+            raise CameraFailed(
+                f"camera {self._config.device} changed its {name} from {there:.0f} to {found:.0f} when it was locked: "
+                f"its shots cannot be compared. {self._by_hand()}"
+            )
         elif found != there:
             raise CameraFailed(
-                f"camera {self._config.device} changed its gain from {there:.0f} to {found:.0f} when it was locked: "
-                f"its shots cannot be compared. {self._by_hand()}"
+                f"camera {self._config.device} does not take the calibrated {name} of {there:.0f}, it has {found:.0f}. "
+                "Run `parfocal calibrate camera`."
             )
 
     def _by_hand(self) -> str:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from parfocal.edge.cli import board, calibrate, engine
+from parfocal.edge.cli.calibrate_all import all_parts
 from parfocal.edge.cli.demo import demo
 from parfocal.edge.cli.doctor import doctor
 from parfocal.edge.cli.ending.end import run_to_exit_code
@@ -44,6 +45,7 @@ def options_of_parfocal(
 # In this order in the help.
 app.command()(demo)
 app.command()(doctor)
+calibrate.app.command("all")(all_parts)
 app.add_typer(calibrate.app, name="calibrate")
 app.command()(focus)
 app.command()(survey)

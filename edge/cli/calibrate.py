@@ -1,6 +1,10 @@
 """`parfocal calibrate`: measure what a kit differs in from others, and keep it."""
 
+import contextlib
+import math
+from collections.abc import Iterator
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -8,9 +12,18 @@ import typer
 from rich.console import Console
 
 from parfocal import __version__
+from parfocal.calib.store import Store
+from parfocal.calib.value import UsedCalibration
+from parfocal.edge.calibrate import camera as camera_part
+from parfocal.edge.calibrate import pixel as pixel_part
+from parfocal.edge.calibrate import stage as stage_part
 from parfocal.edge.calibrate import xy_play, z_play
-from parfocal.edge.calibrate.backlash import AxisName, AxisPlay, Backlash, Stamp
-from parfocal.edge.calibration import store_for
+from parfocal.edge.calibrate.backlash import AxisName, AxisPlay, Backlash
+from parfocal.edge.calibrate.camera import CameraCalibration
+from parfocal.edge.calibrate.keeper import KeptValue, Stamp
+from parfocal.edge.calibrate.returns import Trips
+from parfocal.edge.calibrate.stage import StageCalibration
+from parfocal.edge.calibration import is_contradicted, store_for
 from parfocal.edge.cli.options import (
     ConfigOption,
     JsonOption,
@@ -22,15 +35,17 @@ from parfocal.edge.cli.options import (
     UmPerPxOption,
     ZPlayOption,
     configured,
+    finite,
     opened_instrument,
 )
 from parfocal.edge.cli.showing.output import check_writable, console_for, write_json
-from parfocal.edge.cli.showing.progress import shown_progress
+from parfocal.edge.cli.showing.progress import Step, shown_progress
 from parfocal.edge.cli.showing.tables import show_notes
 from parfocal.edge.config import Config
 from parfocal.edge.engine import check_frame_size
 from parfocal.edge.errors import ConfigError
-from parfocal.edge.words import named
+from parfocal.edge.instrument import Instrument
+from parfocal.edge.words import counted, named
 
 app = typer.Typer(
     help="Measure the microscope; results are kept and used from then on.", no_args_is_help=True
@@ -40,12 +55,72 @@ _AXES: tuple[AxisName, ...] = ("z", "x", "y")
 
 
 class BacklashReport(msgspec.Struct, frozen=True):
-    """The measured play of axes, and the store that keeps it."""
+    """The measured play of axes, and the store that keeps it. `calibration` names the calibration that results."""
 
     board_serial: int
     objective: str
     store: str
     axes: tuple[AxisPlay, ...]
+    calibration: UsedCalibration | None
+
+
+class StageReport(msgspec.Struct, frozen=True):
+    """What was measured of the stage. `calibration` names the calibration that results."""
+
+    board_serial: int
+    objective: str
+    store: str
+    values: tuple[KeptValue, ...]
+    trips: tuple[Trips, ...]
+    images: int
+    elapsed_s: float
+    calibration: UsedCalibration | None
+
+
+class CameraReport(msgspec.Struct, frozen=True):
+    """What was measured of the camera, and what follows from it. `calibration` names the calibration that results."""
+
+    board_serial: int
+    objective: str
+    store: str
+    values: tuple[KeptValue, ...]
+    verdicts: tuple[str, ...]
+    images: int
+    elapsed_s: float
+    calibration: UsedCalibration | None
+
+
+class Bench(msgspec.Struct, frozen=True):
+    """What a calibration works with: an open instrument, the store for its results, and where it tells of them."""
+
+    instrument: Instrument
+    config: Config
+    store: Store
+    stamp: Stamp
+    console: Console
+    step: Step
+
+
+@contextlib.contextmanager
+def opened_bench(
+    simulation: Simulation, settings: Config, virtual: bool, json: Path | None, n_steps: int
+) -> Iterator[Bench]:
+    """The instrument with its store and a progress display of `n_steps`; says at the end where results are kept."""
+    check_frame_size(settings)
+    check_writable(json)
+    console = console_for(json)
+    stamp = Stamp(datetime.now(timezone.utc).replace(microsecond=0), __version__)
+    with opened_instrument(simulation, settings, virtual) as instrument:
+        show_notes(console, instrument.notes)
+        store = store_for(instrument.board.unit_serial, settings)
+        with shown_progress(console, "measuring", n_steps, "first sweep") as step:
+            yield Bench(instrument, settings, store, stamp, console, step)
+    say(console, f"kept in {named(store.path)}")
+
+
+def say(console: Console, line: str) -> None:
+    """Print a line as it is."""
+    console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 @app.callback()
@@ -71,22 +146,145 @@ def backlash(
         raise ConfigError(f"no axis {axis!r}: give x, y or z")
     settings = configured(config, port)
     simulation = Simulation(sim, slide, um_per_px, seed, z_play_um)
-    check_frame_size(settings)
-    check_writable(json)
-    console = console_for(json)
-    stamp = Stamp(datetime.now(timezone.utc).replace(microsecond=0), __version__)
+    with opened_bench(simulation, settings, port is None, json, _n_steps(axes)) as bench:
+        measured = measure_backlash(bench, axes)
+    owner = bench.store.owner
+    report = BacklashReport(
+        owner.board_serial, owner.objective, named(bench.store.path), measured, bench.store.load().used
+    )
+    write_json(json, report)
+
+
+@app.command()
+def stage(
+    pitch_um: Annotated[
+        float | None,
+        typer.Option(
+            "--pitch-um",
+            min=0.1,
+            max=1000.0,
+            callback=finite,
+            help="Only measure the size of a pixel, on a slide with lines this far apart, um.",
+        ),
+    ] = None,
+    sim: SimOption = False,
+    slide: SlideOption = None,
+    um_per_px: UmPerPxOption = None,
+    seed: SeedOption = 1,
+    z_play_um: ZPlayOption = None,
+    config: ConfigOption = None,
+    port: PortOption = None,
+    json: JsonOption = None,
+) -> None:
+    """Measure scale, camera angle, lost steps, settle times and homing on a slide with structure."""
+    settings = configured(config, port)
+    simulation = Simulation(sim, slide, um_per_px, seed, z_play_um)
+    n_steps = stage_part.N_STEPS if pitch_um is None else pixel_part.N_STEPS
+    with opened_bench(simulation, settings, port is None, json, n_steps) as bench:
+        began_s = bench.instrument.clock.now_s()
+        values, trips, images = measure_stage(bench) if pitch_um is None else measure_pixel(bench, pitch_um)
+        elapsed_s = bench.instrument.clock.now_s() - began_s
+    owner, used = bench.store.owner, bench.store.load().used
+    place = owner.board_serial, owner.objective, named(bench.store.path)
+    write_json(json, StageReport(*place, values, trips, images, elapsed_s, used))
+
+
+@app.command()
+def camera(
+    sim: SimOption = False,
+    slide: SlideOption = None,
+    um_per_px: UmPerPxOption = None,
+    seed: SeedOption = 1,
+    z_play_um: ZPlayOption = None,
+    config: ConfigOption = None,
+    port: PortOption = None,
+    json: JsonOption = None,
+) -> None:
+    """Find the exposure; measure response, flicker, flat field, and what the camera does to its pictures."""
+    settings = configured(config, port)
+    simulation = Simulation(sim, slide, um_per_px, seed, z_play_um)
+    with opened_bench(simulation, settings, port is None, json, camera_part.N_STEPS) as bench:
+        began_s = bench.instrument.clock.now_s()
+        values, verdicts, images = measure_camera(bench)
+        elapsed_s = bench.instrument.clock.now_s() - began_s
+    owner, used = bench.store.owner, bench.store.load().used
+    place = owner.board_serial, owner.objective, named(bench.store.path)
+    write_json(json, CameraReport(*place, values, verdicts, images, elapsed_s, used))
+
+
+def measure_camera(bench: Bench) -> tuple[tuple[KeptValue, ...], tuple[str, ...], int]:
+    """What `CameraCalibration` measures, shown; also its verdicts, and how many images it took.
+
+    Raises as `CameraCalibration.run`.
+    """
+    running = CameraCalibration(bench.instrument, bench.config, bench.store, bench.stamp, bench.step)
+    values = tuple(running.run())
+    for value in values:
+        say(bench.console, camera_line(value, bench.config))
+    verdicts = camera_part.camera_verdicts(running.seen)
+    for verdict in verdicts:
+        say(bench.console, verdict)
+    return values, verdicts, running.images
+
+
+_CAMERA_WORDS = {
+    "camera_exposure_s": "exposure {0.value:.5f} s",
+    "camera_gain": "gain {0.value:g}, locked",
+    "camera_white_balance": "white balance {0.value:g}, locked",
+    "camera_dark_level": "dark level {0.value:.2f} +- {0.uncertainty:.2f} of 255",
+    "camera_gamma": "gamma {0.value:.3f} +- {0.uncertainty:.3f}",
+    "camera_flicker_share": "flicker {percent:.2f} +- {percent_uncertainty:.2f} % from frame to frame",
+    "camera_falloff_share": "darkest corner {percent:.0f} +- {percent_uncertainty:.0f} % below the brightest part",
+    "camera_fine_noise": "noise in fine over that in coarse detail {0.value:.2f} +- {0.uncertainty:.2f}",
+    "camera_mosaic": "noise of least over most noisy pixels of 2 by 2 {0.value:.2f} +- {0.uncertainty:.2f}",
+    "camera_blocks": "fine detail on over between blocks of 8 {0.value:.2f} +- {0.uncertainty:.2f}",
+}
+
+
+def camera_line(value: KeptValue, config: Config) -> str:
+    """A measured value of the camera in words."""
+    percents = {"percent": 100.0 * value.value, "percent_uncertainty": 100.0 * value.uncertainty}
+    line = f"camera: {_CAMERA_WORDS[value.name].format(value, **percents)}"
+    if value.name == "camera_exposure_s" and config.calibration.keep_exposure:
+        line += "; camera.exposure_s of the configuration stays in use until that key is removed"
+    return line
+
+
+def measure_backlash(bench: Bench, axes: tuple[AxisName, ...] = _AXES) -> tuple[AxisPlay, ...]:
+    """The play of `axes`, each shown as it is kept. Raises as `Backlash.run`."""
     measured = []
-    with opened_instrument(simulation, settings, virtual=port is None) as instrument:
-        show_notes(console, instrument.notes)
-        store = store_for(instrument.board.unit_serial, settings)
-        running = Backlash(instrument, settings, store, stamp)
-        with shown_progress(console, "measuring", _n_steps(axes), "first sweep") as step:
-            for done in running.run(axes, step):
-                measured.append(done)
-                _show(console, done, settings)
-    console.print(f"kept in {named(store.path)}", highlight=False, markup=False, soft_wrap=True)
-    owner = store.owner
-    write_json(json, BacklashReport(owner.board_serial, owner.objective, named(store.path), tuple(measured)))
+    for done in Backlash(bench.instrument, bench.config, bench.store, bench.stamp).run(axes, bench.step):
+        measured.append(done)
+        say(bench.console, _line(done, bench.config))
+    return tuple(measured)
+
+
+def measure_stage(bench: Bench) -> tuple[tuple[KeptValue, ...], tuple[Trips, ...], int]:
+    """What `StageCalibration` measures, each value shown as it is kept; also the trips, and how many images it took.
+
+    Raises as `StageCalibration.run`.
+    """
+    running = StageCalibration(bench.instrument, bench.config, bench.store, bench.stamp, bench.step)
+    values = []
+    for value in running.run():
+        values.append(value)
+        say(bench.console, stage_line(value, bench.config))
+    for trip in running.trips:
+        away = f"{trip.lost_um:.2f} um away after {trip.n_trips} trips of {trip.trip_um:g} um"
+        say(bench.console, f"{trip.axis}: {away}")
+    return tuple(values), tuple(running.trips), running.images
+
+
+BACKLASH_STEPS = z_play.N_CURVES + 2 * xy_play.N_RUNS
+
+
+def measure_pixel(bench: Bench, pitch_um: float) -> tuple[tuple[KeptValue, ...], tuple[Trips, ...], int]:
+    """The size of a pixel, shown, as `measure_stage` returns its values. Raises as `pixel.measure_pixel`."""
+    one = pixel_part.measure_pixel(
+        bench.instrument, bench.config, bench.store, bench.stamp, bench.step, pitch_um
+    )
+    say(bench.console, stage_line(one, bench.config))
+    return (one,), (), pixel_part.N_PICTURES
 
 
 def _n_steps(axes: tuple[AxisName, ...]) -> int:
@@ -95,11 +293,43 @@ def _n_steps(axes: tuple[AxisName, ...]) -> int:
     return first + xy_play.N_RUNS * sum(name != "z" for name in axes)
 
 
-def _show(console: Console, done: AxisPlay, config: Config) -> None:
+def _line(done: AxisPlay, config: Config) -> str:
     line = (
         f"{done.axis}: play {done.play_um:.2f} +- {done.uncertainty_um:.2f} um (it was {done.before_um:g} um)"
     )
     if done.axis in config.calibration.keep_play:
         line += f"; board.{done.axis}.play_um of the configuration stays in use until that key is removed"
-    took = f"{done.images} images, {done.elapsed_s:.0f} s of microscope time"
-    console.print(f"{line}; {took}", highlight=False, markup=False, soft_wrap=True)
+    return f"{line}; {done.images} images, {done.elapsed_s:.0f} s of microscope time"
+
+
+def stage_line(value: KeptValue, config: Config) -> str:
+    """A measured value in words, and whether it is used."""
+    axis, _, key = value.name.partition("_")
+    before = "" if value.before is None else f" (it was {value.before:g})"
+    if value.name == "camera_angle_deg":
+        return f"camera: turned by {value.value:+.2f} +- {value.uncertainty:.2f} degrees against the stage{before}"
+    if value.name == "camera_um_per_px":
+        line = (
+            f"camera: {value.value:.4f} +- {value.uncertainty:.4f} um per px (configured: {value.before:g})"
+        )
+        is_off = is_contradicted(config.camera.um_per_px, value.value, value.uncertainty)
+        return f"{line}. Set camera.um_per_px = {value.value:.4f}." if is_off else line
+    if value.name == "camera_is_mirrored":
+        return f"camera: its picture is {'mirrored' if value.value > 0.5 else 'not mirrored'}"
+    if key == "home_um":
+        return f"{axis}: comes back to {value.value:.2f} um (standard deviation) after homing"
+    if key == "settle_s":
+        n_frames = math.ceil(value.value / config.camera.frame_period_s)
+        line = f"{axis}: at rest after {value.value:.3f} +- {value.uncertainty:.3f} s, {counted(n_frames, 'frame')}"
+        return f"{line}{before}{_kept_by_user(axis, key, axis in config.calibration.keep_settle)}"
+    configured_scale = config.board.axis(axis).um_per_step
+    line = f"{axis}: {value.value:.4f} +- {value.uncertainty:.4f} um per step{before}"
+    if not is_contradicted(configured_scale, value.value, value.uncertainty):
+        return f"{line}; {configured_scale:g} as configured agrees and stays in use"
+    return f"{line}{_kept_by_user(axis, key, axis in config.calibration.keep_scale)}"
+
+
+def _kept_by_user(axis: str, key: str, is_kept: bool) -> str:
+    return (
+        f"; board.{axis}.{key} of the configuration stays in use until that key is removed" if is_kept else ""
+    )

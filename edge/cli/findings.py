@@ -37,6 +37,19 @@ from parfocal.engines.errors import EngineError, InputMismatch
 from parfocal.engines.model.contract import Contract
 from parfocal.engines.model.shipped import Model
 
+_CAMERA_VALUES = (
+    "exposure_s",
+    "gain",
+    "white_balance",
+    "level",
+    "gamma",
+    "_share",
+    "noise",
+    "mosaic",
+    "blocks",
+)
+_STAGE_VALUES = ("um_per_step", "settle_s", "camera_angle_deg", "home_um")
+
 Verdict = Literal["ok", "missing", "wrong"]
 
 # A watchdog that fired is not among them: it fires whenever a host exits, and the next host re-arms it.
@@ -200,18 +213,38 @@ def of_gpio(config: GpioConfig, is_usable: bool, seen: bool | GpioFailed | None)
 
 
 def of_calibration(found: Calibration | CalibError | None, config: Config, now: datetime) -> list[Finding]:
-    """A finding for each axis, with the age of what was measured; `found` is None if no board answered.
+    """The name of the calibration, and a finding for each axis, with the age of what was measured.
 
-    A microscope that was never calibrated works with the configured play.
+    `found` is None if no board answered. A microscope that was never calibrated works as it is configured.
     """
     if found is None:
         return [Finding("calibration", "missing", "not checked: the board did not answer", EXIT_BOARD)]
     if isinstance(found, CalibMissing):
-        told = "none of this microscope; play as configured. Run `parfocal calibrate backlash`."
+        told = "none of this microscope; everything as configured. Run `parfocal calibrate all`."
         return [Finding("calibration", "ok", told)]
     if isinstance(found, CalibError):
         return [Finding("calibration", "wrong", str(found), exit_code(found))]
-    return [_of_play(name, found.values().get(play_name(name)), config, now) for name in AXIS_NAMES]
+    named = Finding("calibration", "ok", f"{found.used}" if found.used else "empty: nothing was measured yet")
+    plays = [_of_play(name, found.values().get(play_name(name)), config, now) for name in AXIS_NAMES]
+    return [
+        named,
+        _of_part("camera response", _CAMERA_VALUES, "exposure as configured", "camera", found, now),
+        _of_part("stage", _STAGE_VALUES, "scale, angle and settle times as configured", "stage", found, now),
+        *plays,
+    ]
+
+
+def _of_part(
+    subject: str, ends: tuple[str, ...], without: str, verb: str, found: Calibration, now: datetime
+) -> Finding:
+    """The values whose names end so, and how old the oldest of them is; `without` them, what holds."""
+    values = {name: value for name, value in found.values().items() if name.endswith(ends)}
+    if not values:
+        return Finding(subject, "ok", f"{without}. Run `parfocal calibrate {verb}`.")
+    oldest = min(value.measured_at for value in values.values())
+    age = counted(max(0, (now - oldest).days), "day")
+    told = ", ".join(f"{name} {value.value:.4g} +- {value.uncertainty:.2g}" for name, value in values.items())
+    return Finding(subject, "ok", f"{told}; {age} old")
 
 
 def _of_play(name: str, measured: Measured | None, config: Config, now: datetime) -> Finding:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from parfocal.calib.value import UsedCalibration
 from parfocal.edge.calibration import PlayInUse
 from parfocal.edge.cli.options import (
     ConfigOption,
@@ -38,6 +39,8 @@ from parfocal.edge.scan.survey import pivots_on
 from parfocal.edge.surface.files import read_points
 from parfocal.edge.surface.surface import fit_surface
 from parfocal.engines.predictor import Predictor
+
+Done = tuple[list[FieldReport], int, float, tuple[PlayInUse, ...], float | None, UsedCalibration | None]
 
 
 def focus(
@@ -82,20 +85,20 @@ def focus_fields(
     seen: Callable[[FieldResult], None] | None = None,
     grown: Callable[[RunReport], None] | None = None,
     pivot_at: Callable[[Field], float | None] | None = None,
-) -> tuple[list[FieldReport], int, float, tuple[PlayInUse, ...], float | None]:
+) -> Done:
     """Focus the fields of `plan`, with a progress bar.
 
-    Returns the reports, the images and seconds of the first sweep, the play in use, and the condenser that the model
-    was given. `seen` is called after each field, `grown` with the report of all fields so far. `pivot_at` is that of
-    `Session.run`. Raises what Session raises; the lamp is off afterwards.
+    Returns the reports, the images and seconds of the first sweep, the play in use, the condenser that the model was
+    given, and the calibration in force. `seen` is called after each field, `grown` with the report of all fields so
+    far. `pivot_at` is that of `Session.run`. Raises what Session raises; the lamp is off afterwards.
     """
     show_notes(console, instrument.notes)
     session = Session(instrument, predictor, config)
     reports: list[FieldReport] = []
 
-    def so_far() -> tuple[list[FieldReport], int, float, tuple[PlayInUse, ...], float | None]:
+    def so_far() -> Done:
         swept = session.first_sweep_images, session.first_sweep_s
-        return reports, *swept, instrument.plays, predictor.condenser
+        return reports, *swept, instrument.plays, predictor.condenser, instrument.calibration
 
     with (
         shown_progress(console, "focusing", len(plan), "first sweep") as step,

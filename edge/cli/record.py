@@ -69,9 +69,9 @@ def record(
         with contextlib.closing(Recorder(instrument, settings, extent, out).run(plan)) as run:
             for done in run:
                 records.append(done)
-                result.grown(Recording(named(out), tuple(records)))
+                result.grown(Recording(named(out), tuple(records), instrument.calibration))
                 step(f"{done.file}: {done.outcome}")
-        result.done(Recording(named(out), tuple(records)))
+        result.done(Recording(named(out), tuple(records), instrument.calibration))
 
 
 def _show(console: Console, recording: Recording) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
+from parfocal.calib.value import UsedCalibration
 from parfocal.edge.calibration import PlayInUse
 from parfocal.edge.focus.result import Attempt, Outcome
 
@@ -62,13 +63,14 @@ class RunReport(msgspec.Struct, frozen=True):
     """A whole run.
 
     `plays`: the play of each axis that it worked with. `condenser`: the one that the model was given; None if it takes
-    none.
+    none. `calibration` was in force; None without one.
     """
 
     fields: tuple[FieldReport, ...]
     summary: Summary
     plays: tuple[PlayInUse, ...] = ()
     condenser: float | None = None
+    calibration: UsedCalibration | None = None
 
 
 def run_report(
@@ -77,6 +79,7 @@ def run_report(
     first_sweep_s: float,
     plays: tuple[PlayInUse, ...] = (),
     condenser: float | None = None,
+    calibration: UsedCalibration | None = None,
 ) -> RunReport:
     """Sum up a run."""
     done = [f for f in fields if f.outcome in ("focused", "recovered")]
@@ -104,7 +107,9 @@ def run_report(
         or _advice(counts["focused"], n_tried - counts["focused"]),
         not_believed=not_believed,
     )
-    return RunReport(fields=tuple(fields), summary=summary, plays=plays, condenser=condenser)
+    return RunReport(
+        fields=tuple(fields), summary=summary, plays=plays, condenser=condenser, calibration=calibration
+    )
 
 
 def _calibration_due(not_believed: int, n_tried: int) -> str | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from parfocal.board.clock import MonotonicClock
+from parfocal.board.clock import Clock, MonotonicClock
 from parfocal.board.config import AXIS_NAMES
 from parfocal.board.foreign.dialect import Recognised
 from parfocal.board.link.probe import Probed, probe
@@ -21,10 +21,10 @@ from parfocal.board.stub.foreign.text_bench import TextBench
 from parfocal.board.stub.side_channel import SideChannel, side_channel_path
 from parfocal.board.stub.true_stage import TrueStage
 from parfocal.board.stub.virtual_bench import VirtualBench
-from parfocal.edge.calibration import use_calibration
+from parfocal.edge.calibration import InUse, use_calibration
 from parfocal.edge.config import Config
 from parfocal.edge.errors import ConfigError
-from parfocal.edge.instrument import FieldTruth, Instrument
+from parfocal.edge.instrument import FieldTruth, Instrument, TruthAt, calibrated_camera
 from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.simscope.camera import Render, SimulatedCamera
 from parfocal.edge.simscope.held_clock import HeldClock
@@ -153,7 +153,7 @@ def in_virtual_time(sample: Sample, config: Config, stub: StubConfig) -> Iterato
         in_use = use_calibration(board, config)
         camera = SimulatedCamera(bench, bench.clock, config.camera, sample.render)
         truth_at = _truth_at(sample, bench, bench.clock.now_s)
-        yield Instrument(board, camera, bench.clock, truth_at, True, in_use.notes, in_use.plays)
+        yield _simulated(board, camera, bench.clock, truth_at, in_use)
 
 
 @contextlib.contextmanager
@@ -177,7 +177,16 @@ def at_stub(sample: Sample, config: Config) -> Iterator[Instrument]:
             camera = SimulatedCamera(stage, clock, config.camera, render)
             in_use = use_calibration(board, config)
             truth_at = _truth_at(sample, stage, clock.now_s)
-            yield Instrument(board, camera, clock, truth_at, True, in_use.notes, in_use.plays)
+            yield _simulated(board, camera, clock, truth_at, in_use)
+
+
+def _simulated(
+    board: MotorBoard, camera: SimulatedCamera, clock: Clock, truth_at: TruthAt, in_use: InUse
+) -> Instrument:
+    calibrated = calibrated_camera(camera, in_use.camera)
+    return Instrument(
+        board, calibrated, clock, truth_at, True, in_use.notes, in_use.plays, in_use.calibration, in_use.view
+    )
 
 
 def _within_limits(board: MotorBoard, stage_um: tuple[float, float, float]) -> tuple[float, float, float]:

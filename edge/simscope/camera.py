@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from parfocal.board.clock import Clock
 from parfocal.board.stub.true_stage import TrueStage
-from parfocal.edge.camera.frame import Frame, overtaken
+from parfocal.edge.camera.frame import CameraSettings, Frame, overtaken
 from parfocal.edge.config import CameraConfig
 from parfocal.edge.pixels import UInt8Array
 
@@ -26,10 +26,11 @@ class SimulatedCamera:
         self._stage, self._clock, self._config, self._render = stage, clock, config, render
         self._began_s = clock.now_s()
         self._next, self._n_grabbed = 0, 0
+        self._exposure_s = config.exposure_s
 
     def grab(self) -> Frame:
         """The next frame; waits until one is finished."""
-        period_s, exposure_s = self._config.frame_period_s, self._config.exposure_s
+        period_s, exposure_s = self._config.frame_period_s, self._exposure_s
         finished = math.floor((self._clock.now_s() - self._began_s - exposure_s) / period_s)
         number = max(self._next, finished - QUEUED_FRAMES + 1, 0)
         start_s = self._began_s + number * period_s
@@ -45,9 +46,19 @@ class SimulatedCamera:
             # As with a real camera, only the newest frame has pixels.
             if grabbed != self._n_grabbed:
                 raise overtaken()
-            return self._render(*position_um, duty)
+            # `render` knows the light of the configured exposure only.
+            return self._render(*position_um, duty * exposure_s / self._config.exposure_s)
 
         return Frame(start_s, decoded)
+
+    def settings(self) -> CameraSettings:
+        """Its exposure; gain and white balance cannot be set."""
+        return CameraSettings(exposure_s=self._exposure_s)
+
+    def set_exposure(self, exposure_s: float) -> float:
+        """Set the exposure of the frames to come; at most the frame period."""
+        self._exposure_s = min(exposure_s, self._config.frame_period_s)
+        return self._exposure_s
 
     def close(self) -> None:
         """Nothing to release."""

@@ -61,11 +61,13 @@ def evaluate_stack(stack: Stack, predictor: Predictor, config: Config) -> StackR
     label = label_stack(stack)
     focus_z_um = label.focus_z_um
     if focus_z_um is None:
-        return StackResult(named(stack.path), None, "none", label.review, None, (), notes)
+        return StackResult(named(stack.path), None, "none", label.review, None, (), notes, stack.calibration)
     truth: Literal["stack", "label"] = "label" if stack.focus_z_um is None else "stack"
     planes = tuple(judged_prediction(pair, focus_z_um, predictor, config.focus) for pair in pairs)
     figures = figures_of(judged(planes), depth_of_field_um(contract.objective))
-    return StackResult(named(stack.path), focus_z_um, truth, label.review, figures, planes, notes)
+    return StackResult(
+        named(stack.path), focus_z_um, truth, label.review, figures, planes, notes, stack.calibration
+    )
 
 
 def _summed_up(results: Sequence[StackResult], predictor: Predictor) -> Evaluation:

@@ -77,6 +77,7 @@ def read_stack(path: Path, overrides: Overrides = NO_OVERRIDES) -> Stack:
         focus_z_um=raw.focus_z_um,
         condenser_sigma=raw.condenser_sigma,
         notes=(*raw.notes, *notes),
+        calibration=raw.calibration,
     )
 
 

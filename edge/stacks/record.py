@@ -11,6 +11,7 @@ import numpy as np
 
 from parfocal.board.axis import Axis
 from parfocal.board.errors import MoveRefused
+from parfocal.calib.value import UsedCalibration
 from parfocal.edge.config import CameraConfig, Config
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.focus.sharpness import peak_um
@@ -37,10 +38,11 @@ class FieldRecord(msgspec.Struct, frozen=True):
 
 
 class Recording(msgspec.Struct, frozen=True):
-    """All fields of a run, in order, and the folder of their files."""
+    """All fields of a run, in order, and the folder of their files. `calibration` was in force; None without one."""
 
     out: str
     fields: tuple[FieldRecord, ...]
+    calibration: UsedCalibration | None = None
 
 
 class Extent(msgspec.Struct, frozen=True):
@@ -203,7 +205,15 @@ class Recorder:
         planes, z_um = self._planes(centre_um)
         truth_at = self._instrument.truth_at
         focus_z_um = truth_at(field.x_um, field.y_um).focus_z_um if truth_at else None
-        write_stack(Stack(path, z_um, tuple(planes), self._config.camera.um_per_px, focus_z_um))
+        stack = Stack(
+            path,
+            z_um,
+            tuple(planes),
+            self._config.camera.um_per_px,
+            focus_z_um,
+            calibration=self._instrument.calibration,
+        )
+        write_stack(stack)
         return FieldRecord(path.name, "recorded", z_um, focus_z_um)
 
     def _focus_near_um(self) -> float | None:

@@ -4,6 +4,8 @@ from typing import Literal
 
 import msgspec
 
+from parfocal.calib.value import UsedCalibration
+
 
 class PlaneResult(msgspec.Struct, frozen=True):
     """The prediction at the second shot of a pair, or at the only shot (then z1 is z2).
@@ -57,7 +59,8 @@ class BinFigures(msgspec.Struct, frozen=True):
 class StackResult(msgspec.Struct, frozen=True):
     """One stack. Where its focus is not certain it has no planes, and `review` gives the reason.
 
-    `truth` says where its focus comes from. `notes` say how its file was interpreted.
+    `truth` says where its focus comes from. `notes` say how its file was interpreted. `calibration` is the one it was
+    recorded with, where it names one.
     """
 
     stack: str
@@ -67,6 +70,7 @@ class StackResult(msgspec.Struct, frozen=True):
     figures: Figures | None
     planes: tuple[PlaneResult, ...]
     notes: tuple[str, ...] = ()
+    calibration: UsedCalibration | None = None
 
 
 class Evaluation(msgspec.Struct, frozen=True):

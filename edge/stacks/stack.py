@@ -4,6 +4,7 @@ from pathlib import Path
 
 import msgspec
 
+from parfocal.calib.value import UsedCalibration
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.images.eight_bits import RawPixels
 from parfocal.edge.pixels import UInt8Array
@@ -11,6 +12,8 @@ from parfocal.edge.words import counted, sized
 
 # Names of the same two values in an OME-TIFF and in `stack.csv`.
 FOCUS_KEY, CONDENSER_KEY = "focus_z_um", "condenser_sigma"
+# Names of the two parts of the calibration's name in an OME-TIFF.
+CALIBRATION_KEY, CALIBRATED_KEY = "calibration_id", "calibration_measured_at"
 
 # Planes as RGB. A TIFF is in memory twice while its colours are sorted, so 4 GB of a Jetson's 8 are in use at worst;
 # 41 planes of 13 megapixels take 1.6 GB.
@@ -38,8 +41,8 @@ class Stack(msgspec.Struct, frozen=True):
     """Planes of one field, RGB uint8 (h, w, 3) each, with their heights in um.
 
     `um_per_px`, `focus_z_um` and `condenser_sigma` are None where the stack does not give them. `condenser_sigma` is
-    the aperture of the condenser divided by that of the objective. `notes` say how the file was interpreted, one
-    sentence each.
+    the aperture of the condenser divided by that of the objective. `calibration` names the one in force when the stack
+    was recorded. `notes` say how the file was interpreted, one sentence each.
     """
 
     path: Path
@@ -49,6 +52,7 @@ class Stack(msgspec.Struct, frozen=True):
     focus_z_um: float | None = None
     condenser_sigma: float | None = None
     notes: tuple[str, ...] = ()
+    calibration: UsedCalibration | None = None
 
     @property
     def shape_px(self) -> tuple[int, int]:
@@ -72,6 +76,7 @@ class RawStack(msgspec.Struct, frozen=True):
     focus_z_um: float | None = None
     condenser_sigma: float | None = None
     notes: tuple[str, ...] = ()
+    calibration: UsedCalibration | None = None
 
 
 def too_large(n_planes: int, plane_bytes: int) -> str | None:

@@ -10,12 +10,16 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from parfocal.calib.value import UsedCalibration
 from parfocal.edge.images.eight_bits import RawPixels
 from parfocal.edge.stacks.stack import (
+    CALIBRATED_KEY,
+    CALIBRATION_KEY,
     CONDENSER_KEY,
     FOCUS_KEY,
     GIVE_THE_HEIGHTS,
@@ -111,6 +115,7 @@ def _from_ome(path: Path, tiff: tifffile.TiffFile) -> RawStack:
         significant_bits=int(pixels.get("SignificantBits", 0)),
         focus_z_um=_annotated(path, ome, FOCUS_KEY),
         condenser_sigma=_annotated(path, ome, CONDENSER_KEY),
+        calibration=_calibration(path, ome),
     )
 
 
@@ -163,17 +168,37 @@ def _positive_um(path: Path, name: str, value_um: float) -> float:
 
 
 def _annotated(path: Path, ome: dict[str, Any], key: str) -> float | None:
-    """The value of a map annotation, None where there is none. Raises StackRefused."""
+    """The number in a map annotation, None where there is none. Raises StackRefused."""
+    entry = _annotation(ome, key)
+    if entry is None:
+        return None
+    try:
+        value = float(entry["value"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise StackRefused(path, f"its annotation {key} is not a number") from error
+    if not math.isfinite(value):
+        raise StackRefused(path, f"its annotation {key} is {value}, which is not a finite number")
+    return value
+
+
+def _calibration(path: Path, ome: dict[str, Any]) -> UsedCalibration | None:
+    """The calibration that the stack was recorded with, None where it names none. Raises StackRefused."""
+    entries = {key: _annotation(ome, key) for key in (CALIBRATION_KEY, CALIBRATED_KEY)}
+    if None in entries.values():
+        return None
+    name, date = (str((entry or {}).get("value", "")) for entry in entries.values())
+    try:
+        return msgspec.convert({"id": name, "measured_at": date}, UsedCalibration)
+    except msgspec.ValidationError as error:
+        keys = " and ".join(entries)
+        raise StackRefused(path, f"its annotations {keys} do not name a calibration") from error
+
+
+def _annotation(ome: dict[str, Any], key: str) -> dict[str, Any] | None:
     for annotation in _as_list((ome.get("StructuredAnnotations") or {}).get("MapAnnotation")):
         for entry in _as_list((annotation.get("Value") or {}).get("M")):
             if isinstance(entry, dict) and entry.get("K") == key:
-                try:
-                    value = float(entry["value"])
-                except (KeyError, TypeError, ValueError) as error:
-                    raise StackRefused(path, f"its annotation {key} is not a number") from error
-                if not math.isfinite(value):
-                    raise StackRefused(path, f"its annotation {key} is {value}, which is not a finite number")
-                return value
+                return entry
     return None
 
 

@@ -8,7 +8,7 @@ import tifffile
 
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.stacks.read import MIN_PLANES
-from parfocal.edge.stacks.stack import CONDENSER_KEY, FOCUS_KEY, Stack
+from parfocal.edge.stacks.stack import CALIBRATED_KEY, CALIBRATION_KEY, CONDENSER_KEY, FOCUS_KEY, Stack
 from parfocal.edge.whole_file import whole_file
 from parfocal.edge.words import counted
 
@@ -66,6 +66,9 @@ def _metadata(stack: Stack) -> dict[str, Any]:
     }
     known = {FOCUS_KEY: stack.focus_z_um, CONDENSER_KEY: stack.condenser_sigma}
     annotations = {key: repr(float(value)) for key, value in known.items() if value is not None}
+    if stack.calibration is not None:
+        annotations[CALIBRATION_KEY] = stack.calibration.id
+        annotations[CALIBRATED_KEY] = stack.calibration.measured_at.isoformat()
     if annotations:
         metadata["MapAnnotation"] = {"Namespace": "parfocal", **annotations}
     return metadata

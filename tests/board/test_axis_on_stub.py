@@ -200,3 +200,31 @@ def test_a_move_takes_the_time_of_its_trapezoid(
         began_s = bench.clock.now_s()
         mover.approach_up(1000.0 + delta_um)
         assert bench.clock.now_s() - began_s == pytest.approx(duration_s, abs=0.005)
+
+
+def test_a_measured_scale_moves_the_stage_to_the_true_position_and_keeps_the_limits(
+    healthy_board: HealthyBoard,
+) -> None:
+    # The screw moves the stage by a tenth more than the configuration says.
+    stub = stub_with_play(0.0)
+    stub = msgspec.structs.replace(stub, z=msgspec.structs.replace(stub.z, um_per_step=0.34375))
+    with healthy_board(stub) as (bench, board):
+        board.z.approach_up(2000.0)
+        assert bench.true_um(bench.clock.now_s())[2] == pytest.approx(2200.0, abs=0.5)
+        board.z.use_scale(0.34375)
+        assert board.z.position_um == pytest.approx(2200.0, abs=0.5)
+        assert board.z.engagement is Engagement.UNKNOWN
+        board.z.approach_up(1500.0)
+        assert bench.true_um(bench.clock.now_s())[2] == pytest.approx(1500.0, abs=0.5)
+        assert board.z.limits_um[1] <= board.z.config.highest_um
+        with pytest.raises(MoveRefused, match="limit is"):
+            board.z.move_to(board.z.limits_um[1] + 1.0)
+
+
+def test_a_measured_settle_time_is_waited_for_from_the_next_move_on(healthy_board: HealthyBoard) -> None:
+    with healthy_board(stub_with_play(0.0)) as (bench, board):
+        board.z.use_settle(0.5)
+        assert board.z.approach_up(1000.0) - bench.clock.now_s() == pytest.approx(0.5, abs=0.01)
+        for refused_s in (-0.1, 61.0):
+            with pytest.raises(ValueError, match="settle_s"):
+                board.z.use_settle(refused_s)

@@ -39,6 +39,21 @@ def test_a_value_comes_back_as_it_was_kept_and_the_others_stay(store: Store) -> 
     assert store.load().owner == OWNER
 
 
+def test_the_name_of_a_calibration_follows_its_values_and_nothing_else(store: Store) -> None:
+    empty = Calibration(1, OWNER.board_serial, OWNER.objective)
+    assert empty.used is None
+    first = store.keep("z_play_um", PLAY).used
+    assert first is not None
+    assert (len(first.id), first.measured_at) == (12, PLAY.measured_at)
+    store.path.write_text("# looked at by hand\n" + store.path.read_text())
+    assert store.load().used == first
+    later = msgspec.structs.replace(PLAY, measured_at=PLAY.measured_at + timedelta(days=1))
+    second = store.keep("x_play_um", later).used
+    assert second is not None
+    assert (second.id != first.id, second.measured_at) == (True, later.measured_at)
+    assert store.keep("x_play_um", msgspec.structs.replace(later, value=19.88)).used != second
+
+
 @settings(max_examples=40)  # each is flushed to the disk
 @given(
     value=st.floats(0.0, 1e4),
@@ -60,9 +75,7 @@ def test_every_value_comes_back(
 
 
 def test_a_microscope_without_a_calibration_is_told_the_command(store: Store) -> None:
-    with pytest.raises(
-        CalibMissing, match=r"board 4711 with objective 20x/0\.75.*`parfocal calibrate backlash`"
-    ):
+    with pytest.raises(CalibMissing, match=r"board 4711 with objective 20x/0\.75.*`parfocal calibrate all`"):
         store.load()
 
 
@@ -119,7 +132,7 @@ def test_an_edit_by_hand_that_makes_no_sense_is_refused_by_name(
     with pytest.raises(CalibRefused, match=told) as refused:
         store.load()
     assert str(store.path) in str(refused.value)
-    assert "`parfocal calibrate backlash`" in str(refused.value)
+    assert "`parfocal calibrate all`" in str(refused.value)
 
 
 @pytest.mark.parametrize("data", [b"\xff\xfe", b"a = " + b"[" * 100_000, b"#" * 2_000_000, b""])

@@ -13,7 +13,8 @@ from parfocal.board.stub.virtual_bench import VirtualBench
 from parfocal.calib.errors import CalibRefused
 from parfocal.calib.store import Owner, Store, default_folder
 from parfocal.calib.value import Measured
-from parfocal.edge.calibration import PlayInUse, store_for, use_calibration
+from parfocal.calib.view import View
+from parfocal.edge.calibration import CameraInUse, PlayInUse, store_for, use_calibration
 from parfocal.edge.config import Config, config_from_toml
 from parfocal.edge.simscope.bench import Sample, in_virtual_time, stub_of
 
@@ -37,7 +38,8 @@ def plays_um(board: Board) -> tuple[float, float, float]:
 
 def test_without_a_calibration_the_configured_play_is_used_and_the_command_is_named(board: Board) -> None:
     (note,) = use_calibration(board, Config()).notes
-    assert "none of this microscope; play as configured. Run `parfocal calibrate backlash`" in note
+    assert use_calibration(board, Config()).calibration is None
+    assert "none of this microscope; everything as configured. Run `parfocal calibrate all`" in note
     assert plays_um(board) == (60.0, 60.0, 20.0)
 
 
@@ -45,9 +47,12 @@ def test_measured_play_replaces_that_of_the_configuration_and_the_run_says_so(bo
     store = store_for(board.unit_serial, Config())
     store.keep("z_play_um", play(27.5))
     store.keep("x_play_um", play(12.0))
-    (note,) = use_calibration(board, Config()).notes
+    in_use = use_calibration(board, Config())
+    (note,) = in_use.notes
+    assert in_use.calibration == store.load().used
     assert note == (
-        f"calibration: play of x 12.0 +- 0.2 um of 2026-11-26, z 27.5 +- 0.2 um of 2026-11-26; {store.path}"
+        f"calibration {in_use.calibration}: play of x 12.0 +- 0.2 um of 2026-11-26, z 27.5 +- 0.2 um of 2026-11-26; "
+        f"{store.path}"
     )
     assert plays_um(board) == (12.0, 60.0, 27.5)
     assert board.z.overshoot_um >= 27.5 + 2.0
@@ -140,8 +145,58 @@ def test_an_opened_instrument_says_which_play_it_works_with() -> None:
     with in_virtual_time(NOTHING, Config(), stub) as instrument:
         assert instrument.board.z.config.play_um == 8.1
         assert "z 8.1 +- 0.2 um" in instrument.notes[0]
+        assert instrument.calibration is not None
+        assert instrument.calibration.measured_at == WHEN
         assert instrument.plays == (
             PlayInUse("x", 60.0),
             PlayInUse("y", 60.0),
             PlayInUse("z", 8.1, 0.2, WHEN),
         )
+
+
+def kept(board: Board, **values: tuple[float, float]) -> None:
+    """Put values with their uncertainties into the store of the board."""
+    store = store_for(board.unit_serial, Config())
+    store.keep_all(
+        {name: Measured(*found, WHEN, "chains", "0.1.0", "raw.json") for name, found in values.items()}
+    )
+
+
+def test_a_measured_scale_is_used_where_it_rules_the_configured_one_out(board: Board) -> None:
+    kept(board, x_um_per_step=(1.30, 0.004), y_um_per_step=(1.252, 0.004))
+    in_use = use_calibration(board, Config())
+    assert (board.x.config.um_per_step, board.y.config.um_per_step) == (1.30, 1.25)
+    assert "x 1.3 um per step" in in_use.notes[-1]
+    assert "y 1.25" not in in_use.notes[-1]
+
+
+def test_the_upper_end_of_a_settle_time_is_waited_for_and_the_view_follows_the_angle(board: Board) -> None:
+    kept(board, x_settle_s=(0.03, 0.005), camera_angle_deg=(90.0, 0.1), camera_is_mirrored=(1.0, 0.0))
+    in_use = use_calibration(board, Config())
+    assert board.x.config.settle_s == pytest.approx(0.035)
+    assert in_use.view == View(0.345, 90.0, True)
+    assert "x at rest after 0.035 s, camera turned by +90.0 degrees" in in_use.notes[-1]
+
+
+def test_a_scale_and_a_settle_time_that_the_user_decided_stay(board: Board) -> None:
+    config = config_from_toml("[board.x]\num_per_step = 1.25\nsettle_s = 0.2\n", "t")
+    assert (config.calibration.keep_scale, config.calibration.keep_settle) == (("x",), ("x",))
+    kept(board, x_um_per_step=(1.30, 0.004), x_settle_s=(0.03, 0.005))
+    before = board.x.config
+    use_calibration(board, config)
+    assert board.x.config == before
+
+
+def test_a_bent_response_is_undone_and_a_straight_one_is_left_alone(board: Board) -> None:
+    kept(board, camera_gamma=(0.5, 0.01), camera_dark_level=(3.0, 0.1), camera_exposure_s=(0.004, 0.0))
+    in_use = use_calibration(board, Config())
+    assert in_use.camera == CameraInUse(exposure_s=0.004, gamma=0.5, dark_level=3.0)
+    assert "camera's gamma of 0.50 undone" in in_use.notes[-1]
+    kept(board, camera_gamma=(0.97, 0.01))
+    assert use_calibration(board, Config()).camera.gamma is None
+
+
+def test_a_value_that_no_axis_can_have_is_refused_by_name(board: Board) -> None:
+    kept(board, y_settle_s=(59.0, 2.0))
+    with pytest.raises(CalibRefused, match=r"settle_s = 61\.0.*Remove \[y_settle_s\] from that file"):
+        use_calibration(board, Config())

@@ -29,14 +29,14 @@ def of_folder(
     """
     kept.mkdir(parents=True, exist_ok=True)
     paths = stack_paths(examples.folder)
-    body = _digest_of(net)
+    body = digest_of(net)
     parts: list[Features] = []
     n_found = 0
     for number, start in enumerate(range(0, len(paths), STACKS_AT_ONCE)):
         chosen = paths[start : start + STACKS_AT_ONCE]
         file = kept / f"{number:04d}.npz"
         source = f"{body} {examples.cut} {_digest_of_stacks(chosen)}"
-        part = _load(file, source)
+        part = load_part(file, source)
         if part is not None:
             examples.skip(chosen)
             n_found += len(chosen)
@@ -45,7 +45,7 @@ def of_folder(
             if not len(examples):
                 continue
             part = features_of(net, examples, device)
-            _save(part, file, source)
+            save_part(part, file, source)
             examples.forget()
             say(f"{sum(map(len, parts)) + len(part)} patches of {start + len(chosen)} stacks")
         parts.append(part)
@@ -63,7 +63,7 @@ def of_folder(
     return together(parts)
 
 
-def _digest_of(net: FocusNet) -> str:
+def digest_of(net: FocusNet) -> str:
     """Return a hash of all that features depend on besides the patches: not of the linear head of the body."""
     digest = hashlib.sha256()
     for tensor in (*net.body.features.state_dict().values(), *net.spectrum.buffers()):
@@ -81,15 +81,15 @@ def _digest_of_stacks(paths: list[Path]) -> str:
     return digest.hexdigest()
 
 
-def _save(part: Features, file: Path, source: str) -> None:
-    """Write a part atomically."""
+def save_part(part: Features, file: Path, source: str) -> None:
+    """Write a part atomically, with a record of what it was computed from."""
     partial = file.with_name(f"partial-{file.name}")
     save: Callable[..., None] = np.savez  # NumPy's stub would take an array for allow_pickle
     save(partial, **{SOURCE: np.array(source)}, **vars(part))
     partial.replace(file)
 
 
-def _load(file: Path, source: str) -> Features | None:
+def load_part(file: Path, source: str) -> Features | None:
     """Return a saved part; None if it is missing, damaged or computed from something else."""
     try:
         with np.load(file) as stored:

@@ -15,7 +15,8 @@ from parfocal.board.errors import MoveRefused
 from parfocal.calib.errors import CalibPoor, CalibRefused
 from parfocal.calib.store import Owner, Store
 from parfocal.calib.value import Measured
-from parfocal.edge.calibrate.backlash import AxisName, AxisPlay, Backlash, Stamp
+from parfocal.edge.calibrate.backlash import AxisName, AxisPlay, Backlash
+from parfocal.edge.calibrate.keeper import Stamp
 from parfocal.edge.errors import CameraFailed
 from parfocal.edge.pixels import UInt8Array
 from tests.edge.calibrate.plain import CONFIG, FOCUS_Z_UM, SECTION, Plain

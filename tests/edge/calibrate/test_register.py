@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from parfocal.calib.errors import CalibPoor
-from parfocal.edge.calibrate.register import MIN_RESPONSE, shift_between
+from parfocal.edge.calibrate.register import MIN_RESPONSE, check_unique, fine_shift_between, shift_between
 from parfocal.edge.pixels import UInt8Array
 from tests.edge.scope import tissue
 
@@ -37,3 +37,27 @@ def test_pictures_without_anything_in_common_are_refused() -> None:
     ):
         with pytest.raises(CalibPoor, match="two pictures in a row do not match"):
             shift_between(first, second)
+
+
+@pytest.mark.parametrize(("dx", "dy"), [(56.4, 0.3), (-113.3, 20.2), (0.4, -0.3)])
+def test_a_fine_shift_is_not_off_by_the_same_fraction_each_time(dx: float, dy: float) -> None:
+    image = tissue(1150)
+    found = [
+        fine_shift_between(part(image, left, 170.0, 452, 1), part(image, left - dx, 170.0 - dy, 452, 2))
+        for left in (130.0, 300.0, 470.0)
+    ]
+    assert np.mean([one.dx_px for one in found]) == pytest.approx(dx, abs=0.06)
+    assert np.mean([one.dy_px for one in found]) == pytest.approx(dy, abs=0.06)
+
+
+def test_a_grid_is_refused_and_tissue_is_not() -> None:
+    check_unique(part(tissue(700), 50.0, 50.0, 452, 1))
+    check_unique(
+        part(np.full((700, 700, 3), 228, np.uint8), 50.0, 50.0, 452, 1)
+    )  # the registration refuses that
+    grid = np.full((452, 452, 3), 230, np.uint8)
+    grid[:, np.arange(452) % 40 < 12] = 60
+    tiled = np.tile(tissue(60), (8, 8, 1))[:452, :452]
+    for repeated in (grid, np.ascontiguousarray(tiled)):
+        with pytest.raises(CalibPoor, match="repeats itself"):
+            check_unique(repeated)

@@ -6,6 +6,7 @@ import cv2
 import pytest
 
 from parfocal.edge.camera import video as camera
+from parfocal.edge.camera.frame import CameraSettings
 from parfocal.edge.camera.video import VideoCamera
 from parfocal.edge.config import CameraConfig
 from parfocal.edge.errors import CameraFailed
@@ -29,6 +30,26 @@ def test_a_frame_is_rgb_and_began_an_exposure_and_a_read_out_before_it_was_compl
     frame = VideoCamera(CONFIG).grab()
     assert frame.exposure_start_s == pytest.approx(time_s_of(device.n_frames) - 0.01 - 0.05)
     assert tuple(frame.pixels[0, 0]) == colour_of(device.n_frames)
+
+
+def test_calibrated_gain_and_white_balance_are_written_and_read_back(device: Device) -> None:
+    device.controls[cv2.CAP_PROP_WB_TEMPERATURE] = Control(4600, 2800, 6500)
+    opened = VideoCamera(CONFIG, CameraSettings(gain=30.0, white_balance=5000.0))
+    assert opened.settings() == CameraSettings(0.01, 30.0, 5000.0)
+    assert opened.set_exposure(0.02) == 0.02
+    assert opened.settings().exposure_s == 0.02
+    with pytest.raises(
+        CameraFailed, match=r"the calibrated gain of 200, it has 100\. Run `parfocal calibrate cam"
+    ):
+        VideoCamera(CONFIG, CameraSettings(gain=200.0))
+
+
+def test_a_camera_without_controls_says_so_of_its_settings(device: Device) -> None:
+    device.controls.clear()
+    opened = VideoCamera(CONFIG)
+    assert opened.settings() == CameraSettings()
+    with pytest.raises(CameraFailed, match="no control for its exposure"):
+        opened.set_exposure(0.02)
 
 
 def test_exposure_and_white_balance_are_taken_off_automatic_and_the_gain_is_held(device: Device) -> None:

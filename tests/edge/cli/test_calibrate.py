@@ -13,12 +13,17 @@ import pytest
 from parfocal.calib.errors import CalibError, CalibMissing, CalibRefused
 from parfocal.calib.store import Calibration, Owner, Store, default_folder
 from parfocal.calib.value import Measured
+from parfocal.edge.calibrate import returns, settling
+from parfocal.edge.calibrate.keeper import KeptValue
 from parfocal.edge.cli import calibrate as cli_calibrate
 from parfocal.edge.cli import findings as findings_of
-from parfocal.edge.cli.calibrate import BacklashReport
+from parfocal.edge.cli.calibrate import BacklashReport, CameraReport, StageReport, stage_line
 from parfocal.edge.config import Config, config_from_toml
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.simscope.bench import stub_of
+from tests.bench import camera as camera_bench
+from tests.bench.play import drawn
+from tests.bench.stage import hidden, instrument_of, rendered
 from tests.edge.calibrate.plain import SECTION, Plain
 from tests.edge.cli.typed import SMALL_CAMERA, Run
 
@@ -90,7 +95,7 @@ FOUND = Calibration(1, 1, "20x/0.75", z_play_um=Z)
     ("found", "text", "verdict", "told", "code"),
     [
         (None, "", "missing", "the board did not answer", 3),
-        (CalibMissing("no"), "", "ok", "none of this microscope; play as configured. Run", 0),
+        (CalibMissing("no"), "", "ok", "none of this microscope; everything as configured. Run", 0),
         (CalibRefused("z_play_um.value = -1"), "", "wrong", "z_play_um.value = -1", 5),
         (FOUND, "", "ok", "play of 20.0 +- 0.2 um of 2026-10-17, 40 days old, by focus curves", 0),
         (FOUND, "[board.z]\nplay_um = 25.0\n", "ok", "not used, because board.z.play_um = 25 is configured", 0),
@@ -113,3 +118,73 @@ def test_doctor_reads_the_calibration_of_the_board_that_answers(run: Run) -> Non
     store.path.write_text(store.path.read_text().replace("version = 1", "version = 7"))
     code, printed, _ = run("doctor", "--sim")
     assert (code, "invalid calibration" in printed) == (5, True)
+
+
+def test_a_measured_stage_is_shown_in_words_and_says_what_stays_in_use() -> None:
+    config = config_from_toml("[board.y]\num_per_step = 1.25\n", "t")
+    lines = {
+        KeptValue("x_um_per_step", 1.30, 0.004, 1.25, "r"): "x: 1.3000 +- 0.0040 um per step (it was 1.25)",
+        KeptValue("x_um_per_step", 1.252, 0.004, 1.25, "r"): "1.25 as configured agrees and stays in use",
+        KeptValue("y_um_per_step", 1.30, 0.004, 1.25, "r"): "board.y.um_per_step of the configuration stays",
+        KeptValue(
+            "z_settle_s", 0.04, 0.002, 0.05, "r"
+        ): "at rest after 0.040 +- 0.002 s, 2 frames (it was 0.05)",
+        KeptValue("camera_angle_deg", 3.0, 0.1, 0.0, "r"): "turned by +3.00 +- 0.10 degrees",
+        KeptValue("camera_is_mirrored", 1.0, 0.0, 0.0, "r"): "its picture is mirrored",
+        KeptValue(
+            "z_home_um", 0.2, 0.1, None, "r"
+        ): "comes back to 0.20 um (standard deviation) after homing",
+    }
+    for value, told in lines.items():
+        assert told in stage_line(value, config)
+
+
+def test_the_stage_is_measured_kept_and_written_for_programs(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    truth = hidden(3)
+    instrument = instrument_of(truth, rendered(drawn(3), truth, 3))
+
+    @contextlib.contextmanager
+    def opened(*_arguments: Any, **_named: Any) -> Iterator[Instrument]:  # noqa: ANN401
+        yield instrument
+        instrument.board.close()
+
+    monkeypatch.setattr(cli_calibrate, "opened_instrument", opened)
+    monkeypatch.setattr(returns, "N_TRIPS", 2)
+    monkeypatch.setattr(returns, "N_HOMES", 2)
+    monkeypatch.setattr(settling, "N_MOVES", 8)
+    (tmp_path / "parfocal.toml").write_text(
+        f"{SMALL_CAMERA}[focus]\nfirst_sweep_start_um = 2480.0\nfirst_sweep_stop_um = 2520.0\n"
+    )
+    code, printed, told = run("calibrate", "stage", "--json", "found.json")
+    assert (code, told) == (0, "")
+    assert "um away after 2 trips of 2000 um" in printed
+    report = msgspec.json.decode((tmp_path / "found.json").read_bytes(), type=StageReport)
+    kept = Store(default_folder(), Owner(1, "20x/0.75")).load()
+    assert report.calibration == kept.used
+    assert {one.name for one in report.values} == set(kept.values())
+    assert [trip.axis for trip in report.trips] == ["x", "y"]
+
+
+def test_the_camera_is_measured_told_in_words_and_written_for_programs(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    instrument = camera_bench.instrument_of(camera_bench.hidden(6), 6)
+
+    @contextlib.contextmanager
+    def opened(*_arguments: Any, **_named: Any) -> Iterator[Instrument]:  # noqa: ANN401
+        yield instrument
+        instrument.board.close()
+
+    monkeypatch.setattr(cli_calibrate, "opened_instrument", opened)
+    (tmp_path / "parfocal.toml").write_text(f"{SMALL_CAMERA}exposure_s = 0.008\n")
+    code, printed, told = run("calibrate", "camera", "--json", "found.json")
+    assert (code, told) == (0, "")
+    assert "camera.exposure_s of the configuration stays in use" in printed
+    assert "processing: it leaves its pictures alone" in printed
+    report = msgspec.json.decode((tmp_path / "found.json").read_bytes(), type=CameraReport)
+    kept = Store(default_folder(), Owner(1, "20x/0.75")).load()
+    assert {one.name for one in report.values} == set(kept.values())
+    assert report.verdicts[0] == "processing: it leaves its pictures alone"
+    assert report.calibration == kept.used

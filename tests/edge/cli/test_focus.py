@@ -5,6 +5,7 @@ import json
 import os
 import signal
 from collections.abc import Iterator
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,17 @@ import msgspec
 import pytest
 
 from parfocal.board.stub.virtual_bench import VirtualBench, VirtualTransport
+from parfocal.calib.store import Owner, Store, default_folder
+from parfocal.calib.value import Measured
 from parfocal.edge.camera.frame import Camera, Frame
 from parfocal.edge.cli import focus as cli_focus
 from parfocal.edge.cli import options as cli_options
+from parfocal.edge.config import Config
 from parfocal.edge.errors import CameraFailed
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.scan.report import RunReport
 from parfocal.edge.simscope import bench as simscope_bench
+from parfocal.edge.simscope.bench import stub_of
 from tests.edge.cli.typed import SHORT_SWEEP, Run, configured, image
 from tests.edge.scope import TILES, tissue
 
@@ -152,8 +157,13 @@ def test_a_run_that_ends_early_keeps_and_shows_its_fields(
 def test_the_report_has_the_promised_keys(run: Run, tmp_path: Path) -> None:
     pytest.importorskip("skimage", reason="the demo extra, with the sample tissue, is not installed")
     config = configured(tmp_path, SHORT_SWEEP)
+    store = Store(default_folder(), Owner(stub_of(Config(), 1).unit_serial, "20x/0.75"))
+    when = datetime(2026, 11, 26, tzinfo=timezone.utc)
+    used = store.keep("z_play_um", Measured(20.0, 0.1, when, "focus curves", "0.1.0", "raw.json")).used
     run("focus", "--sim", "--fields", 1, "--config", config, "--json", "r.json")
     report = json.loads((tmp_path / "r.json").read_text())
+    assert used is not None
+    assert report["calibration"] == {"id": used.id, "measured_at": "2026-11-26T00:00:00Z"}
     assert {
         "x_um",
         "y_um",
@@ -165,9 +175,10 @@ def test_the_report_has_the_promised_keys(run: Run, tmp_path: Path) -> None:
         "outcome",
         "attempts",
     } <= set(report["fields"][0])
-    assert {"z1_um", "z2_um", "predictions_um", "distance_um", "spread_um", "rule"} == set(
-        report["fields"][0]["attempts"][0]
-    )
+    assert {
+        *("z1_um", "z2_um", "predictions_um", "distance_um", "spread_um", "rule"),
+        *("sigma_um", "believed", "doubt"),
+    } == set(report["fields"][0]["attempts"][0])
     assert {
         *("fields", "focused", "recovered", "blank", "lost", "mean_abs_error_um", "p95_abs_error_um"),
         *("images_per_focus", "s_per_focus"),

@@ -11,7 +11,7 @@ from parfocal.edge.cli import record as cli_record
 from parfocal.edge.errors import CameraFailed
 from parfocal.edge.instrument import Instrument
 from tests.edge.scope import Scope
-from tests.edge.stacks.test_record import GivesUp, instrument, short_sweep
+from tests.edge.stacks.test_record import USED, GivesUp, instrument, short_sweep
 
 
 @pytest.fixture
@@ -52,6 +52,7 @@ def test_a_whole_recording_says_what_is_in_which_folder(
     command(tmp_path / "s", 2, Path("-"))
     printed = capsys.readouterr()
     found = json.loads(printed.out)
+    assert found["calibration"]["id"] == USED.id
     assert (found["out"], len(found["fields"]), "incomplete" in found) == (str(tmp_path / "s"), 2, False)
     assert f"2 fields in {tmp_path / 's'}: 2 recorded" in printed.err
     assert "2 fields of 11 planes: 7 MB per field, 14 MB in all" in printed.err

@@ -1,6 +1,7 @@
 """Written stacks are read back unchanged; unusable stacks are refused by name, in one line."""
 
 from collections.abc import Callable
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,11 @@ import numpy as np
 import pytest
 import tifffile
 
+from parfocal.calib.value import UsedCalibration
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.stacks.read import Overrides, read_stack
-from parfocal.edge.stacks.stack import Stack
+from parfocal.edge.stacks.stack import Stack, StackRefused
 from parfocal.edge.stacks.write import write_stack
 
 
@@ -35,6 +37,16 @@ def ome(path: Path, data: list[UInt8Array], metadata: dict[str, Any], photometri
         path, np.stack(data), photometric=photometric, ome=True, metadata={"axes": axes, **metadata}
     )
     return path
+
+
+def test_a_stack_names_the_calibration_that_it_was_recorded_with(tmp_path: Path) -> None:
+    used = UsedCalibration("3f2a90c17b5e", datetime(2026, 11, 26, 22, 40, tzinfo=timezone.utc))
+    path = tmp_path / "s.ome.tiff"
+    write_stack(Stack(path, (2500.0, 2500.5), tuple(planes()[:2]), 0.345, calibration=used))
+    assert read_stack(path).calibration == used
+    path.write_bytes(path.read_bytes().replace(b"2026-11-26", b"2026-91-26"))
+    with pytest.raises(StackRefused, match="calibration_id and calibration_measured_at do not name a calib"):
+        read_stack(path)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from datetime import datetime, timezone
 from pathlib import Path
 
 import msgspec
@@ -11,6 +12,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from parfocal.board.errors import MoveRefused
+from parfocal.calib.value import UsedCalibration
 from parfocal.edge.camera.frame import Camera, Frame
 from parfocal.edge.config import Config
 from parfocal.edge.errors import CameraFailed, ConfigError
@@ -28,6 +30,7 @@ from tests.edge.scope import FOCUS_Z_UM, Scope, with_focus
 
 Lay = Callable[[Path, pytest.MonkeyPatch], None]
 
+USED = UsedCalibration("3f2a90c17b5e", datetime(2026, 11, 26, tzinfo=timezone.utc))
 EXTENT = extent_of(5.0, 0.9, 0.3125)
 PLAN = (Field(2250.0, 2250.0), Field(2400.0, 2250.0))
 
@@ -55,6 +58,7 @@ def instrument(scope: Scope, camera: Camera | None = None) -> Instrument:
         scope.camera if camera is None else camera,
         scope.bench.clock,
         lambda _x, _y: FieldTruth(FOCUS_Z_UM, scope.true_z_um()),
+        calibration=USED,
     )
 
 
@@ -101,6 +105,7 @@ def test_a_stack_is_evenly_spaced_true_to_height_and_known_in_focus(scope: Scope
     (done,) = recorder(scope, tmp_path).run(PLAN[:1])
     assert done.outcome == "recorded"
     stack = read_stack(tmp_path / done.file)
+    assert stack.calibration == USED
     assert np.diff(stack.z_um) == pytest.approx(0.9375)
     assert stack.z_um[0] < FOCUS_Z_UM - 2.0
     assert stack.z_um[-1] > FOCUS_Z_UM + 2.0

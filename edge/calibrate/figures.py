@@ -1,0 +1,126 @@
+"""The figures of a calibration report, from the raw data that a measurement left beside the store."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from parfocal.edge.calibrate.svg import Series, plot, shaded
+
+N_CURVES = 8  # the focus curves from which the play of Z is taken; those before find the focus
+
+Raw = dict[str, Any]
+
+
+def figures_of(name: str, raw: Raw) -> list[str]:
+    """Plots of the raw data behind the value `name`, as `<svg>` elements; none where nothing is known about it."""
+    if name.endswith("play_um"):
+        return _of_curves(raw) if name.startswith("z") else _of_stairs(name, raw)
+    if name.endswith("um_per_step"):
+        return _of_chains(name[0], raw)
+    if name.endswith("settle_s"):
+        return [_of_swings(raw)]
+    if name.endswith("home_um"):
+        return [_of_homes(raw)]
+    return _of_camera(raw) if name == "camera_fine_noise" else []
+
+
+def _of_curves(raw: Raw) -> list[str]:
+    curves = raw["seen"][-N_CURVES:]
+    series = []
+    for number, curve in enumerate(curves):
+        is_up = curve["direction"] == "up"
+        top = max(curve["sharpness"]) or 1.0
+        points = tuple(zip(curve["z_um"], (value / top for value in curve["sharpness"]), strict=True))
+        label = curve["direction"] if number < 2 else ""
+        series.append(Series(points, label, colour=0 if is_up else 1))
+    return [plot("Z: focus curves", "commanded height, um", "sharpness", series)]
+
+
+def _of_stairs(name: str, raw: Raw) -> list[str]:
+    series = []
+    for number, run in enumerate(raw["seen"]):
+        lengths = np.hypot(*np.array(run["shifts_px"]).T)
+        label = ("down" if run["step_um"] < 0 else "up") if number < 2 else ""
+        points = tuple((float(k), float(px)) for k, px in enumerate(lengths, start=1))
+        series.append(Series(points, label, colour=1 if run["step_um"] < 0 else 0))
+    return [plot(f"{name[0].upper()}: moves after a reversal", "move", "shift, px", series)]
+
+
+def _of_chains(axis: str, raw: Raw) -> list[str]:
+    series = []
+    for number, chain in enumerate(raw["chains"][axis]):
+        lengths = np.hypot(*np.array(chain["shifts_px"]).T)
+        points = tuple((float(k), float(px - lengths.mean())) for k, px in enumerate(lengths, start=1))
+        series.append(Series(points, "", colour=number))
+    return [plot(f"{axis.upper()}: equal moves, residual", "move", "shift less its mean, px", series)]
+
+
+def _of_swings(raw: Raw) -> str:
+    seen = tuple(
+        (since_s * 1000.0, away_um)
+        for swing in raw["swings"]
+        for since_s, away_um in zip(swing["since_s"], swing["away_um"], strict=True)
+    )
+    series = [Series(seen, "frames", "dots")]
+    fit = raw.get("fit") or {}
+    if fit.get("tau_s"):
+        times_s = np.linspace(0.0, max(ms for ms, _ in seen) / 1000.0, 80)
+        envelope = fit["amplitude_um"] * np.exp(-times_s / fit["tau_s"])
+        for sign, name in ((1.0, "fitted decay"), (-1.0, "")):
+            points = tuple(
+                (float(s) * 1000.0, float(sign * um)) for s, um in zip(times_s, envelope, strict=True)
+            )
+            series.append(Series(points, name, colour=1))
+    if fit:
+        last_ms = max(ms for ms, _ in seen)
+        limit_um = fit["limit_um"]
+        series += [
+            Series(((0.0, sign * limit_um), (last_ms, sign * limit_um)), name, colour=2)
+            for sign, name in ((1.0, "at rest within"), (-1.0, ""))
+        ]
+    return plot(f"{raw['axis'].upper()}: after a move", "after the last step, ms", "away, um", series)
+
+
+def _of_homes(raw: Raw) -> str:
+    series = [
+        Series(
+            tuple((float(k), float(place[axis])) for k, place in enumerate(raw["positions_um"], start=1)),
+            name,
+            colour=axis,
+        )
+        for axis, name in enumerate("xyz")
+    ]
+    return plot("after homing", "homing", "away from the mean, um", series)
+
+
+def _of_camera(raw: Raw) -> list[str]:
+    figures = []
+    response = raw.get("response")
+    if response:
+        seen = tuple((100.0 * one["light"], one["level"]) for one in raw["levels"])
+        lights = np.linspace(0.0, max(light for light, _ in seen) / 100.0, 60)
+        levels = response["offset_level"] + response["scale"] * lights ** response["gamma"]
+        fitted = tuple(
+            (float(100.0 * light), float(min(level, 255.0)))
+            for light, level in zip(lights, levels, strict=True)
+        )
+        curves = [Series(fitted, "fitted", colour=1), Series(seen, "measured", "dots")]
+        figures.append(plot("camera: response", "lamp, %", "level of 255", curves))
+        left = tuple(
+            (
+                light,
+                level - response["offset_level"] - response["scale"] * (light / 100.0) ** response["gamma"],
+            )
+            for light, level in seen
+            if response["saturation_light"] is None or light / 100.0 < response["saturation_light"]
+        )
+        figures.append(plot("camera: residual", "lamp, %", "level less fitted", [Series(left, "", "dots")]))
+    steady = raw.get("steady_light") or []
+    if steady:
+        mean = math.fsum(steady) / len(steady)
+        points = tuple((float(k), 100.0 * (one / mean - 1.0)) for k, one in enumerate(steady, start=1))
+        figures.append(plot("camera: frames in a row", "frame", "light less its mean, %", [Series(points)]))
+    if raw.get("flat"):
+        figures.append(shaded("camera: light over the field, % of the brightest part", raw["flat"]))
+    return figures

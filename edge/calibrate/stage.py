@@ -1,0 +1,152 @@
+"""`parfocal calibrate stage`: scale, camera angle, lost steps, settle times and homing, each kept as it is measured."""
+
+from collections.abc import Iterator
+from typing import Literal
+
+import msgspec
+
+from parfocal.calib.errors import CalibPoor
+from parfocal.calib.scale import Chain, ScaleFit, fit_camera, fit_scale
+from parfocal.calib.store import Store
+from parfocal.calib.swing import SettleFit, Swing
+from parfocal.edge.calibrate import chains, returns, settling
+from parfocal.edge.calibrate.chains import Chains
+from parfocal.edge.calibrate.curves import Curves, Step
+from parfocal.edge.calibrate.keeper import Found, Keeper, KeptValue, Stamp
+from parfocal.edge.calibrate.returns import Homes, Trips
+from parfocal.edge.calibrate.settling import Settling
+from parfocal.edge.config import Config
+from parfocal.edge.instrument import Instrument
+
+N_STEPS = 2 + 2 + 2 * chains.N_CHAINS + 4 + returns.N_HOMES * 2
+SideName = Literal["x", "y"]
+SIDES: tuple[SideName, ...] = ("x", "y")
+
+
+class RawScale(msgspec.Struct, frozen=True):
+    """What scale and angle were computed from; `refused` says why they were not kept."""
+
+    chains: dict[str, tuple[Chain, ...]]
+    fits: tuple[ScaleFit, ...] = ()
+    skew_deg: float | None = None
+    refused: str | None = None
+
+
+class RawSettle(msgspec.Struct, frozen=True):
+    """What a settle time was computed from; `refused` says why it was not kept."""
+
+    axis: str
+    swings: tuple[Swing, ...]
+    fit: SettleFit | None = None
+    refused: str | None = None
+
+
+class StageCalibration:
+    """Measures the stage on the field at the configured origin."""
+
+    def __init__(
+        self, instrument: Instrument, config: Config, store: Store, stamp: Stamp, step: Step
+    ) -> None:
+        """Nothing moves. Raises CalibError for a store that could not take the result."""
+        self._instrument, self._config, self._step = instrument, config, step
+        self._keeper = Keeper(store, stamp)
+        self.images = 0
+        self.trips: list[Trips] = []
+
+    def run(self) -> Iterator[KeptValue]:
+        """Home if the instrument may, turn the lamp on, and measure. Each result is kept at once.
+
+        Trips come first: a motor that loses steps has no scale.
+        Raises CalibPoor where a measurement is refused; its earlier values stay. BoardError, CameraFailed.
+        """
+        instrument, scan = self._instrument, self._config.scan
+        instrument.home_if_allowed()
+        with instrument.lit(scan.lamp_duty):
+            instrument.go_to(scan.origin_x_um, scan.origin_y_um)
+            curves = Curves(instrument, self._config.focus, self._step)
+            focus_um = curves.focus_um()
+            curves.leave_at(focus_um)
+            for name in SIDES:
+                self.trips.append(
+                    returns.trips(instrument.board.axes[name], instrument, self._config.camera, self._step)
+                )
+            yield from self._scale()
+            for name in SIDES:
+                yield self._settle(name, None, focus_um)
+            yield self._settle("z", curves, focus_um)
+            if instrument.board.capabilities.has_homing:
+                yield from self._homes(curves, focus_um)
+            self.images += curves.images
+
+    def _scale(self) -> Iterator[KeptValue]:
+        """Scale of X and Y and the angle of the camera, kept together: each is measured with the other."""
+        taken: dict[str, tuple[Chain, ...]] = {}
+        fits: list[ScaleFit] = []
+        try:
+            for name in SIDES:
+                axis_chains = Chains(
+                    self._instrument.board.axes[name], self._instrument, self._config.camera, self._step
+                )
+                try:
+                    axis_chains.take()
+                finally:
+                    taken[name] = tuple(axis_chains.taken)
+                    self.images += axis_chains.images
+                fits.append(fit_scale(axis_chains.taken, axis_chains.expected()))
+            camera = fit_camera(fits[0], fits[1])
+        except CalibPoor as error:
+            raw = RawScale(taken, tuple(fits), refused=str(error))
+            raise self._keeper.poor(error, "scale and angle", "scale", raw) from error
+        found = (
+            Found("x_um_per_step", fits[0].um_per_step, fits[0].uncertainty),
+            Found("y_um_per_step", fits[1].um_per_step, fits[1].uncertainty),
+            Found("camera_angle_deg", camera.angle_deg, camera.uncertainty_deg),
+            Found("camera_is_mirrored", float(camera.is_mirrored), 0.0),
+        )
+        yield from self._kept(found, chains.METHOD, "scale", RawScale(taken, tuple(fits), camera.skew_deg))
+
+    def _settle(self, name: str, curves: Curves | None, focus_um: float) -> KeptValue:
+        watching = Settling(
+            self._instrument.board.axes[name], self._instrument, self._config.camera, self._step
+        )
+        stem = f"{name}_settle_s"
+        try:
+            config = self._config.focus
+            fitted = watching.upwards(curves, focus_um, config) if curves else watching.sideways()
+        except CalibPoor as error:
+            raw = RawSettle(name, tuple(watching.taken), refused=str(error))
+            raise self._keeper.poor(error, "this settle time", stem, raw) from error
+        self.images += watching.images
+        found = Found(stem, fitted.settle_s, fitted.uncertainty_s)
+        raw = RawSettle(name, tuple(watching.taken), fitted)
+        (kept,) = self._kept((found,), settling.METHOD, stem, raw)
+        return kept
+
+    def _homes(self, curves: Curves, focus_um: float) -> Iterator[KeptValue]:
+        scan = self._config.scan
+        place = scan.origin_x_um, scan.origin_y_um, focus_um
+        try:
+            seen: Homes = returns.homes(self._instrument, self._config.camera, curves, place, self._step)
+        except CalibPoor as error:
+            refused = {"refused": str(error)}
+            raise self._keeper.poor(error, "the repeatability of homing", "home", refused) from error
+        scatter_um = dict(zip(("x", "y", "z"), seen.scatter_um(), strict=True))
+        found = tuple(
+            Found(f"{name}_home_um", um, seen.uncertainty_um(um)) for name, um in scatter_um.items()
+        )
+        yield from self._kept(found, returns.HOMES_METHOD, "home", seen)
+
+    def _kept(self, found: tuple[Found, ...], method: str, stem: str, raw: object) -> Iterator[KeptValue]:
+        before = {one.name: self._before(one.name) for one in found}
+        file = self._keeper.keep(found, method, stem, raw)
+        for one in found:
+            yield KeptValue(one.name, one.value, one.uncertainty, before[one.name], file)
+
+    def _before(self, name: str) -> float | None:
+        """What was in use under this name."""
+        axis, _, key = name.partition("_")
+        config = self._instrument.board.axes[axis].config if axis in self._instrument.board.axes else None
+        if config is not None and key in config.__struct_fields__:
+            return float(getattr(config, key))
+        view = self._instrument.view
+        return {"camera_angle_deg": view.angle_deg, "camera_is_mirrored": float(view.is_mirrored)}.get(name)

@@ -1,0 +1,44 @@
+"""What is done with a measured value, in words."""
+
+from parfocal.calib.store import Calibration
+from parfocal.calib.value import Measured
+from parfocal.edge.calibration import camera_of, is_contradicted
+from parfocal.edge.config import Config
+
+SHOWN = "shown only"
+
+
+def use_of(name: str, measured: Measured, calibration: Calibration, config: Config) -> str:
+    """Whether the value `name` of `calibration` is used with this configuration, and how."""
+    if name.startswith("camera_"):
+        return _of_camera(name, calibration, config)
+    axis, _, key = name.partition("_")
+    kept = {
+        "play_um": config.calibration.keep_play,
+        "um_per_step": config.calibration.keep_scale,
+        "settle_s": config.calibration.keep_settle,
+    }.get(key)
+    if kept is None:
+        return SHOWN
+    configured = getattr(config.board.axis(axis), key)
+    if axis in kept:
+        return f"not used: {configured:g} is configured"
+    if key == "um_per_step" and not is_contradicted(configured, measured.value, measured.uncertainty):
+        return f"{configured:g} as configured agrees and is used"
+    return "used, the upper end" if key == "settle_s" else "used"
+
+
+def _of_camera(name: str, calibration: Calibration, config: Config) -> str:
+    if name == "camera_exposure_s" and config.calibration.keep_exposure:
+        return f"not used: {config.camera.exposure_s:g} is configured"
+    if name == "camera_gamma":
+        return "linear: nothing to undo" if camera_of(calibration, config).gamma is None else "undone"
+    uses = {
+        "camera_exposure_s": "set whenever the camera is opened",
+        "camera_gain": "locked",
+        "camera_white_balance": "locked",
+        "camera_um_per_px": "scale of the stage, moves by pixels",
+        "camera_angle_deg": "moves by pixels",
+        "camera_is_mirrored": "moves by pixels",
+    }
+    return uses.get(name, SHOWN)

@@ -1,0 +1,38 @@
+"""A camera whose response curve was measured: its grey levels are proportional to the light again."""
+
+import cv2
+import numpy as np
+
+from parfocal.edge.camera.frame import Camera, Frame
+from parfocal.edge.pixels import UInt8Array
+
+
+class LinearCamera:
+    """Undoes the gamma of another camera, frame by frame, when pixels are first used."""
+
+    def __init__(self, raw: Camera, gamma: float, dark_level: float) -> None:
+        """`gamma` and `dark_level` as `parfocal calibrate camera` measures them; `raw` is the camera itself."""
+        self.raw, self._table = raw, table_of(gamma, dark_level)
+
+    def grab(self) -> Frame:
+        """The next frame. Raises CameraFailed."""
+        frame = self.raw.grab()
+        return Frame(frame.exposure_start_s, lambda: self._linear(frame.pixels))
+
+    def close(self) -> None:
+        """Release the device."""
+        self.raw.close()
+
+    def _linear(self, pixels: UInt8Array) -> UInt8Array:
+        return np.asarray(cv2.LUT(pixels, self._table), np.uint8)
+
+
+def table_of(gamma: float, dark_level: float) -> UInt8Array:
+    """What each of the 256 grey levels becomes, (256,): white stays white, dark becomes 0."""
+    share = np.clip((np.arange(256) - dark_level) / (255.0 - dark_level), 0.0, 1.0)
+    return np.asarray(np.rint(255.0 * share ** (1.0 / gamma)), np.uint8)
+
+
+def raw_camera(camera: Camera) -> Camera:
+    """The camera itself, without what is undone."""
+    return camera.raw if isinstance(camera, LinearCamera) else camera

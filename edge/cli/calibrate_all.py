@@ -1,0 +1,228 @@
+"""`parfocal calibrate all`: every part in the right order, continued after an interruption, with a report."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+import typer
+
+from parfocal import __version__
+from parfocal.calib.errors import CalibMissing, CalibPoor
+from parfocal.calib.store import Calibration, Store
+from parfocal.calib.value import UsedCalibration
+from parfocal.edge.calibrate import camera as camera_part
+from parfocal.edge.calibrate import stage as stage_part
+from parfocal.edge.calibrate.report import Sheet, Verdict, report_html
+from parfocal.edge.calibrate.use import use_of
+from parfocal.edge.cli.calibrate import (
+    BACKLASH_STEPS,
+    Bench,
+    measure_backlash,
+    measure_camera,
+    measure_stage,
+    opened_bench,
+    say,
+)
+from parfocal.edge.cli.options import (
+    ConfigOption,
+    JsonOption,
+    PortOption,
+    SeedOption,
+    SimOption,
+    Simulation,
+    SlideOption,
+    UmPerPxOption,
+    ZPlayOption,
+    configured,
+)
+from parfocal.edge.cli.showing.output import check_writable, console_for, not_written, write_json
+from parfocal.edge.config import Config
+from parfocal.edge.whole_file import whole_file
+from parfocal.edge.words import named
+
+# An interrupted run is continued within this time; later, the instrument may have changed.
+CONTINUED_WITHIN = timedelta(hours=12)
+PROGRESS = "all"
+
+
+class Part(msgspec.Struct, frozen=True):
+    """A part of the calibration: `measure` keeps its values and returns what it found, in words."""
+
+    name: str
+    n_steps: int
+    measure: Callable[[Bench], str]
+
+
+class PartResult(msgspec.Struct, frozen=True):
+    """How a part ended: measured now, by the run that is continued, or refused. `told`: what it found, or why not."""
+
+    part: str
+    outcome: Literal["measured", "earlier", "refused"]
+    told: str
+
+
+class AllReport(msgspec.Struct, frozen=True):
+    """The whole calibration, and the page that shows it. `calibration` names the calibration that results."""
+
+    board_serial: int
+    objective: str
+    store: str
+    report: str
+    parts: tuple[PartResult, ...]
+    elapsed_s: float
+    calibration: UsedCalibration | None
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """A run that may be continued: when it began, and what each finished part found."""
+
+    began_at: datetime
+    done: dict[str, str]
+    is_finished: bool = False
+
+
+def _camera(bench: Bench) -> str:
+    return "; ".join(measure_camera(bench)[1])
+
+
+def _stage(bench: Bench) -> str:
+    values, trips, _ = measure_stage(bench)
+    lost = ", ".join(f"{trip.axis} {trip.lost_um:.2f} um" for trip in trips)
+    scales = ", ".join(f"{one.name[0]} {one.value:.4f}" for one in values if one.name.endswith("um_per_step"))
+    return f"um per step: {scales}; away after {trips[0].n_trips} trips: {lost}"
+
+
+def _backlash(bench: Bench) -> str:
+    plays = measure_backlash(bench)
+    return ", ".join(f"play of {one.axis} {one.play_um:.2f} +- {one.uncertainty_um:.2f} um" for one in plays)
+
+
+# In this order: each part works with what those before it measured. A new part is registered here.
+PARTS = (
+    Part("camera", camera_part.N_STEPS, _camera),
+    Part("stage", stage_part.N_STEPS, _stage),
+    Part("backlash", BACKLASH_STEPS, _backlash),
+)
+
+
+class Run:
+    """The parts in their order. Each opens the instrument anew, so that it works with what was measured before."""
+
+    def __init__(self, simulation: Simulation, config: Config, virtual: bool, json: Path | None) -> None:
+        """Nothing is opened yet."""
+        self._simulation, self._config, self._virtual, self._json = simulation, config, virtual, json
+        self.results: list[PartResult] = []
+        self.ranges_um: dict[str, tuple[float, float]] = {}
+        self.elapsed_s = 0.0
+        self.store: Store | None = None
+        self._progress: Progress | None = None
+
+    def part(self, part: Part, anew: bool) -> None:
+        """Measure one part, unless the run that is continued has. Raises what the part raises."""
+        console = console_for(self._json)
+        if self._progress is not None and part.name in self._progress.done:
+            self._earlier(part)
+            return
+        with opened_bench(self._simulation, self._config, self._virtual, self._json, part.n_steps) as bench:
+            self.store = bench.store
+            self.ranges_um = {name: axis.limits_um for name, axis in bench.instrument.board.axes.items()}
+            if self._progress is None:
+                self._progress = progress_of(bench.store, bench.stamp.measured_at, anew)
+            if part.name in self._progress.done:
+                self._earlier(part)
+                return
+            say(console, f"{part.name} ...")
+            began_s = bench.instrument.clock.now_s()
+            try:
+                told = part.measure(bench)
+            except CalibPoor as error:
+                self.results.append(PartResult(part.name, "refused", str(error)))
+                raise
+            finally:
+                self.elapsed_s += bench.instrument.clock.now_s() - began_s
+        self.results.append(PartResult(part.name, "measured", told))
+        self._kept(part.name, told)
+
+    def _earlier(self, part: Part) -> None:
+        done = self._progress.done if self._progress else {}
+        say(console_for(self._json), f"{part.name}: measured by the run that is continued")
+        self.results.append(PartResult(part.name, "earlier", done[part.name]))
+
+    def _kept(self, name: str, told: str) -> None:
+        """Note on the disk that this part is done."""
+        if self._progress is None or self.store is None:
+            return
+        done = {**self._progress.done, name: told}
+        self._progress = Progress(self._progress.began_at, done, len(done) == len(PARTS))
+        self.store.keep_raw(PROGRESS, self._progress)
+
+
+def progress_of(store: Store, now: datetime, anew: bool) -> Progress:
+    """The run to continue: one that was interrupted a short while ago, unless `anew`; else a new one."""
+    new = Progress(now, {})
+    try:
+        found = msgspec.json.decode(store.raw_path(PROGRESS).read_bytes(), type=Progress)
+        store.load()  # without it, nothing of that run is left
+    except (OSError, msgspec.MsgspecError, CalibMissing):
+        return new
+    is_recent = timedelta(0) <= now - found.began_at <= CONTINUED_WITHIN
+    return found if is_recent and not found.is_finished and not anew else new
+
+
+def all_parts(
+    report: Annotated[Path, typer.Option(help="The page with every value and figure, HTML.")] = Path(
+        "calibration.html"
+    ),
+    anew: Annotated[
+        bool, typer.Option("--anew", help="Begin anew, also where a run was interrupted.")
+    ] = False,
+    sim: SimOption = False,
+    slide: SlideOption = None,
+    um_per_px: UmPerPxOption = None,
+    seed: SeedOption = 1,
+    z_play_um: ZPlayOption = None,
+    config: ConfigOption = None,
+    port: PortOption = None,
+    json: JsonOption = None,
+) -> None:
+    """Measure camera, stage and backlash, and write a report. Run it again to continue after an interruption."""
+    settings = configured(config, port)
+    check_writable(report, "--report")
+    run = Run(Simulation(sim, slide, um_per_px, seed, z_play_um), settings, port is None, json)
+    try:
+        for part in PARTS:
+            run.part(part, anew)
+    finally:
+        # Also of a run that was refused: the page says why.
+        if run.store is not None and run.results:
+            _write_report(report, run, run.store, settings)
+            say(console_for(json), f"report: {named(report)}")
+            owner = run.store.owner
+            place = owner.board_serial, owner.objective, named(run.store.path), named(report)
+            write_json(
+                json, AllReport(*place, tuple(run.results), run.elapsed_s, _calibration(run.store).used)
+            )
+
+
+def _write_report(path: Path, run: Run, store: Store, config: Config) -> None:
+    calibration = _calibration(store)
+    verdicts = tuple(Verdict(one.part, one.told, one.outcome != "refused") for one in run.results)
+    sheet = Sheet(datetime.now(timezone.utc), __version__, run.ranges_um, verdicts)
+    used = partial(use_of, calibration=calibration, config=config)
+    page = report_html(calibration, sheet, store.path.parent, used)
+    try:
+        with whole_file(path) as file:
+            file.write(page.encode("utf-8", "backslashreplace"))
+    except OSError as error:
+        raise not_written(path, error, "--report") from error
+
+
+def _calibration(store: Store) -> Calibration:
+    """What is in force; empty where nothing was measured yet."""
+    try:
+        return store.load()
+    except CalibMissing:
+        return store.empty()

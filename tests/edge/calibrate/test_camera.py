@@ -1,0 +1,102 @@
+"""The camera, measured where only the test knows what is wrong with it."""
+
+import contextlib
+import json
+from datetime import datetime, timezone
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from parfocal.calib.errors import CalibPoor
+from parfocal.calib.store import Owner, Store
+from parfocal.edge.calibrate.camera import CameraCalibration, camera_verdicts
+from parfocal.edge.calibrate.keeper import KeptValue, Stamp
+from parfocal.edge.calibration import camera_of
+from parfocal.edge.camera.frame import Adjustable
+from parfocal.edge.camera.linear import LinearCamera, raw_camera, table_of
+from parfocal.edge.config import Config, config_from_toml
+from parfocal.edge.instrument import Instrument, calibrated_camera
+from tests.bench.camera import CONFIG, LIMITS, Hidden, hidden, instrument_of, truths
+from tests.bench.stage import CONFIG as STAGE_CONFIG
+from tools.cameras import Camera
+
+SEED = 8  # sharpened, with a gamma, in too little light
+STAMP = Stamp(datetime(2026, 11, 26, tzinfo=timezone.utc), "0.1.0")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path, Owner(1, "20x/0.75"))
+
+
+def measure(
+    store: Store, truth: Hidden, config: Config = CONFIG
+) -> tuple[dict[str, KeptValue], CameraCalibration, Instrument]:
+    instrument = instrument_of(truth, SEED)
+    running = CameraCalibration(instrument, config, store, STAMP, lambda _words: None)
+    with contextlib.closing(instrument.board):
+        return {one.name: one for one in running.run()}, running, instrument
+
+
+def test_a_camera_with_faults_is_seen_through_and_its_exposure_found_and_read_back(store: Store) -> None:
+    truth = hidden(SEED)
+    found, running, instrument = measure(store, truth)
+    for name, value in truths(truth, SEED).items():
+        assert abs(found[name].value - value) <= max(
+            LIMITS.get(name, 0.5 * value), found[name].uncertainty
+        ), name
+    camera = instrument.camera
+    assert isinstance(camera, Adjustable)
+    assert found["camera_exposure_s"].value == camera.settings().exposure_s
+    assert found["camera_exposure_s"].before == 0.008
+    assert found["camera_exposure_s"].value > 0.008
+    verdicts = camera_verdicts(running.seen)
+    assert any("it sharpens" in verdict for verdict in verdicts)
+    assert any("which is undone from now on" in verdict for verdict in verdicts)
+    kept = store.load()
+    assert set(kept.values()) == set(found)
+    raw = json.loads((store.path.parent / found["camera_gamma"].raw).read_text())
+    assert len(raw["flat"]) == 9
+    in_use = camera_of(kept, CONFIG)
+    assert in_use.exposure_s == found["camera_exposure_s"].value
+    assert in_use.gamma == found["camera_gamma"].value
+    keeping = config_from_toml("[camera]\nexposure_s = 0.008\n", "t")
+    assert camera_of(kept, keeping).exposure_s is None
+
+
+def test_a_compressed_camera_is_told_what_it_costs(store: Store) -> None:
+    plain = hidden(SEED)._replace(camera=Camera(jpeg_quality=85), light=1.0, dark_level=0.0)
+    _, running, _ = measure(store, plain)
+    assert any(
+        "compressed (JPEG). Predictions err by 0.5 um instead" in one for one in camera_verdicts(running.seen)
+    )
+    assert camera_of(store.load(), CONFIG).gamma is None
+
+
+def test_in_the_dark_nothing_is_kept_and_the_exposure_is_put_back(store: Store) -> None:
+    instrument = instrument_of(hidden(SEED)._replace(light=1e-4, dark_level=0.0), SEED)
+    running = CameraCalibration(instrument, CONFIG, store, STAMP, lambda _words: None)
+    with pytest.raises(CalibPoor, match="no exposure of the camera gives.*of the camera stays in force"):
+        list(running.run())
+    instrument.board.close()
+    assert not store.path.exists()
+    assert isinstance(instrument.camera, Adjustable)
+    assert instrument.camera.settings().exposure_s == STAGE_CONFIG.camera.exposure_s
+
+
+def test_a_measured_gamma_is_undone_and_the_camera_itself_is_measured_again(store: Store) -> None:
+    assert (table_of(0.5, 0.0)[[0, 128, 255]] == [0, 64, 255]).all()
+    assert table_of(0.5, 10.0)[10] == 0
+    truth = hidden(SEED)._replace(camera=Camera(gamma=0.5), flicker=0.0)
+    found, _, instrument = measure(store, truth)
+    camera = calibrated_camera(instrument.camera, camera_of(store.load(), CONFIG))
+    assert isinstance(camera, LinearCamera)
+    assert raw_camera(camera) is instrument.camera
+    shown, linear = np.array([60, 120, 240], np.uint8), camera._linear(np.array([60, 120, 240], np.uint8))
+    assert (linear < shown).all()
+    again = CameraCalibration(
+        Instrument(instrument.board, camera, instrument.clock), CONFIG, store, STAMP, lambda _words: None
+    )
+    assert again._camera is instrument.camera
+    assert found["camera_gamma"].value == pytest.approx(0.5, abs=0.05)

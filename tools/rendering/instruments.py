@@ -1,0 +1,74 @@
+"""Random instruments for a training: the objective within its tolerance, and foreign ones."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from parfocal.edge.simscope.optics import Optics
+
+Rng = np.random.Generator
+
+# Aperture of the condenser over that of the objective. The head takes it as an input.
+CONDENSERS = (0.25, 0.95)
+REFERENCE_CONDENSER, REFERENCE_TOLERANCE = 0.6, 0.03
+REFERENCE_SHARE = 0.4  # of the settings
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Shares of the settings that differ from the objective by more than its tolerance.
+
+    Attributes:
+        aperture: another numerical aperture, within 7 %.
+        sampling: another size of a pixel, within 15 %.
+        aberration: spherical aberration of any sign.
+        colours: colours that focus at the same height, or mirrored.
+    """
+
+    aperture: float = 0.15
+    sampling: float = 0.15
+    aberration: float = 0.15
+    colours: float = 0.1
+
+
+# The direction of a single shot comes from the colours and the aberration, so they rarely differ.
+TWO_SHOT = Spread(colours=0.15)
+SINGLE_SHOT = Spread(aberration=0.06, colours=0.03)
+
+
+def random_instrument(reference: Optics, spread: Spread, rng: Rng) -> Optics:
+    """Return a setting of the objective, with aberrations varied by about 30 %; some are foreign."""
+    red, green, blue = reference.chromatic_shift_um
+    size_um = (red - blue) / 2.0
+    shift_um = (
+        red * float(rng.uniform(0.7, 1.3)),
+        green + 0.15 * size_um * float(rng.standard_normal()),
+        blue * float(rng.uniform(0.7, 1.3)),
+    )
+    if rng.random() < spread.colours:
+        share = float(rng.uniform(-1.0, 0.5))
+        shift_um = (share * shift_um[0], shift_um[1], share * shift_um[2])
+    w040 = float(np.clip(reference.w040_waves + 0.05 * rng.standard_normal(), 0.05, 0.25))
+    if rng.random() < spread.aberration:
+        w040 = float(rng.uniform(-0.2, 0.35))
+    na = reference.na * float(rng.uniform(0.97, 1.0))
+    if rng.random() < spread.aperture:
+        na = reference.na * float(rng.uniform(0.93, 1.07))
+    um_per_px = reference.um_per_px * float(1.0 + 0.01 * np.clip(rng.standard_normal(), -2.0, 2.0))
+    if rng.random() < spread.sampling:
+        um_per_px = reference.um_per_px * float(rng.uniform(0.86, 1.17))
+    return replace(
+        reference,
+        na=na,
+        condenser_sigma=random_condenser(rng),
+        chromatic_shift_um=shift_um,
+        w040_waves=w040,
+        um_per_px=um_per_px,
+    )
+
+
+def random_condenser(rng: Rng) -> float:
+    """Return the aperture of a condenser: the reference within its tolerance, or any."""
+    if rng.random() < REFERENCE_SHARE:
+        return REFERENCE_CONDENSER + REFERENCE_TOLERANCE * float(rng.uniform(-1.0, 1.0))
+    return float(rng.uniform(*CONDENSERS))
