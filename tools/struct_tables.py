@@ -27,6 +27,7 @@ from parfocal.edge.cli.calibrate_all import AllReport
 from parfocal.edge.cli.findings import Finding
 from parfocal.edge.config import Config
 from parfocal.edge.scan.report import RunReport
+from parfocal.edge.scan.survey import SurveyReport
 from parfocal.edge.stacks.record import Recording
 from parfocal.edge.stacks.results import Evaluation
 from parfocal.engines.build import Outcome
@@ -37,6 +38,7 @@ from parfocal.engines.model.contract import Contract
 JSON_ROOTS = (
     *(
         RunReport,
+        SurveyReport,
         Recording,
         Evaluation,
         BacklashReport,

@@ -16,6 +16,7 @@ from parfocal.edge.cli.focus import focus
 from parfocal.edge.cli.record import record
 from parfocal.edge.cli.stage import NumbersAreArguments, home, move, status
 from parfocal.edge.cli.stub import stub
+from parfocal.edge.cli.survey import survey
 
 app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -47,6 +48,7 @@ app.command()(doctor)
 calibrate.app.command("all")(all_parts)
 app.add_typer(calibrate.app, name="calibrate")
 app.command()(focus)
+app.command()(survey)
 app.command()(record)
 app.command()(evaluate)
 app.add_typer(engine.app, name="engine")

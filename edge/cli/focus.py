@@ -3,7 +3,10 @@
 import contextlib
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
+from typing import Annotated
 
+import typer
 from rich.console import Console
 
 from parfocal.calib.value import UsedCalibration
@@ -32,6 +35,9 @@ from parfocal.edge.scan.field_result import FieldResult
 from parfocal.edge.scan.plan import Field, snake
 from parfocal.edge.scan.report import FieldReport, RunReport, run_report
 from parfocal.edge.scan.session import Session
+from parfocal.edge.scan.survey import pivots_on
+from parfocal.edge.surface.files import read_points
+from parfocal.edge.surface.surface import fit_surface
 from parfocal.engines.predictor import Predictor
 
 Done = tuple[list[FieldReport], int, float, tuple[PlayInUse, ...], float | None, UsedCalibration | None]
@@ -44,6 +50,10 @@ def focus(
     fields: FieldsOption = 25,
     seed: SeedOption = 1,
     z_play_um: ZPlayOption = None,
+    surface: Annotated[
+        Path | None,
+        typer.Option(help="Start each field at the height of a survey's surface: its .csv or .geojson file."),
+    ] = None,
     config: ConfigOption = None,
     port: PortOption = None,
     json: JsonOption = None,
@@ -52,6 +62,7 @@ def focus(
     settings = configured(config, port)
     simulation = Simulation(sim, slide, um_per_px, seed, z_play_um)
     plan = snake(fields, settings)
+    pivot_at = None if surface is None else pivots_on(fit_surface(read_points(surface)), plan, settings)
     check_writable(json)
     console = console_for(json)
     # Before the board is opened: a wrong model is reported at once, and loading it does not delay the heartbeat.
@@ -59,7 +70,9 @@ def focus(
     console.print(f"engine: {engine.description}", highlight=False, soft_wrap=True)
     with growing_result(json, partial(show_report, console)) as result:
         with opened_instrument(simulation, settings, virtual=port is None) as instrument:
-            done = focus_fields(instrument, engine.predictor, settings, plan, console, grown=result.grown)
+            done = focus_fields(
+                instrument, engine.predictor, settings, plan, console, grown=result.grown, pivot_at=pivot_at
+            )
         result.done(run_report(*done))
 
 
@@ -71,12 +84,13 @@ def focus_fields(
     console: Console,
     seen: Callable[[FieldResult], None] | None = None,
     grown: Callable[[RunReport], None] | None = None,
+    pivot_at: Callable[[Field], float | None] | None = None,
 ) -> Done:
     """Focus the fields of `plan`, with a progress bar.
 
     Returns the reports, the images and seconds of the first sweep, the play in use, the condenser that the model was
     given, and the calibration in force. `seen` is called after each field, `grown` with the report of all fields so
-    far. Raises what Session raises; the lamp is off afterwards.
+    far. `pivot_at` is that of `Session.run`. Raises what Session raises; the lamp is off afterwards.
     """
     show_notes(console, instrument.notes)
     session = Session(instrument, predictor, config)
@@ -88,7 +102,7 @@ def focus_fields(
 
     with (
         shown_progress(console, "focusing", len(plan), "first sweep") as step,
-        contextlib.closing(session.run(plan)) as run,
+        contextlib.closing(session.run(plan, pivot_at)) as run,
     ):
         for done in run:
             reports.append(done.report)

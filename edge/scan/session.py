@@ -1,6 +1,6 @@
 """A run over the fields of a plan: go there, focus, report."""
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 
 from parfocal.edge.config import Config
 from parfocal.edge.focus.focuser import Focuser
@@ -25,10 +25,13 @@ class Session:
         self.first_sweep_images = 0
         self.first_sweep_s = 0.0
 
-    def run(self, plan: tuple[Field, ...]) -> Generator[FieldResult, None, None]:
+    def run(
+        self, plan: tuple[Field, ...], pivot_at: Callable[[Field], float | None] | None = None
+    ) -> Generator[FieldResult, None, None]:
         """Home if the instrument may, turn the lamp on, and visit the fields of `plan` in order.
 
-        The lamp is off again however the run ends; close the iterator to end it early.
+        `pivot_at(field)` gives the height at which a field starts; without it, or where it gives None, a field starts
+        at the height of the one before. The lamp is off again however the run ends; close the iterator to end it early.
 
         Raises:
             FocusLost: no field of the plan could be focused.
@@ -37,7 +40,7 @@ class Session:
         self._instrument.home_if_allowed()
         with self._instrument.lit(self._config.scan.lamp_duty):
             for field in plan:
-                yield self.visit(field)
+                yield self.visit(field, pivot_at(field) if pivot_at else None)
         if self._pivot_um is None:
             focus = self._config.focus
             raise FocusLost(
@@ -46,14 +49,18 @@ class Session:
                 "focus.first_sweep_start_um / first_sweep_stop_um."
             )
 
-    def visit(self, field: Field) -> FieldResult:
-        """Go to one field and focus it. The lamp must be on and the axes homed.
+    def visit(self, field: Field, pivot_um: float | None = None) -> FieldResult:
+        """Go to one field and focus it, from `pivot_um` or else from the height of the field before.
+
+        The lamp must be on and the axes homed.
 
         Raises BoardError, CameraFailed, EngineError. A lost field is reported, not raised.
         """
         clock = self._instrument.clock
         began_s = clock.now_s()
         self._instrument.go_to(field.x_um, field.y_um)
+        if pivot_um is not None:
+            self._pivot_um = pivot_um
         if self._pivot_um is None:
             began_s += self._find_first_pivot()
         if self._pivot_um is None:

@@ -11,6 +11,7 @@ from parfocal.board.errors import BoardError
 from parfocal.calib.errors import CalibError
 from parfocal.edge.errors import CameraFailed
 from parfocal.edge.focus.result import FocusLost
+from parfocal.edge.surface.points import SurfaceRefused
 from parfocal.engines.errors import EngineError
 
 EXIT_BUG, EXIT_USAGE, EXIT_BOARD, EXIT_ENGINE, EXIT_CALIBRATION, EXIT_FOCUS = 1, 2, 3, 4, 5, 6
@@ -26,7 +27,7 @@ def exit_code(error: Exception) -> int:
         return EXIT_ENGINE
     if isinstance(error, CalibError):
         return EXIT_CALIBRATION
-    return EXIT_FOCUS if isinstance(error, FocusLost) else EXIT_USAGE
+    return EXIT_FOCUS if isinstance(error, FocusLost | SurfaceRefused) else EXIT_USAGE
 
 
 def exit_code_of_signal(number: signal.Signals) -> int:

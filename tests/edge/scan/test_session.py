@@ -52,6 +52,14 @@ def test_a_height_found_by_a_sweep_is_where_the_next_field_begins(config: Config
     assert third.path_um[0] == second.z_um
 
 
+def test_a_field_starts_at_the_height_that_is_given_for_it_and_needs_no_sweep(config: Config) -> None:
+    session = session_of(Scope(swept_near(config)))
+    above_um = {FIELDS[0]: 3.125, FIELDS[1]: -2.5}
+    done = list(session.run(FIELDS, lambda field: FOCUS_Z_UM + above_um[field]))
+    assert [field.start.z_um for field in done if field.start] == [FOCUS_Z_UM + 3.125, FOCUS_Z_UM - 2.5]
+    assert session.first_sweep_images == 0
+
+
 def test_no_shot_counts_before_the_stage_is_at_rest_sideways(config: Config) -> None:
     scope = Scope(swept_near(config))
     at_um: list[tuple[float, float]] = []

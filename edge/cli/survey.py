@@ -1,0 +1,216 @@
+"""`parfocal survey`: focus points over a region, and the focal surface through them."""
+
+import contextlib
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+
+from parfocal.edge.cli.options import (
+    ConfigOption,
+    JsonOption,
+    PortOption,
+    SeedOption,
+    SimOption,
+    Simulation,
+    SlideOption,
+    UmPerPxOption,
+    ZPlayOption,
+    configured,
+    finite,
+    opened_instrument,
+)
+from parfocal.edge.cli.showing.drawing import import_matplotlib
+from parfocal.edge.cli.showing.output import (
+    GrowingResult,
+    check_writable,
+    console_for,
+    growing_result,
+    not_written,
+)
+from parfocal.edge.cli.showing.progress import shown_progress
+from parfocal.edge.cli.showing.tables import show_notes
+from parfocal.edge.engine import checked_engine
+from parfocal.edge.errors import ConfigError
+from parfocal.edge.scan.grid import Region, points_of_region
+from parfocal.edge.scan.report import FieldReport
+from parfocal.edge.scan.session import Session
+from parfocal.edge.scan.survey import SurveyReport, point_of, survey_report, surveyed
+from parfocal.edge.surface.files import check_ending, write_points
+from parfocal.edge.surface.points import FocusPoint, SurfaceRefused
+from parfocal.edge.surface.surface import FocalSurface
+from parfocal.edge.whole_file import whole_file
+from parfocal.edge.words import counted
+
+SPACING_UM = 1000.0  # a slide that bends by 1 um over 4 mm bends by less than 0.1 um between such points
+MAX_UM = 1e6
+
+
+def survey(
+    region: Annotated[
+        tuple[float, float, float, float],
+        typer.Option(metavar="X0 Y0 X1 Y1", help="The part of the slide to survey, um of the stage."),
+    ],
+    sim: SimOption = False,
+    slide: SlideOption = None,
+    um_per_px: UmPerPxOption = None,
+    points: Annotated[
+        int | None, typer.Option(min=4, help="Number of focus points at most. Default: by --spacing-um.")
+    ] = None,
+    spacing_um: Annotated[
+        float | None,
+        typer.Option(
+            min=1.0,
+            max=MAX_UM,
+            callback=finite,
+            help=f"Largest distance between neighbouring points, um. Default: {SPACING_UM:g}.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write the points to this file, .csv or .geojson.")
+    ] = None,
+    picture: Annotated[Path | None, typer.Option(help="Draw the focal surface to this PNG file.")] = None,
+    seed: SeedOption = 1,
+    z_play_um: ZPlayOption = None,
+    config: ConfigOption = None,
+    port: PortOption = None,
+    json: JsonOption = None,
+) -> None:
+    """Find the focus at points over a region, and fit the focal surface through them."""
+    if points is not None and spacing_um is not None:
+        raise ConfigError("--points and --spacing-um both say how many points there are: give one of them")
+    settings = configured(config, port)
+    simulation = Simulation(sim, slide, um_per_px, seed, z_play_um)
+    plan = points_of_region(_region(region), settings, points, spacing_um or SPACING_UM)
+    _check_outputs(out, picture, json)
+    console = console_for(json)
+    engine = checked_engine(settings)
+    console.print(f"engine: {engine.description}", highlight=False, soft_wrap=True)
+    with growing_result(json, partial(_show, console)) as result:
+        with opened_instrument(simulation, settings, virtual=port is None) as instrument:
+            show_notes(console, instrument.notes)
+            session = Session(instrument, engine.predictor, settings)
+            fields: list[FieldReport] = []
+            with (
+                _points_kept(out, fields),
+                shown_progress(console, "surveying", len(plan), "first sweep") as step,
+                contextlib.closing(surveyed(session, plan)) as run,
+            ):
+                for done in run:
+                    fields.append(done.report)
+                    result.grown(_so_far(fields, session))
+                    step(f"{done.outcome} at {done.z_um:.1f} um")
+        report, surface = survey_report(fields, session.first_sweep_s)
+        _finish(report, surface, out, picture, result)
+    if surface is None:
+        raise SurfaceRefused(report.refused)
+
+
+def _region(given: tuple[float, float, float, float]) -> Region:
+    for value in given:
+        finite(value)
+    return Region(*given)
+
+
+def _check_outputs(out: Path | None, picture: Path | None, json: Path | None) -> None:
+    """Refuse what could not be written, before anything moves. Raises ConfigError."""
+    if out is not None:
+        check_ending(out, "--out")
+    if picture is not None:
+        import_matplotlib("--picture")
+    for path, option in ((out, "--out"), (picture, "--picture"), (json, "--json")):
+        check_writable(path, option)
+
+
+@contextlib.contextmanager
+def _points_kept(out: Path | None, fields: list[FieldReport]) -> Iterator[None]:
+    """Write the points so far to `out` if the survey ends early; their surface is not fitted."""
+    try:
+        yield
+    except BaseException:
+        if out is not None and fields:
+            with contextlib.suppress(OSError):  # why the survey ended matters more
+                write_points(out, [point_of(field) for field in fields])
+        raise
+
+
+def _so_far(fields: list[FieldReport], session: Session) -> SurveyReport:
+    """The survey without a surface, which is fitted at its end."""
+    return SurveyReport(
+        tuple(fields),
+        tuple(point_of(field) for field in fields),
+        sum(field.elapsed_s for field in fields),
+        session.first_sweep_s,
+    )
+
+
+def _finish(
+    report: SurveyReport,
+    surface: FocalSurface | None,
+    out: Path | None,
+    picture: Path | None,
+    result: GrowingResult[SurveyReport],
+) -> None:
+    """Write the points, the picture and the report. Raises ConfigError."""
+    result.done(report)
+    if out is not None:
+        try:
+            write_points(out, report.points)
+        except OSError as error:
+            raise not_written(out, error, "--out") from error
+    if picture is not None and surface is not None:
+        from parfocal.edge.cli.showing.survey_picture import draw
+
+        try:
+            with whole_file(picture) as file:
+                draw(file, surface)
+        except OSError as error:
+            raise not_written(picture, error, "--picture") from error
+
+
+def _show(console: Console, report: SurveyReport) -> None:
+    """Print the table of points and the summary."""
+    console.print(_table(report.points))
+    for line in _summary(report):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _table(points: tuple[FocusPoint, ...]) -> Table:
+    table = Table(
+        title="Focus points (um; residual: point above the surface)", box=SIMPLE, padding=(0, 1, 0, 0)
+    )
+    for heading in ("#", "x", "y", "z", "sigma", "residual"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("status", no_wrap=True)
+    for number, point in enumerate(points, start=1):
+        table.add_row(
+            str(number),
+            f"{point.x_um:.0f}",
+            f"{point.y_um:.0f}",
+            "" if point.z_um is None else f"{point.z_um:.2f}",
+            "" if point.sigma_um is None else f"{point.sigma_um:.2f}",
+            "" if point.residual_um is None else f"{point.residual_um:+.2f}",
+            point.status,
+        )
+    return table
+
+
+def _summary(report: SurveyReport) -> list[str]:
+    counts = [
+        f"{sum(p.status == status for p in report.points)} {status}"
+        for status in ("used", "rejected", "blank", "lost")
+    ]
+    time = f"{report.elapsed_s:.1f} s of microscope time; first sweep {report.first_sweep_s:.1f} s"
+    lines = [f"{counted(len(report.points), 'focus point')}: {', '.join(counts)}", time]
+    if report.surface is not None:
+        error = report.surface.leave_one_out
+        lines.append(
+            f"focal surface: {report.surface.model}; leave-one-out error {error.rms_um:.2f} um "
+            f"({error.low_um:.2f}..{error.high_um:.2f}), worst {error.worst_um:.2f} um"
+        )
+    return lines

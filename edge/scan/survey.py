@@ -1,0 +1,112 @@
+"""A survey: the focus at points over a region, each started from the height of the nearest one that was focused."""
+
+from collections.abc import Callable, Generator, Sequence
+
+import msgspec
+
+from parfocal.edge.config import Config
+from parfocal.edge.errors import ConfigError
+from parfocal.edge.scan.field_result import FieldResult
+from parfocal.edge.scan.plan import Field
+from parfocal.edge.scan.report import FieldReport
+from parfocal.edge.scan.session import Session
+from parfocal.edge.surface.points import FocusPoint, SurfaceRefused
+from parfocal.edge.surface.surface import FocalSurface, Model, SurfaceError, fit_surface
+
+
+class SurfaceReport(msgspec.Struct, frozen=True):
+    """The focal surface in numbers. `used` and `rejected` count points."""
+
+    model: Model
+    used: int
+    rejected: int
+    leave_one_out: SurfaceError
+
+
+class SurveyReport(msgspec.Struct, frozen=True):
+    """A survey: its fields in the order of the visit, the points they gave, and the surface through them.
+
+    `surface` is None, and `refused` says why, if the points determine none.
+    """
+
+    fields: tuple[FieldReport, ...]
+    points: tuple[FocusPoint, ...]
+    elapsed_s: float
+    first_sweep_s: float
+    surface: SurfaceReport | None = None
+    refused: str | None = None
+
+
+def surveyed(session: Session, plan: tuple[Field, ...]) -> Generator[FieldResult, None, None]:
+    """Visit the points of `plan` in order. Raises what `Session.run` raises; close the iterator to end it early."""
+    focused: list[FieldReport] = []
+
+    def pivot_um(field: Field) -> float | None:
+        """Height of the nearest focused point, the latest of equally near ones: in a blank stretch, the row before."""
+        if not focused:
+            return None
+        return min(
+            reversed(focused), key=lambda p: (p.x_um - field.x_um) ** 2 + (p.y_um - field.y_um) ** 2
+        ).z_um
+
+    for done in session.run(plan, pivot_um):
+        if done.outcome in ("focused", "recovered"):
+            focused.append(done.report)
+        yield done
+
+
+def point_of(report: FieldReport) -> FocusPoint:
+    """The focus point of a field; one that is blank or lost has no height."""
+    if report.outcome in ("focused", "recovered"):
+        return FocusPoint(report.x_um, report.y_um, report.z_um, report.sigma_um)
+    if report.outcome == "blank":
+        return FocusPoint(report.x_um, report.y_um, status="blank", reason="the field is empty")
+    return FocusPoint(report.x_um, report.y_um, status="lost", reason=report.reason)
+
+
+def survey_report(
+    fields: Sequence[FieldReport], first_sweep_s: float
+) -> tuple[SurveyReport, FocalSurface | None]:
+    """The report of a survey, and its surface; None if the points determine none."""
+    points: tuple[FocusPoint, ...] = tuple(point_of(field) for field in fields)
+    surface, refused = None, None
+    try:
+        surface = fit_surface(points)
+        points = surface.points
+    except SurfaceRefused as error:
+        refused = str(error)
+    report = SurveyReport(
+        fields=tuple(fields),
+        points=points,
+        elapsed_s=sum(field.elapsed_s for field in fields),
+        first_sweep_s=first_sweep_s,
+        surface=None if surface is None else surface_report(surface),
+        refused=refused,
+    )
+    return report, surface
+
+
+def surface_report(surface: FocalSurface) -> SurfaceReport:
+    """The surface in numbers."""
+    used, rejected = (sum(p.status == status for p in surface.points) for status in ("used", "rejected"))
+    return SurfaceReport(surface.model, used, rejected, surface.error)
+
+
+def pivots_on(
+    surface: FocalSurface, plan: Sequence[Field], config: Config
+) -> Callable[[Field], float | None]:
+    """A function that gives the height of `surface` at a field of `plan`, for `Session.run`.
+
+    Raises, before anything moves:
+        SurfaceRefused: a field lies outside of the surface's points.
+        ConfigError: the surface leaves the limits of Z at a field.
+    """
+    axis = config.board.z
+    heights_um = {field: surface.z_um(field.x_um, field.y_um) for field in plan}
+    for field, z_um in heights_um.items():
+        if not axis.min_um <= z_um <= axis.highest_um:
+            raise ConfigError(
+                f"the surface is at z={z_um:.1f} um at x={field.x_um:.0f} y={field.y_um:.0f} um, but the stage allows "
+                f"{axis.min_um:.0f}..{axis.highest_um:.1f} um; nothing moved. Survey this slide again."
+            )
+    return heights_um.get

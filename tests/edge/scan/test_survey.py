@@ -1,0 +1,96 @@
+"""A survey on the virtual microscope with a predictor that knows the truth."""
+
+from collections.abc import Callable, Generator
+from typing import cast
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from parfocal.edge.config import Config
+from parfocal.edge.focus.result import FocusResult, Outcome
+from parfocal.edge.scan.field_result import FieldResult
+from parfocal.edge.scan.plan import Field
+from parfocal.edge.scan.report import FieldReport
+from parfocal.edge.scan.session import Session
+from parfocal.edge.scan.survey import point_of, survey_report, surveyed
+from parfocal.edge.simscope.camera import SimulatedCamera
+from tests.edge.scan.test_session import session_of, swept_near
+from tests.edge.scope import FOCUS_Z_UM, Scope
+
+BLANK = np.full((452, 452, 3), 230, np.uint8)
+
+
+def survey_of(
+    config: Config, plan: tuple[Field, ...], is_blank: Callable[[float, float], bool] = lambda _x, _y: False
+) -> tuple[Session, list[FieldResult]]:
+    scope = Scope(swept_near(config))
+    noise = np.random.default_rng(1)
+
+    def render(x_um: float, y_um: float, z_um: float, duty: float) -> NDArray[np.uint8]:
+        if is_blank(x_um, y_um):
+            return (BLANK + noise.integers(-1, 2, BLANK.shape)).astype(np.uint8)
+        return scope.sample.render(x_um, y_um, z_um, duty)
+
+    scope.camera = SimulatedCamera(scope.bench, scope.bench.clock, config.camera, render)
+    session = session_of(scope)
+    return session, list(surveyed(session, plan))
+
+
+class Visited:
+    """Stands in for a session: fields are focused at chosen heights, or blank; notes where each one started."""
+
+    def __init__(self, outcomes: list[tuple[Outcome, float]]) -> None:
+        self._outcomes = outcomes
+        self.pivots_um: list[float | None] = []
+
+    def run(
+        self, plan: tuple[Field, ...], pivot_at: Callable[[Field], float | None]
+    ) -> Generator[FieldResult, None, None]:
+        for field, (outcome, z_um) in zip(plan, self._outcomes, strict=True):
+            self.pivots_um.append(pivot_at(field))
+            report = FieldReport(
+                field.x_um, field.y_um, z_um, None, None, None, 4, 1.0, outcome, (), (z_um,), reason=None
+            )
+            yield FieldResult(report, FocusResult(outcome, z_um, 4, (), (z_um,)))
+
+
+def test_a_point_starts_from_its_nearest_neighbour_and_the_latest_of_equally_near_ones() -> None:
+    row = [20_000.0, 21_000.0, 22_000.0]
+    plan = tuple(Field(x, y) for y, xs in ((10_000.0, row), (11_000.0, row[::-1])) for x in xs)
+    # The first row ends in a blank stretch, which reaches into the second.
+    session = Visited(
+        [
+            ("focused", 2501.0),
+            ("focused", 2502.0),
+            ("blank", 2502.0),
+            ("blank", 2502.0),
+            ("focused", 2505.0),
+            ("recovered", 2506.0),
+        ]
+    )
+    assert len(list(surveyed(cast("Session", session), plan))) == 6
+    # The last but one starts from the point below it, the last from the latest of two that are equally near.
+    assert session.pivots_um == [None, 2501.0, 2502.0, 2502.0, 2502.0, 2505.0]
+
+
+def test_blank_points_are_left_out_with_the_reason_and_three_others_give_no_surface(config: Config) -> None:
+    row = [20_000.0, 21_000.0, 22_000.0]
+    plan = tuple(Field(x, y) for y, xs in ((10_000.0, row), (11_000.0, row[::-1])) for x in xs)
+    session, done = survey_of(config, plan, lambda x, y: (x > 20_500.0 and y < 10_500.0) or x > 21_500.0)
+    assert [d.outcome for d in done] == ["focused", "blank", "blank", "blank", "focused", "focused"]
+    assert done[4].report.path_um[0] == done[0].z_um  # a given height is where the field starts
+    report, surface = survey_report([d.report for d in done], session.first_sweep_s)
+    assert [p.status for p in report.points].count("blank") == 3
+    assert report.points[1].reason == "the field is empty"
+    assert surface is None
+    assert report.refused is not None
+    assert "3 points with a focus, of 6" in report.refused
+
+
+def test_points_carry_the_height_of_the_focus(config: Config) -> None:
+    plan = (Field(20_000.0, 10_000.0), Field(20_400.0, 10_000.0))
+    _, done = survey_of(config, plan)
+    for point in map(point_of, (d.report for d in done)):
+        assert point.status == "used"
+        assert point.z_um == pytest.approx(FOCUS_Z_UM, abs=11.0)  # the play of Z below the command
