@@ -10,7 +10,7 @@ install = $(BIN)/python -m pip install -qq --disable-pip-version-check --log $(V
 # Says whether a Python, to be named first, sees TensorRT. It comes with JetPack, never from pip.
 HAS_TENSORRT := -c 'import importlib.util, sys; sys.exit(importlib.util.find_spec("tensorrt") is None)'
 
-.PHONY: setup demo stub engine test test-loop test-board test-rest engines-test bench mutate golden check firmware firmware-fuzz firmware-rp2040 \
+.PHONY: setup demo stub engine test test-loop test-rest engines-test bench mutate golden check firmware firmware-fuzz firmware-rp2040 \
 	firmware-check aarch64-check clean
 
 setup: $(VENV)/.test  ## the whole developer's environment in .venv
@@ -24,11 +24,10 @@ stub: $(VENV)/.demo  ## a stub motor board on a pseudo-terminal, until Ctrl-C
 engine: $(VENV)/.engine  ## an engine of every model for this machine, checked and chosen by measurement
 	$(BIN)/parfocal engine build
 
-test: $(VENV)/.test  ## all tests, in virtual time, in three processes that each print when they are done
-	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target --keep-going test-loop test-board test-rest
+test: $(VENV)/.test  ## all tests, in virtual time, in two processes that each print when they are done
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target --keep-going test-loop test-rest
 
-# Three parts that take about as long as each other: the loop with what is near it, the boards, and everything else.
-# Three for two cores, since some tests wait for programs that run in real time.
+# Two halves that take about as long as each other: the loop with what is near it, and everything else.
 LOOP_TESTS := tests/calib tests/tools \
 	$(filter-out %/cli %/conftest.py %/scope.py %/__pycache__,$(wildcard tests/edge/* tests/test_*.py))
 
@@ -36,10 +35,7 @@ test-loop: $(VENV)/.test
 	$(BIN)/python -m pytest -o cache_dir=.pytest_cache/loop $(LOOP_TESTS)
 
 test-rest: $(VENV)/.test
-	$(BIN)/python -m pytest -o cache_dir=.pytest_cache/rest $(LOOP_TESTS:%=--ignore=%) --ignore=tests/board tests
-
-test-board: $(VENV)/.test
-	$(BIN)/python -m pytest -o cache_dir=.pytest_cache/board tests/board
+	$(BIN)/python -m pytest -o cache_dir=.pytest_cache/rest $(LOOP_TESTS:%=--ignore=%) tests
 
 engines-test: $(VENV)/.engines-test  ## 100 MB of TensorRT wheels; the tests that want them skip without
 
