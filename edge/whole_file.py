@@ -4,7 +4,7 @@ import contextlib
 import errno
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -27,16 +27,14 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
         return
     with _folder_for(path):
         part = _free_part(path)
-        try:
+        with contextlib.ExitStack() as if_it_fails:
+            if_it_fails.callback(_try, part.unlink)
             with part.open("wb") as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
             part.replace(path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                part.unlink()
-            raise
+            if_it_fails.pop_all()
         _sync_folder(path.parent)
 
 
@@ -71,16 +69,20 @@ class _OnlyTried(Exception):
 def _folder_for(path: Path) -> Iterator[None]:
     """Create the parent folders of `path`. If the block fails, remove those created, as far as they are empty."""
     made = [folder for folder in path.parents if not folder.exists()]
-    try:
+    with contextlib.ExitStack() as if_it_fails:
+        for folder in reversed(made):  # the last one is removed first
+            if_it_fails.callback(_try, folder.rmdir)
         if path.parent.exists() and not path.parent.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         path.parent.mkdir(parents=True, exist_ok=True)
         yield
-    except BaseException:
-        for folder in made:
-            with contextlib.suppress(OSError):
-                folder.rmdir()
-        raise
+        if_it_fails.pop_all()
+
+
+def _try(undo: Callable[[], None]) -> None:
+    """Undo a step, as far as the file system lets it."""
+    with contextlib.suppress(OSError):
+        undo()
 
 
 def _free_part(path: Path) -> Path:

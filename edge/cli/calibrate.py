@@ -40,6 +40,7 @@ from parfocal.edge.cli.options import (
 )
 from parfocal.edge.cli.showing.output import check_writable, console_for, write_json
 from parfocal.edge.cli.showing.progress import Step, shown_progress
+from parfocal.edge.cli.showing.say import say
 from parfocal.edge.cli.showing.tables import show_notes
 from parfocal.edge.config import Config
 from parfocal.edge.engine import check_frame_size
@@ -118,9 +119,9 @@ def opened_bench(
     say(console, f"kept in {named(store.path)}")
 
 
-def say(console: Console, line: str) -> None:
-    """Print a line as it is."""
-    console.print(line, highlight=False, markup=False, soft_wrap=True)
+def place_of(store: Store) -> tuple[int, str, str]:
+    """Whose results a store keeps, and where: the first fields of every report of a calibration."""
+    return store.owner.board_serial, store.owner.objective, named(store.path)
 
 
 @app.callback()
@@ -148,11 +149,7 @@ def backlash(
     simulation = Simulation(sim, slide, um_per_px, seed, z_play_um)
     with opened_bench(simulation, settings, port is None, json, _n_steps(axes)) as bench:
         measured = measure_backlash(bench, axes)
-    owner = bench.store.owner
-    report = BacklashReport(
-        owner.board_serial, owner.objective, named(bench.store.path), measured, bench.store.load().used
-    )
-    write_json(json, report)
+    write_json(json, BacklashReport(*place_of(bench.store), measured, bench.store.load().used))
 
 
 @app.command()
@@ -184,9 +181,8 @@ def stage(
         began_s = bench.instrument.clock.now_s()
         values, trips, images = measure_stage(bench) if pitch_um is None else measure_pixel(bench, pitch_um)
         elapsed_s = bench.instrument.clock.now_s() - began_s
-    owner, used = bench.store.owner, bench.store.load().used
-    place = owner.board_serial, owner.objective, named(bench.store.path)
-    write_json(json, StageReport(*place, values, trips, images, elapsed_s, used))
+    used = bench.store.load().used
+    write_json(json, StageReport(*place_of(bench.store), values, trips, images, elapsed_s, used))
 
 
 @app.command()
@@ -207,9 +203,8 @@ def camera(
         began_s = bench.instrument.clock.now_s()
         values, verdicts, images = measure_camera(bench)
         elapsed_s = bench.instrument.clock.now_s() - began_s
-    owner, used = bench.store.owner, bench.store.load().used
-    place = owner.board_serial, owner.objective, named(bench.store.path)
-    write_json(json, CameraReport(*place, values, verdicts, images, elapsed_s, used))
+    used = bench.store.load().used
+    write_json(json, CameraReport(*place_of(bench.store), values, verdicts, images, elapsed_s, used))
 
 
 def measure_camera(bench: Bench) -> tuple[tuple[KeptValue, ...], tuple[str, ...], int]:

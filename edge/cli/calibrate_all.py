@@ -24,7 +24,7 @@ from parfocal.edge.cli.calibrate import (
     measure_camera,
     measure_stage,
     opened_bench,
-    say,
+    place_of,
 )
 from parfocal.edge.cli.options import (
     ConfigOption,
@@ -38,9 +38,9 @@ from parfocal.edge.cli.options import (
     ZPlayOption,
     configured,
 )
-from parfocal.edge.cli.showing.output import check_writable, console_for, not_written, write_json
+from parfocal.edge.cli.showing.output import check_writable, console_for, result_file, write_json
+from parfocal.edge.cli.showing.say import say
 from parfocal.edge.config import Config
-from parfocal.edge.whole_file import whole_file
 from parfocal.edge.words import named
 
 # An interrupted run is continued within this time; later, the instrument may have changed.
@@ -200,11 +200,8 @@ def all_parts(
         if run.store is not None and run.results:
             _write_report(report, run, run.store, settings)
             say(console_for(json), f"report: {named(report)}")
-            owner = run.store.owner
-            place = owner.board_serial, owner.objective, named(run.store.path), named(report)
-            write_json(
-                json, AllReport(*place, tuple(run.results), run.elapsed_s, _calibration(run.store).used)
-            )
+            parts, used = tuple(run.results), _calibration(run.store).used
+            write_json(json, AllReport(*place_of(run.store), named(report), parts, run.elapsed_s, used))
 
 
 def _write_report(path: Path, run: Run, store: Store, config: Config) -> None:
@@ -213,11 +210,8 @@ def _write_report(path: Path, run: Run, store: Store, config: Config) -> None:
     sheet = Sheet(datetime.now(timezone.utc), __version__, run.ranges_um, verdicts)
     used = partial(use_of, calibration=calibration, config=config)
     page = report_html(calibration, sheet, store.path.parent, used)
-    try:
-        with whole_file(path) as file:
-            file.write(page.encode("utf-8", "backslashreplace"))
-    except OSError as error:
-        raise not_written(path, error, "--report") from error
+    with result_file(path, "--report") as file:
+        file.write(page.encode("utf-8", "backslashreplace"))
 
 
 def _calibration(store: Store) -> Calibration:

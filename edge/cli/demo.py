@@ -17,7 +17,8 @@ from parfocal.board.errors import BoardNotFound
 from parfocal.edge.cli.focus import focus_fields
 from parfocal.edge.cli.options import FieldsOption, SeedOption, with_port
 from parfocal.edge.cli.showing.drawing import import_matplotlib
-from parfocal.edge.cli.showing.output import GrowingResult, check_writable, growing_result, not_written
+from parfocal.edge.cli.showing.output import GrowingResult, check_writable, growing_result, result_file
+from parfocal.edge.cli.showing.say import say
 from parfocal.edge.cli.showing.tables import show_report
 from parfocal.edge.config import Config
 from parfocal.edge.engine import checked_engine
@@ -25,7 +26,6 @@ from parfocal.edge.errors import ConfigError
 from parfocal.edge.scan.field_result import FieldResult
 from parfocal.edge.scan.plan import snake
 from parfocal.edge.scan.report import RunReport, run_report
-from parfocal.edge.whole_file import whole_file
 
 READY_LINE = "stub motor board at"
 STUB_ENDS_S = 20.0
@@ -94,12 +94,9 @@ def run_demo(out: Path, n_fields: int, seed: int, console: Console, board: str =
         result.done(report)
     if field_to_draw.field is None:
         raise ConfigError(f"none of the {n_fields} fields holds tissue to draw. Give more --fields.")
-    try:
-        with whole_file(picture) as file:
-            draw(file, report, field_to_draw.field, config.focus)
-    except OSError as error:
-        raise not_written(picture, error, "--out") from error
-    console.print(f"picture: {picture}", highlight=False, soft_wrap=True)
+    with result_file(picture, "--out") as file:
+        draw(file, report, field_to_draw.field, config.focus)
+    say(console, f"picture: {picture}")
 
 
 def board_name(board: str) -> str:
@@ -122,7 +119,7 @@ def _focused(
     from parfocal.edge.simscope.bench import at_stub, sample_from
 
     sample, engine = sample_from(None, None, config, seed), checked_engine(config)
-    console.print(f"engine: {engine.description}", highlight=False, soft_wrap=True)
+    say(console, f"engine: {engine.description}")
     plan = snake(n_fields, config)
     with at_stub(sample, config) as instrument:
         return run_report(

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from parfocal.edge.cli.options import JsonOption
 from parfocal.edge.cli.showing.output import check_writable, console_for, write_json
+from parfocal.edge.cli.showing.say import say
 from parfocal.engines.backends import EngineMaker, maker_of
 from parfocal.engines.build import Outcome, build_all
 from parfocal.engines.cache import EngineCache, default_cache_folder
@@ -85,7 +86,7 @@ def build(
     console = console_for(json)
     cache = EngineCache(default_cache_folder())
     models = _models_of(named)
-    maker = _maker(console, backend, threads, choices_so_far(cache, partial(_print_line, console)))
+    maker = _maker(console, backend, threads, choices_so_far(cache, partial(say, console)))
     with _progress(console) as (report, detail):
         outcomes = build_all(
             models,
@@ -102,7 +103,7 @@ def build(
         ours = [outcome for outcome in outcomes if outcome.row.model == model.label]
         console.print(outcomes_table(model.contract.name, maker.backend, ours))
         for line in reasons(ours):
-            _print_line(console, line)
+            say(console, line)
     if not any(outcome.built for outcome in outcomes):
         failed = any(outcome.row.failed for outcome in outcomes)
         console.print("nothing was built" + ("" if failed else ": every engine is up to date"))
@@ -129,11 +130,6 @@ def _models_of(named: list[str] | None) -> list[Model]:
     return list({model.label: model for model in models}.values())
 
 
-def _print_line(console: Console, text: str, style: str | None = None) -> None:
-    """Print a sentence on one line, with its brackets as they are."""
-    console.print(text, style=style, soft_wrap=True, highlight=False, markup=False)
-
-
 @contextlib.contextmanager
 def _progress(
     console: Console, now_s: Callable[[], float] = time.monotonic
@@ -149,7 +145,7 @@ def _progress(
     def report(text: str) -> None:
         nonlocal printed_s
         printed_s = now_s()
-        _print_line(console, text)
+        say(console, text)
 
     yield report, lambda text: report(text) if now_s() - printed_s >= DETAIL_EVERY_S else None
 
@@ -165,7 +161,7 @@ def _maker(
             "Nothing was changed. To use the CPU instead, give `--backend openvino`."
         )
     if why_not_tensorrt:
-        _print_line(console, f"TensorRT is not used: {why_not_tensorrt}", style="dim")
+        say(console, f"TensorRT is not used: {why_not_tensorrt}", style="dim")
     return maker
 
 

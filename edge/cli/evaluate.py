@@ -14,15 +14,15 @@ from rich.text import Text
 
 from parfocal.edge.cli.options import ConfigOption, JsonOption, configured
 from parfocal.edge.cli.showing.drawing import import_matplotlib
-from parfocal.edge.cli.showing.output import check_writable, console_for, growing_result, not_written
+from parfocal.edge.cli.showing.output import check_writable, console_for, growing_result, result_file
 from parfocal.edge.cli.showing.progress import shown_progress
+from parfocal.edge.cli.showing.say import say
 from parfocal.edge.engine import opened_engine
 from parfocal.edge.stacks.evaluate import evaluate_stacks
 from parfocal.edge.stacks.listing import stacks_at
 from parfocal.edge.stacks.read import Overrides, read_stack
 from parfocal.edge.stacks.results import Evaluation, Figures, StackResult
 from parfocal.edge.stacks.stack import StackRefused
-from parfocal.edge.whole_file import whole_file
 from parfocal.edge.words import counted
 
 MEASURED_WIDTH = 10_000  # wider than any table
@@ -69,7 +69,7 @@ def evaluate(
     focus = settings.focus if model is None else msgspec.structs.replace(settings.focus, model=model)
     engine = opened_engine(focus)
     console = console_for(json)
-    console.print(f"engine: {engine.description}", highlight=False, markup=False, soft_wrap=True)
+    say(console, f"engine: {engine.description}")
     paths = [stack for path in stacks for stack in stacks_at(path)]
     with (
         growing_result(json, partial(_show, console)) as result,
@@ -99,7 +99,7 @@ def _show(console: Console, result: Evaluation) -> None:
     console.print(by_distance)
     console.print()
     for line in _lines(result):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        say(console, line)
 
 
 def _stacks_table(console: Console, result: Evaluation) -> Table:
@@ -177,8 +177,5 @@ def _review_line(stack: StackResult) -> str:
 def _draw(path: Path, result: Evaluation) -> None:
     from parfocal.edge.stacks.evaluate_picture import draw
 
-    try:
-        with whole_file(path) as file:
-            draw(file, result)
-    except OSError as error:
-        raise not_written(path, error, "--plot") from error
+    with result_file(path, "--plot") as file:
+        draw(file, result)

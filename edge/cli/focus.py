@@ -27,6 +27,7 @@ from parfocal.edge.cli.options import (
 )
 from parfocal.edge.cli.showing.output import check_writable, console_for, growing_result
 from parfocal.edge.cli.showing.progress import shown_progress
+from parfocal.edge.cli.showing.say import say
 from parfocal.edge.cli.showing.tables import show_notes, show_report
 from parfocal.edge.config import Config
 from parfocal.edge.engine import checked_engine
@@ -67,7 +68,7 @@ def focus(
     console = console_for(json)
     # Before the board is opened: a wrong model is reported at once, and loading it does not delay the heartbeat.
     engine = checked_engine(settings)
-    console.print(f"engine: {engine.description}", highlight=False, soft_wrap=True)
+    say(console, f"engine: {engine.description}")
     with growing_result(json, partial(show_report, console)) as result:
         with opened_instrument(simulation, settings, virtual=port is None) as instrument:
             done = focus_fields(

@@ -23,6 +23,7 @@ from parfocal.edge.cli.options import (
 )
 from parfocal.edge.cli.showing.output import check_writable, console_for, growing_result
 from parfocal.edge.cli.showing.progress import shown_progress
+from parfocal.edge.cli.showing.say import say
 from parfocal.edge.cli.showing.tables import show_notes
 from parfocal.edge.engine import check_frame_size
 from parfocal.edge.scan.plan import snake
@@ -58,7 +59,7 @@ def record(
     console = console_for(json)
     each = bytes_of(extent, settings.camera)
     size = f"{counted(len(plan), 'field')} of {counted(extent.n_planes, 'plane')}: {sized(each)} per field"
-    console.print(f"{size}, {sized(len(plan) * each)} in all", highlight=False, soft_wrap=True)
+    say(console, f"{size}, {sized(len(plan) * each)} in all")
     records: list[FieldRecord] = []
     with (
         growing_result(json, partial(_show, console)) as result,
@@ -76,13 +77,13 @@ def record(
 
 def _show(console: Console, recording: Recording) -> None:
     for done in recording.fields:
-        console.print(_line(done), highlight=False, markup=False, soft_wrap=True)
+        say(console, _line(done))
     counts = [
         f"{sum(done.outcome == name for done in recording.fields)} {name}"
         for name in ("recorded", "kept", "no focus")
     ]
     summary = f"{counted(len(recording.fields), 'field')} in {recording.out}: {', '.join(counts)}"
-    console.print(summary, highlight=False, markup=False, soft_wrap=True)
+    say(console, summary)
 
 
 def _line(done: FieldRecord) -> str:

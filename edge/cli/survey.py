@@ -31,9 +31,11 @@ from parfocal.edge.cli.showing.output import (
     check_writable,
     console_for,
     growing_result,
-    not_written,
+    naming_option,
+    result_file,
 )
 from parfocal.edge.cli.showing.progress import shown_progress
+from parfocal.edge.cli.showing.say import say
 from parfocal.edge.cli.showing.tables import show_notes
 from parfocal.edge.engine import checked_engine
 from parfocal.edge.errors import ConfigError
@@ -44,7 +46,6 @@ from parfocal.edge.scan.survey import SurveyReport, point_of, survey_report, sur
 from parfocal.edge.surface.files import check_ending, write_points
 from parfocal.edge.surface.points import FocusPoint, SurfaceRefused
 from parfocal.edge.surface.surface import FocalSurface
-from parfocal.edge.whole_file import whole_file
 from parfocal.edge.words import counted
 
 SPACING_UM = 1000.0  # a slide that bends by 1 um over 4 mm bends by less than 0.1 um between such points
@@ -90,7 +91,7 @@ def survey(
     _check_outputs(out, picture, json)
     console = console_for(json)
     engine = checked_engine(settings)
-    console.print(f"engine: {engine.description}", highlight=False, soft_wrap=True)
+    say(console, f"engine: {engine.description}")
     with growing_result(json, partial(_show, console)) as result:
         with opened_instrument(simulation, settings, virtual=port is None) as instrument:
             show_notes(console, instrument.notes)
@@ -130,13 +131,16 @@ def _check_outputs(out: Path | None, picture: Path | None, json: Path | None) ->
 @contextlib.contextmanager
 def _points_kept(out: Path | None, fields: list[FieldReport]) -> Iterator[None]:
     """Write the points so far to `out` if the survey ends early; their surface is not fitted."""
-    try:
-        yield
-    except BaseException:
+
+    def keep() -> None:
         if out is not None and fields:
             with contextlib.suppress(OSError):  # why the survey ended matters more
                 write_points(out, [point_of(field) for field in fields])
-        raise
+
+    with contextlib.ExitStack() as if_it_ends_early:
+        if_it_ends_early.callback(keep)
+        yield
+        if_it_ends_early.pop_all()
 
 
 def _so_far(fields: list[FieldReport], session: Session) -> SurveyReport:
@@ -159,25 +163,20 @@ def _finish(
     """Write the points, the picture and the report. Raises ConfigError."""
     result.done(report)
     if out is not None:
-        try:
+        with naming_option(out, "--out"):
             write_points(out, report.points)
-        except OSError as error:
-            raise not_written(out, error, "--out") from error
     if picture is not None and surface is not None:
         from parfocal.edge.cli.showing.survey_picture import draw
 
-        try:
-            with whole_file(picture) as file:
-                draw(file, surface)
-        except OSError as error:
-            raise not_written(picture, error, "--picture") from error
+        with result_file(picture, "--picture") as file:
+            draw(file, surface)
 
 
 def _show(console: Console, report: SurveyReport) -> None:
     """Print the table of points and the summary."""
     console.print(_table(report.points))
     for line in _summary(report):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        say(console, line)
 
 
 def _table(points: tuple[FocusPoint, ...]) -> Table:

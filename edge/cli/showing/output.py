@@ -5,7 +5,7 @@ import math
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, BinaryIO, Generic, TypeVar
 
 import msgspec
 from rich.console import Console
@@ -27,16 +27,14 @@ def console_for(json: Path | None) -> Console:
 
 
 def check_writable(path: Path | None, option: str = "--json") -> None:
-    """Refuse a path that cannot be written, before the work starts. Leaves nothing behind.
+    """Refuse a path that is not writable, before the work starts. Leaves nothing behind.
 
     Raises ConfigError naming the `option`.
     """
     if path is None or path == STANDARD_OUTPUT:
         return
-    try:
+    with naming_option(path, option):
         check_can_write(path)
-    except OSError as error:
-        raise not_written(path, error, option) from error
 
 
 def write_json(path: Path | None, value: object, option: str = "--json") -> None:
@@ -89,7 +87,7 @@ def growing_result(
 ) -> Iterator[GrowingResult[Value]]:
     """A result that is written to `path`, and shown by `show`, however the block ends.
 
-    Raises ConfigError, naming the `option` that gave the path, if it cannot be written.
+    Raises ConfigError, naming the `option` that gave the path, if it is not writable.
     """
     result: GrowingResult[Value] = GrowingResult(path, option)
     try:
@@ -102,11 +100,22 @@ def growing_result(
             show(result.latest)
 
 
-def not_written(path: Path, error: OSError, option: str) -> ConfigError:
-    """The error for a result that cannot be written."""
-    return ConfigError(
-        f"result cannot be written to {path}: {error.strerror or error}. Give another {option} path."
-    )
+@contextlib.contextmanager
+def result_file(path: Path, option: str) -> Iterator[BinaryIO]:
+    """A binary file for a result, as `whole_file`. Raises ConfigError naming `option` where `path` is not writable."""
+    with naming_option(path, option), whole_file(path) as file:
+        yield file
+
+
+@contextlib.contextmanager
+def naming_option(path: Path, option: str) -> Iterator[None]:
+    """Turn an OSError about `path` into a ConfigError that names the `option` it was given by."""
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(
+            f"result cannot be written to {path}: {error.strerror or error}. Give another {option} path."
+        ) from error
 
 
 def _encoded(value: Any) -> bytes:  # noqa: ANN401 - whatever msgspec can encode
@@ -114,15 +123,13 @@ def _encoded(value: Any) -> bytes:  # noqa: ANN401 - whatever msgspec can encode
 
 
 def _write(path: Path, data: bytes, option: str) -> None:
-    try:
-        if path == STANDARD_OUTPUT:
-            sys.stdout.write(data.decode())
-            sys.stdout.flush()
-            return
-        with whole_file(path) as file:
+    if path != STANDARD_OUTPUT:
+        with result_file(path, option) as file:
             file.write(data)
-    except OSError as error:
-        raise not_written(path, error, option) from error
+        return
+    with naming_option(path, option):
+        sys.stdout.write(data.decode())
+        sys.stdout.flush()
 
 
 def _reason(error: BaseException) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from parfocal.edge.cli.showing.say import say
+
 LINE_EVERY_S = 10.0
 
 Step = Callable[[str], None]
@@ -50,6 +52,6 @@ def _lines(console: Console, verb: str, total: int, now_s: Callable[[], float]) 
         if now_s() - printed_s < LINE_EVERY_S:
             return
         printed_s = now_s()
-        console.print(f"{verb}: {done} of {total}, {words}", highlight=False, markup=False, soft_wrap=True)
+        say(console, f"{verb}: {done} of {total}, {words}")
 
     return step

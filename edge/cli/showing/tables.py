@@ -4,6 +4,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from parfocal.edge.cli.showing.say import say
 from parfocal.edge.scan.report import RunReport, Summary
 from parfocal.edge.words import counted
 
@@ -11,7 +12,7 @@ from parfocal.edge.words import counted
 def show_notes(console: Console, notes: tuple[str, ...]) -> None:
     """Print an instrument's notes, one line each."""
     for note in notes:
-        console.print(note, highlight=False, markup=False, soft_wrap=True)
+        say(console, note)
 
 
 def show_report(console: Console, report: RunReport) -> None:
