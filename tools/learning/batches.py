@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from parfocal.edge.focus.prepare import MIN_STANDARD_DEVIATION
 from tools.learning.examples import GREY_OFFSET, Examples
+from tools.rendering.prepared import standardised
 
 FLICKER = 0.002  # relative, of the light between two shots, in addition to that in the stacks
 NOISE_LEVELS = 0.3
@@ -19,12 +19,6 @@ class Batch:
     x: torch.Tensor
     distance_um: torch.Tensor
     contrast: torch.Tensor
-
-
-def standardised(x: torch.Tensor) -> torch.Tensor:
-    """Return the same as `parfocal.edge.focus.prepare.standardised`, in torch."""
-    x = x - x.mean(dim=(2, 3), keepdim=True)
-    return x / x.std(dim=(2, 3), keepdim=True, correction=0).clamp_min(MIN_STANDARD_DEVIATION)
 
 
 def whole(examples: Examples, chosen: np.ndarray | range, device: str) -> torch.Tensor:

@@ -7,9 +7,9 @@ from torch import nn
 
 from parfocal.engines.model.contract import Kind
 from tools.learning import tables
-from tools.learning.batches import standardised
 from tools.learning.examples import Examples
 from tools.learning.prediction import predict
+from tools.rendering.prepared import standardised
 
 BATCH = 16
 

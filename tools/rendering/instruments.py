@@ -60,14 +60,14 @@ def random_instrument(reference: Optics, spread: Spread, rng: Rng) -> Optics:
     return replace(
         reference,
         na=na,
-        condenser_sigma=random_condenser(rng),
+        condenser_sigma=_random_condenser(rng),
         chromatic_shift_um=shift_um,
         w040_waves=w040,
         um_per_px=um_per_px,
     )
 
 
-def random_condenser(rng: Rng) -> float:
+def _random_condenser(rng: Rng) -> float:
     """Return the aperture of a condenser: the reference within its tolerance, or any."""
     if rng.random() < REFERENCE_SHARE:
         return REFERENCE_CONDENSER + REFERENCE_TOLERANCE * float(rng.uniform(-1.0, 1.0))

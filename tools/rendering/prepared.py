@@ -1,7 +1,10 @@
 """From shots to the input of a network in torch, as `parfocal.edge.focus.prepare` does it for frames."""
 
+import functools
+from collections.abc import Callable
+
 import torch
-from torch.nn import functional
+from torch.nn.functional import pad
 
 from parfocal.edge.focus.prepare import MIN_STANDARD_DEVIATION
 
@@ -11,7 +14,7 @@ def median_3x3(images: torch.Tensor) -> torch.Tensor:
     if images.device.type != "cuda":
         return _median_3x3(images)
     # Whole grey levels are exact in half precision. Compiled, this is one kernel instead of forty.
-    return _compiled_median(images.half()).float()
+    return _compiled_median()(images.half()).float()
 
 
 def _median_3x3(images: torch.Tensor) -> torch.Tensor:
@@ -19,7 +22,7 @@ def _median_3x3(images: torch.Tensor) -> torch.Tensor:
 
     The exchanges are those of a network that puts the fifth of nine values in the middle.
     """
-    padded = functional.pad(images, (1, 1, 1, 1), mode="replicate")
+    padded = pad(images, (1, 1, 1, 1), mode="replicate")
     height, width = images.shape[-2:]
     v = [padded[..., r : r + height, c : c + width] for r in range(3) for c in range(3)]
     for a, b in (
@@ -30,7 +33,10 @@ def _median_3x3(images: torch.Tensor) -> torch.Tensor:
     return v[4]
 
 
-_compiled_median = torch.compile(_median_3x3, dynamic=True)
+@functools.cache
+def _compiled_median() -> Callable[[torch.Tensor], torch.Tensor]:
+    compiled: Callable[[torch.Tensor], torch.Tensor] = torch.compile(_median_3x3, dynamic=True)
+    return compiled
 
 
 def pairs_of(shots: torch.Tensor) -> torch.Tensor:
@@ -57,6 +63,6 @@ def contrast_of(shots: torch.Tensor) -> torch.Tensor:
 
 
 def standardised(x: torch.Tensor) -> torch.Tensor:
-    """Return images (n, c, h, w) with each channel at mean 0 and deviation 1."""
+    """Return the same as `parfocal.edge.focus.prepare.standardised`, in torch."""
     x = x - x.mean(dim=(2, 3), keepdim=True)
     return x / x.std(dim=(2, 3), keepdim=True, correction=0).clamp_min(MIN_STANDARD_DEVIATION)

@@ -12,7 +12,7 @@ from tools.rendering.instruments import SINGLE_SHOT, TWO_SHOT, random_instrument
 from tools.rendering.objectives import Objective
 from tools.rendering.objects import ObjectPool
 from tools.rendering.thickness import KIND_SHARES, KINDS, SmoothFields, layered
-from tools.rendering.transfer import Transfers, transfers
+from tools.rendering.transfer import transfers
 
 PLANES = 5  # of one object in a batch: the network cannot learn the distance from the object
 STEP_PER_DELTA = (0.92, 1.04)  # a stage moves in whole motor steps
@@ -53,26 +53,18 @@ class Stream:
         device: str,
         settings: int,
     ) -> None:
-        """`settings` is the number of instruments at a time."""
+        """`settings` is the number of instruments."""
         self._objective, self._single, self._patch_px = objective, single, patch_px
-        self._pool, self._device, self._settings = pool, device, settings
+        self._pool, self._device = pool, device
         self._rng = np.random.default_rng([seed, 77])
         inner_px = patch_px + JPEG_ROOM_PX
         self.side_px = inner_px + 2 * objective.margin_px
         self._imager = Imager(self.side_px, inner_px, device)
         self._fields = SmoothFields(self.side_px + 200, device)
-        self._instruments = self._drawn_instruments()
-
-    def renew(self) -> None:
-        """Draw other instruments."""
-        self._instruments = self._drawn_instruments()
-
-    def _drawn_instruments(self) -> Transfers:
-        objective = self._objective
-        spread = SINGLE_SHOT if self._single else TWO_SHOT
-        optics = [random_instrument(objective.optics, spread, self._rng) for _ in range(self._settings)]
+        spread = SINGLE_SHOT if single else TWO_SHOT
+        optics = [random_instrument(objective.optics, spread, self._rng) for _ in range(settings)]
         reach_um = BEYOND * objective.range_um + LAYERS_UM * objective.depth
-        return transfers(optics, reach_um, PROFILE_STEP_UM * objective.depth, self._device)
+        self._instruments = transfers(optics, reach_um, PROFILE_STEP_UM * objective.depth, device)
 
     def batch(self, objects: int) -> Batch:
         """Return a batch of about `objects` objects at `PLANES` heights: flat, thick and tilted ones."""
@@ -84,7 +76,7 @@ class Stream:
         device, rng = self._device, self._rng
         density = self._objects(n)
         objects = layered(
-            density, kind, self._objective.optics.um_per_px, self._fields, rng, depth=self._objective.depth
+            density, kind, self._objective.optics.um_per_px, self._fields, rng, self._objective.depth
         )
         setting = torch.randint(0, len(self._instruments.optics), (n,), device=device)
         z_um = self._heights(n)

@@ -55,9 +55,7 @@ class SmoothFields:
         return self.fields[number[:, None, None], rows[:, :, None], columns[:, None, :]].float()
 
 
-def phase_of(
-    density: torch.Tensor, fields: SmoothFields, rng: np.random.Generator, per_density_rad: float | None
-) -> torch.Tensor:
+def phase_of(density: torch.Tensor, fields: SmoothFields, rng: np.random.Generator) -> torch.Tensor:
     """Return the phase (n, s, s) of objects of density (n, 3, s, s), in rad.
 
     It follows the density; in every second object with an additional random part, and in some where nothing absorbs.
@@ -65,8 +63,6 @@ def phase_of(
     n, _, side_px, _ = density.shape
     device = density.device
     green = density[:, 1]
-    if per_density_rad is not None:
-        return green * per_density_rad
     ranges = [
         LENS_RAD_PER_DENSITY
         if rng.random() < LENS_SHARE
@@ -98,8 +94,7 @@ def layered(
     um_per_px: float,
     fields: SmoothFields,
     rng: np.random.Generator,
-    per_density_rad: float | None = None,
-    depth: float = 1.0,
+    depth: float,
 ) -> Layered:
     """Return objects (n, 3, s, s) as layers of one `kind`. The focus is the mean height of their mass.
 
@@ -107,7 +102,7 @@ def layered(
     """
     n, _, side_px, _ = density.shape
     device = density.device
-    phase = phase_of(density, fields, rng, per_density_rad)
+    phase = phase_of(density, fields, rng)
     if kind == "flat":
         return Layered(density[:, None], phase[:, None], torch.zeros(n, 1, device=device))
     if kind == "thick":
