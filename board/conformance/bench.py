@@ -181,15 +181,17 @@ class Bench:
         self.move_id += 1
         return self.move_id
 
-    def move(self, axis: int, target_steps: int, speed: int, accel: int) -> messages.MoveAbs:
+    def move(
+        self, axis: int, target_steps: int, speed_steps_per_s: int, accel_steps_per_s2: int
+    ) -> messages.MoveAbs:
         """A move of one axis that is not sent yet."""
         x, y, z = ((1, 0, 0), (0, 1, 0), (0, 0, 1))[axis]
         return messages.MoveAbs(
             self.next_move_id(),
             1 << axis,
             (x * target_steps, y * target_steps, z * target_steps),
-            (x * speed, y * speed, z * speed),
-            (x * accel, y * accel, z * accel),
+            (x * speed_steps_per_s, y * speed_steps_per_s, z * speed_steps_per_s),
+            (x * accel_steps_per_s2, y * accel_steps_per_s2, z * accel_steps_per_s2),
         )
 
     def begin(self, message: messages.MoveAbs | messages.Home) -> None:

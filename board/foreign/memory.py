@@ -47,7 +47,7 @@ class FileMemory:
         return None
 
     def save(self, known: Known | None) -> None:
-        """Remember it. A file that cannot be written means that the position must be declared again."""
+        """Remember it. Where the file is not writable, the position must be declared again after a restart."""
         with contextlib.suppress(OSError):
             if known is None:
                 self._path.unlink(missing_ok=True)

@@ -28,7 +28,7 @@ def stacks_at(path: Path) -> list[Path]:
 
 
 def _is_one_plane(file: Path) -> bool:
-    """Whether a TIFF has one page; a file that cannot be read counts as a stack, so that its reader says why."""
+    """Whether a TIFF has one page; an unreadable file counts as a stack, so that its reader says why."""
     with contextlib.suppress(OSError, *DAMAGED), tifffile.TiffFile(file) as tiff:
         return not tiff.pages.is_multipage
     return False
