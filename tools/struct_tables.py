@@ -22,8 +22,8 @@ from parfocal.board.config import _RANGES as AXIS_RANGES
 from parfocal.board.config import AxisConfig
 from parfocal.board.conformance.report import ConformanceReport
 from parfocal.board.status import BoardStatus
-from parfocal.edge.cli.calibrate import BacklashReport, CameraReport, StageReport
-from parfocal.edge.cli.calibrate_all import AllReport
+from parfocal.edge.cli.calibrating.all_parts import AllReport
+from parfocal.edge.cli.calibrating.verbs import BacklashReport, CameraReport, StageReport
 from parfocal.edge.cli.findings import Finding
 from parfocal.edge.config import Config
 from parfocal.edge.scan.report import RunReport

@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from parfocal.edge.cli import board, calibrate, engine
-from parfocal.edge.cli.calibrate_all import all_parts
+from parfocal.edge.cli import board, engine
+from parfocal.edge.cli.calibrating import verbs as calibrate
+from parfocal.edge.cli.calibrating.all_parts import all_parts
 from parfocal.edge.cli.demo import demo
 from parfocal.edge.cli.doctor import doctor
 from parfocal.edge.cli.ending.end import run_to_exit_code

@@ -19,7 +19,7 @@ from parfocal.edge.calibrate.keeper import KeptValue, Stamp
 from parfocal.edge.calibrate.pixel import measure_pixel
 from parfocal.edge.calibrate.stage import StageCalibration
 from parfocal.edge.calibration import view_of
-from parfocal.edge.cli.calibrate import stage_line
+from parfocal.edge.cli.calibrating.verbs import stage_line
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.simscope.camera import SimulatedCamera

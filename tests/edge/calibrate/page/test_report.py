@@ -11,9 +11,9 @@ import pytest
 
 from parfocal.calib.store import Calibration, Owner, Store
 from parfocal.calib.value import Measured
-from parfocal.edge.calibrate.report import Sheet, Verdict, report_html
-from parfocal.edge.calibrate.svg import Series, plot, shaded, ticks
-from parfocal.edge.calibrate.use import use_of
+from parfocal.edge.calibrate.page.report import Sheet, Verdict, report_html
+from parfocal.edge.calibrate.page.svg import Series, plot, shaded, ticks
+from parfocal.edge.calibrate.page.use import use_of
 from parfocal.edge.config import Config, config_from_toml
 
 WHEN = datetime(2026, 11, 26, tzinfo=timezone.utc)

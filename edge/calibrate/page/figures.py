@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from parfocal.edge.calibrate.svg import Series, plot, shaded
+from parfocal.edge.calibrate.page.svg import Series, plot, shaded
 
 N_CURVES = 8  # the focus curves from which the play of Z is taken; those before find the focus
 

@@ -11,7 +11,7 @@ import msgspec
 
 from parfocal.calib.store import Calibration
 from parfocal.calib.value import Measured
-from parfocal.edge.calibrate.figures import figures_of
+from parfocal.edge.calibrate.page.figures import figures_of
 
 STYLE = (
     "body{font:14px/1.4 system-ui,sans-serif;color:#222;max-width:1200px;margin:1.5em auto;padding:0 1em}"

@@ -15,9 +15,9 @@ from parfocal.calib.store import Calibration, Owner, Store, default_folder
 from parfocal.calib.value import Measured
 from parfocal.edge.calibrate import returns, settling
 from parfocal.edge.calibrate.keeper import KeptValue
-from parfocal.edge.cli import calibrate as cli_calibrate
 from parfocal.edge.cli import findings as findings_of
-from parfocal.edge.cli.calibrate import BacklashReport, CameraReport, StageReport, stage_line
+from parfocal.edge.cli.calibrating import verbs as cli_calibrate
+from parfocal.edge.cli.calibrating.verbs import BacklashReport, CameraReport, StageReport, stage_line
 from parfocal.edge.config import Config, config_from_toml
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.simscope.bench import stub_of

@@ -15,9 +15,9 @@ from parfocal.calib.store import Calibration, Store
 from parfocal.calib.value import UsedCalibration
 from parfocal.edge.calibrate import camera as camera_part
 from parfocal.edge.calibrate import stage as stage_part
-from parfocal.edge.calibrate.report import Sheet, Verdict, report_html
-from parfocal.edge.calibrate.use import use_of
-from parfocal.edge.cli.calibrate import (
+from parfocal.edge.calibrate.page.report import Sheet, Verdict, report_html
+from parfocal.edge.calibrate.page.use import use_of
+from parfocal.edge.cli.calibrating.verbs import (
     BACKLASH_STEPS,
     Bench,
     measure_backlash,

@@ -12,10 +12,10 @@ import pytest
 from parfocal.calib.errors import CalibPoor
 from parfocal.calib.store import Owner, Store, default_folder
 from parfocal.calib.value import Measured
-from parfocal.edge.cli import calibrate as cli_calibrate
-from parfocal.edge.cli import calibrate_all as cli_all
-from parfocal.edge.cli.calibrate import Bench
-from parfocal.edge.cli.calibrate_all import PARTS, AllReport, Part, Progress, progress_of
+from parfocal.edge.cli.calibrating import all_parts as cli_all
+from parfocal.edge.cli.calibrating import verbs as cli_calibrate
+from parfocal.edge.cli.calibrating.all_parts import PARTS, AllReport, Part, Progress, progress_of
+from parfocal.edge.cli.calibrating.verbs import Bench
 from parfocal.edge.instrument import Instrument
 from tests.edge.calibrate.plain import Plain
 from tests.edge.cli.typed import Run

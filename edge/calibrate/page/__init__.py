@@ -1,0 +1,1 @@
+"""The acceptance sheet of an instrument: figures, verdicts, and the page that shows them."""

@@ -1,0 +1,1 @@
+"""`parfocal calibrate`: its verbs, and all of them in the right order."""
