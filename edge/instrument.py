@@ -12,11 +12,12 @@ from parfocal.board.motor_board import MotorBoard
 from parfocal.board.status import cannot_promise
 from parfocal.calib.value import UsedCalibration
 from parfocal.calib.view import View
-from parfocal.edge.calibration import CameraInUse, PlayInUse, use_calibration
+from parfocal.edge.calibration import CameraInUse, OpticsInUse, PlayInUse, use_calibration
 from parfocal.edge.camera.frame import Adjustable, Camera, CameraSettings
 from parfocal.edge.camera.linear import LinearCamera
 from parfocal.edge.camera.opened import open_camera
 from parfocal.edge.config import Config
+from parfocal.engines.predictor import AS_SHIPPED, Correction
 
 
 class FieldTruth(msgspec.Struct, frozen=True):
@@ -35,7 +36,8 @@ class Instrument(msgspec.Struct, frozen=True):
     `truth_at` is set only in a simulation. `may_home`: a run may home the axes by itself, as on a virtual stage; at
     a real one somebody looks first. `notes`: remarks on board, camera and calibration, to be shown before a run.
     `plays`: the play of each axis that is in use, and where it comes from. `calibration` names the calibration in
-    force, None without one. `view`: how the picture lies on the stage.
+    force, None without one. `view`: how the picture lies on the stage. `optics`: how the model is corrected, None if
+    it is not, and `correction` what does it.
     """
 
     board: MotorBoard
@@ -47,6 +49,8 @@ class Instrument(msgspec.Struct, frozen=True):
     plays: tuple[PlayInUse, ...] = ()
     calibration: UsedCalibration | None = None
     view: View = View(1.0)
+    optics: OpticsInUse | None = None
+    correction: Correction = AS_SHIPPED
 
     def home_if_allowed(self) -> None:
         """Home the axes if they are not homed and the instrument may do so by itself. Raises BoardError."""
@@ -109,4 +113,6 @@ def real_instrument(config: Config) -> Iterator[Instrument]:
                 plays=in_use.plays,
                 calibration=in_use.calibration,
                 view=in_use.view,
+                optics=in_use.optics,
+                correction=in_use.correction,
             )

@@ -9,6 +9,7 @@ import typer
 from parfocal.edge.cli import board, engine
 from parfocal.edge.cli.calibrating import verbs as calibrate
 from parfocal.edge.cli.calibrating.all_parts import all_parts
+from parfocal.edge.cli.calibrating.optics_verb import optics
 from parfocal.edge.cli.demo import demo
 from parfocal.edge.cli.doctor import doctor
 from parfocal.edge.cli.ending.end import run_to_exit_code
@@ -46,6 +47,7 @@ def options_of_parfocal(
 # In this order in the help.
 app.command()(demo)
 app.command()(doctor)
+calibrate.app.command("optics")(optics)
 calibrate.app.command("all")(all_parts)
 app.add_typer(calibrate.app, name="calibrate")
 app.command()(focus)

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from parfocal.calib.value import UsedCalibration
-from parfocal.edge.calibration import PlayInUse
+from parfocal.edge.calibration import OpticsInUse, PlayInUse
 from parfocal.edge.cli.options import (
     ConfigOption,
     FieldsOption,
@@ -41,7 +41,15 @@ from parfocal.edge.surface.files import read_points
 from parfocal.edge.surface.surface import fit_surface
 from parfocal.engines.predictor import Predictor
 
-Done = tuple[list[FieldReport], int, float, tuple[PlayInUse, ...], float | None, UsedCalibration | None]
+Done = tuple[
+    list[FieldReport],
+    int,
+    float,
+    tuple[PlayInUse, ...],
+    float | None,
+    UsedCalibration | None,
+    OpticsInUse | None,
+]
 
 
 def focus(
@@ -90,8 +98,9 @@ def focus_fields(
     """Focus the fields of `plan`, with a progress bar.
 
     Returns the reports, the images and seconds of the first sweep, the play in use, the condenser that the model was
-    given, and the calibration in force. `seen` is called after each field, `grown` with the report of all fields so
-    far. `pivot_at` is that of `Session.run`. Raises what Session raises; the lamp is off afterwards.
+    given, the calibration in force, and how the model was corrected. `seen` is called after each field, `grown` with
+    the report of all fields so far. `pivot_at` is that of `Session.run`. Raises what Session raises; the
+    lamp is off afterwards.
     """
     show_notes(console, instrument.notes)
     session = Session(instrument, predictor, config)
@@ -99,7 +108,14 @@ def focus_fields(
 
     def so_far() -> Done:
         swept = session.first_sweep_images, session.first_sweep_s
-        return reports, *swept, instrument.plays, predictor.condenser, instrument.calibration
+        return (
+            reports,
+            *swept,
+            instrument.plays,
+            session.condenser,
+            instrument.calibration,
+            instrument.optics,
+        )
 
     with (
         shown_progress(console, "focusing", len(plan), "first sweep") as step,

@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 
 from parfocal.calib.value import UsedCalibration
-from parfocal.edge.calibration import PlayInUse
+from parfocal.edge.calibration import OpticsInUse, PlayInUse
 from parfocal.edge.focus.result import Attempt, Outcome
 
 # Folds and dust explain a failure or two on an ordinary slide, but not one field in four.
@@ -63,7 +63,7 @@ class RunReport(msgspec.Struct, frozen=True):
     """A whole run.
 
     `plays`: the play of each axis that it worked with. `condenser`: the one that the model was given; None if it takes
-    none. `calibration` was in force; None without one.
+    none. `calibration` was in force; None without one. `optics`: how the model was corrected; None if it was not.
     """
 
     fields: tuple[FieldReport, ...]
@@ -71,6 +71,7 @@ class RunReport(msgspec.Struct, frozen=True):
     plays: tuple[PlayInUse, ...] = ()
     condenser: float | None = None
     calibration: UsedCalibration | None = None
+    optics: OpticsInUse | None = None
 
 
 def run_report(
@@ -80,6 +81,7 @@ def run_report(
     plays: tuple[PlayInUse, ...] = (),
     condenser: float | None = None,
     calibration: UsedCalibration | None = None,
+    optics: OpticsInUse | None = None,
 ) -> RunReport:
     """Sum up a run."""
     done = [f for f in fields if f.outcome in ("focused", "recovered")]
@@ -108,7 +110,12 @@ def run_report(
         not_believed=not_believed,
     )
     return RunReport(
-        fields=tuple(fields), summary=summary, plays=plays, condenser=condenser, calibration=calibration
+        fields=tuple(fields),
+        summary=summary,
+        plays=plays,
+        condenser=condenser,
+        calibration=calibration,
+        optics=optics,
     )
 
 
@@ -119,8 +126,7 @@ def _calibration_due(not_believed: int, n_tried: int) -> str | None:
     return (
         f"a calibration is due: in {not_believed} of {n_tried} fields the images are outside what the model was made "
         "for, and a second estimate or a sweep was needed. Give the aperture of the condenser as focus.condenser if "
-        "the model takes it, check objective, pixel size and camera settings, or train the head on stacks of this "
-        "microscope (`parfocal record`)."
+        "the model takes it, check objective, pixel size and camera settings, or run `parfocal calibrate optics`."
     )
 
 

@@ -17,8 +17,14 @@ class Session:
     """Focuses one field after another, each starting from the height of the one before."""
 
     def __init__(self, instrument: Instrument, predictor: Predictor, config: Config) -> None:
-        """Check what can be checked before anything moves. Raises MoveRefused."""
+        """Check what can be checked before anything moves. The model is corrected as it was measured.
+
+        Raises MoveRefused; InputMismatch for a model that does not take its correction.
+        """
         self._instrument, self._config = instrument, config
+        if instrument.optics is not None:
+            predictor = predictor.corrected(instrument.correction)
+        self.condenser = predictor.condenser
         self._focuser = Focuser(instrument.board.z, instrument.camera, predictor, config.focus)
         self._focuser.check_first_sweep()
         self._pivot_um: float | None = None

@@ -2,7 +2,7 @@
 
 from parfocal.calib.store import Calibration
 from parfocal.calib.value import Measured
-from parfocal.edge.calibration import camera_of, is_contradicted
+from parfocal.edge.calibration import camera_of, is_contradicted, why_not_used
 from parfocal.edge.config import Config
 
 SHOWN = "shown only"
@@ -12,6 +12,8 @@ def use_of(name: str, measured: Measured, calibration: Calibration, config: Conf
     """Whether the value `name` of `calibration` is used with this configuration, and how."""
     if name.startswith("camera_"):
         return _of_camera(name, calibration, config)
+    if name.startswith("optics_"):
+        return _of_optics(name, calibration, config)
     axis, _, key = name.partition("_")
     kept = {
         "play_um": config.calibration.keep_play,
@@ -26,6 +28,14 @@ def use_of(name: str, measured: Measured, calibration: Calibration, config: Conf
     if key == "um_per_step" and not is_contradicted(configured, measured.value, measured.uncertainty):
         return f"{configured:g} as configured agrees and is used"
     return "used, the upper end" if key == "settle_s" else "used"
+
+
+def _of_optics(name: str, calibration: Calibration, config: Config) -> str:
+    if (why := why_not_used(calibration, config)) is not None:
+        return f"not used: {why}"
+    if name == "optics_error_um":
+        return SHOWN
+    return "corrects the model"
 
 
 def _of_camera(name: str, calibration: Calibration, config: Config) -> str:
