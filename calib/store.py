@@ -49,6 +49,10 @@ RANGES = {
     "optics_gain": (0.1, 10.0),
     "optics_offset_um": (-10.0, 10.0),
     "optics_condenser": (0.0, 2.0),
+    "focus_repeatability_um": (0.0, 10.0),
+    "focus_above_sharpest_um": (-10.0, 10.0),
+    "focus_z0_below_um": (0.1, 1e4),
+    "focus_z1_below_um": (0.1, 1e3),
 }
 _MEASURES = "Measure again with `parfocal calibrate all`"
 
@@ -92,7 +96,8 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     1): see `parfocal.calib.view.View`. Of the camera: gain and white balance in its own units, levels of 255, shares of
     the light; `camera_fine_noise`, `camera_mosaic` and `camera_blocks`: see `parfocal.calib.processing.Processing`.
     Of the optics: `optics_error_um` is the mean error of the corrected model on stacks that it was not fitted on; the
-    others are what corrects it, see `parfocal.calib.optics`.
+    others are what corrects it, see `parfocal.calib.optics`. Of the loop: standard deviation of its final heights, how
+    far they lie above the sharpest plane, and where it takes its shots, see `parfocal.calib.loop`.
     """
 
     version: int
@@ -127,6 +132,10 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     optics_gain: Measured | None = None
     optics_offset_um: Measured | None = None
     optics_condenser: Measured | None = None
+    focus_repeatability_um: Measured | None = None
+    focus_above_sharpest_um: Measured | None = None
+    focus_z0_below_um: Measured | None = None
+    focus_z1_below_um: Measured | None = None
 
     def __post_init__(self) -> None:
         """Raises ValueError naming the invalid key."""

@@ -1,6 +1,7 @@
 """What was measured on a microscope, put to use when its board is opened."""
 
 import contextlib
+import dataclasses
 import hashlib
 from collections.abc import Iterator
 from datetime import datetime
@@ -14,7 +15,7 @@ from parfocal.calib.response import LINEAR_WITHIN
 from parfocal.calib.store import Calibration, Owner, Store, default_folder
 from parfocal.calib.value import Level, Measured, UsedCalibration
 from parfocal.calib.view import View
-from parfocal.edge.config import Config
+from parfocal.edge.config import Config, FocusConfig
 from parfocal.edge.optics_file import taught_in
 from parfocal.engines.errors import EngineError
 from parfocal.engines.model.shipped import model_path
@@ -72,6 +73,17 @@ class OpticsInUse(msgspec.Struct, frozen=True):
         return ", ".join(told)
 
 
+class SpacingInUse(msgspec.Struct, frozen=True):
+    """Where the loop takes its shots, below the pivot, as `parfocal calibrate focus` chose it."""
+
+    z0_below_um: float
+    z1_below_um: float
+
+    def of(self, config: FocusConfig) -> FocusConfig:
+        """The configuration of the focus rule with this spacing."""
+        return msgspec.structs.replace(config, z0_below_um=self.z0_below_um, z1_below_um=self.z1_below_um)
+
+
 class InUse(msgspec.Struct, frozen=True):
     """What an open board works with, remarks for the user, a sentence each, and how the picture lies on the stage.
 
@@ -85,6 +97,7 @@ class InUse(msgspec.Struct, frozen=True):
     camera: CameraInUse = CameraInUse()
     optics: OpticsInUse | None = None
     correction: Correction = AS_SHIPPED
+    spacing: SpacingInUse | None = None
 
 
 def store_for(board_serial: int, config: Config) -> Store:
@@ -124,14 +137,42 @@ def use_calibration(board: MotorBoard, config: Config) -> InUse:
     if others:
         notes = (*notes, f"calibration {calibration.used}: {', '.join(others)}")
     optics, correction, of_optics = optics_of(calibration, config, store)
+    correction, of_sharpest = _at_sharpest(calibration, config, correction)
     return InUse(
         plays,
-        (*notes, *of_optics),
+        (*notes, *of_optics, *of_sharpest),
         view_of(calibration, config),
         calibration.used,
         camera_of(calibration, config),
         optics,
         correction,
+        spacing_of(calibration, config),
+    )
+
+
+def spacing_of(calibration: Calibration, config: Config) -> SpacingInUse | None:
+    """Where the loop takes its shots, if that was measured and the user did not decide it."""
+    z0, z1 = calibration.focus_z0_below_um, calibration.focus_z1_below_um
+    if z0 is None or z1 is None or config.calibration.keep_spacing:
+        return None
+    return SpacingInUse(z0.value, z1.value)
+
+
+def _at_sharpest(
+    calibration: Calibration, config: Config, correction: Correction
+) -> tuple[Correction, tuple[str, ...]]:
+    """The correction that also ends at the sharpest plane, if the user wants it; and remarks."""
+    if not config.focus.at_sharpest:
+        return correction, ()
+    above = calibration.focus_above_sharpest_um
+    if above is None:
+        told = (
+            "focus.at_sharpest has no effect: how far the loop ends from the sharpest plane was not measured"
+        )
+        return correction, (f"calibration: {told}. Run `parfocal calibrate focus`.",)
+    lowered = dataclasses.replace(correction, offset_um=correction.offset_um - above.value)
+    return lowered, (
+        f"calibration {calibration.used}: the loop ends {above.value:+.2f} um lower, at the sharpest plane",
     )
 
 

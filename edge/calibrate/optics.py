@@ -227,6 +227,9 @@ class OpticsCalibration:
                 if chosen.level != "shipped"
                 else None,
                 "optics_condenser": measured(fitted.condenser, fit.condenser_uncertainty),
+                # Where the loop ends depends on the correction.
+                "focus_repeatability_um": None,
+                "focus_above_sharpest_um": None,
             }
         )
         return OpticsResult(

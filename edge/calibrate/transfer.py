@@ -74,7 +74,8 @@ def import_optics(store: Store, data: bytes, name: str, model: ModelName) -> Exp
         one: msgspec.structs.replace(header.values[one], raw=raw_name) if one in header.values else None
         for one in NAMES
     }
-    store.keep_all({"optics": msgspec.structs.replace(header.optics, file=file), **values})
+    of_loop = {"focus_repeatability_um": None, "focus_above_sharpest_um": None}  # with another correction
+    store.keep_all({**of_loop, "optics": msgspec.structs.replace(header.optics, file=file), **values})
     return header
 
 

@@ -50,6 +50,7 @@ _CAMERA_VALUES = (
     "camera_blocks",
 )
 _STAGE_VALUES = ("um_per_step", "settle_s", "camera_angle_deg", "home_um")
+_LOOP_VALUES = ("focus_repeatability_um", "focus_above_sharpest_um", "focus_z0_below_um", "focus_z1_below_um")
 
 Verdict = Literal["ok", "missing", "wrong"]
 
@@ -232,6 +233,7 @@ def of_calibration(found: Calibration | CalibError | None, config: Config, now: 
         _of_part("camera response", _CAMERA_VALUES, "exposure as configured", "camera", found, now),
         _of_part("stage", _STAGE_VALUES, "scale, angle and settle times as configured", "stage", found, now),
         _of_optics(found, config, now),
+        _of_part("loop", _LOOP_VALUES, "repeatability not measured", "focus", found, now),
         *plays,
     ]
 

@@ -31,7 +31,7 @@ class Focuser:
         self._shots = Shots(axis, camera, config, rule.run_up_um(config))
         self._predictor = predictor
         self._config = config
-        self._reach = rule.reach_of(predictor.range_um, config)
+        self._reach = rule.reach_of(predictor.contract.range_um, config, predictor.range_um)
         self._attempts: list[Attempt] = []
         self._seen: list[rule.Seen] = []
 

@@ -22,10 +22,9 @@ class Session:
         Raises MoveRefused; InputMismatch for a model that does not take its correction.
         """
         self._instrument, self._config = instrument, config
-        if instrument.optics is not None:
-            predictor = predictor.corrected(instrument.correction)
+        predictor, focus = instrument.calibrated(predictor, config.focus)
         self.condenser = predictor.condenser
-        self._focuser = Focuser(instrument.board.z, instrument.camera, predictor, config.focus)
+        self._focuser = Focuser(instrument.board.z, instrument.camera, predictor, focus)
         self._focuser.check_first_sweep()
         self._pivot_um: float | None = None
         self.first_sweep_images = 0

@@ -196,6 +196,7 @@ def _simulated(
         in_use.view,
         in_use.optics,
         in_use.correction,
+        in_use.spacing,
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from parfocal.engines.cpu.openvino import OpenVinoRunner
@@ -16,6 +17,7 @@ from parfocal.engines.model.head import Head, load_head, save_head
 from parfocal.engines.model.shipped import model_path
 from parfocal.engines.predictor import Predictor
 
+Array = NDArray[np.float32]
 FEATURES = "/head/Concat_output_0"  # what the head reads in the graph of the shipped model
 MEMBERS, LAYERS = 4, (1, 4, 6)
 
@@ -45,8 +47,8 @@ def cut_predictor(folder: Path, name: str = "difference-20x") -> Predictor:
 
 
 def _layers(
-    arrays: dict[str, np.ndarray],  # type: ignore[type-arg]
-) -> tuple[tuple[np.ndarray, np.ndarray], ...]:  # type: ignore[type-arg]
+    arrays: dict[str, Array],
+) -> tuple[tuple[Array, Array], ...]:
     """The layers of the head; the first one of all members is one matrix in the graph."""
     first = arrays["head.first.weight"], arrays["head.first.bias"]
     n_inputs = first[0].shape[1]

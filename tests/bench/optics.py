@@ -237,8 +237,8 @@ def row_of(row: str, predictor: Predictor, folder: Path) -> Iterator[str]:
 def main() -> int:
     """Print the rows that the command line names, or all."""
     asked = sys.argv[1:] or list(ROWS)
-    heads = ("optics", "sharpest plane um", "as shipped", "line, 2", "line, 12", "taken, 2", "taken, 12")
-    heads += ("microscope, CPU", "loop before", "loop, line", "loop, taken")
+    heads = ["optics", "sharpest plane um", "as shipped", "line, 2", "line, 12", "taken, 2", "taken, 12"]
+    heads += ["microscope, CPU", "loop before", "loop, line", "loop, taken"]
     print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")  # noqa: T201
     with tempfile.TemporaryDirectory() as folder:
         predictor = cut_predictor(Path(folder))

@@ -24,6 +24,8 @@ def figures_of(name: str, raw: Raw) -> list[str]:
         return [_of_homes(raw)]
     if name == "optics_error_um":
         return _of_optics(raw)
+    if name == "focus_repeatability_um":
+        return _of_loop(raw)
     return _of_camera(raw) if name == "camera_fine_noise" else []
 
 
@@ -116,6 +118,21 @@ def _of_optics(raw: Raw) -> list[str]:
     return [
         plot("optics: focus curves of the stacks", "height, um", "sharpness", curves),
         plot("optics: error of the model", "distance to the sharpest plane, um", "error, um", seen),
+    ]
+
+
+def _of_loop(raw: Raw) -> list[str]:
+    planes = raw["planes"]
+    times_s, sharpest_um = [one["time_s"] for one in planes], [one["z_um"] for one in planes]
+    ended = tuple(
+        (float(k), one["z_um"] - float(np.interp(one["time_s"], times_s, sharpest_um)))
+        for k, one in enumerate(raw["approaches"], start=1)
+        if one["outcome"] == "focused"
+    )
+    errors = tuple((one["distance_um"], one["error_um"]) for one in raw["judged"])
+    return [
+        plot("loop: where it ended", "approach", "above the sharpest plane, um", [Series(ended, "", "dots")]),
+        plot("loop: error of the model", "distance to the sharpest plane, um", "error, um", [Series(errors)]),
     ]
 
 

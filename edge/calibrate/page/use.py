@@ -14,6 +14,8 @@ def use_of(name: str, measured: Measured, calibration: Calibration, config: Conf
         return _of_camera(name, calibration, config)
     if name.startswith("optics_"):
         return _of_optics(name, calibration, config)
+    if name.startswith("focus_"):
+        return _of_loop(name, config)
     axis, _, key = name.partition("_")
     kept = {
         "play_um": config.calibration.keep_play,
@@ -28,6 +30,20 @@ def use_of(name: str, measured: Measured, calibration: Calibration, config: Conf
     if key == "um_per_step" and not is_contradicted(configured, measured.value, measured.uncertainty):
         return f"{configured:g} as configured agrees and is used"
     return "used, the upper end" if key == "settle_s" else "used"
+
+
+def _of_loop(name: str, config: Config) -> str:
+    if name == "focus_above_sharpest_um":
+        return (
+            "removed: focus.at_sharpest"
+            if config.focus.at_sharpest
+            else "shown only; focus.at_sharpest removes it"
+        )
+    if not name.endswith("below_um"):
+        return SHOWN
+    if config.calibration.keep_spacing:
+        return f"not used: {getattr(config.focus, name.removeprefix('focus_')):g} is configured"
+    return "used"
 
 
 def _of_optics(name: str, calibration: Calibration, config: Config) -> str:
