@@ -98,6 +98,7 @@ class InUse(msgspec.Struct, frozen=True):
     optics: OpticsInUse | None = None
     correction: Correction = AS_SHIPPED
     spacing: SpacingInUse | None = None
+    above_sharpest_um: float | None = None
 
 
 def store_for(board_serial: int, config: Config) -> Store:
@@ -147,7 +148,17 @@ def use_calibration(board: MotorBoard, config: Config) -> InUse:
         optics,
         correction,
         spacing_of(calibration, config),
+        _above_sharpest_um(calibration, config, optics),
     )
+
+
+def _above_sharpest_um(calibration: Calibration, config: Config, optics: OpticsInUse | None) -> float | None:
+    """How far the corrected model ends above the sharpest plane; None if that was not measured."""
+    above = calibration.focus_above_sharpest_um
+    if above is not None:
+        return 0.0 if config.focus.at_sharpest else above.value
+    is_fitted = optics is not None and optics.level != "shipped"
+    return 0.0 if is_fitted else None  # it was fitted to sharpest planes
 
 
 def spacing_of(calibration: Calibration, config: Config) -> SpacingInUse | None:

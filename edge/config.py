@@ -65,6 +65,8 @@ class FocusConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     belief: bool = True
     # Whether the loop ends at the sharpest plane, as `parfocal calibrate focus` measured it, not at the model's focus.
     at_sharpest: bool = False
+    # Whether a run follows a slow drift of the model since its calibration, within 10 % and 0.3 um.
+    learn: bool = True
     # An estimate beyond this distance needs a second one. The default is the same share of the model's range as the
     # paper's 12 um of +-25 um (dastidar2020 4.3.3): 4.8 um for +-10 um.
     max_distance_um: Positive | None = None

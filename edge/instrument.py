@@ -44,6 +44,7 @@ class Instrument(msgspec.Struct, frozen=True):
     `plays`: the play of each axis that is in use, and where it comes from. `calibration` names the calibration in
     force, None without one. `view`: how the picture lies on the stage. `optics`: how the model is corrected, None if
     it is not, and `correction` what does it. `spacing`: where the loop takes its shots, None for the configured.
+    `above_sharpest_um`: how far the corrected model ends above the sharpest plane, None if nobody knows.
     """
 
     board: MotorBoard
@@ -58,6 +59,7 @@ class Instrument(msgspec.Struct, frozen=True):
     optics: OpticsInUse | None = None
     correction: Correction = AS_SHIPPED
     spacing: SpacingInUse | None = None
+    above_sharpest_um: float | None = None
 
     def calibrated(self, predictor: Predictor, config: FocusConfig) -> tuple[Predictor, FocusConfig]:
         """Model and focus rule as they were measured on this instrument.
@@ -132,4 +134,5 @@ def real_instrument(config: Config) -> Iterator[Instrument]:
                 optics=in_use.optics,
                 correction=in_use.correction,
                 spacing=in_use.spacing,
+                above_sharpest_um=in_use.above_sharpest_um,
             )

@@ -33,6 +33,7 @@ from parfocal.edge.config import Config
 from parfocal.edge.engine import checked_engine
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.scan.field_result import FieldResult
+from parfocal.edge.scan.learner import Learning
 from parfocal.edge.scan.plan import Field, snake
 from parfocal.edge.scan.report import FieldReport, RunReport, run_report
 from parfocal.edge.scan.session import Session
@@ -49,6 +50,7 @@ Done = tuple[
     float | None,
     UsedCalibration | None,
     OpticsInUse | None,
+    Learning | None,
 ]
 
 
@@ -98,9 +100,9 @@ def focus_fields(
     """Focus the fields of `plan`, with a progress bar.
 
     Returns the reports, the images and seconds of the first sweep, the play in use, the condenser that the model was
-    given, the calibration in force, and how the model was corrected. `seen` is called after each field, `grown` with
-    the report of all fields so far. `pivot_at` is that of `Session.run`. Raises what Session raises; the
-    lamp is off afterwards.
+    given, the calibration in force, how the model was corrected, and what was learned about it. `seen` is called after
+    each field, `grown` with the report of all fields so far. `pivot_at` is that of `Session.run`. Raises what Session
+    raises; the lamp is off afterwards.
     """
     show_notes(console, instrument.notes)
     session = Session(instrument, predictor, config)
@@ -115,6 +117,7 @@ def focus_fields(
             session.condenser,
             instrument.calibration,
             instrument.optics,
+            session.learning,
         )
 
     with (

@@ -29,11 +29,15 @@ class Focuser:
     def __init__(self, axis: Axis, camera: Camera, predictor: Predictor, config: FocusConfig) -> None:
         """Nothing moves."""
         self._shots = Shots(axis, camera, config, rule.run_up_um(config))
-        self._predictor = predictor
         self._config = config
-        self._reach = rule.reach_of(predictor.contract.range_um, config, predictor.range_um)
+        self.use(predictor)
         self._attempts: list[Attempt] = []
         self._seen: list[rule.Seen] = []
+
+    def use(self, predictor: Predictor) -> None:
+        """Predict with `predictor` from the next field on."""
+        self._predictor = predictor
+        self._reach = rule.reach_of(predictor.contract.range_um, self._config, predictor.range_um)
 
     def check_first_sweep(self) -> None:
         """Refuse a first sweep that would leave the limits. Raises MoveRefused; nothing moves."""
@@ -243,4 +247,5 @@ class Focuser:
             reason=reason,
             start=start,
             end=end,
+            seen=tuple(self._seen),
         )

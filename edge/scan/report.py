@@ -8,6 +8,7 @@ import numpy as np
 from parfocal.calib.value import UsedCalibration
 from parfocal.edge.calibration import OpticsInUse, PlayInUse
 from parfocal.edge.focus.result import Attempt, Outcome
+from parfocal.edge.scan.learner import Learning
 
 # Folds and dust explain a failure or two on an ordinary slide, but not one field in four.
 MIN_FAILED_SHARE = 0.25
@@ -40,7 +41,7 @@ class Summary(msgspec.Struct, frozen=True):
     """All fields in numbers. The errors are over fields that ended focused or recovered.
 
     `not_believed` counts the fields with an estimate that was not believed. `advice` says what to suspect if that, or a
-    failure of predictions, happened in too many fields; else it is None.
+    failure of predictions, happened in too many fields, or if the model drifts; else it is None.
     """
 
     fields: int
@@ -64,6 +65,7 @@ class RunReport(msgspec.Struct, frozen=True):
 
     `plays`: the play of each axis that it worked with. `condenser`: the one that the model was given; None if it takes
     none. `calibration` was in force; None without one. `optics`: how the model was corrected; None if it was not.
+    `learned`: what the run learned about the model; None if there was nothing to learn from.
     """
 
     fields: tuple[FieldReport, ...]
@@ -72,6 +74,7 @@ class RunReport(msgspec.Struct, frozen=True):
     condenser: float | None = None
     calibration: UsedCalibration | None = None
     optics: OpticsInUse | None = None
+    learned: Learning | None = None
 
 
 def run_report(
@@ -82,6 +85,7 @@ def run_report(
     condenser: float | None = None,
     calibration: UsedCalibration | None = None,
     optics: OpticsInUse | None = None,
+    learned: Learning | None = None,
 ) -> RunReport:
     """Sum up a run."""
     done = [f for f in fields if f.outcome in ("focused", "recovered")]
@@ -106,7 +110,8 @@ def run_report(
         first_sweep_images=first_sweep_images,
         first_sweep_s=first_sweep_s,
         advice=_calibration_due(not_believed, n_tried)
-        or _advice(counts["focused"], n_tried - counts["focused"]),
+        or _advice(counts["focused"], n_tried - counts["focused"])
+        or (learned.told if learned is not None and learned.told else None),
         not_believed=not_believed,
     )
     return RunReport(
@@ -116,6 +121,7 @@ def run_report(
         condenser=condenser,
         calibration=calibration,
         optics=optics,
+        learned=learned,
     )
 
 

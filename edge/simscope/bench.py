@@ -197,6 +197,7 @@ def _simulated(
         in_use.optics,
         in_use.correction,
         in_use.spacing,
+        in_use.above_sharpest_um,
     )
 
 
