@@ -86,7 +86,8 @@ def optics(
         raise ConfigError("give only one of --from, --export and --import")
     check_writable(export, "--export")
     simulation = Simulation(sim, slide, um_per_px, seed, z_play_um)
-    engine = checked_engine(settings)
+    # Before the board is opened: a wrong model is reported at once.
+    engine = checked_engine(settings) if export is None and imported is None else None
     result: OpticsResult | None = None
     passed_over: tuple[str, ...] = ()
     with opened_bench(simulation, settings, port is None, json, n_steps(stacks)) as bench:
@@ -94,7 +95,7 @@ def optics(
             _export(bench, export)
         elif imported is not None:
             _import(bench, imported)
-        else:
+        elif engine is not None:
             result, passed_over = measure_optics(bench, engine, stacks, recorded, add)
     used = bench.store.load().used
     write_json(json, OpticsReport(*place_of(bench.store), result, passed_over, used))
