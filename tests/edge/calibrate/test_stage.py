@@ -48,7 +48,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chains, "N_CHAINS", 3)
     monkeypatch.setattr(returns, "N_TRIPS", 3)
     monkeypatch.setattr(returns, "N_HOMES", 2)
-    monkeypatch.setattr(settling, "N_MOVES", 14)
+    monkeypatch.setattr(settling, "N_MOVES", 10)
 
 
 @pytest.fixture
@@ -68,8 +68,15 @@ def measure(
         return {one.name: one for one in running.run()}
 
 
-def test_scale_angle_and_settle_times_are_found_and_kept(store: Store) -> None:
-    found = measure(store)
+def test_scale_angle_and_settle_times_are_found_and_each_is_kept_as_soon_as_it_is_known(store: Store) -> None:
+    kept_before: list[set[str]] = []
+
+    def look(_instrument: Instrument, words: str) -> None:
+        if words == "settle time of x":
+            kept_before.append(set(store.load().values()))
+
+    found = measure(store, step=look)
+    assert kept_before == [{"x_um_per_step", "y_um_per_step", "camera_angle_deg", "camera_is_mirrored"}]
     for name, truth in truths(TRUTH).items():
         share = next((share for end, share in LIMITS.items() if name.endswith(end)), None)
         limit = ANGLE_LIMIT_DEG if share is None else share * truth
@@ -114,23 +121,6 @@ def test_a_motor_that_loses_steps_is_refused_before_its_scale_is_measured(store:
     with pytest.raises(CalibPoor, match=r"after 3 trips of 2 mm along x .*board\.x\.speed_um_per_s"):
         measure(store, step=lose)
     assert not store.path.exists()
-
-
-@pytest.fixture
-def interrupted(store: Store) -> Store:
-    def interrupt(_instrument: Instrument, words: str) -> None:
-        if words == "settle time of x":
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        measure(store, step=interrupt)
-    return store
-
-
-def test_what_was_measured_before_an_interruption_stays(interrupted: Store) -> None:
-    assert set(interrupted.load().values()) == {
-        *("x_um_per_step", "y_um_per_step", "camera_angle_deg", "camera_is_mirrored")
-    }
 
 
 def test_the_size_of_a_pixel_is_measured_on_lines_and_the_scale_of_the_stage_rests_on_it(

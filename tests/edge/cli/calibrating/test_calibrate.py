@@ -13,7 +13,7 @@ import pytest
 from parfocal.calib.errors import CalibError, CalibMissing, CalibRefused
 from parfocal.calib.store import Calibration, Owner, Store, default_folder
 from parfocal.calib.value import Measured
-from parfocal.edge.calibrate import returns, settling
+from parfocal.edge.calibrate import chains, returns, settling
 from parfocal.edge.calibrate.keeper import KeptValue
 from parfocal.edge.cli import findings as findings_of
 from parfocal.edge.cli.calibrating import verbs as cli_calibrate
@@ -151,6 +151,7 @@ def test_the_stage_is_measured_kept_and_written_for_programs(
         instrument.board.close()
 
     monkeypatch.setattr(cli_calibrate, "opened_instrument", opened)
+    monkeypatch.setattr(chains, "N_CHAINS", 3)
     monkeypatch.setattr(returns, "N_TRIPS", 2)
     monkeypatch.setattr(returns, "N_HOMES", 2)
     monkeypatch.setattr(settling, "N_MOVES", 8)
