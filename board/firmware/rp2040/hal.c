@@ -1,7 +1,7 @@
 /* The port to the RP2040. Pins of a Raspberry Pi Pico:
  *
  *   x: step 2, direction 3; y: 4, 5; z: 6, 7; enable of x, y, z: 8, 9, 10, low: on
- *   lamp (PWM, 12.5 kHz): 11; camera trigger: 12
+ *   lamp (PWM, 12.5 kHz): 11; camera trigger: 12; lens current: 20 (PWM, 12.5 kHz, of its range), 21 high: negative
  *   emergency stop: 13; limit switches of x: 14 lower, 15 upper; y: 16, 17; z: 18, 19
  *
  * Emergency stop and switches open when pressed and lie between pin and ground: a broken wire counts as pressed. */
@@ -21,10 +21,14 @@
 #define LAMP_PIN 11u
 #define LAMP_SLICE 5u /* channel B */
 #define TRIGGER_PIN 12u
+#define PWM_STEPS 10000u
+#define LENS_PIN 20u
+#define LENS_SLICE 2u /* channel A */
+#define LENS_SIGN_PIN 21u
 #define ESTOP_PIN 13u
 #define SWITCH_PIN(axis, end) (14u + 2u * (unsigned)(axis) + (unsigned)(end))
 #define STEP_PINS (1u << 2 | 1u << 4 | 1u << 6)
-#define DRIVEN_PINS 0x17fcu /* 2 to 10, and 12 */
+#define DRIVEN_PINS 0x2017fcu /* 2 to 10, 12 and 21 */
 #define PULSE_US 2u         /* as long as the slowest drivers want, both high and before a step in another direction */
 #define FARTHEST_US 10000u  /* an early alarm does no harm; this one sees the emergency stop and feeds the watchdog */
 #define WATCHDOG_US 1000000u
@@ -107,6 +111,13 @@ void pf_hal_lamp(pf_hal *unused, unsigned duty) {
     REGISTER(PWM_CC(LAMP_SLICE)) = duty << 16;
 }
 
+void pf_hal_lens(pf_hal *unused, int32_t current_ua) {
+    const uint32_t magnitude_ua = (uint32_t)(current_ua < 0 ? -current_ua : current_ua);
+    (void)unused;
+    REGISTER(current_ua < 0 ? SIO_GPIO_OUT_SET : SIO_GPIO_OUT_CLR) = 1u << LENS_SIGN_PIN;
+    REGISTER(PWM_CC(LENS_SLICE)) = magnitude_ua / ((uint32_t)pf_paper_stage.lens_max_ua / PWM_STEPS);
+}
+
 void pf_hal_trigger(pf_hal *unused) {
     (void)unused;
     REGISTER(SIO_GPIO_OUT_SET) = 1u << TRIGGER_PIN; /* on_alarm ends the pulse */
@@ -163,13 +174,16 @@ void on_usb(void) {
 static void start_pins(void) {
     REGISTER(SIO_GPIO_OUT_SET) = 1u << ENABLE_PIN(0) | 1u << ENABLE_PIN(1) | 1u << ENABLE_PIN(2);
     REGISTER(SIO_GPIO_OE_SET) = DRIVEN_PINS;
-    for (uint32_t pin = 2; pin < 20; pin++) {
-        if (pin >= ESTOP_PIN) REGISTER(PADS_BANK0(pin)) = PAD_INPUT_WITH_PULL_UP;
-        REGISTER(IO_BANK0_CTRL(pin)) = pin == LAMP_PIN ? FUNCTION_PWM : FUNCTION_SIO;
+    for (uint32_t pin = 2; pin <= LENS_SIGN_PIN; pin++) {
+        if (pin >= ESTOP_PIN && pin < LENS_PIN) REGISTER(PADS_BANK0(pin)) = PAD_INPUT_WITH_PULL_UP;
+        REGISTER(IO_BANK0_CTRL(pin)) = pin == LAMP_PIN || pin == LENS_PIN ? FUNCTION_PWM : FUNCTION_SIO;
     }
-    REGISTER(PWM_TOP(LAMP_SLICE)) = 9999;
-    REGISTER(PWM_CC(LAMP_SLICE)) = 0;
-    REGISTER(PWM_CSR(LAMP_SLICE)) = 1;
+    static const uint8_t slices[] = {LAMP_SLICE, LENS_SLICE};
+    for (int i = 0; i < 2; i++) {
+        REGISTER(PWM_TOP(slices[i])) = PWM_STEPS - 1;
+        REGISTER(PWM_CC(slices[i])) = 0;
+        REGISTER(PWM_CSR(slices[i])) = 1;
+    }
 }
 
 int main(void) {
