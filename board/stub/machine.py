@@ -19,16 +19,13 @@ from parfocal.board.wire.messages import (
     Fault,
     Frame,
     Home,
-    Lamp,
     Motors,
     MoveAbs,
     MoveDone,
     MoveResult,
     PositionTrigger,
-    SetCurrent,
     State,
     Status,
-    Strobe,
     Triple,
     Watchdog,
 )
@@ -62,7 +59,7 @@ class Machine:
         self._now_s = now_s
         self.motions_begun = 0  # since the stub was made, through all reboots; faults refer to it
         self.estop_pressed = False
-        self._lights = Lights(now_s, LENS)
+        self.lights = Lights(now_s, LENS)
         self._start_up()
 
     def _start_up(self) -> None:
@@ -91,23 +88,23 @@ class Machine:
             is_at_position = self._position_s() <= due_s
             self._now_s = max(self._now_s, due_s)
             if is_at_position:
-                self._note_trigger(self._lights.lamp.pass_position(self._now_s))
+                self._note_trigger(self.lights.lamp.pass_position(self._now_s))
             elif self._motion is not None and self._motion_end_s <= due_s:
                 self._end_motion(self._motion)
-            elif self._lights.lamp.next_due_s() <= due_s:
-                self._lights.lamp.forget_before(self._now_s - self.history_s)
-                self._note_trigger(self._lights.lamp.run_due(due_s))
+            elif self.lights.lamp.next_due_s() <= due_s:
+                self.lights.lamp.forget_before(self._now_s - self.history_s)
+                self._note_trigger(self.lights.lamp.run_due(due_s))
             else:
                 self._fire_watchdog()
         self._now_s = max(self._now_s, time_s)
 
     def next_due_s(self) -> float:
         """When something next happens by itself, s; infinity when nothing will."""
-        due_s, limit_s = self._lights.lamp.next_due_s(), self._idle_limit_s
+        due_s, limit_s = self.lights.lamp.next_due_s(), self._idle_limit_s
         if self._motion is not None:
             due_s = min(due_s, self._motion_end_s, self._position_s())
             limit_s = self._motion_limit_s
-        elif not self._lights.is_used:
+        elif not self.lights.is_used:
             return due_s  # nothing for the watchdog to guard
         return due_s if self._faults & Fault.WATCHDOG else min(due_s, self._fed_s + limit_s)
 
@@ -172,7 +169,7 @@ class Machine:
 
     def estop(self) -> None:
         """Carry out ESTOP: no more steps, motors and light off, homing forgotten, latched."""
-        self._lights.switch_off(self._now_s)
+        self.lights.switch_off(self._now_s)
         self._switch_off(_ALL)
         if self._motion is not None:
             self._motion.result, self._motion_end_s = MoveResult.ESTOP, self._now_s
@@ -189,7 +186,7 @@ class Machine:
         """Restart the processor: motors lose their current, and everything it knew is lost."""
         for axis in self.axes:
             axis.switch_off(self._now_s)
-        self._lights.restart(self._now_s)
+        self.lights.restart(self._now_s)
         self._start_up()
 
     def clear(self, request: Clear) -> Status:
@@ -211,27 +208,20 @@ class Machine:
         self._motors = AxisBit(request.axes)
         return Status.OK
 
-    def set_lamp(self, request: Lamp) -> Status:
-        """Carry out LAMP."""
-        return self._lights.set_lamp(request, self._faults, self._now_s)
-
-    def strobe(self, request: Strobe) -> Status:
-        """Carry out STROBE."""
-        return self._lights.strobe(request, self._faults, self._now_s)
-
     def trigger_at_positions(self, request: PositionTrigger) -> Status:
         """Carry out POSITION_TRIGGER."""
         ready = None if self._motion else self._homed
-        return self._lights.trigger_at(request, self._faults, self._now_s, ready, self.ratings.max_steps)
+        return self.lights.trigger_at(request, self._faults, self._now_s, ready, self.ratings.max_steps)
 
-    def set_current(self, request: SetCurrent) -> Status:
-        """Carry out SET_CURRENT."""
-        return self._lights.set_current(request, self._faults)
+    @property
+    def faults(self) -> Fault:
+        """The sticky faults."""
+        return self._faults
 
     @property
     def lens_ua(self) -> int:
         """Current through the lens, uA."""
-        return self._lights.lens.current_ua
+        return self.lights.lens.current_ua
 
     def set_watchdog(self, request: Watchdog) -> Status:
         """Carry out WATCHDOG: set and arm it, clear its fault."""
@@ -249,16 +239,16 @@ class Machine:
             board_time_us=self.time_us(self._now_s),
             pos_steps=self._counters(),
             last_move_id=self._last_move_id,
-            lamp_duty=self._lights.lamp.duty,
+            lamp_duty=self.lights.lamp.duty,
             faults=self._faults,
-            last_strobe_id=self._lights.lamp.last_strobe_id,
-            frames_done=self._lights.lamp.frames_done,
+            last_strobe_id=self.lights.lamp.last_strobe_id,
+            frames_done=self.lights.lamp.frames_done,
             last_result=self._last_result,
             moving=self._motion.axes if self._motion is not None else 0,
             homed=self._homed,
             motors=self._motors,
             switches=sum(contact << i for i, contact in enumerate(closed)),
-            lens_ua=self._lights.lens.current_ua,
+            lens_ua=self.lights.lens.current_ua,
         )
 
     def time_us(self, time_s: float) -> int:
@@ -272,11 +262,11 @@ class Machine:
 
     def light(self, begin_s: float, end_s: float) -> tuple[tuple[float, float], ...]:
         """Duty of the lamp from `begin_s` to `end_s`: pairs of time, s, and duty from then on, 0..1."""
-        return self._lights.lamp.light(begin_s, end_s)
+        return self.lights.lamp.light(begin_s, end_s)
 
     def triggers_s(self, after_s: float) -> tuple[float, ...]:
         """Times of the camera triggers after `after_s`."""
-        return self._lights.triggers_s(after_s)
+        return self.lights.triggers_s(after_s)
 
     def _refusal(self, move_id: int) -> Status:
         """Why no motion may begin now, or OK."""
@@ -369,7 +359,7 @@ class Machine:
 
     def _position_s(self) -> float:
         """When the next position trigger is reached, s; infinity when the motion under way does not reach it."""
-        position = self._lights.lamp.next_position
+        position = self.lights.lamp.next_position
         if position is None or self._motion is None:
             return float("inf")
         axis, at_steps, sign = position
@@ -378,17 +368,17 @@ class Machine:
 
     def _note_trigger(self, index: int | None) -> None:
         if index is not None:
-            frame = Frame(self.time_us(self._now_s), self._lights.lamp.last_strobe_id, index)
-            self._lights.note_trigger(self._now_s)
+            frame = Frame(self.time_us(self._now_s), self.lights.lamp.last_strobe_id, index)
+            self.lights.note_trigger(self._now_s)
             self._events.append((self._now_s, frame))
 
     def _forget_homing(self, axes: AxisBit) -> None:
         self._homed &= ~axes
-        self._lights.lamp.disarm(axes, self._now_s)
+        self.lights.lamp.disarm(axes, self._now_s)
 
     def _fire_watchdog(self) -> None:
         self._break_off(MoveResult.WATCHDOG)
-        self._lights.switch_off(self._now_s)
+        self.lights.switch_off(self._now_s)
         self._faults |= Fault.WATCHDOG
 
     def _switch_off(self, axes: AxisBit) -> None:

@@ -177,13 +177,13 @@ class StubBoard:
             case messages.Home():
                 return machine.home(request)
             case messages.Lamp():
-                return machine.set_lamp(request)
+                return machine.lights.set_lamp(request, machine.faults, machine.now_s)
             case messages.Strobe():
-                return machine.strobe(request)
+                return machine.lights.strobe(request, machine.faults, machine.now_s)
             case messages.PositionTrigger():
                 return machine.trigger_at_positions(request)
             case messages.SetCurrent():
-                return machine.set_current(request)
+                return machine.lights.set_current(request, machine.faults)
             case messages.Watchdog():
                 return machine.set_watchdog(request)
             case messages.Clear():

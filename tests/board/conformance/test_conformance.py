@@ -130,9 +130,9 @@ def late_watchdog(stub: StubBoard, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def watchdog_for_motion_only(stub: StubBoard, monkeypatch: pytest.MonkeyPatch) -> None:
-    darken = stub.machine._lights.lamp.darken
+    darken = stub.machine.lights.lamp.darken
     monkeypatch.setattr(
-        stub.machine._lights.lamp, "darken", lambda now_s: None if now_s > 0 else darken(now_s)
+        stub.machine.lights.lamp, "darken", lambda now_s: None if now_s > 0 else darken(now_s)
     )
 
 
@@ -180,9 +180,9 @@ def events_twice(stub: StubBoard, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def lamp_stays_lit(stub: StubBoard, monkeypatch: pytest.MonkeyPatch) -> None:
-    take = stub.machine._lights.lamp.set
+    take = stub.machine.lights.lamp.set
     monkeypatch.setattr(
-        stub.machine._lights.lamp, "set", lambda request, now_s: take(messages.Lamp(request.duty, 0), now_s)
+        stub.machine.lights.lamp, "set", lambda request, now_s: take(messages.Lamp(request.duty, 0), now_s)
     )
 
 
@@ -212,7 +212,7 @@ def no_session_needed(stub: StubBoard, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def lens_stays_on(stub: StubBoard, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stub.machine._lights.lens, "switch_off", lambda: None)
+    monkeypatch.setattr(stub.machine.lights.lens, "switch_off", lambda: None)
 
 
 def triggers_both_ways(_stub: StubBoard, monkeypatch: pytest.MonkeyPatch) -> None:
