@@ -11,9 +11,11 @@
 #include "chip.h"
 #include "usb.h"
 
-#ifndef PF_UNIT_SERIAL
-#define PF_UNIT_SERIAL 1
-#endif
+/* The serial number, which `parfocal board flash --serial` puts here. Aligned: it lies in one block of a UF2 file. */
+static const volatile struct {
+    char mark[16];
+    uint32_t unit_serial;
+} pf_serial __attribute__((aligned(32))) = {{'p', 'a', 'r', 'f', 'o', 'c', 'a', 'l', ' ', 's', 'e', 'r', 'i', 'a', 'l', ':'}, 1};
 
 #define STEP_PIN(axis) (2u + 2u * (unsigned)(axis))
 #define DIRECTION_PIN(axis) (3u + 2u * (unsigned)(axis))
@@ -146,7 +148,7 @@ uint32_t pf_hal_boot_id(pf_hal *unused) {
 
 uint32_t pf_hal_unit_serial(pf_hal *unused) {
     (void)unused;
-    return PF_UNIT_SERIAL;
+    return pf_serial.unit_serial;
 }
 
 uint8_t pf_hal_reset_cause(pf_hal *unused) {
@@ -190,7 +192,7 @@ int main(void) {
     start_pins();
     REGISTER(TIMER_INTE) = 1;
     pf_board_start(&board, &pf_paper_stage, &hal);
-    usb_start(PF_UNIT_SERIAL);
+    usb_start(pf_serial.unit_serial);
     REGISTER(NVIC_ISER) = 1u << IRQ_TIMER_0 | 1u << IRQ_USBCTRL;
     REGISTER(WATCHDOG_LOAD) = 2 * WATCHDOG_US; /* it counts twice a tick */
     SET(WATCHDOG_CTRL) = 1u << 30;
