@@ -32,11 +32,14 @@ static const volatile struct {
 #define STEP_PINS (1u << 2 | 1u << 4 | 1u << 6)
 #define DRIVEN_PINS 0x2017fcu /* 2 to 10, 12 and 21 */
 #define PULSE_US 2u         /* as long as the slowest drivers want, both high and before a step in another direction */
+#define TRIGGER_US 100u     /* long enough for a camera behind an opto-coupler */
 #define FARTHEST_US 10000u  /* an early alarm does no harm; this one sees the emergency stop and feeds the watchdog */
 #define WATCHDOG_US 1000000u
 
 struct pf_hal {
     uint32_t direction_pins;
+    uint32_t trigger_end_us;
+    uint8_t is_triggering;
 };
 
 static struct pf_hal hal;
@@ -59,10 +62,11 @@ uint64_t pf_hal_now_us(pf_hal *unused) {
     return (uint64_t)high << 32 | low;
 }
 
-void pf_hal_set_alarm(pf_hal *unused, uint64_t at_us) {
-    const uint64_t now_us = pf_hal_now_us(unused);
+void pf_hal_set_alarm(pf_hal *port, uint64_t at_us) {
+    const uint64_t now_us = pf_hal_now_us(port);
     uint32_t low_us = (uint32_t)at_us;
     if (at_us > now_us + FARTHEST_US) low_us = (uint32_t)now_us + FARTHEST_US;
+    if (port->is_triggering && (int32_t)(low_us - port->trigger_end_us) > 0) low_us = port->trigger_end_us;
     REGISTER(TIMER_ALARM0) = low_us;
     if (at_us <= now_us || (int32_t)(low_us - REGISTER(TIMER_RAWL)) <= 0) {
         REGISTER(TIMER_INTF) = 1; /* it may have passed by: now */
@@ -120,9 +124,10 @@ void pf_hal_lens(pf_hal *unused, int32_t current_ua) {
     REGISTER(PWM_CC(LENS_SLICE)) = magnitude_ua / ((uint32_t)pf_paper_stage.lens_max_ua / PWM_STEPS);
 }
 
-void pf_hal_trigger(pf_hal *unused) {
-    (void)unused;
+void pf_hal_trigger(pf_hal *port) {
     REGISTER(SIO_GPIO_OUT_SET) = 1u << TRIGGER_PIN; /* on_alarm ends the pulse */
+    port->trigger_end_us = REGISTER(TIMER_RAWL) + TRIGGER_US;
+    port->is_triggering = 1;
 }
 
 int pf_hal_estop(pf_hal *unused) {
@@ -161,10 +166,14 @@ void on_alarm(void) {
     const uint32_t began_us = REGISTER(TIMER_RAWL);
     CLEAR(TIMER_INTF) = 1;
     REGISTER(TIMER_INTR) = 1;
+    if (hal.is_triggering && (int32_t)(began_us - hal.trigger_end_us) >= 0) {
+        REGISTER(SIO_GPIO_OUT_CLR) = 1u << TRIGGER_PIN;
+        hal.is_triggering = 0;
+    }
     pf_board_alarm(&board);
     while (REGISTER(TIMER_RAWL) - began_us <= PULSE_US) {
     }
-    REGISTER(SIO_GPIO_OUT_CLR) = STEP_PINS | 1u << TRIGGER_PIN;
+    REGISTER(SIO_GPIO_OUT_CLR) = STEP_PINS;
     has_news = 1;
 }
 
