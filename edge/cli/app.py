@@ -16,6 +16,7 @@ from parfocal.edge.cli.ending.end import run_to_exit_code
 from parfocal.edge.cli.evaluate import evaluate
 from parfocal.edge.cli.focus import focus
 from parfocal.edge.cli.record import record
+from parfocal.edge.cli.setting_up.init import init
 from parfocal.edge.cli.stage import NumbersAreArguments, home, move, status
 from parfocal.edge.cli.stub import stub
 from parfocal.edge.cli.survey import survey
@@ -46,6 +47,7 @@ def options_of_parfocal(
 
 # In this order in the help.
 app.command()(demo)
+app.command()(init)
 app.command()(doctor)
 calibrate.app.command("all")(all_parts)
 app.add_typer(calibrate.app, name="calibrate")
