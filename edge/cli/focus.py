@@ -16,6 +16,7 @@ from parfocal.edge.cli.options import (
     FieldsOption,
     JsonOption,
     PortOption,
+    ReliefOption,
     SeedOption,
     SimOption,
     Simulation,
@@ -51,6 +52,7 @@ def focus(
     fields: FieldsOption = 25,
     seed: SeedOption = 1,
     z_play_um: ZPlayOption = None,
+    relief: ReliefOption = None,
     surface: Annotated[
         Path | None,
         typer.Option(help="Start each field at the height of a survey's surface: its .csv or .geojson file."),
@@ -61,7 +63,7 @@ def focus(
 ) -> None:
     """Focus neighbouring fields, row by row, and report each."""
     settings = configured(config, port)
-    simulation = Simulation(sim, slide, um_per_px, seed, z_play_um)
+    simulation = Simulation(sim, slide, um_per_px, seed, z_play_um, relief)
     plan = snake(fields, settings)
     pivot_at = None if surface is None else pivots_on(fit_surface(read_points(surface)), plan, settings)
     check_writable(json)
