@@ -1,11 +1,12 @@
 """Where the tiles of a scan should lie in the mosaic by the stage, and which of them are neighbours."""
 
-import math
 from collections.abc import Iterator, Sequence
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
+
+from parfocal.calib.view import View
 
 Floats = NDArray[np.float64]
 
@@ -19,29 +20,16 @@ class StagePlace(msgspec.Struct, frozen=True):
     y_um: float
 
 
-class Sampling(msgspec.Struct, frozen=True):
-    """How the camera sees the stage: size of a pixel on the sample, and how the camera is turned and mirrored.
-
-    Without a turn, columns grow with X and rows with Y.
-    """
-
-    um_per_px: float
-    angle_deg: float = 0.0
-    is_mirrored: bool = False
-
-    def px_from_um(self) -> Floats:
-        """The matrix (2, 2) that takes a step of the stage (x, y), um, to a step in the mosaic, px."""
-        angle = math.radians(self.angle_deg)
-        turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
-        mirror = np.diag([-1.0 if self.is_mirrored else 1.0, 1.0])
-        matrix: Floats = turn @ mirror / self.um_per_px
-        return matrix
+def px_from_um(view: View) -> Floats:
+    """The matrix (2, 2) that takes a step of the stage (x, y), um, to a step in the mosaic, px."""
+    um_from_px = np.array([view.um_from_px(1.0, 0.0), view.um_from_px(0.0, 1.0)]).T
+    return np.asarray(np.linalg.inv(um_from_px), np.float64)
 
 
-def nominal_px(places: Sequence[StagePlace], sampling: Sampling) -> Floats:
+def nominal_px(places: Sequence[StagePlace], view: View) -> Floats:
     """Corner (x, y) of each tile by the stage alone, px, (n, 2); the first tile lies at the origin."""
     places_um = np.array([(place.x_um, place.y_um) for place in places], np.float64)
-    corners: Floats = (places_um - places_um[:1]) @ sampling.px_from_um().T
+    corners: Floats = (places_um - places_um[:1]) @ px_from_um(view).T
     return corners
 
 

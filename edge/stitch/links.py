@@ -11,8 +11,9 @@ import cv2
 import msgspec
 import numpy as np
 
+from parfocal.calib.view import View
 from parfocal.edge.pixels import UInt8Array
-from parfocal.edge.stitch.layout import Floats, Sampling, StagePlace, neighbours, nominal_px, overlap_of
+from parfocal.edge.stitch.layout import Floats, StagePlace, neighbours, nominal_px, overlap_of
 from parfocal.edge.stitch.shift import Grey, Shift, shift_between
 
 N_SAMPLES = 16  # strips of either side that are kept for the comparison of strangers
@@ -22,15 +23,17 @@ MIN_STRANGERS = 8
 STRANGER_SIGMAS = 5.0
 MIN_NCC = 0.1
 NCC_WITHOUT_STRANGERS = 0.5  # a scan of a few tiles has none to learn from
-MAX_RIVAL_SHARE = (
-    0.7  # of the correlation: a second shift nearly as good means that the structure repeats itself
-)
+# Of the correlation: a second shift more than half as good means that the structure repeats itself.
+MAX_RIVAL_SHARE = 0.5
+# Grey levels that both share. Less is what the camera itself adds: steps of its 8 bits in uneven light, stripes.
+MIN_STRUCTURE = 0.5
 
 
 class Link(msgspec.Struct, frozen=True, eq=False):
     """Two neighbours, and the corner of the second from that of the first as their pictures say, px (x, y).
 
-    `shift` is None where they share too little. `is_believed`: alike beyond chance, and in one way only.
+    `shift` is None where they share too little. `is_believed`: alike beyond chance and beyond what the
+    camera adds, and in one way only.
     """
 
     first: int
@@ -44,15 +47,15 @@ class Registration:
     """Takes tiles in any order; each pair of neighbours is registered once both are there."""
 
     def __init__(
-        self, places: Sequence[StagePlace], sampling: Sampling, size_px: tuple[int, int], reach_um: float
+        self, places: Sequence[StagePlace], view: View, size_px: tuple[int, int], reach_um: float
     ) -> None:
         """`size_px` (w, h) of every tile; `reach_um`: how far a step between neighbours may be off."""
         self._pairs: dict[int, list[tuple[int, int]]] = {}
         for pair in neighbours(places):
             for k in pair:
                 self._pairs.setdefault(k, []).append(pair)
-        self._nominal, self._size_px = nominal_px(places, sampling), size_px
-        self._reach_px = reach_um / sampling.um_per_px
+        self._nominal, self._size_px = nominal_px(places, view), size_px
+        self._reach_px = reach_um / view.um_per_px
         self._waiting: dict[tuple[int, int], Grey] = {}
         self._found: dict[tuple[int, int], Shift | None] = {}
         self._samples: dict[tuple[bool, int], list[tuple[int, Grey]]] = {}
@@ -86,13 +89,14 @@ class Registration:
                 links.append(Link(*pair, (float(x), float(y)), None, is_believed=False))
                 continue
             is_unique = shift.rival_ncc < MAX_RIVAL_SHARE * shift.ncc
+            is_alike = shift.ncc > threshold and shift.structure > MIN_STRUCTURE
             is_inside = max(abs(shift.dx_px), abs(shift.dy_px)) < self._reach_px
             links.append(
                 Link(
                     *pair,
                     (x + shift.dx_px, y + shift.dy_px),
                     shift,
-                    is_believed=shift.ncc > threshold and is_unique and is_inside,
+                    is_believed=is_alike and is_unique and is_inside,
                 )
             )
         return links, threshold
@@ -102,7 +106,7 @@ class Registration:
         return round(float(x)), round(float(y))
 
     def _sample(self, pair: tuple[int, int], side: int, strip: Grey) -> None:
-        """Keep a strip, or not, so that those kept are a fair sample of all (reservoir sampling)."""
+        """Keep a strip, or not, so that those kept are a fair sample of all (reservoir view)."""
         x, y = self._whole_offset(pair)
         key = (abs(x) > abs(y), side)
         kept = self._samples.setdefault(key, [])

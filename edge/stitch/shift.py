@@ -1,5 +1,7 @@
 """By how much two pictures of the same place are shifted, how sure that is, and along which direction."""
 
+import math
+
 import cv2
 import msgspec
 import numpy as np
@@ -25,13 +27,15 @@ class Shift(msgspec.Struct, frozen=True, eq=False):
     """The second picture shows what the first shows (dx, dy) px further to the right and below.
 
     `ncc`: correlation of what both show, -1..1, structure of middle size only. `rival_ncc`: that of the best other
-    shift. `information`: inverse covariance (2, 2) of (dx, dy), 1/px2, from noise alone.
+    shift. `structure`: grey levels (rms) that both have in common. `information`: inverse covariance (2, 2) of
+    (dx, dy), 1/px2, from noise alone.
     """
 
     dx_px: float
     dy_px: float
     ncc: float
     rival_ncc: float
+    structure: float
     information: Floats
 
 
@@ -50,7 +54,8 @@ def shift_between(first: Grey, second: Grey, reach_px: float) -> Shift | None:
     ncc, (x, y) = max(found)
     rival = max((n for n, (i, j) in found if np.hypot(i - x, j - y) >= APART_PX), default=-1.0)
     rest, information = _refined(*_shared(one, other, (x, y)))
-    return Shift(x + float(rest[0]), y + float(rest[1]), ncc, rival, information)
+    structure = math.sqrt(max(ncc, 0.0) * float(one.std()) * float(other.std()))
+    return Shift(x + float(rest[0]), y + float(rest[1]), ncc, rival, structure, information)
 
 
 def _banded(picture: Grey) -> Grey:

@@ -5,8 +5,9 @@ from collections.abc import Callable, Sequence
 import msgspec
 import numpy as np
 
+from parfocal.calib.view import View
 from parfocal.edge.errors import EdgeError
-from parfocal.edge.stitch.layout import Floats, Sampling, StagePlace, nominal_px
+from parfocal.edge.stitch.layout import Floats, StagePlace, nominal_px
 from parfocal.edge.stitch.light import Gain, LightOfTiles
 from parfocal.edge.stitch.links import Link, Registration
 from parfocal.edge.stitch.mosaic import Load, Mosaic
@@ -66,7 +67,7 @@ class Stitching(msgspec.Struct, frozen=True, eq=False):
 def stitched(
     places: Sequence[StagePlace],
     load: Load,
-    sampling: Sampling,
+    view: View,
     trust: Trust = USUAL_TRUST,
     gain: Gain | None = None,
     on_tile: Callable[[int], None] = lambda _: None,
@@ -81,7 +82,7 @@ def stitched(
         )
     first = load(0)
     size_px = (first.shape[1], first.shape[0])
-    registration = Registration(places, sampling, size_px, REACH_SIGMAS * trust.step_um)
+    registration = Registration(places, view, size_px, REACH_SIGMAS * trust.step_um)
     light = LightOfTiles(len(places))
     for k in range(len(places)):
         pixels = first if k == 0 else load(k)
@@ -94,15 +95,15 @@ def stitched(
         light.add(pixels)
         on_tile(k)
     links, threshold = registration.links()
-    nominal = nominal_px(places, sampling)
-    solution = solved(places, nominal, links, trust, sampling.um_per_px)
+    nominal = nominal_px(places, view)
+    solution = solved(places, nominal, links, trust, view.um_per_px)
     gain = light.gain(size_px) if gain is None else gain
     corners = solution.corners_px
     width, height = np.rint(corners - corners.min(axis=0)).astype(int).max(axis=0) + size_px
     return Stitching(
         corners,
         size_px,
-        sampling.um_per_px,
+        view.um_per_px,
         gain,
         _overlap_px(links, size_px),
         _seams(links, solution),
@@ -114,7 +115,7 @@ def stitched(
             seams_used=sum(solution.is_used),
             correlation_needed=threshold,
             is_flattened=gain is not None,
-            **_figures(links, solution, nominal, sampling.um_per_px),
+            **_figures(links, solution, nominal, view.um_per_px),
         ),
     )
 

@@ -10,8 +10,9 @@ import time
 
 import numpy as np
 
+from parfocal.calib.view import View
 from parfocal.edge.simscope.slide import SlideImage, VirtualSlide
-from parfocal.edge.stitch.layout import Sampling, nominal_px
+from parfocal.edge.stitch.layout import nominal_px
 from parfocal.edge.stitch.links import Registration
 from parfocal.edge.stitch.solve import Trust, solved
 from parfocal.edge.stitch.stitching import REACH_SIGMAS
@@ -48,9 +49,9 @@ def main() -> None:
                 given.seed,
                 start_px=20000,
             )
-            sampling = Sampling(UM_PER_PX)
+            view = View(UM_PER_PX)
             registration = Registration(
-                scan.places, sampling, tuple(given.size_px), reach_um=REACH_SIGMAS * Trust().step_um
+                scan.places, view, tuple(given.size_px), reach_um=REACH_SIGMAS * Trust().step_um
             )
             spent_s = 0.0
             for k in range(len(scan.places)):
@@ -62,7 +63,7 @@ def main() -> None:
             links, threshold = registration.links()
             learned_s = time.process_time() - began
             began = time.process_time()
-            nominal = nominal_px(scan.places, sampling)
+            nominal = nominal_px(scan.places, view)
             solution = solved(scan.places, nominal, links, Trust(), UM_PER_PX)
             solved_s = time.process_time() - began
             errors = errors_px(solution.corners_px, scan.true_px)

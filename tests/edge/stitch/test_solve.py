@@ -3,14 +3,15 @@
 import numpy as np
 import pytest
 
-from parfocal.edge.stitch.layout import Sampling, StagePlace, neighbours, nominal_px
+from parfocal.calib.view import View
+from parfocal.edge.stitch.layout import StagePlace, neighbours, nominal_px
 from parfocal.edge.stitch.links import MIN_NCC, NCC_WITHOUT_STRANGERS, Link, threshold_from
 from parfocal.edge.stitch.shift import Shift, shift_between
 from parfocal.edge.stitch.solve import Trust, solved
 from tests.stains import ihc
 
 PLACES = tuple(StagePlace(row, column, 100.0 * column, 80.0 * row) for row in range(4) for column in range(5))
-NOMINAL = nominal_px(PLACES, Sampling(1.0))
+NOMINAL = nominal_px(PLACES, View(1.0))
 EXACT = np.diag([400.0, 400.0])  # 0.05 px
 
 
@@ -20,7 +21,7 @@ def truth() -> np.ndarray:
 
 
 def link(pair: tuple[int, int], offset: np.ndarray, information: np.ndarray = EXACT) -> Link:
-    shift = Shift(0.0, 0.0, 0.9, 0.1, information)
+    shift = Shift(0.0, 0.0, 0.9, 0.1, 5.0, information)
     return Link(*pair, (float(offset[0]), float(offset[1])), shift, is_believed=True)
 
 

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from parfocal.edge.stitch.layout import Sampling, StagePlace, nominal_px
+from parfocal.calib.view import View
+from parfocal.edge.stitch.layout import StagePlace, nominal_px
 from parfocal.edge.stitch.light import Gain, LightOfTiles, gain_of_grid
 from parfocal.edge.stitch.mosaic import EMPTY, Mosaic
 from parfocal.edge.stitch.stitching import Stitching, StitchRefused, stitched
@@ -36,12 +38,12 @@ def scan(tissue: NDArray[np.uint8]) -> Cut:
 
 @pytest.fixture(scope="module")
 def stitching(scan: Cut) -> Stitching:
-    return stitched(scan.places, scan.tile, Sampling(UM_PER_PX))
+    return stitched(scan.places, scan.tile, View(UM_PER_PX))
 
 
 def test_tiles_lie_within_half_a_pixel_of_the_truth(scan: Cut, stitching: Stitching) -> None:
     errors = errors_px(stitching.corners_px, scan.true_px)
-    assert np.median(errors_px(nominal_px(scan.places, Sampling(UM_PER_PX)), scan.true_px)) > 1.5
+    assert np.median(errors_px(nominal_px(scan.places, View(UM_PER_PX)), scan.true_px)) > 1.5
     assert np.median(errors) < 0.25
     assert np.percentile(errors, 95) < 0.5
     assert stitching.report.seams_used >= 29 > 0.9 * stitching.report.seams
@@ -49,7 +51,7 @@ def test_tiles_lie_within_half_a_pixel_of_the_truth(scan: Cut, stitching: Stitch
 
 def test_the_order_of_the_tiles_does_not_matter(scan: Cut, stitching: Stitching) -> None:
     order = np.random.default_rng(1).permutation(len(scan.places))
-    again = stitched([scan.places[k] for k in order], lambda k: scan.tile(int(order[k])), Sampling(UM_PER_PX))
+    again = stitched([scan.places[k] for k in order], lambda k: scan.tile(int(order[k])), View(UM_PER_PX))
     off = again.corners_px - stitching.corners_px[order]
     assert np.abs(off - np.median(off, axis=0)).max() < 0.2
 
@@ -58,7 +60,7 @@ def test_an_empty_stretch_keeps_to_the_stage_and_tears_nothing(tissue: NDArray[n
     emptied = tissue.copy()
     emptied[:, 330:700] = 238  # two columns of tiles and the seams beside them
     scan = scan_of(emptied, grid=(2, 6))
-    stitching = stitched(scan.places, scan.tile, Sampling(UM_PER_PX))
+    stitching = stitched(scan.places, scan.tile, View(UM_PER_PX))
     errors = errors_px(stitching.corners_px, scan.true_px)
     assert not all(seam.used for seam in stitching.seams)
     assert errors.max() < 10.0  # the stage's own errors over three steps
@@ -72,7 +74,7 @@ def test_repeated_texture_tears_nothing(tissue: NDArray[np.uint8]) -> None:
     repeated = np.repeat(dots[..., None], 3, axis=2).astype(np.uint8)
     repeated[:, :420] = tissue[:, :420]
     scan = scan_of(repeated, grid=(2, 5))
-    stitching = stitched(scan.places, scan.tile, Sampling(UM_PER_PX))
+    stitching = stitched(scan.places, scan.tile, View(UM_PER_PX))
     errors = errors_px(stitching.corners_px, scan.true_px)
     in_tissue = np.array([place.column < 2 for place in scan.places])
     assert errors.max() < 7.0  # no tile has gone to the next period: the stage's error is all that is left
@@ -82,19 +84,38 @@ def test_repeated_texture_tears_nothing(tissue: NDArray[np.uint8]) -> None:
 def test_a_blank_slide_is_laid_out_by_the_stage() -> None:
     blank = np.full((900, 1100, 3), 235, np.uint8)
     scan = scan_of(blank, grid=(2, 3))
-    stitching = stitched(scan.places, scan.tile, Sampling(UM_PER_PX))
+    # The camera has stripes of its own, which are at the same columns of all tiles.
+    stripes = np.random.default_rng(1).normal(0.0, 0.8, (1, SIZE_PX[0], 1))
+
+    def tile(k: int) -> NDArray[np.uint8]:
+        return np.rint(scan.tile(k) + stripes).astype(np.uint8)
+
+    stitching = stitched(scan.places, tile, View(UM_PER_PX))
     assert stitching.report.seams_used == 0
-    off = stitching.corners_px - nominal_px(scan.places, Sampling(UM_PER_PX))
+    off = stitching.corners_px - nominal_px(scan.places, View(UM_PER_PX))
     assert np.abs(off - off[0]).max() < 1e-6
 
 
-@pytest.mark.parametrize("sampling", [Sampling(0.5, 2.0), Sampling(0.5, -90.0, is_mirrored=True)])
-def test_a_turned_or_mirrored_camera_turns_the_layout(sampling: Sampling) -> None:
-    places = (StagePlace(0, 0, 100.0, 50.0), StagePlace(0, 1, 200.0, 50.0))
-    step = nominal_px(places, sampling)[1]
-    angle = np.radians(sampling.angle_deg)
-    sign = -1.0 if sampling.is_mirrored else 1.0
-    assert step == pytest.approx([sign * 200.0 * np.cos(angle), sign * 200.0 * np.sin(angle)])
+def test_what_no_camera_shows_is_no_structure() -> None:
+    """Less than a grey level is what quantisation and uneven light leave; it is at its own places in the camera."""
+    faint = 235.0 + np.random.default_rng(1).normal(0.0, 1.5, (600, 700, 1)).astype(np.float32)
+    faint = cv2.GaussianBlur(faint, (0, 0), 1.5)
+    tiles = [
+        np.repeat(np.rint(part[..., None]), 3, axis=2).astype(np.uint8)
+        for part in (faint[:150, :190], faint[:150, 160:350])
+    ]
+    places = (StagePlace(0, 0, 0.0, 0.0), StagePlace(0, 1, 160.0, 0.0))
+    assert stitched(places, lambda k: tiles[k], View(1.0)).report.seams_used == 0
+    stronger = [np.clip(235 + 8 * (tile.astype(int) - 235), 0, 255).astype(np.uint8) for tile in tiles]
+    assert stitched(places, lambda k: stronger[k], View(1.0)).report.seams_used == 1
+
+
+@pytest.mark.parametrize("view", [View(0.5, 2.0), View(0.5, -90.0, is_mirrored=True)])
+def test_the_layout_turns_with_the_camera(view: View) -> None:
+    """As the view says: a move by what lies right of the middle brings it to the middle."""
+    places = (StagePlace(0, 0, 100.0, 50.0), StagePlace(0, 1, 200.0, 50.0), StagePlace(1, 0, 100.0, 130.0))
+    for place, corner in zip(places, nominal_px(places, view), strict=True):
+        assert view.um_from_px(*corner) == pytest.approx((place.x_um - 100.0, place.y_um - 50.0), abs=1e-9)
 
 
 def gain_of(scan: Cut) -> Gain | None:
@@ -177,6 +198,6 @@ def test_tiles_of_different_sizes_are_refused() -> None:
     places = (StagePlace(0, 0, 0.0, 0.0), StagePlace(0, 1, 30.0, 0.0))
     tiles = (np.zeros((30, 40, 3), np.uint8), np.zeros((30, 41, 3), np.uint8))
     with pytest.raises(StitchRefused, match="tile 2 is 41 x 30 px, the first is 40 x 30"):
-        stitched(places, lambda k: tiles[k], Sampling(1.0))
+        stitched(places, lambda k: tiles[k], View(1.0))
     with pytest.raises(StitchRefused, match="no tile to stitch"):
-        stitched((), lambda k: tiles[k], Sampling(1.0))
+        stitched((), lambda k: tiles[k], View(1.0))
