@@ -36,10 +36,17 @@ def cut_scan(grid: tuple[int, int] = (3, 4)) -> Cut:
     return cut(source, grid, SIZE_PX, 0.15, UM_PER_PX, seed=3, errors=StageErrors(slow_um=20.0), fall=0.0)
 
 
-def write_scan(slide: Path, scan: Cut, codec: Codec = "png", name: str = "A1") -> Scan:
+def write_scan(
+    slide: Path,
+    scan: Cut,
+    codec: Codec = "png",
+    name: str = "A1",
+    size_px: tuple[int, int] = SIZE_PX,
+    um_per_px: float = UM_PER_PX,
+) -> Scan:
     """Write the tiles and the journal as `parfocal scan` does."""
     about_it = msgspec.structs.replace(
-        settings(name, codec), frame_px=SIZE_PX, um_per_px=UM_PER_PX, overlap_um=(28.0, 22.0)
+        settings(name, codec), frame_px=size_px, um_per_px=um_per_px, overlap_um=(28.0, 22.0)
     )
     planned = tuple((place.row, place.column) for place in scan.places)
     journal = Journal(

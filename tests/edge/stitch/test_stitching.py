@@ -99,7 +99,7 @@ def test_a_blank_slide_is_laid_out_by_the_stage() -> None:
 def test_what_no_camera_shows_is_no_structure() -> None:
     """Less than a grey level is what quantisation and uneven light leave; it is at its own places in the camera."""
     faint = 235.0 + np.random.default_rng(1).normal(0.0, 1.5, (600, 700, 1)).astype(np.float32)
-    faint = cv2.GaussianBlur(faint, (0, 0), 1.5)
+    faint = np.asarray(cv2.GaussianBlur(faint, (0, 0), 1.5), np.float32)
     tiles = [
         np.repeat(np.rint(part[..., None]), 3, axis=2).astype(np.uint8)
         for part in (faint[:150, :190], faint[:150, 160:350])
