@@ -30,6 +30,8 @@ from parfocal.edge.scan.report import RunReport
 from parfocal.edge.scan.survey import SurveyReport
 from parfocal.edge.slide.export import ExportReport
 from parfocal.edge.slide.master import MasterReport
+from parfocal.edge.slide.review.concordance import ConcordanceReport
+from parfocal.edge.slide.review.draw import ReviewReport
 from parfocal.edge.stacks.record import Recording
 from parfocal.edge.stacks.results import Evaluation
 from parfocal.engines.build import Outcome
@@ -43,6 +45,8 @@ JSON_ROOTS = (
         SurveyReport,
         MasterReport,
         ExportReport,
+        ReviewReport,
+        ConcordanceReport,
         Recording,
         Evaluation,
         BacklashReport,

@@ -15,7 +15,9 @@ from parfocal.edge.cli.ending.end import run_to_exit_code
 from parfocal.edge.cli.evaluate import evaluate
 from parfocal.edge.cli.focus import focus
 from parfocal.edge.cli.record import record
+from parfocal.edge.cli.slides.concordance import concordance
 from parfocal.edge.cli.slides.export import export
+from parfocal.edge.cli.slides.review import review
 from parfocal.edge.cli.slides.stitch import stitch
 from parfocal.edge.cli.stage import NumbersAreArguments, home, move, status
 from parfocal.edge.cli.stub import stub
@@ -54,6 +56,8 @@ app.command()(focus)
 app.command()(survey)
 app.command()(stitch)
 app.command()(export)
+app.command()(review)
+app.command()(concordance)
 app.command()(record)
 app.command()(evaluate)
 app.add_typer(engine.app, name="engine")
