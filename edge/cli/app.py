@@ -17,6 +17,10 @@ from parfocal.edge.cli.evaluate import evaluate
 from parfocal.edge.cli.focus import focus
 from parfocal.edge.cli.record import record
 from parfocal.edge.cli.setting_up.init import init
+from parfocal.edge.cli.slides.concordance import concordance
+from parfocal.edge.cli.slides.export import export
+from parfocal.edge.cli.slides.review import review
+from parfocal.edge.cli.slides.stitch import stitch
 from parfocal.edge.cli.stage import NumbersAreArguments, home, move, status
 from parfocal.edge.cli.stub import stub
 from parfocal.edge.cli.survey import survey
@@ -53,6 +57,10 @@ calibrate.app.command("all")(all_parts)
 app.add_typer(calibrate.app, name="calibrate")
 app.command()(focus)
 app.command()(survey)
+app.command()(stitch)
+app.command()(export)
+app.command()(review)
+app.command()(concordance)
 app.command()(record)
 app.command()(evaluate)
 app.add_typer(engine.app, name="engine")
