@@ -9,6 +9,7 @@ from parfocal.calib.value import UsedCalibration
 from parfocal.edge.calibration import OpticsInUse, PlayInUse
 from parfocal.edge.focus.result import Attempt, Outcome
 from parfocal.edge.scan.learner import Learning
+from parfocal.edge.scan.shape_report import ShapeReport
 
 # Folds and dust explain a failure or two on an ordinary slide, but not one field in four.
 MIN_FAILED_SHARE = 0.25
@@ -18,7 +19,7 @@ MIN_FAILED_FIELDS = 3
 class FieldReport(msgspec.Struct, frozen=True):
     """One field. True focus and errors are None on a real microscope; `elapsed_s` is on the microscope's clock.
 
-    `sigma_um` and `believed` as in FocusResult.
+    `sigma_um` and `believed` as in FocusResult. `shape`: of the focus inside the field, where that was asked for.
     """
 
     x_um: float
@@ -35,6 +36,7 @@ class FieldReport(msgspec.Struct, frozen=True):
     reason: str | None = None
     sigma_um: float | None = None
     believed: bool | None = None
+    shape: ShapeReport | None = None
 
 
 class Summary(msgspec.Struct, frozen=True):
