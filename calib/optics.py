@@ -31,6 +31,8 @@ DIRECTION_BEYOND_UM = 1.0  # closer to the focus a wrong direction costs nothing
 # directions. Weaker ones gain nothing on stacks of another slide (python -m tests.bench.optics).
 STRENGTHS = (2e-4, 6e-5, 2e-5, 6e-6, 2e-6)
 N_DIRECTIONS = 96
+# A factor of 2 is more than any condenser makes. Beyond these the model does not see what it was made for.
+GAINS, MAX_OFFSET_UM = (0.3, 3.0), 5.0
 N_CONDENSERS = 9
 HUBER = 1.5  # median deviations from which a picture counts less
 N_REWEIGHTED = 6
@@ -143,8 +145,9 @@ def fit_optics(seen_at: SeenAt, condensers: Condensers | None) -> OpticsFit:
         tried.append(taught)
         fits["head"] = lambda: _lengthened(fit_head(short, strength, condenser), directions)
     chosen = _simplest(tried)
-    _check_good(chosen)
-    return _with_uncertainty(chosen, tuple(tried), fits[chosen.level](), stacks, seen_at, condensers)
+    fitted = fits[chosen.level]()
+    _check_good(chosen, fitted)
+    return _with_uncertainty(chosen, tuple(tried), fitted, stacks, seen_at, condensers)
 
 
 def fit_line(stacks: Sequence[StackSeen]) -> Fitted:
@@ -162,6 +165,8 @@ def fit_head(stacks: Sequence[StackSeen], strength: float, condenser: float | No
     `strength` is the penalty, as a share of the variance of what the layer reads.
     """
     line = fit_line(stacks)
+    if not GAINS[0] <= line.gain <= GAINS[1]:  # the head must learn it all
+        line = Fitted()
     hidden = np.concatenate([_hidden(stack) for stack in stacks])
     predicted_um = np.concatenate([stack.predicted_um.ravel() for stack in stacks])
     true_um = np.concatenate([np.repeat(stack.true_um, stack.weights.shape[1]) for stack in stacks])
@@ -356,12 +361,18 @@ def _check(stacks: Sequence[StackSeen]) -> None:
         )
 
 
-def _check_good(chosen: LevelFit) -> None:
+def _check_good(chosen: LevelFit, fitted: Fitted) -> None:
     if chosen.wrong_share > MAX_WRONG_SHARE:
         raise CalibPoor(
             f"optics refused: in {100.0 * chosen.wrong_share:.0f} % of the pictures the model predicts the wrong "
             "direction, and no correction helps. Check objective, pixel size and camera, or train a model for this "
             "microscope."
+        )
+    if not (GAINS[0] <= fitted.gain <= GAINS[1] and abs(fitted.offset_um) <= MAX_OFFSET_UM):
+        raise CalibPoor(
+            f"optics refused: a gain of {fitted.gain:.2f} and an offset of {fitted.offset_um:+.2f} um would correct the "
+            f"model; {GAINS[0]:g} to {GAINS[1]:g} and {MAX_OFFSET_UM:g} um are the limits. Check objective, pixel size "
+            "and camera, or train a model for this microscope."
         )
     if chosen.error_um > MAX_ERROR_UM:
         raise CalibPoor(

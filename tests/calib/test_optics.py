@@ -103,6 +103,7 @@ def test_a_few_pictures_far_off_hardly_change_the_line() -> None:
     [
         (stacks(1), "1 of the fields gave a stack with a clear focus, 2 or more are needed"),
         ([uneven(k) for k in range(4)], "the model errs by"),
+        (stacks(gain=0.2), r"a gain of 0\.20 and an offset of [+-]0\.\d\d um would"),
         (stacks(wrong=0.1), "the wrong direction, and no correction helps"),
         ([StackSeen(*(np.asarray(a)[:5] for a in (s.true_um, s.weights, s.predicted_um))) for s in stacks(3)],
          "a stack has 5 pictures"),

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from parfocal.calib.errors import CalibError, CalibMissing, CalibPoor, CalibRefused
-from parfocal.calib.store import Calibration, Owner, Store
+from parfocal.calib.store import Calibration, OpticsModel, Owner, Store
 from parfocal.edge.calibrate import model_view
 from parfocal.edge.calibrate.keeper import Stamp
 from parfocal.edge.calibrate.model_view import Plane, plane_heights, seen_by
@@ -266,3 +266,58 @@ def test_a_value_of_optics_without_its_model_is_refused(measured: tuple[Store, M
     assert found.optics is not None
     data = measured[0].read_file(found.optics)
     assert hashlib.sha256(data).hexdigest() == found.optics.file_sha256
+
+
+def with_head(store: Store, true_of: Predictor, config: Config = CONFIG) -> OpticsCalibration:
+    """A calibration of a model with a head, on stacks whose true distances are what `true_of` says."""
+    model = ModelName(config.focus.model, model_digest(config) or "")
+    running = OpticsCalibration(Plain({}).instrument, config, store, STAMP, predictor(), model)
+    for seed in range(4):
+        features = np.random.default_rng(seed).normal(size=(40, 1, F)).astype(np.float32)
+        true_um = true_of.read(features.reshape(-1, F)).distance_um
+        running._kept.append(KeptStack(true_um, np.ones((40, 1), np.float32), features))
+    running._n_earlier = 4
+    return running
+
+
+def test_the_condenser_of_an_instrument_is_found_and_given_to_the_head(tmp_path: Path) -> None:
+    store = Store(tmp_path, OWNER)
+    at_45 = predictor().corrected(Correction(condenser=0.45))
+    result = with_head(store, at_45).fit()
+    assert [level.level for level in result.levels] == ["shipped", "line", "condenser", "head"]
+    assert (result.chosen, result.gain) == ("condenser", None)
+    assert result.condenser == pytest.approx(0.45, abs=0.03)
+    used, correction, _ = optics_of(store.load(), CONFIG, store)
+    assert used is not None
+    assert str(used).startswith("condenser 0.4")
+    assert predictor().corrected(correction).condenser == result.condenser
+    assert correction.strangeness_limit is not None
+    # A condenser that the user decided is not fitted.
+    decided = with_head(store, at_45, with_focus(CONFIG, condenser=0.6))
+    assert decided._condensers() is None
+
+
+def test_a_head_that_was_taught_comes_back_from_the_store_as_it_was_fitted(tmp_path: Path) -> None:
+    store = Store(tmp_path, OWNER)
+    weights = np.random.default_rng(8).normal(0.0, 0.15, (3, 4)).astype(np.float32)
+    foreign = predictor().corrected(Correction(0.8, -0.1, 0.6, weights, 0.4))
+    running = with_head(store, foreign)
+    result = running.fit()
+    assert result.chosen == "head"
+    _, correction, _ = optics_of(store.load(), CONFIG, store)
+    corrected = predictor().corrected(correction)
+    for stack in running._kept:
+        said_um = corrected.read(stack.outputs.reshape(-1, F)).distance_um
+        assert np.abs(said_um - stack.true_um).mean() < 0.3
+    assert correction.weights is not None
+    assert correction.weights.shape == (3, 4)
+    data = store.path.with_name(result.file)
+    store.keep_all({"optics": msgspec.structs.replace(found_optics(store), file_sha256="1" * 64)})
+    with pytest.raises(CalibRefused, match=f"{data.name} is not the file that"):
+        optics_of(store.load(), CONFIG, store)
+
+
+def found_optics(store: Store) -> OpticsModel:
+    optics = store.load().optics
+    assert optics is not None
+    return optics
