@@ -370,9 +370,9 @@ def _check_good(chosen: LevelFit, fitted: Fitted) -> None:
         )
     if not (GAINS[0] <= fitted.gain <= GAINS[1] and abs(fitted.offset_um) <= MAX_OFFSET_UM):
         raise CalibPoor(
-            f"optics refused: a gain of {fitted.gain:.2f} and an offset of {fitted.offset_um:+.2f} um would correct the "
-            f"model; {GAINS[0]:g} to {GAINS[1]:g} and {MAX_OFFSET_UM:g} um are the limits. Check objective, pixel size "
-            "and camera, or train a model for this microscope."
+            f"optics refused: a gain of {fitted.gain:.2f} and an offset of {fitted.offset_um:+.2f} um would correct "
+            f"the model; {GAINS[0]:g} to {GAINS[1]:g} and {MAX_OFFSET_UM:g} um are the limits. Check objective, pixel "
+            "size and camera, or train a model for this microscope."
         )
     if chosen.error_um > MAX_ERROR_UM:
         raise CalibPoor(

@@ -1,9 +1,9 @@
 """What `parfocal calibrate optics` makes of instruments whose optics it does not know.
 
-`python -m tests.bench.optics [ROWS]` prints a table in Markdown. Stacks of one slide are taken on a simulated
-instrument, as the command takes them; the corrected model is judged on stacks of other slides and stains, and its loop
-on fields of one of them. Everything is simulated in virtual time. The model is the shipped one with its head outside of
-the graph (tests/bench/cut_head.py): it predicts the same, and its head can be taught.
+`python -m tests.bench.optics [--no-loop] [ROWS]` prints a table in Markdown. Stacks of one slide are taken on a
+simulated instrument, as the command takes them; the corrected model is judged on stacks of other slides and stains, and
+its loop on fields of one of them. Everything is simulated in virtual time. The model is the shipped one with its head
+outside of the graph (tests/bench/cut_head.py): it predicts the same, and its head can be taught.
 
 The errors are against the sharpest plane, less the constant by which it lies below the plane of least wavefront
 variance on each slide, and in brackets against that plane itself.
@@ -198,7 +198,7 @@ def looped(foreign: Foreign, predictor: Predictor) -> str:
     return f"{100.0 * within:.0f} %, {np.mean(off_um):.2f} um, {np.mean([one.images for one in ended]):.1f} images"
 
 
-def row_of(row: str, predictor: Predictor, folder: Path) -> Iterator[str]:
+def row_of(row: str, predictor: Predictor, folder: Path, with_loop: bool) -> Iterator[str]:
     """The cells of a row."""
     one, others = slides()
     foreign = Foreign(row, one, SEED)
@@ -230,20 +230,24 @@ def row_of(row: str, predictor: Predictor, folder: Path) -> Iterator[str]:
         yield f"{found.chosen.level}: {errors_of(taken, judged)}"
     yield f"{running.elapsed_s:.0f} s, {took_s:.0f} s"
     loop = next(iter(elsewhere.values()))
+    if not with_loop:
+        return
     for fitted in (Fitted(), line, taken):
         yield looped(loop, predictor.corrected(correction_of(fitted, predictor)))
 
 
 def main() -> int:
     """Print the rows that the command line names, or all."""
-    asked = sys.argv[1:] or list(ROWS)
+    with_loop = "--no-loop" not in sys.argv
+    asked = [one for one in sys.argv[1:] if one != "--no-loop"] or list(ROWS)
     heads = ["optics", "sharpest plane um", "as shipped", "line, 2", "line, 12", "taken, 2", "taken, 12"]
-    heads += ["microscope, CPU", "loop before", "loop, line", "loop, taken"]
+    heads += ["microscope, CPU"]
+    heads += ["loop before", "loop, line", "loop, taken"] if with_loop else []
     print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")  # noqa: T201
     with tempfile.TemporaryDirectory() as folder:
         predictor = cut_predictor(Path(folder))
         for row in asked:
-            print(f"| {' | '.join(row_of(row, predictor, Path(folder)))} |", flush=True)  # noqa: T201
+            print(f"| {' | '.join(row_of(row, predictor, Path(folder), with_loop))} |", flush=True)  # noqa: T201
     return 0
 
 

@@ -93,6 +93,13 @@ def test_the_condenser_that_explains_the_stacks_is_found() -> None:
     assert found.fitted.gain == 1.0
 
 
+def test_a_level_is_judged_on_stacks_that_it_was_not_fitted_on() -> None:
+    seen = [stack(1, gain=0.95, noise_um=0.0), stack(2, gain=1.05, noise_um=0.0)]
+    line = fit_optics(lambda _condenser: seen, None).levels[1]
+    # Each is 10 % off by what the other one says, and 5 % off by what both say.
+    assert line.error_um == pytest.approx(0.1 * np.abs(seen[0].true_um).mean(), rel=0.1)
+
+
 def test_a_few_pictures_far_off_hardly_change_the_line() -> None:
     line = fit_line(stacks(gain=0.8, wrong=0.05))
     assert line.gain == pytest.approx(0.8, abs=0.02)
