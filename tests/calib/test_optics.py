@@ -7,7 +7,16 @@ import pytest
 from numpy.typing import NDArray
 
 from parfocal.calib.errors import CalibPoor
-from parfocal.calib.optics import Condensers, Fitted, StackSeen, fit_line, fit_optics
+from parfocal.calib.optics import (
+    Condensers,
+    Fitted,
+    LevelFit,
+    StackSeen,
+    _simplest,
+    fit_line,
+    fit_optics,
+)
+from parfocal.calib.value import Level
 
 Floats = NDArray[np.float64]
 P, K, H = 17, 2, 8  # patches, what the last layer reads
@@ -98,6 +107,28 @@ def test_a_level_is_judged_on_stacks_that_it_was_not_fitted_on() -> None:
     line = fit_optics(lambda _condenser: seen, None).levels[1]
     # Each is 10 % off by what the other one says, and 5 % off by what both say.
     assert line.error_um == pytest.approx(0.1 * np.abs(seen[0].true_um).mean(), rel=0.1)
+
+
+def level(name: Level, errors_um: tuple[float, ...], wrong_share: float = 0.0) -> LevelFit:
+    return LevelFit(name, float(np.mean(errors_um)), 0.1, wrong_share, errors_um)
+
+
+HEAD = level("head", (0.10, 0.10, 0.10, 0.10))
+
+
+@pytest.mark.parametrize(
+    ("line", "chosen"),
+    [
+        (level("line", (0.11, 0.12, 0.11, 0.12)), "line"),  # 0.015 um is not worth a head
+        (level("line", (0.30, 0.00, 0.20, 0.10)), "line"),  # 0.05 um worse, which is chance
+        (level("line", (0.16, 0.14, 0.15, 0.15)), "head"),
+        (level("line", (0.11, 0.12, 0.11, 0.12), wrong_share=0.1), "head"),
+    ],
+)
+def test_a_more_elaborate_level_is_taken_only_if_it_is_better_by_more_than_chance(
+    line: LevelFit, chosen: Level
+) -> None:
+    assert _simplest([level("shipped", (1.0, 1.1, 1.0, 1.1)), line, HEAD]).level == chosen
 
 
 def test_a_few_pictures_far_off_hardly_change_the_line() -> None:
