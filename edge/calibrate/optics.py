@@ -25,6 +25,7 @@ STEM = "optics"
 N_STACKS = 12
 # Empty fields and folds are passed over: at most this many fields are visited for each stack.
 FIELDS_PER_STACK = 3
+MAX_EMPTY = 6  # fields before the first stack; then the place is wrong, or the light
 SEARCH_REACH_UM, SEARCH_STEP_UM = 20.0, 2.5
 STEPS_PER_FIELD, FIRST_STEPS = 2, 2
 SPARE_STRANGENESS = 1.1
@@ -112,7 +113,7 @@ class OpticsCalibration:
     def take(self, places: Iterable[Place], n_stacks: int, step: Step) -> None:
         """Home if the instrument may, turn the lamp on, and take stacks at `places` until there are `n_stacks`.
 
-        Raises CalibPoor if the first field has no clear focus; BoardError, CameraFailed, EngineError.
+        Fields without a single clear focus are passed over. Raises BoardError, CameraFailed, EngineError.
         """
         instrument = self._instrument
         instrument.home_if_allowed()
@@ -122,12 +123,12 @@ class OpticsCalibration:
             for x_um, y_um in places:
                 instrument.go_to(x_um, y_um)
                 try:
-                    if focus_um is None:
-                        focus_um = curves.focus_um()
-                    focus_um = self._stack(curves, focus_um)
+                    near_um = curves.focus_um() if focus_um is None else self._found_um(curves, focus_um)
+                    focus_um = self._stack(curves, near_um)
                 except CalibPoor as error:
                     self._passed_over.append(f"field at x={x_um:.0f} y={y_um:.0f} um: {error}")
-                if len(self._kept) - self._n_earlier >= n_stacks:
+                n_taken = len(self._kept) - self._n_earlier
+                if n_taken >= n_stacks or (not n_taken and len(self._passed_over) >= MAX_EMPTY):
                     break
             self.images = curves.images
         self.elapsed_s = instrument.clock.now_s() - began_s
@@ -172,12 +173,14 @@ class OpticsCalibration:
             raise self._keeper.poor(error, "the optics", STEM, self._raw(None, str(error))) from error
         return self._keep(fit)
 
+    def _found_um(self, curves: Curves, near_um: float) -> float:
+        """About where the focus of a field lies, from that of the field before."""
+        wide = curves.upward(curves.heights(near_um, SEARCH_REACH_UM, SEARCH_STEP_UM))
+        return wide.z_um[int(np.argmax(wide.sharpness))]
+
     def _stack(self, curves: Curves, near_um: float) -> float:
         """Take a stack of the present field; returns where its focus is."""
         focus, scale = self._config.focus, self._instrument.board.z.config.um_per_step
-        if self._curves:
-            wide = curves.upward(curves.heights(near_um, SEARCH_REACH_UM, SEARCH_STEP_UM))
-            near_um = wide.z_um[int(np.argmax(wide.sharpness))]
         planes: list[Plane] = []
         heights_um = plane_heights(near_um, self._predictor, focus, scale)
         curve = curves.upward(heights_um, lambda shot: planes.append(Plane(shot)))

@@ -73,11 +73,11 @@ def test_another_scale_is_corrected_by_gain_and_offset_whose_intervals_hold_the_
 
 
 def test_what_a_line_cannot_correct_is_taught_to_the_head() -> None:
-    seen = stacks(gain=0.8, bend=0.25)
+    seen = stacks(gain=0.6, bend=0.4)
     found = fit_optics(lambda _condenser: seen, None)
     line, head = found.levels[1], found.levels[2]
     assert (found.chosen.level, line.error_um > 0.5, head.error_um < 0.2) == ("head", True, True)
-    other = stack(99, gain=0.8, bend=0.25)
+    other = stack(99, gain=0.6, bend=0.4)
     assert np.abs(found.fitted.picture_um(other) - other.true_um).mean() < 0.2
     assert found.fitted.weights is not None
     assert found.fitted.weights.shape == (H,)
