@@ -48,6 +48,9 @@ class FocusConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     model: str = "difference-20x"
+    strategy: Literal["two-shot", "controller"] = "two-shot"
+    # For the controller: a single-shot model. Left out, it works with pairs of shots alone.
+    single_model: str | None = None
     threads: Annotated[int, msgspec.Meta(ge=0, le=256)] = 0
     objective: str = "20x/0.75"
     # Aperture of the condenser over that of the objective. Left out, the model's default.

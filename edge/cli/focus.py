@@ -72,7 +72,14 @@ def focus(
     with growing_result(json, partial(show_report, console)) as result:
         with opened_instrument(simulation, settings, virtual=port is None) as instrument:
             done = focus_fields(
-                instrument, engine.predictor, settings, plan, console, grown=result.grown, pivot_at=pivot_at
+                instrument,
+                engine.predictor,
+                settings,
+                plan,
+                console,
+                grown=result.grown,
+                pivot_at=pivot_at,
+                single=engine.single,
             )
         result.done(run_report(*done))
 
@@ -86,15 +93,17 @@ def focus_fields(
     seen: Callable[[FieldResult], None] | None = None,
     grown: Callable[[RunReport], None] | None = None,
     pivot_at: Callable[[Field], float | None] | None = None,
+    single: Predictor | None = None,
 ) -> Done:
     """Focus the fields of `plan`, with a progress bar.
 
     Returns the reports, the images and seconds of the first sweep, the play in use, the condenser that the model was
     given, and the calibration in force. `seen` is called after each field, `grown` with the report of all fields so
-    far. `pivot_at` is that of `Session.run`. Raises what Session raises; the lamp is off afterwards.
+    far. `pivot_at` is that of `Session.run`, `single` that of `Session`. Raises what Session raises; the lamp is off
+    afterwards.
     """
     show_notes(console, instrument.notes)
-    session = Session(instrument, predictor, config)
+    session = Session(instrument, predictor, config, single)
     reports: list[FieldReport] = []
 
     def so_far() -> Done:

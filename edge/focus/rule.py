@@ -26,6 +26,8 @@ RuleName = Literal[
     "not_believed",
     "not_sharper",
     "pivot_sharper",
+    "single",
+    "single_in_focus",
 ]
 
 # A model saturates beyond the range it was trained on: from 20 um away, one trained within +-10 um predicts 11 or 12.

@@ -2,7 +2,7 @@
 
 from functools import cached_property
 
-from parfocal.board.axis import Axis
+from parfocal.board.axis import Axis, steps_from_um, um_from_steps
 from parfocal.edge.camera.frame import Camera, frame_after
 from parfocal.edge.config import FocusConfig
 from parfocal.edge.focus.part import CentralPart
@@ -77,6 +77,11 @@ class Shots:
     def z_um(self) -> float:
         """The present height."""
         return self._axis.position_um
+
+    def height_um(self, z_um: float) -> float:
+        """The height that the axis takes for `z_um`: a whole number of steps."""
+        um_per_step = self._axis.config.um_per_step
+        return um_from_steps(steps_from_um(z_um, um_per_step), um_per_step)
 
     def restart_trace(self) -> None:
         """Forget the path and the number of images."""

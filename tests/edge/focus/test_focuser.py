@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from parfocal.board.axis import Engagement
 from parfocal.board.errors import MoveRefused
 from parfocal.edge.config import Config
-from parfocal.edge.focus import focuser
+from parfocal.edge.focus import field_work
 from parfocal.edge.focus.result import FocusLost, FocusResult
 from parfocal.edge.simscope.camera import SimulatedCamera
 from tests.edge.scope import FOCUS_Z_UM, Scope, small, with_focus
@@ -163,7 +163,7 @@ def test_a_peak_of_a_sweep_that_is_less_sharp_than_a_shot_already_taken_is_not_t
     scope: Scope, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As if vibration had put a peak on the flank of both short sweeps.
-    monkeypatch.setattr(focuser, "peak_inside_um", lambda *_: FOCUS_Z_UM + 4.0)
+    monkeypatch.setattr(field_work, "peak_inside_um", lambda *_: FOCUS_Z_UM + 4.0)
     with pytest.raises(FocusLost, match=r"back at z=2500") as caught:
         scope.focuser([[-3.0, 3.0, -3.0, 3.0]]).focus(FOCUS_Z_UM)
     assert lost_result(caught).z_um == pytest.approx(FOCUS_Z_UM, abs=0.35)
