@@ -25,7 +25,7 @@ class ControlledLoop:
         self._work, self._predictor, self._single = work, predictor, single
         self._bounds = Bounds(work.limits_um, reach)
         self.history = History(depth_of_field_um(work.config.objective))
-        self._looks: list[tuple[Shot, Look]] = []
+        self._looks: list[Look] = []
 
     def focused(self, start: Shot) -> FocusResult:
         """Focus a field that was begun and is not blank. `start` is the shot at its pivot.
@@ -72,18 +72,13 @@ class ControlledLoop:
     def _pair(self, asked: Pair) -> tuple[Shot, float, Step]:
         """The second shot of an estimate, the focus by it, and the step that follows."""
         work, config = self._work, self._work.config
-        here = self._looks[-1][0]
-        first = (
-            here
-            if here.z_um == work.shots.z_um == work.shots.height_um(asked.z1_um)
-            else self._shot(asked.z1_um)
-        )
-        second = self._shot(first.z_um + config.delta_um)
+        first = work.first_of_pair(asked.z1_um)
+        second = work.lit_shot(first.z_um + config.delta_um)
         found = estimate(first.part, second.part, self._predictor, config)
         found = held_against_move(found, second.z_um, work.attempts, self._bounds.reach)
         focus_um, earlier_um = second.z_um + found.distance_um, asked.earlier_um
         if not work.attempts:
-            earlier_um = controller.confirmed_by(self._looks[0][1], focus_um, self._bounds.reach)
+            earlier_um = controller.confirmed_by(self._looks[0], focus_um, self._bounds.reach)
         step = controller.on_pair(found, second.z_um, work.attempts, self._bounds, config, earlier_um)
         work.note(first.z_um, second.z_um, found, step.rule)
         return second, focus_um, step
@@ -100,7 +95,7 @@ class ControlledLoop:
         """Add what single shots claimed in this field, and what was true, to the history."""
         records = tuple(
             Record(look.single.distance_um, focus_um - look.z_um)
-            for _, look in self._looks
+            for look in self._looks
             if look.single is not None and abs(focus_um - look.z_um) <= self._bounds.reach.believed_um
         )
         if end is not None:
@@ -108,17 +103,11 @@ class ControlledLoop:
                 records, Verified(focus_um - start.z_um, end.part.clarity)
             )
 
-    def _shot(self, z_um: float) -> Shot:
-        """A shot at `z_um`, of which only the sharpness is looked at."""
-        shot = self._work.lit_shot(z_um)
-        self._look(shot, with_single=False)
-        return shot
-
     def _look(self, shot: Shot, with_single: bool) -> Look:
         """What a shot shows; the single-shot model is asked only where its answer counts, as it takes long."""
         single = None
         if with_single and self._single is not None:
             single = estimate_single(shot.pixels, self._single, self._work.config)
         look = Look(shot.z_um, shot.sharpness, shot.part.clarity, single, self.history.claim_of(single))
-        self._looks.append((shot, look))
+        self._looks.append(look)
         return look

@@ -23,6 +23,7 @@ class FieldWork:
         self.attempts: list[Attempt] = []
         self.seen: list[rule.Seen] = []
         self.pivot_um = 0.0
+        self._last: Shot | None = None
 
     @property
     def limits_um(self) -> tuple[float, float]:
@@ -33,6 +34,14 @@ class FieldWork:
         """Forget the field before; this one is expected to be in focus near `pivot_um`."""
         self.shots.restart_trace()
         self.attempts, self.seen, self.pivot_um = [], [], pivot_um
+        self._last = None
+
+    def first_of_pair(self, z_um: float) -> Shot:
+        """The shot at `z_um`: the last one if the stage still stands there, else a new one. Raises as `lit_shot`."""
+        last = self._last
+        if last is not None and last.z_um == self.shots.z_um == self.shots.height_um(z_um):
+            return last
+        return self.lit_shot(z_um)
 
     def lit_shot(self, z_um: float) -> Shot:
         """A shot at `z_um` that shows something. Raises FocusLost, back at the pivot, if it is too dark or bright."""
@@ -41,6 +50,7 @@ class FieldWork:
         if fault is None and not shot.part.contrasts.any():
             fault = "the picture is of one colour: check the camera and its cable"
         if fault is None:
+            self._last = shot
             self.seen.append(shot.seen)
             return shot
         self.shots.approach(self.pivot_um)

@@ -1,6 +1,6 @@
 """The stand of the focus bench: one virtual microscope for every policy, which counts what each of them costs.
 
-Pictures are 712 px wide, just enough for a patch of the single-shot model, over real tissue or drawn sections.
+Pictures are just large enough: for four patches of the two-shot model, or for one of the single-shot model.
 """
 
 import math
@@ -32,7 +32,7 @@ from tests.bench.play import drawn
 
 TILES = Path(__file__).parents[2].parent / "shared" / "tiles"
 FOCUS_Z_UM = 2500.0
-SIDE_PX = 712
+SIDE_PX, SIDE_OF_SINGLE_PX = 452, 712
 CONFIG = Config(
     camera=CameraConfig(width_px=SIDE_PX, height_px=SIDE_PX),
     focus=FocusConfig(first_sweep_start_um=2440.0, first_sweep_stop_um=2560.0),
@@ -99,12 +99,18 @@ class Stand:
     """A homed, lit microscope over one slide, whose fields are all in focus at `focus_z_um`."""
 
     def __init__(
-        self, slide: tuple[UInt8Array, float], play_um: float, seed: int = 1, blank: bool = False
+        self,
+        slide: tuple[UInt8Array, float],
+        play_um: float,
+        seed: int = 1,
+        side_px: int = SIDE_PX,
+        blank: bool = False,
     ) -> None:
         """`play_um` is the true play of the Z gear, and the configured one."""
+        camera = msgspec.structs.replace(CONFIG.camera, width_px=side_px, height_px=side_px)
         z = msgspec.structs.replace(CONFIG.board.z, play_um=play_um)
         board = msgspec.structs.replace(CONFIG.board, z=z)
-        self.config = msgspec.structs.replace(CONFIG, board=board)
+        self.config = msgspec.structs.replace(CONFIG, board=board, camera=camera)
         stub = StubConfig(seed=seed)
         stub = msgspec.structs.replace(stub, z=msgspec.structs.replace(stub.z, play_um=play_um))
         self.bench = VirtualBench(stub)
@@ -113,7 +119,6 @@ class Stand:
         self.board.lamp(self.config.scan.lamp_duty)
         self.focus_z_um = FOCUS_Z_UM
         self.drawing_s = 0.0
-        camera = self.config.camera
         laid = VirtualSlide(SlideImage(*slide), camera.um_per_px, seed, blank_share=1.0 if blank else 0.0)
         optics = Optics(um_per_px=camera.um_per_px)
         self._scene = Scene(laid, optics, (camera.height_px, camera.width_px), seed)

@@ -111,8 +111,8 @@ MUTATIONS = (
     Mutation(
         "the difference has its sign turned",
         "edge/focus/prepare.py",
-        "second.astype(np.float32) - first.astype(np.float32)",
-        "first.astype(np.float32) - second.astype(np.float32)",
+        "cv2.subtract(second, first, dtype=cv2.CV_32F)",
+        "cv2.subtract(first, second, dtype=cv2.CV_32F)",
         ("tests/edge/focus/test_prepare.py",),
     ),
     Mutation(

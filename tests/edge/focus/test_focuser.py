@@ -295,3 +295,13 @@ def test_without_belief_the_rule_is_the_papers(config: Config) -> None:
     done = scope.focuser_that_tells(strangeness=9.0).focus(FOCUS_Z_UM + 2.5)
     assert [attempt.rule for attempt in done.attempts] == ["accept"]
     assert (done.attempts[0].sigma_um, done.believed) == (None, None)
+
+
+def test_after_a_short_half_way_upwards_the_second_shot_serves_as_the_next_first_one(scope: Scope) -> None:
+    # The first estimate is uncertain and says 3 um: half of it lies within the next pair.
+    done = scope.focuser([[-3.0, 3.0, -3.0, 3.0], [0.0] * 4]).focus(FOCUS_Z_UM)
+    assert [attempt.rule for attempt in done.attempts] == ["half_spread", "accept"]
+    first, second = done.attempts
+    assert second.z1_um == first.z2_um
+    assert done.images == 5  # at the pivot, two, one more, at the end
+    assert abs(scope.error_um()) <= 0.35
