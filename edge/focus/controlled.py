@@ -72,8 +72,7 @@ class ControlledLoop:
     def _pair(self, asked: Pair) -> tuple[Shot, float, Step]:
         """The second shot of an estimate, the focus by it, and the step that follows."""
         work, config = self._work, self._work.config
-        first = work.first_of_pair(asked.z1_um)
-        second = work.lit_shot(first.z_um + config.delta_um)
+        first, second = work.pair(asked.z1_um)
         found = estimate(first.part, second.part, self._predictor, config)
         found = held_against_move(found, second.z_um, work.attempts, self._bounds.reach)
         focus_um, earlier_um = second.z_um + found.distance_um, asked.earlier_um

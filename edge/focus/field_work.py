@@ -5,12 +5,17 @@ import msgspec
 from parfocal.board.axis import Axis
 from parfocal.edge.camera.frame import Camera
 from parfocal.edge.config import FocusConfig
+from parfocal.edge.errors import CameraFailed
 from parfocal.edge.focus import rule
+from parfocal.edge.focus.camera_truth import doubt_about_pair, is_frozen
 from parfocal.edge.focus.estimate import Estimate
 from parfocal.edge.focus.exposure import exposure_fault
 from parfocal.edge.focus.result import Attempt, FocusLost, FocusResult, Outcome
 from parfocal.edge.focus.sharpness import peak_inside_um, peak_um
-from parfocal.edge.focus.shots import Shot, Shots
+from parfocal.edge.focus.shots import Shot, Shots, upward_um
+from parfocal.edge.pixels import UInt8Array
+
+MAX_SAME_PICTURES = 3  # a driver may give one frame twice
 
 
 class FieldWork:
@@ -23,7 +28,9 @@ class FieldWork:
         self.attempts: list[Attempt] = []
         self.seen: list[rule.Seen] = []
         self.pivot_um = 0.0
+        self.remarks: list[str] = []
         self._last: Shot | None = None
+        self._pixels: UInt8Array | None = None
 
     @property
     def limits_um(self) -> tuple[float, float]:
@@ -34,18 +41,32 @@ class FieldWork:
         """Forget the field before; this one is expected to be in focus near `pivot_um`."""
         self.shots.restart_trace()
         self.attempts, self.seen, self.pivot_um = [], [], pivot_um
-        self._last = None
+        self.remarks, self._last = [], None
 
-    def first_of_pair(self, z_um: float) -> Shot:
-        """The shot at `z_um`: the last one if the stage still stands there, else a new one. Raises as `lit_shot`."""
+    def pair(self, z1_um: float) -> tuple[Shot, Shot]:
+        """Two shots a delta apart, the first at `z1_um`: the last shot if the stage still stands there, else a new one.
+
+        Taken once more if camera or lamp spoiled them. Raises as `lit_shot`.
+        """
         last = self._last
-        if last is not None and last.z_um == self.shots.z_um == self.shots.height_um(z_um):
-            return last
-        return self.lit_shot(z_um)
+        stands_there = last is not None and last.z_um == self.shots.z_um == self.shots.height_um(z1_um)
+        first = last if last is not None and stands_there else self.lit_shot(z1_um)
+        second = self.lit_shot(first.z_um + self.config.delta_um)
+        doubt = doubt_about_pair(first.part, second.part)
+        if doubt is None:
+            return first, second
+        self.remarks.append(f"at z={second.z_um:.1f} um {doubt}")
+        first = self.lit_shot(z1_um)
+        return first, self.lit_shot(first.z_um + self.config.delta_um)
 
     def lit_shot(self, z_um: float) -> Shot:
-        """A shot at `z_um` that shows something. Raises FocusLost, back at the pivot, if it is too dark or bright."""
-        shot = self.shots.take(z_um)
+        """A shot at `z_um` that shows something.
+
+        Raises:
+            FocusLost: it is too dark, too bright or of one colour. The stage does not go up any more.
+            CameraFailed: the camera gives the same picture again and again.
+        """
+        shot = self._live_shot(z_um)
         fault = exposure_fault(shot.pixels)
         if fault is None and not shot.part.contrasts.any():
             fault = "the picture is of one colour: check the camera and its cable"
@@ -53,11 +74,30 @@ class FieldWork:
             self._last = shot
             self.seen.append(shot.seen)
             return shot
-        self.shots.approach(self.pivot_um)
+        self.retreat()
         raise self.lost(
             f"no focus near z={self.pivot_um:.1f} um: at z={z_um:.1f} um {fault}; "
-            f"the stage is back at z={self.pivot_um:.1f} um."
+            f"the stage waits at z={self.shots.z_um:.1f} um."
         )
+
+    def retreat(self) -> None:
+        """After a fault: down to the pivot if the stage stands above it. Nothing moves towards the objective."""
+        self.shots.lower_to(self.pivot_um)
+
+    def _live_shot(self, z_um: float) -> Shot:
+        """A shot at `z_um` that is not the picture before once more. Raises CameraFailed."""
+        shot = self.shots.take(z_um)
+        for _ in range(MAX_SAME_PICTURES):
+            if self._pixels is None or not is_frozen(self._pixels, shot.pixels):
+                break
+            shot = self.shots.take(z_um)
+        else:
+            raise CameraFailed(
+                f"the picture is frozen: {MAX_SAME_PICTURES + 1} frames in a row are the same in every pixel, although "
+                "the noise of a camera makes each one different. Unplug the camera and plug it in again."
+            )
+        self._pixels = shot.pixels
+        return shot
 
     def note(self, z1_um: float, z2_um: float, found: Estimate, name: rule.RuleName) -> None:
         """Keep an estimate and the rule that followed from it."""
@@ -132,6 +172,7 @@ class FieldWork:
             reason=reason,
             start=start,
             end=end,
+            remarks=tuple(self.remarks),
         )
 
     def _is_sharpest(self, shot: Shot) -> bool:
@@ -151,7 +192,7 @@ class FieldWork:
 
     def _sweep(self, start_um: float, stop_um: float, step_um: float) -> tuple[list[float], list[float]]:
         """Heights and sharpness of an upward sweep, cut to what the limits allow."""
-        (low_um, high_um), shots = self.limits_um, self.shots
-        swept = shots.sweep(max(start_um, low_um), min(stop_um, high_um), step_um)
-        self.seen.extend(swept)
+        low_um, high_um = self.limits_um
+        heights_um = upward_um(max(start_um, low_um), min(stop_um, high_um), step_um)
+        swept = [self.lit_shot(z_um).seen for z_um in heights_um]
         return [seen.z_um for seen in swept], [seen.sharpness for seen in swept]

@@ -9,6 +9,7 @@ from parfocal.board.errors import MoveRefused
 from parfocal.edge.focus.field_work import FieldWork
 from parfocal.edge.focus.rule import Reach
 from parfocal.edge.focus.sharpness import parabola_vertex, peak_um
+from parfocal.edge.focus.shots import upward_um
 
 # The first round of a coarse look takes one height in three. A field is left as empty if none of its shots reaches
 # this share of `blank_contrast`: 27 um out of focus, red cells keep a fifth of their contrast, tissue half.
@@ -46,6 +47,7 @@ def coarse_look(work: FieldWork, reach: Reach) -> FirstSweep:
     """Find the height of most contrast among few, near enough to the focus for the model.
 
     Contrast, unlike sharpness, still changes far from the focus. An empty field is left after a third of the heights.
+    Raises FocusLost for a picture that shows nothing.
     """
     config = work.config
     work.begin(config.first_sweep_start_um)
@@ -55,7 +57,7 @@ def coarse_look(work: FieldWork, reach: Reach) -> FirstSweep:
     for round_um in (heights_um[1::ROUND] or heights_um, heights_um):
         for z_um in round_um:
             if z_um not in contrasts:
-                of_patches = work.shots.take(z_um).part.contrasts
+                of_patches = work.lit_shot(z_um).part.contrasts
                 contrasts[z_um], highest = float(of_patches.mean()), max(highest, float(of_patches.max()))
         if highest < EMPTY_SHARE * config.blank_contrast:
             return FirstSweep(None, work.shots.images)
@@ -63,12 +65,13 @@ def coarse_look(work: FieldWork, reach: Reach) -> FirstSweep:
 
 
 def whole_sweep(work: FieldWork) -> FirstSweep:
-    """Find the sharpest height by an upward sweep from a low start."""
+    """Find the sharpest height by an upward sweep from a low start. Raises FocusLost as `coarse_look`."""
     config = work.config
     work.begin(config.first_sweep_start_um)
-    swept = work.shots.sweep(
+    heights_um = upward_um(
         config.first_sweep_start_um, config.first_sweep_stop_um, config.first_sweep_step_um
     )
+    swept = [work.lit_shot(z_um).seen for z_um in heights_um]
     pivot_um = peak_um([seen.z_um for seen in swept], [seen.sharpness for seen in swept])
     return FirstSweep(pivot_um, work.shots.images)
 

@@ -3,6 +3,7 @@
 from parfocal.board.axis import Axis
 from parfocal.edge.camera.frame import Camera
 from parfocal.edge.config import FocusConfig
+from parfocal.edge.errors import CameraFailed
 from parfocal.edge.focus import first_plane, rule
 from parfocal.edge.focus.controlled import ControlledLoop
 from parfocal.edge.focus.exposure import exposure_fault
@@ -60,11 +61,21 @@ class Focuser:
         """Focus this field, whose focus is expected near `pivot_um`.
 
         Raises:
-            FocusLost: predictions and sweep failed; the stage is back at `pivot_um`. Carries the result.
-            BoardError, CameraFailed, EngineError: as they come.
+            FocusLost: predictions and sweep failed, and the stage is back at `pivot_um`; or a picture shows nothing,
+                and it is there or below. Carries the result.
+            CameraFailed: as it comes. The stage has not gone up since, and is not above `pivot_um`.
+            BoardError, EngineError: as they come.
         """
         work = self._work
         work.begin(pivot_um)
+        try:
+            return self._focused()
+        except CameraFailed:
+            work.retreat()
+            raise
+
+    def _focused(self) -> FocusResult:
+        work, pivot_um = self._work, self._work.pivot_um
         # The field before anything is tried. It shows best whether the field is empty, and the final shot must not
         # be less sharp than this one.
         start = work.lit_shot(pivot_um)

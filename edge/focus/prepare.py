@@ -40,15 +40,23 @@ def difference_image(first: UInt8Array, second: UInt8Array) -> FloatArray:
     return cv2.medianBlur(difference, 3).astype(np.float32, copy=False)
 
 
-def two_shot_batch(first: UInt8Array, second: UInt8Array, patch_px: int, with_second: bool) -> FloatArray:
-    """Input of a two-shot network from two smoothed shots, float32 (n, 3 or 6, patch_px, patch_px), standardised.
+def two_shot_image(first: UInt8Array, second: UInt8Array, with_second: bool) -> FloatArray:
+    """Input of a two-shot network from two smoothed shots, before it is standardised; float32 (h, w, 3 or 6).
 
     The difference, followed by the second shot for a model of kind "pair": the difference alone does not say which of
-    the two shots is the sharper one. Equal to `standardised(patches_of(...))` of both within 1e-6, in a fraction of the
-    time: every value is written once, to where the network reads it.
+    the two shots is the sharper one.
     """
-    images = [difference_image(first, second), second] if with_second else [difference_image(first, second)]
-    planes = [plane for image in images for plane in cv2.split(image)]
+    difference = difference_image(first, second)
+    return np.concatenate([difference, second.astype(np.float32)], axis=2) if with_second else difference
+
+
+def two_shot_batch(first: UInt8Array, second: UInt8Array, patch_px: int, with_second: bool) -> FloatArray:
+    """The patches of `two_shot_image`, standardised; float32 (n, 3 or 6, patch_px, patch_px).
+
+    Equal to `standardised(patches_of(two_shot_image(...)))` within 1e-6, in a fraction of the time: every value is
+    written once, to where the network reads it.
+    """
+    planes = [*cv2.split(difference_image(first, second)), *(cv2.split(second) if with_second else ())]
     rows, columns = first.shape[0] // patch_px, first.shape[1] // patch_px
     batch = np.empty((rows * columns, len(planes), patch_px, patch_px), np.float32)
     for number, patch in enumerate(batch):

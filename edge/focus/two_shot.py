@@ -23,8 +23,7 @@ def focused_by_pairs(work: FieldWork, start: Shot, predictor: Predictor, reach: 
     earlier_um: float | None = None
     doubted_um: float | None = None
     while z1_um is not None and z1_um >= work.shots.lowest_um:
-        first = work.first_of_pair(z1_um)
-        second = work.lit_shot(first.z_um + config.delta_um)
+        first, second = work.pair(z1_um)
         found = estimate(first.part, second.part, predictor, config)
         found = held_against_move(found, second.z_um, work.attempts, reach)
         decision = rule.decide(

@@ -17,7 +17,7 @@ MIN_FAILED_FIELDS = 3
 class FieldReport(msgspec.Struct, frozen=True):
     """One field. True focus and errors are None on a real microscope; `elapsed_s` is on the microscope's clock.
 
-    `sigma_um` and `believed` as in FocusResult.
+    `sigma_um`, `believed` and `remarks` as in FocusResult.
     """
 
     x_um: float
@@ -34,6 +34,7 @@ class FieldReport(msgspec.Struct, frozen=True):
     reason: str | None = None
     sigma_um: float | None = None
     believed: bool | None = None
+    remarks: tuple[str, ...] = ()
 
 
 class Summary(msgspec.Struct, frozen=True):

@@ -73,7 +73,12 @@ class Session:
         """
         for find in (self._focuser.coarse_look, self._focuser.first_sweep):
             found_s = self._instrument.clock.now_s()
-            found = find()
+            try:
+                found = find()
+            except FocusLost as lost:
+                if lost.result is None:
+                    raise
+                return self._done(field, lost.result, began_s, None)
             elapsed_s = self._instrument.clock.now_s() - found_s
             self.first_sweep_images += found.images
             self.first_sweep_s += elapsed_s
@@ -118,6 +123,7 @@ class Session:
             reason=result.reason,
             sigma_um=result.sigma_um,
             believed=result.believed,
+            remarks=result.remarks,
         )
         return FieldResult(report, result)
 

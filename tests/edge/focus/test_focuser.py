@@ -110,7 +110,7 @@ def test_the_final_shot_is_held_against_the_two_of_its_estimate(scope: Scope) ->
     ("good", "level", "told"),
     [(0, 0, "black"), (1, 0, "black"), (2, 255, "saturated"), (2, 100, "of one colour"), (3, 0, "black")],
 )
-def test_light_that_fails_during_a_field_ends_it_with_the_reason_and_back_at_the_pivot(
+def test_light_that_fails_during_a_field_ends_it_with_the_reason_and_no_higher_than_the_pivot(
     config: Config, good: int, level: int, told: str
 ) -> None:
     scope = Scope(config)
@@ -122,10 +122,10 @@ def test_light_that_fails_during_a_field_ends_it_with_the_reason_and_back_at_the
 
     scope.camera = SimulatedCamera(scope.bench, scope.bench.clock, config.camera, render)
     pivot_um = FOCUS_Z_UM - 1.0
-    with pytest.raises(FocusLost, match=f"{told}.*back at z=2499") as caught:
+    with pytest.raises(FocusLost, match=f"{told}.*waits at z=2") as caught:
         scope.focuser().focus(pivot_um)
     assert len(lost_result(caught).attempts) == (1 if good == 3 else 0)
-    assert scope.true_z_um() == pytest.approx(pivot_um, abs=0.35)
+    assert scope.true_z_um() <= pivot_um + 0.35
     assert next(shown) == good + 1  # no sweep in the dark
 
 

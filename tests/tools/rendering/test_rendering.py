@@ -103,10 +103,11 @@ def test_images_are_those_of_synthesize() -> None:
 def test_what_a_network_sees_is_what_the_microscope_prepares() -> None:
     first, second = picture(), np.roll(picture(), 1, axis=0)
     shots = torch.stack([as_tensor(first)[0], as_tensor(second)[0]])[None]
-    smoothed = prepare.smoothed(second)
-    wanted = np.concatenate([prepare.difference_image(prepare.smoothed(first), smoothed), smoothed], axis=2)
+    wanted = prepare.two_shot_image(prepare.smoothed(first), prepare.smoothed(second), with_second=True)
     assert np.array_equal(as_image(prepared.pairs_of(shots)[0]), wanted)
-    assert np.array_equal(as_image(prepared.singles_of(shots)[:, 1]), smoothed.astype(np.float32))
+    assert np.array_equal(
+        as_image(prepared.singles_of(shots)[:, 1]), prepare.smoothed(second).astype(np.float32)
+    )
 
 
 @pytest.mark.parametrize(
