@@ -49,7 +49,8 @@ class FocusConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     model: str = "difference-20x"
-    # A single-shot model, for uneven fields and for following. Left out, single-20x.
+    strategy: Literal["two-shot", "controller"] = "two-shot"
+    # A single-shot model. Left out, uneven fields are judged by single-20x, and the controller works with pairs alone.
     single_model: str | None = None
     threads: Annotated[int, msgspec.Meta(ge=0, le=256)] = 0
     objective: str = "20x/0.75"
