@@ -58,6 +58,14 @@ class Instrument(msgspec.Struct, frozen=True):
         settled_s = max(self.board.x.approach_up(x_um), self.board.y.approach_up(y_um))
         self.clock.sleep_s(settled_s - self.clock.now_s())
 
+    def approach(self, x_um: float, y_um: float, z_um: float) -> float:
+        """Go to a place at a height, each axis from below; return the time from which it is at rest, s.
+
+        Z moves first: it has settled by the time X and Y are there. Raises BoardError.
+        """
+        board = self.board
+        return max(board.z.approach_up(z_um), board.x.approach_up(x_um), board.y.approach_up(y_um))
+
     @contextlib.contextmanager
     def lit(self, duty: float) -> Iterator[None]:
         """The lamp at `duty` (0..1), and off again however the block ends. Raises BoardError.

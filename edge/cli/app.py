@@ -15,6 +15,7 @@ from parfocal.edge.cli.ending.end import run_to_exit_code
 from parfocal.edge.cli.evaluate import evaluate
 from parfocal.edge.cli.focus import focus
 from parfocal.edge.cli.record import record
+from parfocal.edge.cli.scan import scan
 from parfocal.edge.cli.stage import NumbersAreArguments, home, move, status
 from parfocal.edge.cli.stub import stub
 from parfocal.edge.cli.survey import survey
@@ -50,6 +51,7 @@ calibrate.app.command("all")(all_parts)
 app.add_typer(calibrate.app, name="calibrate")
 app.command()(focus)
 app.command()(survey)
+app.command()(scan)
 app.command()(record)
 app.command()(evaluate)
 app.add_typer(engine.app, name="engine")

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parfocal.board.config import AxisConfig
+from parfocal.board.motor_board import MotorBoard
 from parfocal.board.profile import Trapezoid
 from parfocal.edge.calibration import PlayInUse
 from parfocal.edge.config import CameraConfig, Config
@@ -161,6 +162,12 @@ def check_disk(foretold: Foretold, n_left: int, folder: Path) -> None:
         )
 
 
+def used_config(config: Config, board: MotorBoard) -> Config:
+    """The configuration with the axes as the open board uses them: with what a calibration measured."""
+    axes = {name: axis.config for name, axis in board.axes.items()}
+    return msgspec.structs.replace(config, board=msgspec.structs.replace(config.board, **axes))
+
+
 def field_of(camera: CameraConfig, um_per_px: float) -> tuple[float, float]:
     """Width and height of a tile, um, by the size of a pixel that is in use."""
     return camera.width_px * um_per_px, camera.height_px * um_per_px
@@ -180,8 +187,7 @@ def _centres(low_um: float, high_um: float, side_um: float, pitch_um: float) -> 
     n = 1 + max(0, math.ceil((high_um - low_um - side_um) / pitch_um - 1e-6))
     if not n <= MAX_FIELDS:
         raise ConfigError(f"{n} tiles in a row are too many; nothing moved. Give a smaller --region.")
-    centres_um: NDArray[np.float64] = (low_um + high_um) / 2.0 + (np.arange(n) - (n - 1) / 2.0) * pitch_um
-    return centres_um
+    return np.asarray((low_um + high_um) / 2.0 + (np.arange(n) - (n - 1) / 2.0) * pitch_um, np.float64)
 
 
 def _touches(
