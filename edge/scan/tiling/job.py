@@ -196,7 +196,7 @@ class ScanJob:
             ScanAborted: the slide is not found again, or a picture is black.
             TileNotWritten, BoardError, CameraFailed, EngineError: as they come.
         """
-        heights = Heights(surface, sum(self.request.plan.pitch_um) / 2.0)
+        heights = Heights(surface, self.request.plan.pitch_um)
         for planned in self.left:
             heights.check_covers(planned.x_um, planned.y_um)
         judge = TileJudge(eyes.single, config.focus)

@@ -66,16 +66,18 @@ class Light:
             yield
 
     @contextlib.contextmanager
-    def exposure(self) -> Iterator[float]:
-        """The light of one exposure or several. Yields the time from which they are lit, s. Raises BoardError."""
+    def exposure(self, settled_s: float) -> Iterator[float]:
+        """The light of exposures from `settled_s` on. Yields the time from which they are lit, s. Raises BoardError."""
         if not self._switched:
-            yield 0.0
+            yield settled_s
             return
+        board, clock = self._instrument.board, self._instrument.clock
+        clock.sleep_s(settled_s - clock.now_s())
         try:
-            self._instrument.board.lamp(self._duty)
-            yield self._instrument.clock.now_s()
+            board.lamp(self._duty)
+            yield clock.now_s()
         finally:
-            self._instrument.board.lamp(0.0)
+            board.lamp(0.0)
 
 
 class _Taken(msgspec.Struct, frozen=True):
@@ -132,8 +134,8 @@ class Scanner:
         settled_s = self._instrument.approach(
             x_um + offset.x_um, y_um + offset.y_um, self._allowed_um(z_um + offset.z_um)
         )
-        with self._light.exposure() as lit_s:
-            pixels = frame_after(self._instrument.camera, max(settled_s, lit_s)).pixels
+        with self._light.exposure(settled_s) as lit_s:
+            pixels = frame_after(self._instrument.camera, lit_s).pixels
         fault = exposure_fault(pixels)
         if fault is not None:
             raise ScanAborted(
@@ -144,9 +146,7 @@ class Scanner:
 
     def focus_near(self, pivot_um: float) -> FocusResult:
         """Focus the field under the objective by two shots. A lost one is a result too. Raises as `run`."""
-        clock = self._instrument.clock
-        with self._light.exposure() as lit_s:
-            clock.sleep_s(lit_s - clock.now_s())
+        with self._light.exposure(self._instrument.clock.now_s()):
             try:
                 return self._focuser.focus(self._allowed_um(pivot_um))
             except FocusLost as lost:
@@ -176,12 +176,13 @@ class Scanner:
         reason = f"{_REASONS[judged.verdict]}; {result.outcome}"
         if result.outcome == "lost" or result.end is None:
             return msgspec.structs.replace(first, judged=None, reason=reason)
-        self._judge.learn_focus(result.end)
         known = Judged("good", 0.0, result.sigma_um or TWO_SHOT_SIGMA_UM)
         if result.end.sharpness < first.shot.sharpness:
-            # Never end blurrier than at the start. Where the focus is has been learned all the same.
-            known = msgspec.structs.replace(known, distance_um=result.z_um - first.shot.z_um)
+            # Never end blurrier than at the start: two shots that lead to a blurrier picture were wrong.
+            known = Judged("good", 0.0, self._judge.depth_um / 2.0)
+            self._judge.learn_focus(first.shot)
             return msgspec.structs.replace(first, judged=known, reason=reason)
+        self._judge.learn_focus(result.end)
         return _Taken(
             result.end, self._judge.look(result.end), known, self._error_um(), reason, first.retaken + 1
         )

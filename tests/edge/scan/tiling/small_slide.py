@@ -5,6 +5,7 @@ makes of pictures and predictions is tested apart from how good a network is.
 """
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator
 
 import cv2
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from parfocal.board.stub.faults import Faults
 from parfocal.board.stub.virtual_bench import VirtualBench
+from parfocal.calib.view import View
 from parfocal.edge.calibration import PlayInUse
 from parfocal.edge.config import Config, config_from_toml
 from parfocal.edge.instrument import FieldTruth, Instrument
@@ -28,11 +30,11 @@ FOCUS_Z_UM = 2500.0
 CENTRE_UM = (20_000.0, 10_000.0)
 UM_PER_PX = 0.345
 CONFIG = config_from_toml(
-    "[camera]\nwidth_px = 160\nheight_px = 128\n[focus]\npatch_px = 56\nfirst_sweep_start_um = 2480.0\n"
-    "first_sweep_stop_um = 2520.0\nfirst_sweep_step_um = 4.0\n",
+    "[camera]\nwidth_px = 160\nheight_px = 128\n[focus]\npatch_px = 56\nfirst_sweep_start_um = 2485.0\n"
+    "first_sweep_stop_um = 2515.0\nfirst_sweep_step_um = 4.0\n",
     "the small slide",
 )
-SLIDE_PX = 2600  # a side, 0.9 mm
+SLIDE_PX = 900  # a side, 0.31 mm
 
 Focus = Callable[[float, float], float]
 
@@ -43,10 +45,11 @@ def bent(x_um: float, y_um: float) -> float:
     return FOCUS_Z_UM + 6.0 * x_mm - 4.0 * y_mm + 3.0 * x_mm * y_mm
 
 
+@functools.lru_cache
 def drawn(seed: int = 7) -> NDArray[np.uint8]:
     """Tissue as a picture (SLIDE_PX, SLIDE_PX, 3), with a stripe of empty glass at the left."""
     rng = np.random.default_rng(seed)
-    small = cv2.resize(rng.normal(0.0, 1.0, (130, 130)).astype(np.float32), (SLIDE_PX, SLIDE_PX))
+    small = cv2.resize(rng.normal(0.0, 1.0, (45, 45)).astype(np.float32), (SLIDE_PX, SLIDE_PX))
     fine = cv2.GaussianBlur(rng.normal(0.0, 1.0, (SLIDE_PX, SLIDE_PX)).astype(np.float32), (0, 0), 1.2)
     grey = 150.0 + 25.0 * small + 130.0 * fine
     pixels: NDArray[np.uint8] = np.clip(grey[..., None] + np.array([30.0, -20.0, 20.0]), 0, 235).astype(
@@ -95,7 +98,8 @@ class SmallSlide:
         self.config = config
         self._pixels = drawn() if pixels is None else pixels
         self._moved_um = moved_um
-        self._rng = np.random.default_rng(1)
+        shape = (config.camera.height_px, config.camera.width_px, 3)
+        self._noise = np.random.default_rng(1).normal(0.0, 0.8, shape)
         self.focus: Focus = lambda x, y: focus(x - moved_um[0], y - moved_um[1]) + moved_um[2]
         self.bench = VirtualBench(stub_of(config, 1), faults)
         self.exposed_um: list[tuple[float, float, float]] = []
@@ -124,7 +128,7 @@ class SmallSlide:
         sharp = self._pixels[rows][:, columns].astype(np.float32)
         away_um = abs(z_um - self.focus(x_um, y_um))
         blurred = cv2.GaussianBlur(sharp, (0, 0), 0.2 + 0.9 * min(away_um, 20.0))
-        noisy = blurred * (duty / self.config.scan.lamp_duty) + self._rng.normal(0.0, 0.8, sharp.shape)
+        noisy = blurred * (duty / self.config.scan.lamp_duty) + self._noise
         return np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
 
     @contextlib.contextmanager
@@ -138,4 +142,4 @@ class SmallSlide:
                 x_um, y_um, z_um = self.bench.true_um(clock.now_s())
                 return FieldTruth(self.focus(x_um, y_um), z_um)
 
-            yield Instrument(board, camera, clock, truth_at, may_home=True, plays=plays)
+            yield Instrument(board, camera, clock, truth_at, may_home=True, plays=plays, view=View(UM_PER_PX))
