@@ -59,12 +59,12 @@ class Instrument(msgspec.Struct, frozen=True):
         self.clock.sleep_s(settled_s - self.clock.now_s())
 
     def approach(self, x_um: float, y_um: float, z_um: float) -> float:
-        """Go to a place at a height, each axis from below; return the time from which it is at rest, s.
+        """Go to a place at a height, Z from below; return the time from which it is at rest, s.
 
-        Z moves first: it has settled by the time X and Y are there. Raises BoardError.
+        X and Y arrive by the shortest way if their play is measured, else from below as well. Raises BoardError.
         """
-        board = self.board
-        return max(board.z.approach_up(z_um), board.x.approach_up(x_um), board.y.approach_up(y_um))
+        measured = {play.axis for play in self.plays if play.uncertainty_um is not None}
+        return self.board.arrive(x_um=x_um, y_um=y_um, z_um=z_um, either_way={"x", "y"} <= measured)
 
     @contextlib.contextmanager
     def lit(self, duty: float) -> Iterator[None]:

@@ -195,8 +195,8 @@ class Scanner:
         return ScannedTile(
             row=planned.row,
             column=planned.column,
-            x_um=board.x.position_um - offset.x_um,
-            y_um=board.y.position_um - offset.y_um,
+            x_um=board.x.stage_um - offset.x_um,
+            y_um=board.y.stage_um - offset.y_um,
             z_um=taken.shot.z_um - offset.z_um,
             path=tiles_folder(journal.slide) / name,
             focus_um=judged.distance_um if judged is not None and is_known else None,
