@@ -46,16 +46,17 @@ def bent(x_um: float, y_um: float) -> float:
 
 
 @functools.lru_cache
-def drawn(seed: int = 7) -> NDArray[np.uint8]:
-    """Tissue as a picture (SLIDE_PX, SLIDE_PX, 3), with a stripe of empty glass at the left."""
+def drawn(seed: int = 7, side_px: int = SLIDE_PX) -> NDArray[np.uint8]:
+    """Tissue as a picture (side_px, side_px, 3), with a stripe of empty glass at the left."""
     rng = np.random.default_rng(seed)
-    small = cv2.resize(rng.normal(0.0, 1.0, (45, 45)).astype(np.float32), (SLIDE_PX, SLIDE_PX))
-    fine = cv2.GaussianBlur(rng.normal(0.0, 1.0, (SLIDE_PX, SLIDE_PX)).astype(np.float32), (0, 0), 1.2)
+    coarse = rng.normal(0.0, 1.0, (side_px // 20, side_px // 20)).astype(np.float32)
+    small = cv2.resize(coarse, (side_px, side_px))
+    fine = cv2.GaussianBlur(rng.normal(0.0, 1.0, (side_px, side_px)).astype(np.float32), (0, 0), 1.2)
     grey = 150.0 + 25.0 * small + 130.0 * fine
     pixels: NDArray[np.uint8] = np.clip(grey[..., None] + np.array([30.0, -20.0, 20.0]), 0, 235).astype(
         np.uint8
     )
-    pixels[:, : SLIDE_PX // 8] = 235
+    pixels[:, : side_px // 8] = 235
     return pixels
 
 
@@ -116,15 +117,11 @@ class SmallSlide:
     def render(self, x_um: float, y_um: float, z_um: float, duty: float) -> NDArray[np.uint8]:
         """A picture at a true position."""
         self.exposed_um.append((x_um, y_um, z_um))
-        camera = self.config.camera
-        left = (
-            round((x_um - self._moved_um[0] - CENTRE_UM[0]) / UM_PER_PX) + (SLIDE_PX - camera.width_px) // 2
-        )
-        top = (
-            round((y_um - self._moved_um[1] - CENTRE_UM[1]) / UM_PER_PX) + (SLIDE_PX - camera.height_px) // 2
-        )
-        rows = np.clip(np.arange(top, top + camera.height_px), 0, SLIDE_PX - 1)
-        columns = np.clip(np.arange(left, left + camera.width_px), 0, SLIDE_PX - 1)
+        camera, side_px = self.config.camera, len(self._pixels)
+        left = round((x_um - self._moved_um[0] - CENTRE_UM[0]) / UM_PER_PX) + (side_px - camera.width_px) // 2
+        top = round((y_um - self._moved_um[1] - CENTRE_UM[1]) / UM_PER_PX) + (side_px - camera.height_px) // 2
+        rows = np.clip(np.arange(top, top + camera.height_px), 0, side_px - 1)
+        columns = np.clip(np.arange(left, left + camera.width_px), 0, side_px - 1)
         sharp = self._pixels[rows][:, columns].astype(np.float32)
         away_um = abs(z_um - self.focus(x_um, y_um))
         blurred = cv2.GaussianBlur(sharp, (0, 0), 0.2 + 0.9 * min(away_um, 20.0))
