@@ -14,6 +14,7 @@ from parfocal.edge.cli.doctor import doctor
 from parfocal.edge.cli.ending.end import run_to_exit_code
 from parfocal.edge.cli.evaluate import evaluate
 from parfocal.edge.cli.focus import focus
+from parfocal.edge.cli.overview import overview
 from parfocal.edge.cli.record import record
 from parfocal.edge.cli.scan import scan
 from parfocal.edge.cli.stage import NumbersAreArguments, home, move, status
@@ -50,6 +51,7 @@ app.command()(doctor)
 calibrate.app.command("all")(all_parts)
 app.add_typer(calibrate.app, name="calibrate")
 app.command()(focus)
+app.command()(overview)
 app.command()(survey)
 app.command()(scan)
 app.command()(record)

@@ -81,15 +81,20 @@ def _worth_trying(finished: Sequence[ScannedTile]) -> list[ScannedTile]:
 
 
 def _found_again(scanner: Scanner, tile: ScannedTile, view: View) -> Found:
-    """Take a finished tile once more, in focus, and compare both pictures."""
-    focus_um = tile.z_um + (tile.focus_um or 0.0)
+    """Take a finished tile once more, in focus, and compare both pictures; once more from where it was found."""
+    stored, focus_um = rgb_from_file(tile.path), tile.z_um + (tile.focus_um or 0.0)
     scanner.take_at(tile.x_um, tile.y_um, focus_um)
     result = scanner.focus_near(focus_um)
     if result.end is None:
         return Found(Offset(), 0.0)
-    dx_px, dy_px, response = shift_px(rgb_from_file(tile.path), result.end.pixels)
-    dx_um, dy_um = view.um_from_px(dx_px, dy_px)
-    return Found(Offset(dx_um, dy_um, result.z_um - focus_um), response)
+    *away_px, response = shift_px(stored, result.end.pixels)
+    x_um, y_um = view.um_from_px(*away_px)
+    if response < MIN_RESPONSE:  # far away, the pictures have little in common even if the guess is right
+        shot = scanner.take_at(tile.x_um + x_um, tile.y_um + y_um, result.z_um)
+        *rest_px, response = shift_px(stored, shot.pixels)
+        more_x_um, more_y_um = view.um_from_px(*rest_px)
+        x_um, y_um = x_um + more_x_um, y_um + more_y_um
+    return Found(Offset(x_um, y_um, result.z_um - focus_um), response)
 
 
 def _prepared(pixels: UInt8Array, factor: float) -> NDArray[np.float32]:
