@@ -61,6 +61,47 @@ def checked_single_engine(config: Config) -> OpenedEngine:
     return opened_engine(msgspec.structs.replace(config.focus, model=name))
 
 
+def checked_tile_engine(config: Config) -> OpenedEngine | None:
+    """Open the engine of the model that judges tiles, after checking its contract; None if none is configured.
+
+    Raises:
+        InputMismatch: the model does not fit the configuration; no engine was opened.
+        EngineError: from opening.
+    """
+    name, camera, focus = config.scan.single_model, config.camera, config.focus
+    if not name:
+        return None
+    contract = model_at(model_path(name)).contract
+    try:
+        _check_single(contract, config)
+    except InputMismatch as error:
+        raise InputMismatch(
+            f'{error} Set scan.single_model to another model, or to "" to judge tiles by sharpness alone.'
+        ) from error
+    side_px = contract.patch_px * focus.downsample
+    if min(camera.width_px, camera.height_px) < side_px:
+        raise InputMismatch(
+            f"model {name} refused: it takes patches of {side_px} px, but frames are {camera.width_px} x "
+            f'{camera.height_px} px. Set scan.single_model to "" to judge tiles by sharpness alone.'
+        )
+    return opened_engine(msgspec.structs.replace(focus, model=name))
+
+
+def _check_single(contract: Contract, config: Config) -> None:
+    """Refuse a model that cannot judge tiles with this configuration. Raises InputMismatch."""
+    if contract.kind != "single":
+        raise InputMismatch(f"model {contract.name} refused: it takes two shots, but a tile is one.")
+    expected = Expectation(
+        kind="single",
+        delta_um=contract.delta_um,
+        um_per_px=config.camera.um_per_px * config.focus.downsample,
+        objective=config.focus.objective,
+        patch_px=contract.patch_px,
+        sign=SIGN_OF_SINGLE,
+    )
+    require(contract, expected)
+
+
 def check_frame_size(config: Config) -> None:
     """Refuse camera frames that are smaller than the part that focus is judged by. Raises ConfigError."""
     camera, focus = config.camera, config.focus
