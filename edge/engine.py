@@ -11,7 +11,7 @@ from parfocal.engines.errors import InputMismatch
 from parfocal.engines.model.contract import SIGN_OF_SINGLE, TWO_SHOT_KINDS, Contract, Expectation, require
 from parfocal.engines.model.shipped import model_at, model_path
 from parfocal.engines.opening import OpenedEngine, open_chosen
-from parfocal.engines.predictor import checked_condenser
+from parfocal.engines.predictor import Predictor, checked_condenser
 
 DEFAULT_SINGLE_MODEL = "single-20x"
 
@@ -26,17 +26,32 @@ def opened_engine(focus: FocusConfig) -> OpenedEngine:
     )
 
 
-def checked_engine(config: Config) -> OpenedEngine:
-    """Open the engine of the configured model, after checking frame size and contract.
+class Engines(msgspec.Struct, frozen=True):
+    """The engines of a run, and their description for the user. `single` is that of the single-shot model, if any."""
+
+    predictor: Predictor
+    description: str
+    single: Predictor | None = None
+
+
+def checked_engine(config: Config) -> Engines:
+    """Open the engines of the configured models, after checking frame size and contracts.
 
     Raises:
         ConfigError: the camera's frames are too small; no engine was opened.
-        InputMismatch: the model does not fit the configuration; no engine was opened.
+        InputMismatch: a model does not fit the configuration; no engine was opened.
         EngineError: from opening.
     """
+    focus = config.focus
     check_frame_size(config)
-    check_model(model_at(model_path(config.focus.model)).contract, config)
-    return opened_engine(config.focus)
+    check_model(model_at(model_path(focus.model)).contract, config)
+    if focus.strategy != "controller" or focus.single_model is None:
+        opened = opened_engine(focus)
+        return Engines(opened.predictor, opened.description)
+    check_single_model(model_at(model_path(focus.single_model)).contract, config)
+    opened = opened_engine(focus)
+    single = opened_engine(msgspec.structs.replace(focus, model=focus.single_model))
+    return Engines(opened.predictor, f"{opened.description}; {single.description}", single.predictor)
 
 
 def checked_single_engine(config: Config) -> OpenedEngine:
@@ -44,6 +59,47 @@ def checked_single_engine(config: Config) -> OpenedEngine:
     name = config.focus.single_model or DEFAULT_SINGLE_MODEL
     check_single_model(model_at(model_path(name)).contract, config)
     return opened_engine(msgspec.structs.replace(config.focus, model=name))
+
+
+def checked_tile_engine(config: Config) -> OpenedEngine | None:
+    """Open the engine of the model that judges tiles, after checking its contract; None if none is configured.
+
+    Raises:
+        InputMismatch: the model does not fit the configuration; no engine was opened.
+        EngineError: from opening.
+    """
+    name, camera, focus = config.scan.single_model, config.camera, config.focus
+    if not name:
+        return None
+    contract = model_at(model_path(name)).contract
+    try:
+        _check_single(contract, config)
+    except InputMismatch as error:
+        raise InputMismatch(
+            f'{error} Set scan.single_model to another model, or to "" to judge tiles by sharpness alone.'
+        ) from error
+    side_px = contract.patch_px * focus.downsample
+    if min(camera.width_px, camera.height_px) < side_px:
+        raise InputMismatch(
+            f"model {name} refused: it takes patches of {side_px} px, but frames are {camera.width_px} x "
+            f'{camera.height_px} px. Set scan.single_model to "" to judge tiles by sharpness alone.'
+        )
+    return opened_engine(msgspec.structs.replace(focus, model=name))
+
+
+def _check_single(contract: Contract, config: Config) -> None:
+    """Refuse a model that cannot judge tiles with this configuration. Raises InputMismatch."""
+    if contract.kind != "single":
+        raise InputMismatch(f"model {contract.name} refused: it takes two shots, but a tile is one.")
+    expected = Expectation(
+        kind="single",
+        delta_um=contract.delta_um,
+        um_per_px=config.camera.um_per_px * config.focus.downsample,
+        objective=config.focus.objective,
+        patch_px=contract.patch_px,
+        sign=SIGN_OF_SINGLE,
+    )
+    require(contract, expected)
 
 
 def check_frame_size(config: Config) -> None:

@@ -55,12 +55,16 @@ class Learner:
 
 def observation_of(result: FocusResult, above_um: float) -> Observation:
     """What a field says about the model, which should end `above_um` above the sharpest plane."""
-    if result.outcome != "focused" or not result.attempts:
+    pairs = [
+        one for one in result.attempts if one.z2_um > one.z1_um
+    ]  # the others are of one shot, by another model
+    if result.outcome != "focused" or not pairs:
         return Observation()
-    gain, last = None, result.attempts[-1]
-    if len(result.attempts) > 1:
-        before = result.attempts[-2]
+    gain, last = None, pairs[-1]
+    if len(pairs) > 1:
+        before = pairs[-2]
         gain = gain_between((before.z2_um, last.z2_um), (before.distance_um, last.distance_um))
     peak_um = peak_of_shots([one.z_um for one in result.seen], [one.sharpness for one in result.seen])
-    below_um = None if peak_um is None else last.z2_um + last.distance_um - peak_um - above_um
-    return Observation(gain, below_um)
+    if peak_um is None or last is not result.attempts[-1]:
+        return Observation(gain)
+    return Observation(gain, last.z2_um + last.distance_um - peak_um - above_um)

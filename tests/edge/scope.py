@@ -22,7 +22,7 @@ from parfocal.edge.simscope.slide import SlideImage, VirtualSlide
 from parfocal.engines.model.contract import Contract
 from parfocal.engines.model.head import Prediction
 from parfocal.engines.predictor import Predictor
-from tests.contracts import difference_contract
+from tests.contracts import difference_contract, single_contract
 
 TILES = Path(__file__).parents[2].parent / "shared" / "tiles"
 FOCUS_Z_UM = 2500.0
@@ -88,6 +88,14 @@ class KnowsTruth:
         return np.array([[distance_um + e] for e in errors_um], np.float32)[: len(batch)]
 
 
+class KnowsTruthOfOne(KnowsTruth):
+    """The same as a single-shot model: one patch, a bias added."""
+
+    @property
+    def contract(self) -> Contract:
+        return single_contract(name="knows-truth-of-one", patch_px=224)
+
+
 class Tells(Predictor):
     """A predictor that also tells an uncertainty and a strangeness, the same for every patch. Its limit is 3."""
 
@@ -139,6 +147,18 @@ class Scope:
     def focuser(self, errors_um: list[list[float]] | None = None, saturates_um: float = np.inf) -> Focuser:
         predictor = Predictor(KnowsTruth(self.bench, FOCUS_Z_UM, errors_um, saturates_um))
         return Focuser(self.board.z, self.camera, predictor, self.config.focus)
+
+    def controlled(
+        self,
+        errors_um: list[list[float]] | None = None,
+        single_errors_um: list[list[float]] | None = None,
+        saturates_um: float = np.inf,
+    ) -> Focuser:
+        """A focuser with the controller, and a single-shot model that is off by `single_errors_um`."""
+        config = msgspec.structs.replace(self.config.focus, strategy="controller")
+        pair = KnowsTruth(self.bench, FOCUS_Z_UM, errors_um, saturates_um)
+        single = KnowsTruthOfOne(self.bench, FOCUS_Z_UM, single_errors_um, saturates_um)
+        return Focuser(self.board.z, self.camera, Predictor(pair), config, Predictor(single))
 
     def focuser_that_tells(
         self,

@@ -22,8 +22,7 @@ from parfocal.edge.cli.options import (
 from parfocal.edge.cli.showing.output import write_json
 from parfocal.edge.cli.showing.say import say
 from parfocal.edge.config import Config
-from parfocal.edge.engine import checked_engine
-from parfocal.engines.opening import OpenedEngine
+from parfocal.edge.engine import Engines, checked_engine
 
 LOOP_STEPS = focus_loop.N_STEPS
 
@@ -66,7 +65,7 @@ def measuring(config: Config) -> Config:
     return msgspec.structs.replace(config, focus=msgspec.structs.replace(config.focus, at_sharpest=False))
 
 
-def measure_loop(bench: Bench, engine: OpenedEngine) -> tuple[tuple[KeptValue, ...], int]:
+def measure_loop(bench: Bench, engine: Engines) -> tuple[tuple[KeptValue, ...], int]:
     """What `LoopCalibration` measures, shown; and how many images it took. Raises as `LoopCalibration.run`."""
     predictor, _ = bench.instrument.calibrated(engine.predictor, bench.config.focus)
     running = LoopCalibration(bench.instrument, bench.config, bench.store, bench.stamp, predictor)

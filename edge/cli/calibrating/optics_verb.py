@@ -27,7 +27,7 @@ from parfocal.edge.cli.options import (
 from parfocal.edge.cli.showing.output import check_writable, result_file, write_json
 from parfocal.edge.cli.showing.say import say
 from parfocal.edge.config import Config
-from parfocal.edge.engine import checked_engine
+from parfocal.edge.engine import Engines, checked_engine
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.focus.shots import Shot
 from parfocal.edge.scan.plan import snake
@@ -35,7 +35,6 @@ from parfocal.edge.stacks.listing import stacks_at
 from parfocal.edge.stacks.read import read_stack
 from parfocal.edge.stacks.stack import Stack, StackRefused
 from parfocal.edge.words import counted, named
-from parfocal.engines.opening import OpenedEngine
 
 SAMPLING_TOLERANCE_SHARE = 0.02  # as for `parfocal evaluate`
 
@@ -107,7 +106,7 @@ def n_steps(n_stacks: int) -> int:
 
 
 def measure_optics(
-    bench: Bench, engine: OpenedEngine, n_stacks: int, recorded: list[Path] | None = None, add: bool = False
+    bench: Bench, engine: Engines, n_stacks: int, recorded: list[Path] | None = None, add: bool = False
 ) -> tuple[OpticsResult, tuple[str, ...]]:
     """What `OpticsCalibration` finds, shown; and why fields or files gave no stack. Raises as its methods."""
     config = bench.config
@@ -146,7 +145,7 @@ def model_of(config: Config) -> ModelName:
     return ModelName(config.focus.model, model_digest(config) or "")
 
 
-def optics_lines(result: OpticsResult, engine: OpenedEngine) -> tuple[str, ...]:
+def optics_lines(result: OpticsResult, engine: Engines) -> tuple[str, ...]:
     """The levels beside each other, a line each, what is missing, and what was taken."""
     lines = [
         f"optics: {LEVEL_WORDS[level.level]}: error {level.error_um:.2f} +- {level.uncertainty_um:.2f} um, wrong "

@@ -22,11 +22,11 @@ from parfocal.edge.cli.calibrating.focus_verb import LoopReport
 from parfocal.edge.cli.calibrating.optics_verb import OpticsReport
 from parfocal.edge.cli.findings import Finding
 from parfocal.edge.config import Config
+from parfocal.edge.engine import Engines
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.optics_file import KeptStack
 from parfocal.edge.stacks.stack import Stack
 from parfocal.edge.stacks.write import write_stack
-from parfocal.engines.opening import OpenedEngine
 from parfocal.engines.predictor import Predictor
 from tests.contracts import difference_contract
 from tests.edge.calibrate.plain import Plain
@@ -64,7 +64,7 @@ def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         self._n_earlier += n_stacks
         self._passed_over.append("field at x=1 y=2 um: it is flat")
 
-    engine = OpenedEngine(Predictor(Nothing()), "an engine")
+    engine = Engines(Predictor(Nothing()), "an engine")
     for verb in (optics_verb, focus_verb):
         monkeypatch.setattr(verb, "checked_engine", lambda _config: engine)
     monkeypatch.setattr(cli_calibrate, "opened_instrument", opened)
