@@ -23,6 +23,8 @@ from parfocal.board.config import AxisConfig
 from parfocal.board.conformance.report import ConformanceReport
 from parfocal.board.status import BoardStatus
 from parfocal.edge.cli.calibrating.all_parts import AllReport
+from parfocal.edge.cli.calibrating.focus_verb import LoopReport
+from parfocal.edge.cli.calibrating.optics_verb import OpticsReport
 from parfocal.edge.cli.calibrating.verbs import BacklashReport, CameraReport, StageReport
 from parfocal.edge.cli.findings import Finding
 from parfocal.edge.config import Config
@@ -56,6 +58,8 @@ JSON_ROOTS = (
         BacklashReport,
         StageReport,
         CameraReport,
+        OpticsReport,
+        LoopReport,
         AllReport,
         BoardStatus,
         ConformanceReport,

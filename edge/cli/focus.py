@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from parfocal.calib.value import UsedCalibration
-from parfocal.edge.calibration import PlayInUse
+from parfocal.edge.calibration import OpticsInUse, PlayInUse
 from parfocal.edge.cli.composites import Examine, check_folder, examine_into
 from parfocal.edge.cli.options import (
     ConfigOption,
@@ -35,6 +35,7 @@ from parfocal.edge.config import Config
 from parfocal.edge.engine import checked_engine, checked_single_engine
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.scan.field_result import FieldResult
+from parfocal.edge.scan.learner import Learning
 from parfocal.edge.scan.plan import Field, snake
 from parfocal.edge.scan.report import FieldReport, RunReport, run_report
 from parfocal.edge.scan.session import Session
@@ -43,7 +44,16 @@ from parfocal.edge.surface.files import read_points
 from parfocal.edge.surface.surface import fit_surface
 from parfocal.engines.predictor import Predictor
 
-Done = tuple[list[FieldReport], int, float, tuple[PlayInUse, ...], float | None, UsedCalibration | None]
+Done = tuple[
+    list[FieldReport],
+    int,
+    float,
+    tuple[PlayInUse, ...],
+    float | None,
+    UsedCalibration | None,
+    OpticsInUse | None,
+    Learning | None,
+]
 
 
 def focus(
@@ -115,9 +125,10 @@ def focus_fields(
     """Focus the fields of `plan`, with a progress bar.
 
     Returns the reports, the images and seconds of the first sweep, the play in use, the condenser that the model was
-    given, and the calibration in force. `seen` is called after each field, `grown` with the report of all fields so
-    far. `pivot_at` is that of `Session.run`, `single` that of `Session`. `examine` may look at each field once more
-    before the stage goes on. Raises what Session and `examine` raise; the lamp is off afterwards.
+    given, the calibration in force, how the model was corrected, and what was learned about it. `seen` is called after
+    each field, `grown` with the report of all fields so far. `pivot_at` is that of `Session.run`, `single` that of
+    `Session`. `examine` may look at each field once more before the stage goes on. Raises what Session and `examine`
+    raise; the lamp is off afterwards.
     """
     show_notes(console, instrument.notes)
     session = Session(instrument, predictor, config, single)
@@ -125,7 +136,15 @@ def focus_fields(
 
     def so_far() -> Done:
         swept = session.first_sweep_images, session.first_sweep_s
-        return reports, *swept, instrument.plays, predictor.condenser, instrument.calibration
+        return (
+            reports,
+            *swept,
+            instrument.plays,
+            session.condenser,
+            instrument.calibration,
+            instrument.optics,
+            session.learning,
+        )
 
     with (
         shown_progress(console, "focusing", len(plan), "first sweep") as step,

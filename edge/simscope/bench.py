@@ -235,7 +235,19 @@ def _simulated(
 ) -> Instrument:
     calibrated = calibrated_camera(camera, in_use.camera)
     return Instrument(
-        board, calibrated, clock, truth_at, True, in_use.notes, in_use.plays, in_use.calibration, in_use.view
+        board,
+        calibrated,
+        clock,
+        truth_at,
+        True,
+        in_use.notes,
+        in_use.plays,
+        in_use.calibration,
+        in_use.view,
+        in_use.optics,
+        in_use.correction,
+        in_use.spacing,
+        in_use.above_sharpest_um,
     )
 
 

@@ -106,7 +106,8 @@ class Scanner:
         """`predictor` is a two-shot one; it focuses what is out of focus. Nothing moves."""
         self._instrument, self._config, self._light = instrument, config, light
         self._heights, self._judge = heights, judge
-        self._focuser = Focuser(instrument.board.z, instrument.camera, predictor, config.focus)
+        corrected, focus = instrument.calibrated(predictor, config.focus)
+        self._focuser = Focuser(instrument.board.z, instrument.camera, corrected, focus)
         self.offset = Offset()
 
     def run(
