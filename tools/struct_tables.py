@@ -30,6 +30,7 @@ from parfocal.edge.scan.report import RunReport
 from parfocal.edge.scan.survey import SurveyReport
 from parfocal.edge.slide.export import ExportReport
 from parfocal.edge.slide.master import MasterReport
+from parfocal.edge.slide.quality.report import QualityReport
 from parfocal.edge.slide.review.concordance import ConcordanceReport
 from parfocal.edge.slide.review.draw import ReviewReport
 from parfocal.edge.stacks.record import Recording
@@ -45,6 +46,7 @@ JSON_ROOTS = (
         SurveyReport,
         MasterReport,
         ExportReport,
+        QualityReport,
         ReviewReport,
         ConcordanceReport,
         Recording,

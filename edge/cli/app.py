@@ -17,6 +17,7 @@ from parfocal.edge.cli.focus import focus
 from parfocal.edge.cli.record import record
 from parfocal.edge.cli.slides.concordance import concordance
 from parfocal.edge.cli.slides.export import export
+from parfocal.edge.cli.slides.report import report
 from parfocal.edge.cli.slides.review import review
 from parfocal.edge.cli.slides.stitch import stitch
 from parfocal.edge.cli.stage import NumbersAreArguments, home, move, status
@@ -56,6 +57,7 @@ app.command()(focus)
 app.command()(survey)
 app.command()(stitch)
 app.command()(export)
+app.command()(report)
 app.command()(review)
 app.command()(concordance)
 app.command()(record)
