@@ -34,6 +34,7 @@ from parfocal.edge.scan.tiling.plan import Foretold
 from parfocal.edge.scan.tiling.report import ScanReport
 from parfocal.edge.slide.export import ExportReport
 from parfocal.edge.slide.master import MasterReport
+from parfocal.edge.slide.quality.report import QualityReport
 from parfocal.edge.slide.review.concordance import ConcordanceReport
 from parfocal.edge.slide.review.draw import ReviewReport
 from parfocal.edge.stacks.record import Recording
@@ -49,6 +50,7 @@ JSON_ROOTS = (
         SurveyReport,
         MasterReport,
         ExportReport,
+        QualityReport,
         ReviewReport,
         ConcordanceReport,
         ScanReport,

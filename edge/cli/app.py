@@ -23,6 +23,7 @@ from parfocal.edge.cli.scan import scan
 from parfocal.edge.cli.setting_up.init import init
 from parfocal.edge.cli.slides.concordance import concordance
 from parfocal.edge.cli.slides.export import export
+from parfocal.edge.cli.slides.report import report
 from parfocal.edge.cli.slides.review import review
 from parfocal.edge.cli.slides.stitch import stitch
 from parfocal.edge.cli.stage import NumbersAreArguments, home, move, status
@@ -66,6 +67,7 @@ app.command()(overview)
 app.command()(survey)
 app.command()(stitch)
 app.command()(export)
+app.command()(report)
 app.command()(review)
 app.command()(concordance)
 app.command()(scan)
