@@ -76,7 +76,21 @@ def test_a_step_of_the_slide_is_seen_in_the_picture_focused_and_learned(scan: Sc
     # The first tile beyond the step is taken again; its neighbours and the rows behind start from what it has shown.
     assert 1 <= len(again) <= 2
     assert max(errors_um(taken)) < 0.96
-    assert all("out of focus; focused" in (d.tile.reason or "") for d in again)
+    assert all("its picture was out of focus" in (d.tile.reason or "") for d in again)
+
+
+def test_a_prediction_that_does_not_hold_is_settled_by_two_shots(scan: Scan) -> None:
+    small = SmallSlide()
+    scan(small, n_tiles=1)
+    wrong = SmallSlide(focus=lambda x, y: bent(x, y) + (4.0 if y > 9_985.0 else 0.0))
+    # Single shots point the wrong way.
+    assert wrong.eyes.single is not None
+    infer = wrong.eyes.single.runner.infer
+    wrong.eyes.single.runner.infer = lambda batch: -1.4 - infer(batch)  # type: ignore[method-assign]
+    taken = scan(wrong)
+    settled = [d for d in taken if "out of focus; focused" in (d.tile.reason or "")]
+    assert settled
+    assert all(abs(d.error_um or 0.0) < 0.7 for d in settled)
 
 
 def test_a_blurred_tile_is_noticed_by_its_sharpness_without_a_single_shot_model(scan: Scan) -> None:
