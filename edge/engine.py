@@ -11,7 +11,9 @@ from parfocal.engines.errors import InputMismatch
 from parfocal.engines.model.contract import SIGN_OF_SINGLE, TWO_SHOT_KINDS, Contract, Expectation, require
 from parfocal.engines.model.shipped import model_at, model_path
 from parfocal.engines.opening import OpenedEngine, open_chosen
-from parfocal.engines.predictor import checked_condenser
+from parfocal.engines.predictor import Predictor, checked_condenser
+
+DEFAULT_SINGLE_MODEL = "single-20x"
 
 
 def opened_engine(focus: FocusConfig) -> OpenedEngine:
@@ -24,20 +26,42 @@ def opened_engine(focus: FocusConfig) -> OpenedEngine:
     )
 
 
-def checked_engine(config: Config) -> OpenedEngine:
-    """Open the engine of the configured model, after checking frame size and contract.
+class Engines(msgspec.Struct, frozen=True):
+    """The engines of a run, and their description for the user. `single` is that of the single-shot model, if any."""
+
+    predictor: Predictor
+    description: str
+    single: Predictor | None = None
+
+
+def checked_engine(config: Config) -> Engines:
+    """Open the engines of the configured models, after checking frame size and contracts.
 
     Raises:
         ConfigError: the camera's frames are too small; no engine was opened.
-        InputMismatch: the model does not fit the configuration; no engine was opened.
+        InputMismatch: a model does not fit the configuration; no engine was opened.
         EngineError: from opening.
     """
+    focus = config.focus
     check_frame_size(config)
-    check_model(model_at(model_path(config.focus.model)).contract, config)
-    return opened_engine(config.focus)
+    check_model(model_at(model_path(focus.model)).contract, config)
+    if focus.strategy != "controller" or focus.single_model is None:
+        opened = opened_engine(focus)
+        return Engines(opened.predictor, opened.description)
+    check_single_model(model_at(model_path(focus.single_model)).contract, config)
+    opened = opened_engine(focus)
+    single = opened_engine(msgspec.structs.replace(focus, model=focus.single_model))
+    return Engines(opened.predictor, f"{opened.description}; {single.description}", single.predictor)
 
 
-def checked_single_engine(config: Config) -> OpenedEngine | None:
+def checked_single_engine(config: Config) -> OpenedEngine:
+    """Open the engine of the single-shot model, after checking frame size and contract. Raises as `checked_engine`."""
+    name = config.focus.single_model or DEFAULT_SINGLE_MODEL
+    check_single_model(model_at(model_path(name)).contract, config)
+    return opened_engine(msgspec.structs.replace(config.focus, model=name))
+
+
+def checked_tile_engine(config: Config) -> OpenedEngine | None:
     """Open the engine of the model that judges tiles, after checking its contract; None if none is configured.
 
     Raises:
@@ -86,6 +110,33 @@ def check_frame_size(config: Config) -> None:
         raise ConfigError(
             f"the configured frames of {camera.width_px} x {camera.height_px} px are too small: focus is judged by "
             f"their central {side_px} x {side_px} px. Set camera.width_px and camera.height_px to a larger mode."
+        )
+
+
+def check_single_model(contract: Contract, config: Config) -> None:
+    """Refuse a single-shot model that does not fit the configuration. Raises InputMismatch, ConfigError."""
+    camera, focus = config.camera, config.focus
+    if contract.kind != "single":
+        raise InputMismatch(
+            f"model {contract.name} refused as focus.single_model: it predicts from two shots. Set "
+            "focus.single_model to a single-shot model such as single-20x, or leave it out."
+        )
+    expected = Expectation(
+        kind="single",
+        delta_um=0.0,
+        um_per_px=camera.um_per_px * focus.downsample,
+        objective=focus.objective,
+        patch_px=contract.patch_px,
+        sign=SIGN_OF_SINGLE,
+    )
+    require(contract, expected)
+    checked_condenser(contract, focus.condenser)
+    side_px = contract.patch_px * focus.downsample
+    if min(camera.width_px, camera.height_px) < side_px:
+        raise ConfigError(
+            f"the configured frames of {camera.width_px} x {camera.height_px} px are too small for the patches of "
+            f"{contract.name}: {side_px} px. Leave out focus.single_model, or set camera.width_px and "
+            "camera.height_px to a larger mode."
         )
 
 
