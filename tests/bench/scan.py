@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 
 from parfocal.edge.calibration import PlayInUse
 from parfocal.edge.config import Config, config_from_toml
+from parfocal.edge.focus.depth import depth_of_field_um
 from parfocal.edge.scan.tiling.job import Request, ScanJob, settings_of, survey_points
-from parfocal.edge.scan.tiling.judge import depth_of_field_um
 from parfocal.edge.scan.tiling.plan import field_of, foretell, overlap_for, plan_tiles
 from parfocal.edge.scan.tiling.scanner import TileDone
 from parfocal.edge.simscope.surface import FocusSurface
@@ -67,9 +67,9 @@ class LargeSlide(SmallSlide):
         sharp = self._pixels[rows][:, columns]
         away_um = abs(z_um - self.focus(x_um, y_um))
         shown = cv2.GaussianBlur(sharp, (0, 0), 0.2 + 0.5 * min(away_um, 20.0)).astype(np.float32)
-        return np.clip(np.rint(shown * (duty / self.config.scan.lamp_duty) + self._noise), 0, 255).astype(
-            np.uint8
-        )
+        return np.clip(
+            np.rint(shown * (duty / self.config.scan.lamp_duty) + self._fresh_noise()), 0, 255
+        ).astype(np.uint8)
 
 
 def measured(name: str, focus: Focus, side_mm: float, folder: Path) -> dict[str, object]:

@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 
 from parfocal.edge.config import FocusConfig
+from parfocal.edge.focus.depth import depth_of_field_um
 from parfocal.edge.focus.estimate import estimate_single
 from parfocal.edge.focus.exposure import exposure_fault
 from parfocal.edge.focus.part import reduced
@@ -20,7 +21,6 @@ from parfocal.edge.focus.shots import Shot
 from parfocal.edge.scan.tiling.heights import Expected
 from parfocal.engines.predictor import Predictor
 
-GREEN_UM = 0.54
 # A single shot is off by a constant that depends on stain and slide. It is taken from tiles whose focus is known.
 MIN_KNOWN = 5
 KEPT_KNOWN = 40
@@ -150,11 +150,6 @@ class TileJudge:
         if len(self._crispness) < N_NEIGHBOURS:
             return False
         return seen.crispness < MIN_SHARPNESS_SHARE * float(np.median(self._crispness))
-
-
-def depth_of_field_um(objective: str) -> float:
-    """`lambda / NA^2` of an objective like "20x/0.75", in air and green light, um."""
-    return GREEN_UM / float(objective.rpartition("/")[2]) ** 2
 
 
 def _together(
