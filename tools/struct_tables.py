@@ -26,6 +26,7 @@ from parfocal.edge.cli.calibrating.all_parts import AllReport
 from parfocal.edge.cli.calibrating.verbs import BacklashReport, CameraReport, StageReport
 from parfocal.edge.cli.findings import Finding
 from parfocal.edge.config import Config
+from parfocal.edge.scan.follow_report import FollowReport
 from parfocal.edge.scan.report import RunReport
 from parfocal.edge.scan.survey import SurveyReport
 from parfocal.edge.stacks.record import Recording
@@ -38,6 +39,7 @@ from parfocal.engines.model.contract import Contract
 JSON_ROOTS = (
     *(
         RunReport,
+        FollowReport,
         SurveyReport,
         Recording,
         Evaluation,

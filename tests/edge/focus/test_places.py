@@ -33,7 +33,15 @@ def test_a_frame_smaller_than_a_patch_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("height_px", "width_px", "n"),
-    [(2048, 2048, 9), (1100, 1700, 7), (1024, 1224, 7), (1224, 1024, 7), (840, 900, 7), (800, 2000, 1), (672, 672, 1)],
+    [
+        (2048, 2048, 9),
+        (1100, 1700, 7),
+        (1024, 1224, 7),
+        (1224, 1024, 7),
+        (840, 900, 7),
+        (800, 2000, 1),
+        (672, 672, 1),
+    ],
 )
 def test_a_smaller_frame_has_seven_patches_that_overlap_where_the_shape_of_a_field_is_wanted(
     height_px: int, width_px: int, n: int
