@@ -11,7 +11,7 @@ from parfocal.engines.errors import InputMismatch
 from parfocal.engines.model.contract import SIGN_OF_SINGLE, TWO_SHOT_KINDS, Contract, Expectation, require
 from parfocal.engines.model.shipped import model_at, model_path
 from parfocal.engines.opening import OpenedEngine, open_chosen
-from parfocal.engines.predictor import checked_condenser
+from parfocal.engines.predictor import Predictor, checked_condenser
 
 DEFAULT_SINGLE_MODEL = "single-20x"
 
@@ -26,17 +26,32 @@ def opened_engine(focus: FocusConfig) -> OpenedEngine:
     )
 
 
-def checked_engine(config: Config) -> OpenedEngine:
-    """Open the engine of the configured model, after checking frame size and contract.
+class Engines(msgspec.Struct, frozen=True):
+    """The engines of a run, and their description for the user. `single` is that of the single-shot model, if any."""
+
+    predictor: Predictor
+    description: str
+    single: Predictor | None = None
+
+
+def checked_engine(config: Config) -> Engines:
+    """Open the engines of the configured models, after checking frame size and contracts.
 
     Raises:
         ConfigError: the camera's frames are too small; no engine was opened.
-        InputMismatch: the model does not fit the configuration; no engine was opened.
+        InputMismatch: a model does not fit the configuration; no engine was opened.
         EngineError: from opening.
     """
+    focus = config.focus
     check_frame_size(config)
-    check_model(model_at(model_path(config.focus.model)).contract, config)
-    return opened_engine(config.focus)
+    check_model(model_at(model_path(focus.model)).contract, config)
+    if focus.strategy != "controller" or focus.single_model is None:
+        opened = opened_engine(focus)
+        return Engines(opened.predictor, opened.description)
+    check_single_model(model_at(model_path(focus.single_model)).contract, config)
+    opened = opened_engine(focus)
+    single = opened_engine(msgspec.structs.replace(focus, model=focus.single_model))
+    return Engines(opened.predictor, f"{opened.description}; {single.description}", single.predictor)
 
 
 def checked_single_engine(config: Config) -> OpenedEngine:

@@ -132,6 +132,7 @@ def focus(
                 grown=result.grown,
                 pivot_at=pivot_at,
                 examine=examine,
+                single=engine.single,
             )
         result.done(run_report(*done))
 
@@ -146,16 +147,17 @@ def focus_fields(
     grown: Callable[[RunReport], None] | None = None,
     pivot_at: Callable[[Field], float | None] | None = None,
     examine: Examine | None = None,
+    single: Predictor | None = None,
 ) -> Done:
     """Focus the fields of `plan`, with a progress bar.
 
     Returns the reports, the images and seconds of the first sweep, the play in use, the condenser that the model was
     given, and the calibration in force. `seen` is called after each field, `grown` with the report of all fields so
-    far. `pivot_at` is that of `Session.run`. `examine` may look at each field once more before the stage goes on.
-    Raises what Session and `examine` raise; the lamp is off afterwards.
+    far. `pivot_at` is that of `Session.run`, `single` that of `Session`. `examine` may look at each field once more
+    before the stage goes on. Raises what Session and `examine` raise; the lamp is off afterwards.
     """
     show_notes(console, instrument.notes)
-    session = Session(instrument, predictor, config)
+    session = Session(instrument, predictor, config, single)
     reports: list[FieldReport] = []
 
     def so_far() -> Done:

@@ -95,7 +95,7 @@ def survey(
     with growing_result(json, partial(_show, console)) as result:
         with opened_instrument(simulation, settings, virtual=port is None) as instrument:
             show_notes(console, instrument.notes)
-            session = Session(instrument, engine.predictor, settings)
+            session = Session(instrument, engine.predictor, settings, engine.single)
             fields: list[FieldReport] = []
             with (
                 _points_kept(out, fields),

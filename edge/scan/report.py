@@ -18,7 +18,8 @@ MIN_FAILED_FIELDS = 3
 class FieldReport(msgspec.Struct, frozen=True):
     """One field. True focus and errors are None on a real microscope; `elapsed_s` is on the microscope's clock.
 
-    `sigma_um` and `believed` as in FocusResult. `shape`: of the focus inside the field, where that was asked for.
+    `sigma_um`, `believed` and `remarks` as in FocusResult. `shape`: of the focus inside the field, where that was asked
+    for.
     """
 
     x_um: float
@@ -36,6 +37,7 @@ class FieldReport(msgspec.Struct, frozen=True):
     sigma_um: float | None = None
     believed: bool | None = None
     shape: ShapeReport | None = None
+    remarks: tuple[str, ...] = ()
 
 
 class Summary(msgspec.Struct, frozen=True):

@@ -84,7 +84,7 @@ def sample_from(
             raise ConfigError(
                 f"a recorded stack has its own relief: leave out --relief {relief}, or give an image"
             )
-        return _recorded(RecordedStack(slide), config)
+        return _recorded(RecordedStack(slide), config, seed)
     if slide is not None and um_per_px is None:
         raise ConfigError(f"slide {slide} has no sampling: add --um-per-px, um on the sample per pixel")
     pixels = sample_image() if slide is None else image_from_file(slide)
@@ -136,20 +136,28 @@ def _imaged(image: SlideImage, config: Config, seed: int) -> Sample:
     return Sample(render, surface.z_um)
 
 
-def _recorded(stack: RecordedStack, config: Config) -> Sample:
-    """A stack whose focus lies in the middle of the first sweep, at every position of the stage."""
+def _recorded(stack: RecordedStack, config: Config, seed: int) -> Sample:
+    """A stack whose focus lies in the middle of the first sweep, at every position of the stage.
+
+    A camera never gives the same picture twice, so each shot of a plane differs from it by up to one grey level.
+    """
     camera = config.camera
     if stack.shape_px != (camera.height_px, camera.width_px):
         raise ConfigError(
             f"the stack's planes are {stack.shape_px[1]} x {stack.shape_px[0]} px, the camera's frames "
             f"{camera.width_px} x {camera.height_px}; nothing moved. Set camera.width_px and camera.height_px."
         )
+    rng = np.random.default_rng([seed, 32])
     lift_um = _middle_um(config) - stack.focus_z_um
 
     def render(_x_um: float, _y_um: float, z_um: float, duty: float) -> UInt8Array:
         light = min(1.0, duty / config.scan.lamp_duty)
-        dimmed: UInt8Array = (stack.nearest(z_um - lift_um) * np.float32(light)).astype(np.uint8)
-        return dimmed
+        dimmed = (
+            stack.nearest(z_um - lift_um) * np.float32(light)
+            + rng.integers(-1, 2, stack.shape_px, np.int8)[..., None]
+        )
+        shot: UInt8Array = dimmed.clip(0.0, 255.0).astype(np.uint8)
+        return shot
 
     return Sample(render, lambda _x_um, _y_um: _middle_um(config))
 
