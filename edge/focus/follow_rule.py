@@ -13,7 +13,7 @@ AWAITED_BELOW = 0.65
 # Time from the decision until the stage is at rest and seen again, s: a move, 0.05 s to settle, a frame.
 MOVE_S, DIP_S = 0.12, 0.2
 # A drift is counted on if it is this many of its uncertainties, and not slower than this.
-SURE_DRIFT, MIN_DRIFT_UM_PER_S = 2.0, 0.15
+SURE_DRIFT, MIN_DRIFT_UM_PER_S = 1.0, 0.15
 
 # A picture is unsharp below this share of the best of its kind, and an alarm is raised after so many frames in a row:
 # long enough for the model to notice a jump and to mend it.
@@ -30,15 +30,17 @@ def next_height_um(track: Track, z_um: float, now_s: float, depth_um: float, has
     is_drifting = abs(drift) >= max(MIN_DRIFT_UM_PER_S, SURE_DRIFT * track.sigma_drift_um_per_s)
     is_sinking = has_play and is_drifting and drift < 0.0
     away_um = track.at_um(now_s) - z_um
-    # A focus that comes down anyway is met too early rather than by a move up and another dip.
-    patience_um = AWAITED_BELOW * depth_um + 2.0 * track.bias_um if is_sinking else 0.0
+    # How far below a sinking focus the stage waits: no farther than it is surely within the depth of field. A focus
+    # that comes down anyway is awaited rather than met by a move up and another dip.
+    awaited_um = max(0.0, AWAITED_BELOW * depth_um - track.bias_um) if is_sinking else 0.0
+    patience_um = awaited_um + 2.0 * track.bias_um if is_sinking else 0.0
     farthest_up_um = NEAR * depth_um + patience_um
     farthest_down_um = (PUT_OFF if has_play else NEAR) * depth_um
     if -farthest_down_um <= away_um <= farthest_up_um:
         return None
     wait_s = DIP_S if has_play and away_um < 0.0 else MOVE_S
     ahead_um = drift * wait_s if is_drifting else 0.0
-    target_um = track.at_um(now_s) + ahead_um - (AWAITED_BELOW * depth_um if is_sinking else 0.0)
+    target_um = track.at_um(now_s) + ahead_um - awaited_um
     # What is awaited from below must not turn a move up into one down.
     return None if (target_um - z_um) * away_um <= 0.0 else target_um
 

@@ -39,8 +39,17 @@ def test_where_the_stage_goes(drift: float, z_um: float, has_play: bool, target_
 
 
 def test_a_drift_that_is_not_sure_is_not_counted_on() -> None:
-    unsure = msgspec.structs.replace(drifting(1.0), variance_drift=1.0)
+    unsure = msgspec.structs.replace(drifting(1.0), variance_drift=1.5)
     assert next_height_um(unsure, 99.6, 10.0, DEPTH_UM, True) == pytest.approx(100.0)
+
+
+def test_a_model_with_a_bias_waits_nearer_to_a_sinking_focus_and_longer() -> None:
+    biased = msgspec.structs.replace(drifting(-1.0), bias_um=0.35)
+    assert next_height_um(biased, 100.7, 10.0, DEPTH_UM, True) == pytest.approx(
+        99.8 - (0.624 - 0.35), abs=0.02
+    )
+    assert next_height_um(biased, 98.9, 10.0, DEPTH_UM, True) is None
+    assert next_height_um(biased, 98.5, 10.0, DEPTH_UM, True) is not None
 
 
 @pytest.mark.parametrize(
