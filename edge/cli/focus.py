@@ -1,6 +1,7 @@
 """`parfocal focus`: focus neighbouring fields and report each."""
 
 import contextlib
+import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ from rich.console import Console
 from parfocal.calib.value import UsedCalibration
 from parfocal.edge.calibration import OpticsInUse, PlayInUse
 from parfocal.edge.cli.composites import Examine, check_folder, examine_into
+from parfocal.edge.cli.following import follow_field, show_followed
 from parfocal.edge.cli.options import (
     ConfigOption,
     FieldsOption,
@@ -25,6 +27,7 @@ from parfocal.edge.cli.options import (
     UmPerPxOption,
     ZPlayOption,
     configured,
+    finite,
     opened_instrument,
 )
 from parfocal.edge.cli.showing.output import check_writable, console_for, growing_result
@@ -33,6 +36,7 @@ from parfocal.edge.cli.showing.say import say
 from parfocal.edge.cli.showing.tables import show_notes, show_report
 from parfocal.edge.config import Config
 from parfocal.edge.engine import checked_engine, checked_single_engine
+from parfocal.edge.errors import ConfigError
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.scan.field_result import FieldResult
 from parfocal.edge.scan.learner import Learning
@@ -74,13 +78,34 @@ def focus(
             help="Scan through uneven fields, and write an all-in-focus picture of each to this folder."
         ),
     ] = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Focus the first field, and keep it in focus until Ctrl-C.")
+    ] = False,
+    seconds: Annotated[
+        float | None,
+        typer.Option(min=0.1, max=1e7, callback=finite, help="With --follow: end after this time."),
+    ] = None,
+    drift_um_per_s: Annotated[
+        float,
+        typer.Option(
+            "--drift-um-per-s",
+            min=-100.0,
+            max=100.0,
+            callback=finite,
+            help="With --sim: how fast the focus of the virtual slide rises, um/s.",
+        ),
+    ] = 0.0,
     config: ConfigOption = None,
     port: PortOption = None,
     json: JsonOption = None,
 ) -> None:
     """Focus neighbouring fields, row by row, and report each."""
     settings = configured(config, port)
-    simulation = Simulation(sim, slide, um_per_px, seed, z_play_um, relief)
+    simulation = Simulation(sim, slide, um_per_px, seed, z_play_um, relief, drift_um_per_s)
+    if follow and (composite is not None or surface is not None):
+        raise ConfigError("--follow stays at one field: leave out --composite and --surface")
+    if seconds is not None and not follow:
+        raise ConfigError("--seconds says how long to follow a field: add --follow, or leave it out")
     plan = snake(fields, settings)
     pivot_at = None if surface is None else pivots_on(fit_surface(read_points(surface)), plan, settings)
     check_writable(json)
@@ -89,6 +114,18 @@ def focus(
     # Before the board is opened: a wrong model is reported at once, and loading it does not delay the heartbeat.
     engine = checked_engine(settings)
     say(console, f"engine: {engine.description}")
+    if follow:
+        single = checked_single_engine(settings)
+        say(console, f"engine: {single.description}")
+        with (
+            growing_result(json, partial(show_followed, console)) as followed,
+            opened_instrument(simulation, settings, virtual=port is None) as instrument,
+        ):
+            until_s = math.inf if seconds is None else seconds
+            follow_field(
+                instrument, engine.predictor, single.predictor, settings, plan[0], until_s, console, followed
+            )
+        return
     examine = None
     if composite is not None:
         single = checked_single_engine(settings)
