@@ -23,11 +23,12 @@ class CameraConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The camera. `um_per_px` is the size of one of its pixels on the sample.
 
     `kind`: the only kind so far is a V4L2 camera, read through OpenCV.
-    `device` is the number of the video device. `frame_period_s` and `exposure_s` are those of its free run.
+    `device` is the number of the video device, or its path, serial number or part of its name.
+    `frame_period_s` and `exposure_s` are those of its free run.
     """
 
     kind: Literal["v4l2"] = "v4l2"
-    device: Annotated[int, msgspec.Meta(ge=0, le=255)] = 0
+    device: Annotated[int, msgspec.Meta(ge=0, le=255)] | Annotated[str, msgspec.Meta(min_length=1)] = 0
     width_px: SidePx = 1224
     height_px: SidePx = 1024
     um_per_px: Annotated[float, msgspec.Meta(gt=0.0, le=100.0)] = 0.345
@@ -48,8 +49,8 @@ class FocusConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     model: str = "difference-20x"
-    strategy: Literal["two-shot", "controller"] = "two-shot"
-    # For the controller: a single-shot model. Left out, it works with pairs of shots alone.
+    strategy: Literal["two-shot", "pairs", "controller"] = "two-shot"
+    # A single-shot model, for the controller and for uneven fields. Left out, single-20x.
     single_model: str | None = None
     threads: Annotated[int, msgspec.Meta(ge=0, le=256)] = 0
     objective: str = "20x/0.75"

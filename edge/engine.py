@@ -13,6 +13,8 @@ from parfocal.engines.model.shipped import model_at, model_path
 from parfocal.engines.opening import OpenedEngine, open_chosen
 from parfocal.engines.predictor import Predictor, checked_condenser
 
+DEFAULT_SINGLE_MODEL = "single-20x"
+
 
 def opened_engine(focus: FocusConfig) -> OpenedEngine:
     """Open the engine chosen for the configured model. Raises EngineError."""
@@ -43,13 +45,19 @@ def checked_engine(config: Config) -> Engines:
     focus = config.focus
     check_frame_size(config)
     check_model(model_at(model_path(focus.model)).contract, config)
-    if focus.strategy != "controller" or focus.single_model is None:
+    if focus.strategy != "controller":
         opened = opened_engine(focus)
         return Engines(opened.predictor, opened.description)
-    check_single_model(model_at(model_path(focus.single_model)).contract, config)
+    single = checked_single_engine(config)
     opened = opened_engine(focus)
-    single = opened_engine(msgspec.structs.replace(focus, model=focus.single_model))
     return Engines(opened.predictor, f"{opened.description}; {single.description}", single.predictor)
+
+
+def checked_single_engine(config: Config) -> OpenedEngine:
+    """Open the engine of the single-shot model, after checking frame size and contract. Raises as `checked_engine`."""
+    name = config.focus.single_model or DEFAULT_SINGLE_MODEL
+    check_single_model(model_at(model_path(name)).contract, config)
+    return opened_engine(msgspec.structs.replace(config.focus, model=name))
 
 
 def check_frame_size(config: Config) -> None:
@@ -69,7 +77,7 @@ def check_single_model(contract: Contract, config: Config) -> None:
     if contract.kind != "single":
         raise InputMismatch(
             f"model {contract.name} refused as focus.single_model: it predicts from two shots. Set "
-            "focus.single_model to a single-shot model such as single-20x, or leave it out."
+            "focus.single_model to a single-shot model such as single-20x."
         )
     expected = Expectation(
         kind="single",
@@ -85,8 +93,8 @@ def check_single_model(contract: Contract, config: Config) -> None:
     if min(camera.width_px, camera.height_px) < side_px:
         raise ConfigError(
             f"the configured frames of {camera.width_px} x {camera.height_px} px are too small for the patches of "
-            f"{contract.name}: {side_px} px. Leave out focus.single_model, or set camera.width_px and "
-            "camera.height_px to a larger mode."
+            f"{contract.name}: {side_px} px. Set camera.width_px and camera.height_px to a larger mode, "
+            "or choose a model with smaller patches as focus.single_model."
         )
 
 

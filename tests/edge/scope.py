@@ -2,6 +2,7 @@
 tested apart from how good the network is.
 """
 
+import functools
 from pathlib import Path
 
 import cv2
@@ -38,15 +39,18 @@ def with_focus(config: Config, **changes: object) -> Config:
     return msgspec.structs.replace(config, focus=msgspec.structs.replace(config.focus, **changes))
 
 
+@functools.cache
 def tissue(side_px: int = 600) -> NDArray[np.uint8]:
-    """A drawn section: pink ground with dark nuclei of several sizes."""
+    """A drawn section: pink ground with dark nuclei of several sizes. All tests share it, so it is read-only."""
     rng = np.random.default_rng(7)
     pixels = np.full((side_px, side_px, 3), (225, 190, 215), np.uint8)
     for _ in range(700):
         centre = tuple(int(v) for v in rng.integers(0, side_px, 2))
         colour = tuple(int(v) for v in rng.integers((60, 30, 90), (140, 100, 170)))
         cv2.circle(pixels, centre, int(rng.integers(2, 9)), colour, -1, cv2.LINE_AA)
-    return cv2.GaussianBlur(pixels, (0, 0), 0.7).astype(np.uint8)
+    section = cv2.GaussianBlur(pixels, (0, 0), 0.7).astype(np.uint8)
+    section.flags.writeable = False
+    return section
 
 
 class KnowsTruth:
