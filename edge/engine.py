@@ -45,11 +45,12 @@ def checked_engine(config: Config) -> Engines:
     focus = config.focus
     check_frame_size(config)
     check_model(model_at(model_path(focus.model)).contract, config)
-    if focus.strategy != "controller":
+    if focus.strategy != "controller" or focus.single_model is None:
         opened = opened_engine(focus)
         return Engines(opened.predictor, opened.description)
-    single = checked_single_engine(config)
+    check_single_model(model_at(model_path(focus.single_model)).contract, config)
     opened = opened_engine(focus)
+    single = opened_engine(msgspec.structs.replace(focus, model=focus.single_model))
     return Engines(opened.predictor, f"{opened.description}; {single.description}", single.predictor)
 
 
@@ -58,6 +59,47 @@ def checked_single_engine(config: Config) -> OpenedEngine:
     name = config.focus.single_model or DEFAULT_SINGLE_MODEL
     check_single_model(model_at(model_path(name)).contract, config)
     return opened_engine(msgspec.structs.replace(config.focus, model=name))
+
+
+def checked_tile_engine(config: Config) -> OpenedEngine | None:
+    """Open the engine of the model that judges tiles, after checking its contract; None if none is configured.
+
+    Raises:
+        InputMismatch: the model does not fit the configuration; no engine was opened.
+        EngineError: from opening.
+    """
+    name, camera, focus = config.scan.single_model, config.camera, config.focus
+    if not name:
+        return None
+    contract = model_at(model_path(name)).contract
+    try:
+        _check_single(contract, config)
+    except InputMismatch as error:
+        raise InputMismatch(
+            f'{error} Set scan.single_model to another model, or to "" to judge tiles by sharpness alone.'
+        ) from error
+    side_px = contract.patch_px * focus.downsample
+    if min(camera.width_px, camera.height_px) < side_px:
+        raise InputMismatch(
+            f"model {name} refused: it takes patches of {side_px} px, but frames are {camera.width_px} x "
+            f'{camera.height_px} px. Set scan.single_model to "" to judge tiles by sharpness alone.'
+        )
+    return opened_engine(msgspec.structs.replace(focus, model=name))
+
+
+def _check_single(contract: Contract, config: Config) -> None:
+    """Refuse a model that cannot judge tiles with this configuration. Raises InputMismatch."""
+    if contract.kind != "single":
+        raise InputMismatch(f"model {contract.name} refused: it takes two shots, but a tile is one.")
+    expected = Expectation(
+        kind="single",
+        delta_um=contract.delta_um,
+        um_per_px=config.camera.um_per_px * config.focus.downsample,
+        objective=config.focus.objective,
+        patch_px=contract.patch_px,
+        sign=SIGN_OF_SINGLE,
+    )
+    require(contract, expected)
 
 
 def check_frame_size(config: Config) -> None:
@@ -77,7 +119,7 @@ def check_single_model(contract: Contract, config: Config) -> None:
     if contract.kind != "single":
         raise InputMismatch(
             f"model {contract.name} refused as focus.single_model: it predicts from two shots. Set "
-            "focus.single_model to a single-shot model such as single-20x."
+            "focus.single_model to a single-shot model such as single-20x, or leave it out."
         )
     expected = Expectation(
         kind="single",
@@ -93,8 +135,8 @@ def check_single_model(contract: Contract, config: Config) -> None:
     if min(camera.width_px, camera.height_px) < side_px:
         raise ConfigError(
             f"the configured frames of {camera.width_px} x {camera.height_px} px are too small for the patches of "
-            f"{contract.name}: {side_px} px. Set camera.width_px and camera.height_px to a larger mode, "
-            "or choose a model with smaller patches as focus.single_model."
+            f"{contract.name}: {side_px} px. Leave out focus.single_model, or set camera.width_px and "
+            "camera.height_px to a larger mode."
         )
 
 

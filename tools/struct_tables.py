@@ -28,6 +28,8 @@ from parfocal.edge.cli.findings import Finding
 from parfocal.edge.config import Config
 from parfocal.edge.scan.report import RunReport
 from parfocal.edge.scan.survey import SurveyReport
+from parfocal.edge.scan.tiling.plan import Foretold
+from parfocal.edge.scan.tiling.report import ScanReport
 from parfocal.edge.slide.export import ExportReport
 from parfocal.edge.slide.master import MasterReport
 from parfocal.edge.slide.review.concordance import ConcordanceReport
@@ -47,6 +49,8 @@ JSON_ROOTS = (
         ExportReport,
         ReviewReport,
         ConcordanceReport,
+        ScanReport,
+        Foretold,
         Recording,
         Evaluation,
         BacklashReport,

@@ -15,7 +15,9 @@ from parfocal.edge.cli.doctor import doctor
 from parfocal.edge.cli.ending.end import run_to_exit_code
 from parfocal.edge.cli.evaluate import evaluate
 from parfocal.edge.cli.focus import focus
+from parfocal.edge.cli.overview import overview
 from parfocal.edge.cli.record import record
+from parfocal.edge.cli.scan import scan
 from parfocal.edge.cli.setting_up.init import init
 from parfocal.edge.cli.slides.concordance import concordance
 from parfocal.edge.cli.slides.export import export
@@ -56,11 +58,13 @@ app.command()(doctor)
 calibrate.app.command("all")(all_parts)
 app.add_typer(calibrate.app, name="calibrate")
 app.command()(focus)
+app.command()(overview)
 app.command()(survey)
 app.command()(stitch)
 app.command()(export)
 app.command()(review)
 app.command()(concordance)
+app.command()(scan)
 app.command()(record)
 app.command()(evaluate)
 app.add_typer(engine.app, name="engine")

@@ -94,8 +94,8 @@ def focus(
                 console,
                 grown=result.grown,
                 pivot_at=pivot_at,
-                single=engine.single,
                 examine=examine,
+                single=engine.single,
             )
         result.done(run_report(*done))
 
@@ -109,8 +109,8 @@ def focus_fields(
     seen: Callable[[FieldResult], None] | None = None,
     grown: Callable[[RunReport], None] | None = None,
     pivot_at: Callable[[Field], float | None] | None = None,
-    single: Predictor | None = None,
     examine: Examine | None = None,
+    single: Predictor | None = None,
 ) -> Done:
     """Focus the fields of `plan`, with a progress bar.
 

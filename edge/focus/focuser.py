@@ -32,7 +32,7 @@ class Focuser:
         self._reach = rule.reach_of(predictor.contract.range_um, config)
         self._controlled = (
             ControlledLoop(self._work, predictor, single, self._reach)
-            if config.strategy != "two-shot"
+            if config.strategy == "controller"
             else None
         )
 

@@ -36,8 +36,8 @@ class FieldReport(msgspec.Struct, frozen=True):
     reason: str | None = None
     sigma_um: float | None = None
     believed: bool | None = None
-    remarks: tuple[str, ...] = ()
     shape: ShapeReport | None = None
+    remarks: tuple[str, ...] = ()
 
 
 class Summary(msgspec.Struct, frozen=True):

@@ -36,7 +36,7 @@ class Journal:
 
         Raises ConfigError if that one is of another slide or of other settings; OSError, sqlite3.Error.
         """
-        self._slide = slide
+        self.slide = slide
         tiles_folder(slide).mkdir(parents=True, exist_ok=True)
         self._database = sqlite3.connect(journal_path(slide), check_same_thread=False, isolation_level=None)
         with contextlib.ExitStack() as if_it_fails:
@@ -49,7 +49,7 @@ class Journal:
 
     def tiles(self) -> tuple[ScannedTile, ...]:
         """The finished tiles, in no particular order."""
-        return tuple(tiles_of(self._database, self._slide))
+        return tuple(tiles_of(self._database, self.slide))
 
     def add(self, tile: ScannedTile, n_bytes: int) -> None:
         """Enter a finished tile, whose picture is on the disk. A second one is sqlite3.IntegrityError."""
@@ -111,11 +111,11 @@ class Journal:
             return about
         if there.format != FORMAT:
             raise ConfigError(
-                f"{named(self._slide)} was written by another version of parfocal (format {there.format}, here "
+                f"{named(self.slide)} was written by another version of parfocal (format {there.format}, here "
                 f"{FORMAT}); nothing moved. Finish it with that version, or give another --out."
             )
         if there.settings_digest != about.settings_digest:
-            raise _other_settings(self._slide, there.settings, about.settings)
+            raise _other_settings(self.slide, there.settings, about.settings)
         return there
 
     def _next_session(self) -> int:
