@@ -30,9 +30,10 @@ test: $(VENV)/.test  ## all tests, in virtual time, on every core
 
 engines-test: $(VENV)/.engines-test  ## 100 MB of TensorRT wheels; the tests that want them skip without
 
-bench: $(VENV)/.test  ## how fast engines and link are, and the link's whole fault campaign, into build/bench
+bench: $(VENV)/.test  ## how fast engines and link are, the link's fault campaign, focus beside other microscopes, into build/bench
 	$(BIN)/python -m tools.bench_engines
 	$(BIN)/python -m tests.bench.link
+	$(BIN)/python -m tests.bench.focus quick
 
 mutate: $(VENV)/.test  ## breaks the code on purpose and sees the tests go red, fifteen minutes
 	$(BIN)/python -m tools.mutate
