@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from types import MappingProxyType
 from typing import final
@@ -21,12 +21,14 @@ from parfocal.board.link.answers import Refusal
 from parfocal.board.link.counters import LinkCounters
 from parfocal.board.link.link import Link
 from parfocal.board.link.transport import Transport
+from parfocal.board.motor import Leg
 from parfocal.board.motor_board import MotorBoard, checked_names
 from parfocal.board.own.link_lamp import LinkLamp
 from parfocal.board.own.link_lens import LinkLens
 from parfocal.board.own.link_motor import LinkMotor, Statements
 from parfocal.board.own.motion import Motion
 from parfocal.board.status import BoardState, BoardStatus, status_of
+from parfocal.board.walk import Walk, walk_together
 from parfocal.board.wire import messages
 from parfocal.board.wire.messages import AxisBit, Fault, Feature, MoveResult, Status, Switch
 
@@ -82,11 +84,9 @@ class Board(MotorBoard):
             link.request(messages.LimitsRequest(), messages.Limits),
             link.request(messages.PullOutRequest(), messages.PullOut),
         )
+        self._motors = {name: LinkMotor(name, config.axis(name), stated, self._motion) for name in AXIS_NAMES}
         self.axes = MappingProxyType(
-            {
-                name: Axis(name, config.axis(name), LinkMotor(name, config.axis(name), stated, self._motion))
-                for name in AXIS_NAMES
-            }
+            {name: Axis(name, config.axis(name), motor) for name, motor in self._motors.items()}
         )
         self._closed = False
         self._end_heartbeat = link.heart.begin(config.watchdog_s, config.lamp_watchdog_s)
@@ -120,6 +120,16 @@ class Board(MotorBoard):
     def lamp(self) -> Lamp:
         """Sets the lamp: `board.lamp(0.5)`."""
         return self._lamp
+
+    def _walk_all(self, walks: Mapping[str, Walk]) -> float:
+        """All axes move at once, one leg after the other."""
+        return walk_together(walks, self._move)
+
+    def _move(self, legs: Mapping[str, Leg]) -> float:
+        first, *others = legs
+        return self._motors[first].move_with(
+            [(self._motors[name], legs[name]) for name in others], legs[first]
+        )
 
     @property
     def lens(self) -> LinkLens:
