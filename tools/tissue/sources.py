@@ -123,9 +123,14 @@ class HeldOutObjects:
         for source in [*tile_sources(tiles, want_held_out=True), ihc_source()]:
             self._by_group.setdefault(source.group, []).append(source)
 
-    def draw(self, side: int, rng: Rng) -> tuple[str, FloatArray]:
-        """Return the name of a group, and the density of an object with structure, (3, side, side)."""
-        group = str(rng.choice(sorted(self._by_group)))
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The names of the groups."""
+        return tuple(sorted(self._by_group))
+
+    def draw(self, side: int, rng: Rng, group: str | None = None) -> tuple[str, FloatArray]:
+        """Return a group, by default a random one, and the density (3, side, side) of an object with structure."""
+        group = group or str(rng.choice(self.groups))
         sources = self._by_group[group]
         density = np.zeros((3, side, side), np.float32)
         for _ in range(20):
