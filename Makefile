@@ -10,7 +10,7 @@ install = $(BIN)/python -m pip install -qq --disable-pip-version-check --log $(V
 # Says whether a Python, to be named first, sees TensorRT. It comes with JetPack, never from pip.
 HAS_TENSORRT := -c 'import importlib.util, sys; sys.exit(importlib.util.find_spec("tensorrt") is None)'
 
-.PHONY: setup demo stub engine test test-loop test-rest engines-test bench mutate golden check firmware firmware-fuzz firmware-rp2040 \
+.PHONY: setup demo stub engine test engines-test bench mutate golden check firmware firmware-fuzz firmware-rp2040 \
 	firmware-check aarch64-check clean
 
 setup: $(VENV)/.test  ## the whole developer's environment in .venv
@@ -24,18 +24,9 @@ stub: $(VENV)/.demo  ## a stub motor board on a pseudo-terminal, until Ctrl-C
 engine: $(VENV)/.engine  ## an engine of every model for this machine, checked and chosen by measurement
 	$(BIN)/parfocal engine build
 
-test: $(VENV)/.test  ## all tests, in virtual time, in two processes that each print when they are done
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target --keep-going test-loop test-rest
-
-# Two halves that take about as long as each other: the loop with what is near it, and everything else.
-LOOP_TESTS := tests/calib tests/tools \
-	$(filter-out %/cli %/conftest.py %/scope.py %/__pycache__,$(wildcard tests/edge/* tests/test_*.py))
-
-test-loop: $(VENV)/.test
-	$(BIN)/python -m pytest -o cache_dir=.pytest_cache/loop $(LOOP_TESTS)
-
-test-rest: $(VENV)/.test
-	$(BIN)/python -m pytest -o cache_dir=.pytest_cache/rest $(LOOP_TESTS:%=--ignore=%) tests
+# One process for each core, four at most; one that runs out of tests takes some of another's.
+test: $(VENV)/.test  ## all tests, in virtual time, on every core
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=worksteal
 
 engines-test: $(VENV)/.engines-test  ## 100 MB of TensorRT wheels; the tests that want them skip without
 

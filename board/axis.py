@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import enum
 import math
+from collections.abc import Mapping
 
 import msgspec
 
 from parfocal.board.config import AxisConfig
 from parfocal.board.errors import MoveRefused, MoveStopped, PositionLost
-from parfocal.board.motor import Motor, Rates
+from parfocal.board.motor import Leg, Motor, Rates
+from parfocal.board.walk import Walk, walk_together
 
 
 class Engagement(enum.Enum):
@@ -116,6 +118,11 @@ class Axis:
         return um_from_steps(self._pos_steps, self.config.um_per_step)
 
     @property
+    def stage_um(self) -> float:
+        """Where the stage stands, um: with the gear engaged downwards, above `position_um` by the play."""
+        return self.position_um + (self.config.play_um if self.engagement is Engagement.DOWN else 0.0)
+
+    @property
     def engagement(self) -> Engagement:
         """Flank of the gear after the last move; without play always UP."""
         return self._engagement if self._overshoot_steps else Engagement.UP
@@ -150,6 +157,29 @@ class Axis:
         with self._motor.turn():
             self._require_position(target_um)
             return self._follow(self._approach_points(target_um, from_below_um))
+
+    def walk_up(self, target_um: float) -> Walk:
+        """The legs of `approach_up`, for a board that moves several axes at once. Call it inside the board's turn.
+
+        Nothing has moved yet. Raises as `approach_up` does before it moves.
+        """
+        self._require_position(target_um)
+        return self._walk(self._approach_points(target_um, None))
+
+    def walk_either_way(self, target_um: float) -> Walk:
+        """The legs of the shortest way to `target_um`, with the gear engaged upwards or downwards on arrival.
+
+        Downwards the play is added, so the true position is as exact as the play is known: only for X and Y, once it is
+        measured. `stage_um` says where the stage stands afterwards. Raises as `walk_up`.
+        """
+        self._require_position(target_um)
+        if steps_from_um(target_um - self.stage_um, self.config.um_per_step) == 0:
+            return self._walk(())
+        down_um = target_um - self.config.play_um
+        is_long = self.position_um - down_um >= self.overshoot_um
+        if target_um < self.stage_um and is_long:
+            return self._walk((self._checked_steps(down_um, target_um),))
+        return self.walk_up(target_um)
 
     def check_approach(self, target_um: float) -> None:
         """Refuse what `approach_up` would refuse. Nothing moves. Raises MoveRefused, LinkTimeout, PositionLost."""
@@ -253,8 +283,20 @@ class Axis:
         self._max_steps = math.floor(self.limits_um[1] / scale + 1e-9)
         self._overshoot_steps = overshoot_steps_from_play(config.play_um, scale) if ratings.has_play else 0
 
+    def walk_alone(self, walk: Walk) -> float:
+        """Go along a walk of this axis; return the time at which the stage is settled, s. Raises as `approach_up`."""
+        return walk_together({self.name: walk}, self._move_alone)
+
     def _follow(self, way_points: tuple[int, ...]) -> float:
         """Move along `way_points`. After an error the position is read from the board again."""
+        return self.walk_alone(self._walk(way_points))
+
+    def _move_alone(self, legs: Mapping[str, Leg]) -> float:
+        leg = legs[self.name]
+        return self._motor.move(leg.target_steps, leg.delta_steps, leg.rates)
+
+    def _walk(self, way_points: tuple[int, ...]) -> Walk:
+        """The legs along `way_points`. After an error the position is read from the board again."""
         pos_steps, engagement = self._pos_steps, self._engagement
         self._known = False
         for point_steps in way_points:
@@ -262,7 +304,7 @@ class Axis:
             if delta_steps == 0:
                 continue
             try:
-                completed_s = self._motor.move(point_steps, delta_steps, self._rates)
+                completed_s = yield Leg(point_steps, delta_steps, self._rates)
             except (MoveRefused, MoveStopped) as early:
                 if isinstance(early, MoveRefused) and point_steps == way_points[0]:
                     raise

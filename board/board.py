@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from types import MappingProxyType
 from typing import final
 
 import msgspec
 
-from parfocal.board.axis import Axis
+from parfocal.board.axis import Axis, steps_from_um, um_from_steps
 from parfocal.board.capabilities import Capabilities
 from parfocal.board.clock import PacedClock
 from parfocal.board.config import AXIS_NAMES, BoardConfig
@@ -21,23 +21,43 @@ from parfocal.board.link.answers import Refusal
 from parfocal.board.link.counters import LinkCounters
 from parfocal.board.link.link import Link
 from parfocal.board.link.transport import Transport
+from parfocal.board.motor import Leg
 from parfocal.board.motor_board import MotorBoard, checked_names
 from parfocal.board.own.link_lamp import LinkLamp
+from parfocal.board.own.link_lens import LinkLens
 from parfocal.board.own.link_motor import LinkMotor, Statements
 from parfocal.board.own.motion import Motion
 from parfocal.board.status import BoardState, BoardStatus, status_of
+from parfocal.board.walk import Walk, walk_together
 from parfocal.board.wire import messages
 from parfocal.board.wire.messages import AxisBit, Fault, Feature, MoveResult, Status, Switch
 
+_MOST_STEPS = 2**31 - 1
 _LONGEST_S = 4294.0  # still fits the wire, in us
 _FIRST_PINGS = 3  # enough to have one with a short round trip, for the board's clock
 
 
 class TriggeredFrame(msgspec.Struct, frozen=True):
-    """One trigger of a strobe: its index, and its time on the host's clock."""
+    """One trigger, of a strobe or at a position: its index, and its time on the host's clock."""
 
     index: int
     trigger_s: float
+
+
+class TriggerPositions(msgspec.Struct, frozen=True):
+    """Where to trigger: the first position, the way to the next one (negative: downwards), and how many, um."""
+
+    first_um: float
+    spacing_um: float
+    count: int
+
+
+class Flash(msgspec.Struct, frozen=True):
+    """A flash: when it begins after its trigger, how long it lasts, s, and the duty of the lamp, 0..1."""
+
+    delay_s: float
+    width_s: float
+    duty: float
 
 
 @final
@@ -54,6 +74,7 @@ class Board(MotorBoard):
         self.unit_serial = hello.unit_serial
         self._link = link
         self._lamp = LinkLamp(link)
+        self._lens = LinkLens(link, link.request(messages.LensRequest(), messages.Lens))
         self._strobing = threading.Lock()
         link.stop()  # a host that was killed may have left a motion and light
         self._darken()
@@ -63,11 +84,9 @@ class Board(MotorBoard):
             link.request(messages.LimitsRequest(), messages.Limits),
             link.request(messages.PullOutRequest(), messages.PullOut),
         )
+        self._motors = {name: LinkMotor(name, config.axis(name), stated, self._motion) for name in AXIS_NAMES}
         self.axes = MappingProxyType(
-            {
-                name: Axis(name, config.axis(name), LinkMotor(name, config.axis(name), stated, self._motion))
-                for name in AXIS_NAMES
-            }
+            {name: Axis(name, config.axis(name), motor) for name, motor in self._motors.items()}
         )
         self._closed = False
         self._end_heartbeat = link.heart.begin(config.watchdog_s, config.lamp_watchdog_s)
@@ -102,6 +121,21 @@ class Board(MotorBoard):
         """Sets the lamp: `board.lamp(0.5)`."""
         return self._lamp
 
+    def _walk_all(self, walks: Mapping[str, Walk]) -> float:
+        """All axes move at once, one leg after the other."""
+        return walk_together(walks, self._move)
+
+    def _move(self, legs: Mapping[str, Leg]) -> float:
+        first, *others = legs
+        return self._motors[first].move_with(
+            [(self._motors[name], legs[name]) for name in others], legs[first]
+        )
+
+    @property
+    def lens(self) -> LinkLens:
+        """Sets the current of the tunable lens: `board.lens(80.0)`, in mA."""
+        return self._lens
+
     @property
     def counters(self) -> LinkCounters:
         """Errors of the link so far."""
@@ -116,12 +150,13 @@ class Board(MotorBoard):
         self._link.stop()
 
     def estop(self) -> None:
-        """Emergency stop now, from any thread: no more steps, motors and lamp off, homing forgotten.
+        """Emergency stop now, from any thread: no more steps; motors, lamp and lens off; homing forgotten.
 
         It latches: `clear_faults`, then `home`. Raises LinkTimeout, PositionLost, BoardNotFound.
         """
         self._motion.forget()
         self._lamp.forget()  # it stays dark until someone asks for light
+        self._lens.forget()
         self._link.estop()
 
     def clear_faults(self) -> None:
@@ -131,6 +166,7 @@ class Board(MotorBoard):
         """
         if self.state().faults & Fault.ESTOP:
             self._lamp.forget()
+            self._lens.forget()
         sticky = Fault.ESTOP | Fault.STUCK_SWITCH | Fault.LIMIT_SWITCH
         self._link.request(messages.Clear(sticky), messages.Ack)
         self._motion.forget()  # an e-stop while nothing moved is noticed only here
@@ -157,13 +193,49 @@ class Board(MotorBoard):
                 f"strobe of {count} x {width_s} s at duty {duty}, every {period_s} s, {delay_s} s after the trigger "
                 f"is invalid: duty must be 0..1, count 0..65535, times up to {_LONGEST_S} s; nothing may be negative"
             )
+        period_us, delay_us, width_us = (round(time_s * 1e6) for time_s in times_s)
+        self._begin_triggers(messages.Strobe(0, count, period_us, delay_us, width_us, round(duty * 10000)))
+
+    def trigger_at(self, axis: str, positions: TriggerPositions, flash: Flash) -> tuple[float, ...]:
+        """Have the board trigger the camera and flash where `axis` passes `positions`; return when it is armed.
+
+        Returns the positions, um, rounded to steps of the motor. Arm it at rest, then move the axis through them, in
+        the direction of `spacing_um`. A position that comes before the flash of the one before has ended, or within
+        a millisecond of it, gives no trigger; `take_triggered_frames` then lacks its index.
+        Raises ValueError, LinkTimeout, BoardError when refused: while an axis moves, before homing, outside the travel.
+        """
+        (name,) = checked_names((axis,), "trigger")
+        scale = self.axes[name].config.um_per_step
+        first = steps_from_um(positions.first_um, scale)
+        spacing = steps_from_um(positions.spacing_um, scale)
+        last = first + (positions.count - 1) * spacing
+        if spacing == 0 or not 1 <= positions.count <= 0xFFFF or max(abs(first), abs(last)) > _MOST_STEPS:
+            raise ValueError(
+                f"triggers on {name} at {positions} are invalid: count must be 1..65535, spacing_um one step of "
+                f"{scale} um or more"
+            )
+        if not (0.0 <= flash.duty <= 1.0 and 0.0 <= min(flash.delay_s, flash.width_s) <= _LONGEST_S):
+            raise ValueError(f"{flash} is invalid: duty must be 0..1, times must not be negative")
+        self._begin_triggers(
+            messages.PositionTrigger(
+                strobe_id=0,
+                axes=1 << AXIS_NAMES.index(name),
+                first_steps=first,
+                spacing_steps=spacing,
+                count=positions.count,
+                delay_us=round(flash.delay_s * 1e6),
+                width_us=round(flash.width_s * 1e6),
+                duty=round(flash.duty * 10000),
+            )
+        )
+        return tuple(um_from_steps(first + i * spacing, scale) for i in range(positions.count))
+
+    def _begin_triggers(self, request: messages.Strobe | messages.PositionTrigger) -> None:
+        """Send `request` under a new id."""
         with self._strobing:
             sessions = self._link.sessions
             state = self._link.request(messages.StateRequest(), messages.State)
-            period_us, delay_us, width_us = (round(time_s * 1e6) for time_s in times_s)
-            request = messages.Strobe(
-                state.last_strobe_id + 1, count, period_us, delay_us, width_us, round(duty * 10000)
-            )
+            request = msgspec.structs.replace(request, strobe_id=state.last_strobe_id + 1)
             self._link.take_frames()
             try:
                 self._link.request(request, messages.Ack)
@@ -196,6 +268,7 @@ class Board(MotorBoard):
             lamp_duty=state.lamp_duty / 10000,
             motors=AxisBit(state.motors),
             frames_done=state.frames_done,
+            lens_ma=state.lens_ua / 1000.0,
         )
 
     def status(self) -> BoardStatus:
@@ -210,6 +283,7 @@ class Board(MotorBoard):
         self._end_heartbeat()
         self._link.stay_closed()
         self._lamp.forget()  # a board that has rebooted is dark, and stays dark
+        self._lens.forget()
         try:
             with contextlib.suppress(BoardError):
                 self._link.stop()
@@ -218,11 +292,13 @@ class Board(MotorBoard):
             self._link.close()
 
     def _darken(self) -> None:
-        """Turn the lamp off and end a strobe."""
+        """Turn lamp and lens off and end a strobe."""
         if self.capabilities.has_lamp:
             self._link.request(messages.Lamp(0), messages.Ack)
         if self.capabilities.has_strobe:
             self.strobe(0, 0.0, 0.0, 0.0, 0.0)
+        if self.capabilities.has_lens:
+            self._link.request(messages.SetCurrent(0), messages.Ack)
 
     def __enter__(self) -> Board:
         """The open board."""
@@ -234,6 +310,7 @@ def _capabilities_of(features: Feature) -> Capabilities:
     return Capabilities(
         has_lamp=bool(features & Feature.LAMP),
         has_strobe=bool(features & Feature.STROBE),
+        has_lens=bool(features & Feature.LENS),
         has_homing=bool(features & Feature.LIMIT_SWITCHES),
         has_watchdog=True,
         has_idempotent_moves=True,

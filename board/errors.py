@@ -43,3 +43,7 @@ class MoveStopped(BoardError):
 
 class PositionLost(BoardError):
     """The step counter can no longer be trusted. Home the axes."""
+
+
+class FlashFailed(BoardError):
+    """The firmware was not put onto a board, or the board does not answer with it."""

@@ -39,6 +39,14 @@ class Rates(msgspec.Struct, frozen=True):
     accel_steps_per_s2: float
 
 
+class Leg(msgspec.Struct, frozen=True):
+    """One straight part of a path: to `target_steps`, which is `delta_steps` away."""
+
+    target_steps: int
+    delta_steps: int
+    rates: Rates
+
+
 class Standstill(msgspec.Struct, frozen=True):
     """A motor at rest.
 

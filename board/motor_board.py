@@ -13,6 +13,7 @@ from parfocal.board.config import AXIS_NAMES, BoardConfig
 from parfocal.board.errors import MoveRefused
 from parfocal.board.lamp import Lamp
 from parfocal.board.status import BoardStatus
+from parfocal.board.walk import Walk
 
 
 class MotorBoard(abc.ABC):
@@ -56,6 +57,24 @@ class MotorBoard(abc.ABC):
         with self.turn():
             for name in asked:
                 self.axes[name].home()
+
+    def arrive(self, *, x_um: float, y_um: float, z_um: float, either_way: bool = False) -> float:
+        """Bring all axes to a place, Z upwards; return the time at which the stage is settled, s.
+
+        X and Y arrive upwards too, unless `either_way`: then by the shortest way, and `Axis.stage_um` says where they
+        stand. All axes move at once on a board that can; else Z goes first, so that it settles while X and Y move.
+        Raises MoveRefused (nothing moved), MoveStopped, LinkTimeout, PositionLost.
+        """
+        with self.turn():
+            walks = {"z": self.z.walk_up(z_um)}
+            for name, to_um in (("x", x_um), ("y", y_um)):
+                axis = self.axes[name]
+                walks[name] = axis.walk_either_way(to_um) if either_way else axis.walk_up(to_um)
+            return self._walk_all(walks)
+
+    def _walk_all(self, walks: Mapping[str, Walk]) -> float:
+        """Go along all walks; return the time at which the stage is settled, s."""
+        return max(self.axes[name].walk_alone(walk) for name, walk in walks.items())
 
     def declare(self, x_um: float, y_um: float, z_um: float) -> None:  # noqa: ARG002  # only some boards need it
         """Take it that the stage stands there now. Only a board without switches needs it. Raises MoveRefused."""

@@ -27,6 +27,7 @@ class BoardState(msgspec.Struct, frozen=True):
     lamp_duty: float
     motors: AxisBit
     frames_done: int
+    lens_ma: float
 
 
 class AxisStatus(msgspec.Struct, frozen=True):
@@ -48,6 +49,7 @@ class BoardStatus(msgspec.Struct, frozen=True):
     """The state of a board in um and names. `lamp_duty` is 0..1; `last_result`: how the last motion ended, or "none".
 
     `board_time_s`: None where the board has no clock. `cannot`: what this board cannot promise, a sentence each.
+    `lens_ma`: current of the tunable lens, 0 without one.
     """
 
     x: AxisStatus
@@ -59,6 +61,7 @@ class BoardStatus(msgspec.Struct, frozen=True):
     board_time_s: float | None
     frames_done: int
     cannot: tuple[str, ...] = ()
+    lens_ma: float = 0.0
 
 
 def names_of(flags: enum.IntFlag) -> tuple[str, ...]:
@@ -96,6 +99,7 @@ def status_of(state: BoardState, axes: Mapping[str, Axis]) -> BoardStatus:
         last_result=state.last_result.name.lower(),
         board_time_s=state.board_time_s,
         frames_done=state.frames_done,
+        lens_ma=state.lens_ma,
     )
 
 

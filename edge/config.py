@@ -23,11 +23,12 @@ class CameraConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The camera. `um_per_px` is the size of one of its pixels on the sample.
 
     `kind`: the only kind so far is a V4L2 camera, read through OpenCV.
-    `device` is the number of the video device. `frame_period_s` and `exposure_s` are those of its free run.
+    `device` is the number of the video device, or its path, serial number or part of its name.
+    `frame_period_s` and `exposure_s` are those of its free run.
     """
 
     kind: Literal["v4l2"] = "v4l2"
-    device: Annotated[int, msgspec.Meta(ge=0, le=255)] = 0
+    device: Annotated[int, msgspec.Meta(ge=0, le=255)] | Annotated[str, msgspec.Meta(min_length=1)] = 0
     width_px: SidePx = 1224
     height_px: SidePx = 1024
     um_per_px: Annotated[float, msgspec.Meta(gt=0.0, le=100.0)] = 0.345
@@ -48,6 +49,9 @@ class FocusConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     model: str = "difference-20x"
+    strategy: Literal["two-shot", "controller"] = "two-shot"
+    # A single-shot model. Left out, uneven fields are judged by single-20x, and the controller works with pairs alone.
+    single_model: str | None = None
     threads: Annotated[int, msgspec.Meta(ge=0, le=256)] = 0
     objective: str = "20x/0.75"
     # Aperture of the condenser over that of the objective. Left out, the model's default.
@@ -98,12 +102,16 @@ class FocusConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ScanConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where the fields lie on the stage. `overlap` is the share of a field that neighbours have in common."""
+    """Where the fields lie on the stage. `overlap` is the share of a field that neighbours have in common.
+
+    `single_model`: the single-shot model that judges the focus of each tile of a scan; "" to judge by sharpness alone.
+    """
 
     origin_x_um: NotNegative = 20000.0
     origin_y_um: NotNegative = 10000.0
     overlap: Annotated[float, msgspec.Meta(ge=0.0, lt=1.0)] = 0.05
     lamp_duty: Annotated[float, msgspec.Meta(gt=0.0, le=1.0)] = 0.6
+    single_model: str = "single-20x"
 
 
 class CalibrationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

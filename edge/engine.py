@@ -1,15 +1,19 @@
 """The engine of the configured model, after checking that the model fits the configuration."""
 
+import msgspec
+
 from parfocal.edge.config import Config, FocusConfig
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.focus.part import PATCHES_PER_SIDE
 from parfocal.edge.focus.rule import reach_of
 from parfocal.engines.cache import EngineCache, default_cache_folder
 from parfocal.engines.errors import InputMismatch
-from parfocal.engines.model.contract import TWO_SHOT_KINDS, Contract, Expectation, require
+from parfocal.engines.model.contract import SIGN_OF_SINGLE, TWO_SHOT_KINDS, Contract, Expectation, require
 from parfocal.engines.model.shipped import model_at, model_path
 from parfocal.engines.opening import OpenedEngine, open_chosen
-from parfocal.engines.predictor import checked_condenser
+from parfocal.engines.predictor import Predictor, checked_condenser
+
+DEFAULT_SINGLE_MODEL = "single-20x"
 
 
 def opened_engine(focus: FocusConfig) -> OpenedEngine:
@@ -22,17 +26,80 @@ def opened_engine(focus: FocusConfig) -> OpenedEngine:
     )
 
 
-def checked_engine(config: Config) -> OpenedEngine:
-    """Open the engine of the configured model, after checking frame size and contract.
+class Engines(msgspec.Struct, frozen=True):
+    """The engines of a run, and their description for the user. `single` is that of the single-shot model, if any."""
+
+    predictor: Predictor
+    description: str
+    single: Predictor | None = None
+
+
+def checked_engine(config: Config) -> Engines:
+    """Open the engines of the configured models, after checking frame size and contracts.
 
     Raises:
         ConfigError: the camera's frames are too small; no engine was opened.
+        InputMismatch: a model does not fit the configuration; no engine was opened.
+        EngineError: from opening.
+    """
+    focus = config.focus
+    check_frame_size(config)
+    check_model(model_at(model_path(focus.model)).contract, config)
+    if focus.strategy != "controller" or focus.single_model is None:
+        opened = opened_engine(focus)
+        return Engines(opened.predictor, opened.description)
+    check_single_model(model_at(model_path(focus.single_model)).contract, config)
+    opened = opened_engine(focus)
+    single = opened_engine(msgspec.structs.replace(focus, model=focus.single_model))
+    return Engines(opened.predictor, f"{opened.description}; {single.description}", single.predictor)
+
+
+def checked_single_engine(config: Config) -> OpenedEngine:
+    """Open the engine of the single-shot model, after checking frame size and contract. Raises as `checked_engine`."""
+    name = config.focus.single_model or DEFAULT_SINGLE_MODEL
+    check_single_model(model_at(model_path(name)).contract, config)
+    return opened_engine(msgspec.structs.replace(config.focus, model=name))
+
+
+def checked_tile_engine(config: Config) -> OpenedEngine | None:
+    """Open the engine of the model that judges tiles, after checking its contract; None if none is configured.
+
+    Raises:
         InputMismatch: the model does not fit the configuration; no engine was opened.
         EngineError: from opening.
     """
-    check_frame_size(config)
-    check_model(model_at(model_path(config.focus.model)).contract, config)
-    return opened_engine(config.focus)
+    name, camera, focus = config.scan.single_model, config.camera, config.focus
+    if not name:
+        return None
+    contract = model_at(model_path(name)).contract
+    try:
+        _check_single(contract, config)
+    except InputMismatch as error:
+        raise InputMismatch(
+            f'{error} Set scan.single_model to another model, or to "" to judge tiles by sharpness alone.'
+        ) from error
+    side_px = contract.patch_px * focus.downsample
+    if min(camera.width_px, camera.height_px) < side_px:
+        raise InputMismatch(
+            f"model {name} refused: it takes patches of {side_px} px, but frames are {camera.width_px} x "
+            f'{camera.height_px} px. Set scan.single_model to "" to judge tiles by sharpness alone.'
+        )
+    return opened_engine(msgspec.structs.replace(focus, model=name))
+
+
+def _check_single(contract: Contract, config: Config) -> None:
+    """Refuse a model that cannot judge tiles with this configuration. Raises InputMismatch."""
+    if contract.kind != "single":
+        raise InputMismatch(f"model {contract.name} refused: it takes two shots, but a tile is one.")
+    expected = Expectation(
+        kind="single",
+        delta_um=contract.delta_um,
+        um_per_px=config.camera.um_per_px * config.focus.downsample,
+        objective=config.focus.objective,
+        patch_px=contract.patch_px,
+        sign=SIGN_OF_SINGLE,
+    )
+    require(contract, expected)
 
 
 def check_frame_size(config: Config) -> None:
@@ -43,6 +110,33 @@ def check_frame_size(config: Config) -> None:
         raise ConfigError(
             f"the configured frames of {camera.width_px} x {camera.height_px} px are too small: focus is judged by "
             f"their central {side_px} x {side_px} px. Set camera.width_px and camera.height_px to a larger mode."
+        )
+
+
+def check_single_model(contract: Contract, config: Config) -> None:
+    """Refuse a single-shot model that does not fit the configuration. Raises InputMismatch, ConfigError."""
+    camera, focus = config.camera, config.focus
+    if contract.kind != "single":
+        raise InputMismatch(
+            f"model {contract.name} refused as focus.single_model: it predicts from two shots. Set "
+            "focus.single_model to a single-shot model such as single-20x, or leave it out."
+        )
+    expected = Expectation(
+        kind="single",
+        delta_um=0.0,
+        um_per_px=camera.um_per_px * focus.downsample,
+        objective=focus.objective,
+        patch_px=contract.patch_px,
+        sign=SIGN_OF_SINGLE,
+    )
+    require(contract, expected)
+    checked_condenser(contract, focus.condenser)
+    side_px = contract.patch_px * focus.downsample
+    if min(camera.width_px, camera.height_px) < side_px:
+        raise ConfigError(
+            f"the configured frames of {camera.width_px} x {camera.height_px} px are too small for the patches of "
+            f"{contract.name}: {side_px} px. Leave out focus.single_model, or set camera.width_px and "
+            "camera.height_px to a larger mode."
         )
 
 

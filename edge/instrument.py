@@ -58,6 +58,14 @@ class Instrument(msgspec.Struct, frozen=True):
         settled_s = max(self.board.x.approach_up(x_um), self.board.y.approach_up(y_um))
         self.clock.sleep_s(settled_s - self.clock.now_s())
 
+    def approach(self, x_um: float, y_um: float, z_um: float) -> float:
+        """Go to a place at a height, Z from below; return the time from which it is at rest, s.
+
+        X and Y arrive by the shortest way if their play is measured, else from below as well. Raises BoardError.
+        """
+        measured = {play.axis for play in self.plays if play.uncertainty_um is not None}
+        return self.board.arrive(x_um=x_um, y_um=y_um, z_um=z_um, either_way={"x", "y"} <= measured)
+
     @contextlib.contextmanager
     def lit(self, duty: float) -> Iterator[None]:
         """The lamp at `duty` (0..1), and off again however the block ends. Raises BoardError.

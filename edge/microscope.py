@@ -8,14 +8,13 @@ from types import TracebackType
 from typing import NamedTuple
 
 from parfocal.edge.config import Config, config_from
-from parfocal.edge.engine import checked_engine
+from parfocal.edge.engine import Engines, checked_engine
 from parfocal.edge.focus.result import FocusLost
 from parfocal.edge.focus.shots import Shot, Shots
 from parfocal.edge.instrument import Instrument, real_instrument
 from parfocal.edge.scan.field_result import FieldResult
 from parfocal.edge.scan.plan import Field
 from parfocal.edge.scan.session import Session
-from parfocal.engines.opening import OpenedEngine
 
 
 class Position(NamedTuple):
@@ -34,7 +33,7 @@ class Microscope:
     """
 
     def __init__(
-        self, opening: contextlib.AbstractContextManager[Instrument], engine: OpenedEngine, config: Config
+        self, opening: contextlib.AbstractContextManager[Instrument], engine: Engines, config: Config
     ) -> None:
         """Enter `opening`; nothing moves. Programs call `parfocal.open` or `parfocal.simulated`."""
         self._engine, self._config = engine, config
@@ -115,7 +114,7 @@ class Microscope:
         """
         instrument = self._lit()
         if self._session is None:
-            self._session = Session(instrument, self._engine.predictor, self._config)
+            self._session = Session(instrument, self._engine.predictor, self._config, self._engine.single)
         here = self.position
         field = Field(here.x_um if x_um is None else x_um, here.y_um if y_um is None else y_um)
         done = self._session.visit(field)

@@ -13,15 +13,14 @@ from pathlib import Path
 from parfocal.board.wire import layout
 from parfocal.board.wire.layout import fields_of, payload_bytes
 from parfocal.board.wire.messages import (
-    CODES,
     MAX_PAYLOAD_BYTES,
     PROTOCOL_VERSION,
-    TABLE,
     Kind,
     Message,
     Opcode,
 )
 from parfocal.board.wire.packet import MAX_FRAME_BYTES
+from parfocal.board.wire.table import CODES, TABLE
 
 HEADER = Path(__file__).parent.parent / "board" / "firmware" / "messages.h"
 _C_TYPES = {"u8": "uint8_t", "u16": "uint16_t", "u32": "uint32_t", "u64": "uint64_t", "i32": "int32_t"}

@@ -15,16 +15,14 @@ import msgspec
 from parfocal.board.wire import layout, messages
 from parfocal.board.wire.layout import fields_of
 from parfocal.board.wire.messages import (
-    CODES,
     PROTOCOL_VERSION,
-    TABLE,
     AxisBit,
-    Entry,
     Kind,
     Message,
     Status,
 )
 from parfocal.board.wire.packet import Packet, encode
+from parfocal.board.wire.table import CODES, TABLE, Entry
 
 DOCUMENT = Path(__file__).parent.parent / "board" / "PROTOCOL.md"
 GOLDEN = DOCUMENT.with_name("golden_packets.json")
@@ -34,12 +32,14 @@ _MOVE_TARGET = (0, 0, 1600)
 EXAMPLES: dict[type[Message], Message] = {
     messages.Hello: messages.Hello(0x1234ABCD, 0, PROTOCOL_VERSION, PROTOCOL_VERSION),
     messages.HelloReply: messages.HelloReply(
-        0x1234ABCD, 0, 0xC0FFEE01, 7, (0, 0, 0), (60000, 20000, 16000), 1, 15, 7, 64, 0
+        0x1234ABCD, 0, 0xC0FFEE01, 7, (0, 0, 0), (60000, 20000, 16000), 1, 31, 7, 64, 0
     ),
     messages.Ping: messages.Ping(),
     messages.Pong: messages.Pong(81_000_250),
     messages.StateRequest: messages.StateRequest(),
-    messages.State: messages.State(81_000_900, (8000, 4000, 1600), 12, 5000, 0, 3, 25, 2, 0, 7, 7, 0),
+    messages.State: messages.State(
+        81_000_900, (8000, 4000, 1600), 12, 5000, 0, 3, 25, 2, 0, 7, 7, 0, -80_000
+    ),
     messages.Watchdog: messages.Watchdog(250, 2000),
     messages.LimitsRequest: messages.LimitsRequest(),
     messages.Limits: messages.Limits(
@@ -57,6 +57,10 @@ EXAMPLES: dict[type[Message], Message] = {
     messages.Lamp: messages.Lamp(5000, 60000),
     messages.Strobe: messages.Strobe(3, 25, 100_000, 200, 1000, 10000),
     messages.Frame: messages.Frame(81_700_000, 3, 4),
+    messages.PositionTrigger: messages.PositionTrigger(4, AxisBit.X, 8000, 420, 40, 0, 14, 10000),
+    messages.LensRequest: messages.LensRequest(),
+    messages.Lens: messages.Lens(-250_000, 250_000),
+    messages.SetCurrent: messages.SetCurrent(-80_000),
     messages.Ack: messages.Ack(),
 }
 

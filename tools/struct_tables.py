@@ -28,6 +28,12 @@ from parfocal.edge.cli.findings import Finding
 from parfocal.edge.config import Config
 from parfocal.edge.scan.report import RunReport
 from parfocal.edge.scan.survey import SurveyReport
+from parfocal.edge.scan.tiling.plan import Foretold
+from parfocal.edge.scan.tiling.report import ScanReport
+from parfocal.edge.slide.export import ExportReport
+from parfocal.edge.slide.master import MasterReport
+from parfocal.edge.slide.review.concordance import ConcordanceReport
+from parfocal.edge.slide.review.draw import ReviewReport
 from parfocal.edge.stacks.record import Recording
 from parfocal.edge.stacks.results import Evaluation
 from parfocal.engines.build import Outcome
@@ -39,6 +45,12 @@ JSON_ROOTS = (
     *(
         RunReport,
         SurveyReport,
+        MasterReport,
+        ExportReport,
+        ReviewReport,
+        ConcordanceReport,
+        ScanReport,
+        Foretold,
         Recording,
         Evaluation,
         BacklashReport,

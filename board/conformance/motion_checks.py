@@ -14,11 +14,12 @@ from parfocal.board.conformance.bench import (
 from parfocal.board.conformance.report import PromiseBroken
 from parfocal.board.conformance.still_checks import WATCHDOG_TOLERANCE_S
 from parfocal.board.profile import Trapezoid
-from parfocal.board.wire import messages
+from parfocal.board.wire import layout, messages
 from parfocal.board.wire.messages import Fault, Kind, MoveResult, Opcode, Status
 
 Z = 2
 _WATCHDOG_MS = 250
+_EDGE_TOLERANCE_US = 100
 _REACH_TAKES_S = 2.0
 _HOME_SPEED_FRACTION, _EDGE_SPEED_FRACTION = 0.25, 0.025
 
@@ -196,6 +197,45 @@ def limits_hold_after_homing(bench: Bench) -> None:
             require_status(bench.ask(bench.move(i, target, *rates(bench, i))), Status.LIMIT)
         require(bench.state().pos_steps == before, "a refused move has moved")
         to_lower_end(bench, i)
+
+
+def triggers_come_at_their_positions(bench: Bench) -> None:
+    """POSITION_TRIGGER gives one trigger at each position, on the way that was requested, with an event each."""
+    axis = axes_of(bench)[0]
+    there, n_triggers = reach(bench, axis), 5
+    speed, accel = rates(bench, axis)
+    up = bench.move(axis, there, speed, accel)
+    bench.begin(up)
+    require_result(bench.end(up.move_id, 3.0 * _REACH_TAKES_S), MoveResult.DONE)
+    spacing = there // (n_triggers + 1)
+    strobe_id = bench.state().last_strobe_id + 1
+    request = messages.PositionTrigger(strobe_id, 1 << axis, spacing, spacing, n_triggers, 0, 1000, 0)
+    beyond = messages.PositionTrigger(strobe_id, 1 << axis, bench.hello.max_steps[axis], 1, 2, 0, 0, 0)
+    require_status(bench.ask(beyond), Status.LIMIT)
+    require_status(bench.ask(request), Status.OK)
+    bench.events.clear()
+    n_seen = []
+    for target in (bench.hello.min_steps[axis], there, bench.hello.min_steps[axis]):
+        move = bench.move(axis, target, speed, accel)
+        bench.begin(move)
+        require_status(bench.ask(messages.PositionTrigger(strobe_id + 1, 0, 0, 0, 1, 0, 0, 0)), Status.BUSY)
+        require_result(bench.end(move.move_id, 3.0 * _REACH_TAKES_S), MoveResult.DONE)
+        n_seen.append(sum(event.opcode == Opcode.FRAME for event in bench.events))
+    require(n_seen == [0, n_triggers, n_triggers], f"down, up and down again there were {n_seen} triggers")
+    frames = [
+        layout.unpack(event.kind, event.opcode, event.payload)
+        for event in bench.events
+        if event.opcode == Opcode.FRAME
+    ]
+    found = [(frame.strobe_id, frame.index) for frame in frames if isinstance(frame, messages.Frame)]
+    require(found == [(strobe_id, i) for i in range(n_triggers)], f"the FRAME events are {found}")
+    times_us = [frame.board_time_us for frame in frames if isinstance(frame, messages.Frame)]
+    early_us, late_us = (times_us[i + 1] - times_us[i] for i in (1, 2))  # away from the ramps
+    expected_us = spacing / speed * 1e6
+    off_us = max(abs(early_us - expected_us), abs(late_us - expected_us))
+    require(off_us <= _EDGE_TOLERANCE_US + 0.001 * expected_us, f"a trigger was off by {off_us:.0f} us")
+    state = bench.state()
+    require(state.frames_done == n_triggers, f"STATE counts {state.frames_done} triggers")
 
 
 def stop_keeps_the_position(bench: Bench) -> None:

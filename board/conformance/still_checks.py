@@ -124,6 +124,24 @@ def strobe_triggers_and_reports(bench: Bench) -> None:
     require_status(bench.ask(messages.Strobe(strobe_id + 1, 1, 999, 0, 0, 0)), Status.BAD_VALUE)
 
 
+def lens_gets_its_current(bench: Bench) -> None:
+    """SET_CURRENT sets a current within LENS and refuses others; after idle_ms of silence the current is 0."""
+    lens = bench.get(messages.LensRequest(), messages.Lens)
+    require(lens.min_ua <= 0 <= lens.max_ua and lens != messages.Lens(0, 0), f"the range is {lens}")
+    current_ua = lens.max_ua // 10 or lens.min_ua // 10
+    require_status(bench.ask(messages.SetCurrent(current_ua)), Status.OK)
+    for beyond_ua in (lens.min_ua - 1, lens.max_ua + 1):
+        require_status(bench.ask(messages.SetCurrent(beyond_ua)), Status.BAD_VALUE)
+    found_ua = bench.state().lens_ua
+    require(found_ua == current_ua, f"the current is {found_ua} uA, requested {current_ua}")
+    require_status(bench.ask(messages.Watchdog(100, 400)), Status.OK)
+    bench.hear(0.4 + 0.03)
+    state = bench.state()
+    require_faults(state, Fault.WATCHDOG)
+    require(state.lens_ua == 0, "the lens has current although the watchdog has expired")
+    require_status(bench.ask(messages.SetCurrent(current_ua)), Status.WATCHDOG)
+
+
 def watchdog_turns_the_light_off(bench: Bench) -> None:
     """After idle_ms of silence the light is off and the fault is set, and not before. WATCHDOG rearms it."""
     require_status(bench.ask(messages.Watchdog(100, 400)), Status.OK)

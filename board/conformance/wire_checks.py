@@ -12,6 +12,7 @@ from parfocal.board.conformance.bench import ANSWER_S, Bench, require, require_s
 from parfocal.board.wire import layout, messages
 from parfocal.board.wire.messages import Kind, Opcode, Status
 from parfocal.board.wire.packet import MAX_FRAME_BYTES, Packet, encode
+from parfocal.board.wire.table import TABLE
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden_packets.json"
 _N_PINGS = 100
@@ -104,7 +105,7 @@ def golden_packets_are_understood(bench: Bench) -> None:
         fields = {name: tuple(v) if isinstance(v, list) else v for name, v in golden["fields"].items()}
         message = next(
             entry.message
-            for entry in messages.TABLE
+            for entry in TABLE
             if (entry.kind, entry.opcode) == (golden["kind"], golden["opcode"])
         )
         packet = Packet(**header, payload=layout.pack(message(**fields)))

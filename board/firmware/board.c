@@ -13,6 +13,7 @@ void pf_board_start(pf_board *board, const pf_config *config, pf_hal *hal) {
     board->lamp.dark_us = PF_NEVER;
     board->motors = PF_AXIS_BIT_X | PF_AXIS_BIT_Y | PF_AXIS_BIT_Z;
     pf_hal_lamp(hal, 0);
+    pf_hal_lens(hal, 0);
     for (int i = 0; i < PF_N_AXES; i++) {
         board->axis[i].next_us = PF_NEVER;
         pf_hal_motor(hal, i, 1);
@@ -29,7 +30,7 @@ static uint64_t watchdog_us(const pf_board *board) {
     if (board->faults & PF_FAULT_WATCHDOG) return PF_NEVER;
     if (board->motion.is_active) {
         limit_ms = board->motion_limit_ms;
-    } else if (!pf_lamp_is_used(board)) {
+    } else if (!pf_lamp_is_used(board) && board->lens_ua == 0) {
         return PF_NEVER; /* nothing to guard */
     }
     return board->fed_us + (uint64_t)limit_ms * 1000;
@@ -48,6 +49,7 @@ static void rearm(pf_board *board) {
 
 static void estop(pf_board *board) {
     pf_lamp_darken(board);
+    pf_lens_off(board);
     pf_motion_estop(board);
 }
 
@@ -65,6 +67,7 @@ void pf_board_alarm(pf_board *board) {
         pf_motion_break_off(board, PF_MOVE_RESULT_WATCHDOG);
         pf_motion_end_if_at_rest(board, now_us);
         pf_lamp_darken(board);
+        pf_lens_off(board);
         board->faults |= PF_FAULT_WATCHDOG;
     }
     rearm(board);
@@ -104,6 +107,7 @@ void pf_board_state(pf_board *board, pf_state *state) {
         .moving = board->motion.is_active ? board->motion.axes : 0,
         .homed = board->homed,
         .motors = board->motors,
+        .lens_ua = board->lens_ua,
     };
     for (int i = 0; i < PF_N_AXES; i++) {
         state->pos_steps[i] = board->axis[i].pos_steps;
@@ -148,6 +152,16 @@ static uint8_t strobe(pf_board *board, const pf_strobe *request) {
     return status == PF_STATUS_OK ? pf_lamp_strobe(board, request) : status;
 }
 
+static uint8_t position_trigger(pf_board *board, const pf_position_trigger *request) {
+    const uint8_t status = request->count ? light_refusal(board) : PF_STATUS_OK;
+    return status == PF_STATUS_OK ? pf_lamp_arm(board, request) : status;
+}
+
+static uint8_t set_current(pf_board *board, const pf_set_current *request) {
+    const uint8_t status = request->current_ua ? light_refusal(board) : PF_STATUS_OK;
+    return status == PF_STATUS_OK ? pf_lens_set(board, request) : status;
+}
+
 static int answer_limits(const pf_config *config, uint8_t *payload) {
     pf_limits limits;
     for (int i = 0; i < PF_N_AXES; i++) {
@@ -188,6 +202,11 @@ static int carry_out_unrefused(pf_board *board, const pf_packet *request, pf_pac
         case PF_OPCODE_PULL_OUT:
             n_payload = answer_pull_out(board->config, response->payload);
             break;
+        case PF_OPCODE_LENS: {
+            const pf_lens lens = {board->config->lens_min_ua, board->config->lens_max_ua};
+            n_payload = pf_lens_pack(&lens, response->payload);
+            break;
+        }
         case PF_OPCODE_STOP:
         case PF_OPCODE_ESTOP:
             if (request->n_payload) break;
@@ -235,6 +254,8 @@ uint8_t pf_board_carry_out(pf_board *board, const pf_packet *request, pf_packet 
         COMMAND(PF_OPCODE_MOTORS, pf_motors, pf_motion_motors)
         COMMAND(PF_OPCODE_LAMP, pf_lamp, set_lamp)
         COMMAND(PF_OPCODE_STROBE, pf_strobe, strobe)
+        COMMAND(PF_OPCODE_POSITION_TRIGGER, pf_position_trigger, position_trigger)
+        COMMAND(PF_OPCODE_SET_CURRENT, pf_set_current, set_current)
         default:
             status = PF_STATUS_UNKNOWN_OPCODE;
             break;

@@ -31,6 +31,7 @@ typedef struct {
 typedef struct {
     pf_axis_config axis[PF_N_AXES];
     uint16_t features;
+    int32_t lens_min_ua, lens_max_ua; /* range of the lens current; 0 and 0 without a lens */
 } pf_config;
 
 extern const pf_config pf_paper_stage; /* config.c */
@@ -61,10 +62,13 @@ typedef struct {
 typedef struct {
     uint16_t steady, shown, count, duty;
     uint8_t is_strobing;
+    uint8_t axes;               /* its axis if it triggers by position, 0 if by time */
+    uint16_t index;             /* of the next trigger or position */
+    int32_t next_steps, spacing_steps;
     uint16_t n_frames;          /* triggers given */
     uint8_t phase;              /* next: 0 trigger, 1 flash on, 2 flash off */
     uint64_t dark_us;           /* when the steady light ends */
-    uint64_t frame_us;          /* when the next or present frame begins */
+    uint64_t frame_us;          /* when the next, present or (by position) last frame begins */
     uint32_t period_us, delay_us, width_us;
     uint32_t last_strobe_id;
 } pf_lamp_driver;
@@ -92,6 +96,7 @@ typedef struct {
     pf_axis axis[PF_N_AXES];
     pf_motion motion;
     pf_lamp_driver lamp;
+    int32_t lens_ua;
     uint8_t homed, motors, last_result;
     uint16_t faults;
     uint32_t last_move_id;
@@ -139,10 +144,19 @@ uint64_t pf_motion_next_us(const pf_board *board);
 /* lamp.c: likewise. */
 uint8_t pf_lamp_set(pf_board *board, const pf_lamp *request);
 uint8_t pf_lamp_strobe(pf_board *board, const pf_strobe *request);
+uint8_t pf_lamp_arm(pf_board *board, const pf_position_trigger *request);
+/* Give a trigger if the step just made reaches the next position. For the axis in `lamp.axes`. */
+void pf_lamp_at_step(pf_board *board, int axis, uint64_t now_us);
+/* The counters of `axes` have lost their meaning: end a position trigger of theirs. */
+void pf_lamp_disarm(pf_board *board, uint8_t axes);
 void pf_lamp_darken(pf_board *board);
 void pf_lamp_run(pf_board *board, uint64_t now_us);
 uint64_t pf_lamp_next_us(const pf_board *board);
 int pf_lamp_is_used(const pf_board *board);
+
+/* lens.c: likewise. */
+uint8_t pf_lens_set(pf_board *board, const pf_set_current *request);
+void pf_lens_off(pf_board *board);
 
 /* session.c: answers the bytes that arrive. */
 void pf_session_start(pf_board *board);

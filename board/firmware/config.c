@@ -14,5 +14,7 @@ const pf_config pf_paper_stage = {
          .no_torque = 12800, .from_rest = 320000, .switch_steps = -320, .whole_steps = 18080, .edge_steps = 160,
          .off_steps = 1120, .bounce_us = 1000},
     },
-    .features = PF_FEATURE_LAMP | PF_FEATURE_LIMIT_SWITCHES | PF_FEATURE_ESTOP | PF_FEATURE_STROBE,
+    .features = PF_FEATURE_LAMP | PF_FEATURE_LIMIT_SWITCHES | PF_FEATURE_ESTOP | PF_FEATURE_STROBE | PF_FEATURE_LENS,
+    .lens_min_ua = -250000,
+    .lens_max_ua = 250000, /* of an EL-16-40-TC, the lens of liao2021 appendix D */
 };

@@ -1,4 +1,4 @@
-/* What the firmware needs from a machine: sixteen functions. A port implements them and calls the functions of
+/* What the firmware needs from a machine: seventeen functions. A port implements them and calls the functions of
  * board.h; nothing else in the core touches hardware.
  *
  * `pf_hal` is whatever the port needs to find its pins. Functions marked [alarm] are also called from the alarm
@@ -36,6 +36,8 @@ unsigned pf_hal_contact(pf_hal *hal, int axis, int end);
 void pf_hal_motor(pf_hal *hal, int axis, int is_on);
 /* [alarm] Set the duty of the lamp, 1/10000. */
 void pf_hal_lamp(pf_hal *hal, unsigned duty);
+/* [alarm] Set the current of the tunable lens, uA, within the range of the configuration. */
+void pf_hal_lens(pf_hal *hal, int32_t current_ua);
 /* [alarm] Begin one pulse on the camera's trigger; the port ends it. */
 void pf_hal_trigger(pf_hal *hal);
 /* [alarm] Whether the emergency stop is pressed. A broken wire counts as pressed. */

@@ -4,7 +4,7 @@
 #include <stdint.h>
 
 #define PF_VERSION 1
-#define PF_SCHEMA_HASH 0xF4E32139u
+#define PF_SCHEMA_HASH 0x2889FE54u
 #define PF_MAX_FRAME 64
 #define PF_MAX_PAYLOAD 49
 
@@ -31,6 +31,9 @@ enum {
     PF_OPCODE_LAMP = 32,
     PF_OPCODE_STROBE = 33,
     PF_OPCODE_FRAME = 34,
+    PF_OPCODE_POSITION_TRIGGER = 35,
+    PF_OPCODE_LENS = 36,
+    PF_OPCODE_SET_CURRENT = 37,
 };
 
 enum {
@@ -88,6 +91,7 @@ enum {
     PF_FEATURE_LIMIT_SWITCHES = 2,
     PF_FEATURE_ESTOP = 4,
     PF_FEATURE_STROBE = 8,
+    PF_FEATURE_LENS = 16,
 };
 
 typedef struct {
@@ -261,7 +265,7 @@ static inline int pf_pong_unpack(pf_pong *m, const uint8_t *payload, int n_paylo
     return 0;
 }
 
-#define PF_STATE_BYTES 39
+#define PF_STATE_BYTES 43
 typedef struct {
     uint64_t board_time_us; /* us: since the board started */
     int32_t pos_steps[3]; /* steps: step counters */
@@ -275,6 +279,7 @@ typedef struct {
     uint8_t homed; /* AxisBit: axes whose counter is tied to the stage */
     uint8_t motors; /* AxisBit: motors that are switched on */
     uint8_t switches; /* Switch: switches pressed */
+    int32_t lens_ua; /* uA: current through the tunable lens */
 } pf_state;
 
 static inline int pf_state_pack(const pf_state *m, uint8_t *payload) {
@@ -292,12 +297,13 @@ static inline int pf_state_pack(const pf_state *m, uint8_t *payload) {
     pf_put(payload + 36, (uint8_t)m->homed, 1);
     pf_put(payload + 37, (uint8_t)m->motors, 1);
     pf_put(payload + 38, (uint8_t)m->switches, 1);
-    return 39;
+    pf_put(payload + 39, (uint32_t)m->lens_ua, 4);
+    return 43;
 }
 
 /* 0, or -1 when the length does not fit. */
 static inline int pf_state_unpack(pf_state *m, const uint8_t *payload, int n_payload) {
-    if (n_payload != 39) return -1;
+    if (n_payload != 43) return -1;
     m->board_time_us = (uint64_t)pf_get(payload + 0, 8);
     m->pos_steps[0] = (int32_t)pf_get(payload + 8, 4);
     m->pos_steps[1] = (int32_t)pf_get(payload + 12, 4);
@@ -312,13 +318,14 @@ static inline int pf_state_unpack(pf_state *m, const uint8_t *payload, int n_pay
     m->homed = (uint8_t)pf_get(payload + 36, 1);
     m->motors = (uint8_t)pf_get(payload + 37, 1);
     m->switches = (uint8_t)pf_get(payload + 38, 1);
+    m->lens_ua = (int32_t)pf_get(payload + 39, 4);
     return 0;
 }
 
 #define PF_WATCHDOG_BYTES 8
 typedef struct {
     uint32_t motion_ms; /* ms: longest silence while an axis moves, at least 100 */
-    uint32_t idle_ms; /* ms: longest silence while only the lamp is lit, motion_ms to 60000 */
+    uint32_t idle_ms; /* ms: longest silence while only lamp or lens is on, motion_ms to 60000 */
 } pf_watchdog;
 
 static inline int pf_watchdog_pack(const pf_watchdog *m, uint8_t *payload) {
@@ -598,7 +605,7 @@ static inline int pf_strobe_unpack(pf_strobe *m, const uint8_t *payload, int n_p
 typedef struct {
     uint64_t board_time_us; /* us: time of the trigger */
     uint32_t strobe_id; /* 1: as in the request */
-    uint16_t index; /* 1: 0 for the first trigger */
+    uint16_t index; /* 1: 0 for the first trigger; of its position in POSITION_TRIGGER */
 } pf_frame;
 
 static inline int pf_frame_pack(const pf_frame *m, uint8_t *payload) {
@@ -614,6 +621,81 @@ static inline int pf_frame_unpack(pf_frame *m, const uint8_t *payload, int n_pay
     m->board_time_us = (uint64_t)pf_get(payload + 0, 8);
     m->strobe_id = (uint32_t)pf_get(payload + 8, 4);
     m->index = (uint16_t)pf_get(payload + 12, 2);
+    return 0;
+}
+
+#define PF_POSITION_TRIGGER_BYTES 25
+typedef struct {
+    uint32_t strobe_id; /* 1: larger than every id before it, of STROBE too */
+    uint8_t axes; /* AxisBit: exactly one axis, at rest and homed */
+    int32_t first_steps; /* steps: counter at the first trigger */
+    int32_t spacing_steps; /* steps: to the next trigger; negative: going down; not 0 */
+    uint16_t count; /* 1: positions, all within the travel */
+    uint32_t delay_us; /* us: from the trigger to the flash, at most 100000 */
+    uint32_t width_us; /* us: of the flash, at most 100000 */
+    uint16_t duty; /* 1/10000: of the lamp during the flash */
+} pf_position_trigger;
+
+static inline int pf_position_trigger_pack(const pf_position_trigger *m, uint8_t *payload) {
+    pf_put(payload + 0, (uint32_t)m->strobe_id, 4);
+    pf_put(payload + 4, (uint8_t)m->axes, 1);
+    pf_put(payload + 5, (uint32_t)m->first_steps, 4);
+    pf_put(payload + 9, (uint32_t)m->spacing_steps, 4);
+    pf_put(payload + 13, (uint16_t)m->count, 2);
+    pf_put(payload + 15, (uint32_t)m->delay_us, 4);
+    pf_put(payload + 19, (uint32_t)m->width_us, 4);
+    pf_put(payload + 23, (uint16_t)m->duty, 2);
+    return 25;
+}
+
+/* 0, or -1 when the length does not fit. */
+static inline int pf_position_trigger_unpack(pf_position_trigger *m, const uint8_t *payload, int n_payload) {
+    if (n_payload != 25) return -1;
+    m->strobe_id = (uint32_t)pf_get(payload + 0, 4);
+    m->axes = (uint8_t)pf_get(payload + 4, 1);
+    m->first_steps = (int32_t)pf_get(payload + 5, 4);
+    m->spacing_steps = (int32_t)pf_get(payload + 9, 4);
+    m->count = (uint16_t)pf_get(payload + 13, 2);
+    m->delay_us = (uint32_t)pf_get(payload + 15, 4);
+    m->width_us = (uint32_t)pf_get(payload + 19, 4);
+    m->duty = (uint16_t)pf_get(payload + 23, 2);
+    return 0;
+}
+
+#define PF_LENS_BYTES 8
+typedef struct {
+    int32_t min_ua; /* uA: lowest current, 0 or negative */
+    int32_t max_ua; /* uA: highest current, 0 or positive */
+} pf_lens;
+
+static inline int pf_lens_pack(const pf_lens *m, uint8_t *payload) {
+    pf_put(payload + 0, (uint32_t)m->min_ua, 4);
+    pf_put(payload + 4, (uint32_t)m->max_ua, 4);
+    return 8;
+}
+
+/* 0, or -1 when the length does not fit. */
+static inline int pf_lens_unpack(pf_lens *m, const uint8_t *payload, int n_payload) {
+    if (n_payload != 8) return -1;
+    m->min_ua = (int32_t)pf_get(payload + 0, 4);
+    m->max_ua = (int32_t)pf_get(payload + 4, 4);
+    return 0;
+}
+
+#define PF_SET_CURRENT_BYTES 4
+typedef struct {
+    int32_t current_ua; /* uA: within LENS; 0 turns it off */
+} pf_set_current;
+
+static inline int pf_set_current_pack(const pf_set_current *m, uint8_t *payload) {
+    pf_put(payload + 0, (uint32_t)m->current_ua, 4);
+    return 4;
+}
+
+/* 0, or -1 when the length does not fit. */
+static inline int pf_set_current_unpack(pf_set_current *m, const uint8_t *payload, int n_payload) {
+    if (n_payload != 4) return -1;
+    m->current_ua = (int32_t)pf_get(payload + 0, 4);
     return 0;
 }
 

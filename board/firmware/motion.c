@@ -80,6 +80,7 @@ static void step(pf_board *board, int i, uint64_t now_us) {
     pf_hal_step(board->hal, i, axis->sign);
     axis->pos_steps += axis->sign;
     axis->n_done++;
+    if (board->lamp.axes >> i & 1) pf_lamp_at_step(board, i, now_us);
     if (sense(board, i, now_us)) {
         end_leg(board, i, now_us);
     } else {
@@ -171,6 +172,11 @@ static void end_leg(pf_board *board, int i, uint64_t now_us) {
 
 /* --- the motion */
 
+static void forget_homing(pf_board *board, uint8_t axes) {
+    board->homed &= (uint8_t)~axes;
+    pf_lamp_disarm(board, axes);
+}
+
 static void begin_motion(pf_board *board, uint32_t move_id, uint8_t axes) {
     board->motion = (pf_motion){.is_active = 1, .axes = axes, .result = PF_MOVE_RESULT_DONE, .move_id = move_id};
     board->last_move_id = move_id;
@@ -191,7 +197,7 @@ void pf_motion_end_if_at_rest(pf_board *board, uint64_t now_us) {
         board->homed |= motion->axes;
     }
     if (motion->result == PF_MOVE_RESULT_LIMIT_SWITCH) { /* no switch is inside the travel: the counter was wrong */
-        board->homed &= (uint8_t)~motion->axes;
+        forget_homing(board, motion->axes);
         board->faults |= PF_FAULT_LIMIT_SWITCH;
     }
     board->done = (pf_move_done){.board_time_us = now_us - board->start_us, .move_id = motion->move_id,
@@ -289,7 +295,7 @@ uint8_t pf_motion_home(pf_board *board, const pf_home *request) {
     begin_motion(board, request->move_id, request->axes);
     if (!(board->motors & request->axes)) pf_hal_motor(board->hal, i, 1);
     board->motors |= request->axes;
-    board->homed &= (uint8_t)~request->axes;
+    forget_homing(board, request->axes);
     board->motion.is_homing = 1;
     board->motion.home_axis = (uint8_t)i;
     board->motion.fast = request->fast_steps_per_s;
@@ -309,7 +315,7 @@ static void switch_off(pf_board *board, uint8_t axes) {
         if (axes & board->motors & (1u << i)) pf_hal_motor(board->hal, i, 0);
     }
     board->motors &= (uint8_t)~axes;
-    board->homed &= (uint8_t)~axes; /* nothing holds them: the counters have lost their meaning */
+    forget_homing(board, axes); /* nothing holds them: the counters have lost their meaning */
 }
 
 uint8_t pf_motion_motors(pf_board *board, const pf_motors *request) {

@@ -8,11 +8,11 @@ from parfocal.board.clock import PacedClock
 from parfocal.board.link.link import Link
 from parfocal.board.link.transport import Transport
 from parfocal.board.wire import messages
-from parfocal.board.wire.messages import AxisBit, Fault
+from parfocal.board.wire.messages import AxisBit, Fault, Triple
 
 
 class Probed(msgspec.Struct, frozen=True):
-    """Who answered, and its state."""
+    """Who answered, and its state. `max_steps`: the board's upper travel limits."""
 
     protocol_version: int
     firmware_version: int
@@ -20,6 +20,7 @@ class Probed(msgspec.Struct, frozen=True):
     fitted: AxisBit
     homed: AxisBit
     faults: Fault
+    max_steps: Triple = (0, 0, 0)
 
 
 def probe(transport: Transport, clock: PacedClock) -> Probed:
@@ -40,4 +41,5 @@ def probe(transport: Transport, clock: PacedClock) -> Probed:
         fitted=AxisBit(hello.axes),
         homed=AxisBit(state.homed),
         faults=Fault(state.faults),
+        max_steps=hello.max_steps,
     )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 
 import msgspec
 
 from parfocal.board.config import AXIS_NAMES, AxisConfig
 from parfocal.board.errors import MoveRefused
-from parfocal.board.motor import MotorRatings, Rates, Standstill
+from parfocal.board.motor import Leg, MotorRatings, Rates, Standstill
 from parfocal.board.own.motion import Job, Motion
 from parfocal.board.profile import Trapezoid
 from parfocal.board.pull_out import is_followed
@@ -32,11 +33,11 @@ class LinkMotor:
 
     def __init__(self, name: str, config: AxisConfig, stated: Statements, motion: Motion) -> None:
         """`name`: x, y or z. `config` gives errors in um and the deadline of a homing."""
-        self._name = name
-        self._config = config
+        self.name = name
+        self.config = config
         self._stated = stated
         self._motion = motion
-        self._index = i = AXIS_NAMES.index(name)
+        self.index = i = AXIS_NAMES.index(name)
         self.ratings = MotorRatings(
             min_steps=stated.hello.min_steps[i],
             max_steps=stated.hello.max_steps[i],
@@ -59,31 +60,46 @@ class LinkMotor:
 
         Raises MoveRefused (nothing moved), MoveStopped, LinkTimeout, PositionLost.
         """
-        speed, accel = _whole(rates)
+        return self.move_with((), Leg(target_steps, delta_steps, rates))
+
+    def move_with(self, others: Sequence[tuple[LinkMotor, Leg]], own: Leg) -> float:
+        """Move this motor and others of the same board at once; return the host time of the last end, s.
+
+        Raises as `move`.
+        """
+        parts = [(self, own), *others]
+        targets, speeds, accels = [0, 0, 0], [0, 0, 0], [0, 0, 0]
+        names, expected_s, stops_in_s = [], 0.0, 0.0
+        for motor, leg in parts:
+            i, (speed, accel) = motor.index, _whole(leg.rates)
+            targets[i], speeds[i], accels[i] = leg.target_steps, speed, accel
+            names.append(f"{motor.name}={round(leg.target_steps * motor.config.um_per_step, 3)}")
+            expected_s = max(expected_s, Trapezoid(abs(leg.delta_steps), speed, accel).duration_s)
+            stops_in_s = max(stops_in_s, speed / accel)
+        asked = f"move to {' '.join(names)} um"
         message = messages.MoveAbs(
             self._motion.next_move_id(),
-            1 << self._index,
-            self._on_axis(target_steps),
-            self._on_axis(speed),
-            self._on_axis(accel),
+            sum(1 << motor.index for motor, _ in parts),
+            _triple(targets),
+            _triple(speeds),
+            _triple(accels),
         )
-        asked = f"move to {self._name}={round(target_steps * self._config.um_per_step, 3)} um"
-        self._require_followed(rates, asked)
-        expected_s = Trapezoid(abs(delta_steps), speed, accel).duration_s
-        return self._motion.run(Job(message, asked, expected_s, speed / accel))
+        for motor, leg in parts:
+            motor.require_followed(leg.rates, asked)
+        return self._motion.run(Job(message, asked, expected_s, stops_in_s))
 
     def home(self, rates: Rates) -> float:
         """Find the lower switch, go to 0 upwards; return the host time of the end, s.
 
         Raises MoveRefused (nothing moved), MoveStopped, LinkTimeout, PositionLost.
         """
-        asked, config = f"homing of {self._name}", self._config
-        self._require_followed(rates, asked)
+        asked, config = f"homing of {self.name}", self.config
+        self.require_followed(rates, asked)
         speed, accel = _whole(rates)
         fast = max(1, round(speed * _HOME_SPEED_FRACTION))
         slow = max(1, round(speed * _EDGE_SPEED_FRACTION))
         self._motion.wait_for_rest()  # a command that was given up may still be decelerating
-        message = messages.Home(self._motion.next_move_id(), 1 << self._index, fast, slow, accel)
+        message = messages.Home(self._motion.next_move_id(), 1 << self.index, fast, slow, accel)
         # All of the board's travel, since nobody knows where in it the stage stands.
         travel_steps = self.ratings.max_steps - self.ratings.min_steps
         slow_steps = fast * fast / accel + (config.play_um + _EDGE_SEARCH_UM) / config.um_per_step
@@ -97,17 +113,17 @@ class LinkMotor:
         """
         state = self._motion.wait_for_rest()
         return Standstill(
-            pos_steps=state.pos_steps[self._index],
-            is_homed=bool(state.homed >> self._index & 1),
+            pos_steps=state.pos_steps[self.index],
+            is_homed=bool(state.homed >> self.index & 1),
             time_s=self._motion.now_s(),
         )
 
-    def _require_followed(self, rates: Rates, asked: str) -> None:
+    def require_followed(self, rates: Rates, asked: str) -> None:
         """Raises MoveRefused for a speed and acceleration that the motor cannot follow.
 
         It would lose steps without any notice.
         """
-        i, scale, stated = self._index, self._config.um_per_step, self._stated
+        i, scale, stated = self.index, self.config.um_per_step, self._stated
         max_speed = stated.limits.max_speed_steps_per_s[i]
         max_accel = stated.limits.max_accel_steps_per_s2[i]
         speed, accel = _whole(rates)
@@ -122,13 +138,13 @@ class LinkMotor:
         raise MoveRefused(
             f"{asked} refused: {rates.speed_steps_per_s * scale:.7g} um/s with "
             f"{rates.accel_steps_per_s2 * scale:.7g} um/s2 requested, but its motor follows at most {most}; "
-            f"nothing moved. Lower board.{self._name}.speed_um_per_s or board.{self._name}.accel_um_per_s2."
+            f"nothing moved. Lower board.{self.name}.speed_um_per_s or board.{self.name}.accel_um_per_s2."
         )
 
-    def _on_axis(self, value: int) -> messages.Triple:
-        """`value` for this axis, 0 for the others."""
-        x, y, z = (value if i == self._index else 0 for i in range(3))
-        return x, y, z
+
+def _triple(values: Sequence[int]) -> messages.Triple:
+    x, y, z = values
+    return x, y, z
 
 
 def _whole(rates: Rates) -> tuple[int, int]:

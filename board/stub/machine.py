@@ -9,9 +9,9 @@ import random
 from dataclasses import dataclass
 
 from parfocal.board.stub.config import StubConfig
-from parfocal.board.stub.lamp import LampDriver
+from parfocal.board.stub.lights import SINGLE_AXES, Lights
 from parfocal.board.stub.mechanics import AxisMechanics
-from parfocal.board.stub.ratings import Ratings
+from parfocal.board.stub.ratings import LENS, Ratings
 from parfocal.board.stub.true_stage import HISTORY_S
 from parfocal.board.wire.messages import (
     AxisBit,
@@ -19,14 +19,13 @@ from parfocal.board.wire.messages import (
     Fault,
     Frame,
     Home,
-    Lamp,
     Motors,
     MoveAbs,
     MoveDone,
     MoveResult,
+    PositionTrigger,
     State,
     Status,
-    Strobe,
     Triple,
     Watchdog,
 )
@@ -60,6 +59,7 @@ class Machine:
         self._now_s = now_s
         self.motions_begun = 0  # since the stub was made, through all reboots; faults refer to it
         self.estop_pressed = False
+        self.lights = Lights(now_s, LENS)
         self._start_up()
 
     def _start_up(self) -> None:
@@ -73,7 +73,6 @@ class Machine:
         self._last_result = MoveResult.NONE
         self._faults = Fault(0)
         self._motion_limit_s = self._idle_limit_s = 1.0 * self._clock_speed
-        self._lamp = LampDriver(self._now_s)
         self._events: list[tuple[float, MoveDone | Frame]] = []
         if self.estop_pressed:
             self.estop()
@@ -86,21 +85,26 @@ class Machine:
     def advance(self, time_s: float) -> None:
         """Let time pass: motions end, the lamp changes, the watchdog fires. Time never goes back."""
         while (due_s := self.next_due_s()) <= time_s:
+            is_at_position = self._position_s() <= due_s
             self._now_s = max(self._now_s, due_s)
-            if self._motion is not None and self._motion_end_s <= due_s:
+            if is_at_position:
+                self._note_trigger(self.lights.lamp.pass_position(self._now_s))
+            elif self._motion is not None and self._motion_end_s <= due_s:
                 self._end_motion(self._motion)
-            elif self._lamp.next_due_s() <= due_s:
-                self._run_lamp(due_s)
+            elif self.lights.lamp.next_due_s() <= due_s:
+                self.lights.lamp.forget_before(self._now_s - self.history_s)
+                self._note_trigger(self.lights.lamp.run_due(due_s))
             else:
                 self._fire_watchdog()
         self._now_s = max(self._now_s, time_s)
 
     def next_due_s(self) -> float:
         """When something next happens by itself, s; infinity when nothing will."""
-        due_s, limit_s = self._lamp.next_due_s(), self._idle_limit_s
+        due_s, limit_s = self.lights.lamp.next_due_s(), self._idle_limit_s
         if self._motion is not None:
-            due_s, limit_s = min(due_s, self._motion_end_s), self._motion_limit_s
-        elif not self._lamp.is_used:
+            due_s = min(due_s, self._motion_end_s, self._position_s())
+            limit_s = self._motion_limit_s
+        elif not self.lights.is_used:
             return due_s  # nothing for the watchdog to guard
         return due_s if self._faults & Fault.WATCHDOG else min(due_s, self._fed_s + limit_s)
 
@@ -141,16 +145,16 @@ class Machine:
         refusal = self._refusal(request.move_id)
         if refusal is not Status.OK:
             return refusal
-        if request.axes not in (AxisBit.X, AxisBit.Y, AxisBit.Z):
+        if request.axes not in SINGLE_AXES:
             return Status.BAD_VALUE
-        i = (AxisBit.X, AxisBit.Y, AxisBit.Z).index(AxisBit(request.axes))
+        i = SINGLE_AXES.index(AxisBit(request.axes))
         if not 0 < request.slow_steps_per_s <= request.fast_steps_per_s:
             return Status.BAD_VALUE
         refusal = self.ratings.refusal(i, request.fast_steps_per_s, request.accel_steps_per_s2)
         if refusal is not Status.OK:
             return refusal
         self._motors |= AxisBit(request.axes)
-        self._homed &= ~AxisBit(request.axes)
+        self._forget_homing(AxisBit(request.axes))
         spread_steps = self._seek(i, request)
         motion = _Motion(request.move_id, AxisBit(request.axes), MoveResult.HOME_FAILED)
         if spread_steps is not None:
@@ -165,7 +169,7 @@ class Machine:
 
     def estop(self) -> None:
         """Carry out ESTOP: no more steps, motors and light off, homing forgotten, latched."""
-        self._lamp.darken(self._now_s)
+        self.lights.switch_off(self._now_s)
         self._switch_off(_ALL)
         if self._motion is not None:
             self._motion.result, self._motion_end_s = MoveResult.ESTOP, self._now_s
@@ -182,10 +186,8 @@ class Machine:
         """Restart the processor: motors lose their current, and everything it knew is lost."""
         for axis in self.axes:
             axis.switch_off(self._now_s)
-        history = self._lamp
-        history.darken(self._now_s)
+        self.lights.restart(self._now_s)
         self._start_up()
-        self._lamp.continue_history(history)
 
     def clear(self, request: Clear) -> Status:
         """Carry out CLEAR."""
@@ -206,15 +208,20 @@ class Machine:
         self._motors = AxisBit(request.axes)
         return Status.OK
 
-    def set_lamp(self, request: Lamp) -> Status:
-        """Carry out LAMP."""
-        refusal = self._light_refusal() if request.duty else Status.OK
-        return self._lamp.set(request, self._now_s) if refusal is Status.OK else refusal
+    def trigger_at_positions(self, request: PositionTrigger) -> Status:
+        """Carry out POSITION_TRIGGER."""
+        ready = None if self._motion else self._homed
+        return self.lights.trigger_at(request, self._faults, self._now_s, ready, self.ratings.max_steps)
 
-    def strobe(self, request: Strobe) -> Status:
-        """Carry out STROBE."""
-        refusal = self._light_refusal() if request.count else Status.OK
-        return self._lamp.strobe(request, self._now_s) if refusal is Status.OK else refusal
+    @property
+    def faults(self) -> Fault:
+        """The sticky faults."""
+        return self._faults
+
+    @property
+    def lens_ua(self) -> int:
+        """Current through the lens, uA."""
+        return self.lights.lens.current_ua
 
     def set_watchdog(self, request: Watchdog) -> Status:
         """Carry out WATCHDOG: set and arm it, clear its fault."""
@@ -227,24 +234,21 @@ class Machine:
 
     def state(self) -> State:
         """The answer to STATE."""
-        axis_x, axis_y, axis_z = self.axes
-        x, x_lower, x_upper = axis_x.sensed_at(self._now_s)
-        y, y_lower, y_upper = axis_y.sensed_at(self._now_s)
-        z, z_lower, z_upper = axis_z.sensed_at(self._now_s)
-        zero_x, zero_y, zero_z = self._zero_counts
+        closed = [contact for axis in self.axes for contact in axis.sensed_at(self._now_s)[1:]]
         return State(
             board_time_us=self.time_us(self._now_s),
-            pos_steps=(x - zero_x, y - zero_y, z - zero_z),
+            pos_steps=self._counters(),
             last_move_id=self._last_move_id,
-            lamp_duty=self._lamp.duty,
+            lamp_duty=self.lights.lamp.duty,
             faults=self._faults,
-            last_strobe_id=self._lamp.last_strobe_id,
-            frames_done=self._lamp.frames_done,
+            last_strobe_id=self.lights.lamp.last_strobe_id,
+            frames_done=self.lights.lamp.frames_done,
             last_result=self._last_result,
             moving=self._motion.axes if self._motion is not None else 0,
             homed=self._homed,
             motors=self._motors,
-            switches=x_lower | x_upper << 1 | y_lower << 2 | y_upper << 3 | z_lower << 4 | z_upper << 5,
+            switches=sum(contact << i for i, contact in enumerate(closed)),
+            lens_ua=self.lights.lens.current_ua,
         )
 
     def time_us(self, time_s: float) -> int:
@@ -256,9 +260,13 @@ class Machine:
         x, y, z = (axis.true_um(time_s) for axis in self.axes)
         return x, y, z
 
-    def lamp_duty(self, time_s: float) -> float:
-        """Duty of the lamp at `time_s`, 0..1."""
-        return self._lamp.duty_at(time_s)
+    def light(self, begin_s: float, end_s: float) -> tuple[tuple[float, float], ...]:
+        """Duty of the lamp from `begin_s` to `end_s`: pairs of time, s, and duty from then on, 0..1."""
+        return self.lights.lamp.light(begin_s, end_s)
+
+    def triggers_s(self, after_s: float) -> tuple[float, ...]:
+        """Times of the camera triggers after `after_s`."""
+        return self.lights.triggers_s(after_s)
 
     def _refusal(self, move_id: int) -> Status:
         """Why no motion may begin now, or OK."""
@@ -269,12 +277,6 @@ class Machine:
         if move_id <= self._last_move_id:
             return Status.DUPLICATE
         return Status.OK if self._motion is None else Status.BUSY
-
-    def _light_refusal(self) -> Status:
-        """Why the lamp may not be lit now, or OK."""
-        if self._faults & Fault.ESTOP:
-            return Status.ESTOP
-        return Status.WATCHDOG if self._faults & Fault.WATCHDOG else Status.OK
 
     def _axis_refusal(self, i: int, request: MoveAbs) -> Status:
         """Why an axis may not move as asked, or OK."""
@@ -344,24 +346,39 @@ class Machine:
             self._homed |= motion.axes
         if motion.result is MoveResult.LIMIT_SWITCH:
             # There is no switch inside the travel: the counter was wrong. A jog may reach one.
-            self._homed &= ~motion.axes
+            self._forget_homing(motion.axes)
             self._faults |= Fault.LIMIT_SWITCH
-        done = MoveDone(
-            self.time_us(self._now_s), motion.move_id, self._counters(), motion.spread_steps, motion.result
+        ended = (
+            self.time_us(self._now_s),
+            motion.move_id,
+            self._counters(),
+            motion.spread_steps,
+            motion.result,
         )
-        self._events.append((self._now_s, done))
+        self._events.append((self._now_s, MoveDone(*ended)))
 
-    def _run_lamp(self, due_s: float) -> None:
-        self._lamp.forget_before(self._now_s - self.history_s)
-        triggered = self._lamp.run_due(due_s)
-        if triggered is not None:
-            strobe, index = triggered
-            frame = Frame(self.time_us(self._now_s), strobe.strobe_id, index)
+    def _position_s(self) -> float:
+        """When the next position trigger is reached, s; infinity when the motion under way does not reach it."""
+        position = self.lights.lamp.next_position
+        if position is None or self._motion is None:
+            return float("inf")
+        axis, at_steps, sign = position
+        i = SINGLE_AXES.index(axis)
+        return self.axes[i].reaches_s(self._now_s, at_steps + self._zero_counts[i], sign)
+
+    def _note_trigger(self, index: int | None) -> None:
+        if index is not None:
+            frame = Frame(self.time_us(self._now_s), self.lights.lamp.last_strobe_id, index)
+            self.lights.note_trigger(self._now_s)
             self._events.append((self._now_s, frame))
+
+    def _forget_homing(self, axes: AxisBit) -> None:
+        self._homed &= ~axes
+        self.lights.lamp.disarm(axes, self._now_s)
 
     def _fire_watchdog(self) -> None:
         self._break_off(MoveResult.WATCHDOG)
-        self._lamp.darken(self._now_s)
+        self.lights.switch_off(self._now_s)
         self._faults |= Fault.WATCHDOG
 
     def _switch_off(self, axes: AxisBit) -> None:
@@ -370,7 +387,7 @@ class Machine:
             if axes & self._motors & 1 << i:
                 axis.switch_off(self._now_s)
         self._motors &= ~axes
-        self._homed &= ~axes
+        self._forget_homing(axes)
 
     def _counters(self) -> Triple:
         x, y, z = (axis.count_at(self._now_s) for axis in self.axes)

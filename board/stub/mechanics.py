@@ -178,6 +178,14 @@ class AxisMechanics:
         leg = self._legs[self._index_at(time_s)]
         return leg.first_count + leg.sign * leg.n_done(time_s)
 
+    def reaches_s(self, after_s: float, count: int, sign: int) -> float:
+        """When a planned step in the direction of `sign` makes `count`, after `after_s`; infinity when none does."""
+        for leg in self._legs:
+            n_steps = (count - leg.first_count) * sign
+            if leg.sign == sign and 0 < n_steps <= len(leg.times_s) and leg.times_s[n_steps - 1] > after_s:
+                return float(leg.times_s[n_steps - 1])
+        return float("inf")
+
     def true_um(self, time_s: float) -> float:
         """True position of the stage, um, with lead error, drift, and the swing after the last edges."""
         index, config = self._index_at(time_s), self.config

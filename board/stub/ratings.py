@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 from parfocal.board.pull_out import is_followed
 from parfocal.board.stub.config import StubAxisConfig
-from parfocal.board.wire.messages import Feature, Limits, PullOut, Status, Triple
+from parfocal.board.wire.messages import Feature, Lens, Limits, PullOut, Status, Triple
 
-FEATURES = Feature.LAMP | Feature.LIMIT_SWITCHES | Feature.ESTOP | Feature.STROBE
+FEATURES = Feature.LAMP | Feature.LIMIT_SWITCHES | Feature.ESTOP | Feature.STROBE | Feature.LENS
+LENS = Lens(-250_000, 250_000)  # uA; of an EL-16-40-TC, the lens of liao2021 appendix D
 _EDGE_RESERVE_UM = 20.0
 
 

@@ -7,7 +7,7 @@ from collections import deque
 
 from parfocal.board.stub.config import StubConfig
 from parfocal.board.stub.machine import Machine
-from parfocal.board.stub.ratings import FEATURES
+from parfocal.board.stub.ratings import FEATURES, LENS
 from parfocal.board.stub.true_stage import check_history
 from parfocal.board.wire import layout, messages
 from parfocal.board.wire.messages import Ack, AxisBit, Kind, Message, Opcode, Status
@@ -82,7 +82,7 @@ class StubBoard:
     def lamp_duty(self, time_s: float) -> float:
         """Duty of the lamp at `time_s`, 0..1. Raises ValueError as `true_um` does."""
         check_history(time_s, self.machine.now_s, self.machine.history_s)
-        return self.machine.lamp_duty(time_s)
+        return self.machine.light(time_s, float("inf"))[0][1]
 
     def _answer(self, packet: Packet) -> bytes:
         """Frame that answers a request: from the cache, as a refusal, or after carrying it out."""
@@ -159,6 +159,8 @@ class StubBoard:
                 return Status.OK, machine.ratings.limits
             case messages.PullOutRequest():
                 return Status.OK, machine.ratings.pull_out
+            case messages.LensRequest():
+                return Status.OK, LENS
             case messages.Stop():
                 machine.stop()
                 return Status.OK, Ack()
@@ -175,9 +177,13 @@ class StubBoard:
             case messages.Home():
                 return machine.home(request)
             case messages.Lamp():
-                return machine.set_lamp(request)
+                return machine.lights.set_lamp(request, machine.faults, machine.now_s)
             case messages.Strobe():
-                return machine.strobe(request)
+                return machine.lights.strobe(request, machine.faults, machine.now_s)
+            case messages.PositionTrigger():
+                return machine.trigger_at_positions(request)
+            case messages.SetCurrent():
+                return machine.lights.set_current(request, machine.faults)
             case messages.Watchdog():
                 return machine.set_watchdog(request)
             case messages.Clear():

@@ -105,3 +105,13 @@ class VirtualBench:
         """Duty of the lamp at `time_s`, 0..1. Raises ValueError as `true_um` does."""
         self.faulty.advance(self.clock.now_s())
         return self.stub.lamp_duty(time_s)
+
+    def light(self, begin_s: float, end_s: float) -> tuple[tuple[float, float], ...]:
+        """Duty of the lamp from `begin_s` to `end_s`: pairs of time, s, and duty from then on, 0..1."""
+        self.faulty.advance(self.clock.now_s())
+        return self.stub.machine.light(begin_s, end_s)
+
+    def triggers_s(self, after_s: float) -> tuple[float, ...]:
+        """Times of the camera triggers after `after_s`."""
+        self.faulty.advance(self.clock.now_s())
+        return self.stub.machine.triggers_s(after_s)

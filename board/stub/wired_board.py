@@ -64,6 +64,19 @@ class WiredMachine(Protocol):
         """Whether the button is pressed."""
         ...
 
+    @property
+    def lens_ua(self) -> int:
+        """Current through the lens, uA."""
+        ...
+
+    def light(self, begin_s: float, end_s: float) -> tuple[tuple[float, float], ...]:
+        """Duty of the lamp from `begin_s` to `end_s`: pairs of time, s, and duty from then on, 0..1."""
+        ...
+
+    def triggers_s(self, after_s: float) -> tuple[float, ...]:
+        """Times of the camera triggers after `after_s`."""
+        ...
+
     def advance(self, time_s: float) -> None:
         """Let time pass until `time_s`."""
         ...

@@ -1,4 +1,4 @@
-"""Messages to payloads and back, and the schema hash. All made from the table in `messages`."""
+"""Messages to payloads and back, and the schema hash. All made from `table`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import NamedTuple, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from parfocal.board.wire.messages import CODES, PROTOCOL_VERSION, TABLE, Kind, Message, Opcode, Wire
+from parfocal.board.wire.messages import PROTOCOL_VERSION, Kind, Message, Opcode, Wire
+from parfocal.board.wire.table import CODES, TABLE
 
 _STRUCT_CODES = {"u8": "B", "u16": "H", "u32": "I", "u64": "Q", "i32": "i"}
 

@@ -1,8 +1,8 @@
-"""The message table: every message on the wire, field by field, with units.
+"""The messages on the wire, field by field, with units, and their codes. `table` lists them.
 
-Codec and schema hash (`layout`), stub and documentation are made from `TABLE` and the classes in it. Nothing else
-knows a layout. A field is `Annotated[python type, Wire(wire type, unit, meaning)]`. A tuple of three is one value
-per axis in the order x, y, z. Responses with a status other than OK carry no payload.
+Codec and schema hash (`layout`), stub and documentation are made from these classes. Nothing else knows a layout. A
+field is `Annotated[python type, Wire(wire type, unit, meaning)]`. A tuple of three is one value per axis in the order
+x, y, z. Responses with a status other than OK carry no payload.
 """
 
 from __future__ import annotations
@@ -45,6 +45,9 @@ class Opcode(enum.IntEnum):
     LAMP = 0x20
     STROBE = 0x21
     FRAME = 0x22
+    POSITION_TRIGGER = 0x23
+    LENS = 0x24
+    SET_CURRENT = 0x25
 
 
 class Status(enum.IntEnum):
@@ -113,7 +116,8 @@ class Feature(enum.IntFlag):
     LAMP = 1
     LIMIT_SWITCHES = 2
     ESTOP = 4
-    STROBE = 8
+    STROBE = 8  # triggers by time and by position
+    LENS = 16
 
 
 class Wire(NamedTuple):
@@ -188,17 +192,18 @@ class State(Message, frozen=True):
     homed: Annotated[int, Wire("u8", "AxisBit", "axes whose counter is tied to the stage")]
     motors: Annotated[int, Wire("u8", "AxisBit", "motors that are switched on")]
     switches: Annotated[int, Wire("u8", "Switch", "switches pressed")]
+    lens_ua: Annotated[int, Wire("i32", "uA", "current through the tunable lens")]
 
 
 class Watchdog(Message, frozen=True):
     """Set and arm the watchdog and clear its fault. Every valid frame of the session feeds it.
 
-    On expiry motion is decelerated AND the lamp is turned off. The fault stays until this message.
+    On expiry motion is decelerated AND lamp and lens current are turned off. The fault stays until this message.
     """
 
     motion_ms: Annotated[int, Wire("u32", "ms", "longest silence while an axis moves, at least 100")]
     idle_ms: Annotated[
-        int, Wire("u32", "ms", "longest silence while only the lamp is lit, motion_ms to 60000")
+        int, Wire("u32", "ms", "longest silence while only lamp or lens is on, motion_ms to 60000")
     ]
 
 
@@ -270,7 +275,7 @@ class Stop(Message, frozen=True):
 
 
 class Estop(Message, frozen=True):
-    """Emergency stop: no more steps, motors and light off, homing forgotten. Always accepted; it latches.
+    """Emergency stop: no more steps; motors, light and lens off; homing forgotten. Always accepted; it latches.
 
     After CLEAR, HOME switches the motors on again.
     """
@@ -312,57 +317,47 @@ class Strobe(Message, frozen=True):
     duty: Annotated[int, Wire("u16", "1/10000", "of the lamp during the flash")]
 
 
+class PositionTrigger(Message, frozen=True):
+    """Trigger the camera and flash the lamp where one axis passes `count` positions, spaced evenly.
+
+    A position counts when a step in the direction of `spacing_steps` reaches it, each once. A strobe or position
+    trigger under way ends; count 0 only ends it.
+    """
+
+    strobe_id: Annotated[int, Wire("u32", "1", "larger than every id before it, of STROBE too")]
+    axes: Annotated[int, Wire("u8", "AxisBit", "exactly one axis, at rest and homed")]
+    first_steps: Annotated[int, Wire("i32", "steps", "counter at the first trigger")]
+    spacing_steps: Annotated[int, Wire("i32", "steps", "to the next trigger; negative: going down; not 0")]
+    count: Annotated[int, Wire("u16", "1", "positions, all within the travel")]
+    delay_us: Annotated[int, Wire("u32", "us", "from the trigger to the flash, at most 100000")]
+    width_us: Annotated[int, Wire("u32", "us", "of the flash, at most 100000")]
+    duty: Annotated[int, Wire("u16", "1/10000", "of the lamp during the flash")]
+
+
 class Frame(Message, frozen=True):
-    """A strobe has given one trigger. STATE counts them."""
+    """A strobe or position trigger has given one trigger. STATE counts them."""
 
     board_time_us: Annotated[int, Wire("u64", "us", "time of the trigger")]
     strobe_id: Annotated[int, Wire("u32", "1", "as in the request")]
-    index: Annotated[int, Wire("u16", "1", "0 for the first trigger")]
+    index: Annotated[int, Wire("u16", "1", "0 for the first trigger; of its position in POSITION_TRIGGER")]
+
+
+class LensRequest(Message, frozen=True):
+    """Ask which currents the lens driver gives."""
+
+
+class Lens(Message, frozen=True):
+    """The range of the lens current, 0 included. Both ends are 0 on a board without a lens."""
+
+    min_ua: Annotated[int, Wire("i32", "uA", "lowest current, 0 or negative")]
+    max_ua: Annotated[int, Wire("i32", "uA", "highest current, 0 or positive")]
+
+
+class SetCurrent(Message, frozen=True):
+    """Set the current of the tunable lens. It goes to 0 when the watchdog expires and at an emergency stop."""
+
+    current_ua: Annotated[int, Wire("i32", "uA", "within LENS; 0 turns it off")]
 
 
 class Ack(Message, frozen=True):
     """No fields; the header has the status."""
-
-
-class Entry(NamedTuple):
-    """One row of the table."""
-
-    opcode: Opcode
-    kind: Kind
-    message: type[Message]
-
-
-TABLE: tuple[Entry, ...] = (
-    Entry(Opcode.HELLO, Kind.REQUEST, Hello),
-    Entry(Opcode.HELLO, Kind.RESPONSE, HelloReply),
-    Entry(Opcode.PING, Kind.REQUEST, Ping),
-    Entry(Opcode.PING, Kind.RESPONSE, Pong),
-    Entry(Opcode.STATE, Kind.REQUEST, StateRequest),
-    Entry(Opcode.STATE, Kind.RESPONSE, State),
-    Entry(Opcode.WATCHDOG, Kind.REQUEST, Watchdog),
-    Entry(Opcode.WATCHDOG, Kind.RESPONSE, Ack),
-    Entry(Opcode.LIMITS, Kind.REQUEST, LimitsRequest),
-    Entry(Opcode.LIMITS, Kind.RESPONSE, Limits),
-    Entry(Opcode.CLEAR, Kind.REQUEST, Clear),
-    Entry(Opcode.CLEAR, Kind.RESPONSE, Ack),
-    Entry(Opcode.PULL_OUT, Kind.REQUEST, PullOutRequest),
-    Entry(Opcode.PULL_OUT, Kind.RESPONSE, PullOut),
-    Entry(Opcode.MOVE_ABS, Kind.REQUEST, MoveAbs),
-    Entry(Opcode.MOVE_ABS, Kind.RESPONSE, Ack),
-    Entry(Opcode.HOME, Kind.REQUEST, Home),
-    Entry(Opcode.HOME, Kind.RESPONSE, Ack),
-    Entry(Opcode.STOP, Kind.REQUEST, Stop),
-    Entry(Opcode.STOP, Kind.RESPONSE, Ack),
-    Entry(Opcode.MOVE_DONE, Kind.EVENT, MoveDone),
-    Entry(Opcode.ESTOP, Kind.REQUEST, Estop),
-    Entry(Opcode.ESTOP, Kind.RESPONSE, Ack),
-    Entry(Opcode.MOTORS, Kind.REQUEST, Motors),
-    Entry(Opcode.MOTORS, Kind.RESPONSE, Ack),
-    Entry(Opcode.LAMP, Kind.REQUEST, Lamp),
-    Entry(Opcode.LAMP, Kind.RESPONSE, Ack),
-    Entry(Opcode.STROBE, Kind.REQUEST, Strobe),
-    Entry(Opcode.STROBE, Kind.RESPONSE, Ack),
-    Entry(Opcode.FRAME, Kind.EVENT, Frame),
-)
-
-CODES: tuple[type[enum.IntEnum | enum.IntFlag], ...] = (Status, MoveResult, Fault, AxisBit, Switch, Feature)

@@ -15,6 +15,7 @@ MIN_RESPONSE = 0.35
 MAX_REPEATED = 0.6
 FALLEN = 0.2
 REFINE_ROUNDS, REFINE_MARGIN_PX, MAX_CONDITION = 6, 8, 1e4
+REFINED_PX = 1e-3  # a step this short ends the refinement: a fiftieth of its error
 LONG_SIDE_PX = 640  # larger pictures are made smaller first: registration is to a fraction of a pixel anyway
 
 
@@ -72,8 +73,8 @@ def _small_shift(
         slice(REFINE_MARGIN_PX, width - REFINE_MARGIN_PX),
     )
     slopes_x, slopes_y = (cv2.Sobel(one, cv2.CV_32F, *order, ksize=3) / 8.0 for order in ((1, 0), (0, 1)))
-    design = np.stack([slopes_x[inside].ravel(), slopes_y[inside].ravel()], axis=1).astype(np.float64)
-    normal = design.T @ design
+    design = np.stack([slopes_x[inside].ravel(), slopes_y[inside].ravel()])
+    normal = (design @ design.T).astype(np.float64)
     if np.linalg.cond(normal) > MAX_CONDITION:  # lines: only the coarse shift is known along them
         return x, y
     for _ in range(REFINE_ROUNDS):
@@ -81,8 +82,10 @@ def _small_shift(
         moved_back = cv2.warpAffine(
             other, back, (width, height), flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
         )
-        step = np.linalg.solve(normal, design.T @ (one - moved_back)[inside].ravel().astype(np.float64))
+        step = np.linalg.solve(normal, design @ (one - moved_back)[inside].ravel())
         x, y = x + float(step[0]), y + float(step[1])
+        if np.hypot(*step) < REFINED_PX:
+            break
     if np.hypot(x - start[0], y - start[1]) > 1.0:
         return start
     return x, y

@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from parfocal.edge.camera.devices import device_number
 from parfocal.edge.camera.frame import UNCALIBRATED, CameraSettings, Frame, overtaken
 from parfocal.edge.config import CameraConfig
 from parfocal.edge.errors import CameraFailed
@@ -23,8 +24,8 @@ PERIOD_TOLERANCE_SHARE = 0.1
 
 
 def device_path(config: CameraConfig) -> Path:
-    """Device file of the configured camera."""
-    return Path(f"/dev/video{config.device}")
+    """Device file of the configured camera. Raises CameraFailed for a name that no camera or several have."""
+    return Path(f"/dev/video{device_number(config.device)}")
 
 
 class VideoCamera:
@@ -41,7 +42,7 @@ class VideoCamera:
         self._notes: list[str] = []
         self._n_grabbed = 0
         with silenced():
-            self._capture = cv2.VideoCapture(config.device, cv2.CAP_V4L2)
+            self._capture = cv2.VideoCapture(device_number(config.device), cv2.CAP_V4L2)
             try:
                 self._check_open()
                 self._choose_mode()

@@ -1,8 +1,9 @@
 """The command line: the Typer app and the entry point. Each command has a file of its own."""
 
+import functools
 import io
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -14,7 +15,14 @@ from parfocal.edge.cli.doctor import doctor
 from parfocal.edge.cli.ending.end import run_to_exit_code
 from parfocal.edge.cli.evaluate import evaluate
 from parfocal.edge.cli.focus import focus
+from parfocal.edge.cli.overview import overview
 from parfocal.edge.cli.record import record
+from parfocal.edge.cli.scan import scan
+from parfocal.edge.cli.setting_up.init import init
+from parfocal.edge.cli.slides.concordance import concordance
+from parfocal.edge.cli.slides.export import export
+from parfocal.edge.cli.slides.review import review
+from parfocal.edge.cli.slides.stitch import stitch
 from parfocal.edge.cli.stage import NumbersAreArguments, home, move, status
 from parfocal.edge.cli.stub import stub
 from parfocal.edge.cli.survey import survey
@@ -45,11 +53,18 @@ def options_of_parfocal(
 
 # In this order in the help.
 app.command()(demo)
+app.command()(init)
 app.command()(doctor)
 calibrate.app.command("all")(all_parts)
 app.add_typer(calibrate.app, name="calibrate")
 app.command()(focus)
+app.command()(overview)
 app.command()(survey)
+app.command()(stitch)
+app.command()(export)
+app.command()(review)
+app.command()(concordance)
+app.command()(scan)
 app.command()(record)
 app.command()(evaluate)
 app.add_typer(engine.app, name="engine")
@@ -60,13 +75,18 @@ app.command()(status)
 app.command()(stub)
 
 
+@functools.cache
+def _command() -> Any:  # noqa: ANN401  # click's, or typer's own copy
+    return typer.main.get_command(app)
+
+
 def main() -> None:
     """Run the command in `sys.argv`. Prints at most one line to stderr, never a traceback, and exits."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # file names are not always valid text
             stream.reconfigure(errors="backslashreplace")
     arguments = sys.argv[1:]
-    command = typer.main.get_command(app)
+    command = _command()
     sys.exit(
         run_to_exit_code(
             lambda: command.main(arguments or ["--help"], prog_name="parfocal", standalone_mode=False),

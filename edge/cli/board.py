@@ -1,6 +1,7 @@
-"""`parfocal board`: is the firmware of a board what PROTOCOL.md says?"""
+"""`parfocal board`: put the firmware onto a board, and try whether a board does what PROTOCOL.md says."""
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -8,14 +9,22 @@ from rich.console import Console
 from rich.markup import escape
 
 from parfocal.board.clock import MonotonicClock
+from parfocal.board.config import BoardConfig
 from parfocal.board.conformance.report import CheckedPromise, PromiseBroken
 from parfocal.board.conformance.run import Asked, run_conformance
+from parfocal.board.errors import FlashFailed
+from parfocal.board.flash.drive import the_drive
+from parfocal.board.flash.flash import Bench, flash
+from parfocal.board.flash.image import SHIPPED, checked_uf2, serial_of, with_serial
+from parfocal.board.link.ports import UsbPort, usb_ports
+from parfocal.board.link.probe import Probed, probe
 from parfocal.board.open import open_port
 from parfocal.edge.cli.options import ConfigOption, JsonOption, PortOption, configured
 from parfocal.edge.cli.showing.output import check_writable, console_for, write_json
+from parfocal.edge.cli.showing.say import say
 from parfocal.edge.errors import ConfigError
 
-app = typer.Typer(help="Try a motor board.", no_args_is_help=True)
+app = typer.Typer(help="Flash and try a motor board.", no_args_is_help=True)
 
 _STYLES = {"kept": "green", "broken": "red bold", "skipped": "yellow"}
 _WARNING = (
@@ -27,7 +36,7 @@ _WARNING = (
 
 @app.callback()
 def options_of_board() -> None:
-    """Try a motor board."""
+    """Flash and try a motor board."""
 
 
 @app.command("test")
@@ -80,6 +89,47 @@ def board_test(
             f"{len(report.broken)} of {n_tried} promises broken, the first: {first.promise} {first.why}. "
             "See board/PROTOCOL.md."
         )
+
+
+@app.command("flash")
+def board_flash(
+    file: Annotated[
+        Path | None, typer.Option("--file", help="Another UF2 file. Default: the firmware of this version.")
+    ] = None,
+    drive: Annotated[
+        Path | None,
+        typer.Option("--drive", help="Where the board is mounted. Default: the only one in boot mode."),
+    ] = None,
+    serial: Annotated[
+        int | None,
+        typer.Option("--serial", help="Serial number for the board. Default: that in the file, 1."),
+    ] = None,
+) -> None:
+    """Put the firmware onto a Raspberry Pi Pico in boot mode, and ask it who it is. Nothing moves.
+
+    Hold BOOTSEL while you plug in the Pico. It then is a drive with a file INFO_UF2.TXT; any other chip is refused.
+    """
+    console = console_for(None)
+    source = SHIPPED if file is None else file
+    try:
+        data = checked_uf2(source.read_bytes(), str(source))
+    except OSError as error:
+        raise FlashFailed(f"{source} was not read: {error.strerror}") from error
+    if serial is not None:
+        data = with_serial(data, serial)
+    found = the_drive(drive)
+    number = serial_of(data)
+    named = "" if number is None else f", serial number {number}"
+    say(console, f"found {found}")
+    say(console, f"writing {source.name}{named}, {len(data):,} bytes")
+    flashed = flash(found, data, Bench(MonotonicClock(), usb_ports, _asked))
+    board = flashed.board
+    say(console, f"board {board.unit_serial}, firmware {board.firmware_version} answers at {flashed.port}")
+    say(console, f"next: parfocal board test --port {flashed.port.name}")
+
+
+def _asked(port: UsbPort) -> Probed:
+    return probe(open_port(BoardConfig(port=port.path)), MonotonicClock())
 
 
 def _show(console: Console, checked: CheckedPromise) -> None:

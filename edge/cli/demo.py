@@ -123,5 +123,14 @@ def _focused(
     plan = snake(n_fields, config)
     with at_stub(sample, config) as instrument:
         return run_report(
-            *focus_fields(instrument, engine.predictor, config, plan, console, seen=seen, grown=result.grown)
+            *focus_fields(
+                instrument,
+                engine.predictor,
+                config,
+                plan,
+                console,
+                seen=seen,
+                grown=result.grown,
+                single=engine.single,
+            )
         )

@@ -120,7 +120,10 @@ def _calibration(
 
 
 def _of_camera(config: Config) -> Finding:
-    is_there = device_path(config.camera).exists()
+    try:
+        is_there = device_path(config.camera).exists()
+    except CameraFailed as error:
+        return findings_of.of_camera(config, True, error)
     notes: tuple[str, ...] = ()
     failed = None
     if is_there:

@@ -11,11 +11,13 @@ from rich.console import Console
 
 from parfocal.calib.value import UsedCalibration
 from parfocal.edge.calibration import PlayInUse
+from parfocal.edge.cli.composites import Examine, check_folder, examine_into
 from parfocal.edge.cli.options import (
     ConfigOption,
     FieldsOption,
     JsonOption,
     PortOption,
+    ReliefOption,
     SeedOption,
     SimOption,
     Simulation,
@@ -30,7 +32,7 @@ from parfocal.edge.cli.showing.progress import shown_progress
 from parfocal.edge.cli.showing.say import say
 from parfocal.edge.cli.showing.tables import show_notes, show_report
 from parfocal.edge.config import Config
-from parfocal.edge.engine import checked_engine
+from parfocal.edge.engine import checked_engine, checked_single_engine
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.scan.field_result import FieldResult
 from parfocal.edge.scan.plan import Field, snake
@@ -51,9 +53,16 @@ def focus(
     fields: FieldsOption = 25,
     seed: SeedOption = 1,
     z_play_um: ZPlayOption = None,
+    relief: ReliefOption = None,
     surface: Annotated[
         Path | None,
         typer.Option(help="Start each field at the height of a survey's surface: its .csv or .geojson file."),
+    ] = None,
+    composite: Annotated[
+        Path | None,
+        typer.Option(
+            help="Scan through uneven fields, and write an all-in-focus picture of each to this folder."
+        ),
     ] = None,
     config: ConfigOption = None,
     port: PortOption = None,
@@ -61,18 +70,32 @@ def focus(
 ) -> None:
     """Focus neighbouring fields, row by row, and report each."""
     settings = configured(config, port)
-    simulation = Simulation(sim, slide, um_per_px, seed, z_play_um)
+    simulation = Simulation(sim, slide, um_per_px, seed, z_play_um, relief)
     plan = snake(fields, settings)
     pivot_at = None if surface is None else pivots_on(fit_surface(read_points(surface)), plan, settings)
     check_writable(json)
+    check_folder(composite)
     console = console_for(json)
     # Before the board is opened: a wrong model is reported at once, and loading it does not delay the heartbeat.
     engine = checked_engine(settings)
     say(console, f"engine: {engine.description}")
+    examine = None
+    if composite is not None:
+        single = checked_single_engine(settings)
+        say(console, f"engine: {single.description}")
+        examine = examine_into(composite, single.predictor, settings)
     with growing_result(json, partial(show_report, console)) as result:
         with opened_instrument(simulation, settings, virtual=port is None) as instrument:
             done = focus_fields(
-                instrument, engine.predictor, settings, plan, console, grown=result.grown, pivot_at=pivot_at
+                instrument,
+                engine.predictor,
+                settings,
+                plan,
+                console,
+                grown=result.grown,
+                pivot_at=pivot_at,
+                examine=examine,
+                single=engine.single,
             )
         result.done(run_report(*done))
 
@@ -86,15 +109,18 @@ def focus_fields(
     seen: Callable[[FieldResult], None] | None = None,
     grown: Callable[[RunReport], None] | None = None,
     pivot_at: Callable[[Field], float | None] | None = None,
+    examine: Examine | None = None,
+    single: Predictor | None = None,
 ) -> Done:
     """Focus the fields of `plan`, with a progress bar.
 
     Returns the reports, the images and seconds of the first sweep, the play in use, the condenser that the model was
     given, and the calibration in force. `seen` is called after each field, `grown` with the report of all fields so
-    far. `pivot_at` is that of `Session.run`. Raises what Session raises; the lamp is off afterwards.
+    far. `pivot_at` is that of `Session.run`, `single` that of `Session`. `examine` may look at each field once more
+    before the stage goes on. Raises what Session and `examine` raise; the lamp is off afterwards.
     """
     show_notes(console, instrument.notes)
-    session = Session(instrument, predictor, config)
+    session = Session(instrument, predictor, config, single)
     reports: list[FieldReport] = []
 
     def so_far() -> Done:
@@ -105,7 +131,7 @@ def focus_fields(
         shown_progress(console, "focusing", len(plan), "first sweep") as step,
         contextlib.closing(session.run(plan, pivot_at)) as run,
     ):
-        for done in run:
+        for done in run if examine is None else examine(instrument, run):
             reports.append(done.report)
             if seen:
                 seen(done)

@@ -18,6 +18,7 @@ from parfocal.edge.config import Config, config_from
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.instrument import Instrument, real_instrument
 from parfocal.edge.scan.plan import MAX_FIELDS
+from parfocal.edge.simscope.relief import ReliefName
 
 MAX_SEED = 2**31 - 1  # fits any 32-bit generator
 
@@ -77,6 +78,13 @@ ZPlayOption = Annotated[
         help="With --sim: true play of the Z gear, um. Default: board.z.play_um.",
     ),
 ]
+ReliefOption = Annotated[
+    ReliefName | None,
+    typer.Option(
+        "--relief",
+        help="With --sim: make the fields uneven: tilted, tissue at two depths, or folded. Default: even fields.",
+    ),
+]
 
 
 def configured(path: Path | None, port: str | None) -> Config:
@@ -95,7 +103,7 @@ class Simulation(msgspec.Struct, frozen=True):
     """The options of a virtual microscope as they were given; `is_asked_for` is False for a real one.
 
     `um_per_px` is the sampling of the slide's image. `z_play_um` is the true play of the Z gear; None means as
-    configured.
+    configured. `relief` makes the fields uneven.
     """
 
     is_asked_for: bool = False
@@ -103,13 +111,14 @@ class Simulation(msgspec.Struct, frozen=True):
     um_per_px: float | None = None
     seed: int = 1
     z_play_um: float | None = None
+    relief: ReliefName | None = None
 
     def __post_init__(self) -> None:
         """Raises ConfigError for a virtual slide under a real microscope."""
-        given = any(option is not None for option in (self.slide, self.um_per_px, self.z_play_um))
-        if given and not self.is_asked_for:
+        options = self.slide, self.um_per_px, self.z_play_um, self.relief
+        if any(option is not None for option in options) and not self.is_asked_for:
             raise ConfigError(
-                "--slide, --um-per-px and --z-play-um describe a virtual slide: add --sim, or leave them out"
+                "--slide, --um-per-px, --z-play-um and --relief describe a virtual slide: add --sim, or leave them out"
             )
 
 
@@ -126,7 +135,7 @@ def opened_instrument(simulation: Simulation, config: Config, virtual: bool) -> 
         return
     from parfocal.edge.simscope.bench import at_stub, in_virtual_time, sample_from, stub_of
 
-    sample = sample_from(simulation.slide, simulation.um_per_px, config, simulation.seed)
+    sample = sample_from(simulation.slide, simulation.um_per_px, config, simulation.seed, simulation.relief)
     opened = (
         in_virtual_time(sample, config, stub_of(config, simulation.seed, simulation.z_play_um))
         if virtual

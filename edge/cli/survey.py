@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
 from rich.box import SIMPLE
 from rich.console import Console
@@ -40,13 +41,15 @@ from parfocal.edge.cli.showing.tables import show_notes
 from parfocal.edge.engine import checked_engine
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.scan.grid import Region, points_of_region
+from parfocal.edge.scan.plan import Field
 from parfocal.edge.scan.report import FieldReport
 from parfocal.edge.scan.session import Session
 from parfocal.edge.scan.survey import SurveyReport, point_of, survey_report, surveyed
 from parfocal.edge.surface.files import check_ending, write_points
 from parfocal.edge.surface.points import FocusPoint, SurfaceRefused
-from parfocal.edge.surface.surface import FocalSurface
-from parfocal.edge.words import counted
+from parfocal.edge.surface.surface import MIN_POINTS, FocalSurface
+from parfocal.edge.tissue.area import Area, read_area
+from parfocal.edge.words import counted, named
 
 SPACING_UM = 1000.0  # a slide that bends by 1 um over 4 mm bends by less than 0.1 um between such points
 MAX_UM = 1e6
@@ -72,6 +75,9 @@ def survey(
             help=f"Largest distance between neighbouring points, um. Default: {SPACING_UM:g}.",
         ),
     ] = None,
+    mask: Annotated[
+        Path | None, typer.Option(help="Leave out points outside of these polygons: a GeoJSON file.")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Write the points to this file, .csv or .geojson.")
     ] = None,
@@ -88,6 +94,8 @@ def survey(
     settings = configured(config, port)
     simulation = Simulation(sim, slide, um_per_px, seed, z_play_um)
     plan = points_of_region(_region(region), settings, points, spacing_um or SPACING_UM)
+    if mask is not None:
+        plan = _on_tissue(plan, read_area(mask), mask)
     _check_outputs(out, picture, json)
     console = console_for(json)
     engine = checked_engine(settings)
@@ -95,7 +103,7 @@ def survey(
     with growing_result(json, partial(_show, console)) as result:
         with opened_instrument(simulation, settings, virtual=port is None) as instrument:
             show_notes(console, instrument.notes)
-            session = Session(instrument, engine.predictor, settings)
+            session = Session(instrument, engine.predictor, settings, engine.single)
             fields: list[FieldReport] = []
             with (
                 _points_kept(out, fields),
@@ -116,6 +124,17 @@ def _region(given: tuple[float, float, float, float]) -> Region:
     for value in given:
         finite(value)
     return Region(*given)
+
+
+def _on_tissue(plan: tuple[Field, ...], area: Area, mask: Path) -> tuple[Field, ...]:
+    """The points that lie in `area`. Raises ConfigError if they are too few for a surface."""
+    left = tuple(f for f in plan if bool(area.contains(np.array(f.x_um), np.array(f.y_um))))
+    if len(left) < MIN_POINTS:
+        raise ConfigError(
+            f"{counted(len(left), 'focus point')} of {len(plan)} lie in the polygons of {named(mask)}, {MIN_POINTS} or "
+            "more are needed; nothing moved. Give more --points or a smaller --spacing-um."
+        )
+    return left
 
 
 def _check_outputs(out: Path | None, picture: Path | None, json: Path | None) -> None:

@@ -45,9 +45,8 @@ def estimate(first: CentralPart, second: CentralPart, predictor: Predictor, conf
         EngineError: from the engine.
     """
     pair = predictor.contract.kind == "pair"
-    seen = prepare.two_shot_image(first.smoothed, second.smoothed, with_second=pair)
-    patches = prepare.patches_of(seen, second.patch_px)
-    return weighted(predictor.predict(prepare.standardised(patches)), second.contrasts, config)
+    batch = prepare.two_shot_batch(first.smoothed, second.smoothed, second.patch_px, with_second=pair)
+    return weighted(predictor.predict(batch), second.contrasts, config)
 
 
 def estimate_single(shot: UInt8Array, predictor: Predictor, config: FocusConfig) -> Estimate:

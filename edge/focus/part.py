@@ -47,6 +47,12 @@ class CentralPart:
         return variance_of_laplacian(self.pixels)
 
     @property
+    def clarity(self) -> float:
+        """Sharpness over squared contrast: about the same in every field in focus, pale or dark; 0 without contrast."""
+        mean_square = float(np.mean(np.square(self.contrasts)))
+        return self.sharpness / mean_square if mean_square > 0.0 else 0.0
+
+    @property
     def is_blank(self) -> bool:
         """Whether no patch holds enough contrast to judge focus by."""
         return is_blank(self.contrasts, self._config)

@@ -21,6 +21,19 @@ def places(height_px: int, width_px: int, side_px: int) -> tuple[Place, ...]:
     return (middle,)
 
 
+def spread_places(height_px: int, width_px: int, side_px: int) -> tuple[Place, ...]:
+    """Places as `places` gives them, but seven in a smaller frame too, although they overlap by more than half.
+
+    For the shape of a field, where many overlapping patches say more than one. Still one where no patch could be moved
+    by a quarter of its side. Raises ValueError if not even one fits.
+    """
+    usual = places(height_px, width_px, side_px)
+    if len(usual) > 1 or 4 * min(height_px, width_px) < 5 * side_px:
+        return usual
+    rows, columns = (2, 3) if width_px >= height_px else (3, 2)
+    return (*_grid(height_px, width_px, side_px, rows, columns), *usual)
+
+
 def _grid(height_px: int, width_px: int, side_px: int, rows: int, columns: int) -> tuple[Place, ...]:
     """Evenly spread from edge to edge; patches overlap where the frame is narrow."""
     return tuple(

@@ -36,7 +36,7 @@ def difference_image(first: UInt8Array, second: UInt8Array) -> FloatArray:
     """
     if first.shape != second.shape:
         raise ValueError(f"the two shots differ in shape: {first.shape} and {second.shape}")
-    difference = second.astype(np.float32) - first.astype(np.float32)
+    difference = cv2.subtract(second, first, dtype=cv2.CV_32F)
     return cv2.medianBlur(difference, 3).astype(np.float32, copy=False)
 
 
@@ -48,6 +48,25 @@ def two_shot_image(first: UInt8Array, second: UInt8Array, with_second: bool) -> 
     """
     difference = difference_image(first, second)
     return np.concatenate([difference, second.astype(np.float32)], axis=2) if with_second else difference
+
+
+def two_shot_batch(first: UInt8Array, second: UInt8Array, patch_px: int, with_second: bool) -> FloatArray:
+    """The patches of `two_shot_image`, standardised; float32 (n, 3 or 6, patch_px, patch_px).
+
+    Equal to `standardised(patches_of(two_shot_image(...)))` within 1e-6, in a fraction of the time: every value is
+    written once, to where the network reads it.
+    """
+    planes = [*cv2.split(difference_image(first, second)), *(cv2.split(second) if with_second else ())]
+    rows, columns = first.shape[0] // patch_px, first.shape[1] // patch_px
+    batch = np.empty((rows * columns, len(planes), patch_px, patch_px), np.float32)
+    for number, patch in enumerate(batch):
+        top, left = (n * patch_px for n in divmod(number, columns))
+        for plane, channel in zip(planes, patch, strict=True):
+            part = plane[top : top + patch_px, left : left + patch_px]
+            mean, deviation = (float(value[0, 0]) for value in cv2.meanStdDev(part))
+            np.subtract(part, np.float32(mean), out=channel)
+            np.multiply(channel, np.float32(1.0 / max(deviation, MIN_STANDARD_DEVIATION)), out=channel)
+    return batch
 
 
 def standardised(patches: FloatArray) -> FloatArray:

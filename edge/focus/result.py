@@ -33,7 +33,8 @@ class FocusResult(msgspec.Struct, frozen=True):
 
     `outcome`: "focused" by predictions, "recovered" by a sweep, "blank" if the field is empty, "lost" if no focus
     was found. `z_um` is where the stage stands now, `path_um` where it went on the way. `start` and `end` are the
-    shots at the pivot and at the end, if they were taken. `reason` says why a field was lost.
+    shots at the pivot and at the end, if they were taken. `reason` says why a field was lost. `remarks`: what camera or
+    lamp did to pictures that were then taken again.
     """
 
     outcome: Outcome
@@ -44,6 +45,7 @@ class FocusResult(msgspec.Struct, frozen=True):
     reason: str | None = None
     start: Shot | None = None
     end: Shot | None = None
+    remarks: tuple[str, ...] = ()
 
     @property
     def sigma_um(self) -> float | None:

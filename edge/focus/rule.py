@@ -26,6 +26,8 @@ RuleName = Literal[
     "not_believed",
     "not_sharper",
     "pivot_sharper",
+    "single",
+    "single_in_focus",
 ]
 
 # A model saturates beyond the range it was trained on: from 20 um away, one trained within +-10 um predicts 11 or 12.
@@ -200,7 +202,10 @@ def _half_way_um(distance_um: float, z2_um: float, config: FocusConfig) -> float
     half_um = z2_um + 0.5 * distance_um
     # Upwards the first shot is taken half-way. Downwards it is the second one: otherwise a short half-way would leave
     # z2 higher than before.
-    return half_um if distance_um >= 0.0 else half_um - config.delta_um
+    if distance_um < 0.0:
+        return half_um - config.delta_um
+    # Where the next second shot is half-way or beyond anyway, the present one serves as its first.
+    return z2_um if half_um <= z2_um + config.delta_um else half_um
 
 
 def _within(decision: Decision, limits_um: tuple[float, float], config: FocusConfig) -> bool:

@@ -1,11 +1,17 @@
-"""Sharpness of a shot, and the peak of a sweep (dastidar2020 4.3.1: variance of Laplacian)."""
+"""Sharpness of a shot by the measures of the literature, and the peak of a sweep. Pure functions."""
 
 from collections.abc import Sequence
 
 import cv2
+import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from parfocal.edge.pixels import UInt8Array
+
+FloatArray = NDArray[np.float32]
+
+BLUR_PX = 0.8  # standard deviation, in pixels of the halved image
 
 # A peak must rise above the rest of the sweep by this many median deviations and by this share. A sweep through an
 # empty field is flat except for noise.
@@ -16,16 +22,59 @@ MIN_PROMINENCE_SHARE = 0.06
 MIN_FALL_SHARE = 0.04
 
 
-def variance_of_laplacian(pixels: UInt8Array) -> float:
-    """Variance of the Laplacian of the grey values of an image (h, w, 3), in grey levels squared.
+class Sharpness(msgspec.Struct, frozen=True):
+    """Four measures of one image. Each is larger for a sharper image of the same object.
 
-    The image is halved in size first: at 0.345 um/px the finest detail is mostly noise, which is as sharp out of
-    focus as in focus.
+    The first three are means over pixels, in grey levels squared. They do not change with an even background and grow
+    with the square of the exposure. `normalised_variance` is in grey levels: it changes with the background, and grows
+    with the exposure itself. None changes when the image is mirrored; only `brenner` changes when it is turned by 90
+    degrees.
+
+    - `variance_of_laplacian`: dastidar2020 4.3.1, pechpacheco2000.
+    - `brenner`: squared difference of two pixels two columns apart (brenner1976, liao2021 appendix C).
+    - `tenengrad`: squared length of the gradient by Sobel, per pixel (krotkov1987, without its threshold).
+    - `normalised_variance`: variance over mean (groen1985).
+    """
+
+    variance_of_laplacian: float
+    brenner: float
+    tenengrad: float
+    normalised_variance: float
+
+
+def sharpness_of(pixels: UInt8Array) -> Sharpness:
+    """All four measures of an image, RGB uint8 (h, w, 3), halved in size and smoothed once. 5 px a side at least."""
+    grey = halved_grey(pixels)
+    across, down = (cv2.Sobel(grey, cv2.CV_32F, x, 1 - x, ksize=3, scale=1.0 / 8.0) for x in (1, 0))
+    apart = grey[:, 2:] - grey[:, :-2]
+    mean = float(grey.mean())
+    return Sharpness(
+        variance_of_laplacian=float(laplacian(grey).var()),
+        brenner=float(np.square(apart).mean()),
+        tenengrad=float((np.square(across) + np.square(down)).mean()),
+        normalised_variance=float(grey.var()) / mean if mean > 0.0 else 0.0,
+    )
+
+
+def variance_of_laplacian(pixels: UInt8Array) -> float:
+    """Variance of the Laplacian of the halved and smoothed grey values of an image (h, w, 3), grey levels squared."""
+    return float(laplacian(halved_grey(pixels)).var())
+
+
+def halved_grey(pixels: UInt8Array) -> FloatArray:
+    """Grey values of an image (h, w, 3) at half its size, slightly smoothed; float32 (h // 2, w // 2).
+
+    At 0.345 um/px the finest detail is mostly noise, which is as sharp out of focus as in focus.
     """
     height, width = pixels.shape[0] // 2, pixels.shape[1] // 2
     small = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
     grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    return float(cv2.Laplacian(cv2.GaussianBlur(grey, (0, 0), 0.8), cv2.CV_32F, ksize=3).var())
+    return np.asarray(cv2.GaussianBlur(grey, (0, 0), BLUR_PX), np.float32)
+
+
+def laplacian(grey: FloatArray) -> FloatArray:
+    """Laplacian of grey values (h, w), the same shape."""
+    return np.asarray(cv2.Laplacian(grey, cv2.CV_32F, ksize=3), np.float32)
 
 
 def peak_um(z_um: Sequence[float], sharpness: Sequence[float]) -> float | None:

@@ -2,7 +2,7 @@
 
 from functools import cached_property
 
-from parfocal.board.axis import Axis
+from parfocal.board.axis import Axis, steps_from_um, um_from_steps
 from parfocal.edge.camera.frame import Camera, frame_after
 from parfocal.edge.config import FocusConfig
 from parfocal.edge.focus.part import CentralPart
@@ -78,6 +78,11 @@ class Shots:
         """The present height."""
         return self._axis.position_um
 
+    def height_um(self, z_um: float) -> float:
+        """The height that the axis takes for `z_um`: a whole number of steps."""
+        um_per_step = self._axis.config.um_per_step
+        return um_from_steps(steps_from_um(z_um, um_per_step), um_per_step)
+
     def restart_trace(self) -> None:
         """Forget the path and the number of images."""
         self._path_um, self._images = [], 0
@@ -92,6 +97,15 @@ class Shots:
         self._path_um.append(self._axis.position_um)
         return settled_s
 
+    def lower_to(self, z_um: float) -> None:
+        """Go straight down until the stage is surely not above `z_um`; nothing if it is not now. No shot follows.
+
+        It goes lower by the play, which the gear takes up before the stage moves. Raises BoardError.
+        """
+        if z_um < self._axis.position_um:
+            self._axis.move_to(max(z_um - self._axis.overshoot_um, self._axis.limits_um[0]))
+            self._path_um.append(self._axis.position_um)
+
     def take(self, z_um: float) -> Shot:
         """Approach `z_um` and take the first frame exposed at rest. Raises BoardError, CameraFailed."""
         settled_s = self.approach(z_um)
@@ -101,5 +115,10 @@ class Shots:
 
     def sweep(self, start_um: float, stop_um: float, step_um: float) -> list[Seen]:
         """Height and sharpness of evenly spaced shots from `start_um` up to at most `stop_um`."""
-        n_steps = int((stop_um - start_um) / step_um + 1e-6) if stop_um >= start_um else -1
-        return [self.take(start_um + k * step_um).seen for k in range(n_steps + 1)]
+        return [self.take(z_um).seen for z_um in upward_um(start_um, stop_um, step_um)]
+
+
+def upward_um(start_um: float, stop_um: float, step_um: float) -> list[float]:
+    """Evenly spaced heights from `start_um` up to at most `stop_um`."""
+    n_steps = int((stop_um - start_um) / step_um + 1e-6) if stop_um >= start_um else -1
+    return [start_um + k * step_um for k in range(n_steps + 1)]

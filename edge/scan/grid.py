@@ -37,7 +37,7 @@ def points_of_region(
             raise ConfigError(
                 f"region of {name}={low_um:.0f}..{high_um:.0f} um is empty: give X0 Y0 X1 Y1 with X0 < X1 and Y0 < Y1"
             )
-        _check(low_um, high_um, name, config.board.x if name == "x" else config.board.y)
+        check_room(low_um, high_um, name, config.board.x if name == "x" else config.board.y)
     width_um, height_um = region.x1_um - region.x0_um, region.y1_um - region.y0_um
     columns, rows = (
         (math.ceil(width_um / spacing_um) + 1, math.ceil(height_um / spacing_um) + 1)
@@ -68,7 +68,8 @@ def _columns_and_rows(n_points: int, aspect: float) -> tuple[int, int]:
     return columns, max(2, n_points // columns)
 
 
-def _check(low_um: float, high_um: float, name: str, axis: AxisConfig) -> None:
+def check_room(low_um: float, high_um: float, name: str, axis: AxisConfig) -> None:
+    """Refuse positions from `low_um` to `high_um` that leave the axis `name`, run-up included. Raises ConfigError."""
     # Both axes are approached from below, so there must be room for the run-up too.
     lowest_um = axis.min_um + 2.0 * axis.play_um
     if low_um < lowest_um or high_um > axis.highest_um:

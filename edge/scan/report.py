@@ -8,6 +8,7 @@ import numpy as np
 from parfocal.calib.value import UsedCalibration
 from parfocal.edge.calibration import PlayInUse
 from parfocal.edge.focus.result import Attempt, Outcome
+from parfocal.edge.scan.shape_report import ShapeReport
 
 # Folds and dust explain a failure or two on an ordinary slide, but not one field in four.
 MIN_FAILED_SHARE = 0.25
@@ -17,7 +18,8 @@ MIN_FAILED_FIELDS = 3
 class FieldReport(msgspec.Struct, frozen=True):
     """One field. True focus and errors are None on a real microscope; `elapsed_s` is on the microscope's clock.
 
-    `sigma_um` and `believed` as in FocusResult.
+    `sigma_um`, `believed` and `remarks` as in FocusResult. `shape`: of the focus inside the field, where that was asked
+    for.
     """
 
     x_um: float
@@ -34,6 +36,8 @@ class FieldReport(msgspec.Struct, frozen=True):
     reason: str | None = None
     sigma_um: float | None = None
     believed: bool | None = None
+    shape: ShapeReport | None = None
+    remarks: tuple[str, ...] = ()
 
 
 class Summary(msgspec.Struct, frozen=True):

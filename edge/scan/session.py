@@ -16,10 +16,12 @@ from parfocal.engines.predictor import Predictor
 class Session:
     """Focuses one field after another, each starting from the height of the one before."""
 
-    def __init__(self, instrument: Instrument, predictor: Predictor, config: Config) -> None:
-        """Check what can be checked before anything moves. Raises MoveRefused."""
+    def __init__(
+        self, instrument: Instrument, predictor: Predictor, config: Config, single: Predictor | None = None
+    ) -> None:
+        """Check what can be checked before anything moves. `single`: as Focuser takes it. Raises MoveRefused."""
         self._instrument, self._config = instrument, config
-        self._focuser = Focuser(instrument.board.z, instrument.camera, predictor, config.focus)
+        self._focuser = Focuser(instrument.board.z, instrument.camera, predictor, config.focus, single)
         self._focuser.check_first_sweep()
         self._pivot_um: float | None = None
         self.first_sweep_images = 0
@@ -44,7 +46,7 @@ class Session:
         if self._pivot_um is None:
             focus = self._config.focus
             raise FocusLost(
-                f"no focus in {counted(len(plan), 'field')}: an upward sweep of {focus.first_sweep_start_um}.."
+                f"no focus in {counted(len(plan), 'field')}: a look from z={focus.first_sweep_start_um} to "
                 f"{focus.first_sweep_stop_um} um found none in any of them. Check lamp and slide, or move "
                 "focus.first_sweep_start_um / first_sweep_stop_um."
             )
@@ -56,18 +58,43 @@ class Session:
 
         Raises BoardError, CameraFailed, EngineError. A lost field is reported, not raised.
         """
-        clock = self._instrument.clock
-        began_s = clock.now_s()
+        began_s = self._instrument.clock.now_s()
         self._instrument.go_to(field.x_um, field.y_um)
         if pivot_um is not None:
             self._pivot_um = pivot_um
         if self._pivot_um is None:
-            began_s += self._find_first_pivot()
-        if self._pivot_um is None:
-            return self._done(field, self._focuser.without_focus(), began_s, None)
-        began_error_um = self._error_um(field, self._pivot_um)
+            return self._visit_first(field, began_s)
+        return self._focused(field, self._pivot_um, began_s)
+
+    def _visit_first(self, field: Field, began_s: float) -> FieldResult:
+        """Focus a field of a slide of which nothing is known: from a coarse look, or else from a whole sweep.
+
+        The time of look and sweep is counted apart.
+        """
+        for find in (self._focuser.coarse_look, self._focuser.first_sweep):
+            found_s = self._instrument.clock.now_s()
+            try:
+                found = find()
+            except FocusLost as lost:
+                if lost.result is None:
+                    raise
+                return self._done(field, lost.result, began_s, None)
+            elapsed_s = self._instrument.clock.now_s() - found_s
+            self.first_sweep_images += found.images
+            self.first_sweep_s += elapsed_s
+            began_s += elapsed_s
+            if found.pivot_um is None:
+                break
+            done = self._focused(field, found.pivot_um, began_s)
+            if done.outcome != "lost" or find == self._focuser.first_sweep:
+                return done
+        return self._done(field, self._focuser.without_focus(), began_s, None)
+
+    def _focused(self, field: Field, pivot_um: float, began_s: float) -> FieldResult:
+        """Focus a field from `pivot_um`; where that succeeds is the pivot of the next."""
+        began_error_um = self._error_um(field, pivot_um)
         try:
-            result = self._focuser.focus(self._pivot_um)
+            result = self._focuser.focus(pivot_um)
         except FocusLost as lost:
             if lost.result is None:
                 raise
@@ -75,16 +102,6 @@ class Session:
         if result.outcome in ("focused", "recovered"):
             self._pivot_um = result.z_um
         return self._done(field, result, began_s, began_error_um)
-
-    def _find_first_pivot(self) -> float:
-        """Sweep for the slide's focus in the present field; returns the time it took, s, which is counted apart."""
-        began_s = self._instrument.clock.now_s()
-        swept = self._focuser.first_sweep()
-        self._pivot_um = swept.pivot_um
-        self.first_sweep_images += swept.images
-        elapsed_s = self._instrument.clock.now_s() - began_s
-        self.first_sweep_s += elapsed_s
-        return elapsed_s
 
     def _done(
         self, field: Field, result: FocusResult, began_s: float, began_error_um: float | None
@@ -106,6 +123,7 @@ class Session:
             reason=result.reason,
             sigma_um=result.sigma_um,
             believed=result.believed,
+            remarks=result.remarks,
         )
         return FieldResult(report, result)
 

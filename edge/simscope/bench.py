@@ -28,7 +28,8 @@ from parfocal.edge.instrument import FieldTruth, Instrument, TruthAt, calibrated
 from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.simscope.camera import Render, SimulatedCamera
 from parfocal.edge.simscope.held_clock import HeldClock
-from parfocal.edge.simscope.optics import Optics
+from parfocal.edge.simscope.optics import FloatArray, Optics
+from parfocal.edge.simscope.relief import FoldedSlide, Relief, ReliefName, points_um
 from parfocal.edge.simscope.replay import RecordedStack
 from parfocal.edge.simscope.scene import Scene
 from parfocal.edge.simscope.slide import SlideImage, VirtualSlide, image_from_file, unreadable_slide
@@ -42,11 +43,13 @@ class Sample(msgspec.Struct, frozen=True):
     """What is under the objective.
 
     `render(x_um, y_um, z_um, lamp_duty)` gives the image at a true position, RGB uint8 (h, w, 3);
-    `focus_z_um(x_um, y_um)` gives the true height of the focus.
+    `focus_z_um(x_um, y_um)` gives the true height of the focus in the middle of a field. `focus_map_um(x_um, y_um)`
+    gives it for each pixel of an uneven field, float32 (h, w), for tests and benches; None for even fields.
     """
 
     render: Render
     focus_z_um: Callable[[float, float], float]
+    focus_map_um: Callable[[float, float], FloatArray] | None = None
 
 
 def sample_image() -> UInt8Array:
@@ -61,20 +64,59 @@ def sample_image() -> UInt8Array:
     return np.asarray(data.immunohistochemistry(), np.uint8)
 
 
-def sample_from(slide: Path | None, um_per_px: float | None, config: Config, seed: int) -> Sample:
+def sample_from(
+    slide: Path | None,
+    um_per_px: float | None,
+    config: Config,
+    seed: int,
+    relief: ReliefName | None = None,
+) -> Sample:
     """The sample of `--slide`: an image, a stack (a folder or an OME-TIFF), or the sample tissue where it is None.
 
-    `um_per_px` is the sampling of the image. Raises ConfigError where the slide cannot be used.
+    `um_per_px` is the sampling of the image. `relief` makes its fields uneven. Raises ConfigError where the slide
+    cannot be used.
     """
     if slide is not None and not slide.exists():
         raise unreadable_slide(slide, os.strerror(errno.ENOENT))
     if slide is not None and (slide.is_dir() or slide.name.endswith(STACK_ENDINGS)):
-        return _recorded(RecordedStack(slide), config)
+        if relief is not None:
+            raise ConfigError(
+                f"a recorded stack has its own relief: leave out --relief {relief}, or give an image"
+            )
+        return _recorded(RecordedStack(slide), config, seed)
     if slide is not None and um_per_px is None:
         raise ConfigError(f"slide {slide} has no sampling: add --um-per-px, um on the sample per pixel")
     pixels = sample_image() if slide is None else image_from_file(slide)
     image = SlideImage(pixels, SAMPLE_IMAGE_UM_PER_PX if um_per_px is None else um_per_px)
-    return _imaged(image, config, seed)
+    return (
+        _imaged(image, config, seed) if relief is None else _uneven(image, config, seed, Relief(relief, seed))
+    )
+
+
+def _uneven(image: SlideImage, config: Config, seed: int, relief: Relief) -> Sample:
+    """A slide with a relief inside its fields, about the same focal surface as without it."""
+    camera, scan = config.camera, config.scan
+    shape_px = camera.height_px, camera.width_px
+    slide = FoldedSlide(image, camera.um_per_px, seed, relief)
+    scene = Scene(slide, Optics(um_per_px=camera.um_per_px), shape_px, seed)
+    surface = FocusSurface(seed, scan.origin_x_um, scan.origin_y_um, _middle_um(config))
+    # Raised as a whole, so that the focus at the origin stays where the first sweep looks for it.
+    base_um = relief.at_um(scan.origin_x_um, scan.origin_y_um)
+
+    def focus_map_um(x_um: float, y_um: float) -> FloatArray:
+        heights_um = relief.heights_um(*points_um(x_um, y_um, shape_px, camera.um_per_px))
+        heights_um += np.float32(surface.z_um(x_um, y_um) - base_um)
+        return heights_um
+
+    def render(x_um: float, y_um: float, z_um: float, duty: float) -> UInt8Array:
+        return scene.uneven_shot(
+            x_um, y_um, np.float32(z_um) - focus_map_um(x_um, y_um), duty / scan.lamp_duty
+        )
+
+    def focus_z_um(x_um: float, y_um: float) -> float:
+        return surface.z_um(x_um, y_um) - base_um + relief.at_um(x_um, y_um)
+
+    return Sample(render, focus_z_um, focus_map_um)
 
 
 def _imaged(image: SlideImage, config: Config, seed: int) -> Sample:
@@ -93,20 +135,28 @@ def _imaged(image: SlideImage, config: Config, seed: int) -> Sample:
     return Sample(render, surface.z_um)
 
 
-def _recorded(stack: RecordedStack, config: Config) -> Sample:
-    """A stack whose focus lies in the middle of the first sweep, at every position of the stage."""
+def _recorded(stack: RecordedStack, config: Config, seed: int) -> Sample:
+    """A stack whose focus lies in the middle of the first sweep, at every position of the stage.
+
+    A camera never gives the same picture twice, so each shot of a plane differs from it by up to one grey level.
+    """
     camera = config.camera
     if stack.shape_px != (camera.height_px, camera.width_px):
         raise ConfigError(
             f"the stack's planes are {stack.shape_px[1]} x {stack.shape_px[0]} px, the camera's frames "
             f"{camera.width_px} x {camera.height_px}; nothing moved. Set camera.width_px and camera.height_px."
         )
+    rng = np.random.default_rng([seed, 32])
     lift_um = _middle_um(config) - stack.focus_z_um
 
     def render(_x_um: float, _y_um: float, z_um: float, duty: float) -> UInt8Array:
         light = min(1.0, duty / config.scan.lamp_duty)
-        dimmed: UInt8Array = (stack.nearest(z_um - lift_um) * np.float32(light)).astype(np.uint8)
-        return dimmed
+        dimmed = (
+            stack.nearest(z_um - lift_um) * np.float32(light)
+            + rng.integers(-1, 2, stack.shape_px, np.int8)[..., None]
+        )
+        shot: UInt8Array = dimmed.clip(0.0, 255.0).astype(np.uint8)
+        return shot
 
     return Sample(render, lambda _x_um, _y_um: _middle_um(config))
 

@@ -8,7 +8,7 @@ profiles, and interpolated on a 2-D frequency grid.
 `docs/optics.md` has the conventions, the derivation, and how far the approximation holds.
 
 Not modelled: objects with more than about one radian of phase, aliasing of detail finer than a pixel, scattering inside
-the object, astigmatism, coma, field curvature, tilt of the object within a field.
+the object, astigmatism, coma, field curvature.
 """
 
 import functools

@@ -106,11 +106,11 @@ def rendered(section: UInt8Array, truth: Hidden, seed: int) -> Render:
     def render(x_um: float, y_um: float, z_um: float, duty: float) -> UInt8Array:
         light = truth.light * duty / scan.lamp_duty * (1.0 + truth.flicker * rng.standard_normal())
         electrons = (
-            blurred(x_um, y_um, z_um) / 232.0 * (light * WHITE / 255.0 * truth.full_well) * fall[..., None]
+            blurred(x_um, y_um, z_um)
+            * np.float32(light * WHITE / 255.0 / 232.0 * truth.full_well)
+            * fall[..., None]
         )
-        noise = np.sqrt(np.maximum(electrons, 0.0) + 40.0**2) * rng.standard_normal(
-            electrons.shape, np.float32
-        )
+        noise = np.sqrt(electrons + np.float32(40.0**2)) * rng.standard_normal(electrons.shape, np.float32)
         share = np.clip((electrons + noise) / truth.full_well, 0.0, 1.0) ** np.float32(truth.camera.gamma)
         shot = np.rint(truth.dark_level + (255.0 - truth.dark_level) * share).clip(0, 255).astype(np.uint8)
         return processed(np.ascontiguousarray(shot), truth.camera)

@@ -26,8 +26,9 @@ from parfocal.board.stub.faults import Damage, Faults, HostStall, Unplug
 from parfocal.board.stub.virtual_bench import VirtualBench
 from parfocal.board.wire import messages
 from parfocal.board.wire.layout import payload_bytes
-from parfocal.board.wire.messages import TABLE, Fault, Kind, MoveResult, Opcode
+from parfocal.board.wire.messages import Fault, Kind, MoveResult, Opcode
 from parfocal.board.wire.packet import Packet, StreamDecoder, encode
+from parfocal.board.wire.table import TABLE
 
 Figures = dict[str, float]
 

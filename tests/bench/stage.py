@@ -92,9 +92,10 @@ def rendered(section: UInt8Array, truth: Hidden, seed: int) -> Render:
             borderMode=cv2.BORDER_REFLECT,
         )
         sigma = min(math.hypot(BLUR_PX, BLUR_PX_PER_UM * (z_um - FOCUS_Z_UM)), 6.0)
-        shot = cv2.GaussianBlur(sharp, (0, 0), sigma) * (duty / scan.lamp_duty)
-        noisy = shot + truth.noise * rng.standard_normal(shot.shape, np.float32)
-        return np.clip(noisy, 0.0, 255.0).astype(np.uint8)
+        shot = cv2.GaussianBlur(sharp, (0, 0), sigma).astype(np.float32)
+        shot *= np.float32(duty / scan.lamp_duty)
+        shot += rng.standard_normal(shot.shape, np.float32) * np.float32(truth.noise)
+        return np.clip(shot, 0.0, 255.0, out=shot).astype(np.uint8)
 
     return render
 

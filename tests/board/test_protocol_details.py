@@ -39,7 +39,7 @@ def results(packets: list[Packet]) -> list[MoveResult]:
 
 
 def test_a_start_leaves_counters_at_0_motors_on_the_lamp_dark_and_says_nothing() -> None:
-    says("Counters read 0, motors are on, the lamp is dark, no axis is homed, last_result is NONE.")
+    says("Counters read 0, motors are on, the lamp is dark, the lens has no current, no axis is homed,")
     says("A board sends nothing before its first HELLO.")
     wire = Wire()
     assert wire.wait(5.0) == []

@@ -12,8 +12,9 @@ import pytest
 
 from parfocal.board.wire import layout, messages
 from parfocal.board.wire.layout import fields_of
-from parfocal.board.wire.messages import TABLE, Kind, Message
+from parfocal.board.wire.messages import Kind, Message
 from parfocal.board.wire.packet import Packet, StreamDecoder, encode
+from parfocal.board.wire.table import TABLE
 from tools.c_header import header, snake
 from tools.protocol_reference import DOCUMENT, EXAMPLES, GOLDEN, MARK, golden_json, reference
 

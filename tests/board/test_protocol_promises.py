@@ -211,7 +211,7 @@ def test_only_frames_of_the_session_feed_the_watchdog(wire: Wire) -> None:
 
 def test_clear_and_home_are_enough_after_an_estop(wire: Wire) -> None:
     says("HOME switches on the motor of its axis, so no MOTORS is needed before it")
-    says("CLEAR turns on neither light nor motor")
+    says("CLEAR turns on neither light, lens nor motor")
     wire.ask(messages.Estop())
     assert wire.machine.state().motors == 0
     assert wire.ask(messages.Clear(Fault.ESTOP)).status == Status.OK

@@ -10,6 +10,7 @@ import pytest
 from parfocal.board.wire import layout, messages
 from parfocal.board.wire.messages import AxisBit, Fault, Kind, Message, Opcode, Status
 from parfocal.board.wire.packet import Packet
+from parfocal.board.wire.table import TABLE
 from tests.board.inside import add_faults, set_busy, set_homed, set_motors, set_session
 from tests.board.raw_wire import PROSE, Wire, move, says
 from tools.protocol_reference import DOCUMENT
@@ -94,6 +95,20 @@ FINE: dict[str, tuple[type[Message], dict[str, object]]] = {
         messages.Strobe,
         {"strobe_id": 1, "count": 1, "period_us": 10**5, "delay_us": 0, "width_us": 100, "duty": 1},
     ),
+    "POSITION_TRIGGER": (
+        messages.PositionTrigger,
+        {
+            "strobe_id": 1,
+            "axes": AxisBit.Z,
+            "first_steps": 100,
+            "spacing_steps": 50,
+            "count": 3,
+            "delay_us": 0,
+            "width_us": 100,
+            "duty": 1,
+        },
+    ),
+    "SET_CURRENT": (messages.SetCurrent, {"current_ua": 1}),
 }
 REASONS: dict[str, dict[str, Reason]] = {
     "WATCHDOG": {"BAD_VALUE": Reason(motion_ms=99)},
@@ -126,6 +141,16 @@ REASONS: dict[str, dict[str, Reason]] = {
         "DUPLICATE": Reason(strobe_id=0),
         "BAD_VALUE": Reason(period_us=999),
     },
+    "POSITION_TRIGGER": {
+        "ESTOP": ESTOP,
+        "WATCHDOG": WATCHDOG,
+        "DUPLICATE": Reason(strobe_id=0),
+        "BUSY": Reason(busy),
+        "BAD_VALUE": Reason(spacing_steps=0),
+        "NOT_HOMED": Reason(axes=AxisBit.X),
+        "LIMIT": Reason(first_steps=15901),
+    },
+    "SET_CURRENT": {"ESTOP": ESTOP, "WATCHDOG": WATCHDOG, "BAD_VALUE": Reason(current_ua=250_001)},
 }
 
 
@@ -134,9 +159,11 @@ def test_every_command_is_in_the_table_of_refusals() -> None:
     assert set(documented) == set(FINE)
     for request, statuses in documented.items():
         assert statuses == list(REASONS[request]), request
-    says("PING, STATE, LIMITS, PULL_OUT, STOP and ESTOP are never refused for the reasons in this table.")
-    others = {entry.opcode.name for entry in messages.TABLE if entry.kind is Kind.REQUEST} - set(documented)
-    assert others == {"HELLO", "PING", "STATE", "LIMITS", "PULL_OUT", "STOP", "ESTOP"}
+    says(
+        "PING, STATE, LIMITS, PULL_OUT, LENS, STOP and ESTOP are never refused for the reasons in this table."
+    )
+    others = {entry.opcode.name for entry in TABLE if entry.kind is Kind.REQUEST} - set(documented)
+    assert others == {"HELLO", "PING", "STATE", "LIMITS", "PULL_OUT", "LENS", "STOP", "ESTOP"}
 
 
 @pytest.mark.parametrize(
@@ -147,6 +174,8 @@ def test_a_request_is_refused_for_the_first_reason_in_the_documented_order(
     wire: Wire, request_name: str, first: int
 ) -> None:
     message, fields = FINE[request_name]
+    if request_name == "POSITION_TRIGGER":
+        homed(wire)
     reasons = [REASONS[request_name][status] for status in refusals()[request_name][first:]]
     for reason in reversed(reasons):  # if two set the same field, the first reason wins
         fields = {**fields, **reason.fields}
@@ -192,11 +221,13 @@ def test_the_checks_before_a_request_is_read_are_in_the_documented_order(wire: W
 
 def test_light_can_always_be_turned_off(wire: Wire) -> None:
     says(
-        "A LAMP of duty 0 and a STROBE of count 0 turn light off and are not refused with ESTOP or WATCHDOG."
+        "A LAMP of duty 0 and a STROBE of count 0 turn light off and are not refused with ESTOP or WATCHDOG;"
     )
     add_faults(wire.bench.stub, Fault.ESTOP | Fault.WATCHDOG)
     assert wire.ask(messages.Lamp(0)).status == Status.OK
     assert wire.ask(messages.Strobe(1, 0, 0, 0, 0, 0)).status == Status.OK
+    assert wire.ask(messages.PositionTrigger(2, 0, 0, 0, 0, 0, 0, 0)).status == Status.OK
+    assert wire.ask(messages.SetCurrent(0)).status == Status.OK
 
 
 STATES: dict[str, Callable[[Wire], None]] = {
@@ -215,7 +246,7 @@ ROWS = {row[0]: row[1:] for row in ROW.findall(DOCUMENT.read_text())}
 
 def test_every_request_has_a_row_in_the_table_of_states() -> None:
     says("| request | no session | ESTOP latched | WATCHDOG set | moving | motor off | not homed |")
-    assert set(ROWS) == {entry.opcode.name for entry in messages.TABLE if entry.kind is Kind.REQUEST}
+    assert set(ROWS) == {entry.opcode.name for entry in TABLE if entry.kind is Kind.REQUEST}
 
 
 @pytest.mark.parametrize("state", STATES)
@@ -225,7 +256,7 @@ def test_every_state_gives_the_status_of_the_table(wire: Wire, request_name: str
     if request_name == "MOVE_ABS" and state == "not homed":
         fields = {**fields, "target_steps": (0, 0, 16000)}  # longer than a jog
     if message is None:
-        message = next(entry.message for entry in messages.TABLE if entry.opcode.name == request_name)
+        message = next(entry.message for entry in TABLE if entry.opcode.name == request_name)
         if request_name == "HELLO":
             fields = {"nonce": 1, "schema_hash": layout.schema_hash(), "version_min": 1, "version_max": 1}
     STATES[state](wire)

@@ -49,8 +49,8 @@ def true_above_max_um(z: AxisConfig, **mechanics: float) -> float:
 
 
 @pytest.mark.parametrize("rates", [GENTLE, FASTEST])
-@pytest.mark.parametrize("play_um", [0.0, 5.0, 20.0, 35.0])
-@pytest.mark.parametrize("lead_error_um", [0.0, 0.1, 0.3, 0.5])
+@pytest.mark.parametrize("play_um", [0.0, 20.0, 35.0])
+@pytest.mark.parametrize("lead_error_um", [0.0, 0.3, 0.5])
 def test_true_z_never_passes_max_um_whatever_the_screw_the_play_and_the_speed(
     lead_error_um: float, play_um: float, rates: tuple[float, float]
 ) -> None:

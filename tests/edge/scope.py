@@ -2,6 +2,7 @@
 tested apart from how good the network is.
 """
 
+import functools
 from pathlib import Path
 
 import cv2
@@ -21,7 +22,7 @@ from parfocal.edge.simscope.slide import SlideImage, VirtualSlide
 from parfocal.engines.model.contract import Contract
 from parfocal.engines.model.head import Prediction
 from parfocal.engines.predictor import Predictor
-from tests.contracts import difference_contract
+from tests.contracts import difference_contract, single_contract
 
 TILES = Path(__file__).parents[2].parent / "shared" / "tiles"
 FOCUS_Z_UM = 2500.0
@@ -38,15 +39,18 @@ def with_focus(config: Config, **changes: object) -> Config:
     return msgspec.structs.replace(config, focus=msgspec.structs.replace(config.focus, **changes))
 
 
+@functools.cache
 def tissue(side_px: int = 600) -> NDArray[np.uint8]:
-    """A drawn section: pink ground with dark nuclei of several sizes."""
+    """A drawn section: pink ground with dark nuclei of several sizes. All tests share it, so it is read-only."""
     rng = np.random.default_rng(7)
     pixels = np.full((side_px, side_px, 3), (225, 190, 215), np.uint8)
     for _ in range(700):
         centre = tuple(int(v) for v in rng.integers(0, side_px, 2))
         colour = tuple(int(v) for v in rng.integers((60, 30, 90), (140, 100, 170)))
         cv2.circle(pixels, centre, int(rng.integers(2, 9)), colour, -1, cv2.LINE_AA)
-    return cv2.GaussianBlur(pixels, (0, 0), 0.7).astype(np.uint8)
+    section = cv2.GaussianBlur(pixels, (0, 0), 0.7).astype(np.uint8)
+    section.flags.writeable = False
+    return section
 
 
 class KnowsTruth:
@@ -82,6 +86,14 @@ class KnowsTruth:
             np.clip(self._gain * (self._focus_z_um - z_um), -self._saturates_um, self._saturates_um)
         )
         return np.array([[distance_um + e] for e in errors_um], np.float32)[: len(batch)]
+
+
+class KnowsTruthOfOne(KnowsTruth):
+    """The same as a single-shot model: one patch, a bias added."""
+
+    @property
+    def contract(self) -> Contract:
+        return single_contract(name="knows-truth-of-one", patch_px=224)
 
 
 class Tells(Predictor):
@@ -135,6 +147,18 @@ class Scope:
     def focuser(self, errors_um: list[list[float]] | None = None, saturates_um: float = np.inf) -> Focuser:
         predictor = Predictor(KnowsTruth(self.bench, FOCUS_Z_UM, errors_um, saturates_um))
         return Focuser(self.board.z, self.camera, predictor, self.config.focus)
+
+    def controlled(
+        self,
+        errors_um: list[list[float]] | None = None,
+        single_errors_um: list[list[float]] | None = None,
+        saturates_um: float = np.inf,
+    ) -> Focuser:
+        """A focuser with the controller, and a single-shot model that is off by `single_errors_um`."""
+        config = msgspec.structs.replace(self.config.focus, strategy="controller")
+        pair = KnowsTruth(self.bench, FOCUS_Z_UM, errors_um, saturates_um)
+        single = KnowsTruthOfOne(self.bench, FOCUS_Z_UM, single_errors_um, saturates_um)
+        return Focuser(self.board.z, self.camera, Predictor(pair), config, Predictor(single))
 
     def focuser_that_tells(
         self,

@@ -22,7 +22,9 @@ def test_images_over_a_pseudo_terminal_show_the_true_height(tmp_path: Path, far_
     pytest.importorskip("skimage", reason="the demo extra, with the sample tissue, is not installed")
     link = tmp_path / "board"
     config = small(Config())
-    config = msgspec.structs.replace(config, board=msgspec.structs.replace(config.board, port=str(link)))
+    # As fast as the motor of the stub goes: this test waits in real time.
+    z = msgspec.structs.replace(config.board.z, speed_um_per_s=2000.0, accel_um_per_s2=45000.0)
+    config = msgspec.structs.replace(config, board=msgspec.structs.replace(config.board, port=str(link), z=z))
     sample = sample_from(None, None, config, seed=1)
     with stub_process(link, far_side), at_stub(sample, config) as instrument:
         board = instrument.board

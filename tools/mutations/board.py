@@ -140,7 +140,7 @@ MUTATIONS = (
     Mutation(
         "the watchdog leaves the lamp on",
         "board/stub/machine.py",
-        "        self._break_off(MoveResult.WATCHDOG)\n        self._lamp.darken(self._now_s)\n",
+        "        self._break_off(MoveResult.WATCHDOG)\n        self.lights.switch_off(self._now_s)\n",
         "        self._break_off(MoveResult.WATCHDOG)\n",
         ("tests/board/link/test_link.py",),
     ),
@@ -175,7 +175,7 @@ MUTATIONS = (
     Mutation(
         "the watchdog does not guard a lit lamp",
         "board/stub/machine.py",
-        "elif not self._lamp.is_used:",
+        "elif not self.lights.is_used:",
         "else:",
         ("tests/board/test_light.py",),
     ),

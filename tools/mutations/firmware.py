@@ -6,6 +6,7 @@ _REFUSALS = ("tests/board/test_protocol_refusals.py",)
 _PROMISES = ("tests/board/test_protocol_promises.py",)
 _DETAILS = ("tests/board/test_protocol_details.py",)
 _FAULTS = ("tests/board/stub/test_faults.py",)
+_POSITIONS = ("tests/board/test_position_triggers.py",)
 _STEPS = ("tests/board/firmware/test_steps.py",)
 
 MUTATIONS = (
@@ -142,5 +143,47 @@ MUTATIONS = (
         "if (motion->result != PF_MOVE_RESULT_LIMIT_SWITCH) motion->result = result;",
         "motion->result = result;",
         _DETAILS,
+    ),
+    Mutation(
+        "a position triggers in both directions",
+        "board/firmware/lamp.c",
+        " || (moved->sign > 0) != (lamp->spacing_steps > 0)) return;",
+        ") return;",
+        _POSITIONS,
+    ),
+    Mutation(
+        "a position triggers before the last flash has ended",
+        "board/firmware/lamp.c",
+        "    if (lamp->phase == 0 && (lamp->n_frames",
+        "    if ((lamp->n_frames",
+        _POSITIONS,
+    ),
+    Mutation(
+        "a position trigger outlives the homing of its axis",
+        "board/firmware/motion.c",
+        "    pf_lamp_disarm(board, axes);\n",
+        "",
+        _POSITIONS,
+    ),
+    Mutation(
+        "positions beyond the travel are taken",
+        "board/firmware/lamp.c",
+        "last < 0 || last > max_steps",
+        "last < 0",
+        (*_POSITIONS, *_REFUSALS),
+    ),
+    Mutation(
+        "the watchdog leaves the lens on",
+        "board/firmware/board.c",
+        "        pf_lens_off(board);\n        board->faults |= PF_FAULT_WATCHDOG;",
+        "        board->faults |= PF_FAULT_WATCHDOG;",
+        _POSITIONS,
+    ),
+    Mutation(
+        "the watchdog does not guard the lens",
+        "board/firmware/board.c",
+        " && board->lens_ua == 0) {",
+        ") {",
+        _POSITIONS,
     ),
 )

@@ -62,6 +62,11 @@ static void on_lamp(void *outside, unsigned duty, uint64_t time_us) {
     require(duty <= 10000, "the lamp was given a duty above 10000");
 }
 
+static void on_lens(void *outside, int32_t current_ua, uint64_t time_us) {
+    (void)outside, (void)time_us;
+    require(current_ua >= pf_paper_stage.lens_min_ua && current_ua <= pf_paper_stage.lens_max_ua, "too much current");
+}
+
 static void on_trigger(void *outside, uint64_t time_us) { (void)outside, (void)time_us; }
 
 static void on_write(void *outside, const uint8_t *frame, int n_bytes, uint64_t time_us) {
@@ -80,7 +85,7 @@ static void on_write(void *outside, const uint8_t *frame, int n_bytes, uint64_t 
 }
 
 static pf_virtual *start(rig *r, uint32_t boot_id) {
-    static const pf_outside calls = {on_steps, on_is_pressed, on_contact, on_motor, on_lamp, on_trigger, on_write};
+    static const pf_outside calls = {on_steps, on_is_pressed, on_contact, on_motor, on_lamp, on_lens, on_trigger, on_write};
     pf_virtual *virtual;
     memset(r, 0, sizeof *r);
     for (int i = 0; i < PF_N_AXES; i++) r->stage[i] = pf_stage_of_paper(i);
@@ -151,8 +156,8 @@ static void noise(uint32_t n_packets) {
 }
 
 static void nonsense(uint32_t n_packets) {
-    static const uint8_t opcodes[] = {1, 2, 3, 4, 5, 6, 7, 0x10, 0x11, 0x12, 0x14, 0x15, 0x20, 0x21, 0x13, 0x22};
-    static const uint8_t lengths[] = {10, 0, 0, 8, 0, 2, 0, 41, 17, 0, 0, 1, 6, 22, 27, 14};
+    static const uint8_t opcodes[] = {1, 2, 3, 4, 5, 6, 7, 0x10, 0x11, 0x12, 0x14, 0x15, 0x20, 0x21, 0x13, 0x22, 0x23, 0x24, 0x25};
+    static const uint8_t lengths[] = {10, 0, 0, 8, 0, 2, 0, 41, 17, 0, 0, 1, 6, 22, 27, 14, 25, 0, 4};
     rig r;
     pf_virtual *virtual = start(&r, 9);
     uint64_t now_us = 1000, before;
@@ -185,7 +190,7 @@ static void nonsense(uint32_t n_packets) {
 static void sensible(rig *r, pf_virtual *virtual, uint32_t *id) {
     uint8_t payload[PF_MAX_PAYLOAD];
     const uint16_t session = r->session;
-    switch (below(12)) {
+    switch (below(13)) {
         case 0: case 1: case 2: case 3: case 4: {
             pf_move_abs move = {.move_id = ++*id, .axes = (uint8_t)(1 + below(7))};
             for (int i = 0; i < PF_N_AXES; i++) {
@@ -212,6 +217,16 @@ static void sensible(rig *r, pf_virtual *virtual, uint32_t *id) {
         case 8: {
             const pf_strobe strobe = {++*id, (uint16_t)below(50), 1000 + below(20000), below(900), below(900), 9000};
             say(virtual, PF_OPCODE_STROBE, session, payload, pf_strobe_pack(&strobe, payload));
+            break;
+        }
+        case 11: {
+            const pf_position_trigger trigger = {.strobe_id = ++*id, .axes = (uint8_t)(1u << below(3)),
+                .first_steps = below(20) ? (int32_t)below(16000) : (int32_t)draw(),
+                .spacing_steps = below(20) ? (int32_t)below(400) - 200 : (int32_t)draw(),
+                .count = (uint16_t)below(40), .delay_us = below(900), .width_us = below(900), .duty = 9000};
+            const pf_set_current current = {(int32_t)below(500000) - 250000};
+            say(virtual, PF_OPCODE_POSITION_TRIGGER, session, payload, pf_position_trigger_pack(&trigger, payload));
+            say(virtual, PF_OPCODE_SET_CURRENT, session, payload, pf_set_current_pack(&current, payload));
             break;
         }
         case 9: {

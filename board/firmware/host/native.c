@@ -53,6 +53,7 @@ int pf_hal_is_pressed(pf_hal *hal, int axis, int end) { return pf_stage_is_press
 unsigned pf_hal_contact(pf_hal *hal, int axis, int end) { return pf_stage_contact(&hal->stage[axis], end); }
 void pf_hal_motor(pf_hal *hal, int axis, int is_on) { (void)hal, (void)axis, (void)is_on; }
 void pf_hal_lamp(pf_hal *hal, unsigned duty) { (void)hal, (void)duty; }
+void pf_hal_lens(pf_hal *hal, int32_t current_ua) { (void)hal, (void)current_ua; }
 void pf_hal_trigger(pf_hal *hal) { (void)hal; }
 
 int pf_hal_estop(pf_hal *hal) {

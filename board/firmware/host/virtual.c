@@ -86,6 +86,7 @@ void pf_hal_motor(pf_hal *hal, int axis, int is_on) {
 }
 
 void pf_hal_lamp(pf_hal *hal, unsigned duty) { hal->calls.lamp(hal->outside, duty, hal->now_us); }
+void pf_hal_lens(pf_hal *hal, int32_t current_ua) { hal->calls.lens(hal->outside, current_ua, hal->now_us); }
 void pf_hal_trigger(pf_hal *hal) { hal->calls.trigger(hal->outside, hal->now_us); }
 int pf_hal_estop(pf_hal *hal) { return hal->is_estop_pressed; }
 

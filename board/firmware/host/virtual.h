@@ -13,6 +13,7 @@ typedef struct {
     unsigned (*contact)(void *outside, int axis, int end, uint64_t time_us); /* as pf_hal_contact */
     void (*motor)(void *outside, int axis, int is_on, uint64_t time_us);
     void (*lamp)(void *outside, unsigned duty, uint64_t time_us);
+    void (*lens)(void *outside, int32_t current_ua, uint64_t time_us);
     void (*trigger)(void *outside, uint64_t time_us);
     void (*write)(void *outside, const uint8_t *frame, int n_bytes, uint64_t time_us);
 } pf_outside;

@@ -1,7 +1,7 @@
 /* The port to the RP2040. Pins of a Raspberry Pi Pico:
  *
  *   x: step 2, direction 3; y: 4, 5; z: 6, 7; enable of x, y, z: 8, 9, 10, low: on
- *   lamp (PWM, 12.5 kHz): 11; camera trigger: 12
+ *   lamp (PWM, 12.5 kHz): 11; camera trigger: 12; lens current: 20 (PWM, 12.5 kHz, of its range), 21 high: negative
  *   emergency stop: 13; limit switches of x: 14 lower, 15 upper; y: 16, 17; z: 18, 19
  *
  * Emergency stop and switches open when pressed and lie between pin and ground: a broken wire counts as pressed. */
@@ -11,9 +11,11 @@
 #include "chip.h"
 #include "usb.h"
 
-#ifndef PF_UNIT_SERIAL
-#define PF_UNIT_SERIAL 1
-#endif
+/* The serial number, which `parfocal board flash --serial` puts here. Aligned: it lies in one block of a UF2 file. */
+static const volatile struct {
+    char mark[16];
+    uint32_t unit_serial;
+} pf_serial __attribute__((aligned(32))) = {{'p', 'a', 'r', 'f', 'o', 'c', 'a', 'l', ' ', 's', 'e', 'r', 'i', 'a', 'l', ':'}, 1};
 
 #define STEP_PIN(axis) (2u + 2u * (unsigned)(axis))
 #define DIRECTION_PIN(axis) (3u + 2u * (unsigned)(axis))
@@ -21,16 +23,23 @@
 #define LAMP_PIN 11u
 #define LAMP_SLICE 5u /* channel B */
 #define TRIGGER_PIN 12u
+#define PWM_STEPS 10000u
+#define LENS_PIN 20u
+#define LENS_SLICE 2u /* channel A */
+#define LENS_SIGN_PIN 21u
 #define ESTOP_PIN 13u
 #define SWITCH_PIN(axis, end) (14u + 2u * (unsigned)(axis) + (unsigned)(end))
 #define STEP_PINS (1u << 2 | 1u << 4 | 1u << 6)
-#define DRIVEN_PINS 0x17fcu /* 2 to 10, and 12 */
+#define DRIVEN_PINS 0x2017fcu /* 2 to 10, 12 and 21 */
 #define PULSE_US 2u         /* as long as the slowest drivers want, both high and before a step in another direction */
+#define TRIGGER_US 100u     /* long enough for a camera behind an opto-coupler */
 #define FARTHEST_US 10000u  /* an early alarm does no harm; this one sees the emergency stop and feeds the watchdog */
 #define WATCHDOG_US 1000000u
 
 struct pf_hal {
     uint32_t direction_pins;
+    uint32_t trigger_end_us;
+    uint8_t is_triggering;
 };
 
 static struct pf_hal hal;
@@ -53,10 +62,11 @@ uint64_t pf_hal_now_us(pf_hal *unused) {
     return (uint64_t)high << 32 | low;
 }
 
-void pf_hal_set_alarm(pf_hal *unused, uint64_t at_us) {
-    const uint64_t now_us = pf_hal_now_us(unused);
+void pf_hal_set_alarm(pf_hal *port, uint64_t at_us) {
+    const uint64_t now_us = pf_hal_now_us(port);
     uint32_t low_us = (uint32_t)at_us;
     if (at_us > now_us + FARTHEST_US) low_us = (uint32_t)now_us + FARTHEST_US;
+    if (port->is_triggering && (int32_t)(low_us - port->trigger_end_us) > 0) low_us = port->trigger_end_us;
     REGISTER(TIMER_ALARM0) = low_us;
     if (at_us <= now_us || (int32_t)(low_us - REGISTER(TIMER_RAWL)) <= 0) {
         REGISTER(TIMER_INTF) = 1; /* it may have passed by: now */
@@ -107,9 +117,17 @@ void pf_hal_lamp(pf_hal *unused, unsigned duty) {
     REGISTER(PWM_CC(LAMP_SLICE)) = duty << 16;
 }
 
-void pf_hal_trigger(pf_hal *unused) {
+void pf_hal_lens(pf_hal *unused, int32_t current_ua) {
+    const uint32_t magnitude_ua = (uint32_t)(current_ua < 0 ? -current_ua : current_ua);
     (void)unused;
+    REGISTER(current_ua < 0 ? SIO_GPIO_OUT_SET : SIO_GPIO_OUT_CLR) = 1u << LENS_SIGN_PIN;
+    REGISTER(PWM_CC(LENS_SLICE)) = magnitude_ua / ((uint32_t)pf_paper_stage.lens_max_ua / PWM_STEPS);
+}
+
+void pf_hal_trigger(pf_hal *port) {
     REGISTER(SIO_GPIO_OUT_SET) = 1u << TRIGGER_PIN; /* on_alarm ends the pulse */
+    port->trigger_end_us = REGISTER(TIMER_RAWL) + TRIGGER_US;
+    port->is_triggering = 1;
 }
 
 int pf_hal_estop(pf_hal *unused) {
@@ -135,7 +153,7 @@ uint32_t pf_hal_boot_id(pf_hal *unused) {
 
 uint32_t pf_hal_unit_serial(pf_hal *unused) {
     (void)unused;
-    return PF_UNIT_SERIAL;
+    return pf_serial.unit_serial;
 }
 
 uint8_t pf_hal_reset_cause(pf_hal *unused) {
@@ -148,10 +166,14 @@ void on_alarm(void) {
     const uint32_t began_us = REGISTER(TIMER_RAWL);
     CLEAR(TIMER_INTF) = 1;
     REGISTER(TIMER_INTR) = 1;
+    if (hal.is_triggering && (int32_t)(began_us - hal.trigger_end_us) >= 0) {
+        REGISTER(SIO_GPIO_OUT_CLR) = 1u << TRIGGER_PIN;
+        hal.is_triggering = 0;
+    }
     pf_board_alarm(&board);
     while (REGISTER(TIMER_RAWL) - began_us <= PULSE_US) {
     }
-    REGISTER(SIO_GPIO_OUT_CLR) = STEP_PINS | 1u << TRIGGER_PIN;
+    REGISTER(SIO_GPIO_OUT_CLR) = STEP_PINS;
     has_news = 1;
 }
 
@@ -163,20 +185,23 @@ void on_usb(void) {
 static void start_pins(void) {
     REGISTER(SIO_GPIO_OUT_SET) = 1u << ENABLE_PIN(0) | 1u << ENABLE_PIN(1) | 1u << ENABLE_PIN(2);
     REGISTER(SIO_GPIO_OE_SET) = DRIVEN_PINS;
-    for (uint32_t pin = 2; pin < 20; pin++) {
-        if (pin >= ESTOP_PIN) REGISTER(PADS_BANK0(pin)) = PAD_INPUT_WITH_PULL_UP;
-        REGISTER(IO_BANK0_CTRL(pin)) = pin == LAMP_PIN ? FUNCTION_PWM : FUNCTION_SIO;
+    for (uint32_t pin = 2; pin <= LENS_SIGN_PIN; pin++) {
+        if (pin >= ESTOP_PIN && pin < LENS_PIN) REGISTER(PADS_BANK0(pin)) = PAD_INPUT_WITH_PULL_UP;
+        REGISTER(IO_BANK0_CTRL(pin)) = pin == LAMP_PIN || pin == LENS_PIN ? FUNCTION_PWM : FUNCTION_SIO;
     }
-    REGISTER(PWM_TOP(LAMP_SLICE)) = 9999;
-    REGISTER(PWM_CC(LAMP_SLICE)) = 0;
-    REGISTER(PWM_CSR(LAMP_SLICE)) = 1;
+    static const uint8_t slices[] = {LAMP_SLICE, LENS_SLICE};
+    for (int i = 0; i < 2; i++) {
+        REGISTER(PWM_TOP(slices[i])) = PWM_STEPS - 1;
+        REGISTER(PWM_CC(slices[i])) = 0;
+        REGISTER(PWM_CSR(slices[i])) = 1;
+    }
 }
 
 int main(void) {
     start_pins();
     REGISTER(TIMER_INTE) = 1;
     pf_board_start(&board, &pf_paper_stage, &hal);
-    usb_start(PF_UNIT_SERIAL);
+    usb_start(pf_serial.unit_serial);
     REGISTER(NVIC_ISER) = 1u << IRQ_TIMER_0 | 1u << IRQ_USBCTRL;
     REGISTER(WATCHDOG_LOAD) = 2 * WATCHDOG_US; /* it counts twice a tick */
     SET(WATCHDOG_CTRL) = 1u << 30;

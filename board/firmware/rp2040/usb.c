@@ -4,6 +4,11 @@
 
 #define PACKET 64
 
+/* 1209:0001 of pid.codes is for tests on one's own bench. Whoever gives boards to others asks pid.codes for a product
+ * id of their own, and changes board/flash/flash.py and the udev rules with it. */
+#define VENDOR_ID 0x1209
+#define PRODUCT_ID 0x0001
+
 /* Registers of the controller. */
 #define ADDR_ENDP (USB_REGS + 0x00u)
 #define MAIN_CTRL (USB_REGS + 0x40u)
@@ -40,7 +45,7 @@ enum { N_RX = 512, N_TX = 1024 }; /* powers of two; PROTOCOL.md asks for 256 byt
 
 static const uint8_t device_descriptor[] = {
     18, 1, 0x00, 0x02, 0xef, 0x02, 0x01, PACKET, /* a device of several interfaces, one function */
-    0x09, 0x12, 0x01, 0x00,                      /* 1209:0001 of pid.codes: for tests on one's own bench only */
+    VENDOR_ID & 0xff, VENDOR_ID >> 8, PRODUCT_ID & 0xff, PRODUCT_ID >> 8,
     0x00, 0x01, 1, 2, 3, 1,
 };
 static const uint8_t configuration_descriptor[] = {

@@ -12,13 +12,15 @@ import enum
 import random
 import threading
 import weakref
+from collections import deque
 
 import numpy as np
 
 from parfocal.board.stub.config import StubConfig
 from parfocal.board.stub.firmware import library as lib
 from parfocal.board.stub.firmware.stepped_axis import SteppedAxis
-from parfocal.board.stub.ratings import FEATURES, Ratings
+from parfocal.board.stub.lamp import light_of
+from parfocal.board.stub.ratings import FEATURES, LENS, Ratings
 from parfocal.board.stub.true_stage import HISTORY_S, check_history
 from parfocal.board.wire import layout, messages
 from parfocal.board.wire.messages import Kind, Opcode, State
@@ -26,6 +28,7 @@ from parfocal.board.wire.packet import FrameErrors
 
 _NEVER_US = 2**64 - 1
 _RESET_LINE = 2
+_KEPT_TRIGGERS = 1024
 _MAX_DUTY = 10000
 _ROUNDING_US = 1e-3  # a time in s that was made from whole us comes back as the same us
 
@@ -57,6 +60,8 @@ class FirmwareMachine:
         self.estop_pressed = False
         self.sent: list[tuple[float, bytes]] = []
         self._lamp: list[tuple[float, int]] = [(now_s, 0)]
+        self._triggers_s: deque[float] = deque(maxlen=_KEPT_TRIGGERS)
+        self.lens_ua = 0
         self._start_s = self._now_s = now_s
         self._motions_before = 0
         self._lock = threading.RLock()  # one thread at a time in the library
@@ -67,6 +72,7 @@ class FirmwareMachine:
             lib.CONTACT(self._contact),
             lib.MOTOR(self._motor),
             lib.LAMP(self._light),
+            lib.LENS(self._lens),
             lib.TRIGGER(self._trigger),
             lib.WRITE(self._write),
         )
@@ -153,6 +159,14 @@ class FirmwareMachine:
         index = bisect.bisect_right(self._lamp, time_s, key=lambda entry: entry[0])
         return self._lamp[max(index - 1, 0)][1] / _MAX_DUTY
 
+    def light(self, begin_s: float, end_s: float) -> tuple[tuple[float, float], ...]:
+        """Duty of the lamp from `begin_s` to `end_s`: pairs of time, s, and duty from then on, 0..1."""
+        return light_of(self._lamp, begin_s, end_s)
+
+    def triggers_s(self, after_s: float) -> tuple[float, ...]:
+        """Times of the camera triggers after `after_s`."""
+        return tuple(time_s for time_s in self._triggers_s if time_s > after_s)
+
     def _us(self, time_s: float) -> int:
         return int((time_s - self._start_s) * 1e6 + _ROUNDING_US)
 
@@ -183,7 +197,10 @@ class FirmwareMachine:
         del self._lamp[: max(n_old - 1, 0)]
 
     def _trigger(self, _: object, time_us: int) -> None:
-        """No camera is wired to it."""
+        self._triggers_s.append(self._s(time_us))
+
+    def _lens(self, _: object, current_ua: int, _time_us: int) -> None:
+        self.lens_ua = current_ua
 
     def _write(self, _: object, frame: int, n_bytes: int, time_us: int) -> None:
         self.sent.append((self._s(time_us), ctypes.string_at(frame, n_bytes)))
@@ -273,4 +290,4 @@ def config_row(ratings: Ratings) -> lib.BoardRow:
                 bounce_us=round(config.bounce_s * 1e6),
             )
         )
-    return lib.BoardRow((lib.AxisRow * 3)(*axes), FEATURES)
+    return lib.BoardRow((lib.AxisRow * 3)(*axes), FEATURES, LENS.min_ua, LENS.max_ua)

@@ -23,6 +23,7 @@ IS_PRESSED = ctypes.PYFUNCTYPE(_INT, _VOID, _INT, _INT, _U64)
 CONTACT = ctypes.PYFUNCTYPE(ctypes.c_uint, _VOID, _INT, _INT, _U64)
 MOTOR = ctypes.PYFUNCTYPE(None, _VOID, _INT, _INT, _U64)
 LAMP = ctypes.PYFUNCTYPE(None, _VOID, ctypes.c_uint, _U64)
+LENS = ctypes.PYFUNCTYPE(None, _VOID, ctypes.c_int32, _U64)
 TRIGGER = ctypes.PYFUNCTYPE(None, _VOID, _U64)
 WRITE = ctypes.PYFUNCTYPE(None, _VOID, _VOID, _INT, _U64)
 
@@ -36,6 +37,7 @@ class Outside(ctypes.Structure):
         ("contact", CONTACT),
         ("motor", MOTOR),
         ("lamp", LAMP),
+        ("lens", LENS),
         ("trigger", TRIGGER),
         ("write", WRITE),
     )
@@ -63,7 +65,12 @@ class AxisRow(ctypes.Structure):
 class BoardRow(ctypes.Structure):
     """`pf_config` of board.h."""
 
-    _fields_ = (("axis", AxisRow * 3), ("features", ctypes.c_uint16))
+    _fields_ = (
+        ("axis", AxisRow * 3),
+        ("features", ctypes.c_uint16),
+        ("lens_min_ua", ctypes.c_int32),
+        ("lens_max_ua", ctypes.c_int32),
+    )
 
 
 def sources() -> list[Path]:

@@ -11,6 +11,8 @@ from parfocal.board.errors import BoardError
 from parfocal.calib.errors import CalibError
 from parfocal.edge.errors import CameraFailed
 from parfocal.edge.focus.result import FocusLost
+from parfocal.edge.scan.tiling.scanner import ScanAborted
+from parfocal.edge.scan.tiling.writer import TileNotWritten
 from parfocal.edge.surface.points import SurfaceRefused
 from parfocal.engines.errors import EngineError
 
@@ -27,7 +29,11 @@ def exit_code(error: Exception) -> int:
         return EXIT_ENGINE
     if isinstance(error, CalibError):
         return EXIT_CALIBRATION
-    return EXIT_FOCUS if isinstance(error, FocusLost | SurfaceRefused) else EXIT_USAGE
+    return (
+        EXIT_FOCUS
+        if isinstance(error, FocusLost | ScanAborted | SurfaceRefused | TileNotWritten)
+        else EXIT_USAGE
+    )
 
 
 def exit_code_of_signal(number: signal.Signals) -> int:

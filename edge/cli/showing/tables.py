@@ -18,7 +18,7 @@ def show_notes(console: Console, notes: tuple[str, ...]) -> None:
 def show_report(console: Console, report: RunReport) -> None:
     """Print the table of fields and the summary."""
     console.print(fields_table(report))
-    for line in summary_lines(report.summary):
+    for line in (*summary_lines(report.summary), *shape_lines(report)):
         console.print(line)
 
 
@@ -66,6 +66,19 @@ def summary_lines(summary: Summary) -> list[str]:
     if summary.advice is not None:
         lines.append(summary.advice)
     return lines
+
+
+def shape_lines(report: RunReport) -> list[str]:
+    """How many fields are uneven, and over how much; nothing where that was not asked for."""
+    shapes = [field.shape for field in report.fields if field.shape is not None]
+    if not shapes:
+        return []
+    uneven = [shape for shape in shapes if shape.verdict == "uneven"]
+    images = sum(shape.images for shape in shapes)
+    more = f"; {counted(images, 'image')} more" if images else ""
+    return [
+        f"{len(uneven)} of {counted(len(shapes), 'field')} uneven, with an all-in-focus picture each{more}"
+    ]
 
 
 def _signed(value_um: float | None) -> str:

@@ -14,7 +14,9 @@ from parfocal.board.conformance.report import CheckedPromise, ConformanceReport
 from parfocal.board.conformance.run import CHECKS, Asked, run_conformance
 from parfocal.board.errors import LinkTimeout
 from parfocal.board.stub.config import StubConfig
+from parfocal.board.stub.lamp import LampDriver
 from parfocal.board.stub.machine import Machine
+from parfocal.board.stub.mechanics import AxisMechanics
 from parfocal.board.stub.stub_board import StubBoard
 from parfocal.board.stub.virtual_bench import VirtualBench
 from parfocal.board.wire import messages
@@ -32,7 +34,7 @@ def test_every_promise_is_tried_and_kept() -> None:
     bench = VirtualBench()
     report = conformance(bench)
     assert report.broken == ()
-    assert report.n_kept == len(report.promises) == len(CHECKS) >= 33
+    assert report.n_kept == len(report.promises) == len(CHECKS) >= 35
     assert len({checked.promise for checked in report.promises}) == len(CHECKS)
     state = bench.stub.machine.state()
     assert (state.moving, state.lamp_duty, state.faults) == (0, 0, 0)
@@ -128,8 +130,10 @@ def late_watchdog(stub: StubBoard, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def watchdog_for_motion_only(stub: StubBoard, monkeypatch: pytest.MonkeyPatch) -> None:
-    darken = stub.machine._lamp.darken
-    monkeypatch.setattr(stub.machine._lamp, "darken", lambda now_s: None if now_s > 0 else darken(now_s))
+    darken = stub.machine.lights.lamp.darken
+    monkeypatch.setattr(
+        stub.machine.lights.lamp, "darken", lambda now_s: None if now_s > 0 else darken(now_s)
+    )
 
 
 def fed_by_anybody(stub: StubBoard, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,9 +180,9 @@ def events_twice(stub: StubBoard, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def lamp_stays_lit(stub: StubBoard, monkeypatch: pytest.MonkeyPatch) -> None:
-    take = stub.machine._lamp.set
+    take = stub.machine.lights.lamp.set
     monkeypatch.setattr(
-        stub.machine._lamp, "set", lambda request, now_s: take(messages.Lamp(request.duty, 0), now_s)
+        stub.machine.lights.lamp, "set", lambda request, now_s: take(messages.Lamp(request.duty, 0), now_s)
     )
 
 
@@ -207,6 +211,34 @@ def no_session_needed(stub: StubBoard, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stub, "_answer", lenient)
 
 
+def lens_stays_on(stub: StubBoard, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stub.machine.lights.lens, "switch_off", lambda: None)
+
+
+def triggers_both_ways(_stub: StubBoard, monkeypatch: pytest.MonkeyPatch) -> None:
+    reaches = AxisMechanics.reaches_s
+
+    def either(axis: AxisMechanics, after_s: float, count: int, _sign: int) -> float:
+        return min(reaches(axis, after_s, count, sign) for sign in (-1, 1))
+
+    monkeypatch.setattr(AxisMechanics, "reaches_s", either)
+
+
+def triggers_late(_stub: StubBoard, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        LampDriver,
+        "next_position",
+        property(lambda lamp: _shifted(NEXT_POSITION.fget(lamp), 9 * (lamp._index % 2))),
+    )
+
+
+NEXT_POSITION: Any = LampDriver.next_position
+
+
+def _shifted(position: Any, by_steps: int) -> Any:  # noqa: ANN401
+    return position and (position[0], position[1] + by_steps, position[2])
+
+
 BREAKS: dict[str, tuple[Break, str]] = {
     "no reply cache": (no_reply_cache, "A request that is sent again gets the same response"),
     "four replies": (four_replies, "The last eight responses are kept"),
@@ -223,6 +255,9 @@ BREAKS: dict[str, tuple[Break, str]] = {
     "lamp stays lit": (lamp_stays_lit, "LAMP sets a duty"),
     "homed too early": (homed_too_early, "HOME finds the lower switch"),
     "ESTOP keeps the current": (estop_keeps_the_current, "ESTOP ends a motion at once"),
+    "lens stays on": (lens_stays_on, "SET_CURRENT sets a current"),
+    "triggers both ways": (triggers_both_ways, "POSITION_TRIGGER gives one trigger"),
+    "triggers late": (triggers_late, "POSITION_TRIGGER gives one trigger"),
     "no session needed": (no_session_needed, "Every golden request is decoded"),
 }
 

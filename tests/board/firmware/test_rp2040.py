@@ -6,6 +6,7 @@ not run.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -23,7 +24,7 @@ from parfocal.board.stub.firmware.library import SOURCES
 from parfocal.board.wire import messages
 from parfocal.board.wire.messages import Status
 from tests.board.firmware.emulator.emulated import EmulatedBoard, EmulatedCable
-from tools import uf2
+from tools import shipped_firmware, uf2
 
 ROOT = Path(__file__).parents[3]
 # `make firmware-check` puts it there.
@@ -61,12 +62,28 @@ def test_the_image_fits_and_begins_with_a_boot_stage(image: Path) -> None:
     assert not any(data[252:256])  # the place of the CRC
 
 
+def test_a_build_makes_the_shipped_image_bit_by_bit(image: Path) -> None:
+    note = json.loads(shipped_firmware.NOTE.read_text())
+    if shipped_firmware.compiler() != note["compiler"]:
+        pytest.skip(f"another compiler here: the shipped image was made with {note['compiler']}")
+    assert uf2.uf2(uf2.bootable(image.read_bytes())) == shipped_firmware.IMAGE.read_bytes()
+
+
 def test_the_code_of_the_alarm_is_in_ram(image: Path) -> None:
     listing = subprocess.check_output(
         ["arm-none-eabi-nm", str(image.parent / "rp2040" / "board.elf")], text=True
     )
     addresses = {name: int(at, 16) for at, name in re.findall(r"^(\w+) [tT] (\w+)$", listing, re.M)}
-    for name in ("on_alarm", "pf_board_alarm", "pf_motion_run", "pf_leg_edge_us", "pf_hal_step", "divide"):
+    for name in (
+        "on_alarm",
+        "pf_board_alarm",
+        "pf_motion_run",
+        "pf_leg_edge_us",
+        "pf_hal_step",
+        "pf_lamp_at_step",
+        "pf_lens_off",
+        "divide",
+    ):
         assert addresses[name] >> 24 == 0x20, name
 
 

@@ -52,7 +52,7 @@ def test_a_reply_of_another_session_with_the_same_seq_is_ignored() -> None:
     with Board.open(cable, bench.clock, BoardConfig()) as board:
         board.home(("z",))
         true = board.state()
-        wrong = messages.State(1, (7, 7, 7), 99, 10000, 0, 0, 0, MoveResult.DONE, 0, 7, 7, 0)
+        wrong = messages.State(1, (7, 7, 7), 99, 10000, 0, 0, 0, MoveResult.DONE, 0, 7, 7, 0, 0)
         cable.opcode, cable.payload = Opcode.STATE, layout.pack(wrong)
         found = board.state()
         assert (found.pos_steps, found.homed) == (true.pos_steps, true.homed)

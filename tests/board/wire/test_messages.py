@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from parfocal.board.wire import layout, messages
 from parfocal.board.wire.layout import fields_of, pack, unpack
-from parfocal.board.wire.messages import TABLE, Entry, Kind, Message, Opcode
+from parfocal.board.wire.messages import Kind, Message, Opcode
+from parfocal.board.wire.table import TABLE, Entry
 
 RANGES = {"u8": (0, 2**8), "u16": (0, 2**16), "u32": (0, 2**32), "u64": (0, 2**64), "i32": (-(2**31), 2**31)}
 

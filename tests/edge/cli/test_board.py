@@ -1,4 +1,4 @@
-"""`parfocal board test`: asks before it moves, reports test by test, and ends with the exit code of a board."""
+"""`parfocal board test` and `flash`: what is asked, what is said, and the exit code of a board."""
 
 from pathlib import Path
 from typing import Any
@@ -7,6 +7,12 @@ import msgspec
 import pytest
 
 from parfocal.board.conformance.report import CheckedPromise, ConformanceReport
+from parfocal.board.flash.drive import BootDrive
+from parfocal.board.flash.flash import Flashed
+from parfocal.board.flash.image import serial_of
+from parfocal.board.link.ports import UsbPort
+from parfocal.board.link.probe import Probed
+from parfocal.board.wire.messages import AxisBit, Fault
 from parfocal.edge.cli import board
 from parfocal.edge.cli.demo import stub_process
 from tests.edge.cli.typed import Run
@@ -19,13 +25,13 @@ def test_a_stub_keeps_every_promise_that_needs_no_motion(run: Run, tmp_path: Pat
     assert (code, error) == (0, "")
     report = msgspec.json.decode(json.read_bytes(), type=ConformanceReport)
     assert report.broken == ()
-    assert report.n_kept == 20
+    assert report.n_kept == 21
     assert {f.why for f in report.promises if f.outcome == "skipped"} == {
         "it moves, and that was not allowed",
         "not asked for",
     }
-    assert "20 of 20 promises kept, 13 skipped" in printed
-    assert printed.count("kept    ") == 20
+    assert "21 of 21 promises kept, 14 skipped" in printed
+    assert printed.count("kept    ") == 21
 
 
 def test_without_a_terminal_to_ask_at_nothing_moves(
@@ -75,3 +81,37 @@ def test_a_board_of_another_kind_is_not_tried(run: Run, tmp_path: Path) -> None:
     code, _, error = run("board", "test", "--still", "--yes", "--port", "nowhere")
     assert code == 2
     assert "--still moves nothing" in error
+
+
+def test_flash_says_what_it_found_wrote_and_got_and_what_comes_next(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    written: list[tuple[Path, int | None]] = []
+
+    def fake(drive: BootDrive, data: bytes, _bench: object) -> Flashed:
+        written.append((drive.path, serial_of(data)))
+        board = Probed(1, 1, 9, AxisBit(7), AxisBit(0), Fault(0))
+        return Flashed(UsbPort("/dev/ttyACM0", 0x1209, 1, "00000009", "", ""), board)
+
+    monkeypatch.setattr(board, "flash", fake)
+    (tmp_path / "INFO_UF2.TXT").write_text("Model: Raspberry Pi RP2\nBoard-ID: RPI-RP2\n")
+    code, printed, error = run("board", "flash", "--drive", tmp_path, "--serial", "9")
+    assert (code, error, written) == (0, "", [(tmp_path, 9)])
+    said = " ".join(printed.split())
+    assert "found Raspberry Pi RP2 (RPI-RP2) at" in said
+    assert "writing parfocal-rp2040.uf2, serial number 9, " in said
+    assert "board 9, firmware 1 answers at /dev/ttyACM0 (usb:1209:0001:00000009)" in said
+    assert "next: parfocal board test --port usb:1209:0001:00000009" in said
+
+
+def test_flash_writes_nothing_for_another_chip_or_a_missing_file(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(board, "flash", lambda *_: pytest.fail("it was written"))
+    (tmp_path / "INFO_UF2.TXT").write_text("Model: Raspberry Pi RP2350\nBoard-ID: RP2350\n")
+    code, _, error = run("board", "flash", "--drive", tmp_path)
+    assert code == 3
+    assert "Nothing was written" in error
+    code, _, error = run("board", "flash", "--file", tmp_path / "missing.uf2")
+    assert code == 3
+    assert "missing.uf2 was not read: No such file or directory" in error

@@ -212,3 +212,12 @@ def test_a_signal_during_a_motion_stops_the_stage_and_turns_the_lamp_off(
     assert "fields" not in printed
     end = bench.stub.machine.state()
     assert (end.lamp_duty, end.moving) == (0, 0)
+
+
+def test_a_folder_for_composites_that_is_a_file_is_refused_before_anything_moves(
+    run: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "taken").write_text("")
+    code, _, told = run("focus", "--sim", "--composite", tmp_path / "taken")
+    assert code == 2
+    assert "Give another --composite path" in told

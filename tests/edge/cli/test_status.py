@@ -22,6 +22,7 @@ WELL = BoardStatus(
     last_result="home_failed",
     board_time_s=1.0,
     frames_done=0,
+    lens_ma=0.0,
 )
 
 

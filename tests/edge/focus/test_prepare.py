@@ -88,9 +88,16 @@ def test_contrast_is_the_deviation_of_the_grey_values() -> None:
 
 def test_a_pair_shows_the_second_shot_after_the_difference() -> None:
     rng = np.random.default_rng(3)
-    first, second = rng.integers(0, 256, (2, 8, 8, 3)).astype(np.uint8)
+    first, second = rng.integers(0, 256, (2, 9, 13, 3)).astype(np.uint8)
+    batch = prepare.two_shot_batch(first, second, 4, with_second=True)
+    assert batch.shape == (6, 6, 4, 4)
     seen = prepare.two_shot_image(first, second, with_second=True)
-    assert seen.shape == (8, 8, 6)
-    assert np.array_equal(seen[..., :3], prepare.difference_image(first, second))
     assert np.array_equal(seen[..., 3:], second)
-    assert prepare.patches_of(seen, 4).shape == (4, 6, 4, 4)
+    wanted = prepare.standardised(prepare.patches_of(seen, 4))
+    np.testing.assert_allclose(batch, wanted, rtol=0.0, atol=1e-6)
+    alone = prepare.two_shot_batch(first, second, 4, with_second=False)
+    assert np.array_equal(alone, batch[:, :3])
+
+
+def test_a_channel_without_contrast_stays_small_in_a_batch() -> None:
+    assert (prepare.two_shot_batch(flat(100), flat(120), 4, with_second=True) == 0.0).all()

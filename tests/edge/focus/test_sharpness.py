@@ -1,9 +1,21 @@
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
-from parfocal.edge.focus.sharpness import parabola_vertex, peak_inside_um, peak_um, variance_of_laplacian
+from parfocal.edge.focus.sharpness import (
+    parabola_vertex,
+    peak_inside_um,
+    peak_um,
+    sharpness_of,
+    variance_of_laplacian,
+)
+from tests.edge.scope import tissue
+
+MEASURES = ("variance_of_laplacian", "brenner", "tenengrad", "normalised_variance")
+TISSUE = tissue(160)
 
 Z_UM = [float(z) for z in range(0, 40, 2)]
 
@@ -67,3 +79,69 @@ def test_a_sharp_image_beats_its_blurred_self_and_noise() -> None:
     noise = np.clip(rng.normal(128, 3, (128, 128, 3)), 0, 255).astype(np.uint8)
     assert variance_of_laplacian(sharp) > 5 * variance_of_laplacian(blurred.astype(np.uint8))
     assert variance_of_laplacian(sharp) > 100 * variance_of_laplacian(noise)
+
+
+def values(pixels: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The four measures of an image in the order of `MEASURES`, (4,)."""
+    found = sharpness_of(np.clip(np.rint(pixels), 0, 255).astype(np.uint8))
+    return np.array([getattr(found, name) for name in MEASURES], np.float64)
+
+
+def in_levels(low: float, high: float) -> NDArray[np.float64]:
+    """Tissue whose grey levels are within `low` and `high`, so that nothing is cut off when they change."""
+    return np.asarray(low + (high - low) * TISSUE / 255.0, np.float64)
+
+
+@given(st.floats(0.7, 3.0), st.floats(1.2, 3.0))
+def test_the_sharper_picture_has_the_larger_value_by_every_measure(blur_px: float, times: float) -> None:
+    sharp, blurred = (
+        np.asarray(cv2.GaussianBlur(TISSUE, (0, 0), blur), np.float64) for blur in (blur_px, blur_px * times)
+    )
+    assert (values(sharp) > values(blurred)).all()
+
+
+@given(st.integers(1, 80))
+def test_only_the_normalised_variance_sees_an_even_background(levels: int) -> None:
+    dark = in_levels(20.0, 170.0)
+    with_light, without = values(dark + levels), values(dark)
+    # Rounding to whole levels differs a little: 0.3 levels of noise in both pictures.
+    assert with_light[:3] == pytest.approx(without[:3], rel=0.01)
+    assert with_light[3] < without[3] * (1.0 - 0.002 * levels)
+
+
+def test_exposure_counts_squared_and_once_in_the_normalised_variance() -> None:
+    dim, bright = values(in_levels(0.0, 120.0)), values(2.0 * in_levels(0.0, 120.0))
+    assert bright / dim == pytest.approx(np.array([4.0, 4.0, 4.0, 2.0]), rel=0.02)
+
+
+@pytest.mark.parametrize("axes", [(0,), (1,), (0, 1)])
+def test_a_mirrored_picture_is_as_sharp(axes: tuple[int, ...]) -> None:
+    assert values(np.flip(in_levels(0, 255), axes)) == pytest.approx(values(in_levels(0, 255)), rel=1e-4)
+
+
+def test_only_brenner_has_a_direction() -> None:
+    # Vertical stripes: all of their detail lies along the rows.
+    stripes = np.broadcast_to(
+        128.0 + 60.0 * np.sign(np.sin(np.arange(160) / 5.0))[None, :, None], (160, 160, 3)
+    )
+    lying, standing = values(stripes.transpose(1, 0, 2)), values(stripes)
+    assert lying[[0, 2, 3]] == pytest.approx(standing[[0, 2, 3]], rel=1e-4)
+    assert lying[1] == pytest.approx(0.0, abs=1e-6)
+    assert standing[1] > 100.0
+
+
+# Two grey levels per pixel: four per column of the halved image, which has 32 columns and a mean of 123.
+def test_the_measures_of_a_ramp_are_those_worked_out_by_hand() -> None:
+    ramp = np.broadcast_to(60.0 + 2.0 * np.arange(64.0)[None, :, None], (64, 64, 3))
+    _, brenner, tenengrad, variance = values(ramp)
+    assert brenner == pytest.approx(8.0**2, rel=0.05)
+    assert tenengrad == pytest.approx(4.0**2 * 30 / 32, rel=0.05)  # none in the outermost columns
+    assert variance == pytest.approx((4.0**2 * (32**2 - 1) / 12.0) / 123.0, rel=0.02)
+
+
+def test_a_black_picture_has_no_sharpness() -> None:
+    assert values(np.zeros((40, 40, 3))).tolist() == [0.0, 0.0, 0.0, 0.0]
+
+
+def test_one_pass_gives_what_the_measure_alone_gives() -> None:
+    assert sharpness_of(TISSUE).variance_of_laplacian == variance_of_laplacian(TISSUE)

@@ -33,10 +33,15 @@ NOTHING = np.zeros_like(SPOT)
 
 
 def after(wave: Complex, distance_um: float, tilt: tuple[float, float], um: float) -> Complex:
-    """Return a wave after `distance_um` of free space along the light, `exp(+ikz)`, without its mean phase."""
-    along = np.sqrt(np.maximum(um**-2 - squared_frequency(tilt), 0.0)) - 1.0 / um
-    moved: Complex = np.fft.ifft2(np.fft.fft2(wave) * np.exp(2j * np.pi * distance_um * along))
+    """Return a wave after `distance_um` of free space along the light."""
+    moved: Complex = np.fft.ifft2(np.fft.fft2(wave) * np.exp(2j * np.pi * cycles(distance_um, tilt, um)))
     return moved
+
+
+def cycles(distance_um: float, tilt: tuple[float, float], um: float) -> Float:
+    """Return by how many waves `distance_um` of free space advances each frequency, `exp(+ikz)`, without their mean."""
+    advance: Float = distance_um * (np.sqrt(np.maximum(um**-2 - squared_frequency(tilt), 0.0)) - 1.0 / um)
+    return advance
 
 
 def squared_frequency(tilt: tuple[float, float]) -> Float:
@@ -57,15 +62,15 @@ def wave_image(layers: list[tuple[float, Complex]], stage_um: float, optics: Opt
     tilts = [(a, b) for a in axis for b in axis if np.hypot(a, b) <= optics.condenser_sigma * rim * 1.000001]
     total = np.zeros((SIDE_PX, SIDE_PX))
     for tilt in tilts:
-        wave, at_um = np.ones((SIDE_PX, SIDE_PX), np.complex128), layers[0][0]
-        for height_um, transmission in layers:
+        at_um, wave = layers[0]
+        for height_um, transmission in layers[1:]:
             wave = after(wave, height_um - at_um, tilt, um) * transmission
             at_um = height_um
-        wave = after(wave, -(stage_um + at_um), tilt, um)
         rho2 = squared_frequency(tilt) / rim**2
         # A rim that focuses nearer to the objective delays the wave less there: the path is shorter by w040.
         shorter_waves = optics.w040_waves * (rho2**2 - rho2)
-        pupil = np.where(rho2 <= 1.000001, np.exp(-2j * np.pi * shorter_waves), 0.0)
+        waves = cycles(-(stage_um + at_um), tilt, um) - shorter_waves
+        pupil = np.where(rho2 <= 1.000001, np.exp(2j * np.pi * waves), 0.0)
         total += np.abs(np.fft.ifft2(np.fft.fft2(wave) * pupil)) ** 2
     return total / len(tilts)
 

@@ -1,6 +1,7 @@
 """`parfocal calibrate` as a user types it, and what `parfocal doctor` says of the result."""
 
 import contextlib
+import json
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -12,8 +13,9 @@ import pytest
 
 from parfocal.calib.errors import CalibError, CalibMissing, CalibRefused
 from parfocal.calib.store import Calibration, Owner, Store, default_folder
+from parfocal.calib.swing import SettleFit
 from parfocal.calib.value import Measured
-from parfocal.edge.calibrate import returns, settling
+from parfocal.edge.calibrate import chains, returns, settling
 from parfocal.edge.calibrate.keeper import KeptValue
 from parfocal.edge.cli import findings as findings_of
 from parfocal.edge.cli.calibrating import verbs as cli_calibrate
@@ -23,7 +25,16 @@ from parfocal.edge.instrument import Instrument
 from parfocal.edge.simscope.bench import stub_of
 from tests.bench import camera as camera_bench
 from tests.bench.play import drawn
-from tests.bench.stage import hidden, instrument_of, rendered
+from tests.bench.stage import (
+    ANGLE_LIMIT_DEG,
+    CONFIG,
+    LIMITS,
+    error_of,
+    hidden,
+    instrument_of,
+    rendered,
+    truths,
+)
 from tests.edge.calibrate.plain import SECTION, Plain
 from tests.edge.cli.typed import SMALL_CAMERA, Run
 
@@ -139,32 +150,57 @@ def test_a_measured_stage_is_shown_in_words_and_says_what_stays_in_use() -> None
         assert told in stage_line(value, config)
 
 
-def test_the_stage_is_measured_kept_and_written_for_programs(
+def test_the_stage_is_measured_each_value_kept_at_once_and_written_for_programs(
     run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     truth = hidden(3)
     instrument = instrument_of(truth, rendered(drawn(3), truth, 3))
+    store = Store(default_folder(), Owner(1, "20x/0.75"))
+    kept_before: list[set[str]] = []
+    sideways = settling.Settling.sideways
 
     @contextlib.contextmanager
     def opened(*_arguments: Any, **_named: Any) -> Iterator[Instrument]:  # noqa: ANN401
         yield instrument
         instrument.board.close()
 
+    def looked(settling_of: settling.Settling) -> SettleFit:
+        kept_before.append(set(store.load().values()))
+        return sideways(settling_of)
+
     monkeypatch.setattr(cli_calibrate, "opened_instrument", opened)
+    monkeypatch.setattr(settling.Settling, "sideways", looked)
+    monkeypatch.setattr(chains, "N_CHAINS", 3)
     monkeypatch.setattr(returns, "N_TRIPS", 2)
     monkeypatch.setattr(returns, "N_HOMES", 2)
-    monkeypatch.setattr(settling, "N_MOVES", 8)
+    monkeypatch.setattr(settling, "N_MOVES", 10)
     (tmp_path / "parfocal.toml").write_text(
         f"{SMALL_CAMERA}[focus]\nfirst_sweep_start_um = 2480.0\nfirst_sweep_stop_um = 2520.0\n"
     )
     code, printed, told = run("calibrate", "stage", "--json", "found.json")
     assert (code, told) == (0, "")
     assert "um away after 2 trips of 2000 um" in printed
+    assert kept_before[0] == {"x_um_per_step", "y_um_per_step", "camera_angle_deg", "camera_is_mirrored"}
     report = msgspec.json.decode((tmp_path / "found.json").read_bytes(), type=StageReport)
-    kept = Store(default_folder(), Owner(1, "20x/0.75")).load()
-    assert report.calibration == kept.used
-    assert {one.name for one in report.values} == set(kept.values())
+    calibration = store.load()
+    assert report.calibration == calibration.used
     assert [trip.axis for trip in report.trips] == ["x", "y"]
+    found = {one.name: one for one in report.values}
+    for name, true in truths(truth).items():
+        share = next((share for end, share in LIMITS.items() if name.endswith(end)), None)
+        limit = ANGLE_LIMIT_DEG if share is None else share * true
+        assert abs(error_of(name, found[name].value, true)) <= limit, name
+    kept = calibration.values()
+    assert {name: (one.value, one.uncertainty, one.raw) for name, one in kept.items()} == {
+        name: (one.value, one.uncertainty, one.raw) for name, one in found.items()
+    }
+    assert {(store.path.parent / one.raw).is_file() for one in kept.values()} == {True}
+    # A frame shows the stage in the middle of its exposure, and none of them began before the last step.
+    swings = json.loads((store.path.parent / found["x_settle_s"].raw).read_text())["swings"]
+    assert min(swing["since_s"][0] for swing in swings) >= CONFIG.camera.exposure_s / 2.0 - 1e-6
+    assert (found["x_um_per_step"].before, found["camera_angle_deg"].before) == (1.25, 0.0)
+    assert found["z_settle_s"].before == 0.05
+    assert {found[f"{name}_home_um"].value < 0.1 for name in ("x", "y", "z")} == {True}
 
 
 def test_the_camera_is_measured_told_in_words_and_written_for_programs(

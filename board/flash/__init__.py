@@ -1,0 +1,1 @@
+"""Puts the firmware onto a Raspberry Pi Pico in boot mode."""

@@ -1,0 +1,70 @@
+"""What `parfocal init` finds by itself: boards that answer, and cameras with their modes."""
+
+from __future__ import annotations
+
+import msgspec
+
+from parfocal.board.clock import MonotonicClock
+from parfocal.board.config import BOARD_KINDS, BoardConfig
+from parfocal.board.errors import BoardError
+from parfocal.board.flash.flash import PRODUCT_ID, VENDOR_ID
+from parfocal.board.link.ports import UsbPort
+from parfocal.board.link.probe import Probed
+from parfocal.board.open import probe_board
+from parfocal.edge.camera import v4l2
+from parfocal.edge.camera.devices import VideoDevice, video_devices
+from parfocal.edge.camera.v4l2 import Mode
+
+
+class FoundBoard(msgspec.Struct, frozen=True):
+    """A board that answered: its kind, its port as the configuration names it, and what it said."""
+
+    kind: str
+    port: str
+    told: str
+    travel_steps: tuple[int, int, int] | None = None
+
+
+class FoundCamera(msgspec.Struct, frozen=True):
+    """A video device that captures images, and its modes; none where the driver lists none."""
+
+    device: VideoDevice
+    modes: tuple[Mode, ...]
+
+
+def board_at(port: str) -> FoundBoard | str:
+    """The board at a port, asked in every protocol until one is understood; else what was heard in our own.
+
+    Nothing moves. A board with a serial adapter may restart when its port opens.
+    """
+    why = ""
+    for kind in BOARD_KINDS:
+        try:
+            answer = probe_board(BoardConfig(kind=kind, port=port), MonotonicClock())
+        except BoardError as error:
+            why = why or str(error)
+            continue
+        if isinstance(answer, Probed):
+            told = f"board {answer.unit_serial} with firmware {answer.firmware_version}"
+            return FoundBoard(kind, port, told, answer.max_steps)
+        return FoundBoard(kind, port, answer.firmware)
+    return why
+
+
+def is_ours(port: UsbPort) -> bool:
+    """Whether a USB port says that it is a board of our own protocol."""
+    return (port.vendor_id, port.product_id) == (VENDOR_ID, PRODUCT_ID)
+
+
+def cameras() -> list[FoundCamera]:
+    """Every video device that captures images. A device that this user may not open is listed without modes."""
+    found = (_camera(device) for device in video_devices())
+    return [camera for camera in found if camera is not None]
+
+
+def _camera(device: VideoDevice) -> FoundCamera | None:
+    try:
+        with v4l2.opened(device.path) as call:
+            return FoundCamera(device, tuple(v4l2.modes(call))) if v4l2.description(call).is_camera else None
+    except OSError:
+        return FoundCamera(device, ())

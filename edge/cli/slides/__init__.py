@@ -1,0 +1,1 @@
+"""The verbs for a scanned slide. They move nothing."""

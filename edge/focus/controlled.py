@@ -1,0 +1,112 @@
+"""The loop that carries out the controller's steps, and keeps the history that it decides by."""
+
+from parfocal.edge.focus import controller
+from parfocal.edge.focus.controller import Bounds, Go, Look, Pair, Stay, Step, Sweep
+from parfocal.edge.focus.depth import depth_of_field_um
+from parfocal.edge.focus.estimate import estimate, estimate_single
+from parfocal.edge.focus.field_work import FieldWork
+from parfocal.edge.focus.history import History, Record, Verified
+from parfocal.edge.focus.result import FocusResult
+from parfocal.edge.focus.rule import Reach
+from parfocal.edge.focus.sharpness import MIN_FALL_SHARE
+from parfocal.edge.focus.shots import Shot
+from parfocal.edge.focus.two_shot import held_against_move
+from parfocal.engines.predictor import Predictor
+
+# While fewer claims than this are on record, each last shot of a field adds one.
+ENOUGH_RECORDS = 24
+
+
+class ControlledLoop:
+    """Focuses field after field with as few shots as the history allows."""
+
+    def __init__(self, work: FieldWork, predictor: Predictor, single: Predictor | None, reach: Reach) -> None:
+        """`predictor` takes two shots, `single` one; without it every field takes a pair. Nothing moves."""
+        self._work, self._predictor, self._single = work, predictor, single
+        self._bounds = Bounds(work.limits_um, reach)
+        self.history = History(depth_of_field_um(work.config.objective))
+        self._looks: list[Look] = []
+
+    def focused(self, start: Shot) -> FocusResult:
+        """Focus a field that was begun and is not blank. `start` is the shot at its pivot.
+
+        Raises:
+            FocusLost: predictions and sweep failed; the stage is back at the pivot. Carries the result.
+            BoardError, CameraFailed, EngineError: as they come.
+        """
+        work = self._work
+        self._looks = []
+        arrival = self._look(start, with_single=True)
+        step: Step = controller.on_arrival(arrival, self.history, self._bounds, work.config)
+        final = start
+        if isinstance(step, Stay | Go) and arrival.single is not None:
+            work.note(start.z_um, start.z_um, arrival.single, step.rule)
+        if isinstance(step, Go):
+            final = work.lit_shot(step.target_um)
+            step = controller.on_single_check(arrival, self._look(final, with_single=True), self.history)
+        if isinstance(step, Stay):
+            self.history = self.history.with_unverified()
+            return work.ended("focused", final.z_um, start, final)
+        return self._by_pairs(start, step)
+
+    def _by_pairs(self, start: Shot, step: Step) -> FocusResult:
+        """Pairs, until one of them leads to a shot that nothing contradicts; else a sweep."""
+        work, n_contradicted = self._work, 0
+        while isinstance(step, Pair) and step.z1_um >= work.shots.lowest_um:
+            final, focus_um, step = self._pair(step)
+            if not isinstance(step, Stay | Go):
+                continue
+            if isinstance(step, Go):
+                final = work.lit_shot(step.target_um)
+            look = self._look(final, with_single=len(self.history.records) < ENOUGH_RECORDS)
+            others = [seen for seen in work.seen if seen.z_um != final.z_um]
+            step = controller.on_pair_check(look, others, self.history, work.config, n_contradicted > 0)
+            if isinstance(step, Stay):
+                return self._verified(start, final, focus_um)
+            work.overrule(step.rule)
+            n_contradicted += 1
+        result = work.recovered(start, step.about_um if isinstance(step, Sweep) else None)
+        self._remember(start, result.end, result.z_um)
+        return result
+
+    def _pair(self, asked: Pair) -> tuple[Shot, float, Step]:
+        """The second shot of an estimate, the focus by it, and the step that follows."""
+        work, config = self._work, self._work.config
+        first, second = work.pair(asked.z1_um)
+        found = estimate(first.part, second.part, self._predictor, config)
+        found = held_against_move(found, second.z_um, work.attempts, self._bounds.reach)
+        focus_um, earlier_um = second.z_um + found.distance_um, asked.earlier_um
+        if not work.attempts:
+            earlier_um = controller.confirmed_by(self._looks[0], focus_um, self._bounds.reach)
+        step = controller.on_pair(found, second.z_um, work.attempts, self._bounds, config, earlier_um)
+        work.note(first.z_um, second.z_um, found, step.rule)
+        return second, focus_um, step
+
+    def _verified(self, start: Shot, final: Shot, focus_um: float) -> FocusResult:
+        """The end of a field whose focus a pair found. It must not be less sharp than it began."""
+        self._remember(start, final, focus_um)
+        if start.sharpness * (1.0 - MIN_FALL_SHARE) > final.sharpness:
+            self._work.overrule("pivot_sharper")
+            final = start
+        return self._work.ended("focused", final.z_um, start, final)
+
+    def _remember(self, start: Shot, end: Shot | None, focus_um: float) -> None:
+        """Add what single shots claimed in this field, and what was true, to the history."""
+        records = tuple(
+            Record(look.single.distance_um, focus_um - look.z_um)
+            for look in self._looks
+            if look.single is not None and abs(focus_um - look.z_um) <= self._bounds.reach.believed_um
+        )
+        if end is not None:
+            self.history = self.history.with_verified(
+                records, Verified(focus_um - start.z_um, end.part.clarity)
+            )
+
+    def _look(self, shot: Shot, with_single: bool) -> Look:
+        """What a shot shows; the single-shot model is asked only where its answer counts, as it takes long."""
+        single = None
+        if with_single and self._single is not None:
+            single = estimate_single(shot.pixels, self._single, self._work.config)
+        look = Look(shot.z_um, shot.sharpness, shot.part.clarity, single, self.history.claim_of(single))
+        self._looks.append(look)
+        return look

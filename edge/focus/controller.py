@@ -1,0 +1,176 @@
+"""A controller that takes no more shots than a field needs. Pure: from what was seen to the next step.
+
+The frame taken on arrival is a measurement. One single shot is enough where the fields before say that it may be
+believed (`parfocal.edge.focus.history`). Else two shots a delta apart settle it, the shot on arrival being the first of
+them; and the rule of the paper where even these are far from the focus. A sweep comes last. The loop in
+`parfocal.edge.focus.controlled` carries out these steps and decides none itself.
+"""
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import msgspec
+
+from parfocal.edge.config import FocusConfig
+from parfocal.edge.focus import rule
+from parfocal.edge.focus.belief import AGREEMENT_UM
+from parfocal.edge.focus.estimate import Estimate
+from parfocal.edge.focus.history import Claim, History
+from parfocal.edge.focus.result import Attempt
+
+
+class Look(msgspec.Struct, frozen=True):
+    """What one shot shows: height, sharpness, clarity (`CentralPart.clarity`), and what a single-shot model says."""
+
+    z_um: float
+    sharpness: float
+    clarity: float
+    single: Estimate | None = None
+    claim: Claim | None = None
+
+    @property
+    def seen(self) -> rule.Seen:
+        """Height and sharpness alone."""
+        return rule.Seen(self.z_um, self.sharpness)
+
+
+class Stay(msgspec.Struct, frozen=True):
+    """The last shot is in focus."""
+
+    rule: rule.RuleName
+
+
+class Go(msgspec.Struct, frozen=True):
+    """Go to `target_um`, up or down, take a shot and check it."""
+
+    target_um: float
+    rule: rule.RuleName
+
+
+class Pair(msgspec.Struct, frozen=True):
+    """Estimate from two shots, the first at `z1_um`. `earlier_um`: the focus by an estimate that it should confirm."""
+
+    z1_um: float
+    rule: rule.RuleName
+    earlier_um: float | None = None
+
+
+class Sweep(msgspec.Struct, frozen=True):
+    """Sweep, about `about_um` if an estimate says at least where."""
+
+    rule: rule.RuleName
+    about_um: float | None = None
+
+
+Step = Stay | Go | Pair | Sweep
+
+
+class Bounds(msgspec.Struct, frozen=True):
+    """How far the stage may go and the models may be followed, um. `limits_um`: lowest and highest height of a shot."""
+
+    limits_um: tuple[float, float]
+    reach: rule.Reach
+
+
+def on_arrival(look: Look, history: History, bounds: Bounds, config: FocusConfig) -> Step:
+    """What follows from the shot at the pivot."""
+    claim, half_um = look.claim, 0.5 * history.depth_of_field_um
+    may_settle = history.is_near(bounds.reach.believed_um) and not history.is_verification_due
+    if claim is not None and may_settle:
+        distance_um = abs(claim.distance_um)
+        if _is_in_focus(claim, half_um) and history.is_clear(look.clarity):
+            return Stay("single_in_focus")
+        target_um = look.z_um + claim.distance_um
+        is_sure = claim.sigma_um <= half_um < distance_um <= bounds.reach.accepted_um
+        if is_sure and bounds.limits_um[0] <= target_um <= bounds.limits_um[1]:
+            return Go(target_um, "single")
+    z1_um = look.z_um
+    if z1_um + config.delta_um > bounds.limits_um[1]:
+        z1_um -= config.delta_um
+    return Pair(z1_um, "check")
+
+
+def on_single_check(start: Look, final: Look, history: History) -> Step:
+    """What follows from the shot where a single shot had put the focus. `start` is the shot that it was."""
+    half_um, claim = 0.5 * history.depth_of_field_um, final.claim
+    if claim is not None and final.sharpness >= start.sharpness and abs(claim.distance_um) <= 2.0 * half_um:
+        # Two single shots say where the focus is, from two heights: their mean lies half the second distance away.
+        both = Claim(0.5 * claim.distance_um, claim.sigma_um / math.sqrt(2.0))
+        if _is_in_focus(both, half_um) and history.is_clear(final.clarity):
+            return Stay("single")
+    return Pair(final.z_um, "check")
+
+
+def confirmed_by(look: Look, focus_um: float, reach: rule.Reach) -> float | None:
+    """The focus by the single shot of `look`, if it may confirm or contradict that a pair puts it at `focus_um`.
+
+    One that is not yet believed may only confirm.
+    """
+    if look.claim is not None:
+        return look.z_um + look.claim.distance_um
+    single = look.single
+    if single is None or single.doubt or not abs(single.distance_um) <= reach.believed_um:
+        return None
+    single_um = look.z_um + single.distance_um
+    return single_um if abs(single_um - focus_um) <= AGREEMENT_UM else None
+
+
+def on_pair(
+    found: Estimate,
+    z2_um: float,
+    attempts: Sequence[Attempt],
+    bounds: Bounds,
+    config: FocusConfig,
+    earlier_um: float | None,
+) -> Step:
+    """What follows from an estimate by two shots, the second at `z2_um`; `attempts` are the estimates before."""
+    doubted = any(attempt.doubt for attempt in attempts)
+    decision = rule.decide(
+        found, z2_um, len(attempts) + 1, bounds.limits_um, config, bounds.reach, earlier_um, doubted
+    )
+    focus_um = z2_um + found.distance_um
+    if isinstance(decision, rule.Accept):
+        return Stay("in_focus") if decision.rule == "in_focus" else Go(focus_um, "accept")
+    if isinstance(decision, rule.GiveUp):
+        return Sweep(decision.rule, focus_um if decision.rule == "not_believed" else None)
+    if decision.rule == "down" and focus_um >= bounds.limits_um[0]:
+        agrees = earlier_um is not None and abs(earlier_um - focus_um) <= AGREEMENT_UM
+        is_near = -found.distance_um <= bounds.reach.accepted_um and earlier_um is None
+        if agrees or is_near:
+            return Go(focus_um, "down")
+    if not _progresses(found, attempts, bounds.reach):
+        return Sweep("exhausted")
+    return Pair(decision.z1_um, decision.rule, decision.focus_um)
+
+
+def on_pair_check(
+    final: Look, others: Sequence[rule.Seen], history: History, config: FocusConfig, is_second: bool
+) -> Step:
+    """What follows from the shot where a pair had put the focus. `is_second`: one such shot was contradicted before."""
+    claim, half_um = final.claim, 0.5 * history.depth_of_field_um
+    is_contradicted = rule.contradicts(final.seen, others, config) or (
+        claim is not None and abs(claim.distance_um) - 2.0 * claim.sigma_um > half_um
+    )
+    if not is_contradicted:
+        return Stay("accept")
+    return Sweep("not_sharper") if is_second else Pair(final.z_um, "not_sharper")
+
+
+def _is_in_focus(claim: Claim, half_um: float) -> bool:
+    """Whether the focus is within half a depth of field by this claim, and within a whole one almost certainly."""
+    distance_um = abs(claim.distance_um)
+    return distance_um <= half_um and distance_um + 2.0 * claim.sigma_um <= 2.0 * half_um
+
+
+def _progresses(found: Estimate, attempts: Sequence[Attempt], reach: rule.Reach) -> bool:
+    """Whether the estimates come closer, or at least keep their direction from beyond what the model can tell.
+
+    One estimate without progress is allowed: it may be the first that is right.
+    """
+    distances_um = [attempt.distance_um for attempt in attempts] + [found.distance_um]
+    stalled = 0
+    for before_um, after_um in itertools.pairwise(distances_um):
+        keeps_direction = before_um * after_um > 0.0 and abs(after_um) > reach.believed_um
+        stalled = 0 if abs(after_um) < abs(before_um) or keeps_direction else stalled + 1
+    return stalled < 2

@@ -1,0 +1,171 @@
+"""Uneven fields: from the predictions of patches to a scan through their heights, and a map of them (liao2021 2.2)."""
+
+import math
+from typing import Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from parfocal.board.axis import Axis
+from parfocal.edge.camera.frame import Camera
+from parfocal.edge.config import FocusConfig
+from parfocal.edge.focus import prepare
+from parfocal.edge.focus.composite import composite, registered
+from parfocal.edge.focus.depth import depth_of_field_um
+from parfocal.edge.focus.evenness import Evenness, Shape, evenness_of
+from parfocal.edge.focus.height_map import FIT_PLANES, CellPlane, HeightMap, cell_plane, height_map
+from parfocal.edge.focus.part import reduced
+from parfocal.edge.focus.places import spread_places
+from parfocal.edge.focus.shots import Shot, Shots
+from parfocal.edge.pixels import UInt8Array
+from parfocal.engines.predictor import Predictor
+
+# Standard uncertainty of a patch where the model does not tell it, um: single patches of `single-20x` err by 0.34 +-
+# 0.40 um (its card).
+PATCH_SIGMA_UM = 0.5
+STEP_SHARE = 0.6  # of the depth of field from plane to plane
+MARGIN_DEPTHS = 2.0  # the scan begins and ends this many depths of field beyond what was predicted
+# A scan goes on while this share of the cells is still sharpest in its outermost plane, up to `MAX_PLANES` in all.
+CUT_SHARE = 0.02
+MAX_PLANES = 48  # 180 MB at 1224 x 1024
+ADDED_PLANES = 3
+
+Verdict = Literal["even", "uneven", "not confirmed"]
+
+
+class Patches(msgspec.Struct, frozen=True):
+    """The patches of one shot: centres from the middle of the field, predicted heights of the focus, their standard
+    uncertainties, um, and contrast, grey levels.
+    """
+
+    xy_um: NDArray[np.float64]
+    z_um: NDArray[np.float64]
+    sigma_um: NDArray[np.float64]
+    contrasts: NDArray[np.float64]
+
+
+class FieldShape(msgspec.Struct, frozen=True):
+    """The shape of the focus inside one field.
+
+    `verdict`: "even" by the predictions, "uneven" if the scan shows more than one depth of field, "not confirmed" if
+    only the predictions did. `z_um` is the mean of the patches, where an even field is to be focused. `heights` and
+    `picture`, all in focus, come from the scan. `images` were taken here.
+    """
+
+    verdict: Verdict
+    predicted: Shape
+    z_um: float
+    patches_um: tuple[float, ...]
+    images: int
+    heights: HeightMap | None = None
+    picture: UInt8Array | None = None
+
+
+class UnevenField:
+    """Judges fields by single-shot predictions, and scans through those that may be uneven. Arrives from below only."""
+
+    def __init__(
+        self, axis: Axis, camera: Camera, predictor: Predictor, config: FocusConfig, um_per_px: float
+    ) -> None:
+        """`predictor` takes one shot; `um_per_px` is the size of a pixel of the camera. Nothing moves."""
+        self._shots, self._predictor, self._config = Shots(axis, camera, config), predictor, config
+        self._depth_um = depth_of_field_um(config.objective)
+        steps = max(1, math.floor(STEP_SHARE * self._depth_um / axis.config.um_per_step + 0.5))
+        self._step_um = steps * axis.config.um_per_step
+        self._um_per_px = um_per_px * config.downsample
+
+    def look(self, shot: Shot) -> tuple[Patches, Evenness | None]:
+        """What the patches of a shot say; None if none of them holds anything. Nothing moves. Raises EngineError."""
+        patches = self._patches(shot)
+        weights = np.where(patches.contrasts >= self._config.blank_contrast, patches.contrasts, 0.0)
+        if not (weights > 0.0)[np.isfinite(patches.z_um)].any():
+            return patches, None
+        return patches, evenness_of(patches.xy_um, patches.z_um, patches.sigma_um, weights, self._depth_um)
+
+    def examine(self, shot: Shot | None = None) -> FieldShape | None:
+        """Judge the field, and scan through it if it may be uneven; None if it is empty. The lamp must be on.
+
+        `shot` was taken in this field; without one a shot is taken where the stage stands. The stage is back at its
+        height afterwards.
+
+        Raises BoardError, CameraFailed, EngineError.
+        """
+        self._shots.restart_trace()
+        z_um = self._shots.z_um
+        patches, found = self.look(self._shots.take(z_um) if shot is None else shot)
+        if found is None:
+            return None
+        predicted_um = tuple(float(z) for z in patches.z_um)
+        if found.is_even:
+            return FieldShape("even", "even", found.z_um, predicted_um, self._shots.images)
+        planes, pixels = self._scan(found.low_um, found.high_um)
+        self._shots.approach(z_um)
+        if len(planes) < FIT_PLANES:  # no room within the limits
+            return FieldShape("not confirmed", found.shape, found.z_um, predicted_um, self._shots.images)
+        heights = height_map(planes, self._config.blank_contrast)
+        range_um = heights.range_um
+        is_uneven = range_um is not None and range_um[1] - range_um[0] > self._depth_um
+        return FieldShape(
+            verdict="uneven" if is_uneven else "not confirmed",
+            predicted=found.shape,
+            z_um=found.z_um,
+            patches_um=predicted_um,
+            images=self._shots.images,
+            heights=heights,
+            picture=composite(registered(pixels)[0])[0] if is_uneven else None,
+        )
+
+    def _patches(self, shot: Shot) -> Patches:
+        whole, side_px = (
+            prepare.smoothed(reduced(shot.pixels, self._config)),
+            self._predictor.contract.patch_px,
+        )
+        corners = spread_places(whole.shape[0], whole.shape[1], side_px)
+        cut = np.stack(
+            [whole[top : top + side_px, left : left + side_px].transpose(2, 0, 1) for top, left in corners]
+        ).astype(np.float32)
+        prediction = self._predictor.predict(prepare.standardised(cut))
+        sigma_um = (
+            prediction.sigma_um if prediction.sigma_um is not None else np.full(len(cut), PATCH_SIGMA_UM)
+        )
+        middles_px = np.array([(left, top) for top, left in corners], np.float64) + side_px / 2.0
+        return Patches(
+            xy_um=(middles_px - np.array(whole.shape[1::-1]) / 2.0) * self._um_per_px,
+            z_um=shot.z_um + prediction.distance_um.astype(np.float64),
+            sigma_um=np.maximum(sigma_um.astype(np.float64), 1e-3),
+            contrasts=prepare.contrast_of(cut).astype(np.float64),
+        )
+
+    def _scan(self, low_um: float, high_um: float) -> tuple[list[CellPlane], list[UInt8Array]]:
+        """Planes from below `low_um` to above `high_um`, and on while cells are sharpest in an outermost plane."""
+        margin_um = MARGIN_DEPTHS * self._depth_um
+        start_um, stop_um = low_um - margin_um, high_um + margin_um
+        n_planes = min(MAX_PLANES, max(FIT_PLANES, math.ceil((stop_um - start_um) / self._step_um) + 1))
+        scan = self._sweep(start_um, n_planes)
+        while FIT_PLANES <= len(scan) < MAX_PLANES:
+            cut = height_map([plane for plane, _ in scan], self._config.blank_contrast)
+            n_cut = max(1.0, CUT_SHARE * cut.z_um.size)
+            n_added = min(ADDED_PLANES, MAX_PLANES - len(scan))
+            if cut.is_cut_above.sum() > n_cut:
+                added = self._sweep(scan[-1][0].z_um + self._step_um, n_added)
+                scan = [*scan, *added]
+            elif cut.is_cut_below.sum() > n_cut:
+                added = self._sweep(scan[0][0].z_um - n_added * self._step_um, n_added)
+                scan = [*added, *scan]
+            else:
+                break
+            if not added:
+                break
+        return [plane for plane, _ in scan], [pixels for _, pixels in scan]
+
+    def _sweep(self, start_um: float, n_planes: int) -> list[tuple[CellPlane, UInt8Array]]:
+        """Up to `n_planes` upwards from `start_um`, those that lie within the limits."""
+        low_um, high_um = self._shots.lowest_um, self._shots.limits_um[1]
+        heights_um = [start_um + k * self._step_um for k in range(n_planes)]
+        taken = []
+        for z_um in heights_um:
+            if low_um <= z_um <= high_um:
+                shot = self._shots.take(z_um)
+                taken.append((cell_plane(shot.z_um, shot.pixels), shot.pixels))
+        return taken

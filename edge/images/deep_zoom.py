@@ -1,0 +1,54 @@
+"""Slides as DeepZoom: a folder of JPEG tiles and a description, for OpenSeadragon on a page."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from parfocal.edge.images.chunks import CHUNK_PX, jpeg_of
+from parfocal.edge.images.ome_zarr import Master
+from parfocal.edge.images.pyramid import cells, halved
+from parfocal.edge.whole_file import part_of, whole_file
+
+DESCRIPTION = """<?xml version="1.0" encoding="UTF-8"?>
+<Image xmlns="http://schemas.microsoft.com/deepzoom/2008" Format="jpg" Overlap="0" TileSize="{side}">
+  <Size Width="{width}" Height="{height}"/>
+</Image>
+"""
+
+
+def tiles_folder_of(path: Path) -> Path:
+    """The folder of tiles that belongs to a description `NAME.dzi`."""
+    return path.with_name(f"{path.stem}_files")
+
+
+def write_deep_zoom(master: Master, path: Path, quality: int, on_tile: Callable[[], None]) -> None:
+    """Write `NAME.dzi` and the folder `NAME_files` beside it; those of an earlier export are replaced.
+
+    Raises OSError, MasterUnreadable.
+    """
+    folder = tiles_folder_of(path)
+    part = part_of(folder)
+    if part.exists():
+        shutil.rmtree(part)
+    height, width = master.shapes_px[0]
+    top = max(height, width, 1)
+    n_levels = (top - 1).bit_length() + 1  # down to a single pixel
+    for level, shape in enumerate(master.shapes_px):
+        to = part / str(n_levels - 1 - level)
+        to.mkdir(parents=True)
+        for row, column in cells(shape, CHUNK_PX):
+            chunk = master.chunk(level, row, column)
+            inside = chunk[: shape[0] - row * CHUNK_PX, : shape[1] - column * CHUNK_PX]
+            (to / f"{column}_{row}.jpg").write_bytes(jpeg_of(inside, quality))
+            on_tile()
+    small = master.level(len(master.shapes_px) - 1)
+    for level in range(n_levels - 1 - len(master.shapes_px), -1, -1):
+        small = halved(small)
+        (part / str(level)).mkdir()
+        (part / str(level) / "0_0.jpg").write_bytes(jpeg_of(small, quality))
+    if folder.exists():
+        path.unlink(missing_ok=True)  # it would name tiles that are being replaced
+        shutil.rmtree(folder)
+    part.rename(folder)
+    with whole_file(path) as file:
+        file.write(DESCRIPTION.format(side=CHUNK_PX, width=width, height=height).encode())

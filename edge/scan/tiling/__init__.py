@@ -1,0 +1,1 @@
+"""Scan a region of a slide tile by tile: plan, heights, pictures, journal, resume."""

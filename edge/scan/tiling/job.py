@@ -1,0 +1,246 @@
+"""One scan from its plan to its last tile: journal, survey, what is there already, and the tiles that are left."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Generator
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+
+from parfocal.edge.config import Config
+from parfocal.edge.errors import ConfigError
+from parfocal.edge.instrument import Instrument
+from parfocal.edge.scan.field_result import FieldResult
+from parfocal.edge.scan.grid import Region, points_of_region
+from parfocal.edge.scan.plan import Field
+from parfocal.edge.scan.report import FieldReport
+from parfocal.edge.scan.session import Session
+from parfocal.edge.scan.survey import SurveyReport, survey_report, surveyed
+from parfocal.edge.scan.tiles import Codec, ScannedTile, ScanSettings, journal_path, scan_folder, tiles_folder
+from parfocal.edge.scan.tiling.heights import Heights
+from parfocal.edge.scan.tiling.journal import Journal, about_scan, digest_of
+from parfocal.edge.scan.tiling.judge import TileJudge
+from parfocal.edge.scan.tiling.plan import TilePlan
+from parfocal.edge.scan.tiling.registering import register
+from parfocal.edge.scan.tiling.scanner import Light, Offset, Scanner, TileDone
+from parfocal.edge.scan.tiling.writer import TileWriter, write_whole
+from parfocal.edge.surface.files import read_points, write_points
+from parfocal.edge.surface.points import FocusPoint, SurfaceRefused
+from parfocal.edge.surface.surface import MIN_POINTS, FocalSurface, fit_surface
+from parfocal.edge.words import named
+from parfocal.engines.predictor import Predictor
+
+Write = Callable[[Path, bytes], None]
+
+
+class Request(msgspec.Struct, frozen=True):
+    """What the user asked for, kept in the journal for a scan that is continued."""
+
+    slide: str
+    codec: Codec
+    plan: TilePlan
+
+
+class Eyes(msgspec.Struct, frozen=True):
+    """The models: a two-shot one to focus, and a single-shot one to judge tiles, None to judge by sharpness."""
+
+    two_shot: Predictor
+    single: Predictor | None
+
+
+def settings_of(request: Request, instrument: Instrument, config: Config, eyes: Eyes) -> ScanSettings:
+    """What all tiles of this scan will have in common."""
+    view, camera = instrument.view, config.camera
+    models = [eyes.two_shot.contract.name, *([eyes.single.contract.name] if eyes.single else [])]
+    return ScanSettings(
+        slide=request.slide,
+        microscope=instrument.board.unit_serial,
+        calibration=instrument.calibration,
+        codec=request.codec,
+        frame_px=(camera.width_px, camera.height_px),
+        um_per_px=view.um_per_px,
+        view_angle_deg=view.angle_deg,
+        view_is_mirrored=view.is_mirrored,
+        overlap_um=request.plan.overlap_um,
+        exposure_s=camera.exposure_s,
+        lamp_duty=config.scan.lamp_duty,
+        objective=config.focus.objective,
+        model=", ".join(models),
+        plan_digest=digest_of(msgspec.json.encode(request.plan.tiles)),
+    )
+
+
+def kept_request(slide: Path) -> Request:
+    """The request of a scan that was begun. Raises ConfigError if there is none."""
+    path = scan_folder(slide) / "request.json"
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Request)
+    except (OSError, msgspec.MsgspecError) as error:
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        raise ConfigError(
+            f"no scan to continue in {named(slide)}: {named(path)}: {why}; nothing moved. Leave out --resume to begin "
+            "one."
+        ) from error
+
+
+def check_new(slide: Path) -> None:
+    """Refuse a folder that holds a scan, or anything else. Raises ConfigError."""
+    if journal_path(slide).exists():
+        raise ConfigError(
+            f"{named(slide)} holds a scan already; nothing moved. Go on with it by --resume, or give another --out."
+        )
+    if slide.exists() and (not slide.is_dir() or any(slide.iterdir())):
+        raise ConfigError(f"{named(slide)} is in the way; nothing moved. Give another --out.")
+
+
+def survey_points(
+    plan: TilePlan, config: Config, n_points: int | None, spacing_um: float
+) -> tuple[Field, ...]:
+    """Focus points for the surface under the tiles of a plan, on tiles only, back and forth. Raises ConfigError."""
+    xs_um, ys_um = [t.x_um for t in plan.tiles], [t.y_um for t in plan.tiles]
+    # A row of tiles still needs points on both sides of it, to tell a tilt.
+    half_um = [pitch_um / 2.0 for pitch_um in plan.pitch_um]
+    (x0, x1), (y0, y1) = (
+        (min(at), max(at)) if min(at) < max(at) else (min(at) - half, max(at) + half)
+        for at, half in ((xs_um, half_um[0]), (ys_um, half_um[1]))
+    )
+    points = points_of_region(Region(x0, y0, x1, y1), config, n_points, spacing_um)
+    near = [point for point in points if _is_on_a_tile(point, plan)]
+    return tuple(near) if len(near) >= 2 * MIN_POINTS else points
+
+
+class ScanJob:
+    """A scan that was begun or is continued. Close it at the end."""
+
+    def __init__(
+        self,
+        slide: Path,
+        request: Request,
+        settings: ScanSettings,
+        began_at: datetime,
+        program_version: str,
+        write: Write = write_whole,
+    ) -> None:
+        """Open the journal and check what is there. Nothing moves.
+
+        `write` puts bytes at a path, on the disk when it returns. Raises ConfigError for another slide or other
+        settings; OSError, sqlite3.Error.
+        """
+        self.slide, self.request, self._write = slide, request, write
+        self.surveyed: SurveyReport | None = None
+        self.offset = Offset()
+        about = about_scan(settings, request.plan.places, began_at, program_version)
+        self.journal = Journal(slide, about)
+        write_whole(scan_folder(slide) / "request.json", msgspec.json.encode(request))
+        for part in tiles_folder(slide).glob("*.part"):
+            part.unlink()
+        good = self._good_tiles()
+        self.finished = tuple(good[place] for place in request.plan.places if place in good)
+        self.left = tuple(tile for tile in request.plan.tiles if (tile.row, tile.column) not in good)
+
+    @property
+    def points_path(self) -> Path:
+        """The focus points that the surface goes through."""
+        return scan_folder(self.slide) / "surface.csv"
+
+    def kept_surface(self) -> FocalSurface | None:
+        """The surface of this scan; None before its survey. Raises ConfigError, SurfaceRefused."""
+        return fit_surface(read_points(self.points_path)) if self.points_path.exists() else None
+
+    def keep_surface(self, points: tuple[FocusPoint, ...]) -> FocalSurface:
+        """Use the surface through these points. Raises SurfaceRefused, OSError."""
+        surface = fit_surface(points)
+        write_points(self.points_path, surface.points)
+        return surface
+
+    def survey(
+        self, instrument: Instrument, eyes: Eyes, config: Config, points: tuple[Field, ...]
+    ) -> Generator[FieldResult, None, None]:
+        """Focus at `points`, and keep the surface through them.
+
+        Raises SurfaceRefused if they determine none; else as `Session.run`.
+        """
+        judge = TileJudge(eyes.single, config.focus)
+        session = Session(instrument, eyes.two_shot, config)
+        fields: list[FieldReport] = []
+        with contextlib.closing(surveyed(session, points)) as run:
+            for done in run:
+                fields.append(done.report)
+                if done.outcome in ("focused", "recovered") and done.end is not None:
+                    judge.learn_focus(done.end)
+                yield done
+        report, surface = survey_report(fields, session.first_sweep_s)
+        self.surveyed = report
+        if surface is None:
+            raise SurfaceRefused(report.refused)
+        write_points(self.points_path, report.points)
+        self.journal.keep("known_um", judge.known_um)
+
+    def tiles(
+        self,
+        instrument: Instrument,
+        eyes: Eyes,
+        config: Config,
+        surface: FocalSurface,
+        only_exposed: bool = False,
+    ) -> Generator[TileDone, None, None]:
+        """Take the tiles that are left. Close the iterator to end early: what was yielded is finished.
+
+        Homes if the position is lost and the instrument may home by itself. A scan that is continued is registered
+        against its last tiles first. `only_exposed`: the lamp is dark while nothing is exposed.
+
+        Raises:
+            SurfaceRefused: a tile lies far outside of the surface.
+            ScanAborted: the slide is not found again, or a picture is black.
+            TileNotWritten, BoardError, CameraFailed, EngineError: as they come.
+        """
+        heights = Heights(surface, self.request.plan.pitch_um)
+        for planned in self.left:
+            heights.check_covers(planned.x_um, planned.y_um)
+        judge = TileJudge(eyes.single, config.focus)
+        judge.restore(msgspec.json.decode(self.journal.kept("known_um") or "[]", type=tuple[float, ...]))
+        for tile in self.finished:
+            _learn(heights, tile)
+        light = Light(instrument, config.scan.lamp_duty, only_exposed)
+        scanner = Scanner(instrument, eyes.two_shot, config, heights, judge, light)
+        instrument.home_if_allowed()
+        with light.scan():
+            self.offset, found = register(scanner, self.finished, instrument.view)
+            scanner.offset = self.offset
+            self.journal.keep(f"session {self.journal.session}", {"offset": self.offset, "found": found})
+            with TileWriter(self.journal, self.request.codec, self._write) as writer:
+                yield from scanner.run(self.left, self.journal, writer)
+        self.journal.keep("known_um", judge.known_um)
+
+    def close(self) -> None:
+        """Close the journal. Idempotent."""
+        self.journal.close()
+
+    def _good_tiles(self) -> dict[tuple[int, int], ScannedTile]:
+        """Finished tiles by place. Those whose file is missing or damaged leave the journal and are taken again."""
+        good = {}
+        for tile in self.journal.tiles():
+            try:
+                is_good = digest_of(tile.path.read_bytes()) == tile.digest
+            except FileNotFoundError:
+                is_good = False
+            if is_good:
+                good[tile.row, tile.column] = tile
+            else:
+                self.journal.drop(tile)
+        return good
+
+
+def _learn(heights: Heights, tile: ScannedTile) -> None:
+    if tile.focus_um is not None and tile.focus_sigma_um is not None:
+        heights.learn(tile.x_um, tile.y_um, tile.z_um + tile.focus_um, tile.focus_sigma_um)
+
+
+def _is_on_a_tile(point: Field, plan: TilePlan) -> bool:
+    width_um, height_um = ((p + o) / 2.0 + 1.0 for p, o in zip(plan.pitch_um, plan.overlap_um, strict=True))
+    return any(
+        abs(point.x_um - tile.x_um) <= width_um and abs(point.y_um - tile.y_um) <= height_um
+        for tile in plan.tiles
+    )

@@ -1,0 +1,170 @@
+"""What a tile's own picture says about its focus: a single-shot prediction, and sharpness beside its neighbours."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from typing import Literal
+
+import cv2
+import msgspec
+import numpy as np
+
+from parfocal.edge.config import FocusConfig
+from parfocal.edge.focus.estimate import estimate_single
+from parfocal.edge.focus.exposure import exposure_fault
+from parfocal.edge.focus.part import reduced
+from parfocal.edge.focus.prepare import contrast_of, patches_of, smoothed
+from parfocal.edge.focus.shots import Shot
+from parfocal.edge.scan.tiling.heights import Expected
+from parfocal.engines.predictor import Predictor
+
+GREEN_UM = 0.54
+# A single shot is off by a constant that depends on stain and slide. It is taken from tiles whose focus is known.
+MIN_KNOWN = 5
+KEPT_KNOWN = 40
+MIN_SIGMA_UM = 0.25  # of single shots within 2 um of the focus (engines/models/single-20x.md: 0.25 to 0.4 um)
+UNKNOWN_SIGMA_UM = 1.0  # before the constant is known
+MAX_TRUSTED_SHARE = 0.9  # of the model's range
+CONTRADICTS = 3.0  # standard deviations by which a picture contradicts what was expected: a step of the slide
+# A tile this much less sharp than its neighbours, content taken into account, is taken for blurred.
+MIN_SHARPNESS_SHARE = 0.5
+N_NEIGHBOURS = 9
+
+Verdict = Literal["good", "blank", "predicted", "blurred", "unknown"]
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """What one picture shows.
+
+    `distance_um`: from the picture's height to the focus, positive upwards, None without a prediction; `sigma_um` its
+    standard uncertainty. `crispness`: sharpness over contrast squared, which says little about what is in the picture.
+    `spread_um`: how far the predictions of the picture's patches lie apart, None with one patch.
+    """
+
+    distance_um: float | None
+    sigma_um: float | None
+    sharpness: float
+    crispness: float
+    tissue: bool
+    spread_um: float | None = None
+
+
+class Judged(msgspec.Struct, frozen=True):
+    """The verdict on a tile, and the distance to the focus by all that is known, um.
+
+    "good", "blank"; "predicted": out of focus by its own prediction; "blurred": by its sharpness; "unknown": nothing is
+    known of how the model reads this slide, so the tile must be focused once.
+    """
+
+    verdict: Verdict
+    distance_um: float
+    sigma_um: float
+
+
+class TileJudge:
+    """Judges tiles, and learns the constant by which single shots are off on this slide."""
+
+    def __init__(self, single: Predictor | None, config: FocusConfig) -> None:
+        """`single`: a single-shot model, None to judge by sharpness alone."""
+        self._single, self._config = single, config
+        self.depth_um = depth_of_field_um(config.objective)
+        self._off_um: deque[float] = deque(maxlen=KEPT_KNOWN)
+        self._crispness: deque[float] = deque(maxlen=N_NEIGHBOURS)
+
+    @property
+    def bias_um(self) -> float:
+        """What a single shot says of a picture that is in focus."""
+        return float(np.median(self._off_um)) if self._off_um else 0.0
+
+    @property
+    def sigma_um(self) -> float:
+        """Standard uncertainty of a single shot once the constant is taken off."""
+        if not self._knows_bias:
+            return UNKNOWN_SIGMA_UM
+        scatter_um = 1.4826 * float(np.median(np.abs(np.array(self._off_um) - self.bias_um)))
+        return max(MIN_SIGMA_UM, scatter_um)
+
+    @property
+    def known_um(self) -> tuple[float, ...]:
+        """What single shots said of pictures in focus, to be kept for a scan that is continued."""
+        return tuple(self._off_um)
+
+    def look(self, shot: Shot) -> Seen:
+        """What a picture shows. Raises EngineError."""
+        whole = smoothed(reduced(shot.pixels, self._config))
+        contrasts = contrast_of(patches_of(whole, self._config.patch_px))
+        tissue = bool(contrasts.max() >= self._config.blank_contrast)
+        distance_um = sigma_um = spread_um = None
+        if tissue and self._single is not None:
+            found = estimate_single(shot.pixels, self._single, self._config)
+            trusted_um = MAX_TRUSTED_SHARE * self._single.contract.range_um
+            if found.believed is not False and math.isfinite(found.distance_um):
+                distance_um = float(np.clip(found.distance_um, -trusted_um, trusted_um)) - self.bias_um
+                sigma_um = self.sigma_um
+            spread_um = found.spread_um if len(found.predictions_um) > 1 else None
+        return Seen(distance_um, sigma_um, shot.sharpness, _crispness(shot), tissue, spread_um)
+
+    def judge(self, seen: Seen, z_um: float, expected: Expected) -> Judged:
+        """The verdict on a picture taken at `z_um`, where the focus was expected at `expected`."""
+        prior_um = expected.z_um - z_um
+        if not seen.tissue:
+            return Judged("blank", prior_um, expected.sigma_um)
+        if seen.distance_um is None or seen.sigma_um is None:
+            return Judged("blurred" if self._is_blurred(seen) else "good", prior_um, expected.sigma_um)
+        if not self._knows_bias:
+            return Judged("unknown", seen.distance_um, seen.sigma_um)
+        distance_um, sigma_um = _together(seen.distance_um, seen.sigma_um, prior_um, expected.sigma_um)
+        if abs(distance_um) > self.depth_um / 2.0:
+            return Judged("predicted", distance_um, sigma_um)
+        return Judged("blurred" if self._is_blurred(seen) else "good", distance_um, sigma_um)
+
+    def learn_focus(self, shot: Shot, above_um: float = 0.0) -> None:
+        """Learn from a picture whose focus is known to lie `above_um` above it. Raises EngineError."""
+        if self._single is None or exposure_fault(shot.pixels) is not None:
+            return
+        try:
+            found = estimate_single(shot.pixels, self._single, self._config)
+        except ValueError:  # no patch has any contrast
+            return
+        if math.isfinite(found.distance_um):
+            self._off_um.append(found.distance_um - above_um)
+
+    def restore(self, known_um: tuple[float, ...]) -> None:
+        """Take up what an earlier session of the same scan has learned."""
+        self._off_um.extend(known_um)
+
+    def accept(self, seen: Seen) -> None:
+        """Take a good tile as a measure for those that follow."""
+        if seen.tissue:
+            self._crispness.append(seen.crispness)
+
+    @property
+    def _knows_bias(self) -> bool:
+        return len(self._off_um) >= MIN_KNOWN
+
+    def _is_blurred(self, seen: Seen) -> bool:
+        """Whether the picture is much less sharp than those before it."""
+        if len(self._crispness) < N_NEIGHBOURS:
+            return False
+        return seen.crispness < MIN_SHARPNESS_SHARE * float(np.median(self._crispness))
+
+
+def depth_of_field_um(objective: str) -> float:
+    """`lambda / NA^2` of an objective like "20x/0.75", in air and green light, um."""
+    return GREEN_UM / float(objective.rpartition("/")[2]) ** 2
+
+
+def _together(
+    distance_um: float, sigma_um: float, prior_um: float, prior_sigma_um: float
+) -> tuple[float, float]:
+    """The picture's own distance and the expected one, weighted by their certainty; the own one if they contradict."""
+    if abs(distance_um - prior_um) > CONTRADICTS * math.hypot(sigma_um, prior_sigma_um):
+        return distance_um, sigma_um
+    own, prior = 1.0 / sigma_um**2, 1.0 / prior_sigma_um**2
+    return (own * distance_um + prior * prior_um) / (own + prior), math.sqrt(1.0 / (own + prior))
+
+
+def _crispness(shot: Shot) -> float:
+    grey = cv2.cvtColor(shot.part.pixels, cv2.COLOR_RGB2GRAY)
+    return shot.sharpness / max(float(grey.std()) ** 2, 1.0)

@@ -1,0 +1,104 @@
+"""Find a slide again after an interruption: where its tiles lie on the stage now, and at what height."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from parfocal.calib.view import View
+from parfocal.edge.images.rgb import rgb_from_file
+from parfocal.edge.pixels import UInt8Array
+from parfocal.edge.scan.tiles import ScannedTile
+from parfocal.edge.scan.tiling.scanner import Offset, ScanAborted, Scanner
+from parfocal.edge.words import counted
+
+N_TRIED = 3
+AMONG_LAST = 24  # the sharpest of these are tried
+# Pictures of one field taken twice correlate by 0.7 and more, with another field by 0.1 and less.
+MIN_RESPONSE = 0.35
+MAX_APART_UM = 3.0  # between the offsets of two tiles
+LONG_SIDE_PX = 640
+
+
+class Found(msgspec.Struct, frozen=True):
+    """Where one tile was found again."""
+
+    offset: Offset
+    response: float
+
+
+def register(
+    scanner: Scanner, finished: Sequence[ScannedTile], view: View
+) -> tuple[Offset, tuple[Found, ...]]:
+    """How far the slide lies from where it lay, by the last of the `finished` tiles, in the order of their visit.
+
+    Without a tile that shows tissue there is nothing to compare with, and nothing that could be mixed up.
+    Raises ScanAborted if the tiles are not found again: another slide, or one that was moved. BoardError, CameraFailed,
+    EngineError as they come.
+    """
+    tried = _worth_trying(finished)
+    if not tried:
+        return Offset(), ()
+    scanner.offset = Offset()
+    found = tuple(_found_again(scanner, tile, view) for tile in tried)
+    good = [each for each in found if each.response >= MIN_RESPONSE]
+    if not good:
+        best = max(each.response for each in found)
+        raise ScanAborted(
+            f"the slide is not the one of this scan, or it was moved: {counted(len(found), 'finished tile')} looked at "
+            f"again, best correlation {best:.2f}, needed {MIN_RESPONSE:g}; nothing was scanned. Put the slide back as "
+            "it was, or scan it anew with another --out."
+        )
+    offsets = np.array([msgspec.structs.astuple(each.offset) for each in good])
+    middle = np.median(offsets, axis=0)
+    if np.abs(offsets - middle).max() > MAX_APART_UM:
+        raise ScanAborted(
+            f"finished tiles were found again {np.abs(offsets - middle).max():.1f} um apart from each other, at most "
+            f"{MAX_APART_UM:g} um are allowed; nothing was scanned. The stage has lost its position: run "
+            "`parfocal home`, then continue."
+        )
+    return Offset(*(float(value) for value in middle)), found
+
+
+def shift_px(first: UInt8Array, second: UInt8Array) -> tuple[float, float, float]:
+    """By how far the content lies right of and below where it lay in `first`, px, and how well both correlate, 0..1."""
+    factor = max(1.0, max(first.shape[:2]) / LONG_SIDE_PX)
+    one, other = _prepared(first, factor), _prepared(second, factor)
+    window = cv2.createHanningWindow((one.shape[1], one.shape[0]), cv2.CV_32F)
+    (dx, dy), response = cv2.phaseCorrelate(one, other, window)
+    return dx * factor, dy * factor, response
+
+
+def _worth_trying(finished: Sequence[ScannedTile]) -> list[ScannedTile]:
+    """The sharpest of the last tiles with tissue and a focus."""
+    able = [tile for tile in finished if tile.tissue and not tile.uneven][-AMONG_LAST:]
+    with_focus = [tile for tile in able if tile.focus_um is not None] or able
+    return sorted(with_focus, key=lambda tile: -tile.sharpness)[:N_TRIED]
+
+
+def _found_again(scanner: Scanner, tile: ScannedTile, view: View) -> Found:
+    """Take a finished tile once more, in focus, and compare both pictures; once more from where it was found."""
+    stored, focus_um = rgb_from_file(tile.path), tile.z_um + (tile.focus_um or 0.0)
+    scanner.take_at(tile.x_um, tile.y_um, focus_um)
+    result = scanner.focus_near(focus_um)
+    if result.end is None:
+        return Found(Offset(), 0.0)
+    *away_px, response = shift_px(stored, result.end.pixels)
+    x_um, y_um = view.um_from_px(*away_px)
+    if response < MIN_RESPONSE:  # far away, the pictures have little in common even if the guess is right
+        shot = scanner.take_at(tile.x_um + x_um, tile.y_um + y_um, result.z_um)
+        *rest_px, response = shift_px(stored, shot.pixels)
+        more_x_um, more_y_um = view.um_from_px(*rest_px)
+        x_um, y_um = x_um + more_x_um, y_um + more_y_um
+    return Found(Offset(x_um, y_um, result.z_um - focus_um), response)
+
+
+def _prepared(pixels: UInt8Array, factor: float) -> NDArray[np.float32]:
+    """Grey, without the noise of single pixels."""
+    size = (round(pixels.shape[1] / factor), round(pixels.shape[0] / factor))
+    grey = cv2.cvtColor(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
+    return cv2.GaussianBlur(grey.astype(np.float32), (0, 0), 1.5).astype(np.float32, copy=False)

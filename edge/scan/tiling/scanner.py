@@ -1,0 +1,229 @@
+"""The scan: tile after tile at the height of the surface, each picture judged, what is out of focus taken again."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Generator, Iterator
+
+import msgspec
+
+from parfocal.edge.camera.frame import frame_after
+from parfocal.edge.config import Config
+from parfocal.edge.errors import EdgeError
+from parfocal.edge.focus.exposure import exposure_fault
+from parfocal.edge.focus.focuser import Focuser
+from parfocal.edge.focus.result import FocusLost, FocusResult
+from parfocal.edge.focus.shots import Shot
+from parfocal.edge.instrument import Instrument
+from parfocal.edge.scan.tiles import ScannedTile, tile_name, tiles_folder
+from parfocal.edge.scan.tiling.heights import Heights
+from parfocal.edge.scan.tiling.journal import Journal
+from parfocal.edge.scan.tiling.judge import Judged, Seen, TileJudge
+from parfocal.edge.scan.tiling.plan import PlannedTile
+from parfocal.edge.scan.tiling.writer import TileWriter
+from parfocal.engines.predictor import Predictor
+
+TWO_SHOT_SIGMA_UM = 0.25  # of a focused field (docs/focus.md)
+# Why a tile is focused anew and taken again, by its verdict.
+_REASONS = {
+    "predicted": "its picture was out of focus",
+    "blurred": "it was less sharp than its neighbours",
+    "unknown": "the focus of this slide had to be learned",
+}
+
+
+class ScanAborted(EdgeError):
+    """The scan ended early. What the journal holds is good; correct the cause and continue."""
+
+
+class Offset(msgspec.Struct, frozen=True):
+    """Where the stage finds a place of the slide now, less where it found it in the first session, um."""
+
+    x_um: float = 0.0
+    y_um: float = 0.0
+    z_um: float = 0.0
+
+
+class TileDone(msgspec.Struct, frozen=True):
+    """A tile that was taken, and what only a simulation knows: how far it is out of focus, um."""
+
+    tile: ScannedTile
+    error_um: float | None = None
+
+
+class Light:
+    """The lamp: on for the whole scan, or only from just before an exposure until just after it."""
+
+    def __init__(self, instrument: Instrument, duty: float, only_exposed: bool) -> None:
+        """`only_exposed`: dark while nothing is exposed. A board without a lamp leaves the light to the user."""
+        self._instrument, self._duty = instrument, duty
+        self._switched = only_exposed and instrument.board.capabilities.has_lamp
+
+    @contextlib.contextmanager
+    def scan(self) -> Iterator[None]:
+        """The light of a whole scan; off at its end. Raises BoardError."""
+        with self._instrument.lit(0.0 if self._switched else self._duty):
+            yield
+
+    @contextlib.contextmanager
+    def exposure(self, settled_s: float) -> Iterator[float]:
+        """The light of exposures from `settled_s` on. Yields the time from which they are lit, s. Raises BoardError."""
+        if not self._switched:
+            yield settled_s
+            return
+        board, clock = self._instrument.board, self._instrument.clock
+        clock.sleep_s(settled_s - clock.now_s())
+        try:
+            board.lamp(self._duty)
+            yield clock.now_s()
+        finally:
+            board.lamp(0.0)
+
+
+class _Taken(msgspec.Struct, frozen=True):
+    """A picture of a tile, and what is known of it. `judged` is None for a tile without a single focus."""
+
+    shot: Shot
+    seen: Seen
+    judged: Judged | None
+    error_um: float | None
+    reason: str | None = None
+    retaken: int = 0
+
+
+class Scanner:
+    """Takes the tiles of a plan that are not finished yet. Coordinates of a tile are those of the first session."""
+
+    def __init__(
+        self,
+        instrument: Instrument,
+        predictor: Predictor,
+        config: Config,
+        heights: Heights,
+        judge: TileJudge,
+        light: Light,
+    ) -> None:
+        """`predictor` is a two-shot one; it focuses what is out of focus. Nothing moves."""
+        self._instrument, self._config, self._light = instrument, config, light
+        self._heights, self._judge = heights, judge
+        self._focuser = Focuser(instrument.board.z, instrument.camera, predictor, config.focus)
+        self.offset = Offset()
+
+    def run(
+        self, tiles: tuple[PlannedTile, ...], journal: Journal, writer: TileWriter
+    ) -> Generator[TileDone, None, None]:
+        """Take `tiles` in order and hand each to `writer`. Close the iterator to end between two tiles.
+
+        The axes must be homed and the light of the scan on.
+
+        Raises:
+            ScanAborted: a picture is black or saturated.
+            TileNotWritten: the disk is full or gone.
+            BoardError, CameraFailed, EngineError: as they come; tiles that were handed over are finished.
+        """
+        for planned in tiles:
+            began_s = self._instrument.clock.now_s()
+            taken = self._take(planned)
+            tile = self._tile(planned, taken, journal, self._instrument.clock.now_s() - began_s)
+            writer.put(tile, taken.shot.pixels)
+            yield TileDone(tile, taken.error_um)
+
+    def take_at(self, x_um: float, y_um: float, z_um: float) -> Shot:
+        """Go to a place on the slide and take a picture at rest. Raises BoardError, CameraFailed, ScanAborted."""
+        offset = self.offset
+        settled_s = self._instrument.approach(
+            x_um + offset.x_um, y_um + offset.y_um, self._allowed_um(z_um + offset.z_um)
+        )
+        with self._light.exposure(settled_s) as lit_s:
+            pixels = frame_after(self._instrument.camera, lit_s).pixels
+        fault = exposure_fault(pixels)
+        if fault is not None:
+            raise ScanAborted(
+                f"the scan ended at x={x_um:.0f} y={y_um:.0f} um: {fault}. Finished tiles are safe; then go on with "
+                "`parfocal scan --resume`."
+            )
+        return Shot(self._instrument.board.z.position_um, pixels, self._config.focus)
+
+    def focus_near(self, pivot_um: float) -> FocusResult:
+        """Focus the field under the objective by two shots. A lost one is a result too. Raises as `run`."""
+        with self._light.exposure(self._instrument.clock.now_s()):
+            try:
+                return self._focuser.focus(self._allowed_um(pivot_um))
+            except FocusLost as lost:
+                if lost.result is None:
+                    raise
+                return lost.result
+
+    def _take(self, planned: PlannedTile) -> _Taken:
+        """The picture of a tile, taken again if it is out of focus; what it shows of the focus is learned."""
+        expected = self._heights.expected(planned.x_um, planned.y_um)
+        shot = self.take_at(planned.x_um, planned.y_um, expected.z_um)
+        seen = self._judge.look(shot)
+        judged = self._judge.judge(seen, shot.z_um - self.offset.z_um, expected)
+        taken = _Taken(shot, seen, judged, self._error_um())
+        if judged.verdict in _REASONS:
+            taken = self._again(taken, judged)
+        if taken.judged is not None and taken.judged.verdict == "good":
+            self._judge.accept(taken.seen)
+            if _shows_focus(taken):
+                focus_um = taken.shot.z_um - self.offset.z_um + taken.judged.distance_um
+                self._heights.learn(planned.x_um, planned.y_um, focus_um, taken.judged.sigma_um)
+        return taken
+
+    def _again(self, first: _Taken, judged: Judged) -> _Taken:
+        """Focus by two shots. The picture in focus, or the first one where the tile has no focus or was sharper."""
+        result = self.focus_near(first.shot.z_um + judged.distance_um)
+        reason = f"{_REASONS[judged.verdict]}; {result.outcome}"
+        if result.outcome == "lost" or result.end is None:
+            return msgspec.structs.replace(first, judged=None, reason=reason)
+        known = Judged("good", 0.0, result.sigma_um or TWO_SHOT_SIGMA_UM)
+        if result.end.sharpness < first.shot.sharpness:
+            # Never end blurrier than at the start: two shots that lead to a blurrier picture were wrong.
+            known = Judged("good", 0.0, self._judge.depth_um / 2.0)
+            self._judge.learn_focus(first.shot)
+            return msgspec.structs.replace(first, judged=known, reason=reason)
+        self._judge.learn_focus(result.end)
+        return _Taken(
+            result.end, self._judge.look(result.end), known, self._error_um(), reason, first.retaken + 1
+        )
+
+    def _tile(self, planned: PlannedTile, taken: _Taken, journal: Journal, elapsed_s: float) -> ScannedTile:
+        board, offset, judged = self._instrument.board, self.offset, taken.judged
+        is_known = judged is not None and judged.verdict == "good" and _shows_focus(taken)
+        name = tile_name(planned.row, planned.column, journal.about.settings.codec)
+        spread_um = taken.seen.spread_um
+        return ScannedTile(
+            row=planned.row,
+            column=planned.column,
+            x_um=board.x.stage_um - offset.x_um,
+            y_um=board.y.stage_um - offset.y_um,
+            z_um=taken.shot.z_um - offset.z_um,
+            path=tiles_folder(journal.slide) / name,
+            focus_um=judged.distance_um if judged is not None and is_known else None,
+            focus_sigma_um=judged.sigma_um if judged is not None and is_known else None,
+            sharpness=taken.shot.sharpness,
+            tissue=taken.seen.tissue,
+            uneven=judged is None or (spread_um is not None and spread_um > self._judge.depth_um),
+            retaken=taken.retaken,
+            reason=taken.reason,
+            elapsed_s=elapsed_s,
+        )
+
+    def _allowed_um(self, z_um: float) -> float:
+        """The height, within what the axis allows with its run-up."""
+        low_um, high_um = self._instrument.board.z.limits_um
+        lowest_um = low_um + self._instrument.board.z.overshoot_um + self._config.focus.z0_below_um
+        return min(max(z_um, lowest_um), high_um)
+
+    def _error_um(self) -> float | None:
+        """True height of the stage above the true focus; None on a real microscope."""
+        if self._instrument.truth_at is None:
+            return None
+        board = self._instrument.board
+        truth = self._instrument.truth_at(board.x.position_um, board.y.position_um)
+        return truth.stage_z_um - truth.focus_z_um
+
+
+def _shows_focus(taken: _Taken) -> bool:
+    """Whether the focus of a tile was measured, by its own picture or by two shots."""
+    return taken.seen.tissue and (taken.seen.distance_um is not None or taken.reason is not None)

@@ -1,0 +1,1 @@
+"""A scanned slide: its master, its exports, what people see of it. Moves nothing."""

@@ -1,0 +1,1 @@
+"""Fields of a slide for a professional to judge, and how far readings agree (dastidar2020 5)."""

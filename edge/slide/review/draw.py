@@ -1,0 +1,126 @@
+"""Draws random fields with tissue and writes them for a reviewer who must not know the slide."""
+
+import hashlib
+import random
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from parfocal.edge.errors import ConfigError
+from parfocal.edge.images.chunks import jpeg_of
+from parfocal.edge.scan.tiles import Scan, ScannedTile, scan_folder
+from parfocal.edge.slide.review.page import review_html
+from parfocal.edge.slide.review.sheet import column_of, empty_sheet
+from parfocal.edge.slide.tiles import tile_pixels
+from parfocal.edge.whole_file import whole_file
+from parfocal.edge.words import counted, named
+
+PICTURE_QUALITY = 95
+KEYS = "reviews"  # beside the journal: who has the slide can tell what a code stands for
+
+
+class ReviewKey(msgspec.Struct, frozen=True):
+    """What a review stands for. It stays with the slide; `tiles` are rows and columns in the order of the fields."""
+
+    review: str
+    slide: str
+    method: str
+    seed: int
+    tiles: tuple[tuple[int, int], ...]
+
+
+class ReviewReport(msgspec.Struct, frozen=True):
+    """What was written: `folder` for the reviewer, `key` beside the slide."""
+
+    review: str
+    folder: str
+    key: str
+    fields: int
+    fields_with_tissue: int
+    seed: int
+
+
+def drawn_tiles(scan: Scan, n_fields: int, seed: int) -> tuple[ScannedTile, ...]:
+    """Random tiles with tissue in random order, the same for the same seed. Raises ConfigError."""
+    with_tissue = sorted(
+        (tile for tile in scan.tiles if tile.tissue), key=lambda tile: (tile.row, tile.column)
+    )
+    if len(with_tissue) < n_fields:
+        raise ConfigError(
+            f"{counted(n_fields, 'field')} asked for, but {named(scan.folder)} has "
+            f"{counted(len(with_tissue), 'tile')} with tissue. Give a smaller --fields."
+        )
+    # Python's generator, as its draws stay the same from version to version.
+    return tuple(random.Random(seed).sample(with_tissue, n_fields))  # noqa: S311  # not for secrets
+
+
+def review_code(scan: Scan, n_fields: int, seed: int) -> str:
+    """A code that says nothing of the slide, and is the same for the same draw."""
+    about = f"{scan.settings.slide}|{scan.about.settings_digest}|{scan.about.began_at}|{n_fields}|{seed}"
+    return f"R-{hashlib.blake2b(about.encode(), digest_size=4).hexdigest().upper()}"
+
+
+def write_review(
+    scan: Scan,
+    n_fields: int,
+    seed: int,
+    out: Path | None,
+    findings: Sequence[str],
+    on_field: Callable[[int], None] = lambda _: None,
+) -> ReviewReport:
+    """Write pictures, sheet and page of a review to a folder, and its key into the slide.
+
+    Without `out` the folder has the name of the code, and lies beside the slide. Raises ConfigError, TileDamaged,
+    OSError.
+    """
+    names = [column_of(finding) for finding in findings]
+    if not all(names) or len(set(names)) < len(names):
+        raise ConfigError("--finding needs names that differ, of letters and digits. Give others.")
+    tiles = drawn_tiles(scan, n_fields, seed)
+    code = review_code(scan, n_fields, seed)
+    folder = out or scan.folder.resolve().parent / code
+    pictures = []
+    for number, tile in enumerate(tiles, start=1):
+        pictures.append(jpeg_of(tile_pixels(scan, tile), PICTURE_QUALITY))
+        _write(folder / f"field-{number:02d}.jpg", pictures[-1])
+        on_field(number)
+    _write(folder / "sheet.csv", empty_sheet(code, n_fields, findings).encode())
+    _write(folder / "review.html", review_html(code, pictures, findings, scan.um_per_px).encode())
+    key = ReviewKey(
+        code,
+        scan.settings.slide,
+        f"automated {scan.settings.objective}",
+        seed,
+        tuple((tile.row, tile.column) for tile in tiles),
+    )
+    key_path = scan_folder(scan.folder) / KEYS / f"{code}.json"
+    _write(key_path, msgspec.json.format(msgspec.json.encode(key), indent=1) + b"\n")
+    n_with_tissue = sum(tile.tissue for tile in scan.tiles)
+    return ReviewReport(code, named(folder), named(key_path), n_fields, n_with_tissue, seed)
+
+
+def find_key(slides: Sequence[Path], review: str) -> ReviewKey:
+    """The key of a review in one of these slides. Raises ConfigError."""
+    paths = [scan_folder(slide) / KEYS / f"{review}.json" for slide in slides]
+    for path in paths:
+        if path.is_file():
+            return _read_key(path)
+    among = ", ".join(named(slide) for slide in slides) or "none was given"
+    raise ConfigError(
+        f"review {review} was not drawn from any of the slides ({among}). Give its slide with --slide."
+    )
+
+
+def _read_key(path: Path) -> ReviewKey:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=ReviewKey)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise ConfigError(
+            f"key {named(path)} cannot be read: {error}. Draw the review again, with the same seed."
+        ) from error
+
+
+def _write(path: Path, data: bytes) -> None:
+    with whole_file(path) as file:
+        file.write(data)

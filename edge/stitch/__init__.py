@@ -1,0 +1,1 @@
+"""Tiles of a scan become one picture: registration, positions, illumination, seams. Pure, but for loading tiles."""

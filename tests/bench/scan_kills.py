@@ -1,0 +1,208 @@
+"""A scan that is killed again and again: `python -m tests.bench.scan_kills`, into build/bench/scan_kills.json.
+
+A scan of about 160 small tiles on the drawn slide of the tests. Each session ends by SIGKILL at a random moment, a
+board that reboots, a camera that is unplugged, or a disk that is full in the middle of a file; then the slide lies
+elsewhere, as after a homing. In the end every tile must be there once, whole, and where the journal says; what the
+journal held before a kill must be the same after it.
+"""
+
+import argparse
+import contextlib
+import errno
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from datetime import datetime, timezone
+from pathlib import Path
+
+import numpy as np
+
+from parfocal.board.errors import BoardError
+from parfocal.edge.camera.frame import Frame
+from parfocal.edge.errors import CameraFailed
+from parfocal.edge.images.rgb import rgb_from_file
+from parfocal.edge.pixels import UInt8Array
+from parfocal.edge.scan.tiles import journal_path, read_scan, tiles_folder
+from parfocal.edge.scan.tiling.job import Request, ScanJob, kept_request, settings_of, survey_points
+from parfocal.edge.scan.tiling.journal import digest_of
+from parfocal.edge.scan.tiling.plan import field_of, plan_tiles
+from parfocal.edge.scan.tiling.registering import shift_px
+from parfocal.edge.scan.tiling.writer import TileNotWritten, write_whole
+from parfocal.edge.simscope.camera import SimulatedCamera
+from parfocal.edge.tissue.area import rectangle
+from tests.edge.scan.tiling.small_slide import CENTRE_UM, CONFIG, UM_PER_PX, SmallSlide, drawn
+
+KINDS = ("kill", "kill", "board", "camera", "disk")
+SIDE_PX = 2000
+HALF_UM = (290.0, 285.0)
+
+
+def session(out: Path, seed: int, kind: str, after: int) -> None:
+    """One session, in a process of its own. `kind` of end comes after so many tiles; "none" runs to the end."""
+    draw, is_first = random.Random(seed), not seen(out)
+    moved_um = (draw.uniform(-15.0, 15.0), draw.uniform(-15.0, 15.0), draw.uniform(-3.0, 3.0))
+    small = SmallSlide(pixels=drawn(7, SIDE_PX), moved_um=(0.0, 0.0, 0.0) if is_first else moved_um)
+    n_written = 0
+
+    def write(path: Path, data: bytes) -> None:
+        nonlocal n_written
+        n_written += 1
+        if kind == "disk" and n_written > after:
+            path.with_name(path.name + ".part").write_bytes(data[: len(data) // 2])
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        write_whole(path, data)
+
+    with small.instrument() as instrument:
+        request = kept_request(out) if journal_path(out).exists() else begun()
+        settings = settings_of(request, instrument, CONFIG, small.eyes)
+        job = ScanJob(out, request, settings, datetime.now(timezone.utc), "bench", write)
+        with contextlib.closing(job):
+            if job.kept_surface() is None:
+                points = survey_points(request.plan, CONFIG, None, 150.0)
+                list(job.survey(instrument, small.eyes, CONFIG, points))
+            surface = job.kept_surface()
+            assert surface is not None
+            say("scanning")
+            for number, _ in enumerate(job.tiles(instrument, small.eyes, CONFIG, surface), start=1):
+                if number == after:
+                    happen(kind, small)
+
+
+def begun() -> Request:
+    """The request of a new scan."""
+    (x, y), (dx, dy) = CENTRE_UM, HALF_UM
+    plan = plan_tiles(
+        rectangle(x - dx, y - dy, x + dx, y + dy), CONFIG, field_of(CONFIG.camera, UM_PER_PX), 0.1
+    )
+    return Request("kills", "png", plan)
+
+
+def happen(kind: str, small: SmallSlide) -> None:
+    """Reboot the board, or unplug the camera."""
+    if kind == "board":
+        small.bench.stub.reboot()
+    if kind == "camera":
+
+        def unplugged(_: SimulatedCamera) -> Frame:
+            raise CameraFailed("the camera is gone")
+
+        setattr(SimulatedCamera, "grab", unplugged)  # noqa: B010  # for good, in this process
+
+
+def say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def ended(out: Path, seed: int, kind: str, draw: random.Random) -> str:
+    """Run a session that ends early; how it ended."""
+    after = draw.randint(1, 6)
+    command = [
+        sys.executable,
+        "-m",
+        "tests.bench.scan_kills",
+        "--session",
+        str(seed),
+        kind,
+        str(after),
+        str(out),
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    if kind == "kill":
+        if draw.random() < 0.8:  # else killed while it starts
+            process.stdout.readline()
+        time.sleep(draw.uniform(0.0, 1.5))
+        process.send_signal(signal.SIGKILL)
+    _, told = process.communicate(timeout=300)
+    return (
+        "finished" if process.returncode == 0 else told.strip().splitlines()[-1] if told.strip() else "killed"
+    )
+
+
+def seen(out: Path) -> dict[str, str]:
+    """Digests in the journal, each checked against its file."""
+    if not journal_path(out).exists():
+        return {}
+    with contextlib.suppress(Exception):
+        tiles = read_scan(out).tiles
+        for tile in tiles:
+            if digest_of(tile.path.read_bytes()) != tile.digest:
+                raise SystemExit(f"{tile.path} is torn")
+        return {tile.path.name: tile.digest for tile in tiles}
+    return {}
+
+
+def off_px(out: Path) -> list[float]:
+    """How far the picture of each tissue tile lies from where the journal says, px."""
+    ideal = SmallSlide(pixels=drawn(7, SIDE_PX))
+    off = []
+    for tile in read_scan(out).tiles:
+        if tile.tissue:
+            z_um = ideal.focus(tile.x_um, tile.y_um)
+            truth: UInt8Array = ideal.render(tile.x_um, tile.y_um, z_um, CONFIG.scan.lamp_duty)
+            dx_px, dy_px, _ = shift_px(truth, rgb_from_file(tile.path))
+            off.append(float(np.hypot(dx_px, dy_px)))
+    return off
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--session", nargs=4)
+    given = parser.parse_args()
+    if given.session:
+        seed, kind, after, out = given.session
+        with contextlib.suppress(KeyboardInterrupt):
+            try:
+                session(Path(out), int(seed), kind, int(after))
+            except (BoardError, CameraFailed, TileNotWritten) as error:
+                sys.exit(f"{type(error).__name__}: {error}")
+        return
+    folder = Path("build/bench")
+    folder.mkdir(parents=True, exist_ok=True)
+    out, draw = folder / "scan_kills.zarr", random.Random(given.seed)
+    shutil.rmtree(out, ignore_errors=True)
+    before: dict[str, str] = {}
+    ends: dict[str, int] = {}
+    for number in range(given.kills):
+        kind = draw.choice(KINDS)
+        told = ended(out, number, kind, draw)
+        now = seen(out)
+        lost = {name for name, digest in before.items() if now.get(name) != digest}
+        if lost:
+            raise SystemExit(f"session {number}: {sorted(lost)} changed or lost")
+        say(f"{number:3d} {kind:7s} {len(now):4d} tiles; {told[:90]}")
+        key = told.split(":")[0]
+        ends[key] = ends.get(key, 0) + 1
+        before = now
+    say(f"to the end: {ended(out, given.kills, 'none', draw)}")
+    scan = read_scan(out)
+    files = {path.name for path in tiles_folder(out).iterdir()}
+    after = seen(out)
+    off = off_px(out)
+    result = {
+        "kills": given.kills,
+        "ends": ends,
+        "planned": len(scan.about.planned),
+        "finished": len(scan.tiles),
+        "is_complete": scan.is_complete,
+        "kept_digests": all(after[name] == digest for name, digest in before.items()),
+        "strange_files": sorted(files - set(after)),
+        "tissue": len(off),
+        "off_px_median": float(np.median(off)),
+        "off_px_p95": float(np.percentile(off, 95)),
+        "off_px_max": max(off),
+    }
+    (folder / "scan_kills.json").write_text(json.dumps(result, indent=1))
+    say(json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    main()

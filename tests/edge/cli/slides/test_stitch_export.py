@@ -1,0 +1,34 @@
+"""`parfocal stitch` and `parfocal export` as a user types them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.edge.cli.typed import Run
+from tests.edge.slide.made import cut_scan, write_scan
+
+
+@pytest.fixture
+def slide(tmp_path: Path) -> Path:
+    write_scan(tmp_path / "A1.zarr", cut_scan((2, 2)))
+    return tmp_path / "A1.zarr"
+
+
+def test_a_scan_becomes_a_master_and_a_file(run: Run, slide: Path) -> None:
+    code, out, err = run("stitch", slide, "--json", "stitch.json")
+    assert (code, err) == (0, "")
+    told = json.loads(Path("stitch.json").read_text())
+    assert f"4 tiles: {told['stitch']['width_px']} x {told['stitch']['height_px']} px, lossless" in out
+    code, out, err = run("export", slide, "--as", "openslide-tiff", "--json", "-")
+    assert code == 0
+    assert json.loads(out)["n_bytes"] == (slide.parent / "A1.tif").stat().st_size
+
+
+def test_what_is_missing_is_said(run: Run, slide: Path) -> None:
+    code, _, err = run("export", slide, "--as", "deepzoom")
+    assert (code, err.count("\n")) == (2, 1)
+    assert f"{slide} has no master yet. Make it with `parfocal stitch {slide}`" in err
+    code, _, err = run("stitch", slide.parent)
+    assert code == 2
+    assert "holds no scan" in err

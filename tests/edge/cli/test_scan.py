@@ -1,0 +1,92 @@
+"""`parfocal scan` as a user types it."""
+
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from parfocal.edge.scan.tiles import read_scan
+from parfocal.edge.scan.tiling.report import ScanReport
+from parfocal.edge.tissue.area import rectangle, write_area
+from tests.edge.cli.typed import SHORT_SWEEP, Run, configured, image
+from tests.edge.scope import tissue
+
+REGION = (20_000, 10_000, 20_200, 10_200)
+SETTINGS = (
+    f"[scan]\nsingle_model = ''\n{SHORT_SWEEP}first_sweep_start_um = 2450.0\nfirst_sweep_stop_um = 2550.0\n"
+)
+
+
+@pytest.fixture
+def scan(tmp_path: Path) -> list[object]:
+    """A scan of a drawn section on a virtual microscope, without a region."""
+    config = configured(tmp_path, SETTINGS)
+    slide = image(tmp_path, tissue(600))
+    return [
+        *("scan", "--sim", "--slide", slide, "--um-per-px", 0.345),
+        *("--config", config, "--out", "slide.zarr", "--spacing-um", 150),
+    ]
+
+
+def test_a_scan_is_planned_made_and_never_written_over(run: Run, scan: list[object], tmp_path: Path) -> None:
+    code, printed, told = run(*scan, "--region", *REGION, "--plan", "--json", "plan.json")
+    assert code == 0, told
+    assert "plan: 4 tiles, 0 left out; overlap 16 x 16 um" in printed
+    assert not (tmp_path / "slide.zarr").exists()
+    foretold = json.loads((tmp_path / "plan.json").read_text())
+    assert foretold["n_tiles"] == 4
+    assert foretold["limit_s"] < foretold["scan_s"]
+
+    code, printed, told = run(*scan, "--region", *REGION, "--json", "scan.json")
+    assert code == 0, told
+    assert "4 of 4 tiles finished in slide.zarr" in printed
+    report = msgspec.json.decode((tmp_path / "scan.json").read_bytes(), type=ScanReport)
+    assert (report.planned, report.finished, report.taken) == (4, 4, 4)
+    assert report.within_depth_of_field is not None
+    assert report.within_depth_of_field == 1.0
+    assert read_scan(tmp_path / "slide.zarr").is_complete
+
+    code, _, told = run(*scan, "--region", *REGION)
+    assert code == 2
+    assert "holds a scan already; nothing moved. Go on with it by --resume" in told
+    code, printed, told = run(*scan, "--resume")
+    assert code == 0, told
+    assert "4 of 4 tiles finished already" in printed
+    code, _, told = run(*scan, "--resume", "--codec", "jpg")
+    assert code == 2
+    assert "leave out --region, --mask" in told
+
+
+def test_a_mask_leaves_tiles_out(run: Run, scan: list[object], tmp_path: Path) -> None:
+    corner = rectangle(20_000.0, 10_000.0, 20_010.0, 10_010.0)
+    area = rectangle(20_300.0, 10_290.0, 20_390.0, 10_390.0)
+    write_area(tmp_path / "tissue.geojson", type(area)((*corner.polygons, *area.polygons)))
+    code, printed, told = run(*scan, "--mask", "tissue.geojson", "--plan")
+    assert code == 0, told
+    assert "left out" in printed
+    assert ", 0 left out" not in printed
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ([], "where to scan was not given"),
+        (["--region", 20_000, 10_000, 19_000, 11_000], "--region is empty"),
+        (["--region", 0, 0, 1000, 1000], "leaves the stage"),
+        (["--region", *REGION, "--mask", "tissue.geojson"], "both say where to scan"),
+        (["--mask", "missing.geojson"], "area missing.geojson cannot be used"),
+        (["--region", *REGION, "--codec", "bmp"], "--codec bmp is not known: give png, jpg, webp"),
+        (["--resume"], "no scan to continue in slide.zarr"),
+        (["--region", *REGION, "--surface", "missing.csv"], "points missing.csv cannot be used"),
+        (["--region", "nan", 0, 1000, 1000], "not a finite number"),
+    ],
+)
+def test_a_scan_that_cannot_be_done_is_refused_before_anything_moves(
+    run: Run, scan: list[object], tmp_path: Path, options: list[object], why: str
+) -> None:
+    code, _, told = run(*scan, *options)
+    assert code == 2
+    assert why in told
+    assert told.count("\n") == 1
+    assert not (tmp_path / "slide.zarr").exists()

@@ -1,0 +1,121 @@
+"""The controller's loop on the virtual microscope: real mechanics and pictures, predictors whose errors are chosen."""
+
+import pytest
+
+from parfocal.board.axis import Engagement
+from parfocal.edge.config import Config
+from parfocal.edge.focus.focuser import Focuser
+from parfocal.edge.focus.history import History, Record, Verified
+from parfocal.edge.focus.part import CentralPart
+from parfocal.edge.focus.result import FocusLost
+from tests.edge.scope import FOCUS_Z_UM, Scope
+
+
+def known(focuser: Focuser, clarity: float, bias_um: float = 0.0) -> None:
+    """Give the controller a history of single shots that were right but for a bias."""
+    records = tuple(
+        Record(true_um + bias_um, true_um) for true_um in (-4.0, -2.0, -1.0, -0.1, 0.1, 1.0, 2.0, 4.0)
+    )
+    controlled = focuser._controlled
+    assert controlled is not None
+    fields = tuple(Verified(1.0, clarity) for _ in range(5))
+    controlled.history = History(controlled.history.depth_of_field_um, records * 4, fields)
+
+
+def history_of(focuser: Focuser) -> History:
+    assert focuser._controlled is not None
+    return focuser._controlled.history
+
+
+@pytest.fixture
+def clarity(scope: Scope) -> float:
+    """Clarity of the field in focus."""
+    in_focus = scope.sample.render(0.0, 0.0, FOCUS_Z_UM, scope.config.scan.lamp_duty)
+    return CentralPart(in_focus, scope.config.focus).clarity
+
+
+def test_a_field_in_focus_is_done_in_one_image_and_nothing_moves(scope: Scope, clarity: float) -> None:
+    focuser = scope.controlled()
+    known(focuser, clarity)
+    scope.board.z.approach_up(FOCUS_Z_UM)
+    done = focuser.focus(FOCUS_Z_UM)
+    assert (done.outcome, done.images, done.start) == ("focused", 1, done.end)
+    assert [attempt.rule for attempt in done.attempts] == ["single_in_focus"]
+    assert set(done.path_um) == {FOCUS_Z_UM}
+    assert abs(scope.error_um()) <= 0.35
+    assert history_of(focuser).unverified == 1
+
+
+@pytest.mark.parametrize("start_um", [-3.0, 1.0])
+def test_a_small_distance_takes_a_move_from_below_and_one_more_image(
+    scope: Scope, clarity: float, start_um: float
+) -> None:
+    focuser = scope.controlled(single_errors_um=[[0.4]])
+    known(focuser, clarity, bias_um=0.4)
+    done = focuser.focus(FOCUS_Z_UM + start_um)
+    assert (done.outcome, done.images) == ("focused", 2)
+    assert abs(scope.error_um()) <= 0.5
+    assert scope.board.z.engagement is Engagement.UP
+    assert done.path_um[-1] >= done.path_um[-2]
+
+
+def test_the_wrong_direction_is_noticed_by_the_next_shot_and_settled_by_a_pair(
+    scope: Scope, clarity: float
+) -> None:
+    focuser = scope.controlled(single_errors_um=[[-3.0], [0.0]])
+    known(focuser, clarity)
+    done = focuser.focus(FOCUS_Z_UM - 1.5)  # says 1.5 um below, and it is above
+    assert done.outcome == "focused"
+    assert done.attempts[0].rule == "single"
+    assert done.attempts[-1].rule in ("accept", "in_focus", "down")
+    assert abs(scope.error_um()) <= 0.35
+
+
+def test_a_new_slide_is_focused_by_pairs_whose_first_shot_is_that_on_arrival(scope: Scope) -> None:
+    focuser = scope.controlled(single_errors_um=[[5.0]])
+    for start_um, images in ((-4.0, 3), (-2.0, 2), (2.0, 3)):
+        done = focuser.focus(FOCUS_Z_UM + start_um)
+        assert (done.outcome, done.images) == ("focused", images)
+        assert done.attempts[0].z1_um == pytest.approx(FOCUS_Z_UM + start_um, abs=0.35)
+        assert abs(scope.error_um()) <= 0.35
+        assert scope.board.z.engagement is Engagement.UP
+    # What the single shots claimed is on record, and off by 5 um.
+    errors_um = [record.claimed_um - record.true_um for record in history_of(focuser).records]
+    assert errors_um == pytest.approx([5.0] * len(errors_um), abs=0.4)
+    assert len(errors_um) == 6
+
+
+@pytest.mark.parametrize("start_um", [-25.0, 12.0])
+def test_saturated_models_never_end_focused_far_from_the_focus(
+    scope: Scope, clarity: float, start_um: float
+) -> None:
+    focuser = scope.controlled(saturates_um=8.0)
+    known(focuser, clarity)
+    done = focuser.focus(FOCUS_Z_UM + start_um)
+    assert done.outcome == "focused"
+    assert abs(scope.error_um()) <= 0.5
+
+
+def test_a_wrong_pair_is_noticed_by_its_blur(scope: Scope) -> None:
+    done = scope.controlled([[3.0] * 4, [0.0] * 4], [[9.0]]).focus(FOCUS_Z_UM)
+    assert done.attempts[0].rule == "not_sharper"
+    assert done.outcome == "focused"
+    assert abs(scope.error_um()) <= 0.35
+    always = scope.controlled([[3.0] * 4], [[9.0]]).focus(FOCUS_Z_UM)
+    assert always.outcome == "recovered"
+    assert abs(scope.error_um()) <= 0.35
+
+
+def test_what_cannot_be_focused_ends_at_the_pivot(config: Config) -> None:
+    scope = Scope(config)
+    with pytest.raises(FocusLost, match=r"back at z=2400\.0 um") as caught:
+        scope.controlled([[-3.0, 3.0, -3.0, 3.0]]).focus(2400.0)
+    result = caught.value.result
+    assert result is not None
+    assert len(result.attempts) <= config.focus.max_attempts
+    assert scope.true_z_um() == pytest.approx(2400.0, abs=0.35)
+
+
+def test_an_empty_field_costs_one_image(config: Config) -> None:
+    done = Scope(config, blank=True).controlled().focus(2480.0)
+    assert (done.outcome, done.images) == ("blank", 1)

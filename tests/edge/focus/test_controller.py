@@ -1,0 +1,194 @@
+"""The controller's steps, as tables."""
+
+import msgspec
+import pytest
+
+from parfocal.edge.config import FocusConfig
+from parfocal.edge.focus.controller import (
+    Bounds,
+    Go,
+    Look,
+    Pair,
+    Stay,
+    Step,
+    Sweep,
+    confirmed_by,
+    on_arrival,
+    on_pair,
+    on_pair_check,
+    on_single_check,
+)
+from parfocal.edge.focus.estimate import Estimate
+from parfocal.edge.focus.history import MAX_UNVERIFIED, Claim, History, Verified
+from parfocal.edge.focus.result import Attempt
+from parfocal.edge.focus.rule import Reach, Seen
+
+CONFIG = FocusConfig()
+BOUNDS = Bounds((2000.0, 3000.0), Reach(4.8, 9.0))
+NEAR = History(0.96, fields=tuple(Verified(1.0, 1000.0) for _ in range(5)))
+Z_UM = 2500.0
+
+
+def look(claim: Claim | None, clarity: float = 1000.0, z_um: float = Z_UM, sharpness: float = 100.0) -> Look:
+    return Look(z_um, sharpness, clarity, claim=claim)
+
+
+def estimated(distance_um: float, spread_um: float = 0.2, doubt: str | None = None) -> Estimate:
+    return msgspec.structs.replace(Estimate(distance_um, spread_um, (distance_um,), (1.0,)), doubt=doubt)
+
+
+def attempt(distance_um: float, z2_um: float = Z_UM, doubt: str | None = None) -> Attempt:
+    return Attempt(z2_um - 2.0, z2_um, (distance_um,), distance_um, 0.2, "x", doubt=doubt)
+
+
+@pytest.mark.parametrize(
+    ("claim", "expected"),
+    [
+        (Claim(0.0, 0.2), Stay("single_in_focus")),
+        (Claim(0.47, 0.2), Stay("single_in_focus")),
+        (Claim(-0.47, 0.2), Stay("single_in_focus")),
+        # within half a depth of field, but not surely within a whole one
+        (Claim(0.47, 0.3), Pair(Z_UM, "check")),
+        (Claim(0.0, 0.49), Pair(Z_UM, "check")),
+        # a believable small distance
+        (Claim(0.5, 0.2), Go(Z_UM + 0.5, "single")),
+        (Claim(-1.5, 0.4), Go(Z_UM - 1.5, "single")),
+        (Claim(4.7, 0.4), Go(Z_UM + 4.7, "single")),
+        # too far, or too uncertain
+        (Claim(4.9, 0.2), Pair(Z_UM, "check")),
+        (Claim(-1.5, 0.5), Pair(Z_UM, "check")),
+        (None, Pair(Z_UM, "check")),
+    ],
+)
+def test_the_shot_on_arrival_leads_to_one_step(claim: Claim | None, expected: Step) -> None:
+    assert on_arrival(look(claim), NEAR, BOUNDS, CONFIG) == expected
+
+
+@pytest.mark.parametrize(
+    "history",
+    [
+        History(0.96),  # nothing verified yet
+        msgspec.structs.replace(NEAR, unverified=MAX_UNVERIFIED),
+        msgspec.structs.replace(NEAR, fields=tuple(Verified(6.0, 1000.0) for _ in range(5))),
+    ],
+)
+def test_without_a_history_of_near_and_verified_fields_a_pair_decides(history: History) -> None:
+    for distance_um in (0.0, 2.0):
+        step = on_arrival(look(Claim(distance_um, 0.1)), history, BOUNDS, CONFIG)
+        assert step == Pair(Z_UM, "check")
+
+
+def test_a_blurred_picture_is_not_in_focus_whatever_a_single_shot_says() -> None:
+    # 18 um away a model may say anything, also 0.
+    assert on_arrival(look(Claim(0.0, 0.1), clarity=40.0), NEAR, BOUNDS, CONFIG) == Pair(Z_UM, "check")
+
+
+def test_no_step_leads_out_of_the_limits() -> None:
+    top = Bounds((2000.0, Z_UM + 1.0), BOUNDS.reach)
+    assert on_arrival(look(Claim(1.5, 0.2)), NEAR, top, CONFIG) == Pair(Z_UM - 2.0, "check")
+    assert on_pair(estimated(1.5), Z_UM, (), top, CONFIG, None) == Sweep("beyond_limits")
+    bottom = Bounds((Z_UM - 1.0, 3000.0), BOUNDS.reach)
+    assert on_arrival(look(Claim(-1.5, 0.2)), NEAR, bottom, CONFIG) == Pair(Z_UM, "check")
+    assert on_pair(estimated(-1.5), Z_UM, (), bottom, CONFIG, None) == Sweep("beyond_limits")
+
+
+@pytest.mark.parametrize(
+    ("claim", "sharpness", "clarity", "expected"),
+    [
+        (Claim(0.1, 0.3), 120.0, 1000.0, Stay("single")),
+        (Claim(0.9, 0.3), 120.0, 1000.0, Stay("single")),  # the mean of both lies 0.45 um away
+        (Claim(1.0, 0.3), 120.0, 1000.0, Pair(Z_UM, "check")),
+        (Claim(0.0, 0.7), 120.0, 1000.0, Pair(Z_UM, "check")),
+        (
+            Claim(0.0, 0.2),
+            99.0,
+            1000.0,
+            Pair(Z_UM, "check"),
+        ),  # less sharp than before: the direction was wrong
+        (Claim(0.0, 0.2), 120.0, 400.0, Pair(Z_UM, "check")),
+        (None, 120.0, 1000.0, Pair(Z_UM, "check")),
+    ],
+)
+def test_a_move_by_a_single_shot_is_checked_by_the_next(
+    claim: Claim | None, sharpness: float, clarity: float, expected: Step
+) -> None:
+    final = look(claim, clarity, sharpness=sharpness)
+    assert on_single_check(look(None, z_um=Z_UM - 2.0), final, NEAR) == expected
+
+
+@pytest.mark.parametrize(
+    ("distance_um", "earlier_um", "expected"),
+    [
+        (0.2, None, Stay("in_focus")),
+        (-0.2, None, Stay("in_focus")),
+        (3.0, None, Go(Z_UM + 3.0, "accept")),
+        # the focus below: straight there, from below
+        (-2.0, None, Go(Z_UM - 2.0, "down")),
+        (-4.8, None, Go(Z_UM - 4.8, "down")),
+        (-4.9, None, Pair(Z_UM - 9.9, "down", Z_UM - 4.9)),
+        # far, and a single shot says so too: that is the second estimate
+        (-7.0, Z_UM - 6.5, Go(Z_UM - 7.0, "down")),
+        (7.0, Z_UM + 7.5, Go(Z_UM + 7.0, "accept")),
+        (7.0, None, Pair(Z_UM + 5.0, "check", Z_UM + 7.0)),
+        (-2.0, Z_UM + 4.0, Pair(Z_UM - 6.0, "down", Z_UM - 2.0)),
+        (12.0, None, Pair(Z_UM + 6.0, "half_distance")),
+    ],
+)
+def test_an_estimate_by_two_shots_leads_to_one_step(
+    distance_um: float, earlier_um: float | None, expected: Step
+) -> None:
+    step = on_pair(estimated(distance_um), Z_UM, (), BOUNDS, CONFIG, earlier_um)
+    assert type(step) is type(expected)
+    assert msgspec.structs.asdict(step) == pytest.approx(msgspec.structs.asdict(expected))
+
+
+def test_an_estimate_that_is_not_believed_twice_is_swept_for() -> None:
+    doubted = estimated(1.0, doubt="strange")
+    assert isinstance(on_pair(doubted, Z_UM, (), BOUNDS, CONFIG, None), Pair)
+    before = (attempt(1.0, doubt="strange"),)
+    assert on_pair(doubted, Z_UM, before, BOUNDS, CONFIG, None) == Sweep("not_believed", Z_UM + 1.0)
+
+
+@pytest.mark.parametrize(
+    ("before_um", "now_um", "goes_on"),
+    [
+        ((6.0,), 8.0, True),  # one estimate without progress may be the first that is right
+        ((6.0, 8.0), 8.5, False),
+        ((6.0, 8.0), 5.0, True),
+        ((12.0, 12.5, 12.2, 13.0), 12.9, True),  # saturated, but always upwards
+        ((12.0, -12.0), 12.0, False),
+        ((7.0, 6.5, 6.0, 5.5), 5.0, True),
+    ],
+)
+def test_a_field_ends_when_estimates_no_longer_come_closer(
+    before_um: tuple[float, ...], now_um: float, goes_on: bool
+) -> None:
+    before = tuple(attempt(distance_um) for distance_um in before_um)
+    step = on_pair(estimated(now_um), Z_UM, before, BOUNDS, CONFIG, None)
+    assert isinstance(step, Pair) is goes_on
+    if not goes_on:
+        assert step == Sweep("exhausted")
+
+
+def test_a_last_shot_that_others_contradict_is_settled_by_a_pair_and_then_by_a_sweep() -> None:
+    sharper, less = Seen(Z_UM - 1.0, 130.0), Seen(Z_UM - 3.0, 40.0)
+    final = look(None)
+    assert on_pair_check(final, (less,), NEAR, CONFIG, False) == Stay("accept")
+    assert on_pair_check(final, (less, sharper), NEAR, CONFIG, False) == Pair(Z_UM, "not_sharper")
+    assert on_pair_check(final, (less, sharper), NEAR, CONFIG, True) == Sweep("not_sharper")
+    # A single shot that is sure to be out of focus contradicts too.
+    assert isinstance(on_pair_check(look(Claim(1.2, 0.3)), (less,), NEAR, CONFIG, False), Pair)
+    assert isinstance(on_pair_check(look(Claim(1.2, 0.5)), (less,), NEAR, CONFIG, False), Stay)
+
+
+def test_a_single_shot_that_is_not_yet_believed_may_confirm_and_not_contradict() -> None:
+    single = msgspec.structs.replace(look(None), single=estimated(3.0))
+    assert confirmed_by(single, Z_UM + 3.9, BOUNDS.reach) == Z_UM + 3.0
+    assert confirmed_by(single, Z_UM + 4.1, BOUNDS.reach) is None
+    believed = msgspec.structs.replace(single, claim=Claim(2.5, 0.2))
+    assert confirmed_by(believed, Z_UM + 6.0, BOUNDS.reach) == Z_UM + 2.5
+    far = msgspec.structs.replace(look(None), single=estimated(12.0))  # saturated
+    assert confirmed_by(far, Z_UM + 12.0, BOUNDS.reach) is None
+    doubted = msgspec.structs.replace(look(None), single=estimated(3.0, doubt="strange"))
+    assert confirmed_by(doubted, Z_UM + 3.0, BOUNDS.reach) is None
+    assert confirmed_by(look(None), Z_UM, BOUNDS.reach) is None

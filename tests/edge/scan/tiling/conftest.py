@@ -1,0 +1,102 @@
+"""Scans of the small slide."""
+
+import contextlib
+from collections.abc import Callable
+from datetime import datetime, timezone
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from parfocal.edge.instrument import Instrument
+from parfocal.edge.scan.tiling.job import Request, ScanJob, Write, settings_of, survey_points
+from parfocal.edge.scan.tiling.plan import TilePlan, field_of, plan_tiles
+from parfocal.edge.scan.tiling.scanner import TileDone
+from parfocal.edge.scan.tiling.writer import write_whole
+from parfocal.edge.surface.points import FocusPoint
+from parfocal.edge.tissue.area import rectangle
+from tests.edge.scan.tiling.small_slide import CONFIG, SmallSlide
+
+Scan = Callable[..., list[TileDone]]
+
+# 5 x 4 tiles, the left column on empty glass.
+REGION = (19_850.0, 9_920.0, 20_090.0, 10_090.0)
+
+
+class Surveyed(msgspec.Struct, frozen=True):
+    """What a survey of the small slide has left: its points, and what single shots said of pictures in focus."""
+
+    points: tuple[FocusPoint, ...]
+    known_um: tuple[float, ...]
+
+
+@pytest.fixture(scope="session")
+def plan() -> TilePlan:
+    return plan_tiles(rectangle(*REGION), CONFIG, field_of(CONFIG.camera, 0.345), 0.1)
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "slide.zarr"
+
+
+@pytest.fixture(scope="session")
+def surveyed(plan: TilePlan, tmp_path_factory: pytest.TempPathFactory) -> Surveyed:
+    """The survey of the slide with its bent surface, made once."""
+    small = SmallSlide()
+    with (
+        small.instrument() as instrument,
+        contextlib.closing(
+            _job(tmp_path_factory.mktemp("survey") / "slide.zarr", "A1", plan, small, instrument)
+        ) as job,
+    ):
+        points = survey_points(plan, small.config, 9, 60.0)
+        list(job.survey(instrument, small.eyes, small.config, points))
+        known = msgspec.json.decode(job.journal.kept("known_um") or "", type=tuple[float, ...])
+        surface = job.kept_surface()
+    assert surface is not None
+    return Surveyed(surface.points, known)
+
+
+@pytest.fixture
+def scan(out: Path, plan: TilePlan, surveyed: Surveyed) -> Scan:
+    """Scan the plan into `out`, all of it or `n_tiles` more, as the command does."""
+
+    def scanned(
+        small: SmallSlide,
+        n_tiles: int | None = None,
+        write: Write = write_whole,
+        slide: str = "A1",
+        only_exposed: bool = False,
+    ) -> list[TileDone]:
+        taken: list[TileDone] = []
+        with (
+            small.instrument() as instrument,
+            contextlib.closing(_job(out, slide, plan, small, instrument, write)) as job,
+        ):
+            surface = job.kept_surface()
+            if surface is None:
+                job.journal.keep("known_um", surveyed.known_um)
+                surface = job.keep_surface(surveyed.points)
+            run = job.tiles(instrument, small.eyes, small.config, surface, only_exposed)
+            with contextlib.closing(run):
+                for done in run:
+                    taken.append(done)
+                    if len(taken) == n_tiles:
+                        break
+        return taken
+
+    return scanned
+
+
+def _job(
+    out: Path,
+    slide: str,
+    plan: TilePlan,
+    small: SmallSlide,
+    instrument: Instrument,
+    write: Write = write_whole,
+) -> ScanJob:
+    request = Request(slide, "png", plan)
+    settings = settings_of(request, instrument, small.config, small.eyes)
+    return ScanJob(out, request, settings, datetime(2026, 11, 27, tzinfo=timezone.utc), "0.1", write)

@@ -1,0 +1,142 @@
+"""A small virtual microscope over a slide with tissue, glass and a bent focal surface; cheap to render.
+
+The camera has 160 x 128 px. Defocus is a Gaussian blur, and the predictors know the truth but for noise: what the scan
+makes of pictures and predictions is tested apart from how good a network is.
+"""
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterator
+
+import cv2
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from parfocal.board.stub.faults import Faults
+from parfocal.board.stub.virtual_bench import VirtualBench
+from parfocal.calib.view import View
+from parfocal.edge.calibration import PlayInUse
+from parfocal.edge.config import Config, config_from_toml
+from parfocal.edge.instrument import FieldTruth, Instrument
+from parfocal.edge.scan.tiling.job import Eyes
+from parfocal.edge.simscope.bench import stub_of
+from parfocal.edge.simscope.camera import SimulatedCamera
+from parfocal.engines.model.contract import Contract
+from parfocal.engines.predictor import Predictor
+from tests.contracts import difference_contract, single_contract
+
+FOCUS_Z_UM = 2500.0
+CENTRE_UM = (20_000.0, 10_000.0)
+UM_PER_PX = 0.345
+CONFIG = config_from_toml(
+    "[camera]\nwidth_px = 160\nheight_px = 128\n[focus]\npatch_px = 56\nfirst_sweep_start_um = 2485.0\n"
+    "first_sweep_stop_um = 2515.0\nfirst_sweep_step_um = 4.0\n",
+    "the small slide",
+)
+SLIDE_PX = 900  # a side, 0.31 mm
+
+Focus = Callable[[float, float], float]
+
+
+def bent(x_um: float, y_um: float) -> float:
+    """A tilt of 6 um/mm and a bend, in um of the stage."""
+    x_mm, y_mm = (x_um - CENTRE_UM[0]) / 1000.0, (y_um - CENTRE_UM[1]) / 1000.0
+    return FOCUS_Z_UM + 6.0 * x_mm - 4.0 * y_mm + 3.0 * x_mm * y_mm
+
+
+@functools.lru_cache
+def drawn(seed: int = 7, side_px: int = SLIDE_PX) -> NDArray[np.uint8]:
+    """Tissue as a picture (side_px, side_px, 3), with a stripe of empty glass at the left."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.normal(0.0, 1.0, (side_px // 20, side_px // 20)).astype(np.float32)
+    small = cv2.resize(coarse, (side_px, side_px))
+    fine = cv2.GaussianBlur(rng.normal(0.0, 1.0, (side_px, side_px)).astype(np.float32), (0, 0), 1.2)
+    grey = 150.0 + 25.0 * small + 130.0 * fine
+    pixels: NDArray[np.uint8] = np.clip(grey[..., None] + np.array([30.0, -20.0, 20.0]), 0, 235).astype(
+        np.uint8
+    )
+    pixels[:, : side_px // 8] = 235
+    return pixels
+
+
+class Knows:
+    """A runner that knows the true distance at the true place, but for noise; `off_um` is its constant error."""
+
+    def __init__(
+        self,
+        bench: VirtualBench,
+        focus: Focus,
+        contract: Contract,
+        sigma_um: float = 0.0,
+        off_um: float = 0.0,
+    ) -> None:
+        self._bench, self._focus, self.contract = bench, focus, contract
+        self._sigma_um, self._off_um = sigma_um, off_um
+        self._rng = np.random.default_rng(3)
+
+    def infer(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        x_um, y_um, z_um = self._bench.true_um(self._bench.clock.now_s())
+        distance_um = self._focus(x_um, y_um) - z_um + self._off_um
+        noise_um = self._sigma_um * self._rng.normal()
+        return np.full((len(batch), 1), distance_um + noise_um, np.float32)
+
+
+class SmallSlide:
+    """The microscope, its slide and its models."""
+
+    def __init__(
+        self,
+        focus: Focus = bent,
+        pixels: NDArray[np.uint8] | None = None,
+        moved_um: tuple[float, float, float] = (0.0, 0.0, 0.0),
+        single_sigma_um: float = 0.25,
+        has_single: bool = True,
+        faults: Faults | None = None,
+        config: Config = CONFIG,
+    ) -> None:
+        """`moved_um`: how far the slide lies from where it lay; `single_sigma_um`: noise of single shots."""
+        self.config = config
+        self._pixels = drawn() if pixels is None else pixels
+        self._moved_um = moved_um
+        shape = (config.camera.height_px, config.camera.width_px, 3)
+        self._noise = np.random.default_rng(1).normal(0.0, 0.8, shape)
+        self.focus: Focus = lambda x, y: focus(x - moved_um[0], y - moved_um[1]) + moved_um[2]
+        self.bench = VirtualBench(stub_of(config, 1), faults)
+        self.exposed_um: list[tuple[float, float, float]] = []
+        two_shot = Knows(self.bench, self.focus, difference_contract(name="knows-two"), 0.1)
+        single = Knows(
+            self.bench,
+            self.focus,
+            msgspec.structs.replace(single_contract(), patch_px=112, name="knows-one"),
+            single_sigma_um,
+            off_um=-0.7,
+        )
+        self.eyes = Eyes(Predictor(two_shot), Predictor(single) if has_single else None)
+
+    def render(self, x_um: float, y_um: float, z_um: float, duty: float) -> NDArray[np.uint8]:
+        """A picture at a true position."""
+        self.exposed_um.append((x_um, y_um, z_um))
+        camera, side_px = self.config.camera, len(self._pixels)
+        left = round((x_um - self._moved_um[0] - CENTRE_UM[0]) / UM_PER_PX) + (side_px - camera.width_px) // 2
+        top = round((y_um - self._moved_um[1] - CENTRE_UM[1]) / UM_PER_PX) + (side_px - camera.height_px) // 2
+        rows = np.clip(np.arange(top, top + camera.height_px), 0, side_px - 1)
+        columns = np.clip(np.arange(left, left + camera.width_px), 0, side_px - 1)
+        sharp = self._pixels[rows][:, columns].astype(np.float32)
+        away_um = abs(z_um - self.focus(x_um, y_um))
+        blurred = cv2.GaussianBlur(sharp, (0, 0), 0.2 + 0.9 * min(away_um, 20.0))
+        noisy = blurred * (duty / self.config.scan.lamp_duty) + self._noise
+        return np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
+
+    @contextlib.contextmanager
+    def instrument(self, plays: tuple[PlayInUse, ...] = ()) -> Iterator[Instrument]:
+        """The microscope, open and not homed."""
+        with self.bench.open_board(self.config.board) as board:
+            clock = self.bench.clock
+            camera = SimulatedCamera(self.bench, clock, self.config.camera, self.render)
+
+            def truth_at(_x_um: float, _y_um: float) -> FieldTruth:
+                x_um, y_um, z_um = self.bench.true_um(clock.now_s())
+                return FieldTruth(self.focus(x_um, y_um), z_um)
+
+            yield Instrument(board, camera, clock, truth_at, may_home=True, plays=plays, view=View(UM_PER_PX))

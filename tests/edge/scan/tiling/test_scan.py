@@ -1,0 +1,236 @@
+"""A scan ends with every tile on the disk, in focus, once; however often it was interrupted."""
+
+import errno
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from parfocal.board.errors import BoardError
+from parfocal.edge.camera.frame import Frame
+from parfocal.edge.errors import CameraFailed, ConfigError
+from parfocal.edge.images.rgb import rgb_from_file
+from parfocal.edge.pixels import UInt8Array
+from parfocal.edge.scan.tiles import read_scan, tiles_folder
+from parfocal.edge.scan.tiling.journal import digest_of
+from parfocal.edge.scan.tiling.plan import TilePlan
+from parfocal.edge.scan.tiling.registering import shift_px
+from parfocal.edge.scan.tiling.scanner import ScanAborted, TileDone
+from parfocal.edge.scan.tiling.writer import TileNotWritten
+from parfocal.edge.simscope.camera import SimulatedCamera
+from tests.edge.scan.tiling.conftest import Scan
+from tests.edge.scan.tiling.small_slide import SmallSlide, bent, drawn
+
+
+def errors_um(taken: list[TileDone]) -> list[float]:
+    return [abs(done.error_um or 0.0) for done in taken if done.tile.tissue]
+
+
+def test_every_tile_is_on_the_disk_in_focus_with_its_measurement(
+    scan: Scan, out: Path, plan: TilePlan
+) -> None:
+    taken = scan(SmallSlide())
+    stored = read_scan(out)
+    assert stored.is_complete
+    assert tuple((t.row, t.column) for t in stored.tiles) == plan.places
+    assert {p.name for p in tiles_folder(out).iterdir()} == {t.path.name for t in stored.tiles}
+    for done, tile, planned in zip(taken, stored.tiles, plan.tiles, strict=True):
+        assert digest_of(tile.path.read_bytes()) == tile.digest
+        assert (tile.x_um, tile.y_um) == pytest.approx((planned.x_um, planned.y_um), abs=0.63)
+        assert done.tile.z_um == tile.z_um
+        assert tile.elapsed_s > 0.0
+    # The left column shows glass: it is kept, has no focus, and nothing was taken again there.
+    glass = [t for t in stored.tiles if not t.tissue]
+    assert glass
+    assert {t.column for t in glass} == {0}
+    assert all(t.focus_um is None and not t.retaken and t.reason is None for t in glass)
+    measured = [d for d in taken if d.tile.focus_um is not None]
+    assert len(measured) == len(taken) - len(glass)
+    for done in measured:
+        assert done.error_um is not None
+        assert abs(done.error_um) < 0.7
+        # What the tile says of its focus is true to within its uncertainty.
+        assert abs(done.error_um + (done.tile.focus_um or 0.0)) < 0.6
+
+
+def test_neighbours_show_the_same_tissue_in_their_overlap(scan: Scan, out: Path) -> None:
+    scan(SmallSlide())
+    tiles = {(t.row, t.column): t for t in read_scan(out).tiles}
+    left, right = tiles[1, 2], tiles[1, 3]
+    step_px = round((right.x_um - left.x_um) / 0.345)
+    a = rgb_from_file(left.path)[:, step_px:].astype(float)
+    b = rgb_from_file(right.path)[:, : a.shape[1]].astype(float)
+    assert np.corrcoef(a.ravel(), b.ravel())[0, 1] > 0.8
+
+
+def test_a_step_of_the_slide_is_seen_in_the_picture_focused_and_learned(scan: Scan) -> None:
+    def stepped(x_um: float, y_um: float) -> float:
+        return bent(x_um, y_um) + (4.0 if y_um > 9_985.0 else 0.0)
+
+    small = SmallSlide(focus=stepped)
+    flat = SmallSlide()  # surveyed without the step
+    scan(flat, n_tiles=1)
+    taken = scan(small)
+    again = [d for d in taken if d.tile.retaken]
+    # The first tile beyond the step is taken again; its neighbours and the rows behind start from what it has shown.
+    assert 1 <= len(again) <= 2
+    assert max(errors_um(taken)) < 0.96
+    assert all("out of focus; focused" in (d.tile.reason or "") for d in again)
+
+
+def test_a_blurred_tile_is_noticed_by_its_sharpness_without_a_single_shot_model(scan: Scan) -> None:
+    def bump(x_um: float, y_um: float) -> float:
+        return bent(x_um, y_um) + (6.0 if x_um > 20_020.0 and y_um > 10_005.0 else 0.0)
+
+    scan(SmallSlide(has_single=False), n_tiles=1)
+    taken = scan(SmallSlide(focus=bump, has_single=False))
+    beyond = [d for d in taken if "less sharp than its neighbours" in (d.tile.reason or "")]
+    assert beyond
+    assert all(abs(d.error_um or 0.0) < 0.7 for d in beyond)
+
+
+def test_z_always_arrives_upwards_and_x_and_y_are_at_rest(scan: Scan, plan: TilePlan) -> None:
+    small = SmallSlide(single_sigma_um=0.01)
+    taken = scan(small)
+    assert len(small.exposed_um) == len(taken)
+    for done, planned, (x_um, y_um, z_um) in zip(taken, plan.tiles, small.exposed_um, strict=True):
+        # 20 um of play would show if Z had come from above.
+        assert z_um == pytest.approx(done.tile.z_um, abs=0.2)
+        assert (x_um, y_um) == pytest.approx((planned.x_um, planned.y_um), abs=1.0)
+
+
+def test_the_lamp_is_dark_while_nothing_is_exposed(scan: Scan) -> None:
+    small = SmallSlide()
+    duties: list[float] = []
+    render = small.render
+
+    def watched(x_um: float, y_um: float, z_um: float, duty: float) -> UInt8Array:
+        duties.append(small.bench.lamp_duty(small.bench.clock.now_s() - 0.1))
+        return render(x_um, y_um, z_um, duty)
+
+    small.render = watched  # type: ignore[method-assign]
+    taken = scan(small, only_exposed=True)
+    n_surveyed = len(duties) - len(small.exposed_um)
+    # A tenth of a second before an exposure the stage still moved, and the lamp was off.
+    assert set(duties[n_surveyed:]) <= {0.0, small.config.scan.lamp_duty}
+    assert duties[n_surveyed:].count(0.0) >= len(taken)
+    assert max(errors_um(taken)) < 0.96
+
+
+def test_a_scan_that_was_ended_goes_on_where_it_was_and_redoes_nothing(
+    scan: Scan, out: Path, plan: TilePlan
+) -> None:
+    first = scan(SmallSlide(), n_tiles=9)
+    digests = {t.path.name: t.digest for t in read_scan(out).tiles}
+    assert len(digests) == 9
+    second = scan(SmallSlide())
+    stored = read_scan(out)
+    assert stored.is_complete
+    assert len(first) + len(second) == len(plan.tiles)
+    assert {t.path.name: t.digest for t in stored.tiles[:9]} == digests
+
+
+def test_after_the_slide_has_shifted_later_tiles_lie_on_the_coordinates_of_the_earlier_ones(
+    scan: Scan, out: Path
+) -> None:
+    moved_um = (11.3, -6.2, 3.4)
+    scan(SmallSlide(), n_tiles=10)
+    taken = scan(SmallSlide(moved_um=moved_um))
+    assert max(errors_um(taken)) < 0.96
+    tiles = {(t.row, t.column): t for t in read_scan(out).tiles}
+    # A tile before and one after the interruption, one above the other.
+    above, below = tiles[1, 2], tiles[2, 2]
+    step_px = (below.y_um - above.y_um) / 0.345
+    whole_px = round(step_px)
+    a, b = rgb_from_file(above.path)[whole_px:], rgb_from_file(below.path)
+    dx_px, dy_px, _ = shift_px(np.ascontiguousarray(a), np.ascontiguousarray(b[: len(a)]))
+    x_px = (above.x_um - below.x_um) / 0.345
+    assert abs(dx_px - x_px) < 1.0
+    assert abs(dy_px - (whole_px - step_px)) < 1.0
+
+
+def test_another_slide_is_not_mixed_into_a_scan(scan: Scan, out: Path) -> None:
+    scan(SmallSlide(), n_tiles=9)
+    with pytest.raises(ScanAborted, match="not the one of this scan, or it was moved"):
+        scan(SmallSlide(pixels=drawn(seed=8)))
+    with pytest.raises(ConfigError, match="slide was A1, is B2"):
+        scan(SmallSlide(), slide="B2")
+    assert len(read_scan(out).tiles) == 9
+
+
+def test_a_torn_or_missing_picture_is_taken_again(scan: Scan, out: Path) -> None:
+    scan(SmallSlide(), n_tiles=9)
+    torn, missing = read_scan(out).tiles[3:5]
+    torn.path.write_bytes(torn.path.read_bytes()[:500])
+    missing.path.unlink()
+    left = tiles_folder(out) / "0003-0003.png.part"
+    left.write_bytes(b"torn")
+    taken = scan(SmallSlide())
+    assert [(d.tile.row, d.tile.column) for d in taken[:2]] == [
+        (torn.row, torn.column),
+        (missing.row, missing.column),
+    ]
+    stored = read_scan(out)
+    assert stored.is_complete
+    assert all(digest_of(t.path.read_bytes()) == t.digest for t in stored.tiles)
+    assert not left.exists()
+
+
+def test_a_full_disk_an_unplugged_camera_and_a_board_that_reboots_lose_no_tile(scan: Scan, out: Path) -> None:
+    n_written = 0
+
+    def full(path: Path, data: bytes) -> None:
+        nonlocal n_written
+        n_written += 1
+        if n_written > 4:
+            path.with_name(path.name + ".part").write_bytes(data[:100])
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        path.write_bytes(data)
+
+    with pytest.raises(TileNotWritten, match="No space left"):
+        scan(SmallSlide(), write=full)
+    assert len(read_scan(out).tiles) == 4
+
+    grab, n_grabbed = SimulatedCamera.grab, 0
+
+    def unplugged(camera: SimulatedCamera) -> Frame:
+        nonlocal n_grabbed
+        n_grabbed += 1
+        if n_grabbed > 90:
+            raise CameraFailed("camera 0 is gone. Plug it in.")
+        return grab(camera)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SimulatedCamera, "grab", unplugged)
+        with pytest.raises(CameraFailed):
+            scan(SmallSlide())
+    assert 4 < len(read_scan(out).tiles) < 20
+
+    small = SmallSlide()
+    render, n_rendered = small.render, 0
+
+    def rebooted(x_um: float, y_um: float, z_um: float, duty: float) -> UInt8Array:
+        nonlocal n_rendered
+        n_rendered += 1
+        if n_rendered == 14:
+            small.bench.stub.reboot()
+        return render(x_um, y_um, z_um, duty)
+
+    small.render = rebooted  # type: ignore[method-assign]
+    with pytest.raises(BoardError):
+        scan(small)
+    taken = scan(SmallSlide())
+    stored = read_scan(out)
+    assert stored.is_complete
+    assert 0 < len(taken) < 20
+    assert all(digest_of(t.path.read_bytes()) == t.digest for t in stored.tiles)
+
+
+def test_a_black_picture_ends_the_scan_and_is_no_tile(scan: Scan, out: Path) -> None:
+    scan(SmallSlide(), n_tiles=3)
+    dark = SmallSlide()
+    dark.render = lambda *_: np.zeros((128, 160, 3), np.uint8)  # type: ignore[method-assign]
+    with pytest.raises(ScanAborted, match="black.*--resume"):
+        scan(dark)
+    assert len(read_scan(out).tiles) == 3

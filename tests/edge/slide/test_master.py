@@ -1,0 +1,103 @@
+"""From tiles on the disk to a master that other programs read, and what happens where tiles are missing or damaged."""
+
+import json
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import zarr
+
+from parfocal.edge.errors import ConfigError
+from parfocal.edge.images.ome_zarr import Master
+from parfocal.edge.scan.tiles import Scan
+from parfocal.edge.slide import master as master_module
+from parfocal.edge.slide.master import MasterReport, make_master, read_stitch, usual_codec
+from parfocal.edge.slide.tiles import TileDamaged, tile_pixels
+from parfocal.edge.stitch.stitching import StitchRefused
+from tests.edge.slide.made import SIZE_PX, cut_scan, tissue
+from tests.edge.stitch.cut import Cut, errors_px
+
+
+def test_the_master_shows_the_slide(scanned: Scan, mastered: MasterReport, cut_slide: Cut) -> None:
+    picture = zarr.open_group(scanned.folder, mode="r")["0"][:].transpose(1, 2, 0)
+    assert picture.shape[:2] == (mastered.stitch.height_px, mastered.stitch.width_px)
+    details = Master(scanned.folder).details
+    corners = np.array([(tile["x_px"], tile["y_px"]) for tile in details["tiles"]])
+    holds = np.array([tile.tissue for tile in scanned.tiles])
+    assert errors_px(corners[holds], cut_slide.true_px[holds]).max() < 1.2  # whole pixels
+    x, y = np.rint(np.median((cut_slide.true_px - corners)[holds], axis=0)).astype(int)
+    truth = tissue()[y : y + picture.shape[0], x : x + picture.shape[1]]
+    middle = (slice(30, 300), slice(30, 400))
+    assert np.abs(picture[middle].astype(int) - truth[middle]).mean() < 9.0
+
+
+def test_its_details_name_tiles_settings_and_places_on_the_stage(
+    scanned: Scan, mastered: MasterReport
+) -> None:
+    details = Master(scanned.folder).details
+    assert details["settings"]["objective"] == "20x/0.75"
+    assert details["stitch"]["seams_used"] == mastered.stitch.seams_used
+    attributes = json.loads((scanned.folder / ".zattrs").read_text())
+    scale, shift = attributes["multiscales"][0]["datasets"][0]["coordinateTransformations"]
+    assert scale == {"type": "scale", "scale": [1.0, 1.0, 1.0]}
+    away = [
+        (shift["translation"][2] + told["x_px"] + (SIZE_PX[0] - 1) / 2 - tile.x_um)
+        for told, tile in zip(details["tiles"], scanned.tiles, strict=True)
+    ]
+    assert abs(np.median(away)) < 0.6
+
+
+def test_the_size_was_foretold(mastered: MasterReport, scanned: Scan) -> None:
+    assert mastered.written_bytes > 0.5 * mastered.tile_bytes
+    assert read_stitch(scanned.folder) == mastered
+
+
+def test_a_scan_that_is_not_complete_is_stitched_as_far_as_it_is(tmp_path: Path, scanned: Scan) -> None:
+    (tmp_path / "scan").mkdir()
+    half = msgspec.structs.replace(scanned, folder=tmp_path, tiles=scanned.tiles[:4])
+    assert make_master(half).stitch.tiles == 4
+    with pytest.raises(StitchRefused, match="parfocal scan --resume"):
+        make_master(msgspec.structs.replace(half, tiles=()))
+
+
+@pytest.mark.parametrize("damage", ["missing", "changed", "other size", "no picture"])
+def test_a_damaged_tile_is_named(scanned: Scan, tmp_path: Path, damage: str) -> None:
+    tile = scanned.tiles[0]
+    data = tile.path.read_bytes()
+    path = tmp_path / "tile.png"
+    if damage != "missing":
+        path.write_bytes(data if damage == "other size" else data[:100])
+    digest = tile.digest if damage == "changed" else ""
+    bad = msgspec.structs.replace(tile, path=path, digest=digest)
+    frame = (7, 7) if damage == "other size" else scanned.frame_px
+    settings = msgspec.structs.replace(scanned.settings, frame_px=frame)
+    about = msgspec.structs.replace(scanned.about, settings=settings)
+    why = {
+        "missing": "No such file",
+        "changed": "has changed",
+        "other size": "7 x 7 px",
+        "no picture": "190 x 150",
+    }
+    with pytest.raises(TileDamaged, match=why[damage]):
+        tile_pixels(msgspec.structs.replace(scanned, about=about), bad)
+
+
+def test_a_full_disk_is_refused_before_anything_is_written(
+    tmp_path: Path, scanned: Scan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(master_module, "free_bytes", lambda _: 1000)
+    with pytest.raises(ConfigError, match="needs .* MB, but its disk has 0 MB"):
+        make_master(msgspec.structs.replace(scanned, folder=tmp_path))
+    assert not any(tmp_path.iterdir())
+
+
+def test_jpeg_tiles_make_a_jpeg_master_and_png_tiles_a_lossless_one(scanned: Scan) -> None:
+    assert usual_codec(scanned) == "lossless"
+    settings = msgspec.structs.replace(scanned.settings, codec="jpg")
+    about = msgspec.structs.replace(scanned.about, settings=settings)
+    assert usual_codec(msgspec.structs.replace(scanned, about=about)) == "jpeg"
+
+
+def test_cut_scan_is_the_same_each_time() -> None:
+    assert np.array_equal(cut_scan().tile(2), cut_scan().tile(2))

@@ -1,0 +1,115 @@
+"""Tissue in an overview: whatever its stain, and nothing else."""
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from parfocal.edge.errors import ConfigError
+from parfocal.edge.tissue.mask import tissue_mask
+from parfocal.edge.tissue.overview import Landmark, placed, tissue_area
+
+UM_PER_PX = 50.0
+SHAPE = (300, 600)  # 15 x 30 mm
+STAINS = {
+    "H&E": (0.25, 0.75, 0.35),
+    "IHC, brown": (0.30, 0.55, 0.80),
+    "Giemsa, blue": (0.70, 0.45, 0.20),
+    "pale": (0.10, 0.16, 0.12),
+}
+PENS = {"blue": (40, 60, 170), "green": (30, 140, 60), "black": (35, 35, 40), "red": (190, 40, 50)}
+
+Pixels = NDArray[np.uint8]
+
+
+def glass() -> NDArray[np.float32]:
+    """Empty glass under a light that falls off by a tenth, with noise."""
+    rows, columns = np.mgrid[-1 : 1 : SHAPE[0] * 1j, -1 : 1 : SHAPE[1] * 1j]
+    light = 236.0 * (1.0 - 0.05 * (rows**2 + columns**2))
+    noise = np.random.default_rng(2).normal(0.0, 1.0, (*SHAPE, 3))
+    return np.asarray(light[..., None] + noise, np.float32)
+
+
+def islands() -> NDArray[np.uint8]:
+    """Where the sections lie, (h, w)."""
+    mask = np.zeros(SHAPE, np.uint8)
+    cv2.ellipse(mask, (200, 150), (90, 60), 20, 0, 360, 1, -1)
+    cv2.ellipse(mask, (420, 140), (60, 80), 0, 0, 360, 1, -1)
+    cv2.circle(mask, (420, 140), 20, 0, -1)
+    return mask
+
+
+def overview(density: tuple[float, float, float], extras: bool = False) -> Pixels:
+    """A picture of two sections; with `extras` also dust, marks of pens and a dark rim."""
+    rng = np.random.default_rng(5)
+    texture = cv2.GaussianBlur(rng.normal(1.0, 1.6, SHAPE).astype(np.float32), (0, 0), 1.0)
+    stain = islands()[..., None] * np.clip(texture, 0.3, None)[..., None] * np.array(density)
+    pixels = glass() * np.exp(-stain)
+    if extras:
+        pixels = with_extras(pixels)
+    shown: Pixels = np.clip(pixels, 0, 255).astype(np.uint8)
+    return shown
+
+
+def with_extras(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    canvas = np.ascontiguousarray(pixels)
+    for k, colour in enumerate(PENS.values()):
+        cv2.line(canvas, (40 + 130 * k, 270), (110 + 130 * k, 280), colour, 7, cv2.LINE_AA)
+    rng = np.random.default_rng(9)
+    for column, row in rng.integers(20, (580, 240), (40, 2)):
+        cv2.circle(canvas, (int(column), int(row)), 1, (70, 65, 60), -1)
+    canvas[:6] *= 0.5
+    canvas[:, :8] *= 0.6
+    return canvas
+
+
+@pytest.mark.parametrize("stain", STAINS)
+@pytest.mark.parametrize("extras", [False, True])
+def test_tissue_of_every_stain_is_found_and_nothing_else(stain: str, extras: bool) -> None:
+    found = tissue_mask(overview(STAINS[stain], extras), UM_PER_PX).mask
+    truth = islands() > 0
+    missed, wrong = (truth & ~found).sum() / truth.sum(), (found & ~truth).sum() / truth.sum()
+    assert missed < 0.02
+    assert wrong < 0.12  # the outline is drawn a little outside
+    far = cv2.dilate(truth.astype(np.uint8), np.ones((15, 15), np.uint8)) == 0
+    assert not (found & far).any()
+
+
+def test_empty_glass_and_glass_with_dirt_hold_no_tissue() -> None:
+    placement = placed([Landmark(0, 0, 0.0, 0.0), Landmark(600, 0, 30_000.0, 0.0)])
+    for pixels in (glass(), with_extras(glass())):
+        with pytest.raises(ConfigError, match="no tissue found"):
+            tissue_area(np.clip(pixels, 0, 255).astype(np.uint8), placement)
+
+
+def test_polygons_lie_where_the_tissue_lies_on_the_stage() -> None:
+    turned = [
+        Landmark(0, 0, 30_000.0, 5_000.0),
+        Landmark(600, 0, 30_000.0, 35_000.0),
+        Landmark(0, 300, 15_000.0, 5_000.0),
+    ]
+    placement = placed(turned)
+    area = tissue_area(overview(STAINS["H&E"]), placement)
+    assert len(area.polygons) == 2
+    assert sorted(len(polygon.rings) for polygon in area.polygons) == [1, 2]
+    px = np.array([[200.0, 150.0], [420.0, 90.0], [420.0, 140.0], [300.0, 20.0]])
+    x_um, y_um = placement.um_from_px(px).T
+    assert area.contains(x_um, y_um).tolist() == [True, True, False, False]
+    assert placement.um_per_px == pytest.approx(50.0)
+    assert placement.px_from_um(placement.um_from_px(px)) == pytest.approx(px)
+
+
+@pytest.mark.parametrize(
+    ("landmarks", "why"),
+    [
+        ([(0, 0, 0, 0)], "give two landmarks or more"),
+        ([(5, 5, 0, 0), (5, 5, 0, 0)], "at one place or on a line"),
+        ([(0, 0, 0, 0), (1, 1, 50, 50), (2, 2, 100, 100)], "at one place or on a line"),
+        ([(0, 0, 0, 0), (9, 0, 450, 0), (0, 9, 0, 450), (9, 9, 9000, 450)], "contradict each other"),
+    ],
+)
+def test_landmarks_that_determine_nothing_are_refused(
+    landmarks: list[tuple[float, float, float, float]], why: str
+) -> None:
+    with pytest.raises(ConfigError, match=why):
+        placed([Landmark(*mark) for mark in landmarks])

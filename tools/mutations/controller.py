@@ -1,0 +1,114 @@
+"""Mutations of the controller, its history, the first plane, and what is told from pictures."""
+
+from tools.mutations.mutation import Mutation
+
+STEPS = ("tests/edge/focus/test_controller.py",)
+HISTORY = ("tests/edge/focus/test_history.py",)
+LOOP = ("tests/edge/focus/test_controlled.py",)
+FAULTS = ("tests/edge/focus/test_faults.py",)
+CONTROLLER = "edge/focus/controller.py"
+
+MUTATIONS = (
+    Mutation(
+        "a blurred picture is taken for one in focus",
+        CONTROLLER,
+        "if _is_in_focus(claim, half_um) and history.is_clear(look.clarity):",
+        "if _is_in_focus(claim, half_um):",
+        STEPS,
+    ),
+    Mutation("an uncertain claim settles a field", CONTROLLER, "+ 2.0 * claim.sigma_um <=", "<=", STEPS),
+    Mutation(
+        "no field is verified by a pair any more",
+        CONTROLLER,
+        " and not history.is_verification_due",
+        "",
+        STEPS,
+    ),
+    Mutation(
+        "a move by a single shot need not be sharper",
+        CONTROLLER,
+        "final.sharpness >= start.sharpness and ",
+        "",
+        STEPS,
+    ),
+    Mutation("a far focus below is gone to at once", CONTROLLER, "if agrees or is_near:", "if True:", STEPS),
+    Mutation("a field has no end", CONTROLLER, "return stalled < 2", "return True", STEPS),
+    Mutation(
+        "a last shot that is contradicted is kept",
+        CONTROLLER,
+        "if not is_contradicted:",
+        "if True:",
+        (*STEPS, *LOOP),
+    ),
+    Mutation(
+        "a claim is believed without records",
+        "edge/focus/history.py",
+        "if len(errors_um) < MIN_RECORDS:",
+        "if not errors_um:",
+        HISTORY,
+    ),
+    Mutation(
+        "a bias is kept",
+        "edge/focus/history.py",
+        "claimed_um - share * bias_um",
+        "claimed_um",
+        HISTORY,
+    ),
+    Mutation("a doubted single shot claims", "edge/focus/history.py", "single.doubt or ", "", HISTORY),
+    Mutation(
+        "a field in focus is left and found again",
+        "edge/focus/controlled.py",
+        "step: Step = controller.on_arrival(arrival, self.history, self._bounds, work.config)",
+        "step: Step = Pair(start.z_um, 'check')",
+        LOOP,
+    ),
+    Mutation(
+        "the shot on arrival is taken again for a pair",
+        "edge/focus/field_work.py",
+        "first = last if last is not None and stands_there else self.lit_shot(z1_um)",
+        "first = self.lit_shot(z1_um)",
+        LOOP,
+    ),
+    Mutation(
+        "an empty field is looked at to the end",
+        "edge/focus/first_plane.py",
+        "heights_um[1::ROUND] or heights_um, heights_um",
+        "heights_um, heights_um",
+        ("tests/edge/focus/test_first_plane.py",),
+    ),
+    Mutation(
+        "a frozen picture goes unnoticed",
+        "edge/focus/camera_truth.py",
+        "return before is now or (",
+        "return False and (",
+        FAULTS,
+    ),
+    Mutation(
+        "flicker goes unnoticed",
+        "edge/focus/camera_truth.py",
+        "if abs(change) > MAX_LIGHT_CHANGE:",
+        "if False:",
+        FAULTS,
+    ),
+    Mutation(
+        "motion goes unnoticed",
+        "edge/focus/camera_truth.py",
+        "if abs(smear) > MAX_SMEAR:",
+        "if False:",
+        FAULTS,
+    ),
+    Mutation(
+        "a stage that is lowered forgets the play",
+        "edge/focus/shots.py",
+        "z_um - self._axis.overshoot_um, self._axis.limits_um[0]",
+        "z_um, self._axis.limits_um[0]",
+        FAULTS,
+    ),
+    Mutation(
+        "a camera that fails leaves the stage where it was",
+        "edge/focus/focuser.py",
+        "            work.retreat()\n",
+        "",
+        FAULTS,
+    ),
+)
