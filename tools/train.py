@@ -142,6 +142,7 @@ def train_head(
         training = together([features_in(data, f"data-{side_px}", side_px) for side_px in args.stored_px])
     else:
         training = together([frames.made(args.features, kind, say) for kind in frames.FOR[recipe.kind]])
+    spectra = frames.made(args.features, "spectral", say) if args.features and recipe.kind == "pair" else None
     tests = features_in(held_out, "held-out", recipe.patch_px)
     net = recipe.with_spectra(body.cpu())
     begun = None if args.start is None else contract_from_onnx(args.start)
@@ -157,7 +158,7 @@ def train_head(
         head = Head(net.n_features, condensers is not None)
         fit.prepare_head(head, fit.inputs_of(net, training, condensers))
     how = fit.FitRecipe() if trained is None else fit.refit()
-    fit.fit(net, head, condensers, asdict(recipe), how, training, tests, out, say)
+    fit.fit(net, head, condensers, asdict(recipe), how, training, tests, out, say, spectra)
 
 
 def main() -> None:
