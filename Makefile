@@ -10,8 +10,11 @@ install = $(BIN)/python -m pip install -qq --disable-pip-version-check --log $(V
 # Says whether a Python, to be named first, sees TensorRT. It comes with JetPack, never from pip.
 HAS_TENSORRT := -c 'import importlib.util, sys; sys.exit(importlib.util.find_spec("tensorrt") is None)'
 
+# DEVICE=user@host or DEVICE=local; ARGS are those of tools/deploy/install.sh.
+ARGS ?=
+
 .PHONY: setup demo stub engine test engines-test bench mutate golden check firmware firmware-fuzz firmware-rp2040 \
-	firmware-check aarch64-check clean
+	firmware-check flash aarch64-check clean
 
 setup: $(VENV)/.test  ## the whole developer's environment in .venv
 
@@ -30,9 +33,10 @@ test: $(VENV)/.test  ## all tests, in virtual time, on every core
 
 engines-test: $(VENV)/.engines-test  ## 100 MB of TensorRT wheels; the tests that want them skip without
 
-bench: $(VENV)/.test  ## how fast engines and link are, and the link's whole fault campaign, into build/bench
+bench: $(VENV)/.test  ## how fast engines and link are, the link's fault campaign, focus beside other microscopes, into build/bench
 	$(BIN)/python -m tools.bench_engines
 	$(BIN)/python -m tests.bench.link
+	$(BIN)/python -m tests.bench.focus quick
 
 mutate: $(VENV)/.test  ## breaks the code on purpose and sees the tests go red, fifteen minutes
 	$(BIN)/python -m tools.mutate
@@ -62,6 +66,9 @@ PACKETS ?= 1000000
 firmware-fuzz:  ## PACKETS random packets at the firmware, three ways, under the sanitizers
 	$(MAKE) --no-print-directory --directory board/firmware OUT=$(CURDIR)/build/firmware $(CURDIR)/build/firmware/fuzz
 	build/firmware/fuzz $(PACKETS)
+
+flash: $(VENV)/.demo  ## parfocal onto the computer DEVICE=user@host, beside the version that is there
+	tools/deploy/flash.sh $(DEVICE) $(ARGS)
 
 aarch64-check: $(VENV)/.demo  ## tests (TESTS=...) and two fields on an emulated arm64 Debian, as root; an hour or more
 	tools/aarch64_check.sh $(TESTS)

@@ -10,14 +10,17 @@ import json
 import math
 import os
 import re
+from collections.abc import Mapping
 from datetime import timezone
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Annotated, Any
 
 import msgspec
 
 from parfocal.calib.errors import CalibError, CalibMissing, CalibRefused
-from parfocal.calib.value import Measured, Text, UsedCalibration
+from parfocal.calib.value import Level, Measured, Text, UsedCalibration
+
+Digest = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 
 FORMAT_VERSION = 1
 MAX_FILE_BYTES = 1_000_000
@@ -42,6 +45,14 @@ RANGES = {
     "camera_fine_noise": (0.0, 100.0),
     "camera_mosaic": (0.0, 1.0),
     "camera_blocks": (0.0, 100.0),
+    "optics_error_um": (0.0, 10.0),
+    "optics_gain": (0.1, 10.0),
+    "optics_offset_um": (-10.0, 10.0),
+    "optics_condenser": (0.0, 2.0),
+    "focus_repeatability_um": (0.0, 10.0),
+    "focus_above_sharpest_um": (-10.0, 10.0),
+    "focus_z0_below_um": (0.1, 1e4),
+    "focus_z1_below_um": (0.1, 1e3),
 }
 _MEASURES = "Measure again with `parfocal calibrate all`"
 
@@ -57,12 +68,36 @@ class Owner(msgspec.Struct, frozen=True):
         return f"board {self.board_serial} with objective {self.objective}"
 
 
+class OpticsModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The model that the optics were measured with, and what changes its head.
+
+    `level` is that of `parfocal.calib.optics`. `file` is the name of a file beside this one, with the stacks as the
+    model saw them, and the weights if the head was taught. `strangeness_limit` is that of the instrument's own stacks,
+    for a head that tells strangeness.
+    """
+
+    level: Level
+    model: Text
+    model_sha256: Digest
+    file: Text
+    file_sha256: Digest
+    strangeness_limit: Annotated[float, msgspec.Meta(gt=0.0, le=1e6)] | None = None
+
+    def __post_init__(self) -> None:
+        """Raises ValueError naming the invalid field."""
+        if PurePath(self.file).name != self.file:
+            raise ValueError(f"file = {self.file!r:.80}: it must be the name of a file beside this one")
+
+
 class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What was measured on one microscope. A value that was not measured is None.
 
     `x_home_um` and so on: how far a position may be off after homing. `camera_angle_deg` and `camera_is_mirrored` (0 or
     1): see `parfocal.calib.view.View`. Of the camera: gain and white balance in its own units, levels of 255, shares of
     the light; `camera_fine_noise`, `camera_mosaic` and `camera_blocks`: see `parfocal.calib.processing.Processing`.
+    Of the optics: `optics_error_um` is the mean error of the corrected model on stacks that it was not fitted on; the
+    others are what corrects it, see `parfocal.calib.optics`. Of the loop: standard deviation of its final heights, how
+    far they lie above the sharpest plane, and where it takes its shots, see `parfocal.calib.loop`.
     """
 
     version: int
@@ -92,6 +127,15 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     camera_fine_noise: Measured | None = None
     camera_mosaic: Measured | None = None
     camera_blocks: Measured | None = None
+    optics: OpticsModel | None = None
+    optics_error_um: Measured | None = None
+    optics_gain: Measured | None = None
+    optics_offset_um: Measured | None = None
+    optics_condenser: Measured | None = None
+    focus_repeatability_um: Measured | None = None
+    focus_above_sharpest_um: Measured | None = None
+    focus_z0_below_um: Measured | None = None
+    focus_z1_below_um: Measured | None = None
 
     def __post_init__(self) -> None:
         """Raises ValueError naming the invalid key."""
@@ -101,6 +145,8 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             low, high = next(limits for end, limits in RANGES.items() if name.endswith(end))
             if not low <= measured.value <= high:
                 raise ValueError(f"{name}.value = {measured.value}: it must be {low:g}..{high:g}")
+        if (self.optics is None) != (self.optics_error_um is None):
+            raise ValueError("optics and optics_error_um: it must have both or neither")
 
     @property
     def owner(self) -> Owner:
@@ -170,8 +216,8 @@ class Store:
         """
         return self.keep_all({name: value})
 
-    def keep_all(self, values: dict[str, Measured]) -> Calibration:
-        """Put values in force together; the others stay. Returns them all.
+    def keep_all(self, values: Mapping[str, Measured | OpticsModel | None]) -> Calibration:
+        """Put values in force together, and remove those that are None; the others stay. Returns them all.
 
         Raises CalibRefused as `load`, CalibError if the file cannot be written.
         """
@@ -195,6 +241,29 @@ class Store:
         path = self.raw_path(stem)
         self._write(path, msgspec.json.format(msgspec.json.encode(raw), indent=1) + b"\n")
         return path.name
+
+    def keep_file(self, name: str, data: bytes) -> str:
+        """Write a file beside the store; returns its name, which begins with the store's. Raises CalibError."""
+        path = self._folder / f"{self.path.stem}-{name}"
+        self._write(path, data)
+        return path.name
+
+    def read_file(self, optics: OpticsModel) -> bytes:
+        """What `keep_file` wrote for the optics. Raises CalibRefused if it is gone or was changed."""
+        path = self._folder / optics.file
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise CalibRefused(
+                f"calibration {self.path} refused: {path.name} of [optics] cannot be read: {error.strerror}. "
+                "Run `parfocal calibrate optics`, or remove [optics] and the tables optics_... from that file."
+            ) from error
+        if hashlib.sha256(data).hexdigest() != optics.file_sha256:
+            raise CalibRefused(
+                f"calibration {self.path} refused: {path.name} is not the file that [optics] names. "
+                "Run `parfocal calibrate optics`, or remove [optics] and the tables optics_... from that file."
+            )
+        return data
 
     def raw_path(self, stem: str) -> Path:
         """Where `keep_raw` writes what has this `stem`."""
@@ -254,15 +323,16 @@ def _toml_text(calibration: Calibration) -> str:
     tables: list[str] = []
     for name in calibration.__struct_fields__:
         value = getattr(calibration, name)
-        if isinstance(value, Measured):
+        if isinstance(value, msgspec.Struct):
             tables += ["", f"[{name}]", *_pairs(value)]
         elif value is not None:
             lines.append(f"{name} = {_toml(value)}")
     return "\n".join([*lines, *tables]) + "\n"
 
 
-def _pairs(value: Measured) -> list[str]:
-    return [f"{field} = {_toml(getattr(value, field))}" for field in value.__struct_fields__]
+def _pairs(value: msgspec.Struct) -> list[str]:
+    given = {field: getattr(value, field) for field in value.__struct_fields__}
+    return [f"{field} = {_toml(one)}" for field, one in given.items() if one is not None]
 
 
 def _toml(value: Any) -> str:  # noqa: ANN401  # text, a number or a date

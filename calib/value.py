@@ -3,13 +3,15 @@
 import math
 from datetime import datetime
 from pathlib import PurePath
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
 LONGEST_TEXT = 1000
 
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_TEXT)]
+# What corrects a model, from simple to elaborate: nothing, gain and offset, the condenser, a head taught on stacks.
+Level = Literal["shipped", "line", "condenser", "head"]
 
 
 class UsedCalibration(msgspec.Struct, frozen=True):

@@ -67,6 +67,10 @@ class FocusConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_spread_um: Positive = 1.0  # dastidar2020 4.3.3
     # Whether an estimate must be believed, for a model that tells its uncertainty; false for the paper's rule alone.
     belief: bool = True
+    # Whether the loop ends at the sharpest plane, as `parfocal calibrate focus` measured it, not at the model's focus.
+    at_sharpest: bool = False
+    # Whether a run follows a slow drift of the model since its calibration, within 10 % and 0.3 um.
+    learn: bool = True
     # An estimate beyond this distance needs a second one. The default is the same share of the model's range as the
     # paper's 12 um of +-25 um (dastidar2020 4.3.3): 4.8 um for +-10 um.
     max_distance_um: Positive | None = None
@@ -119,13 +123,15 @@ class CalibrationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
 
     `keep_play`: axes whose `play_um` is the configured one. An axis whose `play_um` a file gives is among them.
     `keep_scale` and `keep_settle`: the same for `um_per_step` and `settle_s`. `keep_exposure`: the exposure of the
-    camera is the configured one, as it is where a file gives it.
+    camera is the configured one, as it is where a file gives it. `keep_spacing`: the same for `focus.z0_below_um` and
+    `focus.z1_below_um` together.
     """
 
     keep_play: tuple[Literal["x", "y", "z"], ...] = ()
     keep_scale: tuple[Literal["x", "y", "z"], ...] = ()
     keep_settle: tuple[Literal["x", "y", "z"], ...] = ()
     keep_exposure: bool = False
+    keep_spacing: bool = False
 
 
 # What keeps each key of an axis as it is configured.
@@ -207,6 +213,8 @@ def _keeping_given(config: Config, given: dict[str, Any]) -> Config:
         for keep, key in KEPT_KEYS.items()
     }
     kept["keep_exposure"] = config.calibration.keep_exposure or "exposure_s" in given.get("camera", {})
+    spaced = {"z0_below_um", "z1_below_um"} & set(given.get("focus", {}))
+    kept["keep_spacing"] = config.calibration.keep_spacing or bool(spaced)
     return msgspec.structs.replace(config, calibration=msgspec.convert(kept, CalibrationConfig))
 
 

@@ -12,11 +12,18 @@ from parfocal.board.motor_board import MotorBoard
 from parfocal.board.status import cannot_promise
 from parfocal.calib.value import UsedCalibration
 from parfocal.calib.view import View
-from parfocal.edge.calibration import CameraInUse, PlayInUse, use_calibration
+from parfocal.edge.calibration import (
+    CameraInUse,
+    OpticsInUse,
+    PlayInUse,
+    SpacingInUse,
+    use_calibration,
+)
 from parfocal.edge.camera.frame import Adjustable, Camera, CameraSettings
 from parfocal.edge.camera.linear import LinearCamera
 from parfocal.edge.camera.opened import open_camera
-from parfocal.edge.config import Config
+from parfocal.edge.config import Config, FocusConfig
+from parfocal.engines.predictor import AS_SHIPPED, Correction, Predictor
 
 
 class FieldTruth(msgspec.Struct, frozen=True):
@@ -35,7 +42,9 @@ class Instrument(msgspec.Struct, frozen=True):
     `truth_at` is set only in a simulation. `may_home`: a run may home the axes by itself, as on a virtual stage; at
     a real one somebody looks first. `notes`: remarks on board, camera and calibration, to be shown before a run.
     `plays`: the play of each axis that is in use, and where it comes from. `calibration` names the calibration in
-    force, None without one. `view`: how the picture lies on the stage.
+    force, None without one. `view`: how the picture lies on the stage. `optics`: how the model is corrected, None if
+    it is not, and `correction` what does it. `spacing`: where the loop takes its shots, None for the configured.
+    `above_sharpest_um`: how far the corrected model ends above the sharpest plane, None if nobody knows.
     """
 
     board: MotorBoard
@@ -47,6 +56,19 @@ class Instrument(msgspec.Struct, frozen=True):
     plays: tuple[PlayInUse, ...] = ()
     calibration: UsedCalibration | None = None
     view: View = View(1.0)
+    optics: OpticsInUse | None = None
+    correction: Correction = AS_SHIPPED
+    spacing: SpacingInUse | None = None
+    above_sharpest_um: float | None = None
+
+    def calibrated(self, predictor: Predictor, config: FocusConfig) -> tuple[Predictor, FocusConfig]:
+        """Model and focus rule as they were measured on this instrument.
+
+        Raises InputMismatch for a model that does not take its correction.
+        """
+        if self.correction is not AS_SHIPPED:
+            predictor = predictor.corrected(self.correction)
+        return predictor, config if self.spacing is None else self.spacing.of(config)
 
     def home_if_allowed(self) -> None:
         """Home the axes if they are not homed and the instrument may do so by itself. Raises BoardError."""
@@ -117,4 +139,8 @@ def real_instrument(config: Config) -> Iterator[Instrument]:
                 plays=in_use.plays,
                 calibration=in_use.calibration,
                 view=in_use.view,
+                optics=in_use.optics,
+                correction=in_use.correction,
+                spacing=in_use.spacing,
+                above_sharpest_um=in_use.above_sharpest_um,
             )

@@ -23,15 +23,19 @@ from parfocal.board.config import AxisConfig
 from parfocal.board.conformance.report import ConformanceReport
 from parfocal.board.status import BoardStatus
 from parfocal.edge.cli.calibrating.all_parts import AllReport
+from parfocal.edge.cli.calibrating.focus_verb import LoopReport
+from parfocal.edge.cli.calibrating.optics_verb import OpticsReport
 from parfocal.edge.cli.calibrating.verbs import BacklashReport, CameraReport, StageReport
 from parfocal.edge.cli.findings import Finding
 from parfocal.edge.config import Config
+from parfocal.edge.scan.follow_report import FollowReport
 from parfocal.edge.scan.report import RunReport
 from parfocal.edge.scan.survey import SurveyReport
 from parfocal.edge.scan.tiling.plan import Foretold
 from parfocal.edge.scan.tiling.report import ScanReport
 from parfocal.edge.slide.export import ExportReport
 from parfocal.edge.slide.master import MasterReport
+from parfocal.edge.slide.quality.report import QualityReport
 from parfocal.edge.slide.review.concordance import ConcordanceReport
 from parfocal.edge.slide.review.draw import ReviewReport
 from parfocal.edge.stacks.record import Recording
@@ -44,9 +48,11 @@ from parfocal.engines.model.contract import Contract
 JSON_ROOTS = (
     *(
         RunReport,
+        FollowReport,
         SurveyReport,
         MasterReport,
         ExportReport,
+        QualityReport,
         ReviewReport,
         ConcordanceReport,
         ScanReport,
@@ -56,6 +62,8 @@ JSON_ROOTS = (
         BacklashReport,
         StageReport,
         CameraReport,
+        OpticsReport,
+        LoopReport,
         AllReport,
         BoardStatus,
         ConformanceReport,

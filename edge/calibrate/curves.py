@@ -58,12 +58,15 @@ class Curves:
         middle, reach = steps_from_um(middle_um, scale), steps_from_um(reach_um, scale) // step
         return tuple(um_from_steps(middle + k * step, scale) for k in range(-reach, reach + 1))
 
-    def upward(self, heights_um: tuple[float, ...]) -> FocusCurve:
-        """A curve over ascending heights, with the gear engaged upwards whatever its play is up to `RUN_UP_UM`."""
+    def upward(self, heights_um: tuple[float, ...], seen: Callable[[Shot], None] | None = None) -> FocusCurve:
+        """A curve over ascending heights, with the gear engaged upwards whatever its play is up to `RUN_UP_UM`.
+
+        `seen` is called with each shot.
+        """
         below_um = heights_um[0] - max(self._axis.overshoot_um, RUN_UP_UM)
         if self._axis.position_um > below_um:
             self._axis.move_to(below_um)
-        return self._curve("up", (self._shots.take(z_um) for z_um in heights_um))
+        return self._curve("up", (self._shots.take(z_um) for z_um in heights_um), seen)
 
     def downward(self, start_um: float, heights_um: tuple[float, ...]) -> FocusCurve:
         """A curve over descending heights from `start_um`, which is reached upwards: the stage never stands higher.
@@ -77,9 +80,13 @@ class Curves:
         """Go to `z_um` upwards; returns when the stage is at rest, s."""
         return self._shots.approach(z_um)
 
-    def _curve(self, direction: Direction, shots: Iterable[Shot]) -> FocusCurve:
+    def _curve(
+        self, direction: Direction, shots: Iterable[Shot], seen: Callable[[Shot], None] | None = None
+    ) -> FocusCurve:
         began_s, z_um, sharpness, white, dark = self._clock.now_s(), [], [], [], True
         for shot in shots:
+            if seen is not None:
+                seen(shot)
             z_um.append(shot.z_um)
             sharpness.append(shot.sharpness)
             pixels = shot.part.pixels

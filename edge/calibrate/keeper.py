@@ -52,7 +52,7 @@ class Keeper:
 
         An interruption between the two leaves the earlier values in force. Raises CalibError.
         """
-        file = self._keep_raw(stem, raw)
+        file = self.keep_raw(stem, raw)
         stamp = self.stamp
         self.store.keep_all(
             {
@@ -68,10 +68,11 @@ class Keeper:
         """The error of a refused measurement, with where to look at what was seen. `what` was measured: "this axis"."""
         stays = f"An earlier calibration of {what} stays in force"
         try:
-            file = self._keep_raw(stem, raw)
+            file = self.keep_raw(stem, raw)
         except CalibError:  # the reason for the refusal matters more than a full disk
             return CalibPoor(f"{error} {stays}.")
         return CalibPoor(f"{error} {stays}; what was seen is in {self.store.path.with_name(file)}.")
 
-    def _keep_raw(self, stem: str, raw: object) -> str:
+    def keep_raw(self, stem: str, raw: object) -> str:
+        """Keep raw data under `stem` and the time; returns the name of the file. Raises CalibError."""
         return self.store.keep_raw(f"{stem}-{self.stamp.measured_at:%Y%m%dT%H%M%SZ}", raw)

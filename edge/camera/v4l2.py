@@ -23,6 +23,7 @@ ENUM_FRAMEINTERVALS, ENUM_FRAMEINTERVALS_BYTES = 0xC034564B, 52
 G_CTRL, S_CTRL, CTRL_BYTES = 0xC008561B, 0xC008561C, 8
 CAPTURE, DEVICE_CAPS = 0x00000001, 0x80000000
 COMPRESSED_FLAG = 1
+POWER_LINE_FREQUENCY = 0x00980918  # V4L2_CID_POWER_LINE_FREQUENCY: 0 off, 1 50 Hz, 2 60 Hz
 _CAPTURE_BUFFERS = 1  # V4L2_BUF_TYPE_VIDEO_CAPTURE
 _DISCRETE = 1
 _MOST_ROWS = 1000  # a driver that never ends its list
@@ -87,6 +88,15 @@ def modes(call: Ioctl) -> list[Mode]:
     return sorted(
         set(found), key=lambda mode: (mode.is_compressed, -mode.width_px * mode.height_px, mode.pixel_format)
     )
+
+
+def modes_at(path: Path) -> list[Mode]:
+    """The modes of a device; none where it cannot be asked."""
+    try:
+        with opened(path) as call:
+            return modes(call)
+    except OSError:
+        return []
 
 
 def control(call: Ioctl, control_id: int) -> int | None:

@@ -1,5 +1,6 @@
 """A USB camera through OpenCV, locked so that two shots can be compared. The only user of `cv2.VideoCapture`."""
 
+import contextlib
 import functools
 import math
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from parfocal.edge.camera import v4l2
 from parfocal.edge.camera.devices import device_number
 from parfocal.edge.camera.frame import UNCALIBRATED, CameraSettings, Frame, overtaken
 from parfocal.edge.config import CameraConfig
@@ -21,6 +23,7 @@ EXPOSURE_UNIT_S = 1e-4  # V4L2: exposure_time_absolute
 # Many cameras round the exposure to their own steps. Beyond this share the brightness is off.
 EXPOSURE_TOLERANCE_SHARE = 0.1
 PERIOD_TOLERANCE_SHARE = 0.1
+MODES_SHOWN = 6
 
 
 def device_path(config: CameraConfig) -> Path:
@@ -29,7 +32,7 @@ def device_path(config: CameraConfig) -> Path:
 
 
 class VideoCamera:
-    """A V4L2 camera with exposure, gain and white balance set to manual.
+    """A V4L2 camera with exposure, gain, white balance and focus set to manual.
 
     A gain that drifts between two shots would swamp their difference. `notes` lists, a sentence each, what is not
     ideal but does not prevent use.
@@ -132,14 +135,25 @@ class VideoCamera:
         if found != asked:
             raise CameraFailed(
                 f"camera {self._config.device} has no frames of {asked[0]} x {asked[1]} px; it gives "
-                f"{found[0]} x {found[1]}. Set camera.width_px and camera.height_px to a mode of this camera "
-                "(`v4l2-ctl --list-formats-ext`)."
+                f"{found[0]} x {found[1]}. Set camera.width_px and camera.height_px to a mode of this camera"
+                f"{self._modes_in_words(v4l2.modes_at(device_path(self._config)))}."
             )
         if self._capture.get(cv2.CAP_PROP_FOURCC) == compressed:
             self._notes.append(
                 f"frames of this size are compressed ({COMPRESSED}), which changes fine detail; "
-                "uncompressed ones are better"
+                f"uncompressed ones are better{self._modes_in_words(self._uncompressed())}"
             )
+
+    def _uncompressed(self) -> list[v4l2.Mode]:
+        """The uncompressed modes, where the driver lists them."""
+        return [mode for mode in v4l2.modes_at(device_path(self._config)) if not mode.is_compressed]
+
+    @staticmethod
+    def _modes_in_words(modes: list[v4l2.Mode]) -> str:
+        """The first of these modes, in brackets; empty without any."""
+        listed = ", ".join(map(str, modes[:MODES_SHOWN]))
+        more = f" and {len(modes) - MODES_SHOWN} more" if len(modes) > MODES_SHOWN else ""
+        return f" ({listed}{more})" if modes else ""
 
     def _sized(self, asked: tuple[int, int]) -> tuple[int, int]:
         """Set a frame size; returns the one in effect, the nearest that the camera has.
@@ -168,13 +182,31 @@ class VideoCamera:
             )
 
     def _lock(self) -> None:
-        """Set exposure, gain and white balance to manual and read them back. Raises CameraFailed."""
+        """Set exposure, gain, white balance and focus to manual and read them back. Raises CameraFailed."""
+        self._end_mains_filter()
         self._switch_off("exposure", cv2.CAP_PROP_AUTO_EXPOSURE, 1.0)  # V4L2: 1 is manual
         self._set_exposure()
         self._switch_off("white balance", cv2.CAP_PROP_AUTO_WB, 0.0)
         self._hold("gain", cv2.CAP_PROP_GAIN, self._locked.gain)
         if self._locked.white_balance is not None:
             self._hold("white balance", cv2.CAP_PROP_WB_TEMPERATURE, self._locked.white_balance)
+        if self._capture.get(cv2.CAP_PROP_AUTOFOCUS) != UNKNOWN:  # a lens of its own, as webcams have
+            self._switch_off("focus", cv2.CAP_PROP_AUTOFOCUS, 0.0)
+            self._hold("focus", cv2.CAP_PROP_FOCUS, None)
+
+    def _end_mains_filter(self) -> None:
+        """Switch off the filter against flicker of mains light: some cameras round the exposure to it.
+
+        OpenCV has no name for this control, so the kernel is asked. Without one there is nothing to do.
+        """
+        with contextlib.suppress(OSError), v4l2.opened(device_path(self._config)) as call:
+            if v4l2.control(call, v4l2.POWER_LINE_FREQUENCY):
+                found = v4l2.set_control(call, v4l2.POWER_LINE_FREQUENCY, 0)
+                if found:
+                    self._notes.append(
+                        f"its filter for mains light of {50 if found == 1 else 60} Hz cannot be switched off; it may "
+                        "change the exposure"
+                    )
 
     def _switch_off(self, name: str, key: int, manual: float) -> None:
         found = self._written(key, manual)

@@ -10,6 +10,8 @@ import typer
 from parfocal.edge.cli import board, engine
 from parfocal.edge.cli.calibrating import verbs as calibrate
 from parfocal.edge.cli.calibrating.all_parts import all_parts
+from parfocal.edge.cli.calibrating.focus_verb import loop
+from parfocal.edge.cli.calibrating.optics_verb import optics
 from parfocal.edge.cli.demo import demo
 from parfocal.edge.cli.doctor import doctor
 from parfocal.edge.cli.ending.end import run_to_exit_code
@@ -21,6 +23,7 @@ from parfocal.edge.cli.scan import scan
 from parfocal.edge.cli.setting_up.init import init
 from parfocal.edge.cli.slides.concordance import concordance
 from parfocal.edge.cli.slides.export import export
+from parfocal.edge.cli.slides.report import report
 from parfocal.edge.cli.slides.review import review
 from parfocal.edge.cli.slides.stitch import stitch
 from parfocal.edge.cli.stage import NumbersAreArguments, home, move, status
@@ -55,6 +58,8 @@ def options_of_parfocal(
 app.command()(demo)
 app.command()(init)
 app.command()(doctor)
+calibrate.app.command("optics")(optics)
+calibrate.app.command("focus")(loop)
 calibrate.app.command("all")(all_parts)
 app.add_typer(calibrate.app, name="calibrate")
 app.command()(focus)
@@ -62,6 +67,7 @@ app.command()(overview)
 app.command()(survey)
 app.command()(stitch)
 app.command()(export)
+app.command()(report)
 app.command()(review)
 app.command()(concordance)
 app.command()(scan)

@@ -21,7 +21,7 @@ from parfocal.board.wire.messages import AxisBit, Fault
 from parfocal.calib.errors import CalibError, CalibMissing
 from parfocal.calib.store import Calibration
 from parfocal.calib.value import Measured
-from parfocal.edge.calibration import is_too_small, play_name, shown
+from parfocal.edge.calibration import is_too_small, play_name, shown, why_not_used
 from parfocal.edge.cli.ending.exit_codes import (
     EXIT_BOARD,
     EXIT_CALIBRATION,
@@ -38,17 +38,19 @@ from parfocal.engines.model.contract import Contract
 from parfocal.engines.model.shipped import Model
 
 _CAMERA_VALUES = (
-    "exposure_s",
-    "gain",
-    "white_balance",
-    "level",
-    "gamma",
-    "_share",
-    "noise",
-    "mosaic",
-    "blocks",
+    "camera_exposure_s",
+    "camera_gain",
+    "camera_white_balance",
+    "camera_dark_level",
+    "camera_gamma",
+    "camera_flicker_share",
+    "camera_falloff_share",
+    "camera_fine_noise",
+    "camera_mosaic",
+    "camera_blocks",
 )
 _STAGE_VALUES = ("um_per_step", "settle_s", "camera_angle_deg", "home_um")
+_LOOP_VALUES = ("focus_repeatability_um", "focus_above_sharpest_um", "focus_z0_below_um", "focus_z1_below_um")
 
 Verdict = Literal["ok", "missing", "wrong"]
 
@@ -230,6 +232,8 @@ def of_calibration(found: Calibration | CalibError | None, config: Config, now: 
         named,
         _of_part("camera response", _CAMERA_VALUES, "exposure as configured", "camera", found, now),
         _of_part("stage", _STAGE_VALUES, "scale, angle and settle times as configured", "stage", found, now),
+        _of_optics(found, config, now),
+        _of_part("loop", _LOOP_VALUES, "repeatability not measured", "focus", found, now),
         *plays,
     ]
 
@@ -245,6 +249,18 @@ def _of_part(
     age = counted(max(0, (now - oldest).days), "day")
     told = ", ".join(f"{name} {value.value:.4g} +- {value.uncertainty:.2g}" for name, value in values.items())
     return Finding(subject, "ok", f"{told}; {age} old")
+
+
+def _of_optics(found: Calibration, config: Config, now: datetime) -> Finding:
+    """How the model is corrected, how good it then is, and how old that is."""
+    error = found.optics_error_um
+    if found.optics is None or error is None:
+        return Finding("optics", "ok", "the model as it ships. Run `parfocal calibrate optics`.")
+    if (why := why_not_used(found, config)) is not None:
+        return Finding("optics", "wrong", f"measured, but not used: {why}", EXIT_CALIBRATION)
+    age = counted(max(0, (now - error.measured_at).days), "day")
+    told = f"{error.method}; error {error.value:.2f} +- {error.uncertainty:.2f} um; {age} old"
+    return Finding("optics", "ok", told)
 
 
 def _of_play(name: str, measured: Measured | None, config: Config, now: datetime) -> Finding:

@@ -1,6 +1,7 @@
 """`parfocal focus`: focus neighbouring fields and report each."""
 
 import contextlib
+import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -10,8 +11,9 @@ import typer
 from rich.console import Console
 
 from parfocal.calib.value import UsedCalibration
-from parfocal.edge.calibration import PlayInUse
+from parfocal.edge.calibration import OpticsInUse, PlayInUse
 from parfocal.edge.cli.composites import Examine, check_folder, examine_into
+from parfocal.edge.cli.following import follow_field, show_followed
 from parfocal.edge.cli.options import (
     ConfigOption,
     FieldsOption,
@@ -25,6 +27,7 @@ from parfocal.edge.cli.options import (
     UmPerPxOption,
     ZPlayOption,
     configured,
+    finite,
     opened_instrument,
 )
 from parfocal.edge.cli.showing.output import check_writable, console_for, growing_result
@@ -33,8 +36,10 @@ from parfocal.edge.cli.showing.say import say
 from parfocal.edge.cli.showing.tables import show_notes, show_report
 from parfocal.edge.config import Config
 from parfocal.edge.engine import checked_engine, checked_single_engine
+from parfocal.edge.errors import ConfigError
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.scan.field_result import FieldResult
+from parfocal.edge.scan.learner import Learning
 from parfocal.edge.scan.plan import Field, snake
 from parfocal.edge.scan.report import FieldReport, RunReport, run_report
 from parfocal.edge.scan.session import Session
@@ -43,7 +48,16 @@ from parfocal.edge.surface.files import read_points
 from parfocal.edge.surface.surface import fit_surface
 from parfocal.engines.predictor import Predictor
 
-Done = tuple[list[FieldReport], int, float, tuple[PlayInUse, ...], float | None, UsedCalibration | None]
+Done = tuple[
+    list[FieldReport],
+    int,
+    float,
+    tuple[PlayInUse, ...],
+    float | None,
+    UsedCalibration | None,
+    OpticsInUse | None,
+    Learning | None,
+]
 
 
 def focus(
@@ -64,13 +78,34 @@ def focus(
             help="Scan through uneven fields, and write an all-in-focus picture of each to this folder."
         ),
     ] = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Focus the first field, and keep it in focus until Ctrl-C.")
+    ] = False,
+    seconds: Annotated[
+        float | None,
+        typer.Option(min=0.1, max=1e7, callback=finite, help="With --follow: end after this time."),
+    ] = None,
+    drift_um_per_s: Annotated[
+        float,
+        typer.Option(
+            "--drift-um-per-s",
+            min=-100.0,
+            max=100.0,
+            callback=finite,
+            help="With --sim: how fast the focus of the virtual slide rises, um/s.",
+        ),
+    ] = 0.0,
     config: ConfigOption = None,
     port: PortOption = None,
     json: JsonOption = None,
 ) -> None:
     """Focus neighbouring fields, row by row, and report each."""
     settings = configured(config, port)
-    simulation = Simulation(sim, slide, um_per_px, seed, z_play_um, relief)
+    simulation = Simulation(sim, slide, um_per_px, seed, z_play_um, relief, drift_um_per_s)
+    if follow and (composite is not None or surface is not None):
+        raise ConfigError("--follow stays at one field: leave out --composite and --surface")
+    if seconds is not None and not follow:
+        raise ConfigError("--seconds says how long to follow a field: add --follow, or leave it out")
     plan = snake(fields, settings)
     pivot_at = None if surface is None else pivots_on(fit_surface(read_points(surface)), plan, settings)
     check_writable(json)
@@ -79,6 +114,18 @@ def focus(
     # Before the board is opened: a wrong model is reported at once, and loading it does not delay the heartbeat.
     engine = checked_engine(settings)
     say(console, f"engine: {engine.description}")
+    if follow:
+        single = checked_single_engine(settings)
+        say(console, f"engine: {single.description}")
+        with (
+            growing_result(json, partial(show_followed, console)) as followed,
+            opened_instrument(simulation, settings, virtual=port is None) as instrument,
+        ):
+            until_s = math.inf if seconds is None else seconds
+            follow_field(
+                instrument, engine.predictor, single.predictor, settings, plan[0], until_s, console, followed
+            )
+        return
     examine = None
     if composite is not None:
         single = checked_single_engine(settings)
@@ -115,9 +162,10 @@ def focus_fields(
     """Focus the fields of `plan`, with a progress bar.
 
     Returns the reports, the images and seconds of the first sweep, the play in use, the condenser that the model was
-    given, and the calibration in force. `seen` is called after each field, `grown` with the report of all fields so
-    far. `pivot_at` is that of `Session.run`, `single` that of `Session`. `examine` may look at each field once more
-    before the stage goes on. Raises what Session and `examine` raise; the lamp is off afterwards.
+    given, the calibration in force, how the model was corrected, and what was learned about it. `seen` is called after
+    each field, `grown` with the report of all fields so far. `pivot_at` is that of `Session.run`, `single` that of
+    `Session`. `examine` may look at each field once more before the stage goes on. Raises what Session and `examine`
+    raise; the lamp is off afterwards.
     """
     show_notes(console, instrument.notes)
     session = Session(instrument, predictor, config, single)
@@ -125,7 +173,15 @@ def focus_fields(
 
     def so_far() -> Done:
         swept = session.first_sweep_images, session.first_sweep_s
-        return reports, *swept, instrument.plays, predictor.condenser, instrument.calibration
+        return (
+            reports,
+            *swept,
+            instrument.plays,
+            session.condenser,
+            instrument.calibration,
+            instrument.optics,
+            session.learning,
+        )
 
     with (
         shown_progress(console, "focusing", len(plan), "first sweep") as step,

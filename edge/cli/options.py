@@ -103,7 +103,7 @@ class Simulation(msgspec.Struct, frozen=True):
     """The options of a virtual microscope as they were given; `is_asked_for` is False for a real one.
 
     `um_per_px` is the sampling of the slide's image. `z_play_um` is the true play of the Z gear; None means as
-    configured. `relief` makes the fields uneven.
+    configured. `relief` makes the fields uneven. `drift_um_per_s`: how fast their focus rises.
     """
 
     is_asked_for: bool = False
@@ -112,13 +112,15 @@ class Simulation(msgspec.Struct, frozen=True):
     seed: int = 1
     z_play_um: float | None = None
     relief: ReliefName | None = None
+    drift_um_per_s: float = 0.0
 
     def __post_init__(self) -> None:
         """Raises ConfigError for a virtual slide under a real microscope."""
-        options = self.slide, self.um_per_px, self.z_play_um, self.relief
+        options = self.slide, self.um_per_px, self.z_play_um, self.relief, self.drift_um_per_s or None
         if any(option is not None for option in options) and not self.is_asked_for:
             raise ConfigError(
-                "--slide, --um-per-px, --z-play-um and --relief describe a virtual slide: add --sim, or leave them out"
+                "--slide, --um-per-px, --z-play-um, --relief and --drift-um-per-s describe a virtual slide: add --sim, "
+                "or leave them out"
             )
 
 
@@ -137,10 +139,15 @@ def opened_instrument(simulation: Simulation, config: Config, virtual: bool) -> 
 
     sample = sample_from(simulation.slide, simulation.um_per_px, config, simulation.seed, simulation.relief)
     opened = (
-        in_virtual_time(sample, config, stub_of(config, simulation.seed, simulation.z_play_um))
+        in_virtual_time(
+            sample,
+            config,
+            stub_of(config, simulation.seed, simulation.z_play_um),
+            simulation.drift_um_per_s,
+        )
         if virtual
         else _or_otherwise(
-            at_stub(sample, config),
+            at_stub(sample, config, simulation.drift_um_per_s),
             config,
             f"Or start a stub there: `parfocal stub --link {config.board.port}`.",
         )

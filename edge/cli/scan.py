@@ -40,6 +40,7 @@ from parfocal.edge.cli.survey import MAX_UM, SPACING_UM
 from parfocal.edge.config import Config
 from parfocal.edge.engine import checked_engine, checked_tile_engine
 from parfocal.edge.errors import ConfigError
+from parfocal.edge.focus.depth import depth_of_field_um
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.scan.survey import surface_report
 from parfocal.edge.scan.tiling.job import (
@@ -51,7 +52,6 @@ from parfocal.edge.scan.tiling.job import (
     settings_of,
     survey_points,
 )
-from parfocal.edge.scan.tiling.judge import depth_of_field_um
 from parfocal.edge.scan.tiling.plan import (
     Foretold,
     TilePlan,

@@ -27,6 +27,10 @@ class ControlledLoop:
         self.history = History(depth_of_field_um(work.config.objective))
         self._looks: list[Look] = []
 
+    def use(self, predictor: Predictor, reach: Reach) -> None:
+        """Predict from two shots with `predictor` from the next field on; the history stays."""
+        self._predictor, self._bounds = predictor, Bounds(self._work.limits_um, reach)
+
     def focused(self, start: Shot) -> FocusResult:
         """Focus a field that was begun and is not blank. `start` is the shot at its pivot.
 

@@ -76,13 +76,12 @@ class Bounds(msgspec.Struct, frozen=True):
 def on_arrival(look: Look, history: History, bounds: Bounds, config: FocusConfig) -> Step:
     """What follows from the shot at the pivot."""
     claim, half_um = look.claim, 0.5 * history.depth_of_field_um
-    may_settle = history.is_near(bounds.reach.believed_um) and not history.is_verification_due
-    if claim is not None and may_settle:
-        distance_um = abs(claim.distance_um)
-        if _is_in_focus(claim, half_um) and history.is_clear(look.clarity):
+    if claim is not None and not history.is_verification_due:
+        is_clear = history.is_clear(look.clarity) and history.is_near(bounds.reach.believed_um)
+        if _is_in_focus(claim, half_um) and is_clear:
             return Stay("single_in_focus")
         target_um = look.z_um + claim.distance_um
-        is_sure = claim.sigma_um <= half_um < distance_um <= bounds.reach.accepted_um
+        is_sure = claim.sigma_um <= half_um < abs(claim.distance_um) <= bounds.reach.believed_um
         if is_sure and bounds.limits_um[0] <= target_um <= bounds.limits_um[1]:
             return Go(target_um, "single")
     z1_um = look.z_um
@@ -149,10 +148,9 @@ def on_pair_check(
 ) -> Step:
     """What follows from the shot where a pair had put the focus. `is_second`: one such shot was contradicted before."""
     claim, half_um = final.claim, 0.5 * history.depth_of_field_um
-    is_contradicted = rule.contradicts(final.seen, others, config) or (
-        claim is not None and abs(claim.distance_um) - 2.0 * claim.sigma_um > half_um
-    )
-    if not is_contradicted:
+    is_blurred = bool(history.fields) and not history.is_clear(final.clarity)
+    is_out = claim is not None and abs(claim.distance_um) - 2.0 * claim.sigma_um > half_um
+    if not (is_blurred or is_out or rule.contradicts(final.seen, others, config)):
         return Stay("accept")
     return Sweep("not_sharper") if is_second else Pair(final.z_um, "not_sharper")
 

@@ -173,6 +173,7 @@ class FieldWork:
             start=start,
             end=end,
             remarks=tuple(self.remarks),
+            seen=tuple(self.seen),
         )
 
     def _is_sharpest(self, shot: Shot) -> bool:

@@ -29,12 +29,19 @@ class Focuser:
         self._work = FieldWork(axis, camera, config)
         self._predictor = predictor
         self._config = config
-        self._reach = rule.reach_of(predictor.contract.range_um, config)
+        self._reach = rule.reach_of(predictor.contract.range_um, config, predictor.range_um)
         self._controlled = (
             ControlledLoop(self._work, predictor, single, self._reach)
             if config.strategy == "controller"
             else None
         )
+
+    def use(self, predictor: Predictor) -> None:
+        """Predict from two shots with `predictor` from the next field on."""
+        self._predictor = predictor
+        self._reach = rule.reach_of(predictor.contract.range_um, self._config, predictor.range_um)
+        if self._controlled is not None:
+            self._controlled.use(predictor, self._reach)
 
     def check_first_sweep(self) -> None:
         """Refuse a first sweep that would leave the limits. Raises MoveRefused; nothing moves."""

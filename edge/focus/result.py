@@ -5,6 +5,7 @@ from typing import Literal
 import msgspec
 
 from parfocal.edge.errors import EdgeError
+from parfocal.edge.focus.rule import Seen
 from parfocal.edge.focus.shots import Shot
 
 Outcome = Literal["focused", "recovered", "blank", "lost"]
@@ -34,7 +35,7 @@ class FocusResult(msgspec.Struct, frozen=True):
     `outcome`: "focused" by predictions, "recovered" by a sweep, "blank" if the field is empty, "lost" if no focus
     was found. `z_um` is where the stage stands now, `path_um` where it went on the way. `start` and `end` are the
     shots at the pivot and at the end, if they were taken. `reason` says why a field was lost. `remarks`: what camera or
-    lamp did to pictures that were then taken again.
+    lamp did to pictures that were then taken again. `seen` is the sharpness of every shot.
     """
 
     outcome: Outcome
@@ -46,6 +47,7 @@ class FocusResult(msgspec.Struct, frozen=True):
     start: Shot | None = None
     end: Shot | None = None
     remarks: tuple[str, ...] = ()
+    seen: tuple[Seen, ...] = ()
 
     @property
     def sigma_um(self) -> float | None:

@@ -84,9 +84,16 @@ class Seen(msgspec.Struct, frozen=True):
     sharpness: float
 
 
-def reach_of(range_um: float, config: FocusConfig) -> Reach:
-    """How far to follow a model trained within +-`range_um`. Raises ValueError if `max_distance_um` is beyond that."""
+def reach_of(range_um: float, config: FocusConfig, told_um: float | None = None) -> Reach:
+    """How far to follow a model trained within +-`range_um`. Raises ValueError if `max_distance_um` is beyond that.
+
+    `told_um`: where it saturates on this instrument, if that is nearer than `range_um`.
+    """
     believed_um = BELIEVED_SHARE * range_um
+    if told_um is not None and told_um < range_um:
+        reach = reach_of(range_um, config)
+        nearer_um = BELIEVED_SHARE * told_um
+        return Reach(min(reach.accepted_um, nearer_um), nearer_um)
     if config.max_distance_um is None:
         return Reach(ACCEPTED_SHARE * range_um, believed_um)
     if config.max_distance_um > believed_um:

@@ -6,8 +6,9 @@ import msgspec
 import numpy as np
 
 from parfocal.calib.value import UsedCalibration
-from parfocal.edge.calibration import PlayInUse
+from parfocal.edge.calibration import OpticsInUse, PlayInUse
 from parfocal.edge.focus.result import Attempt, Outcome
+from parfocal.edge.scan.learner import Learning
 from parfocal.edge.scan.shape_report import ShapeReport
 
 # Folds and dust explain a failure or two on an ordinary slide, but not one field in four.
@@ -44,7 +45,7 @@ class Summary(msgspec.Struct, frozen=True):
     """All fields in numbers. The errors are over fields that ended focused or recovered.
 
     `not_believed` counts the fields with an estimate that was not believed. `advice` says what to suspect if that, or a
-    failure of predictions, happened in too many fields; else it is None.
+    failure of predictions, happened in too many fields, or if the model drifts; else it is None.
     """
 
     fields: int
@@ -67,7 +68,8 @@ class RunReport(msgspec.Struct, frozen=True):
     """A whole run.
 
     `plays`: the play of each axis that it worked with. `condenser`: the one that the model was given; None if it takes
-    none. `calibration` was in force; None without one.
+    none. `calibration` was in force; None without one. `optics`: how the model was corrected; None if it was not.
+    `learned`: what the run learned about the model; None if there was nothing to learn from.
     """
 
     fields: tuple[FieldReport, ...]
@@ -75,6 +77,8 @@ class RunReport(msgspec.Struct, frozen=True):
     plays: tuple[PlayInUse, ...] = ()
     condenser: float | None = None
     calibration: UsedCalibration | None = None
+    optics: OpticsInUse | None = None
+    learned: Learning | None = None
 
 
 def run_report(
@@ -84,6 +88,8 @@ def run_report(
     plays: tuple[PlayInUse, ...] = (),
     condenser: float | None = None,
     calibration: UsedCalibration | None = None,
+    optics: OpticsInUse | None = None,
+    learned: Learning | None = None,
 ) -> RunReport:
     """Sum up a run."""
     done = [f for f in fields if f.outcome in ("focused", "recovered")]
@@ -108,11 +114,18 @@ def run_report(
         first_sweep_images=first_sweep_images,
         first_sweep_s=first_sweep_s,
         advice=_calibration_due(not_believed, n_tried)
-        or _advice(counts["focused"], n_tried - counts["focused"]),
+        or _advice(counts["focused"], n_tried - counts["focused"])
+        or (learned.told if learned is not None and learned.told else None),
         not_believed=not_believed,
     )
     return RunReport(
-        fields=tuple(fields), summary=summary, plays=plays, condenser=condenser, calibration=calibration
+        fields=tuple(fields),
+        summary=summary,
+        plays=plays,
+        condenser=condenser,
+        calibration=calibration,
+        optics=optics,
+        learned=learned,
     )
 
 
@@ -123,8 +136,7 @@ def _calibration_due(not_believed: int, n_tried: int) -> str | None:
     return (
         f"a calibration is due: in {not_believed} of {n_tried} fields the images are outside what the model was made "
         "for, and a second estimate or a sweep was needed. Give the aperture of the condenser as focus.condenser if "
-        "the model takes it, check objective, pixel size and camera settings, or train the head on stacks of this "
-        "microscope (`parfocal record`)."
+        "the model takes it, check objective, pixel size and camera settings, or run `parfocal calibrate optics`."
     )
 
 

@@ -7,6 +7,7 @@ from parfocal.edge.focus.focuser import Focuser
 from parfocal.edge.focus.result import FocusLost, FocusResult
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.scan.field_result import FieldResult
+from parfocal.edge.scan.learner import Learner, Learning
 from parfocal.edge.scan.plan import Field
 from parfocal.edge.scan.report import FieldReport
 from parfocal.edge.words import counted
@@ -19,13 +20,26 @@ class Session:
     def __init__(
         self, instrument: Instrument, predictor: Predictor, config: Config, single: Predictor | None = None
     ) -> None:
-        """Check what can be checked before anything moves. `single`: as Focuser takes it. Raises MoveRefused."""
+        """Check what can be checked before anything moves. The model is corrected as it was measured.
+
+        `single`: as Focuser takes it. Raises MoveRefused; InputMismatch for a model that does not take its correction.
+        """
         self._instrument, self._config = instrument, config
-        self._focuser = Focuser(instrument.board.z, instrument.camera, predictor, config.focus, single)
+        predictor, focus = instrument.calibrated(predictor, config.focus)
+        self.condenser = predictor.condenser
+        self._focuser = Focuser(instrument.board.z, instrument.camera, predictor, focus, single)
+        self._learner = None
+        if config.focus.learn and instrument.above_sharpest_um is not None:
+            self._learner = Learner(predictor, instrument.above_sharpest_um)
         self._focuser.check_first_sweep()
         self._pivot_um: float | None = None
         self.first_sweep_images = 0
         self.first_sweep_s = 0.0
+
+    @property
+    def learning(self) -> Learning | None:
+        """What was learned about the model so far; None if nothing is to be learned."""
+        return None if self._learner is None else self._learner.learning
 
     def run(
         self, plan: tuple[Field, ...], pivot_at: Callable[[Field], float | None] | None = None
@@ -101,6 +115,8 @@ class Session:
             result = lost.result
         if result.outcome in ("focused", "recovered"):
             self._pivot_um = result.z_um
+        if self._learner is not None and (predictor := self._learner.seen(result)) is not None:
+            self._focuser.use(predictor)
         return self._done(field, result, began_s, began_error_um)
 
     def _done(

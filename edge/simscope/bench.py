@@ -27,6 +27,7 @@ from parfocal.edge.errors import ConfigError
 from parfocal.edge.instrument import FieldTruth, Instrument, TruthAt, calibrated_camera
 from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.simscope.camera import Render, SimulatedCamera
+from parfocal.edge.simscope.drift import DriftingStage
 from parfocal.edge.simscope.held_clock import HeldClock
 from parfocal.edge.simscope.optics import FloatArray, Optics
 from parfocal.edge.simscope.relief import FoldedSlide, Relief, ReliefName, points_um
@@ -194,20 +195,26 @@ def probed_stub(config: Config) -> Probed | Recognised:
 
 
 @contextlib.contextmanager
-def in_virtual_time(sample: Sample, config: Config, stub: StubConfig) -> Iterator[Instrument]:
-    """Board, camera and clock in virtual time: deterministic, and as fast as images are rendered."""
+def in_virtual_time(
+    sample: Sample, config: Config, stub: StubConfig, drift_um_per_s: float = 0.0
+) -> Iterator[Instrument]:
+    """Board, camera and clock in virtual time: deterministic, and as fast as images are rendered.
+
+    The focus rises by `drift_um_per_s` from the opening on.
+    """
     bench = virtual_bench(config, stub)
     with bench.open_board(config.board) as board:
         if not board.capabilities.has_homing:  # somebody has looked where the stage stands
             board.declare(*_within_limits(board, bench.true_um(bench.clock.now_s())))
         in_use = use_calibration(board, config)
-        camera = SimulatedCamera(bench, bench.clock, config.camera, sample.render)
-        truth_at = _truth_at(sample, bench, bench.clock.now_s)
+        stage = _drifting(bench, bench.clock, drift_um_per_s)
+        camera = SimulatedCamera(stage, bench.clock, config.camera, sample.render)
+        truth_at = _truth_at(sample, stage, bench.clock.now_s)
         yield _simulated(board, camera, bench.clock, truth_at, in_use)
 
 
 @contextlib.contextmanager
-def at_stub(sample: Sample, config: Config) -> Iterator[Instrument]:
+def at_stub(sample: Sample, config: Config, drift_um_per_s: float = 0.0) -> Iterator[Instrument]:
     """The board at the configured port, which must be a stub's pseudo-terminal with its side channel.
 
     Raises BoardNotFound where no stub is found.
@@ -216,7 +223,7 @@ def at_stub(sample: Sample, config: Config) -> Iterator[Instrument]:
     with open_board(config.board, clock) as board:
         channel = SideChannel(side_channel_path(config.board.port))
         with contextlib.closing(channel):
-            stage = _HeldStage(channel, clock)
+            stage = _drifting(_HeldStage(channel, clock), clock, drift_um_per_s)
 
             def render(x_um: float, y_um: float, z_um: float, duty: float) -> UInt8Array:
                 with clock.held():
@@ -235,7 +242,19 @@ def _simulated(
 ) -> Instrument:
     calibrated = calibrated_camera(camera, in_use.camera)
     return Instrument(
-        board, calibrated, clock, truth_at, True, in_use.notes, in_use.plays, in_use.calibration, in_use.view
+        board,
+        calibrated,
+        clock,
+        truth_at,
+        True,
+        in_use.notes,
+        in_use.plays,
+        in_use.calibration,
+        in_use.view,
+        in_use.optics,
+        in_use.correction,
+        in_use.spacing,
+        in_use.above_sharpest_um,
     )
 
 
@@ -245,6 +264,15 @@ def _within_limits(board: MotorBoard, stage_um: tuple[float, float, float]) -> t
         for at_um, axis in zip(stage_um, board.axes.values(), strict=True)
     )
     return x, y, z
+
+
+def _drifting(stage: TrueStage, clock: Clock, drift_um_per_s: float) -> TrueStage:
+    """The stage, under a sample whose focus rises by `drift_um_per_s` from now on."""
+    return (
+        DriftingStage(stage, clock.now_s(), lambda time_s: drift_um_per_s * time_s)
+        if drift_um_per_s
+        else stage
+    )
 
 
 class _HeldStage:

@@ -22,7 +22,7 @@ import io
 import zipfile
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -73,10 +73,7 @@ class Head:
 
     def predict(self, features: FloatArray, condenser: float | None) -> Prediction:
         """Predict from features, float32 (n, F). `condenser` is None for a head that does not take it."""
-        if condenser is None:
-            return self.predict_inputs(features)
-        column = np.full((len(features), 1), condenser, np.float32)
-        return self.predict_inputs(np.concatenate([features, column], axis=1))
+        return self.predict_inputs(_with_condenser(features, condenser))
 
     def predict_inputs(self, inputs: FloatArray) -> Prediction:
         """Predict from inputs, float32 (n, I): features, followed by the condenser if the head takes it.
@@ -97,14 +94,28 @@ class Head:
                 distances_um.mean(axis=0), sigma_um, self._strangeness(inputs), self.strangeness_limit
             )
 
+    def hidden(self, features: FloatArray, condenser: float | None) -> FloatArray:
+        """Return what the last layer reads, float32 (M, n, H3), from features (n, F); `condenser` as in `predict`."""
+        return self._hidden(_with_condenser(features, condenser))
+
+    def with_last(self, weights: FloatArray, bias_um: float) -> "Head":
+        """Return a head whose last layer has `weights`, float32 (M, H3), and `bias_um` added for the distance."""
+        weight, bias = (array.copy() for array in self.layers[-1])
+        weight[:, 0] += weights
+        bias[:, 0] += np.float32(bias_um)
+        return replace(self, layers=(*self.layers[:-1], (weight, bias)))
+
+    def _hidden(self, inputs: FloatArray) -> FloatArray:
+        y: FloatArray = ((inputs - self.mean) / self.deviation)[None]
+        for weight, bias in self.layers[:-1]:
+            y = np.maximum(np.matmul(y, weight.transpose(0, 2, 1)) + bias[:, None], np.float32(0.0))
+        return y
+
     def _outputs(self, inputs: FloatArray) -> FloatArray:
         """Return the outputs of the members, float32 (M, n, K)."""
-        y: FloatArray = ((inputs - self.mean) / self.deviation)[None]
-        for number, (weight, bias) in enumerate(self.layers, start=1):
-            y = np.matmul(y, weight.transpose(0, 2, 1)) + bias[:, None]
-            if number < N_LAYERS:
-                y = np.maximum(y, np.float32(0.0))
-        return y
+        weight, bias = self.layers[-1]
+        outputs: FloatArray = np.matmul(self._hidden(inputs), weight.transpose(0, 2, 1)) + bias[:, None]
+        return outputs
 
     def _strangeness(self, inputs: FloatArray) -> FloatArray | None:
         if self.whitening is None or self.feature_mean is None:
@@ -123,6 +134,12 @@ class Head:
             limit = np.array(self.strangeness_limit, np.float32)
             found |= dict(zip(STRANGENESS, (self.whitening, self.feature_mean, limit), strict=True))
         return {name: np.asarray(array, np.float32) for name, array in found.items()}
+
+
+def _with_condenser(features: FloatArray, condenser: float | None) -> FloatArray:
+    if condenser is None:
+        return features
+    return np.concatenate([features, np.full((len(features), 1), condenser, np.float32)], axis=1)
 
 
 def head_path(model_path: Path) -> Path:

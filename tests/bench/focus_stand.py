@@ -134,7 +134,8 @@ class Stand:
         """The next frame of the camera, and how high the stage truly stood."""
         asked_s = max(self.bench.clock.now_s(), self.axis._settled_s)
         frame = self._camera.grab()
-        self._asked = max(0.0, frame.exposure_start_s - asked_s)
+        if frame.exposure_start_s >= self.axis._settled_s:
+            self.waited_s += max(0.0, frame.exposure_start_s - asked_s)
         self._highest_um = max(self._highest_um, self.true_z_um())
         return frame
 
@@ -149,7 +150,6 @@ class Stand:
         """A shot where the stage stands, at rest."""
         self.images += 1
         pixels = frame_after(self, self.axis._settled_s).pixels
-        self.waited_s += self._asked
         return Shot(self.axis.position_um, pixels, self.config.focus)
 
     def at(self, place_um: tuple[float, float], start_um: float) -> None:

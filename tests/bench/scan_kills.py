@@ -45,7 +45,7 @@ HALF_UM = (290.0, 285.0)
 def session(out: Path, seed: int, kind: str, after: int) -> None:
     """One session, in a process of its own. `kind` of end comes after so many tiles; "none" runs to the end."""
     draw, is_first = random.Random(seed), not seen(out)
-    moved_um = (draw.uniform(-15.0, 15.0), draw.uniform(-15.0, 15.0), draw.uniform(-3.0, 3.0))
+    moved_um = (draw.uniform(-8.0, 8.0), draw.uniform(-8.0, 8.0), draw.uniform(-3.0, 3.0))
     small = SmallSlide(pixels=drawn(7, SIDE_PX), moved_um=(0.0, 0.0, 0.0) if is_first else moved_um)
     n_written = 0
 
@@ -139,16 +139,18 @@ def seen(out: Path) -> dict[str, str]:
 
 
 def off_px(out: Path) -> list[float]:
-    """How far the picture of each tissue tile lies from where the journal says, px."""
-    ideal = SmallSlide(pixels=drawn(7, SIDE_PX))
-    off = []
+    """How far the picture of each tissue tile lies from where the journal says, px.
+
+    Coordinates begin with the first tile that shows tissue; the median of all is taken off.
+    """
+    ideal, off = SmallSlide(pixels=drawn(7, SIDE_PX)), []
     for tile in read_scan(out).tiles:
         if tile.tissue:
             z_um = ideal.focus(tile.x_um, tile.y_um)
             truth: UInt8Array = ideal.render(tile.x_um, tile.y_um, z_um, CONFIG.scan.lamp_duty)
-            dx_px, dy_px, _ = shift_px(truth, rgb_from_file(tile.path))
-            off.append(float(np.hypot(dx_px, dy_px)))
-    return off
+            off.append(shift_px(truth, rgb_from_file(tile.path))[:2])
+    away = np.array(off) - np.median(off, axis=0)
+    return [float(value) for value in np.hypot(*away.T)]
 
 
 def main() -> None:

@@ -36,8 +36,8 @@ MUTATIONS = (
     Mutation(
         "a last shot that is contradicted is kept",
         CONTROLLER,
-        "if not is_contradicted:",
-        "if True:",
+        "if not (is_blurred or",
+        "if True or (",
         (*STEPS, *LOOP),
     ),
     Mutation(

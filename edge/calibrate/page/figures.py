@@ -22,6 +22,10 @@ def figures_of(name: str, raw: Raw) -> list[str]:
         return [_of_swings(raw)]
     if name.endswith("home_um"):
         return [_of_homes(raw)]
+    if name == "optics_error_um":
+        return _of_optics(raw)
+    if name == "focus_repeatability_um":
+        return _of_loop(raw)
     return _of_camera(raw) if name == "camera_fine_noise" else []
 
 
@@ -92,6 +96,44 @@ def _of_homes(raw: Raw) -> str:
         for axis, name in enumerate("xyz")
     ]
     return plot("after homing", "homing", "away from the mean, um", series)
+
+
+def _of_optics(raw: Raw) -> list[str]:
+    stacks = raw["stacks"]
+    if not stacks:
+        return []
+    curves = []
+    for number, one in enumerate(stacks):
+        top = max(one["sharpness"]) or 1.0
+        points = tuple(zip(one["z_um"], (value / top for value in one["sharpness"]), strict=True))
+        curves.append(Series(points, "", colour=number))
+    seen = []
+    for key, label, colour in (("shipped_um", "as shipped", 1), ("corrected_um", "corrected", 0)):
+        points = tuple(
+            (true_um, said_um - true_um)
+            for one in stacks
+            for true_um, said_um in zip(one["true_um"], one[key], strict=True)
+        )
+        seen.append(Series(points, label, "dots", colour))
+    return [
+        plot("optics: focus curves of the stacks", "height, um", "sharpness", curves),
+        plot("optics: error of the model", "distance to the sharpest plane, um", "error, um", seen),
+    ]
+
+
+def _of_loop(raw: Raw) -> list[str]:
+    planes = raw["planes"]
+    times_s, sharpest_um = [one["time_s"] for one in planes], [one["z_um"] for one in planes]
+    ended = tuple(
+        (float(k), one["z_um"] - float(np.interp(one["time_s"], times_s, sharpest_um)))
+        for k, one in enumerate(raw["approaches"], start=1)
+        if one["outcome"] == "focused"
+    )
+    errors = tuple((one["distance_um"], one["error_um"]) for one in raw["judged"])
+    return [
+        plot("loop: where it ended", "approach", "above the sharpest plane, um", [Series(ended, "", "dots")]),
+        plot("loop: error of the model", "distance to the sharpest plane, um", "error, um", [Series(errors)]),
+    ]
 
 
 def _of_camera(raw: Raw) -> list[str]:

@@ -2,7 +2,7 @@
 
 from parfocal.calib.store import Calibration
 from parfocal.calib.value import Measured
-from parfocal.edge.calibration import camera_of, is_contradicted
+from parfocal.edge.calibration import camera_of, is_contradicted, why_not_used
 from parfocal.edge.config import Config
 
 SHOWN = "shown only"
@@ -12,6 +12,10 @@ def use_of(name: str, measured: Measured, calibration: Calibration, config: Conf
     """Whether the value `name` of `calibration` is used with this configuration, and how."""
     if name.startswith("camera_"):
         return _of_camera(name, calibration, config)
+    if name.startswith("optics_"):
+        return _of_optics(name, calibration, config)
+    if name.startswith("focus_"):
+        return _of_loop(name, config)
     axis, _, key = name.partition("_")
     kept = {
         "play_um": config.calibration.keep_play,
@@ -26,6 +30,28 @@ def use_of(name: str, measured: Measured, calibration: Calibration, config: Conf
     if key == "um_per_step" and not is_contradicted(configured, measured.value, measured.uncertainty):
         return f"{configured:g} as configured agrees and is used"
     return "used, the upper end" if key == "settle_s" else "used"
+
+
+def _of_loop(name: str, config: Config) -> str:
+    if name == "focus_above_sharpest_um":
+        return (
+            "removed: focus.at_sharpest"
+            if config.focus.at_sharpest
+            else "shown only; focus.at_sharpest removes it"
+        )
+    if not name.endswith("below_um"):
+        return SHOWN
+    if config.calibration.keep_spacing:
+        return f"not used: {getattr(config.focus, name.removeprefix('focus_')):g} is configured"
+    return "used"
+
+
+def _of_optics(name: str, calibration: Calibration, config: Config) -> str:
+    if (why := why_not_used(calibration, config)) is not None:
+        return f"not used: {why}"
+    if name == "optics_error_um":
+        return SHOWN
+    return "corrects the model"
 
 
 def _of_camera(name: str, calibration: Calibration, config: Config) -> str:

@@ -15,8 +15,11 @@ from parfocal.calib.store import Calibration, Store
 from parfocal.calib.value import UsedCalibration
 from parfocal.edge.calibrate import camera as camera_part
 from parfocal.edge.calibrate import stage as stage_part
+from parfocal.edge.calibrate.optics import N_STACKS
 from parfocal.edge.calibrate.page.report import Sheet, Verdict, report_html
 from parfocal.edge.calibrate.page.use import use_of
+from parfocal.edge.cli.calibrating.focus_verb import LOOP_STEPS, loop_words, measure_loop, measuring
+from parfocal.edge.cli.calibrating.optics_verb import measure_optics, n_steps, optics_lines
 from parfocal.edge.cli.calibrating.verbs import (
     BACKLASH_STEPS,
     Bench,
@@ -41,6 +44,7 @@ from parfocal.edge.cli.options import (
 from parfocal.edge.cli.showing.output import check_writable, console_for, result_file, write_json
 from parfocal.edge.cli.showing.say import say
 from parfocal.edge.config import Config
+from parfocal.edge.engine import checked_engine
 from parfocal.edge.words import named
 
 # An interrupted run is continued within this time; later, the instrument may have changed.
@@ -100,11 +104,23 @@ def _backlash(bench: Bench) -> str:
     return ", ".join(f"play of {one.axis} {one.play_um:.2f} +- {one.uncertainty_um:.2f} um" for one in plays)
 
 
+def _optics(bench: Bench) -> str:
+    engine = checked_engine(bench.config)
+    result, _ = measure_optics(bench, engine, N_STACKS)
+    return "; ".join(line.removeprefix("optics: ") for line in optics_lines(result, engine))
+
+
+def _focus(bench: Bench) -> str:
+    return loop_words(measure_loop(bench, checked_engine(bench.config))[0])
+
+
 # In this order: each part works with what those before it measured. A new part is registered here.
 PARTS = (
     Part("camera", camera_part.N_STEPS, _camera),
     Part("stage", stage_part.N_STEPS, _stage),
     Part("backlash", BACKLASH_STEPS, _backlash),
+    Part("optics", n_steps(N_STACKS), _optics),
+    Part("focus", LOOP_STEPS, _focus),
 )
 
 
@@ -188,8 +204,8 @@ def all_parts(
     port: PortOption = None,
     json: JsonOption = None,
 ) -> None:
-    """Measure camera, stage and backlash, and write a report. Run it again to continue after an interruption."""
-    settings = configured(config, port)
+    """Measure camera, stage, backlash, optics and loop, and write a report. Run it again to continue."""
+    settings = measuring(configured(config, port))
     check_writable(report, "--report")
     run = Run(Simulation(sim, slide, um_per_px, seed, z_play_um), settings, port is None, json)
     try:

@@ -11,15 +11,16 @@ import msgspec
 import numpy as np
 
 from parfocal.edge.config import FocusConfig
+from parfocal.edge.focus.depth import depth_of_field_um
 from parfocal.edge.focus.estimate import estimate_single
 from parfocal.edge.focus.exposure import exposure_fault
 from parfocal.edge.focus.part import reduced
 from parfocal.edge.focus.prepare import contrast_of, patches_of, smoothed
+from parfocal.edge.focus.sharpness import variance_of_laplacian
 from parfocal.edge.focus.shots import Shot
 from parfocal.edge.scan.tiling.heights import Expected
 from parfocal.engines.predictor import Predictor
 
-GREEN_UM = 0.54
 # A single shot is off by a constant that depends on stain and slide. It is taken from tiles whose focus is known.
 MIN_KNOWN = 5
 KEPT_KNOWN = 40
@@ -30,6 +31,7 @@ CONTRADICTS = 3.0  # standard deviations by which a picture contradicts what was
 # A tile this much less sharp than its neighbours, content taken into account, is taken for blurred.
 MIN_SHARPNESS_SHARE = 0.5
 N_NEIGHBOURS = 9
+COARSER = 4  # what blur of a few um does not reach
 
 Verdict = Literal["good", "blank", "predicted", "blurred", "unknown"]
 
@@ -38,7 +40,7 @@ class Seen(msgspec.Struct, frozen=True):
     """What one picture shows.
 
     `distance_um`: from the picture's height to the focus, positive upwards, None without a prediction; `sigma_um` its
-    standard uncertainty. `crispness`: sharpness over contrast squared, which says little about what is in the picture.
+    standard uncertainty. `crispness`: fine detail over coarse detail, which says little about what is in the picture.
     `spread_um`: how far the predictions of the picture's patches lie apart, None with one patch.
     """
 
@@ -150,11 +152,6 @@ class TileJudge:
         return seen.crispness < MIN_SHARPNESS_SHARE * float(np.median(self._crispness))
 
 
-def depth_of_field_um(objective: str) -> float:
-    """`lambda / NA^2` of an objective like "20x/0.75", in air and green light, um."""
-    return GREEN_UM / float(objective.rpartition("/")[2]) ** 2
-
-
 def _together(
     distance_um: float, sigma_um: float, prior_um: float, prior_sigma_um: float
 ) -> tuple[float, float]:
@@ -166,5 +163,8 @@ def _together(
 
 
 def _crispness(shot: Shot) -> float:
-    grey = cv2.cvtColor(shot.part.pixels, cv2.COLOR_RGB2GRAY)
-    return shot.sharpness / max(float(grey.std()) ** 2, 1.0)
+    """Fine detail over coarse detail. Blur takes the fine first, and an edge of the tissue changes neither much."""
+    pixels = shot.part.pixels
+    size = (pixels.shape[1] // COARSER, pixels.shape[0] // COARSER)
+    coarse = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+    return shot.sharpness / max(variance_of_laplacian(coarse), 1.0)

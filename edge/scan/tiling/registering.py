@@ -17,7 +17,9 @@ from parfocal.edge.scan.tiling.scanner import Offset, ScanAborted, Scanner
 from parfocal.edge.words import counted
 
 N_TRIED = 3
-AMONG_LAST = 24  # the sharpest of these are tried
+AMONG_FIRST = (
+    24  # the sharpest of these are tried. The first ones: errors of many continuations must not add up
+)
 # Pictures of one field taken twice correlate by 0.7 and more, with another field by 0.1 and less.
 MIN_RESPONSE = 0.35
 MAX_APART_UM = 3.0  # between the offsets of two tiles
@@ -34,7 +36,7 @@ class Found(msgspec.Struct, frozen=True):
 def register(
     scanner: Scanner, finished: Sequence[ScannedTile], view: View
 ) -> tuple[Offset, tuple[Found, ...]]:
-    """How far the slide lies from where it lay, by the last of the `finished` tiles, in the order of their visit.
+    """How far the slide lies from where it lay, by the first of the `finished` tiles, in the order of their visit.
 
     Without a tile that shows tissue there is nothing to compare with, and nothing that could be mixed up.
     Raises ScanAborted if the tiles are not found again: another slide, or one that was moved. BoardError, CameraFailed,
@@ -74,8 +76,8 @@ def shift_px(first: UInt8Array, second: UInt8Array) -> tuple[float, float, float
 
 
 def _worth_trying(finished: Sequence[ScannedTile]) -> list[ScannedTile]:
-    """The sharpest of the last tiles with tissue and a focus."""
-    able = [tile for tile in finished if tile.tissue and not tile.uneven][-AMONG_LAST:]
+    """The sharpest of the first tiles with tissue and a focus."""
+    able = [tile for tile in finished if tile.tissue and not tile.uneven][:AMONG_FIRST]
     with_focus = [tile for tile in able if tile.focus_um is not None] or able
     return sorted(with_focus, key=lambda tile: -tile.sharpness)[:N_TRIED]
 

@@ -106,7 +106,8 @@ class Scanner:
         """`predictor` is a two-shot one; it focuses what is out of focus. Nothing moves."""
         self._instrument, self._config, self._light = instrument, config, light
         self._heights, self._judge = heights, judge
-        self._focuser = Focuser(instrument.board.z, instrument.camera, predictor, config.focus)
+        corrected, focus = instrument.calibrated(predictor, config.focus)
+        self._focuser = Focuser(instrument.board.z, instrument.camera, corrected, focus)
         self.offset = Offset()
 
     def run(
@@ -161,7 +162,9 @@ class Scanner:
         seen = self._judge.look(shot)
         judged = self._judge.judge(seen, shot.z_um - self.offset.z_um, expected)
         taken = _Taken(shot, seen, judged, self._error_um())
-        if judged.verdict in _REASONS:
+        if judged.verdict == "predicted":
+            taken = self._moved(planned, taken, judged) or self._again(taken, judged)
+        elif judged.verdict in _REASONS:
             taken = self._again(taken, judged)
         if taken.judged is not None and taken.judged.verdict == "good":
             self._judge.accept(taken.seen)
@@ -169,6 +172,22 @@ class Scanner:
                 focus_um = taken.shot.z_um - self.offset.z_um + taken.judged.distance_um
                 self._heights.learn(planned.x_um, planned.y_um, focus_um, taken.judged.sigma_um)
         return taken
+
+    def _moved(self, planned: PlannedTile, first: _Taken, judged: Judged) -> _Taken | None:
+        """The picture from where the first one says the focus is (liao2021 2.2).
+
+        None if it is not sharper, or says that the focus is elsewhere: then two shots must tell.
+        """
+        z_um = first.shot.z_um - self.offset.z_um + judged.distance_um
+        shot = self.take_at(planned.x_um, planned.y_um, z_um)
+        seen = self._judge.look(shot)
+        if seen.distance_um is None or seen.sigma_um is None or not shot.sharpness > first.shot.sharpness:
+            return None
+        if abs(seen.distance_um) > self._judge.depth_um / 2.0:
+            return None
+        known = Judged("good", seen.distance_um, seen.sigma_um)
+        reason = f"{_REASONS[judged.verdict]}; moved by {judged.distance_um:+.1f} um"
+        return _Taken(shot, seen, known, self._error_um(), reason, first.retaken + 1)
 
     def _again(self, first: _Taken, judged: Judged) -> _Taken:
         """Focus by two shots. The picture in focus, or the first one where the tile has no focus or was sharper."""

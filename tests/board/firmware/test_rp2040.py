@@ -171,3 +171,24 @@ def test_three_axes_step_together_in_time(emulated: EmulatedBoard) -> None:
     assert max(jitter_us) <= 20.0  # 10 us to either side
     assert mean_us <= 10.0
     assert load <= 0.4
+
+
+def test_a_position_triggers_with_its_step_and_the_pulse_lasts_100_us(emulated: EmulatedBoard) -> None:
+    clock = VirtualClock(0.1)
+    bench = Bench(lambda: EmulatedCable(emulated, clock), clock)
+    bench.first_session()
+    bench.calm()
+    assert bench.ask(messages.Watchdog(60000, 60000)).status == Status.OK
+    assert bench.ask(messages.Home(bench.next_move_id(), 4, 1600, 160, 80000)).status == Status.OK
+    bench.hear(6.0)
+    emulated.run_until(round(clock.now_s() * 1e6), edges=True)
+    assert bench.ask(messages.PositionTrigger(1, 4, 200, 100, 5, 0, 500, 9000)).status == Status.OK
+    assert bench.ask(bench.move(2, 800, 3000, 80000)).status == Status.OK
+    bench.hear(1.0)
+    found = emulated.run_until(round(clock.now_s() * 1e6), edges=True)
+    at_ns = [found["edges"][2][200 + 100 * i - 1] for i in range(5)]
+    late_us = [(begin - at) / 1000.0 for (begin, _), at in zip(found["triggers"], at_ns, strict=True)]
+    pulses_us = [(end - begin) / 1000.0 for begin, end in found["triggers"]]
+    print(f"trigger: {max(late_us):.1f} us after its step, pulse {min(pulses_us):.0f} us")  # noqa: T201
+    assert 0.0 < max(late_us) <= 10.0
+    assert all(95.0 <= pulse_us <= 120.0 for pulse_us in pulses_us)

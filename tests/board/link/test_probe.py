@@ -21,7 +21,7 @@ def test_probing_sends_hello_and_state_only() -> None:
     bench = VirtualBench()
     cable = Listening(bench.transport)
     probed = probe(cable, bench.clock)
-    assert probed == Probed(1, 1, 1, fitted=EVERY_AXIS, homed=AxisBit(0), faults=Fault(0))
+    assert probed == Probed(1, 1, 1, EVERY_AXIS, AxisBit(0), Fault(0), max_steps=(60000, 20000, 16000))
     assert [packet.opcode for packet in cable.sent] == [Opcode.HELLO, Opcode.STATE]
     assert cable.closed
 

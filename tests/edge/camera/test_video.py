@@ -1,10 +1,14 @@
 """The real camera's driver against a V4L2 device that is not there."""
 
+import contextlib
+import errno
+import struct
 from pathlib import Path
 
 import cv2
 import pytest
 
+from parfocal.edge.camera import v4l2
 from parfocal.edge.camera import video as camera
 from parfocal.edge.camera.frame import CameraSettings
 from parfocal.edge.camera.video import VideoCamera
@@ -215,3 +219,81 @@ def test_a_camera_unplugged_in_the_middle_is_told(device: Device) -> None:
     device.gives_frames = False
     with pytest.raises(CameraFailed, match="gave no frame"):
         opened.grab()
+
+
+# --- what only the kernel knows
+
+
+class Calls:
+    """The kernel's side of a camera: two modes, and a filter for mains light."""
+
+    def __init__(self, mains: int, is_stuck: bool = False) -> None:
+        self.mains, self.is_stuck = mains, is_stuck
+
+    def __call__(self, request: int, buffer: bytearray) -> None:
+        index = int.from_bytes(buffer[:4], "little")
+        if request == v4l2.ENUM_FMT and index < 2:
+            buffer[8:12], buffer[44:48] = bytes((index, 0, 0, 0)), (b"YUYV", b"MJPG")[index]
+        elif request == v4l2.ENUM_FRAMESIZES and index == 0:
+            width, height = ((640, 480), (1920, 1080))[bytes(buffer[4:8]) == b"MJPG"]
+            struct.pack_into("<3I", buffer, 8, 1, width, height)
+        elif request == v4l2.G_CTRL and index == v4l2.POWER_LINE_FREQUENCY:
+            struct.pack_into("<i", buffer, 4, self.mains)
+        elif request == v4l2.S_CTRL and index == v4l2.POWER_LINE_FREQUENCY:
+            self.mains = self.mains if self.is_stuck else struct.unpack_from("<i", buffer, 4)[0]
+        else:
+            raise OSError(errno.EINVAL, "Invalid argument")
+
+
+def with_kernel(monkeypatch: pytest.MonkeyPatch, calls: Calls) -> None:
+    monkeypatch.setattr(v4l2, "opened", lambda _: contextlib.nullcontext(calls))
+
+
+def test_the_modes_of_a_camera_are_listed_when_the_configured_one_is_missing(
+    device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_kernel(monkeypatch, Calls(0))
+    device.sizes = {"YUYV": ((640, 480),), "MJPG": ((1920, 1080),)}
+    listed = r"to a mode of this camera \(640 x 480 YUYV, 1920 x 1080 MJPG\)"
+    with pytest.raises(CameraFailed, match=listed):
+        VideoCamera(CONFIG)
+    compressed = CameraConfig(width_px=1920, height_px=1080, exposure_s=0.01, frame_period_s=0.05)
+    (note,) = VideoCamera(compressed).notes
+    assert note.endswith("uncompressed ones are better (640 x 480 YUYV)")
+
+
+def test_the_filter_for_mains_light_is_switched_off_or_told(
+    device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = Calls(1)
+    with_kernel(monkeypatch, calls)
+    assert (VideoCamera(CONFIG).notes, calls.mains) == ((), 0)
+    with_kernel(monkeypatch, Calls(2, is_stuck=True))
+    (note,) = VideoCamera(CONFIG).notes
+    assert "its filter for mains light of 60 Hz cannot be switched off" in note
+    assert device.is_open
+
+
+def test_a_lens_with_autofocus_is_held_where_it_is(device: Device) -> None:
+    device.controls[cv2.CAP_PROP_AUTOFOCUS] = Control(1, 0, 1)
+    device.controls[cv2.CAP_PROP_FOCUS] = Control(120, 0, 250)
+    VideoCamera(CONFIG)
+    assert (device.written[cv2.CAP_PROP_AUTOFOCUS], device.written[cv2.CAP_PROP_FOCUS]) == (0, 120)
+    device.controls[cv2.CAP_PROP_AUTOFOCUS] = Control(1, 0, 1, is_stuck=True)
+    with pytest.raises(CameraFailed, match="keeps its automatic focus"):
+        VideoCamera(CONFIG)
+
+
+def test_a_camera_is_opened_by_its_serial_number(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(camera, "device_number", lambda asked: {"FDC01": 4}[asked])
+    opened: list[int] = []
+    make = cv2.VideoCapture
+
+    def noted(number: int, api: int) -> Capture:
+        opened.append(number)
+        return make(number, api)  # type: ignore[return-value]
+
+    monkeypatch.setattr(cv2, "VideoCapture", noted)
+    VideoCamera(CameraConfig(device="FDC01", exposure_s=0.01, frame_period_s=0.05))
+    assert opened == [4]
+    assert device.is_open

@@ -53,9 +53,9 @@ def attempt(distance_um: float, z2_um: float = Z_UM, doubt: str | None = None) -
         # a believable small distance
         (Claim(0.5, 0.2), Go(Z_UM + 0.5, "single")),
         (Claim(-1.5, 0.4), Go(Z_UM - 1.5, "single")),
-        (Claim(4.7, 0.4), Go(Z_UM + 4.7, "single")),
+        (Claim(8.9, 0.4), Go(Z_UM + 8.9, "single")),
         # too far, or too uncertain
-        (Claim(4.9, 0.2), Pair(Z_UM, "check")),
+        (Claim(9.1, 0.2), Pair(Z_UM, "check")),
         (Claim(-1.5, 0.5), Pair(Z_UM, "check")),
         (None, Pair(Z_UM, "check")),
     ],
@@ -72,10 +72,15 @@ def test_the_shot_on_arrival_leads_to_one_step(claim: Claim | None, expected: St
         msgspec.structs.replace(NEAR, fields=tuple(Verified(6.0, 1000.0) for _ in range(5))),
     ],
 )
-def test_without_a_history_of_near_and_verified_fields_a_pair_decides(history: History) -> None:
-    for distance_um in (0.0, 2.0):
-        step = on_arrival(look(Claim(distance_um, 0.1)), history, BOUNDS, CONFIG)
-        assert step == Pair(Z_UM, "check")
+def test_without_a_history_of_near_and_verified_fields_no_field_is_settled_by_one_shot(
+    history: History,
+) -> None:
+    assert on_arrival(look(Claim(0.0, 0.1)), history, BOUNDS, CONFIG) == Pair(Z_UM, "check")
+
+
+def test_where_a_pair_is_due_no_move_follows_a_single_shot() -> None:
+    due = msgspec.structs.replace(NEAR, unverified=MAX_UNVERIFIED)
+    assert on_arrival(look(Claim(2.0, 0.1)), due, BOUNDS, CONFIG) == Pair(Z_UM, "check")
 
 
 def test_a_blurred_picture_is_not_in_focus_whatever_a_single_shot_says() -> None:
@@ -176,6 +181,9 @@ def test_a_last_shot_that_others_contradict_is_settled_by_a_pair_and_then_by_a_s
     assert on_pair_check(final, (less,), NEAR, CONFIG, False) == Stay("accept")
     assert on_pair_check(final, (less, sharper), NEAR, CONFIG, False) == Pair(Z_UM, "not_sharper")
     assert on_pair_check(final, (less, sharper), NEAR, CONFIG, True) == Sweep("not_sharper")
+    # So does a picture that is far less clear than the fields before, wherever the others were taken.
+    assert isinstance(on_pair_check(look(None, clarity=400.0), (less,), NEAR, CONFIG, False), Pair)
+    assert on_pair_check(look(None, clarity=400.0), (less,), History(0.96), CONFIG, False) == Stay("accept")
     # A single shot that is sure to be out of focus contradicts too.
     assert isinstance(on_pair_check(look(Claim(1.2, 0.3)), (less,), NEAR, CONFIG, False), Pair)
     assert isinstance(on_pair_check(look(Claim(1.2, 0.5)), (less,), NEAR, CONFIG, False), Stay)

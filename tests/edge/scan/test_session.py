@@ -7,7 +7,10 @@ from numpy.typing import NDArray
 
 from parfocal.edge.cli.showing.tables import summary_lines
 from parfocal.edge.config import Config, config_from_toml
-from parfocal.edge.engine import check_model
+from parfocal.edge.engine import check_model, check_single_model
+from parfocal.edge.errors import ConfigError
+from parfocal.edge.focus.first_plane import FirstSweep
+from parfocal.edge.focus.result import FocusLost
 from parfocal.edge.scan.plan import Field
 from parfocal.edge.scan.report import run_report
 from parfocal.edge.scan.session import Session
@@ -60,6 +63,24 @@ def test_a_field_starts_at_the_height_that_is_given_for_it_and_needs_no_sweep(co
     assert session.first_sweep_images == 0
 
 
+def test_a_coarse_look_that_leads_nowhere_is_followed_by_a_whole_sweep(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = with_focus(swept_near(config), first_sweep_step_um=3.0, recovery_reach_um=4.0, max_attempts=1)
+    session = session_of(Scope(few), [[-3.0, 3.0, -3.0, 3.0]])
+    monkeypatch.setattr(session._focuser, "coarse_look", lambda: FirstSweep(FOCUS_Z_UM - 60.0, 3))
+    first = next(session.run(FIELDS[:1])).report
+    assert (first.outcome, session.first_sweep_images) == ("recovered", 3 + 11)
+    assert first.z_um == pytest.approx(FOCUS_Z_UM, abs=0.5)
+
+
+def test_an_empty_first_field_costs_a_few_images_and_the_next_one_is_looked_at(config: Config) -> None:
+    session = session_of(Scope(swept_near(config), blank=True))
+    with pytest.raises(FocusLost, match=r"no focus in 2 fields: a look from z=2486\.0 to 2516\.0 um"):
+        list(session.run(FIELDS))
+    assert session.first_sweep_images == 2
+
+
 def test_no_shot_counts_before_the_stage_is_at_rest_sideways(config: Config) -> None:
     scope = Scope(swept_near(config))
     at_um: list[tuple[float, float]] = []
@@ -89,6 +110,17 @@ def test_a_field_in_the_dark_is_lost_with_its_reason_and_not_taken_for_an_empty_
     assert report.reason is not None
     assert "black" in report.reason
     frames.close()
+
+
+def test_a_single_shot_model_must_fit_the_instrument() -> None:
+    single = single_contract(name="single-20x")
+    check_single_model(single, Config())
+    with pytest.raises(InputMismatch, match=r"single_model.*such as single-20x"):
+        check_single_model(difference_contract(), Config())
+    with pytest.raises(InputMismatch, match="objective"):
+        check_single_model(msgspec.structs.replace(single, objective="40x/0.95"), Config())
+    with pytest.raises(ConfigError, match=r"452 x 452 px are too small.*672 px"):
+        check_single_model(single, config_from_toml("[camera]\nwidth_px = 452\nheight_px = 452\n", "t"))
 
 
 def test_a_model_of_single_shots_is_refused_with_what_to_choose() -> None:

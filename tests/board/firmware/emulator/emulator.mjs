@@ -8,7 +8,7 @@ import { createInterface } from "node:readline";
 
 const [image, folder] = process.argv.slice(2);
 const { RP2040, USBCDC, LogLevel, ConsoleLogger, GPIOPinState } = createRequire(folder + "/")("rp2040js");
-const FLASH = 0x10000000, NANOS_PER_CYCLE = 8, ESTOP = 13, TIMER_IRQ = 16;
+const FLASH = 0x10000000, NANOS_PER_CYCLE = 8, TRIGGER = 12, ESTOP = 13, TIMER_IRQ = 16;
 const STAGES = [
   { rotor: 4800, play: 48, press: -424, release: -400, upper: 60800, low: -1648, high: 62000 },
   { rotor: 3200, play: 48, press: -424, release: -400, upper: 20800, low: -1648, high: 22000 },
@@ -45,6 +45,11 @@ STAGES.forEach((s, axis) => {
   });
 });
 chip.gpio[ESTOP].setInputValue(false);
+const triggers = []; // [begin, end] of every pulse
+chip.gpio[TRIGGER].addListener((now) => {
+  if (now === GPIOPinState.High) triggers.push([clock.nanos]);
+  else if (triggers.length) triggers.at(-1)[1] = clock.nanos;
+});
 
 // --- the cable. USBCDC of rp2040js answers an OUT buffer at once with nothing: hold it until there is something.
 const cdc = new USBCDC(chip.usbCtrl);
@@ -93,7 +98,7 @@ createInterface({ input: process.stdin }).on("line", (line) => {
   give();
   run(asked.until_us * 1000);
   const reply = { now_us: micros(), out, pos: STAGES.map((s) => s.stage), rotor: STAGES.map((s) => s.rotor), isr };
-  if (asked.edges) (reply.edges = edges.map((e) => e.splice(0))), (reply.isr = { ...isr }), Object.assign(isr, { n: 0, sum: 0, longest: 0 });
+  if (asked.edges) (reply.edges = edges.map((e) => e.splice(0))), (reply.triggers = triggers.splice(0)), (reply.isr = { ...isr }), Object.assign(isr, { n: 0, sum: 0, longest: 0 });
   out = [];
   process.stdout.write(JSON.stringify(reply) + "\n");
 });

@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 import msgspec
 import pytest
 
-from parfocal.calib.store import Calibration, Owner, Store
+from parfocal.calib.store import Calibration, OpticsModel, Owner, Store
 from parfocal.calib.value import Measured
 from parfocal.edge.calibrate.page.report import Sheet, Verdict, report_html
 from parfocal.edge.calibrate.page.svg import Series, plot, shaded, ticks
@@ -35,6 +35,22 @@ def curve(direction: str, middle_um: float) -> dict[str, object]:
 
 
 RAW: dict[str, object] = {
+    "optics_error_um": {
+        "stacks": [
+            {
+                "z_um": [2499.0, 2500.0, 2501.0],
+                "sharpness": [10.0, 20.0, 11.0],
+                "true_um": [1.0, -1.0],
+                "shipped_um": [1.4, -1.3],
+                "corrected_um": [1.1, -1.0],
+            }
+        ]
+    },
+    "focus_repeatability_um": {
+        "planes": [{"z_um": 2500.0, "time_s": 0.0}, {"z_um": 2500.2, "time_s": 9.0}],
+        "approaches": [{"z_um": 2500.3, "time_s": 4.0, "outcome": "focused"}],
+        "judged": [{"distance_um": 3.0, "error_um": 0.1}],
+    },
     "z_play_um": {"seen": [curve("up", 2500.0), curve("down", 2480.0)] * 5},
     "x_play_um": {"seen": [{"step_um": s, "shifts_px": [[3.0, 0.1]] * 5} for s in (-9.0, 9.0)]},
     "x_um_per_step": {"chains": {"x": [{"steps": 16, "shifts_px": [[58.0, 0.1], [58.2, 0.0]]}], "y": []}},
@@ -56,12 +72,11 @@ RAW: dict[str, object] = {
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     made = Store(tmp_path, Owner(4711, "20x/0.75"))
-    made.keep_all(
-        {
-            name: Measured(0.9, 0.1, WHEN, "method of <this>", "0.1.0", made.keep_raw(name, raw))
-            for name, raw in RAW.items()
-        }
-    )
+    values = {
+        name: Measured(0.9, 0.1, WHEN, "method of <this>", "0.1.0", made.keep_raw(name, raw))
+        for name, raw in RAW.items()
+    }
+    made.keep_all({**values, "optics": OpticsModel("line", "small", "0" * 64, "f.npz", "0" * 64)})
     return made
 
 
@@ -84,7 +99,7 @@ def test_a_page_holds_every_value_verdict_and_figure_and_nothing_from_elsewhere(
     assert str(store.load().used) in page
     assert not re.search(r"https?:|<script|<link|<img", page)
     figures = re.findall(r"<svg.*?</svg>", page, re.S)
-    assert len(figures) == 9
+    assert len(figures) == 13
     for figure in figures:
         root = ET.fromstring(figure)  # noqa: S314  # our own
         assert "nan" not in figure
@@ -101,7 +116,7 @@ def test_raw_data_that_are_gone_or_damaged_leave_a_note(store: Store, left: str 
     path.unlink() if left is None else path.write_text(left)
     page = page_of(store)
     assert told in page
-    assert page.count("<svg") == 8
+    assert page.count("<svg") == 12
 
 
 def test_what_is_done_with_a_value_depends_on_the_configuration() -> None:
@@ -126,6 +141,16 @@ def test_what_is_done_with_a_value_depends_on_the_configuration() -> None:
         ("camera_gamma", one, Config(), "undone"),
         ("camera_exposure_s", one, keeping, "not used: 0.008 is configured".replace("0.008", "0.01")),
         ("camera_flicker_share", one, Config(), "shown only"),
+        ("focus_z1_below_um", one, Config(), "used"),
+        (
+            "focus_z1_below_um",
+            one,
+            config_from_toml("[focus]\nz1_below_um = 6.0\n", "t"),
+            "not used: 6 is configured",
+        ),
+        ("focus_repeatability_um", one, Config(), "shown only"),
+        ("focus_above_sharpest_um", one, Config(), "shown only; focus.at_sharpest removes it"),
+        ("optics_gain", one, Config(), "not used: nothing was measured. Run `parfocal calibrate optics`."),
     ):
         assert use_of(name, measured, found, config) == told, name
 

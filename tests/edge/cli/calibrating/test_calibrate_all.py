@@ -66,7 +66,7 @@ def report(path: Path) -> AllReport:
 
 
 def test_the_parts_come_in_the_order_in_which_each_builds_on_those_before() -> None:
-    assert [part.name for part in PARTS] == ["camera", "stage", "backlash"]
+    assert [part.name for part in PARTS] == ["camera", "stage", "backlash", "optics", "focus"]
 
 
 def test_every_part_is_measured_and_the_report_shows_it(run: Run, parts: Parts, tmp_path: Path) -> None:

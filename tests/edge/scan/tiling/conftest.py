@@ -20,7 +20,7 @@ from tests.edge.scan.tiling.small_slide import CONFIG, SmallSlide
 Scan = Callable[..., list[TileDone]]
 
 # 5 x 4 tiles, the left column on empty glass.
-REGION = (19_850.0, 9_920.0, 20_090.0, 10_090.0)
+REGION = (19_850.0, 9_940.0, 20_090.0, 10_090.0)
 
 
 class Surveyed(msgspec.Struct, frozen=True):

@@ -125,8 +125,13 @@ class SmallSlide:
         sharp = self._pixels[rows][:, columns].astype(np.float32)
         away_um = abs(z_um - self.focus(x_um, y_um))
         blurred = cv2.GaussianBlur(sharp, (0, 0), 0.2 + 0.9 * min(away_um, 20.0))
-        noisy = blurred * (duty / self.config.scan.lamp_duty) + self._noise
+        noisy = blurred * (duty / self.config.scan.lamp_duty) + self._fresh_noise()
         return np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
+
+    def _fresh_noise(self) -> NDArray[np.float64]:
+        """Noise that differs from frame to frame, as a camera's does: the same values in other rows."""
+        self._noise = np.roll(self._noise, 7, axis=0)
+        return self._noise
 
     @contextlib.contextmanager
     def instrument(self, plays: tuple[PlayInUse, ...] = ()) -> Iterator[Instrument]:

@@ -52,12 +52,9 @@ def test_every_tile_is_on_the_disk_in_focus_with_its_measurement(
         assert abs(done.error_um) < 0.7
         # What the tile says of its focus is true to within its uncertainty.
         assert abs(done.error_um + (done.tile.focus_um or 0.0)) < 0.6
-
-
-def test_neighbours_show_the_same_tissue_in_their_overlap(scan: Scan, out: Path) -> None:
-    scan(SmallSlide())
-    tiles = {(t.row, t.column): t for t in read_scan(out).tiles}
-    left, right = tiles[1, 2], tiles[1, 3]
+    # Neighbours show the same tissue in their overlap.
+    at = {(t.row, t.column): t for t in stored.tiles}
+    left, right = at[1, 2], at[1, 3]
     step_px = round((right.x_um - left.x_um) / 0.345)
     a = rgb_from_file(left.path)[:, step_px:].astype(float)
     b = rgb_from_file(right.path)[:, : a.shape[1]].astype(float)
@@ -76,7 +73,21 @@ def test_a_step_of_the_slide_is_seen_in_the_picture_focused_and_learned(scan: Sc
     # The first tile beyond the step is taken again; its neighbours and the rows behind start from what it has shown.
     assert 1 <= len(again) <= 2
     assert max(errors_um(taken)) < 0.96
-    assert all("out of focus; focused" in (d.tile.reason or "") for d in again)
+    assert all("its picture was out of focus" in (d.tile.reason or "") for d in again)
+
+
+def test_a_prediction_that_does_not_hold_is_settled_by_two_shots(scan: Scan) -> None:
+    small = SmallSlide()
+    scan(small, n_tiles=1)
+    wrong = SmallSlide(focus=lambda x, y: bent(x, y) + (4.0 if y > 9_985.0 else 0.0))
+    # Single shots point the wrong way.
+    assert wrong.eyes.single is not None
+    infer = wrong.eyes.single.runner.infer
+    wrong.eyes.single.runner.infer = lambda batch: -1.4 - infer(batch)  # type: ignore[method-assign]
+    taken = scan(wrong)
+    settled = [d for d in taken if "out of focus; focused" in (d.tile.reason or "")]
+    assert settled
+    assert all(abs(d.error_um or 0.0) < 0.7 for d in settled)
 
 
 def test_a_blurred_tile_is_noticed_by_its_sharpness_without_a_single_shot_model(scan: Scan) -> None:

@@ -1,0 +1,122 @@
+"""Stacks as a model sees them: its outputs for each pair of planes, and how far each is from the sharpest plane."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from parfocal.board.axis import steps_from_um, um_from_steps
+from parfocal.calib.errors import CalibPoor
+from parfocal.calib.optics import StackSeen
+from parfocal.calib.play import FocusCurve, peak_of
+from parfocal.edge.config import FocusConfig
+from parfocal.edge.focus import prepare
+from parfocal.edge.focus.shots import Shot
+from parfocal.edge.optics_file import KeptStack
+from parfocal.edge.pixels import UInt8Array
+from parfocal.engines.predictor import Predictor
+
+STEP_UM = 0.625  # about; a whole number of steps of the planes is delta
+# How far from delta two planes of a recorded stack may be.
+PAIR_TOLERANCE_SHARE = 0.1
+
+
+class Plane:
+    """What is kept of a plane: its height, sharpness, and the part that the model sees."""
+
+    def __init__(self, shot: Shot) -> None:
+        """Of a shot, whose pixels may be forgotten then."""
+        self.z_um, self.sharpness = shot.z_um, shot.sharpness
+        self.smoothed: UInt8Array = shot.part.smoothed
+        self.contrasts = shot.part.contrasts
+        self.is_blank = shot.part.is_blank
+
+
+def plane_heights(
+    focus_um: float, predictor: Predictor, config: FocusConfig, scale: float
+) -> tuple[float, ...]:
+    """Heights of the planes of a stack, ascending, evenly spaced by whole motor steps of `scale` um.
+
+    The second shots of its pairs lie within the range of the model about `focus_um`, and their first shots are as far
+    below as the focus rule takes them.
+    """
+    delta = steps_from_um(config.delta_um, scale)
+    step = min((n for n in range(1, delta + 1) if delta % n == 0), key=lambda n: abs(n * scale - STEP_UM))
+    middle, reach = steps_from_um(focus_um, scale), steps_from_um(predictor.contract.range_um, scale) // step
+    lowest = -reach - delta // step
+    return tuple(um_from_steps(middle + k * step, scale) for k in range(lowest, reach + 1))
+
+
+def curve_of(planes: Sequence[Plane]) -> FocusCurve:
+    """The focus curve of recorded planes."""
+    z_um, sharpness = (tuple(getattr(plane, name) for plane in planes) for name in ("z_um", "sharpness"))
+    return FocusCurve("up", z_um, sharpness, (0.0,) * len(planes), 0.0)
+
+
+def kept_stack(
+    planes: Sequence[Plane], curve: FocusCurve, predictor: Predictor, config: FocusConfig
+) -> KeptStack:
+    """The stack as the model sees it.
+
+    Raises CalibPoor for a focus curve without a single clear peak; EngineError from the engine.
+    """
+    focus_um = peak_of(curve).z_um
+    true_um, contrast, outputs = [], [], []
+    with_second = predictor.contract.kind == "pair"
+    for first, second in _pairs(planes, config.delta_um):
+        distance_um = focus_um - second.z_um
+        if abs(distance_um) > predictor.contract.range_um or second.is_blank:
+            continue
+        seen = prepare.two_shot_image(first.smoothed, second.smoothed, with_second=with_second)
+        patches = prepare.patches_of(seen, config.patch_px)
+        true_um.append(distance_um)
+        contrast.append(second.contrasts)
+        outputs.append(predictor.runner.infer(prepare.standardised(patches)))
+    if not true_um:
+        raise CalibPoor(
+            f"stack of {curve.z_um[0]:.1f}..{curve.z_um[-1]:.1f} um refused: no two of its planes are "
+            f"{config.delta_um:g} um apart, or they are blank. Record planes that are {config.delta_um:g} um apart."
+        )
+    return KeptStack(*(np.array(found, np.float32) for found in (true_um, contrast, outputs)))
+
+
+def seen_by(stacks: Iterable[KeptStack], predictor: Predictor) -> tuple[StackSeen, ...]:
+    """What a model as it ships says about the stacks with the condenser that its head gets."""
+    return tuple(_seen(stack, predictor) for stack in stacks)
+
+
+def strangest(stacks: Iterable[KeptStack], predictor: Predictor) -> float | None:
+    """How strange the strangest of 200 patches of the stacks is to the model; None if it does not tell."""
+    told = [predictor.read(_flat(stack)).strangeness for stack in stacks]
+    found = [one for one in told if one is not None]
+    return float(np.quantile(np.concatenate(found), 0.995)) if found else None
+
+
+def _seen(stack: KeptStack, predictor: Predictor) -> StackSeen:
+    shape, head = stack.contrast.shape, predictor.head
+    outputs = _flat(stack)
+    hidden = None
+    if head is not None:
+        layers = head.hidden(outputs, predictor.condenser)
+        side_by_side = layers.transpose(1, 0, 2).reshape(len(outputs), -1) / len(layers)
+        hidden = side_by_side.reshape(*shape, -1).astype(np.float64)
+    return StackSeen(
+        stack.true_um.astype(np.float64),
+        stack.contrast.astype(np.float64),
+        predictor.read(outputs).distance_um.reshape(shape).astype(np.float64),
+        hidden,
+    )
+
+
+def _flat(stack: KeptStack) -> "np.ndarray[tuple[int, ...], np.dtype[np.float32]]":
+    return stack.outputs.reshape(-1, stack.outputs.shape[2])
+
+
+def _pairs(planes: Sequence[Plane], delta_um: float) -> list[tuple[Plane, Plane]]:
+    """First and second shot: each plane that has another one delta below it, to within a tenth."""
+    heights_um = np.array([plane.z_um for plane in planes])
+    pairs = []
+    for second in planes:
+        first = planes[int(np.abs(heights_um - (second.z_um - delta_um)).argmin())]
+        if abs(second.z_um - first.z_um - delta_um) <= PAIR_TOLERANCE_SHARE * delta_um + 1e-6:
+            pairs.append((first, second))
+    return pairs

@@ -1,0 +1,210 @@
+"""The figures of a scan's quality, and the pictures that go with them, from one look at each tile."""
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import cv2
+import msgspec
+import numpy as np
+
+from parfocal.calib.value import UsedCalibration
+from parfocal.calib.view import View
+from parfocal.edge.pixels import UInt8Array
+from parfocal.edge.scan.tiles import Scan, ScannedTile
+from parfocal.edge.slide.master import MasterReport, read_stitch
+from parfocal.edge.slide.quality.blur import blurred, fineness_of
+from parfocal.edge.slide.tiles import TileDamaged, tile_pixels
+from parfocal.edge.stitch.layout import StagePlace, nominal_px
+
+THUMBNAIL_PX = 900  # longer side
+SHOWN_PX = 300  # side of the part of a tile that is shown
+N_WORST = 8
+EMPTY = 255
+
+Fault = Literal["out of focus", "blurred", "uneven", "damaged"]
+
+
+class TileQuality(msgspec.Struct, frozen=True):
+    """One tile. `fineness`: see `edge/slide/quality/blur.py`; None without enough detail. `fault`: the gravest one."""
+
+    row: int
+    column: int
+    z_um: float
+    focus_um: float | None
+    fineness: float | None
+    tissue: bool
+    retaken: int
+    reason: str | None
+    fault: Fault | None
+
+
+class QualityReport(msgspec.Struct, frozen=True):
+    """A scan in figures.
+
+    The focus figures are over tiles with tissue that are not uneven and whose focus was measured; the shares are of
+    these. `slipped`: blurred by the independent measure, although the scan took them for sharp. Times are on the
+    microscope's clock.
+    """
+
+    slide: str
+    planned: int
+    finished: int
+    tissue: int
+    retaken: int
+    uneven: int
+    damaged: int
+    depth_of_field_um: float
+    measured: int
+    mean_abs_focus_um: float | None
+    p95_abs_focus_um: float | None
+    within_half_depth: float | None
+    within_depth: float | None
+    blurred: int
+    slipped: int
+    tiles_s: float
+    retaken_s: float
+    calibration: UsedCalibration | None
+    stitched: MasterReport | None
+    tiles: tuple[TileQuality, ...] = ()
+
+
+class Shown(msgspec.Struct, frozen=True, eq=False):
+    """A tile worth a look, with the middle of its picture, RGB."""
+
+    tile: TileQuality
+    pixels: UInt8Array
+
+
+class Pictures(msgspec.Struct, frozen=True, eq=False):
+    """The whole slide as the stage lays it out, RGB (h, w, 3), and its worst tiles, the worst first."""
+
+    thumbnail: UInt8Array
+    worst: tuple[Shown, ...]
+
+
+def quality_of(
+    scan: Scan, depth_um: float, on_tile: Callable[[int], None] = lambda _: None
+) -> tuple[QualityReport, Pictures]:
+    """Judge a scan whose objective has a depth of field of `depth_um`. Each tile is read once."""
+    montage = _Montage(scan)
+    fineness: list[float | None] = []
+    damaged: list[bool] = []
+    for number, tile in enumerate(scan.tiles):
+        try:
+            pixels = tile_pixels(scan, tile)
+        except TileDamaged:
+            fineness.append(None)
+            damaged.append(True)
+        else:
+            fineness.append(fineness_of(pixels) if tile.tissue else None)
+            damaged.append(False)
+            montage.add(number, pixels)
+        on_tile(number)
+    is_blurred = blurred([None if tile.uneven else f for tile, f in zip(scan.tiles, fineness, strict=True)])
+    tiles = tuple(
+        _judged(tile, fine, _fault_of(tile, soft, broken, depth_um))
+        for tile, fine, soft, broken in zip(scan.tiles, fineness, is_blurred, damaged, strict=True)
+    )
+    report = _summed(scan, tiles, is_blurred, depth_um)
+    return report, Pictures(montage.pixels, _worst(scan, tiles))
+
+
+def _fault_of(tile: ScannedTile, is_blurred: bool, is_damaged: bool, depth_um: float) -> Fault | None:
+    if is_damaged:
+        return "damaged"
+    if tile.uneven:
+        return "uneven"
+    if _is_out_of_focus(tile, depth_um):
+        return "out of focus"
+    return "blurred" if is_blurred else None
+
+
+def _is_out_of_focus(tile: ScannedTile, depth_um: float) -> bool:
+    return tile.focus_um is not None and abs(tile.focus_um) > depth_um / 2.0
+
+
+def _judged(tile: ScannedTile, fineness: float | None, fault: Fault | None) -> TileQuality:
+    return TileQuality(
+        tile.row,
+        tile.column,
+        tile.z_um,
+        tile.focus_um,
+        fineness,
+        tile.tissue,
+        tile.retaken,
+        tile.reason,
+        fault,
+    )
+
+
+def _summed(
+    scan: Scan, tiles: Sequence[TileQuality], is_blurred: Sequence[bool], depth_um: float
+) -> QualityReport:
+    off = np.array(
+        [abs(t.focus_um) for t in scan.tiles if t.tissue and not t.uneven and t.focus_um is not None]
+    )
+    slipped = [
+        soft and not _is_out_of_focus(tile, depth_um)
+        for tile, soft in zip(scan.tiles, is_blurred, strict=True)
+    ]
+    return QualityReport(
+        slide=scan.settings.slide,
+        planned=len(scan.about.planned),
+        finished=len(tiles),
+        tissue=sum(tile.tissue for tile in tiles),
+        retaken=sum(tile.retaken > 0 for tile in tiles),
+        uneven=sum(tile.uneven for tile in scan.tiles),
+        damaged=sum(tile.fault == "damaged" for tile in tiles),
+        depth_of_field_um=depth_um,
+        measured=len(off),
+        mean_abs_focus_um=float(off.mean()) if len(off) else None,
+        p95_abs_focus_um=float(np.percentile(off, 95)) if len(off) else None,
+        within_half_depth=float((off <= depth_um / 2.0).mean()) if len(off) else None,
+        within_depth=float((off <= depth_um).mean()) if len(off) else None,
+        blurred=sum(is_blurred),
+        slipped=sum(slipped),
+        tiles_s=sum(tile.elapsed_s for tile in scan.tiles),
+        retaken_s=sum(tile.elapsed_s for tile in scan.tiles if tile.retaken),
+        calibration=scan.calibration,
+        stitched=read_stitch(scan.folder),
+        tiles=tuple(tiles),
+    )
+
+
+def _worst(scan: Scan, tiles: Sequence[TileQuality]) -> tuple[Shown, ...]:
+    """Tiles with a fault, the farthest out of focus first, then the most blurred, then uneven ones."""
+    order = {"out of focus": 0, "blurred": 1, "uneven": 2}
+    faulty = [k for k, tile in enumerate(tiles) if tile.fault in order]
+    faulty.sort(
+        key=lambda k: (order[tiles[k].fault or ""], -abs(tiles[k].focus_um or 0.0), tiles[k].fineness or 0.0)
+    )
+    return tuple(Shown(tiles[k], _middle(tile_pixels(scan, scan.tiles[k]))) for k in faulty[:N_WORST])
+
+
+def _middle(pixels: UInt8Array) -> UInt8Array:
+    top, left = (max(0, (side - SHOWN_PX) // 2) for side in pixels.shape[:2])
+    return np.ascontiguousarray(pixels[top : top + SHOWN_PX, left : left + SHOWN_PX])
+
+
+class _Montage:
+    """A small picture of the slide, its tiles where the stage took them."""
+
+    def __init__(self, scan: Scan) -> None:
+        settings = scan.settings
+        view = View(scan.um_per_px, settings.view_angle_deg, settings.view_is_mirrored)
+        places = [StagePlace(tile.row, tile.column, tile.x_um, tile.y_um) for tile in scan.tiles]
+        corners = nominal_px(places, view) if places else np.zeros((1, 2))
+        corners = corners - corners.min(axis=0)
+        size = corners.max(axis=0) + scan.frame_px
+        self._scale = min(1.0, THUMBNAIL_PX / float(size.max()))
+        self._corners = np.rint(corners * self._scale).astype(int)
+        # A pixel more, so that rounding leaves no gaps between tiles.
+        self._side = tuple(int(np.ceil(side * self._scale)) for side in scan.frame_px)
+        width, height = self._corners.max(axis=0) + self._side
+        self.pixels: UInt8Array = np.full((height, width, 3), EMPTY, np.uint8)
+
+    def add(self, number: int, pixels: UInt8Array) -> None:
+        x, y = self._corners[number]
+        width, height = self._side
+        small = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
+        self.pixels[y : y + height, x : x + width] = small

@@ -1,0 +1,123 @@
+"""Mutations of what corrects a model: the levels, the loop, and what is learned while a run goes on."""
+
+from tools.mutations.mutation import Mutation
+
+OPTICS_TESTS = ("tests/calib/test_optics.py",)
+KEPT_TESTS = ("tests/edge/calibrate/test_optics.py",)
+LOOP_TESTS = ("tests/calib/test_loop.py",)
+LEARNING_TESTS = ("tests/calib/test_learning.py",)
+
+MUTATIONS = (
+    Mutation(
+        "a level is judged on the stacks that it was fitted on",
+        "calib/optics.py",
+        "for k, stack in enumerate(stacks) if k not in out]",
+        "for k, stack in enumerate(stacks) if k != -1]",
+        OPTICS_TESTS,
+    ),
+    Mutation(
+        "the best level is taken, however little better it is",
+        "calib/optics.py",
+        "is_supported = float(worse_um.mean()) <= max(WORTHWHILE_UM, N_ERRORS * error_um)",
+        "is_supported = one is best",
+        OPTICS_TESTS,
+    ),
+    Mutation(
+        "a wrong direction is not refused",
+        "calib/optics.py",
+        "if chosen.wrong_share > MAX_WRONG_SHARE:",
+        "if False:",
+        OPTICS_TESTS,
+    ),
+    Mutation(
+        "a model that errs too much is not refused",
+        "calib/optics.py",
+        "if chosen.error_um > MAX_ERROR_UM:",
+        "if False:",
+        OPTICS_TESTS,
+    ),
+    Mutation(
+        "an absurd gain is not refused",
+        "calib/optics.py",
+        "if not (GAINS[0] <= fitted.gain <= GAINS[1] and",
+        "if not (",
+        OPTICS_TESTS,
+    ),
+    Mutation(
+        "patches count alike",
+        "calib/optics.py",
+        "np.average(predicted_um, axis=1, weights=self.weights)",
+        "np.average(predicted_um, axis=1)",
+        OPTICS_TESTS,
+    ),
+    Mutation(
+        "the taught weights are not in the scale of the predictions",
+        "calib/optics.py",
+        "np.full(hidden.shape[1], penalty)) / line.gain",
+        "np.full(hidden.shape[1], penalty))",
+        OPTICS_TESTS,
+    ),
+    Mutation(
+        "the bias of a taught head is forgotten",
+        "engines/predictor.py",
+        "return head.with_last(weights, bias_um)",
+        "return head.with_last(weights, 0.0)",
+        KEPT_TESTS,
+    ),
+    Mutation(
+        "optics of another model are used",
+        "edge/calibration.py",
+        "if optics.model_sha256 != model_digest(config):",
+        "if False:",
+        KEPT_TESTS,
+    ),
+    Mutation(
+        "optics of another microscope are imported",
+        "edge/calibrate/transfer.py",
+        "if owner != store.owner:",
+        "if False:",
+        KEPT_TESTS,
+    ),
+    Mutation(
+        "a drift of the focus counts as scatter of the loop",
+        "calib/loop.py",
+        "- sharpest_um\n",
+        "- planes[0].z_um\n",
+        LOOP_TESTS,
+    ),
+    Mutation(
+        "z0 does not exceed the play",
+        "calib/loop.py",
+        "z1_below_um + run_up_um + SPARE_RUN_UP_UM",
+        "z1_below_um + SPARE_RUN_UP_UM",
+        LOOP_TESTS,
+    ),
+    Mutation(
+        "a sudden change is followed",
+        "calib/learning.py",
+        "    if told:\n",
+        "    if False:\n",
+        LEARNING_TESTS,
+    ),
+    Mutation(
+        "what is learned has no bound",
+        "calib/learning.py",
+        "return float(np.clip(now + np.clip(middle - now, -step, step), -most, most))",
+        "return float(now + np.clip(middle - now, -step, step))",
+        LEARNING_TESTS,
+    ),
+    Mutation(
+        "one field changes the correction at will",
+        "calib/learning.py",
+        "np.clip(middle - now, -step, step)",
+        "(middle - now)",
+        LEARNING_TESTS,
+    ),
+    Mutation(
+        "shots on one side of the focus tell where it is",
+        "calib/learning.py",
+        "if not (aside_um[near].max() >= LEAST_ASIDE_UM and aside_um[near].min() <= -LEAST_ASIDE_UM):",
+        "if False:",
+        LEARNING_TESTS,
+    ),
+)
