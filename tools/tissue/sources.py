@@ -26,6 +26,9 @@ HELD_OUT_SHARE = 5
 SAMPLING_UM: dict[str, float | None] = {"he_cmu1": 0.499, "blood_chula": 0.19}
 ASSUMED_SAMPLING_UM = 0.4
 
+# Camera pixels for each pixel of a tile. Enlarged ones have no fine detail, as sections that are soft or poorly cut.
+SCALES = (0.4, 2.2)
+
 PHOTOGRAPHS = ("astronaut", "brick", "camera", "cell", "coffee", "coins", "grass", "gravel", "page", "retina")
 
 
@@ -110,7 +113,7 @@ class TrainingObjects:
             return group, drawn(side, rng)
         sources = self._by_group[group]
         source = sources[int(rng.integers(len(sources)))]
-        scale = float(np.exp(rng.uniform(np.log(0.4), np.log(1.6))))
+        scale = float(np.exp(rng.uniform(*np.log(SCALES))))
         density = window(source.density, side, scale, rng)
         return group, recoloured(density, rng) if rng.random() < 0.75 else density
 
