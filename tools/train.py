@@ -18,20 +18,18 @@ from rich.console import Console
 
 from parfocal.engines.model.contract import CHANNELS, contract_from_onnx
 from parfocal.engines.model.head import load_head
-from tools.learning import batches, fit, tables
+from tools.learning import batches, fit, frames, tables
 from tools.learning.examples import Examples
 from tools.learning.features import Features, together
 from tools.learning.kept_features import of_folder
 from tools.learning.pictures import draw_learning, draw_scatter
 from tools.learning.prediction import predict
 from tools.learning.recipe import Recipe
-from tools.learning.rendered import Rendering, of_rendered
 from tools.learning.start import body_from, start_from, summary_from
 from tools.learning.training import FROZEN_SHARE, Training, rate_at
 from tools.networks.focus import FocusNet, Head
 from tools.networks.layers import Body
 from tools.progress import shown_progress
-from tools.rendering.objectives import OBJECTIVES
 
 CALIBRATION_BATCHES = 12
 CURVE_PX = 400 * 224**2  # pixels of held-out patches measured at every report; at the end all are measured
@@ -124,7 +122,7 @@ def report(
 def train_head(
     recipe: Recipe,
     body: Body,
-    data: Path | None,
+    data: Path,
     held_out: Path,
     out: Path,
     args: argparse.Namespace,
@@ -140,17 +138,11 @@ def train_head(
 
     out.mkdir(parents=True, exist_ok=True)
 
-    def rendered(side_px: int) -> Features:
-        rendering = Rendering(
-            args.tiles, args.objective, recipe.kind == "single", side_px, args.rendered, recipe.seed
-        )
-        net = FocusNet(body, CHANNELS[recipe.kind], side_px).to(args.device)
-        return of_rendered(net, rendering, args.device, out / f"features-rendered-{side_px}", say)
-
-    def of_training(side_px: int) -> Features:
-        return rendered(side_px) if data is None else features_in(data, f"data-{side_px}", side_px)
-
-    training = together([of_training(side_px) for side_px in args.stored_px])
+    if args.features is None:
+        training = together([features_in(data, f"data-{side_px}", side_px) for side_px in args.stored_px])
+    else:
+        training = together([frames.made(args.features, kind, say) for kind in frames.FOR[recipe.kind]])
+    spectra = frames.made(args.features, "spectral", say) if args.features and recipe.kind == "pair" else None
     tests = features_in(held_out, "held-out", recipe.patch_px)
     net = recipe.with_spectra(body.cpu())
     begun = None if args.start is None else contract_from_onnx(args.start)
@@ -166,7 +158,7 @@ def train_head(
         head = Head(net.n_features, condensers is not None)
         fit.prepare_head(head, fit.inputs_of(net, training, condensers))
     how = fit.FitRecipe() if trained is None else fit.refit()
-    fit.fit(net, head, condensers, asdict(recipe), how, training, tests, out, say)
+    fit.fit(net, head, condensers, asdict(recipe), how, training, tests, out, say, spectra)
 
 
 def main() -> None:
@@ -176,16 +168,14 @@ def main() -> None:
     )
     default = Recipe()
     parser.add_argument(
-        "--data", type=Path, help="folder of stacks; its subfolders are groups; or give --rendered"
+        "--data", type=Path, help="folder of stacks; its subfolders are groups; or give --features"
     )
     parser.add_argument("--held-out", type=Path, required=True, help="folder of stacks for testing only")
     parser.add_argument(
-        "--rendered",
-        type=int,
-        help="instead of --data, with --start: train the head on this many patches that are rendered for it",
+        "--features",
+        type=Path,
+        help="instead of --data, with --start: train the head on what `tools.make_features` made in this folder",
     )
-    parser.add_argument("--tiles", type=Path, help="folder of sharp tiles that --rendered makes objects from")
-    parser.add_argument("--objective", choices=tuple(OBJECTIVES), default="20x/0.75", help="of --rendered")
     parser.add_argument("--out", type=Path, required=True, help="folder for the checkpoint and the plots")
     parser.add_argument(
         "--kind",
@@ -229,11 +219,11 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
-    if (args.data is None) == (args.rendered is None):
-        parser.error("give either --data or --rendered")
-    if args.rendered is not None and (args.tiles is None or args.start is None or args.head != "spectrum"):
+    if (args.data is None) == (args.features is None):
+        parser.error("give either --data or --features")
+    if args.features is not None and (args.start is None or args.head != "spectrum"):
         parser.error(
-            "--rendered trains a head on the body of --start: give --tiles, --start and --head spectrum"
+            "--features trains a head on the body of --start: give --start, and --head spectrum or none"
         )
     torch.set_num_threads(args.threads)
     recipe = Recipe(

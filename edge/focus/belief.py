@@ -27,8 +27,8 @@ REJECTED_BEYOND = 3.0
 MAX_REJECTED_SHARE = 0.34
 MAX_STRANGE_SHARE = 0.5
 # Share of the variance of a patch that it has in common with its neighbours, which see the same optics and the same
-# stain. Averaging removes only the rest. An assumption.
-SHARED_VARIANCE = 0.5
+# stain. Averaging removes only the rest. Measured with difference-20x on 340 held-out images of 9 patches: 0.65.
+SHARED_VARIANCE = 0.65
 # Two estimates of the same focus agree within this, about one depth of field. Estimates from 5 to 9 um away have an
 # error of 0.4 um (standard deviation); a saturated one is several um off.
 AGREEMENT_UM = 1.0

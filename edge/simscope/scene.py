@@ -14,10 +14,8 @@ from parfocal.edge.simscope.optics import FloatArray, Optics, radial_grid, sprea
 from parfocal.edge.simscope.slide import VirtualSlide
 
 MARGIN_PX = 48  # defocus blurs this much into the field; beyond about 16 um the edge of the margin shows
-# Negative, as in a section mounted in a medium of a higher refractive index than the stain. Most stains have +0.2 to
-# +0.8 (docs/optics.md), but the shipped models were trained on -0.4 to -0.1: an earlier `optics.py` had the sign of
-# phase wrong and half of its strength. +0.3 needs models that were trained on both signs.
-PHASE_PER_DENSITY_RAD = -0.15
+# Of most stained objects it is 0.2 to 0.8; 0.4 to 0.5 was measured on a blood smear (docs/optics.md).
+PHASE_PER_DENSITY_RAD = 0.3
 WHITE_LEVEL = 232.0
 MAX_DEFOCUS_UM = 40.0  # farther out only the mean is left, and single source points would show
 PROFILE_STEP_UM = 0.2  # a quarter of the depth of field: the transfer between two steps is nearly linear

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tools.arrays import FloatArray, UInt8Array
-from tools.cameras import Camera, processed, random_camera, shots_of
+from tools.cameras import Camera, Exposing, processed, random_camera
 
 
 def rng() -> np.random.Generator:
@@ -16,6 +16,11 @@ def densities(n: int = 2) -> FloatArray:
     images = np.zeros((n, 3, 64, 64), np.float32)
     images[:, :, 20:40, 20:40] = np.array([0.3, 0.9, 0.6], np.float32)[:, None, None]
     return images
+
+
+def shots_of(densities: FloatArray, camera: Camera, rng: np.random.Generator) -> list[UInt8Array]:
+    exposing = Exposing(camera, (64, 64), rng)
+    return [exposing.shot(density) for density in densities]
 
 
 def plain_shot() -> UInt8Array:
@@ -46,10 +51,28 @@ def test_a_gain_step_changes_the_brightness_between_shots() -> None:
     assert np.std(means[1]) > 3.0 * np.std(means[0])
 
 
+def test_noise_is_that_of_the_photons_and_the_electronics() -> None:
+    blank = np.zeros((3, 64, 64), np.float32)
+    shots = [Exposing(Camera(), (64, 64), np.random.default_rng(seed)).shot(blank) for seed in range(20)]
+    deviations = [float(shot[..., 1].std()) for shot in shots]
+    # Full wells of 7,000 to 30,000 electrons at about 220 grey levels.
+    assert 1.3 < min(deviations) < max(deviations) < 5.0
+    first, second = (s[..., 1].ravel() for s in shots_of(np.stack([blank, blank]), Camera(), rng()))
+    assert abs(np.corrcoef(first, second)[0, 1]) < 0.1
+
+
+def test_a_pattern_stays_from_shot_to_shot_and_dead_pixels_are_dark() -> None:
+    blank = np.zeros((2, 3, 64, 64), np.float32)
+    first, second = (s[..., 1].astype(float) for s in shots_of(blank, Camera(pattern=0.05), rng()))
+    assert np.corrcoef(first.ravel(), second.ravel())[0, 1] > 0.8
+    dead = shots_of(blank, Camera(dead_share=0.01), rng())[0]
+    assert 0.003 < np.mean(dead.max(axis=2) < 20) < 0.03
+
+
 def test_about_half_of_the_cameras_are_plain_and_the_others_have_every_fault() -> None:
     generator = rng()
     cameras = [random_camera(generator) for _ in range(400)]
     assert 0.4 < np.mean([camera == Camera() for camera in cameras]) < 0.65
     assert {camera.jpeg_quality is None for camera in cameras} == {True, False}
-    for fault in ("demosaiced", "gamma", "sharpening", "gain_step", "full_chroma"):
+    for fault in ("demosaiced", "gamma", "sharpening", "gain_step", "full_chroma", "pattern", "dead_share"):
         assert len({getattr(camera, fault) for camera in cameras}) > 1

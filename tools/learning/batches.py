@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from tools.learning.examples import GREY_OFFSET, Examples
-from tools.rendering.prepared import standardised
+from tools.networks.standardising import standardised
 
 FLICKER = 0.002  # relative, of the light between two shots, in addition to that in the stacks
 NOISE_LEVELS = 0.3

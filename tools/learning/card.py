@@ -36,10 +36,11 @@ HEADS = {
     "flatten": "The last feature map is flattened into one dense layer, as in the paper.",
 }
 MADE = (
-    "**Trained on synthetic stacks, never on stacks of a real microscope.** They were computed from sharp images of "
-    "slides with the optics of `edge/simscope`: the reference objective with its aberrations. The model reads the "
-    "direction from these aberrations, and another objective has others. Before a clinic relies on it, retrain it on "
-    "stacks of your own microscope (*Your own model* in the documentation)."
+    "**Trained on made samples, never on a real microscope.** They were computed from sharp images of slides with the "
+    "optics of `edge/simscope`: the reference objective with its aberrations, and others. The model reads the "
+    "direction from aberrations and phase, and another objective has others. Before a clinic relies on it, fit it to "
+    "your microscope (`parfocal calibrate optics`) or retrain it on your own stacks (*Your own model* in the "
+    "documentation)."
 )
 CONDENSER = (
     "**The aperture of the condenser is an input.** Depth of field depends on it, and a patch does not show it. The "
@@ -56,8 +57,8 @@ HELD_OUT = (
     "microscope several patches vote, and predictions start closer to the focus."
 )
 RECIPE = (
-    "`tools/synthesize.py` and `tools/train.py`: {settings}. AdamW; smooth L1 loss (dastidar2020, eq. 1), weighted by "
-    "the square root of the contrast of the patch; in the last part of the training on whole patches, and also "
+    "`tools/make_features.py` and `tools/train.py`: {settings}. AdamW; smooth L1 loss (dastidar2020, eq. 1), weighted "
+    "by the square root of the contrast of the patch; in the last part of the training on whole patches, and also "
     "weighted by distance (eq. 2). {head}"
 )
 MOST_CURVE_ROWS = 14

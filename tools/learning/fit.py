@@ -21,7 +21,7 @@ from tools.networks.focus import SUMMARY, FocusNet, Head
 
 MODEL_FILE = "model.pt"
 # Uncertainty of the aperture of a condenser. The training adds this error, so that the head does not rely on more.
-CONDENSER_ERROR = 0.03
+CONDENSER_ERROR = 0.015
 REFERENCE_CONDENSER = 0.6  # of the reference instrument (`edge/simscope`)
 REPORTS = 8
 SIGMA_WEIGHT = 0.1  # of the likelihood in the loss: the distance comes first
@@ -37,7 +37,7 @@ STRANGE_QUANTILE_HELD_OUT = 0.99
 class FitRecipe:
     """The settings for the training of a head. The model card lists them."""
 
-    epochs: int = 30
+    epochs: int = 24
     fit_batch: int = 256
     fit_learning_rate: float = 2e-3
     fit_weight_decay: float = 0.05
@@ -47,6 +47,11 @@ class FitRecipe:
 def refit() -> FitRecipe:
     """Return the settings to retrain a trained head on the stacks of another instrument: short, with a low rate."""
     return FitRecipe(epochs=12, fit_learning_rate=2e-4)
+
+
+def with_maps() -> FitRecipe:
+    """Return the settings to go on with the maps, after a head was trained on the spectra alone."""
+    return FitRecipe(epochs=10, fit_learning_rate=5e-4)
 
 
 def prepare_summary(net: FocusNet, features: Features) -> None:
@@ -73,14 +78,28 @@ class Inputs:
 
 def inputs_of(net: FocusNet, features: Features, condensers: CondenserTerms | None) -> Inputs:
     """Return the inputs of the head of `net`. A condenser that is not known is the default one."""
+    with torch.no_grad():
+        both = net.together(torch.from_numpy(features.spectral), torch.from_numpy(features.pooled))
+    return _inputs(both, features, condensers)
+
+
+def _inputs(both: torch.Tensor, features: Features, condensers: CondenserTerms | None) -> Inputs:
     condenser = None
     if condensers is not None:
         known = np.nan_to_num(features.condenser, nan=condensers.default)
         condenser = torch.from_numpy(known.astype(np.float32))[:, None]
-    with torch.no_grad():
-        both = net.together(torch.from_numpy(features.spectral), torch.from_numpy(features.pooled))
     return Inputs(
         both, condenser, torch.from_numpy(features.distance_um), torch.from_numpy(features.contrast)
+    )
+
+
+def _joined(parts: list[Inputs]) -> Inputs:
+    condensers = [part.condenser for part in parts if part.condenser is not None]
+    return Inputs(
+        torch.cat([part.features for part in parts]),
+        torch.cat(condensers) if condensers else None,
+        torch.cat([part.distance_um for part in parts]),
+        torch.cat([part.contrast for part in parts]),
     )
 
 
@@ -90,6 +109,20 @@ def prepare_head(head: Head, given: Inputs) -> None:
         inputs = head.inputs(given.features, given.condenser)
         head.mean.copy_(inputs.mean(dim=0))
         head.deviation.copy_(inputs.std(dim=0) + 1e-3)
+
+
+def without_maps(head: Head, features: Features, condensers: CondenserTerms | None) -> Inputs:
+    """Return the inputs of the head from spectra alone: the summary of the maps is its mean everywhere.
+
+    The head does not read it then, and learns to when it goes on with maps.
+    """
+    n_spectral = features.spectral.shape[1]
+    maps = slice(n_spectral, n_spectral + SUMMARY)
+    with torch.no_grad():
+        head.first.weight[:, maps] = 0.0
+        mean = head.mean[maps].expand(len(features), SUMMARY)
+    both = torch.cat([torch.from_numpy(features.spectral), mean], dim=1)
+    return _inputs(both, features, condensers)
 
 
 def prepare_strangeness(head: Head, given: Inputs, held_out: Inputs) -> None:
@@ -192,17 +225,27 @@ def fit(
     held_out: Features,
     out: Path,
     say: Callable[[str], None],
+    spectra: Features | None = None,
 ) -> None:
-    """Train the head, measure it on held-out patches, and save it in `out` with `net` and its plots."""
+    """Train the head, measure it on held-out patches, and save it in `out` with `net` and its plots.
+
+    With `spectra`, of patches whose maps were not computed, the head is trained on the spectra of all patches first.
+    """
     log: list[dict[str, Any]] = []
     given, tests = inputs_of(net, features, condensers), inputs_of(net, held_out, condensers)
+
+    n_patches = len(features) + (0 if spectra is None else len(spectra))
 
     def report(seen: int, loss: float) -> None:
         head.eval()
         groups = tables.by_group(held_out, predicted(head, tests).distance_um, tables.RANGE_UM)
-        log.append({"patches": seen, "examples": len(features), "loss": round(loss, 4), "groups": groups})
-        say(f"head: {seen} patches of {len(features)}: loss {loss:.3f}, held out {tables.in_a_line(groups)}")
+        log.append({"patches": seen, "examples": n_patches, "loss": round(loss, 4), "groups": groups})
+        say(f"head: {seen} patches of {n_patches}: loss {loss:.3f}, held out {tables.in_a_line(groups)}")
 
+    if spectra is not None:
+        both = [without_maps(head, part, condensers) for part in (features, spectra)]
+        train_members(head, _joined(both), recipe, report)
+        recipe = with_maps()
     train_members(head, given, recipe, report)
     calibrate_sigma(head, tests)
     prepare_strangeness(head, given, tests)

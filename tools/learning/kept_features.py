@@ -89,11 +89,12 @@ def save_part(part: Features, file: Path, source: str) -> None:
     partial.replace(file)
 
 
-def load_part(file: Path, source: str) -> Features | None:
-    """Return a saved part; None if it is missing, damaged or computed from something else."""
+def load_part(file: Path, source: str | None) -> Features | None:
+    """Return a saved part; None if it is missing, damaged or computed from something else than `source`, if given."""
     try:
         with np.load(file) as stored:
             arrays = {name: stored[name] for name in stored.files}
     except (OSError, EOFError, ValueError, zipfile.BadZipFile):
         return None
-    return Features(**arrays) if str(arrays.pop(SOURCE, "")) == source else None
+    found = str(arrays.pop(SOURCE, ""))
+    return Features(**arrays) if source in (None, found) else None

@@ -9,7 +9,7 @@ from parfocal.engines.model.contract import Kind
 from tools.learning import tables
 from tools.learning.examples import Examples
 from tools.learning.prediction import predict
-from tools.rendering.prepared import standardised
+from tools.networks.standardising import standardised
 
 BATCH = 16
 

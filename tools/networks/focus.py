@@ -15,7 +15,7 @@ from tools.networks.spectrum import Spectrum, n_spectral
 
 # Number of principal directions of the averaged maps. All of them would be too many inputs for a head.
 SUMMARY = 48
-HIDDEN, LAST_HIDDEN, DROPOUT = 384, 128, 0.1
+HIDDEN, LAST_HIDDEN, DROPOUT = 256, 85, 0.1
 MEMBERS = (
     4  # of the head, trained separately: their mean has a smaller error than any of them, at almost no cost
 )

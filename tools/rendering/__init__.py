@@ -1,1 +1,1 @@
-"""Imaging of objects in torch, many at a time: training data are made while they are used."""
+"""Whole frames of made samples through random instruments, in NumPy: what training data are made of."""

@@ -36,7 +36,7 @@ TWO_SHOT = Spread(colours=0.15)
 SINGLE_SHOT = Spread(aberration=0.06, colours=0.03)
 
 
-def random_instrument(reference: Optics, spread: Spread, rng: Rng) -> Optics:
+def random_instrument(reference: Optics, rng: Rng, spread: Spread = TWO_SHOT) -> Optics:
     """Return a setting of the objective, with aberrations varied by about 30 %; some are foreign."""
     red, green, blue = reference.chromatic_shift_um
     size_um = (red - blue) / 2.0

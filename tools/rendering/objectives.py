@@ -29,7 +29,7 @@ class Objective:
 
 OBJECTIVES = {
     # dastidar2020 2.1 and liao2021 2.2: 20x / 0.75, +-10 um.
-    "20x/0.75": Objective(Optics(), 10.0, 2.0, 56),
+    "20x/0.75": Objective(Optics(), 10.0, 2.0, 48),
     # dastidar2020 4.2, 4.3: a 40x plan achromat, 13 Mpx at 0.0863 um/px, down-sampled four times. Its aberrations are
     # not known; the colours shift in proportion to the depth of field.
     "40x/0.65": Objective(Optics(na=0.65, chromatic_shift_um=(0.4, 0.0, -0.4)), 25.0, 3.0, 68),

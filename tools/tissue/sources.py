@@ -26,6 +26,9 @@ HELD_OUT_SHARE = 5
 SAMPLING_UM: dict[str, float | None] = {"he_cmu1": 0.499, "blood_chula": 0.19}
 ASSUMED_SAMPLING_UM = 0.4
 
+# Camera pixels for each pixel of a tile. Enlarged ones have no fine detail, as sections that are soft or poorly cut.
+SCALES = (0.4, 2.2)
+
 PHOTOGRAPHS = ("astronaut", "brick", "camera", "cell", "coffee", "coins", "grass", "gravel", "page", "retina")
 
 
@@ -110,7 +113,7 @@ class TrainingObjects:
             return group, drawn(side, rng)
         sources = self._by_group[group]
         source = sources[int(rng.integers(len(sources)))]
-        scale = float(np.exp(rng.uniform(np.log(0.4), np.log(1.6))))
+        scale = float(np.exp(rng.uniform(*np.log(SCALES))))
         density = window(source.density, side, scale, rng)
         return group, recoloured(density, rng) if rng.random() < 0.75 else density
 
@@ -123,9 +126,14 @@ class HeldOutObjects:
         for source in [*tile_sources(tiles, want_held_out=True), ihc_source()]:
             self._by_group.setdefault(source.group, []).append(source)
 
-    def draw(self, side: int, rng: Rng) -> tuple[str, FloatArray]:
-        """Return the name of a group, and the density of an object with structure, (3, side, side)."""
-        group = str(rng.choice(sorted(self._by_group)))
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The names of the groups."""
+        return tuple(sorted(self._by_group))
+
+    def draw(self, side: int, rng: Rng, group: str | None = None) -> tuple[str, FloatArray]:
+        """Return a group, by default a random one, and the density (3, side, side) of an object with structure."""
+        group = group or str(rng.choice(self.groups))
         sources = self._by_group[group]
         density = np.zeros((3, side, side), np.float32)
         for _ in range(20):

@@ -36,17 +36,19 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
 
 def window(density: FloatArray, side: int, scale: float, rng: Rng) -> FloatArray:
     """Return a random square of `density`, resized by `scale`. A tile that is too small is mirrored."""
-    image = density.transpose(1, 2, 0)
     interpolation = cv2.INTER_AREA if scale < 1.0 else cv2.INTER_CUBIC
     need = int(np.ceil(side / scale)) + 2
-    if min(image.shape[:2]) < need:
-        pad = need
-        image = cv2.copyMakeBorder(image, pad, pad, pad, pad, cv2.BORDER_REFLECT)
-    top = int(rng.integers(0, image.shape[0] - need + 1))
-    left = int(rng.integers(0, image.shape[1] - need + 1))
-    part = np.ascontiguousarray(image[top : top + need, left : left + need])
+    rows, columns = (_mirrored(length, need, rng) for length in density.shape[1:])
+    part = np.stack([plane.take(columns, axis=1).take(rows, axis=0) for plane in density], axis=2)
     part = cv2.resize(part, (side, side), interpolation=interpolation)
     return np.ascontiguousarray(np.clip(part, 0.0, MAX_DENSITY).transpose(2, 0, 1), dtype=np.float32)
+
+
+def _mirrored(length: int, need: int, rng: Rng) -> NDArray[np.int64]:
+    """Return `need` neighbouring indices at a random place of an axis, which is continued by its mirror image."""
+    first = int(rng.integers(0, length - need + 1)) if need <= length else int(rng.integers(0, 2 * length))
+    phase = (first + np.arange(need)) % (2 * length)
+    return np.where(phase < length, phase, 2 * length - 1 - phase)
 
 
 def recoloured(density: FloatArray, rng: Rng) -> FloatArray:

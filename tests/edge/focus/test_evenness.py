@@ -31,8 +31,8 @@ def judged(z_um: NDArray[np.float64], sigma_um: float = 0.3, weights: NDArray[np
         (0.4 * RISING, 0.05, "even", 0.0),
         (0.9 * RIGHT, 0.05, "even", 0.0),
         # More than a depth of field, but no more than chance makes of such uncertainties.
-        (0.7 * RISING, 0.8, "even", 0.0),
-        (1.5 * RIGHT, 0.8, "even", 0.0),
+        (0.7 * RISING, 1.0, "even", 0.0),
+        (1.5 * RIGHT, 1.0, "even", 0.0),
     ],
 )
 def test_a_field_is_uneven_if_a_shape_explains_more_than_chance_and_more_than_a_depth_of_field(

@@ -145,7 +145,7 @@ def test_a_field_that_was_sharp_at_the_start_never_ends_blurred(scope: Scope) ->
 
 
 def test_of_two_good_heights_the_sharper_is_kept(scope: Scope) -> None:
-    done = scope.focuser([[0.6] * 4]).focus(FOCUS_Z_UM)
+    done = scope.focuser([[0.8] * 4]).focus(FOCUS_Z_UM)
     assert done.attempts[-1].rule in ("pivot_sharper", "not_sharper")
     assert abs(scope.error_um()) <= 0.35
     assert scope.board.z.engagement is Engagement.UP

@@ -46,7 +46,7 @@ def test_card_is_what_its_figures_give(model: Model) -> None:
     if model.contract.head is None:
         pytest.skip("an earlier tools.export wrote this card")
     text = model.path.with_suffix(".md").read_text()
-    images_by_group, images_by_distance, by_group, by_distance = error_tables(text)
+    *images, by_group, by_distance = error_tables(text)
     recipe = dict(
         setting.split(" ", 1)
         for setting in text.split("`tools/train.py`: ")[1].split(". AdamW")[0].split(", ")
@@ -66,7 +66,7 @@ def test_card_is_what_its_figures_give(model: Model) -> None:
         by_distance=by_distance,
         swapped=share(text, "the predicted direction flips in"),
         wrong_without_asymmetry=share(text, "the direction is wrong in"),
-        images=[images_by_group, images_by_distance],
+        images=images,
     )
     record = {"recipe": recipe, "log": log}
     assert card(model.contract, record, measured, notes_of(text)) == text

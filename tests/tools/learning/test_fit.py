@@ -51,6 +51,16 @@ def trained_head(features: Features, told: bool) -> tuple[Head, fit.Inputs]:
     return head, given
 
 
+def test_a_head_learns_from_spectra_first_and_does_not_read_the_maps_then() -> None:
+    features = made(2000, condenser=True)
+    _, head, given = prepared(features, CONDENSERS)
+    alone = fit.without_maps(head, features, CONDENSERS)
+    fit.train_members(head, alone, fit.FitRecipe(epochs=10, fit_batch=64), lambda *_: None)
+    first, with_maps = (fit.predicted(head, inputs).distance_um for inputs in (alone, given))
+    np.testing.assert_allclose(first, with_maps, atol=1e-4)
+    assert np.abs(first - features.distance_um).mean() < 0.9
+
+
 @pytest.mark.parametrize("told", [False, True])
 def test_a_head_learns_from_its_features(told: bool) -> None:
     features = made(4000, condenser=told)

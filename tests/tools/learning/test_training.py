@@ -13,7 +13,7 @@ from parfocal.engines.model.contract import Kind  # noqa: E402
 from tools.learning import batches, losses, training  # noqa: E402
 from tools.learning.recipe import Recipe  # noqa: E402
 from tools.learning.training import Training, rate_at  # noqa: E402
-from tools.rendering import prepared  # noqa: E402
+from tools.networks import standardising  # noqa: E402
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_the_distance_weight_is_equation_2(distance_um: float) -> None:
 def test_training_normalises_as_the_microscope_does() -> None:
     patches = np.random.default_rng(0).normal(3.0, 9.0, (2, 3, 16, 16)).astype(np.float32)
     patches[1, 2] = 5.0
-    found = prepared.standardised(torch.from_numpy(patches)).numpy()
+    found = standardising.standardised(torch.from_numpy(patches)).numpy()
     assert np.allclose(found, prepare.standardised(patches), atol=1e-4)
 
 

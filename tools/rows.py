@@ -1,0 +1,76 @@
+"""Measure models on held-out images with one thing changed at a time: `python -m tools.rows --help`.
+
+Prints, for each model and row: mean and deviation of the error, bias and share of wrong directions beyond 1 um, of
+whole images as the microscope estimates them; the median of the predicted uncertainty; and how many are not believed.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from parfocal.edge.focus import prepare
+from parfocal.edge.focus.belief import Together, by_belief
+from parfocal.engines.cpu.openvino import OpenVinoRunner
+from parfocal.engines.model.head import load_head
+from parfocal.engines.predictor import Predictor
+from tools.learning.rows import ROWS, HeldOutFields, Image
+from tools.learning.tables import SIGN_COUNTS_BEYOND_UM
+
+
+def predictor_of(path: Path, condenser: float) -> Predictor:
+    """Return a model, told the condenser if it takes it."""
+    runner = OpenVinoRunner(path, n_threads=1)
+    head = load_head(path, runner.contract)
+    takes = runner.contract.head is not None and runner.contract.head.condenser is not None
+    return Predictor(runner, head, condenser if takes else None)
+
+
+def estimate(image: Image, predictor: Predictor) -> Together:
+    """Return what a model says about one image."""
+    single = predictor.contract.kind == "single"
+    patches = image.single if single else image.pair[:, : predictor.contract.channels]
+    contrast = prepare.contrast_of(patches[:, -3:]) if single else image.contrast
+    prediction = predictor.predict(prepare.standardised(patches))
+    return by_belief(prediction, contrast)
+
+
+def line_of(truth_um: list[float], found: list[Together]) -> str:
+    """Return the errors of a row as the cells of a table."""
+    truth, predicted = np.array(truth_um), np.array([f.distance_um for f in found])
+    error = predicted - truth
+    far = np.abs(truth) > SIGN_COUNTS_BEYOND_UM
+    wrong = float((np.sign(predicted[far]) != np.sign(truth[far])).mean())
+    sigma = [f.sigma_um for f in found if f.sigma_um is not None]
+    doubted = float(np.mean([bool(f.doubt) for f in found]))
+    return (
+        f"{np.abs(error).mean():.2f} +- {np.abs(error).std():.2f} | {error.mean():+.2f} | {100 * wrong:.0f} % | "
+        f"{np.median(sigma) if sigma else float('nan'):.2f} | {100 * doubted:.0f} %"
+    )
+
+
+def main() -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("models", type=Path, nargs="+", help="NAME.onnx")
+    parser.add_argument("--tiles", type=Path, required=True, help="folder of sharp tiles")
+    parser.add_argument("--fields", type=int, default=8)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--row", nargs="+", choices=tuple(ROWS), default=tuple(ROWS), help="default: all")
+    args = parser.parse_args()
+    fields = HeldOutFields(args.tiles, args.fields, args.seed)
+    print(
+        "| changed | model | mean +- sd, um | bias, um | wrong | sigma, um | doubted |\n|---|---|---|---|---|---|---|"
+    )
+    for name in args.row:
+        images = list(fields.images(ROWS[name]))
+        for path in args.models:
+            predictor = predictor_of(path, ROWS[name].optics.condenser_sigma)
+            found = [estimate(image, predictor) for image in images]
+            print(f"| {name} | {path.stem} | {line_of([i.distance_um for i in images], found)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
