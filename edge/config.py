@@ -50,8 +50,8 @@ class FocusConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     model: str = "difference-20x"
     strategy: Literal["two-shot", "controller"] = "two-shot"
-    # A single-shot model. Left out, uneven fields are judged by single-20x, and the controller works with pairs alone.
-    single_model: str | None = None
+    # A single-shot model, "" for none.
+    single_model: str = "single-20x"
     threads: Annotated[int, msgspec.Meta(ge=0, le=256)] = 0
     objective: str = "20x/0.75"
     # Aperture of the condenser over that of the objective. Left out, the model's default.
@@ -106,16 +106,12 @@ class FocusConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ScanConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where the fields lie on the stage. `overlap` is the share of a field that neighbours have in common.
-
-    `single_model`: the single-shot model that judges the focus of each tile of a scan; "" to judge by sharpness alone.
-    """
+    """Where the fields lie on the stage. `overlap` is the share of a field that neighbours have in common."""
 
     origin_x_um: NotNegative = 20000.0
     origin_y_um: NotNegative = 10000.0
     overlap: Annotated[float, msgspec.Meta(ge=0.0, lt=1.0)] = 0.05
     lamp_duty: Annotated[float, msgspec.Meta(gt=0.0, le=1.0)] = 0.6
-    single_model: str = "single-20x"
 
 
 class CalibrationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -13,8 +13,6 @@ from parfocal.engines.model.shipped import model_at, model_path
 from parfocal.engines.opening import OpenedEngine, open_chosen
 from parfocal.engines.predictor import Predictor, checked_condenser
 
-DEFAULT_SINGLE_MODEL = "single-20x"
-
 
 def opened_engine(focus: FocusConfig) -> OpenedEngine:
     """Open the engine chosen for the configured model. Raises EngineError."""
@@ -45,7 +43,7 @@ def checked_engine(config: Config) -> Engines:
     focus = config.focus
     check_frame_size(config)
     check_model(model_at(model_path(focus.model)).contract, config)
-    if focus.strategy != "controller" or focus.single_model is None:
+    if focus.strategy != "controller" or not focus.single_model:
         opened = opened_engine(focus)
         return Engines(opened.predictor, opened.description)
     check_single_model(model_at(model_path(focus.single_model)).contract, config)
@@ -55,51 +53,17 @@ def checked_engine(config: Config) -> Engines:
 
 
 def checked_single_engine(config: Config) -> OpenedEngine:
-    """Open the engine of the single-shot model, after checking frame size and contract. Raises as `checked_engine`."""
-    name = config.focus.single_model or DEFAULT_SINGLE_MODEL
+    """Open the engine of the single-shot model, after checking frame size and contract.
+
+    Raises what `checked_engine` raises; ConfigError also if no single-shot model is configured.
+    """
+    name = config.focus.single_model
+    if not name:
+        raise ConfigError(
+            'this needs a single-shot model, but focus.single_model is "". Leave that key out for single-20x.'
+        )
     check_single_model(model_at(model_path(name)).contract, config)
     return opened_engine(msgspec.structs.replace(config.focus, model=name))
-
-
-def checked_tile_engine(config: Config) -> OpenedEngine | None:
-    """Open the engine of the model that judges tiles, after checking its contract; None if none is configured.
-
-    Raises:
-        InputMismatch: the model does not fit the configuration; no engine was opened.
-        EngineError: from opening.
-    """
-    name, camera, focus = config.scan.single_model, config.camera, config.focus
-    if not name:
-        return None
-    contract = model_at(model_path(name)).contract
-    try:
-        _check_single(contract, config)
-    except InputMismatch as error:
-        raise InputMismatch(
-            f'{error} Set scan.single_model to another model, or to "" to judge tiles by sharpness alone.'
-        ) from error
-    side_px = contract.patch_px * focus.downsample
-    if min(camera.width_px, camera.height_px) < side_px:
-        raise InputMismatch(
-            f"model {name} refused: it takes patches of {side_px} px, but frames are {camera.width_px} x "
-            f'{camera.height_px} px. Set scan.single_model to "" to judge tiles by sharpness alone.'
-        )
-    return opened_engine(msgspec.structs.replace(focus, model=name))
-
-
-def _check_single(contract: Contract, config: Config) -> None:
-    """Refuse a model that cannot judge tiles with this configuration. Raises InputMismatch."""
-    if contract.kind != "single":
-        raise InputMismatch(f"model {contract.name} refused: it takes two shots, but a tile is one.")
-    expected = Expectation(
-        kind="single",
-        delta_um=contract.delta_um,
-        um_per_px=config.camera.um_per_px * config.focus.downsample,
-        objective=config.focus.objective,
-        patch_px=contract.patch_px,
-        sign=SIGN_OF_SINGLE,
-    )
-    require(contract, expected)
 
 
 def check_frame_size(config: Config) -> None:
@@ -119,7 +83,7 @@ def check_single_model(contract: Contract, config: Config) -> None:
     if contract.kind != "single":
         raise InputMismatch(
             f"model {contract.name} refused as focus.single_model: it predicts from two shots. Set "
-            "focus.single_model to a single-shot model such as single-20x, or leave it out."
+            'focus.single_model to a single-shot model such as single-20x, or to "" for none.'
         )
     expected = Expectation(
         kind="single",
@@ -135,8 +99,8 @@ def check_single_model(contract: Contract, config: Config) -> None:
     if min(camera.width_px, camera.height_px) < side_px:
         raise ConfigError(
             f"the configured frames of {camera.width_px} x {camera.height_px} px are too small for the patches of "
-            f"{contract.name}: {side_px} px. Leave out focus.single_model, or set camera.width_px and "
-            "camera.height_px to a larger mode."
+            f'{contract.name}: {side_px} px. Set focus.single_model to "" for none, or camera.width_px '
+            "and camera.height_px to a larger mode."
         )
 
 

@@ -38,7 +38,7 @@ from parfocal.edge.cli.showing.say import say
 from parfocal.edge.cli.showing.tables import show_notes
 from parfocal.edge.cli.survey import MAX_UM, SPACING_UM
 from parfocal.edge.config import Config
-from parfocal.edge.engine import checked_engine, checked_tile_engine
+from parfocal.edge.engine import checked_engine, checked_single_engine
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.focus.depth import depth_of_field_um
 from parfocal.edge.instrument import Instrument
@@ -204,7 +204,10 @@ def _request(asked: _Asked, config: Config, instrument: Instrument) -> Request:
 
 
 def _eyes(config: Config, console: Console) -> Eyes:
-    two_shot, single = checked_engine(config), checked_tile_engine(config)
+    two_shot, single = (
+        checked_engine(config),
+        (checked_single_engine(config) if config.focus.single_model else None),
+    )
     say(console, f"engine: {two_shot.description}")
     say(console, "tiles judged by: " + ("sharpness alone" if single is None else single.description))
     return Eyes(two_shot.predictor, None if single is None else single.predictor)

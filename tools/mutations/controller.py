@@ -12,7 +12,7 @@ MUTATIONS = (
     Mutation(
         "a blurred picture is taken for one in focus",
         CONTROLLER,
-        "if _is_in_focus(claim, half_um) and history.is_clear(look.clarity):",
+        "if _is_in_focus(claim, half_um) and is_clear:",
         "if _is_in_focus(claim, half_um):",
         STEPS,
     ),

@@ -13,9 +13,7 @@ from tests.edge.cli.typed import SHORT_SWEEP, Run, configured, image
 from tests.edge.scope import tissue
 
 REGION = (20_000, 10_000, 20_200, 10_200)
-SETTINGS = (
-    f"[scan]\nsingle_model = ''\n{SHORT_SWEEP}first_sweep_start_um = 2450.0\nfirst_sweep_stop_um = 2550.0\n"
-)
+SETTINGS = f"{SHORT_SWEEP}single_model = ''\nfirst_sweep_start_um = 2450.0\nfirst_sweep_stop_um = 2550.0\n"
 
 
 @pytest.fixture
