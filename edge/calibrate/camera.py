@@ -57,7 +57,7 @@ class RawCamera(msgspec.Struct, frozen=True):
 def camera_verdicts(seen: RawCamera) -> tuple[str, ...]:
     """What the camera was found to do, and what it costs, a sentence each.
 
-    The costs are mean errors of `difference-20x` on drawn tissue, 0.13 um without faults
+    The costs are mean errors of `difference-20x` on drawn tissue, 0.08 um without faults
     (python -m tests.bench.camera costs).
     """
     response, told = seen.response, _of_processing(seen.processing)
@@ -81,13 +81,13 @@ def _of_processing(found: Processing | None) -> list[str]:
     kinds = (
         (
             found.is_compressed,
-            "its pictures are compressed (JPEG). Predictions err by 0.5 um instead of 0.13 um. Choose another mode",
+            "its pictures are compressed (JPEG). Predictions err by 0.14 um instead of 0.08 um. Choose another mode",
         ),
         (
             found.is_demosaiced,
-            "colours are interpolated from a filter array; predictions err by 0.25 um instead of 0.13 um",
+            "colours are interpolated from a filter array; predictions err by 0.10 um instead of 0.08 um",
         ),
-        (found.is_sharpened, "it sharpens. Predictions hardly suffer (0.14 um), but switch it off"),
+        (found.is_sharpened, "it sharpens. Predictions do not suffer, but switch it off"),
         (found.is_smoothed, "it weakens fine detail. Switch its noise reduction off"),
     )
     told = [f"processing: {words}" for is_found, words in kinds if is_found]

@@ -10,15 +10,6 @@ from parfocal.edge.stacks.results import BinFigures, Figures, PlaneResult
 # Within 1 um of the focus a wrong sign costs nothing (depth of field about 0.8 um, dastidar2020 2.2.1).
 SIGN_COUNTS_BEYOND_UM = 1.0
 BIN_EDGES_UM = (0.0, 1.0, 2.0, 4.0, 6.0, 8.0, 10.0, 15.0, 25.0)
-GREEN_UM = 0.54  # the middle one of the simulated camera's three wavelengths
-
-
-def depth_of_field_um(objective: str) -> float:
-    """`lambda / NA^2` of an objective like "20x/0.75" in air and green light, um. Raises ValueError."""
-    aperture = float(objective.rpartition("/")[2])
-    if not 0.0 < aperture < 2.0:
-        raise ValueError(f"objective {objective!r} has no numerical aperture")
-    return GREEN_UM / aperture**2
 
 
 def judged(planes: Iterable[PlaneResult]) -> list[PlaneResult]:
