@@ -69,7 +69,8 @@ def test_a_compressed_camera_is_told_what_it_costs(store: Store) -> None:
     plain = hidden(SEED)._replace(camera=Camera(jpeg_quality=85), light=1.0, dark_level=0.0)
     _, running, _ = measure(store, plain)
     assert any(
-        "compressed (JPEG). Predictions err by 0.14 um instead" in one for one in camera_verdicts(running.seen)
+        "compressed (JPEG). Predictions err by 0.14 um instead" in one
+        for one in camera_verdicts(running.seen)
     )
     assert camera_of(store.load(), CONFIG).gamma is None
 
