@@ -2,8 +2,7 @@
 
 `python -m tests.bench.optics [--no-loop] [ROWS]` prints a table in Markdown. Stacks of one slide are taken on a
 simulated instrument, as the command takes them; the corrected model is judged on stacks of other slides and stains, and
-its loop on fields of one of them. Everything is simulated in virtual time. The model is the shipped one with its head
-outside of the graph (tests/bench/cut_head.py): it predicts the same, and its head can be taught.
+its loop on fields of one of them. Everything is simulated in virtual time, and the model is the shipped one.
 
 The errors are against the sharpest plane, less the constant by which it lies below the plane of least wavefront
 variance on each slide, and in brackets against that plane itself.
@@ -41,8 +40,10 @@ from parfocal.edge.simscope.optics import Optics
 from parfocal.edge.simscope.scene import Scene
 from parfocal.edge.simscope.slide import SlideImage, VirtualSlide, image_from_file
 from parfocal.edge.simscope.surface import FocusSurface
+from parfocal.engines.cpu.openvino import OpenVinoRunner
+from parfocal.engines.model.head import load_head
+from parfocal.engines.model.shipped import model_path
 from parfocal.engines.predictor import Correction, Predictor
-from tests.bench.cut_head import cut_predictor
 from tests.bench.play import drawn
 from tests.edge.scope import TILES
 from tests.stains import ihc
@@ -244,8 +245,10 @@ def main() -> int:
     heads += ["microscope, CPU"]
     heads += ["loop before", "loop, line", "loop, taken"] if with_loop else []
     print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")  # noqa: T201
+    path = model_path(FocusConfig().model)
+    runner = OpenVinoRunner(path, n_threads=1)
+    predictor = Predictor(runner, load_head(path, runner.contract))
     with tempfile.TemporaryDirectory() as folder:
-        predictor = cut_predictor(Path(folder))
         for row in asked:
             print(f"| {' | '.join(row_of(row, predictor, Path(folder), with_loop))} |", flush=True)  # noqa: T201
     return 0
