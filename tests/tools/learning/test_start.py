@@ -28,7 +28,7 @@ def test_the_weights_of_a_model_are_restored_from_its_file(tmp_path: Path, kind:
     trained = recipe.network()
     recalibrate(trained, [2.0 * x + 0.3])  # not the statistics of x
     path = tmp_path / "model.onnx"
-    write_onnx(Trained(recipe, trained.eval()), contract_of("model", recipe, "20x/0.75", 0.345), path)
+    write_onnx(Trained(recipe, trained.eval()), contract_of("model", recipe, "20x/0.75"), path)
     begun = recipe.network()
     start_from(begun, path, x)
     with torch.no_grad():
@@ -50,7 +50,7 @@ def test_a_model_with_spectra_is_restored_completely(tmp_path: Path, kind: Kind)
     condensers = CondenserTerms(default=0.6, least=0.4, most=0.8)
     trained = Trained(recipe, net.eval(), head.eval(), condensers)
     path = tmp_path / "model.onnx"
-    contract = contract_of("model", recipe, "20x/0.75", 0.345, written_head(path, trained))
+    contract = contract_of("model", recipe, "20x/0.75", written_head(path, trained))
     write_onnx(trained, contract, path)
     begun = recipe.with_spectra(recipe.network()).eval()
     body_from(begun.body, path)
@@ -70,9 +70,7 @@ def test_a_model_with_spectra_is_restored_completely(tmp_path: Path, kind: Kind)
 def test_a_body_of_another_kind_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     recipe = Recipe(kind="difference", patch_px=96)
-    write_onnx(
-        Trained(recipe, recipe.network().eval()), contract_of("model", recipe, "20x/0.75", 0.345), path
-    )
+    write_onnx(Trained(recipe, recipe.network().eval()), contract_of("model", recipe, "20x/0.75"), path)
     with pytest.raises(ValueError, match="--kind"):
         body_from(Recipe(kind="pair").network(), path)
 
@@ -80,8 +78,6 @@ def test_a_body_of_another_kind_is_refused(tmp_path: Path) -> None:
 def test_a_model_of_another_kind_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     recipe = Recipe(kind="difference", patch_px=96)
-    write_onnx(
-        Trained(recipe, recipe.network().eval()), contract_of("model", recipe, "20x/0.75", 0.345), path
-    )
+    write_onnx(Trained(recipe, recipe.network().eval()), contract_of("model", recipe, "20x/0.75"), path)
     with pytest.raises(ValueError, match="--kind"):
         start_from(Recipe(kind="pair").network(), path, torch.zeros(1, 6, 96, 96))
