@@ -142,6 +142,7 @@ class Spectrum(nn.Module):
         self.channels = channels
         steps, parts, weights = height(), width(), rings()
         constants = {
+            "margin": np.eye(BLOCK_PX, self.block_px),  # adds zeros to a small patch
             "window": window(self.block_px),
             "coarse": steps.coarse,
             "fine": steps.fine,
@@ -151,6 +152,7 @@ class Spectrum(nn.Module):
         }
         for name, values in constants.items():
             self.register_buffer(name, torch.from_numpy(values.astype(np.float32)), persistent=False)
+        self.margin: torch.Tensor
         self.window: torch.Tensor
         self.coarse: torch.Tensor
         self.fine: torch.Tensor
@@ -165,8 +167,7 @@ class Spectrum(nn.Module):
             cut = x.reshape(-1, channels, self.blocks, self.block_px, self.blocks, self.block_px)
             x = cut.permute(0, 2, 4, 1, 3, 5).reshape(-1, channels, self.block_px, self.block_px)
         elif self.block_px < BLOCK_PX:
-            margin_px = BLOCK_PX - self.block_px
-            x = nn.functional.pad(x, (0, margin_px, 0, margin_px))
+            x = torch.matmul(torch.matmul(self.margin, x), self.margin.T)
         z = self.transformed(x)
         shots = torch.split(z, COLOURS, dim=1)
         red, green, blue = torch.split(shots[-1], 1, dim=1)
