@@ -77,14 +77,13 @@ def two_shot_batch(first: UInt8Array, second: UInt8Array, patch_px: int, with_se
     return batch
 
 
-def _mean_and_deviation(part: NDArray[np.generic]) -> tuple[float, float]:
+def _mean_and_deviation(part: NDArray[np.integer | np.floating]) -> tuple[float, float]:
     """Mean and standard deviation of integers (h, w), in a third of the time of `cv2.meanStdDev`.
 
-    The sums of integers are exact.
+    Both sums are whole numbers, and rounded to them, so a part without contrast has a deviation of 0.
     """
-    mean = cv2.mean(part)[0]
-    mean_square = cv2.norm(part, cv2.NORM_L2SQR) / part.size
-    return mean, math.sqrt(max(mean_square - mean * mean, 0.0))
+    total, squares = round(cv2.sumElems(part)[0]), round(cv2.norm(part, cv2.NORM_L2SQR))
+    return total / part.size, math.sqrt(part.size * squares - total * total) / part.size
 
 
 def standardised(patches: FloatArray) -> FloatArray:
@@ -106,6 +105,19 @@ def patches_of(image: NDArray[np.float32] | UInt8Array, patch_px: int) -> FloatA
         grid.transpose(0, 2, 4, 1, 3).reshape(rows * columns, image.shape[2], patch_px, patch_px),
         dtype=np.float32,
     )
+
+
+def contrasts_of(image: UInt8Array, patch_px: int) -> FloatArray:
+    """The same as `contrast_of` the patches of an image (h, w, 3), in a third of the time; (n,)."""
+    red, green, blue = cv2.split(image)
+    sums = cv2.add(cv2.add(red, green, dtype=cv2.CV_16S), blue, dtype=cv2.CV_16S)
+    corners = [
+        (top, left)
+        for top in range(0, image.shape[0] - patch_px + 1, patch_px)
+        for left in range(0, image.shape[1] - patch_px + 1, patch_px)
+    ]
+    parts = (sums[top : top + patch_px, left : left + patch_px] for top, left in corners)
+    return np.array([_mean_and_deviation(part)[1] / 3.0 for part in parts], np.float32)
 
 
 def contrast_of(patches: FloatArray) -> FloatArray:
