@@ -83,7 +83,7 @@ def trained_in(folder: Path) -> Trained:
         return _average_of_checkpoint(folder)
     state = torch.load(folder / fit.MODEL_FILE, weights_only=True, map_location="cpu")
     recipe = Recipe(**state["recipe"])
-    net = recipe.with_spectra(recipe.network())
+    net = recipe.with_spectra(recipe.network() if recipe.has_body else None)
     net.load_state_dict(state["net"])
     condensers = None if state["condensers"] is None else CondenserTerms(*state["condensers"])
     head = Head(net.n_features, condensers is not None)

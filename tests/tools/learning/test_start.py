@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="the training extra is not installed")
-pytest.importorskip("onnx", reason="the training extra is not installed")
+onnx = pytest.importorskip("onnx", reason="the training extra is not installed")
 
 from parfocal.engines.model.contract import CondenserTerms, Kind, contract_from_onnx  # noqa: E402
 from parfocal.engines.model.head import load_head  # noqa: E402
 from tools.export import Trained, contract_of, reference, write_onnx, written_head  # noqa: E402
-from tools.learning.recipe import Recipe  # noqa: E402
+from tools.learning.recipe import SPECTRA_ONLY, Recipe  # noqa: E402
 from tools.learning.start import body_from, start_from, summary_from  # noqa: E402
 from tools.learning.training import recalibrate  # noqa: E402
 from tools.networks.focus import Head, Whole  # noqa: E402
@@ -65,6 +65,24 @@ def test_a_model_with_spectra_is_restored_completely(tmp_path: Path, kind: Kind)
     assert np.allclose(reference(path).predict(x.numpy()).distance_um, expected, atol=1e-3)
     with pytest.raises(ValueError, match="--head spectrum"):
         start_from(recipe.network(), path, x)
+
+
+@pytest.mark.parametrize("kind", ["pair", "single"])
+def test_a_model_of_spectra_only_predicts_from_its_file(tmp_path: Path, kind: Kind) -> None:
+    recipe = Recipe(kind=kind, patch_px=96, head=SPECTRA_ONLY)
+    torch.manual_seed(3)
+    x = torch.randn(4, 6 if kind == "pair" else 3, 96, 96)
+    net = recipe.with_spectra(None)
+    trained = Trained(recipe, net.eval(), Head(net.n_features, takes_condenser=False).eval())
+    path = tmp_path / "model.onnx"
+    write_onnx(trained, contract_of("model", recipe, "20x/0.75", 0.345, written_head(path, trained)), path)
+    assert not any(node.op_type == "Conv" for node in onnx.load(path).graph.node)
+    with torch.no_grad():
+        expected = trained.distances()(x).numpy()
+    assert np.ptp(expected) > 1e-3
+    np.testing.assert_allclose(reference(path).predict(x.numpy()).distance_um, expected, atol=1e-4)
+    with pytest.raises(ValueError, match="summarises"):
+        summary_from(net, path)
 
 
 def test_a_body_of_another_kind_is_refused(tmp_path: Path) -> None:
