@@ -7,7 +7,7 @@ import cv2
 
 from parfocal.edge.cli.showing.output import check_writable, result_file
 from parfocal.edge.config import Config
-from parfocal.edge.focus.uneven import UnevenField
+from parfocal.edge.focus.uneven.field import UnevenField
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.scan.field_result import FieldResult

@@ -2,11 +2,11 @@
 
 from tools.mutations.mutation import Mutation
 
-STEPS = ("tests/edge/focus/test_controller.py",)
-HISTORY = ("tests/edge/focus/test_history.py",)
-LOOP = ("tests/edge/focus/test_controlled.py",)
+STEPS = ("tests/edge/focus/controlled/test_controller.py",)
+HISTORY = ("tests/edge/focus/controlled/test_history.py",)
+LOOP = ("tests/edge/focus/controlled/test_loop.py",)
 FAULTS = ("tests/edge/focus/test_faults.py",)
-CONTROLLER = "edge/focus/controller.py"
+CONTROLLER = "edge/focus/controlled/controller.py"
 
 MUTATIONS = (
     Mutation(
@@ -42,22 +42,24 @@ MUTATIONS = (
     ),
     Mutation(
         "a claim is believed without records",
-        "edge/focus/history.py",
+        "edge/focus/controlled/history.py",
         "if len(errors_um) < MIN_RECORDS:",
         "if not errors_um:",
         HISTORY,
     ),
     Mutation(
         "a bias is kept",
-        "edge/focus/history.py",
+        "edge/focus/controlled/history.py",
         "claimed_um - share * bias_um",
         "claimed_um",
         HISTORY,
     ),
-    Mutation("a doubted single shot claims", "edge/focus/history.py", "single.doubt or ", "", HISTORY),
+    Mutation(
+        "a doubted single shot claims", "edge/focus/controlled/history.py", "single.doubt or ", "", HISTORY
+    ),
     Mutation(
         "a field in focus is left and found again",
-        "edge/focus/controlled.py",
+        "edge/focus/controlled/loop.py",
         "step: Step = controller.on_arrival(arrival, self.history, self._bounds, work.config)",
         "step: Step = Pair(start.z_um, 'check')",
         LOOP,
@@ -78,21 +80,21 @@ MUTATIONS = (
     ),
     Mutation(
         "a frozen picture goes unnoticed",
-        "edge/focus/camera_truth.py",
+        "edge/focus/picture/camera_truth.py",
         "return before is now or (",
         "return False and (",
         FAULTS,
     ),
     Mutation(
         "flicker goes unnoticed",
-        "edge/focus/camera_truth.py",
+        "edge/focus/picture/camera_truth.py",
         "if abs(change) > MAX_LIGHT_CHANGE:",
         "if False:",
         FAULTS,
     ),
     Mutation(
         "motion goes unnoticed",
-        "edge/focus/camera_truth.py",
+        "edge/focus/picture/camera_truth.py",
         "if abs(smear) > MAX_SMEAR:",
         "if False:",
         FAULTS,

@@ -10,8 +10,8 @@ import msgspec
 from parfocal.edge.camera.frame import frame_after
 from parfocal.edge.config import Config
 from parfocal.edge.errors import EdgeError
-from parfocal.edge.focus.exposure import exposure_fault
 from parfocal.edge.focus.focuser import Focuser
+from parfocal.edge.focus.picture.exposure import exposure_fault
 from parfocal.edge.focus.result import FocusLost, FocusResult
 from parfocal.edge.focus.shots import Shot
 from parfocal.edge.instrument import Instrument

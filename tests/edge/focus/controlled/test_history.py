@@ -3,8 +3,7 @@
 import msgspec
 import pytest
 
-from parfocal.edge.focus.estimate import Estimate
-from parfocal.edge.focus.history import (
+from parfocal.edge.focus.controlled.history import (
     KEPT_FIELDS,
     KEPT_RECORDS,
     MAX_UNVERIFIED,
@@ -13,6 +12,7 @@ from parfocal.edge.focus.history import (
     Record,
     Verified,
 )
+from parfocal.edge.focus.estimate import Estimate
 
 DEPTH_UM = 0.96
 

@@ -4,8 +4,8 @@ import pytest
 
 from parfocal.board.axis import Engagement
 from parfocal.edge.config import Config
+from parfocal.edge.focus.controlled.history import History, Record, Verified
 from parfocal.edge.focus.focuser import Focuser
-from parfocal.edge.focus.history import History, Record, Verified
 from parfocal.edge.focus.part import CentralPart
 from parfocal.edge.focus.result import FocusLost
 from tests.edge.scope import FOCUS_Z_UM, Scope

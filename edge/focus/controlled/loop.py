@@ -1,11 +1,11 @@
 """The loop that carries out the controller's steps, and keeps the history that it decides by."""
 
-from parfocal.edge.focus import controller
-from parfocal.edge.focus.controller import Bounds, Go, Look, Pair, Stay, Step, Sweep
+from parfocal.edge.focus.controlled import controller
+from parfocal.edge.focus.controlled.controller import Bounds, Go, Look, Pair, Stay, Step, Sweep
+from parfocal.edge.focus.controlled.history import History, Record, Verified
 from parfocal.edge.focus.depth import depth_of_field_um
 from parfocal.edge.focus.estimate import estimate, estimate_single
 from parfocal.edge.focus.field_work import FieldWork
-from parfocal.edge.focus.history import History, Record, Verified
 from parfocal.edge.focus.result import FocusResult
 from parfocal.edge.focus.rule import Reach
 from parfocal.edge.focus.sharpness import MIN_FALL_SHARE

@@ -1,9 +1,9 @@
 """A controller that takes no more shots than a field needs. Pure: from what was seen to the next step.
 
 The frame taken on arrival is a measurement. One single shot is enough where the fields before say that it may be
-believed (`parfocal.edge.focus.history`). Else two shots a delta apart settle it, the shot on arrival being the first of
-them; and the rule of the paper where even these are far from the focus. A sweep comes last. The loop in
-`parfocal.edge.focus.controlled` carries out these steps and decides none itself.
+believed (`parfocal.edge.focus.controlled.history`). Else two shots a delta apart settle it, the shot on arrival being
+the first of them; and the rule of the paper where even these are far from the focus. A sweep comes last. The loop in
+`parfocal.edge.focus.controlled.loop` carries out these steps and decides none itself.
 """
 
 import itertools
@@ -15,8 +15,8 @@ import msgspec
 from parfocal.edge.config import FocusConfig
 from parfocal.edge.focus import rule
 from parfocal.edge.focus.belief import AGREEMENT_UM
+from parfocal.edge.focus.controlled.history import Claim, History
 from parfocal.edge.focus.estimate import Estimate
-from parfocal.edge.focus.history import Claim, History
 from parfocal.edge.focus.result import Attempt
 
 

@@ -11,13 +11,13 @@ from parfocal.board.axis import Axis
 from parfocal.edge.camera.frame import Camera
 from parfocal.edge.config import FocusConfig
 from parfocal.edge.focus import prepare
-from parfocal.edge.focus.composite import composite, registered
 from parfocal.edge.focus.depth import depth_of_field_um
-from parfocal.edge.focus.evenness import Evenness, Shape, evenness_of
-from parfocal.edge.focus.height_map import FIT_PLANES, CellPlane, HeightMap, cell_plane, height_map
 from parfocal.edge.focus.part import reduced
-from parfocal.edge.focus.places import spread_places
+from parfocal.edge.focus.picture.places import spread_places
 from parfocal.edge.focus.shots import Shot, Shots
+from parfocal.edge.focus.uneven.composite import composite, registered
+from parfocal.edge.focus.uneven.evenness import Evenness, Shape, evenness_of
+from parfocal.edge.focus.uneven.height_map import FIT_PLANES, CellPlane, HeightMap, cell_plane, height_map
 from parfocal.edge.pixels import UInt8Array
 from parfocal.engines.predictor import Predictor
 

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from parfocal.edge.config import FocusConfig
-from parfocal.edge.focus.controller import (
+from parfocal.edge.focus.controlled.controller import (
     Bounds,
     Go,
     Look,
@@ -18,8 +18,8 @@ from parfocal.edge.focus.controller import (
     on_pair_check,
     on_single_check,
 )
+from parfocal.edge.focus.controlled.history import MAX_UNVERIFIED, Claim, History, Verified
 from parfocal.edge.focus.estimate import Estimate
-from parfocal.edge.focus.history import MAX_UNVERIFIED, Claim, History, Verified
 from parfocal.edge.focus.result import Attempt
 from parfocal.edge.focus.rule import Reach, Seen
 

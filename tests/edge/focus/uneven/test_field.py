@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from parfocal.board.axis import Engagement
 from parfocal.board.stub.virtual_bench import VirtualBench
 from parfocal.edge.config import Config
-from parfocal.edge.focus.height_map import CELL_PX
-from parfocal.edge.focus.places import spread_places
+from parfocal.edge.focus.picture.places import spread_places
 from parfocal.edge.focus.sharpness import variance_of_laplacian
 from parfocal.edge.focus.shots import Shot
-from parfocal.edge.focus.uneven import MAX_PLANES, PATCH_SIGMA_UM, UnevenField
+from parfocal.edge.focus.uneven.field import MAX_PLANES, PATCH_SIGMA_UM, UnevenField
+from parfocal.edge.focus.uneven.height_map import CELL_PX
 from parfocal.edge.simscope.bench import stub_of
 from parfocal.edge.simscope.camera import SimulatedCamera
 from parfocal.edge.simscope.optics import Optics
