@@ -15,9 +15,15 @@ import msgspec
 from parfocal.edge.config import FocusConfig
 from parfocal.edge.focus import rule
 from parfocal.edge.focus.belief import AGREEMENT_UM
-from parfocal.edge.focus.controlled.history import Claim, History
+from parfocal.edge.focus.controlled.claims import Claim
+from parfocal.edge.focus.controlled.history import History
 from parfocal.edge.focus.estimate import Estimate
 from parfocal.edge.focus.result import Attempt
+from parfocal.edge.focus.sharpness import MIN_FALL_SHARE
+
+# A single shot is followed if it is off by this share of its distance at most: the next one, much closer, tells more.
+FAR_SIGMA_SHARE = 0.2
+MAX_SINGLE_MOVES = 2  # by single shots in one field; then a pair costs less
 
 
 class Look(msgspec.Struct, frozen=True):
@@ -80,9 +86,7 @@ def on_arrival(look: Look, history: History, bounds: Bounds, config: FocusConfig
         is_clear = history.is_clear(look.clarity) and history.is_near(bounds.reach.believed_um)
         if _is_in_focus(claim, half_um) and is_clear:
             return Stay("single_in_focus")
-        target_um = look.z_um + claim.distance_um
-        is_sure = claim.sigma_um <= half_um < abs(claim.distance_um) <= bounds.reach.believed_um
-        if is_sure and bounds.limits_um[0] <= target_um <= bounds.limits_um[1]:
+        if abs(claim.distance_um) > half_um and (target_um := _target_um(claim, look.z_um, history, bounds)):
             return Go(target_um, "single")
     z1_um = look.z_um
     if z1_um + config.delta_um > bounds.limits_um[1]:
@@ -90,14 +94,25 @@ def on_arrival(look: Look, history: History, bounds: Bounds, config: FocusConfig
     return Pair(z1_um, "check")
 
 
-def on_single_check(start: Look, final: Look, history: History) -> Step:
-    """What follows from the shot where a single shot had put the focus. `start` is the shot that it was."""
-    half_um, claim = 0.5 * history.depth_of_field_um, final.claim
-    if claim is not None and final.sharpness >= start.sharpness and abs(claim.distance_um) <= 2.0 * half_um:
-        # Two single shots say where the focus is, from two heights: their mean lies half the second distance away.
-        both = Claim(0.5 * claim.distance_um, claim.sigma_um / math.sqrt(2.0))
-        if _is_in_focus(both, half_um) and history.is_clear(final.clarity):
-            return Stay("single")
+def on_single_check(
+    start: Look, final: Look, history: History, bounds: Bounds, config: FocusConfig, n_moves: int
+) -> Step:
+    """What follows from the shot where the single shot `start` had put the focus. `n_moves`: so many in this field."""
+    said, claim = start.claim, final.claim
+    if said is None or claim is None or rule.contradicts(final.seen, (start.seen,), config):
+        return Pair(final.z_um, "check")
+    half_um = 0.5 * history.depth_of_field_um
+    expected = Claim(start.z_um + said.distance_um - final.z_um, said.sigma_um)
+    apart_um = abs(claim.distance_um - expected.distance_um)
+    if apart_um > max(2.0 * half_um, 2.0 * math.hypot(said.sigma_um, claim.sigma_um)):
+        return Pair(final.z_um, "check")
+    both = _together(expected, claim)
+    if _is_in_focus(both, half_um):
+        return Stay("single") if history.is_clear(final.clarity) else Pair(final.z_um, "check")
+    is_closer = half_um < abs(both.distance_um) < abs(said.distance_um)
+    target_um = _target_um(both, final.z_um, history, bounds)
+    if n_moves < MAX_SINGLE_MOVES and is_closer and target_um is not None:
+        return Go(target_um, "single")
     return Pair(final.z_um, "check")
 
 
@@ -153,6 +168,35 @@ def on_pair_check(
     if not (is_blurred or is_out or rule.contradicts(final.seen, others, config)):
         return Stay("accept")
     return Sweep("not_sharper") if is_second else Pair(final.z_um, "not_sharper")
+
+
+def is_pivot_better(start: Look, final: Look, focus_um: float, history: History) -> bool:
+    """Whether a field that a pair put at `focus_um` is better left at its pivot, where it was `start`.
+
+    It must not end less sharp than it began. But the plane that counts as focus is not quite the sharpest one, so a
+    pivot on the other side of it may be sharper and farther away.
+    """
+    is_near = abs(start.z_um - focus_um) <= 0.5 * history.depth_of_field_um
+    return is_near and start.sharpness * (1.0 - MIN_FALL_SHARE) > final.sharpness
+
+
+def _target_um(claim: Claim, z_um: float, history: History, bounds: Bounds) -> float | None:
+    """Where to go by `claim`, made at `z_um`; None if it is too uncertain. The next picture checks it.
+
+    Of a claim from beyond what the model can tell, the direction counts.
+    """
+    if claim.sigma_um > max(0.5 * history.depth_of_field_um, FAR_SIGMA_SHARE * abs(claim.distance_um)):
+        return None
+    believed_um, (low_um, high_um) = bounds.reach.believed_um, bounds.limits_um
+    target_um = z_um + min(max(claim.distance_um, -believed_um), believed_um)
+    return target_um if low_um <= target_um <= high_um else None
+
+
+def _together(one: Claim, other: Claim) -> Claim:
+    """The mean of two claims about the same distance, weighted by their certainty."""
+    weights = one.sigma_um**-2.0, other.sigma_um**-2.0
+    total = sum(weights)
+    return Claim((weights[0] * one.distance_um + weights[1] * other.distance_um) / total, total**-0.5)
 
 
 def _is_in_focus(claim: Claim, half_um: float) -> bool:
