@@ -43,6 +43,10 @@ def focused_by_pairs(work: FieldWork, start: Shot, predictor: Predictor, reach: 
             if rule.contradicts(final.seen, (start.seen, first.seen, second.seen), config):
                 work.overrule("not_sharper")
                 break
+            doubted_um = work.disproved_um(final)
+            if doubted_um is not None:
+                work.overrule("not_sharper")
+                break
             if start.sharpness > final.sharpness:
                 # Both are good; the field must not end less sharp than it began.
                 work.overrule("pivot_sharper")

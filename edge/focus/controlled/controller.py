@@ -79,10 +79,12 @@ class Bounds(msgspec.Struct, frozen=True):
     reach: rule.Reach
 
 
-def on_arrival(look: Look, history: History, bounds: Bounds, config: FocusConfig) -> Step:
-    """What follows from the shot at the pivot."""
+def on_arrival(
+    look: Look, history: History, bounds: Bounds, config: FocusConfig, is_proven: bool = True
+) -> Step:
+    """What follows from the shot at the pivot. `is_proven`: whether pairs hold on this microscope (`proof`)."""
     claim, half_um = look.claim, 0.5 * history.depth_of_field_um
-    if claim is not None and not history.is_verification_due:
+    if claim is not None and is_proven and not history.is_verification_due:
         is_clear = history.is_clear(look.clarity) and history.is_near(bounds.reach.believed_um)
         if _is_in_focus(claim, half_um) and is_clear:
             return Stay("single_in_focus")

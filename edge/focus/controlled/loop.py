@@ -41,7 +41,9 @@ class ControlledLoop:
         work = self._work
         self._looks = []
         arrival = self._look(start, True)
-        step: Step = controller.on_arrival(arrival, self.history, self._bounds, work.config)
+        step: Step = controller.on_arrival(
+            arrival, self.history, self._bounds, work.config, work.proof.is_given
+        )
         final = start
         if isinstance(step, Stay | Go) and arrival.single is not None:
             work.note(start.z_um, start.z_um, arrival.single, step.rule)
@@ -71,7 +73,10 @@ class ControlledLoop:
             others = [seen for seen in work.seen if seen.z_um != final.z_um]
             step = controller.on_pair_check(look, others, self.history, work.config, n_contradicted > 0)
             if isinstance(step, Stay):
-                return self._verified(start, final, look, focus_um)
+                instead_um = work.disproved_um(final)
+                if instead_um is None:
+                    return self._verified(start, final, look, focus_um)
+                step = Sweep("not_sharper", instead_um)
             work.overrule(step.rule)
             n_contradicted += 1
         result = work.recovered(start, step.about_um if isinstance(step, Sweep) else None)
