@@ -47,9 +47,19 @@ class Field(NamedTuple):
         return self.result.outcome == "focused" and abs(self.error_um) > WRONG_UM
 
 
-def fields(strategy: str, condenser: float, seed: int, pair: Predictor, single: Predictor) -> Iterator[Field]:
-    """All slides, all starts."""
+def fields(
+    strategy: str,
+    condenser: float,
+    seed: int,
+    predictors: tuple[Predictor, Predictor],
+    names: list[str],
+    starts_um: list[float],
+) -> Iterator[Field]:
+    """All starts on each of the slides. `predictors`: of two shots, and of one."""
+    pair, single = predictors
     for number, (name, slide) in enumerate(slides().items()):
+        if name not in names:
+            continue
         optics = Optics(um_per_px=CONFIG.camera.um_per_px, condenser_sigma=condenser)
         stand = Stand(slide, 20.0, seed + number, SIDE_OF_SINGLE_PX, optics=optics)
         config = msgspec.structs.replace(stand.config.focus, strategy=strategy)
