@@ -140,10 +140,13 @@ class FieldWork:
     def recovered(self, start: Shot, doubted_um: float | None) -> FocusResult:
         """A fine upward sweep, or one about the peak of a coarse one; else back to the pivot, and FocusLost.
 
-        The first sweep is about `doubted_um`, where the focus may be all the same, else about the pivot.
+        The first sweep is about `doubted_um`, where the focus may be all the same, else about the pivot, or a shot that
+        is clearly sharper.
         """
         config, pivot_um = self.config, self.pivot_um
-        near_um = self._fine_peak_um(pivot_um if doubted_um is None else doubted_um)
+        sharpest = max(self.seen, key=lambda one: one.sharpness)
+        best_um = sharpest.z_um if sharpest.sharpness > CLIMBING * start.sharpness else pivot_um
+        near_um = self._fine_peak_um(best_um if doubted_um is None else doubted_um)
         if near_um is not None:
             near = self.shots.take(near_um)
             if self._is_sharpest(near):

@@ -210,11 +210,12 @@ def _is_in_focus(claim: Claim, half_um: float) -> bool:
 def _progresses(found: Estimate, attempts: Sequence[Attempt], reach: rule.Reach) -> bool:
     """Whether the estimates come closer, or at least keep their direction from beyond what the model can tell.
 
-    One estimate without progress is allowed: it may be the first that is right.
+    One estimate without progress is allowed: it may be the first that is right. Estimates that go to and fro make none.
     """
     distances_um = [attempt.distance_um for attempt in attempts] + [found.distance_um]
-    stalled = 0
+    stalled, nearest_um = 0, abs(distances_um[0])
     for before_um, after_um in itertools.pairwise(distances_um):
         keeps_direction = before_um * after_um > 0.0 and abs(after_um) > reach.believed_um
-        stalled = 0 if abs(after_um) < abs(before_um) or keeps_direction else stalled + 1
+        stalled = 0 if abs(after_um) < nearest_um or keeps_direction else stalled + 1
+        nearest_um = min(nearest_um, abs(after_um))
     return stalled < 2

@@ -197,6 +197,7 @@ def test_an_estimate_that_is_not_believed_twice_is_swept_for() -> None:
         ((6.0, 8.0), 5.0, True),
         ((12.0, 12.5, 12.2, 13.0), 12.9, True),  # saturated, but always upwards
         ((12.0, -12.0), 12.0, False),
+        ((7.8, -5.2, 8.6), -5.2, False),  # to and fro: the model says too much
         ((7.0, 6.5, 6.0, 5.5), 5.0, True),
     ],
 )

@@ -110,7 +110,7 @@ def test_a_wrong_pair_is_noticed_by_its_blur(scope: Scope) -> None:
 def test_what_cannot_be_focused_ends_at_the_pivot(config: Config) -> None:
     scope = Scope(config)
     with pytest.raises(FocusLost, match=r"back at z=2400\.0 um") as caught:
-        scope.controlled([[-3.0, 3.0, -3.0, 3.0]]).focus(2400.0)
+        scope.controlled([[-103.0, -97.0, -103.0, -97.0]]).focus(2400.0)
     result = caught.value.result
     assert result is not None
     assert len(result.attempts) <= config.focus.max_attempts
