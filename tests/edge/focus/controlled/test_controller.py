@@ -47,10 +47,10 @@ def attempt(distance_um: float, z2_um: float = Z_UM, doubt: str | None = None) -
     ("claim", "expected"),
     [
         (Claim(0.0, 0.2), Stay("single_in_focus")),
-        (Claim(0.47, 0.2), Stay("single_in_focus")),
-        (Claim(-0.47, 0.2), Stay("single_in_focus")),
-        # within half a depth of field, but not surely within a whole one
-        (Claim(0.47, 0.3), Pair(Z_UM, "check")),
+        (Claim(0.38, 0.2), Stay("single_in_focus")),
+        (Claim(-0.38, 0.2), Stay("single_in_focus")),
+        # near, but not surely within a depth of field
+        (Claim(0.38, 0.3), Pair(Z_UM, "check")),
         (Claim(0.0, 0.49), Pair(Z_UM, "check")),
         # a believable small distance
         (Claim(0.5, 0.2), Go(Z_UM + 0.5, "single")),
@@ -107,7 +107,7 @@ def test_no_step_leads_out_of_the_limits() -> None:
     ("claim", "sharpness", "clarity", "expected"),
     [
         (Claim(0.1, 0.3), 120.0, 1000.0, Stay("single")),
-        (Claim(0.9, 0.3), 120.0, 1000.0, Stay("single")),  # the mean of both lies 0.45 um away
+        (Claim(0.7, 0.3), 120.0, 1000.0, Stay("single")),  # the mean of both lies 0.35 um away
         (Claim(0.0, 0.7), 120.0, 1000.0, Stay("single")),  # as uncertain, but what it is told before holds
         (Claim(1.3, 0.2), 120.0, 1000.0, Pair(Z_UM, "check")),  # the two contradict each other
         # Not quite there: once more.
