@@ -73,9 +73,14 @@ class ControlledLoop:
             others = [seen for seen in work.seen if seen.z_um != final.z_um]
             step = controller.on_pair_check(look, others, self.history, work.config, n_contradicted > 0)
             if isinstance(step, Stay):
-                instead_um = work.disproved_um(final)
+                is_back = controller.is_pivot_better(self._looks[0], look, focus_um, self.history)
+                end = start if is_back else final
+                instead_um = work.disproved_um(end)
                 if instead_um is None:
-                    return self._verified(start, final, look, focus_um)
+                    if is_back:
+                        work.overrule("pivot_sharper")
+                    self._remember(start, final, focus_um)
+                    return work.ended("focused", end.z_um, start, end)
                 step = Sweep("not_sharper", instead_um)
             work.overrule(step.rule)
             n_contradicted += 1
@@ -95,14 +100,6 @@ class ControlledLoop:
         step = controller.on_pair(found, second.z_um, work.attempts, self._bounds, config, earlier_um)
         work.note(first.z_um, second.z_um, found, step.rule)
         return second, focus_um, step
-
-    def _verified(self, start: Shot, final: Shot, look: Look, focus_um: float) -> FocusResult:
-        """The end of a field whose focus a pair found; `look` is what `final` shows."""
-        self._remember(start, final, focus_um)
-        if controller.is_pivot_better(self._looks[0], look, focus_um, self.history):
-            self._work.overrule("pivot_sharper")
-            final = start
-        return self._work.ended("focused", final.z_um, start, final)
 
     def _remember(self, start: Shot, end: Shot | None, focus_um: float) -> None:
         """Add what single shots claimed in this field, and what was true, to the history."""
