@@ -10,7 +10,7 @@ from parfocal.edge.focus import rule
 from parfocal.edge.focus.estimate import Estimate
 from parfocal.edge.focus.picture.camera_truth import doubt_about_pair, is_frozen
 from parfocal.edge.focus.picture.exposure import exposure_fault
-from parfocal.edge.focus.proof import Proof, missing_um, sharper_um
+from parfocal.edge.focus.proof import DISPROVES, Proof, missing_um, sharpest_aside
 from parfocal.edge.focus.result import Attempt, FocusLost, FocusResult, Outcome
 from parfocal.edge.focus.sharpness import peak_inside_um, peak_um
 from parfocal.edge.focus.shots import Shot, Shots, upward_um
@@ -132,10 +132,12 @@ class FieldWork:
             return None
         for z_um in missing_um(final.z_um, self.seen, self.limits_um):
             self.lit_shot(z_um)
-        instead_um = sharper_um(final.seen, self.seen)
-        passed = instead_um is None
-        self.proof = self.proof.with_passed(distance_um) if passed else self.proof.with_failed()
-        return instead_um
+        aside = sharpest_aside(final.seen, self.seen)
+        if aside is None:
+            return None
+        share = aside.sharpness / final.sharpness
+        self.proof = self.proof.after(share, distance_um)
+        return aside.z_um if share >= DISPROVES else None
 
     def recovered(self, start: Shot, doubted_um: float | None) -> FocusResult:
         """A fine upward sweep, or one about the peak of a coarse one; else back to the pivot, and FocusLost.

@@ -12,9 +12,12 @@ import msgspec
 
 from parfocal.edge.focus.rule import Seen
 
-# A shot this far away is clearly less sharp if the sharpest plane is nearer than half of it: 1 um. Curves are not
-# symmetric: without the margin, ends up to 1.2 um off passed with a condenser of 0.45.
-PROBE_UM, LESS_SHARP = 2.0, 0.9
+# A shot this far away is less sharp if the sharpest plane is nearer than half of it: 1 um. Curves are not symmetric:
+# without the margin, ends up to 1.2 um off passed with a condenser of 0.45.
+PROBE_UM, DISPROVES = 2.0, 0.9
+# A field whose shots on both sides have at most this share of its sharpness speaks for the next ones too. At the
+# reference 0.4 to 0.8; a condenser of 0.45 leaves 0.8 to 0.9: each field then needs its own proof.
+PROVES = 0.8
 # Shots that were taken anyway count, if they lie about there.
 LEAST_AWAY_UM, MOST_AWAY_UM = 1.8, 2.6
 FIELDS = 3  # that prove the predictions of a run; as many more for each field that disproves them
@@ -38,13 +41,13 @@ class Proof(msgspec.Struct, frozen=True):
         """Whether a field whose last predicted distance was `distance_um` needs a proof."""
         return not self.is_given or abs(distance_um) > self.reach_um + REACH_UM
 
-    def with_passed(self, distance_um: float) -> "Proof":
-        """After a field that was proven."""
+    def after(self, share: float, distance_um: float) -> "Proof":
+        """After a field. `share`: the sharpness of the sharpest shot aside over that of its end."""
+        if share >= DISPROVES:
+            return Proof(0, 0.0, self.failed + 1)
+        if share > PROVES:
+            return self
         return Proof(self.passed + 1, max(self.reach_um, abs(distance_um)), self.failed)
-
-    def with_failed(self) -> "Proof":
-        """After a field whose pictures disproved the predicted focus."""
-        return Proof(0, 0.0, self.failed + 1)
 
 
 # Of a model that was calibrated on this microscope.
@@ -63,10 +66,7 @@ def missing_um(final_um: float, seen: Sequence[Seen], limits_um: tuple[float, fl
     return tuple(missing)
 
 
-def sharper_um(final: Seen, seen: Sequence[Seen]) -> float | None:
-    """Height of the sharpest shot away from `final` if it is not clearly less sharp; None if it is."""
-    others = [one for one in seen if abs(one.z_um - final.z_um) >= LEAST_AWAY_UM]
-    sharpest = max(others, key=lambda one: one.sharpness, default=None)
-    if sharpest is None or sharpest.sharpness < LESS_SHARP * final.sharpness:
-        return None
-    return sharpest.z_um
+def sharpest_aside(final: Seen, seen: Sequence[Seen]) -> Seen | None:
+    """The sharpest shot that is not near `final`; None without one."""
+    aside = [one for one in seen if abs(one.z_um - final.z_um) >= LEAST_AWAY_UM]
+    return max(aside, key=lambda one: one.sharpness, default=None)

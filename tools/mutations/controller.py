@@ -12,8 +12,8 @@ MUTATIONS = (
     Mutation(
         "a blurred picture is taken for one in focus",
         CONTROLLER,
-        "if _is_in_focus(claim, half_um) and is_clear:",
-        "if _is_in_focus(claim, half_um):",
+        "if _is_in_focus(claim, depth_um) and is_clear:",
+        "if _is_in_focus(claim, depth_um):",
         STEPS,
     ),
     Mutation("an uncertain claim settles a field", CONTROLLER, "+ 2.0 * claim.sigma_um <=", "<=", STEPS),
@@ -27,7 +27,7 @@ MUTATIONS = (
     Mutation(
         "a move by a single shot need not be sharper",
         CONTROLLER,
-        "final.sharpness >= start.sharpness and ",
+        " or rule.contradicts(final.seen, (start.seen,), config)",
         "",
         STEPS,
     ),
@@ -41,18 +41,11 @@ MUTATIONS = (
         (*STEPS, *LOOP),
     ),
     Mutation(
-        "a claim is believed without records",
-        "edge/focus/controlled/history.py",
-        "if len(errors_um) < MIN_RECORDS:",
-        "if not errors_um:",
-        HISTORY,
-    ),
-    Mutation(
-        "a bias is kept",
-        "edge/focus/controlled/history.py",
-        "claimed_um - share * bias_um",
+        "a line is not taken from a claim",
+        "edge/focus/controlled/claims.py",
+        "claimed_um + float(at @ line)",
         "claimed_um",
-        HISTORY,
+        ("tests/edge/focus/controlled/test_claims.py",),
     ),
     Mutation(
         "a doubted single shot claims", "edge/focus/controlled/history.py", "single.doubt or ", "", HISTORY
@@ -60,8 +53,8 @@ MUTATIONS = (
     Mutation(
         "a field in focus is left and found again",
         "edge/focus/controlled/loop.py",
-        "step: Step = controller.on_arrival(arrival, self.history, self._bounds, work.config)",
-        "step: Step = Pair(start.z_um, 'check')",
+        "arrival, self.history, self._bounds, work.config, work.proof.is_given",
+        "arrival, self.history, self._bounds, work.config, False",
         LOOP,
     ),
     Mutation(

@@ -107,6 +107,8 @@ class Scanner:
         self._instrument, self._config, self._light = instrument, config, light
         self._heights, self._judge = heights, judge
         corrected, focus = instrument.calibrated(predictor, config.focus)
+        # Tiles are judged one by one already: what is focused here is what single shots could not settle.
+        focus = msgspec.structs.replace(focus, strategy="two-shot")
         self._focuser = Focuser(instrument.board.z, instrument.camera, corrected, focus)
         self.offset = Offset()
 

@@ -8,7 +8,7 @@ import pytest
 
 from parfocal.edge.config import Config
 from parfocal.edge.focus.focuser import Focuser
-from parfocal.edge.focus.proof import CALIBRATED, FIELDS, REACH_UM, Proof, missing_um, sharper_um
+from parfocal.edge.focus.proof import CALIBRATED, FIELDS, REACH_UM, Proof, missing_um, sharpest_aside
 from parfocal.edge.focus.rule import Seen
 from parfocal.engines.predictor import Predictor
 from tests.edge.scope import FOCUS_Z_UM, KnowsTruth, KnowsTruthOfOne, Scope
@@ -21,7 +21,7 @@ def test_a_run_is_proven_by_three_fields_and_a_calibrated_microscope_by_none() -
     for _ in range(FIELDS):
         assert not proof.is_given
         assert proof.is_due(0.0)
-        proof = proof.with_passed(2.0)
+        proof = proof.after(0.6, 2.0)
     assert proof.is_given
     assert not proof.is_due(1.0)
     assert CALIBRATED.is_given
@@ -32,17 +32,17 @@ def test_a_distance_far_beyond_those_proven_needs_a_proof_of_its_own() -> None:
     proof = Proof(FIELDS, 2.0)
     assert not proof.is_due(2.0 + REACH_UM)
     assert proof.is_due(-2.1 - REACH_UM)
-    assert not proof.with_passed(-6.0).is_due(6.0 + REACH_UM)
+    assert not proof.after(0.6, -6.0).is_due(6.0 + REACH_UM)
 
 
 def test_a_field_that_disproves_predictions_costs_the_trust_and_more_fields_to_gain_it() -> None:
-    proof = Proof(FIELDS, 2.0).with_failed()
+    proof = Proof(FIELDS, 2.0).after(0.91, 2.0)
     assert not proof.is_given
     for _ in range(FIELDS):
-        proof = proof.with_passed(1.0)
+        proof = proof.after(0.6, 1.0)
     assert not proof.is_given
     for _ in range(FIELDS):
-        proof = proof.with_passed(1.0)
+        proof = proof.after(0.6, 1.0)
     assert proof.is_given
 
 
@@ -68,13 +68,17 @@ def test_no_shot_of_a_proof_lies_beyond_the_limits() -> None:
     assert missing_um(Z_UM, [], (Z_UM - 1.0, 3000.0)) == (Z_UM + 2.0,)
 
 
-def test_what_lies_about_the_predicted_focus_must_be_clearly_less_sharp() -> None:
+def test_a_field_that_is_only_just_in_focus_proves_nothing_for_the_next() -> None:
+    proof = Proof(1, 2.0)
+    assert proof.after(0.85, 5.0) == proof
+    assert proof.after(0.8, 5.0) == Proof(2, 5.0)
+
+
+def test_the_sharpest_shot_aside_is_held_against_the_end() -> None:
     final = Seen(Z_UM, 100.0)
-    about = [Seen(Z_UM - 2.0, 60.0), Seen(Z_UM + 0.7, 104.0), Seen(Z_UM + 2.0, 89.0)]
-    assert sharper_um(final, [final, *about]) is None
-    assert sharper_um(final, [*about, Seen(Z_UM - 2.1, 90.0)]) == Z_UM - 2.1
-    assert sharper_um(final, [*about, Seen(Z_UM + 2.0, 120.0), Seen(Z_UM - 4.0, 110.0)]) == Z_UM + 2.0
-    assert sharper_um(final, [final]) is None
+    near, below, above = Seen(Z_UM + 0.7, 104.0), Seen(Z_UM - 2.0, 60.0), Seen(Z_UM + 4.0, 70.0)
+    assert sharpest_aside(final, [final, near, below, above]) == above
+    assert sharpest_aside(final, [final, near]) is None
 
 
 def unproven(scope: Scope, strategy: str, gain: float, offset_um: float) -> Focuser:

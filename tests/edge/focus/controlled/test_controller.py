@@ -84,6 +84,11 @@ def test_without_a_history_of_near_and_verified_fields_no_field_is_settled_by_on
     assert on_arrival(look(Claim(0.0, 0.1)), history, BOUNDS, CONFIG) == Pair(Z_UM, "check")
 
 
+def test_before_pairs_are_proven_on_this_microscope_no_single_shot_settles_anything() -> None:
+    for claim in (Claim(0.0, 0.1), Claim(2.0, 0.1)):
+        assert on_arrival(look(claim), NEAR, BOUNDS, CONFIG, is_proven=False) == Pair(Z_UM, "check")
+
+
 def test_where_a_pair_is_due_no_move_follows_a_single_shot() -> None:
     due = msgspec.structs.replace(NEAR, unverified=MAX_UNVERIFIED)
     assert on_arrival(look(Claim(2.0, 0.1)), due, BOUNDS, CONFIG) == Pair(Z_UM, "check")
