@@ -16,7 +16,9 @@ def visited(n: int, learn: bool = True, above_sharpest_um: float | None = 0.0) -
     instrument = msgspec.structs.replace(plain.instrument, above_sharpest_um=above_sharpest_um)
     runner = EndsHigh(plain)
     runner.says_um = -0.3  # 0.2 um too high
-    session = Session(instrument, Predictor(runner), with_focus(CONFIG, learn=learn))
+    # The two-shot rule takes shots on both sides of the focus in most fields, the controller in few.
+    config = with_focus(CONFIG, learn=learn, strategy="two-shot")
+    session = Session(instrument, Predictor(runner), config)
     instrument.home_if_allowed()
     scan = CONFIG.scan
     with instrument.lit(scan.lamp_duty):
