@@ -61,11 +61,7 @@ firmware-rp2040: $(VENV)/.demo  ## the image for a Raspberry Pi Pico; needs gcc-
 	$(MAKE) --no-print-directory --directory board/firmware/rp2040 OUT=$(CURDIR)/build/firmware
 	$(BIN)/python -m tools.uf2 build/firmware/parfocal-rp2040.bin build/firmware/parfocal-rp2040.uf2
 
-firmware-# TILES is a folder of sharp stained images; MODELS names some; LIGHT=1 shows in minutes that every stage works.
-models: $(VENV)/.train  ## the heads of the shipped models anew, TILES=folder; hours, and goes on where it stopped
-	$(BIN)/python -m tools.models --tiles "$(TILES)" $(if $(LIGHT),--light) $(MODELS)
-
-check: $(VENV)/.test  ## the image for the RP2040 in an emulator; needs gcc-arm-none-eabi, node and npm
+firmware-check: $(VENV)/.test  ## the image for the RP2040 in an emulator; needs gcc-arm-none-eabi, node and npm
 	npm install --silent --prefix build/rp2040js rp2040js@1.4.1
 	$(BIN)/python -m pytest -s tests/board/firmware/test_rp2040.py
 
