@@ -106,8 +106,7 @@ def test_a_pipeline_without_frames_says_why(pipeline: str, told: str) -> None:
 def test_a_camera_that_ends_is_an_error_and_not_an_old_frame() -> None:
     camera = GstreamerCamera(with_pipeline("videotestsrc num-buffers=3"))
     with pytest.raises(CameraFailed, match="its stream has ended"):
-        for _ in range(4):
-            camera.grab()
+        [camera.grab() for _ in range(4)]
 
 
 def test_a_machine_without_gstreamer_is_told_the_packages(monkeypatch: pytest.MonkeyPatch) -> None:
