@@ -2,6 +2,11 @@
 #include "board.h"
 
 #define FIRST_LIMIT_MS 1000u
+#define FARTHEST_US 1000000000u /* what pf_hal_set_alarm allows; an early alarm does no harm */
+/* What most alarms do not need: kept out of the way of the steps. */
+#define COLD __attribute__((noinline, cold))
+
+static void rearm(pf_board *board);
 
 void pf_board_start(pf_board *board, const pf_config *config, pf_hal *hal) {
     *board = (pf_board){.config = config, .hal = hal};
@@ -15,11 +20,10 @@ void pf_board_start(pf_board *board, const pf_config *config, pf_hal *hal) {
     pf_hal_lamp(hal, 0);
     pf_hal_lens(hal, 0);
     for (int i = 0; i < PF_N_AXES; i++) {
-        board->axis[i].next_us = PF_NEVER;
         pf_hal_motor(hal, i, 1);
     }
     pf_session_start(board);
-    pf_hal_set_alarm(hal, PF_NEVER);
+    rearm(board);
     pf_board_poll(board);
 }
 
@@ -41,27 +45,28 @@ uint64_t pf_board_next_us(const pf_board *board) {
     return lamp_us < silent_us ? lamp_us : silent_us;
 }
 
-static void rearm(pf_board *board) {
-    const uint64_t step_us = pf_motion_next_us(board);
-    board->other_us = pf_board_next_us(board);
-    pf_hal_set_alarm(board->hal, step_us < board->other_us ? step_us : board->other_us);
+/* Set the alarm for a step that comes in `left_us` or for the rest, whichever is first. */
+static inline void set_alarm(pf_board *board, uint32_t now_us, int32_t left_us) {
+    const int32_t other_left_us = (int32_t)(board->other_us - now_us);
+    pf_hal_set_alarm(board->hal, now_us + (uint32_t)(left_us < other_left_us ? left_us : other_left_us));
 }
 
-static void estop(pf_board *board) {
+static COLD void rearm(pf_board *board) {
+    const uint64_t now_us = pf_hal_now_us(board->hal), at_us = pf_board_next_us(board);
+    board->other_us = (uint32_t)(at_us < now_us + FARTHEST_US ? at_us : now_us + FARTHEST_US);
+    set_alarm(board, (uint32_t)now_us, pf_motion_left_us(board, (uint32_t)now_us));
+}
+
+static COLD void estop(pf_board *board) {
     pf_lamp_darken(board);
     pf_lens_off(board);
     pf_motion_estop(board);
 }
 
-void pf_board_alarm(pf_board *board) {
+/* Light and watchdog, and the end of a motion. */
+static COLD void look_after_the_rest(pf_board *board) {
     const uint64_t now_us = pf_hal_now_us(board->hal);
-    if (pf_hal_estop(board->hal)) estop(board);
-    pf_motion_run(board, now_us);
-    if (now_us < board->other_us && board->motion.is_active) { /* nothing but a step: the usual case */
-        const uint64_t step_us = pf_motion_next_us(board);
-        pf_hal_set_alarm(board->hal, step_us < board->other_us ? step_us : board->other_us);
-        return;
-    }
+    pf_motion_end_if_at_rest(board, now_us);
     pf_lamp_run(board, now_us);
     if (watchdog_us(board) <= now_us) {
         pf_motion_break_off(board, PF_MOVE_RESULT_WATCHDOG);
@@ -73,22 +78,40 @@ void pf_board_alarm(pf_board *board) {
     rearm(board);
 }
 
+void pf_board_alarm(pf_board *board) {
+    const uint32_t now_us = pf_hal_low_us(board->hal);
+    int32_t left_us;
+    if (pf_hal_estop(board->hal)) estop(board);
+    left_us = pf_motion_run(board, now_us);
+    if (left_us == PF_NO_STEP || (int32_t)(board->other_us - now_us) <= 0) {
+        look_after_the_rest(board);
+    } else {
+        set_alarm(board, now_us, left_us);
+    }
+}
+
 void pf_board_poll(pf_board *board) {
     uint8_t data[PF_MAX_FRAME];
-    int n_bytes;
+    int n_bytes, is_changed = 0;
     pf_session_send_events(board);
-    pf_hal_lock(board->hal);
     if (pf_hal_estop(board->hal)) {
+        pf_hal_lock(board->hal);
         estop(board);
         pf_motion_end_if_at_rest(board, pf_hal_now_us(board->hal));
+        pf_hal_unlock(board->hal);
+        is_changed = 1;
     }
-    pf_hal_unlock(board->hal);
+    pf_motion_look_ahead(board);
     while ((n_bytes = pf_hal_read(board->hal, data, (int)sizeof data)) > 0) {
         pf_session_receive(board, data, n_bytes);
+        pf_motion_look_ahead(board);
+        is_changed = 1;
     }
-    pf_hal_lock(board->hal);
-    rearm(board);
-    pf_hal_unlock(board->hal);
+    if (is_changed) {
+        pf_hal_lock(board->hal);
+        rearm(board);
+        pf_hal_unlock(board->hal);
+    }
     pf_session_send_events(board);
 }
 

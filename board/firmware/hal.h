@@ -1,4 +1,4 @@
-/* What the firmware needs from a machine: seventeen functions. A port implements them and calls the functions of
+/* What the firmware needs from a machine: eighteen functions. A port implements them and calls the functions of
  * board.h; nothing else in the core touches hardware.
  *
  * `pf_hal` is whatever the port needs to find its pins. Functions marked [alarm] are also called from the alarm
@@ -19,8 +19,11 @@ enum { PF_WAS_CLOSED = 1, PF_WAS_OPEN = 2 };
 
 /* [alarm] Time of a clock that never jumps, us. */
 uint64_t pf_hal_now_us(pf_hal *hal);
-/* [alarm] Call pf_board_alarm at `at_us`, or at once if that is past. PF_NEVER: not at all. The last call holds. */
-void pf_hal_set_alarm(pf_hal *hal, uint64_t at_us);
+/* [alarm] Its low half: what a step needs. */
+uint32_t pf_hal_low_us(pf_hal *hal);
+/* [alarm] Call pf_board_alarm when the low half of the clock comes to `at_us`, or at once if that was up to 35 minutes
+ * ago. At most 1000 s ahead. The last call holds. */
+void pf_hal_set_alarm(pf_hal *hal, uint32_t at_us);
 /* Keep the alarm interrupt away until pf_hal_unlock. Not nested. */
 void pf_hal_lock(pf_hal *hal);
 void pf_hal_unlock(pf_hal *hal);

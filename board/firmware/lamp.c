@@ -142,7 +142,8 @@ uint8_t pf_lamp_arm(pf_board *board, const pf_position_trigger *request) {
     return PF_STATUS_OK;
 }
 
-void pf_lamp_at_step(pf_board *board, int axis, uint64_t now_us) {
+void pf_lamp_at_step(pf_board *board, int axis) {
+    const uint64_t now_us = pf_hal_now_us(board->hal);
     pf_lamp_driver *lamp = &board->lamp;
     const pf_axis *moved = &board->axis[axis];
     if (moved->pos_steps != lamp->next_steps || (moved->sign > 0) != (lamp->spacing_steps > 0)) return;
@@ -155,7 +156,7 @@ void pf_lamp_at_step(pf_board *board, int axis, uint64_t now_us) {
         end_after_the_last(lamp);
     }
     if (lamp->index < lamp->count) lamp->next_steps += lamp->spacing_steps;
-    board->other_us = 0; /* so that this alarm looks after the flash */
+    board->other_us = (uint32_t)now_us; /* so that this alarm looks after the flash */
 }
 
 void pf_lamp_disarm(pf_board *board, uint8_t axes) {

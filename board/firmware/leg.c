@@ -73,6 +73,6 @@ void pf_leg_stop(pf_leg *leg, uint64_t since_us) {
         return; /* it is decelerating already */
     }
     if (leg->reach == 0) leg->reach = 1;
-    last = leg->reach / US2_PER_S2;
+    last = leg->reach / US_PER_S / US_PER_S; /* by 1e12 at once would be 64 bits by 64 */
     if (last < leg->n_steps) leg->n_steps = (uint32_t)last;
 }

@@ -3,13 +3,55 @@
 
 #define ALL_AXES (PF_AXIS_BIT_X | PF_AXIS_BIT_Y | PF_AXIS_BIT_Z)
 
-static void end_leg(pf_board *board, int i, uint64_t now_us);
+/* What most steps do not need: kept out of the way of what they all do. */
+#define COLD __attribute__((noinline, cold))
+
+/* The compiler shall reach the members of a struct from its own address, not from one far away. */
+#define KEEP_IN_REGISTER(pointer) __asm__("" : "+r"(pointer))
+
+static COLD void end_leg(pf_board *board, int i);
 
 /* --- one leg of one axis */
 
-static void schedule(pf_axis *axis, uint64_t now_us) {
-    const uint64_t due_us = axis->start_us + pf_leg_edge_us(&axis->leg, axis->n_done + 1);
-    axis->next_us = due_us > now_us ? due_us : now_us;
+/* Compute the time of the coming step: at the start of a leg, after a change, and when the queue is empty. */
+static COLD void schedule(pf_axis *axis) {
+    axis->ahead.last_us = pf_leg_edge_us(&axis->leg, axis->n_done + 1);
+    axis->next_us = (uint32_t)(axis->start_us + axis->ahead.last_us);
+}
+
+static int is_stepping(const pf_axis *axis) { return axis->mode != PF_AT_REST && axis->mode != PF_WAITING; }
+
+/* The first step that is neither scheduled nor in the queue. */
+static uint32_t next_unplanned(const pf_axis *axis) { return axis->n_done + 2 + axis->ahead.n; }
+
+static void look_ahead(pf_board *board, pf_axis *axis) {
+    pf_leg leg;
+    uint32_t step;
+    uint8_t plan;
+    if (!is_stepping(axis) || axis->ahead.n == PF_N_AHEAD) return; /* the usual case, and looked at again below */
+    pf_hal_lock(board->hal);
+    leg = axis->leg;
+    plan = axis->ahead.plan;
+    step = next_unplanned(axis);
+    pf_hal_unlock(board->hal);
+    for (; step <= leg.n_steps; step++) {
+        const uint64_t edge_us = pf_leg_edge_us(&leg, step);
+        int is_wanted;
+        pf_hal_lock(board->hal);
+        /* The alarm may have ended or changed the leg meanwhile, or have come to this step itself. */
+        is_wanted = plan == axis->ahead.plan && is_stepping(axis) && axis->ahead.n < PF_N_AHEAD &&
+                    step == next_unplanned(axis);
+        if (is_wanted) {
+            pf_ahead_push(&axis->ahead, edge_us);
+            axis->leg.root = leg.root;
+        }
+        pf_hal_unlock(board->hal);
+        if (!is_wanted) break;
+    }
+}
+
+void pf_motion_look_ahead(pf_board *board) {
+    for (int i = 0; i < PF_N_AXES; i++) look_ahead(board, &board->axis[i]);
 }
 
 static void begin_leg(pf_board *board, int i, uint8_t mode, int8_t sign, uint32_t n_steps, uint32_t speed,
@@ -24,6 +66,7 @@ static void begin_leg(pf_board *board, int i, uint8_t mode, int8_t sign, uint32_
     axis->n_done = 0;
     axis->start_us = now_us;
     axis->is_contact_found = 0;
+    pf_ahead_clear(&axis->ahead);
     pf_leg_plan(&axis->leg, n_steps, speed, accel);
     if (mode == PF_SEEKING_UP ? !is_pressed : is_pressed) {
         /* It stands where the leg should end: no step. */
@@ -32,29 +75,27 @@ static void begin_leg(pf_board *board, int i, uint8_t mode, int8_t sign, uint32_
         if (mode == PF_MOVING && n_steps) board->motion.result = PF_MOVE_RESULT_LIMIT_SWITCH;
     }
     if (axis->leg.n_steps == 0) {
-        end_leg(board, i, now_us);
+        end_leg(board, i);
     } else {
-        schedule(axis, now_us);
+        schedule(axis);
     }
 }
 
-static void rest(pf_axis *axis) {
-    axis->mode = PF_AT_REST;
-    axis->next_us = PF_NEVER;
+static void rest(pf_axis *axis) { axis->mode = PF_AT_REST; }
+
+static void stop_leg(pf_axis *axis, uint64_t now_us) {
+    pf_leg_stop(&axis->leg, now_us - axis->start_us);
+    pf_ahead_clear(&axis->ahead);
 }
 
-/* Look at the switch after a step; whether the leg has ended. */
-static int sense(pf_board *board, int i, uint64_t now_us) {
+/* Look at the switch after a step of a homing; whether the leg has ended. */
+static COLD int sense_homing(pf_board *board, int i) {
     pf_axis *axis = &board->axis[i];
     switch (axis->mode) {
-        case PF_MOVING:
-            if (!(pf_hal_contact(board->hal, i, axis->sign > 0 ? PF_UPPER_END : PF_LOWER_END) & PF_WAS_CLOSED)) break;
-            board->motion.result = PF_MOVE_RESULT_LIMIT_SWITCH;
-            return 1;
         case PF_SEEKING_DOWN:
             if (axis->is_contact_found || !(pf_hal_contact(board->hal, i, PF_LOWER_END) & PF_WAS_CLOSED)) break;
             axis->is_contact_found = 1;
-            pf_leg_stop(&axis->leg, now_us - axis->start_us);
+            stop_leg(axis, pf_hal_now_us(board->hal));
             break;
         case PF_SEEKING_UP:
             if (!(pf_hal_contact(board->hal, i, PF_LOWER_END) & PF_WAS_OPEN)) break;
@@ -64,6 +105,7 @@ static int sense(pf_board *board, int i, uint64_t now_us) {
             board->motion.second_edge = axis->pos_steps;
             axis->leg.n_steps = axis->n_done + (uint32_t)(((uint64_t)board->config->axis[i].bounce_us *
                                                            board->motion.slow + 999999) / 1000000);
+            pf_ahead_clear(&axis->ahead);
             break;
         default:
             break;
@@ -71,20 +113,28 @@ static int sense(pf_board *board, int i, uint64_t now_us) {
     return axis->n_done >= axis->leg.n_steps;
 }
 
-static void step(pf_board *board, int i, uint64_t now_us) {
-    pf_axis *axis = &board->axis[i];
-    if (axis->mode == PF_WAITING) {
-        end_leg(board, i, now_us);
-        return;
+/* Look at the switch ahead after a step of a move; whether the leg has ended. */
+static inline int sense(pf_board *board, const pf_axis *axis, int i) {
+    const unsigned ahead = axis->sign > 0 ? pf_hal_contact(board->hal, i, PF_UPPER_END)
+                                          : pf_hal_contact(board->hal, i, PF_LOWER_END);
+    if (ahead & PF_WAS_CLOSED) {
+        board->motion.result = PF_MOVE_RESULT_LIMIT_SWITCH;
+        return 1;
     }
-    pf_hal_step(board->hal, i, axis->sign);
+    return axis->n_done >= axis->leg.n_steps;
+}
+
+/* What follows from a step that was just made. */
+static inline void after_step(pf_board *board, pf_axis *axis, int i) {
     axis->pos_steps += axis->sign;
     axis->n_done++;
-    if (board->lamp.axes >> i & 1) pf_lamp_at_step(board, i, now_us);
-    if (sense(board, i, now_us)) {
-        end_leg(board, i, now_us);
+    if (board->lamp.axes >> i & 1) pf_lamp_at_step(board, i);
+    if (axis->mode == PF_MOVING ? sense(board, axis, i) : sense_homing(board, i)) {
+        end_leg(board, i);
+    } else if (axis->ahead.n) {
+        axis->next_us += (uint32_t)pf_ahead_take(&axis->ahead);
     } else {
-        schedule(axis, now_us);
+        schedule(axis);
     }
 }
 
@@ -118,7 +168,7 @@ static void to_zero(pf_board *board, int i) {
               motion->accel);
 }
 
-static void next_phase(pf_board *board, int i, uint64_t now_us) {
+static void next_phase(pf_board *board, int i) {
     pf_axis *axis = &board->axis[i];
     pf_motion *motion = &board->motion;
     const pf_axis_config *config = &board->config->axis[i];
@@ -140,7 +190,7 @@ static void next_phase(pf_board *board, int i, uint64_t now_us) {
             return;
         }
         axis->mode = PF_WAITING; /* until the contact has stopped bouncing */
-        axis->next_us = now_us + config->bounce_us + 1;
+        axis->next_us = pf_hal_low_us(board->hal) + config->bounce_us + 1;
         return;
     }
     motion->home_phase++;
@@ -161,10 +211,10 @@ static void next_phase(pf_board *board, int i, uint64_t now_us) {
     }
 }
 
-static void end_leg(pf_board *board, int i, uint64_t now_us) {
+static COLD void end_leg(pf_board *board, int i) {
     pf_motion *motion = &board->motion;
     if (motion->is_homing) {
-        next_phase(board, i, now_us);
+        next_phase(board, i);
     } else {
         rest(&board->axis[i]);
     }
@@ -207,19 +257,47 @@ void pf_motion_end_if_at_rest(pf_board *board, uint64_t now_us) {
     board->has_done = 1;
 }
 
-void pf_motion_run(pf_board *board, uint64_t now_us) {
-    for (int i = 0; i < PF_N_AXES; i++) {
-        if (board->axis[i].next_us <= now_us) step(board, i, now_us);
+/* The loops are unrolled: with a number for each axis the pins and addresses of the port become constants.
+ *
+ * At most two axes step in one alarm. A third has its alarm at once after it: so none lasts long. */
+int32_t pf_motion_run(pf_board *board, uint32_t now_us) {
+    int32_t first_us = PF_NO_STEP;
+    unsigned due = 0;
+#pragma GCC unroll 3
+    for (int i = 0; i < PF_N_AXES; i++) { /* all edges first, each as near to its time as can be */
+        pf_axis *axis = &board->axis[i];
+        KEEP_IN_REGISTER(axis);
+        if (due & (due - 1)) break;
+        if (axis->mode == PF_AT_REST || (int32_t)(axis->next_us - now_us) > 0) continue;
+        if (axis->mode != PF_WAITING) pf_hal_step(board->hal, i, axis->sign);
+        due |= 1u << i;
     }
-    pf_motion_end_if_at_rest(board, now_us);
+#pragma GCC unroll 3
+    for (int i = 0; i < PF_N_AXES; i++) {
+        pf_axis *axis = &board->axis[i];
+        int32_t left_us;
+        KEEP_IN_REGISTER(axis);
+        if (due & 1u << i) {
+            if (axis->mode == PF_WAITING) {
+                end_leg(board, i);
+            } else {
+                after_step(board, axis, i);
+            }
+        }
+        left_us = (int32_t)(axis->next_us - now_us);
+        if (axis->mode != PF_AT_REST && left_us < first_us) first_us = left_us;
+    }
+    return first_us;
 }
 
-uint64_t pf_motion_next_us(const pf_board *board) {
-    uint64_t due_us = PF_NEVER;
+int32_t pf_motion_left_us(const pf_board *board, uint32_t now_us) {
+    int32_t first_us = PF_NO_STEP;
     for (int i = 0; i < PF_N_AXES; i++) {
-        if (board->axis[i].next_us < due_us) due_us = board->axis[i].next_us;
+        const pf_axis *axis = &board->axis[i];
+        const int32_t left_us = (int32_t)(axis->next_us - now_us);
+        if (axis->mode != PF_AT_REST && left_us < first_us) first_us = left_us;
     }
-    return due_us;
+    return first_us;
 }
 
 /* Why no motion may begin now, or OK. */
@@ -305,7 +383,7 @@ uint8_t pf_motion_home(pf_board *board, const pf_home *request) {
     if (pf_hal_is_pressed(board->hal, i, PF_LOWER_END)) {
         seek_up(board, i);
     } else {
-        next_phase(board, i, pf_hal_now_us(board->hal));
+        next_phase(board, i);
     }
     return PF_STATUS_OK;
 }
@@ -341,12 +419,12 @@ void pf_motion_break_off(pf_board *board, uint8_t result) {
     for (int i = 0; i < PF_N_AXES; i++) {
         pf_axis *axis = &board->axis[i];
         if (axis->mode == PF_AT_REST) continue;
-        if (axis->mode != PF_WAITING) pf_leg_stop(&axis->leg, now_us - axis->start_us);
+        if (axis->mode != PF_WAITING) stop_leg(axis, now_us);
         if (axis->mode == PF_WAITING || axis->n_done >= axis->leg.n_steps) {
             rest(axis);
         } else {
             if (motion->is_homing) axis->mode = PF_STOPPING; /* it may stand on its switch */
-            schedule(axis, now_us);
+            schedule(axis);
         }
     }
     motion->is_homing = 0;

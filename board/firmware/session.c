@@ -54,6 +54,7 @@ void pf_session_send_events(pf_board *board) {
     pf_move_done done = {0};
     uint8_t has_done;
     uint64_t before_us = PF_NEVER;
+    if (!board->has_done && board->n_triggers == 0) return; /* the usual case, without the lock */
     pf_hal_lock(board->hal);
     has_done = board->has_done;
     if (has_done) done = board->done;

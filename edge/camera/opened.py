@@ -1,6 +1,7 @@
 """The one place where a camera is opened, by its kind."""
 
 from parfocal.edge.camera.frame import UNCALIBRATED, Camera, CameraSettings
+from parfocal.edge.camera.gstreamer import GstreamerCamera
 from parfocal.edge.camera.video import VideoCamera
 from parfocal.edge.config import CameraConfig
 
@@ -12,6 +13,6 @@ def open_camera(
 
     `locked`: gain and white balance as a calibration found them. Raises CameraFailed.
     """
-    # One kind so far; the configuration accepts no other.
-    camera = VideoCamera(config, locked)
+    # The configuration accepts no other kind.
+    camera = GstreamerCamera(config) if config.kind == "gstreamer" else VideoCamera(config, locked)
     return camera, camera.notes

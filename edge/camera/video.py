@@ -110,7 +110,7 @@ class VideoCamera:
             return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
         except cv2.error as error:
             raise CameraFailed(
-                f"camera {self._config.device} gave a frame that cannot be decoded. Check the cable."
+                f"camera {self._config.device} gave a frame that OpenCV could not decode. Check the cable."
             ) from error
 
     def _check_open(self) -> None:

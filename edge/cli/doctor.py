@@ -121,7 +121,7 @@ def _calibration(
 
 def _of_camera(config: Config) -> Finding:
     try:
-        is_there = device_path(config.camera).exists()
+        is_there = config.camera.kind != "v4l2" or device_path(config.camera).exists()
     except CameraFailed as error:
         return findings_of.of_camera(config, True, error)
     notes: tuple[str, ...] = ()

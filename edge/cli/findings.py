@@ -160,7 +160,8 @@ def of_camera(
         return Finding("camera", "missing", told, EXIT_BOARD)
     if error is not None:
         return Finding("camera", "wrong", str(error), EXIT_BOARD)
-    gives = f"camera {camera.device} gives {camera.width_px} x {camera.height_px} px"
+    named = "camera.pipeline" if camera.kind == "gstreamer" else f"camera {camera.device}"
+    gives = f"{named} gives {camera.width_px} x {camera.height_px} px"
     return _of_frame_size(config, "; ".join((gives, *notes)))
 
 

@@ -49,8 +49,8 @@ MUTATIONS = (
     Mutation(
         "the watchdog leaves the light on",
         "board/firmware/board.c",
-        "        pf_lamp_darken(board);\n        board->faults |= PF_FAULT_WATCHDOG;",
-        "        board->faults |= PF_FAULT_WATCHDOG;",
+        "        pf_lamp_darken(board);\n        pf_lens_off(board);\n        board->faults |= PF_FAULT_WATCHDOG;",
+        "        pf_lens_off(board);\n        board->faults |= PF_FAULT_WATCHDOG;",
         (*_PROMISES, "tests/board/link/test_link.py"),
     ),
     Mutation(
@@ -84,14 +84,14 @@ MUTATIONS = (
     Mutation(
         "a move runs through its switch",
         "board/firmware/motion.c",
-        "            board->motion.result = PF_MOVE_RESULT_LIMIT_SWITCH;\n            return 1;",
-        "            break;",
+        "        board->motion.result = PF_MOVE_RESULT_LIMIT_SWITCH;\n        return 1;",
+        "        (void)board;",
         _FAULTS,
     ),
     Mutation(
         "a limit switch leaves the axis homed",
         "board/firmware/motion.c",
-        "        board->homed &= (uint8_t)~motion->axes;\n        board->faults |= PF_FAULT_LIMIT_SWITCH;",
+        "        forget_homing(board, motion->axes);\n        board->faults |= PF_FAULT_LIMIT_SWITCH;",
         "        board->faults |= PF_FAULT_LIMIT_SWITCH;",
         (*_FAULTS, *_DETAILS),
     ),
@@ -105,8 +105,8 @@ MUTATIONS = (
     Mutation(
         "homing does not wait for the bounce",
         "board/firmware/motion.c",
-        "axis->next_us = now_us + config->bounce_us + 1;",
-        "axis->next_us = now_us;",
+        "axis->next_us = pf_hal_low_us(board->hal) + config->bounce_us + 1;",
+        "axis->next_us = pf_hal_low_us(board->hal) + 0 * config->bounce_us;",
         (*_FAULTS, *_PROMISES),
     ),
     Mutation(
@@ -126,8 +126,22 @@ MUTATIONS = (
     Mutation(
         "a deceleration is a step too long",
         "board/firmware/leg.c",
-        "last = leg->reach / US2_PER_S2;",
-        "last = leg->reach / US2_PER_S2 + 2;",
+        "last = leg->reach / US_PER_S / US_PER_S;",
+        "last = leg->reach / US_PER_S / US_PER_S + 2;",
+        _STEPS,
+    ),
+    Mutation(
+        "a stop keeps the step times that were computed before it",
+        "board/firmware/motion.c",
+        "    pf_leg_stop(&axis->leg, now_us - axis->start_us);\n    pf_ahead_clear(&axis->ahead);",
+        "    pf_leg_stop(&axis->leg, now_us - axis->start_us);",
+        _STEPS,
+    ),
+    Mutation(
+        "a step is left out of the times computed ahead",
+        "board/firmware/motion.c",
+        "return axis->n_done + 2 + axis->ahead.n;",
+        "return axis->n_done + 3 + axis->ahead.n;",
         _STEPS,
     ),
     Mutation(

@@ -45,7 +45,12 @@ uint64_t pf_hal_now_us(pf_hal *hal) {
     return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
 }
 
-void pf_hal_set_alarm(pf_hal *hal, uint64_t at_us) { hal->alarm_us = at_us; }
+uint32_t pf_hal_low_us(pf_hal *hal) { return (uint32_t)pf_hal_now_us(hal); }
+
+void pf_hal_set_alarm(pf_hal *hal, uint32_t at_us) {
+    const uint64_t now_us = pf_hal_now_us(hal);
+    hal->alarm_us = now_us + (uint64_t)(int64_t)(int32_t)(at_us - (uint32_t)now_us);
+}
 void pf_hal_lock(pf_hal *hal) { (void)hal; } /* the alarm runs in the main loop */
 void pf_hal_unlock(pf_hal *hal) { (void)hal; }
 void pf_hal_step(pf_hal *hal, int axis, int direction) { pf_stage_step(&hal->stage[axis], direction); }

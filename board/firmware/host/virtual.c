@@ -39,7 +39,11 @@ static void hand_over(pf_hal *hal, int axis) {
 /* --- hal.h */
 
 uint64_t pf_hal_now_us(pf_hal *hal) { return hal->now_us; }
-void pf_hal_set_alarm(pf_hal *hal, uint64_t at_us) { hal->alarm_us = at_us; }
+uint32_t pf_hal_low_us(pf_hal *hal) { return (uint32_t)hal->now_us; }
+
+void pf_hal_set_alarm(pf_hal *hal, uint32_t at_us) {
+    hal->alarm_us = hal->now_us + (uint64_t)(int64_t)(int32_t)(at_us - (uint32_t)hal->now_us);
+}
 
 void pf_hal_lock(pf_hal *hal) {
     if (hal->is_locked++) abort(); /* nested: a port may not count */
@@ -156,7 +160,7 @@ uint64_t pf_virtual_next_event_us(pf_virtual *virtual) {
         pf_axis *axis = &virtual->board.axis[i];
         uint64_t end_us;
         if (axis->mode == PF_AT_REST) continue;
-        end_us = axis->mode == PF_WAITING ? axis->next_us
+        end_us = axis->mode == PF_WAITING ? virtual->hal.now_us + (uint64_t)(int64_t)(int32_t)(axis->next_us - (uint32_t)virtual->hal.now_us)
                                           : axis->start_us + pf_leg_edge_us(&axis->leg, axis->leg.n_steps);
         if (end_us > soon_us) end_us = soon_us;
         if (end_us < due_us) due_us = end_us;
@@ -210,6 +214,7 @@ void pf_virtual_set_inside(pf_virtual *virtual, int what, uint32_t value) {
         case PF_INSIDE_IS_MOVING: /* a motion that never ends */
             board->motion.is_active = value != 0;
             board->axis[0].mode = value ? PF_WAITING : PF_AT_REST;
+            board->axis[0].next_us = (uint32_t)virtual->hal.now_us + INT32_MAX;
             break;
         case PF_INSIDE_MOTION_LIMIT_MS: board->motion_limit_ms = value; break;
         case PF_INSIDE_IDLE_LIMIT_MS: board->idle_limit_ms = value; break;

@@ -75,6 +75,10 @@
 #define CHIP_RESET 0x40064008u
 #define CHIP_HAD_RUN (1u << 16)
 
+#define SYST_CSR 0xe000e010u
+#define SYST_RVR 0xe000e014u
+#define SYST_CVR 0xe000e018u
+#define SYST_MASK 0xffffffu
 #define NVIC_ISER 0xe000e100u
 #define NVIC_ICER 0xe000e180u
 #define NVIC_ICPR 0xe000e280u

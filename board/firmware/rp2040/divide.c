@@ -45,7 +45,7 @@ static divided divide_64(uint32_t high, uint32_t low, uint32_t divisor) {
     return (divided){quotient, high >> shift};
 }
 
-uint64_t divide(uint64_t dividend, uint64_t divisor, uint64_t *remainder);
+__attribute__((used)) uint64_t divide(uint64_t dividend, uint64_t divisor, uint64_t *remainder);
 uint64_t divide(uint64_t dividend, uint64_t divisor, uint64_t *remainder) {
     const uint32_t high = (uint32_t)(dividend >> 32), low = (uint32_t)dividend;
     divided upper = {0, high}, lower;
@@ -70,7 +70,7 @@ uint64_t divide(uint64_t dividend, uint64_t divisor, uint64_t *remainder) {
 }
 
 /* The compiler's name for it: quotient in r0 and r1, remainder in r2 and r3. */
-__attribute__((naked)) void __aeabi_uldivmod(void);
+__attribute__((naked, used)) void __aeabi_uldivmod(void);
 __attribute__((naked)) void __aeabi_uldivmod(void) {
     __asm volatile(
         ".syntax unified\n"

@@ -29,26 +29,29 @@ static const volatile struct {
 #define LENS_SIGN_PIN 21u
 #define ESTOP_PIN 13u
 #define SWITCH_PIN(axis, end) (14u + 2u * (unsigned)(axis) + (unsigned)(end))
-#define STEP_PINS (1u << 2 | 1u << 4 | 1u << 6)
 #define DRIVEN_PINS 0x2017fcu /* 2 to 10, 12 and 21 */
 #define PULSE_US 2u         /* as long as the slowest drivers want, both high and before a step in another direction */
+#define STEP_PINS (1u << 2 | 1u << 4 | 1u << 6)
+#define NO_STEP UINT32_MAX
+#define PULSE_CYCLES (125u * PULSE_US)
 #define TRIGGER_US 100u     /* long enough for a camera behind an opto-coupler */
 #define FARTHEST_US 10000u  /* an early alarm does no harm; this one sees the emergency stop and feeds the watchdog */
 #define WATCHDOG_US 1000000u
 
 struct pf_hal {
     uint32_t direction_pins;
+    uint32_t step_at;       /* SYST_CVR when the last step pin rose in this alarm, or NO_STEP */
     uint32_t trigger_end_us;
     uint8_t is_triggering;
 };
 
-static struct pf_hal hal;
+static struct pf_hal hal = {.step_at = NO_STEP};
 static pf_board board;
 static volatile uint8_t has_news; /* the alarm has run: there may be an event to send */
 
-static void wait_us(uint32_t duration_us) {
-    const uint32_t began_us = REGISTER(TIMER_RAWL);
-    while (REGISTER(TIMER_RAWL) - began_us <= duration_us) {
+/* Wait until a pulse has passed since `since`, a reading of SYST_CVR, which counts cycles downwards. */
+static void wait_pulse(uint32_t since) {
+    while (((since - REGISTER(SYST_CVR)) & SYST_MASK) < PULSE_CYCLES) {
     }
 }
 
@@ -62,15 +65,17 @@ uint64_t pf_hal_now_us(pf_hal *unused) {
     return (uint64_t)high << 32 | low;
 }
 
-void pf_hal_set_alarm(pf_hal *port, uint64_t at_us) {
-    const uint64_t now_us = pf_hal_now_us(port);
-    uint32_t low_us = (uint32_t)at_us;
-    if (at_us > now_us + FARTHEST_US) low_us = (uint32_t)now_us + FARTHEST_US;
-    if (port->is_triggering && (int32_t)(low_us - port->trigger_end_us) > 0) low_us = port->trigger_end_us;
-    REGISTER(TIMER_ALARM0) = low_us;
-    if (at_us <= now_us || (int32_t)(low_us - REGISTER(TIMER_RAWL)) <= 0) {
-        REGISTER(TIMER_INTF) = 1; /* it may have passed by: now */
-    }
+uint32_t pf_hal_low_us(pf_hal *unused) {
+    (void)unused;
+    return REGISTER(TIMER_RAWL);
+}
+
+void pf_hal_set_alarm(pf_hal *port, uint32_t at_us) {
+    const uint32_t farthest_us = REGISTER(TIMER_RAWL) + FARTHEST_US;
+    if ((int32_t)(at_us - farthest_us) > 0) at_us = farthest_us;
+    if (port->is_triggering && (int32_t)(at_us - port->trigger_end_us) > 0) at_us = port->trigger_end_us;
+    REGISTER(TIMER_ALARM0) = at_us;
+    if ((int32_t)(at_us - REGISTER(TIMER_RAWL)) <= 0) REGISTER(TIMER_INTF) = 1; /* it may have passed by: now */
 }
 
 void pf_hal_lock(pf_hal *unused) {
@@ -88,9 +93,10 @@ void pf_hal_step(pf_hal *port, int axis, int direction) {
     if ((port->direction_pins & pin) != wanted) {
         REGISTER(direction > 0 ? SIO_GPIO_OUT_SET : SIO_GPIO_OUT_CLR) = pin;
         port->direction_pins ^= pin;
-        wait_us(PULSE_US);
+        wait_pulse(REGISTER(SYST_CVR));
     }
     REGISTER(SIO_GPIO_OUT_SET) = 1u << STEP_PIN(axis); /* on_alarm ends the pulse */
+    port->step_at = REGISTER(SYST_CVR);
 }
 
 int pf_hal_is_pressed(pf_hal *unused, int axis, int end) {
@@ -98,10 +104,12 @@ int pf_hal_is_pressed(pf_hal *unused, int axis, int end) {
     return (int)(REGISTER(SIO_GPIO_IN) >> SWITCH_PIN(axis, end) & 1u);
 }
 
-unsigned pf_hal_contact(pf_hal *unused, int axis, int end) {
+__attribute__((always_inline)) inline unsigned pf_hal_contact(pf_hal *unused, int axis, int end) {
     const uint32_t pin = SWITCH_PIN(axis, end), edges = REGISTER(IO_BANK0_INTR(pin));
+    const uint32_t seen = edges & (INTR_EDGE_LOW(pin) | INTR_EDGE_HIGH(pin));
     unsigned found = pf_hal_is_pressed(unused, axis, end) ? PF_WAS_CLOSED : PF_WAS_OPEN;
-    REGISTER(IO_BANK0_INTR(pin)) = INTR_EDGE_LOW(pin) | INTR_EDGE_HIGH(pin);
+    if (!seen) return found; /* the usual case */
+    REGISTER(IO_BANK0_INTR(pin)) = seen;
     if (edges & INTR_EDGE_HIGH(pin)) found |= PF_WAS_CLOSED;
     if (edges & INTR_EDGE_LOW(pin)) found |= PF_WAS_OPEN;
     return found;
@@ -163,17 +171,18 @@ uint8_t pf_hal_reset_cause(pf_hal *unused) {
 }
 
 void on_alarm(void) {
-    const uint32_t began_us = REGISTER(TIMER_RAWL);
     CLEAR(TIMER_INTF) = 1;
     REGISTER(TIMER_INTR) = 1;
-    if (hal.is_triggering && (int32_t)(began_us - hal.trigger_end_us) >= 0) {
+    if (hal.is_triggering && (int32_t)(REGISTER(TIMER_RAWL) - hal.trigger_end_us) >= 0) {
         REGISTER(SIO_GPIO_OUT_CLR) = 1u << TRIGGER_PIN;
         hal.is_triggering = 0;
     }
     pf_board_alarm(&board);
-    while (REGISTER(TIMER_RAWL) - began_us <= PULSE_US) {
+    if (hal.step_at != NO_STEP) {
+        wait_pulse(hal.step_at);
+        REGISTER(SIO_GPIO_OUT_CLR) = STEP_PINS;
+        hal.step_at = NO_STEP;
     }
-    REGISTER(SIO_GPIO_OUT_CLR) = STEP_PINS;
     has_news = 1;
 }
 
@@ -199,6 +208,8 @@ static void start_pins(void) {
 
 int main(void) {
     start_pins();
+    REGISTER(SYST_RVR) = SYST_MASK;
+    REGISTER(SYST_CSR) = 5; /* counts cycles, without an interrupt */
     REGISTER(TIMER_INTE) = 1;
     pf_board_start(&board, &pf_paper_stage, &hal);
     usb_start(pf_serial.unit_serial);

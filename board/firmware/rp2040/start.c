@@ -2,7 +2,7 @@
 #include "chip.h"
 
 extern uint32_t stack_top, data_in_flash, data_begin, data_end, bss_begin, bss_end;
-int main(void);
+__attribute__((noinline)) int main(void);
 void on_alarm(void);
 void on_usb(void);
 
@@ -42,6 +42,12 @@ static void stay(void) {
     }
 }
 
+/* For the boot stage, which wants the first two only. */
+__attribute__((section(".first_vectors"), used)) void (*const first_vectors[2])(void) = {
+    (void (*)(void))&stack_top,
+    reset,
+};
+
 __attribute__((section(".vectors"), used)) void (*const vectors[48])(void) = {
     (void (*)(void))&stack_top,
     reset,
@@ -54,14 +60,20 @@ __attribute__((section(".vectors"), used)) void (*const vectors[48])(void) = {
     [16 + IRQ_USBCTRL] = on_usb,
 };
 
-void *memcpy(void *to, const void *from, unsigned n_bytes) {
+/* The compiler calls these two by themselves. */
+__attribute__((used)) void *memcpy(void *to, const void *from, unsigned n_bytes) {
     uint8_t *out = to;
     const uint8_t *in = from;
+    if ((((uintptr_t)to | (uintptr_t)from) & 3u) == 0) { /* structs: the main loop copies one under the lock */
+        for (; n_bytes >= 4; n_bytes -= 4, out += 4, in += 4) {
+            *(uint32_t *)(void *)out = *(const uint32_t *)(const void *)in;
+        }
+    }
     while (n_bytes--) *out++ = *in++;
     return to;
 }
 
-void *memset(void *to, int value, unsigned n_bytes) {
+__attribute__((used)) void *memset(void *to, int value, unsigned n_bytes) {
     uint8_t *out = to;
     while (n_bytes--) *out++ = (uint8_t)value;
     return to;
@@ -98,11 +110,9 @@ static void start_clocks(void) {
     REGISTER(WATCHDOG_TICK) = 1u << 9 | 12u; /* 1 us for timer and watchdog */
 }
 
-void reset(void) {
+__attribute__((noinline)) static void start(void) {
     const uint32_t used = RESET_IO_BANK0 | RESET_PADS_BANK0 | RESET_PWM | RESET_TIMER | RESET_USBCTRL;
     const uint32_t plls = RESET_PLL_SYS | RESET_PLL_USB;
-    for (uint32_t *to = &data_begin, *from = &data_in_flash; to < &data_end;) *to++ = *from++;
-    for (uint32_t *to = &bss_begin; to < &bss_end;) *to++ = 0;
     REGISTER(VTOR) = (uint32_t)(uintptr_t)vectors;
     CLEAR(RESETS_RESET) = plls;
     while ((REGISTER(RESETS_RESET_DONE) & plls) != plls) {
@@ -113,4 +123,11 @@ void reset(void) {
     while ((REGISTER(RESETS_RESET_DONE) & used) != used) {
     }
     main();
+}
+
+/* Runs from flash, since nothing is in RAM yet: volatile, so that the compiler does not call memcpy. */
+__attribute__((section(".start"), used)) void reset(void) {
+    for (volatile uint32_t *to = &data_begin, *from = &data_in_flash; to < &data_end;) *to++ = *from++;
+    for (volatile uint32_t *to = &bss_begin; to < &bss_end;) *to++ = 0;
+    start();
 }

@@ -210,7 +210,7 @@ def test_pixels_that_were_looked_at_stay_those_of_their_frame(device: Device) ->
 
 def test_a_damaged_frame_is_told(device: Device) -> None:
     device.damaged_frames = (2,)
-    with pytest.raises(CameraFailed, match="cannot be decoded"):
+    with pytest.raises(CameraFailed, match="OpenCV could not decode"):
         _ = VideoCamera(CONFIG).grab().pixels
 
 

@@ -1,7 +1,8 @@
 // The RP2040 image in rp2040js, in the time of its own clock: `node emulator.mjs IMAGE FOLDER_OF_RP2040JS`.
 //
 // One JSON object a line on standard input: {"until_us": T, "data": "hex"}; data reaches the board first. The answer, one
-// line too: {"now_us": T, "out": [[T, "hex"], ...], "pos": [x, y, z], "isr": {...}}. A small stage stands behind the pins.
+// line too: {"now_us": T, "out": [[T, "hex"], ...], "pos": [x, y, z], "rotor": [x, y, z]}, with "edges"
+// asked for also the step edges, triggers and cycle counts since it was last asked. A small stage stands behind the pins.
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
@@ -24,6 +25,21 @@ const vectors = new DataView(flash.buffer, flash.byteOffset + 0x100);
 chip.core.VTOR = FLASH + 0x100; // the boot ROM and the second boot stage are not run
 chip.core.SP = vectors.getUint32(0, true);
 chip.core.PC = vectors.getUint32(4, true) & ~1;
+
+// The timer of rp2040js fires up to 1 us early. The chip's fires when the counter comes to the time of the alarm.
+const ALARM0 = 0x10, timer = chip.peripherals[0x40054];
+const writeTimer = timer.writeUint32.bind(timer);
+timer.writeUint32 = (offset, value) => {
+  writeTimer(offset, value);
+  if (offset !== ALARM0) return;
+  const left = (value - Math.floor(clock.nanos / 1000)) >>> 0;
+  timer.alarms[0].clockAlarm.schedule(Math.max(left * 1000 - (clock.nanos % 1000), 0));
+};
+
+// A real WFI ends when an interrupt is pending, masked or not, and a masked one is not taken. That of rp2040js sleeps on
+// an interrupt that came before it, and takes a masked one.
+const check = chip.core.checkForInterrupts.bind(chip.core);
+chip.core.checkForInterrupts = () => ((chip.core.waiting = false), check());
 
 // --- the stage
 const micros = () => Math.floor(clock.nanos / 1000);
@@ -69,8 +85,11 @@ chip.usbCtrl.onEndpointRead = (endpoint, size) => {
 };
 
 // --- time
-const isr = { n: 0, sum: 0, longest: 0 };
-let cycles = 0, entered = null;
+// `isr`: cycles in the alarm; `lock`: cycles that the main loop kept it away.
+const none = { n: 0, sum: 0, longest: 0 };
+const isr = { ...none }, lock = { ...none };
+let cycles = 0, entered = null, locked = null;
+const count = (what, length) => (what.n++, (what.sum += length), (what.longest = Math.max(what.longest, length)));
 const run = (untilNanos) => {
   const core = chip.core;
   while (clock.nanos < untilNanos) {
@@ -81,12 +100,18 @@ const run = (untilNanos) => {
     const n = core.executeInstruction();
     cycles += n;
     clock.tick(n * NANOS_PER_CYCLE);
+    if (core.waiting && core.pendingInterrupts & core.enabledInterrupts) core.waiting = false;
     const isInside = core.IPSR === TIMER_IRQ;
     if (isInside && entered === null) entered = cycles;
     if (!isInside && entered !== null) {
-      const length = cycles - entered;
-      isr.n++, (isr.sum += length), (isr.longest = Math.max(isr.longest, length));
+      count(isr, cycles - entered);
       entered = null;
+    }
+    const isLocked = core.PM && !isInside;
+    if (isLocked && locked === null) locked = cycles;
+    if (!isLocked && locked !== null) {
+      count(lock, cycles - locked);
+      locked = null;
     }
   }
 };
@@ -97,8 +122,11 @@ createInterface({ input: process.stdin }).on("line", (line) => {
   if (asked.estop !== undefined) chip.gpio[ESTOP].setInputValue(asked.estop);
   give();
   run(asked.until_us * 1000);
-  const reply = { now_us: micros(), out, pos: STAGES.map((s) => s.stage), rotor: STAGES.map((s) => s.rotor), isr };
-  if (asked.edges) (reply.edges = edges.map((e) => e.splice(0))), (reply.triggers = triggers.splice(0)), (reply.isr = { ...isr }), Object.assign(isr, { n: 0, sum: 0, longest: 0 });
+  const reply = { now_us: micros(), out, pos: STAGES.map((s) => s.stage), rotor: STAGES.map((s) => s.rotor) };
+  if (asked.edges) {
+    Object.assign(reply, { edges: edges.map((e) => e.splice(0)), triggers: triggers.splice(0), isr: { ...isr }, lock: { ...lock } });
+    Object.assign(isr, none), Object.assign(lock, none);
+  }
   out = [];
   process.stdout.write(JSON.stringify(reply) + "\n");
 });
