@@ -14,7 +14,6 @@ from parfocal.calib.value import UsedCalibration
 from parfocal.calib.view import View
 from parfocal.edge.calibration import (
     CameraInUse,
-    OpticsInUse,
     PlayInUse,
     SpacingInUse,
     use_calibration,
@@ -23,6 +22,7 @@ from parfocal.edge.camera.frame import Adjustable, Camera, CameraSettings
 from parfocal.edge.camera.linear import LinearCamera
 from parfocal.edge.camera.opened import open_camera
 from parfocal.edge.config import Config, FocusConfig
+from parfocal.edge.optics_in_use import OpticsInUse, SingleInUse
 from parfocal.engines.predictor import AS_SHIPPED, Correction, Predictor
 
 
@@ -60,6 +60,7 @@ class Instrument(msgspec.Struct, frozen=True):
     correction: Correction = AS_SHIPPED
     spacing: SpacingInUse | None = None
     above_sharpest_um: float | None = None
+    single: SingleInUse = SingleInUse()
 
     def calibrated(self, predictor: Predictor, config: FocusConfig) -> tuple[Predictor, FocusConfig]:
         """Model and focus rule as they were measured on this instrument.
@@ -143,4 +144,5 @@ def real_instrument(config: Config) -> Iterator[Instrument]:
                 correction=in_use.correction,
                 spacing=in_use.spacing,
                 above_sharpest_um=in_use.above_sharpest_um,
+                single=in_use.single,
             )

@@ -28,12 +28,13 @@ def check_folder(folder: Path | None) -> None:
 def examine_into(folder: Path, single: Predictor, config: Config) -> Examine:
     """What passes the fields of a run on, with their shapes, and writes the pictures of the uneven ones to `folder`.
 
-    It raises what `UnevenField.examine` raises, and ConfigError where a picture is not writable.
+    It raises what `UnevenField.examine` raises, ConfigError where a picture is not writable, and CalibRefused where the
+    model must not be used.
     """
 
     def examine(instrument: Instrument, run: Iterator[FieldResult]) -> Iterator[FieldResult]:
-        um_per_px = config.camera.um_per_px
-        uneven = UnevenField(instrument.board.z, instrument.camera, single, config.focus, um_per_px)
+        um_per_px, seen_by = config.camera.um_per_px, instrument.single.needed(single, OPTION)
+        uneven = UnevenField(instrument.board.z, instrument.camera, seen_by, config.focus, um_per_px)
         return with_shapes(run, uneven, um_per_px, lambda number, picture: _kept(folder, number, picture))
 
     return examine

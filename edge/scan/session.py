@@ -27,7 +27,9 @@ class Session:
         self._instrument, self._config = instrument, config
         predictor, focus = instrument.calibrated(predictor, config.focus)
         self.condenser = predictor.condenser
-        self._focuser = Focuser(instrument.board.z, instrument.camera, predictor, focus, single)
+        self._focuser = Focuser(
+            instrument.board.z, instrument.camera, predictor, focus, instrument.single.calibrated(single)
+        )
         self._learner = None
         if config.focus.learn and instrument.above_sharpest_um is not None:
             self._learner = Learner(predictor, instrument.above_sharpest_um)

@@ -255,6 +255,7 @@ def _simulated(
         in_use.correction,
         in_use.spacing,
         in_use.above_sharpest_um,
+        in_use.single,
     )
 
 
