@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 from collections.abc import Iterator
 from datetime import datetime
+from typing import Annotated
 
 import msgspec
 
@@ -41,6 +42,16 @@ class CameraInUse(msgspec.Struct, frozen=True):
     dark_level: float = 0.0
 
 
+class FlatField(msgspec.Struct, frozen=True):
+    """How bright each part of a frame of `frame_px` is: a grid of shares of the brightest, corner to corner.
+
+    As in the raw data of the camera. `frame_px` is None where they do not say.
+    """
+
+    flat: tuple[tuple[Annotated[float, msgspec.Meta(gt=0.0, le=1.0)], ...], ...]
+    frame_px: tuple[int, int] | None = None
+
+
 class SpacingInUse(msgspec.Struct, frozen=True):
     """Where the loop takes its shots, below the pivot, as `parfocal calibrate focus` chose it."""
 
@@ -68,6 +79,7 @@ class InUse(msgspec.Struct, frozen=True):
     spacing: SpacingInUse | None = None
     above_sharpest_um: float | None = None
     single: SingleInUse = SingleInUse()
+    flat_field: FlatField | None = None
 
 
 def store_for(board_serial: int, config: Config) -> Store:
@@ -120,6 +132,7 @@ def use_calibration(board: MotorBoard, config: Config) -> InUse:
         spacing_of(calibration, config),
         _above_sharpest_um(calibration, config, optics),
         single,
+        flat_field_of(calibration, config, store),
     )
 
 
@@ -185,6 +198,22 @@ def camera_of(calibration: Calibration, config: Config) -> CameraInUse:
         _value(gamma) if is_bent else None,
         _value(dark) or 0.0,
     )
+
+
+def flat_field_of(calibration: Calibration, config: Config, store: Store) -> FlatField | None:
+    """The measured light over a frame.
+
+    None if it was not measured with frames of the configured size, or its raw data are gone.
+    """
+    fall, camera = calibration.camera_falloff_share, config.camera
+    if fall is None:
+        return None
+    try:
+        found = msgspec.json.decode(store.path.with_name(fall.raw).read_bytes(), type=FlatField)
+    except (OSError, msgspec.MsgspecError):
+        return None
+    is_grid = len(found.flat) > 1 and len({len(row) for row in found.flat} - {0, 1}) == 1
+    return found if is_grid and found.frame_px == (camera.width_px, camera.height_px) else None
 
 
 def _value(measured: Measured | None) -> float | None:

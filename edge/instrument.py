@@ -14,6 +14,7 @@ from parfocal.calib.value import UsedCalibration
 from parfocal.calib.view import View
 from parfocal.edge.calibration import (
     CameraInUse,
+    FlatField,
     PlayInUse,
     SpacingInUse,
     use_calibration,
@@ -44,7 +45,8 @@ class Instrument(msgspec.Struct, frozen=True):
     `plays`: the play of each axis that is in use, and where it comes from. `calibration` names the calibration in
     force, None without one. `view`: how the picture lies on the stage. `optics`: how the model is corrected, None if
     it is not, and `correction` what does it. `spacing`: where the loop takes its shots, None for the configured.
-    `above_sharpest_um`: how far the corrected model ends above the sharpest plane, None if nobody knows.
+    `above_sharpest_um`: how far the corrected model ends above the sharpest plane, None if nobody knows. `single`: what
+    was measured of the single-shot model. `flat_field`: the light over a frame, None if it was not measured.
     """
 
     board: MotorBoard
@@ -61,6 +63,7 @@ class Instrument(msgspec.Struct, frozen=True):
     spacing: SpacingInUse | None = None
     above_sharpest_um: float | None = None
     single: SingleInUse = SingleInUse()
+    flat_field: FlatField | None = None
 
     def calibrated(self, predictor: Predictor, config: FocusConfig) -> tuple[Predictor, FocusConfig]:
         """Model and focus rule as they were measured on this instrument.
@@ -145,4 +148,5 @@ def real_instrument(config: Config) -> Iterator[Instrument]:
                 spacing=in_use.spacing,
                 above_sharpest_um=in_use.above_sharpest_um,
                 single=in_use.single,
+                flat_field=in_use.flat_field,
             )

@@ -256,6 +256,7 @@ def _simulated(
         in_use.spacing,
         in_use.above_sharpest_um,
         in_use.single,
+        in_use.flat_field,
     )
 
 

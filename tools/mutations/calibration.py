@@ -8,7 +8,24 @@ SINGLE_TESTS = ("tests/edge/calibrate/optics/test_single.py",)
 LOOP_TESTS = ("tests/calib/test_loop.py",)
 LEARNING_TESTS = ("tests/calib/test_learning.py",)
 
+CAMERA_TESTS = ("tests/edge/calibrate/test_camera.py",)
+MASTER_TESTS = ("tests/edge/slide/test_master.py",)
+
 MUTATIONS = (
+    Mutation(
+        "the light measured with frames of another size is used",
+        "edge/calibration.py",
+        "return found if is_grid and found.frame_px == (camera.width_px, camera.height_px) else None",
+        "return found if is_grid else None",
+        CAMERA_TESTS,
+    ),
+    Mutation(
+        "the measured light is not used where a slide is stitched",
+        "edge/slide/master.py",
+        "gain = None if flat is None else gain_of_grid(flat, scan.frame_px)",
+        "gain = None",
+        MASTER_TESTS,
+    ),
     Mutation(
         "a level is judged on the stacks that it was fitted on",
         "calib/levels.py",

@@ -66,6 +66,7 @@ def _of_camera(name: str, calibration: Calibration, config: Config) -> str:
         "camera_exposure_s": "set whenever the camera is opened",
         "camera_gain": "locked",
         "camera_white_balance": "locked",
+        "camera_falloff_share": "evens out the light of stitched slides",
         "camera_um_per_px": "scale of the stage, moves by pixels",
         "camera_angle_deg": "moves by pixels",
         "camera_is_mirrored": "moves by pixels",

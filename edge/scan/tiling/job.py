@@ -70,6 +70,7 @@ def settings_of(request: Request, instrument: Instrument, config: Config, eyes: 
         objective=config.focus.objective,
         model=", ".join(models),
         plan_digest=digest_of(msgspec.json.encode(request.plan.tiles)),
+        flat_field=None if instrument.flat_field is None else instrument.flat_field.flat,
     )
 
 
