@@ -97,6 +97,15 @@ def test_the_condenser_that_explains_the_stacks_is_found() -> None:
     assert found.fitted.gain == 1.0
 
 
+def test_a_head_taught_at_a_fitted_condenser_tells_how_well_that_is_known() -> None:
+    def bent(condenser: float | None) -> Sequence[StackSeen]:
+        return stacks(4, gain=0.6, bend=0.4 + 0.9 * abs((condenser or 0.6) - 0.43))
+
+    found = fit_optics(bent, Condensers(0.25, 0.95))
+    assert (found.chosen.level, found.condenser_uncertainty is None) == ("head", False)
+    assert found.fitted.condenser == pytest.approx(0.43, abs=max(0.05, found.condenser_uncertainty or 0.0))
+
+
 def test_a_level_is_judged_on_stacks_that_it_was_not_fitted_on() -> None:
     seen = [stack(1, gain=0.95, noise_um=0.0), stack(2, gain=1.05, noise_um=0.0)]
     line = fit_optics(lambda _condenser: seen, None).levels[1]

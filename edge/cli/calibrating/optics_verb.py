@@ -121,7 +121,9 @@ class OpenedModels(msgspec.Struct, frozen=True):
 
 def opened_models(config: Config) -> OpenedModels:
     """The configured models, the single-shot model only if it fits the frames. Raises as `checked_engine`."""
-    two_shot = checked_engine(config)
+    # Without the controller, which would open the single-shot model as well.
+    pairs_alone = msgspec.structs.replace(config.focus, strategy="two-shot")
+    two_shot = checked_engine(msgspec.structs.replace(config, focus=pairs_alone))
     models, told = Models(_model(config, "optics", two_shot.predictor)), two_shot.description
     if not config.focus.single_model:
         return OpenedModels(models, (told,))
