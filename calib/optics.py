@@ -130,14 +130,14 @@ def _with_uncertainty(
         return OpticsFit(tried, chosen, fitted, 0.0, float(offset), width)
     if chosen.level == "shipped":
         return OpticsFit(tried, chosen, fitted, 0.0, 0.0, None)
-    base, width = (stacks if fitted.condenser is None else seen_at(fitted.condenser)), None
+    base, of_condenser = stacks, None
     if fitted.condenser is not None and condensers is not None:
-        grid = Grid(seen_at, condensers)
-        width = _jackknife([grid.fitted(kept).condenser or 0.0 for kept in others])
-    fits = [fit_line([base[j] for j in kept]) for kept in others]
-    gain = np.hypot(_jackknife([one.gain for one in fits]), GAIN_FLOOR)
-    offset = np.hypot(_jackknife([one.offset_um for one in fits]), OFFSET_FLOOR_UM)
-    return OpticsFit(tried, chosen, fitted, float(gain), float(offset), width)
+        base, grid = seen_at(fitted.condenser), Grid(seen_at, condensers)
+        of_condenser = _jackknife([grid.fitted(kept).condenser or 0.0 for kept in others])
+    lines = [fit_line([base[j] for j in kept]) for kept in others]
+    gain = np.hypot(_jackknife([one.gain for one in lines]), GAIN_FLOOR)
+    offset = np.hypot(_jackknife([one.offset_um for one in lines]), OFFSET_FLOOR_UM)
+    return OpticsFit(tried, chosen, fitted, float(gain), float(offset), of_condenser)
 
 
 def _jackknife(values: Sequence[float]) -> float:
