@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from parfocal.calib.errors import CalibPoor
 from parfocal.calib.levels import Condensers, Fitted, LevelFit, StackSeen, fit_line
-from parfocal.calib.optics import _simplest, fit_optics
+from parfocal.calib.optics import Limit, _simplest, fit_optics
 from parfocal.calib.value import Level
 
 Floats = NDArray[np.float64]
@@ -171,7 +171,12 @@ def test_a_model_that_no_level_makes_good_is_poor(seen: list[StackSeen], why: st
 def test_what_is_good_enough_for_two_shots_may_be_poor_for_one() -> None:
     seen = stacks(noise_um=0.5)
     assert fit_optics(lambda _condenser: seen, None).poor is None
-    assert "0.2 um is the limit" in (fit_optics(lambda _condenser: seen, None, max_error_um=0.2).poor or "")
+    error_um = fit_optics(lambda _condenser: seen, None).chosen.error_um
+    for limit, is_poor in ((0.9, True), (1.1, False)):
+        assert bool(fit_optics(lambda _condenser: seen, None, Limit(limit * error_um)).poor) == is_poor
+    # Nothing checks a single shot: all of the interval must be good.
+    why = fit_optics(lambda _condenser: seen, None, Limit(1.1 * error_um, is_sure=True)).poor or ""
+    assert re.search(r"errs by 0\.\d\d \+- 0\.\d\d um", why)
 
 
 @pytest.mark.parametrize(("told_um", "scale"), [(0.1, 1.0), (0.05, 2.0), (0.4, 0.25)])

@@ -50,7 +50,7 @@ MUTATIONS = (
     Mutation(
         "a model that errs too much is not refused",
         "calib/optics.py",
-        "if chosen.error_um > max_error_um:",
+        "if chosen.error_um + (chosen.uncertainty_um if limit.is_sure else 0.0) > limit.error_um:",
         "if False:",
         OPTICS_TESTS,
     ),
@@ -111,6 +111,13 @@ MUTATIONS = (
         OPTICS_TESTS,
     ),
     Mutation(
+        "few stacks are believed about a single shot",
+        "calib/optics.py",
+        "(chosen.uncertainty_um if limit.is_sure else 0.0)",
+        "0.0",
+        OPTICS_TESTS,
+    ),
+    Mutation(
         "a single-shot model that was refused is used",
         "edge/optics_in_use.py",
         "if single is None or self.refused is not None:",
@@ -120,8 +127,8 @@ MUTATIONS = (
     Mutation(
         "a single-shot model is judged like two shots",
         "edge/calibrate/optics/one_model.py",
-        "MAX_ERRORS_UM[self.which]",
-        "MAX_ERROR_UM",
+        "LIMITS[self.which]",
+        "TWO_SHOTS",
         SINGLE_TESTS,
     ),
     Mutation(

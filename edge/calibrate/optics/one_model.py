@@ -8,7 +8,7 @@ import numpy as np
 
 from parfocal.calib.errors import CalibMissing
 from parfocal.calib.levels import Condensers, StackSeen
-from parfocal.calib.optics import MAX_ERROR_UM, MAX_SINGLE_ERROR_UM, OpticsFit, fit_optics
+from parfocal.calib.optics import SINGLE_SHOT, TWO_SHOTS, Limit, OpticsFit, fit_optics
 from parfocal.calib.play import FocusCurve
 from parfocal.calib.store import OpticsModel, Store
 from parfocal.calib.value import Measured
@@ -22,7 +22,7 @@ from parfocal.engines.predictor import AS_SHIPPED, Correction, Predictor
 METHOD = "{n} stacks, labelled by their sharpest plane; held-out stacks chose {level}"
 # Beyond the strangest of 200 patches of the instrument's own stacks, by this factor, a patch is strange.
 SPARE_STRANGENESS = 1.1
-MAX_ERRORS_UM: dict[Which, float] = {"optics": MAX_ERROR_UM, "single": MAX_SINGLE_ERROR_UM}
+LIMITS: dict[Which, Limit] = {"optics": TWO_SHOTS, "single": SINGLE_SHOT}
 
 Kept = dict[str, Measured | OpticsModel | None]
 
@@ -77,7 +77,7 @@ class OneModel:
 
         Raises CalibPoor for too few stacks.
         """
-        return fit_optics(self._seen_at, self._condensers(condenser), MAX_ERRORS_UM[self.which])
+        return fit_optics(self._seen_at, self._condensers(condenser), LIMITS[self.which])
 
     def raw(self, fit: OpticsFit | None, passed_over: tuple[str, ...], refused: str | None) -> RawOptics:
         """What the fit was computed from; `refused` says why it was refused."""
