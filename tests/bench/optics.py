@@ -3,7 +3,8 @@
 `python -m tests.bench.optics [--loop | --single] [ROWS]` prints a table in Markdown. Stacks of one slide are taken on a
 simulated instrument and calibrated with, as the command does it; the corrected model is judged on stacks of other
 slides and stains. `--single` judges the single-shot model instead, and `--loop` the loop over fields of another slide.
-Everything is simulated in virtual time, and the models are the shipped ones.
+Everything is simulated in virtual time, and the models are the shipped ones. Beside other work run it with
+`OPENBLAS_NUM_THREADS=1`: threads that wait for each other take 30 times as long for the heads.
 
 The errors are against the sharpest plane, less the constant by which it lies above the plane of least wavefront
 variance on each slide, and in brackets against that plane itself.
