@@ -13,7 +13,7 @@ HAS_TENSORRT := -c 'import importlib.util, sys; sys.exit(importlib.util.find_spe
 # DEVICE=user@host or DEVICE=local; ARGS are those of tools/deploy/install.sh.
 ARGS ?=
 
-.PHONY: setup demo stub engine test engines-test bench mutate golden check firmware firmware-fuzz firmware-rp2040 \
+.PHONY: setup demo stub engine test engines-test bench mutate golden models check firmware firmware-fuzz firmware-rp2040 \
 	firmware-check flash aarch64-check clean
 
 setup: $(VENV)/.test  ## the whole developer's environment in .venv
@@ -44,6 +44,10 @@ mutate: $(VENV)/.test  ## breaks the code on purpose and sees the tests go red, 
 golden: $(VENV)/.test  ## the INT8 scales of every model, anew
 	$(BIN)/python -m tools.int8
 
+# TILES is a folder of sharp stained images; MODELS names some; LIGHT=1 shows in minutes that every stage works.
+models: $(VENV)/.train  ## the heads of the shipped models anew, TILES=folder; hours, and goes on where it stopped
+	$(BIN)/python -m tools.models --tiles "$(TILES)" $(if $(LIGHT),--light) $(MODELS)
+
 check: $(VENV)/.test  ## style, types and the layer rule
 	$(BIN)/ruff format --check --quiet --diff .
 	$(BIN)/ruff check --quiet .
@@ -57,7 +61,11 @@ firmware-rp2040: $(VENV)/.demo  ## the image for a Raspberry Pi Pico; needs gcc-
 	$(MAKE) --no-print-directory --directory board/firmware/rp2040 OUT=$(CURDIR)/build/firmware
 	$(BIN)/python -m tools.uf2 build/firmware/parfocal-rp2040.bin build/firmware/parfocal-rp2040.uf2
 
-firmware-check: $(VENV)/.test  ## the image for the RP2040 in an emulator; needs gcc-arm-none-eabi, node and npm
+firmware-# TILES is a folder of sharp stained images; MODELS names some; LIGHT=1 shows in minutes that every stage works.
+models: $(VENV)/.train  ## the heads of the shipped models anew, TILES=folder; hours, and goes on where it stopped
+	$(BIN)/python -m tools.models --tiles "$(TILES)" $(if $(LIGHT),--light) $(MODELS)
+
+check: $(VENV)/.test  ## the image for the RP2040 in an emulator; needs gcc-arm-none-eabi, node and npm
 	npm install --silent --prefix build/rp2040js rp2040js@1.4.1
 	$(BIN)/python -m pytest -s tests/board/firmware/test_rp2040.py
 
@@ -86,6 +94,10 @@ $(VENV)/.demo: pyproject.toml requirements.lock
 
 $(VENV)/.test: $(VENV)/.demo
 	@$(call install,test)
+	@touch $@
+
+$(VENV)/.train: $(VENV)/.test
+	@$(call install,train)
 	@touch $@
 
 # Where TensorRT is, pycuda is built, with the CUDA toolkit of JetPack if no other is on the PATH.

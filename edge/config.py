@@ -50,7 +50,7 @@ class FocusConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     model: str = "difference-20x"
-    strategy: Literal["two-shot", "controller"] = "two-shot"
+    strategy: Literal["two-shot", "controller"] = "controller"
     # A single-shot model, "" for none.
     single_model: str = "single-20x"
     threads: Annotated[int, msgspec.Meta(ge=0, le=256)] = 0

@@ -43,13 +43,31 @@ def checked_engine(config: Config) -> Engines:
     focus = config.focus
     check_frame_size(config)
     check_model(model_at(model_path(focus.model)).contract, config)
-    if focus.strategy != "controller" or not focus.single_model:
-        opened = opened_engine(focus)
-        return Engines(opened.predictor, opened.description)
-    check_single_model(model_at(model_path(focus.single_model)).contract, config)
+    misfit = _misfit_of_single(config)
     opened = opened_engine(focus)
+    if focus.strategy != "controller" or not focus.single_model:
+        return Engines(opened.predictor, opened.description)
+    if misfit is not None:
+        return Engines(opened.predictor, f"{opened.description}; two shots alone: {misfit}")
     single = opened_engine(msgspec.structs.replace(focus, model=focus.single_model))
     return Engines(opened.predictor, f"{opened.description}; {single.description}", single.predictor)
+
+
+def _misfit_of_single(config: Config) -> str | None:
+    """Why the default single-shot model cannot be used, so that the controller takes two shots; None if it can.
+
+    It does not fit every camera and objective. One that was asked for must: raises InputMismatch, ConfigError.
+    """
+    focus = config.focus
+    if focus.strategy != "controller" or not focus.single_model:
+        return None
+    try:
+        check_single_model(model_at(model_path(focus.single_model)).contract, config)
+    except (ConfigError, InputMismatch) as error:
+        if focus.single_model != FocusConfig().single_model:
+            raise
+        return str(error)
+    return None
 
 
 def checked_single_engine(config: Config) -> OpenedEngine:

@@ -15,7 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tools.mutations import belief, board, calibration, controller, firmware, focus
+from tools.mutations import belief, board, calibration, controller, firmware, focus, following, proof, uneven
 from tools.mutations.mutation import Mutation
 
 ROOT = Path(__file__).parent.parent
@@ -36,6 +36,9 @@ ROOMS = {
     "controller": controller.MUTATIONS,
     "firmware": firmware.MUTATIONS,
     "focus": focus.MUTATIONS,
+    "following": following.MUTATIONS,
+    "proof": proof.MUTATIONS,
+    "uneven": uneven.MUTATIONS,
 }
 
 

@@ -37,6 +37,7 @@ class Heartbeat:
         self._watchdog_wall_s = self._idle_wall_s = 0.0
         self._beats = self._beats_unsent = self._silences_seen = 0
         self._beat_s: float | None = None
+        self._has_fired = False
 
     def begin(self, watchdog_wall_s: float, idle_wall_s: float) -> Callable[[], None]:
         """Feed the board's watchdog from now on, until the returned function is called.
@@ -57,6 +58,13 @@ class Heartbeat:
         self._clock.sleep_s(2.0 * self._watchdog_wall_s / _BEATS_PER_WATCHDOG * self._clock.speed)
         return self._beats != beats
 
+    def note_watchdog(self) -> None:
+        """The board says that its watchdog has fired. The next beat requests again what that ended.
+
+        On a lossy cable the board may miss what the host believes sent, so the host has noticed no silence.
+        """
+        self._has_fired = True
+
     def _beat(self) -> None:
         """Send a PING without waiting for its answer. A request under way feeds the watchdog too: then skip it."""
         self._beats += 1
@@ -64,14 +72,15 @@ class Heartbeat:
         # Counted in beats, which are wall time. The clock may be held by someone.
         self._beats_unsent += 1
         beats_per_ping = 1 if self.is_moving else max(1, round(self._idle_wall_s / self._watchdog_wall_s))
-        is_due = self._beats_unsent >= beats_per_ping or self._counters.silences != self._silences_seen
+        has_ended = self._has_fired or self._counters.silences != self._silences_seen
+        is_due = self._beats_unsent >= beats_per_ping or has_ended
         if not is_due or not self._turn.acquire(blocking=False):
             return
         self._beats_unsent = 0
         transport = self._inbox.transport
         try:
-            if self._counters.silences != self._silences_seen:
-                self._silences_seen = self._counters.silences
+            if has_ended:
+                self._silences_seen, self._has_fired = self._counters.silences, False
                 self._repeat()  # the lamp is lit again before the next image
                 return
             self._outbox.ping()

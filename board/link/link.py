@@ -28,7 +28,7 @@ from parfocal.board.link.inbox import Inbox
 from parfocal.board.link.outbox import ATTEMPTS, OPENING_WALLS_S, Outbox
 from parfocal.board.link.transport import Transport
 from parfocal.board.wire import layout, messages
-from parfocal.board.wire.messages import Frame, Message, MoveDone, Status
+from parfocal.board.wire.messages import Fault, Frame, Message, MoveDone, Status
 from parfocal.board.wire.packet import Packet
 
 _REOPEN_WALL_S = 0.05  # how often to look for a port that is gone
@@ -162,7 +162,7 @@ class Link:
         for _ in range(ATTEMPTS):
             answer = self._exchange(message, unless_stopped_since)
             if answer.status == Status.OK:
-                return decoded(answer, reply)
+                return self._heeded(decoded(answer, reply))
             if answer.status == Status.NO_SESSION:
                 raise rebooted()
             if answer.status == Status.WATCHDOG and self._rearm_watchdog():
@@ -275,6 +275,12 @@ class Link:
         """Send again what the board should keep. A refusal is ignored here: the next request reports it."""
         for message in tuple(self._standing.values()):
             self._outbox.ask(message, _always)
+
+    def _heeded(self, reply: R) -> R:
+        """The reply. If it says that the watchdog has fired, the heart lights again what is meant to be lit."""
+        if isinstance(reply, messages.State) and reply.faults & Fault.WATCHDOG:
+            self.heart.note_watchdog()
+        return reply
 
     def _rearm_watchdog(self) -> bool:
         """Rearm a watchdog that fired during a silence; return False when the silence goes on."""

@@ -14,7 +14,7 @@ from parfocal.edge.calibrate.keeper import Found, Keeper, KeptValue, Stamp
 from parfocal.edge.camera.frame import Adjustable, CameraSettings, frame_after
 from parfocal.edge.camera.linear import raw_camera
 from parfocal.edge.config import Config
-from parfocal.edge.focus.exposure import MIN_MEAN_LEVEL, SATURATED_LEVEL
+from parfocal.edge.focus.picture.exposure import MIN_MEAN_LEVEL, SATURATED_LEVEL
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.pixels import UInt8Array
 

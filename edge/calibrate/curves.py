@@ -10,7 +10,7 @@ from parfocal.calib.errors import CalibPoor
 from parfocal.calib.play import Direction, FocusCurve, check_curve, peak_of
 from parfocal.edge.config import FocusConfig
 from parfocal.edge.focus.downward import sweep_down
-from parfocal.edge.focus.exposure import MIN_MEAN_LEVEL, SATURATED_LEVEL
+from parfocal.edge.focus.picture.exposure import MIN_MEAN_LEVEL, SATURATED_LEVEL
 from parfocal.edge.focus.shots import Shot, Shots
 from parfocal.edge.instrument import Instrument
 

@@ -100,6 +100,8 @@ class LoopCalibration:
             focus = config.focus
             if not config.calibration.keep_spacing:
                 focus = SpacingInUse(spacing.z0_below_um, spacing.z1_below_um).of(focus)
+            # z0 and z1 are those of the two-shot loop; the controller takes its pairs from where it stands.
+            focus = msgspec.structs.replace(focus, strategy="two-shot")
             focuser = Focuser(instrument.board.z, instrument.camera, self._predictor, focus)
             for number, k in enumerate(ORDER):
                 if number and number % N_PER_CURVE == 0:

@@ -7,7 +7,7 @@ import cv2
 
 from parfocal.edge.cli.showing.output import check_writable, result_file
 from parfocal.edge.config import Config
-from parfocal.edge.focus.uneven import UnevenField
+from parfocal.edge.focus.uneven.field import UnevenField
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.scan.field_result import FieldResult
@@ -25,16 +25,18 @@ def check_folder(folder: Path | None) -> None:
         check_writable(folder / _name(1), OPTION)
 
 
-def examine_into(folder: Path, single: Predictor, config: Config) -> Examine:
+def examine_into(folder: Path, predictor: Predictor, config: Config) -> Examine:
     """What passes the fields of a run on, with their shapes, and writes the pictures of the uneven ones to `folder`.
 
-    It raises what `UnevenField.examine` raises, ConfigError where a picture is not writable, and CalibRefused where the
-    model must not be used.
+    `predictor` takes two shots; it is corrected as it was measured on the instrument.
+
+    It raises what `UnevenField.examine` raises, and ConfigError where a picture is not writable.
     """
 
     def examine(instrument: Instrument, run: Iterator[FieldResult]) -> Iterator[FieldResult]:
-        um_per_px, seen_by = config.camera.um_per_px, instrument.single.needed(single, OPTION)
-        uneven = UnevenField(instrument.board.z, instrument.camera, seen_by, config.focus, um_per_px)
+        um_per_px = config.camera.um_per_px
+        corrected, focus = instrument.calibrated(predictor, config.focus)
+        uneven = UnevenField(instrument.board.z, instrument.camera, corrected, focus, um_per_px)
         return with_shapes(run, uneven, um_per_px, lambda number, picture: _kept(folder, number, picture))
 
     return examine

@@ -130,11 +130,7 @@ def focus(
                 instrument, engine.predictor, single.predictor, settings, plan[0], until_s, console, followed
             )
         return
-    examine = None
-    if composite is not None:
-        single = checked_single_engine(settings)
-        say(console, f"engine: {single.description}")
-        examine = examine_into(composite, single.predictor, settings)
+    examine = None if composite is None else examine_into(composite, engine.predictor, settings)
     with growing_result(json, partial(show_report, console)) as result:
         with opened_instrument(simulation, settings, virtual=port is None) as instrument:
             done = focus_fields(

@@ -11,8 +11,8 @@ from parfocal.edge.cli.showing.output import GrowingResult
 from parfocal.edge.cli.showing.say import say
 from parfocal.edge.cli.showing.tables import show_notes
 from parfocal.edge.config import Config
-from parfocal.edge.focus.follow import Follower, FollowEvent
-from parfocal.edge.focus.places import spread_places
+from parfocal.edge.focus.following.follower import Follower, FollowEvent
+from parfocal.edge.focus.picture.places import spread_places
 from parfocal.edge.focus.result import FocusLost
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.scan.follow_report import FollowLog, FollowReport

@@ -8,7 +8,7 @@ from parfocal.edge.config import FocusConfig
 from parfocal.edge.focus import prepare
 from parfocal.edge.focus.belief import Doubt, by_belief, by_contrast
 from parfocal.edge.focus.part import CentralPart, reduced
-from parfocal.edge.focus.places import places
+from parfocal.edge.focus.picture.places import places
 from parfocal.edge.pixels import UInt8Array
 from parfocal.engines.model.head import Prediction
 from parfocal.engines.predictor import Predictor

@@ -7,24 +7,27 @@ from parfocal.edge.camera.frame import Camera
 from parfocal.edge.config import FocusConfig
 from parfocal.edge.errors import CameraFailed
 from parfocal.edge.focus import rule
-from parfocal.edge.focus.camera_truth import doubt_about_pair, is_frozen
 from parfocal.edge.focus.estimate import Estimate
-from parfocal.edge.focus.exposure import exposure_fault
+from parfocal.edge.focus.picture.camera_truth import doubt_about_pair, is_frozen
+from parfocal.edge.focus.picture.exposure import exposure_fault
+from parfocal.edge.focus.proof import DISPROVES, Proof, missing_um, sharpest_aside
 from parfocal.edge.focus.result import Attempt, FocusLost, FocusResult, Outcome
 from parfocal.edge.focus.sharpness import peak_inside_um, peak_um
 from parfocal.edge.focus.shots import Shot, Shots, upward_um
 from parfocal.edge.pixels import UInt8Array
 
 MAX_SAME_PICTURES = 3  # a driver may give one frame twice
+# A short sweep goes on while one end is sharper than the other by this factor, so many times.
+CLIMBING, MAX_CLIMBS, MIN_CLIMBING = 1.15, 2, 3
 
 
 class FieldWork:
     """Takes the shots of one field after another, keeps what was tried in the present one, and ends it."""
 
-    def __init__(self, axis: Axis, camera: Camera, config: FocusConfig) -> None:
-        """Nothing moves."""
+    def __init__(self, axis: Axis, camera: Camera, config: FocusConfig, proof: Proof) -> None:
+        """`proof`: what is known of the predictions on this microscope. Nothing moves."""
         self.shots = Shots(axis, camera, config, rule.run_up_um(config))
-        self.config = config
+        self.config, self.proof = config, proof
         self.attempts: list[Attempt] = []
         self.seen: list[rule.Seen] = []
         self.pivot_um = 0.0
@@ -119,13 +122,33 @@ class FieldWork:
         """Replace the rule of the last estimate by what the final shot showed."""
         self.attempts[-1] = msgspec.structs.replace(self.attempts[-1], rule=name)
 
+    def disproved_um(self, final: Shot) -> float | None:
+        """Where to look for the focus instead, if the pictures about `final` disprove it; None if they prove it.
+
+        They are taken only where a proof is due.
+        """
+        distance_um = self.attempts[-1].distance_um
+        if not self.proof.is_due(distance_um):
+            return None
+        for z_um in missing_um(final.z_um, self.seen, self.limits_um):
+            self.lit_shot(z_um)
+        aside = sharpest_aside(final.seen, self.seen)
+        if aside is None:
+            return None
+        share = aside.sharpness / final.sharpness
+        self.proof = self.proof.after(share, distance_um)
+        return aside.z_um if share >= DISPROVES else None
+
     def recovered(self, start: Shot, doubted_um: float | None) -> FocusResult:
         """A fine upward sweep, or one about the peak of a coarse one; else back to the pivot, and FocusLost.
 
-        The first sweep is about `doubted_um`, the focus by an estimate that was not believed, else about the pivot.
+        The first sweep is about `doubted_um`, where the focus may be all the same, else about the pivot, or a shot that
+        is clearly sharper.
         """
         config, pivot_um = self.config, self.pivot_um
-        near_um = self._fine_peak_um(pivot_um if doubted_um is None else doubted_um)
+        sharpest = max(self.seen, key=lambda one: one.sharpness)
+        best_um = sharpest.z_um if sharpest.sharpness > CLIMBING * start.sharpness else pivot_um
+        near_um = self._fine_peak_um(best_um if doubted_um is None else doubted_um)
         if near_um is not None:
             near = self.shots.take(near_um)
             if self._is_sharpest(near):
@@ -182,11 +205,24 @@ class FieldWork:
         return shot.sharpness >= self.config.min_relative_sharpness * best
 
     def _fine_peak_um(self, centre_um: float) -> float | None:
-        """Peak of a short upward sweep about `centre_um`; None if the curve still rises at one end."""
-        reach_um = self.config.fine_reach_um
-        return peak_inside_um(
-            *self._sweep(centre_um - reach_um, centre_um + reach_um, self.config.fine_step_um)
-        )
+        """Peak of a short upward sweep about `centre_um`, which goes on where it still rises; None without a peak."""
+        reach_um, step_um = self.config.fine_reach_um, self.config.fine_step_um
+        z_um, sharpness = self._sweep(centre_um - reach_um, centre_um + reach_um, step_um)
+        for _ in range(MAX_CLIMBS):
+            found_um = peak_inside_um(z_um, sharpness)
+            if found_um is not None or len(z_um) < MIN_CLIMBING:
+                return found_um
+            if sharpness[-1] > CLIMBING * sharpness[0]:
+                more_um, more = self._sweep(z_um[-1] + step_um, z_um[-1] + 2.0 * reach_um, step_um)
+                z_um, sharpness = [*z_um, *more_um], [*sharpness, *more]
+            elif sharpness[0] > CLIMBING * sharpness[-1]:
+                more_um, more = self._sweep(z_um[0] - 2.0 * reach_um, z_um[0] - 0.5 * step_um, step_um)
+                z_um, sharpness = [*more_um, *z_um], [*more, *sharpness]
+            else:
+                return None
+            if not more_um:
+                return None
+        return peak_inside_um(z_um, sharpness)
 
     def _sweep_peak_um(self, start_um: float, stop_um: float, step_um: float) -> float | None:
         return peak_um(*self._sweep(start_um, stop_um, step_um))

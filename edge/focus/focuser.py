@@ -5,10 +5,11 @@ from parfocal.edge.camera.frame import Camera
 from parfocal.edge.config import FocusConfig
 from parfocal.edge.errors import CameraFailed
 from parfocal.edge.focus import first_plane, rule
-from parfocal.edge.focus.controlled import ControlledLoop
-from parfocal.edge.focus.exposure import exposure_fault
+from parfocal.edge.focus.controlled.loop import ControlledLoop
 from parfocal.edge.focus.field_work import FieldWork
 from parfocal.edge.focus.first_plane import FirstSweep
+from parfocal.edge.focus.picture.exposure import exposure_fault
+from parfocal.edge.focus.proof import CALIBRATED, Proof
 from parfocal.edge.focus.result import FocusResult
 from parfocal.edge.focus.two_shot import focused_by_pairs
 from parfocal.engines.predictor import Predictor
@@ -24,9 +25,13 @@ class Focuser:
         predictor: Predictor,
         config: FocusConfig,
         single: Predictor | None = None,
+        proof: Proof = CALIBRATED,
     ) -> None:
-        """`predictor` takes two shots; `single`, for the controller, takes one. Nothing moves."""
-        self._work = FieldWork(axis, camera, config)
+        """`predictor` takes two shots; `single`, for the controller, takes one. Nothing moves.
+
+        `proof`: `Proof()` if it is not known that the predictions hold on this microscope.
+        """
+        self._work = FieldWork(axis, camera, config, proof)
         self._predictor = predictor
         self._config = config
         self._reach = rule.reach_of(predictor.contract.range_um, config, predictor.range_um)

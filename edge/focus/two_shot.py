@@ -43,11 +43,15 @@ def focused_by_pairs(work: FieldWork, start: Shot, predictor: Predictor, reach: 
             if rule.contradicts(final.seen, (start.seen, first.seen, second.seen), config):
                 work.overrule("not_sharper")
                 break
-            if start.sharpness > final.sharpness:
-                # Both are good; the field must not end less sharp than it began.
+            # Both are good; the field must not end less sharp than it began.
+            end = start if start.sharpness > final.sharpness else final
+            doubted_um = work.disproved_um(end)
+            if doubted_um is not None:
+                work.overrule("not_sharper")
+                break
+            if end is start:
                 work.overrule("pivot_sharper")
-                return work.ended("focused", work.pivot_um, start, start)
-            return work.ended("focused", final.z_um, start, final)
+            return work.ended("focused", end.z_um, start, end)
         z1_um, earlier_um = None, None
         if isinstance(decision, rule.Again):
             z1_um, earlier_um = decision.z1_um, decision.focus_um

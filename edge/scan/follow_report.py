@@ -3,7 +3,7 @@
 import msgspec
 
 from parfocal.calib.value import UsedCalibration
-from parfocal.edge.focus.follow import Follower, FollowEvent
+from parfocal.edge.focus.following.follower import Follower, FollowEvent
 from parfocal.edge.scan.report import FieldReport
 
 MAX_EVENTS = 10_000  # the newest: following may go on for days

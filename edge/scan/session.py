@@ -4,6 +4,7 @@ from collections.abc import Callable, Generator
 
 from parfocal.edge.config import Config
 from parfocal.edge.focus.focuser import Focuser
+from parfocal.edge.focus.proof import CALIBRATED, Proof
 from parfocal.edge.focus.result import FocusLost, FocusResult
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.scan.field_result import FieldResult
@@ -27,9 +28,9 @@ class Session:
         self._instrument, self._config = instrument, config
         predictor, focus = instrument.calibrated(predictor, config.focus)
         self.condenser = predictor.condenser
-        self._focuser = Focuser(
-            instrument.board.z, instrument.camera, predictor, focus, instrument.single.calibrated(single)
-        )
+        proof = Proof() if instrument.above_sharpest_um is None else CALIBRATED
+        single = instrument.single.calibrated(single)
+        self._focuser = Focuser(instrument.board.z, instrument.camera, predictor, focus, single, proof)
         self._learner = None
         if config.focus.learn and instrument.above_sharpest_um is not None:
             self._learner = Learner(predictor, instrument.above_sharpest_um)

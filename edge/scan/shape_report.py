@@ -2,8 +2,8 @@
 
 import msgspec
 
-from parfocal.edge.focus.evenness import Shape
-from parfocal.edge.focus.uneven import Verdict
+from parfocal.edge.focus.uneven.evenness import Shape
+from parfocal.edge.focus.uneven.field import Verdict
 
 
 class HeightMapReport(msgspec.Struct, frozen=True):
@@ -15,7 +15,7 @@ class HeightMapReport(msgspec.Struct, frozen=True):
 
 
 class ShapeReport(msgspec.Struct, frozen=True):
-    """The shape of the focus inside one field, see `parfocal.edge.focus.uneven.FieldShape`.
+    """The shape of the focus inside one field, see `parfocal.edge.focus.uneven.field.FieldShape`.
 
     `composite` names the file of the all-in-focus picture.
     """

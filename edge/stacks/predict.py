@@ -8,7 +8,7 @@ from parfocal.edge.config import FocusConfig
 from parfocal.edge.focus import prepare, rule
 from parfocal.edge.focus.estimate import Estimate, estimate, estimate_single
 from parfocal.edge.focus.part import CentralPart, is_blank, reduced
-from parfocal.edge.focus.places import places
+from parfocal.edge.focus.picture.places import places
 from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.stacks.pairs import Pair
 from parfocal.edge.stacks.results import PlaneResult

@@ -19,6 +19,7 @@ from parfocal.board.stub.virtual_bench import VirtualBench
 from parfocal.edge.camera.frame import Frame, frame_after
 from parfocal.edge.config import CameraConfig, Config, FocusConfig
 from parfocal.edge.focus.depth import depth_of_field_um
+from parfocal.edge.focus.sharpness import parabola_vertex
 from parfocal.edge.focus.shots import Shot
 from parfocal.edge.images.rgb import rgb_from_file
 from parfocal.edge.instrument import Instrument
@@ -105,8 +106,9 @@ class Stand:
         seed: int = 1,
         side_px: int = SIDE_PX,
         blank: bool = False,
+        optics: Optics | None = None,
     ) -> None:
-        """`play_um` is the true play of the Z gear, and the configured one."""
+        """`play_um` is the true play of the Z gear, and the configured one. `optics`: other than the reference."""
         camera = msgspec.structs.replace(CONFIG.camera, width_px=side_px, height_px=side_px)
         z = msgspec.structs.replace(CONFIG.board.z, play_um=play_um)
         board = msgspec.structs.replace(CONFIG.board, z=z)
@@ -120,8 +122,9 @@ class Stand:
         self.focus_z_um = FOCUS_Z_UM
         self.drawing_s = 0.0
         laid = VirtualSlide(SlideImage(*slide), camera.um_per_px, seed, blank_share=1.0 if blank else 0.0)
-        optics = Optics(um_per_px=camera.um_per_px)
-        self._scene = Scene(laid, optics, (camera.height_px, camera.width_px), seed)
+        self._scene = Scene(
+            laid, optics or Optics(um_per_px=camera.um_per_px), (camera.height_px, camera.width_px), seed
+        )
         self._camera = SimulatedCamera(self.bench, self.bench.clock, camera, self._render)
         self.place_um = PLACES_UM[0]
         self.images = 0
@@ -169,6 +172,16 @@ class Stand:
         error_um = self.true_z_um() - self.focus_z_um
         rise_um = max(self._highest_um, self.true_z_um()) - self.focus_z_um - max(start_um, 0.0)
         return Cost(images, elapsed_s, self.waited_s, ours_s, error_um, rise_um, outcome)
+
+    def sharpest_um(self) -> float:
+        """How far above `focus_z_um` the sharpest plane of the present field lies: by a fine stack, nothing moves."""
+        heights_um = np.arange(-3.0, 3.01, 0.25)
+        sharp = [
+            Shot(z, self._scene.shot(*self.place_um, z, 1.0), self.config.focus).sharpness
+            for z in heights_um.tolist()
+        ]
+        top = int(np.clip(np.argmax(sharp), 1, len(sharp) - 2))
+        return parabola_vertex(heights_um[top - 1 : top + 2].tolist(), sharp[top - 1 : top + 2])
 
     def exposed_while_moving(self, target_um: float, speed_um_per_s: float) -> list[tuple[float, Shot]]:
         """Frames of one slow upward move, each with the height that the plan of the move gives for it."""

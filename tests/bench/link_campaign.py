@@ -146,6 +146,8 @@ def commands(n_commands: int, seed: int, faults: Faults = LOSSY, runs_firmware: 
         else:
             assert rig.board.state().pos_steps == rig.bench.stub.machine.state().pos_steps
     rig.bench.clock.sleep_s(3.0)  # a lamp that went dark in a stall is lit again by itself
+    if Fault.WATCHDOG in rig.board.state().faults:
+        rig.bench.clock.sleep_s(0.5)  # in a silence of the cable alone, once the board says so
     assert rig.board.state().lamp_duty == duty
     for axis in rig.axes:
         rig.assert_true(axis)

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 
 from parfocal.board.stub.virtual_bench import VirtualBench
 from parfocal.edge.config import Config
-from parfocal.edge.engine import checked_single_engine
+from parfocal.edge.engine import opened_engine
 from parfocal.edge.focus.depth import depth_of_field_um
-from parfocal.edge.focus.height_map import CELL_PX
-from parfocal.edge.focus.places import spread_places
+from parfocal.edge.focus.picture.places import spread_places
 from parfocal.edge.focus.sharpness import variance_of_laplacian
-from parfocal.edge.focus.uneven import FieldShape, UnevenField
+from parfocal.edge.focus.uneven.field import FieldShape, UnevenField
+from parfocal.edge.focus.uneven.height_map import CELL_PX
 from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.scan.plan import snake
 from parfocal.edge.simscope.bench import Sample, sample_from, stub_of
@@ -59,7 +59,7 @@ class Seen:
 
 
 def looked(
-    relief: ReliefName | None, seed: int, n_fields: int, single: Predictor, pictures: Path | None
+    relief: ReliefName | None, seed: int, n_fields: int, pair: Predictor, pictures: Path | None
 ) -> Iterator[Looked]:
     """Judge `n_fields` neighbouring fields of one slide; the blank ones are left out."""
     seen = Seen(sample_from(None, None, CONFIG, seed, relief))
@@ -68,7 +68,7 @@ def looked(
     board.home()
     board.lamp(CONFIG.scan.lamp_duty)
     camera = SimulatedCamera(bench, bench.clock, CONFIG.camera, seen.render)
-    uneven = UnevenField(board.z, camera, single, CONFIG.focus, CONFIG.camera.um_per_px)
+    uneven = UnevenField(board.z, camera, pair, CONFIG.focus, CONFIG.camera.um_per_px)
     rng = np.random.default_rng(seed)
     for number, field in enumerate(snake(n_fields, CONFIG)):
         board.x.approach_up(field.x_um)
@@ -163,7 +163,7 @@ def main() -> int:
     parser.add_argument("--pictures", type=Path)
     parser.add_argument("--only", choices=("even", *RELIEFS))
     asked = parser.parse_args()
-    single = checked_single_engine(CONFIG).predictor
+    pair = opened_engine(CONFIG.focus).predictor
     depth_um = depth_of_field_um(CONFIG.focus.objective)
     print(  # noqa: T201
         "| relief | fields | truly uneven | scanned | called uneven | images of a scan | cells within 0.5 um "
@@ -173,7 +173,7 @@ def main() -> int:
     for relief in (None, *RELIEFS):
         if asked.only in (None, relief or "even"):
             fields = [
-                f for seed in asked.seeds for f in looked(relief, seed, asked.fields, single, asked.pictures)
+                f for seed in asked.seeds for f in looked(relief, seed, asked.fields, pair, asked.pictures)
             ]
             print(row(relief or "even", fields, depth_um), flush=True)  # noqa: T201
     return 0

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parfocal.board.stub.virtual_bench import VirtualBench
-from parfocal.edge.config import Config
+from parfocal.edge.config import Config, FocusConfig
 from parfocal.edge.focus.focuser import Focuser
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.simscope.bench import Sample, stub_of
@@ -146,7 +146,7 @@ class Scope:
 
     def focuser(self, errors_um: list[list[float]] | None = None, saturates_um: float = np.inf) -> Focuser:
         predictor = Predictor(KnowsTruth(self.bench, FOCUS_Z_UM, errors_um, saturates_um))
-        return Focuser(self.board.z, self.camera, predictor, self.config.focus)
+        return Focuser(self.board.z, self.camera, predictor, self._two_shot)
 
     def controlled(
         self,
@@ -168,7 +168,11 @@ class Scope:
         gain: float = 1.0,
     ) -> Focuser:
         predictor = Tells(KnowsTruth(self.bench, FOCUS_Z_UM, errors_um, gain=gain), sigma_um, strangeness)
-        return Focuser(self.board.z, self.camera, predictor, self.config.focus)
+        return Focuser(self.board.z, self.camera, predictor, self._two_shot)
+
+    @property
+    def _two_shot(self) -> FocusConfig:
+        return msgspec.structs.replace(self.config.focus, strategy="two-shot")
 
     def true_z_um(self) -> float:
         return self.bench.true_um(self.bench.clock.now_s())[2]

@@ -21,7 +21,7 @@ from parfocal.edge.focus.result import FocusLost
 from parfocal.edge.instrument import board_notes
 from parfocal.edge.scan.plan import Field
 from parfocal.engines.cache import EngineCache
-from parfocal.engines.errors import EngineError
+from parfocal.engines.errors import EngineError, InputMismatch
 from parfocal.engines.opening import OpenedEngine, open_chosen
 from parfocal.engines.predictor import Predictor
 from tests.contracts import difference_contract
@@ -43,7 +43,17 @@ def test_model_and_number_of_threads_of_the_configuration_reach_the_engine(
 
     monkeypatch.setattr(engine, "open_chosen", opened)
     assert engine.checked_engine(config_from_toml(text, "t")).predictor.contract.name == "difference-20x"
-    assert asked == [("difference-20x", arrived)]
+    assert asked == [("difference-20x", arrived), ("single-20x", arrived)]
+
+
+def test_a_camera_too_small_for_single_shots_is_focused_by_two_and_the_description_says_so() -> None:
+    small = "[camera]\nwidth_px = 640\nheight_px = 480\n"
+    engines = engine.checked_engine(config_from_toml(small, "t"))
+    assert engines.single is None
+    assert "two shots alone: the configured frames of 640 x 480 px are too small" in engines.description
+    # One that was asked for is not left out.
+    with pytest.raises(InputMismatch, match="refused as focus.single_model"):
+        engine.checked_engine(config_from_toml('[focus]\nsingle_model = "difference-20x"\n', "t"))
 
 
 def test_the_lamp_goes_out_however_a_run_ends(config: Config) -> None:

@@ -73,6 +73,14 @@ RECIPE = (
     "by the square root of the contrast of the patch; in the last part of the training on whole patches, and also "
     "weighted by distance (eq. 2). {head}"
 )
+# Of a recipe with `joint_batch`: body and head were trained together first.
+JOINT = (
+    "`tools/teach.py`: {settings}. Body, summary and head were trained together, with the loss and the weights below, "
+    "on patches cut at random places from frames that were rendered meanwhile; the statistics of the normalisation "
+    "stayed as they were. Then the head was trained anew on the features of all frames: AdamW; smooth L1 loss "
+    "(dastidar2020, eq. 1), weighted by the square root of the contrast of the patch and by distance (eq. 2). It is "
+    "the mean of {members} members, each trained from another random start."
+)
 MOST_CURVE_ROWS = 14
 
 
@@ -180,6 +188,8 @@ def _curve(contract: Contract, record: dict[str, Any]) -> list[str]:
 def _recipe(record: dict[str, Any]) -> list[str]:
     recipe = record["recipe"]
     settings = ", ".join(f"{key} {value}" for key, value in recipe.items())
+    if "joint_batch" in recipe:
+        return ["## Recipe", JOINT.format(settings=settings, members=MEMBERS)]
     return [
         "## Recipe",
         RECIPE.format(settings=settings, head=HEADS[recipe["head"]].format(members=MEMBERS)),

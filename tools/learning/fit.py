@@ -251,7 +251,7 @@ def fit(
     train_members(head, given, recipe, report)
     calibrate_sigma(head, tests)
     prepare_strangeness(head, given, tests)
-    save(net, head, condensers, recipes, recipe, log, out)
+    save(net, head, condensers, recipes, asdict(recipe), log, out)
     distance_um: FloatArray = predicted(head, tests).distance_um
     draw_scatter(held_out, distance_um, tables.RANGE_UM, out / "scatter.png", "held-out patches")
 
@@ -261,11 +261,14 @@ def save(
     head: Head,
     condensers: CondenserTerms | None,
     recipes: dict[str, Any],
-    recipe: FitRecipe,
+    settings: dict[str, Any],
     log: list[dict[str, Any]],
     out: Path,
 ) -> None:
-    """Save a trained network with its head and log in `out`, as `tools.export` reads them, and draw the log."""
+    """Save a trained network with its head and log in `out`, as `tools.export` reads them, and draw the log.
+
+    `recipes` are the fields of its `Recipe`, `settings` the further ones that the card lists.
+    """
     torch.save(
         {
             "recipe": recipes,
@@ -275,7 +278,7 @@ def save(
         },
         out / MODEL_FILE,
     )
-    record = {"recipe": {**recipes, **asdict(recipe)}, "log": log}
+    record = {"recipe": {**recipes, **settings}, "log": log}
     (out / "log.json").write_text(json.dumps(record, indent=1))
     draw_learning(log, out / "learning.png")
 

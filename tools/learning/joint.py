@@ -180,7 +180,14 @@ class JointTraining:
         tests_here = _on_cpu(tests, slice(None))
         fit.calibrate_sigma(self.head, tests_here)
         fit.prepare_strangeness(self.head, _on_cpu(given, some), tests_here)
-        fit.save(self.net.cpu(), self.head, self.condensers, asdict(self.recipe), recipe, self._log, out)
+        settings = {
+            **asdict(recipe),
+            "joint_batch": self.recipe.batch,
+            "joint_patches": self.patches,
+            "joint_learning_rates": f"{BODY_RATE:g} and {HEAD_RATE:g}",
+            "frames": store.n_frames,
+        }
+        fit.save(self.net.cpu(), self.head, self.condensers, asdict(self.recipe), settings, self._log, out)
 
     def _report(
         self, tests: fit.Inputs, examples: int, seen: int, loss: float, say: Callable[[str], None]

@@ -123,7 +123,7 @@ MUTATIONS = (
     Mutation(
         "a sweep after doubt is about the pivot",
         "edge/focus/field_work.py",
-        "pivot_um if doubted_um is None else doubted_um",
+        "best_um if doubted_um is None else doubted_um",
         "pivot_um",
         LOOP_TESTS,
     ),

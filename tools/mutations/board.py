@@ -300,4 +300,11 @@ MUTATIONS = (
         "if is_watched and lines.estop_pressed() and False:",
         ("tests/board/test_guarded.py",),
     ),
+    Mutation(
+        "a watchdog that only the board noticed leaves the lamp dark",
+        "board/link/link.py",
+        "            self.heart.note_watchdog()\n",
+        "            pass\n",
+        ("tests/board/link/test_recovery.py",),
+    ),
 )

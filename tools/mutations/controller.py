@@ -2,18 +2,18 @@
 
 from tools.mutations.mutation import Mutation
 
-STEPS = ("tests/edge/focus/test_controller.py",)
-HISTORY = ("tests/edge/focus/test_history.py",)
-LOOP = ("tests/edge/focus/test_controlled.py",)
+STEPS = ("tests/edge/focus/controlled/test_controller.py",)
+HISTORY = ("tests/edge/focus/controlled/test_history.py",)
+LOOP = ("tests/edge/focus/controlled/test_loop.py",)
 FAULTS = ("tests/edge/focus/test_faults.py",)
-CONTROLLER = "edge/focus/controller.py"
+CONTROLLER = "edge/focus/controlled/controller.py"
 
 MUTATIONS = (
     Mutation(
         "a blurred picture is taken for one in focus",
         CONTROLLER,
-        "if _is_in_focus(claim, half_um) and is_clear:",
-        "if _is_in_focus(claim, half_um):",
+        "if _is_in_focus(claim, depth_um) and is_clear:",
+        "if _is_in_focus(claim, depth_um):",
         STEPS,
     ),
     Mutation("an uncertain claim settles a field", CONTROLLER, "+ 2.0 * claim.sigma_um <=", "<=", STEPS),
@@ -27,7 +27,7 @@ MUTATIONS = (
     Mutation(
         "a move by a single shot need not be sharper",
         CONTROLLER,
-        "final.sharpness >= start.sharpness and ",
+        " or rule.contradicts(final.seen, (start.seen,), config)",
         "",
         STEPS,
     ),
@@ -41,25 +41,20 @@ MUTATIONS = (
         (*STEPS, *LOOP),
     ),
     Mutation(
-        "a claim is believed without records",
-        "edge/focus/history.py",
-        "if len(errors_um) < MIN_RECORDS:",
-        "if not errors_um:",
-        HISTORY,
+        "a line is not taken from a claim",
+        "edge/focus/controlled/claims.py",
+        "claimed_um + float(at @ line)",
+        "claimed_um",
+        ("tests/edge/focus/controlled/test_claims.py",),
     ),
     Mutation(
-        "a bias is kept",
-        "edge/focus/history.py",
-        "claimed_um - share * bias_um",
-        "claimed_um",
-        HISTORY,
+        "a doubted single shot claims", "edge/focus/controlled/history.py", "single.doubt or ", "", HISTORY
     ),
-    Mutation("a doubted single shot claims", "edge/focus/history.py", "single.doubt or ", "", HISTORY),
     Mutation(
         "a field in focus is left and found again",
-        "edge/focus/controlled.py",
-        "step: Step = controller.on_arrival(arrival, self.history, self._bounds, work.config)",
-        "step: Step = Pair(start.z_um, 'check')",
+        "edge/focus/controlled/loop.py",
+        "arrival, self.history, self._bounds, work.config, work.proof.is_given",
+        "arrival, self.history, self._bounds, work.config, False",
         LOOP,
     ),
     Mutation(
@@ -78,21 +73,21 @@ MUTATIONS = (
     ),
     Mutation(
         "a frozen picture goes unnoticed",
-        "edge/focus/camera_truth.py",
+        "edge/focus/picture/camera_truth.py",
         "return before is now or (",
         "return False and (",
         FAULTS,
     ),
     Mutation(
         "flicker goes unnoticed",
-        "edge/focus/camera_truth.py",
+        "edge/focus/picture/camera_truth.py",
         "if abs(change) > MAX_LIGHT_CHANGE:",
         "if False:",
         FAULTS,
     ),
     Mutation(
         "motion goes unnoticed",
-        "edge/focus/camera_truth.py",
+        "edge/focus/picture/camera_truth.py",
         "if abs(smear) > MAX_SMEAR:",
         "if False:",
         FAULTS,

@@ -76,8 +76,8 @@ MUTATIONS = (
     Mutation(
         "a less sharp end is kept",
         "edge/focus/two_shot.py",
-        "if start.sharpness > final.sharpness:",
-        "if False:",
+        "end = start if start.sharpness > final.sharpness else final",
+        "end = final",
         ("tests/edge/focus/test_focuser.py",),
     ),
     Mutation(

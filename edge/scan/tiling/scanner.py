@@ -10,8 +10,8 @@ import msgspec
 from parfocal.edge.camera.frame import frame_after
 from parfocal.edge.config import Config
 from parfocal.edge.errors import EdgeError
-from parfocal.edge.focus.exposure import exposure_fault
 from parfocal.edge.focus.focuser import Focuser
+from parfocal.edge.focus.picture.exposure import exposure_fault
 from parfocal.edge.focus.result import FocusLost, FocusResult
 from parfocal.edge.focus.shots import Shot
 from parfocal.edge.instrument import Instrument
@@ -107,6 +107,8 @@ class Scanner:
         self._instrument, self._config, self._light = instrument, config, light
         self._heights, self._judge = heights, judge
         corrected, focus = instrument.calibrated(predictor, config.focus)
+        # Tiles are judged one by one already: what is focused here is what single shots could not settle.
+        focus = msgspec.structs.replace(focus, strategy="two-shot")
         self._focuser = Focuser(instrument.board.z, instrument.camera, corrected, focus)
         self.offset = Offset()
 

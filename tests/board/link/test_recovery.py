@@ -20,6 +20,7 @@ from parfocal.board.stub.faults import (
     Unplug,
 )
 from parfocal.board.stub.virtual_bench import VirtualBench
+from parfocal.board.wire.messages import Fault
 
 pytestmark = pytest.mark.usefixtures("far_side")
 
@@ -169,6 +170,25 @@ def test_the_lamp_is_lit_again_after_a_stall_while_nothing_moves() -> None:
         bench.clock.sleep_s(1.5)
         assert bench.lamp_duty(bench.clock.now_s()) == 0.5
         assert board.counters.silences >= 1
+
+
+def test_the_lamp_is_lit_again_after_a_watchdog_that_the_host_did_not_notice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bench = bench_with()
+    with homed(bench) as board:
+        # A cable that loses everything to the board. The host hears other things meanwhile: it notices no silence.
+        inbox = board._link._inbox
+        with monkeypatch.context() as cable:
+            cable.setattr(inbox, "note_silence", lambda: None)
+            cable.setattr(inbox.transport, "write", lambda _data: None)
+            bench.clock.sleep_s(3.0)
+        assert bench.lamp_duty(bench.clock.now_s()) == 0.0
+        assert board.counters.silences == 0
+        assert board.state().faults == Fault.WATCHDOG
+        bench.clock.sleep_s(0.3)
+        state = board.state()
+        assert (state.lamp_duty, state.faults) == (0.5, Fault(0))
 
 
 def test_the_end_of_a_move_is_known_more_exactly_than_the_arrival_of_its_event() -> None:

@@ -13,7 +13,7 @@ from parfocal.edge.camera.frame import Frame
 from parfocal.edge.cli.following import follow_field, patches_in_time, show_followed
 from parfocal.edge.cli.showing.output import GrowingResult, growing_result
 from parfocal.edge.config import Config
-from parfocal.edge.focus.follow import FollowEvent
+from parfocal.edge.focus.following.follower import FollowEvent
 from parfocal.edge.focus.result import FocusLost
 from parfocal.edge.scan.follow_report import MAX_EVENTS, FollowLog, FollowReport
 from parfocal.edge.scan.plan import Field

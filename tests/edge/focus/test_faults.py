@@ -11,8 +11,8 @@ from parfocal.board.errors import BoardError
 from parfocal.edge.camera.frame import Frame
 from parfocal.edge.config import Config
 from parfocal.edge.errors import CameraFailed
-from parfocal.edge.focus.camera_truth import detail_ratio, doubt_about_pair, is_frozen
 from parfocal.edge.focus.part import CentralPart
+from parfocal.edge.focus.picture.camera_truth import detail_ratio, doubt_about_pair, is_frozen
 from parfocal.edge.focus.result import FocusLost
 from parfocal.edge.simscope.camera import SimulatedCamera
 from tests.edge.scope import FOCUS_Z_UM, Scope

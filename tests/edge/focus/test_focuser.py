@@ -180,7 +180,7 @@ def test_an_empty_field_is_blank_and_the_stage_keeps_its_height(config: Config) 
 def test_a_lost_focus_goes_back_to_the_last_good_height_and_tells_what_it_tried(config: Config) -> None:
     scope = Scope(config)
     with pytest.raises(FocusLost, match=r"back at z=2400\.0 um") as caught:
-        scope.focuser([[-3.0, 3.0, -3.0, 3.0]]).focus(2400.0)
+        scope.focuser([[-103.0, -97.0, -103.0, -97.0]]).focus(2400.0)
     assert len(lost_result(caught).attempts) >= 1
     assert scope.true_z_um() == pytest.approx(2400.0, abs=0.35)
 

@@ -10,10 +10,10 @@ import pytest
 
 from parfocal.edge.cli import composites
 from parfocal.edge.config import Config
-from parfocal.edge.focus.height_map import HeightMap
 from parfocal.edge.focus.result import FocusResult, Outcome
 from parfocal.edge.focus.shots import Shot
-from parfocal.edge.focus.uneven import FieldShape, UnevenField
+from parfocal.edge.focus.uneven.field import FieldShape, UnevenField
+from parfocal.edge.focus.uneven.height_map import HeightMap
 from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.scan.field_result import FieldResult
 from parfocal.edge.scan.report import FieldReport

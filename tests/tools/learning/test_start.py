@@ -75,7 +75,7 @@ def test_a_model_of_spectra_only_predicts_from_its_file(tmp_path: Path, kind: Ki
     net = recipe.with_spectra(None)
     trained = Trained(recipe, net.eval(), Head(net.n_features, takes_condenser=False).eval())
     path = tmp_path / "model.onnx"
-    write_onnx(trained, contract_of("model", recipe, "20x/0.75", 0.345, written_head(path, trained)), path)
+    write_onnx(trained, contract_of("model", recipe, "20x/0.75", written_head(path, trained)), path)
     assert not any(node.op_type == "Conv" for node in onnx.load(path).graph.node)
     with torch.no_grad():
         expected = trained.distances()(x).numpy()

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from parfocal.edge.focus.track import AGREEING, Prediction, Track, followed, waited
+from parfocal.edge.focus.following.track import AGREEING, Prediction, Track, followed, waited
 
 FRAME_S = 1.0 / 30.0
 

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from parfocal.edge.focus.track import Track
+from parfocal.edge.focus.following.track import Track
 
 # Shares of the depth of field. Closer than `NEAR` the stage stays.
 NEAR = 0.3

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from parfocal.board.axis import Engagement
 from parfocal.board.stub.virtual_bench import VirtualBench
 from parfocal.edge.config import Config
-from parfocal.edge.focus.follow import Follower, FollowEvent
+from parfocal.edge.focus.following.follower import Follower, FollowEvent
 from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.simscope.bench import stub_of
 from parfocal.edge.simscope.camera import SimulatedCamera

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from parfocal.edge.focus.belief import SHARED_VARIANCE
-from parfocal.edge.focus.evenness import Evenness, Shape, evenness_of
+from parfocal.edge.focus.uneven.evenness import Evenness, Shape, evenness_of
 
 DEPTH_UM = 0.96
 # Two rows of three patches and one in the middle (liao2021 2.1).

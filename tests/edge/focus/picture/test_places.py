@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parfocal.edge.focus.places import places, spread_places
+from parfocal.edge.focus.picture.places import places, spread_places
 
 
 @pytest.mark.parametrize(

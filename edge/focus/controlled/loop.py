@@ -1,19 +1,19 @@
 """The loop that carries out the controller's steps, and keeps the history that it decides by."""
 
-from parfocal.edge.focus import controller
-from parfocal.edge.focus.controller import Bounds, Go, Look, Pair, Stay, Step, Sweep
+from parfocal.edge.focus.controlled import controller
+from parfocal.edge.focus.controlled.claims import Record
+from parfocal.edge.focus.controlled.controller import Bounds, Go, Look, Pair, Stay, Step, Sweep
+from parfocal.edge.focus.controlled.history import History, Verified
 from parfocal.edge.focus.depth import depth_of_field_um
 from parfocal.edge.focus.estimate import estimate, estimate_single
 from parfocal.edge.focus.field_work import FieldWork
-from parfocal.edge.focus.history import History, Record, Verified
 from parfocal.edge.focus.result import FocusResult
 from parfocal.edge.focus.rule import Reach
-from parfocal.edge.focus.sharpness import MIN_FALL_SHARE
 from parfocal.edge.focus.shots import Shot
 from parfocal.edge.focus.two_shot import held_against_move
 from parfocal.engines.predictor import Predictor
 
-# While fewer claims than this are on record, each last shot of a field adds one.
+# While fewer claims than this are on record, each shot of a field adds one.
 ENOUGH_RECORDS = 24
 
 
@@ -25,7 +25,7 @@ class ControlledLoop:
         self._work, self._predictor, self._single = work, predictor, single
         self._bounds = Bounds(work.limits_um, reach)
         self.history = History(depth_of_field_um(work.config.objective))
-        self._looks: list[Look] = []
+        self._looks: list[Look] = []  # of the present field; the first is that on arrival
 
     def use(self, predictor: Predictor, reach: Reach) -> None:
         """Predict from two shots with `predictor` from the next field on; the history stays."""
@@ -40,14 +40,20 @@ class ControlledLoop:
         """
         work = self._work
         self._looks = []
-        arrival = self._look(start, with_single=True)
-        step: Step = controller.on_arrival(arrival, self.history, self._bounds, work.config)
+        arrival = self._look(start, True)
+        step: Step = controller.on_arrival(
+            arrival, self.history, self._bounds, work.config, work.proof.is_given
+        )
         final = start
         if isinstance(step, Stay | Go) and arrival.single is not None:
             work.note(start.z_um, start.z_um, arrival.single, step.rule)
-        if isinstance(step, Go):
-            final = work.lit_shot(step.target_um)
-            step = controller.on_single_check(arrival, self._look(final, with_single=True), self.history)
+        look, n_moves = arrival, 0
+        while isinstance(step, Go):
+            final, before, n_moves = work.lit_shot(step.target_um), look, n_moves + 1
+            look = self._look(final, True)
+            step = controller.on_single_check(before, look, self.history, self._bounds, work.config, n_moves)
+            if isinstance(step, Go) and look.single is not None:
+                work.note(final.z_um, final.z_um, look.single, step.rule)
         if isinstance(step, Stay):
             self.history = self.history.with_unverified()
             return work.ended("focused", final.z_um, start, final)
@@ -58,15 +64,24 @@ class ControlledLoop:
         work, n_contradicted = self._work, 0
         while isinstance(step, Pair) and step.z1_um >= work.shots.lowest_um:
             final, focus_um, step = self._pair(step)
+            look = self._look(final, self._is_learning)
             if not isinstance(step, Stay | Go):
                 continue
             if isinstance(step, Go):
                 final = work.lit_shot(step.target_um)
-            look = self._look(final, with_single=len(self.history.records) < ENOUGH_RECORDS)
+                look = self._look(final, self._is_learning)
             others = [seen for seen in work.seen if seen.z_um != final.z_um]
             step = controller.on_pair_check(look, others, self.history, work.config, n_contradicted > 0)
             if isinstance(step, Stay):
-                return self._verified(start, final, focus_um)
+                is_back = controller.is_pivot_better(self._looks[0], look, focus_um, self.history)
+                end = start if is_back else final
+                instead_um = work.disproved_um(end)
+                if instead_um is None:
+                    if is_back:
+                        work.overrule("pivot_sharper")
+                    self._remember(start, final, focus_um)
+                    return work.ended("focused", end.z_um, start, end)
+                step = Sweep("not_sharper", instead_um)
             work.overrule(step.rule)
             n_contradicted += 1
         result = work.recovered(start, step.about_um if isinstance(step, Sweep) else None)
@@ -86,18 +101,10 @@ class ControlledLoop:
         work.note(first.z_um, second.z_um, found, step.rule)
         return second, focus_um, step
 
-    def _verified(self, start: Shot, final: Shot, focus_um: float) -> FocusResult:
-        """The end of a field whose focus a pair found. It must not be less sharp than it began."""
-        self._remember(start, final, focus_um)
-        if start.sharpness * (1.0 - MIN_FALL_SHARE) > final.sharpness:
-            self._work.overrule("pivot_sharper")
-            final = start
-        return self._work.ended("focused", final.z_um, start, final)
-
     def _remember(self, start: Shot, end: Shot | None, focus_um: float) -> None:
         """Add what single shots claimed in this field, and what was true, to the history."""
         records = tuple(
-            Record(look.single.distance_um, focus_um - look.z_um)
+            Record(look.single.distance_um, focus_um - look.z_um, look.single.sigma_um)
             for look in self._looks
             if look.single is not None and abs(focus_um - look.z_um) <= self._bounds.reach.believed_um
         )
@@ -105,6 +112,11 @@ class ControlledLoop:
             self.history = self.history.with_verified(
                 records, Verified(focus_um - start.z_um, end.part.clarity)
             )
+
+    @property
+    def _is_learning(self) -> bool:
+        """Whether too little is known about single shots to ask for fewer of them."""
+        return len(self.history.records) < ENOUGH_RECORDS
 
     def _look(self, shot: Shot, with_single: bool) -> Look:
         """What a shot shows; the single-shot model is asked only where its answer counts, as it takes long."""

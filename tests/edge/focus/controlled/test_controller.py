@@ -4,7 +4,8 @@ import msgspec
 import pytest
 
 from parfocal.edge.config import FocusConfig
-from parfocal.edge.focus.controller import (
+from parfocal.edge.focus.controlled.claims import Claim
+from parfocal.edge.focus.controlled.controller import (
     Bounds,
     Go,
     Look,
@@ -13,13 +14,14 @@ from parfocal.edge.focus.controller import (
     Step,
     Sweep,
     confirmed_by,
+    is_pivot_better,
     on_arrival,
     on_pair,
     on_pair_check,
     on_single_check,
 )
+from parfocal.edge.focus.controlled.history import MAX_UNVERIFIED, History, Verified
 from parfocal.edge.focus.estimate import Estimate
-from parfocal.edge.focus.history import MAX_UNVERIFIED, Claim, History, Verified
 from parfocal.edge.focus.result import Attempt
 from parfocal.edge.focus.rule import Reach, Seen
 
@@ -45,18 +47,22 @@ def attempt(distance_um: float, z2_um: float = Z_UM, doubt: str | None = None) -
     ("claim", "expected"),
     [
         (Claim(0.0, 0.2), Stay("single_in_focus")),
-        (Claim(0.47, 0.2), Stay("single_in_focus")),
-        (Claim(-0.47, 0.2), Stay("single_in_focus")),
-        # within half a depth of field, but not surely within a whole one
-        (Claim(0.47, 0.3), Pair(Z_UM, "check")),
+        (Claim(0.38, 0.2), Stay("single_in_focus")),
+        (Claim(-0.38, 0.2), Stay("single_in_focus")),
+        # near, but not surely within a depth of field
+        (Claim(0.38, 0.3), Pair(Z_UM, "check")),
         (Claim(0.0, 0.49), Pair(Z_UM, "check")),
         # a believable small distance
         (Claim(0.5, 0.2), Go(Z_UM + 0.5, "single")),
         (Claim(-1.5, 0.4), Go(Z_UM - 1.5, "single")),
         (Claim(8.9, 0.4), Go(Z_UM + 8.9, "single")),
-        # too far, or too uncertain
-        (Claim(9.1, 0.2), Pair(Z_UM, "check")),
+        # a far one may be less certain: the next picture, much closer, tells more
+        (Claim(-6.0, 1.2), Go(Z_UM - 6.0, "single")),
+        # beyond what the model can tell only the direction counts
+        (Claim(11.0, 0.2), Go(Z_UM + 9.0, "single")),
+        # too uncertain
         (Claim(-1.5, 0.5), Pair(Z_UM, "check")),
+        (Claim(6.0, 1.3), Pair(Z_UM, "check")),
         (None, Pair(Z_UM, "check")),
     ],
 )
@@ -76,6 +82,11 @@ def test_without_a_history_of_near_and_verified_fields_no_field_is_settled_by_on
     history: History,
 ) -> None:
     assert on_arrival(look(Claim(0.0, 0.1)), history, BOUNDS, CONFIG) == Pair(Z_UM, "check")
+
+
+def test_before_pairs_are_proven_on_this_microscope_no_single_shot_settles_anything() -> None:
+    for claim in (Claim(0.0, 0.1), Claim(2.0, 0.1)):
+        assert on_arrival(look(claim), NEAR, BOUNDS, CONFIG, is_proven=False) == Pair(Z_UM, "check")
 
 
 def test_where_a_pair_is_due_no_move_follows_a_single_shot() -> None:
@@ -101,15 +112,15 @@ def test_no_step_leads_out_of_the_limits() -> None:
     ("claim", "sharpness", "clarity", "expected"),
     [
         (Claim(0.1, 0.3), 120.0, 1000.0, Stay("single")),
-        (Claim(0.9, 0.3), 120.0, 1000.0, Stay("single")),  # the mean of both lies 0.45 um away
-        (Claim(1.0, 0.3), 120.0, 1000.0, Pair(Z_UM, "check")),
-        (Claim(0.0, 0.7), 120.0, 1000.0, Pair(Z_UM, "check")),
-        (
-            Claim(0.0, 0.2),
-            99.0,
-            1000.0,
-            Pair(Z_UM, "check"),
-        ),  # less sharp than before: the direction was wrong
+        (Claim(0.7, 0.3), 120.0, 1000.0, Stay("single")),  # the mean of both lies 0.35 um away
+        (Claim(0.0, 0.7), 120.0, 1000.0, Stay("single")),  # as uncertain, but what it is told before holds
+        (Claim(1.3, 0.2), 120.0, 1000.0, Pair(Z_UM, "check")),  # the two contradict each other
+        # Not quite there: once more.
+        (Claim(0.9, 0.15), 120.0, 1000.0, Go(Z_UM + 0.72, "single")),
+        (Claim(-0.9, 0.15), 120.0, 1000.0, Go(Z_UM - 0.72, "single")),
+        # A little less sharp: the plane that counts as focus is not quite the sharpest. Much less: a wrong direction.
+        (Claim(0.0, 0.2), 95.0, 1000.0, Stay("single")),
+        (Claim(0.0, 0.2), 80.0, 1000.0, Pair(Z_UM, "check")),
         (Claim(0.0, 0.2), 120.0, 400.0, Pair(Z_UM, "check")),
         (None, 120.0, 1000.0, Pair(Z_UM, "check")),
     ],
@@ -117,8 +128,37 @@ def test_no_step_leads_out_of_the_limits() -> None:
 def test_a_move_by_a_single_shot_is_checked_by_the_next(
     claim: Claim | None, sharpness: float, clarity: float, expected: Step
 ) -> None:
-    final = look(claim, clarity, sharpness=sharpness)
-    assert on_single_check(look(None, z_um=Z_UM - 2.0), final, NEAR) == expected
+    start = look(Claim(1.5, 0.3), z_um=Z_UM - 1.5)
+    step = on_single_check(start, look(claim, clarity, sharpness=sharpness), NEAR, BOUNDS, CONFIG, 1)
+    assert type(step) is type(expected)
+    assert msgspec.structs.asdict(step) == pytest.approx(msgspec.structs.asdict(expected))
+
+
+def test_a_far_single_shot_counts_less_than_the_near_one_that_follows() -> None:
+    start = look(Claim(-8.0, 1.2), z_um=Z_UM + 8.0, sharpness=20.0)
+    near = look(Claim(0.8, 0.3))
+    step = on_single_check(start, near, NEAR, BOUNDS, CONFIG, 1)
+    assert isinstance(step, Go)
+    assert step.target_um == pytest.approx(Z_UM + 0.75, abs=0.01)
+    # Single shots move twice in a field at most.
+    assert on_single_check(start, near, NEAR, BOUNDS, CONFIG, 2) == Pair(Z_UM, "check")
+    # The first one had said that the focus lies 2 um below here: it moved 9 um of 11.
+    beyond = look(Claim(-11.0, 1.2), z_um=Z_UM + 9.0, sharpness=20.0)
+    assert isinstance(on_single_check(beyond, look(Claim(-2.0, 0.3)), NEAR, BOUNDS, CONFIG, 1), Go)
+    assert isinstance(on_single_check(beyond, look(Claim(2.0, 0.3)), NEAR, BOUNDS, CONFIG, 1), Pair)
+
+
+def test_no_second_move_follows_claims_that_come_no_closer() -> None:
+    start = look(Claim(0.6, 0.45), z_um=Z_UM - 0.6)
+    assert on_single_check(start, look(Claim(0.95, 0.1)), NEAR, BOUNDS, CONFIG, 1) == Pair(Z_UM, "check")
+
+
+def test_a_field_is_left_at_its_pivot_only_if_that_is_sharper_and_near_its_focus() -> None:
+    final = look(None)
+    sharper = look(None, sharpness=105.0)
+    assert is_pivot_better(sharper, final, Z_UM + 0.4, NEAR)
+    assert not is_pivot_better(sharper, final, Z_UM - 0.9, NEAR)  # on the other side of the sharpest plane
+    assert not is_pivot_better(look(None, sharpness=103.0), final, Z_UM + 0.4, NEAR)  # noise
 
 
 @pytest.mark.parametrize(
@@ -162,6 +202,7 @@ def test_an_estimate_that_is_not_believed_twice_is_swept_for() -> None:
         ((6.0, 8.0), 5.0, True),
         ((12.0, 12.5, 12.2, 13.0), 12.9, True),  # saturated, but always upwards
         ((12.0, -12.0), 12.0, False),
+        ((7.8, -5.2, 8.6), -5.2, False),  # to and fro: the model says too much
         ((7.0, 6.5, 6.0, 5.5), 5.0, True),
     ],
 )

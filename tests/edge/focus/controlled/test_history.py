@@ -3,16 +3,15 @@
 import msgspec
 import pytest
 
-from parfocal.edge.focus.estimate import Estimate
-from parfocal.edge.focus.history import (
+from parfocal.edge.focus.controlled.claims import Record
+from parfocal.edge.focus.controlled.history import (
     KEPT_FIELDS,
     KEPT_RECORDS,
     MAX_UNVERIFIED,
-    MIN_RECORDS,
     History,
-    Record,
     Verified,
 )
+from parfocal.edge.focus.estimate import Estimate
 
 DEPTH_UM = 0.96
 
@@ -27,48 +26,18 @@ def history(*claimed_and_true_um: tuple[float, float], shifts_um: tuple[float, .
     return History(DEPTH_UM, records, tuple(Verified(shift_um, 1.0) for shift_um in shifts_um))
 
 
-def test_nothing_is_believed_before_enough_claims_of_its_size_were_verified() -> None:
-    one = (1.0, 1.0)
-    assert history().claim_of(single(1.0)) is None
-    assert history(*[one] * (MIN_RECORDS - 1)).claim_of(single(1.0)) is None
-    assert history(*[one] * MIN_RECORDS).claim_of(single(1.0)) is not None
-    assert history(*[one] * MIN_RECORDS).claim_of(single(5.0)) is None  # nobody knows about claims of 5 um
-    assert history(*[one] * MIN_RECORDS).claim_of(single(-1.0)) is None  # nor of the other direction
-    assert history(*[one] * MIN_RECORDS).claim_of(None) is None
-
-
 @pytest.mark.parametrize("doubted", [single(1.0, doubt="strange"), single(float("nan"))])
 def test_an_estimate_that_is_doubted_is_no_claim(doubted: Estimate) -> None:
     assert history(*[(1.0, 1.0)] * 20).claim_of(doubted) is None
 
 
-def test_a_bias_is_taken_out_on_each_side_for_itself() -> None:
-    # Says 0.6 um too much below the focus and above it.
-    known = history(*[(1.6, 1.0)] * 8, *[(-1.6, -1.0)] * 8)
-    for claimed_um, true_um in ((1.8, 1.2), (-1.8, -1.2), (0.3, 0.0), (-0.3, 0.0), (0.7, 0.1)):
-        claim = known.claim_of(single(claimed_um))
-        assert claim is not None
-        assert claim.distance_um == pytest.approx(true_um, abs=1e-6)
-
-
-def test_claims_that_scatter_are_less_certain_than_those_that_do_not() -> None:
-    quiet = history(*[(1.0, 1.0)] * 24).claim_of(single(1.0))
-    scattered = history(*[(1.0, 0.5), (1.0, 1.5)] * 12).claim_of(single(1.0))
-    wrong_once = history(*[(1.0, 1.0)] * 23, (1.0, -2.0)).claim_of(single(1.0))
-    assert quiet is not None
-    assert scattered is not None
-    assert wrong_once is not None
-    assert quiet.sigma_um < 0.2 < 0.45 < scattered.sigma_um
-    assert wrong_once.sigma_um > 0.5  # one wrong direction costs the trust
-    few = history(*[(1.0, 1.0)] * MIN_RECORDS).claim_of(single(1.0))
-    assert few is not None
-    assert few.sigma_um > quiet.sigma_um
-
-
-def test_a_model_is_not_taken_for_more_certain_than_it_says() -> None:
-    claim = history(*[(1.0, 1.0)] * 24).claim_of(single(1.0, sigma_um=0.7, doubt=""))
+def test_an_estimate_is_a_claim_corrected_by_the_records() -> None:
+    known = history(*[(1.6, 1.0), (0.6, 0.0), (-0.4, -1.0)] * 8)
+    claim = known.claim_of(single(1.1, sigma_um=0.4, doubt=""))
     assert claim is not None
-    assert claim.sigma_um == 0.7
+    assert claim.distance_um == pytest.approx(0.5, abs=0.05)
+    assert known.claim_of(None) is None
+    assert history().claim_of(single(1.1)) is None
 
 
 def test_pivots_are_near_once_three_fields_were() -> None:

@@ -16,21 +16,23 @@ from parfocal.edge.config import FocusConfig
 from parfocal.edge.focus import prepare
 from parfocal.edge.focus.depth import depth_of_field_um
 from parfocal.edge.focus.estimate import weighted
-from parfocal.edge.focus.exposure import exposure_fault
-from parfocal.edge.focus.follow_rule import Alarm, next_height_um
+from parfocal.edge.focus.following.rule import Alarm, next_height_um
+from parfocal.edge.focus.following.track import Prediction, Track, followed, waited
 from parfocal.edge.focus.part import is_blank, reduced
-from parfocal.edge.focus.places import spread_places
+from parfocal.edge.focus.picture.exposure import exposure_fault
+from parfocal.edge.focus.picture.places import spread_places
 from parfocal.edge.focus.rule import reach_of
 from parfocal.edge.focus.sharpness import peak_inside_um
 from parfocal.edge.focus.shots import Shot, Shots
-from parfocal.edge.focus.track import Prediction, Track, followed, waited
-from parfocal.edge.focus.uneven import PATCH_SIGMA_UM
 from parfocal.engines.predictor import Predictor
 
 SWEPT_DEPTHS = 5.0  # an alarm sweeps this many depths of field below and above
 RETRY_S = 5.0  # after a sweep that found nothing, the stage is held, and the next sweep is no earlier
 
 EventKind = Literal["up", "down", "found", "held", "nothing to see"]
+# Standard uncertainty of a patch where the model does not tell it, um: single patches of `single-20x` err by 0.34 +-
+# 0.40 um (its card).
+PATCH_SIGMA_UM = 0.5
 
 
 class FollowEvent(msgspec.Struct, frozen=True):

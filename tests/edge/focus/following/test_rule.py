@@ -3,8 +3,8 @@ import math
 import msgspec
 import pytest
 
-from parfocal.edge.focus.follow_rule import ALARM_FRAMES, Alarm, next_height_um
-from parfocal.edge.focus.track import Prediction, Track
+from parfocal.edge.focus.following.rule import ALARM_FRAMES, Alarm, next_height_um
+from parfocal.edge.focus.following.track import Prediction, Track
 
 DEPTH_UM = 0.96
 KNOWN = Track(10.0, 100.0, 0.0, 0.01, 0.0, 0.0004, n_agreeing=5)

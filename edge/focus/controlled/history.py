@@ -6,38 +6,20 @@ card of a model: it was measured on other slides.
 """
 
 import math
-from statistics import median
 
 import msgspec
 
+from parfocal.edge.focus.controlled.claims import Claim, Record, corrected
 from parfocal.edge.focus.estimate import Estimate
 
 # Records and fields that count; older ones are forgotten, as stain and thickness change along a slide.
 KEPT_RECORDS, KEPT_FIELDS = 48, 16
-# A claim is held against at least this many others of its size, one of each field or two.
-MIN_RECORDS = 6
-# Before anything is measured, a claim is off by half a depth of field; this counts as much as two records.
-PRIOR_RECORDS = 2
 # Consecutive fields that a single shot may settle. Then one is settled by a pair, and the history goes on.
 MAX_UNVERIFIED = 16
 # A picture in focus has at least this share of the least clarity of the fields before. 3 um out of focus it is a third
 # of what it is in focus, and neighbouring fields differ by up to a factor of two.
 MIN_CLARITY_SHARE = 0.5
 MIN_FIELDS = 3
-
-
-class Claim(msgspec.Struct, frozen=True):
-    """What a single shot says, corrected by the errors of earlier ones: distance to focus, and its uncertainty."""
-
-    distance_um: float
-    sigma_um: float
-
-
-class Record(msgspec.Struct, frozen=True):
-    """A distance that a single shot claimed, and the true one by what was found later."""
-
-    claimed_um: float
-    true_um: float
 
 
 class Verified(msgspec.Struct, frozen=True):
@@ -64,20 +46,7 @@ class History(msgspec.Struct, frozen=True):
         """What `single` may be believed to say; None if it may not, or too little is known about claims of its size."""
         if single is None or single.doubt or not math.isfinite(single.distance_um):
             return None
-        claimed_um = single.distance_um
-        errors_um = [
-            r.claimed_um - r.true_um for r in self.records if self._is_like(r.claimed_um, claimed_um)
-        ]
-        if len(errors_um) < MIN_RECORDS:
-            return None
-        bias_um = median(errors_um)
-        prior = PRIOR_RECORDS * (0.5 * self.depth_of_field_um) ** 2
-        scatter = sum((error - bias_um) ** 2 for error in errors_um)
-        variance = (prior + scatter) / (PRIOR_RECORDS + len(errors_um) - 1)
-        # Close to the focus the correction must not turn the direction round.
-        share = min(1.0, abs(claimed_um / bias_um)) if bias_um else 1.0
-        own_um = single.sigma_um or 0.0
-        return Claim(claimed_um - share * bias_um, max(math.sqrt(variance), own_um))
+        return corrected(single.distance_um, single.sigma_um, self.records)
 
     def is_near(self, believed_um: float) -> bool:
         """Whether pivots have been near the focus: an unlikely false claim of focus far from it can be ruled out."""
@@ -102,10 +71,3 @@ class History(msgspec.Struct, frozen=True):
     def with_unverified(self) -> "History":
         """The history after a field that single shots settled."""
         return msgspec.structs.replace(self, unverified=self.unverified + 1)
-
-    def _is_like(self, recorded_um: float, claimed_um: float) -> bool:
-        """Whether two claims are alike: on one side, or both of them near the focus, and of about the same size."""
-        apart_um = abs(recorded_um - claimed_um)
-        return recorded_um * claimed_um >= 0.0 and apart_um <= max(
-            2.0 * self.depth_of_field_um, 0.5 * abs(claimed_um)
-        )

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from parfocal.edge.focus.exposure import exposure_fault
+from parfocal.edge.focus.picture.exposure import exposure_fault
 from parfocal.edge.pixels import UInt8Array
 
 

@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 from parfocal.board.axis import Engagement
 from parfocal.board.stub.virtual_bench import VirtualBench
 from parfocal.edge.config import Config
-from parfocal.edge.focus.height_map import CELL_PX
-from parfocal.edge.focus.places import spread_places
 from parfocal.edge.focus.sharpness import variance_of_laplacian
 from parfocal.edge.focus.shots import Shot
-from parfocal.edge.focus.uneven import MAX_PLANES, PATCH_SIGMA_UM, UnevenField
+from parfocal.edge.focus.uneven.field import MAX_PLANES, PATCH_SIGMA_UM, UnevenField
+from parfocal.edge.focus.uneven.height_map import CELL_PX
 from parfocal.edge.simscope.bench import stub_of
 from parfocal.edge.simscope.camera import SimulatedCamera
 from parfocal.edge.simscope.optics import Optics
@@ -23,12 +22,12 @@ from parfocal.edge.simscope.scene import Scene
 from parfocal.edge.simscope.slide import SlideImage, VirtualSlide
 from parfocal.engines.model.contract import Contract
 from parfocal.engines.predictor import Predictor
-from tests.contracts import single_contract
+from tests.contracts import difference_contract
 from tests.edge.scope import tissue
 
-HEIGHT_PX, WIDTH_PX, PATCH_PX = 192, 256, 96
+HEIGHT_PX, WIDTH_PX, PATCH_PX = 192, 256, 64
 FOCUS_Z_UM = 2500.0
-PLACES = spread_places(HEIGHT_PX, WIDTH_PX, PATCH_PX)
+PLACES = [(top, left) for top in range(0, HEIGHT_PX, PATCH_PX) for left in range(0, WIDTH_PX, PATCH_PX)]
 EVEN = np.zeros((HEIGHT_PX, WIDTH_PX), np.float32)
 STEP = np.where(np.arange(WIDTH_PX) < WIDTH_PX // 2, 0.0, 3.5).astype(np.float32)[None, :] + EVEN
 
@@ -41,7 +40,7 @@ class KnowsHeights:
     """
 
     def __init__(self, bench: VirtualBench, heights_um: NDArray[np.float32], predicts: Predicts) -> None:
-        self._bench, self._predicts = bench, predicts
+        self._bench, self._predicts, self._next = bench, predicts, 0
         self._true_um = np.array(
             [heights_um[top : top + PATCH_PX, left : left + PATCH_PX].mean() for top, left in PLACES],
             np.float64,
@@ -49,12 +48,14 @@ class KnowsHeights:
 
     @property
     def contract(self) -> Contract:
-        return single_contract(patch_px=PATCH_PX)
+        return difference_contract()
 
     def infer(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         z_um = self._bench.true_um(self._bench.clock.now_s())[2]
-        assert len(batch) == len(PLACES)
-        return (FOCUS_Z_UM + self._predicts(self._true_um) - z_um).astype(np.float32)[:, None]
+        present = np.arange(self._next, self._next + len(batch))
+        self._next = (self._next + len(batch)) % len(PLACES)
+        distance_um = FOCUS_Z_UM + self._predicts(self._true_um) - z_um
+        return distance_um[present].astype(np.float32)[:, None]
 
 
 class Field:
@@ -71,7 +72,10 @@ class Field:
         camera_config = msgspec.structs.replace(base.camera, height_px=HEIGHT_PX, width_px=WIDTH_PX)
         z = msgspec.structs.replace(base.board.z, max_um=max_um)
         self.config = msgspec.structs.replace(
-            base, camera=camera_config, board=msgspec.structs.replace(base.board, z=z)
+            base,
+            camera=camera_config,
+            board=msgspec.structs.replace(base.board, z=z),
+            focus=msgspec.structs.replace(base.focus, patch_px=PATCH_PX),
         )
         self.bench = VirtualBench(stub_of(self.config, 1))
         self.board = self.bench.open_board(self.config.board)
@@ -99,22 +103,25 @@ class Field:
         )
 
 
-def test_an_even_field_costs_one_image_and_no_move() -> None:
+def test_an_even_field_costs_two_images_and_the_stage_comes_back() -> None:
     field = Field(EVEN, lambda true_um: true_um + 0.8)
     shape = field.uneven.examine()
     assert shape is not None
-    assert (shape.verdict, shape.predicted, shape.images) == ("even", "even", 1)
+    assert (shape.verdict, shape.predicted, shape.images) == ("even", "even", 2)
     assert shape.z_um == pytest.approx(FOCUS_Z_UM + 0.8, abs=0.3)
     assert (shape.heights, shape.picture) == (None, None)
-    assert len(field.exposed_um) == 1
+    assert field.exposed_um == pytest.approx([FOCUS_Z_UM, FOCUS_Z_UM + 2.0], abs=0.35)
+    assert field.axis.position_um == pytest.approx(FOCUS_Z_UM, abs=0.16)
+    assert field.axis.engagement is Engagement.UP
 
 
-def test_a_shot_that_was_taken_before_is_used_and_no_image_is_taken() -> None:
+def test_a_shot_that_was_taken_before_is_the_first_of_the_two() -> None:
     field = Field(EVEN)
     pixels = tissue(300)[:HEIGHT_PX, :WIDTH_PX]
     shape = field.uneven.examine(Shot(field.axis.position_um, pixels, field.config.focus))
     assert shape is not None
-    assert (shape.images, field.exposed_um) == (0, [])
+    assert shape.images == 1
+    assert field.exposed_um == pytest.approx([FOCUS_Z_UM + 2.0], abs=0.35)
 
 
 def test_an_uneven_field_is_scanned_from_below_and_mapped() -> None:
@@ -127,10 +134,10 @@ def test_an_uneven_field_is_scanned_from_below_and_mapped() -> None:
     assert np.isfinite(error_um).mean() > 0.9
     assert (np.abs(error_um[np.isfinite(error_um)]) <= 0.5).mean() >= 0.9
     # Every plane with the gear engaged upwards, each above the one before, and back at the end.
-    scan_um = field.exposed_um[1:]
+    scan_um = field.exposed_um[2:]
     assert scan_um == sorted(scan_um)
     assert scan_um[0] < FOCUS_Z_UM < FOCUS_Z_UM + 3.5 < scan_um[-1]
-    assert shape.images == len(field.exposed_um) < 20
+    assert shape.images == len(field.exposed_um) < 21
     assert field.axis.position_um == pytest.approx(FOCUS_Z_UM, abs=0.16)
     assert field.axis.engagement is Engagement.UP
     assert field.bench.true_um(field.bench.clock.now_s())[2] == pytest.approx(FOCUS_Z_UM, abs=0.6)
@@ -185,6 +192,6 @@ def test_a_model_that_tells_nothing_has_the_uncertainty_of_its_card() -> None:
     field = Field()
     patches, found = field.uneven.look(field.uneven._shots.take(FOCUS_Z_UM))
     assert found is not None
-    assert patches.sigma_um.tolist() == [PATCH_SIGMA_UM] * len(PLACES)
+    assert patches.sigma_um.tolist() == pytest.approx([PATCH_SIGMA_UM] * len(PLACES))
     assert patches.xy_um.mean(axis=0) == pytest.approx([0.0, 0.0], abs=1e-6)
     assert np.ptp(patches.xy_um[:, 0]) == pytest.approx((WIDTH_PX - PATCH_PX) * 0.345)

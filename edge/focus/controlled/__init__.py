@@ -1,0 +1,1 @@
+"""The controller: no more shots than a field needs."""

@@ -1,0 +1,1 @@
+"""Keeps a drifting sample in focus."""

@@ -1,0 +1,1 @@
+"""What one picture tells by itself: exposure, faults of camera and lamp, and where its patches lie."""

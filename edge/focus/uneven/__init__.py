@@ -1,0 +1,1 @@
+"""Uneven fields: judged by their patches, scanned, mapped, and put together in one picture."""

@@ -1,0 +1,73 @@
+"""The claims of a single shot, corrected by earlier ones of the same slide."""
+
+import numpy as np
+import pytest
+
+from parfocal.edge.focus.controlled.claims import Claim, Record, corrected
+
+
+def records(*claimed_and_true_um: tuple[float, float], sigma_um: float | None = None) -> list[Record]:
+    return [Record(claimed_um, true_um, sigma_um) for claimed_um, true_um in claimed_and_true_um]
+
+
+def claim(claimed_um: float, known: list[Record], sigma_um: float | None = None) -> Claim:
+    found = corrected(claimed_um, sigma_um, known)
+    assert found is not None
+    return found
+
+
+def test_nothing_is_claimed_before_enough_claims_of_its_size_were_verified() -> None:
+    one = (1.0, 1.0)
+    assert corrected(1.0, None, []) is None
+    assert corrected(1.0, None, records(one, one)) is None
+    assert corrected(1.0, None, records(one, one, one)) is not None
+    assert corrected(7.0, None, records(*[one] * 8)) is None  # nobody knows about claims of 7 um
+    assert corrected(-3.0, None, records(*[one] * 8)) is None  # nor of the other direction
+
+
+def test_an_offset_is_taken_out() -> None:
+    known = records(*[(true_um + 0.6, true_um) for true_um in np.linspace(-3.0, 3.0, 24)])
+    for true_um in (-1.2, 0.0, 1.5):
+        assert claim(true_um + 0.6, known).distance_um == pytest.approx(true_um, abs=0.04)
+
+
+def test_a_model_that_says_too_much_is_scaled_down() -> None:
+    # A foreign condenser stretches distances, and the near ones as much as the far ones.
+    known = records(*[(1.4 * true_um, true_um) for true_um in np.linspace(-3.0, 3.0, 48)])
+    for true_um in (-2.0, -0.5, 0.5, 2.0):
+        assert claim(1.4 * true_um, known).distance_um == pytest.approx(true_um, abs=0.1)
+
+
+def test_the_uncertainty_is_that_of_the_scatter() -> None:
+    rng = np.random.default_rng(1)
+    for scatter_um in (0.15, 0.4):
+        true_um = rng.uniform(-2.0, 2.0, 48)
+        noise_um = rng.normal(0.0, scatter_um, 48)
+        known = records(*zip((true_um + noise_um).tolist(), true_um.tolist(), strict=True))
+        assert claim(0.3, known).sigma_um == pytest.approx(scatter_um, rel=0.35)
+
+
+def test_few_claims_are_less_certain_than_many() -> None:
+    pairs = [(-0.5, -0.5), (0.5, 0.5), (1.0, 1.0), (0.0, 0.0)]
+    few, many = records(*pairs), records(*pairs * 10)
+    assert 2.0 * claim(0.2, many).sigma_um < claim(0.2, few).sigma_um
+
+
+def test_one_wrong_direction_costs_the_trust() -> None:
+    known = records(*[(1.0, 1.0)] * 23, (1.0, -2.0))
+    assert claim(1.0, known).sigma_um > 0.5
+
+
+def test_a_picture_that_makes_the_model_less_certain_makes_the_claim_less_certain() -> None:
+    known = records(*[(1.0, 1.0), (0.0, 0.0), (-1.0, -1.0)] * 8, sigma_um=0.4)
+    usual = claim(0.5, known, sigma_um=0.4)
+    assert claim(0.5, known, sigma_um=0.2) == usual
+    assert claim(0.5, known) == usual
+    assert claim(0.5, known, sigma_um=1.2).sigma_um == pytest.approx(3.0 * usual.sigma_um)
+
+
+def test_far_claims_are_corrected_by_those_of_half_their_size() -> None:
+    known = records(*[(true_um + 0.5, true_um) for true_um in (-4.5, -5.0, -3.5, -4.0)] * 3)
+    far = claim(-8.0, known)
+    assert far.distance_um == pytest.approx(-8.5, abs=1.0)
+    assert far.sigma_um > 2.0 * claim(-4.0, known).sigma_um  # no record is near

@@ -1,0 +1,83 @@
+"""Mutations of uneven fields: the judgement, the scan, the map of heights."""
+
+from tools.mutations.mutation import Mutation
+
+FIELD = "edge/focus/uneven/field.py"
+FIELD_TESTS = ("tests/edge/focus/uneven/test_field.py",)
+EVENNESS = "edge/focus/uneven/evenness.py"
+EVENNESS_TESTS = ("tests/edge/focus/uneven/test_evenness.py",)
+HEIGHTS = "edge/focus/uneven/height_map.py"
+HEIGHTS_TESTS = ("tests/edge/focus/uneven/test_height_map.py",)
+
+MUTATIONS = (
+    Mutation(
+        "as many steps may be tried as there are, at no cost",
+        EVENNESS,
+        "return len(upper) * math.erfc(",
+        "return math.erfc(",
+        EVENNESS_TESTS,
+    ),
+    Mutation(
+        "a shape flatter than a depth of field makes a field uneven",
+        EVENNESS,
+        " or np.ptp(fit) <= depth_um",
+        "",
+        EVENNESS_TESTS,
+    ),
+    Mutation(
+        "an empty patch counts",
+        EVENNESS,
+        "held = (weights > 0.0) & np.isfinite(z_um)",
+        "held = np.isfinite(z_um)",
+        EVENNESS_TESTS,
+    ),
+    Mutation(
+        "the height is that above the first of the two shots",
+        FIELD,
+        "z_um=second.z_um + distance_um",
+        "z_um=first.z_um + distance_um",
+        FIELD_TESTS,
+    ),
+    Mutation(
+        "the stage stays where the second shot was taken",
+        FIELD,
+        "        if found.is_even:\n            self._shots.approach(z_um)\n",
+        "        if found.is_even:\n",
+        FIELD_TESTS,
+    ),
+    Mutation(
+        "a scan ends where the predictions do",
+        FIELD,
+        "if cut.is_cut_above.sum() > n_cut:",
+        "if False:",
+        FIELD_TESTS,
+    ),
+    Mutation(
+        "what only predictions say is called uneven",
+        FIELD,
+        "range_um[1] - range_um[0] > self._depth_um",
+        "True",
+        FIELD_TESTS,
+    ),
+    Mutation(
+        "a scan leaves the limits",
+        FIELD,
+        "if low_um <= z_um <= high_um:",
+        "if True:",
+        FIELD_TESTS,
+    ),
+    Mutation(
+        "a cell that is sharpest in the last plane has a height",
+        HEIGHTS,
+        "(top < len(planes) - 1)\n",
+        "(top < len(planes))\n",
+        HEIGHTS_TESTS,
+    ),
+    Mutation(
+        "a cell without contrast has a height",
+        HEIGHTS,
+        "(contrast >= min_contrast) & ",
+        "",
+        HEIGHTS_TESTS,
+    ),
+)
