@@ -49,11 +49,19 @@ RANGES = {
     "optics_gain": (0.1, 10.0),
     "optics_offset_um": (-10.0, 10.0),
     "optics_condenser": (0.0, 2.0),
+    "single_error_um": (0.0, 10.0),
+    "single_gain": (0.1, 10.0),
+    "single_offset_um": (-10.0, 10.0),
+    "single_condenser": (0.0, 2.0),
     "focus_repeatability_um": (0.0, 10.0),
     "focus_above_sharpest_um": (-10.0, 10.0),
     "focus_z0_below_um": (0.1, 1e4),
     "focus_z1_below_um": (0.1, 1e3),
 }
+_OPTICS_AGAIN = (
+    "Run `parfocal calibrate optics`, or remove [optics], [single] and the tables optics_... and single_... from that "
+    "file."
+)
 _MEASURES = "Measure again with `parfocal calibrate all`"
 
 
@@ -73,7 +81,8 @@ class OpticsModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `level` is that of `parfocal.calib.optics`. `file` is the name of a file beside this one, with the stacks as the
     model saw them, and the weights if the head was taught. `strangeness_limit` is that of the instrument's own stacks,
-    for a head that tells strangeness.
+    for a head that tells strangeness; `sigma_scale` is what the uncertainty that the head tells is multiplied by.
+    `refused` says why the model must not be used on this instrument.
     """
 
     level: Level
@@ -82,6 +91,8 @@ class OpticsModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     file: Text
     file_sha256: Digest
     strangeness_limit: Annotated[float, msgspec.Meta(gt=0.0, le=1e6)] | None = None
+    sigma_scale: Annotated[float, msgspec.Meta(gt=0.0, le=1e6)] | None = None
+    refused: Text | None = None
 
     def __post_init__(self) -> None:
         """Raises ValueError naming the invalid field."""
@@ -96,8 +107,9 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     1): see `parfocal.calib.view.View`. Of the camera: gain and white balance in its own units, levels of 255, shares of
     the light; `camera_fine_noise`, `camera_mosaic` and `camera_blocks`: see `parfocal.calib.processing.Processing`.
     Of the optics: `optics_error_um` is the mean error of the corrected model on stacks that it was not fitted on; the
-    others are what corrects it, see `parfocal.calib.optics`. Of the loop: standard deviation of its final heights, how
-    far they lie above the sharpest plane, and where it takes its shots, see `parfocal.calib.loop`.
+    others are what corrects it, see `parfocal.calib.optics`; `single` and `single_...` are the same of the single-shot
+    model. Of the loop: standard deviation of its final heights, how far they lie above the sharpest plane, and where it
+    takes its shots, see `parfocal.calib.loop`.
     """
 
     version: int
@@ -132,6 +144,11 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     optics_gain: Measured | None = None
     optics_offset_um: Measured | None = None
     optics_condenser: Measured | None = None
+    single: OpticsModel | None = None
+    single_error_um: Measured | None = None
+    single_gain: Measured | None = None
+    single_offset_um: Measured | None = None
+    single_condenser: Measured | None = None
     focus_repeatability_um: Measured | None = None
     focus_above_sharpest_um: Measured | None = None
     focus_z0_below_um: Measured | None = None
@@ -145,8 +162,9 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             low, high = next(limits for end, limits in RANGES.items() if name.endswith(end))
             if not low <= measured.value <= high:
                 raise ValueError(f"{name}.value = {measured.value}: it must be {low:g}..{high:g}")
-        if (self.optics is None) != (self.optics_error_um is None):
-            raise ValueError("optics and optics_error_um: it must have both or neither")
+        for name in ("optics", "single"):
+            if (getattr(self, name) is None) != (getattr(self, f"{name}_error_um") is None):
+                raise ValueError(f"{name} and {name}_error_um: it must have both or neither")
 
     @property
     def owner(self) -> Owner:
@@ -255,13 +273,13 @@ class Store:
             data = path.read_bytes()
         except OSError as error:
             raise CalibRefused(
-                f"calibration {self.path} refused: {path.name} of [optics] cannot be read: {error.strerror}. "
-                "Run `parfocal calibrate optics`, or remove [optics] and the tables optics_... from that file."
+                f"calibration {self.path} refused: {path.name} of model {optics.model} cannot be read: "
+                f"{error.strerror}. {_OPTICS_AGAIN}"
             ) from error
         if hashlib.sha256(data).hexdigest() != optics.file_sha256:
             raise CalibRefused(
-                f"calibration {self.path} refused: {path.name} is not the file that [optics] names. "
-                "Run `parfocal calibrate optics`, or remove [optics] and the tables optics_... from that file."
+                f"calibration {self.path} refused: {path.name} is not the file that it names for model "
+                f"{optics.model}. {_OPTICS_AGAIN}"
             )
         return data
 

@@ -2,9 +2,9 @@
 
 import contextlib
 import dataclasses
-import hashlib
 from collections.abc import Iterator
 from datetime import datetime
+from typing import Annotated
 
 import msgspec
 
@@ -13,12 +13,10 @@ from parfocal.board.motor_board import MotorBoard
 from parfocal.calib.errors import CalibMissing, CalibRefused
 from parfocal.calib.response import LINEAR_WITHIN
 from parfocal.calib.store import Calibration, Owner, Store, default_folder
-from parfocal.calib.value import Level, Measured, UsedCalibration
+from parfocal.calib.value import Measured, UsedCalibration
 from parfocal.calib.view import View
 from parfocal.edge.config import Config, FocusConfig
-from parfocal.edge.optics_file import taught_in
-from parfocal.engines.errors import EngineError
-from parfocal.engines.model.shipped import model_path
+from parfocal.edge.optics_in_use import OpticsInUse, SingleInUse, optics_of, single_of
 from parfocal.engines.predictor import AS_SHIPPED, Correction
 
 
@@ -44,33 +42,14 @@ class CameraInUse(msgspec.Struct, frozen=True):
     dark_level: float = 0.0
 
 
-class OpticsInUse(msgspec.Struct, frozen=True):
-    """How the model is corrected, see `parfocal.calib.optics`; a value that its level does not have is None.
+class FlatField(msgspec.Struct, frozen=True):
+    """How bright each part of a frame of `frame_px` is: a grid of shares of the brightest, corner to corner.
 
-    `error_um` is the mean error on stacks of this microscope that the correction was not fitted on.
+    As in the raw data of the camera. `frame_px` is None where they do not say.
     """
 
-    level: Level
-    gain: float | None
-    offset_um: float | None
-    condenser: float | None
-    error_um: float
-    measured_at: datetime
-
-    def __str__(self) -> str:
-        """As in messages: "distances times 0.77, less 0.26 um"."""
-        told = []
-        if self.level == "shipped":
-            return "the model needs no correction"
-        if self.condenser is not None:
-            told.append(f"condenser {self.condenser:.2f}")
-        if self.gain is not None:
-            told.append(f"distances times {self.gain:.2f}")
-        if self.offset_um is not None:
-            told.append(f"{'plus' if self.offset_um >= 0.0 else 'less'} {abs(self.offset_um):.2f} um")
-        if self.level == "head":
-            told.append("head taught")
-        return ", ".join(told)
+    flat: tuple[tuple[Annotated[float, msgspec.Meta(gt=0.0, le=1.0)], ...], ...]
+    frame_px: tuple[int, int] | None = None
 
 
 class SpacingInUse(msgspec.Struct, frozen=True):
@@ -99,6 +78,8 @@ class InUse(msgspec.Struct, frozen=True):
     correction: Correction = AS_SHIPPED
     spacing: SpacingInUse | None = None
     above_sharpest_um: float | None = None
+    single: SingleInUse = SingleInUse()
+    flat_field: FlatField | None = None
 
 
 def store_for(board_serial: int, config: Config) -> Store:
@@ -138,10 +119,11 @@ def use_calibration(board: MotorBoard, config: Config) -> InUse:
     if others:
         notes = (*notes, f"calibration {calibration.used}: {', '.join(others)}")
     optics, correction, of_optics = optics_of(calibration, config, store)
+    single, of_single = single_of(calibration, config, store)
     correction, of_sharpest = _at_sharpest(calibration, config, correction)
     return InUse(
         plays,
-        (*notes, *of_optics, *of_sharpest),
+        (*notes, *of_optics, *of_single, *of_sharpest),
         view_of(calibration, config),
         calibration.used,
         camera_of(calibration, config),
@@ -149,6 +131,8 @@ def use_calibration(board: MotorBoard, config: Config) -> InUse:
         correction,
         spacing_of(calibration, config),
         _above_sharpest_um(calibration, config, optics),
+        single,
+        flat_field_of(calibration, config, store),
     )
 
 
@@ -187,73 +171,6 @@ def _at_sharpest(
     )
 
 
-def model_digest(config: Config) -> str | None:
-    """SHA-256 of the configured model; None if it cannot be read, which opening its engine reports."""
-    try:
-        return hashlib.sha256(model_path(config.focus.model).read_bytes()).hexdigest()
-    except (EngineError, OSError):
-        return None
-
-
-def optics_of(
-    calibration: Calibration, config: Config, store: Store
-) -> tuple[OpticsInUse | None, Correction, tuple[str, ...]]:
-    """How the configured model is corrected, what does it, and remarks. Nothing, if another model was measured.
-
-    Raises CalibRefused for a file of the optics that is gone or damaged.
-    """
-    optics, error = calibration.optics, calibration.optics_error_um
-    if optics is None or error is None:
-        return None, AS_SHIPPED, ()
-    if (why := why_not_used(calibration, config)) is not None:
-        return None, AS_SHIPPED, (f"calibration: the measured optics are not used: {why}",)
-    gain, offset, condenser = (
-        _value(one)
-        for one in (calibration.optics_gain, calibration.optics_offset_um, calibration.optics_condenser)
-    )
-    taught = None
-    if optics.level == "head":
-        try:
-            taught = taught_in(store.read_file(optics))
-        except ValueError as damaged:
-            raise CalibRefused(
-                f"calibration {store.path} refused: {optics.file} is damaged: {damaged}. Run `parfocal calibrate "
-                "optics`."
-            ) from damaged
-    used = OpticsInUse(optics.level, gain, offset, condenser, error.value, error.measured_at)
-    correction = Correction(
-        1.0 if gain is None else gain,
-        offset or 0.0,
-        condenser,
-        None if taught is None else taught.weights,
-        0.0 if taught is None else taught.bias_um,
-        optics.strangeness_limit,
-    )
-    return used, correction, (f"calibration {calibration.used}: optics: {used} ({_aged(error)})",)
-
-
-def why_not_used(calibration: Calibration, config: Config) -> str | None:
-    """Why the measured optics are not used with this configuration, and what to do; None if they are."""
-    optics, condenser = calibration.optics, calibration.optics_condenser
-    if optics is None:
-        return "nothing was measured. Run `parfocal calibrate optics`."
-    if optics.model_sha256 != model_digest(config):
-        return (
-            f"they belong to model {optics.model} as it was then, and focus.model = {config.focus.model!r} is another "
-            "one. Run `parfocal calibrate optics`."
-        )
-    if condenser is not None and config.focus.condenser is not None:
-        return (
-            f"focus.condenser = {config.focus.condenser:g} is configured, but {condenser.value:.2f} +- "
-            f"{condenser.uncertainty:.2f} was measured. Remove that key, or run `parfocal calibrate optics`."
-        )
-    return None
-
-
-def _aged(error: Measured) -> str:
-    return f"error {error.value:.2f} +- {error.uncertainty:.2f} um on its own stacks, {error.measured_at:%Y-%m-%d}"
-
-
 def view_of(calibration: Calibration, config: Config) -> View:
     """How the picture lies on the stage: straight and with the configured pixel, if nobody measured it."""
     angle, mirrored = calibration.camera_angle_deg, calibration.camera_is_mirrored
@@ -281,6 +198,22 @@ def camera_of(calibration: Calibration, config: Config) -> CameraInUse:
         _value(gamma) if is_bent else None,
         _value(dark) or 0.0,
     )
+
+
+def flat_field_of(calibration: Calibration, config: Config, store: Store) -> FlatField | None:
+    """The measured light over a frame.
+
+    None if it was not measured with frames of the configured size, or its raw data are gone.
+    """
+    fall, camera = calibration.camera_falloff_share, config.camera
+    if fall is None:
+        return None
+    try:
+        found = msgspec.json.decode(store.path.with_name(fall.raw).read_bytes(), type=FlatField)
+    except (OSError, msgspec.MsgspecError):
+        return None
+    is_grid = len(found.flat) > 1 and len({len(row) for row in found.flat} - {0, 1}) == 1
+    return found if is_grid and found.frame_px == (camera.width_px, camera.height_px) else None
 
 
 def _value(measured: Measured | None) -> float | None:

@@ -14,7 +14,7 @@ from parfocal.calib.value import UsedCalibration
 from parfocal.calib.view import View
 from parfocal.edge.calibration import (
     CameraInUse,
-    OpticsInUse,
+    FlatField,
     PlayInUse,
     SpacingInUse,
     use_calibration,
@@ -23,6 +23,7 @@ from parfocal.edge.camera.frame import Adjustable, Camera, CameraSettings
 from parfocal.edge.camera.linear import LinearCamera
 from parfocal.edge.camera.opened import open_camera
 from parfocal.edge.config import Config, FocusConfig
+from parfocal.edge.optics_in_use import OpticsInUse, SingleInUse
 from parfocal.engines.predictor import AS_SHIPPED, Correction, Predictor
 
 
@@ -44,7 +45,8 @@ class Instrument(msgspec.Struct, frozen=True):
     `plays`: the play of each axis that is in use, and where it comes from. `calibration` names the calibration in
     force, None without one. `view`: how the picture lies on the stage. `optics`: how the model is corrected, None if
     it is not, and `correction` what does it. `spacing`: where the loop takes its shots, None for the configured.
-    `above_sharpest_um`: how far the corrected model ends above the sharpest plane, None if nobody knows.
+    `above_sharpest_um`: how far the corrected model ends above the sharpest plane, None if nobody knows. `single`: what
+    was measured of the single-shot model. `flat_field`: the light over a frame, None if it was not measured.
     """
 
     board: MotorBoard
@@ -60,6 +62,8 @@ class Instrument(msgspec.Struct, frozen=True):
     correction: Correction = AS_SHIPPED
     spacing: SpacingInUse | None = None
     above_sharpest_um: float | None = None
+    single: SingleInUse = SingleInUse()
+    flat_field: FlatField | None = None
 
     def calibrated(self, predictor: Predictor, config: FocusConfig) -> tuple[Predictor, FocusConfig]:
         """Model and focus rule as they were measured on this instrument.
@@ -143,4 +147,6 @@ def real_instrument(config: Config) -> Iterator[Instrument]:
                 correction=in_use.correction,
                 spacing=in_use.spacing,
                 above_sharpest_um=in_use.above_sharpest_um,
+                single=in_use.single,
+                flat_field=in_use.flat_field,
             )

@@ -21,6 +21,7 @@ class Correction:
         weights, bias_um: added to the last layer of the head for the distance, float32 (M, H3) and the same for all
             members; None leaves the head as it is.
         strangeness_limit: in place of that of the head, if it is higher; None leaves it.
+        sigma_scale: the uncertainty that the head predicts is multiplied by it, and by the gain.
     """
 
     gain: float = 1.0
@@ -29,6 +30,7 @@ class Correction:
     weights: NDArray[np.float32] | None = None
     bias_um: float = 0.0
     strangeness_limit: float | None = None
+    sigma_scale: float = 1.0
 
 
 AS_SHIPPED = Correction()
@@ -99,10 +101,11 @@ class Predictor:
 
 def _corrected(found: Prediction, correction: Correction) -> Prediction:
     gain, offset_um = np.float32(correction.gain), np.float32(correction.offset_um)
+    scale = gain * np.float32(correction.sigma_scale)
     return replace(
         found,
         distance_um=found.distance_um * gain + offset_um,
-        sigma_um=None if found.sigma_um is None else found.sigma_um * gain,
+        sigma_um=None if found.sigma_um is None else found.sigma_um * scale,
         strangeness_limit=max(found.strangeness_limit, correction.strangeness_limit or 0.0),
     )
 

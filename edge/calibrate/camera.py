@@ -38,9 +38,9 @@ CORNER_PX = 640  # enough noise to tell from; from the corner, where the blocks 
 class RawCamera(msgspec.Struct, frozen=True):
     """What the values of a camera were computed from; `refused` says why they were not kept.
 
-    `flat` is a grid of 9 by 9 shares of the brightest part of the field, `fall` that of
-    the darkest corner below it with its uncertainty,
-    `steady_light` the mean light of frames in a row. Gain and white balance are the camera's own.
+    `flat` is a grid of 9 by 9 shares of the brightest part of a field of `frame_px`, `fall` that of the darkest corner
+    below it with its uncertainty, `steady_light` the mean light of frames in a row. Gain and white balance are the
+    camera's own.
     """
 
     settings: CameraSettings
@@ -50,6 +50,7 @@ class RawCamera(msgspec.Struct, frozen=True):
     response: ResponseFit | None = None
     flat: tuple[tuple[float, ...], ...] = ()
     fall: tuple[float, float] | None = None
+    frame_px: tuple[int, int] | None = None
     processing: Processing | None = None
     refused: str | None = None
 
@@ -136,7 +137,9 @@ class CameraCalibration:
             response = self._response()
             table = light_table(response)
             flat, fall, fall_uncertainty = flat_field([table[picture].mean(axis=2) for picture in places])
-            self._see(flat=tuple(map(tuple, flat.tolist())), fall=(fall, fall_uncertainty))
+            height_px, width_px = places[0].shape[:2]
+            grid = tuple(map(tuple, flat.tolist()))
+            self._see(flat=grid, fall=(fall, fall_uncertainty), frame_px=(width_px, height_px))
             means, noisy = [], []
             for number in range(N_STEADY):
                 picture = self._picture()

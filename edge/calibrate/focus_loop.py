@@ -18,7 +18,7 @@ from parfocal.calib.play import FocusCurve, peak_of
 from parfocal.calib.store import Store
 from parfocal.edge.calibrate.curves import Curves, Step
 from parfocal.edge.calibrate.keeper import Found, Keeper, KeptValue, Stamp
-from parfocal.edge.calibrate.model_view import Plane, kept_stack, plane_heights, seen_by
+from parfocal.edge.calibrate.optics.model_view import Plane, kept_stack, plane_heights, seen_by
 from parfocal.edge.calibration import SpacingInUse
 from parfocal.edge.config import Config
 from parfocal.edge.focus import rule

@@ -21,7 +21,7 @@ from parfocal.board.wire.messages import AxisBit, Fault
 from parfocal.calib.errors import CalibError, CalibMissing
 from parfocal.calib.store import Calibration
 from parfocal.calib.value import Measured
-from parfocal.edge.calibration import is_too_small, play_name, shown, why_not_used
+from parfocal.edge.calibration import is_too_small, play_name, shown
 from parfocal.edge.cli.ending.exit_codes import (
     EXIT_BOARD,
     EXIT_CALIBRATION,
@@ -32,6 +32,7 @@ from parfocal.edge.cli.ending.exit_codes import (
 from parfocal.edge.config import Config
 from parfocal.edge.engine import check_frame_size, check_model
 from parfocal.edge.errors import CameraFailed, ConfigError
+from parfocal.edge.optics_in_use import why_not_used
 from parfocal.edge.words import counted
 from parfocal.engines.errors import EngineError, InputMismatch
 from parfocal.engines.model.contract import Contract
@@ -234,6 +235,7 @@ def of_calibration(found: Calibration | CalibError | None, config: Config, now: 
         _of_part("camera response", _CAMERA_VALUES, "exposure as configured", "camera", found, now),
         _of_part("stage", _STAGE_VALUES, "scale, angle and settle times as configured", "stage", found, now),
         _of_optics(found, config, now),
+        *_of_single(found, config, now),
         _of_part("loop", _LOOP_VALUES, "repeatability not measured", "focus", found, now),
         *plays,
     ]
@@ -262,6 +264,20 @@ def _of_optics(found: Calibration, config: Config, now: datetime) -> Finding:
     age = counted(max(0, (now - error.measured_at).days), "day")
     told = f"{error.method}; error {error.value:.2f} +- {error.uncertainty:.2f} um; {age} old"
     return Finding("optics", "ok", told)
+
+
+def _of_single(found: Calibration, config: Config, now: datetime) -> list[Finding]:
+    """The same of the single-shot model, if one is configured and was measured."""
+    single, error = found.single, found.single_error_um
+    if single is None or error is None or not config.focus.single_model:
+        return []
+    if (why := why_not_used(found, config, "single")) is not None:
+        return [Finding("single shots", "wrong", f"measured, but not used: {why}", EXIT_CALIBRATION)]
+    age = counted(max(0, (now - error.measured_at).days), "day")
+    if single.refused is not None:
+        return [Finding("single shots", "ok", f"not used on this microscope: {single.refused}; {age} old")]
+    told = f"{error.method}; error {error.value:.2f} +- {error.uncertainty:.2f} um; {age} old"
+    return [Finding("single shots", "ok", told)]
 
 
 def _of_play(name: str, measured: Measured | None, config: Config, now: datetime) -> Finding:

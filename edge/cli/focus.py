@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from parfocal.calib.value import UsedCalibration
-from parfocal.edge.calibration import OpticsInUse, PlayInUse
+from parfocal.edge.calibration import PlayInUse
 from parfocal.edge.cli.composites import Examine, check_folder, examine_into
 from parfocal.edge.cli.following import follow_field, show_followed
 from parfocal.edge.cli.options import (
@@ -40,6 +40,7 @@ from parfocal.edge.config import Config
 from parfocal.edge.engine import checked_engine, checked_single_engine
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.instrument import Instrument
+from parfocal.edge.optics_in_use import OpticsInUse
 from parfocal.edge.scan.field_result import FieldResult
 from parfocal.edge.scan.learner import Learning
 from parfocal.edge.scan.plan import Field, snake

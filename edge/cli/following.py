@@ -37,9 +37,11 @@ def follow_field(
 ) -> None:
     """Focus `field`, and follow it for `seconds`; the lamp is off afterwards.
 
-    Raises FocusLost if the field has no focus to begin with, and what Session and Follower raise.
+    Raises FocusLost if the field has no focus to begin with, and what Session and Follower raise; CalibRefused
+    where the single-shot model must not be used on this microscope.
     """
     show_notes(console, instrument.notes)
+    single = instrument.single.needed(single, "--follow")
     n_places = n_places_of(single, config)
     n_patches = patches_in_time(single, n_places)
     session = Session(instrument, predictor, config)

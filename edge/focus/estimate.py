@@ -56,15 +56,25 @@ def estimate_single(shot: UInt8Array, predictor: Predictor, config: FocusConfig)
         ValueError: the frame is smaller than one patch of the model, or has no contrast.
         EngineError: from the engine.
     """
-    whole, side_px = prepare.smoothed(reduced(shot, config)), predictor.contract.patch_px
+    batch, contrasts = single_batch(shot, predictor.contract.patch_px, config)
+    return weighted(predictor.predict(batch), contrasts, config)
+
+
+def single_batch(
+    shot: UInt8Array, side_px: int, config: FocusConfig
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """What a single-shot model with patches of `side_px` takes of a frame (h, w, 3), and their contrasts (n,).
+
+    Raises ValueError if the frame is smaller than one patch.
+    """
+    whole = prepare.smoothed(reduced(shot, config))
     patches = np.stack(
         [
             whole[top : top + side_px, left : left + side_px].transpose(2, 0, 1)
             for top, left in places(whole.shape[0], whole.shape[1], side_px)
         ]
     ).astype(np.float32)
-    prediction = predictor.predict(prepare.standardised(patches))
-    return weighted(prediction, prepare.contrast_of(patches), config)
+    return prepare.standardised(patches), prepare.contrast_of(patches)
 
 
 def weighted(prediction: Prediction, weights: NDArray[np.float32], config: FocusConfig) -> Estimate:

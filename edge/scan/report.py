@@ -6,8 +6,9 @@ import msgspec
 import numpy as np
 
 from parfocal.calib.value import UsedCalibration
-from parfocal.edge.calibration import OpticsInUse, PlayInUse
+from parfocal.edge.calibration import PlayInUse
 from parfocal.edge.focus.result import Attempt, Outcome
+from parfocal.edge.optics_in_use import OpticsInUse
 from parfocal.edge.scan.learner import Learning
 from parfocal.edge.scan.shape_report import ShapeReport
 

@@ -29,6 +29,7 @@ class Session:
         predictor, focus = instrument.calibrated(predictor, config.focus)
         self.condenser = predictor.condenser
         proof = Proof() if instrument.above_sharpest_um is None else CALIBRATED
+        single = instrument.single.calibrated(single)
         self._focuser = Focuser(instrument.board.z, instrument.camera, predictor, focus, single, proof)
         self._learner = None
         if config.focus.learn and instrument.above_sharpest_um is not None:

@@ -71,11 +71,12 @@ class ScannedTile(msgspec.Struct, frozen=True):
     elapsed_s: float = 0.0
 
 
-class ScanSettings(msgspec.Struct, frozen=True):
+class ScanSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     """What all tiles of a scan have in common. A scan is continued with exactly these settings.
 
     `view_angle_deg` and `view_is_mirrored` say how the picture lies on the stage, as `View` does. `plan_digest` is that
     of the tiles' places. `slide` is the user's name of the slide. `microscope` is the serial number of the board.
+    `flat_field` is the measured light over a tile, a grid of shares of the brightest, corner to corner.
     """
 
     slide: str
@@ -92,6 +93,7 @@ class ScanSettings(msgspec.Struct, frozen=True):
     objective: str
     model: str
     plan_digest: str
+    flat_field: tuple[tuple[float, ...], ...] | None = None
 
 
 class ScanAbout(msgspec.Struct, frozen=True):

@@ -272,6 +272,8 @@ def _simulated(
         in_use.correction,
         in_use.spacing,
         in_use.above_sharpest_um,
+        in_use.single,
+        in_use.flat_field,
     )
 
 

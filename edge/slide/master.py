@@ -15,6 +15,7 @@ from parfocal.edge.images.ome_zarr import MasterAbout, expected_bytes, write_mas
 from parfocal.edge.scan.tiles import Scan, scan_folder
 from parfocal.edge.slide.tiles import tile_pixels
 from parfocal.edge.stitch.layout import StagePlace
+from parfocal.edge.stitch.light import gain_of_grid
 from parfocal.edge.stitch.mosaic import Mosaic
 from parfocal.edge.stitch.stitching import Seam, Stitching, StitchReport, stitched
 from parfocal.edge.whole_file import free_bytes, whole_file
@@ -63,7 +64,11 @@ def make_master(
     settings = scan.settings
     view = View(scan.um_per_px, settings.view_angle_deg, settings.view_is_mirrored)
     places = [StagePlace(t.row, t.column, t.x_um, t.y_um) for t in scan.tiles]
-    stitching = stitched(places, load, view, on_tile=lambda k: on_step("stitching", k + 1, n_tiles))
+    flat = settings.flat_field
+    gain = None if flat is None else gain_of_grid(flat, scan.frame_px)
+    stitching = stitched(
+        places, load, view, gain=gain, on_tile=lambda k: on_step("stitching", k + 1, n_tiles)
+    )
     mosaic = stitching.mosaic(load)
     every = max(1, n_tiles // N_SAMPLES)
     foretold = expected_bytes([load(k) for k in range(0, n_tiles, every)], mosaic.shape_px, codec)

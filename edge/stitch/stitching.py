@@ -1,6 +1,7 @@
 """All of it: tiles go by once, their places are found, and the mosaic can be made."""
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -12,6 +13,9 @@ from parfocal.edge.stitch.light import Gain, LightOfTiles
 from parfocal.edge.stitch.links import Link, Registration
 from parfocal.edge.stitch.mosaic import Load, Mosaic
 from parfocal.edge.stitch.solve import Solution, Trust, solved
+
+# Where the light over a tile comes from: a calibration, or what the tiles have in common.
+LightSource = Literal["measured", "estimated", "none"]
 
 REACH_SIGMAS = 5.0  # of a step of the stage: a neighbour is looked for within
 USUAL_TRUST = Trust()
@@ -34,7 +38,7 @@ class Seam(msgspec.Struct, frozen=True):
 
 
 class StitchReport(msgspec.Struct, frozen=True):
-    """How the tiles fit together. Residuals are over the seams that were used."""
+    """How the tiles fit together. Residuals are over the seams that were used. `light`: what evened the light out."""
 
     tiles: int
     width_px: int
@@ -46,6 +50,7 @@ class StitchReport(msgspec.Struct, frozen=True):
     p95_residual_px: float | None
     stage_step_error_um: float | None
     is_flattened: bool
+    light: LightSource = "none"
 
 
 class Stitching(msgspec.Struct, frozen=True, eq=False):
@@ -97,7 +102,9 @@ def stitched(
     links, threshold = registration.links()
     nominal = nominal_px(places, view)
     solution = solved(places, nominal, links, trust, view.um_per_px)
-    gain = light.gain(size_px) if gain is None else gain
+    source: LightSource = "none" if gain is None else "measured"
+    if gain is None and (gain := light.gain(size_px)) is not None:
+        source = "estimated"
     corners = solution.corners_px
     width, height = np.rint(corners - corners.min(axis=0)).astype(int).max(axis=0) + size_px
     return Stitching(
@@ -115,6 +122,7 @@ def stitched(
             seams_used=sum(solution.is_used),
             correlation_needed=threshold,
             is_flattened=gain is not None,
+            light=source,
             **_figures(links, solution, nominal, view.um_per_px),
         ),
     )

@@ -62,7 +62,10 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Head:
-    """The arrays of a head, as in its file. `layers` are the weights and biases of each layer, first to last."""
+    """The arrays of a head, as in its file. `layers` are the weights and biases of each layer, first to last.
+
+    `taught` is not in the file: weights (M, H3) and a bias that an instrument adds for the distance, see `with_last`.
+    """
 
     mean: FloatArray
     deviation: FloatArray
@@ -70,6 +73,7 @@ class Head:
     whitening: FloatArray | None = None
     feature_mean: FloatArray | None = None
     strangeness_limit: float = float("inf")
+    taught: tuple[FloatArray, float] | None = None
 
     def predict(self, features: FloatArray, condenser: float | None) -> Prediction:
         """Predict from features, float32 (n, F). `condenser` is None for a head that does not take it."""
@@ -84,26 +88,30 @@ class Head:
         with np.errstate(
             over="ignore", invalid="ignore"
         ):  # features that are no numbers give distances that are none
-            outputs = self._outputs(inputs)
+            hidden = self._hidden(inputs)
+            outputs = self._outputs(hidden)
             distances_um = outputs[:, :, 0]
             sigma_um = None
             if outputs.shape[2] == 2:
                 variance = np.exp(2.0 * outputs[:, :, 1]).mean(axis=0) + distances_um.var(axis=0)
                 sigma_um = np.sqrt(variance)
-            return Prediction(
-                distances_um.mean(axis=0), sigma_um, self._strangeness(inputs), self.strangeness_limit
-            )
+            distance_um = distances_um.mean(axis=0)
+            if self.taught is not None:
+                weights, bias_um = self.taught
+                added_um = np.matmul(hidden, weights[:, :, None])[:, :, 0].mean(axis=0)
+                distance_um = distance_um + added_um + np.float32(bias_um)
+            return Prediction(distance_um, sigma_um, self._strangeness(inputs), self.strangeness_limit)
 
     def hidden(self, features: FloatArray, condenser: float | None) -> FloatArray:
         """Return what the last layer reads, float32 (M, n, H3), from features (n, F); `condenser` as in `predict`."""
         return self._hidden(_with_condenser(features, condenser))
 
     def with_last(self, weights: FloatArray, bias_um: float) -> "Head":
-        """Return a head whose last layer has `weights`, float32 (M, H3), and `bias_um` added for the distance."""
-        weight, bias = (array.copy() for array in self.layers[-1])
-        weight[:, 0] += weights
-        bias[:, 0] += np.float32(bias_um)
-        return replace(self, layers=(*self.layers[:-1], (weight, bias)))
+        """Return a head whose last layer has `weights`, float32 (M, H3), and `bias_um` added for the distance.
+
+        They are fitted to the mean of the members. How far the members lie apart stays, and so does the uncertainty.
+        """
+        return replace(self, taught=(weights, bias_um))
 
     def _hidden(self, inputs: FloatArray) -> FloatArray:
         y: FloatArray = ((inputs - self.mean) / self.deviation)[None]
@@ -111,10 +119,10 @@ class Head:
             y = np.maximum(np.matmul(y, weight.transpose(0, 2, 1)) + bias[:, None], np.float32(0.0))
         return y
 
-    def _outputs(self, inputs: FloatArray) -> FloatArray:
-        """Return the outputs of the members, float32 (M, n, K)."""
+    def _outputs(self, hidden: FloatArray) -> FloatArray:
+        """Return the outputs of the members, float32 (M, n, K), from what the last layer reads."""
         weight, bias = self.layers[-1]
-        outputs: FloatArray = np.matmul(self._hidden(inputs), weight.transpose(0, 2, 1)) + bias[:, None]
+        outputs: FloatArray = np.matmul(hidden, weight.transpose(0, 2, 1)) + bias[:, None]
         return outputs
 
     def _strangeness(self, inputs: FloatArray) -> FloatArray | None:

@@ -1,10 +1,12 @@
 """What `parfocal calibrate optics` makes of instruments whose optics it does not know.
 
-`python -m tests.bench.optics [--no-loop] [ROWS]` prints a table in Markdown. Stacks of one slide are taken on a
-simulated instrument, as the command takes them; the corrected model is judged on stacks of other slides and stains, and
-its loop on fields of one of them. Everything is simulated in virtual time, and the model is the shipped one.
+`python -m tests.bench.optics [--loop | --single] [ROWS]` prints a table in Markdown. Stacks of one slide are taken on a
+simulated instrument and calibrated with, as the command does it; the corrected model is judged on stacks of other
+slides and stains. `--single` judges the single-shot model instead, and `--loop` the loop over fields of another slide.
+Everything is simulated in virtual time, and the models are the shipped ones. Beside other work run it with
+`OPENBLAS_NUM_THREADS=1`: threads that wait for each other take 30 times as long for the heads.
 
-The errors are against the sharpest plane, less the constant by which it lies below the plane of least wavefront
+The errors are against the sharpest plane, less the constant by which it lies above the plane of least wavefront
 variance on each slide, and in brackets against that plane itself.
 """
 
@@ -13,23 +15,33 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from parfocal.board.stub.virtual_bench import VirtualBench
-from parfocal.calib import optics as fits
 from parfocal.calib.errors import CalibPoor
-from parfocal.calib.optics import Fitted, StackSeen
+from parfocal.calib.levels import fit_line
 from parfocal.calib.play import peak_of
 from parfocal.calib.store import Owner, Store
 from parfocal.edge.calibrate.keeper import Stamp
-from parfocal.edge.calibrate.model_view import Plane, curve_of, kept_stack, plane_heights, seen_by
-from parfocal.edge.calibrate.optics import FIELDS_PER_STACK, ModelName, OpticsCalibration
+from parfocal.edge.calibrate.optics.model_view import (
+    Plane,
+    SinglePlanes,
+    curve_of,
+    kept_stack,
+    plane_heights,
+    seen_by,
+)
+from parfocal.edge.calibrate.optics.one_model import ModelName, OneModel
+from parfocal.edge.calibrate.optics.run import FIELDS_PER_STACK, Models, OpticsCalibration
 from parfocal.edge.config import CameraConfig, Config, FocusConfig
 from parfocal.edge.focus.shots import Shot
 from parfocal.edge.instrument import FieldTruth, Instrument
+from parfocal.edge.optics_file import KeptStack
+from parfocal.edge.optics_in_use import Which, model_digest, optics_of, single_of
 from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.scan.plan import snake
 from parfocal.edge.scan.report import FieldReport
@@ -49,10 +61,15 @@ from tests.edge.scope import TILES
 from tests.stains import ihc
 from tools.cameras import Camera, processed
 
-CONFIG = Config(
-    camera=CameraConfig(width_px=452, height_px=452),
-    focus=FocusConfig(first_sweep_start_um=2440.0, first_sweep_stop_um=2560.0),
-)
+FOCUS = FocusConfig(first_sweep_start_um=2440.0, first_sweep_stop_um=2560.0)
+PX, SINGLE_PX = 452, 680  # sides of the frames; a single-shot model takes a patch of 672 px
+
+
+def with_frames(side_px: int) -> Config:
+    """A configuration with square frames."""
+    return Config(camera=CameraConfig(width_px=side_px, height_px=side_px), focus=FOCUS)
+
+
 MIDDLE_UM = 2500.0
 ROWS: dict[str, Optics] = {
     "reference": Optics(),
@@ -94,8 +111,8 @@ def slides() -> tuple[Tissue, dict[str, Tissue]]:
 class Foreign:
     """An instrument with other optics than the model was made for, over a slide."""
 
-    def __init__(self, row: str, tissue: Tissue, seed: int) -> None:
-        self._optics, camera = ROWS[row], CONFIG.camera
+    def __init__(self, row: str, tissue: Tissue, seed: int, config: Config) -> None:
+        self._optics, self.config, camera = ROWS[row], config, config.camera
         slide = VirtualSlide(
             SlideImage(tissue.pixels, tissue.um_per_px), self._optics.um_per_px, seed, blank_share=0.0
         )
@@ -109,9 +126,9 @@ class Foreign:
 
     def instrument(self, seed: int) -> Instrument:
         """A stub with this microscope, not homed yet; its focal surface has steps and a tilt."""
-        scan = CONFIG.scan
+        scan = self.config.scan
         surface = FocusSurface(seed, scan.origin_x_um, scan.origin_y_um, MIDDLE_UM)
-        bench = VirtualBench(stub_of(CONFIG, seed))
+        bench = VirtualBench(stub_of(self.config, seed))
 
         def render(x_um: float, y_um: float, z_um: float, duty: float) -> UInt8Array:
             return self.shot(x_um, y_um, z_um - surface.z_um(x_um, y_um), duty / scan.lamp_duty)
@@ -121,32 +138,49 @@ class Foreign:
             return FieldTruth(surface.z_um(x_um, y_um), z_um)
 
         drawing: Render = render
-        camera = SimulatedCamera(bench, bench.clock, CONFIG.camera, drawing)
+        camera = SimulatedCamera(bench, bench.clock, self.config.camera, drawing)
         return Instrument(
-            bench.open_board(CONFIG.board), camera, bench.clock, truth_at=truth_at, may_home=True
+            bench.open_board(self.config.board), camera, bench.clock, truth_at=truth_at, may_home=True
         )
 
 
 class Tested(NamedTuple):
     """A stack of a slide that nothing was fitted on, and how far its sharpest plane lies above the wavefront's."""
 
-    seen: StackSeen
+    kept: KeptStack
     constant_um: float
 
 
-def tested(foreign: Foreign, predictor: Predictor, seed: int) -> Iterator[Tested]:
+def tested(foreign: Foreign, models: Models, which: Which, seed: int) -> Iterator[Tested]:
     """Stacks at other places of a slide; those of empty places are left out."""
     rng, n = np.random.default_rng([seed, 51]), 0
     while n < N_TESTED:
         x_um, y_um = (float(v) for v in rng.uniform(1000.0, 3000.0, 2))
-        heights_um = plane_heights(float(rng.uniform(-0.3, 0.3)), predictor, CONFIG.focus, 0.3125)
-        planes = [Plane(Shot(z, foreign.shot(x_um, y_um, z), CONFIG.focus)) for z in heights_um]
+        heights_um = plane_heights(float(rng.uniform(-0.3, 0.3)), models.two_shot.predictor, FOCUS, 0.3125)
+        shots = [Shot(z, foreign.shot(x_um, y_um, z), FOCUS) for z in heights_um]
+        planes = [Plane(shot) for shot in shots]
         try:
-            kept = kept_stack(planes, curve_of(planes), predictor, CONFIG.focus)
+            peak_um = peak_of(curve_of(planes)).z_um
         except CalibPoor:
             continue
+        if which == "optics":
+            kept = kept_stack(planes, curve_of(planes), models.two_shot.predictor, FOCUS)
+        elif (found := of_single(shots, peak_um, models)) is not None:
+            kept = found
+        else:
+            continue
         n += 1
-        yield Tested(seen_by([kept], predictor)[0], peak_of(curve_of(planes)).z_um)
+        yield Tested(kept, peak_um)
+
+
+def of_single(shots: Sequence[Shot], focus_um: float, models: Models) -> KeptStack | None:
+    """A stack as the single-shot model sees it."""
+    if models.single is None:
+        raise ValueError("there is no single-shot model")
+    singles = SinglePlanes(models.single.predictor, FOCUS)
+    for shot in shots:
+        singles.see(shot)
+    return singles.kept(focus_um)
 
 
 class Errors(NamedTuple):
@@ -161,96 +195,169 @@ class Errors(NamedTuple):
         return f"{self.sharpest_um:.2f} ({self.wavefront_um:.2f}){wrong}"
 
 
-def errors_of(fitted: Fitted, stacks: Sequence[Tested]) -> Errors:
-    """How far a fit is off. A fit to stacks says how far the sharpest plane is; the model, the wavefront's."""
-    off_um = [fitted.picture_um(one.seen) - one.seen.true_um for one in stacks]
+def errors_of(predictor: Predictor, aims_at_sharpest: bool, stacks: Sequence[Tested]) -> Errors:
+    """How far a corrected model is off. One that was fitted aims at the sharpest plane; as shipped, the wavefront's."""
+    seen = seen_by([one.kept for one in stacks], predictor)
     constant_um = float(np.mean([one.constant_um for one in stacks]))
-    aims_um = 0.0 if fitted.offset_um else -constant_um
-    true_um = np.concatenate([one.seen.true_um for one in stacks])
-    said_um = np.concatenate([fitted.picture_um(one.seen) for one in stacks])
+    aims_um = 0.0 if aims_at_sharpest else -constant_um
+    true_um = np.concatenate([one.true_um for one in seen])
+    said_um = np.concatenate([one.picture_um(one.predicted_um) for one in seen])
+    own_um = np.concatenate(
+        [np.full(len(s.true_um), one.constant_um) for s, one in zip(seen, stacks, strict=True)]
+    )
     far = np.abs(true_um) > 1.0
-    wavefront_um = [off + one.constant_um for off, one in zip(off_um, stacks, strict=True)]
     return Errors(
-        float(np.abs(np.concatenate(off_um) - aims_um).mean()),
-        float(np.abs(np.concatenate(wavefront_um)).mean()),
+        float(np.abs(said_um - true_um - aims_um).mean()),
+        float(np.abs(said_um - true_um + own_um).mean()),
         float((true_um * said_um < 0.0)[far].mean()),
     )
 
 
-def correction_of(fitted: Fitted, predictor: Predictor) -> Correction:
-    """The fit as the product applies it."""
-    weights = fitted.weights
-    if weights is None or predictor.head is None:
-        return Correction(fitted.gain, fitted.offset_um)
-    members = len(predictor.head.layers[-1][0])
-    taught = weights.reshape(members, -1).astype(np.float32)
-    return Correction(fitted.gain, fitted.offset_um, weights=taught, bias_um=fitted.bias_um)
-
-
-def looped(foreign: Foreign, predictor: Predictor) -> str:
-    """The loop over fields: share within 1 um of the wavefront plane, mean error, images a field."""
-    session = Session(foreign.instrument(SEED), predictor, CONFIG)
-    done: list[FieldReport] = [one.report for one in session.run(snake(N_FIELDS, CONFIG))]
+def looped(foreign: Foreign, predictor: Predictor, aim_um: float) -> str:
+    """The loop over fields, against `aim_um` above the wavefront plane and, in brackets, against that plane."""
+    session = Session(foreign.instrument(SEED), predictor, foreign.config)
+    done: list[FieldReport] = [one.report for one in session.run(snake(N_FIELDS, foreign.config))]
     ended = [one for one in done if one.outcome in ("focused", "recovered") and one.error_um is not None]
-    off_um = [abs(one.error_um or 0.0) for one in ended]
-    if not off_um:
+    if not ended:
         return "all lost"
-    within = sum(off <= 1.0 for off in off_um) / max(1, sum(one.outcome != "blank" for one in done))
-    return f"{100.0 * within:.0f} %, {np.mean(off_um):.2f} um, {np.mean([one.images for one in ended]):.1f} images"
+    n, off_um = sum(one.outcome != "blank" for one in done), np.array([one.error_um or 0.0 for one in ended])
+    share = float((np.abs(off_um - aim_um) <= 1.0).sum()) / n
+    mean_um, wavefront_um = float(np.abs(off_um - aim_um).mean()), float(np.abs(off_um).mean())
+    images = float(np.mean([one.images for one in ended]))
+    doubted = sum(any(attempt.doubt for attempt in one.attempts) for one in ended)
+    told = f"{100.0 * share:.0f} %, {mean_um:.2f} ({wavefront_um:.2f}) um, {images:.1f} images"
+    return f"{told}, {doubted} doubted" if doubted else told
 
 
-def row_of(row: str, predictor: Predictor, folder: Path, with_loop: bool) -> Iterator[str]:
-    """The cells of a row."""
-    one, others = slides()
-    foreign = Foreign(row, one, SEED)
-    instrument = foreign.instrument(SEED)
-    store = Store(folder / row.replace(" ", "-"), Owner(1, CONFIG.focus.objective))
-    stamp = Stamp(datetime(2026, 11, 27, tzinfo=timezone.utc), "bench")
-    running = OpticsCalibration(instrument, CONFIG, store, stamp, predictor, ModelName("cut", "0" * 64))
-    plan = snake(FIELDS_PER_STACK * N_STACKS, CONFIG)
-    running.take([(field.x_um, field.y_um) for field in plan], N_STACKS, lambda _words: None)
-    stacks = seen_by(running._kept, predictor)
-    elsewhere = {name: Foreign(row, tissue, SEED + 1) for name, tissue in others.items()}
-    judged = [stack for made in elsewhere.values() for stack in tested(made, predictor, SEED)]
-    constant_um = float(np.mean([stack.constant_um for stack in judged]))
+class Calibrated(NamedTuple):
+    """What the command made of stacks: the level and the model as the instrument has it from then on."""
+
+    level: str
+    predictor: Predictor
+    aims_at_sharpest: bool
+    elapsed_s: float
+
+
+class Measured:
+    """An instrument of which stacks of one slide were taken, and what the command makes of the first few of them."""
+
+    def __init__(self, row: str, models: Models, config: Config, folder: Path) -> None:
+        self._row, self._models, self._config, self._folder = row, models, config, folder
+        foreign = Foreign(row, slides()[0], SEED, config)
+        self._taking = self._calibration(foreign.instrument(SEED), models, "all")
+        plan = snake(FIELDS_PER_STACK * N_STACKS, config)
+        self._taking.take([(field.x_um, field.y_um) for field in plan], N_STACKS, lambda _words: None)
+        self.elapsed_s = self._taking.elapsed_s
+        self._instrument = foreign.instrument(SEED)
+
+    def of(self, n: int, which: Which) -> Calibrated:
+        """Calibrate with the first `n` stacks."""
+        single = self._models.single
+        few = Models(first(self._models.two_shot, n), None if single is None else first(single, n))
+        began_s, name = time.process_time(), f"{self._row}-{n}".replace(" ", "-")
+        running = self._calibration(self._instrument, few, name)
+        try:
+            running.fit()
+        except CalibPoor as error:
+            return Calibrated(f"refused: {error}", few.two_shot.predictor, False, 0.0)
+        took_s, store = time.process_time() - began_s, self._store(name)
+        calibration = store.load()
+        one = few.two_shot if which == "optics" or few.single is None else few.single
+        if which == "optics":
+            used, correction, _ = optics_of(calibration, self._config, store)
+        else:
+            of_single, _ = single_of(calibration, self._config, store)
+            used, correction = of_single.optics, of_single.correction
+            if of_single.refused is not None:
+                return Calibrated(f"refused: {of_single.refused}", one.predictor, False, took_s)
+        level = "shipped" if used is None else used.level
+        return Calibrated(level, one.predictor.corrected(correction), level != "shipped", took_s)
+
+    def _store(self, name: str) -> Store:
+        return Store(self._folder / name, Owner(1, FOCUS.objective))
+
+    def _calibration(self, instrument: Instrument, models: Models, name: str) -> OpticsCalibration:
+        stamp = Stamp(datetime(2026, 11, 27, tzinfo=timezone.utc), "bench")
+        return OpticsCalibration(instrument, self._config, self._store(name), stamp, models)
+
+
+def first(model: OneModel, n: int) -> OneModel:
+    """The model with its first `n` stacks alone."""
+    few = OneModel(model.which, model.predictor, model.model)
+    few.kept, few.curves = model.kept[:n], model.curves[:n]
+    return few
+
+
+def level_row(row: str, which: Which, models: Models, config: Config, folder: Path) -> Iterator[str]:
+    """How far the model is off as it ships and calibrated with few and with many stacks, on other slides."""
+    measured = Measured(row, models, config, folder)
+    one = models.two_shot if which == "optics" or models.single is None else models.single
+    others = {name: Foreign(row, tissue, SEED + 1, config) for name, tissue in slides()[1].items()}
+    judged = [stack for made in others.values() for stack in tested(made, models, which, SEED)]
+    yield row
+    yield f"{float(np.mean([stack.constant_um for stack in judged])):+.2f}"
+    yield str(errors_of(one.predictor, False, judged))
+    line = fit_line(seen_by(one.kept, one.predictor))
+    yield str(errors_of(one.predictor.corrected(Correction(line.gain, line.offset_um)), True, judged))
+    took_s = 0.0
+    for n in (N_FEW, N_STACKS):
+        found = measured.of(n, which)
+        took_s = found.elapsed_s
+        yield f"{found.level}: {errors_of(found.predictor, found.aims_at_sharpest, judged)}"
+    yield f"{measured.elapsed_s:.0f} s, {took_s:.0f} s"
+
+
+def loop_row(row: str, models: Models, config: Config, folder: Path) -> Iterator[str]:
+    """The loop on another slide, as shipped and calibrated with few and with many stacks."""
+    measured = Measured(row, models, config, folder)
+    elsewhere = Foreign(row, next(iter(slides()[1].values())), SEED + 1, config)
+    constant_um = float(np.mean([one.constant_um for one in tested(elsewhere, models, "optics", SEED)]))
     yield row
     yield f"{constant_um:+.2f}"
-    yield str(errors_of(Fitted(), judged))
+    yield looped(elsewhere, models.two_shot.predictor, 0.0)
     for n in (N_FEW, N_STACKS):
-        yield str(errors_of(fits.fit_line(stacks[:n]), judged))
-    took_s, line = 0.0, fits.fit_line(stacks)
-    taken = line
-    for n in (N_FEW, N_STACKS):
-        began_s = time.process_time()
-        try:
-            found = fits.fit_optics(lambda _condenser, n=n: stacks[:n], None)  # type: ignore[misc]
-        except CalibPoor as error:
-            yield f"refused: {error}"
-            continue
-        took_s, taken = time.process_time() - began_s, found.fitted
-        yield f"{found.chosen.level}: {errors_of(taken, judged)}"
-    yield f"{running.elapsed_s:.0f} s, {took_s:.0f} s"
-    loop = next(iter(elsewhere.values()))
-    if not with_loop:
-        return
-    for fitted in (Fitted(), line, taken):
-        yield looped(loop, predictor.corrected(correction_of(fitted, predictor)))
+        found = measured.of(n, "optics")
+        aim_um = constant_um if found.aims_at_sharpest else 0.0
+        yield f"{found.level}: {looped(elsewhere, found.predictor, aim_um)}"
+
+
+def opened(name: str, which: Which) -> OneModel:
+    """A shipped model on one thread."""
+    path = model_path(name)
+    runner = OpenVinoRunner(path, n_threads=1)
+    return OneModel(
+        which, Predictor(runner, load_head(path, runner.contract)), ModelName(name, model_digest(name) or "")
+    )
+
+
+LEVEL_HEADS = (
+    "optics",
+    "constant",
+    "as shipped",
+    "gain and offset, 12",
+    "taken, 2",
+    "taken, 12",
+    "microscope, CPU",
+)
+LOOP_HEADS = ("optics", "constant", "as shipped", "calibrated, 2 stacks", "calibrated, 12 stacks")
 
 
 def main() -> int:
     """Print the rows that the command line names, or all."""
-    with_loop = "--no-loop" not in sys.argv
-    asked = [one for one in sys.argv[1:] if one != "--no-loop"] or list(ROWS)
-    heads = ["optics", "sharpest plane um", "as shipped", "line, 2", "line, 12", "taken, 2", "taken, 12"]
-    heads += ["microscope, CPU"]
-    heads += ["loop before", "loop, line", "loop, taken"] if with_loop else []
+    asked = [one for one in sys.argv[1:] if not one.startswith("--")] or list(ROWS)
+    is_loop, is_single = "--loop" in sys.argv, "--single" in sys.argv
+    heads = LOOP_HEADS if is_loop else LEVEL_HEADS
     print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")  # noqa: T201
-    path = model_path(FocusConfig().model)
-    runner = OpenVinoRunner(path, n_threads=1)
-    predictor = Predictor(runner, load_head(path, runner.contract))
+    which: Which = "single" if is_single else "optics"
     with tempfile.TemporaryDirectory() as folder:
         for row in asked:
-            print(f"| {' | '.join(row_of(row, predictor, Path(folder), with_loop))} |", flush=True)  # noqa: T201
+            models = Models(
+                opened(FOCUS.model, "optics"), opened(FOCUS.single_model, "single") if is_single else None
+            )
+            config = with_frames(SINGLE_PX if is_single else PX)
+            made = loop_row if is_loop else partial(level_row, which=which)
+            cells = " | ".join(made(row, models=models, config=config, folder=Path(folder)))
+            print(f"| {cells} |", flush=True)  # noqa: T201
     return 0
 
 

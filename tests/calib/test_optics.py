@@ -1,21 +1,16 @@
 """Which level corrects a model: the simplest that stacks support on which it was not fitted."""
 
+import re
 from collections.abc import Sequence
 
+import msgspec
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from parfocal.calib.errors import CalibPoor
-from parfocal.calib.optics import (
-    Condensers,
-    Fitted,
-    LevelFit,
-    StackSeen,
-    _simplest,
-    fit_line,
-    fit_optics,
-)
+from parfocal.calib.levels import Condensers, Fitted, LevelFit, StackSeen, fit_line
+from parfocal.calib.optics import Limit, _simplest, fit_optics
 from parfocal.calib.value import Level
 
 Floats = NDArray[np.float64]
@@ -102,6 +97,15 @@ def test_the_condenser_that_explains_the_stacks_is_found() -> None:
     assert found.fitted.gain == 1.0
 
 
+def test_a_head_taught_at_a_fitted_condenser_tells_how_well_that_is_known() -> None:
+    def bent(condenser: float | None) -> Sequence[StackSeen]:
+        return stacks(4, gain=0.6, bend=0.4 + 0.9 * abs((condenser or 0.6) - 0.43))
+
+    found = fit_optics(bent, Condensers(0.25, 0.95))
+    assert (found.chosen.level, found.condenser_uncertainty is None) == ("head", False)
+    assert found.fitted.condenser == pytest.approx(0.43, abs=max(0.05, found.condenser_uncertainty or 0.0))
+
+
 def test_a_level_is_judged_on_stacks_that_it_was_not_fitted_on() -> None:
     seen = [stack(1, gain=0.95, noise_um=0.0), stack(2, gain=1.05, noise_um=0.0)]
     line = fit_optics(lambda _condenser: seen, None).levels[1]
@@ -122,6 +126,7 @@ HEAD = level("head", (0.10, 0.10, 0.10, 0.10))
         (level("line", (0.11, 0.12, 0.11, 0.12)), "line"),  # 0.015 um is not worth a head
         (level("line", (0.30, 0.00, 0.20, 0.10)), "line"),  # 0.05 um worse, which is chance
         (level("line", (0.16, 0.14, 0.15, 0.15)), "head"),
+        (level("line", (0.70, 0.00, 0.20, 0.10)), "head"),  # by so much it is no chance, however they scatter
         (level("line", (0.11, 0.12, 0.11, 0.12), wrong_share=0.1), "head"),
     ],
 )
@@ -140,16 +145,51 @@ def test_a_few_pictures_far_off_hardly_change_the_line() -> None:
     ("seen", "why"),
     [
         (stacks(1), "1 of the fields gave a stack with a clear focus, 2 or more are needed"),
-        ([uneven(k) for k in range(4)], "the model errs by"),
-        (stacks(gain=0.2), r"a gain of 0\.20 and an offset of [+-]0\.\d\d um would"),
-        (stacks(wrong=0.1), "the wrong direction, and no correction helps"),
         ([StackSeen(*(np.asarray(a)[:5] for a in (s.true_um, s.weights, s.predicted_um))) for s in stacks(3)],
          "a stack has 5 pictures"),
     ],
 )  # fmt: skip
-def test_stacks_that_support_nothing_are_refused(seen: list[StackSeen], why: str) -> None:
+def test_too_few_stacks_or_pictures_are_refused(seen: list[StackSeen], why: str) -> None:
     with pytest.raises(CalibPoor, match=why):
         fit_optics(lambda _condenser: seen, None)
+
+
+@pytest.mark.parametrize(
+    ("seen", "why"),
+    [
+        ([uneven(k) for k in range(4)], "the model errs by"),
+        (stacks(gain=0.2), r"a gain of 0\.20 and an offset of [+-]0\.\d\d um would"),
+        (stacks(wrong=0.1), "the wrong direction, and no correction helps"),
+    ],
+)
+def test_a_model_that_no_level_makes_good_is_poor(seen: list[StackSeen], why: str) -> None:
+    poor = fit_optics(lambda _condenser: seen, None).poor
+    assert poor is not None
+    assert re.search(why, poor)
+
+
+def test_what_is_good_enough_for_two_shots_may_be_poor_for_one() -> None:
+    seen = stacks(noise_um=0.5)
+    assert fit_optics(lambda _condenser: seen, None).poor is None
+    error_um = fit_optics(lambda _condenser: seen, None).chosen.error_um
+    for limit, is_poor in ((0.9, True), (1.1, False)):
+        assert bool(fit_optics(lambda _condenser: seen, None, Limit(limit * error_um)).poor) == is_poor
+    # Nothing checks a single shot: all of the interval must be good.
+    why = fit_optics(lambda _condenser: seen, None, Limit(1.1 * error_um, is_sure=True)).poor or ""
+    assert re.search(r"errs by 0\.\d\d \+- 0\.\d\d um", why)
+
+
+@pytest.mark.parametrize(("told_um", "scale"), [(0.1, 1.0), (0.05, 2.0), (0.4, 0.25)])
+def test_the_uncertainty_is_scaled_to_the_errors_on_held_out_stacks(told_um: float, scale: float) -> None:
+    seen = [
+        msgspec.structs.replace(
+            stack(seed, gain=0.5, noise_um=0.1 * 2.0 * 2.0**0.5), sigma_um=np.full(P, told_um / 0.5)
+        )
+        for seed in range(8)
+    ]
+    line = fit_optics(lambda _condenser: seen, None).levels[1]
+    assert line.sigma_scale == pytest.approx(scale, rel=0.15)
+    assert fit_optics(lambda _condenser: stacks(), None).levels[1].sigma_scale is None
 
 
 def test_patches_count_by_their_contrast() -> None:

@@ -3,14 +3,32 @@
 from tools.mutations.mutation import Mutation
 
 OPTICS_TESTS = ("tests/calib/test_optics.py",)
-KEPT_TESTS = ("tests/edge/calibrate/test_optics.py",)
+KEPT_TESTS = ("tests/edge/calibrate/optics/test_optics.py",)
+SINGLE_TESTS = ("tests/edge/calibrate/optics/test_single.py",)
 LOOP_TESTS = ("tests/calib/test_loop.py",)
 LEARNING_TESTS = ("tests/calib/test_learning.py",)
 
+CAMERA_TESTS = ("tests/edge/calibrate/test_camera.py",)
+MASTER_TESTS = ("tests/edge/slide/test_master.py",)
+
 MUTATIONS = (
     Mutation(
+        "the light measured with frames of another size is used",
+        "edge/calibration.py",
+        "return found if is_grid and found.frame_px == (camera.width_px, camera.height_px) else None",
+        "return found if is_grid else None",
+        CAMERA_TESTS,
+    ),
+    Mutation(
+        "the measured light is not used where a slide is stitched",
+        "edge/slide/master.py",
+        "gain = None if flat is None else gain_of_grid(flat, scan.frame_px)",
+        "gain = None",
+        MASTER_TESTS,
+    ),
+    Mutation(
         "a level is judged on the stacks that it was fitted on",
-        "calib/optics.py",
+        "calib/levels.py",
         "for k, stack in enumerate(stacks) if k not in out]",
         "for k, stack in enumerate(stacks) if k != -1]",
         OPTICS_TESTS,
@@ -18,7 +36,7 @@ MUTATIONS = (
     Mutation(
         "the best level is taken, however little better it is",
         "calib/optics.py",
-        "is_supported = float(worse_um.mean()) <= max(WORTHWHILE_UM, N_ERRORS * error_um)",
+        "is_supported = float(worse_um.mean()) <= max(WORTHWHILE_UM, min(N_ERRORS * error_um, SURELY_UM))",
         "is_supported = one is best",
         OPTICS_TESTS,
     ),
@@ -32,7 +50,7 @@ MUTATIONS = (
     Mutation(
         "a model that errs too much is not refused",
         "calib/optics.py",
-        "if chosen.error_um > MAX_ERROR_UM:",
+        "if chosen.error_um + (chosen.uncertainty_um if limit.is_sure else 0.0) > limit.error_um:",
         "if False:",
         OPTICS_TESTS,
     ),
@@ -45,14 +63,14 @@ MUTATIONS = (
     ),
     Mutation(
         "patches count alike",
-        "calib/optics.py",
+        "calib/levels.py",
         "np.average(predicted_um, axis=1, weights=self.weights)",
         "np.average(predicted_um, axis=1)",
         OPTICS_TESTS,
     ),
     Mutation(
         "the taught weights are not in the scale of the predictions",
-        "calib/optics.py",
+        "calib/levels.py",
         "np.full(hidden.shape[1], penalty)) / line.gain",
         "np.full(hidden.shape[1], penalty))",
         OPTICS_TESTS,
@@ -65,15 +83,64 @@ MUTATIONS = (
         KEPT_TESTS,
     ),
     Mutation(
+        "the uncertainty of a model is not scaled to its errors",
+        "engines/predictor.py",
+        "scale = gain * np.float32(correction.sigma_scale)",
+        "scale = gain",
+        KEPT_TESTS,
+    ),
+    Mutation(
+        "a taught head drives its members apart",
+        "engines/model/head.py",
+        "distances_um.var(axis=0)",
+        "(distances_um + 0.0 if self.taught is None else distances_um * 1.5).var(axis=0)",
+        KEPT_TESTS,
+    ),
+    Mutation(
+        "the uncertainty is not that of held-out stacks",
+        "calib/levels.py",
+        "np.abs(off.error_um) / off.sigma_um",
+        "off.sigma_um / off.sigma_um",
+        OPTICS_TESTS,
+    ),
+    Mutation(
+        "a level that is much worse is taken because few stacks scatter",
+        "calib/optics.py",
+        "min(N_ERRORS * error_um, SURELY_UM)",
+        "N_ERRORS * error_um",
+        OPTICS_TESTS,
+    ),
+    Mutation(
+        "few stacks are believed about a single shot",
+        "calib/optics.py",
+        "(chosen.uncertainty_um if limit.is_sure else 0.0)",
+        "0.0",
+        OPTICS_TESTS,
+    ),
+    Mutation(
+        "a single-shot model that was refused is used",
+        "edge/optics_in_use.py",
+        "if single is None or self.refused is not None:",
+        "if single is None:",
+        SINGLE_TESTS,
+    ),
+    Mutation(
+        "a single-shot model is judged like two shots",
+        "edge/calibrate/optics/one_model.py",
+        "LIMITS[self.which]",
+        "TWO_SHOTS",
+        SINGLE_TESTS,
+    ),
+    Mutation(
         "optics of another model are used",
-        "edge/calibration.py",
-        "if optics.model_sha256 != model_digest(config):",
+        "edge/optics_in_use.py",
+        "if optics.model_sha256 != model_digest(name):",
         "if False:",
         KEPT_TESTS,
     ),
     Mutation(
         "optics of another microscope are imported",
-        "edge/calibrate/transfer.py",
+        "edge/calibrate/optics/transfer.py",
         "if owner != store.owner:",
         "if False:",
         KEPT_TESTS,

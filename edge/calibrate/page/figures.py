@@ -23,7 +23,9 @@ def figures_of(name: str, raw: Raw) -> list[str]:
     if name.endswith("home_um"):
         return [_of_homes(raw)]
     if name == "optics_error_um":
-        return _of_optics(raw)
+        return _of_optics(raw, "optics: error of the model")
+    if name == "single_error_um":  # the stacks are those of the two-shot model
+        return _of_optics(raw, "single shots: error of the model")[1:]
     if name == "focus_repeatability_um":
         return _of_loop(raw)
     return _of_camera(raw) if name == "camera_fine_noise" else []
@@ -98,7 +100,7 @@ def _of_homes(raw: Raw) -> str:
     return plot("after homing", "homing", "away from the mean, um", series)
 
 
-def _of_optics(raw: Raw) -> list[str]:
+def _of_optics(raw: Raw, title: str) -> list[str]:
     stacks = raw["stacks"]
     if not stacks:
         return []
@@ -117,7 +119,7 @@ def _of_optics(raw: Raw) -> list[str]:
         seen.append(Series(points, label, "dots", colour))
     return [
         plot("optics: focus curves of the stacks", "height, um", "sharpness", curves),
-        plot("optics: error of the model", "distance to the sharpest plane, um", "error, um", seen),
+        plot(title, "distance to the sharpest plane, um", "error, um", seen),
     ]
 
 

@@ -2,8 +2,9 @@
 
 from parfocal.calib.store import Calibration
 from parfocal.calib.value import Measured
-from parfocal.edge.calibration import camera_of, is_contradicted, why_not_used
+from parfocal.edge.calibration import camera_of, is_contradicted
 from parfocal.edge.config import Config
+from parfocal.edge.optics_in_use import Which, why_not_used
 
 SHOWN = "shown only"
 
@@ -13,7 +14,9 @@ def use_of(name: str, measured: Measured, calibration: Calibration, config: Conf
     if name.startswith("camera_"):
         return _of_camera(name, calibration, config)
     if name.startswith("optics_"):
-        return _of_optics(name, calibration, config)
+        return _of_optics(name, calibration, config, "optics")
+    if name.startswith("single_"):
+        return _of_optics(name, calibration, config, "single")
     if name.startswith("focus_"):
         return _of_loop(name, config)
     axis, _, key = name.partition("_")
@@ -46,12 +49,12 @@ def _of_loop(name: str, config: Config) -> str:
     return "used"
 
 
-def _of_optics(name: str, calibration: Calibration, config: Config) -> str:
-    if (why := why_not_used(calibration, config)) is not None:
+def _of_optics(name: str, calibration: Calibration, config: Config, which: Which) -> str:
+    if (why := why_not_used(calibration, config, which)) is not None:
         return f"not used: {why}"
-    if name == "optics_error_um":
-        return SHOWN
-    return "corrects the model"
+    if which == "single" and calibration.single is not None and calibration.single.refused is not None:
+        return f"the model is not used: {calibration.single.refused}"
+    return SHOWN if name.endswith("_error_um") else "corrects the model"
 
 
 def _of_camera(name: str, calibration: Calibration, config: Config) -> str:
@@ -63,6 +66,7 @@ def _of_camera(name: str, calibration: Calibration, config: Config) -> str:
         "camera_exposure_s": "set whenever the camera is opened",
         "camera_gain": "locked",
         "camera_white_balance": "locked",
+        "camera_falloff_share": "evens out the light of stitched slides",
         "camera_um_per_px": "scale of the stage, moves by pixels",
         "camera_angle_deg": "moves by pixels",
         "camera_is_mirrored": "moves by pixels",

@@ -15,11 +15,11 @@ from parfocal.calib.store import Calibration, Store
 from parfocal.calib.value import UsedCalibration
 from parfocal.edge.calibrate import camera as camera_part
 from parfocal.edge.calibrate import stage as stage_part
-from parfocal.edge.calibrate.optics import N_STACKS
+from parfocal.edge.calibrate.optics.run import N_STACKS
 from parfocal.edge.calibrate.page.report import Sheet, Verdict, report_html
 from parfocal.edge.calibrate.page.use import use_of
 from parfocal.edge.cli.calibrating.focus_verb import LOOP_STEPS, loop_words, measure_loop, measuring
-from parfocal.edge.cli.calibrating.optics_verb import measure_optics, n_steps, optics_lines
+from parfocal.edge.cli.calibrating.optics_verb import measure_optics, n_steps, opened_models, optics_lines
 from parfocal.edge.cli.calibrating.verbs import (
     BACKLASH_STEPS,
     Bench,
@@ -105,9 +105,9 @@ def _backlash(bench: Bench) -> str:
 
 
 def _optics(bench: Bench) -> str:
-    engine = checked_engine(bench.config)
-    result, _ = measure_optics(bench, engine, N_STACKS)
-    return "; ".join(line.removeprefix("optics: ") for line in optics_lines(result, engine))
+    opened = opened_models(bench.config)
+    found, _ = measure_optics(bench, opened, N_STACKS)
+    return "; ".join(line.removeprefix("optics: ") for line in optics_lines(found, opened.models))
 
 
 def _focus(bench: Bench) -> str:

@@ -1,16 +1,18 @@
 """`parfocal calibrate optics`: fit the model to the microscope, from stacks of the user's own slide."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import typer
 
-from parfocal.calib.value import UsedCalibration
-from parfocal.edge.calibrate import optics as optics_part
-from parfocal.edge.calibrate.optics import LEVEL_WORDS, ModelName, OpticsCalibration, OpticsResult
-from parfocal.edge.calibrate.transfer import exported, import_optics
-from parfocal.edge.calibration import model_digest
+from parfocal.calib.value import Level, UsedCalibration
+from parfocal.edge.calibrate.optics import run as optics_part
+from parfocal.edge.calibrate.optics.one_model import ModelName, OneModel
+from parfocal.edge.calibrate.optics.result import LEVEL_WORDS, OpticsResult, OpticsResults
+from parfocal.edge.calibrate.optics.run import Models, OpticsCalibration
+from parfocal.edge.calibrate.optics.transfer import exported, import_optics
 from parfocal.edge.cli.calibrating.verbs import Bench, opened_bench, place_of
 from parfocal.edge.cli.options import (
     ConfigOption,
@@ -27,22 +29,27 @@ from parfocal.edge.cli.options import (
 from parfocal.edge.cli.showing.output import check_writable, result_file, write_json
 from parfocal.edge.cli.showing.say import say
 from parfocal.edge.config import Config
-from parfocal.edge.engine import Engines, checked_engine
+from parfocal.edge.engine import checked_engine, checked_single_engine
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.focus.shots import Shot
+from parfocal.edge.optics_in_use import WORDS, Which, model_digest, model_named
 from parfocal.edge.scan.plan import snake
 from parfocal.edge.stacks.listing import stacks_at
 from parfocal.edge.stacks.read import read_stack
 from parfocal.edge.stacks.stack import Stack, StackRefused
 from parfocal.edge.words import counted, named
+from parfocal.engines.errors import InputMismatch
+from parfocal.engines.model.contract import Contract
+from parfocal.engines.predictor import Predictor
 
 SAMPLING_TOLERANCE_SHARE = 0.02  # as for `parfocal evaluate`
 
 
 class OpticsReport(msgspec.Struct, frozen=True):
-    """How the model fits this microscope. `calibration` names the calibration that results.
+    """How the models fit this microscope. `calibration` names the calibration that results.
 
-    `result` is None after an export or an import. `passed_over` says why fields or files gave no stack.
+    `result` is that of the two-shot model, None after an export or an import. `passed_over` says why fields or files
+    gave no stack. `single` is that of the single-shot model; where it is None, `without_single` says why.
     """
 
     board_serial: int
@@ -51,6 +58,8 @@ class OpticsReport(msgspec.Struct, frozen=True):
     result: OpticsResult | None
     passed_over: tuple[str, ...]
     calibration: UsedCalibration | None
+    single: OpticsResult | None = None
+    without_single: str = ""
 
 
 def optics(
@@ -86,18 +95,48 @@ def optics(
     check_writable(export, "--export")
     simulation = Simulation(sim, slide, um_per_px, seed, z_play_um)
     # Before the board is opened: a wrong model is reported at once.
-    engine = checked_engine(settings) if export is None and imported is None else None
-    result: OpticsResult | None = None
+    opened = opened_models(settings) if export is None and imported is None else None
+    found: OpticsResults | None = None
     passed_over: tuple[str, ...] = ()
     with opened_bench(simulation, settings, port is None, json, n_steps(stacks)) as bench:
         if export is not None:
             _export(bench, export)
         elif imported is not None:
             _import(bench, imported)
-        elif engine is not None:
-            result, passed_over = measure_optics(bench, engine, stacks, recorded, add)
-    used = bench.store.load().used
-    write_json(json, OpticsReport(*place_of(bench.store), result, passed_over, used))
+        elif opened is not None:
+            found, passed_over = measure_optics(bench, opened, stacks, recorded, add)
+    used, place = bench.store.load().used, place_of(bench.store)
+    report = OpticsReport(*place, None, passed_over, used)
+    if found is not None:
+        report = OpticsReport(*place, found.two_shot, passed_over, used, found.single, found.without_single)
+    write_json(json, report)
+
+
+class OpenedModels(msgspec.Struct, frozen=True):
+    """The models to calibrate, and a description of each engine for the user."""
+
+    models: Models
+    descriptions: tuple[str, ...]
+
+
+def opened_models(config: Config) -> OpenedModels:
+    """The configured models, the single-shot model only if it fits the frames. Raises as `checked_engine`."""
+    # Without the controller, which would open the single-shot model as well.
+    pairs_alone = msgspec.structs.replace(config.focus, strategy="two-shot")
+    two_shot = checked_engine(msgspec.structs.replace(config, focus=pairs_alone))
+    models, told = Models(_model(config, "optics", two_shot.predictor)), two_shot.description
+    if not config.focus.single_model:
+        return OpenedModels(models, (told,))
+    try:
+        opened = checked_single_engine(config)
+    except (ConfigError, InputMismatch) as error:
+        return OpenedModels(msgspec.structs.replace(models, without_single=str(error)), (told,))
+    single = _model(config, "single", opened.predictor)
+    return OpenedModels(msgspec.structs.replace(models, single=single), (told, opened.description))
+
+
+def _model(config: Config, which: Which, predictor: Predictor) -> OneModel:
+    return OneModel(which, predictor, model_of(config, which))
 
 
 def n_steps(n_stacks: int) -> int:
@@ -106,14 +145,13 @@ def n_steps(n_stacks: int) -> int:
 
 
 def measure_optics(
-    bench: Bench, engine: Engines, n_stacks: int, recorded: list[Path] | None = None, add: bool = False
-) -> tuple[OpticsResult, tuple[str, ...]]:
+    bench: Bench, opened: OpenedModels, n_stacks: int, recorded: list[Path] | None = None, add: bool = False
+) -> tuple[OpticsResults, tuple[str, ...]]:
     """What `OpticsCalibration` finds, shown; and why fields or files gave no stack. Raises as its methods."""
     config = bench.config
-    running = OpticsCalibration(
-        bench.instrument, config, bench.store, bench.stamp, engine.predictor, model_of(config)
-    )
-    say(bench.console, f"engine: {engine.description}")
+    running = OpticsCalibration(bench.instrument, config, bench.store, bench.stamp, opened.models)
+    for description in opened.descriptions:
+        say(bench.console, f"engine: {description}")
     if add:
         say(bench.console, f"optics: {counted(running.take_earlier(), 'stack')} of the calibration in force")
     if recorded:
@@ -131,7 +169,7 @@ def measure_optics(
         plan = snake(optics_part.FIELDS_PER_STACK * n_stacks, config)
         running.take([(field.x_um, field.y_um) for field in plan], n_stacks, bench.step)
     result = running.fit()
-    for line in optics_lines(result, engine):
+    for line in optics_lines(result, opened.models):
         say(bench.console, line)
     if running.passed_over:
         say(
@@ -140,26 +178,34 @@ def measure_optics(
     return result, running.passed_over
 
 
-def model_of(config: Config) -> ModelName:
+def model_of(config: Config, which: Which) -> ModelName:
     """The configured model. Its engine is open, so its file is there."""
-    return ModelName(config.focus.model, model_digest(config) or "")
+    name = model_named(config, which)
+    return ModelName(name, model_digest(name) or "")
 
 
-def optics_lines(result: OpticsResult, engine: Engines) -> tuple[str, ...]:
-    """The levels beside each other, a line each, what is missing, and what was taken."""
-    lines = [
-        f"optics: {LEVEL_WORDS[level.level]}: error {level.error_um:.2f} +- {level.uncertainty_um:.2f} um, wrong "
-        f"direction {100.0 * level.wrong_share:.0f} %"
-        for level in result.levels
-    ]
-    tried = {level.level for level in result.levels}
-    contract = engine.predictor.contract
-    if "head" not in tried:
-        lines.append(f"optics: {contract.name} has no head outside of its graph, so it is not taught")
-    if "condenser" not in tried:
-        has_it = contract.head is not None and contract.head.condenser is not None
-        why = "focus.condenser is configured" if has_it else f"{contract.name} does not take the condenser"
-        lines.append(f"optics: the condenser is not fitted: {why}")
+def optics_lines(found: OpticsResults, models: Models) -> tuple[str, ...]:
+    """The levels of each model beside each other, a line each, what is missing, and what was taken."""
+    lines = list(_lines(found.two_shot, models.two_shot))
+    if found.single is not None and models.single is not None:
+        lines += _lines(found.single, models.single)
+    elif found.without_single:
+        lines.append(f"{WORDS['single']}: not calibrated: {found.without_single}")
+    took = f"{counted(found.two_shot.n_stacks, 'stack')}, {counted(found.two_shot.images, 'image')}"
+    return (*lines, f"optics: {took}, {found.two_shot.elapsed_s:.0f} s of microscope time")
+
+
+def _lines(result: OpticsResult, model: OneModel) -> Iterator[str]:
+    of, contract = WORDS[model.which], model.predictor.contract
+    for level in result.levels:
+        yield (
+            f"{of}: {LEVEL_WORDS[level.level]}: error {level.error_um:.2f} +- {level.uncertainty_um:.2f} um, wrong "
+            f"direction {100.0 * level.wrong_share:.0f} %"
+        )
+    yield from _missing(of, {level.level for level in result.levels}, contract)
+    if result.refused is not None:
+        yield f"{of}: not used from now on: {result.refused}"
+        return
     values = [
         words.format(value)
         for words, value in (
@@ -169,11 +215,18 @@ def optics_lines(result: OpticsResult, engine: Engines) -> tuple[str, ...]:
         )
         if value is not None
     ]
-    taken = f"optics: {LEVEL_WORDS[result.chosen]} from now on"
-    lines.append(f"{taken} ({', '.join(values)})" if values else taken)
-    took = f"{counted(result.n_stacks, 'stack')}, {counted(result.images, 'image')}"
-    lines.append(f"optics: {took}, {result.elapsed_s:.0f} s of microscope time")
-    return tuple(lines)
+    taken = f"{of}: {LEVEL_WORDS[result.chosen]} from now on"
+    yield f"{taken} ({', '.join(values)})" if values else taken
+
+
+def _missing(of: str, tried: set[Level], contract: Contract) -> Iterator[str]:
+    """Why levels were not tried."""
+    if "head" not in tried:
+        yield f"{of}: {contract.name} has no head outside of its graph, so it is not taught"
+    if "condenser" not in tried:
+        has_it = contract.head is not None and contract.head.condenser is not None
+        why = "focus.condenser is configured" if has_it else f"{contract.name} does not take the condenser"
+        yield f"{of}: the condenser is not fitted: {why}"
 
 
 def _there(path: Path) -> Path:
@@ -207,5 +260,7 @@ def _import(bench: Bench, path: Path) -> None:
         raise ConfigError(
             f"{path} cannot be read: {error.strerror}. Give another path with --import."
         ) from error
-    found = import_optics(bench.store, data, named(path), model_of(bench.config))
-    say(bench.console, f"optics: {LEVEL_WORDS[found.optics.level]} from now on, from {named(path)}")
+    found = import_optics(bench.store, data, named(path), model_of(bench.config, "optics"))
+    for which, model in found.models.items():
+        taken = LEVEL_WORDS[model.level] if model.refused is None else "not used"
+        say(bench.console, f"{WORDS[which]}: {taken} from now on, from {named(path)}")

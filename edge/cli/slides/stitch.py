@@ -13,11 +13,19 @@ from parfocal.edge.cli.showing.say import say
 from parfocal.edge.images.chunks import ChunkCodec
 from parfocal.edge.scan.tiles import read_scan
 from parfocal.edge.slide.master import MasterReport, make_master
+from parfocal.edge.stitch.stitching import LightSource
 from parfocal.edge.words import counted, sized
 
 SlideArgument = Annotated[
     Path, typer.Argument(help="The folder that `parfocal scan` wrote.", metavar="SLIDE.zarr")
 ]
+
+
+LIGHT_WORDS: dict[LightSource, str] = {
+    "measured": "light: evened out as the calibration of the camera measured it",
+    "estimated": "light: evened out by what all tiles have in common",
+    "none": "light: left as it is; the tiles do not agree on how it falls off",
+}
 
 
 def stitch(
@@ -55,6 +63,7 @@ def _show(console: Console, report: MasterReport) -> None:
         say(
             console, f"none of {counted(fit.seams, 'seam')} could be used: the tiles lie where the stage says"
         )
+    say(console, LIGHT_WORDS[fit.light])
     say(
         console,
         f"{sized(report.written_bytes)} written ({sized(report.foretold_bytes)} foretold, tiles "

@@ -53,7 +53,8 @@ class Eyes(msgspec.Struct, frozen=True):
 def settings_of(request: Request, instrument: Instrument, config: Config, eyes: Eyes) -> ScanSettings:
     """What all tiles of this scan will have in common."""
     view, camera = instrument.view, config.camera
-    models = [eyes.two_shot.contract.name, *([eyes.single.contract.name] if eyes.single else [])]
+    single = instrument.single.calibrated(eyes.single)
+    models = [eyes.two_shot.contract.name, *([single.contract.name] if single else [])]
     return ScanSettings(
         slide=request.slide,
         microscope=instrument.board.unit_serial,
@@ -69,6 +70,7 @@ def settings_of(request: Request, instrument: Instrument, config: Config, eyes: 
         objective=config.focus.objective,
         model=", ".join(models),
         plan_digest=digest_of(msgspec.json.encode(request.plan.tiles)),
+        flat_field=None if instrument.flat_field is None else instrument.flat_field.flat,
     )
 
 
@@ -162,7 +164,7 @@ class ScanJob:
 
         Raises SurfaceRefused if they determine none; else as `Session.run`.
         """
-        judge = TileJudge(eyes.single, config.focus)
+        judge = TileJudge(instrument.single.calibrated(eyes.single), config.focus)
         session = Session(instrument, eyes.two_shot, config)
         fields: list[FieldReport] = []
         with contextlib.closing(surveyed(session, points)) as run:
@@ -199,7 +201,7 @@ class ScanJob:
         heights = Heights(surface, self.request.plan.pitch_um)
         for planned in self.left:
             heights.check_covers(planned.x_um, planned.y_um)
-        judge = TileJudge(eyes.single, config.focus)
+        judge = TileJudge(instrument.single.calibrated(eyes.single), config.focus)
         judge.restore(msgspec.json.decode(self.journal.kept("known_um") or "[]", type=tuple[float, ...]))
         for tile in self.finished:
             _learn(heights, tile)

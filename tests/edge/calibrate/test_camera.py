@@ -5,6 +5,7 @@ import json
 from datetime import datetime, timezone
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -12,7 +13,7 @@ from parfocal.calib.errors import CalibPoor
 from parfocal.calib.store import Owner, Store
 from parfocal.edge.calibrate.camera import CameraCalibration, camera_verdicts
 from parfocal.edge.calibrate.keeper import KeptValue, Stamp
-from parfocal.edge.calibration import camera_of
+from parfocal.edge.calibration import camera_of, flat_field_of
 from parfocal.edge.camera.frame import Adjustable
 from parfocal.edge.camera.linear import LinearCamera, raw_camera, table_of
 from parfocal.edge.config import Config, config_from_toml
@@ -58,6 +59,22 @@ def test_a_camera_with_faults_is_seen_through_and_its_exposure_found_and_read_ba
     assert set(kept.values()) == set(found)
     raw = json.loads((store.path.parent / found["camera_gamma"].raw).read_text())
     assert len(raw["flat"]) == 9
+    # The light over a frame is used with frames of this size, and only while the raw data are there.
+    flat = flat_field_of(kept, CONFIG, store)
+    assert flat is not None
+    assert [list(row) for row in flat.flat] == raw["flat"]
+    larger = msgspec.structs.replace(CONFIG.camera, width_px=CONFIG.camera.width_px + 2)
+    assert flat_field_of(kept, msgspec.structs.replace(CONFIG, camera=larger), store) is None
+    path = store.path.parent / found["camera_gamma"].raw
+    for damaged in (
+        json.dumps({**raw, "flat": [[1.0, 0.0], [1.0, 1.0]]}),
+        json.dumps({**raw, "flat": []}),
+        "{",
+    ):
+        path.write_text(damaged)
+        assert flat_field_of(kept, CONFIG, store) is None
+    path.unlink()
+    assert flat_field_of(kept, CONFIG, store) is None
     in_use = camera_of(kept, CONFIG)
     assert in_use.exposure_s == found["camera_exposure_s"].value
     assert in_use.gamma == found["camera_gamma"].value

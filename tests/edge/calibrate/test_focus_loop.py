@@ -11,16 +11,17 @@ from numpy.typing import NDArray
 from parfocal.calib.errors import CalibPoor
 from parfocal.calib.store import Store
 from parfocal.calib.value import Measured
-from parfocal.edge.calibrate import focus_loop, model_view
+from parfocal.edge.calibrate import focus_loop
 from parfocal.edge.calibrate.focus_loop import LoopCalibration
-from parfocal.edge.calibrate.model_view import Plane
+from parfocal.edge.calibrate.optics import model_view
+from parfocal.edge.calibrate.optics.model_view import Plane
 from parfocal.edge.calibration import SpacingInUse, spacing_of, use_calibration
 from parfocal.edge.cli.calibrating.focus_verb import loop_words, measuring
 from parfocal.edge.config import config_from_toml
 from parfocal.engines.predictor import Predictor
 from tests.contracts import difference_contract
+from tests.edge.calibrate.optics.test_optics import OWNER, STAMP
 from tests.edge.calibrate.plain import CONFIG, FOCUS_Z_UM, Plain
-from tests.edge.calibrate.test_optics import OWNER, STAMP
 from tests.edge.scope import with_focus
 
 HIGH_UM = 0.5

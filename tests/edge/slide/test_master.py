@@ -38,6 +38,8 @@ def test_its_details_name_tiles_settings_and_places_on_the_stage(
     details = Master(scanned.folder).details
     assert details["settings"]["objective"] == "20x/0.75"
     assert details["stitch"]["seams_used"] == mastered.stitch.seams_used
+    assert details["stitch"]["light"] == "estimated"  # nothing was measured
+    assert "flat_field" not in details["settings"]
     attributes = json.loads((scanned.folder / ".zattrs").read_text())
     scale, shift = attributes["multiscales"][0]["datasets"][0]["coordinateTransformations"]
     assert scale == {"type": "scale", "scale": [1.0, 1.0, 1.0]}
@@ -46,6 +48,24 @@ def test_its_details_name_tiles_settings_and_places_on_the_stage(
         for told, tile in zip(details["tiles"], scanned.tiles, strict=True)
     ]
     assert abs(np.median(away)) < 0.6
+
+
+def test_the_measured_light_is_evened_out_and_the_details_say_so(scanned: Scan, tmp_path: Path) -> None:
+    (tmp_path / "scan").mkdir()
+    one, falls_off = scanned.tiles[:1], ((0.5, 1.0), (0.5, 1.0))
+    settings = msgspec.structs.replace(scanned.settings, flat_field=falls_off)
+    about = msgspec.structs.replace(scanned.about, settings=settings)
+    lit = msgspec.structs.replace(scanned, folder=tmp_path, about=about, tiles=one)
+    assert make_master(lit).stitch.light == "measured"
+    details = Master(tmp_path).details
+    assert (details["stitch"]["light"], details["settings"]["flat_field"]) == (
+        "measured",
+        [[0.5, 1.0], [0.5, 1.0]],
+    )
+    picture = zarr.open_group(tmp_path, mode="r")["0"][:].transpose(1, 2, 0).astype(float)
+    taken = tile_pixels(scanned, scanned.tiles[0]).astype(float)
+    assert picture[:, :20].mean() > 1.3 * taken[:, :20].mean()  # the dark side is brightened
+    assert picture[:, -20:].mean() < 0.8 * taken[:, -20:].mean()
 
 
 def test_the_size_was_foretold(mastered: MasterReport, scanned: Scan) -> None:

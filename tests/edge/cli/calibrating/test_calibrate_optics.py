@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from parfocal.calib.store import Owner, Store, default_folder
 from parfocal.edge.calibrate.focus_loop import LoopCalibration
 from parfocal.edge.calibrate.keeper import Found
-from parfocal.edge.calibrate.optics import OpticsCalibration
+from parfocal.edge.calibrate.optics.run import OpticsCalibration
 from parfocal.edge.cli import findings as findings_of
 from parfocal.edge.cli.calibrating import focus_verb, optics_verb
 from parfocal.edge.cli.calibrating import verbs as cli_calibrate
@@ -27,8 +27,9 @@ from parfocal.edge.instrument import Instrument
 from parfocal.edge.optics_file import KeptStack
 from parfocal.edge.stacks.stack import Stack
 from parfocal.edge.stacks.write import write_stack
+from parfocal.engines.opening import OpenedEngine
 from parfocal.engines.predictor import Predictor
-from tests.contracts import difference_contract
+from tests.contracts import difference_contract, single_contract
 from tests.edge.calibrate.plain import Plain
 from tests.edge.cli.typed import SMALL_CAMERA, Run
 
@@ -40,6 +41,13 @@ def kept() -> KeptStack:
     return KeptStack(true_um, np.ones((19, 4), np.float32), says_um)
 
 
+def kept_by_single(noise_um: float) -> KeptStack:
+    """A stack as the single-shot model sees it: one patch, and an error of its own in each picture."""
+    true_um = np.linspace(9.0, -9.0, 19, dtype=np.float32)
+    said_um = true_um + np.random.default_rng(4).normal(0.0, noise_um, 19).astype(np.float32)
+    return KeptStack(true_um, np.ones((19, 1), np.float32), said_um[:, None, None])
+
+
 class Nothing:
     """A runner that is not asked: the stacks are there with what it said."""
 
@@ -47,6 +55,12 @@ class Nothing:
 
     def infer(self, _batch: NDArray[np.float32]) -> NDArray[np.float32]:
         raise AssertionError("no stack was taken")
+
+
+class Single(Nothing):
+    """The same for a single-shot model."""
+
+    contract = single_contract(name="single-20x")
 
 
 @pytest.fixture(autouse=True)
@@ -60,8 +74,9 @@ def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         plain.board.close()
 
     def taken(self: OpticsCalibration, _places: object, n_stacks: int, _step: object) -> None:
-        self._kept += [kept()] * n_stacks
-        self._n_earlier += n_stacks
+        model = self._models.two_shot
+        model.kept += [kept()] * n_stacks
+        model.n_earlier += n_stacks
         self._passed_over.append("field at x=1 y=2 um: it is flat")
 
     engine = Engines(Predictor(Nothing()), "an engine")
@@ -95,6 +110,45 @@ def test_the_levels_are_shown_beside_each_other_and_the_one_that_was_taken_is_ke
     again = msgspec.json.decode((tmp_path / "found.json").read_bytes(), type=OpticsReport)
     assert again.result is not None
     assert again.result.n_stacks == 3 + 12
+
+
+@pytest.mark.parametrize(
+    ("noise_um", "taken"),
+    [(0.1, "the model as it is from now on"), (1.0, "not used from now on: the model errs by")],
+)
+def test_the_single_shot_model_is_fitted_to_the_same_stacks_and_doctor_names_it(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, noise_um: float, taken: str
+) -> None:
+    # Frames of 452 px have no room for its patches: it is left out, and the run says why.
+    _, printed, _ = run("calibrate", "optics", "--json", "found.json")
+    assert "single shots: not calibrated: the configured frames of 452 x 452 px are too small" in printed
+    report = msgspec.json.decode((tmp_path / "found.json").read_bytes(), type=OpticsReport)
+    assert (report.single, "too small" in report.without_single) == (None, True)
+    opened = OpenedEngine(Predictor(Single()), "another engine")
+    monkeypatch.setattr(optics_verb, "checked_single_engine", lambda _config: opened)
+    taking = OpticsCalibration.take
+
+    def taken_by_both(self: OpticsCalibration, places: Any, n_stacks: int, step: Any) -> None:  # noqa: ANN401
+        taking(self, places, n_stacks, step)
+        single = self._models.single
+        assert single is not None
+        single.kept += [kept_by_single(noise_um)] * n_stacks
+        single.n_earlier += n_stacks
+
+    monkeypatch.setattr(OpticsCalibration, "take", taken_by_both)
+    _, printed, _ = run("calibrate", "optics", "--json", "found.json")
+    assert f"single shots: {taken}" in printed
+    report = msgspec.json.decode((tmp_path / "found.json").read_bytes(), type=OpticsReport)
+    assert report.single is not None
+    assert (report.single.refused is None, report.without_single) == (noise_um < 0.3, "")
+    every = findings_of.of_calibration(store().load(), Config(), datetime.now(timezone.utc))
+    (finding,) = (one for one in every if one.subject == "single shots")
+    assert ("not used on this microscope" in finding.told) == (noise_um > 0.3)
+    run("calibrate", "optics", "--export", "o.zip")
+    assert (
+        f"single shots: {'not used' if noise_um > 0.3 else 'the model as it is'} from now on, from o.zip"
+        in run("calibrate", "optics", "--import", "o.zip")[1]
+    )
 
 
 def test_optics_are_exported_and_taken_back(run: Run, tmp_path: Path) -> None:

@@ -12,14 +12,15 @@ from numpy.typing import NDArray
 
 from parfocal.calib.errors import CalibError, CalibMissing, CalibPoor, CalibRefused
 from parfocal.calib.store import Calibration, OpticsModel, Owner, Store
-from parfocal.edge.calibrate import model_view
 from parfocal.edge.calibrate.keeper import Stamp
-from parfocal.edge.calibrate.model_view import Plane, plane_heights, seen_by
-from parfocal.edge.calibrate.optics import ModelName, OpticsCalibration
-from parfocal.edge.calibrate.transfer import exported, import_optics
-from parfocal.edge.calibration import model_digest, optics_of, why_not_used
+from parfocal.edge.calibrate.optics import model_view
+from parfocal.edge.calibrate.optics.model_view import Plane, plane_heights, seen_by
+from parfocal.edge.calibrate.optics.one_model import ModelName, OneModel
+from parfocal.edge.calibrate.optics.run import Models, OpticsCalibration
+from parfocal.edge.calibrate.optics.transfer import exported, import_optics
 from parfocal.edge.config import Config
 from parfocal.edge.optics_file import KeptStack, Taught, optics_bytes, stacks_in, taught_in
+from parfocal.edge.optics_in_use import model_digest, optics_of, why_not_used
 from parfocal.engines.errors import InputMismatch
 from parfocal.engines.model.contract import CondenserTerms, Contract, HeadTerms
 from parfocal.engines.predictor import Correction, Predictor
@@ -58,8 +59,17 @@ def runner(monkeypatch: pytest.MonkeyPatch) -> SaysTooMuch:
 
 
 def calibrated(store: Store, runner: SaysTooMuch, config: Config = CONFIG) -> OpticsCalibration:
-    model = ModelName(config.focus.model, model_digest(config) or "")
-    return OpticsCalibration(Plain({}).instrument, config, store, STAMP, Predictor(runner), model)
+    return calibration_of(store, two_shot(Predictor(runner)), config)
+
+
+def two_shot(predictor: Predictor) -> OneModel:
+    """The configured two-shot model, predicting with `predictor`."""
+    name = CONFIG.focus.model
+    return OneModel("optics", predictor, ModelName(name, model_digest(name) or ""))
+
+
+def calibration_of(store: Store, model: OneModel, config: Config = CONFIG) -> OpticsCalibration:
+    return OpticsCalibration(Plain({}).instrument, config, store, STAMP, Models(model))
 
 
 def places(config: Config = CONFIG, n: int = 3) -> list[tuple[float, float]]:
@@ -71,7 +81,7 @@ def test_a_model_that_says_too_much_is_corrected_from_then_on(runner: SaysTooMuc
     running = calibrated(store, runner)
     steps: list[str] = []
     running.take(places(), 2, steps.append)
-    result = running.fit()
+    result = running.fit().two_shot
     assert (result.chosen, result.condenser, result.n_stacks) == ("line", None, 2)
     assert result.gain == pytest.approx(0.8, abs=0.01)
     assert result.offset_um == pytest.approx(-0.24, abs=0.05)
@@ -89,7 +99,7 @@ def test_a_model_that_says_too_much_is_corrected_from_then_on(runner: SaysTooMuc
     # More stacks are added to those in force, of the same model only.
     again = calibrated(store, runner)
     assert again.take_earlier() == 2
-    assert again.fit().n_stacks == 2
+    assert again.fit().two_shot.n_stacks == 2
     other = msgspec.structs.replace(store.load().optics, model_sha256="0" * 64)  # type: ignore[type-var]
     store.keep_all({"optics": other})
     assert calibrated(store, runner).take_earlier() == 0
@@ -138,7 +148,8 @@ def predictor() -> Predictor:
 
 def kept(n: int) -> KeptStack:
     rng = np.random.default_rng(n)
-    return KeptStack(*(rng.normal(size=s).astype(np.float32) for s in ((9,), (9, 4), (9, 4, F))))
+    true_um, contrast, outputs = (rng.normal(size=s).astype(np.float32) for s in ((9,), (9, 4), (9, 4, F)))
+    return KeptStack(true_um, np.abs(contrast), outputs)
 
 
 def test_what_the_fit_adds_to_the_last_layer_is_what_the_predictor_does() -> None:
@@ -148,13 +159,16 @@ def test_what_the_fit_adds_to_the_last_layer_is_what_the_predictor_does() -> Non
     weights = np.random.default_rng(2).normal(0.0, 0.3, (seen.hidden.shape[2],))
     expected_um: NDArray[np.float64] = 0.8 * (seen.predicted_um + seen.hidden @ weights + 0.7) - 0.1
     taught = weights.reshape(3, -1).astype(np.float32)
-    changed = predictor().corrected(Correction(0.8, -0.1, 0.4, taught, 0.7, 9.0))
+    changed = predictor().corrected(Correction(0.8, -0.1, 0.4, taught, 0.7, 9.0, 1.5))
     found = changed.read(stack.outputs.reshape(-1, F))
     np.testing.assert_allclose(found.distance_um.reshape(9, 4), expected_um, atol=1e-4)
     assert found.strangeness_limit == 9.0
     plain = predictor().corrected(Correction(condenser=0.4)).read(stack.outputs.reshape(-1, F))
     assert plain.strangeness_limit == 2.5
+    # What is fitted to the mean of the members does not drive them apart: the uncertainty is that of the model, scaled.
     assert found.sigma_um is not None
+    assert plain.sigma_um is not None
+    np.testing.assert_allclose(found.sigma_um, 0.8 * 1.5 * plain.sigma_um, rtol=1e-5)
     assert (changed.condenser, predictor().condenser) == (0.4, 0.6)
     assert changed.corrected(Correction()).condenser == 0.6
     with pytest.raises(InputMismatch, match="Run `parfocal calibrate optics`"):
@@ -177,17 +191,17 @@ def test_the_file_of_the_optics_comes_back_as_it_was_written() -> None:
 def measured(runner: SaysTooMuch, tmp_path: Path) -> tuple[Store, ModelName]:
     """A store with optics of recorded stacks of the configured model."""
     store = Store(tmp_path / "one", OWNER)
-    running = calibrated(store, runner)
-    running._kept = [
+    model = two_shot(Predictor(runner))
+    model.kept = [
         KeptStack(
             np.linspace(9.0, -9.0, 20, dtype=np.float32),
             np.ones((20, 4), np.float32),
             (SAYS * np.linspace(9.0, -9.0, 20)[:, None, None] + 0.3 * np.ones((20, 4, 1))).astype(np.float32),
         )
     ] * 2
-    running._n_earlier = 2
-    running.fit()
-    return store, running._model
+    model.n_earlier = 2
+    calibration_of(store, model).fit()
+    return store, model.model
 
 
 def test_exported_optics_are_taken_by_the_same_microscope_and_refused_by_any_other(
@@ -270,22 +284,22 @@ def test_a_value_of_optics_without_its_model_is_refused(measured: tuple[Store, M
     assert hashlib.sha256(data).hexdigest() == found.optics.file_sha256
 
 
-def with_head(store: Store, true_of: Predictor, config: Config = CONFIG) -> OpticsCalibration:
-    """A calibration of a model with a head, on stacks whose true distances are what `true_of` says."""
-    model = ModelName(config.focus.model, model_digest(config) or "")
-    running = OpticsCalibration(Plain({}).instrument, config, store, STAMP, predictor(), model)
+def with_head(true_of: Predictor) -> OneModel:
+    """A model with a head, and stacks whose true distances are what `true_of` says."""
+    model = two_shot(predictor())
     for seed in range(4):
         features = np.random.default_rng(seed).normal(size=(40, 1, F)).astype(np.float32)
         true_um = true_of.read(features.reshape(-1, F)).distance_um
-        running._kept.append(KeptStack(true_um, np.ones((40, 1), np.float32), features))
-    running._n_earlier = 4
-    return running
+        model.kept.append(KeptStack(true_um, np.ones((40, 1), np.float32), features))
+    model.n_earlier = 4
+    return model
 
 
 def test_the_condenser_of_an_instrument_is_found_and_given_to_the_head(tmp_path: Path) -> None:
     store = Store(tmp_path, OWNER)
     at_45 = predictor().corrected(Correction(condenser=0.45))
-    result = with_head(store, at_45).fit()
+    model = with_head(at_45)
+    result = calibration_of(store, model).fit().two_shot
     assert [level.level for level in result.levels] == ["shipped", "line", "condenser", "head"]
     assert (result.chosen, result.gain) == ("condenser", None)
     assert result.condenser == pytest.approx(0.45, abs=0.03)
@@ -294,21 +308,22 @@ def test_the_condenser_of_an_instrument_is_found_and_given_to_the_head(tmp_path:
     assert str(used).startswith("condenser 0.4")
     assert predictor().corrected(correction).condenser == result.condenser
     assert correction.strangeness_limit is not None
+    assert correction.sigma_scale >= 1.0  # stacks of one slide make no model more certain
     # A condenser that the user decided is not fitted.
-    decided = with_head(store, at_45, with_focus(CONFIG, condenser=0.6))
-    assert decided._condensers() is None
+    decided = calibration_of(store, model, with_focus(CONFIG, condenser=0.6)).fit().two_shot
+    assert [level.level for level in decided.levels] == ["shipped", "line", "head"]
 
 
 def test_a_head_that_was_taught_comes_back_from_the_store_as_it_was_fitted(tmp_path: Path) -> None:
     store = Store(tmp_path, OWNER)
     weights = np.random.default_rng(8).normal(0.0, 0.15, (3, 4)).astype(np.float32)
     foreign = predictor().corrected(Correction(0.8, -0.1, 0.6, weights, 0.4))
-    running = with_head(store, foreign)
-    result = running.fit()
+    model = with_head(foreign)
+    result = calibration_of(store, model).fit().two_shot
     assert result.chosen == "head"
     _, correction, _ = optics_of(store.load(), CONFIG, store)
     corrected = predictor().corrected(correction)
-    for stack in running._kept:
+    for stack in model.kept:
         said_um = corrected.read(stack.outputs.reshape(-1, F)).distance_um
         assert np.abs(said_um - stack.true_um).mean() < 0.3
     assert correction.weights is not None

@@ -3,13 +3,17 @@
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from parfocal.board.axis import steps_from_um, um_from_steps
 from parfocal.calib.errors import CalibPoor
-from parfocal.calib.optics import StackSeen
+from parfocal.calib.levels import StackSeen
 from parfocal.calib.play import FocusCurve, peak_of
 from parfocal.edge.config import FocusConfig
 from parfocal.edge.focus import prepare
+from parfocal.edge.focus.belief import by_belief
+from parfocal.edge.focus.estimate import single_batch
+from parfocal.edge.focus.part import is_blank
 from parfocal.edge.focus.shots import Shot
 from parfocal.edge.optics_file import KeptStack
 from parfocal.edge.pixels import UInt8Array
@@ -79,6 +83,39 @@ def kept_stack(
     return KeptStack(*(np.array(found, np.float32) for found in (true_um, contrast, outputs)))
 
 
+class SinglePlanes:
+    """The planes of a stack as a single-shot model sees them. Each shot is seen at once, and forgotten."""
+
+    def __init__(self, predictor: Predictor, config: FocusConfig) -> None:
+        """`predictor` is that of the single-shot model."""
+        self._predictor, self._config = predictor, config
+        self._z_um: list[float] = []
+        self._contrasts: list[NDArray[np.float32]] = []
+        self._outputs: list[NDArray[np.float32]] = []
+
+    def see(self, shot: Shot) -> None:
+        """Predict from a shot, unless it is blank. Raises EngineError."""
+        batch, contrasts = single_batch(shot.pixels, self._predictor.contract.patch_px, self._config)
+        if is_blank(contrasts, self._config):
+            return
+        self._z_um.append(shot.z_um)
+        self._contrasts.append(contrasts)
+        self._outputs.append(self._predictor.runner.infer(batch))
+
+    def kept(self, focus_um: float) -> KeptStack | None:
+        """The planes within the range of the model about `focus_um`, the sharpest one; None if all are blank."""
+        range_um = self._predictor.contract.range_um
+        near = [k for k, z_um in enumerate(self._z_um) if abs(focus_um - z_um) <= range_um]
+        if not near:
+            return None
+        found = (
+            [focus_um - self._z_um[k] for k in near],
+            [self._contrasts[k] for k in near],
+            [self._outputs[k] for k in near],
+        )
+        return KeptStack(*(np.array(one, np.float32) for one in found))
+
+
 def seen_by(stacks: Iterable[KeptStack], predictor: Predictor) -> tuple[StackSeen, ...]:
     """What a model as it ships says about the stacks with the condenser that its head gets."""
     return tuple(_seen(stack, predictor) for stack in stacks)
@@ -99,15 +136,24 @@ def _seen(stack: KeptStack, predictor: Predictor) -> StackSeen:
         layers = head.hidden(outputs, predictor.condenser)
         side_by_side = layers.transpose(1, 0, 2).reshape(len(outputs), -1) / len(layers)
         hidden = side_by_side.reshape(*shape, -1).astype(np.float64)
+    said = predictor.read(outputs)
+    sigma_um = None
+    if said.sigma_um is not None:
+        n = shape[1]
+        together = [
+            by_belief(said[k * n : (k + 1) * n], contrast) for k, contrast in enumerate(stack.contrast)
+        ]
+        sigma_um = np.array([one.sigma_um for one in together], np.float64)
     return StackSeen(
         stack.true_um.astype(np.float64),
         stack.contrast.astype(np.float64),
-        predictor.read(outputs).distance_um.reshape(shape).astype(np.float64),
+        said.distance_um.reshape(shape).astype(np.float64),
         hidden,
+        sigma_um,
     )
 
 
-def _flat(stack: KeptStack) -> "np.ndarray[tuple[int, ...], np.dtype[np.float32]]":
+def _flat(stack: KeptStack) -> NDArray[np.float32]:
     return stack.outputs.reshape(-1, stack.outputs.shape[2])
 
 
