@@ -110,6 +110,12 @@ class Scanner:
         self._focuser = Focuser(instrument.board.z, instrument.camera, corrected, focus)
         self.offset = Offset()
 
+    @property
+    def stage_um(self) -> tuple[float, float]:
+        """Where the stage stands in X and Y, um, without any offset."""
+        board = self._instrument.board
+        return board.x.stage_um, board.y.stage_um
+
     def run(
         self, tiles: tuple[PlannedTile, ...], journal: Journal, writer: TileWriter
     ) -> Generator[TileDone, None, None]:
@@ -207,15 +213,16 @@ class Scanner:
         )
 
     def _tile(self, planned: PlannedTile, taken: _Taken, journal: Journal, elapsed_s: float) -> ScannedTile:
-        board, offset, judged = self._instrument.board, self.offset, taken.judged
+        offset, judged = self.offset, taken.judged
+        x_um, y_um = self.stage_um
         is_known = judged is not None and judged.verdict == "good" and _shows_focus(taken)
         name = tile_name(planned.row, planned.column, journal.about.settings.codec)
         spread_um = taken.seen.spread_um
         return ScannedTile(
             row=planned.row,
             column=planned.column,
-            x_um=board.x.stage_um - offset.x_um,
-            y_um=board.y.stage_um - offset.y_um,
+            x_um=x_um - offset.x_um,
+            y_um=y_um - offset.y_um,
             z_um=taken.shot.z_um - offset.z_um,
             path=tiles_folder(journal.slide) / name,
             focus_um=judged.distance_um if judged is not None and is_known else None,

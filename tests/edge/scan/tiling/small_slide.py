@@ -60,6 +60,20 @@ def drawn(seed: int = 7, side_px: int = SLIDE_PX) -> NDArray[np.uint8]:
     return pixels
 
 
+def _cut(pixels: NDArray[np.uint8], left: float, top: float, width: int, height: int) -> NDArray[np.float32]:
+    """A part of a picture that begins at a fraction of a pixel; beyond the edge the picture goes on as at its edge."""
+    x, y = int(np.floor(left)), int(np.floor(top))
+    last = len(pixels) - 1
+    rows = np.clip(np.arange(y - 2, y + height + 3), 0, last)
+    columns = np.clip(np.arange(x - 2, x + width + 3), 0, last)
+    back = np.array([[1.0, 0.0, 2.0 + left - x], [0.0, 1.0, 2.0 + top - y]])
+    part = pixels[rows][:, columns].astype(np.float32)
+    cut: NDArray[np.float32] = cv2.warpAffine(
+        part, back, (width, height), flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+    ).astype(np.float32, copy=False)
+    return cut
+
+
 class Knows:
     """A runner that knows the true distance at the true place, but for noise; `off_um` is its constant error."""
 
@@ -118,11 +132,9 @@ class SmallSlide:
         """A picture at a true position."""
         self.exposed_um.append((x_um, y_um, z_um))
         camera, side_px = self.config.camera, len(self._pixels)
-        left = round((x_um - self._moved_um[0] - CENTRE_UM[0]) / UM_PER_PX) + (side_px - camera.width_px) // 2
-        top = round((y_um - self._moved_um[1] - CENTRE_UM[1]) / UM_PER_PX) + (side_px - camera.height_px) // 2
-        rows = np.clip(np.arange(top, top + camera.height_px), 0, side_px - 1)
-        columns = np.clip(np.arange(left, left + camera.width_px), 0, side_px - 1)
-        sharp = self._pixels[rows][:, columns].astype(np.float32)
+        left = (x_um - self._moved_um[0] - CENTRE_UM[0]) / UM_PER_PX + (side_px - camera.width_px) // 2
+        top = (y_um - self._moved_um[1] - CENTRE_UM[1]) / UM_PER_PX + (side_px - camera.height_px) // 2
+        sharp = _cut(self._pixels, left, top, camera.width_px, camera.height_px)
         away_um = abs(z_um - self.focus(x_um, y_um))
         blurred = cv2.GaussianBlur(sharp, (0, 0), 0.2 + 0.9 * min(away_um, 20.0))
         noisy = blurred * (duty / self.config.scan.lamp_duty) + self._fresh_noise()
