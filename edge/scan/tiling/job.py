@@ -24,7 +24,7 @@ from parfocal.edge.scan.tiling.journal import Journal, about_scan, digest_of
 from parfocal.edge.scan.tiling.judge import TileJudge
 from parfocal.edge.scan.tiling.plan import TilePlan
 from parfocal.edge.scan.tiling.registering import register
-from parfocal.edge.scan.tiling.scanner import Light, Offset, Scanner, TileDone
+from parfocal.edge.scan.tiling.scanner import TWO_SHOT_SIGMA_UM, Light, Offset, Scanner, TileDone
 from parfocal.edge.scan.tiling.writer import TileWriter, write_whole
 from parfocal.edge.surface.files import read_points, write_points
 from parfocal.edge.surface.points import FocusPoint, SurfaceRefused
@@ -201,6 +201,9 @@ class ScanJob:
             heights.check_covers(planned.x_um, planned.y_um)
         judge = TileJudge(eyes.single, config.focus)
         judge.restore(msgspec.json.decode(self.journal.kept("known_um") or "[]", type=tuple[float, ...]))
+        for point in surface.points:
+            if point.status == "used" and point.z_um is not None:
+                heights.learn(point.x_um, point.y_um, point.z_um, point.sigma_um or TWO_SHOT_SIGMA_UM)
         for tile in self.finished:
             _learn(heights, tile)
         light = Light(instrument, config.scan.lamp_duty, only_exposed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Generator, Iterator
 
 import msgspec
@@ -16,7 +17,7 @@ from parfocal.edge.focus.result import FocusLost, FocusResult
 from parfocal.edge.focus.shots import Shot
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.scan.tiles import ScannedTile, tile_name, tiles_folder
-from parfocal.edge.scan.tiling.heights import Heights
+from parfocal.edge.scan.tiling.heights import Expected, Heights
 from parfocal.edge.scan.tiling.journal import Journal
 from parfocal.edge.scan.tiling.judge import Judged, Seen, TileJudge
 from parfocal.edge.scan.tiling.plan import PlannedTile
@@ -24,6 +25,10 @@ from parfocal.edge.scan.tiling.writer import TileWriter
 from parfocal.engines.predictor import Predictor
 
 TWO_SHOT_SIGMA_UM = 0.25  # of a focused field (docs/focus.md)
+GAIN_SIGMA = 0.15  # share by which a model may say too much or too little (engines/models/single-20x.md)
+MAX_MOVES = (
+    2  # to where a tile's own pictures say the focus is; each takes a quarter of the time of two shots
+)
 # Why a tile is focused anew and taken again, by its verdict.
 _REASONS = {
     "predicted": "its picture was out of focus",
@@ -180,20 +185,33 @@ class Scanner:
         return taken
 
     def _moved(self, planned: PlannedTile, first: _Taken, judged: Judged) -> _Taken | None:
-        """The picture from where the first one says the focus is (liao2021 2.2).
+        """The picture from where the ones before it say the focus is (liao2021 2.2), or the first one if it is sharper.
 
-        None if it is not sharper, or says that the focus is elsewhere: then two shots must tell.
+        None if the pictures contradict each other, or do not come to an end: then two shots must tell.
         """
-        z_um = first.shot.z_um - self.offset.z_um + judged.distance_um
-        shot = self.take_at(planned.x_um, planned.y_um, z_um)
-        seen = self._judge.look(shot)
-        if seen.distance_um is None or seen.sigma_um is None or not shot.sharpness > first.shot.sharpness:
-            return None
-        if abs(seen.distance_um) > self._judge.depth_um / 2.0:
-            return None
-        known = Judged("good", seen.distance_um, seen.sigma_um)
-        reason = f"{_REASONS[judged.verdict]}; moved by {judged.distance_um:+.1f} um"
-        return _Taken(shot, seen, known, self._error_um(), reason, first.retaken + 1)
+        best, moves_um = first, list[str]()
+        for retaken in range(first.retaken + 1, first.retaken + 1 + MAX_MOVES):
+            focus_um = best.shot.z_um - self.offset.z_um + judged.distance_um
+            moves_um.append(f"{judged.distance_um:+.1f}")
+            reason = f"{_REASONS['predicted']}; moved by {', '.join(moves_um)} um"
+            shot = self.take_at(planned.x_um, planned.y_um, focus_um)
+            seen = self._judge.look(shot)
+            if seen.distance_um is None or seen.sigma_um is None:
+                return None
+            if not shot.sharpness > best.shot.sharpness:
+                if abs(judged.distance_um) > self._judge.depth_um:
+                    return None
+                # So short a move matters little: the sharper picture is nearer to the focus.
+                known = Judged("good", 0.0, self._judge.depth_um / 2.0)
+                return msgspec.structs.replace(best, judged=known, reason=reason, retaken=retaken)
+            sigma_um = math.hypot(judged.sigma_um, GAIN_SIGMA * judged.distance_um)
+            now = self._judge.judge(seen, shot.z_um - self.offset.z_um, Expected(focus_um, sigma_um))
+            best = _Taken(shot, seen, now, self._error_um(), reason, retaken)
+            if now.verdict != "predicted":
+                # What it shows is known by two pictures now, so it is not blurred.
+                return msgspec.structs.replace(best, judged=Judged("good", now.distance_um, seen.sigma_um))
+            judged = now
+        return None
 
     def _again(self, first: _Taken, judged: Judged) -> _Taken:
         """Focus by two shots. The picture in focus, or the first one where the tile has no focus or was sharper."""
@@ -202,6 +220,8 @@ class Scanner:
         if result.outcome == "lost" or result.end is None:
             return msgspec.structs.replace(first, judged=None, reason=reason)
         known = Judged("good", 0.0, result.sigma_um or TWO_SHOT_SIGMA_UM)
+        if judged.verdict == "blurred":
+            self._judge.accept_as_sharp(first.seen, result.z_um - first.shot.z_um)
         if result.end.sharpness < first.shot.sharpness:
             # Never end blurrier than at the start: two shots that lead to a blurrier picture were wrong.
             known = Judged("good", 0.0, self._judge.depth_um / 2.0)
