@@ -181,6 +181,42 @@ class Axis:
             return self._walk((self._checked_steps(down_um, target_um),))
         return self.walk_up(target_um)
 
+    def walk_down(self, target_um: float) -> Walk:
+        """The legs that bring the stage to `target_um` downwards, with the gear engaged downwards on arrival.
+
+        The play is added, as in `walk_either_way`. A stage below the target first goes above it by the margin of an
+        approach. For a sweep that goes on downwards. Raises as `walk_up`.
+        """
+        self._require_position(target_um)
+        down_um = target_um - self.config.play_um if self._overshoot_steps else target_um
+        point_steps = self._checked_steps(down_um, target_um)
+        is_on_its_way = self.engagement is Engagement.DOWN and point_steps <= self._pos_steps
+        above_steps = point_steps + self._overshoot_steps
+        if is_on_its_way or above_steps <= self._pos_steps:
+            return self._walk((point_steps,))
+        above_um = um_from_steps(above_steps, self.config.um_per_step)
+        return self._walk((self._checked_steps(above_um, target_um), point_steps))
+
+    def walk_on(self, target_um: float, speed_um_per_s: float, accel_um_per_s2: float) -> Walk:
+        """One leg to `target_um` at this speed, in the direction in which the gear is engaged. Nothing has moved yet.
+
+        Raises ValueError against that direction; then as `walk_up`.
+        """
+        self._require_position(target_um)
+        scale = self.config.um_per_step
+        delta_steps = steps_from_um(target_um, scale) - steps_from_um(self.stage_um, scale)
+        way = Engagement.UP if delta_steps > 0 else Engagement.DOWN
+        if self._overshoot_steps and delta_steps and self._engagement is not way:
+            raise ValueError(
+                f"{self.name} cannot sweep to {target_um:.2f} um: its gear is engaged {self._engagement.value}. "
+                "Call `Board.ready` first."
+            )
+        point_steps = self._pos_steps + delta_steps
+        self._checked_steps(um_from_steps(point_steps, scale), target_um)
+        # The wire takes whole numbers, and none below 1.
+        rates = Rates(max(1.0, speed_um_per_s / scale), max(1.0, accel_um_per_s2 / scale))
+        return self._walk((point_steps,), rates)
+
     def check_approach(self, target_um: float) -> None:
         """Refuse what `approach_up` would refuse. Nothing moves. Raises MoveRefused, LinkTimeout, PositionLost."""
         with self._motor.turn():
@@ -295,7 +331,7 @@ class Axis:
         leg = legs[self.name]
         return self._motor.move(leg.target_steps, leg.delta_steps, leg.rates)
 
-    def _walk(self, way_points: tuple[int, ...]) -> Walk:
+    def _walk(self, way_points: tuple[int, ...], rates: Rates | None = None) -> Walk:
         """The legs along `way_points`. After an error the position is read from the board again."""
         pos_steps, engagement = self._pos_steps, self._engagement
         self._known = False
@@ -304,7 +340,7 @@ class Axis:
             if delta_steps == 0:
                 continue
             try:
-                completed_s = yield Leg(point_steps, delta_steps, self._rates)
+                completed_s = yield Leg(point_steps, delta_steps, rates or self._rates)
             except (MoveRefused, MoveStopped) as early:
                 if isinstance(early, MoveRefused) and point_steps == way_points[0]:
                     raise

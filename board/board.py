@@ -60,6 +60,16 @@ class Flash(msgspec.Struct, frozen=True):
     duty: float
 
 
+class SweepBegin(msgspec.Struct, frozen=True):
+    """Where a sweep begins, um of the stage, and whether X and Z will move downwards in it."""
+
+    x_um: float
+    y_um: float
+    z_um: float
+    x_down: bool
+    z_down: bool
+
+
 @final
 class Board(MotorBoard):
     """An open board at the end of a link."""
@@ -120,6 +130,39 @@ class Board(MotorBoard):
     def lamp(self) -> Lamp:
         """Sets the lamp: `board.lamp(0.5)`."""
         return self._lamp
+
+    def ready(self, begin: SweepBegin) -> float:
+        """Bring all axes to the begin of a sweep; return the time at which the stage is settled, s.
+
+        X and Z arrive engaged in the direction in which the sweep will move them, downwards with their play added. Y
+        arrives as in `arrive` with `either_way`.
+        Raises MoveRefused (nothing moved), MoveStopped, LinkTimeout, PositionLost.
+        """
+        with self.turn():
+            walks = {"y": self.y.walk_either_way(begin.y_um)}
+            for axis, to_um, is_down in (
+                (self.x, begin.x_um, begin.x_down),
+                (self.z, begin.z_um, begin.z_down),
+            ):
+                walks[axis.name] = axis.walk_down(to_um) if is_down else axis.walk_up(to_um)
+            return self._walk_all(walks)
+
+    def sweep(self, x_um: float, z_um: float, x_speed_um_per_s: float) -> float:
+        """Move X and Z on along a straight line, both at once; return the time at which the stage is settled, s.
+
+        Z speeds up and slows down in proportion to X, so it stands on the line at every moment, but for a step. Both
+        go on as they are engaged: call `ready` first, and again before Z turns round.
+        Raises ValueError against the engagement; else as `ready`.
+        """
+        with self.turn():
+            share = abs(z_um - self.z.stage_um) / max(abs(x_um - self.x.stage_um), 1e-9)
+            accel_um_per_s2 = self.x.config.accel_um_per_s2
+            return self._walk_all(
+                {
+                    "x": self.x.walk_on(x_um, x_speed_um_per_s, accel_um_per_s2),
+                    "z": self.z.walk_on(z_um, share * x_speed_um_per_s, share * accel_um_per_s2),
+                }
+            )
 
     def _walk_all(self, walks: Mapping[str, Walk]) -> float:
         """All axes move at once, one leg after the other."""

@@ -1,7 +1,8 @@
 """An instrument that is ready to work: a board, a camera and their clock."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from typing import Protocol
 
 import msgspec
 
@@ -19,7 +20,7 @@ from parfocal.edge.calibration import (
     SpacingInUse,
     use_calibration,
 )
-from parfocal.edge.camera.frame import Adjustable, Camera, CameraSettings
+from parfocal.edge.camera.frame import Adjustable, Camera, CameraSettings, TriggeredCamera
 from parfocal.edge.camera.linear import LinearCamera
 from parfocal.edge.camera.opened import open_camera
 from parfocal.edge.config import Config, FocusConfig
@@ -33,7 +34,12 @@ class FieldTruth(msgspec.Struct, frozen=True):
     stage_z_um: float
 
 
-TruthAt = Callable[[float, float], FieldTruth]
+class TruthAt(Protocol):
+    """Tells the truth about the field under the objective: now, or at a moment that is not long ago."""
+
+    def __call__(self, x_um: float, y_um: float, time_s: float | None = None, /) -> FieldTruth:
+        """The heights at `time_s`, now where it is None."""
+        ...
 
 
 class Instrument(msgspec.Struct, frozen=True):
@@ -44,7 +50,8 @@ class Instrument(msgspec.Struct, frozen=True):
     `plays`: the play of each axis that is in use, and where it comes from. `calibration` names the calibration in
     force, None without one. `view`: how the picture lies on the stage. `optics`: how the model is corrected, None if
     it is not, and `correction` what does it. `spacing`: where the loop takes its shots, None for the configured.
-    `above_sharpest_um`: how far the corrected model ends above the sharpest plane, None if nobody knows.
+    `above_sharpest_um`: how far the corrected model ends above the sharpest plane, None if nobody knows. `triggered`:
+    the camera that exposes when the board triggers it, None if it cannot.
     """
 
     board: MotorBoard
@@ -60,6 +67,7 @@ class Instrument(msgspec.Struct, frozen=True):
     correction: Correction = AS_SHIPPED
     spacing: SpacingInUse | None = None
     above_sharpest_um: float | None = None
+    triggered: TriggeredCamera | None = None
 
     def calibrated(self, predictor: Predictor, config: FocusConfig) -> tuple[Predictor, FocusConfig]:
         """Model and focus rule as they were measured on this instrument.

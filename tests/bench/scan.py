@@ -60,6 +60,7 @@ class LargeSlide(SmallSlide):
 
     def render(self, x_um: float, y_um: float, z_um: float, duty: float) -> NDArray[np.uint8]:
         """A picture at a true position."""
+        self.exposed_um.append((x_um, y_um, z_um))
         camera, side_px = self.config.camera, len(self._pixels)
         top, left = (round(at_um / camera.um_per_px) for at_um in (y_um, x_um))
         rows = np.arange(top, top + camera.height_px) % side_px

@@ -12,6 +12,8 @@ import msgspec
 from parfocal.edge.config import Config
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.instrument import Instrument
+from parfocal.edge.scan.continuous.plan import SweepPlan
+from parfocal.edge.scan.continuous.scanner import ContinuousScanner
 from parfocal.edge.scan.field_result import FieldResult
 from parfocal.edge.scan.grid import Region, points_of_region
 from parfocal.edge.scan.plan import Field
@@ -36,11 +38,12 @@ Write = Callable[[Path, bytes], None]
 
 
 class Request(msgspec.Struct, frozen=True):
-    """What the user asked for, kept in the journal for a scan that is continued."""
+    """What the user asked for, kept beside the journal for a scan that is continued."""
 
     slide: str
     codec: Codec
     plan: TilePlan
+    continuous: bool = False
 
 
 class Eyes(msgspec.Struct, frozen=True):
@@ -185,13 +188,16 @@ class ScanJob:
         config: Config,
         surface: FocalSurface,
         only_exposed: bool = False,
+        sweeps: SweepPlan | None = None,
     ) -> Generator[TileDone, None, None]:
         """Take the tiles that are left. Close the iterator to end early: what was yielded is finished.
 
         Homes if the position is lost and the instrument may home by itself. A scan that is continued is registered
-        against its last tiles first. `only_exposed`: the lamp is dark while nothing is exposed.
+        against its first tiles first. `only_exposed`: the lamp is dark while nothing is exposed. `sweeps`: take them
+        while the stage moves; of a row that was interrupted, the tiles that are not finished are swept again.
 
         Raises:
+            ConfigError: `sweeps`, but board or camera cannot be triggered.
             SurfaceRefused: a tile lies far outside of the surface.
             ScanAborted: the slide is not found again, or a picture is black.
             TileNotWritten, BoardError, CameraFailed, EngineError: as they come.
@@ -206,7 +212,8 @@ class ScanJob:
                 heights.learn(point.x_um, point.y_um, point.z_um, point.sigma_um or TWO_SHOT_SIGMA_UM)
         for tile in self.finished:
             _learn(heights, tile)
-        light = Light(instrument, config.scan.lamp_duty, only_exposed)
+        swept = ContinuousScanner(instrument, config, sweeps, heights, judge) if sweeps else None
+        light = Light(instrument, config.scan.lamp_duty, only_exposed or swept is not None)
         scanner = Scanner(instrument, eyes.two_shot, config, heights, judge, light)
         instrument.home_if_allowed()
         with light.scan():
@@ -214,7 +221,10 @@ class ScanJob:
             scanner.offset = self.offset
             self.journal.keep(f"session {self.journal.session}", {"offset": self.offset, "found": found})
             with TileWriter(self.journal, self.request.codec, self._write) as writer:
-                yield from scanner.run(self.left, self.journal, writer)
+                if swept is None:
+                    yield from scanner.run(self.left, self.journal, writer)
+                else:
+                    yield from swept.run(self.left, scanner, self.journal, writer)
         self.journal.keep("known_um", judge.known_um)
 
     def close(self) -> None:

@@ -92,6 +92,11 @@ class TileJudge:
         return max(MIN_SIGMA_UM, scatter_um)
 
     @property
+    def is_ready(self) -> bool:
+        """Whether it can judge a tile by its own picture: it knows how the model reads this slide, or has no model."""
+        return self._single is None or self._knows_bias
+
+    @property
     def known_um(self) -> tuple[float, ...]:
         """What single shots said of pictures in focus, to be kept for a scan that is continued."""
         return tuple(self._off_um)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 
 import msgspec
 
@@ -85,8 +85,12 @@ class Light:
             board.lamp(0.0)
 
 
-class _Taken(msgspec.Struct, frozen=True):
-    """A picture of a tile, and what is known of it. `judged` is None for a tile without a single focus."""
+class Taken(msgspec.Struct, frozen=True):
+    """A picture of a tile, and what is known of it.
+
+    `judged` is None for a tile without a single focus. `place_um`: where its middle lies on the slide, None for where
+    the stage stands now.
+    """
 
     shot: Shot
     seen: Seen
@@ -94,6 +98,7 @@ class _Taken(msgspec.Struct, frozen=True):
     error_um: float | None
     reason: str | None = None
     retaken: int = 0
+    place_um: tuple[float, float] | None = None
 
 
 class Scanner:
@@ -122,11 +127,15 @@ class Scanner:
         return board.x.stage_um, board.y.stage_um
 
     def run(
-        self, tiles: tuple[PlannedTile, ...], journal: Journal, writer: TileWriter
+        self,
+        tiles: Sequence[PlannedTile],
+        journal: Journal,
+        writer: TileWriter,
+        again: str | None = None,
     ) -> Generator[TileDone, None, None]:
         """Take `tiles` in order and hand each to `writer`. Close the iterator to end between two tiles.
 
-        The axes must be homed and the light of the scan on.
+        The axes must be homed and the light of the scan on. `again`: why these tiles are taken for a second time.
 
         Raises:
             ScanAborted: a picture is black or saturated.
@@ -136,7 +145,10 @@ class Scanner:
         for planned in tiles:
             began_s = self._instrument.clock.now_s()
             taken = self._take(planned)
-            tile = self._tile(planned, taken, journal, self._instrument.clock.now_s() - began_s)
+            if again is not None:
+                reason = again if taken.reason is None else f"{again}; then {taken.reason}"
+                taken = msgspec.structs.replace(taken, reason=reason, retaken=taken.retaken + 1)
+            tile = self.tile(planned, taken, journal, self._instrument.clock.now_s() - began_s)
             writer.put(tile, taken.shot.pixels)
             yield TileDone(tile, taken.error_um)
 
@@ -166,13 +178,13 @@ class Scanner:
                     raise
                 return lost.result
 
-    def _take(self, planned: PlannedTile) -> _Taken:
+    def _take(self, planned: PlannedTile) -> Taken:
         """The picture of a tile, taken again if it is out of focus; what it shows of the focus is learned."""
         expected = self._heights.expected(planned.x_um, planned.y_um)
         shot = self.take_at(planned.x_um, planned.y_um, expected.z_um)
         seen = self._judge.look(shot)
         judged = self._judge.judge(seen, shot.z_um - self.offset.z_um, expected)
-        taken = _Taken(shot, seen, judged, self._error_um())
+        taken = Taken(shot, seen, judged, self._error_um())
         if judged.verdict == "predicted":
             taken = self._moved(planned, taken, judged) or self._again(taken, judged)
         elif judged.verdict in _REASONS:
@@ -184,7 +196,7 @@ class Scanner:
                 self._heights.learn(planned.x_um, planned.y_um, focus_um, taken.judged.sigma_um)
         return taken
 
-    def _moved(self, planned: PlannedTile, first: _Taken, judged: Judged) -> _Taken | None:
+    def _moved(self, planned: PlannedTile, first: Taken, judged: Judged) -> Taken | None:
         """The picture from where the ones before it say the focus is (liao2021 2.2), or the first one if it is sharper.
 
         None if the pictures contradict each other, or do not come to an end: then two shots must tell.
@@ -206,14 +218,14 @@ class Scanner:
                 return msgspec.structs.replace(best, judged=known, reason=reason, retaken=retaken)
             sigma_um = math.hypot(judged.sigma_um, GAIN_SIGMA * judged.distance_um)
             now = self._judge.judge(seen, shot.z_um - self.offset.z_um, Expected(focus_um, sigma_um))
-            best = _Taken(shot, seen, now, self._error_um(), reason, retaken)
+            best = Taken(shot, seen, now, self._error_um(), reason, retaken)
             if now.verdict != "predicted":
                 # What it shows is known by two pictures now, so it is not blurred.
                 return msgspec.structs.replace(best, judged=Judged("good", now.distance_um, seen.sigma_um))
             judged = now
         return None
 
-    def _again(self, first: _Taken, judged: Judged) -> _Taken:
+    def _again(self, first: Taken, judged: Judged) -> Taken:
         """Focus by two shots. The picture in focus, or the first one where the tile has no focus or was sharper."""
         result = self.focus_near(first.shot.z_um + judged.distance_um)
         reason = f"{_REASONS[judged.verdict]}; {result.outcome}"
@@ -228,21 +240,23 @@ class Scanner:
             self._judge.learn_focus(first.shot)
             return msgspec.structs.replace(first, judged=known, reason=reason)
         self._judge.learn_focus(result.end)
-        return _Taken(
+        return Taken(
             result.end, self._judge.look(result.end), known, self._error_um(), reason, first.retaken + 1
         )
 
-    def _tile(self, planned: PlannedTile, taken: _Taken, journal: Journal, elapsed_s: float) -> ScannedTile:
+    def tile(self, planned: PlannedTile, taken: Taken, journal: Journal, elapsed_s: float) -> ScannedTile:
+        """What the journal will say of a tile. `elapsed_s`: the microscope's time for it."""
         offset, judged = self.offset, taken.judged
-        x_um, y_um = self.stage_um
+        stage_x_um, stage_y_um = self.stage_um
+        x_um, y_um = taken.place_um or (stage_x_um - offset.x_um, stage_y_um - offset.y_um)
         is_known = judged is not None and judged.verdict == "good" and _shows_focus(taken)
         name = tile_name(planned.row, planned.column, journal.about.settings.codec)
         spread_um = taken.seen.spread_um
         return ScannedTile(
             row=planned.row,
             column=planned.column,
-            x_um=x_um - offset.x_um,
-            y_um=y_um - offset.y_um,
+            x_um=x_um,
+            y_um=y_um,
             z_um=taken.shot.z_um - offset.z_um,
             path=tiles_folder(journal.slide) / name,
             focus_um=judged.distance_um if judged is not None and is_known else None,
@@ -270,6 +284,6 @@ class Scanner:
         return truth.stage_z_um - truth.focus_z_um
 
 
-def _shows_focus(taken: _Taken) -> bool:
+def _shows_focus(taken: Taken) -> bool:
     """Whether the focus of a tile was measured, by its own picture or by two shots."""
     return taken.seen.tissue and (taken.seen.distance_um is not None or taken.reason is not None)
