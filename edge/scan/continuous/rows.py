@@ -54,7 +54,7 @@ class Line(msgspec.Struct, frozen=True):
     parts: tuple[Part, ...]
 
     def z_at(self, x_um: float) -> float:
-        """The height where the sweep passes `x_um`."""
+        """The height to which Z is sent where the sweep passes `x_um`."""
         ends = sorted((part.x_um, part.z_um) for part in (Part(self.x_um, self.z_um), *self.parts))
         return float(np.interp(x_um, [x for x, _ in ends], [z for _, z in ends]))
 
@@ -108,7 +108,10 @@ def line_of(row: Row, height_um: Height, run_up_um: float, depth_um: float, step
     heights[-1] += slopes[-1] * run_up_um
     knots[0] -= run_up_um
     knots[-1] += run_up_um
-    on_steps = np.rint(heights / step_um) * step_um
+    # Between two steps the stage is half a step behind, on average, so the way is half a step ahead.
+    signs = np.sign(slopes)
+    ahead = np.array([signs[0], *(np.where(signs[1:] == signs[:-1], signs[1:], 0.0)), signs[-1]])
+    on_steps = np.rint(heights / step_um + 0.5 * ahead) * step_um
     at_um = xs_um[0] + row.way * knots
     parts = tuple(Part(float(x), float(z)) for x, z in zip(at_um[1:], on_steps[1:], strict=True))
     return Line(float(at_um[0]), float(on_steps[0]), parts)

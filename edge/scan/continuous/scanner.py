@@ -24,6 +24,7 @@ from parfocal.edge.scan.tiling.writer import TileWriter
 MISSED = "its trigger or its frame was missed in the sweep"
 DARK = "its flash was missing in the sweep"
 BLURRED = "its picture of the sweep was out of focus"
+SOFT = "its picture of the sweep was less sharp than its neighbours"
 
 
 class ContinuousScanner:
@@ -54,16 +55,36 @@ class ContinuousScanner:
         rows, others = rows_of(tiles[n_first:])
         left: dict[PlannedTile, str] = dict.fromkeys(others, "")
         for row in rows:
-            for caught in self._swept(row, scanner, left):
-                tile = scanner.tile(caught.tile, caught.taken, journal, caught.elapsed_s)
-                writer.put(tile, caught.taken.shot.pixels)
-                yield TileDone(tile, caught.taken.error_um)
+            soft = list[Caught]()
+            for good in self._swept(row, scanner, left, soft):
+                yield self._put(good, scanner, journal, writer)
+            # Taken at rest, the first one shows whether this content has little detail; then so have others like it.
+            while soft:
+                yield from scanner.run((soft.pop(0).tile,), journal, writer, SOFT)
+                found = [(caught, self._judged(caught, scanner)) for caught in soft]
+                soft = [caught for caught, taken in found if taken == SOFT]
+                for caught, taken in found:
+                    if isinstance(taken, Taken):
+                        yield self._put(_Good(caught.tile, taken, 0.0), scanner, journal, writer)
+                    elif taken != SOFT:
+                        left[caught.tile] = taken
         again = tuple(tile for tile in tiles if tile in left)
         for planned in again:
             yield from scanner.run((planned,), journal, writer, left[planned] or None)
 
-    def _swept(self, row: Row, scanner: Scanner, left: dict[PlannedTile, str]) -> Iterator[_Good]:
-        """The good tiles of a row; the others are put into `left`, each with its reason."""
+    @staticmethod
+    def _put(good: _Good, scanner: Scanner, journal: Journal, writer: TileWriter) -> TileDone:
+        tile = scanner.tile(good.tile, good.taken, journal, good.elapsed_s)
+        writer.put(tile, good.taken.shot.pixels)
+        return TileDone(tile, good.taken.error_um)
+
+    def _swept(
+        self, row: Row, scanner: Scanner, left: dict[PlannedTile, str], soft: list[Caught]
+    ) -> Iterator[_Good]:
+        """The good tiles of a row.
+
+        The others are put into `left`, each with its reason; or into `soft`, where only sharpness speaks against them.
+        """
         began_s = self._instrument.clock.now_s()
         z_step_um = self._config.board.z.um_per_step
         line = line_of(row, self._height_um, self._plan.run_up_um, self._judge.depth_um, z_step_um)
@@ -72,7 +93,9 @@ class ContinuousScanner:
             elapsed_s = (self._instrument.clock.now_s() - began_s) / len(row.tiles)
             del missed[caught.tile]
             found = self._judged(caught, scanner)
-            if isinstance(found, str):
+            if found == SOFT:
+                soft.append(caught)
+            elif isinstance(found, str):
                 left[caught.tile] = found
             else:
                 yield _Good(caught.tile, found, elapsed_s)
@@ -98,7 +121,7 @@ class ContinuousScanner:
             focus_um = caught.z_um + judged.distance_um
             self._heights.learn(caught.x_um, caught.y_um, focus_um, judged.sigma_um)
         if judged.verdict not in ("good", "blank"):
-            return BLURRED
+            return SOFT if judged.verdict == "blurred" else BLURRED
         if judged.verdict == "good":
             self._judge.accept(seen)
         place_um = (caught.x_um, caught.y_um)
