@@ -4,8 +4,8 @@
 tilt, a bend, waves of 3 mm, one fold) and the stepped one of the virtual slide. The field is the real one, 422 x 353
 um, its pictures have 306 x 256 px, blur is Gaussian, and the models know the truth but for the noise of the real ones.
 So time, journal and decisions are those of a scan, and the pictures are not. Each is scanned with stops and without:
-a flash of 14 us at 6.1 mm/s, with the play of the gears measured. With `--side-mm` below 15 a smaller square is
-scanned, and the time for 15 mm is told at its rate.
+a flash of 14 us at 6.1 mm/s, with the play of the gears measured. With `--side-mm` or `--high-mm` below 15 a
+smaller region is scanned, and the time for 15 x 15 mm is told at its rate.
 """
 
 import argparse
@@ -79,7 +79,7 @@ class LargeSlide(SmallSlide):
 
 
 def measured(
-    name: str, focus: Focus, side_mm: float, folder: Path, continuous: bool = False
+    name: str, focus: Focus, side_mm: float, high_mm: float, folder: Path, continuous: bool = False
 ) -> dict[str, object]:
     """Scan a square and sum it up."""
     pixels = drawn(7, 1200)
@@ -89,7 +89,7 @@ def measured(
     field_um = field_of(CONFIG.camera, CONFIG.camera.um_per_px)
     overlap = overlap_for(PLAYS, Config(), field_um)  # that of the real camera
     x_um, y_um = ORIGIN_UM
-    area = rectangle(x_um, y_um, x_um + 1000.0 * side_mm, y_um + 1000.0 * side_mm)
+    area = rectangle(x_um, y_um, x_um + 1000.0 * side_mm, y_um + 1000.0 * high_mm)
     plan = plan_tiles(area, CONFIG, field_um, overlap)
     foretold = foretell(plan, CONFIG, 0.75)
     sweeps = sweep_plan(plan, CONFIG, PLAYS) if continuous else None
@@ -118,20 +118,13 @@ def measured(
     scan_s = ended_s - scan_began_s
     limit_each_s = foretold.limit_s / len(done)
     whole = plan_tiles(rectangle(x_um, y_um, x_um + 15e3, y_um + 15e3), CONFIG, field_um, overlap)
-    n_whole = len(whole.tiles)
-    # Rows of another length: the part of the plan without what is taken again is computed, the rest is at the rate.
-    again_share_s = again_s / len(done)
-    whole_s = (
-        (sweep_plan(whole, CONFIG, PLAYS).scan_s if sweeps else foretell(whole, CONFIG, 0.75).limit_s)
-        + (scan_s - again_s - (sweeps.scan_s if sweeps else foretold.limit_s)) / len(done) * n_whole
-        + again_share_s * n_whole
-    )
+    rows_share = (1 + whole.tiles[-1].row) / (1 + plan.tiles[-1].row)
     return {
         "tiles": len(done),
         "speed_mm_per_s": sweeps.speed_um_per_s / 1000.0 if sweeps else None,
         "planned_s": sweeps.scan_s if sweeps else foretold.scan_s,
         "whole_15_mm_planned_s": sweep_plan(whole, CONFIG, PLAYS).scan_s if sweeps else None,
-        "whole_15_mm_s": whole_s,
+        "whole_15_mm_s": scan_s * rows_share * 15.0 / side_mm,
         "tissue": len(off),
         "overlap": overlap,
         "survey_points": len(points),
@@ -156,6 +149,7 @@ def measured(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--side-mm", type=float, default=15.0)
+    parser.add_argument("--high-mm", type=float, help="height of the region, where it is not a square")
     parser.add_argument("--only", choices=("stops", "continuous"))
     given = parser.parse_args()
     folder = Path("build/bench")
@@ -163,7 +157,7 @@ def main() -> None:
     stepped = FocusSurface(1, CENTRE_UM[0], CENTRE_UM[1], FOCUS_Z_UM)
     results = {
         f"{name}{', continuous' if continuous else ''}": measured(
-            name, focus, given.side_mm, folder, continuous
+            name, focus, given.side_mm, given.high_mm or given.side_mm, folder, continuous
         )
         for name, focus in (("smooth", smooth), ("stepped", stepped.z_um))
         for continuous in (False, True)

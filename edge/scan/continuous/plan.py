@@ -13,7 +13,7 @@ from parfocal.board.profile import Trapezoid
 from parfocal.edge.calibration import PlayInUse
 from parfocal.edge.config import Config
 from parfocal.edge.errors import ConfigError
-from parfocal.edge.scan.continuous.rows import Line, Part, Row, rows_of
+from parfocal.edge.scan.continuous.rows import Ends, Line, Part, Row, rows_of
 from parfocal.edge.scan.tiling.plan import Foretold, TilePlan
 
 BLUR_PX = 0.25  # how far the stage may go during a flash
@@ -28,9 +28,9 @@ class SweepPlan(msgspec.Struct, frozen=True):
     """How rows are swept.
 
     `limited_by`: what keeps the stage from going faster: "stage", "camera" or "light". `flash_s` and `duty` give the
-    same light as an exposure of a stage at rest. `run_up_um` is before the first tile and behind the last one. `scan_s`
-    is the microscope's time for `n_rows`, on a flat slide, without what is taken again; `n_alone` tiles are taken one
-    by one. `row_change_s` is the part of it between the rows. `part_s` is what each straight part more of a row costs,
+    same light as an exposure of a stage at rest. `ends`: how far a sweep goes beyond its tiles. `scan_s` is the
+    microscope's time for `n_rows`, on a flat slide, without what is taken again; `n_alone` tiles are taken one by
+    one. `row_change_s` is the part of it between the rows. `part_s` is what each straight part more of a row costs,
     and `reversal_s` what Z needs to turn round between two of them.
     """
 
@@ -38,7 +38,7 @@ class SweepPlan(msgspec.Struct, frozen=True):
     limited_by: str
     flash_s: float
     duty: float
-    run_up_um: float
+    ends: Ends
     n_rows: int
     n_alone: int
     scan_s: float
@@ -84,13 +84,15 @@ def sweep_plan(plan: TilePlan, config: Config, plays: Sequence[PlayInUse]) -> Sw
     flash_s = max(min(blur_um / speed_um_per_s, 0.1), LEAST_FLASH_S)
     flash_s = max(round(flash_s * 1e6), 1) / 1e6
     run_up_um = speed_um_per_s**2 / (2.0 * x.accel_um_per_s2) + RUN_UP_UM
+    # A little farther beyond than before, so that the next row is engaged the other way by one straight move.
+    ends = Ends(run_up_um, run_up_um + max(2.0, 0.1 * x.play_um) + 2.0 * x.um_per_step)
     rows, alone = rows_of(plan.tiles)
     made = SweepPlan(
         speed_um_per_s,
         limited_by,
         flash_s,
         min(needed_s / flash_s, 1.0),
-        run_up_um,
+        ends,
         len(rows),
         len(alone),
         0.0,
@@ -98,9 +100,9 @@ def sweep_plan(plan: TilePlan, config: Config, plays: Sequence[PlayInUse]) -> Sw
         COMMAND_S + speed_um_per_s / x.accel_um_per_s2,
         COMMAND_S + reversal_s(config.board.z),
     )
-    swept_s = sum(line_s(flat(row, run_up_um), made, config.board) for row in rows)
+    swept_s = sum(line_s(flat(row, ends), made, config.board) for row in rows)
     change_s = sum(
-        row_change_s(flat(a, run_up_um), flat(b, run_up_um), b.y_um - a.y_um, config.board)
+        row_change_s(flat(a, ends), flat(b, ends), b.y_um - a.y_um, speed_um_per_s, config.board)
         for a, b in itertools.pairwise(rows)
     )
     return msgspec.structs.replace(made, scan_s=swept_s + change_s, row_change_s=change_s)
@@ -123,20 +125,23 @@ def reversal_s(z: AxisConfig) -> float:
     return _move_s(z, over_um, z.speed_um_per_s) + _move_s(z, z.play_um + over_um, z.speed_um_per_s)
 
 
-def row_change_s(before: Line, after: Line, dy_um: float, board: BoardConfig) -> float:
-    """The time from the end of one sweep to the begin of the next, s: axes move at once, and Y must come to rest."""
+def row_change_s(before: Line, after: Line, dy_um: float, speed_um_per_s: float, board: BoardConfig) -> float:
+    """The time from the end of one sweep to the begin of the next, s.
+
+    Axes move at once, and Y must come to rest before the first flash, for which X needs the time to speed up.
+    """
     dx_um = abs(after.x_um - before.parts[-1].x_um) + board.x.play_um
     moved_s = max(
         _move_s(board.x, dx_um, board.x.speed_um_per_s), _move_s(board.y, abs(dy_um), board.y.speed_um_per_s)
     )
-    ramp_s = board.x.speed_um_per_s / board.x.accel_um_per_s2
+    ramp_s = speed_um_per_s / board.x.accel_um_per_s2
     return 2.0 * COMMAND_S + moved_s + max(0.0, board.y.settle_s - ramp_s)
 
 
-def flat(row: Row, run_up_um: float) -> Line:
+def flat(row: Row, ends: Ends) -> Line:
     """The way over a row of a flat slide."""
     first_um, last_um = row.tiles[0].x_um, row.tiles[-1].x_um
-    return Line(first_um - row.way * run_up_um, 0.0, (Part(last_um + row.way * run_up_um, 0.0),))
+    return Line(first_um - row.way * ends.before_um, 0.0, (Part(last_um + row.way * ends.beyond_um, 0.0),))
 
 
 def _check_plays(plays: Sequence[PlayInUse]) -> None:

@@ -93,21 +93,28 @@ def rows_of(tiles: Sequence[PlannedTile]) -> tuple[tuple[Row, ...], tuple[Planne
     return tuple(rows), tuple(others)
 
 
-def line_of(row: Row, height_um: Height, run_up_um: float, depth_um: float, step_um: float) -> Line:
+class Ends(msgspec.Struct, frozen=True):
+    """How far before the first tile of a row a sweep begins, and how far beyond the last it ends, um."""
+
+    before_um: float
+    beyond_um: float
+
+
+def line_of(row: Row, height_um: Height, ends: Ends, depth_um: float, step_um: float) -> Line:
     """The way of a sweep over a row, in as few straight parts as stay near the surface `height_um(x, y)`.
 
-    It begins `run_up_um` before the first tile and ends as far beyond the last. Parts meet between two tiles, so that
-    the stage is at full speed, or nearly, where a tile is taken. `step_um`: of Z; heights lie on whole steps.
+    Parts meet between two tiles, so that the stage is at full speed, or nearly, where a tile is taken. `step_um`: of Z;
+    heights lie on whole steps.
     """
     xs_um = np.array([tile.x_um for tile in row.tiles])
     zs_um = np.array([height_um(tile.x_um, row.y_um) for tile in row.tiles])
     knots, heights = _fitted(np.abs(xs_um - xs_um[0]), zs_um, LINE_SHARE * depth_um)
     # The first and the last part go on straight to where the stage starts and stops.
     slopes = np.diff(heights) / np.diff(knots)
-    heights[0] -= slopes[0] * run_up_um
-    heights[-1] += slopes[-1] * run_up_um
-    knots[0] -= run_up_um
-    knots[-1] += run_up_um
+    heights[0] -= slopes[0] * ends.before_um
+    heights[-1] += slopes[-1] * ends.beyond_um
+    knots[0] -= ends.before_um
+    knots[-1] += ends.beyond_um
     # Between two steps the stage is half a step behind, on average, so the way is half a step ahead.
     signs = np.sign(slopes)
     ahead = np.array([signs[0], *(np.where(signs[1:] == signs[:-1], signs[1:], 0.0)), signs[-1]])

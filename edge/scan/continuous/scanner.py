@@ -87,7 +87,7 @@ class ContinuousScanner:
         """
         began_s = self._instrument.clock.now_s()
         z_step_um = self._config.board.z.um_per_step
-        line = line_of(row, self._height_um, self._plan.run_up_um, self._judge.depth_um, z_step_um)
+        line = line_of(row, self._height_um, self._plan.ends, self._judge.depth_um, z_step_um)
         missed = dict.fromkeys(row.tiles, MISSED)
         for caught in self._sweeper.sweep(row, line, scanner.offset):
             elapsed_s = (self._instrument.clock.now_s() - began_s) / len(row.tiles)

@@ -9,7 +9,7 @@ from parfocal.edge.calibration import PlayInUse
 from parfocal.edge.config import Config, config_from_toml
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.scan.continuous.plan import line_s, sweep_plan
-from parfocal.edge.scan.continuous.rows import Height, Line, Part, Row, line_of, rows_of
+from parfocal.edge.scan.continuous.rows import Ends, Height, Line, Part, Row, line_of, rows_of
 from parfocal.edge.scan.tiling.plan import PlannedTile, TilePlan, field_of, plan_tiles
 from parfocal.edge.tissue.area import rectangle
 
@@ -48,14 +48,14 @@ def test_z_stays_near_the_surface_in_few_straight_parts(
     way: int, height_um: Height, n_parts: int, n_reversals: int
 ) -> None:
     swept = row(way=way)
-    line = line_of(swept, height_um, 250.0, DEPTH_UM, STEP_UM)
+    line = line_of(swept, height_um, Ends(250.0, 260.0), DEPTH_UM, STEP_UM)
     assert (len(line.parts), line.n_reversals) == (n_parts, n_reversals)
     off_um = np.array([line.z_at(t.x_um) - height_um(t.x_um, 0.0) for t in swept.tiles])
     assert (
         np.sort(np.abs(off_um))[-4] < 0.45
     )  # 0.3 of the depth of field, and half a step; all but the fold's
     assert line.x_um == swept.tiles[0].x_um - way * 250.0
-    assert line.parts[-1].x_um == swept.tiles[-1].x_um + way * 250.0
+    assert line.parts[-1].x_um == swept.tiles[-1].x_um + way * 260.0
     steps = np.array([line.z_um, *(part.z_um for part in line.parts)]) / STEP_UM
     assert steps == pytest.approx(np.rint(steps))
 
