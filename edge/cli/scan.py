@@ -16,6 +16,7 @@ from parfocal.edge.cli.options import (
     ConfigOption,
     JsonOption,
     PortOption,
+    ReliefOption,
     SeedOption,
     SimOption,
     Simulation,
@@ -48,6 +49,7 @@ from parfocal.edge.scan.tiling.job import (
     Eyes,
     Request,
     ScanJob,
+    Ways,
     check_new,
     kept_request,
     settings_of,
@@ -125,18 +127,23 @@ def scan(
     continuous: Annotated[
         bool, typer.Option("--continuous", help="Do not stop for a picture: flash while the stage moves.")
     ] = False,
+    composite: Annotated[
+        bool, typer.Option("--composite", help="Keep uneven tiles as pictures that are all in focus.")
+    ] = False,
+    z_stack: Annotated[bool, typer.Option("--z-stack", help="Keep a stack of each uneven tile.")] = False,
     sim: SimOption = False,
     slide: SlideOption = None,
     um_per_px: UmPerPxOption = None,
     seed: SeedOption = 1,
     z_play_um: ZPlayOption = None,
+    relief: ReliefOption = None,
     config: ConfigOption = None,
     port: PortOption = None,
     json: JsonOption = None,
 ) -> None:
     """Scan a region of a slide tile by tile, in focus. An interrupted scan goes on with --resume."""
     settings = configured(config, port)
-    simulation = Simulation(sim, slide, um_per_px, seed, z_play_um)
+    simulation = Simulation(sim, slide, um_per_px, seed, z_play_um, relief)
     asked = _Asked(_area(region, mask), overlap, codec, slide_name, continuous)
     kept = _kept_request(out, asked) if resume else None
     if not resume and not plan:
@@ -158,7 +165,8 @@ def scan(
         if eyes is None:
             write_json(json, foretold)
             return
-        work = _Work(console, instrument, used, eyes, spacing_um, lamp_off_between, sweeps)
+        ways = Ways(lamp_off_between, sweeps, composite, z_stack)
+        work = _Work(console, instrument, used, eyes, spacing_um, ways)
         with (
             growing_result(json, partial(_show, console)) as result,
             _open_job(out, request, foretold, work) as job,
@@ -174,8 +182,7 @@ class _Work(msgspec.Struct, frozen=True):
     config: Config
     eyes: Eyes
     spacing_um: float
-    only_exposed: bool
-    sweeps: SweepPlan | None
+    ways: Ways
 
 
 def _area(region: tuple[float, float, float, float] | None, mask: Path | None) -> Area | None:
@@ -291,9 +298,7 @@ def _scan(
 
     with (
         shown_progress(work.console, "scanning", len(job.left), "to the first tile") as step,
-        contextlib.closing(
-            job.tiles(work.instrument, work.eyes, work.config, surface, work.only_exposed, work.sweeps)
-        ) as run,
+        contextlib.closing(job.tiles(work.instrument, work.eyes, work.config, surface, work.ways)) as run,
     ):
         for done in run:
             taken.append(done)

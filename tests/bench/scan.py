@@ -27,7 +27,7 @@ from parfocal.edge.calibration import PlayInUse
 from parfocal.edge.config import Config, config_from_toml
 from parfocal.edge.focus.depth import depth_of_field_um
 from parfocal.edge.scan.continuous.plan import sweep_plan
-from parfocal.edge.scan.tiling.job import Request, ScanJob, settings_of, survey_points
+from parfocal.edge.scan.tiling.job import Request, ScanJob, Ways, settings_of, survey_points
 from parfocal.edge.scan.tiling.plan import field_of, foretell, overlap_for, plan_tiles
 from parfocal.edge.scan.tiling.scanner import TileDone
 from parfocal.edge.simscope.surface import FocusSurface
@@ -106,7 +106,7 @@ def measured(
             surface = job.kept_surface()
             assert surface is not None
             done: list[TileDone] = []
-            for tile in job.tiles(instrument, slide.eyes, CONFIG, surface, sweeps=sweeps):
+            for tile in job.tiles(instrument, slide.eyes, CONFIG, surface, Ways(sweeps=sweeps)):
                 done.append(tile)
                 if len(done) % 200 == 0:
                     sys.stderr.write(f"{name}: {len(done)} of {len(plan.tiles)}\n")

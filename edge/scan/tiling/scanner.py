@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Generator, Iterator, Sequence
+from pathlib import Path
 
 import msgspec
 
@@ -15,13 +16,22 @@ from parfocal.edge.focus.exposure import exposure_fault
 from parfocal.edge.focus.focuser import Focuser
 from parfocal.edge.focus.result import FocusLost, FocusResult
 from parfocal.edge.focus.shots import Shot
+from parfocal.edge.focus.uneven import FieldShape
 from parfocal.edge.instrument import Instrument
-from parfocal.edge.scan.tiles import ScannedTile, tile_name, tiles_folder
+from parfocal.edge.pixels import UInt8Array
+from parfocal.edge.scan.tiles import ScannedTile, stacks_folder, tile_name, tiles_folder
 from parfocal.edge.scan.tiling.heights import Expected, Heights
 from parfocal.edge.scan.tiling.journal import Journal
 from parfocal.edge.scan.tiling.judge import Judged, Seen, TileJudge
 from parfocal.edge.scan.tiling.plan import PlannedTile
-from parfocal.edge.scan.tiling.writer import TileWriter
+from parfocal.edge.scan.tiling.uneven_tiles import (
+    UnevenTiles,
+    Write,
+    spread_of,
+    stack_heights,
+    write_planes,
+)
+from parfocal.edge.scan.tiling.writer import TileWriter, not_written
 from parfocal.engines.predictor import Predictor
 
 TWO_SHOT_SIGMA_UM = 0.25  # of a focused field (docs/focus.md)
@@ -29,6 +39,7 @@ GAIN_SIGMA = 0.15  # share by which a model may say too much or too little (engi
 MAX_MOVES = (
     2  # to where a tile's own pictures say the focus is; each takes a quarter of the time of two shots
 )
+UNEVEN = "uneven: its focus"
 # Why a tile is focused anew and taken again, by its verdict.
 _REASONS = {
     "predicted": "its picture was out of focus",
@@ -88,8 +99,9 @@ class Light:
 class Taken(msgspec.Struct, frozen=True):
     """A picture of a tile, and what is known of it.
 
-    `judged` is None for a tile without a single focus. `place_um`: where its middle lies on the slide, None for where
-    the stage stands now.
+    `judged` is None for a tile whose focus was not found. `place_um`: where its middle lies on the slide, None for
+    where the stage stands now. `shape` is that of an uneven tile, and `composite` its all-in-focus picture, where one
+    is to be kept.
     """
 
     shot: Shot
@@ -99,6 +111,28 @@ class Taken(msgspec.Struct, frozen=True):
     reason: str | None = None
     retaken: int = 0
     place_um: tuple[float, float] | None = None
+    shape: FieldShape | None = None
+    composite: UInt8Array | None = None
+
+    @property
+    def pixels(self) -> UInt8Array:
+        """The picture to keep, RGB uint8 (h, w, 3)."""
+        return self.shot.pixels if self.composite is None else self.composite
+
+
+class Unevenness(msgspec.Struct, frozen=True):
+    """How uneven tiles are noticed, and what is kept of them beside their picture.
+
+    `tiles`: None if nothing notices them. `composite`: an all-in-focus picture in place of theirs. `write`: writes a
+    stack of each, None to keep none.
+    """
+
+    tiles: UnevenTiles | None = None
+    composite: bool = False
+    write: Write | None = None
+
+
+NOTHING_UNEVEN = Unevenness()
 
 
 class Scanner:
@@ -112,8 +146,10 @@ class Scanner:
         heights: Heights,
         judge: TileJudge,
         light: Light,
+        unevenness: Unevenness = NOTHING_UNEVEN,
     ) -> None:
         """`predictor` is a two-shot one; it focuses what is out of focus. Nothing moves."""
+        self._unevenness = unevenness
         self._instrument, self._config, self._light = instrument, config, light
         self._heights, self._judge = heights, judge
         corrected, focus = instrument.calibrated(predictor, config.focus)
@@ -144,12 +180,17 @@ class Scanner:
         """
         for planned in tiles:
             began_s = self._instrument.clock.now_s()
-            taken = self._take(planned)
+            taken = self._examined(self._take(planned))
+            self._learn(planned, taken)
             if again is not None:
                 reason = again if taken.reason is None else f"{again}; then {taken.reason}"
                 taken = msgspec.structs.replace(taken, reason=reason, retaken=taken.retaken + 1)
             tile = self.tile(planned, taken, journal, self._instrument.clock.now_s() - began_s)
-            writer.put(tile, taken.shot.pixels)
+            write = self._unevenness.write
+            if taken.shape is not None and write is not None:
+                folder = stacks_folder(journal.slide) / tile.path.stem
+                self._write_stack(planned, taken.shape, folder, write)
+            writer.put(tile, taken.pixels)
             yield TileDone(tile, taken.error_um)
 
     def take_at(self, x_um: float, y_um: float, z_um: float) -> Shot:
@@ -189,12 +230,47 @@ class Scanner:
             taken = self._moved(planned, taken, judged) or self._again(taken, judged)
         elif judged.verdict in _REASONS:
             taken = self._again(taken, judged)
-        if taken.judged is not None and taken.judged.verdict == "good":
-            self._judge.accept(taken.seen)
-            if _shows_focus(taken):
-                focus_um = taken.shot.z_um - self.offset.z_um + taken.judged.distance_um
-                self._heights.learn(planned.x_um, planned.y_um, focus_um, taken.judged.sigma_um)
         return taken
+
+    def _examined(self, taken: Taken) -> Taken:
+        """The same tile, with its shape if it is uneven."""
+        tiles = self._unevenness.tiles
+        if tiles is None or not taken.seen.tissue:
+            return taken
+        with self._light.exposure(self._instrument.clock.now_s()):
+            shape = tiles.shape_of(taken.shot)
+        if shape is None:
+            return taken
+        low_um, high_um = spread_of(shape)
+        uneven = f"{UNEVEN} lies {high_um - low_um:.1f} um apart"
+        return msgspec.structs.replace(
+            taken,
+            reason=uneven if taken.reason is None else f"{taken.reason}; {uneven}",
+            shape=shape,
+            composite=shape.picture if self._unevenness.composite else None,
+        )
+
+    def _learn(self, planned: PlannedTile, taken: Taken) -> None:
+        """Learn what a tile shows of the focus. A fold says nothing about its neighbours."""
+        if taken.judged is None or taken.judged.verdict != "good" or taken.shape is not None:
+            return
+        self._judge.accept(taken.seen)
+        if _shows_focus(taken):
+            focus_um = taken.shot.z_um - self.offset.z_um + taken.judged.distance_um
+            self._heights.learn(planned.x_um, planned.y_um, focus_um, taken.judged.sigma_um)
+
+    def _write_stack(self, planned: PlannedTile, shape: FieldShape, folder: Path, write: Write) -> None:
+        """Take a stack through an uneven tile and write it. Raises TileNotWritten; else as `take_at`."""
+        offset_um, depth_um = self.offset.z_um, self._judge.depth_um
+        shots = [
+            self.take_at(planned.x_um, planned.y_um, z_um - offset_um)
+            for z_um in stack_heights(shape, depth_um)
+        ]
+        planes = [(shot.z_um - offset_um, shot.pixels) for shot in shots]
+        try:
+            write_planes(folder, planes, write)
+        except OSError as error:
+            raise not_written(error) from error
 
     def _moved(self, planned: PlannedTile, first: Taken, judged: Judged) -> Taken | None:
         """The picture from where the ones before it say the focus is (liao2021 2.2), or the first one if it is sharper.
@@ -263,7 +339,9 @@ class Scanner:
             focus_sigma_um=judged.sigma_um if judged is not None and is_known else None,
             sharpness=taken.shot.sharpness,
             tissue=taken.seen.tissue,
-            uneven=judged is None or (spread_um is not None and spread_um > self._judge.depth_um),
+            uneven=taken.shape is not None
+            or judged is None
+            or (spread_um is not None and spread_um > self._judge.depth_um),
             retaken=taken.retaken,
             reason=taken.reason,
             elapsed_s=elapsed_s,

@@ -11,7 +11,7 @@ import pytest
 from parfocal.edge.calibration import PlayInUse
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.scan.continuous.plan import SweepPlan
-from parfocal.edge.scan.tiling.job import Request, ScanJob, Write, settings_of, survey_points
+from parfocal.edge.scan.tiling.job import Request, ScanJob, Ways, Write, settings_of, survey_points
 from parfocal.edge.scan.tiling.plan import TilePlan, field_of, plan_tiles
 from parfocal.edge.scan.tiling.scanner import TileDone
 from parfocal.edge.scan.tiling.writer import write_whole
@@ -73,6 +73,7 @@ def scan(out: Path, plan: TilePlan, surveyed: Surveyed) -> Scan:
         slide: str = "A1",
         only_exposed: bool = False,
         sweeps: SweepPlan | None = None,
+        ways: Ways | None = None,
     ) -> list[TileDone]:
         taken: list[TileDone] = []
         with (
@@ -83,7 +84,7 @@ def scan(out: Path, plan: TilePlan, surveyed: Surveyed) -> Scan:
             if surface is None:
                 job.journal.keep("known_um", surveyed.known_um)
                 surface = job.keep_surface(surveyed.points)
-            run = job.tiles(instrument, small.eyes, small.config, surface, only_exposed, sweeps)
+            run = job.tiles(instrument, small.eyes, small.config, surface, ways or Ways(only_exposed, sweeps))
             with contextlib.closing(run):
                 for done in run:
                     taken.append(done)
