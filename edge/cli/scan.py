@@ -1,6 +1,7 @@
 """`parfocal scan`: a region of a slide, tile by tile, onto the disk; an interrupted scan is continued."""
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from functools import partial
@@ -12,6 +13,7 @@ import typer
 from rich.console import Console
 
 from parfocal import __version__
+from parfocal.edge.cli.ending.pause import Pause
 from parfocal.edge.cli.options import (
     ConfigOption,
     JsonOption,
@@ -299,12 +301,28 @@ def _scan(
     with (
         shown_progress(work.console, "scanning", len(job.left), "to the first tile") as step,
         contextlib.closing(job.tiles(work.instrument, work.eyes, work.config, surface, work.ways)) as run,
+        Pause() as pause,
     ):
         for done in run:
             taken.append(done)
             result.grown(report())
             step(_words(done))
+            if pause.wait(lambda: _dark(work)):
+                say(work.console, "going on after a pause")
     result.done(report())
+
+
+@contextlib.contextmanager
+def _dark(work: _Work) -> Iterator[None]:
+    """The lamp off during a pause, and on again after it as it was."""
+    board = work.instrument.board
+    is_lit = board.capabilities.has_lamp and not work.ways.is_dark_between
+    if is_lit:
+        board.lamp(0.0)
+    say(work.console, f"paused; `kill -USR1 {os.getpid()}` to go on, Ctrl-C to end")
+    yield
+    if is_lit:
+        board.lamp(work.config.scan.lamp_duty)
 
 
 def _surface(job: ScanJob, work: _Work, given: FocalSurface | None) -> FocalSurface:

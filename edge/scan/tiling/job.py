@@ -67,6 +67,11 @@ class Ways(msgspec.Struct, frozen=True):
     composite: bool = False
     z_stack: bool = False
 
+    @property
+    def is_dark_between(self) -> bool:
+        """Whether the lamp is dark while nothing is exposed. In a sweep only the flash may give light."""
+        return self.only_exposed or self.sweeps is not None
+
 
 STOPPING = Ways()
 
@@ -230,7 +235,7 @@ class ScanJob:
         for tile in self.finished:
             _learn(heights, tile)
         swept = ContinuousScanner(instrument, config, ways.sweeps, heights, judge) if ways.sweeps else None
-        light = Light(instrument, config.scan.lamp_duty, ways.only_exposed or swept is not None)
+        light = Light(instrument, config.scan.lamp_duty, ways.is_dark_between)
         unevenness = self._unevenness(instrument, eyes, config, ways)
         scanner = Scanner(instrument, eyes.two_shot, config, heights, judge, light, unevenness)
         instrument.home_if_allowed()

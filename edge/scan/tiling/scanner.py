@@ -238,7 +238,7 @@ class Scanner:
         if tiles is None or not taken.seen.tissue:
             return taken
         with self._light.exposure(self._instrument.clock.now_s()):
-            shape = tiles.shape_of(taken.shot)
+            shape = tiles.shape_of(taken.shot, taken.reason is not None)
         if shape is None:
             return taken
         low_um, high_um = spread_of(shape)

@@ -39,12 +39,13 @@ class UnevenTiles:
         self._um_per_px = um_per_px * config.downsample
         self.depth_um = depth_of_field_um(config.objective)
 
-    def shape_of(self, shot: Shot) -> FieldShape | None:
+    def shape_of(self, shot: Shot, is_suspect: bool = False) -> FieldShape | None:
         """The shape of a tile that is uneven by an axial scan; None for one that is even, at least by its patches.
 
+        `is_suspect`: its focus was not where it was expected, so it is examined whatever the patches of `shot` say.
         The stage is back at its height afterwards. Raises BoardError, CameraFailed, EngineError.
         """
-        if not self.may_be_uneven(shot):
+        if not is_suspect and not self.may_be_uneven(shot):
             return None
         shape = self._examine(shot)
         return shape if shape is not None and shape.verdict == "uneven" else None

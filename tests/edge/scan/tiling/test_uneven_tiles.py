@@ -61,6 +61,8 @@ def test_patches_call_for_an_axial_scan_which_decides(
     tiles = UnevenTiles(Predictor(Says(distances_um)), FocusConfig(), 0.345, examine)
     assert (tiles.shape_of(SHOT) is not None) == is_uneven
     assert len(asked) == (1 if step_um else 0)
+    assert (tiles.shape_of(SHOT, is_suspect=True) is not None) == (verdict == "uneven")
+    assert asked
 
 
 def test_an_uneven_tile_is_named_and_kept_as_a_composite_with_its_stack(
@@ -68,7 +70,8 @@ def test_an_uneven_tile_is_named_and_kept_as_a_composite_with_its_stack(
 ) -> None:
     green = np.full((128, 160, 3), (10, 200, 30), np.uint8)
 
-    def folded(_: UnevenTiles, shot: Shot) -> FieldShape | None:
+    def folded(_: UnevenTiles, shot: Shot, is_suspect: bool) -> FieldShape | None:
+        assert is_suspect in (False, True)
         is_fold = 20_015.0 < small.exposed_um[-1][0] < 20_025.0 and small.exposed_um[-1][1] > 9_985.0
         return FieldShape("uneven", "step", shot.z_um, (), 9, picture=green) if is_fold else None
 
