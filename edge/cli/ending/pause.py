@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -20,16 +21,16 @@ class Pause:
 
     def __init__(self, sleep_s: Callable[[float], None] = time.sleep) -> None:
         """`sleep_s`: of wall time."""
-        self.is_paused = False
+        self._paused = threading.Event()
         self._sleep_s = sleep_s
         self._before: Any = None
 
     def wait(self, dark: Callable[[], AbstractContextManager[None]]) -> bool:
         """While paused, wait inside of `dark`; return whether there was a pause. Call it between two frames."""
-        if not self.is_paused:
+        if not self._paused.is_set():
             return False
         with dark():
-            while self.is_paused:
+            while self._paused.is_set():
                 self._sleep_s(LOOK_S)
         return True
 
@@ -47,4 +48,7 @@ class Pause:
             signal.signal(NUMBER, self._before)
 
     def _toggle(self, _number: int, _frame: FrameType | None) -> None:
-        self.is_paused = not self.is_paused
+        if self._paused.is_set():
+            self._paused.clear()
+        else:
+            self._paused.set()
