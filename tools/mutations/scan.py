@@ -53,8 +53,10 @@ MUTATIONS = (
     Mutation(
         "the journal has a tile before its picture is on the disk",
         "edge/scan/tiling/writer.py",
-        "        self._write(tile.path, data)\n        self._journal.add(msgspec.structs.replace(tile, digest=digest_of(data)), len(data))",
-        "        self._journal.add(msgspec.structs.replace(tile, digest=digest_of(data)), len(data))\n        self._write(tile.path, data)",
+        "        self._write(tile.path, data)\n",
+        "        self._journal.add(msgspec.structs.replace(tile, digest=digest_of(data)), 1)\n"
+        "        self._write(tile.path, data)\n"
+        "        return\n",
         _SCAN,
     ),
     Mutation(
