@@ -118,22 +118,22 @@ MUTATIONS = (
     Mutation(
         "a tile without its frame is lost",
         "edge/scan/continuous/scanner.py",
-        "        left.update(missed)\n",
-        "",
+        "        left.update(dict.fromkeys(row.tiles, MISSED))\n",
+        "        left.update(dict.fromkeys(row.tiles[:1], MISSED))\n",
         _SWEPT,
     ),
     Mutation(
         "a blurred picture of a sweep is kept",
         "edge/scan/continuous/scanner.py",
-        'if judged.verdict not in ("good", "blank"):',
-        "if False:",
+        'GOOD = ("good", "blank")',
+        'GOOD = ("good", "blank", "predicted")',
         _SWEPT,
     ),
     Mutation(
         "a dark picture of a sweep is kept",
         "edge/scan/continuous/scanner.py",
         "if exposure_fault(caught.pixels) is not None:",
-        "if False:",
+        "if caught.pixels is None:",
         _SWEPT,
     ),
     Mutation(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Iterator, Sequence
 
 import msgspec
@@ -16,7 +17,7 @@ from parfocal.edge.scan.continuous.rows import Row, line_of, rows_of
 from parfocal.edge.scan.continuous.sweep import Caught, Sweeper
 from parfocal.edge.scan.tiling.heights import Heights
 from parfocal.edge.scan.tiling.journal import Journal
-from parfocal.edge.scan.tiling.judge import TileJudge
+from parfocal.edge.scan.tiling.judge import Judged, Seen, TileJudge
 from parfocal.edge.scan.tiling.plan import PlannedTile
 from parfocal.edge.scan.tiling.scanner import Scanner, Taken, TileDone
 from parfocal.edge.scan.tiling.writer import TileWriter
@@ -24,6 +25,8 @@ from parfocal.edge.scan.tiling.writer import TileWriter
 MISSED = "its trigger or its frame was missed in the sweep"
 DARK = "its flash was missing in the sweep"
 BLURRED = "its picture of the sweep was out of focus"
+GOOD = ("good", "blank")
+MAX_SOFT = 24  # pictures that are kept until it is known whether they are blurred, 90 MB at 1224 x 1024
 SOFT = "its picture of the sweep was less sharp than its neighbours"
 
 
@@ -54,94 +57,103 @@ class ContinuousScanner:
             n_first += 1
         rows, others = rows_of(tiles[n_first:])
         left: dict[PlannedTile, str] = dict.fromkeys(others, "")
+        soft = list[_Looked]()
         for row in rows:
-            soft = list[Caught]()
-            for good in self._swept(row, scanner, left, soft):
-                yield self._put(good, scanner, journal, writer)
-            # Taken at rest, the first one shows whether this content has little detail; then so have others like it.
-            while soft:
-                yield from scanner.run((soft.pop(0).tile,), journal, writer, SOFT)
-                found = [(caught, self._judged(caught, scanner)) for caught in soft]
-                soft = [caught for caught, taken in found if taken == SOFT]
-                for caught, taken in found:
-                    if isinstance(taken, Taken):
-                        yield self._put(_Good(caught.tile, taken, 0.0), scanner, journal, writer)
-                    elif taken != SOFT:
-                        left[caught.tile] = taken
+            for tile, taken, elapsed_s in self._swept(row, scanner, left, soft):
+                yield scanner.hand_over(tile, taken, journal, writer, elapsed_s)
+            if len(soft) >= MAX_SOFT:
+                yield from self._proven(soft, scanner, journal, writer, left)
+                soft.clear()
+        yield from self._proven(soft, scanner, journal, writer, left)
         again = tuple(tile for tile in tiles if tile in left)
         for planned in again:
             yield from scanner.run((planned,), journal, writer, left[planned] or None)
 
-    @staticmethod
-    def _put(good: _Good, scanner: Scanner, journal: Journal, writer: TileWriter) -> TileDone:
-        tile = scanner.tile(good.tile, good.taken, journal, good.elapsed_s)
-        writer.put(tile, good.taken.shot.pixels)
-        return TileDone(tile, good.taken.error_um)
-
     def _swept(
-        self, row: Row, scanner: Scanner, left: dict[PlannedTile, str], soft: list[Caught]
-    ) -> Iterator[_Good]:
-        """The good tiles of a row.
+        self, row: Row, scanner: Scanner, left: dict[PlannedTile, str], soft: list[_Looked]
+    ) -> Iterator[tuple[PlannedTile, Taken, float]]:
+        """The good tiles of a row, each with its share of the time of the sweep.
 
         The others are put into `left`, each with its reason; or into `soft`, where only sharpness speaks against them.
         """
         began_s = self._instrument.clock.now_s()
         z_step_um = self._config.board.z.um_per_step
         line = line_of(row, self._height_um, self._plan.ends, self._judge.depth_um, z_step_um)
-        missed = dict.fromkeys(row.tiles, MISSED)
+        left.update(dict.fromkeys(row.tiles, MISSED))
         for caught in self._sweeper.sweep(row, line, scanner.offset):
             elapsed_s = (self._instrument.clock.now_s() - began_s) / len(row.tiles)
-            del missed[caught.tile]
-            found = self._judged(caught, scanner)
-            if found == SOFT:
-                soft.append(caught)
-            elif isinstance(found, str):
-                left[caught.tile] = found
+            if exposure_fault(caught.pixels) is not None:
+                left[caught.tile] = DARK
+                continue
+            looked = self._looked(caught, scanner)
+            judged = self._judged(looked)
+            del left[caught.tile]
+            if judged.verdict in GOOD:
+                yield caught.tile, looked.taken(judged), elapsed_s
+            elif judged.verdict == "blurred":
+                soft.append(looked)
             else:
-                yield _Good(caught.tile, found, elapsed_s)
-        left.update(missed)
+                left[caught.tile] = BLURRED
+
+    def _proven(
+        self,
+        soft: Sequence[_Looked],
+        scanner: Scanner,
+        journal: Journal,
+        writer: TileWriter,
+        left: dict[PlannedTile, str],
+    ) -> Iterator[TileDone]:
+        """Tiles that only sharpness speaks against.
+
+        Taken at rest, the first one shows whether this content has little detail. Then so have others like it, and
+        their pictures are good.
+        """
+        while soft:
+            yield from scanner.run((soft[0].caught.tile,), journal, writer, SOFT)
+            found = [(looked, self._judged(looked)) for looked in soft[1:]]
+            soft = [looked for looked, judged in found if judged.verdict == "blurred"]
+            for looked, judged in found:
+                if judged.verdict in GOOD:
+                    yield scanner.hand_over(looked.caught.tile, looked.taken(judged), journal, writer, 0.0)
+                elif judged.verdict != "blurred":
+                    left[looked.caught.tile] = BLURRED
 
     def _height_um(self, x_um: float, y_um: float) -> float:
         return self._heights.expected(x_um, y_um).z_um
 
-    def _judged(self, caught: Caught, scanner: Scanner) -> Taken | str:
-        """The tile if it is good, else why it is to be taken again. What it shows of the focus is learned."""
-        if exposure_fault(caught.pixels) is not None:
-            return DARK
-        offset = scanner.offset
-        shot = Shot(caught.z_um + offset.z_um, caught.pixels, self._config.focus)
+    def _looked(self, caught: Caught, scanner: Scanner) -> _Looked:
+        """What the picture of a tile shows."""
+        shot = Shot(caught.z_um + scanner.offset.z_um, caught.pixels, self._config.focus)
         seen = self._judge.look(shot)
         if caught.is_falling and seen.sigma_um is not None:
             # Engaged downwards, the height is as uncertain as the play.
-            sigma_um = (seen.sigma_um**2 + self._play_sigma_um**2) ** 0.5
+            sigma_um = math.hypot(seen.sigma_um, self._play_sigma_um)
             seen = msgspec.structs.replace(seen, sigma_um=sigma_um)
-        expected = self._heights.expected(caught.x_um, caught.y_um)
-        judged = self._judge.judge(seen, caught.z_um, expected)
+        return _Looked(caught, shot, seen)
+
+    def _judged(self, looked: _Looked) -> Judged:
+        """The verdict on a tile. What it shows of the focus is learned."""
+        caught, seen = looked.caught, looked.seen
+        judged = self._judge.judge(seen, caught.z_um, self._heights.expected(caught.x_um, caught.y_um))
         if judged.verdict in ("good", "predicted") and seen.distance_um is not None:
             focus_um = caught.z_um + judged.distance_um
             self._heights.learn(caught.x_um, caught.y_um, focus_um, judged.sigma_um)
-        if judged.verdict not in ("good", "blank"):
-            return SOFT if judged.verdict == "blurred" else BLURRED
         if judged.verdict == "good":
             self._judge.accept(seen)
-        place_um = (caught.x_um, caught.y_um)
-        return Taken(shot, seen, judged, self._error_um(caught), place_um=place_um)
-
-    def _error_um(self, caught: Caught) -> float | None:
-        """True height of the stage above the true focus in the flash; None on a real microscope."""
-        truth_at = self._instrument.truth_at
-        if truth_at is None:
-            return None
-        truth = truth_at(caught.x_um, caught.y_um, caught.flash_s)
-        return truth.stage_z_um - truth.focus_z_um
+        return judged
 
 
-class _Good(msgspec.Struct, frozen=True):
-    """A tile that a sweep has taken well, and its share of the time of the sweep."""
+class _Looked(msgspec.Struct, frozen=True):
+    """A picture of a sweep, and what it shows."""
 
-    tile: PlannedTile
-    taken: Taken
-    elapsed_s: float
+    caught: Caught
+    shot: Shot
+    seen: Seen
+
+    def taken(self, judged: Judged) -> Taken:
+        """The tile with this picture."""
+        place_um = (self.caught.x_um, self.caught.y_um)
+        return Taken(self.shot, self.seen, judged, self.caught.error_um, place_um=place_um)
 
 
 def _sigma_um(plays: Sequence[PlayInUse], axis: str) -> float:

@@ -44,7 +44,8 @@ class Sweeping(Protocol):
 class Caught(msgspec.Struct, frozen=True):
     """The picture of a tile from a sweep: RGB uint8 (h, w, 3), and where its middle was in its flash, um of the slide.
 
-    `is_falling`: Z was engaged downwards. `flash_s`: when, on the clock of board and camera.
+    `is_falling`: Z was engaged downwards. `error_um`: true height of the stage above the true focus in the flash, None
+    on a real microscope.
     """
 
     tile: PlannedTile
@@ -53,7 +54,7 @@ class Caught(msgspec.Struct, frozen=True):
     y_um: float
     z_um: float
     is_falling: bool
-    flash_s: float
+    error_um: float | None
 
 
 class Sweeper:
@@ -105,7 +106,22 @@ class Sweeper:
                 len(line.parts) - 1,
             )
             z_um = line.z_at(at_x_um) + behind_um * line.slope_sign(passed)
-            yield Caught(tile, pixels, at_x_um, at_y_um, z_um, falling[passed], flash_s)
+            yield Caught(
+                tile,
+                pixels,
+                at_x_um,
+                at_y_um,
+                z_um,
+                falling[passed],
+                self._error_um(at_x_um, at_y_um, flash_s),
+            )
+
+    def _error_um(self, x_um: float, y_um: float, flash_s: float) -> float | None:
+        truth_at = self._instrument.truth_at
+        if truth_at is None:
+            return None
+        truth = truth_at(x_um, y_um, flash_s)
+        return truth.stage_z_um - truth.focus_z_um
 
     def _get_ready(self, begin: SweepBegin) -> None:
         """Go to the begin of a sweep. What is left of the time to rest passes while the stage speeds up."""

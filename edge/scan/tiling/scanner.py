@@ -185,13 +185,23 @@ class Scanner:
             if again is not None:
                 reason = again if taken.reason is None else f"{again}; then {taken.reason}"
                 taken = msgspec.structs.replace(taken, reason=reason, retaken=taken.retaken + 1)
-            tile = self.tile(planned, taken, journal, self._instrument.clock.now_s() - began_s)
-            write = self._unevenness.write
-            if taken.shape is not None and write is not None:
-                folder = stacks_folder(journal.slide) / tile.path.stem
-                self._write_stack(planned, taken.shape, folder, write)
-            writer.put(tile, taken.pixels)
-            yield TileDone(tile, taken.error_um)
+            elapsed_s = self._instrument.clock.now_s() - began_s
+            yield self.hand_over(planned, taken, journal, writer, elapsed_s)
+
+    def hand_over(
+        self, planned: PlannedTile, taken: Taken, journal: Journal, writer: TileWriter, elapsed_s: float
+    ) -> TileDone:
+        """Hand a tile to `writer`, with its stack if it is uneven. `elapsed_s`: the microscope's time for it.
+
+        Raises as `run`.
+        """
+        tile = self._tile(planned, taken, journal, elapsed_s)
+        write = self._unevenness.write
+        if taken.shape is not None and write is not None:
+            folder = stacks_folder(journal.slide) / tile.path.stem
+            self._write_stack(planned, taken.shape, folder, write)
+        writer.put(tile, taken.pixels)
+        return TileDone(tile, taken.error_um)
 
     def take_at(self, x_um: float, y_um: float, z_um: float) -> Shot:
         """Go to a place on the slide and take a picture at rest. Raises BoardError, CameraFailed, ScanAborted."""
@@ -320,8 +330,7 @@ class Scanner:
             result.end, self._judge.look(result.end), known, self._error_um(), reason, first.retaken + 1
         )
 
-    def tile(self, planned: PlannedTile, taken: Taken, journal: Journal, elapsed_s: float) -> ScannedTile:
-        """What the journal will say of a tile. `elapsed_s`: the microscope's time for it."""
+    def _tile(self, planned: PlannedTile, taken: Taken, journal: Journal, elapsed_s: float) -> ScannedTile:
         offset, judged = self.offset, taken.judged
         stage_x_um, stage_y_um = self.stage_um
         x_um, y_um = taken.place_um or (stage_x_um - offset.x_um, stage_y_um - offset.y_um)
