@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
@@ -27,6 +28,7 @@ from parfocal.board.own.link_lamp import LinkLamp
 from parfocal.board.own.link_lens import LinkLens
 from parfocal.board.own.link_motor import LinkMotor, Statements
 from parfocal.board.own.motion import Motion
+from parfocal.board.profile import Trapezoid
 from parfocal.board.status import BoardState, BoardStatus, status_of
 from parfocal.board.walk import Walk, walk_together
 from parfocal.board.wire import messages
@@ -155,12 +157,22 @@ class Board(MotorBoard):
         Raises ValueError against the engagement; else as `ready`.
         """
         with self.turn():
-            share = abs(z_um - self.z.stage_um) / max(abs(x_um - self.x.stage_um), 1e-9)
-            accel_um_per_s2 = self.x.config.accel_um_per_s2
+            x_accel_um_per_s2, x_um_per_step = self.x.config.accel_um_per_s2, self.x.config.um_per_step
+            lasts_s = Trapezoid(
+                round(abs(x_um - self.x.stage_um) / x_um_per_step),
+                x_speed_um_per_s / x_um_per_step,
+                x_accel_um_per_s2 / x_um_per_step,
+            ).duration_s
+            speed, accel = _rates_lasting(
+                round(abs(z_um - self.z.stage_um) / self.z.config.um_per_step),
+                lasts_s,
+                x_speed_um_per_s / x_accel_um_per_s2,
+            )
+            scale = self.z.config.um_per_step
             return self._walk_all(
                 {
-                    "x": self.x.walk_on(x_um, x_speed_um_per_s, accel_um_per_s2),
-                    "z": self.z.walk_on(z_um, share * x_speed_um_per_s, share * accel_um_per_s2),
+                    "x": self.x.walk_on(x_um, x_speed_um_per_s, x_accel_um_per_s2),
+                    "z": self.z.walk_on(z_um, speed * scale, accel * scale),
                 }
             )
 
@@ -346,6 +358,16 @@ class Board(MotorBoard):
     def __enter__(self) -> Board:
         """The open board."""
         return self
+
+
+def _rates_lasting(n_steps: int, lasts_s: float, ramp_s: float) -> tuple[float, float]:
+    """Speed and acceleration, steps, of a move that lasts as long as another one with ramps of `ramp_s`.
+
+    The wire takes whole numbers, which would make a slow move last longer. So the speed is rounded up, and the
+    acceleration makes up for it.
+    """
+    speed = max(1.0, math.ceil(n_steps / max(lasts_s - ramp_s, 1e-6) - 1e-9))
+    return speed, max(1.0, round(speed / max(lasts_s - n_steps / speed, 1e-3)))
 
 
 def _capabilities_of(features: Feature) -> Capabilities:

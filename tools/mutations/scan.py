@@ -186,10 +186,10 @@ MUTATIONS = (
         ("tests/board/test_sweeps.py",),
     ),
     Mutation(
-        "Z speeds up faster than X",
+        "Z goes faster than X",
         "board/board.py",
-        "share * accel_um_per_s2",
-        "50.0 * share * accel_um_per_s2",
+        "n_steps / max(lasts_s - ramp_s, 1e-6)",
+        "2.0 * n_steps / max(lasts_s - ramp_s, 1e-6)",
         ("tests/board/test_sweeps.py",),
     ),
     Mutation(
