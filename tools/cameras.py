@@ -72,11 +72,13 @@ def random_camera(rng: Rng) -> Camera:
 class Exposing:
     """A camera with the light, noise and sensor that all shots of one stack have in common."""
 
-    def __init__(self, camera: Camera, shape_px: tuple[int, int], rng: Rng) -> None:
-        """`shape_px` is (h, w) of the shots."""
+    def __init__(self, camera: Camera, shape_px: tuple[int, int], rng: Rng, binned: int = 1) -> None:
+        """`shape_px` is (h, w) of the shots. Each pixel is the mean of 1 to `binned` pixels of the sensor."""
         self._camera, self._rng = camera, rng
         self._white = rng.uniform(*WHITE) * rng.uniform(0.9, 1.0, 3)
         self._full_well = float(np.exp(rng.uniform(*np.log(FULL_WELL_ELECTRONS))))
+        if binned > 1:
+            self._full_well *= float(np.exp(rng.uniform(0.0, np.log(binned))))
         self._read_noise = float(rng.uniform(*READ_NOISE_LEVELS))
         self._sensitivity: FloatArray | None = None
         if camera.pattern or camera.dead_share:

@@ -16,6 +16,7 @@ from parfocal.engines.model.head import load_head
 from parfocal.engines.predictor import Predictor
 from tools.learning.rows import ROWS, HeldOutFields, Image
 from tools.learning.tables import SIGN_COUNTS_BEYOND_UM
+from tools.rendering.objectives import OBJECTIVES
 
 
 def predictor_of(path: Path, condenser: float) -> Predictor:
@@ -35,11 +36,11 @@ def estimate(image: Image, predictor: Predictor) -> Together:
     return by_belief(prediction, contrast)
 
 
-def line_of(truth_um: list[float], found: list[Together]) -> str:
-    """Return the errors of a row as the cells of a table."""
+def line_of(truth_um: list[float], found: list[Together], depth: float) -> str:
+    """Return the errors of a row as the cells of a table. `depth` is that of field over the reference objective's."""
     truth, predicted = np.array(truth_um), np.array([f.distance_um for f in found])
     error = predicted - truth
-    far = np.abs(truth) > SIGN_COUNTS_BEYOND_UM
+    far = np.abs(truth) > SIGN_COUNTS_BEYOND_UM * depth
     wrong = float((np.sign(predicted[far]) != np.sign(truth[far])).mean())
     sigma = [f.sigma_um for f in found if f.sigma_um is not None]
     doubted = float(np.mean([bool(f.doubt) for f in found]))
@@ -58,18 +59,26 @@ def main() -> None:
     parser.add_argument("--tiles", type=Path, required=True, help="folder of sharp tiles")
     parser.add_argument("--fields", type=int, default=8)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--objective", choices=tuple(OBJECTIVES), default="20x/0.75")
+    parser.add_argument("--within-um", type=float, help="give the same columns again for images this near")
     parser.add_argument("--row", nargs="+", choices=tuple(ROWS), default=tuple(ROWS), help="default: all")
     args = parser.parse_args()
-    fields = HeldOutFields(args.tiles, args.fields, args.seed)
+    objective = OBJECTIVES[args.objective]
+    fields = HeldOutFields(args.tiles, args.fields, args.seed, objective)
     print(
         "| changed | model | mean +- sd, um | bias, um | wrong | sigma, um | doubted |\n|---|---|---|---|---|---|---|"
     )
     for name in args.row:
         images = list(fields.images(ROWS[name]))
+        truth_um = [image.distance_um for image in images]
         for path in args.models:
-            predictor = predictor_of(path, ROWS[name].optics.condenser_sigma)
+            predictor = predictor_of(path, ROWS[name].optics_of(objective.optics).condenser_sigma)
             found = [estimate(image, predictor) for image in images]
-            print(f"| {name} | {path.stem} | {line_of([i.distance_um for i in images], found)} |", flush=True)
+            cells = [line_of(truth_um, found, objective.depth)]
+            if args.within_um:
+                near = [k for k, z_um in enumerate(truth_um) if abs(z_um) <= args.within_um]
+                cells.append(line_of([truth_um[k] for k in near], [found[k] for k in near], objective.depth))
+            print(f"| {name} | {path.stem} | {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -163,18 +163,18 @@ def train_members(head: Head, given: Inputs, recipe: FitRecipe, report: Callable
     rates = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, recipe.fit_learning_rate, total_steps=recipe.epochs * steps
     )
-    losses: list[float] = []
+    losses: list[torch.Tensor] = []
     due = max(1, recipe.epochs * steps // REPORTS)
     for epoch in range(recipe.epochs):
         head.train()
-        orders = [torch.randperm(len(inputs)) for _ in head.members]
+        orders = [torch.randperm(len(inputs), device=inputs.device) for _ in head.members]
         for step in range(steps):
-            total = torch.zeros(())
+            total = torch.zeros((), device=inputs.device)
             for member, order in enumerate(orders):
                 chosen = order[step * recipe.fit_batch : (step + 1) * recipe.fit_batch]
                 x = head.standardised(inputs[chosen])
                 if head.takes_condenser:
-                    x[:, -1] += error * torch.randn(len(x))
+                    x[:, -1] += error * torch.randn(len(x), device=x.device)
                 outputs = head.outputs_of(member, x)
                 error_um = outputs[:, 0] - truth[chosen]
                 loss = smooth_l1(error_um) + SIGMA_WEIGHT * negative_log_likelihood(error_um, outputs[:, 1])
@@ -183,10 +183,10 @@ def train_members(head: Head, given: Inputs, recipe: FitRecipe, report: Callable
             total.backward()
             optimiser.step()
             rates.step()
-            losses.append(float(total.detach()) / len(head.members))
+            losses.append(total.detach() / len(head.members))
             done = epoch * steps + step + 1
             if done % due == 0 or done == recipe.epochs * steps:
-                report(done * recipe.fit_batch, float(np.mean(losses)))
+                report(done * recipe.fit_batch, float(torch.stack(losses).mean()))
                 losses.clear()
                 head.train()
     head.eval()
@@ -249,7 +249,21 @@ def fit(
     train_members(head, given, recipe, report)
     calibrate_sigma(head, tests)
     prepare_strangeness(head, given, tests)
-    record = {"recipe": {**recipes, **asdict(recipe)}, "log": log}
+    save(net, head, condensers, recipes, recipe, log, out)
+    distance_um: FloatArray = predicted(head, tests).distance_um
+    draw_scatter(held_out, distance_um, tables.RANGE_UM, out / "scatter.png", "held-out patches")
+
+
+def save(
+    net: FocusNet,
+    head: Head,
+    condensers: CondenserTerms | None,
+    recipes: dict[str, Any],
+    recipe: FitRecipe,
+    log: list[dict[str, Any]],
+    out: Path,
+) -> None:
+    """Save a trained network with its head and log in `out`, as `tools.export` reads them, and draw the log."""
     torch.save(
         {
             "recipe": recipes,
@@ -259,10 +273,9 @@ def fit(
         },
         out / MODEL_FILE,
     )
+    record = {"recipe": {**recipes, **asdict(recipe)}, "log": log}
     (out / "log.json").write_text(json.dumps(record, indent=1))
     draw_learning(log, out / "learning.png")
-    distance_um: FloatArray = predicted(head, tests).distance_um
-    draw_scatter(held_out, distance_um, tables.RANGE_UM, out / "scatter.png", "held-out patches")
 
 
 def condensers_of(features: Features) -> CondenserTerms | None:

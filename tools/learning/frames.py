@@ -16,7 +16,6 @@ import numpy as np
 import torch
 
 from parfocal.edge.focus.prepare import smoothed
-from parfocal.edge.simscope.optics import Optics
 from parfocal.engines.model.contract import Kind
 from tools.arrays import FloatArray
 from tools.cameras import Exposing, random_camera
@@ -28,25 +27,20 @@ from tools.networks.compiled import Compiled, Pooled
 from tools.networks.spectrum import COLOURS, N_RINGS, Spectrum, n_spectral
 from tools.rendering import seen
 from tools.rendering.imaging import Grid, Imaged, Instrument
-from tools.rendering.instruments import random_instrument
-from tools.rendering.objectives import OBJECTIVES, Objective
-from tools.rendering.samples import THICKNESS_UM, Sample, random_sample
+from tools.rendering.instruments import is_odd, random_instrument
+from tools.rendering.objectives import OBJECTIVES
+from tools.rendering.parts import SAMPLE_PX, ladder_um, reach_um, sample_of
+from tools.rendering.samples import Sample
 from tools.tissue.sources import TrainingObjects
 from tools.tissue.textures import Rng
 
-SAMPLE_PX = 1080
 PATCH_PX, SINGLE_PX = 224, 672
 PAIR_CHANNELS = 2 * COLOURS
 # The features of a pair that are those of its second shot alone: its powers, and the coherence of its colours.
 OF_SECOND_SHOT = np.r_[COLOURS * N_RINGS : 2 * COLOURS * N_RINGS, 3 * COLOURS * N_RINGS : n_spectral(6)]
-# Heights reach beyond the range of the model, so that it recognises far distances; in parts of the range.
-LOWEST, WHOLE_WAY = (-1.4, -1.2), 2.6
-# Spacing of the planes over delta. A stage moves in whole motor steps: on the reference 2 um become 1.875 um.
-STEP_PER_DELTA = (0.92, 1.04)
 # Of a frame with one object and of one with four: the single shots of 672 px and of 224 px at each height.
 SINGLE_SHOTS = {1: (1, 3), 4: (0, 6)}
 PAIRS_WITH_MAPS = 5  # of the pairs at each height; of the others, only the spectra are computed
-MIRRORED_SHARE = 0.6  # of the frames with one object, which continues as its mirror image
 # A single shot has the direction from the colours and the aberration. Of instruments with others it learns this share.
 KEPT_SHARE = 0.2
 KINDS = ("spectral", "pair", "block", "single")
@@ -148,23 +142,12 @@ class Maker:
         """Return the features of one part, by kind of patch."""
         rng = np.random.default_rng([self._seed, number])
         objective = self._objective
-        reach_um = -LOWEST[0] * objective.range_um + THICKNESS_UM[1] * objective.depth
-        instrument = Instrument(random_instrument(objective.optics, rng), reach_um)
+        instrument = Instrument(random_instrument(objective.optics, rng), reach_um(objective))
         collected = Collected()
         for objects in (1, 4):
-            self._frame(self._sample(objects, rng), instrument, collected, rng)
+            sample = sample_of(objects, objective.depth, self._objects.draw, rng)
+            self._frame(sample, instrument, collected, rng)
         return collected.features()
-
-    def _sample(self, objects: int, rng: Rng) -> Sample:
-        depth = self._objective.depth
-        if objects == 1 and rng.random() >= MIRRORED_SHARE:
-            return random_sample([self._objects.draw(SAMPLE_PX, rng)], depth, rng)
-        drawn = [self._objects.draw(SAMPLE_PX // 2, rng) for _ in range(objects)]
-        if objects == 1:
-            group, density = drawn[0]
-            wide = np.concatenate([density, density[:, :, ::-1]], axis=2)
-            drawn = [(group, np.concatenate([wide, wide[:, ::-1]], axis=1))]
-        return random_sample(drawn, depth, rng)
 
     def _frame(self, sample: Sample, instrument: Instrument, collected: Collected, rng: Rng) -> None:
         """Add what is seen of one frame at all heights."""
@@ -176,7 +159,7 @@ class Maker:
         corners = rng.integers(0, grid.image_px - SINGLE_PX + 1, (n_singles, 2))
         singles = [seen.place_of(sample, grid, int(top), int(left), SINGLE_PX) for top, left in corners]
         heights_um = ladder_um(self._objective, rng)
-        camera = Exposing(random_camera(rng), (grid.image_px, grid.image_px), rng)
+        camera = Exposing(random_camera(rng), (grid.image_px, grid.image_px), rng, self._objective.binned)
         before = None
         shots = seen.shots_at(Imaged(sample, instrument, grid), camera, heights_um, rng)
         for plane, (z_um, taken) in enumerate(zip(heights_um.tolist(), shots, strict=True)):
@@ -210,22 +193,6 @@ class Maker:
             maps = networks.block_maps(np.ascontiguousarray(patches.x[block, COLOURS:]))
             of_second = spectral[block][:, OF_SECOND_SHOT]
             collected.add("block", (of_second, maps), patches.part(block), condenser, plane)
-
-
-def is_odd(optics: Optics, reference: Optics) -> bool:
-    """Whether an instrument lacks what tells the direction in a single shot: colours and aberration as usual."""
-    (red_um, _, blue_um), (usual_red_um, _, usual_blue_um) = (
-        o.chromatic_shift_um for o in (optics, reference)
-    )
-    return red_um - blue_um < 0.5 * (usual_red_um - usual_blue_um) or optics.w040_waves < 0.0
-
-
-def ladder_um(objective: Objective, rng: Rng) -> FloatArray:
-    """Return the heights of the planes above the focus, ascending."""
-    step_um = objective.delta_um * rng.uniform(*STEP_PER_DELTA)
-    count = int(WHOLE_WAY * objective.range_um / objective.delta_um) + 1
-    lowest_um = objective.range_um * rng.uniform(*LOWEST)
-    return (lowest_um + step_um * np.arange(count)).astype(np.float32)
 
 
 def make_parts(making: Making, numbers: Iterable[int]) -> None:

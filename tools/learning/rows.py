@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -14,27 +14,36 @@ from tools.arrays import FloatArray
 from tools.cameras import Camera, Exposing
 from tools.rendering import seen
 from tools.rendering.imaging import Grid, Imaged, Instrument
+from tools.rendering.objectives import Objective
 from tools.rendering.samples import flat_sample
 from tools.tissue.sources import HeldOutObjects
 
-SAMPLE_PX, IMAGE_PX = 768, 672
+IMAGE_PX = 672
 PATCH_PX = 224  # of a model of pairs; a model of single shots takes the whole image
-DELTA_UM = 2.0
-HEIGHTS_UM: Final = tuple(float(z) for z in np.arange(-10.5, 10.0, 2.0))
-REACH_UM = 12.0
+BEYOND = 1.05  # the lowest height, in parts of the range
+REACH = 1.2  # of the transfer functions, in parts of the range
 
 
 @dataclass(frozen=True)
 class Row:
-    """One thing changed. `phase_per_density_rad` None is that of the virtual slide."""
+    """One thing changed: values of the optics, or these times those of the objective; phase; camera.
 
-    optics: Optics = field(default_factory=Optics)
+    `phase_per_density_rad` None is that of the virtual slide.
+    """
+
+    optics: dict[str, float] = field(default_factory=dict)
+    times: dict[str, float] = field(default_factory=dict)
     phase_per_density_rad: float | None = None
     camera: Camera = field(default_factory=Camera)
 
-
-def _optics(**changed: float | tuple[float, float, float]) -> Row:
-    return Row(optics=replace(Optics(), **changed))  # type: ignore[arg-type]
+    def optics_of(self, reference: Optics) -> Optics:
+        """Return the optics of this row, for an objective."""
+        changed: dict[str, Any] = dict(self.optics)
+        for name, factor in self.times.items():
+            value = getattr(reference, name)
+            is_one = isinstance(value, float)
+            changed[name] = factor * value if is_one else tuple(factor * one for one in value)
+        return replace(reference, **changed)
 
 
 def _camera(**changed: float | bool) -> Row:
@@ -44,19 +53,19 @@ def _camera(**changed: float | bool) -> Row:
 CHEAP = Camera(demosaiced=True, sharpening=0.5, gamma=0.45, jpeg_quality=85)
 ROWS: Final[dict[str, Row]] = {
     "nothing": Row(),
-    "condenser 0.30": _optics(condenser_sigma=0.30),
-    "condenser 0.45": _optics(condenser_sigma=0.45),
-    "condenser 0.75": _optics(condenser_sigma=0.75),
-    "condenser 0.90": _optics(condenser_sigma=0.90),
-    "spherical aberration 0": _optics(w040_waves=0.0),
-    "spherical aberration -0.15": _optics(w040_waves=-0.15),
-    "spherical aberration 0.3": _optics(w040_waves=0.3),
-    "no colour shift": _optics(chromatic_shift_um=(0.0, 0.0, 0.0)),
-    "colour shift mirrored": _optics(chromatic_shift_um=(-0.3, 0.0, 0.3)),
-    "NA 0.70": _optics(na=0.70),
-    "NA 0.80": _optics(na=0.80),
-    "0.30 um per px": _optics(um_per_px=0.30),
-    "0.40 um per px": _optics(um_per_px=0.40),
+    "condenser 0.30": Row({"condenser_sigma": 0.30}),
+    "condenser 0.45": Row({"condenser_sigma": 0.45}),
+    "condenser 0.75": Row({"condenser_sigma": 0.75}),
+    "condenser 0.90": Row({"condenser_sigma": 0.90}),
+    "spherical aberration 0": Row({"w040_waves": 0.0}),
+    "spherical aberration -0.15": Row({"w040_waves": -0.15}),
+    "spherical aberration 0.3": Row({"w040_waves": 0.3}),
+    "no colour shift": Row(times={"chromatic_shift_um": 0.0}),
+    "colour shift mirrored": Row(times={"chromatic_shift_um": -1.0}),
+    "NA -7 %": Row(times={"na": 0.70 / 0.75}),
+    "NA +7 %": Row(times={"na": 0.80 / 0.75}),
+    "pixel -13 %": Row(times={"um_per_px": 0.30 / 0.345}),
+    "pixel +16 %": Row(times={"um_per_px": 0.40 / 0.345}),
     "no phase": Row(phase_per_density_rad=0.0),
     "phase -0.3": Row(phase_per_density_rad=-0.3),
     "phase +0.8": Row(phase_per_density_rad=0.8),
@@ -93,10 +102,11 @@ class Image:
 class HeldOutFields:
     """The same fields of held-out slides and stains for each row."""
 
-    def __init__(self, tiles: Path, fields: int, seed: int) -> None:
-        self._grid = Grid(SAMPLE_PX, (SAMPLE_PX - IMAGE_PX) // 2)
+    def __init__(self, tiles: Path, fields: int, seed: int, objective: Objective) -> None:
+        self._objective = objective
+        self._grid = Grid(IMAGE_PX + 2 * objective.margin_px, objective.margin_px)
         rng = np.random.default_rng([seed, 5])
-        objects = HeldOutObjects(tiles)
+        objects = HeldOutObjects(tiles, objective.optics.um_per_px)
         groups = objects.groups
         self._objects = [
             objects.draw(self._grid.side_px, rng, groups[k % len(groups)]) for k in range(fields)
@@ -105,15 +115,18 @@ class HeldOutFields:
     def images(self, row: Row) -> Iterator[Image]:
         """Yield the images of a row: each field at several heights."""
         phase = PHASE_PER_DENSITY_RAD if row.phase_per_density_rad is None else row.phase_per_density_rad
-        instrument = Instrument(row.optics, REACH_UM)
+        objective = self._objective
+        instrument = Instrument(row.optics_of(objective.optics), REACH * objective.range_um)
+        lowest_um = BEYOND * objective.range_um
+        planes_um = np.arange(-lowest_um, objective.range_um, objective.delta_um)
         for number, (group, density) in enumerate(self._objects):
             rng = np.random.default_rng(number)
             sample = flat_sample(density, group, phase)
             imaged = Imaged(sample, instrument, self._grid)
-            camera = Exposing(row.camera, (IMAGE_PX, IMAGE_PX), rng)
+            camera = Exposing(row.camera, (IMAGE_PX, IMAGE_PX), rng, objective.binned)
             lines = range(0, IMAGE_PX, PATCH_PX)
             places = [seen.Place(top, left, PATCH_PX, 0.0, group) for top in lines for left in lines]
-            heights_um = (np.array(HEIGHTS_UM) + rng.uniform(0.0, 1.0)).astype(np.float32)
+            heights_um = (planes_um + rng.uniform(0.0, objective.delta_um / 2.0)).astype(np.float32)
             before = None
             for z_um, taken in zip(heights_um, seen.shots_at(imaged, camera, heights_um, rng), strict=True):
                 shot = smoothed(taken)

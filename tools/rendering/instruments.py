@@ -72,3 +72,11 @@ def _random_condenser(rng: Rng) -> float:
     if rng.random() < REFERENCE_SHARE:
         return REFERENCE_CONDENSER + REFERENCE_TOLERANCE * float(rng.uniform(-1.0, 1.0))
     return float(rng.uniform(*CONDENSERS))
+
+
+def is_odd(optics: Optics, reference: Optics) -> bool:
+    """Whether an instrument lacks what tells the direction in a single shot: colours and aberration as usual."""
+    (red_um, _, blue_um), (usual_red_um, _, usual_blue_um) = (
+        o.chromatic_shift_um for o in (optics, reference)
+    )
+    return red_um - blue_um < 0.5 * (usual_red_um - usual_blue_um) or optics.w040_waves < 0.0

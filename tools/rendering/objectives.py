@@ -14,12 +14,14 @@ class Objective:
         range_um: largest distance from the focus that a model is made for.
         delta_um: distance of two shots.
         margin_px: how far defocus blurs into a patch from outside.
+        binned: camera pixels of which each pixel of a patch is the mean.
     """
 
     optics: Optics
     range_um: float
     delta_um: float
     margin_px: int
+    binned: int = 1
 
     @property
     def depth(self) -> float:
@@ -32,7 +34,7 @@ OBJECTIVES = {
     "20x/0.75": Objective(Optics(), 10.0, 2.0, 48),
     # dastidar2020 4.2, 4.3: a 40x plan achromat, 13 Mpx at 0.0863 um/px, down-sampled four times. Its aberrations are
     # not known; the colours shift in proportion to the depth of field.
-    "40x/0.65": Objective(Optics(na=0.65, chromatic_shift_um=(0.4, 0.0, -0.4)), 25.0, 3.0, 68),
+    "40x/0.65": Objective(Optics(na=0.65, chromatic_shift_um=(0.4, 0.0, -0.4)), 25.0, 3.0, 68, 16),
     # liao2021 2.1: 10x / 0.3, +-36 um, for single shots.
     "10x/0.3": Objective(Optics(na=0.3, chromatic_shift_um=(1.9, 0.0, -1.9), um_per_px=0.69), 36.0, 10.0, 40),
 }

@@ -121,7 +121,9 @@ class TrainingObjects:
 class HeldOutObjects:
     """Draws objects for testing: held-out slides and stains, in their own colours and sizes."""
 
-    def __init__(self, tiles: Path) -> None:
+    def __init__(self, tiles: Path, um_per_px: float = UM_PER_PX) -> None:
+        """`um_per_px` is the size of a camera pixel on the sample."""
+        self._um_per_px = um_per_px
         self._by_group: dict[str, list[Source]] = {}
         for source in [*tile_sources(tiles, want_held_out=True), ihc_source()]:
             self._by_group.setdefault(source.group, []).append(source)
@@ -138,7 +140,7 @@ class HeldOutObjects:
         density = np.zeros((3, side, side), np.float32)
         for _ in range(20):
             source = sources[int(rng.integers(len(sources)))]
-            scale = source.um_per_px / UM_PER_PX * float(rng.uniform(0.9, 1.1))
+            scale = source.um_per_px / self._um_per_px * float(rng.uniform(0.9, 1.1))
             density = window(source.density, side, scale, rng)
             if float(density.mean(axis=0).std()) > 0.03:
                 break

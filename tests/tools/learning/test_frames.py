@@ -15,7 +15,10 @@ from tools.learning import frames  # noqa: E402
 from tools.networks.compiled import Compiled  # noqa: E402
 from tools.networks.spectrum import Spectrum, n_spectral  # noqa: E402
 from tools.networks.standardising import standardised  # noqa: E402
+from tools.rendering import parts  # noqa: E402
+from tools.rendering.instruments import is_odd  # noqa: E402
 from tools.rendering.objectives import OBJECTIVES  # noqa: E402
+from tools.rendering.parts import ladder_um  # noqa: E402
 
 
 def making(out: Path, seed: int = 1) -> frames.Making:
@@ -44,6 +47,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     names = ("pair_spectrum", "single_spectrum", "pair_maps", "block_maps", "single_maps")
     monkeypatch.setattr(frames, "Networks", lambda _: SimpleNamespace(**dict.fromkeys(names, means)))
     monkeypatch.setattr(frames, "TrainingObjects", lambda _: Objects())
+    monkeypatch.setattr(parts, "SAMPLE_PX", 256)
     for name, value in {"SAMPLE_PX": 256, "PATCH_PX": 40, "SINGLE_PX": 120}.items():
         monkeypatch.setattr(frames, name, value)
 
@@ -81,16 +85,16 @@ def test_planes_of_a_frame_are_together_and_those_of_two_frames_are_not(tmp_path
 def test_the_ladder_of_an_objective_covers_its_range() -> None:
     rng = np.random.default_rng(1)
     for objective in OBJECTIVES.values():
-        heights_um = frames.ladder_um(objective, rng)
+        heights_um = ladder_um(objective, rng)
         assert heights_um[0] < -objective.range_um
         assert heights_um[-1] > objective.range_um
         assert np.diff(heights_um) == pytest.approx(objective.delta_um, rel=0.1)
 
 
 def test_an_instrument_without_its_colours_or_aberration_is_odd() -> None:
-    assert not frames.is_odd(Optics(), Optics())
-    assert frames.is_odd(Optics(chromatic_shift_um=(-0.3, 0.0, 0.3)), Optics())
-    assert frames.is_odd(Optics(w040_waves=-0.1), Optics())
+    assert not is_odd(Optics(), Optics())
+    assert is_odd(Optics(chromatic_shift_um=(-0.3, 0.0, 0.3)), Optics())
+    assert is_odd(Optics(w040_waves=-0.1), Optics())
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
