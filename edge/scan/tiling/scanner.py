@@ -36,9 +36,8 @@ from parfocal.engines.predictor import Predictor
 
 TWO_SHOT_SIGMA_UM = 0.25  # of a focused field (docs/focus.md)
 GAIN_SIGMA = 0.15  # share by which a model may say too much or too little (engines/models/single-20x.md)
-MAX_MOVES = (
-    2  # to where a tile's own pictures say the focus is; each takes a quarter of the time of two shots
-)
+# Moves to where a tile's own pictures say the focus is; each takes a quarter of the time of two shots.
+MAX_MOVES = 2
 UNEVEN = "uneven: its focus"
 # Why a tile is focused anew and taken again, by its verdict.
 _REASONS = {
