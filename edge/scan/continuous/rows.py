@@ -19,12 +19,11 @@ MIN_ROW = 3  # fewer tiles are taken one by one, which costs no more
 MAX_ROW = 64
 # How far Z may be from the surface on a straight part, as a share of the depth of field. Surface, play and single
 # shots err by as much.
-LINE_SHARE = 0.3
+LINE_SHARE = 0.4
 STANDS_OUT = 3.0  # times the tolerance
 STOP_S, AGAIN_S = 0.08, 0.45  # what a part more costs, and a tile that is taken again (docs/scan.md)
-NEARER = (
-    0.7  # a knot is put where it helps to stay within this share of it: there is room for the next one then
-)
+# A knot is put where it helps to stay within this share of it: there is room for the next one then.
+NEARER = 0.7
 
 
 class Row(msgspec.Struct, frozen=True):
