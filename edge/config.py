@@ -8,6 +8,7 @@ import msgspec
 from parfocal.board.config import AXIS_NAMES, BoardConfig
 from parfocal.edge.config_keys import check_finite, check_keys, in_toml_words
 from parfocal.edge.errors import ConfigError
+from parfocal.edge.objectives import CAMERA_OF, FOCUS_OF
 
 Positive = Annotated[float, msgspec.Meta(gt=0.0)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0.0)]
@@ -156,7 +157,7 @@ def config_from_toml(text: str, source: str) -> Config:
     try:
         given = msgspec.toml.decode(text)
         check_keys(given, Config)
-        config = msgspec.convert(_merged(msgspec.to_builtins(Config()), given), Config)
+        config = msgspec.convert(_merged(_defaults_for(given), given), Config)
         check_finite(config)
         config = _keeping_given(config, given)
     except RecursionError as error:
@@ -219,6 +220,30 @@ def _keeping_given(config: Config, given: dict[str, Any]) -> Config:
     spaced = {"z0_below_um", "z1_below_um"} & set(given.get("focus", {}))
     kept["keep_spacing"] = config.calibration.keep_spacing or bool(spaced)
     return msgspec.structs.replace(config, calibration=msgspec.convert(kept, CalibrationConfig))
+
+
+def _defaults_for(given: dict[str, Any]) -> dict[str, Any]:
+    """The defaults as they are for the objective of a decoded file."""
+    focus = given.get("focus")
+    objective = focus.get("objective") if isinstance(focus, dict) else None
+    own = FOCUS_OF.get(objective, {}) if isinstance(objective, str) else {}
+    defaults: dict[str, Any] = msgspec.to_builtins(Config())
+    return _merged(defaults, {"focus": own})
+
+
+def simulated_through(objective: str, config: Config) -> Config:
+    """The configuration with an objective, the settings that go with it, and the camera of its paper.
+
+    Raises ConfigError for an objective without a model.
+    """
+    if objective not in FOCUS_OF:
+        raise ConfigError(f"no model ships for objective {objective!r}, only for {' and '.join(FOCUS_OF)}")
+    defaults = msgspec.to_builtins(Config())
+    changed = {}
+    for table, settings_of in (("focus", FOCUS_OF), ("camera", CAMERA_OF)):
+        keys = {key for settings in settings_of.values() for key in settings}
+        changed[table] = {key: defaults[table][key] for key in keys} | settings_of[objective]
+    return msgspec.convert(_merged(msgspec.to_builtins(config), changed), Config)
 
 
 def _axis_of(given: dict[str, Any], name: str) -> dict[str, Any]:

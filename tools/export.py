@@ -39,6 +39,7 @@ from tools.learning.pictures import draw_learning, draw_scatter
 from tools.learning.prediction import predict
 from tools.learning.recipe import Recipe
 from tools.networks.focus import FocusNet, Head, Whole
+from tools.rendering.objectives import OBJECTIVES
 
 OPSET = 17  # the highest that TensorRT 8.6 parses
 MAX_DEVIATION_UM = 1e-3
@@ -82,7 +83,7 @@ def trained_in(folder: Path) -> Trained:
         return _average_of_checkpoint(folder)
     state = torch.load(folder / fit.MODEL_FILE, weights_only=True, map_location="cpu")
     recipe = Recipe(**state["recipe"])
-    net = recipe.with_spectra(recipe.network())
+    net = recipe.with_spectra(recipe.network() if recipe.has_body else None)
     net.load_state_dict(state["net"])
     condensers = None if state["condensers"] is None else CondenserTerms(*state["condensers"])
     head = Head(net.n_features, condensers is not None)
@@ -101,9 +102,7 @@ def _average_of_checkpoint(folder: Path) -> Trained:
     return Trained(recipe, net.eval())
 
 
-def contract_of(
-    name: str, recipe: Recipe, objective: str, um_per_px: float, head: HeadTerms | None = None
-) -> Contract:
+def contract_of(name: str, recipe: Recipe, objective: str, head: HeadTerms | None = None) -> Contract:
     """Return the contract of a model with this recipe. `head` is None if its graph predicts distances."""
     return Contract(
         name=name,
@@ -114,9 +113,9 @@ def contract_of(
         patch_px=recipe.patch_px,
         normalisation="channel-standardised",
         delta_um=0.0 if recipe.kind == "single" else recipe.delta_um,
-        um_per_px=um_per_px,
+        um_per_px=OBJECTIVES[objective].optics.um_per_px,
         objective=objective,
-        range_um=tables.RANGE_UM,
+        range_um=OBJECTIVES[objective].range_um,
         sign=SIGN_OF_SINGLE if recipe.kind == "single" else SIGN,
         format_version=FORMAT_VERSION,
         head=head,
@@ -174,9 +173,9 @@ def reference(path: Path) -> Predictor:
 def write_golden(path: Path, contract: Contract, held_out: Examples, training: Examples, n: int) -> None:
     """Write `n` golden patches, spread over the held-out groups, and as many training patches for the calibration."""
     predictor = reference(path)
-    chosen = _spread_over_groups(held_out, n)
+    chosen = _spread_over_groups(held_out, n, contract.range_um)
     golden = _as_stored(held_out, chosen, contract.kind)
-    others = _as_stored(training, _spread_over_groups(training, n), contract.kind)
+    others = _as_stored(training, _spread_over_groups(training, n, contract.range_um), contract.kind)
     written = save_golden(
         path,
         golden,
@@ -197,10 +196,10 @@ def _as_stored(examples: Examples, chosen: list[int], kind: Kind) -> Patches:
     return (patches.astype(np.int16) + int(GREY_OFFSET)).astype(np.uint8) if kind == "single" else patches
 
 
-def _spread_over_groups(examples: Examples, n: int) -> list[int]:
+def _spread_over_groups(examples: Examples, n: int, range_um: float) -> list[int]:
     """Return the indices of `n` usable examples, spread evenly over the groups."""
     by_group: dict[str, list[int]] = {}
-    for k in np.flatnonzero(tables.usable(examples, tables.RANGE_UM)):
+    for k in np.flatnonzero(tables.usable(examples, range_um)):
         by_group.setdefault(examples.group[k], []).append(int(k))
     # Neighbours are heights of one object, so take examples at equal steps.
     share = -(-n // len(by_group))
@@ -209,7 +208,12 @@ def _spread_over_groups(examples: Examples, n: int) -> list[int]:
 
 
 def measured(
-    net: nn.Module, recipe: Recipe, held_out: Examples, symmetric: Path | None, images: Path | None
+    net: nn.Module,
+    recipe: Recipe,
+    range_um: float,
+    held_out: Examples,
+    symmetric: Path | None,
+    images: Path | None,
 ) -> tuple[Measured, NDArray[np.float32]]:
     """Return the errors on all held-out patches, and on whole images if given, and the predictions (n,)."""
     image_rows: list[dict[str, tables.Row]] = []
@@ -218,8 +222,8 @@ def measured(
         patches.refresh()
         whole = tables.images_of(patches, predict(net, patches, "cpu", np.arange(len(patches))))
         image_rows = [
-            tables.by_group(whole, whole.predicted_um, tables.RANGE_UM),
-            tables.by_distance(whole, whole.predicted_um, tables.RANGE_UM),
+            tables.by_group(whole, whole.predicted_um, range_um),
+            tables.by_distance(whole, whole.predicted_um, range_um),
         ]
     chance = None
     if symmetric is not None:
@@ -230,8 +234,8 @@ def measured(
     predicted_um = predict(net, held_out, "cpu", every)
     swapped = None if recipe.kind == "single" else direction_with_shots_swapped(net, held_out, recipe.kind)
     return Measured(
-        by_group=tables.by_group(held_out, predicted_um, tables.RANGE_UM),
-        by_distance=tables.by_distance(held_out, predicted_um, tables.RANGE_UM),
+        by_group=tables.by_group(held_out, predicted_um, range_um),
+        by_distance=tables.by_distance(held_out, predicted_um, range_um),
         swapped=swapped,
         wrong_without_asymmetry=chance,
         images=image_rows,
@@ -264,15 +268,14 @@ def main() -> None:
         help="held-out stacks with many patches per plane, to measure errors of whole images",
     )
     parser.add_argument("--out", type=Path, required=True, help="NAME.onnx")
-    parser.add_argument("--objective", default="20x/0.75")
-    parser.add_argument("--um-per-px", type=float, default=0.345)
+    parser.add_argument("--objective", choices=tuple(OBJECTIVES), default="20x/0.75")
     parser.add_argument("--notes", type=Path, help="Markdown for the card: what was compared and found")
     args = parser.parse_args()
     trained = trained_in(args.run)
     recipe = trained.recipe
     args.out.parent.mkdir(parents=True, exist_ok=True)
     terms = written_head(args.out, trained)
-    contract = contract_of(args.out.stem, recipe, args.objective, args.um_per_px, terms)
+    contract = contract_of(args.out.stem, recipe, args.objective, terms)
     write_onnx(trained, contract, args.out)
     held_out = Examples(args.held_out, recipe.kind, recipe.delta_um, recipe.patch_px)
     training = Examples(args.data, recipe.kind, recipe.delta_um, recipe.patch_px)
@@ -280,7 +283,9 @@ def main() -> None:
     training.refresh(most_stacks=CALIBRATION_STACKS)
     write_golden(args.out, contract, held_out, training, N_GOLDEN.get(recipe.patch_px, 16))
     measure(args.out)
-    found, predicted_um = measured(trained.distances(), recipe, held_out, args.symmetric, args.images)
+    found, predicted_um = measured(
+        trained.distances(), recipe, contract.range_um, held_out, args.symmetric, args.images
+    )
     record = json.loads((args.run / "log.json").read_text())
     notes = args.notes.read_text() if args.notes else ""
     args.out.with_suffix(".md").write_text(card(contract, record, found, notes))
@@ -288,7 +293,7 @@ def main() -> None:
     draw_scatter(
         held_out,
         predicted_um,
-        tables.RANGE_UM,
+        contract.range_um,
         args.out.with_suffix(".scatter.png"),
         f"{contract.name}: held-out patches",
     )

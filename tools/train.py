@@ -20,11 +20,11 @@ from parfocal.engines.model.contract import CHANNELS, contract_from_onnx
 from parfocal.engines.model.head import load_head
 from tools.learning import batches, fit, frames, tables
 from tools.learning.examples import Examples
-from tools.learning.features import Features, together
+from tools.learning.features import Features, together, without_maps
 from tools.learning.kept_features import of_folder
 from tools.learning.pictures import draw_learning, draw_scatter
 from tools.learning.prediction import predict
-from tools.learning.recipe import Recipe
+from tools.learning.recipe import SPECTRA_ONLY, Recipe
 from tools.learning.start import body_from, start_from, summary_from
 from tools.learning.training import FROZEN_SHARE, Training, rate_at
 from tools.networks.focus import FocusNet, Head
@@ -121,15 +121,19 @@ def report(
 
 def train_head(
     recipe: Recipe,
-    body: Body,
+    body: Body | None,
     data: Path,
     held_out: Path,
     out: Path,
     args: argparse.Namespace,
 ) -> None:
-    """Train the head that ships, on a trained body. Starts from the head of `--start` if that has one."""
+    """Train the head that ships, on a trained body or on the spectra alone.
+
+    Starts from the head of `--start` if that has one.
+    """
     say = Console().out
-    body.to(args.device).eval()
+    if body is not None:
+        body.to(args.device).eval()
 
     def features_in(folder: Path, name: str, side_px: int) -> Features:
         examples = Examples(folder, recipe.kind, recipe.delta_um, side_px)
@@ -143,13 +147,17 @@ def train_head(
     else:
         training = together([frames.made(args.features, kind, say) for kind in frames.FOR[recipe.kind]])
     spectra = frames.made(args.features, "spectral", say) if args.features and recipe.kind == "pair" else None
+    if body is None:
+        training = together([without_maps(part) for part in (training, spectra) if part is not None])
+        spectra = None
     tests = features_in(held_out, "held-out", recipe.patch_px)
-    net = recipe.with_spectra(body.cpu())
+    net = recipe.with_spectra(None if body is None else body.cpu())
     begun = None if args.start is None else contract_from_onnx(args.start)
     trained = None if begun is None else load_head(args.start, begun)
     if trained is not None and begun is not None and begun.head is not None:
         condensers = begun.head.condenser
-        summary_from(net, args.start)
+        if body is not None:
+            summary_from(net, args.start)
         head = Head(net.n_features, condensers is not None)
         head.load(trained)
     else:
@@ -185,9 +193,10 @@ def main() -> None:
     )
     parser.add_argument(
         "--head",
-        choices=("spectrum", "average", "flatten"),
+        choices=("spectrum", SPECTRA_ONLY, "average", "flatten"),
         default=default.head,
-        help="input of the head: spectra and averaged map, averaged map only, or the whole map (dastidar2020)",
+        help="input of the head: spectra and averaged map, spectra only, averaged map only, or the whole map "
+        "(dastidar2020)",
     )
     parser.add_argument("--delta-um", type=float, default=default.delta_um)
     parser.add_argument(
@@ -221,9 +230,11 @@ def main() -> None:
     args = parser.parse_args()
     if (args.data is None) == (args.features is None):
         parser.error("give either --data or --features")
-    if args.features is not None and (args.start is None or args.head != "spectrum"):
+    has_body = args.start is not None and args.head == "spectrum"
+    if args.features is not None and not has_body and args.head != SPECTRA_ONLY:
         parser.error(
-            "--features trains a head on the body of --start: give --start, and --head spectrum or none"
+            "--features trains a head on the body of --start: give --start, and --head spectrum or none; "
+            f"or give --head {SPECTRA_ONLY}"
         )
     torch.set_num_threads(args.threads)
     recipe = Recipe(
@@ -237,14 +248,15 @@ def main() -> None:
         learning_rate=args.learning_rate,
         planes_together=4 if args.kind == "single" else 1,
     )
+    body: Body | None = None
     if recipe.head == "spectrum" and args.start:
         body = recipe.network()
         body_from(body, args.start)
-    else:
+    elif recipe.has_body:
         training = Training(recipe, args.out, args.device)
         run(training, args.data, args.held_out, args)
         body = training.average.module
-    if recipe.head == "spectrum":
+    if recipe.head in ("spectrum", SPECTRA_ONLY):
         train_head(recipe, body, args.data, args.held_out, args.out, args)
 
 

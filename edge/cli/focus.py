@@ -18,6 +18,7 @@ from parfocal.edge.cli.options import (
     ConfigOption,
     FieldsOption,
     JsonOption,
+    ObjectiveOption,
     PortOption,
     ReliefOption,
     SeedOption,
@@ -29,6 +30,7 @@ from parfocal.edge.cli.options import (
     configured,
     finite,
     opened_instrument,
+    through,
 )
 from parfocal.edge.cli.showing.output import check_writable, console_for, growing_result
 from parfocal.edge.cli.showing.progress import shown_progress
@@ -68,6 +70,7 @@ def focus(
     seed: SeedOption = 1,
     z_play_um: ZPlayOption = None,
     relief: ReliefOption = None,
+    objective: ObjectiveOption = None,
     surface: Annotated[
         Path | None,
         typer.Option(help="Start each field at the height of a survey's surface: its .csv or .geojson file."),
@@ -100,7 +103,7 @@ def focus(
     json: JsonOption = None,
 ) -> None:
     """Focus neighbouring fields, row by row, and report each."""
-    settings = configured(config, port)
+    settings = through(objective, configured(config, port), sim)
     simulation = Simulation(sim, slide, um_per_px, seed, z_play_um, relief, drift_um_per_s)
     if follow and (composite is not None or surface is not None):
         raise ConfigError("--follow stays at one field: leave out --composite and --surface")

@@ -14,7 +14,7 @@ from parfocal.board.errors import BoardNotFound
 from parfocal.board.foreign.dialect import Recognised
 from parfocal.board.link.probe import Probed
 from parfocal.board.open import probe_board
-from parfocal.edge.config import Config, config_from
+from parfocal.edge.config import Config, config_from, simulated_through
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.instrument import Instrument, real_instrument
 from parfocal.edge.scan.plan import MAX_FIELDS
@@ -85,6 +85,26 @@ ReliefOption = Annotated[
         help="With --sim: make the fields uneven: tilted, tissue at two depths, or folded. Default: even fields.",
     ),
 ]
+
+
+ObjectiveOption = Annotated[
+    str | None,
+    typer.Option(
+        "--objective",
+        help="With --sim: look through this objective, 20x/0.75 or 40x/0.65, with the camera and the model for it.",
+    ),
+]
+
+
+def through(objective: str | None, config: Config, sim: bool) -> Config:
+    """The configuration for the objective of the command line, if one was given. Raises ConfigError."""
+    if objective is None:
+        return config
+    if not sim:
+        raise ConfigError(
+            f"--objective chooses a simulated one: add --sim, or set focus.objective to {objective!r} for yours"
+        )
+    return simulated_through(objective, config)
 
 
 def configured(path: Path | None, port: str | None) -> Config:

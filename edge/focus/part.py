@@ -39,7 +39,7 @@ class CentralPart:
     @cached_property
     def contrasts(self) -> NDArray[np.float32]:
         """Contrast of each patch in grey levels, (n,)."""
-        return prepare.contrast_of(prepare.patches_of(self.smoothed, self._config.patch_px))
+        return prepare.contrasts_of(self.smoothed, self._config.patch_px)
 
     @cached_property
     def sharpness(self) -> float:

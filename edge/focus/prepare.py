@@ -1,5 +1,7 @@
 """From frames to the batch that a network takes (dastidar2020 2.2.3 and 4.3.3). Pure functions on arrays."""
 
+import math
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -7,6 +9,7 @@ from numpy.typing import NDArray
 from parfocal.edge.pixels import UInt8Array
 
 FloatArray = NDArray[np.float32]
+Int16Array = NDArray[np.int16]
 
 # Divides a channel without contrast, instead of zero; far below one grey level of signal.
 MIN_STANDARD_DEVIATION = 1e-3
@@ -30,14 +33,18 @@ def smoothed(pixels: UInt8Array) -> UInt8Array:
 
 
 def difference_image(first: UInt8Array, second: UInt8Array) -> FloatArray:
-    """`I2 - I1` of two smoothed shots, signed and smoothed again; float32 (h, w, 3) in grey levels.
+    """`I2 - I1` of two smoothed shots, signed and smoothed again; float32 (h, w, 3) in grey levels."""
+    return _difference(first, second).astype(np.float32)
 
-    Subtracts in float32: in uint8 a darker pixel would wrap round to a bright one.
+
+def _difference(first: UInt8Array, second: UInt8Array) -> Int16Array:
+    """The same as int16: it holds every difference, and its median takes less than half the time of float32.
+
+    In uint8 a darker pixel would wrap round to a bright one.
     """
     if first.shape != second.shape:
         raise ValueError(f"the two shots differ in shape: {first.shape} and {second.shape}")
-    difference = cv2.subtract(second, first, dtype=cv2.CV_32F)
-    return cv2.medianBlur(difference, 3).astype(np.float32, copy=False)
+    return cv2.medianBlur(np.subtract(second, first, dtype=np.int16), 3).astype(np.int16, copy=False)
 
 
 def two_shot_image(first: UInt8Array, second: UInt8Array, with_second: bool) -> FloatArray:
@@ -56,17 +63,27 @@ def two_shot_batch(first: UInt8Array, second: UInt8Array, patch_px: int, with_se
     Equal to `standardised(patches_of(two_shot_image(...)))` within 1e-6, in a fraction of the time: every value is
     written once, to where the network reads it.
     """
-    planes = [*cv2.split(difference_image(first, second)), *(cv2.split(second) if with_second else ())]
+    planes = [*cv2.split(_difference(first, second)), *(cv2.split(second) if with_second else ())]
     rows, columns = first.shape[0] // patch_px, first.shape[1] // patch_px
     batch = np.empty((rows * columns, len(planes), patch_px, patch_px), np.float32)
     for number, patch in enumerate(batch):
         top, left = (n * patch_px for n in divmod(number, columns))
         for plane, channel in zip(planes, patch, strict=True):
             part = plane[top : top + patch_px, left : left + patch_px]
-            mean, deviation = (float(value[0, 0]) for value in cv2.meanStdDev(part))
-            np.subtract(part, np.float32(mean), out=channel)
+            mean, deviation = _mean_and_deviation(part)
+            np.copyto(channel, part)
+            np.subtract(channel, np.float32(mean), out=channel)
             np.multiply(channel, np.float32(1.0 / max(deviation, MIN_STANDARD_DEVIATION)), out=channel)
     return batch
+
+
+def _mean_and_deviation(part: NDArray[np.integer | np.floating]) -> tuple[float, float]:
+    """Mean and standard deviation of integers (h, w), in a third of the time of `cv2.meanStdDev`.
+
+    Both sums are whole numbers, and rounded to them, so a part without contrast has a deviation of 0.
+    """
+    total, squares = round(cv2.sumElems(part)[0]), round(cv2.norm(part, cv2.NORM_L2SQR))
+    return total / part.size, math.sqrt(part.size * squares - total * total) / part.size
 
 
 def standardised(patches: FloatArray) -> FloatArray:
@@ -88,6 +105,19 @@ def patches_of(image: NDArray[np.float32] | UInt8Array, patch_px: int) -> FloatA
         grid.transpose(0, 2, 4, 1, 3).reshape(rows * columns, image.shape[2], patch_px, patch_px),
         dtype=np.float32,
     )
+
+
+def contrasts_of(image: UInt8Array, patch_px: int) -> FloatArray:
+    """The same as `contrast_of` the patches of an image (h, w, 3), in a third of the time; (n,)."""
+    red, green, blue = cv2.split(image)
+    sums = cv2.add(cv2.add(red, green, dtype=cv2.CV_16S), blue, dtype=cv2.CV_16S)
+    corners = [
+        (top, left)
+        for top in range(0, image.shape[0] - patch_px + 1, patch_px)
+        for left in range(0, image.shape[1] - patch_px + 1, patch_px)
+    ]
+    parts = (sums[top : top + patch_px, left : left + patch_px] for top, left in corners)
+    return np.array([_mean_and_deviation(part)[1] / 3.0 for part in parts], np.float32)
 
 
 def contrast_of(patches: FloatArray) -> FloatArray:

@@ -29,7 +29,8 @@ from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.simscope.camera import Render, SimulatedCamera
 from parfocal.edge.simscope.drift import DriftingStage
 from parfocal.edge.simscope.held_clock import HeldClock
-from parfocal.edge.simscope.optics import FloatArray, Optics
+from parfocal.edge.simscope.objectives import simulated_optics
+from parfocal.edge.simscope.optics import FloatArray
 from parfocal.edge.simscope.relief import FoldedSlide, Relief, ReliefName, points_um
 from parfocal.edge.simscope.replay import RecordedStack
 from parfocal.edge.simscope.scene import Scene
@@ -46,7 +47,8 @@ class Sample(msgspec.Struct, frozen=True):
 
     `render(x_um, y_um, z_um, lamp_duty)` gives the image at a true position, RGB uint8 (h, w, 3);
     `focus_z_um(x_um, y_um)` gives the true height of the focus in the middle of a field. `focus_map_um(x_um, y_um)`
-    gives it for each pixel of an uneven field, float32 (h, w), for tests and benches; None for even fields.
+    gives it for each pixel of an uneven field, binned as the focus uses it, float32 (h, w), for tests and benches;
+    None for even fields.
     """
 
     render: Render
@@ -97,16 +99,16 @@ def sample_from(
 
 def _uneven(image: SlideImage, config: Config, seed: int, relief: Relief) -> Sample:
     """A slide with a relief inside its fields, about the same focal surface as without it."""
-    camera, scan = config.camera, config.scan
-    shape_px = camera.height_px, camera.width_px
-    slide = FoldedSlide(image, camera.um_per_px, seed, relief)
-    scene = Scene(slide, Optics(um_per_px=camera.um_per_px), shape_px, seed)
+    scan = config.scan
+    shape_px, um_per_px = _rendered(config)
+    slide = FoldedSlide(image, um_per_px, seed, relief)
+    scene = _scene(slide, config, seed)
     surface = FocusSurface(seed, scan.origin_x_um, scan.origin_y_um, _middle_um(config))
     # Raised as a whole, so that the focus at the origin stays where the first sweep looks for it.
     base_um = relief.at_um(scan.origin_x_um, scan.origin_y_um)
 
     def focus_map_um(x_um: float, y_um: float) -> FloatArray:
-        heights_um = relief.heights_um(*points_um(x_um, y_um, shape_px, camera.um_per_px))
+        heights_um = relief.heights_um(*points_um(x_um, y_um, shape_px, um_per_px))
         heights_um += np.float32(surface.z_um(x_um, y_um) - base_um)
         return heights_um
 
@@ -122,19 +124,34 @@ def _uneven(image: SlideImage, config: Config, seed: int, relief: Relief) -> Sam
 
 
 def _imaged(image: SlideImage, config: Config, seed: int) -> Sample:
-    camera, scan = config.camera, config.scan
-    scene = Scene(
-        VirtualSlide(image, camera.um_per_px, seed),
-        Optics(um_per_px=camera.um_per_px),
-        (camera.height_px, camera.width_px),
-        seed,
-    )
+    scan = config.scan
+    scene = _scene(VirtualSlide(image, _rendered(config)[1], seed), config, seed)
     surface = FocusSurface(seed, scan.origin_x_um, scan.origin_y_um, _middle_um(config))
 
     def render(x_um: float, y_um: float, z_um: float, duty: float) -> UInt8Array:
         return scene.shot(x_um, y_um, z_um - surface.z_um(x_um, y_um), duty / scan.lamp_duty)
 
     return Sample(render, surface.z_um)
+
+
+def _rendered(config: Config) -> tuple[tuple[int, int], float]:
+    """Shape (h, w) and sampling of the picture that a camera's frames show, binned as the focus uses them.
+
+    Raises ConfigError for a camera that cannot be binned so.
+    """
+    camera, binned = config.camera, config.focus.downsample
+    if camera.height_px % binned or camera.width_px % binned:
+        raise ConfigError(
+            f"a simulated camera of {camera.width_px} x {camera.height_px} px cannot be binned {binned} times: set "
+            f"camera.width_px and camera.height_px to multiples of {binned}"
+        )
+    return (camera.height_px // binned, camera.width_px // binned), camera.um_per_px * binned
+
+
+def _scene(slide: VirtualSlide, config: Config, seed: int) -> Scene:
+    shape_px, um_per_px = _rendered(config)
+    optics = simulated_optics(config.focus.objective, um_per_px)
+    return Scene(slide, optics, shape_px, seed, config.focus.downsample)
 
 
 def _recorded(stack: RecordedStack, config: Config, seed: int) -> Sample:

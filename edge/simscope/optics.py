@@ -19,9 +19,6 @@ from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float32]
 
-# Source points along one diameter of the condenser disc. With 41 the phase step between neighbours is less than 2 rad
-# at 16 um of defocus and NA 0.75, so the sum does not break up into separate ghost images.
-SOURCE_POINTS_PER_DIAMETER = 41
 N_RADIAL_FREQUENCIES = 192
 
 
@@ -34,6 +31,9 @@ class Optics:
     that z = 0 is the plane of least wavefront variance: the plane that an operator calls focus. It is positive where
     the rim of the pupil focuses nearer to the objective than its middle, as in a simple lens: a higher stage brings the
     finest detail into focus.
+
+    `source_points` are those of the condenser disc along one diameter, an odd number. With 41 the phase step between
+    neighbours is less than 2 rad at 16 um of defocus and NA 0.75, so the sum does not break up into ghost images.
     """
 
     na: float = 0.75
@@ -43,6 +43,7 @@ class Optics:
     chromatic_shift_um: tuple[float, float, float] = (0.3, 0.0, -0.3)
     w040_waves: float = 0.15
     um_per_px: float = 0.345
+    source_points: int = 41
 
     def __post_init__(self) -> None:
         if not 0.0 < self.na < self.n_medium:
@@ -99,7 +100,7 @@ def _source_points(optics: Optics, wavelength_um: float) -> tuple[FloatArray, Fl
     """Each point of the source and each frequency: weight, 0 outside the pupil; phase per um, rad; aberration, rad."""
     q = radial_frequencies(optics.um_per_px).astype(np.float64)
     cutoff = optics.na / wavelength_um
-    axis = np.linspace(-1.0, 1.0, SOURCE_POINTS_PER_DIAMETER) * optics.condenser_sigma * cutoff
+    axis = np.linspace(-1.0, 1.0, optics.source_points) * optics.condenser_sigma * cutoff
     sx, sy = np.meshgrid(axis, axis[axis >= 0.0])  # the lower half of the source mirrors the upper
     inside = sx**2 + sy**2 <= (optics.condenser_sigma * cutoff) ** 2 * (1.0 + 1e-9)
     sx, sy = sx[inside], sy[inside]

@@ -31,15 +31,20 @@ _CHANNELS = ThreadPoolExecutor(3, "parfocal-scene")
 
 
 class Scene:
-    """Renders shots of a slide through the reference objective.
+    """Renders shots of a slide through an objective.
+
+    A camera whose pixels are binned later is rendered at the sampling of the binned picture: each of its pixels shows
+    the mean of its neighbours, with noise of its own. That leaves out detail which the binned picture does not have.
 
     Not modelled: thickness (there is one layer; the training data vary it), vignetting, motion during an exposure,
     compression, a colour filter array.
     """
 
-    def __init__(self, slide: VirtualSlide, optics: Optics, shape_px: tuple[int, int], seed: int) -> None:
-        """`shape_px` is (h, w) of the camera."""
-        self._slide, self._optics, self._shape_px = slide, optics, shape_px
+    def __init__(
+        self, slide: VirtualSlide, optics: Optics, shape_px: tuple[int, int], seed: int, binned: int = 1
+    ) -> None:
+        """`shape_px` is (h, w) of the binned picture, of which the camera has `binned` pixels along each side."""
+        self._slide, self._optics, self._shape_px, self._binned = slide, optics, shape_px, binned
         self._padded_px = (
             cv2.getOptimalDFTSize(shape_px[0] + 2 * MARGIN_PX),
             2 * cv2.getOptimalDFTSize((shape_px[1] + 2 * MARGIN_PX + 1) // 2),
@@ -83,6 +88,10 @@ class Scene:
 
     def _exposed(self, transmission: tuple[FloatArray, ...], brightness: float) -> UInt8Array:
         light = WHITE_LEVEL * brightness
+        if self._binned > 1:
+            transmission = tuple(
+                channel.repeat(self._binned, axis=0).repeat(self._binned, axis=1) for channel in transmission
+            )
         planes = _CHANNELS.map(
             lambda channel, noise: noise.exposed(channel, light), transmission, self._noise
         )

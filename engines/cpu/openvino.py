@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from parfocal.engines.cpu.rewrites import multiply_as_convolution, narrow_input_once
+from parfocal.engines.cpu.rewrites import narrow_input_once
 from parfocal.engines.errors import HOW_TO_REBUILD, BuildFailed, EngineStale, one_line
 from parfocal.engines.key import Precision
 from parfocal.engines.model.contract import Contract, contract_from_onnx
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 # For all but INT8. Without a hint OpenVINO uses bf16 on a CPU that has it.
 PRECISION_HINTS: Final[Mapping[Precision, str]] = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 CAPABILITIES: Final[Mapping[Precision, str]] = {"bf16": "BF16", "fp16": "FP16", "int8": "INT8"}
-BUILDER_VERSION: Final = 4
+BUILDER_VERSION: Final = 5
 # Half of the import time of OpenVINO goes into this model converter and its telemetry client, which are not used here.
 # OpenVINO treats the module as optional.
 CONVERTER: Final = "openvino.tools.ovc"
@@ -206,7 +206,6 @@ def _compiled(
         settings = _settings(core, precision, batches, n_threads)
         if settings["INFERENCE_PRECISION_HINT"] != PRECISION_HINTS["fp32"]:
             narrow_input_once(openvino, model)
-            multiply_as_convolution(openvino, model)
         return core.compile_model(model, "CPU", settings), n_fixed
     except RuntimeError as error:
         raise BuildFailed(

@@ -14,10 +14,11 @@ from tools.rendering.imaging import Grid, Imaged, Instrument
 from tools.rendering.samples import flat_sample
 
 PATCH_PX = 64
+MARGIN_PX = 48
 
 
 def images(optics: Optics, heights_um: tuple[float, float], phase: float) -> list[FloatArray]:
-    grid = Grid(PATCH_PX + 2 * synthesize.MARGIN_PX, synthesize.MARGIN_PX)
+    grid = Grid(PATCH_PX + 2 * MARGIN_PX, MARGIN_PX)
     density = np.zeros((3, grid.side_px, grid.side_px), np.float32)
     density[:, 71:85, 76:92] = 0.8
     imaged = Imaged(flat_sample(density, "spot", phase), Instrument(optics, 6.0), grid)
@@ -25,14 +26,14 @@ def images(optics: Optics, heights_um: tuple[float, float], phase: float) -> lis
 
 
 def test_without_phase_and_aberrations_both_sides_of_the_focus_look_the_same() -> None:
-    optics = synthesize.random_optics(np.random.default_rng(1), symmetric=True)
+    optics = synthesize.random_optics(Optics(), np.random.default_rng(1), symmetric=True)
     above, below = images(optics, (5.0, -5.0), phase=0.0)
     assert np.allclose(above, below, atol=1e-4)
 
 
 @pytest.mark.parametrize(("symmetric", "phase"), [(True, 0.5), (False, 0.0)])
 def test_phase_or_aberrations_alone_distinguish_the_sides(symmetric: bool, phase: float) -> None:
-    optics = synthesize.random_optics(np.random.default_rng(1), symmetric)
+    optics = synthesize.random_optics(Optics(), np.random.default_rng(1), symmetric)
     above, below = images(optics, (5.0, -5.0), phase)
     assert np.abs(above - below).max() > 0.02
 
@@ -41,7 +42,7 @@ def test_a_resumed_run_makes_the_same_stacks(tiles: Path, tmp_path: Path) -> Non
     def made(folder: Path, first: int, stacks: int) -> None:
         synthesize.make(
             argparse.Namespace(
-                tiles=tiles, out=folder, stacks=stacks, first=first, seed=3, delta_um=2.0, patch_px=PATCH_PX,
+                tiles=tiles, out=folder, stacks=stacks, first=first, seed=3, objective="20x/0.75", patch_px=PATCH_PX,
                 held_out=True, symmetric=False, phase=None, jpeg=None, condenser=0.6,
             )
         )  # fmt: skip

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from parfocal.engines.model.contract import Contract
+from tools.learning.recipe import SPECTRA_ONLY
 from tools.learning.tables import MIN_CONTRAST, Row
 from tools.networks.focus import MEMBERS
 
@@ -22,6 +23,15 @@ ARCHITECTURES = {
     "shot as additional input",
     "single": "MobileNetV3-small on one shot (liao2021)",
 }
+INPUTS = {
+    "difference": "the difference of two shots {delta:g} um apart (dastidar2020)",
+    "pair": "the difference of two shots {delta:g} um apart (dastidar2020) and of the second shot",
+    "single": "one shot (liao2021)",
+}
+SPECTRA_ALONE = (
+    "A head on the spectra of {inputs}, without convolutions: the power in each ring of spatial frequency, for each "
+    "colour and shot, and the coherence between them (`tools/networks/spectrum.py`)"
+)
 SPECTRA = (
     "Besides the feature map of the convolutions, the head takes the spectra of the patches as input: the power in "
     "each ring of spatial frequency, for each colour and shot, and the coherence between them "
@@ -31,6 +41,8 @@ HEADS = {
     "spectrum": "The body was trained with a linear head on its averaged feature map, then frozen. The head that ships "
     "was trained on the features of all patches. It is the mean of {members} members, each trained from another random "
     "start.",
+    SPECTRA_ONLY: "The head was trained on the spectra of all patches. It is the mean of {members} members, each "
+    "trained from another random start.",
     "average": "The last feature map is averaged. With few textures such a head memorises less than the paper's "
     "flatten-and-dense head, and it takes crops of any size.",
     "flatten": "The last feature map is flattened into one dense layer, as in the paper.",
@@ -88,7 +100,7 @@ def card(contract: Contract, record: dict[str, Any], found: Measured, notes: str
     condensers = None if contract.head is None else contract.head.condenser
     parts = [
         f"# {contract.name}",
-        ARCHITECTURES[contract.kind].format(delta=contract.delta_um)
+        _architecture(contract, record["recipe"]["head"])
         + f", for {contract.objective} at {contract.um_per_px:g} um/px, within +-{contract.range_um:g} um. It takes "
         f"patches of {contract.patch_px} px and predicts the {contract.sign}.",
         *([SPECTRA] if spectral else []),
@@ -100,6 +112,12 @@ def card(contract: Contract, record: dict[str, Any], found: Measured, notes: str
         *_recipe(record),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _architecture(contract: Contract, head: str) -> str:
+    if head == SPECTRA_ONLY:
+        return SPECTRA_ALONE.format(inputs=INPUTS[contract.kind].format(delta=contract.delta_um))
+    return ARCHITECTURES[contract.kind].format(delta=contract.delta_um)
 
 
 def _errors(contract: Contract, found: Measured) -> list[str]:

@@ -51,6 +51,11 @@ def features_of(net: FocusNet, examples: Examples, device: str) -> Features:
     )
 
 
+def without_maps(features: Features) -> Features:
+    """Return features for a head that reads the spectra alone."""
+    return replace(features, pooled=features.pooled[:, :0])
+
+
 def together(parts: list[Features]) -> Features:
     """Concatenate parts. Planes of different parts get different numbers."""
     joined = [np.concatenate(arrays) for arrays in zip(*(vars(p).values() for p in parts), strict=True)]

@@ -55,7 +55,9 @@ def with_maps() -> FitRecipe:
 
 
 def prepare_summary(net: FocusNet, features: Features) -> None:
-    """Set the principal directions of the maps from the features."""
+    """Set the principal directions of the maps from the features, if there are maps."""
+    if net.summary is None:
+        return
     pooled = features.pooled.astype(np.float64)
     mean, deviation = pooled.mean(axis=0), pooled.std(axis=0) + 1e-3
     correlation = np.corrcoef((pooled / deviation).T + 0.0)

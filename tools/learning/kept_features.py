@@ -66,7 +66,8 @@ def of_folder(
 def digest_of(net: FocusNet) -> str:
     """Return a hash of all that features depend on besides the patches: not of the linear head of the body."""
     digest = hashlib.sha256()
-    for tensor in (*net.body.features.state_dict().values(), *net.spectrum.buffers()):
+    weights = () if net.body is None else net.body.features.state_dict().values()
+    for tensor in (*weights, *net.spectrum.buffers()):
         digest.update(np.ascontiguousarray(tensor.detach().cpu().numpy()).tobytes())
     return digest.hexdigest()
 

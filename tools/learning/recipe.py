@@ -8,6 +8,8 @@ from tools.networks.layers import Body
 from tools.networks.single import SingleNet
 from tools.networks.two_shot import TwoShotNet
 
+SPECTRA_ONLY = "spectra-only"
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -33,6 +35,11 @@ class Recipe:
         flatten_px = self.patch_px if self.head == "flatten" else None
         return TwoShotNet(CHANNELS[self.kind], flatten_px)
 
-    def with_spectra(self, body: Body) -> FocusNet:
-        """Return the body with spectra."""
+    def with_spectra(self, body: Body | None) -> FocusNet:
+        """Return the network whose features a head reads: the spectra, with a body unless the head is without."""
         return FocusNet(body, CHANNELS[self.kind], self.patch_px)
+
+    @property
+    def has_body(self) -> bool:
+        """Whether there are convolutions beside the spectra."""
+        return self.head != SPECTRA_ONLY

@@ -101,10 +101,11 @@ def summary_from(net: FocusNet, model_path: Path) -> None:
     """Load the directions that summarise the maps, from the graph of a model with spectra.
 
     Raises:
-        ValueError: the model has another summary.
+        ValueError: the model or the network has no summary, or they differ.
     """
     first = next((layer for layer in read_exported(model_path).layers if layer.weight.ndim == 2), None)
-    if first is None or first.bias is None or first.weight.shape != tuple(net.summary.weight.shape):
+    ours = None if net.summary is None else tuple(net.summary.weight.shape)
+    if net.summary is None or first is None or first.bias is None or first.weight.shape != ours:
         raise ValueError(
             f"{model_path} summarises its maps in another way. Use the --kind that it was trained with."
         )

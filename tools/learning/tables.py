@@ -17,7 +17,7 @@ MIN_CONTRAST = (
     4.0  # in grey levels; below it a patch is blank to the microscope too (edge/config.py: blank_contrast)
 )
 SIGN_COUNTS_BEYOND_UM = 1.0
-BIN_EDGES_UM = (0.0, 1.0, 2.0, 4.0, 6.0, 8.0, 10.0)
+BIN_EDGES = (0.0, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)  # of the bins of distance, in parts of the range
 
 
 class Judged(Protocol):
@@ -95,7 +95,7 @@ def by_distance(examples: Judged, predicted_um: FloatArray, range_um: float) -> 
     """Return a row of errors for each bin of |distance|."""
     truth, counts = np.array(examples.distance_um), usable(examples, range_um)
     rows = {}
-    for low, high in itertools.pairwise(BIN_EDGES_UM):
+    for low, high in itertools.pairwise(range_um * edge for edge in BIN_EDGES):
         mask = counts & (np.abs(truth) >= low) & (np.abs(truth) < high)
         if mask.any():
             rows[f"{low:g}..{high:g}"] = _row(truth, predicted_um, mask)

@@ -25,22 +25,26 @@ FIRST_SIGMA_UM = 0.3  # before the training of a head that starts from one witho
 
 
 class FocusNet(nn.Module):
-    """Normalised patches (n, channels, patch_px, patch_px) -> features (n, n_features), with a trained body."""
+    """Normalised patches (n, channels, patch_px, patch_px) -> features (n, n_features), with a trained body.
 
-    def __init__(self, body: Body, channels: int, patch_px: int) -> None:
+    Without a body the features are those of the spectra alone.
+    """
+
+    def __init__(self, body: Body | None, channels: int, patch_px: int) -> None:
         super().__init__()
         self.body = body
         self.spectrum = Spectrum(channels, patch_px)
-        self.summary = nn.Linear(body.pooled_features, SUMMARY)
-        self.n_features = n_spectral(channels) + SUMMARY
+        self.summary = None if body is None else nn.Linear(body.pooled_features, SUMMARY)
+        self.n_features = n_spectral(channels) + (0 if body is None else SUMMARY)
 
     def parts(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return features of the spectra (n, spectral), and the averaged maps (n, pooled)."""
-        return self.spectrum(x), self.body.pooled(x)
+        """Return features of the spectra (n, spectral), and the averaged maps (n, pooled or 0)."""
+        spectral = self.spectrum(x)
+        return spectral, spectral[:, :0] if self.body is None else self.body.pooled(x)
 
     def together(self, spectral: torch.Tensor, pooled: torch.Tensor) -> torch.Tensor:
         """Return the features of both parts, (n, n_features)."""
-        return torch.cat([spectral, self.summary(pooled)], dim=1)
+        return spectral if self.summary is None else torch.cat([spectral, self.summary(pooled)], dim=1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the features."""

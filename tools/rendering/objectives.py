@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from parfocal.edge.simscope.objectives import SIMULATED
 from parfocal.edge.simscope.optics import Optics
 
 
@@ -31,10 +32,9 @@ class Objective:
 
 OBJECTIVES = {
     # dastidar2020 2.1 and liao2021 2.2: 20x / 0.75, +-10 um.
-    "20x/0.75": Objective(Optics(), 10.0, 2.0, 48),
-    # dastidar2020 4.2, 4.3: a 40x plan achromat, 13 Mpx at 0.0863 um/px, down-sampled four times. Its aberrations are
-    # not known; the colours shift in proportion to the depth of field.
-    "40x/0.65": Objective(Optics(na=0.65, chromatic_shift_um=(0.4, 0.0, -0.4)), 25.0, 3.0, 68, 16),
+    "20x/0.75": Objective(SIMULATED["20x/0.75"], 10.0, 2.0, 48),
+    # dastidar2020 4.2, 4.3: 13 Mpx at 0.0863 um/px, down-sampled four times.
+    "40x/0.65": Objective(SIMULATED["40x/0.65"], 25.0, 3.0, 68, 16),
     # liao2021 2.1: 10x / 0.3, +-36 um, for single shots.
     "10x/0.3": Objective(Optics(na=0.3, chromatic_shift_um=(1.9, 0.0, -1.9), um_per_px=0.69), 36.0, 10.0, 40),
 }

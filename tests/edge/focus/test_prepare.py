@@ -86,6 +86,14 @@ def test_contrast_is_the_deviation_of_the_grey_values() -> None:
     assert prepare.contrast_of(patches)[0] == pytest.approx(15.0)
 
 
+def test_contrasts_of_an_image_are_those_of_its_patches() -> None:
+    image = np.random.default_rng(4).integers(0, 256, (9, 13, 3)).astype(np.uint8)
+    image[:, :, 1] //= 3
+    found = prepare.contrasts_of(image, 4)
+    np.testing.assert_allclose(found, prepare.contrast_of(prepare.patches_of(image, 4)), rtol=1e-6)
+    assert (prepare.contrasts_of(flat(200), 4) == 0.0).all()
+
+
 def test_a_pair_shows_the_second_shot_after_the_difference() -> None:
     rng = np.random.default_rng(3)
     first, second = rng.integers(0, 256, (2, 9, 13, 3)).astype(np.uint8)

@@ -137,3 +137,15 @@ def test_each_channel_has_its_own_noise() -> None:
     for one, other in ((0, 1), (1, 2), (0, 2)):
         correlation = (channels[one] * channels[other]).mean() / channels[one].var()
         assert abs(correlation) < 5.0 / 200.0
+
+
+def test_a_binned_camera_shows_the_picture_of_its_bins_with_noise_in_every_pixel() -> None:
+    slide = VirtualSlide(SlideImage(tissue(), 0.345), 0.345, 1, blank_share=0.0)
+    plain = Scene(slide, Optics(), (60, 80), seed=1)
+    binned = Scene(slide, Optics(), (60, 80), seed=1, binned=4)
+    small = plain.shot(0.0, 0.0, 1.0, 1.0).astype(np.float64)
+    large = binned.shot(0.0, 0.0, 1.0, 1.0)
+    assert large.shape == (240, 320, 3)
+    bins = large.astype(np.float64).reshape(60, 4, 80, 4, 3)
+    assert np.abs(bins.mean(axis=(1, 3)) - small).mean() < 3.0  # the noise of the small picture
+    assert bins.std(axis=(1, 3)).mean() > 1.0

@@ -8,9 +8,9 @@ import onnx
 import pytest
 
 from parfocal.engines.cpu.openvino import import_openvino
-from parfocal.engines.cpu.rewrites import multiply_as_convolution, narrow_input_once
+from parfocal.engines.cpu.rewrites import narrow_input_once
 from parfocal.engines.model.shipped import list_models
-from tests.calib.quantise.nets import batches, beside_spectra, binned_by_matmul, mobilenet_v2
+from tests.calib.quantise.nets import batches, beside_spectra, mobilenet_v2
 from tools.int8 import evaluate
 
 BATCH = 4
@@ -21,10 +21,6 @@ def read(graph: onnx.ModelProto, n: int = BATCH) -> Any:  # noqa: ANN401 (OpenVI
     model = import_openvino().Core().read_model(graph.SerializeToString())
     model.reshape([n, *(size.get_length() for size in list(model.inputs[0].partial_shape)[1:])])
     return model
-
-
-def kinds(model: Any) -> list[str]:  # noqa: ANN401 (OpenVINO's)
-    return [node.get_type_name() for node in model.get_ordered_ops()]
 
 
 def predicted_as_before(model: Any, graph: onnx.ModelProto) -> bool:  # noqa: ANN401 (OpenVINO's)
@@ -45,30 +41,8 @@ def test_input_of_several_layers_is_converted_once(net: Callable[[], onnx.ModelP
     assert predicted_as_before(model, graph)
 
 
-def test_product_with_a_transposed_map_becomes_a_convolution() -> None:
-    graph = beside_spectra()
-    model = read(graph)
-    before = kinds(model)
-    multiply_as_convolution(import_openvino(), model)
-    after = kinds(model)
-    assert after.count("MatMul") == before.count("MatMul") - 1
-    assert after.count("Convolution") == before.count("Convolution") + 1
-    assert predicted_as_before(model, graph)
-
-
-def test_other_products_are_not_changed() -> None:
-    graph = binned_by_matmul()
-    model = read(graph)
-    before = kinds(model)
-    multiply_as_convolution(import_openvino(), model)
-    assert kinds(model) == before
-
-
-def test_both_apply_to_every_shipped_model() -> None:
+def test_it_applies_to_every_shipped_model() -> None:
     for shipped in list_models():
         model = read(onnx.load(shipped.path), n=1)
-        convolutions = kinds(model).count("Convolution")
         narrow_input_once(import_openvino(), model)
-        multiply_as_convolution(import_openvino(), model)
         assert "Clamp" in {r.get_node().get_type_name() for r in model.inputs[0].get_target_inputs()}
-        assert kinds(model).count("Convolution") == convolutions + 1

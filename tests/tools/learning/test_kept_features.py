@@ -76,6 +76,7 @@ def test_features_of_a_changed_stack_are_computed_again(heard: Heard, tmp_path: 
 
 def test_features_do_not_depend_on_the_linear_head_of_the_body(heard: Heard, net: FocusNet) -> None:
     heard()
+    assert net.body is not None
     with torch.no_grad():
         net.body.head.weight.add_(1.0)
     assert heard()[1] == 0
@@ -83,6 +84,7 @@ def test_features_do_not_depend_on_the_linear_head_of_the_body(heard: Heard, net
 
 def test_features_of_another_body_are_computed_again(heard: Heard, net: FocusNet) -> None:
     before, _ = heard()
+    assert net.body is not None
     with torch.no_grad():
         next(net.body.parameters()).add_(0.1)
     after, computed = heard()

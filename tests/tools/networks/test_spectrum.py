@@ -8,7 +8,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="the training extra is not installed")
 
 from tools.arrays import FloatArray  # noqa: E402
-from tools.networks.spectrum import N_RINGS, RING_EDGES, Spectrum, n_spectral  # noqa: E402
+from tools.networks.spectrum import IS_SINE, LINES, N_RINGS, RING_EDGES, Spectrum, n_spectral  # noqa: E402
 
 SIDE_PX = 224
 
@@ -43,6 +43,37 @@ def test_rings_contain_the_powers_of_the_spectrum() -> None:
     found = torch.exp(Spectrum(3, SIDE_PX)(x)[0, :N_RINGS]).numpy()
     np.testing.assert_allclose(found[:-1], expected[:-1], rtol=2e-3)
     np.testing.assert_allclose(found[-1], expected[-1], rtol=0.02)  # without the sines of the last line
+
+
+def transform(side_px: int) -> FloatArray:
+    """Return the whole matrix that the network applies in steps: windowed cosines and sines, (LINES, side_px)."""
+    place = np.arange(side_px)
+    window = 0.5 - 0.5 * np.cos(2.0 * np.pi * place / side_px)
+    turns = 2.0 * np.pi * np.outer(LINES, place) / 224.0
+    rows = np.where(IS_SINE[:, None], np.sin(turns), np.cos(turns)) * window * np.sqrt(2.0 / side_px)
+    return np.asarray(rows, np.float32)
+
+
+@pytest.mark.parametrize("side_px", [SIDE_PX, 96])
+def test_features_are_those_of_products_with_the_whole_transform(side_px: int) -> None:
+    x = np.random.default_rng(1).normal(size=(2, 6, side_px, side_px)).cumsum(axis=3).astype(np.float32)
+    x = (x - x.mean(axis=(2, 3), keepdims=True)) / x.std(axis=(2, 3), keepdims=True)
+    z = transform(side_px) @ x.astype(np.float64) @ transform(side_px).T
+    radius = np.rint(np.hypot(LINES[:, None], LINES[None, :]))
+    one, two, last = ([*range(6), 0, 1, 2, 3, 5], [*range(6), 3, 4, 5, 4, 4], 11)
+    products = z[:, one] * z[:, two]
+    mean = np.stack(
+        [
+            products[:, :, (radius >= begin) & (radius < end)].mean(axis=2)
+            for begin, end in itertools.pairwise(RING_EDGES)
+        ],
+        axis=2,
+    )
+    power = mean[:, :6]
+    coherence = mean[:, 6:] / np.sqrt(power[:, one[6:]] * power[:, two[6:]] + 1e-10)
+    expected = np.concatenate([np.log(power + 1e-5), coherence], axis=1).reshape(2, last * N_RINGS)
+    found = Spectrum(6, side_px)(torch.from_numpy(x)).numpy()
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_rotated_and_mirrored_patches_have_the_same_features() -> None:
