@@ -47,6 +47,13 @@ def test_every_tile_is_taken_in_focus_where_the_journal_says_while_the_stage_mov
     swept = [done for done in taken if done.tile.reason is None]
     assert len(swept) >= len(taken) - 2
     assert max(errors_um(taken)) < 0.96
+    for parity in (0, 1):  # Z rises in one, and falls in the other
+        z_off_um = [
+            (done.error_um or 0.0) + ideal.focus(done.tile.x_um, done.tile.y_um) - done.tile.z_um
+            for done in swept
+            if done.tile.row % 2 == parity
+        ]
+        assert abs(float(np.mean(z_off_um))) < 0.15
     for done in swept:
         tile = done.tile
         assert done.error_um is not None
