@@ -7,7 +7,6 @@ above the reported one, by up to the play.
 
 from __future__ import annotations
 
-import enum
 import math
 from collections.abc import Mapping
 
@@ -15,16 +14,9 @@ import msgspec
 
 from parfocal.board.config import AxisConfig
 from parfocal.board.errors import MoveRefused, MoveStopped, PositionLost
+from parfocal.board.gear import Engagement, engagement_after, overshoot_steps_from_play, plan_approach_up
 from parfocal.board.motor import Leg, Motor, Rates
 from parfocal.board.walk import Walk, walk_together
-
-
-class Engagement(enum.Enum):
-    """Which flank of the gear carries the stage."""
-
-    UP = "up"
-    DOWN = "down"
-    UNKNOWN = "unknown"
 
 
 def steps_from_um(position_um: float, um_per_step: float) -> int:
@@ -40,47 +32,6 @@ def steps_from_um(position_um: float, um_per_step: float) -> int:
 def um_from_steps(pos_steps: int, um_per_step: float) -> float:
     """Position of a step count, um."""
     return pos_steps * um_per_step
-
-
-def overshoot_steps_from_play(play_um: float, um_per_step: float) -> int:
-    """Steps that surely engage the gear: the play plus a margin of 2 um or a tenth of the play.
-
-    With 20 um of play this is 22 um, the paper's z0 (dastidar2020 4.3.2).
-    """
-    return math.ceil((play_um + max(2.0, 0.1 * play_um)) / um_per_step - 1e-9)
-
-
-def engagement_after(engagement: Engagement, delta_steps: int, overshoot_steps: int) -> Engagement:
-    """Engagement after one move of `delta_steps`: known once the move is longer than play and margin."""
-    if delta_steps == 0:
-        return engagement
-    flank = Engagement.UP if delta_steps > 0 else Engagement.DOWN
-    if engagement is flank or abs(delta_steps) >= overshoot_steps:
-        return flank
-    return Engagement.UNKNOWN
-
-
-def plan_approach_up(
-    pos_steps: int,
-    engagement: Engagement,
-    target_steps: int,
-    overshoot_steps: int,
-    from_below_steps: int | None = None,
-) -> tuple[int, ...]:
-    """Way points of an approach that ends upwards with the gear engaged; empty when it already stands there.
-
-    It goes down only when it must: to `from_below_steps` when the stage stands above it, or to the target minus
-    the overshoot when the gear would not be engaged on arrival.
-    """
-    start_steps = target_steps - overshoot_steps
-    is_engaged = engagement is Engagement.UP
-    engaged_on_arrival = pos_steps <= start_steps or (is_engaged and pos_steps <= target_steps)
-    if from_below_steps is not None and pos_steps > from_below_steps:
-        engaged_on_arrival = False
-        start_steps = min(start_steps, from_below_steps)
-    if engaged_on_arrival:
-        return () if pos_steps == target_steps else (target_steps,)
-    return (start_steps, target_steps) if start_steps < target_steps else (target_steps,)
 
 
 class Axis:
@@ -180,6 +131,42 @@ class Axis:
         if target_um < self.stage_um and is_long:
             return self._walk((self._checked_steps(down_um, target_um),))
         return self.walk_up(target_um)
+
+    def walk_down(self, target_um: float) -> Walk:
+        """The legs that bring the stage to `target_um` downwards, with the gear engaged downwards on arrival.
+
+        The play is added, as in `walk_either_way`. A stage below the target first goes above it by the margin of an
+        approach. For a sweep that goes on downwards. Raises as `walk_up`.
+        """
+        self._require_position(target_um)
+        down_um = target_um - self.config.play_um if self._overshoot_steps else target_um
+        point_steps = self._checked_steps(down_um, target_um)
+        is_on_its_way = self.engagement is Engagement.DOWN and point_steps <= self._pos_steps
+        above_steps = point_steps + self._overshoot_steps
+        if is_on_its_way or above_steps <= self._pos_steps:
+            return self._walk((point_steps,))
+        above_um = um_from_steps(above_steps, self.config.um_per_step)
+        return self._walk((self._checked_steps(above_um, target_um), point_steps))
+
+    def walk_on(self, target_um: float, speed_um_per_s: float, accel_um_per_s2: float) -> Walk:
+        """One leg to `target_um` at this speed, in the direction in which the gear is engaged. Nothing has moved yet.
+
+        Raises ValueError against that direction; then as `walk_up`.
+        """
+        self._require_position(target_um)
+        scale = self.config.um_per_step
+        delta_steps = steps_from_um(target_um, scale) - steps_from_um(self.stage_um, scale)
+        way = Engagement.UP if delta_steps > 0 else Engagement.DOWN
+        if self._overshoot_steps and delta_steps and self._engagement is not way:
+            raise ValueError(
+                f"{self.name} cannot sweep to {target_um:.2f} um: its gear is engaged {self._engagement.value}. "
+                "Call `Board.ready` first."
+            )
+        point_steps = self._pos_steps + delta_steps
+        self._checked_steps(um_from_steps(point_steps, scale), target_um)
+        # The wire takes whole numbers, and none below 1.
+        rates = Rates(max(1.0, speed_um_per_s / scale), max(1.0, accel_um_per_s2 / scale))
+        return self._walk((point_steps,), rates)
 
     def check_approach(self, target_um: float) -> None:
         """Refuse what `approach_up` would refuse. Nothing moves. Raises MoveRefused, LinkTimeout, PositionLost."""
@@ -295,7 +282,7 @@ class Axis:
         leg = legs[self.name]
         return self._motor.move(leg.target_steps, leg.delta_steps, leg.rates)
 
-    def _walk(self, way_points: tuple[int, ...]) -> Walk:
+    def _walk(self, way_points: tuple[int, ...], rates: Rates | None = None) -> Walk:
         """The legs along `way_points`. After an error the position is read from the board again."""
         pos_steps, engagement = self._pos_steps, self._engagement
         self._known = False
@@ -304,7 +291,7 @@ class Axis:
             if delta_steps == 0:
                 continue
             try:
-                completed_s = yield Leg(point_steps, delta_steps, self._rates)
+                completed_s = yield Leg(point_steps, delta_steps, rates or self._rates)
             except (MoveRefused, MoveStopped) as early:
                 if isinstance(early, MoveRefused) and point_steps == way_points[0]:
                     raise

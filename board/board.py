@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
@@ -27,6 +28,7 @@ from parfocal.board.own.link_lamp import LinkLamp
 from parfocal.board.own.link_lens import LinkLens
 from parfocal.board.own.link_motor import LinkMotor, Statements
 from parfocal.board.own.motion import Motion
+from parfocal.board.profile import Trapezoid
 from parfocal.board.status import BoardState, BoardStatus, status_of
 from parfocal.board.walk import Walk, walk_together
 from parfocal.board.wire import messages
@@ -58,6 +60,16 @@ class Flash(msgspec.Struct, frozen=True):
     delay_s: float
     width_s: float
     duty: float
+
+
+class SweepBegin(msgspec.Struct, frozen=True):
+    """Where a sweep begins, um of the stage, and whether X and Z will move downwards in it."""
+
+    x_um: float
+    y_um: float
+    z_um: float
+    x_down: bool
+    z_down: bool
 
 
 @final
@@ -120,6 +132,49 @@ class Board(MotorBoard):
     def lamp(self) -> Lamp:
         """Sets the lamp: `board.lamp(0.5)`."""
         return self._lamp
+
+    def ready(self, begin: SweepBegin) -> float:
+        """Bring all axes to the begin of a sweep; return the time at which the stage is settled, s.
+
+        X and Z arrive engaged in the direction in which the sweep will move them, downwards with their play added. Y
+        arrives as in `arrive` with `either_way`.
+        Raises MoveRefused (nothing moved), MoveStopped, LinkTimeout, PositionLost.
+        """
+        with self.turn():
+            walks = {"y": self.y.walk_either_way(begin.y_um)}
+            for axis, to_um, is_down in (
+                (self.x, begin.x_um, begin.x_down),
+                (self.z, begin.z_um, begin.z_down),
+            ):
+                walks[axis.name] = axis.walk_down(to_um) if is_down else axis.walk_up(to_um)
+            return self._walk_all(walks)
+
+    def sweep(self, x_um: float, z_um: float, x_speed_um_per_s: float) -> float:
+        """Move X and Z on along a straight line, both at once; return the time at which the stage is settled, s.
+
+        Z speeds up and slows down in proportion to X, so it stands on the line at every moment, but for a step. Both
+        go on as they are engaged: call `ready` first, and again before Z turns round.
+        Raises ValueError against the engagement; else as `ready`.
+        """
+        with self.turn():
+            x_accel_um_per_s2, x_um_per_step = self.x.config.accel_um_per_s2, self.x.config.um_per_step
+            lasts_s = Trapezoid(
+                round(abs(x_um - self.x.stage_um) / x_um_per_step),
+                x_speed_um_per_s / x_um_per_step,
+                x_accel_um_per_s2 / x_um_per_step,
+            ).duration_s
+            speed, accel = _rates_lasting(
+                round(abs(z_um - self.z.stage_um) / self.z.config.um_per_step),
+                lasts_s,
+                x_speed_um_per_s / x_accel_um_per_s2,
+            )
+            scale = self.z.config.um_per_step
+            return self._walk_all(
+                {
+                    "x": self.x.walk_on(x_um, x_speed_um_per_s, x_accel_um_per_s2),
+                    "z": self.z.walk_on(z_um, speed * scale, accel * scale),
+                }
+            )
 
     def _walk_all(self, walks: Mapping[str, Walk]) -> float:
         """All axes move at once, one leg after the other."""
@@ -303,6 +358,16 @@ class Board(MotorBoard):
     def __enter__(self) -> Board:
         """The open board."""
         return self
+
+
+def _rates_lasting(n_steps: int, lasts_s: float, ramp_s: float) -> tuple[float, float]:
+    """Speed and acceleration, steps, of a move that lasts as long as another one with ramps of `ramp_s`.
+
+    The wire takes whole numbers, which would make a slow move last longer. So the speed is rounded up, and the
+    acceleration makes up for it.
+    """
+    speed = max(1.0, math.ceil(n_steps / max(lasts_s - ramp_s, 1e-6) - 1e-9))
+    return speed, max(1.0, round(speed / max(lasts_s - n_steps / speed, 1e-3)))
 
 
 def _capabilities_of(features: Feature) -> Capabilities:

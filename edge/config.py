@@ -117,12 +117,19 @@ class FocusConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ScanConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where the fields lie on the stage. `overlap` is the share of a field that neighbours have in common."""
+    """Where the fields lie on the stage. `overlap` is the share of a field that neighbours have in common.
+
+    For a continuous scan: `flash_brightness` is how many times brighter a flash at full duty is than the steady lamp at
+    full duty, by an overdriven LED and the gain of the camera together. `flash_delay_s` is the time from the trigger
+    until all lines of the camera expose.
+    """
 
     origin_x_um: NotNegative = 20000.0
     origin_y_um: NotNegative = 10000.0
     overlap: Annotated[float, msgspec.Meta(ge=0.0, lt=1.0)] = 0.05
     lamp_duty: Annotated[float, msgspec.Meta(gt=0.0, le=1.0)] = 0.6
+    flash_brightness: Annotated[float, msgspec.Meta(gt=0.0, le=1e6)] = 1.0
+    flash_delay_s: Annotated[float, msgspec.Meta(ge=0.0, le=0.1)] = 0.0001
 
 
 class CalibrationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,7 +1,8 @@
 """An instrument that is ready to work: a board, a camera and their clock."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from typing import Protocol
 
 import msgspec
 
@@ -19,7 +20,7 @@ from parfocal.edge.calibration import (
     SpacingInUse,
     use_calibration,
 )
-from parfocal.edge.camera.frame import Adjustable, Camera, CameraSettings
+from parfocal.edge.camera.frame import Adjustable, Camera, CameraSettings, TriggeredCamera
 from parfocal.edge.camera.linear import LinearCamera
 from parfocal.edge.camera.opened import open_camera
 from parfocal.edge.config import Config, FocusConfig
@@ -34,7 +35,12 @@ class FieldTruth(msgspec.Struct, frozen=True):
     stage_z_um: float
 
 
-TruthAt = Callable[[float, float], FieldTruth]
+class TruthAt(Protocol):
+    """Tells the truth about the field under the objective: now, or at a moment that is not long ago."""
+
+    def __call__(self, x_um: float, y_um: float, time_s: float | None = None, /) -> FieldTruth:
+        """The heights at `time_s`, now where it is None."""
+        ...
 
 
 class Instrument(msgspec.Struct, frozen=True):
@@ -47,6 +53,7 @@ class Instrument(msgspec.Struct, frozen=True):
     it is not, and `correction` what does it. `spacing`: where the loop takes its shots, None for the configured.
     `above_sharpest_um`: how far the corrected model ends above the sharpest plane, None if nobody knows. `single`: what
     was measured of the single-shot model. `flat_field`: the light over a frame, None if it was not measured.
+    `triggered`: the camera that exposes when the board triggers it, None if it cannot.
     """
 
     board: MotorBoard
@@ -64,6 +71,7 @@ class Instrument(msgspec.Struct, frozen=True):
     above_sharpest_um: float | None = None
     single: SingleInUse = SingleInUse()
     flat_field: FlatField | None = None
+    triggered: TriggeredCamera | None = None
 
     def calibrated(self, predictor: Predictor, config: FocusConfig) -> tuple[Predictor, FocusConfig]:
         """Model and focus rule as they were measured on this instrument.

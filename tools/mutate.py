@@ -1,6 +1,6 @@
 """Mutation test: break the code on purpose, and check that tests fail: `python -m tools.mutate [ROOM ...]`.
 
-The rooms are belief, board, calibration, controller, firmware and focus.
+The rooms are belief, board, calibration, controller, firmware, focus and scan.
 
 Mutations are made one at a time, in a copy of the tree. The tests listed with each must fail. A mutation that survives
 is a promise without a test; the exit status is then 1.
@@ -15,7 +15,18 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tools.mutations import belief, board, calibration, controller, firmware, focus, following, proof, uneven
+from tools.mutations import (
+    belief,
+    board,
+    calibration,
+    controller,
+    firmware,
+    focus,
+    following,
+    proof,
+    scan,
+    uneven,
+)
 from tools.mutations.mutation import Mutation
 
 ROOT = Path(__file__).parent.parent
@@ -39,6 +50,7 @@ ROOMS = {
     "following": following.MUTATIONS,
     "proof": proof.MUTATIONS,
     "uneven": uneven.MUTATIONS,
+    "scan": scan.MUTATIONS,
 }
 
 

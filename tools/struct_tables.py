@@ -28,6 +28,7 @@ from parfocal.edge.cli.calibrating.optics_verb import OpticsReport
 from parfocal.edge.cli.calibrating.verbs import BacklashReport, CameraReport, StageReport
 from parfocal.edge.cli.findings import Finding
 from parfocal.edge.config import Config
+from parfocal.edge.scan.continuous.plan import ForetoldSweeps
 from parfocal.edge.scan.follow_report import FollowReport
 from parfocal.edge.scan.report import RunReport
 from parfocal.edge.scan.survey import SurveyReport
@@ -57,6 +58,7 @@ JSON_ROOTS = (
         ConcordanceReport,
         ScanReport,
         Foretold,
+        ForetoldSweeps,
         Recording,
         Evaluation,
         BacklashReport,

@@ -54,6 +54,13 @@ class Camera(Protocol):
         """Release the device."""
 
 
+class TriggeredCamera(Protocol):
+    """A camera that exposes once for every trigger, and keeps the frames until they are asked for, in order."""
+
+    def grab(self, timeout_s: float = 1.0) -> Frame:
+        """The frame of the next trigger. Raises CameraFailed when none comes within `timeout_s`."""
+
+
 class CameraSettings(msgspec.Struct, frozen=True):
     """What a camera says of its exposure, s, and of gain and white balance in its own units; None without a control."""
 

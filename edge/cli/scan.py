@@ -1,6 +1,7 @@
 """`parfocal scan`: a region of a slide, tile by tile, onto the disk; an interrupted scan is continued."""
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from functools import partial
@@ -12,10 +13,12 @@ import typer
 from rich.console import Console
 
 from parfocal import __version__
+from parfocal.edge.cli.ending.pause import Pause
 from parfocal.edge.cli.options import (
     ConfigOption,
     JsonOption,
     PortOption,
+    ReliefOption,
     SeedOption,
     SimOption,
     Simulation,
@@ -42,11 +45,13 @@ from parfocal.edge.engine import checked_engine, checked_single_engine
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.focus.depth import depth_of_field_um
 from parfocal.edge.instrument import Instrument
+from parfocal.edge.scan.continuous.plan import ForetoldSweeps, SweepPlan, foretell_sweeps, sweep_plan
 from parfocal.edge.scan.survey import surface_report
 from parfocal.edge.scan.tiling.job import (
     Eyes,
     Request,
     ScanJob,
+    Ways,
     check_new,
     kept_request,
     settings_of,
@@ -73,12 +78,13 @@ from parfocal.edge.words import counted, sized
 
 
 class _Asked(msgspec.Struct, frozen=True):
-    """Where to scan and how, as options give it; None for what was left out."""
+    """Where to scan and how, as options give it; None or False for what was left out."""
 
-    area: Area | None
-    overlap: float | None
-    codec: str | None
-    slide_name: str | None
+    area: Area | None = None
+    overlap: float | None = None
+    codec: str | None = None
+    slide_name: str | None = None
+    continuous: bool = False
 
 
 def scan(
@@ -120,19 +126,27 @@ def scan(
     lamp_off_between: Annotated[
         bool, typer.Option("--lamp-off-between", help="Keep the lamp dark while nothing is exposed.")
     ] = False,
+    continuous: Annotated[
+        bool, typer.Option("--continuous", help="Do not stop for a picture: flash while the stage moves.")
+    ] = False,
+    composite: Annotated[
+        bool, typer.Option("--composite", help="Keep uneven tiles as pictures that are all in focus.")
+    ] = False,
+    z_stack: Annotated[bool, typer.Option("--z-stack", help="Keep a stack of each uneven tile.")] = False,
     sim: SimOption = False,
     slide: SlideOption = None,
     um_per_px: UmPerPxOption = None,
     seed: SeedOption = 1,
     z_play_um: ZPlayOption = None,
+    relief: ReliefOption = None,
     config: ConfigOption = None,
     port: PortOption = None,
     json: JsonOption = None,
 ) -> None:
     """Scan a region of a slide tile by tile, in focus. An interrupted scan goes on with --resume."""
     settings = configured(config, port)
-    simulation = Simulation(sim, slide, um_per_px, seed, z_play_um)
-    asked = _Asked(_area(region, mask), overlap, codec, slide_name)
+    simulation = Simulation(sim, slide, um_per_px, seed, z_play_um, relief)
+    asked = _Asked(_area(region, mask), overlap, codec, slide_name, continuous)
     kept = _kept_request(out, asked) if resume else None
     if not resume and not plan:
         check_new(out)
@@ -145,12 +159,16 @@ def scan(
         show_notes(console, instrument.notes)
         used = used_config(settings, instrument.board)
         request = kept or _request(asked, used, instrument)
+        sweeps = sweep_plan(request.plan, used, instrument.plays) if request.continuous else None
         foretold = foretell(request.plan, used, EXPECTED_SHARE[request.codec])
+        if sweeps is not None:
+            foretold = foretell_sweeps(foretold, sweeps)
         _show_plan(console, request.plan, foretold)
         if eyes is None:
             write_json(json, foretold)
             return
-        work = _Work(console, instrument, used, eyes, spacing_um, lamp_off_between)
+        ways = Ways(lamp_off_between, sweeps, composite, z_stack)
+        work = _Work(console, instrument, used, eyes, spacing_um, ways)
         with (
             growing_result(json, partial(_show, console)) as result,
             _open_job(out, request, foretold, work) as job,
@@ -166,7 +184,7 @@ class _Work(msgspec.Struct, frozen=True):
     config: Config
     eyes: Eyes
     spacing_um: float
-    only_exposed: bool
+    ways: Ways
 
 
 def _area(region: tuple[float, float, float, float] | None, mask: Path | None) -> Area | None:
@@ -184,10 +202,10 @@ def _area(region: tuple[float, float, float, float] | None, mask: Path | None) -
 
 def _kept_request(out: Path, asked: _Asked) -> Request:
     """What the scan in `out` was begun with. Raises ConfigError for options that would change it."""
-    if asked != _Asked(None, None, None, None):
+    if asked != _Asked():
         raise ConfigError(
-            "--resume goes on with the region, overlap, codec and name of the scan: leave out --region, --mask, "
-            "--overlap, --codec and --slide-name"
+            "--resume goes on as the scan was begun: leave out --region, --mask, --overlap, --codec, --slide-name and "
+            "--continuous"
         )
     return kept_request(out)
 
@@ -200,7 +218,7 @@ def _request(asked: _Asked, config: Config, instrument: Instrument) -> Request:
     if overlap is None:
         overlap = overlap_for(instrument.plays, config, field_um)
     plan = plan_tiles(asked.area, config, field_um, overlap)
-    return Request(asked.slide_name or "", checked_codec(asked.codec or "png"), plan)
+    return Request(asked.slide_name or "", checked_codec(asked.codec or "png"), plan, asked.continuous)
 
 
 def _eyes(config: Config, console: Console) -> Eyes:
@@ -217,14 +235,31 @@ def _show_plan(console: Console, plan: TilePlan, foretold: Foretold) -> None:
     x_um, y_um = plan.overlap_um
     tiles, n_bytes = counted(len(plan.tiles), "tile"), sized(foretold.n_tiles * foretold.tile_bytes)
     say(console, f"plan: {tiles}, {plan.n_left_out} left out; overlap {x_um:.0f} x {y_um:.0f} um")
+    is_swept = isinstance(foretold, ForetoldSweeps)
+    if isinstance(foretold, ForetoldSweeps):
+        _show_sweeps(console, foretold.sweeps)
     say(
         console,
         f"time: about {_clock(foretold.scan_s)} and the survey; the least that this stage allows is "
-        f"{_clock(foretold.limit_s)}",
+        f"{_clock(foretold.limit_s)}{', stopping for each tile' if is_swept else ''}",
     )
     say(
         console,
         f"space: about {n_bytes} for the tiles, {sized(foretold.needed_bytes)} with the slide made from them",
+    )
+
+
+def _show_sweeps(console: Console, sweeps: SweepPlan) -> None:
+    alone = f", {counted(sweeps.n_alone, 'tile')} one by one" if sweeps.n_alone else ""
+    say(
+        console,
+        f"sweeps: {counted(sweeps.n_rows, 'row')}{alone}; {sweeps.speed_um_per_s / 1000.0:.1f} mm/s, limited by the "
+        f"{sweeps.limited_by}; flashes of {sweeps.flash_s * 1e6:.0f} us at a duty of {sweeps.duty:.2f}",
+    )
+    say(
+        console,
+        f"between rows: {_clock(sweeps.row_change_s)}; where the slide is not flat, Z costs {sweeps.part_s:.2f} s for "
+        f"each part of a row and {sweeps.reversal_s:.2f} s to turn round",
     )
 
 
@@ -265,15 +300,29 @@ def _scan(
 
     with (
         shown_progress(work.console, "scanning", len(job.left), "to the first tile") as step,
-        contextlib.closing(
-            job.tiles(work.instrument, work.eyes, work.config, surface, work.only_exposed)
-        ) as run,
+        contextlib.closing(job.tiles(work.instrument, work.eyes, work.config, surface, work.ways)) as run,
+        Pause() as pause,
     ):
         for done in run:
             taken.append(done)
             result.grown(report())
             step(_words(done))
+            if pause.wait(lambda: _dark(work)):
+                say(work.console, "going on after a pause")
     result.done(report())
+
+
+@contextlib.contextmanager
+def _dark(work: _Work) -> Iterator[None]:
+    """The lamp off during a pause, and on again after it as it was."""
+    board = work.instrument.board
+    is_lit = board.capabilities.has_lamp and not work.ways.is_dark_between
+    if is_lit:
+        board.lamp(0.0)
+    say(work.console, f"paused; `kill -USR1 {os.getpid()}` to go on, Ctrl-C to end")
+    yield
+    if is_lit:
+        board.lamp(work.config.scan.lamp_duty)
 
 
 def _surface(job: ScanJob, work: _Work, given: FocalSurface | None) -> FocalSurface:

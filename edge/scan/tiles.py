@@ -167,6 +167,11 @@ def tiles_folder(slide: Path) -> Path:
     return scan_folder(slide) / "tiles"
 
 
+def stacks_folder(slide: Path) -> Path:
+    """The folder of the stacks of uneven tiles, one folder a tile, where they were asked for."""
+    return scan_folder(slide) / "stacks"
+
+
 def tile_name(row: int, column: int, codec: Codec) -> str:
     """The name of a tile's picture: `0003-0012.png`."""
     return f"{row:04d}-{column:04d}.{codec}"

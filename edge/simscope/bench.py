@@ -36,6 +36,7 @@ from parfocal.edge.simscope.replay import RecordedStack
 from parfocal.edge.simscope.scene import Scene
 from parfocal.edge.simscope.slide import SlideImage, VirtualSlide, image_from_file, unreadable_slide
 from parfocal.edge.simscope.surface import FocusSurface
+from parfocal.edge.simscope.triggered_camera import TriggeredCamera
 from parfocal.edge.stacks.listing import STACK_ENDINGS
 
 SAMPLE_IMAGE_UM_PER_PX = 0.5  # of scikit-image's IHC image, estimated from the size of its nuclei
@@ -227,7 +228,13 @@ def in_virtual_time(
         stage = _drifting(bench, bench.clock, drift_um_per_s)
         camera = SimulatedCamera(stage, bench.clock, config.camera, sample.render)
         truth_at = _truth_at(sample, stage, bench.clock.now_s)
-        yield _simulated(board, camera, bench.clock, truth_at, in_use)
+        triggered = None
+        if isinstance(bench, VirtualBench):
+            brightness = config.scan.flash_brightness
+            triggered = TriggeredCamera(bench, bench.clock, config.camera, sample.render, brightness)
+        yield msgspec.structs.replace(
+            _simulated(board, camera, bench.clock, truth_at, in_use), triggered=triggered
+        )
 
 
 @contextlib.contextmanager
@@ -307,12 +314,10 @@ class _HeldStage:
         return self._stage.lamp_duty(self._clock.shared_s(time_s))
 
 
-def _truth_at(
-    sample: Sample, stage: TrueStage, now_s: Callable[[], float]
-) -> Callable[[float, float], FieldTruth]:
-    def truth_at(_x_um: float, _y_um: float) -> FieldTruth:
+def _truth_at(sample: Sample, stage: TrueStage, now_s: Callable[[], float]) -> TruthAt:
+    def truth_at(_x_um: float, _y_um: float, time_s: float | None = None, /) -> FieldTruth:
         # The surface at the true position: play in X and Y shifts the field a little.
-        x_um, y_um, z_um = stage.true_um(now_s())
+        x_um, y_um, z_um = stage.true_um(now_s() if time_s is None else time_s)
         return FieldTruth(sample.focus_z_um(x_um, y_um), z_um)
 
     return truth_at

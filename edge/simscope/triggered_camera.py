@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import Protocol
+
+import cv2
+import numpy as np
 
 from parfocal.board.clock import Clock
 from parfocal.board.stub.true_stage import TrueStage
@@ -12,6 +16,7 @@ from parfocal.edge.errors import CameraFailed
 from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.simscope.camera import Render
 
+LEAST_SMEAR_PX = 0.5  # a smear shorter than this does not show
 _LOOK_S = 0.001  # how often to look for the next trigger
 
 
@@ -31,12 +36,23 @@ class TriggeredCamera:
     """Exposes once for every trigger of the board, for the configured exposure; `grab` gives the frames in order.
 
     A trigger during an exposure is ignored, as cameras do. A frame shows the true position at the middle of the light
-    that fell during its exposure, and is as bright as that light. Blur by motion during the flash is not drawn.
+    that fell during its exposure, smeared by how far the stage went in that light, and is as bright as that light.
     """
 
-    def __init__(self, stage: TriggeredStage, clock: Clock, config: CameraConfig, render: Render) -> None:
-        """`render(x_um, y_um, z_um, lamp_duty)` gives RGB uint8 (h, w, 3)."""
+    def __init__(
+        self,
+        stage: TriggeredStage,
+        clock: Clock,
+        config: CameraConfig,
+        render: Render,
+        flash_brightness: float = 1.0,
+    ) -> None:
+        """`render(x_um, y_um, z_um, lamp_duty)` gives RGB uint8 (h, w, 3).
+
+        `flash_brightness`: how many times brighter light is here than `render` takes it for.
+        """
         self._stage, self._clock, self._config, self._render = stage, clock, config, render
+        self._brightness = flash_brightness
         self._ready_s = clock.now_s()  # triggers before this are ignored
         self._n_grabbed = 0
 
@@ -52,8 +68,13 @@ class TriggeredCamera:
         start_s = triggers_s[0]
         self._ready_s = end_s = start_s + self._config.exposure_s
         self._clock.sleep_s(max(end_s + 1e-6 - self._clock.now_s(), 0.0))
-        middle_s, duty = _light(self._stage.light(start_s, end_s), end_s)
+        light = self._stage.light(start_s, end_s)
+        middle_s, duty = _light(light, end_s)
         position_um = self._stage.true_um(middle_s)
+        first_s, last_s = _lit(light, end_s)
+        x0_um, y0_um, _ = self._stage.true_um(first_s)
+        x1_um, y1_um, _ = self._stage.true_um(last_s)
+        smear_px = ((x1_um - x0_um) / self._config.um_per_px, (y1_um - y0_um) / self._config.um_per_px)
         self._n_grabbed += 1
         grabbed = self._n_grabbed
 
@@ -61,12 +82,37 @@ class TriggeredCamera:
             if grabbed != self._n_grabbed:
                 raise overtaken()
             # `render` knows the light of a whole exposure.
-            return self._render(*position_um, duty)
+            return _smeared(self._render(*position_um, duty * self._brightness), smear_px)
 
         return Frame(start_s, decoded)
 
     def close(self) -> None:
         """Nothing to release."""
+
+
+def _lit(changes: tuple[tuple[float, float], ...], end_s: float) -> tuple[float, float]:
+    """When light first and last fell in the exposure, s; its middle twice in the dark."""
+    ends_s = [time_s for time_s, _ in changes[1:]] + [end_s]
+    lit = [(from_s, until_s) for (from_s, duty), until_s in zip(changes, ends_s, strict=True) if duty > 0.0]
+    middle_s = (changes[0][0] + end_s) / 2.0
+    return (lit[0][0], lit[-1][1]) if lit else (middle_s, middle_s)
+
+
+def _smeared(pixels: UInt8Array, smear_px: tuple[float, float]) -> UInt8Array:
+    """A picture whose content moved by this much to the right and down while it was exposed."""
+    length_px = math.hypot(*smear_px)
+    if length_px < LEAST_SMEAR_PX:
+        return pixels
+    n_shifted = 1 + math.ceil(length_px / LEAST_SMEAR_PX)
+    size_px = pixels.shape[1], pixels.shape[0]
+    total = np.zeros(pixels.shape, np.float32)
+    for share in np.linspace(-0.5, 0.5, n_shifted):
+        shift = np.array([[1.0, 0.0, share * smear_px[0]], [0.0, 1.0, share * smear_px[1]]])
+        total += cv2.warpAffine(
+            pixels.astype(np.float32), shift, size_px, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
+        )
+    smeared: UInt8Array = np.rint(total / n_shifted).astype(np.uint8)
+    return smeared
 
 
 def _light(changes: tuple[tuple[float, float], ...], end_s: float) -> tuple[float, float]:

@@ -133,7 +133,7 @@ class Foreign:
         def render(x_um: float, y_um: float, z_um: float, duty: float) -> UInt8Array:
             return self.shot(x_um, y_um, z_um - surface.z_um(x_um, y_um), duty / scan.lamp_duty)
 
-        def truth_at(_x_um: float, _y_um: float) -> FieldTruth:
+        def truth_at(_x_um: float, _y_um: float, _time_s: float | None = None, /) -> FieldTruth:
             x_um, y_um, z_um = bench.true_um(bench.clock.now_s())
             return FieldTruth(surface.z_um(x_um, y_um), z_um)
 

@@ -16,6 +16,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from datetime import datetime, timezone
 from pathlib import Path
@@ -70,7 +71,7 @@ def session(out: Path, seed: int, kind: str, after: int) -> None:
             say("scanning")
             for number, _ in enumerate(job.tiles(instrument, small.eyes, CONFIG, surface), start=1):
                 if number == after:
-                    happen(kind, small)
+                    happen(kind, small, draw.uniform(0.0, 0.1))
 
 
 def begun() -> Request:
@@ -82,8 +83,12 @@ def begun() -> Request:
     return Request("kills", "png", plan)
 
 
-def happen(kind: str, small: SmallSlide) -> None:
-    """Reboot the board, or unplug the camera."""
+def happen(kind: str, small: SmallSlide, soon_s: float) -> None:
+    """Reboot the board, unplug the camera, or be killed in `soon_s` of real time."""
+    if kind == "kill":
+        timer = threading.Timer(soon_s, os.kill, (os.getpid(), signal.SIGKILL))
+        timer.daemon = True
+        timer.start()
     if kind == "board":
         small.bench.stub.reboot()
     if kind == "camera":
@@ -101,7 +106,7 @@ def say(text: str) -> None:
 
 def ended(out: Path, seed: int, kind: str, draw: random.Random) -> str:
     """Run a session that ends early; how it ended."""
-    after = draw.randint(1, 6)
+    after = draw.randint(1, 5)
     command = [
         sys.executable,
         "-m",
@@ -114,9 +119,7 @@ def ended(out: Path, seed: int, kind: str, draw: random.Random) -> str:
     ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
-    if kind == "kill":
-        if draw.random() < 0.8:  # else killed while it starts
-            process.stdout.readline()
+    if kind == "kill" and draw.random() < 0.2:  # while it starts; else it kills itself among the tiles
         time.sleep(draw.uniform(0.0, 1.5))
         process.send_signal(signal.SIGKILL)
     _, told = process.communicate(timeout=300)

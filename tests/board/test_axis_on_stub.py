@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parfocal.board.axis import Engagement
 from parfocal.board.config import BoardConfig
 from parfocal.board.errors import MoveRefused
+from parfocal.board.gear import Engagement
 from parfocal.board.stub.config import StubConfig
 from parfocal.board.wire.messages import AxisBit
 

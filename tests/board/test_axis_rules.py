@@ -8,14 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parfocal.board.axis import (
-    Engagement,
-    engagement_after,
-    overshoot_steps_from_play,
-    plan_approach_up,
-    steps_from_um,
-    um_from_steps,
-)
+from parfocal.board.axis import steps_from_um, um_from_steps
+from parfocal.board.gear import Engagement, engagement_after, overshoot_steps_from_play, plan_approach_up
 
 UP, DOWN, UNKNOWN = Engagement.UP, Engagement.DOWN, Engagement.UNKNOWN
 

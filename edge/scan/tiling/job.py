@@ -11,7 +11,10 @@ import msgspec
 
 from parfocal.edge.config import Config
 from parfocal.edge.errors import ConfigError
+from parfocal.edge.focus.uneven.field import UnevenField
 from parfocal.edge.instrument import Instrument
+from parfocal.edge.scan.continuous.plan import SweepPlan
+from parfocal.edge.scan.continuous.scanner import ContinuousScanner
 from parfocal.edge.scan.field_result import FieldResult
 from parfocal.edge.scan.grid import Region, points_of_region
 from parfocal.edge.scan.plan import Field
@@ -24,7 +27,8 @@ from parfocal.edge.scan.tiling.journal import Journal, about_scan, digest_of
 from parfocal.edge.scan.tiling.judge import TileJudge
 from parfocal.edge.scan.tiling.plan import TilePlan
 from parfocal.edge.scan.tiling.registering import register
-from parfocal.edge.scan.tiling.scanner import Light, Offset, Scanner, TileDone
+from parfocal.edge.scan.tiling.scanner import TWO_SHOT_SIGMA_UM, Light, Offset, Scanner, TileDone, Unevenness
+from parfocal.edge.scan.tiling.uneven_tiles import UnevenTiles
 from parfocal.edge.scan.tiling.writer import TileWriter, write_whole
 from parfocal.edge.surface.files import read_points, write_points
 from parfocal.edge.surface.points import FocusPoint, SurfaceRefused
@@ -36,11 +40,12 @@ Write = Callable[[Path, bytes], None]
 
 
 class Request(msgspec.Struct, frozen=True):
-    """What the user asked for, kept in the journal for a scan that is continued."""
+    """What the user asked for, kept beside the journal for a scan that is continued."""
 
     slide: str
     codec: Codec
     plan: TilePlan
+    continuous: bool = False
 
 
 class Eyes(msgspec.Struct, frozen=True):
@@ -48,6 +53,27 @@ class Eyes(msgspec.Struct, frozen=True):
 
     two_shot: Predictor
     single: Predictor | None
+
+
+class Ways(msgspec.Struct, frozen=True):
+    """How tiles are taken.
+
+    `only_exposed`: the lamp is dark while nothing is exposed. `sweeps`: while the stage moves, None to stop for each.
+    `composite`: an uneven tile is kept as an all-in-focus picture. `z_stack`: a stack of each is kept beside it.
+    """
+
+    only_exposed: bool = False
+    sweeps: SweepPlan | None = None
+    composite: bool = False
+    z_stack: bool = False
+
+    @property
+    def is_dark_between(self) -> bool:
+        """Whether the lamp is dark while nothing is exposed. In a sweep only the flash may give light."""
+        return self.only_exposed or self.sweeps is not None
+
+
+STOPPING = Ways()
 
 
 def settings_of(request: Request, instrument: Instrument, config: Config, eyes: Eyes) -> ScanSettings:
@@ -186,14 +212,16 @@ class ScanJob:
         eyes: Eyes,
         config: Config,
         surface: FocalSurface,
-        only_exposed: bool = False,
+        ways: Ways = STOPPING,
     ) -> Generator[TileDone, None, None]:
         """Take the tiles that are left. Close the iterator to end early: what was yielded is finished.
 
         Homes if the position is lost and the instrument may home by itself. A scan that is continued is registered
-        against its last tiles first. `only_exposed`: the lamp is dark while nothing is exposed.
+        against its first tiles first. Of a row that was interrupted in a sweep, the tiles that are
+        not finished are swept again.
 
         Raises:
+            ConfigError: sweeps, but board or camera cannot be triggered.
             SurfaceRefused: a tile lies far outside of the surface.
             ScanAborted: the slide is not found again, or a picture is black.
             TileNotWritten, BoardError, CameraFailed, EngineError: as they come.
@@ -203,18 +231,37 @@ class ScanJob:
             heights.check_covers(planned.x_um, planned.y_um)
         judge = TileJudge(instrument.single.calibrated(eyes.single), config.focus)
         judge.restore(msgspec.json.decode(self.journal.kept("known_um") or "[]", type=tuple[float, ...]))
+        for point in surface.points:
+            if point.status == "used" and point.z_um is not None:
+                heights.learn(point.x_um, point.y_um, point.z_um, point.sigma_um or TWO_SHOT_SIGMA_UM)
         for tile in self.finished:
             _learn(heights, tile)
-        light = Light(instrument, config.scan.lamp_duty, only_exposed)
-        scanner = Scanner(instrument, eyes.two_shot, config, heights, judge, light)
+        swept = ContinuousScanner(instrument, config, ways.sweeps, heights, judge) if ways.sweeps else None
+        light = Light(instrument, config.scan.lamp_duty, ways.is_dark_between)
+        unevenness = self._unevenness(instrument, eyes, config, ways)
+        scanner = Scanner(instrument, eyes.two_shot, config, heights, judge, light, unevenness)
         instrument.home_if_allowed()
         with light.scan():
             self.offset, found = register(scanner, self.finished, instrument.view)
             scanner.offset = self.offset
             self.journal.keep(f"session {self.journal.session}", {"offset": self.offset, "found": found})
             with TileWriter(self.journal, self.request.codec, self._write) as writer:
-                yield from scanner.run(self.left, self.journal, writer)
+                if swept is None:
+                    yield from scanner.run(self.left, self.journal, writer)
+                else:
+                    yield from swept.run(self.left, scanner, self.journal, writer)
         self.journal.keep("known_um", judge.known_um)
+
+    def _unevenness(self, instrument: Instrument, eyes: Eyes, config: Config, ways: Ways) -> Unevenness:
+        """How uneven tiles are noticed. Without a single-shot model they are not."""
+        single = instrument.single.calibrated(eyes.single)
+        if single is None:
+            return Unevenness()
+        um_per_px = instrument.view.um_per_px
+        two_shot, focus = instrument.calibrated(eyes.two_shot, config.focus)
+        field = UnevenField(instrument.board.z, instrument.camera, two_shot, focus, um_per_px)
+        tiles = UnevenTiles(single, config.focus, um_per_px, field.examine)
+        return Unevenness(tiles, ways.composite, self._write if ways.z_stack else None)
 
     def close(self) -> None:
         """Close the journal. Idempotent."""
@@ -236,7 +283,7 @@ class ScanJob:
 
 
 def _learn(heights: Heights, tile: ScannedTile) -> None:
-    if tile.focus_um is not None and tile.focus_sigma_um is not None:
+    if tile.focus_um is not None and tile.focus_sigma_um is not None and not tile.uneven:
         heights.learn(tile.x_um, tile.y_um, tile.z_um + tile.focus_um, tile.focus_sigma_um)
 
 

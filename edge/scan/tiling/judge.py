@@ -31,6 +31,9 @@ CONTRADICTS = 3.0  # standard deviations by which a picture contradicts what was
 # A tile this much less sharp than its neighbours, content taken into account, is taken for blurred.
 MIN_SHARPNESS_SHARE = 0.5
 N_NEIGHBOURS = 9
+# Unless its content is like that of a tile that looked blurred and was found in focus: fine detail is rare there.
+KEPT_PLAIN = 12
+ALIKE_SHARE = 0.2
 COARSER = 4  # what blur of a few um does not reach
 
 Verdict = Literal["good", "blank", "predicted", "blurred", "unknown"]
@@ -73,6 +76,7 @@ class TileJudge:
         self.depth_um = depth_of_field_um(config.objective)
         self._off_um: deque[float] = deque(maxlen=KEPT_KNOWN)
         self._crispness: deque[float] = deque(maxlen=N_NEIGHBOURS)
+        self._plain: deque[float] = deque(maxlen=KEPT_PLAIN)
 
     @property
     def bias_um(self) -> float:
@@ -86,6 +90,11 @@ class TileJudge:
             return UNKNOWN_SIGMA_UM
         scatter_um = 1.4826 * float(np.median(np.abs(np.array(self._off_um) - self.bias_um)))
         return max(MIN_SIGMA_UM, scatter_um)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it can judge a tile by its own picture: it knows how the model reads this slide, or has no model."""
+        return self._single is None or self._knows_bias
 
     @property
     def known_um(self) -> tuple[float, ...]:
@@ -141,13 +150,20 @@ class TileJudge:
         if seen.tissue:
             self._crispness.append(seen.crispness)
 
+    def accept_as_sharp(self, seen: Seen, above_um: float) -> None:
+        """Learn that a picture looked blurred and was not, since its focus lies only `above_um` above it."""
+        if abs(above_um) <= self.depth_um / 2.0:
+            self._plain.append(seen.crispness)
+
     @property
     def _knows_bias(self) -> bool:
         return len(self._off_um) >= MIN_KNOWN
 
     def _is_blurred(self, seen: Seen) -> bool:
-        """Whether the picture is much less sharp than those before it."""
+        """Whether the picture is much less sharp than those before it, and than those found to have no more detail."""
         if len(self._crispness) < N_NEIGHBOURS:
+            return False
+        if any(abs(plain - seen.crispness) <= ALIKE_SHARE * seen.crispness for plain in self._plain):
             return False
         return seen.crispness < MIN_SHARPNESS_SHARE * float(np.median(self._crispness))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import cv2
@@ -14,6 +15,7 @@ from parfocal.edge.images.rgb import rgb_from_file
 from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.scan.tiles import ScannedTile
 from parfocal.edge.scan.tiling.scanner import Offset, ScanAborted, Scanner
+from parfocal.edge.stitch.shift import shift_between
 from parfocal.edge.words import counted
 
 N_TRIED = 3
@@ -24,6 +26,7 @@ AMONG_FIRST = (
 MIN_RESPONSE = 0.35
 MAX_APART_UM = 3.0  # between the offsets of two tiles
 LONG_SIDE_PX = 640
+SAME_PLACE_PX = 2.0  # the two ways to find a shift differ by less, or they have found different places
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -67,11 +70,18 @@ def register(
 
 
 def shift_px(first: UInt8Array, second: UInt8Array) -> tuple[float, float, float]:
-    """By how far the content lies right of and below where it lay in `first`, px, and how well both correlate, 0..1."""
+    """By how far the content lies right of and below where it lay in `first`, px, and how well both correlate, 0..1.
+
+    Phase correlation finds the place, and gradients the part of a pixel, which phase correlation draws to whole ones.
+    """
     factor = max(1.0, max(first.shape[:2]) / LONG_SIDE_PX)
     one, other = _prepared(first, factor), _prepared(second, factor)
     window = cv2.createHanningWindow((one.shape[1], one.shape[0]), cv2.CV_32F)
     (dx, dy), response = cv2.phaseCorrelate(one, other, window)
+    fine = shift_between(one, other, max(abs(dx), abs(dy)) + SAME_PLACE_PX)
+    # A view that moves to the right shows its content farther left.
+    if fine is not None and math.hypot(fine.dx_px + dx, fine.dy_px + dy) <= SAME_PLACE_PX:
+        dx, dy = -fine.dx_px, -fine.dy_px
     return dx * factor, dy * factor, response
 
 
@@ -83,20 +93,33 @@ def _worth_trying(finished: Sequence[ScannedTile]) -> list[ScannedTile]:
 
 
 def _found_again(scanner: Scanner, tile: ScannedTile, view: View) -> Found:
-    """Take a finished tile once more, in focus, and compare both pictures; once more from where it was found."""
+    """Take a finished tile once more, in focus, and compare both pictures; once more from where it was found.
+
+    The first comparison is off where the pictures share only a part, so the second, of nearly the same place, counts.
+    """
     stored, focus_um = rgb_from_file(tile.path), tile.z_um + (tile.focus_um or 0.0)
     scanner.take_at(tile.x_um, tile.y_um, focus_um)
     result = scanner.focus_near(focus_um)
     if result.end is None:
         return Found(Offset(), 0.0)
-    *away_px, response = shift_px(stored, result.end.pixels)
+    away = _away(scanner, tile, view, stored, result.end.pixels)
+    offset = away.offset
+    shot = scanner.take_at(tile.x_um + offset.x_um, tile.y_um + offset.y_um, result.z_um)
+    again = _away(scanner, tile, view, stored, shot.pixels)
+    # The right place looks more alike than a wrong guess did.
+    best = again if again.response >= min(away.response, MIN_RESPONSE) else away
+    return Found(msgspec.structs.replace(best.offset, z_um=result.z_um - focus_um), best.response)
+
+
+def _away(scanner: Scanner, tile: ScannedTile, view: View, stored: UInt8Array, pixels: UInt8Array) -> Found:
+    """How far the content of a tile lies from where it lay, by a picture taken where the stage stands now.
+
+    The stage stands at whole steps, which is up to half a step from where it was sent.
+    """
+    *away_px, response = shift_px(stored, pixels)
     x_um, y_um = view.um_from_px(*away_px)
-    if response < MIN_RESPONSE:  # far away, the pictures have little in common even if the guess is right
-        shot = scanner.take_at(tile.x_um + x_um, tile.y_um + y_um, result.z_um)
-        *rest_px, response = shift_px(stored, shot.pixels)
-        more_x_um, more_y_um = view.um_from_px(*rest_px)
-        x_um, y_um = x_um + more_x_um, y_um + more_y_um
-    return Found(Offset(x_um, y_um, result.z_um - focus_um), response)
+    at_x_um, at_y_um = scanner.stage_um
+    return Found(Offset(at_x_um + x_um - tile.x_um, at_y_um + y_um - tile.y_um), response)
 
 
 def _prepared(pixels: UInt8Array, factor: float) -> NDArray[np.float32]:

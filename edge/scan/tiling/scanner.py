@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Iterator
+import math
+from collections.abc import Generator, Iterator, Sequence
+from pathlib import Path
 
 import msgspec
 
@@ -14,16 +16,29 @@ from parfocal.edge.focus.focuser import Focuser
 from parfocal.edge.focus.picture.exposure import exposure_fault
 from parfocal.edge.focus.result import FocusLost, FocusResult
 from parfocal.edge.focus.shots import Shot
+from parfocal.edge.focus.uneven.field import FieldShape
 from parfocal.edge.instrument import Instrument
-from parfocal.edge.scan.tiles import ScannedTile, tile_name, tiles_folder
-from parfocal.edge.scan.tiling.heights import Heights
+from parfocal.edge.pixels import UInt8Array
+from parfocal.edge.scan.tiles import ScannedTile, stacks_folder, tile_name, tiles_folder
+from parfocal.edge.scan.tiling.heights import Expected, Heights
 from parfocal.edge.scan.tiling.journal import Journal
 from parfocal.edge.scan.tiling.judge import Judged, Seen, TileJudge
 from parfocal.edge.scan.tiling.plan import PlannedTile
-from parfocal.edge.scan.tiling.writer import TileWriter
+from parfocal.edge.scan.tiling.uneven_tiles import (
+    UnevenTiles,
+    Write,
+    spread_of,
+    stack_heights,
+    write_planes,
+)
+from parfocal.edge.scan.tiling.writer import TileWriter, not_written
 from parfocal.engines.predictor import Predictor
 
 TWO_SHOT_SIGMA_UM = 0.25  # of a focused field (docs/focus.md)
+GAIN_SIGMA = 0.15  # share by which a model may say too much or too little (engines/models/single-20x.md)
+# Moves to where a tile's own pictures say the focus is; each takes a quarter of the time of two shots.
+MAX_MOVES = 2
+UNEVEN = "uneven: its focus"
 # Why a tile is focused anew and taken again, by its verdict.
 _REASONS = {
     "predicted": "its picture was out of focus",
@@ -80,8 +95,13 @@ class Light:
             board.lamp(0.0)
 
 
-class _Taken(msgspec.Struct, frozen=True):
-    """A picture of a tile, and what is known of it. `judged` is None for a tile without a single focus."""
+class Taken(msgspec.Struct, frozen=True):
+    """A picture of a tile, and what is known of it.
+
+    `judged` is None for a tile whose focus was not found. `place_um`: where its middle lies on the slide, None for
+    where the stage stands now. `shape` is that of an uneven tile, and `composite` its all-in-focus picture, where one
+    is to be kept.
+    """
 
     shot: Shot
     seen: Seen
@@ -89,6 +109,29 @@ class _Taken(msgspec.Struct, frozen=True):
     error_um: float | None
     reason: str | None = None
     retaken: int = 0
+    place_um: tuple[float, float] | None = None
+    shape: FieldShape | None = None
+    composite: UInt8Array | None = None
+
+    @property
+    def pixels(self) -> UInt8Array:
+        """The picture to keep, RGB uint8 (h, w, 3)."""
+        return self.shot.pixels if self.composite is None else self.composite
+
+
+class Unevenness(msgspec.Struct, frozen=True):
+    """How uneven tiles are noticed, and what is kept of them beside their picture.
+
+    `tiles`: None if nothing notices them. `composite`: an all-in-focus picture in place of theirs. `write`: writes a
+    stack of each, None to keep none.
+    """
+
+    tiles: UnevenTiles | None = None
+    composite: bool = False
+    write: Write | None = None
+
+
+NOTHING_UNEVEN = Unevenness()
 
 
 class Scanner:
@@ -102,8 +145,10 @@ class Scanner:
         heights: Heights,
         judge: TileJudge,
         light: Light,
+        unevenness: Unevenness = NOTHING_UNEVEN,
     ) -> None:
         """`predictor` is a two-shot one; it focuses what is out of focus. Nothing moves."""
+        self._unevenness = unevenness
         self._instrument, self._config, self._light = instrument, config, light
         self._heights, self._judge = heights, judge
         corrected, focus = instrument.calibrated(predictor, config.focus)
@@ -112,12 +157,22 @@ class Scanner:
         self._focuser = Focuser(instrument.board.z, instrument.camera, corrected, focus)
         self.offset = Offset()
 
+    @property
+    def stage_um(self) -> tuple[float, float]:
+        """Where the stage stands in X and Y, um, without any offset."""
+        board = self._instrument.board
+        return board.x.stage_um, board.y.stage_um
+
     def run(
-        self, tiles: tuple[PlannedTile, ...], journal: Journal, writer: TileWriter
+        self,
+        tiles: Sequence[PlannedTile],
+        journal: Journal,
+        writer: TileWriter,
+        again: str | None = None,
     ) -> Generator[TileDone, None, None]:
         """Take `tiles` in order and hand each to `writer`. Close the iterator to end between two tiles.
 
-        The axes must be homed and the light of the scan on.
+        The axes must be homed and the light of the scan on. `again`: why these tiles are taken for a second time.
 
         Raises:
             ScanAborted: a picture is black or saturated.
@@ -126,10 +181,28 @@ class Scanner:
         """
         for planned in tiles:
             began_s = self._instrument.clock.now_s()
-            taken = self._take(planned)
-            tile = self._tile(planned, taken, journal, self._instrument.clock.now_s() - began_s)
-            writer.put(tile, taken.shot.pixels)
-            yield TileDone(tile, taken.error_um)
+            taken = self._examined(self._take(planned))
+            self._learn(planned, taken)
+            if again is not None:
+                reason = again if taken.reason is None else f"{again}; then {taken.reason}"
+                taken = msgspec.structs.replace(taken, reason=reason, retaken=taken.retaken + 1)
+            elapsed_s = self._instrument.clock.now_s() - began_s
+            yield self.hand_over(planned, taken, journal, writer, elapsed_s)
+
+    def hand_over(
+        self, planned: PlannedTile, taken: Taken, journal: Journal, writer: TileWriter, elapsed_s: float
+    ) -> TileDone:
+        """Hand a tile to `writer`, with its stack if it is uneven. `elapsed_s`: the microscope's time for it.
+
+        Raises as `run`.
+        """
+        tile = self._tile(planned, taken, journal, elapsed_s)
+        write = self._unevenness.write
+        if taken.shape is not None and write is not None:
+            folder = stacks_folder(journal.slide) / tile.path.stem
+            self._write_stack(planned, taken.shape, folder, write)
+        writer.put(tile, taken.pixels)
+        return TileDone(tile, taken.error_um)
 
     def take_at(self, x_um: float, y_um: float, z_um: float) -> Shot:
         """Go to a place on the slide and take a picture at rest. Raises BoardError, CameraFailed, ScanAborted."""
@@ -157,74 +230,128 @@ class Scanner:
                     raise
                 return lost.result
 
-    def _take(self, planned: PlannedTile) -> _Taken:
+    def _take(self, planned: PlannedTile) -> Taken:
         """The picture of a tile, taken again if it is out of focus; what it shows of the focus is learned."""
         expected = self._heights.expected(planned.x_um, planned.y_um)
         shot = self.take_at(planned.x_um, planned.y_um, expected.z_um)
         seen = self._judge.look(shot)
         judged = self._judge.judge(seen, shot.z_um - self.offset.z_um, expected)
-        taken = _Taken(shot, seen, judged, self._error_um())
+        taken = Taken(shot, seen, judged, self._error_um())
         if judged.verdict == "predicted":
             taken = self._moved(planned, taken, judged) or self._again(taken, judged)
         elif judged.verdict in _REASONS:
             taken = self._again(taken, judged)
-        if taken.judged is not None and taken.judged.verdict == "good":
-            self._judge.accept(taken.seen)
-            if _shows_focus(taken):
-                focus_um = taken.shot.z_um - self.offset.z_um + taken.judged.distance_um
-                self._heights.learn(planned.x_um, planned.y_um, focus_um, taken.judged.sigma_um)
         return taken
 
-    def _moved(self, planned: PlannedTile, first: _Taken, judged: Judged) -> _Taken | None:
-        """The picture from where the first one says the focus is (liao2021 2.2).
+    def _examined(self, taken: Taken) -> Taken:
+        """The same tile, with its shape if it is uneven."""
+        tiles = self._unevenness.tiles
+        if tiles is None or not taken.seen.tissue:
+            return taken
+        with self._light.exposure(self._instrument.clock.now_s()):
+            shape = tiles.shape_of(taken.shot, taken.reason is not None)
+        if shape is None:
+            return taken
+        low_um, high_um = spread_of(shape)
+        uneven = f"{UNEVEN} lies {high_um - low_um:.1f} um apart"
+        return msgspec.structs.replace(
+            taken,
+            reason=uneven if taken.reason is None else f"{taken.reason}; {uneven}",
+            shape=shape,
+            composite=shape.picture if self._unevenness.composite else None,
+        )
 
-        None if it is not sharper, or says that the focus is elsewhere: then two shots must tell.
+    def _learn(self, planned: PlannedTile, taken: Taken) -> None:
+        """Learn what a tile shows of the focus. A fold says nothing about its neighbours."""
+        if taken.judged is None or taken.judged.verdict != "good" or taken.shape is not None:
+            return
+        self._judge.accept(taken.seen)
+        if _shows_focus(taken):
+            focus_um = taken.shot.z_um - self.offset.z_um + taken.judged.distance_um
+            self._heights.learn(planned.x_um, planned.y_um, focus_um, taken.judged.sigma_um)
+
+    def _write_stack(self, planned: PlannedTile, shape: FieldShape, folder: Path, write: Write) -> None:
+        """Take a stack through an uneven tile and write it. Raises TileNotWritten; else as `take_at`."""
+        offset_um, depth_um = self.offset.z_um, self._judge.depth_um
+        shots = [
+            self.take_at(planned.x_um, planned.y_um, z_um - offset_um)
+            for z_um in stack_heights(shape, depth_um)
+        ]
+        planes = [(shot.z_um - offset_um, shot.pixels) for shot in shots]
+        try:
+            write_planes(folder, planes, write)
+        except OSError as error:
+            raise not_written(error) from error
+
+    def _moved(self, planned: PlannedTile, first: Taken, judged: Judged) -> Taken | None:
+        """The picture from where the ones before it say the focus is (liao2021 2.2), or the first one if it is sharper.
+
+        None if the pictures contradict each other, or do not come to an end: then two shots must tell.
         """
-        z_um = first.shot.z_um - self.offset.z_um + judged.distance_um
-        shot = self.take_at(planned.x_um, planned.y_um, z_um)
-        seen = self._judge.look(shot)
-        if seen.distance_um is None or seen.sigma_um is None or not shot.sharpness > first.shot.sharpness:
-            return None
-        if abs(seen.distance_um) > self._judge.depth_um / 2.0:
-            return None
-        known = Judged("good", seen.distance_um, seen.sigma_um)
-        reason = f"{_REASONS[judged.verdict]}; moved by {judged.distance_um:+.1f} um"
-        return _Taken(shot, seen, known, self._error_um(), reason, first.retaken + 1)
+        best, moves_um = first, list[str]()
+        for retaken in range(first.retaken + 1, first.retaken + 1 + MAX_MOVES):
+            focus_um = best.shot.z_um - self.offset.z_um + judged.distance_um
+            moves_um.append(f"{judged.distance_um:+.1f}")
+            reason = f"{_REASONS['predicted']}; moved by {', '.join(moves_um)} um"
+            shot = self.take_at(planned.x_um, planned.y_um, focus_um)
+            seen = self._judge.look(shot)
+            if seen.distance_um is None or seen.sigma_um is None:
+                return None
+            if not shot.sharpness > best.shot.sharpness:
+                if abs(judged.distance_um) > self._judge.depth_um:
+                    return None
+                # So short a move matters little: the sharper picture is nearer to the focus.
+                known = Judged("good", 0.0, self._judge.depth_um / 2.0)
+                return msgspec.structs.replace(best, judged=known, reason=reason, retaken=retaken)
+            sigma_um = math.hypot(judged.sigma_um, GAIN_SIGMA * judged.distance_um)
+            now = self._judge.judge(seen, shot.z_um - self.offset.z_um, Expected(focus_um, sigma_um))
+            best = Taken(shot, seen, now, self._error_um(), reason, retaken)
+            if now.verdict != "predicted":
+                # What it shows is known by two pictures now, so it is not blurred.
+                return msgspec.structs.replace(best, judged=Judged("good", now.distance_um, seen.sigma_um))
+            judged = now
+        return None
 
-    def _again(self, first: _Taken, judged: Judged) -> _Taken:
+    def _again(self, first: Taken, judged: Judged) -> Taken:
         """Focus by two shots. The picture in focus, or the first one where the tile has no focus or was sharper."""
         result = self.focus_near(first.shot.z_um + judged.distance_um)
         reason = f"{_REASONS[judged.verdict]}; {result.outcome}"
         if result.outcome == "lost" or result.end is None:
             return msgspec.structs.replace(first, judged=None, reason=reason)
         known = Judged("good", 0.0, result.sigma_um or TWO_SHOT_SIGMA_UM)
+        if judged.verdict == "blurred":
+            self._judge.accept_as_sharp(first.seen, result.z_um - first.shot.z_um)
         if result.end.sharpness < first.shot.sharpness:
             # Never end blurrier than at the start: two shots that lead to a blurrier picture were wrong.
             known = Judged("good", 0.0, self._judge.depth_um / 2.0)
             self._judge.learn_focus(first.shot)
             return msgspec.structs.replace(first, judged=known, reason=reason)
         self._judge.learn_focus(result.end)
-        return _Taken(
+        return Taken(
             result.end, self._judge.look(result.end), known, self._error_um(), reason, first.retaken + 1
         )
 
-    def _tile(self, planned: PlannedTile, taken: _Taken, journal: Journal, elapsed_s: float) -> ScannedTile:
-        board, offset, judged = self._instrument.board, self.offset, taken.judged
+    def _tile(self, planned: PlannedTile, taken: Taken, journal: Journal, elapsed_s: float) -> ScannedTile:
+        offset, judged = self.offset, taken.judged
+        stage_x_um, stage_y_um = self.stage_um
+        x_um, y_um = taken.place_um or (stage_x_um - offset.x_um, stage_y_um - offset.y_um)
         is_known = judged is not None and judged.verdict == "good" and _shows_focus(taken)
         name = tile_name(planned.row, planned.column, journal.about.settings.codec)
         spread_um = taken.seen.spread_um
         return ScannedTile(
             row=planned.row,
             column=planned.column,
-            x_um=board.x.stage_um - offset.x_um,
-            y_um=board.y.stage_um - offset.y_um,
+            x_um=x_um,
+            y_um=y_um,
             z_um=taken.shot.z_um - offset.z_um,
             path=tiles_folder(journal.slide) / name,
             focus_um=judged.distance_um if judged is not None and is_known else None,
             focus_sigma_um=judged.sigma_um if judged is not None and is_known else None,
             sharpness=taken.shot.sharpness,
             tissue=taken.seen.tissue,
-            uneven=judged is None or (spread_um is not None and spread_um > self._judge.depth_um),
+            uneven=taken.shape is not None
+            or judged is None
+            or (spread_um is not None and spread_um > self._judge.depth_um),
             retaken=taken.retaken,
             reason=taken.reason,
             elapsed_s=elapsed_s,
@@ -245,6 +372,6 @@ class Scanner:
         return truth.stage_z_um - truth.focus_z_um
 
 
-def _shows_focus(taken: _Taken) -> bool:
+def _shows_focus(taken: Taken) -> bool:
     """Whether the focus of a tile was measured, by its own picture or by two shots."""
     return taken.seen.tissue and (taken.seen.distance_um is not None or taken.reason is not None)

@@ -86,7 +86,7 @@ class TileWriter:
 
     def _check(self) -> None:
         if self._error is not None:
-            raise _not_written(self._error) from self._error
+            raise not_written(self._error) from self._error
 
     def _work(self) -> None:
         while (item := self._waiting.get()) is not None:
@@ -103,7 +103,8 @@ class TileWriter:
         self._journal.add(msgspec.structs.replace(tile, digest=digest_of(data)), len(data))
 
 
-def _not_written(error: Exception) -> TileNotWritten:
+def not_written(error: Exception) -> TileNotWritten:
+    """The error of a tile that could not be written."""
     where = f" {named(Path(error.filename))}" if isinstance(error, OSError) and error.filename else ""
     why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return TileNotWritten(

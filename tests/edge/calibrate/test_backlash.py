@@ -10,8 +10,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from parfocal.board.axis import Engagement
 from parfocal.board.errors import MoveRefused
+from parfocal.board.gear import Engagement
 from parfocal.calib.errors import CalibPoor, CalibRefused
 from parfocal.calib.store import Owner, Store
 from parfocal.calib.value import Measured

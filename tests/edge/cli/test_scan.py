@@ -76,6 +76,8 @@ def test_a_mask_leaves_tiles_out(run: Run, scan: list[object], tmp_path: Path) -
         (["--mask", "missing.geojson"], "area missing.geojson cannot be used"),
         (["--region", *REGION, "--codec", "bmp"], "--codec bmp is not known: give png, jpg, webp"),
         (["--resume"], "no scan to continue in slide.zarr"),
+        (["--resume", "--continuous"], "--slide-name and --continuous"),
+        (["--region", *REGION, "--continuous"], "the play of x, y, z was not measured; nothing moved"),
         (["--region", *REGION, "--surface", "missing.csv"], "points missing.csv cannot be used"),
         (["--region", "nan", 0, 1000, 1000], "not a finite number"),
     ],

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from parfocal.board.axis import Engagement
 from parfocal.board.errors import MoveRefused
+from parfocal.board.gear import Engagement
 from parfocal.edge.config import Config
 from parfocal.edge.focus import field_work
 from parfocal.edge.focus.result import FocusLost, FocusResult

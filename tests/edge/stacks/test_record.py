@@ -57,7 +57,7 @@ def instrument(scope: Scope, camera: Camera | None = None) -> Instrument:
         scope.board,
         scope.camera if camera is None else camera,
         scope.bench.clock,
-        lambda _x, _y: FieldTruth(FOCUS_Z_UM, scope.true_z_um()),
+        lambda _x, _y, _time_s=None: FieldTruth(FOCUS_Z_UM, scope.true_z_um()),
         calibration=USED,
     )
 

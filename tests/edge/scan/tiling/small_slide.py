@@ -22,6 +22,7 @@ from parfocal.edge.instrument import FieldTruth, Instrument
 from parfocal.edge.scan.tiling.job import Eyes
 from parfocal.edge.simscope.bench import stub_of
 from parfocal.edge.simscope.camera import SimulatedCamera
+from parfocal.edge.simscope.triggered_camera import TriggeredCamera
 from parfocal.engines.model.contract import Contract
 from parfocal.engines.predictor import Predictor
 from tests.contracts import difference_contract, single_contract
@@ -60,23 +61,40 @@ def drawn(seed: int = 7, side_px: int = SLIDE_PX) -> NDArray[np.uint8]:
     return pixels
 
 
+def _cut(pixels: NDArray[np.uint8], left: float, top: float, width: int, height: int) -> NDArray[np.float32]:
+    """A part of a picture that begins at a fraction of a pixel; beyond the edge the picture goes on as at its edge."""
+    x, y = int(np.floor(left)), int(np.floor(top))
+    last = len(pixels) - 1
+    rows = np.clip(np.arange(y - 2, y + height + 3), 0, last)
+    columns = np.clip(np.arange(x - 2, x + width + 3), 0, last)
+    back = np.array([[1.0, 0.0, 2.0 + left - x], [0.0, 1.0, 2.0 + top - y]])
+    part = pixels[rows][:, columns].astype(np.float32)
+    cut: NDArray[np.float32] = cv2.warpAffine(
+        part, back, (width, height), flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+    ).astype(np.float32, copy=False)
+    return cut
+
+
 class Knows:
-    """A runner that knows the true distance at the true place, but for noise; `off_um` is its constant error."""
+    """A runner that knows the true distance where the last picture was exposed, but for noise.
+
+    `off_um` is its constant error.
+    """
 
     def __init__(
         self,
-        bench: VirtualBench,
+        exposed_um: list[tuple[float, float, float]],
         focus: Focus,
         contract: Contract,
         sigma_um: float = 0.0,
         off_um: float = 0.0,
     ) -> None:
-        self._bench, self._focus, self.contract = bench, focus, contract
+        self._exposed_um, self._focus, self.contract = exposed_um, focus, contract
         self._sigma_um, self._off_um = sigma_um, off_um
         self._rng = np.random.default_rng(3)
 
     def infer(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        x_um, y_um, z_um = self._bench.true_um(self._bench.clock.now_s())
+        x_um, y_um, z_um = self._exposed_um[-1]
         distance_um = self._focus(x_um, y_um) - z_um + self._off_um
         noise_um = self._sigma_um * self._rng.normal()
         return np.full((len(batch), 1), distance_um + noise_um, np.float32)
@@ -104,9 +122,9 @@ class SmallSlide:
         self.focus: Focus = lambda x, y: focus(x - moved_um[0], y - moved_um[1]) + moved_um[2]
         self.bench = VirtualBench(stub_of(config, 1), faults)
         self.exposed_um: list[tuple[float, float, float]] = []
-        two_shot = Knows(self.bench, self.focus, difference_contract(name="knows-two"), 0.1)
+        two_shot = Knows(self.exposed_um, self.focus, difference_contract(name="knows-two"), 0.1)
         single = Knows(
-            self.bench,
+            self.exposed_um,
             self.focus,
             msgspec.structs.replace(single_contract(), patch_px=112, name="knows-one"),
             single_sigma_um,
@@ -118,11 +136,9 @@ class SmallSlide:
         """A picture at a true position."""
         self.exposed_um.append((x_um, y_um, z_um))
         camera, side_px = self.config.camera, len(self._pixels)
-        left = round((x_um - self._moved_um[0] - CENTRE_UM[0]) / UM_PER_PX) + (side_px - camera.width_px) // 2
-        top = round((y_um - self._moved_um[1] - CENTRE_UM[1]) / UM_PER_PX) + (side_px - camera.height_px) // 2
-        rows = np.clip(np.arange(top, top + camera.height_px), 0, side_px - 1)
-        columns = np.clip(np.arange(left, left + camera.width_px), 0, side_px - 1)
-        sharp = self._pixels[rows][:, columns].astype(np.float32)
+        left = (x_um - self._moved_um[0] - CENTRE_UM[0]) / UM_PER_PX + (side_px - camera.width_px) // 2
+        top = (y_um - self._moved_um[1] - CENTRE_UM[1]) / UM_PER_PX + (side_px - camera.height_px) // 2
+        sharp = _cut(self._pixels, left, top, camera.width_px, camera.height_px)
         away_um = abs(z_um - self.focus(x_um, y_um))
         blurred = cv2.GaussianBlur(sharp, (0, 0), 0.2 + 0.9 * min(away_um, 20.0))
         noisy = blurred * (duty / self.config.scan.lamp_duty) + self._fresh_noise()
@@ -140,8 +156,19 @@ class SmallSlide:
             clock = self.bench.clock
             camera = SimulatedCamera(self.bench, clock, self.config.camera, self.render)
 
-            def truth_at(_x_um: float, _y_um: float) -> FieldTruth:
-                x_um, y_um, z_um = self.bench.true_um(clock.now_s())
+            def truth_at(_x_um: float, _y_um: float, time_s: float | None = None, /) -> FieldTruth:
+                x_um, y_um, z_um = self.bench.true_um(clock.now_s() if time_s is None else time_s)
                 return FieldTruth(self.focus(x_um, y_um), z_um)
 
-            yield Instrument(board, camera, clock, truth_at, may_home=True, plays=plays, view=View(UM_PER_PX))
+            brightness = self.config.scan.flash_brightness
+            triggered = TriggeredCamera(self.bench, clock, self.config.camera, self.render, brightness)
+            yield Instrument(
+                board,
+                camera,
+                clock,
+                truth_at,
+                may_home=True,
+                plays=plays,
+                view=View(UM_PER_PX),
+                triggered=triggered,
+            )

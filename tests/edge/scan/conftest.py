@@ -8,8 +8,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from parfocal.edge.calibration import PlayInUse
 from parfocal.edge.instrument import Instrument
-from parfocal.edge.scan.tiling.job import Request, ScanJob, Write, settings_of, survey_points
+from parfocal.edge.scan.continuous.plan import SweepPlan
+from parfocal.edge.scan.tiling.job import Request, ScanJob, Ways, Write, settings_of, survey_points
 from parfocal.edge.scan.tiling.plan import TilePlan, field_of, plan_tiles
 from parfocal.edge.scan.tiling.scanner import TileDone
 from parfocal.edge.scan.tiling.writer import write_whole
@@ -18,6 +20,8 @@ from parfocal.edge.tissue.area import rectangle
 from tests.edge.scan.tiling.small_slide import CONFIG, SmallSlide
 
 Scan = Callable[..., list[TileDone]]
+
+PLAYS = tuple(PlayInUse(name, play_um, 0.3) for name, play_um in (("x", 60.0), ("y", 60.0), ("z", 20.0)))
 
 # 5 x 4 tiles, the left column on empty glass.
 REGION = (19_850.0, 9_940.0, 20_090.0, 10_090.0)
@@ -68,17 +72,19 @@ def scan(out: Path, plan: TilePlan, surveyed: Surveyed) -> Scan:
         write: Write = write_whole,
         slide: str = "A1",
         only_exposed: bool = False,
+        sweeps: SweepPlan | None = None,
+        ways: Ways | None = None,
     ) -> list[TileDone]:
         taken: list[TileDone] = []
         with (
-            small.instrument() as instrument,
+            small.instrument(PLAYS if sweeps else ()) as instrument,
             contextlib.closing(_job(out, slide, plan, small, instrument, write)) as job,
         ):
             surface = job.kept_surface()
             if surface is None:
                 job.journal.keep("known_um", surveyed.known_um)
                 surface = job.keep_surface(surveyed.points)
-            run = job.tiles(instrument, small.eyes, small.config, surface, only_exposed)
+            run = job.tiles(instrument, small.eyes, small.config, surface, ways or Ways(only_exposed, sweeps))
             with contextlib.closing(run):
                 for done in run:
                     taken.append(done)

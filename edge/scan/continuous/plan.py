@@ -1,0 +1,181 @@
+"""The plan of a continuous scan: how fast, in what light, how long. Made before a motor moves."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import msgspec
+
+from parfocal.board.config import AxisConfig, BoardConfig
+from parfocal.board.profile import Trapezoid
+from parfocal.edge.calibration import PlayInUse
+from parfocal.edge.config import Config
+from parfocal.edge.errors import ConfigError
+from parfocal.edge.scan.continuous.rows import Ends, Line, Part, Row, rows_of
+from parfocal.edge.scan.tiling.plan import Foretold, TilePlan
+
+BLUR_PX = 0.25  # how far the stage may go during a flash
+LEAST_FLASH_S = 2e-6  # the wire counts whole us
+RUN_UP_UM = 20.0  # beyond what the stage takes to reach its speed
+COMMAND_S = 0.002  # a motion costs this on the cable: its request and the event of its end
+# Less than this share of the speed of the axis, and stop-and-go is no slower.
+SLOW_SHARE = 0.1
+
+
+class SweepPlan(msgspec.Struct, frozen=True):
+    """How rows are swept.
+
+    `limited_by`: what keeps the stage from going faster: "stage", "camera" or "light". `flash_s` and `duty` give the
+    same light as an exposure of a stage at rest. `ends`: how far a sweep goes beyond its tiles. `scan_s` is the
+    microscope's time for `n_rows`, on a flat slide, without what is taken again; `n_alone` tiles are taken one by
+    one. `row_change_s` is the part of it between the rows. `part_s` is what each straight part more of a row costs,
+    and `reversal_s` what Z needs to turn round between two of them.
+    """
+
+    speed_um_per_s: float
+    limited_by: str
+    flash_s: float
+    duty: float
+    ends: Ends
+    n_rows: int
+    n_alone: int
+    scan_s: float
+    row_change_s: float
+    part_s: float
+    reversal_s: float
+
+
+class ForetoldSweeps(Foretold, frozen=True):
+    """What a continuous scan will take. `scan_s` is that of `sweeps`; `limit_s` is that of a stage that stops."""
+
+    sweeps: SweepPlan
+
+
+def foretell_sweeps(stopping: Foretold, sweeps: SweepPlan) -> ForetoldSweeps:
+    """The same tiles, swept."""
+    return ForetoldSweeps(
+        stopping.n_tiles, stopping.limit_s, sweeps.scan_s, stopping.tile_bytes, stopping.needed_bytes, sweeps
+    )
+
+
+def sweep_plan(plan: TilePlan, config: Config, plays: Sequence[PlayInUse]) -> SweepPlan:
+    """The speed that stage, camera and light allow, and the time.
+
+    Raises ConfigError if the play of an axis is not measured, or if the lamp is too dark.
+    """
+    _check_plays(plays)
+    camera, scan, x = config.camera, config.scan, config.board.x
+    blur_um = BLUR_PX * camera.um_per_px
+    # Light of one exposure at rest, in seconds of a flash at full duty.
+    needed_s = camera.exposure_s * scan.lamp_duty / scan.flash_brightness
+    # A camera that is triggered by hand of its own time misses a trigger that comes a little too soon.
+    frame_s = 1.05 * max(camera.frame_period_s, camera.exposure_s)
+    limits = {
+        "stage": x.speed_um_per_s,
+        "camera": plan.pitch_um[0] / frame_s,
+        "light": blur_um / max(needed_s, LEAST_FLASH_S),
+    }
+    limited_by = min(limits, key=lambda name: limits[name])
+    speed_um_per_s = limits[limited_by]
+    if speed_um_per_s < SLOW_SHARE * x.speed_um_per_s:
+        _refuse(limited_by, speed_um_per_s, scan.flash_brightness, needed_s, blur_um, x)
+    flash_s = max(min(blur_um / speed_um_per_s, 0.1), LEAST_FLASH_S)
+    flash_s = max(round(flash_s * 1e6), 1) / 1e6
+    run_up_um = speed_um_per_s**2 / (2.0 * x.accel_um_per_s2) + RUN_UP_UM
+    # A little farther beyond than before, so that the next row is engaged the other way by one straight move.
+    ends = Ends(run_up_um, run_up_um + max(2.0, 0.1 * x.play_um) + 2.0 * x.um_per_step)
+    rows, alone = rows_of(plan.tiles)
+    made = SweepPlan(
+        speed_um_per_s,
+        limited_by,
+        flash_s,
+        min(needed_s / flash_s, 1.0),
+        ends,
+        len(rows),
+        len(alone),
+        0.0,
+        0.0,
+        COMMAND_S + speed_um_per_s / x.accel_um_per_s2,
+        COMMAND_S + reversal_s(config.board.z),
+    )
+    swept_s = sum(line_s(flat(row, ends), made, config.board) for row in rows)
+    change_s = sum(
+        row_change_s(flat(a, ends), flat(b, ends), b.y_um - a.y_um, speed_um_per_s, config.board)
+        for a, b in itertools.pairwise(rows)
+    )
+    return msgspec.structs.replace(made, scan_s=swept_s + change_s, row_change_s=change_s)
+
+
+def line_s(line: Line, plan: SweepPlan, board: BoardConfig) -> float:
+    """The time of one sweep, s: its parts, with a stop between two of them, and what Z needs to turn round."""
+    x_um, total_s, falling = line.x_um, 0.0, line.is_falling
+    for k, part in enumerate(line.parts):
+        total_s += COMMAND_S + _move_s(board.x, abs(part.x_um - x_um), plan.speed_um_per_s)
+        if k and falling[k] != falling[k - 1]:
+            total_s += COMMAND_S + reversal_s(board.z)
+        x_um = part.x_um
+    return total_s
+
+
+def reversal_s(z: AxisConfig) -> float:
+    """What it costs to engage Z the other way, s."""
+    over_um = max(2.0, 0.1 * z.play_um) if z.play_um else 0.0
+    return _move_s(z, over_um, z.speed_um_per_s) + _move_s(z, z.play_um + over_um, z.speed_um_per_s)
+
+
+def row_change_s(before: Line, after: Line, dy_um: float, speed_um_per_s: float, board: BoardConfig) -> float:
+    """The time from the end of one sweep to the begin of the next, s.
+
+    Axes move at once, and Y must come to rest before the first flash, for which X needs the time to speed up.
+    """
+    dx_um = abs(after.x_um - before.parts[-1].x_um) + board.x.play_um
+    moved_s = max(
+        _move_s(board.x, dx_um, board.x.speed_um_per_s), _move_s(board.y, abs(dy_um), board.y.speed_um_per_s)
+    )
+    ramp_s = speed_um_per_s / board.x.accel_um_per_s2
+    return 2.0 * COMMAND_S + moved_s + max(0.0, board.y.settle_s - ramp_s)
+
+
+def flat(row: Row, ends: Ends) -> Line:
+    """The way over a row of a flat slide."""
+    first_um, last_um = row.tiles[0].x_um, row.tiles[-1].x_um
+    return Line(first_um - row.way * ends.before_um, 0.0, (Part(last_um + row.way * ends.beyond_um, 0.0),))
+
+
+def _check_plays(plays: Sequence[PlayInUse]) -> None:
+    measured = {play.axis for play in plays if play.uncertainty_um is not None}
+    missing = [name for name in ("x", "y", "z") if name not in measured]
+    if missing:
+        raise ConfigError(
+            f"a continuous scan moves both ways, but the play of {', '.join(missing)} was not measured; nothing moved. "
+            "Run `parfocal calibrate backlash`, or leave out --continuous."
+        )
+
+
+def _refuse(
+    limited_by: str,
+    speed_um_per_s: float,
+    flash_brightness: float,
+    needed_s: float,
+    blur_um: float,
+    x: AxisConfig,
+) -> None:
+    if limited_by == "light":
+        enough = flash_brightness * needed_s * SLOW_SHARE * x.speed_um_per_s / blur_um
+        raise ConfigError(
+            f"the lamp is too dark for --continuous: at scan.flash_brightness = {flash_brightness:g} the stage may go "
+            f"{speed_um_per_s / 1000.0:.2g} mm/s for a quarter of a pixel of blur; nothing moved. Use a brighter flash "
+            f"({math.ceil(enough):d} or more), or leave out --continuous."
+        )
+    raise ConfigError(
+        f"the {limited_by} allows {speed_um_per_s / 1000.0:.2g} mm/s only, which is no faster than stop-and-go; "
+        "nothing moved. Leave out --continuous."
+    )
+
+
+def _move_s(axis: AxisConfig, distance_um: float, speed_um_per_s: float) -> float:
+    scale = axis.um_per_step
+    steps = round(distance_um / scale)
+    return Trapezoid(steps, speed_um_per_s / scale, axis.accel_um_per_s2 / scale).duration_s

@@ -1,0 +1,179 @@
+"""Rows of a continuous scan: which tiles are swept together, and the straight parts that Z goes along. Pure."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from parfocal.edge.scan.tiling.plan import PlannedTile
+
+Floats = NDArray[np.float64]
+Height = Callable[[float, float], float]
+
+MIN_ROW = 3  # fewer tiles are taken one by one, which costs no more
+# More frames than this are not left to a camera's driver; and a shorter row is less to lose.
+MAX_ROW = 64
+# How far Z may be from the surface on a straight part, as a share of the depth of field. Surface, play and single
+# shots err by as much.
+LINE_SHARE = 0.4
+STANDS_OUT = 3.0  # times the tolerance
+STOP_S, AGAIN_S = 0.08, 0.45  # what a part more costs, and a tile that is taken again (docs/scan.md)
+# A knot is put where it helps to stay within this share of it: there is room for the next one then.
+NEARER = 0.7
+
+
+class Row(msgspec.Struct, frozen=True):
+    """Tiles that one sweep takes, in the order in which the stage passes them. `way`: 1 to larger X, -1 to smaller."""
+
+    tiles: tuple[PlannedTile, ...]
+    way: int
+
+    @property
+    def y_um(self) -> float:
+        """The height of the row on the slide."""
+        return self.tiles[0].y_um
+
+
+class Part(msgspec.Struct, frozen=True):
+    """One straight part of a sweep, from where the one before it ended, um of the slide."""
+
+    x_um: float
+    z_um: float
+
+
+class Line(msgspec.Struct, frozen=True):
+    """The way of a sweep: where it begins, and its straight parts."""
+
+    x_um: float
+    z_um: float
+    parts: tuple[Part, ...]
+
+    def z_at(self, x_um: float) -> float:
+        """The height to which Z is sent where the sweep passes `x_um`."""
+        ends = sorted((part.x_um, part.z_um) for part in (Part(self.x_um, self.z_um), *self.parts))
+        return float(np.interp(x_um, [x for x, _ in ends], [z for _, z in ends]))
+
+    def slope_sign(self, k: int) -> int:
+        """1 if Z rises in part `k`, -1 if it falls, 0 if it stands."""
+        before_um = self.parts[k - 1].z_um if k else self.z_um
+        return (self.parts[k].z_um > before_um) - (self.parts[k].z_um < before_um)
+
+    @property
+    def is_falling(self) -> tuple[bool, ...]:
+        """For each part, whether Z goes down; a flat one goes on like the one before it."""
+        falling, z_um = list[bool](), self.z_um
+        for part in self.parts:
+            is_flat = part.z_um == z_um
+            falling.append(falling[-1] if is_flat and falling else part.z_um < z_um)
+            z_um = part.z_um
+        return tuple(falling)
+
+    @property
+    def n_reversals(self) -> int:
+        """How often Z turns round."""
+        return sum(a != b for a, b in itertools.pairwise(self.is_falling))
+
+
+def rows_of(tiles: Sequence[PlannedTile]) -> tuple[tuple[Row, ...], tuple[PlannedTile, ...]]:
+    """The rows in which `tiles` are swept, in their order, and the tiles that are too few for a row."""
+    rows, others = list[Row](), list[PlannedTile]()
+    for _, found in itertools.groupby(tiles, key=lambda tile: tile.row):
+        in_row = tuple(found)
+        for first in range(0, len(in_row), MAX_ROW):
+            run = in_row[first : first + MAX_ROW]
+            if len(run) < MIN_ROW:
+                others += run
+            else:
+                rows.append(Row(run, 1 if run[-1].x_um > run[0].x_um else -1))
+    return tuple(rows), tuple(others)
+
+
+class Ends(msgspec.Struct, frozen=True):
+    """How far before the first tile of a row a sweep begins, and how far beyond the last it ends, um."""
+
+    before_um: float
+    beyond_um: float
+
+
+def line_of(row: Row, height_um: Height, ends: Ends, depth_um: float, step_um: float) -> Line:
+    """The way of a sweep over a row, in as few straight parts as stay near the surface `height_um(x, y)`.
+
+    Parts meet between two tiles, so that the stage is at full speed, or nearly, where a tile is taken. `step_um`: of Z;
+    heights lie on whole steps.
+    """
+    xs_um = np.array([tile.x_um for tile in row.tiles])
+    zs_um = np.array([height_um(tile.x_um, row.y_um) for tile in row.tiles])
+    knots, heights = _fitted(np.abs(xs_um - xs_um[0]), zs_um, LINE_SHARE * depth_um)
+    # The first and the last part go on straight to where the stage starts and stops.
+    slopes = np.diff(heights) / np.diff(knots)
+    heights[0] -= slopes[0] * ends.before_um
+    heights[-1] += slopes[-1] * ends.beyond_um
+    knots[0] -= ends.before_um
+    knots[-1] += ends.beyond_um
+    # Between two steps the stage is half a step behind, on average, so the way is half a step ahead.
+    signs = np.sign(slopes)
+    ahead = np.array([signs[0], *(np.where(signs[1:] == signs[:-1], signs[1:], 0.0)), signs[-1]])
+    on_steps = np.rint(heights / step_um + 0.5 * ahead) * step_um
+    at_um = xs_um[0] + row.way * knots
+    parts = tuple(Part(float(x), float(z)) for x, z in zip(at_um[1:], on_steps[1:], strict=True))
+    return Line(float(at_um[0]), float(on_steps[0]), parts)
+
+
+def _fitted(along_um: Floats, zs_um: Floats, tolerance_um: float) -> tuple[Floats, Floats]:
+    """Knots along a row and heights there: straight parts within the tolerance of its tiles, as far as that pays.
+
+    Knots are added between two tiles, each where it helps most. Each costs a stop, and a tile that stays off costs a
+    picture in the second pass.
+    """
+    together = ~_stands_out(zs_um, STANDS_OUT * tolerance_um)
+    along_um, zs_um, n_out = along_um[together], zs_um[together], int((~together).sum())
+    free_um = [float(at) for at in (along_um[1:] + along_um[:-1]) / 2.0]
+    knots = along_um[[0, -1]].astype(np.float64)
+    made = list[tuple[float, Floats, Floats]]()
+    while True:
+        heights = _spline(along_um, zs_um, knots)
+        n_off = n_out + int((np.abs(np.interp(along_um, knots, heights) - zs_um) > tolerance_um).sum())
+        made.append((STOP_S * len(knots) + AGAIN_S * n_off, knots, heights))
+        if not free_um or n_off == n_out:
+            break
+        tried = [np.sort(np.append(knots, at_um)) for at_um in free_um]
+        fits = [_spline(along_um, zs_um, each) for each in tried]
+        nearer_um = NEARER * tolerance_um
+        costs = [_excess(along_um, zs_um, *each, nearer_um) for each in zip(tried, fits, strict=True)]
+        knots = tried[int(np.argmin(costs))]
+        del free_um[int(np.argmin(costs))]
+    _, knots, heights = min(made, key=lambda each: each[0])
+    return knots, heights
+
+
+def _stands_out(zs_um: Floats, by_um: float) -> NDArray[np.bool_]:
+    """Which tiles of a row lie farther than `by_um` from the median of the five about them: a fold, a wrong value.
+
+    The first and the last tile always count, so that the row has both ends.
+    """
+    padded = (
+        np.pad(zs_um, 2, mode="reflect", reflect_type="odd") if len(zs_um) > 2 else np.pad(zs_um, 2, "edge")
+    )
+    around = np.lib.stride_tricks.sliding_window_view(padded, 5)
+    out = np.abs(zs_um - np.median(around, axis=1)) > by_um
+    out[[0, -1]] = False
+    return np.asarray(out, bool)
+
+
+def _excess(along_um: Floats, zs_um: Floats, knots: Floats, heights: Floats, tolerance_um: float) -> float:
+    """By how much the tiles lie outside of the tolerance of a broken line, squared and added."""
+    off_um = np.abs(np.interp(along_um, knots, heights) - zs_um)
+    return float(np.square(np.maximum(off_um - tolerance_um, 0.0)).sum())
+
+
+def _spline(along_um: Floats, zs_um: Floats, knots: Floats) -> Floats:
+    """Heights at the knots of the broken line that is nearest to the tiles, by least squares."""
+    hats = np.stack([np.interp(along_um, knots, unit) for unit in np.eye(len(knots))], axis=1)
+    # A knot that the tiles hardly determine is drawn to where its neighbours' line would be.
+    bend = np.diff(np.eye(len(knots)), 2, axis=0) * 1e-3
+    design, wanted = np.vstack([hats, bend]), np.concatenate([zs_um, np.zeros(len(bend))])
+    return np.asarray(np.linalg.lstsq(design, wanted, rcond=None)[0], np.float64)

@@ -1,0 +1,160 @@
+"""The continuous scan: row after row, each picture judged, and what came out blurred taken again in a second pass."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator, Iterator, Sequence
+
+import msgspec
+
+from parfocal.edge.calibration import PlayInUse
+from parfocal.edge.config import Config
+from parfocal.edge.focus.picture.exposure import exposure_fault
+from parfocal.edge.focus.shots import Shot
+from parfocal.edge.instrument import Instrument
+from parfocal.edge.scan.continuous.plan import SweepPlan
+from parfocal.edge.scan.continuous.rows import Row, line_of, rows_of
+from parfocal.edge.scan.continuous.sweep import Caught, Sweeper
+from parfocal.edge.scan.tiling.heights import Heights
+from parfocal.edge.scan.tiling.journal import Journal
+from parfocal.edge.scan.tiling.judge import Judged, Seen, TileJudge
+from parfocal.edge.scan.tiling.plan import PlannedTile
+from parfocal.edge.scan.tiling.scanner import Scanner, Taken, TileDone
+from parfocal.edge.scan.tiling.writer import TileWriter
+
+MISSED = "its trigger or its frame was missed in the sweep"
+DARK = "its flash was missing in the sweep"
+BLURRED = "its picture of the sweep was out of focus"
+GOOD = ("good", "blank")
+MAX_SOFT = 24  # pictures that are kept until it is known whether they are blurred, 90 MB at 1224 x 1024
+SOFT = "its picture of the sweep was less sharp than its neighbours"
+
+
+class ContinuousScanner:
+    """Takes the tiles of a plan in sweeps, and what they leave by `Scanner`."""
+
+    def __init__(
+        self, instrument: Instrument, config: Config, plan: SweepPlan, heights: Heights, judge: TileJudge
+    ) -> None:
+        """Nothing moves. Raises ConfigError if board or camera cannot be triggered."""
+        self._sweeper = Sweeper(instrument, config, plan)
+        self._instrument, self._config, self._plan = instrument, config, plan
+        self._heights, self._judge = heights, judge
+        self._play_sigma_um = _sigma_um(instrument.plays, "z")
+
+    def run(
+        self, tiles: Sequence[PlannedTile], scanner: Scanner, journal: Journal, writer: TileWriter
+    ) -> Generator[TileDone, None, None]:
+        """Take `tiles` and hand each to `writer`: those of a row after its sweep, others in the second pass.
+
+        Tiles that the model needs to learn the slide are taken one by one first. Close the iterator to end between two
+        tiles. The axes must be homed and the steady lamp off while nothing is exposed. Raises as `Scanner.run`, and
+        CameraFailed if a sweep brings no frame.
+        """
+        n_first = 0
+        while n_first < len(tiles) and not self._judge.is_ready:
+            yield from scanner.run(tiles[n_first : n_first + 1], journal, writer)
+            n_first += 1
+        rows, others = rows_of(tiles[n_first:])
+        left: dict[PlannedTile, str] = dict.fromkeys(others, "")
+        soft = list[_Looked]()
+        for row in rows:
+            for tile, taken, elapsed_s in self._swept(row, scanner, left, soft):
+                yield scanner.hand_over(tile, taken, journal, writer, elapsed_s)
+            if len(soft) >= MAX_SOFT:
+                yield from self._proven(soft, scanner, journal, writer, left)
+                soft.clear()
+        yield from self._proven(soft, scanner, journal, writer, left)
+        again = tuple(tile for tile in tiles if tile in left)
+        for planned in again:
+            yield from scanner.run((planned,), journal, writer, left[planned] or None)
+
+    def _swept(
+        self, row: Row, scanner: Scanner, left: dict[PlannedTile, str], soft: list[_Looked]
+    ) -> Iterator[tuple[PlannedTile, Taken, float]]:
+        """The good tiles of a row, each with its share of the time of the sweep.
+
+        The others are put into `left`, each with its reason; or into `soft`, where only sharpness speaks against them.
+        """
+        began_s = self._instrument.clock.now_s()
+        z_step_um = self._config.board.z.um_per_step
+        line = line_of(row, self._height_um, self._plan.ends, self._judge.depth_um, z_step_um)
+        left.update(dict.fromkeys(row.tiles, MISSED))
+        for caught in self._sweeper.sweep(row, line, scanner.offset):
+            elapsed_s = (self._instrument.clock.now_s() - began_s) / len(row.tiles)
+            if exposure_fault(caught.pixels) is not None:
+                left[caught.tile] = DARK
+                continue
+            looked = self._looked(caught, scanner)
+            judged = self._judged(looked)
+            del left[caught.tile]
+            if judged.verdict in GOOD:
+                yield caught.tile, looked.taken(judged), elapsed_s
+            elif judged.verdict == "blurred":
+                soft.append(looked)
+            else:
+                left[caught.tile] = BLURRED
+
+    def _proven(
+        self,
+        soft: Sequence[_Looked],
+        scanner: Scanner,
+        journal: Journal,
+        writer: TileWriter,
+        left: dict[PlannedTile, str],
+    ) -> Iterator[TileDone]:
+        """Tiles that only sharpness speaks against.
+
+        Taken at rest, the first one shows whether this content has little detail. Then so have others like it, and
+        their pictures are good.
+        """
+        while soft:
+            yield from scanner.run((soft[0].caught.tile,), journal, writer, SOFT)
+            found = [(looked, self._judged(looked)) for looked in soft[1:]]
+            soft = [looked for looked, judged in found if judged.verdict == "blurred"]
+            for looked, judged in found:
+                if judged.verdict in GOOD:
+                    yield scanner.hand_over(looked.caught.tile, looked.taken(judged), journal, writer, 0.0)
+                elif judged.verdict != "blurred":
+                    left[looked.caught.tile] = BLURRED
+
+    def _height_um(self, x_um: float, y_um: float) -> float:
+        return self._heights.expected(x_um, y_um).z_um
+
+    def _looked(self, caught: Caught, scanner: Scanner) -> _Looked:
+        """What the picture of a tile shows."""
+        shot = Shot(caught.z_um + scanner.offset.z_um, caught.pixels, self._config.focus)
+        seen = self._judge.look(shot)
+        if caught.is_falling and seen.sigma_um is not None:
+            # Engaged downwards, the height is as uncertain as the play.
+            sigma_um = math.hypot(seen.sigma_um, self._play_sigma_um)
+            seen = msgspec.structs.replace(seen, sigma_um=sigma_um)
+        return _Looked(caught, shot, seen)
+
+    def _judged(self, looked: _Looked) -> Judged:
+        """The verdict on a tile. What it shows of the focus is learned."""
+        caught, seen = looked.caught, looked.seen
+        judged = self._judge.judge(seen, caught.z_um, self._heights.expected(caught.x_um, caught.y_um))
+        if judged.verdict in ("good", "predicted") and seen.distance_um is not None:
+            focus_um = caught.z_um + judged.distance_um
+            self._heights.learn(caught.x_um, caught.y_um, focus_um, judged.sigma_um)
+        if judged.verdict == "good":
+            self._judge.accept(seen)
+        return judged
+
+
+class _Looked(msgspec.Struct, frozen=True):
+    """A picture of a sweep, and what it shows."""
+
+    caught: Caught
+    shot: Shot
+    seen: Seen
+
+    def taken(self, judged: Judged) -> Taken:
+        """The tile with this picture."""
+        place_um = (self.caught.x_um, self.caught.y_um)
+        return Taken(self.shot, self.seen, judged, self.caught.error_um, place_um=place_um)
+
+
+def _sigma_um(plays: Sequence[PlayInUse], axis: str) -> float:
+    return next((play.uncertainty_um or 0.0 for play in plays if play.axis == axis), 0.0)

@@ -1,0 +1,171 @@
+"""One row, swept: camera and flash triggered by position, a frame for each tile that got its light."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Protocol, runtime_checkable
+
+import msgspec
+
+from parfocal.board.board import Flash, SweepBegin, TriggeredFrame, TriggerPositions
+from parfocal.edge.camera.frame import TriggeredCamera
+from parfocal.edge.config import Config
+from parfocal.edge.errors import CameraFailed, ConfigError
+from parfocal.edge.instrument import Instrument
+from parfocal.edge.pixels import UInt8Array
+from parfocal.edge.scan.continuous.plan import SweepPlan
+from parfocal.edge.scan.continuous.rows import Line, Row
+from parfocal.edge.scan.tiling.plan import PlannedTile
+from parfocal.edge.scan.tiling.scanner import Offset
+
+# A frame belongs to the trigger that it began with, to within this share of the time between two triggers.
+SAME_SHARE = 0.25
+GRAB_S = 1.0  # how long a frame may take to come over the cable
+
+
+@runtime_checkable
+class Sweeping(Protocol):
+    """A board that triggers by position while X and Z go along a line."""
+
+    def ready(self, begin: SweepBegin) -> float:
+        """Bring all axes to the begin of a sweep; return the time at which the stage is settled, s."""
+
+    def sweep(self, x_um: float, z_um: float, x_speed_um_per_s: float) -> float:
+        """Move X and Z on along a straight line."""
+
+    def trigger_at(self, axis: str, positions: TriggerPositions, flash: Flash) -> tuple[float, ...]:
+        """Arm triggers of camera and flash; return their positions."""
+
+    def take_triggered_frames(self) -> tuple[TriggeredFrame, ...]:
+        """The triggers since the last call."""
+
+
+class Caught(msgspec.Struct, frozen=True):
+    """The picture of a tile from a sweep: RGB uint8 (h, w, 3), and where its middle was in its flash, um of the slide.
+
+    `is_falling`: Z was engaged downwards. `error_um`: true height of the stage above the true focus in the flash, None
+    on a real microscope.
+    """
+
+    tile: PlannedTile
+    pixels: UInt8Array
+    x_um: float
+    y_um: float
+    z_um: float
+    is_falling: bool
+    error_um: float | None
+
+
+class Sweeper:
+    """Sweeps rows. The steady lamp must be off."""
+
+    def __init__(self, instrument: Instrument, config: Config, plan: SweepPlan) -> None:
+        """Nothing moves. Raises ConfigError if board or camera cannot be triggered."""
+        board, camera = instrument.board, instrument.triggered
+        if not (isinstance(board, Sweeping) and instrument.board.capabilities.has_strobe):
+            raise ConfigError(
+                "--continuous needs a board that triggers by position (docs/hardware.md), and this one does not; "
+                "nothing moved. Leave out --continuous."
+            )
+        if camera is None:
+            raise ConfigError(
+                "--continuous needs a camera that the board triggers, and this one runs free; nothing moved. Leave out "
+                "--continuous."
+            )
+        self._board: Sweeping = board
+        self._camera: TriggeredCamera = camera
+        self._instrument, self._config, self._plan = instrument, config, plan
+
+    def sweep(self, row: Row, line: Line, offset: Offset) -> Iterator[Caught]:
+        """Go along a line over a row, then hand out the frames; a tile without light or frame is left out.
+
+        `row` and `line` are on the slide, which lies `offset` from where it lay. Raises BoardError, CameraFailed.
+        """
+        is_backwards, falling = row.way < 0, line.is_falling
+        x_um, z_um = line.x_um + offset.x_um, line.z_um + offset.z_um
+        y_um = row.y_um + offset.y_um
+        self._get_ready(SweepBegin(x_um, y_um, z_um, is_backwards, falling[0]))
+        armed_um = self._arm(row, offset)
+        for k, part in enumerate(line.parts):
+            if k and falling[k] != falling[k - 1]:
+                z_um = line.parts[k - 1].z_um + offset.z_um
+                x_um = line.parts[k - 1].x_um + offset.x_um
+                self._board.ready(SweepBegin(x_um, y_um, z_um, is_backwards, falling[k]))
+            self._board.sweep(part.x_um + offset.x_um, part.z_um + offset.z_um, self._plan.speed_um_per_s)
+        at_y_um = self._instrument.board.y.stage_um - offset.y_um
+        # Z makes its steps one by one here: between two of them it is half a step behind the line, on average.
+        behind_um = -0.5 * self._config.board.z.um_per_step
+        tiles = {abs(tile.column - row.tiles[0].column): tile for tile in row.tiles}
+        for index, pixels, flash_s in self._frames(len(armed_um)):
+            tile, at_x_um = tiles.get(index), armed_um[index] - offset.x_um
+            if tile is None:  # between two parts of the tissue
+                continue
+            passed = next(
+                (k for k, part in enumerate(line.parts) if (part.x_um - at_x_um) * row.way >= 0.0),
+                len(line.parts) - 1,
+            )
+            z_um = line.z_at(at_x_um) + behind_um * line.slope_sign(passed)
+            yield Caught(
+                tile,
+                pixels,
+                at_x_um,
+                at_y_um,
+                z_um,
+                falling[passed],
+                self._error_um(at_x_um, at_y_um, flash_s),
+            )
+
+    def _error_um(self, x_um: float, y_um: float, flash_s: float) -> float | None:
+        truth_at = self._instrument.truth_at
+        if truth_at is None:
+            return None
+        truth = truth_at(x_um, y_um, flash_s)
+        return truth.stage_z_um - truth.focus_z_um
+
+    def _get_ready(self, begin: SweepBegin) -> None:
+        """Go to the begin of a sweep. What is left of the time to rest passes while the stage speeds up."""
+        settled_s = self._board.ready(begin)
+        ramp_s = self._plan.speed_um_per_s / self._config.board.x.accel_um_per_s2
+        clock = self._instrument.clock
+        clock.sleep_s(settled_s - ramp_s - clock.now_s())
+
+    def _arm(self, row: Row, offset: Offset) -> tuple[float, ...]:
+        """Arm the triggers of a row; where the stage will be in the middle of each flash, um of the stage."""
+        first, last = row.tiles[0], row.tiles[-1]
+        count = abs(last.column - first.column) + 1
+        spacing_um = (last.x_um - first.x_um) / (count - 1)
+        x = self._instrument.board.x
+        scan, plan = self._config.scan, self._plan
+        # The stage goes on from the trigger to the middle of the flash; and it stands above its command by the play
+        # where it is engaged downwards.
+        ahead_um = row.way * plan.speed_um_per_s * (scan.flash_delay_s + plan.flash_s / 2.0)
+        above_um = x.stage_um - x.position_um
+        armed_um = self._board.trigger_at(
+            "x",
+            TriggerPositions(first.x_um + offset.x_um - ahead_um - above_um, spacing_um, count),
+            Flash(scan.flash_delay_s, plan.flash_s, plan.duty),
+        )
+        return tuple(at_um + ahead_um + above_um for at_um in armed_um)
+
+    def _frames(self, n_armed: int) -> Iterator[tuple[int, UInt8Array, float]]:
+        """Index, pixels and time of the flash of each frame that came with its trigger.
+
+        An event or a frame may be lost on its cable: then the other one is left out. Raises CameraFailed if no frame
+        came at all.
+        """
+        triggers = [each for each in self._board.take_triggered_frames() if each.index < n_armed]
+        times_s = [each.trigger_s for each in triggers]
+        apart_s = min((b - a for a, b in itertools.pairwise(times_s)), default=GRAB_S)
+        frame = None
+        for n_before, trigger in enumerate(triggers):
+            try:
+                while frame is None or frame.exposure_start_s < trigger.trigger_s - SAME_SHARE * apart_s:
+                    frame = self._camera.grab(GRAB_S)
+            except CameraFailed:
+                if n_before == 0:
+                    raise
+                return
+            if frame.exposure_start_s <= trigger.trigger_s + SAME_SHARE * apart_s:
+                flash_s = trigger.trigger_s + self._config.scan.flash_delay_s + self._plan.flash_s / 2.0
+                yield trigger.index, frame.pixels, flash_s

@@ -1,0 +1,164 @@
+"""A continuous scan ends with every tile on the disk, in focus, once; whatever was missed, blurred or interrupted."""
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from parfocal.board.board import Board, TriggeredFrame
+from parfocal.board.errors import BoardError
+from parfocal.edge.camera.frame import Frame
+from parfocal.edge.config import Config
+from parfocal.edge.errors import CameraFailed
+from parfocal.edge.images.rgb import rgb_from_file
+from parfocal.edge.scan.continuous.plan import SweepPlan, sweep_plan
+from parfocal.edge.scan.continuous.scanner import BLURRED, DARK, MISSED
+from parfocal.edge.scan.tiles import read_scan
+from parfocal.edge.scan.tiling.plan import TilePlan
+from parfocal.edge.scan.tiling.registering import shift_px
+from parfocal.edge.scan.tiling.scanner import TileDone
+from parfocal.edge.simscope.triggered_camera import TriggeredCamera
+from tests.edge.scan.conftest import PLAYS, Scan
+from tests.edge.scan.tiling.small_slide import CONFIG, SmallSlide, bent
+
+BRIGHT: Config = msgspec.structs.replace(
+    CONFIG, scan=msgspec.structs.replace(CONFIG.scan, flash_brightness=100.0, flash_delay_s=1e-5)
+)
+
+
+@pytest.fixture
+def sweeps(plan: TilePlan) -> SweepPlan:
+    return sweep_plan(plan, BRIGHT, PLAYS)
+
+
+def errors_um(taken: list[TileDone]) -> list[float]:
+    return [abs(done.error_um or 0.0) for done in taken if done.tile.tissue]
+
+
+def test_every_tile_is_taken_in_focus_where_the_journal_says_while_the_stage_moves(
+    scan: Scan, out: Path, plan: TilePlan, sweeps: SweepPlan
+) -> None:
+    small, ideal = SmallSlide(config=BRIGHT), SmallSlide()
+    taken = scan(small, sweeps=sweeps)
+    stored = read_scan(out)
+    assert stored.is_complete
+    assert tuple((t.row, t.column) for t in stored.tiles) == plan.places
+    swept = [done for done in taken if done.tile.reason is None]
+    assert len(swept) >= len(taken) - 2
+    assert max(errors_um(taken)) < 0.96
+    for parity in (0, 1):  # Z rises in one, and falls in the other
+        z_off_um = [
+            (done.error_um or 0.0) + ideal.focus(done.tile.x_um, done.tile.y_um) - done.tile.z_um
+            for done in swept
+            if done.tile.row % 2 == parity
+        ]
+        assert abs(float(np.mean(z_off_um))) < 0.15
+    for done in swept:
+        tile = done.tile
+        assert done.error_um is not None
+        if tile.focus_um is not None:
+            assert abs(done.error_um + tile.focus_um) < 0.6
+        if tile.column >= 2:
+            z_um = ideal.focus(tile.x_um, tile.y_um)
+            pixels = rgb_from_file(tile.path)
+            there = ideal.render(tile.x_um, tile.y_um, z_um + done.error_um, CONFIG.scan.lamp_duty)
+            assert np.hypot(*shift_px(there, pixels)[:2]) < 0.5  # sharp and in its place
+            assert pixels.mean() == pytest.approx(
+                there.mean(), rel=0.03
+            )  # and as bright as one taken at rest
+
+
+def test_what_came_out_blurred_is_taken_again_after_the_sweeps_and_learned_before(
+    scan: Scan, sweeps: SweepPlan
+) -> None:
+    scan(SmallSlide(), n_tiles=1)
+    # A step that no point of the survey has shown: three of its nine lie beyond it, and say that there is none.
+    stepped = SmallSlide(focus=lambda x, y: bent(x, y) + (4.0 if y > 9_985.0 else 0.0), config=BRIGHT)
+    taken = scan(stepped, sweeps=sweeps)
+    again = [done for done in taken if (done.tile.reason or "").startswith(BLURRED)]
+    # The first row beyond the step is blurred; most of the rows behind it starts from what it has shown.
+    assert 3 <= len(again) <= 9
+    assert taken[-len(again) :] == again
+    assert all(done.tile.retaken >= 1 for done in again)
+    assert max(errors_um(taken)) < 0.96
+
+
+def test_a_missed_trigger_frame_or_flash_costs_its_tile_a_second_pass_and_shifts_no_other(
+    scan: Scan, out: Path, sweeps: SweepPlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take, grab = Board.take_triggered_frames, TriggeredCamera.grab
+    n_grabbed = 0
+
+    def lossy(board: Board) -> tuple[TriggeredFrame, ...]:
+        return tuple(each for each in take(board) if each.index != 2)  # an event that the cable lost
+
+    def drops(camera: TriggeredCamera, timeout_s: float = 1.0) -> Frame:
+        nonlocal n_grabbed
+        n_grabbed += 1
+        frame = grab(camera, timeout_s)
+        if n_grabbed in (4, 9):  # a frame that the camera has dropped
+            frame = grab(camera, timeout_s)
+        if n_grabbed == 13:
+            return Frame(frame.exposure_start_s, lambda: np.zeros((128, 160, 3), np.uint8))
+        return frame
+
+    monkeypatch.setattr(Board, "take_triggered_frames", lossy)
+    monkeypatch.setattr(TriggeredCamera, "grab", drops)
+    taken = scan(SmallSlide(config=BRIGHT), sweeps=sweeps)
+    reasons = [done.tile.reason or "" for done in taken]
+    assert sum(reason.startswith(MISSED) for reason in reasons) >= 5
+    assert sum(reason.startswith(DARK) for reason in reasons) == 1
+    ideal = SmallSlide()
+    for tile in read_scan(out).tiles:
+        if tile.column >= 2:
+            there = ideal.render(
+                tile.x_um, tile.y_um, ideal.focus(tile.x_um, tile.y_um), CONFIG.scan.lamp_duty
+            )
+            assert np.hypot(*shift_px(there, rgb_from_file(tile.path))[:2]) < 0.7
+
+
+def test_a_sweep_that_was_interrupted_goes_on_with_the_tiles_that_are_not_finished(
+    scan: Scan, out: Path, plan: TilePlan, sweeps: SweepPlan
+) -> None:
+    rebooting = SmallSlide(config=BRIGHT)
+    render, n_rendered = rebooting.render, 0
+
+    def rebooted(x_um: float, y_um: float, z_um: float, duty: float) -> np.ndarray:
+        nonlocal n_rendered
+        n_rendered += 1
+        if n_rendered == 7:
+            rebooting.bench.stub.reboot()
+        return render(x_um, y_um, z_um, duty)
+
+    rebooting.render = rebooted  # type: ignore[method-assign]
+    with pytest.raises(BoardError):
+        scan(rebooting, sweeps=sweeps)
+    before = {tile.path.name: tile.digest for tile in read_scan(out).tiles}
+    assert 4 < len(before) < len(plan.tiles)
+    moved = SmallSlide(moved_um=(4.4, -3.1, 1.0), config=BRIGHT)
+    taken = scan(moved, sweeps=sweeps)
+    stored = read_scan(out)
+    assert stored.is_complete
+    assert len(before) + len(taken) == len(plan.tiles)
+    assert {t.path.name: t.digest for t in stored.tiles if t.path.name in before} == before
+    assert max(errors_um(taken)) < 0.96
+    ideal = SmallSlide()
+    for done in taken:
+        tile = done.tile
+        if tile.column >= 2:
+            there = ideal.render(
+                tile.x_um, tile.y_um, ideal.focus(tile.x_um, tile.y_um), CONFIG.scan.lamp_duty
+            )
+            assert np.hypot(*shift_px(there, rgb_from_file(tile.path))[:2]) < 0.7
+
+
+def test_a_camera_that_sends_nothing_ends_the_scan(
+    scan: Scan, sweeps: SweepPlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def silent(_: TriggeredCamera, timeout_s: float = 1.0) -> Frame:
+        raise CameraFailed(f"no trigger within {timeout_s:g} s")
+
+    monkeypatch.setattr(TriggeredCamera, "grab", silent)
+    with pytest.raises(CameraFailed):
+        scan(SmallSlide(config=BRIGHT), sweeps=sweeps)

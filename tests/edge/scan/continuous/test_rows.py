@@ -1,0 +1,123 @@
+"""Rows and their straight parts, and what a sweep costs: pure tables."""
+
+import msgspec
+import numpy as np
+import pytest
+
+from parfocal.board.profile import Trapezoid
+from parfocal.edge.calibration import PlayInUse
+from parfocal.edge.config import Config, config_from_toml
+from parfocal.edge.errors import ConfigError
+from parfocal.edge.scan.continuous.plan import line_s, sweep_plan
+from parfocal.edge.scan.continuous.rows import Ends, Height, Line, Part, Row, line_of, rows_of
+from parfocal.edge.scan.tiling.plan import PlannedTile, TilePlan, field_of, plan_tiles
+from parfocal.edge.tissue.area import rectangle
+
+DEPTH_UM, STEP_UM = 0.96, 0.3125
+PLAYS = tuple(PlayInUse(name, 60.0, 0.3) for name in ("x", "y", "z"))
+BRIGHT = config_from_toml("[scan]\nflash_brightness = 340.0\n", "the test")
+
+
+def row(n: int = 38, way: int = 1) -> Row:
+    tiles = tuple(PlannedTile(0, k, 400.0 * k, 0.0) for k in range(n))
+    return Row(tiles[::way], way)
+
+
+def whole(config: Config = BRIGHT) -> TilePlan:
+    """15 x 15 mm."""
+    field_um = field_of(config.camera, config.camera.um_per_px)
+    return plan_tiles(rectangle(20_000.0, 5_000.0, 35_000.0, 20_000.0), config, field_um, 0.05)
+
+
+@pytest.mark.parametrize("way", [1, -1])
+@pytest.mark.parametrize(
+    ("height_um", "n_parts", "n_reversals"),
+    [
+        (lambda _x, _y: 2500.0, 1, 0),
+        (lambda x, _y: 2500.0 + 0.002 * x, 1, 0),  # a tilt of 30 um over 15 mm
+        (lambda x, _y: 2500.0 + 0.05e-6 * (x - 7500.0) ** 2, 4, 1),  # a bend of 2.8 um, down and up again
+        (lambda x, _y: 2500.0 + 0.05e-6 * (x - 7500.0) ** 2 + 0.002 * x, 4, 0),
+        (
+            lambda x, _y: 2500.0 + 0.002 * x + (6.0 if 4000.0 < x < 4900.0 else 0.0),
+            1,
+            0,
+        ),  # a fold is left out
+    ],
+)
+def test_z_stays_near_the_surface_in_few_straight_parts(
+    way: int, height_um: Height, n_parts: int, n_reversals: int
+) -> None:
+    swept = row(way=way)
+    line = line_of(swept, height_um, Ends(250.0, 260.0), DEPTH_UM, STEP_UM)
+    assert (len(line.parts), line.n_reversals) == (n_parts, n_reversals)
+    off_um = np.array([line.z_at(t.x_um) - height_um(t.x_um, 0.0) for t in swept.tiles])
+    assert (
+        np.sort(np.abs(off_um))[-4] < 0.45
+    )  # 0.3 of the depth of field, and half a step; all but the fold's
+    assert line.x_um == swept.tiles[0].x_um - way * 250.0
+    assert line.parts[-1].x_um == swept.tiles[-1].x_um + way * 260.0
+    steps = np.array([line.z_um, *(part.z_um for part in line.parts)]) / STEP_UM
+    assert steps == pytest.approx(np.rint(steps))
+
+
+def test_short_runs_are_taken_one_by_one_and_long_ones_in_pieces() -> None:
+    tiles = [PlannedTile(0, k, 400.0 * k, 0.0) for k in range(70)]
+    tiles += [PlannedTile(1, k, 400.0 * k, 300.0) for k in (9, 8)]
+    rows, others = rows_of(tiles)
+    assert [len(each.tiles) for each in rows] == [64, 6]
+    assert [each.way for each in rows] == [1, 1]
+    assert others == tuple(tiles[70:])
+    assert rows_of(tiles[::-1])[0][0].way == -1
+
+
+def test_15_mm_take_less_than_two_and_a_half_minutes_at_a_flash_that_blurs_a_quarter_of_a_pixel() -> None:
+    plan = sweep_plan(whole(), BRIGHT, PLAYS)
+    assert plan.limited_by == "light"
+    assert plan.speed_um_per_s * plan.flash_s <= 0.25 * 0.345 * 1.01
+    # As much light as an exposure at rest.
+    assert plan.flash_s * plan.duty * 340.0 == pytest.approx(0.008 * 0.6, rel=0.02)
+    assert 100.0 < plan.scan_s < 150.0
+    assert 5500.0 < plan.speed_um_per_s < 6500.0
+
+
+def test_a_part_costs_a_stop_and_a_reversal_the_play_too() -> None:
+    plan = sweep_plan(whole(), BRIGHT, PLAYS)
+    straight = Line(0.0, 2500.0, (Part(10_000.0, 2502.0),))
+    bent = Line(0.0, 2500.0, (Part(5_000.0, 2502.0), Part(10_000.0, 2503.0)))
+    turned = Line(0.0, 2500.0, (Part(5_000.0, 2502.0), Part(10_000.0, 2500.0)))
+    once, twice, back = (line_s(line, plan, BRIGHT.board) for line in (straight, bent, turned))
+    assert twice - once == pytest.approx(plan.speed_um_per_s / BRIGHT.board.x.accel_um_per_s2, abs=0.01)
+    z = BRIGHT.board.z
+    take_up_s = Trapezoid(round(22.0 / z.um_per_step), 3200.0, 80_000.0).duration_s
+    assert back - twice == pytest.approx(take_up_s, abs=0.03)
+    assert back > twice + 0.05
+
+
+@pytest.mark.parametrize(
+    ("toml", "plays", "message"),
+    [
+        ("", PLAYS, "the lamp is too dark for --continuous.*Use a brighter flash"),
+        ("[scan]\nflash_brightness = 340.0\n", PLAYS[:2], "the play of z was not measured"),
+        ("[scan]\nflash_brightness = 340.0\n", (), "the play of x, y, z was not measured"),
+        (
+            "[scan]\nflash_brightness = 340.0\n[camera]\nframe_period_s = 1.0\nexposure_s = 0.008\n",
+            PLAYS,
+            "the camera allows 0.38 mm/s only",
+        ),
+    ],
+)
+def test_a_scan_that_would_be_dark_inexact_or_slow_is_refused(
+    toml: str, plays: tuple[PlayInUse, ...], message: str
+) -> None:
+    config = config_from_toml(toml, "the test")
+    with pytest.raises(ConfigError, match=message):
+        sweep_plan(whole(config), config, plays)
+
+
+def test_the_brightness_that_the_refusal_names_is_enough() -> None:
+    with pytest.raises(ConfigError) as refused:
+        sweep_plan(whole(), Config(), PLAYS)
+    enough = float(str(refused.value).split("brighter flash (")[1].split(" ")[0])
+    scan = msgspec.structs.replace(Config().scan, flash_brightness=enough)
+    plan = sweep_plan(whole(), msgspec.structs.replace(Config(), scan=scan), PLAYS)
+    assert plan.speed_um_per_s == pytest.approx(1000.0, rel=0.02)

@@ -1,0 +1,216 @@
+"""Mutations of the scan: tiles, sweeps, resume, slides."""
+
+from tools.mutations.mutation import Mutation
+
+_SCAN = ("tests/edge/scan/tiling/test_scan.py",)
+_SWEPT = ("tests/edge/scan/continuous/test_continuous.py",)
+_ROWS = ("tests/edge/scan/continuous/test_rows.py",)
+_JUDGE = ("tests/edge/scan/tiling/test_judge.py",)
+
+MUTATIONS = (
+    Mutation(
+        "a slide is found again where the stage was sent, not where it stands",
+        "edge/scan/tiling/registering.py",
+        "at_x_um, at_y_um = scanner.stage_um",
+        "at_x_um, at_y_um = tile.x_um, tile.y_um",
+        _SCAN,
+    ),
+    Mutation(
+        "a shift is known to whole pixels only",
+        "edge/scan/tiling/registering.py",
+        "dx, dy = -fine.dx_px, -fine.dy_px",
+        "dx, dy = round(dx), round(dy)",
+        _SCAN,
+    ),
+    Mutation(
+        "another slide is taken for the one of the scan",
+        "edge/scan/tiling/registering.py",
+        "if not good:",
+        "if False:",
+        _SCAN,
+    ),
+    Mutation(
+        "a tile out of focus is kept",
+        "edge/scan/tiling/judge.py",
+        "if abs(distance_um) > self.depth_um / 2.0:\n            return Judged",
+        "if abs(distance_um) > 99.0:\n            return Judged",
+        _JUDGE,
+    ),
+    Mutation(
+        "a picture that contradicts the neighbours does not count",
+        "edge/scan/tiling/judge.py",
+        "return distance_um, sigma_um\n    own",
+        "return prior_um, prior_sigma_um\n    own",
+        _JUDGE,
+    ),
+    Mutation(
+        "content that was blurred indeed counts as plain",
+        "edge/scan/tiling/judge.py",
+        "if abs(above_um) <= self.depth_um / 2.0:",
+        "if True:",
+        _JUDGE,
+    ),
+    Mutation(
+        "the journal has a tile before its picture is on the disk",
+        "edge/scan/tiling/writer.py",
+        "        self._write(tile.path, data)\n",
+        "        self._journal.add(msgspec.structs.replace(tile, digest=digest_of(data)), 1)\n"
+        "        self._write(tile.path, data)\n"
+        "        return\n",
+        _SCAN,
+    ),
+    Mutation(
+        "a torn picture counts as finished",
+        "edge/scan/tiling/job.py",
+        "is_good = digest_of(tile.path.read_bytes()) == tile.digest",
+        "is_good = tile.path.exists()",
+        _SCAN,
+    ),
+    Mutation(
+        "what a tile has shown is not learned",
+        "edge/scan/tiling/scanner.py",
+        "            self._heights.learn(planned.x_um, planned.y_um, focus_um, taken.judged.sigma_um)",
+        "            pass",
+        _SCAN,
+    ),
+    Mutation(
+        "one prediction that falls short is not followed by another",
+        "edge/scan/tiling/scanner.py",
+        "MAX_MOVES = 2",
+        "MAX_MOVES = 1",
+        _SCAN,
+    ),
+    Mutation(
+        "an uneven tile is not named",
+        "edge/scan/tiling/scanner.py",
+        "uneven=taken.shape is not None",
+        "uneven=False",
+        ("tests/edge/scan/tiling/test_uneven_tiles.py",),
+    ),
+    Mutation(
+        "every tile is scanned along the axis",
+        "edge/scan/tiling/uneven_tiles.py",
+        "if not is_suspect and not self.may_be_uneven(shot):",
+        "if False:",
+        ("tests/edge/scan/tiling/test_uneven_tiles.py",),
+    ),
+    Mutation(
+        "a frame belongs to the next trigger, whenever it was exposed",
+        "edge/scan/continuous/sweep.py",
+        "if frame.exposure_start_s <= trigger.trigger_s + SAME_SHARE * apart_s:",
+        "if True:",
+        _SWEPT,
+    ),
+    Mutation(
+        "a sweep triggers where the motor stands, without the play",
+        "edge/scan/continuous/sweep.py",
+        "above_um = x.stage_um - x.position_um",
+        "above_um = 0.0",
+        _SWEPT,
+    ),
+    Mutation(
+        "a sweep is lit by the steady lamp too",
+        "edge/scan/tiling/job.py",
+        "return self.only_exposed or self.sweeps is not None",
+        "return self.only_exposed",
+        _SWEPT,
+    ),
+    Mutation(
+        "a tile without its frame is lost",
+        "edge/scan/continuous/scanner.py",
+        "        left.update(dict.fromkeys(row.tiles, MISSED))\n",
+        "        left.update(dict.fromkeys(row.tiles[:1], MISSED))\n",
+        _SWEPT,
+    ),
+    Mutation(
+        "a blurred picture of a sweep is kept",
+        "edge/scan/continuous/scanner.py",
+        'GOOD = ("good", "blank")',
+        'GOOD = ("good", "blank", "predicted")',
+        _SWEPT,
+    ),
+    Mutation(
+        "a dark picture of a sweep is kept",
+        "edge/scan/continuous/scanner.py",
+        "if exposure_fault(caught.pixels) is not None:",
+        "if caught.pixels is None:",
+        _SWEPT,
+    ),
+    Mutation(
+        "Z is left half a step behind its line",
+        "edge/scan/continuous/sweep.py",
+        "behind_um = -0.5 *",
+        "behind_um = 0.5 *",
+        _SWEPT,
+    ),
+    Mutation(
+        "a bent row is swept in one straight part",
+        "edge/scan/continuous/rows.py",
+        "if not free_um or n_off == n_out:",
+        "if True:",
+        _ROWS,
+    ),
+    Mutation(
+        "a fold is followed",
+        "edge/scan/continuous/rows.py",
+        "STANDS_OUT = 3.0",
+        "STANDS_OUT = 300.0",
+        _ROWS,
+    ),
+    Mutation(
+        "the flash may last as long as the light needs",
+        "edge/scan/continuous/plan.py",
+        '"light": blur_um / max(needed_s, LEAST_FLASH_S),',
+        '"light": 1e9,',
+        _ROWS,
+    ),
+    Mutation(
+        "a sweep goes both ways on a play that nobody measured",
+        "edge/scan/continuous/plan.py",
+        "    _check_plays(plays)\n",
+        "",
+        _ROWS,
+    ),
+    Mutation(
+        "Z sweeps against its gear",
+        "board/axis.py",
+        "if self._overshoot_steps and delta_steps and self._engagement is not way:",
+        "if False:",
+        ("tests/board/test_sweeps.py",),
+    ),
+    Mutation(
+        "a downward arrival forgets the play",
+        "board/axis.py",
+        "down_um = target_um - self.config.play_um if self._overshoot_steps else target_um",
+        "down_um = target_um",
+        ("tests/board/test_sweeps.py",),
+    ),
+    Mutation(
+        "Z goes faster than X",
+        "board/board.py",
+        "n_steps / max(lasts_s - ramp_s, 1e-6)",
+        "2.0 * n_steps / max(lasts_s - ramp_s, 1e-6)",
+        ("tests/board/test_sweeps.py",),
+    ),
+    Mutation(
+        "a pause leaves the lamp lit",
+        "edge/cli/ending/pause.py",
+        "with dark():",
+        "if True:",
+        ("tests/edge/cli/ending/test_pause.py",),
+    ),
+    Mutation(
+        "a shift of a stitched seam points the other way",
+        "edge/stitch/shift.py",
+        "return Shift(x + float(rest[0]), y + float(rest[1])",
+        "return Shift(x - float(rest[0]), y - float(rest[1])",
+        ("tests/edge/stitch/test_solve.py",),
+    ),
+    Mutation(
+        "a tile without focus is not framed in the report",
+        "edge/slide/quality/report.py",
+        '    if tile.uneven:\n        return "uneven"\n',
+        "",
+        ("tests/edge/slide/quality/test_quality.py",),
+    ),
+)
