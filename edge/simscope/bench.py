@@ -229,7 +229,7 @@ def in_virtual_time(
         camera = SimulatedCamera(stage, bench.clock, config.camera, sample.render)
         truth_at = _truth_at(sample, stage, bench.clock.now_s)
         triggered = None
-        if isinstance(bench, VirtualBench):
+        if not isinstance(bench, TextBench):
             brightness = config.scan.flash_brightness
             triggered = TriggeredCamera(bench, bench.clock, config.camera, sample.render, brightness)
         yield msgspec.structs.replace(

@@ -31,8 +31,8 @@ FOCUS_Z_UM = 2500.0
 CENTRE_UM = (20_000.0, 10_000.0)
 UM_PER_PX = 0.345
 CONFIG = config_from_toml(
-    "[camera]\nwidth_px = 160\nheight_px = 128\n[focus]\npatch_px = 56\nfirst_sweep_start_um = 2485.0\n"
-    "first_sweep_stop_um = 2515.0\nfirst_sweep_step_um = 4.0\n",
+    "[camera]\nwidth_px = 160\nheight_px = 128\n[focus]\nstrategy = 'two-shot'\npatch_px = 56\n"
+    "first_sweep_start_um = 2485.0\nfirst_sweep_stop_um = 2515.0\nfirst_sweep_step_um = 4.0\n",
     "the small slide",
 )
 SLIDE_PX = 900  # a side, 0.31 mm
@@ -170,5 +170,7 @@ class SmallSlide:
                 may_home=True,
                 plays=plays,
                 view=View(UM_PER_PX),
+                # Calibrated: a proof takes pictures after the last one, and the predictors know only the last one.
+                above_sharpest_um=0.0,
                 triggered=triggered,
             )
