@@ -28,8 +28,9 @@ engine: $(VENV)/.engine  ## an engine of every model for this machine, checked a
 	$(BIN)/parfocal engine build
 
 # One process for each core, four at most; one that runs out of tests takes some of another's.
+# Bytecode is kept even where the environment says otherwise: dozens of tests start Python anew.
 test: $(VENV)/.test  ## all tests, in virtual time, on every core
-	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=worksteal
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=worksteal
 
 engines-test: $(VENV)/.engines-test  ## 100 MB of TensorRT wheels; the tests that want them skip without
 
