@@ -13,6 +13,8 @@ HAS_TENSORRT := -c 'import importlib.util, sys; sys.exit(importlib.util.find_spe
 # DEVICE=user@host or DEVICE=local; ARGS are those of tools/deploy/install.sh.
 ARGS ?=
 
+PROCESSES := $(shell $(PYTHON) -c 'import os; print(min(4, 1 + (os.cpu_count() or 1)))')
+
 .PHONY: setup demo stub engine test engines-test bench mutate golden models check firmware firmware-fuzz firmware-rp2040 \
 	firmware-check flash aarch64-check clean
 
@@ -27,10 +29,11 @@ stub: $(VENV)/.demo  ## a stub motor board on a pseudo-terminal, until Ctrl-C
 engine: $(VENV)/.engine  ## an engine of every model for this machine, checked and chosen by measurement
 	$(BIN)/parfocal engine build
 
-# One process for each core, four at most; one that runs out of tests takes some of another's.
+# A process more than cores, since some tests wait in real time, and four at most; one that runs out of tests takes some
+# of another's.
 # Bytecode is kept even where the environment says otherwise: dozens of tests start Python anew.
 test: $(VENV)/.test  ## all tests, in virtual time, on every core
-	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=worksteal
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses=$(PROCESSES) --dist=worksteal
 
 engines-test: $(VENV)/.engines-test  ## 100 MB of TensorRT wheels; the tests that want them skip without
 
