@@ -28,6 +28,7 @@ from parfocal.edge.simscope.camera import Render, SimulatedCamera
 from parfocal.edge.stacks.evaluate import evaluate_stacks
 from parfocal.edge.stacks.stack import Stack
 from tests.bench import play
+from tests.bench.noise import NoisePool
 from tests.bench.play import drawn
 from tools.cameras import Camera, processed
 
@@ -77,6 +78,7 @@ def hidden(seed: int) -> Hidden:
 def rendered(section: UInt8Array, truth: Hidden, seed: int) -> Render:
     """What the camera makes of a drawn section, which continues as its mirror image."""
     rng, scan, config = np.random.default_rng([seed, 48]), CONFIG.scan, CONFIG.camera
+    pool = NoisePool(rng)
     shape = (config.height_px, config.width_px)
     y, x = np.meshgrid(*(np.linspace(-1.0, 1.0, n, dtype=np.float32) for n in shape), indexing="ij")
     fall = 1.0 - truth.fall * (x * x + y * y) / 2.0
@@ -110,8 +112,10 @@ def rendered(section: UInt8Array, truth: Hidden, seed: int) -> Render:
             * np.float32(light * WHITE / 255.0 / 232.0 * truth.full_well)
             * fall[..., None]
         )
-        noise = np.sqrt(electrons + np.float32(40.0**2)) * rng.standard_normal(electrons.shape, np.float32)
-        share = np.clip((electrons + noise) / truth.full_well, 0.0, 1.0) ** np.float32(truth.camera.gamma)
+        noise = np.sqrt(electrons + np.float32(40.0**2)) * pool.of(electrons.shape)
+        share = np.clip((electrons + noise) / truth.full_well, 0.0, 1.0)
+        if truth.camera.gamma != 1.0:
+            share **= np.float32(truth.camera.gamma)
         shot = np.rint(truth.dark_level + (255.0 - truth.dark_level) * share).clip(0, 255).astype(np.uint8)
         return processed(np.ascontiguousarray(shot), truth.camera)
 

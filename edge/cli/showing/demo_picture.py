@@ -102,7 +102,7 @@ def _heights(axes: "Axes", report: RunReport, config: FocusConfig) -> None:
         began_s += field.elapsed_s
     axes.set_xlabel("microscope time, s (first sweep not included)")
     axes.set_ylabel("height z, um")
-    axes.set_title("stage height: two shots from below, then up to the predicted focus")
+    axes.set_title("stage height: each move ends upwards, at the predicted focus")
     axes.legend(loc="best", ncols=5)
 
 
