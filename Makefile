@@ -31,9 +31,10 @@ engine: $(VENV)/.engine  ## an engine of every model for this machine, checked a
 
 # A process more than cores, since some tests wait in real time, and four at most; one that runs out of tests takes some
 # of another's.
-# Bytecode is kept even where the environment says otherwise: dozens of tests start Python anew.
+# Bytecode is kept even where the environment says otherwise: dozens of tests start Python anew. One thread for NumPy's
+# products: the processes would wait for each other's.
 test: $(VENV)/.test  ## all tests, in virtual time, on every core
-	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses=$(PROCESSES) --dist=worksteal
+	PYTHONDONTWRITEBYTECODE= OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=$(PROCESSES) --dist=worksteal
 
 engines-test: $(VENV)/.engines-test  ## 100 MB of TensorRT wheels; the tests that want them skip without
 
