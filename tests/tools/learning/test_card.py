@@ -12,6 +12,7 @@ from tools.learning.tables import Row
 
 CELL = r" *(.+?) *\|"
 ERRORS = re.compile(rf"^\|{CELL} (\d+) \| (\S+) \+- (\S+) \| (\S+) \| (\S+) \| (\S+) % \|$")
+SETTINGS = re.compile(r"`tools/(?:train|teach)\.py`: (.+?)\. (?:AdamW|Body)")
 CURVE = re.compile(r"^\| (\d+) \| (\d+) \| (\S+) \| (\S+) \| (\S+) % \|$")
 
 
@@ -47,10 +48,7 @@ def test_card_is_what_its_figures_give(model: Model) -> None:
         pytest.skip("an earlier tools.export wrote this card")
     text = model.path.with_suffix(".md").read_text()
     *images, by_group, by_distance = error_tables(text)
-    recipe = dict(
-        setting.split(" ", 1)
-        for setting in text.split("`tools/train.py`: ")[1].split(". AdamW")[0].split(", ")
-    )
+    recipe = dict(setting.split(" ", 1) for setting in SETTINGS.findall(text)[-1].split(", "))
     log = [
         {
             "patches": found[1],
