@@ -24,11 +24,11 @@ def halved(pixels: UInt8Array) -> UInt8Array:
     return np.asarray(cv2.resize(even, half_px, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def grown(pixels: UInt8Array, height: int, width: int) -> UInt8Array:
-    """A picture (h, w, 3) continued by its last row and column to `height` and `width`."""
-    if pixels.shape[:2] == (height, width):
+def grown(pixels: UInt8Array, height_px: int, width_px: int) -> UInt8Array:
+    """A picture (h, w, 3) continued by its last row and column to `height_px` and `width_px`."""
+    if pixels.shape[:2] == (height_px, width_px):
         return pixels
-    below, right = height - pixels.shape[0], width - pixels.shape[1]
+    below, right = height_px - pixels.shape[0], width_px - pixels.shape[1]
     return np.pad(pixels, ((0, below), (0, right), (0, 0)), "edge")
 
 

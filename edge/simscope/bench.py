@@ -137,7 +137,7 @@ def _imaged(image: SlideImage, config: Config, seed: int) -> Sample:
 def _rendered(config: Config) -> tuple[tuple[int, int], float]:
     """Shape (h, w) and sampling of the picture that a camera's frames show, binned as the focus uses them.
 
-    Raises ConfigError for a camera that cannot be binned so.
+    Raises ConfigError if the camera is not a whole number of bins wide and high.
     """
     camera, binned = config.camera, config.focus.downsample
     if camera.height_px % binned or camera.width_px % binned:

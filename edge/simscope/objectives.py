@@ -14,7 +14,7 @@ SIMULATED = {
 
 
 def simulated_optics(objective: str, um_per_px: float) -> Optics:
-    """The optics of an objective, at a sampling. Raises ConfigError for one that cannot be simulated."""
+    """The optics of an objective, at a sampling. Raises ConfigError for an objective not in `SIMULATED`."""
     if objective not in SIMULATED:
         raise ConfigError(
             f"objective {objective!r} cannot be simulated, only {' and '.join(SIMULATED)}: set focus.objective, or "

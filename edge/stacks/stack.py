@@ -1,4 +1,4 @@
-"""A stack of planes in memory, and the errors about stacks that cannot be used."""
+"""A stack of planes in memory, and the error of an unusable stack."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ GIVE_THE_HEIGHTS = "Give the distance between its planes: `parfocal evaluate --s
 
 
 class StackRefused(ConfigError):
-    """A stack that cannot be used. `why` is the reason without the path."""
+    """An unusable stack. `why` is the reason without the path."""
 
     def __init__(self, path: Path, why: str, remedy: str = CORRECT_THE_STACK) -> None:
         """`remedy` is a sentence that says what to do."""

@@ -84,12 +84,12 @@ def _terms(y: Floats, x: Floats) -> Floats:
     return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=1)
 
 
-def _gain_of(light: Floats, width: int, height: int) -> Gain:
+def _gain_of(light: Floats, width_px: int, height_px: int) -> Gain:
     """From the light at a grid whose outer points are the corners of the tile."""
     n_rows, n_columns = light.shape[:2]
     x, y = (
         np.linspace(0.0, n - 1.0, side, dtype=np.float32)
-        for n, side in ((n_columns, width), (n_rows, height))
+        for n, side in ((n_columns, width_px), (n_rows, height_px))
     )
     there = np.meshgrid(x, y)
     full = cv2.remap(light.astype(np.float32), *there, interpolation=cv2.INTER_LINEAR)

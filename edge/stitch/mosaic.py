@@ -45,25 +45,28 @@ class Mosaic:
         corners: NDArray[np.int64] = self._corners
         return corners
 
-    def block(self, x: int, y: int, width: int, height: int) -> UInt8Array | None:
+    def block(self, x_px: int, y_px: int, width_px: int, height_px: int) -> UInt8Array | None:
         """Pixels (h, w, 3) of a part of the mosaic, RGB; None where no tile reaches into it."""
         w, h = self._size_px
         reaches = (
-            (self._corners[:, 0] < x + width)
-            & (self._corners[:, 0] + w > x)
-            & (self._corners[:, 1] < y + height)
-            & (self._corners[:, 1] + h > y)
+            (self._corners[:, 0] < x_px + width_px)
+            & (self._corners[:, 0] + w > x_px)
+            & (self._corners[:, 1] < y_px + height_px)
+            & (self._corners[:, 1] + h > y_px)
         )
         tiles = np.flatnonzero(reaches)
         if not len(tiles):
             return None
-        total = np.zeros((height, width, 3), np.float32)
-        weights = np.zeros((height, width, 1), np.float32)
+        total = np.zeros((height_px, width_px, 3), np.float32)
+        weights = np.zeros((height_px, width_px, 1), np.float32)
         for k in tiles:
             left, top = (int(v) for v in self._corners[k])
-            columns = slice(max(left, x), min(left + w, x + width))
-            rows = slice(max(top, y), min(top + h, y + height))
-            of_block = (slice(rows.start - y, rows.stop - y), slice(columns.start - x, columns.stop - x))
+            columns = slice(max(left, x_px), min(left + w, x_px + width_px))
+            rows = slice(max(top, y_px), min(top + h, y_px + height_px))
+            of_block = (
+                slice(rows.start - y_px, rows.stop - y_px),
+                slice(columns.start - x_px, columns.stop - x_px),
+            )
             of_tile = (
                 slice(rows.start - top, rows.stop - top),
                 slice(columns.start - left, columns.stop - left),

@@ -153,6 +153,12 @@ def prepare_strangeness(head: Head, given: Inputs, held_out: Inputs) -> None:
         head.strangeness_limit.fill_(float(max(limits)))
 
 
+def loss_of_member(outputs: torch.Tensor, distance_um: torch.Tensor) -> torch.Tensor:
+    """Return the loss of each patch (n,) for distance and log(sigma) of one member (n, 2), not weighted."""
+    error_um = outputs[:, 0] - distance_um
+    return smooth_l1(error_um) + SIGMA_WEIGHT * negative_log_likelihood(error_um, outputs[:, 1])
+
+
 def train_members(head: Head, given: Inputs, recipe: FitRecipe, report: Callable[[int, float], None]) -> None:
     """Train every member by itself, each on its own order of patches. `report` gets patches seen and loss."""
     torch.manual_seed(recipe.fit_seed)
@@ -178,8 +184,7 @@ def train_members(head: Head, given: Inputs, recipe: FitRecipe, report: Callable
                 if head.takes_condenser:
                     x[:, -1] += error * torch.randn(len(x), device=x.device)
                 outputs = head.outputs_of(member, x)
-                error_um = outputs[:, 0] - truth[chosen]
-                loss = smooth_l1(error_um) + SIGMA_WEIGHT * negative_log_likelihood(error_um, outputs[:, 1])
+                loss = loss_of_member(outputs, truth[chosen])
                 total = total + (weight[chosen] * loss).sum() / weight[chosen].sum()
             optimiser.zero_grad()
             total.backward()

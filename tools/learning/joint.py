@@ -11,7 +11,7 @@ import torch
 
 from parfocal.engines.model.contract import CHANNELS, CondenserTerms
 from tools.learning import fit, tables
-from tools.learning.losses import distance_weight, negative_log_likelihood, patch_weight, smooth_l1
+from tools.learning.losses import distance_weight, patch_weight
 from tools.learning.recipe import Recipe
 from tools.learning.store import PATCH_PX, SINGLE_PX, Cut, FrameStore, Indices
 from tools.networks.focus import MEMBERS, FocusNet, Head
@@ -94,9 +94,7 @@ class JointTraining:
         weight = patch_weight(cut.contrast) * distance_weight(cut.distance_um) * cut.usable
         total = torch.zeros((), device=self.device)
         for member in range(MEMBERS):
-            outputs = self.head.outputs_of(member, x)
-            error_um = outputs[:, 0] - cut.distance_um
-            loss = smooth_l1(error_um) + fit.SIGMA_WEIGHT * negative_log_likelihood(error_um, outputs[:, 1])
+            loss = fit.loss_of_member(self.head.outputs_of(member, x), cut.distance_um)
             total = total + (weight * loss).sum() / weight.sum().clamp_min(1.0)
         self.patches += len(cut.distance_um)
         return total

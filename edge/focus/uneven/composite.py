@@ -83,7 +83,7 @@ def _detail(plane: UInt8Array) -> FloatArray:
 
 
 def _shift_px(fixed: UInt8Array, moved: UInt8Array) -> tuple[float, float]:
-    """How far the second picture lies right of and below the first, px of the frame; 0 where that cannot be told."""
+    """How far the second picture lies right of and below the first, px of the frame; 0 if they do not match."""
     # OpenCV pads other sizes, and is half a pixel off then.
     height_px, width_px = (_transformed_px(side // 2) for side in fixed.shape[:2])
     first, second = (halved_grey(pixels)[:height_px, :width_px] for pixels in (fixed, moved))
