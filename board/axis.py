@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 
 import msgspec
 
@@ -82,6 +83,15 @@ class Axis:
     def is_homed(self) -> bool:
         """Whether the step counter is known to be tied to the stage."""
         return self._homed and self._known and self._epoch == self._motor.epoch
+
+    @property
+    def epoch(self) -> int:
+        """A number that changes when a known position stops being true, for example after a reboot. No I/O."""
+        return self._motor.epoch
+
+    def turn(self) -> AbstractContextManager[None]:
+        """Hold the board's motors. A STOP sent after this call ends every motion requested inside."""
+        return self._motor.turn()
 
     @property
     def overshoot_um(self) -> float:

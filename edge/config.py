@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from parfocal.board.config import AXIS_NAMES, BoardConfig
+from parfocal.board.config import AXIS_NAMES, BoardConfig, LensConfig
 from parfocal.edge.config_keys import check_finite, check_keys, in_toml_words
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.objectives import CAMERA_OF, FOCUS_OF
@@ -159,6 +159,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     camera: CameraConfig = CameraConfig()
     focus: FocusConfig = FocusConfig()
     scan: ScanConfig = ScanConfig()
+    lens: LensConfig = LensConfig()
     calibration: CalibrationConfig = CalibrationConfig()
 
 

@@ -14,6 +14,8 @@ Raw = dict[str, Any]
 
 def figures_of(name: str, raw: Raw) -> list[str]:
     """Plots of the raw data behind the value `name`, as `<svg>` elements; none where nothing is known about it."""
+    if name.startswith("lens_"):
+        return _of_lens(raw)
     if name.endswith("play_um"):
         return _of_curves(raw) if name.startswith("z") else _of_stairs(name, raw)
     if name.endswith("um_per_step"):
@@ -29,6 +31,16 @@ def figures_of(name: str, raw: Raw) -> list[str]:
     if name == "focus_repeatability_um":
         return _of_loop(raw)
     return _of_camera(raw) if name == "camera_fine_noise" else []
+
+
+def _of_lens(raw: Raw) -> list[str]:
+    fit, planes = raw["fit"], raw["planes"]
+    fitted = Series(tuple(zip(fit["currents_ma"], fit["heights_um"], strict=True)), "upwards", colour=1)
+    left = tuple((one["current_ma"], um) for one, um in zip(planes, fit["residuals_um"], strict=True))
+    return [
+        plot("lens: what a current does", "current, mA", "height, um", [fitted]),
+        plot("lens: focal planes less the curve", "current, mA", "um", [Series(left, "", "dots")]),
+    ]
 
 
 def _of_curves(raw: Raw) -> list[str]:
