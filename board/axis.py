@@ -235,6 +235,18 @@ class Axis:
         with self._motor.turn():
             self._take(config)
 
+    def use_rates(self, speed_um_per_s: float, accel_um_per_s2: float) -> None:
+        """Take this speed and acceleration from now on, as a calibration measured them. Nothing moves.
+
+        The board refuses a pair beyond its limits at the next move. Raises ValueError for what `AxisConfig` refuses.
+        """
+        config = msgspec.structs.replace(
+            self.config, speed_um_per_s=speed_um_per_s, accel_um_per_s2=accel_um_per_s2
+        )
+        with self._motor.turn():
+            self._take(config)
+            self._rates = Rates(speed_um_per_s / config.um_per_step, accel_um_per_s2 / config.um_per_step)
+
     def jog(self, delta_um: float) -> float:
         """Move by `delta_um`, short and slowly, homed or not; return the time at which the stage is settled, s.
 

@@ -50,7 +50,14 @@ _CAMERA_VALUES = (
     "camera_mosaic",
     "camera_blocks",
 )
-_STAGE_VALUES = ("um_per_step", "settle_s", "camera_angle_deg", "home_um")
+_STAGE_VALUES = (
+    "um_per_step",
+    "settle_s",
+    "speed_um_per_s",
+    "accel_um_per_s2",
+    "camera_angle_deg",
+    "home_um",
+)
 _LOOP_VALUES = ("focus_repeatability_um", "focus_above_sharpest_um", "focus_z0_below_um", "focus_z1_below_um")
 _LENS_VALUES = ("lens_error_um", "lens_play_um", "lens_um_per_ma")
 

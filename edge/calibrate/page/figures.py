@@ -24,6 +24,8 @@ def figures_of(name: str, raw: Raw) -> list[str]:
         return [_of_swings(raw)]
     if name.endswith("home_um"):
         return [_of_homes(raw)]
+    if name.endswith("speed_um_per_s"):
+        return [_of_rates(name[0], raw)]
     if name == "optics_error_um":
         return _of_optics(raw, "optics: error of the model")
     if name == "single_error_um":  # the stacks are those of the two-shot model
@@ -72,6 +74,19 @@ def _of_chains(axis: str, raw: Raw) -> list[str]:
         points = tuple((float(k), float(px - lengths.mean())) for k, px in enumerate(lengths, start=1))
         series.append(Series(points, "", colour=number))
     return [plot(f"{axis.upper()}: equal moves, residual", "move", "shift less its mean, px", series)]
+
+
+def _of_rates(axis: str, raw: Raw) -> str:
+    """Trials in their order; a refused one lost nothing."""
+    series = []
+    for label, has_held, colour in (("held", True, 0), ("lost steps, or refused", False, 1)):
+        points = tuple(
+            (float(k), 100.0 * one["share"])
+            for k, one in enumerate(raw["trials"], start=1)
+            if one["has_held"] is has_held
+        )
+        series.append(Series(points, label, "dots", colour=colour))
+    return plot(f"{axis.upper()}: speed and acceleration tried", "trial", "% of configured", series)
 
 
 def _of_swings(raw: Raw) -> str:

@@ -26,6 +26,8 @@ def use_of(name: str, measured: Measured, calibration: Calibration, config: Conf
         "play_um": config.calibration.keep_play,
         "um_per_step": config.calibration.keep_scale,
         "settle_s": config.calibration.keep_settle,
+        "speed_um_per_s": config.calibration.keep_rates,
+        "accel_um_per_s2": config.calibration.keep_rates,
     }.get(key)
     if kept is None:
         return SHOWN
