@@ -42,7 +42,7 @@ def test_the_curve_is_that_of_rising_heights_and_its_interval_holds_the_truth(
     fit = fit_lens(planes(height_um, hysteresis_ma))
     flank_ma = np.sign(um_per_ma) * hysteresis_ma / 2.0
     true_um = [height_um(ma - flank_ma) - height_um(-flank_ma) for ma in fit.currents_ma]
-    assert np.abs(np.array(fit.heights_um) - true_um).max() <= fit.uncertainty_um <= 0.1
+    assert np.abs(np.array(fit.heights_um) - true_um).max() <= fit.uncertainty_um <= 0.15
     assert np.all(np.diff(fit.heights_um) > 0.0)
     assert fit.residual_um == pytest.approx(0.03, abs=0.01)
     assert fit.drift_um_per_min == pytest.approx(0.3, abs=0.03)
@@ -55,9 +55,9 @@ def test_the_curve_is_that_of_rising_heights_and_its_interval_holds_the_truth(
     ("height_um", "told"),
     [
         (lambda ma: 0.001 * ma, "the focus moves by 0.2 um, less than 10 um"),
-        (lambda ma: 0.33 * min(ma, 70.0), "goes flat at about|turns back at about|away from a smooth one"),
-        (lambda ma: 0.33 * ma * (1.0 - 0.75 * ma / 120.0), "turns back at about 118 mA"),
-        (lambda ma: 0.2 * ma + (3.0 if ma > 0.0 else 0.0), "away from a smooth one"),
+        (lambda ma: 0.33 * min(ma, 70.0), "goes flat between 70 and 80 mA"),
+        (lambda ma: 0.33 * ma * (1.0 - 0.75 * ma / 120.0), "turns back between 70 and 80 mA"),
+        (lambda ma: 0.2 * ma + (3.0 if ma > 0.0 else 0.0), "away from a smooth one|no curve that only rises"),
     ],
 )
 def test_a_lens_that_does_nothing_goes_flat_turns_back_or_jumps_is_refused(

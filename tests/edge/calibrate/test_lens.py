@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from parfocal.board.config import LensConfig
+from parfocal.board.stub.driver4_stub import Driver4Stub
 from parfocal.board.stub.tunable_lens import TunableLensConfig
+from parfocal.board.tunable.driver4 import LensDriver4
 from parfocal.calib.errors import CalibMissing, CalibPoor, CalibRefused
 from parfocal.calib.lens_table import LensTable
 from parfocal.calib.store import Calibration, Owner, Store
@@ -24,6 +26,7 @@ from parfocal.edge.lens_focus import check_lens, through_lens
 from parfocal.edge.pixels import UInt8Array
 from tests.bench.lens import error_um, instrument_with, measured, true_play_um
 from tests.edge.calibrate.plain import CONFIG, FOCUS_Z_UM, NOISE, SECTION, SIDE_PX, WIDE_PX
+from tests.edge.scope import with_focus
 
 TRUE = TunableLensConfig(um_per_ma=-0.31, bend=0.1, hysteresis_ma=5.0, warmth_um=0.1)
 # Few currents: a test takes a second. A whole run: python -m tests.bench.lens.
@@ -95,7 +98,8 @@ def test_the_curve_is_within_a_third_of_a_um_of_the_truth_and_read_back_from_the
 def test_heights_of_the_lens_are_true_within_a_third_of_a_um() -> None:
     with opened() as instrument:
         instrument.home_if_allowed()
-        seen, config = through_lens(instrument, COARSE, FOCUS_Z_UM)
+        wide = with_focus(COARSE, first_sweep_start_um=2400.0, first_sweep_stop_um=2600.0)
+        seen, config = through_lens(instrument, wide, FOCUS_Z_UM)
         z = seen.board.z
         assert (config.focus.z0_below_um, seen.spacing) == (config.focus.z1_below_um + z.overshoot_um, None)
         assert (
@@ -146,7 +150,10 @@ def test_a_poor_lens_is_refused_and_the_earlier_curve_stays(
             CalibPoor, match="less than 10 um.*of the lens stays in force; what was seen is in"
         ):
             measured(instrument, COARSE, store)
-        assert instrument.board.status().lens_ma == 0.0
+        assert isinstance(instrument.lens, LensDriver4)
+        stub = instrument.lens._transport
+        assert isinstance(stub, Driver4Stub)
+        assert stub.units == 0
     assert store.path.read_bytes() == before
 
 
