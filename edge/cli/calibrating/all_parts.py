@@ -18,6 +18,7 @@ from parfocal.edge.calibrate import lens as lens_part
 from parfocal.edge.calibrate import stage as stage_part
 from parfocal.edge.calibrate.optics.run import N_STACKS
 from parfocal.edge.calibrate.page.report import Sheet, Verdict, report_html
+from parfocal.edge.calibrate.page.sheet_pdf import report_pdf
 from parfocal.edge.calibrate.page.use import use_of
 from parfocal.edge.cli.calibrating.focus_verb import LOOP_STEPS, loop_words, measure_loop, measuring
 from parfocal.edge.cli.calibrating.lens_verb import lens_words, measure_lens
@@ -202,9 +203,9 @@ def progress_of(store: Store, now: datetime, anew: bool) -> Progress:
 
 
 def all_parts(
-    report: Annotated[Path, typer.Option(help="The page with every value and figure, HTML.")] = Path(
-        "calibration.html"
-    ),
+    report: Annotated[
+        Path, typer.Option(help="The page with every value and figure: HTML, or a .pdf.")
+    ] = Path("calibration.html"),
     anew: Annotated[
         bool, typer.Option("--anew", help="Begin anew, also where a run was interrupted.")
     ] = False,
@@ -238,9 +239,13 @@ def _write_report(path: Path, run: Run, store: Store, config: Config) -> None:
     verdicts = tuple(Verdict(one.part, one.told, one.outcome != "refused") for one in run.results)
     sheet = Sheet(datetime.now(timezone.utc), __version__, run.ranges_um, verdicts)
     used = partial(use_of, calibration=calibration, config=config)
-    page = report_html(calibration, sheet, store.path.parent, used)
+    folder = store.path.parent
+    if path.suffix.lower() == ".pdf":
+        page = report_pdf(calibration, sheet, folder, used)
+    else:
+        page = report_html(calibration, sheet, folder, used).encode("utf-8", "backslashreplace")
     with result_file(path, "--report") as file:
-        file.write(page.encode("utf-8", "backslashreplace"))
+        file.write(page)
 
 
 def _calibration(store: Store) -> Calibration:
