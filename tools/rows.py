@@ -14,8 +14,8 @@ from parfocal.edge.focus.belief import Together, by_belief
 from parfocal.engines.cpu.openvino import OpenVinoRunner
 from parfocal.engines.model.head import load_head
 from parfocal.engines.predictor import Predictor
-from tools.learning.rows import ROWS, HeldOutFields, Image
-from tools.learning.tables import SIGN_COUNTS_BEYOND_UM
+from tools.learning.judged.rows import ROWS, HeldOutFields, Image
+from tools.learning.judged.tables import SIGN_COUNTS_BEYOND_UM
 from tools.rendering.objectives import OBJECTIVES
 
 

@@ -16,10 +16,10 @@ from tools.rendering import seen
 from tools.rendering.imaging import Grid, Imaged, Instrument
 from tools.rendering.objectives import Objective
 from tools.rendering.samples import flat_sample
+from tools.rendering.seen import PATCH_PX, SINGLE_PX
 from tools.tissue.sources import HeldOutObjects
 
-IMAGE_PX = 672
-PATCH_PX = 224  # of a model of pairs; a model of single shots takes the whole image
+IMAGE_PX = SINGLE_PX  # a model of single shots takes the whole image
 BEYOND = 1.05  # the lowest height, in parts of the range
 REACH = 1.2  # of the transfer functions, in parts of the range
 
