@@ -51,8 +51,9 @@ def _camera(**changed: float | bool) -> Row:
 
 
 CHEAP = Camera(demosaiced=True, sharpening=0.5, gamma=0.45, jpeg_quality=85)
+REFERENCE: Final = "nothing"  # changed
 ROWS: Final[dict[str, Row]] = {
-    "nothing": Row(),
+    REFERENCE: Row(),
     "condenser 0.30": Row({"condenser_sigma": 0.30}),
     "condenser 0.45": Row({"condenser_sigma": 0.45}),
     "condenser 0.75": Row({"condenser_sigma": 0.75}),
