@@ -37,7 +37,8 @@ def test_few_estimates_make_no_point_of_the_diagram() -> None:
     assert bins_of(few) == []
     ten = Estimates(np.full(10, 0.1), np.full(10, 0.25), np.ones(10, np.bool_))
     (found,) = bins_of(ten)
-    assert (found.sigma_um, found.rms_error_um) == (pytest.approx(0.25), pytest.approx(0.1))
+    assert found.sigma_um == pytest.approx(0.25)
+    assert found.rms_error_um == pytest.approx(0.1)
     assert (found.within, found.n) == (1.0, 10)
 
 
