@@ -100,6 +100,8 @@ def _of_board(config: Config, virtual: bool) -> tuple[list[Finding], Probed | Re
 
 
 def _path_of_port(config: Config) -> Path | ValueError | BoardError:
+    if config.board.micromanager:
+        return Path(config.board.micromanager)
     try:
         return Path(port_path(config.board.port))
     except (ValueError, BoardError) as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from parfocal.board.clock import MonotonicClock
-from parfocal.board.config import BOARD_KINDS, BoardConfig
+from parfocal.board.config import PORT_KINDS, BoardConfig
 from parfocal.board.errors import BoardError
 from parfocal.board.flash.flash import PRODUCT_ID, VENDOR_ID
 from parfocal.board.link.ports import UsbPort
@@ -38,7 +38,7 @@ def board_at(port: str) -> FoundBoard | str:
     Nothing moves. A board with a serial adapter may restart when its port opens.
     """
     why = ""
-    for kind in BOARD_KINDS:
+    for kind in PORT_KINDS:
         try:
             answer = probe_board(BoardConfig(kind=kind, port=port), MonotonicClock())
         except BoardError as error:
