@@ -1,7 +1,6 @@
 """`parfocal doctor`: its findings and its exit codes."""
 
 import json
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -28,9 +27,7 @@ from parfocal.engines.cache import EngineCache, default_cache_folder
 from parfocal.engines.choose import load_choices, save_choices
 from parfocal.engines.errors import BuildFailed, EngineStale
 from parfocal.engines.model.shipped import list_models
-from tests.board.foreign.micromanager import file_of
 from tests.board.strict_gpio import StrictGpio
-from tests.edge.cli.typed import Run
 from tests.edge.scope import with_focus
 from tests.engines.building import build_all
 
@@ -322,27 +319,3 @@ def test_a_file_name_that_is_not_text_is_escaped_in_the_line_and_in_json(doctor:
 def test_an_invalid_port_name_is_a_usage_error(doctor: Run) -> None:
     code, found, _ = doctor("--sim", "--port", "usb:xyz")
     assert (code, found["board port"].verdict) == (2, "wrong")
-
-
-def test_the_demo_devices_of_micromanager_are_found(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    devices = file_of(tmp_path)
-    monkeypatch.setenv("MICROMANAGER_PATH", pytest.importorskip("mm_test_adapters").device_adapter_path())
-    config = tmp_path / "parfocal.toml"
-    config.write_text(
-        f'[board]\nkind = "micromanager"\nmicromanager = "{devices}"\n'
-        f'[camera]\nkind = "micromanager"\nmicromanager = "{devices}"\nwidth_px = 512\nheight_px = 512\n'
-    )
-    _, told, _ = run("doctor", "--config", config)
-    assert re.search(r"ok +board port +\S+MMConfig\.cfg exists", told)
-    assert re.search(r"ok +motor board +Micro-Manager, MMCore.*XY stage XY, focus Z, state resting", told)
-    assert re.search(r"ok +camera +the camera of Micro-Manager gives 512 x 512 px", told)
-    code, _, error = run("doctor", "--config", config, "--port", "/dev/ttyACM0")
-    assert code == 2
-    assert "--port /dev/ttyACM0 names a serial port" in error
-    assert run("status", "--config", config)[0] == 0
-    monkeypatch.setitem(sys.modules, "pymmcore", None)
-    code, told, _ = run("doctor", "--config", config)
-    assert code == 3
-    assert "`pip install 'parfocal[mm]'`" in told

@@ -1,6 +1,7 @@
 """The commands at foreign boards, on a pseudo-terminal."""
 
 import contextlib
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.board.foreign.micromanager import file_of
 from tests.edge.cli.typed import Run
 
 SANGABOARD = """
@@ -70,3 +72,27 @@ def test_a_sangaboard_is_told_where_it_stands(
             "declared: x=6000.0 y=4000.0 z=700.0 um\n",
         )
         assert run("move", "z", "900", "--config", config)[:2] == (0, "z=900.00 um\n")
+
+
+def test_the_demo_devices_of_micromanager_are_found(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    devices = file_of(tmp_path)
+    monkeypatch.setenv("MICROMANAGER_PATH", pytest.importorskip("mm_test_adapters").device_adapter_path())
+    config = tmp_path / "parfocal.toml"
+    config.write_text(
+        f'[board]\nkind = "micromanager"\nmicromanager = "{devices}"\n'
+        f'[camera]\nkind = "micromanager"\nmicromanager = "{devices}"\nwidth_px = 512\nheight_px = 512\n'
+    )
+    _, told, _ = run("doctor", "--config", config)
+    assert re.search(r"ok +board port +\S+MMConfig\.cfg exists", told)
+    assert re.search(r"ok +motor board +Micro-Manager, MMCore.*XY stage XY, focus Z, state resting", told)
+    assert re.search(r"ok +camera +the camera of Micro-Manager gives 512 x 512 px", told)
+    code, told, _ = run("doctor", "--config", config, "--port", "/dev/ttyACM0")
+    assert code == 2
+    assert "--port /dev/ttyACM0 names a serial port" in told
+    assert run("status", "--config", config)[0] == 0
+    monkeypatch.setitem(sys.modules, "pymmcore", None)
+    code, told, _ = run("doctor", "--config", config)
+    assert code == 3
+    assert "`pip install 'parfocal[mm]'`" in told
