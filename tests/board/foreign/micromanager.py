@@ -46,8 +46,8 @@ def board_config(file: str) -> BoardConfig:
     return BoardConfig(kind="micromanager", micromanager=file, x=x, y=y, z=z)
 
 
-def declared(file: str, memory: Memory | None = None) -> ForeignBoard:
-    """Open, and declared to stand at 20000, 10000, 700 um, where the devices say 0."""
+def declared(file: str, memory: Memory | None = None, z_um: float = 700.0) -> ForeignBoard:
+    """Open, and declared to stand at 20000, 10000 and `z_um`, where the devices say 0."""
     board = open_micromanager(MonotonicClock(), board_config(file), NoFile() if memory is None else memory)
-    board.declare(20_000.0, 10_000.0, 700.0)
+    board.declare(20_000.0, 10_000.0, z_um)
     return board
