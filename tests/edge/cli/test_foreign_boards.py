@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.board.foreign.micromanager import file_of
+from parfocal.edge.config import config_from_file
+from tests.board.foreign.micromanager import DEVICES, file_of
 from tests.edge.cli.typed import Run
 
 SANGABOARD = """
@@ -88,11 +89,36 @@ def test_the_demo_devices_of_micromanager_are_found(
     assert re.search(r"ok +board port +\S+MMConfig\.cfg exists", told)
     assert re.search(r"ok +motor board +Micro-Manager, MMCore.*XY stage XY, focus Z, state resting", told)
     assert re.search(r"ok +camera +the camera of Micro-Manager gives 512 x 512 px", told)
-    code, told, _ = run("doctor", "--config", config, "--port", "/dev/ttyACM0")
+    code, _, error = run("status", "--config", config, "--port", "/dev/ttyACM0")
     assert code == 2
-    assert "--port /dev/ttyACM0 names a serial port" in told
+    assert "--port /dev/ttyACM0 names a serial port" in error
     assert run("status", "--config", config)[0] == 0
     monkeypatch.setitem(sys.modules, "pymmcore", None)
-    code, told, _ = run("doctor", "--config", config)
+    code, _, error = run("status", "--config", config)
     assert code == 3
-    assert "`pip install 'parfocal[mm]'`" in told
+    assert "`pip install 'parfocal[mm]'`" in error
+
+
+def test_init_writes_the_stages_and_the_camera_of_micromanager(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    devices, out = file_of(tmp_path), tmp_path / "parfocal.toml"
+    monkeypatch.setenv("MICROMANAGER_PATH", pytest.importorskip("mm_test_adapters").device_adapter_path())
+    run("init", "--yes", "--out", out, "--micromanager", devices)
+    written = config_from_file(out)
+    assert (written.board.kind, written.board.micromanager) == ("micromanager", devices)
+    assert (written.camera.kind, written.camera.width_px, written.camera.height_px) == (
+        "micromanager",
+        512,
+        512,
+    )
+    out.unlink()
+    (tmp_path / "MMConfig.cfg").write_text(DEVICES)  # the direction of its focus drive is unknown
+    told = run("init", "--yes", "--out", out, "--micromanager", devices)[1]
+    assert "FocusDirection,Z,1" in told
+    assert config_from_file(out).board.kind == "parfocal"
+    code, _, error = run(
+        "init", "--yes", "--out", tmp_path / "c.toml", "--micromanager", tmp_path / "none.cfg"
+    )
+    assert code == 3
+    assert "there is no Micro-Manager configuration" in error
