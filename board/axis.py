@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 
 import msgspec
 
@@ -82,6 +83,15 @@ class Axis:
     def is_homed(self) -> bool:
         """Whether the step counter is known to be tied to the stage."""
         return self._homed and self._known and self._epoch == self._motor.epoch
+
+    @property
+    def epoch(self) -> int:
+        """A number that changes when a known position stops being true, for example after a reboot. No I/O."""
+        return self._motor.epoch
+
+    def turn(self) -> AbstractContextManager[None]:
+        """Hold the board's motors. A STOP sent after this call ends every motion requested inside."""
+        return self._motor.turn()
 
     @property
     def overshoot_um(self) -> float:
@@ -224,6 +234,18 @@ class Axis:
         config = msgspec.structs.replace(self.config, settle_s=settle_s)
         with self._motor.turn():
             self._take(config)
+
+    def use_rates(self, speed_um_per_s: float, accel_um_per_s2: float) -> None:
+        """Take this speed and acceleration from now on, as a calibration measured them. Nothing moves.
+
+        The board refuses a pair beyond its limits at the next move. Raises ValueError for what `AxisConfig` refuses.
+        """
+        config = msgspec.structs.replace(
+            self.config, speed_um_per_s=speed_um_per_s, accel_um_per_s2=accel_um_per_s2
+        )
+        with self._motor.turn():
+            self._take(config)
+            self._rates = Rates(speed_um_per_s / config.um_per_step, accel_um_per_s2 / config.um_per_step)
 
     def jog(self, delta_um: float) -> float:
         """Move by `delta_um`, short and slowly, homed or not; return the time at which the stage is settled, s.

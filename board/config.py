@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Literal
+
 import msgspec
 
 from parfocal.board.gpio import GpioConfig
@@ -174,6 +176,36 @@ class BoardConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def axis(self, name: str) -> AxisConfig:
         """The axis of that name, one of `AXIS_NAMES`."""
         return {"x": self.x, "y": self.y, "z": self.z}[name]
+
+
+class LensConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A tunable lens in front of the camera.
+
+    `kind`: no lens, one that the board drives, or an Optotune Lens Driver 4 at `port`.
+    `min_ma`, `max_ma` and `step_ma`: the currents at which `parfocal calibrate lens` measures (liao2021 appendix D).
+    `settle_s` is the time after a change of the current until an exposure may begin; liao2021 3.1 gives 25 ms.
+    `focuses`: `parfocal focus` focuses with the lens. The Z motor then stands at `park_um`; left out, where it finds
+    the focus of the first field itself.
+    """
+
+    kind: Literal["none", "board", "optotune"] = "none"
+    port: Annotated[str, msgspec.Meta(min_length=1)] = "/dev/ttyACM1"
+    min_ma: Annotated[float, msgspec.Meta(ge=-1000.0, le=1000.0)] = -120.0
+    max_ma: Annotated[float, msgspec.Meta(ge=-1000.0, le=1000.0)] = 120.0
+    step_ma: Annotated[float, msgspec.Meta(gt=0.0, le=1000.0)] = 10.0
+    settle_s: Annotated[float, msgspec.Meta(ge=0.0, le=60.0)] = 0.05
+    focuses: bool = False
+    park_um: Annotated[float, msgspec.Meta(ge=-1e6, le=1e6)] | None = None
+
+    def __post_init__(self) -> None:
+        """Raises ValueError naming the invalid keys."""
+        if not self.min_ma <= 0.0 <= self.max_ma or self.max_ma - self.min_ma < 6.0 * self.step_ma:
+            raise ValueError(
+                f"min_ma = {self.min_ma:g}, max_ma = {self.max_ma:g}, step_ma = {self.step_ma:g}: 0 must lie between "
+                "the first two, and they must be six steps apart or more"
+            )
+        if self.focuses and self.kind == "none":
+            raise ValueError("focuses = true needs a lens: set kind to 'board' or 'optotune'")
 
 
 def unknown_kind(kind: str) -> ValueError:

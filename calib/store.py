@@ -18,6 +18,7 @@ from typing import Annotated, Any
 import msgspec
 
 from parfocal.calib.errors import CalibError, CalibMissing, CalibRefused
+from parfocal.calib.lens_table import LensTable
 from parfocal.calib.value import Level, Measured, Text, UsedCalibration
 
 Digest = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
@@ -57,6 +58,10 @@ RANGES = {
     "focus_above_sharpest_um": (-10.0, 10.0),
     "focus_z0_below_um": (0.1, 1e4),
     "focus_z1_below_um": (0.1, 1e3),
+    "lens_error_um": (0.0, 10.0),
+    "lens_um_per_ma": (-100.0, 100.0),
+    "speed_um_per_s": (1e-1, 1e6),
+    "accel_um_per_s2": (1e-1, 1e8),
 }
 _OPTICS_AGAIN = (
     "Run `parfocal calibrate optics`, or remove [optics], [single] and the tables optics_... and single_... from that "
@@ -109,7 +114,9 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Of the optics: `optics_error_um` is the mean error of the corrected model on stacks that it was not fitted on; the
     others are what corrects it, see `parfocal.calib.optics`; `single` and `single_...` are the same of the single-shot
     model. Of the loop: standard deviation of its final heights, how far they lie above the sharpest plane, and where it
-    takes its shots, see `parfocal.calib.loop`.
+    takes its shots, see `parfocal.calib.loop`. Of a tunable lens: its curve, how far focal planes lie from it (root
+    mean square; the uncertainty is that of the curve), its hysteresis and slope, see `parfocal.calib.lens`. Of X and Y:
+    the fastest safe speed and acceleration, a pair.
     """
 
     version: int
@@ -153,6 +160,14 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     focus_above_sharpest_um: Measured | None = None
     focus_z0_below_um: Measured | None = None
     focus_z1_below_um: Measured | None = None
+    lens: LensTable | None = None
+    lens_error_um: Measured | None = None
+    lens_play_um: Measured | None = None
+    lens_um_per_ma: Measured | None = None
+    x_speed_um_per_s: Measured | None = None
+    x_accel_um_per_s2: Measured | None = None
+    y_speed_um_per_s: Measured | None = None
+    y_accel_um_per_s2: Measured | None = None
 
     def __post_init__(self) -> None:
         """Raises ValueError naming the invalid key."""
@@ -162,7 +177,11 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             low, high = next(limits for end, limits in RANGES.items() if name.endswith(end))
             if not low <= measured.value <= high:
                 raise ValueError(f"{name}.value = {measured.value}: it must be {low:g}..{high:g}")
-        for name in ("optics", "single"):
+        for axis in ("x", "y"):
+            speed, accel = f"{axis}_speed_um_per_s", f"{axis}_accel_um_per_s2"
+            if (getattr(self, speed) is None) != (getattr(self, accel) is None):
+                raise ValueError(f"{speed} and {accel}: it must have both or neither")
+        for name in ("optics", "single", "lens"):
             if (getattr(self, name) is None) != (getattr(self, f"{name}_error_um") is None):
                 raise ValueError(f"{name} and {name}_error_um: it must have both or neither")
 
@@ -234,7 +253,7 @@ class Store:
         """
         return self.keep_all({name: value})
 
-    def keep_all(self, values: Mapping[str, Measured | OpticsModel | None]) -> Calibration:
+    def keep_all(self, values: Mapping[str, Measured | OpticsModel | LensTable | None]) -> Calibration:
         """Put values in force together, and remove those that are None; the others stay. Returns them all.
 
         Raises CalibRefused as `load`, CalibError if the file cannot be written.
@@ -353,7 +372,9 @@ def _pairs(value: msgspec.Struct) -> list[str]:
     return [f"{field} = {_toml(one)}" for field, one in given.items() if one is not None]
 
 
-def _toml(value: Any) -> str:  # noqa: ANN401  # text, a number or a date
+def _toml(value: Any) -> str:  # noqa: ANN401  # text, numbers or a date
+    if isinstance(value, tuple):
+        return f"[{', '.join(_toml(one) for one in value)}]"
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(value, int):

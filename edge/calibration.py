@@ -111,6 +111,8 @@ def use_calibration(board: MotorBoard, config: Config) -> InUse:
             _use_scale(axis, values.get(f"{name}_um_per_step"), store)
         if name not in config.calibration.keep_settle:
             _use_settle(axis, values.get(f"{name}_settle_s"), store)
+        if name not in config.calibration.keep_rates:
+            _use_rates(axis, values, store)
     plays, notes = _use_plays(board, config, values, store)
     used = [f"{play.axis} {shown(values[play_name(play.axis)])}" for play in plays if play.measured_at]
     if used:
@@ -261,6 +263,14 @@ def _use_settle(axis: Axis, measured: Measured | None, store: Store) -> None:
             axis.use_settle(measured.interval[1])
 
 
+def _use_rates(axis: Axis, values: dict[str, Measured], store: Store) -> None:
+    """The fastest safe pair, if it was measured."""
+    speed, accel = (values.get(f"{axis.name}_{key}") for key in ("speed_um_per_s", "accel_um_per_s2"))
+    if speed is not None and accel is not None:
+        with _refused_by_name(f"{axis.name}_speed_um_per_s", store):
+            axis.use_rates(speed.value, accel.value)
+
+
 def _of_others(board: MotorBoard, config: Config, calibration: Calibration) -> list[str]:
     """What else of stage and camera is used as it was measured, in words."""
     told, values = [], calibration.values()
@@ -271,6 +281,8 @@ def _of_others(board: MotorBoard, config: Config, calibration: Calibration) -> l
         settle = values.get(f"{name}_settle_s")
         if settle is not None and name not in config.calibration.keep_settle:
             told.append(f"{name} at rest after {axis.config.settle_s:.3f} s")
+        if f"{name}_speed_um_per_s" in values and name not in config.calibration.keep_rates:
+            told.append(f"{name} at {axis.config.speed_um_per_s:.0f} um/s")
     gamma = camera_of(calibration, config).gamma
     if gamma is not None:
         told.append(f"camera's gamma of {gamma:.2f} undone")

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from parfocal.board.config import AXIS_NAMES, BoardConfig
+from parfocal.board.config import AXIS_NAMES, BoardConfig, LensConfig
 from parfocal.edge.config_keys import check_finite, check_keys, in_toml_words
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.objectives import CAMERA_OF, FOCUS_OF
@@ -144,7 +144,8 @@ class CalibrationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     """What holds although something else may have been measured.
 
     `keep_play`: axes whose `play_um` is the configured one. An axis whose `play_um` a file gives is among them.
-    `keep_scale` and `keep_settle`: the same for `um_per_step` and `settle_s`. `keep_exposure`: the exposure of the
+    `keep_scale` and `keep_settle`: the same for `um_per_step` and `settle_s`. `keep_rates`: the same for
+    `speed_um_per_s` and `accel_um_per_s2` together. `keep_exposure`: the exposure of the
     camera is the configured one, as it is where a file gives it. `keep_spacing`: the same for `focus.z0_below_um` and
     `focus.z1_below_um` together.
     """
@@ -152,12 +153,18 @@ class CalibrationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     keep_play: tuple[Literal["x", "y", "z"], ...] = ()
     keep_scale: tuple[Literal["x", "y", "z"], ...] = ()
     keep_settle: tuple[Literal["x", "y", "z"], ...] = ()
+    keep_rates: tuple[Literal["x", "y", "z"], ...] = ()
     keep_exposure: bool = False
     keep_spacing: bool = False
 
 
-# What keeps each key of an axis as it is configured.
-KEPT_KEYS = {"keep_play": "play_um", "keep_scale": "um_per_step", "keep_settle": "settle_s"}
+# What keeps keys of an axis as they are configured.
+KEPT_KEYS = {
+    "keep_play": ("play_um",),
+    "keep_scale": ("um_per_step",),
+    "keep_settle": ("settle_s",),
+    "keep_rates": ("speed_um_per_s", "accel_um_per_s2"),
+}
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -167,6 +174,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     camera: CameraConfig = CameraConfig()
     focus: FocusConfig = FocusConfig()
     scan: ScanConfig = ScanConfig()
+    lens: LensConfig = LensConfig()
     calibration: CalibrationConfig = CalibrationConfig()
 
 
@@ -230,9 +238,9 @@ def _keeping_given(config: Config, given: dict[str, Any]) -> Config:
         keep: [
             name
             for name in AXIS_NAMES
-            if name in getattr(config.calibration, keep) or key in _axis_of(given, name)
+            if name in getattr(config.calibration, keep) or set(keys) & set(_axis_of(given, name))
         ]
-        for keep, key in KEPT_KEYS.items()
+        for keep, keys in KEPT_KEYS.items()
     }
     kept["keep_exposure"] = config.calibration.keep_exposure or "exposure_s" in given.get("camera", {})
     spaced = {"z0_below_um", "z1_below_um"} & set(given.get("focus", {}))

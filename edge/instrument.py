@@ -9,8 +9,10 @@ import msgspec
 from parfocal.board.capabilities import Capabilities
 from parfocal.board.clock import Clock, MonotonicClock
 from parfocal.board.guarded import open_guarded
+from parfocal.board.lens import Lens
 from parfocal.board.motor_board import MotorBoard
 from parfocal.board.status import cannot_promise
+from parfocal.board.tunable.opened import opened_lens
 from parfocal.calib.value import UsedCalibration
 from parfocal.calib.view import View
 from parfocal.edge.calibration import (
@@ -53,7 +55,8 @@ class Instrument(msgspec.Struct, frozen=True):
     it is not, and `correction` what does it. `spacing`: where the loop takes its shots, None for the configured.
     `above_sharpest_um`: how far the corrected model ends above the sharpest plane, None if nobody knows. `single`: what
     was measured of the single-shot model. `flat_field`: the light over a frame, None if it was not measured.
-    `triggered`: the camera that exposes when the board triggers it, None if it cannot.
+    `triggered`: the camera that exposes when the board triggers it, None if it cannot. `lens`: the tunable lens, None
+    without one.
     """
 
     board: MotorBoard
@@ -72,6 +75,7 @@ class Instrument(msgspec.Struct, frozen=True):
     single: SingleInUse = SingleInUse()
     flat_field: FlatField | None = None
     triggered: TriggeredCamera | None = None
+    lens: Lens | None = None
 
     def calibrated(self, predictor: Predictor, config: FocusConfig) -> tuple[Predictor, FocusConfig]:
         """Model and focus rule as they were measured on this instrument.
@@ -139,7 +143,7 @@ def real_instrument(config: Config) -> Iterator[Instrument]:
         in_use = use_calibration(board, config)
         locked = CameraSettings(gain=in_use.camera.gain, white_balance=in_use.camera.white_balance)
         opened, of_camera = open_camera(config.camera, locked)
-        with contextlib.closing(opened):
+        with contextlib.closing(opened), opened_lens(config.lens, board, clock) as lens:
             camera = calibrated_camera(opened, in_use.camera)
             of_board = board_notes(board.capabilities)
             notes = (*in_use.notes, *of_board, *(f"camera: {note}" for note in of_camera))
@@ -157,4 +161,5 @@ def real_instrument(config: Config) -> Iterator[Instrument]:
                 above_sharpest_um=in_use.above_sharpest_um,
                 single=in_use.single,
                 flat_field=in_use.flat_field,
+                lens=lens,
             )

@@ -1,6 +1,6 @@
 """Mutation test: break the code on purpose, and check that tests fail: `python -m tools.mutate [ROOM ...]`.
 
-The rooms are belief, board, calibration, controller, firmware, focus and scan.
+The rooms are belief, board, calibration, controller, firmware, focus, lens and scan.
 
 Mutations are made one at a time, in a copy of the tree. The tests listed with each must fail. A mutation that survives
 is a promise without a test; the exit status is then 1.
@@ -23,6 +23,7 @@ from tools.mutations import (
     firmware,
     focus,
     following,
+    lens,
     proof,
     scan,
     uneven,
@@ -48,6 +49,7 @@ ROOMS = {
     "firmware": firmware.MUTATIONS,
     "focus": focus.MUTATIONS,
     "following": following.MUTATIONS,
+    "lens": lens.MUTATIONS,
     "proof": proof.MUTATIONS,
     "uneven": uneven.MUTATIONS,
     "scan": scan.MUTATIONS,

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+
+from parfocal.board.errors import BoardError
 from parfocal.board.link.link import Link
 from parfocal.board.wire import messages
 
 
 class LinkLens:
     """The current of the lens. It is set again in every new session, until `forget`."""
+
+    name = "board"
 
     def __init__(self, link: Link, rating: messages.Lens) -> None:
         """`rating`: the range as the board states it."""
@@ -26,6 +31,16 @@ class LinkLens:
             )
             raise ValueError(f"lens current {current_ma:g} mA is invalid: {why}")
         self._link.keep(messages.SetCurrent(round(current_ma * 1000.0)))
+
+    def temperature_c(self) -> None:
+        """None: the board does not read the sensor of the lens."""
+        return
+
+    def release(self) -> None:
+        """Turn the current off, and do not set it again. A board that is gone is released as well."""
+        with contextlib.suppress(BoardError):
+            self(0.0)
+        self.forget()
 
     def forget(self) -> None:
         """Do not set it again in a new session."""

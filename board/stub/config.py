@@ -12,7 +12,8 @@ class StubAxisConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     The lower switch is pressed `switch_hysteresis_um` below the point where it is released.
     After a stop the stage swings by at most `settle_amplitude_um`, decaying with `settle_tau_s`.
     The motor has no torque left at `stall_speed_um_per_s` and accelerates by at most `stall_accel_um_per_s2`
-    from rest. The curve between the two is straight, and steps beyond it are lost.
+    from rest. The curve between the two is straight; so the board states it. Steps beyond `torque_share` of it are
+    lost: the true motor may have less torque than its board was told.
     `room_um`: from each switch to the hard stop behind it. A screw of lead `lead_um` is off by up to
     `lead_error_um` along each turn. Warming up moves the stage by `drift_um`, with time constant `drift_tau_s`.
     A switch bounces for `bounce_s`. A motor that is switched off falls to the nearest full step, one every
@@ -43,11 +44,19 @@ class StubAxisConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bounce_s: float = 0.001
     sag_um: float = 0.0
     microsteps: int = 16
+    torque_share: float = 1.0
 
     def __post_init__(self) -> None:
         """Raises ValueError naming the invalid field."""
         positive = ("um_per_step", "travel_um", "max_speed_um_per_s", "max_accel_um_per_s2", "settle_tau_s")
-        for name in (*positive, "stall_speed_um_per_s", "stall_accel_um_per_s2", "lead_um", "drift_tau_s"):
+        for name in (
+            *positive,
+            "stall_speed_um_per_s",
+            "stall_accel_um_per_s2",
+            "lead_um",
+            "drift_tau_s",
+            "torque_share",
+        ):
             if not getattr(self, name) > 0.0:
                 raise ValueError(f"stub: {name} = {getattr(self, name)}: it must be positive")
         for name in ("play_um", "room_um", "jog_um", "bounce_s", "sag_um"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from parfocal.board.wire.messages import Lens, SetCurrent, Status
 
 
@@ -12,14 +14,20 @@ class LensDriver:
         """`rating`: the range of its current."""
         self.rating = rating
         self.current_ua = 0
+        self.changed: Callable[[int], None] = lambda _current_ua: None  # called with every new current, uA
 
     def set(self, request: SetCurrent) -> Status:
         """Carry out SET_CURRENT."""
         if not self.rating.min_ua <= request.current_ua <= self.rating.max_ua:
             return Status.BAD_VALUE
-        self.current_ua = request.current_ua
+        self._drive(request.current_ua)
         return Status.OK
 
     def switch_off(self) -> None:
         """No more current."""
-        self.current_ua = 0
+        self._drive(0)
+
+    def _drive(self, current_ua: int) -> None:
+        if current_ua != self.current_ua:
+            self.current_ua = current_ua
+            self.changed(current_ua)

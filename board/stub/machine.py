@@ -6,6 +6,7 @@ It knows messages, not bytes; `stub_board` speaks the protocol. Time comes in on
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from parfocal.board.stub.config import StubConfig
@@ -222,6 +223,10 @@ class Machine:
     def lens_ua(self) -> int:
         """Current through the lens, uA."""
         return self.lights.lens.current_ua
+
+    def watch_lens(self, changed: Callable[[float, int], None]) -> None:
+        """Call `changed` with the time, s, and the current, uA, whenever the current of the lens changes."""
+        self.lights.lens.changed = lambda current_ua: changed(self._now_s, current_ua)
 
     def set_watchdog(self, request: Watchdog) -> Status:
         """Carry out WATCHDOG: set and arm it, clear its fault."""

@@ -243,12 +243,13 @@ class AxisMechanics:
         config = self.config
         peak_um_per_s = profile.peak_steps_per_s * config.um_per_step
         accel_um_per_s2 = profile.accel_steps_per_s2 * config.um_per_step
-        left = 1.0 - peak_um_per_s / config.stall_speed_um_per_s
-        if accel_um_per_s2 <= config.stall_accel_um_per_s2 * left:
+        no_torque_um_per_s = config.stall_speed_um_per_s * config.torque_share
+        from_rest_um_per_s2 = config.stall_accel_um_per_s2 * config.torque_share
+        if accel_um_per_s2 <= from_rest_um_per_s2 * (1.0 - peak_um_per_s / no_torque_um_per_s):
             return np.ones(profile.n_steps, bool)
         speed_um_per_s = profile.edge_speeds_steps_per_s() * config.um_per_step
         asked = np.where(speed_um_per_s < peak_um_per_s * (1.0 - 1e-9), accel_um_per_s2, 0.0)
-        available = config.stall_accel_um_per_s2 * (1.0 - speed_um_per_s / config.stall_speed_um_per_s)
+        available = from_rest_um_per_s2 * (1.0 - speed_um_per_s / no_torque_um_per_s)
         held: NDArray[np.bool_] = (available > 0.0) & (asked <= available)
         return held
 

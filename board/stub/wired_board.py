@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from parfocal.board.stub.switches import Switches
@@ -67,6 +67,10 @@ class WiredMachine(Protocol):
     @property
     def lens_ua(self) -> int:
         """Current through the lens, uA."""
+        ...
+
+    def watch_lens(self, changed: Callable[[float, int], None]) -> None:
+        """Call `changed` with the time, s, and the current, uA, whenever the current of the lens changes."""
         ...
 
     def light(self, begin_s: float, end_s: float) -> tuple[tuple[float, float], ...]:

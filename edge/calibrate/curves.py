@@ -28,8 +28,15 @@ Step = Callable[[str], None]
 class Curves:
     """Takes focus curves of the present field. The lamp is on, the axes are homed."""
 
-    def __init__(self, instrument: Instrument, config: FocusConfig, step: Step) -> None:
-        """Nothing moves. `step` is called after each curve, with a few words about it."""
+    def __init__(
+        self,
+        instrument: Instrument,
+        config: FocusConfig,
+        step: Step,
+        judged_by: Callable[[Shot], float] = lambda shot: shot.sharpness,
+    ) -> None:
+        """Nothing moves. `step` is called after each curve, with a few words about it; `judged_by` gives its values."""
+        self._judged_by = judged_by
         self._axis, self._camera, self._clock = instrument.board.z, instrument.camera, instrument.clock
         self._config, self._step = config, step
         self._shots = Shots(self._axis, self._camera, config, RUN_UP_UM)
@@ -88,7 +95,7 @@ class Curves:
             if seen is not None:
                 seen(shot)
             z_um.append(shot.z_um)
-            sharpness.append(shot.sharpness)
+            sharpness.append(self._judged_by(shot))
             pixels = shot.part.pixels
             white.append(float(cv2.inRange(pixels, WHITE, BRIGHTEST).mean()) / 255.0)
             dark = dark and float(pixels.mean()) < MIN_MEAN_LEVEL

@@ -61,6 +61,8 @@ def trips(axis: Axis, instrument: Instrument, camera: CameraConfig, step: Step) 
     before = _picture(instrument, axis, here_um)
     for _ in range(N_TRIPS):
         axis.move_to(away_um)
+        # Back in two moves: a motor that loses as many steps on each way would stand at its place again.
+        axis.move_to((away_um + here_um) / 2.0)
         axis.move_to(here_um)
     after = _picture(instrument, axis, here_um)
     remedy = (

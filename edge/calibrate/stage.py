@@ -1,17 +1,20 @@
 """`parfocal calibrate stage`: scale, camera angle, lost steps, settle times and homing, each kept as it is measured."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 import msgspec
 
+from parfocal.board.config import AxisConfig
 from parfocal.calib.errors import CalibPoor
+from parfocal.calib.fastest import SLOW_SHARE
 from parfocal.calib.scale import Chain, ScaleFit, fit_camera, fit_scale
 from parfocal.calib.store import Store
 from parfocal.calib.swing import SettleFit, Swing
-from parfocal.edge.calibrate import chains, returns, settling
+from parfocal.edge.calibrate import chains, fastest, returns, settling
 from parfocal.edge.calibrate.chains import Chains
 from parfocal.edge.calibrate.curves import Curves, Step
+from parfocal.edge.calibrate.fastest import Fastest, RawRates
 from parfocal.edge.calibrate.keeper import Found, Keeper, KeptValue, Stamp
 from parfocal.edge.calibrate.returns import Homes, Trips
 from parfocal.edge.calibrate.settling import Settling
@@ -45,9 +48,19 @@ class StageCalibration:
     """Measures the stage on the field at the configured origin."""
 
     def __init__(
-        self, instrument: Instrument, config: Config, store: Store, stamp: Stamp, step: Step
+        self,
+        instrument: Instrument,
+        config: Config,
+        store: Store,
+        stamp: Stamp,
+        step: Step,
+        tries_rates: bool = False,
     ) -> None:
-        """Nothing moves. Raises CalibError for a store that could not take the result."""
+        """Nothing moves. `tries_rates`: also find the fastest safe speed of X and Y, for which steps are lost.
+
+        Raises CalibError for a store that could not take the result.
+        """
+        self._tries_rates = tries_rates
         self._instrument, self._config, self._step = instrument, config, step
         self._keeper = Keeper(store, stamp)
         self.images = 0
@@ -59,6 +72,21 @@ class StageCalibration:
         Trips come first: a motor that loses steps has no scale.
         Raises CalibPoor where a measurement is refused; its earlier values stay. BoardError, CameraFailed.
         """
+        in_use = {name: _rates_of(self._instrument.board.axes[name].config) for name in SIDES}
+        configured = {name: _rates_of(self._config.board.axis(name)) for name in SIDES}
+        if not self._tries_rates:
+            yield from self._measured(configured)
+            return
+        # Nothing is known about the motors yet.
+        self._use(configured, SLOW_SHARE)
+        try:
+            yield from self._measured(configured)
+        except BaseException:
+            self._use(in_use, 1.0)
+            raise
+
+    def _measured(self, configured: Mapping[SideName, tuple[float, float]]) -> Iterator[KeptValue]:
+        """Everything, in order. `configured`: speed and acceleration of X and Y, um."""
         instrument, scan = self._instrument, self._config.scan
         instrument.home_if_allowed()
         with instrument.lit(scan.lamp_duty):
@@ -67,16 +95,52 @@ class StageCalibration:
             focus_um = curves.focus_um()
             curves.leave_at(focus_um)
             for name in SIDES:
-                self.trips.append(
-                    returns.trips(instrument.board.axes[name], instrument, self._config.camera, self._step)
-                )
+                if self._tries_rates:
+                    yield from self._rates(name, configured[name], curves, focus_um)
+                else:
+                    self._trips(name)
             yield from self._scale()
-            for name in SIDES:
-                yield self._settle(name, None, focus_um)
+            if not self._tries_rates:
+                yield from (self._settle(name, None, focus_um) for name in SIDES)
             yield self._settle("z", curves, focus_um)
             if instrument.board.capabilities.has_homing:
                 yield from self._homes(curves, focus_um)
             self.images += curves.images
+
+    def _use(self, rates: Mapping[SideName, tuple[float, float]], share: float) -> None:
+        for name, (speed_um_per_s, accel_um_per_s2) in rates.items():
+            self._instrument.board.axes[name].use_rates(share * speed_um_per_s, share * accel_um_per_s2)
+
+    def _rates(
+        self, name: SideName, configured: tuple[float, float], curves: Curves, focus_um: float
+    ) -> Iterator[KeptValue]:
+        """The fastest safe pair of an axis. Trips and settle time are measured with it before it is kept."""
+        axis, stem = self._instrument.board.axes[name], f"{name}_rates"
+        trying = Fastest(axis, self._instrument, configured, curves, self._step)
+        try:
+            fit = trying.measure(focus_um)
+            axis.use_rates(fit.share * configured[0], fit.share * configured[1])
+            self._trips(name)
+        except CalibPoor as error:
+            self._use({name: configured}, SLOW_SHARE)
+            axis.home()
+            raw = RawRates(name, *configured, tuple(trying.trials), refused=str(error))
+            raise self._keeper.poor(error, "this speed", stem, raw) from error
+        yield self._settle(name, None, focus_um)
+        names = f"{name}_speed_um_per_s", f"{name}_accel_um_per_s2"
+        found = tuple(
+            Found(one, fit.share * was, fit.uncertainty * was)
+            for one, was in zip(names, configured, strict=True)
+        )
+        file = self._keeper.keep(
+            found, fastest.METHOD, stem, RawRates(name, *configured, tuple(trying.trials), fit)
+        )
+        for one, was in zip(found, configured, strict=True):
+            yield KeptValue(one.name, one.value, one.uncertainty, was, file)
+
+    def _trips(self, name: SideName) -> None:
+        axis = self._instrument.board.axes[name]
+        self.trips.append(returns.trips(axis, self._instrument, self._config.camera, self._step))
 
     def _scale(self) -> Iterator[KeptValue]:
         """Scale of X and Y and the angle of the camera, kept together: each is measured with the other."""
@@ -150,3 +214,7 @@ class StageCalibration:
             return float(getattr(config, key))
         view = self._instrument.view
         return {"camera_angle_deg": view.angle_deg, "camera_is_mirrored": float(view.is_mirrored)}.get(name)
+
+
+def _rates_of(config: AxisConfig) -> tuple[float, float]:
+    return config.speed_um_per_s, config.accel_um_per_s2

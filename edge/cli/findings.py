@@ -50,8 +50,16 @@ _CAMERA_VALUES = (
     "camera_mosaic",
     "camera_blocks",
 )
-_STAGE_VALUES = ("um_per_step", "settle_s", "camera_angle_deg", "home_um")
+_STAGE_VALUES = (
+    "um_per_step",
+    "settle_s",
+    "speed_um_per_s",
+    "accel_um_per_s2",
+    "camera_angle_deg",
+    "home_um",
+)
 _LOOP_VALUES = ("focus_repeatability_um", "focus_above_sharpest_um", "focus_z0_below_um", "focus_z1_below_um")
+_LENS_VALUES = ("lens_error_um", "lens_play_um", "lens_um_per_ma")
 
 Verdict = Literal["ok", "missing", "wrong"]
 
@@ -242,6 +250,7 @@ def of_calibration(found: Calibration | CalibError | None, config: Config, now: 
         _of_optics(found, config, now),
         *_of_single(found, config, now),
         _of_part("loop", _LOOP_VALUES, "repeatability not measured", "focus", found, now),
+        *_of_lens(found, config, now),
         *plays,
     ]
 
@@ -257,6 +266,16 @@ def _of_part(
     age = counted(max(0, (now - oldest).days), "day")
     told = ", ".join(f"{name} {value.value:.4g} +- {value.uncertainty:.2g}" for name, value in values.items())
     return Finding(subject, "ok", f"{told}; {age} old")
+
+
+def _of_lens(found: Calibration, config: Config, now: datetime) -> list[Finding]:
+    """What was measured of a tunable lens, if one is configured."""
+    if config.lens.kind == "none":
+        return []
+    if found.lens is None and config.lens.focuses:
+        told = "lens.focuses = true, but it was not measured. Run `parfocal calibrate lens`."
+        return [Finding("lens", "wrong", told, EXIT_CALIBRATION)]
+    return [_of_part("lens", _LENS_VALUES, "not measured", "lens", found, now)]
 
 
 def _of_optics(found: Calibration, config: Config, now: datetime) -> Finding:

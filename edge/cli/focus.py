@@ -37,9 +37,10 @@ from parfocal.edge.cli.showing.progress import shown_progress
 from parfocal.edge.cli.showing.say import say
 from parfocal.edge.cli.showing.tables import show_notes, show_report
 from parfocal.edge.config import Config
-from parfocal.edge.engine import checked_engine, checked_single_engine
+from parfocal.edge.engine import Engines, checked_engine, checked_single_engine
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.instrument import Instrument
+from parfocal.edge.lens_focus import check_lens, through_lens
 from parfocal.edge.optics_in_use import OpticsInUse
 from parfocal.edge.scan.field_result import FieldResult
 from parfocal.edge.scan.learner import Learning
@@ -123,16 +124,23 @@ def focus(
         say(console, f"engine: {single.description}")
         with (
             growing_result(json, partial(show_followed, console)) as followed,
-            opened_instrument(simulation, settings, virtual=port is None) as instrument,
+            opened_instrument(simulation, settings, virtual=port is None) as opened,
         ):
             until_s = math.inf if seconds is None else seconds
+            instrument = opened
+            if settings.lens.focuses:
+                instrument, settings, _ = _with_lens(opened, engine, settings, plan, console)
             follow_field(
                 instrument, engine.predictor, single.predictor, settings, plan[0], until_s, console, followed
             )
         return
     examine = None if composite is None else examine_into(composite, engine.predictor, settings)
     with growing_result(json, partial(show_report, console)) as result:
-        with opened_instrument(simulation, settings, virtual=port is None) as instrument:
+        with opened_instrument(simulation, settings, virtual=port is None) as opened:
+            instrument = opened
+            if settings.lens.focuses:
+                instrument, settings, park_um = _with_lens(opened, engine, settings, plan, console)
+                pivot_at = pivot_at or _once(park_um)
             done = focus_fields(
                 instrument,
                 engine.predictor,
@@ -145,6 +153,31 @@ def focus(
                 single=engine.single,
             )
         result.done(run_report(*done))
+
+
+def _with_lens(
+    instrument: Instrument, engine: Engines, config: Config, plan: tuple[Field, ...], console: Console
+) -> tuple[Instrument, Config, float]:
+    """Instrument and configuration that focus with the lens, and the height of the Z motor under it, um.
+
+    Where that is not configured, the Z motor focuses a field first. Raises FocusLost, and as `through_lens`.
+    """
+    check_lens(instrument, config)
+    park_um = config.lens.park_um
+    if park_um is None:
+        say(console, "lens: the Z motor looks for the focus first")
+        session = Session(instrument, engine.predictor, config, engine.single)
+        with contextlib.closing(
+            session.run(plan)
+        ) as run:  # which raises FocusLost if no field can be focused
+            park_um = next(done.z_um for done in run if done.outcome in ("focused", "recovered"))
+    return *through_lens(instrument, config, park_um), park_um
+
+
+def _once(pivot_um: float) -> Callable[[Field], float | None]:
+    """Where the first field starts; the others start from the one before."""
+    left = [pivot_um]
+    return lambda _field: left.pop() if left else None
 
 
 def focus_fields(

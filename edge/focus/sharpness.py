@@ -11,6 +11,7 @@ from parfocal.edge.pixels import UInt8Array
 
 FloatArray = NDArray[np.float32]
 
+BRENNER_SHIFT_PX = 2
 BLUR_PX = 0.8  # standard deviation, in pixels of the halved image
 
 # A peak must rise above the rest of the sweep by this many median deviations and by this share. A sweep through an
@@ -59,6 +60,17 @@ def sharpness_of(pixels: UInt8Array) -> Sharpness:
 def variance_of_laplacian(pixels: UInt8Array) -> float:
     """Variance of the Laplacian of the halved and smoothed grey values of an image (h, w, 3), grey levels squared."""
     return float(laplacian(halved_grey(pixels)).var())
+
+
+def brenner_gradient(pixels: UInt8Array) -> float:
+    """Mean squared difference of the green values two pixels apart, across and down, of an image (h, w, 3).
+
+    In grey levels squared. Only green, as a lens focuses each colour at a different height.
+    """
+    green = pixels[..., 1].astype(np.float32)
+    across = green[:, BRENNER_SHIFT_PX:] - green[:, :-BRENNER_SHIFT_PX]
+    down = green[BRENNER_SHIFT_PX:] - green[:-BRENNER_SHIFT_PX]
+    return float(np.mean(across * across) + np.mean(down * down))
 
 
 def halved_grey(pixels: UInt8Array) -> FloatArray:

@@ -20,6 +20,7 @@ from parfocal.board.stub.config import StubConfig
 from parfocal.board.stub.foreign.text_bench import TextBench
 from parfocal.board.stub.side_channel import SideChannel, side_channel_path
 from parfocal.board.stub.true_stage import TrueStage
+from parfocal.board.stub.tunable_lens import drawn_lens
 from parfocal.board.stub.virtual_bench import VirtualBench
 from parfocal.edge.calibration import InUse, use_calibration
 from parfocal.edge.config import Config
@@ -29,6 +30,7 @@ from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.simscope.camera import Render, SimulatedCamera
 from parfocal.edge.simscope.drift import DriftingStage
 from parfocal.edge.simscope.held_clock import HeldClock
+from parfocal.edge.simscope.lens import simulated_lens
 from parfocal.edge.simscope.objectives import simulated_optics
 from parfocal.edge.simscope.optics import FloatArray
 from parfocal.edge.simscope.relief import FoldedSlide, Relief, ReliefName, points_um
@@ -226,11 +228,15 @@ def in_virtual_time(
     The focus rises by `drift_um_per_s` from the opening on.
     """
     bench = virtual_bench(config, stub)
-    with bench.open_board(config.board) as board:
+    with contextlib.ExitStack() as opened:
+        board = opened.enter_context(bench.open_board(config.board))
         if not board.capabilities.has_homing:  # somebody has looked where the stage stands
             board.declare(*_within_limits(board, bench.true_um(bench.clock.now_s())))
         in_use = use_calibration(board, config)
-        stage = _drifting(bench, bench.clock, drift_um_per_s)
+        lens, seen = opened.enter_context(
+            simulated_lens(config.lens, drawn_lens(stub.seed), bench, board, bench)
+        )
+        stage = _drifting(seen, bench.clock, drift_um_per_s)
         camera = SimulatedCamera(stage, bench.clock, config.camera, sample.render)
         truth_at = _truth_at(sample, stage, bench.clock.now_s)
         triggered = None
@@ -238,7 +244,7 @@ def in_virtual_time(
             brightness = config.scan.flash_brightness
             triggered = TriggeredCamera(bench, bench.clock, config.camera, sample.render, brightness)
         yield msgspec.structs.replace(
-            _simulated(board, camera, bench.clock, truth_at, in_use), triggered=triggered
+            _simulated(board, camera, bench.clock, truth_at, in_use), triggered=triggered, lens=lens
         )
 
 
@@ -246,8 +252,12 @@ def in_virtual_time(
 def at_stub(sample: Sample, config: Config, drift_um_per_s: float = 0.0) -> Iterator[Instrument]:
     """The board at the configured port, which must be a stub's pseudo-terminal with its side channel.
 
-    Raises BoardNotFound where no stub is found.
+    Raises BoardNotFound where no stub is found, ConfigError for a configured lens.
     """
+    if config.lens.kind != "none":
+        raise ConfigError(
+            "a lens is simulated in virtual time only: leave out --port, or set lens.kind to 'none'"
+        )
     clock = HeldClock(MonotonicClock())
     with open_board(config.board, clock) as board:
         channel = SideChannel(side_channel_path(config.board.port))

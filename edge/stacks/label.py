@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from parfocal.edge.focus.sharpness import variance_of_laplacian
+from parfocal.edge.focus.sharpness import brenner_gradient, variance_of_laplacian
 from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.stacks.stack import Stack
 from parfocal.edge.words import counted
@@ -17,7 +17,6 @@ from parfocal.edge.words import counted
 FloatArray = NDArray[np.float64]
 
 MIN_PLANES = 5
-BRENNER_SHIFT_PX = 2
 # The peak is fitted to the planes above this share of its height, and to at least five planes.
 FITTED_SHARE = 0.6
 # The peak must stand out from the other planes by this share, and by this many standard deviations of their scatter.
@@ -57,17 +56,6 @@ def label_planes(planes: Sequence[UInt8Array], z_um: Sequence[float]) -> Label:
             f"variance of Laplacian at z={by_laplacian.focus_z_um:.2f} um",
         )
     return by_brenner
-
-
-def brenner_gradient(pixels: UInt8Array) -> float:
-    """Mean squared difference of the green values two pixels apart, across and down, of an image (h, w, 3).
-
-    In grey levels squared. Only green, as a lens focuses each colour at a different height.
-    """
-    green = pixels[..., 1].astype(np.float32)
-    across = green[:, BRENNER_SHIFT_PX:] - green[:, :-BRENNER_SHIFT_PX]
-    down = green[BRENNER_SHIFT_PX:] - green[:-BRENNER_SHIFT_PX]
-    return float(np.mean(across * across) + np.mean(down * down))
 
 
 def label_curve(z_um: Sequence[float], sharpness: Sequence[float]) -> Label:

@@ -56,7 +56,7 @@ def test_an_invalid_key_is_named(text: str, named: str) -> None:
     ("text", "answer"),
     [
         ("[focus]\nmax_attempt = 1\n", "'focus.max_attempt'; keys of [focus]: max_attempts, "),
-        ("[focuss]\nmodel = 'a'\n", "'focuss'; tables: focus, board, camera, scan, calibration."),
+        ("[focuss]\nmodel = 'a'\n", "'focuss'; tables: focus, board, camera, scan, lens, calibration."),
         ("[board.z]\nplay = 1.0\n", "'board.z.play'; keys of [board.z]: play_um, "),
         ("[board.gpio]\nestop = 1\n", "'board.gpio.estop'; keys of [board.gpio]: estop_pin, reset_pin, trigger_pin."),
         ("[focus]\num_per_px = 0.5\n", "'focus.um_per_px' (it exists in [camera]); keys of [focus]: "),
@@ -92,3 +92,17 @@ def test_gpio_lines_are_off_until_their_pins_are_configured() -> None:
     assert config.board.gpio == GpioConfig(estop_pin=11)
     with pytest.raises(ConfigError, match=r"instrument\.toml: .* must be 1\.\.40, each once"):
         config_from_toml("[board.gpio]\nestop_pin = 11\nreset_pin = 11\n", "instrument.toml")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("min_ma = 10.0", "0 must lie between"),
+        ("step_ma = 50.0", "six steps apart"),
+        ("focuses = true", "set kind to 'board' or 'optotune'"),
+        ("kind = 'liquid'", "lens.kind"),
+    ],
+)
+def test_an_impossible_lens_is_refused_by_name(text: str, told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        config_from_toml(f"[lens]\n{text}\n", "t")

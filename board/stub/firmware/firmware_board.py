@@ -13,6 +13,7 @@ import random
 import threading
 import weakref
 from collections import deque
+from collections.abc import Callable
 
 import numpy as np
 
@@ -62,6 +63,7 @@ class FirmwareMachine:
         self._lamp: list[tuple[float, int]] = [(now_s, 0)]
         self._triggers_s: deque[float] = deque(maxlen=_KEPT_TRIGGERS)
         self.lens_ua = 0
+        self._lens_changed: Callable[[float, int], None] = lambda _time_s, _current_ua: None
         self._start_s = self._now_s = now_s
         self._motions_before = 0
         self._lock = threading.RLock()  # one thread at a time in the library
@@ -159,6 +161,10 @@ class FirmwareMachine:
         index = bisect.bisect_right(self._lamp, time_s, key=lambda entry: entry[0])
         return self._lamp[max(index - 1, 0)][1] / _MAX_DUTY
 
+    def watch_lens(self, changed: Callable[[float, int], None]) -> None:
+        """Call `changed` with the time, s, and the current, uA, whenever the current of the lens changes."""
+        self._lens_changed = changed
+
     def light(self, begin_s: float, end_s: float) -> tuple[tuple[float, float], ...]:
         """Duty of the lamp from `begin_s` to `end_s`: pairs of time, s, and duty from then on, 0..1."""
         return light_of(self._lamp, begin_s, end_s)
@@ -199,8 +205,9 @@ class FirmwareMachine:
     def _trigger(self, _: object, time_us: int) -> None:
         self._triggers_s.append(self._s(time_us))
 
-    def _lens(self, _: object, current_ua: int, _time_us: int) -> None:
+    def _lens(self, _: object, current_ua: int, time_us: int) -> None:
         self.lens_ua = current_ua
+        self._lens_changed(self._s(time_us), current_ua)
 
     def _write(self, _: object, frame: int, n_bytes: int, time_us: int) -> None:
         self.sent.append((self._s(time_us), ctypes.string_at(frame, n_bytes)))

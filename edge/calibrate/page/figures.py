@@ -14,6 +14,8 @@ Raw = dict[str, Any]
 
 def figures_of(name: str, raw: Raw) -> list[str]:
     """Plots of the raw data behind the value `name`, as `<svg>` elements; none where nothing is known about it."""
+    if name.startswith("lens_"):
+        return _of_lens(raw)
     if name.endswith("play_um"):
         return _of_curves(raw) if name.startswith("z") else _of_stairs(name, raw)
     if name.endswith("um_per_step"):
@@ -22,6 +24,8 @@ def figures_of(name: str, raw: Raw) -> list[str]:
         return [_of_swings(raw)]
     if name.endswith("home_um"):
         return [_of_homes(raw)]
+    if name.endswith("speed_um_per_s"):
+        return [_of_rates(name[0], raw)]
     if name == "optics_error_um":
         return _of_optics(raw, "optics: error of the model")
     if name == "single_error_um":  # the stacks are those of the two-shot model
@@ -29,6 +33,16 @@ def figures_of(name: str, raw: Raw) -> list[str]:
     if name == "focus_repeatability_um":
         return _of_loop(raw)
     return _of_camera(raw) if name == "camera_fine_noise" else []
+
+
+def _of_lens(raw: Raw) -> list[str]:
+    fit, planes = raw["fit"], raw["planes"]
+    fitted = Series(tuple(zip(fit["currents_ma"], fit["heights_um"], strict=True)), "upwards", colour=1)
+    left = tuple((one["current_ma"], um) for one, um in zip(planes, fit["residuals_um"], strict=True))
+    return [
+        plot("lens: what a current does", "current, mA", "height, um", [fitted]),
+        plot("lens: focal planes less the curve", "current, mA", "um", [Series(left, "", "dots")]),
+    ]
 
 
 def _of_curves(raw: Raw) -> list[str]:
@@ -60,6 +74,19 @@ def _of_chains(axis: str, raw: Raw) -> list[str]:
         points = tuple((float(k), float(px - lengths.mean())) for k, px in enumerate(lengths, start=1))
         series.append(Series(points, "", colour=number))
     return [plot(f"{axis.upper()}: equal moves, residual", "move", "shift less its mean, px", series)]
+
+
+def _of_rates(axis: str, raw: Raw) -> str:
+    """Trials in their order; a refused one lost nothing."""
+    series = []
+    for label, has_held, colour in (("held", True, 0), ("lost steps, or refused", False, 1)):
+        points = tuple(
+            (float(k), 100.0 * one["share"])
+            for k, one in enumerate(raw["trials"], start=1)
+            if one["has_held"] is has_held
+        )
+        series.append(Series(points, label, "dots", colour=colour))
+    return plot(f"{axis.upper()}: speed and acceleration tried", "trial", "% of configured", series)
 
 
 def _of_swings(raw: Raw) -> str:

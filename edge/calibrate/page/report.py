@@ -22,6 +22,9 @@ STYLE = (
     "border:1px solid #eee}.poor{color:#a00}"
 )
 
+HEADS_OF_RANGES = ("axis", "lowest um", "highest um")
+HEADS_OF_VALUES = ("value", "measured", "+- (95 %)", "what is done with it", "date", "method")
+
 
 class Verdict(msgspec.Struct, frozen=True):
     """How a part of the calibration ended: what was found, or why it was refused."""
@@ -44,25 +47,21 @@ def report_html(
     calibration: Calibration, sheet: Sheet, folder: Path, use_of: Callable[[str, Measured], str]
 ) -> str:
     """The page, self-contained. Raw data are read from `folder`; `use_of` says what is done with a value."""
-    title = f"Calibration of {calibration.owner}"
+    title = title_of(calibration)
     head = f"<meta charset='utf-8'><title>{html.escape(title)}</title><style>{STYLE}</style>"
-    made = f"page made {sheet.made_at:%Y-%m-%d %H:%M} UTC by parfocal {sheet.program_version}"
     return "\n".join(
         [
             f"<!doctype html><html lang='en'><head>{head}</head><body>",
             f"<h1>{html.escape(title)}</h1>",
-            f"<p>Calibration {html.escape(str(calibration.used or 'empty'))}; {html.escape(made)}.</p>",
+            f"<p>{html.escape(made_words(calibration, sheet))}</p>",
             "<h2>Verdicts</h2>",
             _list(sheet.verdicts),
             "<h2>Range of motion</h2>",
-            _table(("axis", "lowest um", "highest um"), _ranges(sheet)),
+            _table(HEADS_OF_RANGES, rows_of_ranges(sheet)),
             "<h2>Measured values</h2>",
-            _table(
-                ("value", "measured", "+- (95 %)", "what is done with it", "date", "method"),
-                _values(calibration, use_of),
-            ),
+            _table(HEADS_OF_VALUES, rows_of_values(calibration, use_of)),
             "<h2>Figures</h2>",
-            f"<div class='figures'>{''.join(_figures(calibration, folder))}</div>",
+            f"<div class='figures'>{''.join(figures_in(calibration, folder))}</div>",
             "</body></html>\n",
         ]
     )
@@ -76,11 +75,24 @@ def _list(verdicts: Iterable[Verdict]) -> str:
     return f"<ul>{''.join(items)}</ul>"
 
 
-def _ranges(sheet: Sheet) -> list[list[str]]:
+def title_of(calibration: Calibration) -> str:
+    """What the page is about."""
+    return f"Calibration of {calibration.owner}"
+
+
+def made_words(calibration: Calibration, sheet: Sheet) -> str:
+    """The name of the calibration, and who made the page when."""
+    made = f"page made {sheet.made_at:%Y-%m-%d %H:%M} UTC by parfocal {sheet.program_version}"
+    return f"Calibration {calibration.used or 'empty'}; {made}."
+
+
+def rows_of_ranges(sheet: Sheet) -> list[list[str]]:
+    """The range of each axis, for `HEADS_OF_RANGES`."""
     return [[name, f"{low:.1f}", f"{high:.1f}"] for name, (low, high) in sheet.ranges_um.items()]
 
 
-def _values(calibration: Calibration, use_of: Callable[[str, Measured], str]) -> list[list[str]]:
+def rows_of_values(calibration: Calibration, use_of: Callable[[str, Measured], str]) -> list[list[str]]:
+    """Every measured value, for `HEADS_OF_VALUES`."""
     return [
         [
             name,
@@ -100,7 +112,8 @@ def _table(heads: tuple[str, ...], rows: list[list[str]]) -> str:
     return f"<table><tr>{top}</tr>{body}</table>"
 
 
-def _figures(calibration: Calibration, folder: Path) -> list[str]:
+def figures_in(calibration: Calibration, folder: Path) -> list[str]:
+    """Every figure as an `<svg>` element, and notes, as `<p>`, in place of those that cannot be drawn."""
     figures: list[str] = []
     drawn: set[str] = set()
     for name, one in calibration.values().items():

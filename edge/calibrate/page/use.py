@@ -19,11 +19,15 @@ def use_of(name: str, measured: Measured, calibration: Calibration, config: Conf
         return _of_optics(name, calibration, config, "single")
     if name.startswith("focus_"):
         return _of_loop(name, config)
+    if name.startswith("lens_"):
+        return _of_lens(name, config)
     axis, _, key = name.partition("_")
     kept = {
         "play_um": config.calibration.keep_play,
         "um_per_step": config.calibration.keep_scale,
         "settle_s": config.calibration.keep_settle,
+        "speed_um_per_s": config.calibration.keep_rates,
+        "accel_um_per_s2": config.calibration.keep_rates,
     }.get(key)
     if kept is None:
         return SHOWN
@@ -47,6 +51,14 @@ def _of_loop(name: str, config: Config) -> str:
     if config.calibration.keep_spacing:
         return f"not used: {getattr(config.focus, name.removeprefix('focus_')):g} is configured"
     return "used"
+
+
+def _of_lens(name: str, config: Config) -> str:
+    if name == "lens_um_per_ma":
+        return SHOWN
+    if not config.lens.focuses:
+        return "not used: lens.focuses is false"
+    return "used, the upper end" if name == "lens_play_um" else "its curve is used"
 
 
 def _of_optics(name: str, calibration: Calibration, config: Config, which: Which) -> str:

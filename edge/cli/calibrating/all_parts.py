@@ -14,11 +14,14 @@ from parfocal.calib.errors import CalibMissing, CalibPoor
 from parfocal.calib.store import Calibration, Store
 from parfocal.calib.value import UsedCalibration
 from parfocal.edge.calibrate import camera as camera_part
+from parfocal.edge.calibrate import lens as lens_part
 from parfocal.edge.calibrate import stage as stage_part
 from parfocal.edge.calibrate.optics.run import N_STACKS
 from parfocal.edge.calibrate.page.report import Sheet, Verdict, report_html
+from parfocal.edge.calibrate.page.sheet_pdf import report_pdf
 from parfocal.edge.calibrate.page.use import use_of
 from parfocal.edge.cli.calibrating.focus_verb import LOOP_STEPS, loop_words, measure_loop, measuring
+from parfocal.edge.cli.calibrating.lens_verb import lens_words, measure_lens
 from parfocal.edge.cli.calibrating.optics_verb import measure_optics, n_steps, opened_models, optics_lines
 from parfocal.edge.cli.calibrating.verbs import (
     BACKLASH_STEPS,
@@ -114,6 +117,10 @@ def _focus(bench: Bench) -> str:
     return loop_words(measure_loop(bench, checked_engine(bench.config))[0])
 
 
+def _lens(bench: Bench) -> str:
+    return lens_words(measure_lens(bench)[0])
+
+
 # In this order: each part works with what those before it measured. A new part is registered here.
 PARTS = (
     Part("camera", camera_part.N_STEPS, _camera),
@@ -122,6 +129,13 @@ PARTS = (
     Part("optics", n_steps(N_STACKS), _optics),
     Part("focus", LOOP_STEPS, _focus),
 )
+
+
+def parts_of(config: Config) -> tuple[Part, ...]:
+    """The parts of this microscope: that of the lens only where one is configured."""
+    if config.lens.kind == "none":
+        return PARTS
+    return (*PARTS, Part("lens", lens_part.n_steps(config), _lens))
 
 
 class Run:
@@ -172,7 +186,7 @@ class Run:
         if self._progress is None or self.store is None:
             return
         done = {**self._progress.done, name: told}
-        self._progress = Progress(self._progress.began_at, done, len(done) == len(PARTS))
+        self._progress = Progress(self._progress.began_at, done, len(done) == len(parts_of(self._config)))
         self.store.keep_raw(PROGRESS, self._progress)
 
 
@@ -189,9 +203,9 @@ def progress_of(store: Store, now: datetime, anew: bool) -> Progress:
 
 
 def all_parts(
-    report: Annotated[Path, typer.Option(help="The page with every value and figure, HTML.")] = Path(
-        "calibration.html"
-    ),
+    report: Annotated[
+        Path, typer.Option(help="The page with every value and figure: HTML, or a .pdf.")
+    ] = Path("calibration.html"),
     anew: Annotated[
         bool, typer.Option("--anew", help="Begin anew, also where a run was interrupted.")
     ] = False,
@@ -209,7 +223,7 @@ def all_parts(
     check_writable(report, "--report")
     run = Run(Simulation(sim, slide, um_per_px, seed, z_play_um), settings, port is None, json)
     try:
-        for part in PARTS:
+        for part in parts_of(settings):
             run.part(part, anew)
     finally:
         # Also of a run that was refused: the page says why.
@@ -225,9 +239,13 @@ def _write_report(path: Path, run: Run, store: Store, config: Config) -> None:
     verdicts = tuple(Verdict(one.part, one.told, one.outcome != "refused") for one in run.results)
     sheet = Sheet(datetime.now(timezone.utc), __version__, run.ranges_um, verdicts)
     used = partial(use_of, calibration=calibration, config=config)
-    page = report_html(calibration, sheet, store.path.parent, used)
+    folder = store.path.parent
+    if path.suffix.lower() == ".pdf":
+        page = report_pdf(calibration, sheet, folder, used)
+    else:
+        page = report_html(calibration, sheet, folder, used).encode("utf-8", "backslashreplace")
     with result_file(path, "--report") as file:
-        file.write(page.encode("utf-8", "backslashreplace"))
+        file.write(page)
 
 
 def _calibration(store: Store) -> Calibration:

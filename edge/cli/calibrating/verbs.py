@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import sys
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
@@ -15,6 +16,7 @@ from parfocal import __version__
 from parfocal.calib.store import Store
 from parfocal.calib.value import UsedCalibration
 from parfocal.edge.calibrate import camera as camera_part
+from parfocal.edge.calibrate import fastest as fastest_part
 from parfocal.edge.calibrate import pixel as pixel_part
 from parfocal.edge.calibrate import stage as stage_part
 from parfocal.edge.calibrate import xy_play, z_play
@@ -164,6 +166,14 @@ def stage(
             help="Only measure the size of a pixel, on a slide with lines this far apart, um.",
         ),
     ] = None,
+    fastest: Annotated[
+        bool,
+        typer.Option(
+            "--fastest",
+            help="Also find the fastest safe speed of X and Y: they are driven until they lose steps.",
+        ),
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before --fastest.")] = False,
     sim: SimOption = False,
     slide: SlideOption = None,
     um_per_px: UmPerPxOption = None,
@@ -177,9 +187,18 @@ def stage(
     settings = configured(config, port)
     simulation = Simulation(sim, slide, um_per_px, seed, z_play_um)
     n_steps = stage_part.N_STEPS if pitch_um is None else pixel_part.N_STEPS
+    if fastest:
+        if pitch_um is not None:
+            raise ConfigError("--pitch-um measures nothing but the size of a pixel: leave out --fastest")
+        _ask_to_lose_steps(yes)
+        n_steps += 2 * fastest_part.N_STEPS
     with opened_bench(simulation, settings, port is None, json, n_steps) as bench:
+        if fastest and not bench.instrument.board.capabilities.has_homing:
+            raise ConfigError("--fastest needs a board that homes its axes: leave it out")
         began_s = bench.instrument.clock.now_s()
-        values, trips, images = measure_stage(bench) if pitch_um is None else measure_pixel(bench, pitch_um)
+        values, trips, images = (
+            measure_stage(bench, fastest) if pitch_um is None else measure_pixel(bench, pitch_um)
+        )
         elapsed_s = bench.instrument.clock.now_s() - began_s
     used = bench.store.load().used
     write_json(json, StageReport(*place_of(bench.store), values, trips, images, elapsed_s, used))
@@ -254,12 +273,27 @@ def measure_backlash(bench: Bench, axes: tuple[AxisName, ...] = _AXES) -> tuple[
     return tuple(measured)
 
 
-def measure_stage(bench: Bench) -> tuple[tuple[KeptValue, ...], tuple[Trips, ...], int]:
+def _ask_to_lose_steps(yes: bool) -> None:
+    """Ask a person before motors are driven until they stall. Raises ConfigError for a no, or where nobody is asked."""
+    told = "X and Y are driven faster and faster until their motors lose steps, and homed each time; Z goes down first."
+    may_go = yes or (sys.stdin.isatty() and typer.confirm(f"{told} Is the way free?", err=True))
+    if not may_go:
+        raise ConfigError(
+            f"--fastest: {told} Nothing moved. Look at the stage, then answer yes, or give --yes."
+        )
+
+
+def measure_stage(
+    bench: Bench, tries_rates: bool = False
+) -> tuple[tuple[KeptValue, ...], tuple[Trips, ...], int]:
     """What `StageCalibration` measures, each value shown as it is kept; also the trips, and how many images it took.
 
+    `tries_rates`: also the fastest safe speed and acceleration.
     Raises as `StageCalibration.run`.
     """
-    running = StageCalibration(bench.instrument, bench.config, bench.store, bench.stamp, bench.step)
+    running = StageCalibration(
+        bench.instrument, bench.config, bench.store, bench.stamp, bench.step, tries_rates
+    )
     values = []
     for value in running.run():
         values.append(value)
@@ -317,6 +351,12 @@ def stage_line(value: KeptValue, config: Config) -> str:
         n_frames = math.ceil(value.value / config.camera.frame_period_s)
         line = f"{axis}: at rest after {value.value:.3f} +- {value.uncertainty:.3f} s, {counted(n_frames, 'frame')}"
         return f"{line}{before}{_kept_by_user(axis, key, axis in config.calibration.keep_settle)}"
+    if key in ("speed_um_per_s", "accel_um_per_s2"):
+        word, unit = ("speed", "um/s") if key == "speed_um_per_s" else ("acceleration", "um/s2")
+        kept = _kept_by_user(axis, key, axis in config.calibration.keep_rates)
+        return (
+            f"{axis}: fastest safe {word} {value.value:.0f} +- {value.uncertainty:.0f} {unit}{before}{kept}"
+        )
     configured_scale = config.board.axis(axis).um_per_step
     line = f"{axis}: {value.value:.4f} +- {value.uncertainty:.4f} um per step{before}"
     if not is_contradicted(configured_scale, value.value, value.uncertainty):

@@ -9,6 +9,7 @@ from xml.etree import ElementTree as ET
 import msgspec
 import pytest
 
+from parfocal.calib.lens_table import LensTable
 from parfocal.calib.store import Calibration, OpticsModel, Owner, Store
 from parfocal.calib.value import Measured
 from parfocal.edge.calibrate.page.report import Sheet, Verdict, report_html
@@ -23,6 +24,9 @@ SHEET = Sheet(
     {"x": (0.0, 74995.0), "z": (0.0, 4995.2)},
     (Verdict("camera", "linear <b>"), Verdict("stage", "refused: a & b", False)),
 )
+
+FAST = config_from_toml("[board.x]\nspeed_um_per_s = 10000.0\n", "t")
+FOCUSING = config_from_toml('[lens]\nkind = "board"\nfocuses = true\n', "t")
 
 
 def curve(direction: str, middle_um: float) -> dict[str, object]:
@@ -51,6 +55,14 @@ RAW: dict[str, object] = {
         "approaches": [{"z_um": 2500.3, "time_s": 4.0, "outcome": "focused"}],
         "judged": [{"distance_um": 3.0, "error_um": 0.1}],
     },
+    "lens_error_um": {
+        "planes": [{"current_ma": 10.0 * k, "z_um": 2500.0 - 3.0 * k} for k in range(3)],
+        "fit": {"currents_ma": [0.0, 20.0], "heights_um": [0.0, 6.0], "residuals_um": [0.1, -0.1, 0.0]},
+    },
+    "x_speed_um_per_s": {
+        "trials": [{"share": 0.5 + 0.3 * k, "lost_um": 0.0, "has_held": k < 2} for k in range(3)]
+    },
+    "x_accel_um_per_s2": {},
     "z_play_um": {"seen": [curve("up", 2500.0), curve("down", 2480.0)] * 5},
     "x_play_um": {"seen": [{"step_um": s, "shifts_px": [[3.0, 0.1]] * 5} for s in (-9.0, 9.0)]},
     "x_um_per_step": {"chains": {"x": [{"steps": 16, "shifts_px": [[58.0, 0.1], [58.2, 0.0]]}], "y": []}},
@@ -76,7 +88,10 @@ def store(tmp_path: Path) -> Store:
         name: Measured(0.9, 0.1, WHEN, "method of <this>", "0.1.0", made.keep_raw(name, raw))
         for name, raw in RAW.items()
     }
-    made.keep_all({**values, "optics": OpticsModel("line", "small", "0" * 64, "f.npz", "0" * 64)})
+    table = LensTable("board", (0.0, 20.0), (0.0, 6.0))
+    made.keep_all(
+        {**values, "lens": table, "optics": OpticsModel("line", "small", "0" * 64, "f.npz", "0" * 64)}
+    )
     return made
 
 
@@ -99,7 +114,7 @@ def test_a_page_holds_every_value_verdict_and_figure_and_nothing_from_elsewhere(
     assert str(store.load().used) in page
     assert not re.search(r"https?:|<script|<link|<img", page)
     figures = re.findall(r"<svg.*?</svg>", page, re.S)
-    assert len(figures) == 13
+    assert len(figures) == 16
     for figure in figures:
         root = ET.fromstring(figure)  # noqa: S314  # our own
         assert "nan" not in figure
@@ -116,7 +131,7 @@ def test_raw_data_that_are_gone_or_damaged_leave_a_note(store: Store, left: str 
     path.unlink() if left is None else path.write_text(left)
     page = page_of(store)
     assert told in page
-    assert page.count("<svg") == 12
+    assert page.count("<svg") == 15
 
 
 def test_what_is_done_with_a_value_depends_on_the_configuration() -> None:
@@ -141,6 +156,8 @@ def test_what_is_done_with_a_value_depends_on_the_configuration() -> None:
         ("camera_gamma", one, Config(), "undone"),
         ("camera_exposure_s", one, keeping, "not used: 0.008 is configured".replace("0.008", "0.01")),
         ("camera_flicker_share", one, Config(), "shown only"),
+        ("x_speed_um_per_s", one, Config(), "used"),
+        ("x_accel_um_per_s2", one, FAST, "not used: 75000 is configured"),
         ("focus_z1_below_um", one, Config(), "used"),
         (
             "focus_z1_below_um",
@@ -149,6 +166,10 @@ def test_what_is_done_with_a_value_depends_on_the_configuration() -> None:
             "not used: 6 is configured",
         ),
         ("focus_repeatability_um", one, Config(), "shown only"),
+        ("lens_play_um", one, Config(), "not used: lens.focuses is false"),
+        ("lens_play_um", one, FOCUSING, "used, the upper end"),
+        ("lens_error_um", one, FOCUSING, "its curve is used"),
+        ("lens_um_per_ma", one, FOCUSING, "shown only"),
         ("focus_above_sharpest_um", one, Config(), "shown only; focus.at_sharpest removes it"),
         ("optics_gain", one, Config(), "not used: nothing was measured. Run `parfocal calibrate optics`."),
     ):

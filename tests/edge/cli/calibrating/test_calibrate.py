@@ -15,7 +15,7 @@ from parfocal.calib.errors import CalibError, CalibMissing, CalibRefused
 from parfocal.calib.store import Calibration, Owner, Store, default_folder
 from parfocal.calib.swing import SettleFit
 from parfocal.calib.value import Measured
-from parfocal.edge.calibrate import chains, returns, settling
+from parfocal.edge.calibrate import chains, register, returns, settling
 from parfocal.edge.calibrate.keeper import KeptValue
 from parfocal.edge.cli import findings as findings_of
 from parfocal.edge.cli.calibrating import verbs as cli_calibrate
@@ -93,6 +93,24 @@ def test_an_unknown_axis_is_a_usage_error(run: Run) -> None:
     assert run("calibrate", "backlash", "--axis", "w", "--sim")[0] == 2
 
 
+def test_motors_are_driven_until_they_lose_steps_only_after_a_yes(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def opened(*_arguments: Any) -> None:  # noqa: ANN401
+        raise AssertionError("nothing may be opened")
+
+    monkeypatch.setattr(cli_calibrate, "opened_bench", opened)
+    code, _, told = run("calibrate", "stage", "--fastest")
+    assert code == 2
+    assert "Nothing moved. Look at the stage, then answer yes, or give --yes." in told
+    assert run("calibrate", "stage", "--fastest", "--yes", "--pitch-um", "10")[0] == 2
+
+
+def test_calibrate_lens_needs_a_configured_lens(run: Run) -> None:
+    code, _, told = run("calibrate", "lens", "--sim")
+    assert (code, "set lens.kind to 'board' or 'optotune'" in told) == (2, True)
+
+
 def test_calibrate_alone_shows_what_there_is(run: Run) -> None:
     _, printed, told = run("calibrate")
     assert "backlash" in printed + told
@@ -134,6 +152,9 @@ def test_doctor_reads_the_calibration_of_the_board_that_answers(run: Run) -> Non
 def test_a_measured_stage_is_shown_in_words_and_says_what_stays_in_use() -> None:
     config = config_from_toml("[board.y]\num_per_step = 1.25\n", "t")
     lines = {
+        KeptValue("x_speed_um_per_s", 11424.4, 380.9, 10000.0, "r"): (
+            "x: fastest safe speed 11424 +- 381 um/s (it was 10000)"
+        ),
         KeptValue("x_um_per_step", 1.30, 0.004, 1.25, "r"): "x: 1.3000 +- 0.0040 um per step (it was 1.25)",
         KeptValue("x_um_per_step", 1.252, 0.004, 1.25, "r"): "1.25 as configured agrees and stays in use",
         KeptValue("y_um_per_step", 1.30, 0.004, 1.25, "r"): "board.y.um_per_step of the configuration stays",
@@ -173,7 +194,8 @@ def test_the_stage_is_measured_each_value_kept_at_once_and_written_for_programs(
     monkeypatch.setattr(chains, "N_CHAINS", 3)
     monkeypatch.setattr(returns, "N_TRIPS", 2)
     monkeypatch.setattr(returns, "N_HOMES", 2)
-    monkeypatch.setattr(settling, "N_MOVES", 10)
+    monkeypatch.setattr(settling, "N_MOVES", 8)
+    monkeypatch.setattr(register, "REFINE_ROUNDS", 3)
     (tmp_path / "parfocal.toml").write_text(
         f"{SMALL_CAMERA}[focus]\nfirst_sweep_start_um = 2480.0\nfirst_sweep_stop_um = 2520.0\n"
     )

@@ -14,13 +14,20 @@ from parfocal.calib.store import Owner, Store, default_folder
 from parfocal.calib.value import Measured
 from parfocal.edge.cli.calibrating import all_parts as cli_all
 from parfocal.edge.cli.calibrating import verbs as cli_calibrate
-from parfocal.edge.cli.calibrating.all_parts import PARTS, AllReport, Part, Progress, progress_of
+from parfocal.edge.cli.calibrating.all_parts import PARTS, AllReport, Part, Progress, parts_of, progress_of
 from parfocal.edge.cli.calibrating.verbs import Bench
+from parfocal.edge.config import Config, config_from_toml
 from parfocal.edge.instrument import Instrument
 from tests.edge.calibrate.plain import Plain
 from tests.edge.cli.typed import Run
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=timezone.utc)
+
+
+def test_a_lens_is_measured_last_and_only_where_there_is_one() -> None:
+    assert parts_of(Config()) == PARTS
+    with_lens = parts_of(config_from_toml('[lens]\nkind = "board"\n', "t"))
+    assert [part.name for part in with_lens] == ["camera", "stage", "backlash", "optics", "focus", "lens"]
 
 
 class Parts:
