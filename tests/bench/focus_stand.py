@@ -80,6 +80,17 @@ def slides() -> dict[str, tuple[UInt8Array, float]]:
     return found
 
 
+def textures() -> dict[str, tuple[UInt8Array, float]]:
+    """The nine of the campaign: those of `slides`, and more stain and less of it where the real tiles are."""
+    found = slides()
+    for name, pattern in (("H&E of CMU", "he_cmu1/*.jpg"), ("H&E faint", "he_histolab/*.*")):
+        files = sorted(TILES.glob(pattern))
+        if files:
+            pixels = rgb_from_file(files[0])
+            found[name] = (faint(pixels, 0.2) if name.endswith("faint") else pixels, 0.5)
+    return found
+
+
 class Cost(NamedTuple):
     """What one policy did in one field. `rise_um`: how far above the higher of start and focus the stage truly went.
 
