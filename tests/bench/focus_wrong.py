@@ -22,9 +22,8 @@ from parfocal.edge.engine import opened_engine
 from parfocal.edge.focus.focuser import Focuser
 from parfocal.edge.focus.proof import Proof
 from parfocal.edge.focus.result import FocusLost, FocusResult
-from parfocal.edge.simscope.optics import Optics
 from parfocal.engines.predictor import Predictor
-from tests.bench.focus_stand import CONFIG, PLACES_UM, SIDE_OF_SINGLE_PX, Stand, slides, textures
+from tests.bench.focus_stand import CONFIG, PLACES_UM, SIDE_OF_SINGLE_PX, Conditions, Stand, slides, textures
 
 STARTS_UM = (-25.0, -20.0, -15.0, -12.0, -9.0, -5.0, -2.0, 0.0, 2.0, 5.0, 9.0, 12.0, 15.0, 20.0, 25.0)
 REFERENCE = 0.6
@@ -67,10 +66,10 @@ class Done(msgspec.Struct, frozen=True):
 
 def fields(case: Case, pair: Predictor, single: Predictor, starts_um: list[float]) -> Iterator[Field]:
     """All starts on one slide, in a mixed order."""
-    optics = Optics(um_per_px=CONFIG.camera.um_per_px, condenser_sigma=case.condenser)
     named = textures()
     number = list(named).index(case.slide)
-    stand = Stand(named[case.slide], 20.0, case.seed + number, SIDE_OF_SINGLE_PX, optics=optics)
+    conditions = Conditions(condenser=case.condenser)
+    stand = Stand(named[case.slide], conditions, case.seed + number, SIDE_OF_SINGLE_PX)
     config = msgspec.structs.replace(stand.config.focus, strategy=case.strategy)
     focuser = Focuser(
         stand.axis, stand, pair, config, single if case.strategy == "controller" else None, Proof()
