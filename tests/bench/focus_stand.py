@@ -136,7 +136,7 @@ class Stand:
         seed: int = 1,
         side_px: int = SIDE_PX,
     ) -> None:
-        """`side_px`: side of a picture as the model takes it, before that larger by the downsampling of the objective."""
+        """`side_px`: side of a picture after the downsampling that goes with the objective."""
         self.conditions = conditions
         self.config = config_for(conditions, side_px)
         camera, downsample = self.config.camera, self.config.focus.downsample
@@ -246,15 +246,14 @@ class Stand:
     def _drawn(self, above_um: float, brightness: float) -> UInt8Array:
         """A picture with the stage `above_um` above the focus."""
         if self.conditions.step_um:
-            shot = self._scene.uneven_shot(
-                *self.place_um, np.float32(above_um) + self._relief_um, brightness
-            )
+            shot = self._scene.uneven_shot(*self.place_um, np.float32(above_um) + self._relief_um, brightness)
         else:
             shot = self._scene.shot(*self.place_um, above_um, brightness)
         if self._noise is None:
             return shot
         noise = np.float32(self.conditions.noise_levels) * self._noise.of(shot.shape)
-        return np.clip(np.rint(shot + noise), 0.0, 255.0).astype(np.uint8)
+        noisy: UInt8Array = np.clip(np.rint(shot + noise), 0.0, 255.0).astype(np.uint8)
+        return noisy
 
     def _off_um(self, above_um: float) -> float:
         """How far a height above the focus is off. Where a field has two depths, either of them will do."""

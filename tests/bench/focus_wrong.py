@@ -28,8 +28,18 @@ from tests.bench.focus_stand import CONFIG, PLACES_UM, SIDE_OF_SINGLE_PX, Condit
 STARTS_UM = (-25.0, -20.0, -15.0, -12.0, -9.0, -5.0, -2.0, 0.0, 2.0, 5.0, 9.0, 12.0, 15.0, 20.0, 25.0)
 REFERENCE = 0.6
 WRONG_UM = 1.0
-HEADS = ("fields", "focused", "recovered", "blank, lost", "focused and wrong", "within 1 um")
-HEADS = (*HEADS, "mean um", "largest um", "images", "s")
+HEADS = (
+    "fields",
+    "focused",
+    "recovered",
+    "blank, lost",
+    "focused and wrong",
+    "within 1 um",
+    "mean um",
+    "largest um",
+    "images",
+    "s",
+)
 
 
 class Case(msgspec.Struct, frozen=True):
@@ -132,7 +142,9 @@ def main() -> int:
     ]
     asked.out.parent.mkdir(parents=True, exist_ok=True)
     done = done_in(asked.out, asked.starts)
-    pair, single = (opened_engine(focus).predictor for focus in (CONFIG.focus, FocusConfig(model="single-20x")))
+    pair, single = (
+        opened_engine(focus).predictor for focus in (CONFIG.focus, FocusConfig(model="single-20x"))
+    )
     for case in cases:
         if case not in done:
             done[case] = tuple(fields(case, pair, single, asked.starts))
