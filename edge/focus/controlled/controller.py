@@ -21,8 +21,8 @@ from parfocal.edge.focus.estimate import Estimate
 from parfocal.edge.focus.result import Attempt
 from parfocal.edge.focus.sharpness import MIN_FALL_SHARE
 
-# A field is in focus up to this share of a depth of field. With 0.4, neighbouring fields took 0.08 images more, and ended
-# 0.025 um nearer on average.
+# A field is in focus up to this share of a depth of field. With 0.4, neighbouring fields took 0.08 images more, and
+# ended 0.025 um nearer on average.
 IN_FOCUS_SHARE = 0.5
 # A single shot is followed if it is off by this share of its distance at most: the next one, much closer, tells more.
 FAR_SIGMA_SHARE = 0.2
