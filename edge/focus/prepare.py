@@ -77,10 +77,8 @@ def single_shot_batch(
     Only what they cover is smoothed.
     """
     (top, left), (bottom, right) = np.min(corners, axis=0), np.max(corners, axis=0) + side_px
-    around = (
-        max(top - 1, 0),
-        max(left - 1, 0),
-    )  # a pixel more, so that the median at their edges is that of the image
+    # A pixel more, so that the median at their edges is that of the image.
+    around = max(top - 1, 0), max(left - 1, 0)
     whole = smoothed(pixels[around[0] : bottom + 1, around[1] : right + 1])
     inside = [(int(top - around[0]), int(left - around[1])) for top, left in corners]
     return _standardised_at(cv2.split(whole), inside, side_px), _contrasts_at(whole, inside, side_px)
