@@ -41,7 +41,7 @@ engines-test: $(VENV)/.engines-test  ## 100 MB of TensorRT wheels; the tests tha
 bench: $(VENV)/.test  ## how fast engines and link are, the link's fault campaign, focus beside other microscopes, into build/bench
 	$(BIN)/python -m tools.bench_engines
 	$(BIN)/python -m tests.bench.link
-	$(BIN)/python -m tests.bench.focus quick
+	$(BIN)/python -m tests.bench.focus
 
 mutate: $(VENV)/.test  ## breaks the code on purpose and sees the tests go red, fifteen minutes
 	$(BIN)/python -m tools.mutate

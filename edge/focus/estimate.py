@@ -67,14 +67,8 @@ def single_batch(
 
     Raises ValueError if the frame is smaller than one patch.
     """
-    whole = prepare.smoothed(reduced(shot, config))
-    patches = np.stack(
-        [
-            whole[top : top + side_px, left : left + side_px].transpose(2, 0, 1)
-            for top, left in places(whole.shape[0], whole.shape[1], side_px)
-        ]
-    ).astype(np.float32)
-    return prepare.standardised(patches), prepare.contrast_of(patches)
+    whole = reduced(shot, config)
+    return prepare.single_shot_batch(whole, places(whole.shape[0], whole.shape[1], side_px), side_px)
 
 
 def weighted(prediction: Prediction, weights: NDArray[np.float32], config: FocusConfig) -> Estimate:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from parfocal.edge.config import FocusConfig
 from parfocal.edge.focus import prepare
-from parfocal.edge.focus.sharpness import variance_of_laplacian
+from parfocal.edge.focus.sharpness import halved_grey, laplacian
 from parfocal.edge.pixels import UInt8Array
 
 PATCHES_PER_SIDE = 2  # dastidar2020 4.2: the central part is split into four
@@ -42,9 +42,19 @@ class CentralPart:
         return prepare.contrasts_of(self.smoothed, self._config.patch_px)
 
     @cached_property
+    def halved_grey(self) -> NDArray[np.float32]:
+        """Grey values at half the size, slightly smoothed: sharpness and smear are measured on them."""
+        return halved_grey(self.pixels)
+
+    @cached_property
     def sharpness(self) -> float:
         """Variance of the Laplacian, grey levels squared (dastidar2020 4.3.1)."""
-        return variance_of_laplacian(self.pixels)
+        return float(laplacian(self.halved_grey).var())
+
+    @cached_property
+    def mean_level(self) -> float:
+        """Mean of all pixels and channels, grey levels."""
+        return sum(cv2.sumElems(self.pixels)) / self.pixels.size
 
     @property
     def clarity(self) -> float:

@@ -1,6 +1,7 @@
 """From frames to the batch that a network takes (dastidar2020 2.2.3 and 4.3.3). Pure functions on arrays."""
 
 import math
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -64,12 +65,42 @@ def two_shot_batch(first: UInt8Array, second: UInt8Array, patch_px: int, with_se
     written once, to where the network reads it.
     """
     planes = [*cv2.split(_difference(first, second)), *(cv2.split(second) if with_second else ())]
-    rows, columns = first.shape[0] // patch_px, first.shape[1] // patch_px
-    batch = np.empty((rows * columns, len(planes), patch_px, patch_px), np.float32)
-    for number, patch in enumerate(batch):
-        top, left = (n * patch_px for n in divmod(number, columns))
+    return _standardised_at(planes, _corners(first, patch_px), patch_px)
+
+
+def single_shot_batch(
+    pixels: UInt8Array, corners: Sequence[tuple[int, int]], side_px: int
+) -> tuple[FloatArray, FloatArray]:
+    """Square patches of an image (h, w, 3) for a single-shot network, and their contrasts (n,) in grey levels.
+
+    The patches are smoothed and standardised; float32 (n, 3, side_px, side_px). `corners`: top and left of each, px.
+    Only what they cover is smoothed.
+    """
+    (top, left), (bottom, right) = np.min(corners, axis=0), np.max(corners, axis=0) + side_px
+    # A pixel more, so that the median at their edges is that of the image.
+    around = max(top - 1, 0), max(left - 1, 0)
+    whole = smoothed(pixels[around[0] : bottom + 1, around[1] : right + 1])
+    inside = [(int(top - around[0]), int(left - around[1])) for top, left in corners]
+    return _standardised_at(cv2.split(whole), inside, side_px), _contrasts_at(whole, inside, side_px)
+
+
+def _corners(image: UInt8Array, patch_px: int) -> list[tuple[int, int]]:
+    """Top and left of the whole patches of an image (h, w, 3), row by row."""
+    return [
+        (top, left)
+        for top in range(0, image.shape[0] - patch_px + 1, patch_px)
+        for left in range(0, image.shape[1] - patch_px + 1, patch_px)
+    ]
+
+
+def _standardised_at(
+    planes: Sequence[NDArray[np.integer | np.floating]], corners: Sequence[tuple[int, int]], side_px: int
+) -> FloatArray:
+    """Patches of integer planes (h, w), standardised; float32 (n, planes, side_px, side_px)."""
+    batch = np.empty((len(corners), len(planes), side_px, side_px), np.float32)
+    for (top, left), patch in zip(corners, batch, strict=True):
         for plane, channel in zip(planes, patch, strict=True):
-            part = plane[top : top + patch_px, left : left + patch_px]
+            part = plane[top : top + side_px, left : left + side_px]
             mean, deviation = _mean_and_deviation(part)
             np.copyto(channel, part)
             np.subtract(channel, np.float32(mean), out=channel)
@@ -109,14 +140,14 @@ def patches_of(image: NDArray[np.float32] | UInt8Array, patch_px: int) -> FloatA
 
 def contrasts_of(image: UInt8Array, patch_px: int) -> FloatArray:
     """The same as `contrast_of` the patches of an image (h, w, 3), in a third of the time; (n,)."""
+    return _contrasts_at(image, _corners(image, patch_px), patch_px)
+
+
+def _contrasts_at(image: UInt8Array, corners: Sequence[tuple[int, int]], side_px: int) -> FloatArray:
     red, green, blue = cv2.split(image)
-    sums = cv2.add(cv2.add(red, green, dtype=cv2.CV_16S), blue, dtype=cv2.CV_16S)
-    corners = [
-        (top, left)
-        for top in range(0, image.shape[0] - patch_px + 1, patch_px)
-        for left in range(0, image.shape[1] - patch_px + 1, patch_px)
-    ]
-    parts = (sums[top : top + patch_px, left : left + patch_px] for top, left in corners)
+    sums = np.add(red, green, dtype=np.int16)  # an eighth of the time of `cv2.add`
+    sums += blue
+    parts = (sums[top : top + side_px, left : left + side_px] for top, left in corners)
     return np.array([_mean_and_deviation(part)[1] / 3.0 for part in parts], np.float32)
 
 

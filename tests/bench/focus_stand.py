@@ -6,6 +6,7 @@ Pictures are just large enough: for four patches of the two-shot model, or for o
 import math
 import time
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ from parfocal.board.motor import Rates
 from parfocal.board.stub.config import StubConfig
 from parfocal.board.stub.virtual_bench import VirtualBench
 from parfocal.edge.camera.frame import Frame, frame_after
-from parfocal.edge.config import CameraConfig, Config, FocusConfig
+from parfocal.edge.config import CameraConfig, Config, FocusConfig, simulated_through
 from parfocal.edge.focus.depth import depth_of_field_um
 from parfocal.edge.focus.sharpness import parabola_vertex
 from parfocal.edge.focus.shots import Shot
@@ -26,9 +27,10 @@ from parfocal.edge.instrument import Instrument
 from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.simscope.bench import sample_image
 from parfocal.edge.simscope.camera import SimulatedCamera
-from parfocal.edge.simscope.optics import Optics
+from parfocal.edge.simscope.objectives import simulated_optics
 from parfocal.edge.simscope.scene import Scene
 from parfocal.edge.simscope.slide import SlideImage, VirtualSlide, density_from_image
+from tests.bench.noise import NoisePool
 from tests.bench.play import drawn
 
 TILES = Path(__file__).parents[2].parent / "shared" / "tiles"
@@ -38,7 +40,6 @@ CONFIG = Config(
     camera=CameraConfig(width_px=SIDE_PX, height_px=SIDE_PX),
     focus=FocusConfig(first_sweep_start_um=2440.0, first_sweep_stop_um=2560.0),
 )
-DEPTH_UM = depth_of_field_um(CONFIG.focus.objective)
 # Where a field lies: fields of one slide, far enough apart to show other tissue.
 PLACES_UM = ((700.0, 700.0), (1150.0, 1500.0), (6750.0, 6750.0), (7100.0, 6300.0))
 
@@ -80,6 +81,35 @@ def slides() -> dict[str, tuple[UInt8Array, float]]:
     return found
 
 
+def textures() -> dict[str, tuple[UInt8Array, float]]:
+    """The nine of the campaign: those of `slides`, and more stain and less of it where the real tiles are."""
+    found = slides()
+    for name, pattern in (("H&E of CMU", "he_cmu1/*.jpg"), ("H&E faint", "he_histolab/*.*")):
+        files = sorted(TILES.glob(pattern))
+        if files:
+            pixels = rgb_from_file(files[0])
+            found[name] = (faint(pixels, 0.2) if name.endswith("faint") else pixels, 0.5)
+    return found
+
+
+class Conditions(msgspec.Struct, frozen=True):
+    """What a field is focused under.
+
+    `play_um`: of the Z gear, true and configured. `condenser`: its aperture over that of the objective. `noise_levels`:
+    grey levels of noise on top of the camera's own. `step_um`: the two halves of a field lie this far apart in height.
+    """
+
+    play_um: float = 20.0
+    objective: str = "20x/0.75"
+    condenser: float = 0.6
+    noise_levels: float = 0.0
+    step_um: float = 0.0
+    is_blank: bool = False
+
+
+REFERENCE = Conditions()
+
+
 class Cost(NamedTuple):
     """What one policy did in one field. `rise_um`: how far above the higher of start and focus the stage truly went.
 
@@ -102,29 +132,36 @@ class Stand:
     def __init__(
         self,
         slide: tuple[UInt8Array, float],
-        play_um: float,
+        conditions: Conditions = REFERENCE,
         seed: int = 1,
         side_px: int = SIDE_PX,
-        blank: bool = False,
-        optics: Optics | None = None,
     ) -> None:
-        """`play_um` is the true play of the Z gear, and the configured one. `optics`: other than the reference."""
-        camera = msgspec.structs.replace(CONFIG.camera, width_px=side_px, height_px=side_px)
-        z = msgspec.structs.replace(CONFIG.board.z, play_um=play_um)
-        board = msgspec.structs.replace(CONFIG.board, z=z)
-        self.config = msgspec.structs.replace(CONFIG, board=board, camera=camera)
+        """`side_px`: side of a picture after the downsampling that goes with the objective."""
+        self.conditions = conditions
+        self.config = config_for(conditions, side_px)
+        camera, downsample = self.config.camera, self.config.focus.downsample
         stub = StubConfig(seed=seed)
-        stub = msgspec.structs.replace(stub, z=msgspec.structs.replace(stub.z, play_um=play_um))
+        stub = msgspec.structs.replace(stub, z=msgspec.structs.replace(stub.z, play_um=conditions.play_um))
         self.bench = VirtualBench(stub)
         self.board = self.bench.open_board(self.config.board)
         self.board.home()
         self.board.lamp(self.config.scan.lamp_duty)
         self.focus_z_um = FOCUS_Z_UM
+        self.depth_um = depth_of_field_um(self.config.focus.objective)
         self.drawing_s = 0.0
-        laid = VirtualSlide(SlideImage(*slide), camera.um_per_px, seed, blank_share=1.0 if blank else 0.0)
-        self._scene = Scene(
-            laid, optics or Optics(um_per_px=camera.um_per_px), (camera.height_px, camera.width_px), seed
+        um_per_px = camera.um_per_px * downsample
+        laid = VirtualSlide(
+            SlideImage(*slide), um_per_px, seed, blank_share=1.0 if conditions.is_blank else 0.0
         )
+        optics = replace(
+            simulated_optics(conditions.objective, um_per_px), condenser_sigma=conditions.condenser
+        )
+        self._scene = Scene(laid, optics, (side_px, side_px), seed, downsample)
+        # Which half of a field with a step lies higher: left, by half of the step.
+        columns = np.arange(side_px) < side_px // 2
+        halves_um = np.where(columns, -0.5, 0.5).astype(np.float32) * np.float32(conditions.step_um)
+        self._relief_um = np.broadcast_to(halves_um, (side_px, side_px))
+        self._noise = NoisePool(np.random.default_rng([seed, 54])) if conditions.noise_levels else None
         self._camera = SimulatedCamera(self.bench, self.bench.clock, camera, self._render)
         self.place_um = PLACES_UM[0]
         self.images = 0
@@ -169,17 +206,14 @@ class Stand:
         elapsed_s = self.bench.clock.now_s() - began_s
         ours_s = time.perf_counter() - wall_s - (self.drawing_s - drawn_s)
         self.bench.clock.sleep_s(max(0.0, self.axis._settled_s - self.bench.clock.now_s()))
-        error_um = self.true_z_um() - self.focus_z_um
+        error_um = self._off_um(self.true_z_um() - self.focus_z_um)
         rise_um = max(self._highest_um, self.true_z_um()) - self.focus_z_um - max(start_um, 0.0)
         return Cost(images, elapsed_s, self.waited_s, ours_s, error_um, rise_um, outcome)
 
     def sharpest_um(self) -> float:
         """How far above `focus_z_um` the sharpest plane of the present field lies: by a fine stack, nothing moves."""
         heights_um = np.arange(-3.0, 3.01, 0.25)
-        sharp = [
-            Shot(z, self._scene.shot(*self.place_um, z, 1.0), self.config.focus).sharpness
-            for z in heights_um.tolist()
-        ]
+        sharp = [Shot(z, self._drawn(z, 1.0), self.config.focus).sharpness for z in heights_um.tolist()]
         top = int(np.clip(np.argmax(sharp), 1, len(sharp) - 2))
         return parabola_vertex(heights_um[top - 1 : top + 2].tolist(), sharp[top - 1 : top + 2])
 
@@ -205,12 +239,41 @@ class Stand:
 
     def _render(self, _x_um: float, _y_um: float, z_um: float, duty: float) -> UInt8Array:
         began_s = time.perf_counter()
-        shot = self._scene.shot(*self.place_um, z_um - self.focus_z_um, duty / self.config.scan.lamp_duty)
+        shot = self._drawn(z_um - self.focus_z_um, duty / self.config.scan.lamp_duty)
         self.drawing_s += time.perf_counter() - began_s
         return shot
 
+    def _drawn(self, above_um: float, brightness: float) -> UInt8Array:
+        """A picture with the stage `above_um` above the focus."""
+        if self.conditions.step_um:
+            shot = self._scene.uneven_shot(*self.place_um, np.float32(above_um) + self._relief_um, brightness)
+        else:
+            shot = self._scene.shot(*self.place_um, above_um, brightness)
+        if self._noise is None:
+            return shot
+        noise = np.float32(self.conditions.noise_levels) * self._noise.of(shot.shape)
+        noisy: UInt8Array = np.clip(np.rint(shot + noise), 0.0, 255.0).astype(np.uint8)
+        return noisy
+
+    def _off_um(self, above_um: float) -> float:
+        """How far a height above the focus is off. Where a field has two depths, either of them will do."""
+        half_um = 0.5 * self.conditions.step_um
+        return min(above_um - half_um, above_um + half_um, key=abs)
+
 
 Policy = Callable[[Stand], tuple[int, str]]
+
+
+def config_for(conditions: Conditions, side_px: int) -> Config:
+    """The instrument of the bench for an objective and a play."""
+    config = CONFIG
+    if conditions.objective != config.focus.objective:
+        config = simulated_through(conditions.objective, config)
+    side_px *= config.focus.downsample
+    camera = msgspec.structs.replace(config.camera, width_px=side_px, height_px=side_px)
+    z = msgspec.structs.replace(config.board.z, play_um=conditions.play_um)
+    board = msgspec.structs.replace(config.board, z=z)
+    return msgspec.structs.replace(config, board=board, camera=camera)
 
 
 def travel_s(distance_um: float, config: Config) -> float:
@@ -227,7 +290,8 @@ def oracle_s(start_um: float, stand: Stand) -> float:
     shortest way that ends upwards, the settling, and one more exposure.
     """
     camera, config = stand.config.camera, stand.config
-    if abs(start_um) <= 0.5 * DEPTH_UM:
+    start_um = stand._off_um(start_um)
+    if abs(start_um) <= 0.5 * stand.depth_um:
         return camera.exposure_s
     over_um = stand.axis.overshoot_um
     moved_s = travel_s(start_um, config)

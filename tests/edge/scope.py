@@ -109,6 +109,17 @@ class Tells(Predictor):
         return Prediction(distance_um, self._sigma_um * same, self._strangeness * same, 3.0)
 
 
+def put_under(slide: tuple[NDArray[np.uint8], float], um_per_px: float, blank: bool) -> VirtualSlide:
+    """A picture and its um per px as a slide, under a camera that samples at `um_per_px`."""
+    return VirtualSlide(SlideImage(*slide), um_per_px, seed=1, blank_share=1.0 if blank else 0.0)
+
+
+@functools.cache
+def section(um_per_px: float, blank: bool) -> VirtualSlide:
+    """The drawn section as a slide. All tests share it: a third of the time of a new microscope."""
+    return put_under((tissue(), 0.345), um_per_px, blank)
+
+
 class Scope:
     """A homed virtual microscope over one field whose focus lies at ``FOCUS_Z_UM``."""
 
@@ -125,10 +136,8 @@ class Scope:
         self.board = self.bench.open_board(config.board)
         self.board.home()
         self.board.lamp(config.scan.lamp_duty)
-        pixels, um_per_px = slide or (tissue(), 0.345)
-        laid = VirtualSlide(
-            SlideImage(pixels, um_per_px), config.camera.um_per_px, seed=1, blank_share=1.0 if blank else 0.0
-        )
+        um_per_px = config.camera.um_per_px
+        laid = section(um_per_px, blank) if slide is None else put_under(slide, um_per_px, blank)
         shape_px = (config.camera.height_px, config.camera.width_px)
         scene = Scene(laid, Optics(um_per_px=config.camera.um_per_px), shape_px, seed=1)
         # The middle of a cell of the slide's blank areas: empty through and through when ``blank``.

@@ -32,6 +32,27 @@ MUTATIONS = (
         STEPS,
     ),
     Mutation("a far focus below is gone to at once", CONTROLLER, "if agrees or is_near:", "if True:", STEPS),
+    Mutation(
+        "patches of a single shot are cut from a smaller picture",
+        "edge/focus/prepare.py",
+        "around = max(top - 1, 0), max(left - 1, 0)",
+        "around = top, left",
+        ("tests/edge/focus/test_prepare.py",),
+    ),
+    Mutation(
+        "a white picture is looked at by its mean alone",
+        "edge/focus/picture/exposure.py",
+        "if saturated > MAX_SATURATED_SHARE:",
+        "if True:",
+        ("tests/edge/focus/picture/test_exposure.py", *FAULTS),
+    ),
+    Mutation(
+        "smear is told from one direction",
+        "edge/focus/picture/camera_truth.py",
+        "(grey[1:], grey[:-1])",
+        "(grey[1:], grey[1:])",
+        FAULTS,
+    ),
     Mutation("a field has no end", CONTROLLER, "return stalled < 2", "return True", STEPS),
     Mutation(
         "a last shot that is contradicted is kept",
@@ -43,7 +64,7 @@ MUTATIONS = (
     Mutation(
         "a line is not taken from a claim",
         "edge/focus/controlled/claims.py",
-        "claimed_um + float(at @ line)",
+        "claimed_um + line.at_um(claimed_um)",
         "claimed_um",
         ("tests/edge/focus/controlled/test_claims.py",),
     ),

@@ -57,14 +57,14 @@ MUTATIONS = (
     Mutation(
         "two records make a line",
         CLAIMS,
-        "if counted < MIN_RECORDS:",
-        "if counted < 2.0:",
+        "if float(weights.sum()) < MIN_RECORDS:",
+        "if float(weights.sum()) < 2.0:",
         CLAIMS_TESTS,
     ),
     Mutation(
         "the uncertainty of the line is left out",
         CLAIMS,
-        "math.sqrt(variance + float(at @ covariance @ at))",
+        "math.sqrt(variance + line.variance_at(claimed_um))",
         "math.sqrt(variance)",
         CLAIMS_TESTS,
     ),

@@ -9,12 +9,10 @@ on other slides.
 import math
 from collections.abc import Sequence
 from statistics import median
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
-
-FloatArray = NDArray[np.float64]
 
 # Standard deviation of offset, um, and factor before anything is known. Uncalibrated condensers of 0.3 to 0.9 of the
 # objective give offsets up to 1 um and factors of 0.6 to 1.6.
@@ -55,30 +53,72 @@ def corrected(claimed_um: float, sigma_um: float | None, records: Sequence[Recor
     picture makes the model less certain than others did, the claim is less certain too.
     """
     claimed = np.array([record.claimed_um for record in records], np.float64)
-    true = np.array([record.true_um for record in records], np.float64)
+    errors = np.array([record.true_um for record in records], np.float64) - claimed
     near_um = max(NEAR_UM, NEAR_SHARE * abs(claimed_um))
     weights = np.exp(-0.5 * ((claimed - claimed_um) / near_um) ** 2)
-    counted = float(weights.sum())
-    if counted < MIN_RECORDS:
+    if float(weights.sum()) < MIN_RECORDS:
         return None
-    errors, at = true - claimed, np.array([1.0, claimed_um])
-    design = np.column_stack([np.ones(len(claimed)), claimed])
+    sums = _Sums(
+        *(float(weights @ of) for of in (np.ones(len(claimed)), claimed, claimed**2)),
+        *(float(weights @ of) for of in (errors, errors * claimed, errors**2)),
+    )
     variance = SCATTER_UM**2
-    line, covariance = _line(design, errors, weights, variance)
+    line = _line(sums, variance)
     for _ in range(ROUNDS):
-        misfit = float(weights @ (errors - design @ line) ** 2)
-        variance = (SCATTER_RECORDS * SCATTER_UM**2 + misfit) / (SCATTER_RECORDS + counted)
-        line, covariance = _line(design, errors, weights, variance)
+        misfit = sums.misfit(line)
+        variance = (SCATTER_RECORDS * SCATTER_UM**2 + misfit) / (SCATTER_RECORDS + sums.one)
+        line = _line(sums, variance)
     known = [record.sigma_um for record in records if record.sigma_um is not None]
     excess = max(1.0, sigma_um / median(known)) if sigma_um is not None and known else 1.0
-    return Claim(claimed_um + float(at @ line), excess * math.sqrt(variance + float(at @ covariance @ at)))
+    return Claim(
+        claimed_um + line.at_um(claimed_um), excess * math.sqrt(variance + line.variance_at(claimed_um))
+    )
 
 
-def _line(
-    design: FloatArray, errors: FloatArray, weights: FloatArray, variance: float
-) -> tuple[FloatArray, FloatArray]:
-    """Offset and excess factor (2,) of the line, and their covariance (2, 2)."""
-    precision = design.T @ (design * weights[:, None]) / variance + np.diag([OFFSET_UM**-2.0, FACTOR**-2.0])
-    covariance: FloatArray = np.linalg.inv(precision)
-    line: FloatArray = covariance @ (design.T @ (weights * errors)) / variance
-    return line, covariance
+class _Line(NamedTuple):
+    """Offset and excess factor of a line, and their covariance."""
+
+    offset_um: float
+    factor: float
+    of_offset: float
+    of_both: float
+    of_factor: float
+
+    def at_um(self, claimed_um: float) -> float:
+        return self.offset_um + self.factor * claimed_um
+
+    def variance_at(self, claimed_um: float) -> float:
+        return self.of_offset + 2.0 * claimed_um * self.of_both + claimed_um**2 * self.of_factor
+
+
+class _Sums(NamedTuple):
+    """Weighted sums over records: of 1, x and x squared (the claims), of y, xy and y squared (their errors)."""
+
+    one: float
+    x: float
+    xx: float
+    y: float
+    xy: float
+    yy: float
+
+    def misfit(self, line: _Line) -> float:
+        """Weighted sum of the squared distances from the line."""
+        a, b = line.offset_um, line.factor
+        squares = (
+            self.yy
+            - 2.0 * (a * self.y + b * self.xy)
+            + a * a * self.one
+            + 2.0 * a * b * self.x
+            + b * b * self.xx
+        )
+        return max(squares, 0.0)
+
+
+def _line(sums: _Sums, variance: float) -> _Line:
+    """The most likely line for errors that scatter by `variance`. In plain numbers: arrays of 2 x 2 take longer."""
+    of_one = sums.one / variance + OFFSET_UM**-2.0
+    of_x, of_xx = sums.x / variance, sums.xx / variance + FACTOR**-2.0
+    determinant = of_one * of_xx - of_x * of_x
+    offset, both, factor = of_xx / determinant, -of_x / determinant, of_one / determinant
+    y, xy = sums.y / variance, sums.xy / variance
+    return _Line(offset * y + both * xy, both * y + factor * xy, offset, both, factor)

@@ -21,9 +21,9 @@ from parfocal.edge.focus.estimate import Estimate
 from parfocal.edge.focus.result import Attempt
 from parfocal.edge.focus.sharpness import MIN_FALL_SHARE
 
-# A field is in focus up to this share of a depth of field. With half of it, fields took a tenth of an image less, and
-# ended 0.05 um farther away on average.
-IN_FOCUS_SHARE = 0.4
+# A field is in focus up to this share of a depth of field. With 0.4, neighbouring fields took 0.08 images more, and
+# ended 0.025 um nearer on average.
+IN_FOCUS_SHARE = 0.5
 # A single shot is followed if it is off by this share of its distance at most: the next one, much closer, tells more.
 FAR_SIGMA_SHARE = 0.2
 MAX_SINGLE_MOVES = 2  # by single shots in one field; then a pair costs less

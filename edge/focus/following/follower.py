@@ -97,14 +97,13 @@ class Follower:
 
     def _seen(self, shot: Shot, exposed_s: float) -> FollowEvent | None:
         """Take one frame in, and do what it leads to."""
-        patches = self._patches(shot)
-        contrasts = prepare.contrast_of(patches)
+        batch, contrasts = self._batch(shot)
         if exposure_fault(shot.pixels) is not None or is_blank(contrasts, self._config):
             return self._blind()
         self._sees = True
         self._alarm = self._alarm.heard(shot.sharpness / float(cv2.mean(shot.part.pixels)[1]) ** 2)
         self.unsharp_frames += self._alarm.n_unsharp > 0
-        found = weighted(self._predictor.predict(prepare.standardised(patches)), contrasts, self._config)
+        found = weighted(self._predictor.predict(batch), contrasts, self._config)
         sigma_um = PATCH_SIGMA_UM if found.sigma_um is None else found.sigma_um
         seen = Prediction(exposed_s, shot.z_um + found.distance_um, max(sigma_um, found.spread_um))
         self._track = followed(self._track, seen)
@@ -118,18 +117,14 @@ class Follower:
             return self._sweep()
         return self._moved()
 
-    def _patches(self, shot: Shot) -> NDArray[np.float32]:
-        """The smoothed patches that the model sees, (n, 3, side, side)."""
+    def _batch(self, shot: Shot) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """What the model sees, (n, 3, side, side), and the contrast of each patch (n,)."""
         whole, side_px = reduced(shot.pixels, self._config), self._predictor.contract.patch_px
         middle = whole.shape[0] / 2.0 - side_px / 2.0, whole.shape[1] / 2.0 - side_px / 2.0
         corners = sorted(
             spread_places(whole.shape[0], whole.shape[1], side_px), key=lambda place: math.dist(place, middle)
         )
-        cut = [
-            prepare.smoothed(whole[top : top + side_px, left : left + side_px]).transpose(2, 0, 1)
-            for top, left in corners[: self._n_patches]
-        ]
-        return np.stack(cut).astype(np.float32)
+        return prepare.single_shot_batch(whole, corners[: self._n_patches], side_px)
 
     def _moved(self) -> FollowEvent | None:
         """The move that the track leads to, if any."""

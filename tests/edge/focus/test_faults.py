@@ -3,17 +3,21 @@
 import itertools
 import re
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from parfocal.board.errors import BoardError
 from parfocal.edge.camera.frame import Frame
-from parfocal.edge.config import Config
+from parfocal.edge.config import Config, FocusConfig
 from parfocal.edge.errors import CameraFailed
 from parfocal.edge.focus.part import CentralPart
 from parfocal.edge.focus.picture.camera_truth import detail_ratio, doubt_about_pair, is_frozen
+from parfocal.edge.focus.picture.exposure import exposure_fault
 from parfocal.edge.focus.result import FocusLost
+from parfocal.edge.focus.sharpness import halved_grey
+from parfocal.edge.simscope.bench import sample_image
 from parfocal.edge.simscope.camera import SimulatedCamera
 from tests.edge.scope import FOCUS_Z_UM, Scope
 
@@ -139,6 +143,32 @@ def test_pictures_are_frozen_only_if_every_pixel_is_the_same() -> None:
 
 def test_detail_along_both_directions_is_even() -> None:
     pixels = np.random.default_rng(2).integers(0, 255, (200, 200, 3)).astype(np.uint8)
-    assert abs(detail_ratio(pixels)) < 0.05
-    assert detail_ratio(smeared(pixels, 5)) < -0.5
-    assert detail_ratio(np.full((20, 20, 3), 9, np.uint8)) == 0.0
+    assert abs(detail_ratio(halved_grey(pixels))) < 0.05
+    assert detail_ratio(halved_grey(smeared(pixels, 5))) < -0.5
+    assert detail_ratio(halved_grey(np.full((20, 20, 3), 9, np.uint8))) == 0.0
+
+
+def by_every_pixel(pixels: NDArray[np.uint8]) -> tuple[float, float, float]:
+    """Mean, share of white and detail ratio, as they are defined: without any short cut."""
+    grey = halved_grey(pixels)
+    across, down = (float(np.square(np.diff(grey, axis=axis)).mean()) for axis in (1, 0))
+    return float(pixels.mean()), float((pixels >= 254).all(axis=2).mean()), float(np.log(across / down))
+
+
+def test_checks_of_pictures_come_to_what_every_pixel_says() -> None:
+    tissue = sample_image()[:448, :448]
+    exposures = [np.clip(tissue * light, 0.0, 255.0) for light in (0.01, 0.03, 0.05, 1.0, 1.2, 3.0, 9.0)]
+    shots = [light.astype(np.uint8) for light in exposures]
+    shots += [smeared(tissue, 9), cv2.GaussianBlur(tissue, (0, 0), 3.0).astype(np.uint8)]
+    parts = [CentralPart(pixels, FocusConfig()) for pixels in shots]
+    truths = [by_every_pixel(pixels) for pixels in shots]
+    for pixels, part, (mean, white, detail) in zip(shots, parts, truths, strict=True):
+        assert part.mean_level == pytest.approx(mean)
+        assert detail_ratio(part.halved_grey) == pytest.approx(detail, abs=1e-5)
+        # A camera's frame is larger than what is looked at.
+        frame = np.tile(pixels, (3, 3, 1))
+        fault = str(exposure_fault(frame))
+        assert ("black" in fault, "saturated" in fault) == (mean < 5.0, white > 0.9)
+    for (one, at), (other, beside) in itertools.permutations(zip(parts, truths, strict=True), 2):
+        doubted = abs(beside[0] / max(at[0], 1.0) - 1.0) > 0.03 or abs(beside[2] - at[2]) > 0.2
+        assert (doubt_about_pair(one, other) is not None) == doubted

@@ -37,14 +37,14 @@ def test_a_right_prediction_focuses_in_few_shots_and_arrives_upwards(scope: Scop
 
 def test_the_two_shots_lie_delta_apart_in_truth_whatever_the_play(config: Config) -> None:
     errors_um = []
-    for play_um in (0.0, 10.0, 20.0):
+    for play_um in (0.0, 20.0):
         scope = Scope(config, z_play_um=play_um)
         focuser = scope.focuser()
         for start_um in (-5.0, 3.0, -1.0):
             focuser.focus(FOCUS_Z_UM + start_um)
             errors_um.append(scope.error_um())
         scope.board.close()
-    assert np.ptp(np.abs(errors_um).reshape(3, 3).mean(axis=1)) < 0.1
+    assert np.ptp(np.abs(errors_um).reshape(2, 3).mean(axis=1)) < 0.1
 
 
 def test_an_uncertain_estimate_moves_half_way_and_looks_again(scope: Scope) -> None:
@@ -186,13 +186,13 @@ def test_a_lost_focus_goes_back_to_the_last_good_height_and_tells_what_it_tried(
 
 
 def test_the_first_sweep_finds_the_focus_of_a_slide(config: Config) -> None:
-    scope = Scope(with_focus(config, first_sweep_start_um=2460.0, first_sweep_stop_um=2530.0))
+    scope = Scope(with_focus(config, first_sweep_start_um=2475.0, first_sweep_stop_um=2515.0))
     pivot_um = scope.focuser().first_sweep().pivot_um
     assert pivot_um == pytest.approx(FOCUS_Z_UM, abs=1.0)
 
 
 def test_the_first_sweep_finds_nothing_where_there_is_nothing(config: Config) -> None:
-    scope = Scope(with_focus(config, first_sweep_start_um=2460.0, first_sweep_stop_um=2530.0), blank=True)
+    scope = Scope(with_focus(config, first_sweep_start_um=2475.0, first_sweep_stop_um=2515.0), blank=True)
     focuser = scope.focuser()
     assert focuser.first_sweep().pivot_um is None
     assert focuser.without_focus().outcome == "blank"

@@ -94,6 +94,19 @@ def test_contrasts_of_an_image_are_those_of_its_patches() -> None:
     assert (prepare.contrasts_of(flat(200), 4) == 0.0).all()
 
 
+def test_patches_of_a_single_shot_are_those_of_the_smoothed_frame() -> None:
+    frame = np.random.default_rng(5).integers(0, 256, (23, 31, 3)).astype(np.uint8)
+    for corners in ([(7, 11)], [(0, 0), (15, 23), (4, 6)]):
+        cut = [
+            prepare.smoothed(frame)[top : top + 8, left : left + 8].transpose(2, 0, 1)
+            for top, left in corners
+        ]
+        patches = np.stack(cut).astype(np.float32)
+        batch, contrasts = prepare.single_shot_batch(frame, corners, 8)
+        np.testing.assert_allclose(batch, prepare.standardised(patches), rtol=0.0, atol=1e-5)
+        np.testing.assert_allclose(contrasts, prepare.contrast_of(patches), rtol=1e-6)
+
+
 def test_a_pair_shows_the_second_shot_after_the_difference() -> None:
     rng = np.random.default_rng(3)
     first, second = rng.integers(0, 256, (2, 9, 13, 3)).astype(np.uint8)

@@ -31,6 +31,7 @@ def drifting(um_per_s: float) -> Track:
         (-1.0, 100.7, True, 99.176),  # past the focus, to wait for it
         (-1.0, 100.4, False, 99.88),
         (0.1, 99.6, True, 100.0),  # too slow to count on
+        (-4.0, 99.65, False, None),  # it will have come below the stage before a move up ends
     ],
 )
 def test_where_the_stage_goes(drift: float, z_um: float, has_play: bool, target_um: float | None) -> None:
