@@ -90,9 +90,30 @@ MUTATIONS = (
     Mutation(
         "every tile is scanned along the axis",
         "edge/scan/tiling/uneven_tiles.py",
-        "if not is_suspect and not self.may_be_uneven(shot):",
+        "if not is_suspect and not self.usual.is_unusual(spread):",
         "if False:",
         ("tests/edge/scan/tiling/test_uneven_tiles.py",),
+    ),
+    Mutation(
+        "folds teach what is usual",
+        "edge/scan/tiling/uneven_tiles.py",
+        "self.usual.learn(spread, is_even=shape is not None)\n",
+        "self.usual.learn(1.4, is_even=True)\n",
+        ("tests/edge/scan/tiling/test_uneven_tiles.py",),
+    ),
+    Mutation(
+        "coarse detail does not count in the crispness of a cell",
+        "edge/focus/uneven/crispness.py",
+        "/ np.maximum(coarse_energy[part], 1.0))",
+        "/ 1.0)",
+        ("tests/edge/focus/uneven/test_crispness.py",),
+    ),
+    Mutation(
+        "a folded tile of a sweep is kept as it is",
+        "edge/scan/continuous/scanner.py",
+        'is_folded = judged.verdict == "good" and scanner.may_be_uneven(seen)',
+        "is_folded = False",
+        _SWEPT,
     ),
     Mutation(
         "a frame belongs to the next trigger, whenever it was exposed",

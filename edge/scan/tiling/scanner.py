@@ -163,6 +163,16 @@ class Scanner:
         board = self._instrument.board
         return board.x.stage_um, board.y.stage_um
 
+    def may_be_uneven(self, seen: Seen) -> bool:
+        """Whether the parts of a picture differ in sharpness as they do where a tile has no single focus."""
+        tiles = self._unevenness.tiles
+        return tiles is not None and seen.tissue and tiles.usual.is_unusual(seen.crispness_spread)
+
+    def learn_even(self, seen: Seen) -> None:
+        """Learn how a tile looks that was taken for even."""
+        if self._unevenness.tiles is not None and seen.tissue:
+            self._unevenness.tiles.usual.learn(seen.crispness_spread)
+
     def run(
         self,
         tiles: Sequence[PlannedTile],
@@ -249,7 +259,7 @@ class Scanner:
         if tiles is None or not taken.seen.tissue:
             return taken
         with self._light.exposure(self._instrument.clock.now_s()):
-            shape = tiles.shape_of(taken.shot, taken.reason is not None)
+            shape = tiles.shape_of(taken.shot, taken.seen.crispness_spread, self._is_suspect(taken))
         if shape is None:
             return taken
         low_um, high_um = spread_of(shape)
@@ -260,6 +270,11 @@ class Scanner:
             shape=shape,
             composite=shape.picture if self._unevenness.composite else None,
         )
+
+    def _is_suspect(self, taken: Taken) -> bool:
+        """Whether a tile was not in focus where it was expected, or its patches contradict each other."""
+        spread_um = taken.seen.spread_um
+        return taken.reason is not None or (spread_um is not None and spread_um > self._judge.depth_um)
 
     def _learn(self, planned: PlannedTile, taken: Taken) -> None:
         """Learn what a tile shows of the focus. A fold says nothing about its neighbours."""
@@ -337,7 +352,6 @@ class Scanner:
         x_um, y_um = taken.place_um or (stage_x_um - offset.x_um, stage_y_um - offset.y_um)
         is_known = judged is not None and judged.verdict == "good" and _shows_focus(taken)
         name = tile_name(planned.row, planned.column, journal.about.settings.codec)
-        spread_um = taken.seen.spread_um
         return ScannedTile(
             row=planned.row,
             column=planned.column,
@@ -349,9 +363,7 @@ class Scanner:
             focus_sigma_um=judged.sigma_um if judged is not None and is_known else None,
             sharpness=taken.shot.sharpness,
             tissue=taken.seen.tissue,
-            uneven=taken.shape is not None
-            or judged is None
-            or (spread_um is not None and spread_um > self._judge.depth_um),
+            uneven=taken.shape is not None or judged is None,
             retaken=taken.retaken,
             reason=taken.reason,
             elapsed_s=elapsed_s,
