@@ -97,8 +97,8 @@ MUTATIONS = (
     Mutation(
         "folds teach what is usual",
         "edge/scan/tiling/uneven_tiles.py",
-        "self.usual.learn(spread, is_even=shape is not None)\n",
-        "self.usual.learn(1.4, is_even=True)\n",
+        "        shape = self._examine(shot)\n",
+        "        shape = self._examine(shot)\n        self.usual.learn(spread, is_even=True)\n",
         ("tests/edge/scan/tiling/test_uneven_tiles.py",),
     ),
     Mutation(
