@@ -95,6 +95,13 @@ MUTATIONS = (
         ("tests/edge/scan/tiling/test_uneven_tiles.py",),
     ),
     Mutation(
+        "a tile that is empty in its middle is in focus",
+        "edge/scan/tiling/scanner.py",
+        'if result.outcome in ("lost", "blank") or',
+        'if result.outcome == "lost" or',
+        _SCAN,
+    ),
+    Mutation(
         "folds teach what is usual",
         "edge/scan/tiling/uneven_tiles.py",
         "        shape = self._examine(shot)\n",

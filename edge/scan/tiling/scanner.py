@@ -13,8 +13,10 @@ from parfocal.edge.camera.frame import frame_after
 from parfocal.edge.config import Config
 from parfocal.edge.errors import EdgeError
 from parfocal.edge.focus.focuser import Focuser
+from parfocal.edge.focus.part import reduced
 from parfocal.edge.focus.picture.exposure import exposure_fault
 from parfocal.edge.focus.result import FocusLost, FocusResult
+from parfocal.edge.focus.sharpness import variance_of_laplacian
 from parfocal.edge.focus.shots import Shot
 from parfocal.edge.focus.uneven.field import FieldShape
 from parfocal.edge.instrument import Instrument
@@ -312,7 +314,7 @@ class Scanner:
             seen = self._judge.look(shot)
             if seen.distance_um is None or seen.sigma_um is None:
                 return None
-            if not shot.sharpness > best.shot.sharpness:
+            if not self._sharpness(shot) > self._sharpness(best.shot):
                 if abs(judged.distance_um) > self._judge.depth_um:
                     return None
                 # So short a move matters little: the sharper picture is nearer to the focus.
@@ -331,12 +333,13 @@ class Scanner:
         """Focus by two shots. The picture in focus, or the first one where the tile has no focus or was sharper."""
         result = self.focus_near(first.shot.z_um + judged.distance_um)
         reason = f"{_REASONS[judged.verdict]}; {result.outcome}"
-        if result.outcome == "lost" or result.end is None:
+        # A tile may hold something at its edge only, where two shots do not look.
+        if result.outcome in ("lost", "blank") or result.end is None:
             return msgspec.structs.replace(first, judged=None, reason=reason)
         known = Judged("good", 0.0, result.sigma_um or TWO_SHOT_SIGMA_UM)
         if judged.verdict == "blurred":
             self._judge.accept_as_sharp(first.seen, result.z_um - first.shot.z_um)
-        if result.end.sharpness < first.shot.sharpness:
+        if self._sharpness(result.end) < self._sharpness(first.shot):
             # Never end blurrier than at the start: two shots that lead to a blurrier picture were wrong.
             known = Judged("good", 0.0, self._judge.depth_um / 2.0)
             self._judge.learn_focus(first.shot)
@@ -345,6 +348,10 @@ class Scanner:
         return Taken(
             result.end, self._judge.look(result.end), known, self._error_um(), reason, first.retaken + 1
         )
+
+    def _sharpness(self, shot: Shot) -> float:
+        """Sharpness of the whole picture, grey levels squared; its middle may be empty."""
+        return variance_of_laplacian(reduced(shot.pixels, self._config.focus))
 
     def _tile(self, planned: PlannedTile, taken: Taken, journal: Journal, elapsed_s: float) -> ScannedTile:
         offset, judged = self.offset, taken.judged

@@ -148,7 +148,7 @@ def _summed(
         for tile, soft in zip(scan.tiles, is_blurred, strict=True)
     ]
     return QualityReport(
-        slide=scan.settings.slide,
+        slide=scan.settings.slide or scan.folder.stem,
         planned=len(scan.about.planned),
         finished=len(tiles),
         tissue=sum(tile.tissue for tile in tiles),
