@@ -144,16 +144,7 @@ def test_a_sweep_that_was_interrupted_goes_on_with_the_tiles_that_are_not_finish
     scan: Scan, out: Path, plan: TilePlan, sweeps: SweepPlan
 ) -> None:
     rebooting = SmallSlide(config=BRIGHT)
-    render, n_rendered = rebooting.render, 0
-
-    def rebooted(x_um: float, y_um: float, z_um: float, duty: float) -> np.ndarray:
-        nonlocal n_rendered
-        n_rendered += 1
-        if n_rendered == 7:
-            rebooting.bench.stub.reboot()
-        return render(x_um, y_um, z_um, duty)
-
-    rebooting.render = rebooted  # type: ignore[method-assign]
+    rebooting.reboot_at(7)
     with pytest.raises(BoardError):
         scan(rebooting, sweeps=sweeps)
     before = {tile.path.name: tile.digest for tile in read_scan(out).tiles}

@@ -253,16 +253,7 @@ def test_a_full_disk_an_unplugged_camera_and_a_board_that_reboots_lose_no_tile(s
     assert 4 < len(read_scan(out).tiles) < 20
 
     small = SmallSlide()
-    render, n_rendered = small.render, 0
-
-    def rebooted(x_um: float, y_um: float, z_um: float, duty: float) -> UInt8Array:
-        nonlocal n_rendered
-        n_rendered += 1
-        if n_rendered == 14:
-            small.bench.stub.reboot()
-        return render(x_um, y_um, z_um, duty)
-
-    small.render = rebooted  # type: ignore[method-assign]
+    small.reboot_at(14)
     with pytest.raises(BoardError):
         scan(small)
     taken = scan(SmallSlide())
