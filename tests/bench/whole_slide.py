@@ -1,8 +1,10 @@
 """A whole slide with the shipped models: `python -m tests.bench.whole_slide`, into build/bench/whole_slide.json.
 
-15 x 15 mm at 20x: four stains in its quarters, dust, empty glass, 30 um of tilt, a bend, waves of 3 mm, and one fold.
-Plan and time are those of the whole. `--rows` of its rows are rendered and scanned, spread over it, since a tile takes
-about a second to render; the microscope's time for the whole is told at their rate.
+15 x 15 mm at 20x: four stains in its quarters, dust, empty glass, 30 um of tilt, a bend, waves of 3 mm, and one fold
+whose edges lie inside of fields. Plan and time are those of the whole. `--parts` pairs of its rows, spread over it, are
+rendered and scanned, since a tile takes about a second to render; the microscope's time for the whole is told at their
+rate. A part that is finished is kept in build/bench/whole_slide/, so the bench goes on where it was stopped; `--only K`
+does one part. `--stepped` takes the stepped surface of the virtual slide.
 """
 
 import argparse
@@ -10,12 +12,15 @@ import contextlib
 import json
 import shutil
 import sys
+import time
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import cv2
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from parfocal.edge.calibration import PlayInUse
 from parfocal.edge.config import Config, config_from_toml
@@ -27,14 +32,18 @@ from parfocal.edge.scan.tiling.job import Eyes, Request, ScanJob, Ways, settings
 from parfocal.edge.scan.tiling.plan import TilePlan, field_of, foretell, overlap_for, plan_tiles
 from parfocal.edge.simscope.bench import Sample, in_virtual_time, stub_of
 from parfocal.edge.simscope.optics import Optics
+from parfocal.edge.simscope.relief import points_um
 from parfocal.edge.simscope.scene import Scene
 from parfocal.edge.simscope.slide import SlideImage, VirtualSlide
+from parfocal.edge.simscope.surface import FocusSurface
 from parfocal.edge.tissue.area import rectangle
-from tests.bench.scan import ORIGIN_UM, in_fold, smooth
+from tests.bench.scan import FOLD_UM, ORIGIN_UM, in_fold, smooth
 from tests.stains import faint, h_and_e, ihc
 
 SIDE_UM = 15_000.0
 IMAGE_UM_PER_PX = 0.5
+FOLD_HIGH_UM = 6.0  # as `smooth` has it
+FOLD_SHARE = 0.05  # less of a field than this on the fold, or beside it, is not counted as folded
 CONFIG = config_from_toml("[scan]\nflash_brightness = 340.0\n", "the bench")
 PLAYS = tuple(PlayInUse(name, 20.0 if name == "z" else 60.0, 0.3) for name in ("x", "y", "z"))
 
@@ -49,101 +58,154 @@ def dusty(picture: UInt8Array, seed: int) -> UInt8Array:
     return np.asarray(cv2.GaussianBlur(made, (0, 0), 0.6), np.uint8)
 
 
-def sample(config: Config) -> Sample:
-    """Four stains by the quarter, each field in one of them."""
+def sample(config: Config, surface: FocusSurface | None) -> Sample:
+    """Four stains by the quarter, each field in one of them. `surface`: the stepped one, None for the smooth one."""
     camera = config.camera
+    shape_px = (camera.height_px, camera.width_px)
     stains = (ihc(), h_and_e(), faint(), np.ascontiguousarray(ihc()[..., ::-1]))
     scenes = [
         Scene(
             VirtualSlide(SlideImage(dusty(stain, k), IMAGE_UM_PER_PX), camera.um_per_px, k),
             Optics(um_per_px=camera.um_per_px),
-            (camera.height_px, camera.width_px),
+            shape_px,
             k,
         )
         for k, stain in enumerate(stains)
     ]
+    focus_z_um = smooth if surface is None else surface.z_um
 
     def render(x_um: float, y_um: float, z_um: float, duty: float) -> UInt8Array:
         right, low = (
             int(at > zero + SIDE_UM / 2.0) for at, zero in zip((x_um, y_um), ORIGIN_UM, strict=True)
         )
-        away_um = z_um - smooth(x_um, y_um)
-        return scenes[2 * low + right].shot(x_um, y_um, away_um, duty / config.scan.lamp_duty)
+        scene, light = scenes[2 * low + right], duty / config.scan.lamp_duty
+        away_um = z_um - focus_z_um(x_um, y_um)
+        if surface is not None or share_on_fold(x_um, y_um) in (0.0, 1.0):
+            return scene.shot(x_um, y_um, away_um, light)
+        above_um = FOLD_HIGH_UM * (on_fold(x_um, y_um).astype(np.float32) - float(in_fold(x_um, y_um)))
+        return scene.uneven_shot(x_um, y_um, np.float32(away_um) - above_um, light)
 
-    return Sample(render, smooth)
+    return Sample(render, focus_z_um)
 
 
-def part_of(plan: TilePlan, n_rows: int) -> TilePlan:
-    """Pairs of neighbouring rows, spread over the plan."""
+def on_fold(x_um: float, y_um: float) -> NDArray[np.bool_]:
+    """Which pixels of a field lie on the fold, (h, w)."""
+    camera = CONFIG.camera
+    xs_um, ys_um = points_um(x_um, y_um, (camera.height_px, camera.width_px), camera.um_per_px)
+    along_um = (xs_um - ORIGIN_UM[0])[None, :] - 0.5 * (ys_um - ORIGIN_UM[1])[:, None]
+    return np.asarray(np.abs(along_um - 3_000.0) < FOLD_UM, np.bool_)
+
+
+def share_on_fold(x_um: float, y_um: float) -> float:
+    """How much of a field lies on the fold."""
+    return float(on_fold(x_um, y_um).mean())
+
+
+def part_of(plan: TilePlan, part: int, n_parts: int) -> TilePlan:
+    """A pair of neighbouring rows, one of `n_parts` that are spread over the plan."""
     last = plan.tiles[-1].row
-    firsts = np.linspace(0.15 * last, 0.85 * last, max(1, n_rows // 2)).round().astype(int)
-    rows = {int(first) + k for first in firsts for k in (0, 1)}
-    return msgspec.structs.replace(plan, tiles=tuple(tile for tile in plan.tiles if tile.row in rows))
+    first = round(float(np.linspace(0.1 * last, 0.9 * last, max(2, n_parts))[part]))
+    return msgspec.structs.replace(
+        plan, tiles=tuple(tile for tile in plan.tiles if tile.row in (first, first + 1))
+    )
 
 
-def measured(n_rows: int, continuous: bool, folder: Path) -> dict[str, object]:
-    """Scan some rows and sum them up."""
-    field_um = field_of(CONFIG.camera, CONFIG.camera.um_per_px)
-    x_um, y_um = ORIGIN_UM
-    area = rectangle(x_um, y_um, x_um + SIDE_UM, y_um + SIDE_UM)
-    whole = plan_tiles(area, CONFIG, field_um, overlap_for(PLAYS, CONFIG, field_um))
-    part = part_of(whole, n_rows)
-    sweeps = sweep_plan(whole, CONFIG, PLAYS) if continuous else None
+def measured(part: int, given: argparse.Namespace, folder: Path) -> dict[str, object]:
+    """Scan one part and sum it up."""
+    whole = whole_plan()
+    plan = part_of(whole, part, given.parts)
+    sweeps = sweep_plan(whole, CONFIG, PLAYS) if given.continuous else None
+    surface = FocusSurface(1, *ORIGIN_UM, 2500.0) if given.stepped else None
     eyes = Eyes(checked_engine(CONFIG).predictor, checked_single_engine(CONFIG).predictor)
-    out = folder / "whole.zarr"
+    out = folder / f"part-{part}.zarr"
     shutil.rmtree(out, ignore_errors=True)
-    with in_virtual_time(sample(CONFIG), CONFIG, stub_of(CONFIG, 1)) as opened:
+    began_s = time.process_time()
+    with in_virtual_time(sample(CONFIG, surface), CONFIG, stub_of(CONFIG, 1)) as opened:
         instrument = msgspec.structs.replace(opened, plays=PLAYS)
-        request = Request("whole", "jpg", part, continuous)
+        request = Request("whole", "jpg", plan, given.continuous)
         settings = settings_of(request, instrument, CONFIG, eyes)
         job = ScanJob(out, request, settings, datetime.now(timezone.utc), "bench")
         with contextlib.closing(job):
             surveyed_s = -instrument.clock.now_s()
-            list(job.survey(instrument, eyes, CONFIG, survey_points(part, CONFIG, None, 2000.0)))
+            list(job.survey(instrument, eyes, CONFIG, survey_points(plan, CONFIG, None, 1000.0)))
             surveyed_s += instrument.clock.now_s()
-            surface = job.kept_surface()
-            assert surface is not None
+            fitted = job.kept_surface()
+            assert fitted is not None
             scan_s = -instrument.clock.now_s()
-            done = []
-            for tile in job.tiles(instrument, eyes, CONFIG, surface, Ways(sweeps=sweeps)):
-                done.append(tile)
-                if len(done) % 20 == 0:
-                    sys.stderr.write(f"{len(done)} of {len(part.tiles)}\n")
+            done = list(job.tiles(instrument, eyes, CONFIG, fitted, Ways(sweeps=sweeps)))
             scan_s += instrument.clock.now_s()
-    outside = [d for d in done if d.tile.tissue and not in_fold(d.tile.x_um, d.tile.y_um)]
-    off = np.array([abs(d.error_um or 0.0) for d in outside])
+    shutil.rmtree(out)
     depth_um = depth_of_field_um(CONFIG.focus.objective)
+    tissue = [d for d in done if d.tile.tissue]
+    share = {d: 0.0 if given.stepped else share_on_fold(d.tile.x_um, d.tile.y_um) for d in tissue}
+    even = [d for d in tissue if share[d] in (0.0, 1.0)]
+    folded = [d for d in tissue if FOLD_SHARE < share[d] < 1.0 - FOLD_SHARE]
+    return {
+        "scanned": len(done),
+        "tissue": len(tissue),
+        "survey_s": surveyed_s,
+        "leave_one_out_um": fitted.error.rms_um,
+        "scan_s": scan_s,
+        "focused_anew": sum(d.tile.reason is not None for d in done),
+        "even": len(even),
+        "even_called_uneven": sum(d.tile.uneven for d in even),
+        "even_errors_um": [round(abs(d.error_um or 0.0), 3) for d in even if not d.tile.uneven],
+        "even_lost": sum(not d.tile.uneven and abs(d.error_um or 0.0) > depth_um for d in even),
+        "folded": len(folded),
+        "folded_called_uneven": sum(d.tile.uneven for d in folded),
+        "processor_s": time.process_time() - began_s,
+    }
+
+
+def whole_plan() -> TilePlan:
+    """The tiles of the whole slide."""
+    field_um, (x_um, y_um) = field_of(CONFIG.camera, CONFIG.camera.um_per_px), ORIGIN_UM
+    area = rectangle(x_um, y_um, x_um + SIDE_UM, y_um + SIDE_UM)
+    return plan_tiles(area, CONFIG, field_um, overlap_for(PLAYS, CONFIG, field_um))
+
+
+def summed(parts: list[dict[str, Any]], continuous: bool) -> dict[str, object]:
+    """The parts together, and the time for the whole at their rate."""
+    whole = whole_plan()
+    foretold = foretell(whole, CONFIG, 0.15)
+    total = {
+        name: sum(part[name] for part in parts)
+        for name in parts[0]
+        if name not in ("even_errors_um", "leave_one_out_um")
+    }
+    off_um = np.array([error for part in parts for error in part["even_errors_um"]])
+    scan_s = total["scan_s"]
     return {
         "whole_tiles": len(whole.tiles),
-        "whole_limit_s": foretell(whole, CONFIG, 0.15).limit_s,
-        "whole_planned_s": sweeps.scan_s if sweeps else foretell(whole, CONFIG, 0.15).scan_s,
-        "scanned": len(done),
-        "tissue": sum(d.tile.tissue for d in done),
-        "survey_s": surveyed_s,
-        "leave_one_out_um": surface.error.rms_um,
-        "scan_s": scan_s,
-        "whole_s_at_this_rate": scan_s * len(whole.tiles) / len(done),
-        "focused_anew": sum(d.tile.reason is not None for d in done),
-        "uneven": sum(d.tile.uneven for d in done),
-        "mean_error_um": float(off.mean()),
-        "p95_error_um": float(np.percentile(off, 95)),
-        "within_depth_of_field": float((off <= depth_um).mean()),
-        "worst": sorted(
-            ((round(d.error_um or 0.0, 2), d.tile.reason) for d in outside), key=lambda e: -abs(e[0])
-        )[:6],
+        "whole_limit_s": foretold.limit_s,
+        "whole_planned_s": sweep_plan(whole, CONFIG, PLAYS).scan_s if continuous else foretold.scan_s,
+        "whole_s_at_this_rate": scan_s * len(whole.tiles) / total["scanned"],
+        "over_limit": scan_s * len(whole.tiles) / total["scanned"] / foretold.limit_s,
+        "parts": len(parts),
+        **total,
+        "mean_error_um": float(off_um.mean()),
+        "p95_error_um": float(np.percentile(off_um, 95)),
+        "within_depth_of_field": 1.0 - total["even_lost"] / len(off_um),
     }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=4)
+    parser.add_argument("--parts", type=int, default=4, help="how many pairs of rows")
+    parser.add_argument("--only", type=int, help="scan this part only, from 0 on")
     parser.add_argument("--continuous", action="store_true")
+    parser.add_argument("--stepped", action="store_true")
     given = parser.parse_args()
-    folder = Path("build/bench")
+    name = f"whole_slide{'_stepped' * given.stepped}{'_continuous' * given.continuous}"
+    folder = Path("build/bench") / name
     folder.mkdir(parents=True, exist_ok=True)
-    result = measured(given.rows, given.continuous, folder)
-    name = "whole_slide_continuous" if given.continuous else "whole_slide"
-    (folder / f"{name}.json").write_text(json.dumps(result, indent=1))
+    kept = [folder / f"part-{part}-of-{given.parts}.json" for part in range(given.parts)]
+    for part, path in enumerate(kept):
+        if not path.exists() and given.only in (None, part):
+            path.write_text(json.dumps(measured(part, given, folder)))
+            sys.stderr.write(f"part {part} of {given.parts} is done\n")
+    result = summed([json.loads(path.read_text()) for path in kept if path.exists()], given.continuous)
+    (folder.parent / f"{name}.json").write_text(json.dumps(result, indent=1))
     sys.stdout.write(json.dumps(result, indent=1) + "\n")
 
 

@@ -91,9 +91,37 @@ MUTATIONS = (
     Mutation(
         "every tile is scanned along the axis",
         "edge/scan/tiling/uneven_tiles.py",
-        "if not is_suspect and not self.may_be_uneven(shot):",
+        "if not is_suspect and not self.usual.is_unusual(spread):",
         "if False:",
         ("tests/edge/scan/tiling/test_uneven_tiles.py",),
+    ),
+    Mutation(
+        "a tile that is empty in its middle is in focus",
+        "edge/scan/tiling/scanner.py",
+        'if result.outcome in ("lost", "blank") or',
+        'if result.outcome == "lost" or',
+        _SCAN,
+    ),
+    Mutation(
+        "folds teach what is usual",
+        "edge/scan/tiling/uneven_tiles.py",
+        "        shape = self._examine(shot)\n",
+        "        shape = self._examine(shot)\n        self.usual.learn(spread, is_even=True)\n",
+        ("tests/edge/scan/tiling/test_uneven_tiles.py",),
+    ),
+    Mutation(
+        "coarse detail does not count in the crispness of a cell",
+        "edge/focus/uneven/crispness.py",
+        "/ np.maximum(coarse_energy[part], 1.0))",
+        "/ 1.0)",
+        ("tests/edge/focus/uneven/test_crispness.py",),
+    ),
+    Mutation(
+        "a folded tile of a sweep is kept as it is",
+        "edge/scan/continuous/scanner.py",
+        'is_folded = judged.verdict == "good" and scanner.may_be_uneven(seen)',
+        "is_folded = False",
+        _SWEPT,
     ),
     Mutation(
         "a frame belongs to the next trigger, whenever it was exposed",

@@ -56,8 +56,9 @@ class HeightMap(msgspec.Struct, frozen=True):
 def cell_plane(z_um: float, pixels: UInt8Array) -> CellPlane:
     """Measure a plane, RGB uint8 (h, w, 3), in cells of `CELL_PX`; what is left at the edges belongs to no cell."""
     grey = halved_grey(pixels)
-    sharpness = _means(np.square(laplacian(grey)))
-    variance = _means(np.square(grey)) - np.square(_means(grey))
+    side_px = min(CELL_PX // 2, *grey.shape)
+    sharpness = cell_means(np.square(laplacian(grey)), side_px)
+    variance = cell_means(np.square(grey), side_px) - np.square(cell_means(grey, side_px))
     return CellPlane(z_um, sharpness, np.sqrt(np.clip(variance, 0.0, None)))
 
 
@@ -126,9 +127,8 @@ def _vertices(
     )
 
 
-def _means(values: NDArray[np.float32]) -> FloatArray:
-    """Means over the cells of a halved picture (h, w); (rows, columns). A small picture is one cell."""
-    side_px = min(CELL_PX // 2, *values.shape)
+def cell_means(values: NDArray[np.float32], side_px: int) -> FloatArray:
+    """Means over the square cells of values (h, w); (rows, columns). What is left at the edges belongs to no cell."""
     rows, columns = values.shape[0] // side_px, values.shape[1] // side_px
     whole = values[: rows * side_px, : columns * side_px]
     return np.asarray(cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA), np.float64)

@@ -28,6 +28,7 @@ BLURRED = "its picture of the sweep was out of focus"
 GOOD = ("good", "blank")
 MAX_SOFT = 24  # pictures that are kept until it is known whether they are blurred, 90 MB at 1224 x 1024
 SOFT = "its picture of the sweep was less sharp than its neighbours"
+FOLDED = "parts of its picture of the sweep were less sharp than others"
 
 
 class ContinuousScanner:
@@ -57,7 +58,7 @@ class ContinuousScanner:
             n_first += 1
         rows, others = rows_of(tiles[n_first:])
         left: dict[PlannedTile, str] = dict.fromkeys(others, "")
-        soft = list[_Looked]()
+        soft = list[tuple[_Looked, str]]()
         for row in rows:
             for tile, taken, elapsed_s in self._swept(row, scanner, left, soft):
                 yield scanner.hand_over(tile, taken, journal, writer, elapsed_s)
@@ -70,11 +71,12 @@ class ContinuousScanner:
             yield from scanner.run((planned,), journal, writer, left[planned] or None)
 
     def _swept(
-        self, row: Row, scanner: Scanner, left: dict[PlannedTile, str], soft: list[_Looked]
+        self, row: Row, scanner: Scanner, left: dict[PlannedTile, str], soft: list[tuple[_Looked, str]]
     ) -> Iterator[tuple[PlannedTile, Taken, float]]:
         """The good tiles of a row, each with its share of the time of the sweep.
 
-        The others are put into `left`, each with its reason; or into `soft`, where only sharpness speaks against them.
+        The others are put into `left`, each with its reason; or into `soft`, where only their sharpness, or that of
+        their parts, speaks against them.
         """
         began_s = self._instrument.clock.now_s()
         z_step_um = self._config.board.z.um_per_step
@@ -86,18 +88,14 @@ class ContinuousScanner:
                 left[caught.tile] = DARK
                 continue
             looked = self._looked(caught, scanner)
-            judged = self._judged(looked)
             del left[caught.tile]
-            if judged.verdict in GOOD:
+            judged = self._sorted(looked, scanner, left, soft)
+            if judged is not None:
                 yield caught.tile, looked.taken(judged), elapsed_s
-            elif judged.verdict == "blurred":
-                soft.append(looked)
-            else:
-                left[caught.tile] = BLURRED
 
     def _proven(
         self,
-        soft: Sequence[_Looked],
+        soft: list[tuple[_Looked, str]],
         scanner: Scanner,
         journal: Journal,
         writer: TileWriter,
@@ -105,18 +103,16 @@ class ContinuousScanner:
     ) -> Iterator[TileDone]:
         """Tiles that only sharpness speaks against.
 
-        Taken at rest, the first one shows whether this content has little detail. Then so have others like it, and
-        their pictures are good.
+        Taken at rest, the first one shows whether this content has little detail, or much of it here and little there.
+        Then so have others like it, and their pictures are good.
         """
         while soft:
-            yield from scanner.run((soft[0].caught.tile,), journal, writer, SOFT)
-            found = [(looked, self._judged(looked)) for looked in soft[1:]]
-            soft = [looked for looked, judged in found if judged.verdict == "blurred"]
-            for looked, judged in found:
-                if judged.verdict in GOOD:
+            (first, reason), rest, soft = soft[0], soft[1:], list[tuple[_Looked, str]]()
+            yield from scanner.run((first.caught.tile,), journal, writer, reason)
+            for looked, _ in rest:
+                judged = self._sorted(looked, scanner, left, soft)
+                if judged is not None:
                     yield scanner.hand_over(looked.caught.tile, looked.taken(judged), journal, writer, 0.0)
-                elif judged.verdict != "blurred":
-                    left[looked.caught.tile] = BLURRED
 
     def _height_um(self, x_um: float, y_um: float) -> float:
         return self._heights.expected(x_um, y_um).z_um
@@ -131,16 +127,33 @@ class ContinuousScanner:
             seen = msgspec.structs.replace(seen, sigma_um=sigma_um)
         return _Looked(caught, shot, seen)
 
-    def _judged(self, looked: _Looked) -> Judged:
-        """The verdict on a tile. What it shows of the focus is learned."""
+    def _sorted(
+        self,
+        looked: _Looked,
+        scanner: Scanner,
+        left: dict[PlannedTile, str],
+        soft: list[tuple[_Looked, str]],
+    ) -> Judged | None:
+        """The verdict on a good picture. Others are put into `left` or `soft`, with the reason.
+
+        What the picture shows of the focus is learned, unless it may have more than one.
+        """
         caught, seen = looked.caught, looked.seen
         judged = self._judge.judge(seen, caught.z_um, self._heights.expected(caught.x_um, caught.y_um))
-        if judged.verdict in ("good", "predicted") and seen.distance_um is not None:
+        is_folded = judged.verdict == "good" and scanner.may_be_uneven(seen)
+        if judged.verdict in ("good", "predicted") and seen.distance_um is not None and not is_folded:
             focus_um = caught.z_um + judged.distance_um
             self._heights.learn(caught.x_um, caught.y_um, focus_um, judged.sigma_um)
-        if judged.verdict == "good":
-            self._judge.accept(seen)
-        return judged
+        if judged.verdict == "blurred" or is_folded:
+            soft.append((looked, FOLDED if is_folded else SOFT))
+        elif judged.verdict not in GOOD:
+            left[caught.tile] = BLURRED
+        else:
+            if judged.verdict == "good":
+                self._judge.accept(seen)
+            scanner.learn_even(seen)
+            return judged
+        return None
 
 
 class _Looked(msgspec.Struct, frozen=True):

@@ -11,6 +11,8 @@ import msgspec
 
 from parfocal.edge.config import Config
 from parfocal.edge.errors import ConfigError
+from parfocal.edge.focus.part import reduced
+from parfocal.edge.focus.uneven.crispness import crispness_spread
 from parfocal.edge.focus.uneven.field import UnevenField
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.scan.continuous.plan import SweepPlan
@@ -28,7 +30,7 @@ from parfocal.edge.scan.tiling.judge import TileJudge
 from parfocal.edge.scan.tiling.plan import TilePlan
 from parfocal.edge.scan.tiling.registering import register
 from parfocal.edge.scan.tiling.scanner import TWO_SHOT_SIGMA_UM, Light, Offset, Scanner, TileDone, Unevenness
-from parfocal.edge.scan.tiling.uneven_tiles import UnevenTiles
+from parfocal.edge.scan.tiling.uneven_tiles import UnevenTiles, UsualSpread
 from parfocal.edge.scan.tiling.writer import TileWriter, write_whole
 from parfocal.edge.surface.files import read_points, write_points
 from parfocal.edge.surface.points import FocusPoint, SurfaceRefused
@@ -190,7 +192,7 @@ class ScanJob:
 
         Raises SurfaceRefused if they determine none; else as `Session.run`.
         """
-        judge = TileJudge(instrument.single.calibrated(eyes.single), config.focus)
+        judge, usual = TileJudge(instrument.single.calibrated(eyes.single), config.focus), UsualSpread()
         session = Session(instrument, eyes.two_shot, config)
         fields: list[FieldReport] = []
         with contextlib.closing(surveyed(session, points)) as run:
@@ -198,13 +200,15 @@ class ScanJob:
                 fields.append(done.report)
                 if done.outcome in ("focused", "recovered") and done.end is not None:
                     judge.learn_focus(done.end)
+                    pixels = reduced(done.end.pixels, config.focus)
+                    usual.learn(crispness_spread(pixels, config.focus.blank_contrast))
                 yield done
         report, surface = survey_report(fields, session.first_sweep_s)
         self.surveyed = report
         if surface is None:
             raise SurfaceRefused(report.refused)
         write_points(self.points_path, report.points)
-        self.journal.keep("known_um", judge.known_um)
+        self._keep(judge, usual)
 
     def tiles(
         self,
@@ -230,7 +234,8 @@ class ScanJob:
         for planned in self.left:
             heights.check_covers(planned.x_um, planned.y_um)
         judge = TileJudge(instrument.single.calibrated(eyes.single), config.focus)
-        judge.restore(msgspec.json.decode(self.journal.kept("known_um") or "[]", type=tuple[float, ...]))
+        judge.restore(self._kept("known_um"))
+        usual = UsualSpread(self._kept("usual_spread"))
         for point in surface.points:
             if point.status == "used" and point.z_um is not None:
                 heights.learn(point.x_um, point.y_um, point.z_um, point.sigma_um or TWO_SHOT_SIGMA_UM)
@@ -238,7 +243,7 @@ class ScanJob:
             _learn(heights, tile)
         swept = ContinuousScanner(instrument, config, ways.sweeps, heights, judge) if ways.sweeps else None
         light = Light(instrument, config.scan.lamp_duty, ways.is_dark_between)
-        unevenness = self._unevenness(instrument, eyes, config, ways)
+        unevenness = self._unevenness(instrument, eyes, config, ways, usual)
         scanner = Scanner(instrument, eyes.two_shot, config, heights, judge, light, unevenness)
         instrument.home_if_allowed()
         with light.scan():
@@ -250,18 +255,24 @@ class ScanJob:
                     yield from scanner.run(self.left, self.journal, writer)
                 else:
                     yield from swept.run(self.left, scanner, self.journal, writer)
-        self.journal.keep("known_um", judge.known_um)
+        self._keep(judge, usual)
 
-    def _unevenness(self, instrument: Instrument, eyes: Eyes, config: Config, ways: Ways) -> Unevenness:
-        """How uneven tiles are noticed. Without a single-shot model they are not."""
-        single = instrument.single.calibrated(eyes.single)
-        if single is None:
-            return Unevenness()
-        um_per_px = instrument.view.um_per_px
+    def _unevenness(
+        self, instrument: Instrument, eyes: Eyes, config: Config, ways: Ways, usual: UsualSpread
+    ) -> Unevenness:
+        """How uneven tiles are noticed and kept."""
         two_shot, focus = instrument.calibrated(eyes.two_shot, config.focus)
-        field = UnevenField(instrument.board.z, instrument.camera, two_shot, focus, um_per_px)
-        tiles = UnevenTiles(single, config.focus, um_per_px, field.examine)
+        field = UnevenField(instrument.board.z, instrument.camera, two_shot, focus, instrument.view.um_per_px)
+        tiles = UnevenTiles(usual, field.examine)
         return Unevenness(tiles, ways.composite, self._write if ways.z_stack else None)
+
+    def _keep(self, judge: TileJudge, usual: UsualSpread) -> None:
+        """Keep what was learned of this slide, for a session that goes on."""
+        self.journal.keep("known_um", judge.known_um)
+        self.journal.keep("usual_spread", usual.known)
+
+    def _kept(self, name: str) -> tuple[float, ...]:
+        return msgspec.json.decode(self.journal.kept(name) or "[]", type=tuple[float, ...])
 
     def close(self) -> None:
         """Close the journal. Idempotent."""

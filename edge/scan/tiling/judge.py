@@ -18,6 +18,8 @@ from parfocal.edge.focus.picture.exposure import exposure_fault
 from parfocal.edge.focus.prepare import contrast_of, patches_of, smoothed
 from parfocal.edge.focus.sharpness import variance_of_laplacian
 from parfocal.edge.focus.shots import Shot
+from parfocal.edge.focus.uneven.crispness import crispness_spread
+from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.scan.tiling.heights import Expected
 from parfocal.engines.predictor import Predictor
 
@@ -44,7 +46,8 @@ class Seen(msgspec.Struct, frozen=True):
 
     `distance_um`: from the picture's height to the focus, positive upwards, None without a prediction; `sigma_um` its
     standard uncertainty. `crispness`: fine detail over coarse detail, which says little about what is in the picture.
-    `spread_um`: how far the predictions of the picture's patches lie apart, None with one patch.
+    `spread_um`: how far the predictions of the picture's patches lie apart, None with one patch. `crispness_spread`:
+    how far the crispness of its parts does, None where too little is in it.
     """
 
     distance_um: float | None
@@ -53,6 +56,7 @@ class Seen(msgspec.Struct, frozen=True):
     crispness: float
     tissue: bool
     spread_um: float | None = None
+    crispness_spread: float | None = None
 
 
 class Judged(msgspec.Struct, frozen=True):
@@ -103,7 +107,8 @@ class TileJudge:
 
     def look(self, shot: Shot) -> Seen:
         """What a picture shows. Raises EngineError."""
-        whole = smoothed(reduced(shot.pixels, self._config))
+        pixels = reduced(shot.pixels, self._config)
+        whole = smoothed(pixels)
         contrasts = contrast_of(patches_of(whole, self._config.patch_px))
         tissue = bool(contrasts.max() >= self._config.blank_contrast)
         distance_um = sigma_um = spread_um = None
@@ -114,7 +119,9 @@ class TileJudge:
                 distance_um = float(np.clip(found.distance_um, -trusted_um, trusted_um)) - self.bias_um
                 sigma_um = self.sigma_um
             spread_um = found.spread_um if len(found.predictions_um) > 1 else None
-        return Seen(distance_um, sigma_um, shot.sharpness, _crispness(shot), tissue, spread_um)
+        crispness = _crispness(pixels if shot.part.is_blank else shot.part.pixels)
+        apart = crispness_spread(pixels, self._config.blank_contrast) if tissue else None
+        return Seen(distance_um, sigma_um, shot.sharpness, crispness, tissue, spread_um, apart)
 
     def judge(self, seen: Seen, z_um: float, expected: Expected) -> Judged:
         """The verdict on a picture taken at `z_um`, where the focus was expected at `expected`."""
@@ -178,9 +185,8 @@ def _together(
     return (own * distance_um + prior * prior_um) / (own + prior), math.sqrt(1.0 / (own + prior))
 
 
-def _crispness(shot: Shot) -> float:
+def _crispness(pixels: UInt8Array) -> float:
     """Fine detail over coarse detail. Blur takes the fine first, and an edge of the tissue changes neither much."""
-    pixels = shot.part.pixels
     size = (pixels.shape[1] // COARSER, pixels.shape[0] // COARSER)
     coarse = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
-    return shot.sharpness / max(variance_of_laplacian(coarse), 1.0)
+    return variance_of_laplacian(pixels) / max(variance_of_laplacian(coarse), 1.0)

@@ -13,8 +13,10 @@ from parfocal.edge.camera.frame import frame_after
 from parfocal.edge.config import Config
 from parfocal.edge.errors import EdgeError
 from parfocal.edge.focus.focuser import Focuser
+from parfocal.edge.focus.part import reduced
 from parfocal.edge.focus.picture.exposure import exposure_fault
 from parfocal.edge.focus.result import FocusLost, FocusResult
+from parfocal.edge.focus.sharpness import variance_of_laplacian
 from parfocal.edge.focus.shots import Shot
 from parfocal.edge.focus.uneven.field import FieldShape
 from parfocal.edge.instrument import Instrument
@@ -163,6 +165,16 @@ class Scanner:
         board = self._instrument.board
         return board.x.stage_um, board.y.stage_um
 
+    def may_be_uneven(self, seen: Seen) -> bool:
+        """Whether the parts of a picture differ in sharpness as they do where a tile has no single focus."""
+        tiles = self._unevenness.tiles
+        return tiles is not None and seen.tissue and tiles.usual.is_unusual(seen.crispness_spread)
+
+    def learn_even(self, seen: Seen) -> None:
+        """Learn how a tile looks that was taken for even."""
+        if self._unevenness.tiles is not None and seen.tissue:
+            self._unevenness.tiles.usual.learn(seen.crispness_spread)
+
     def run(
         self,
         tiles: Sequence[PlannedTile],
@@ -249,7 +261,7 @@ class Scanner:
         if tiles is None or not taken.seen.tissue:
             return taken
         with self._light.exposure(self._instrument.clock.now_s()):
-            shape = tiles.shape_of(taken.shot, taken.reason is not None)
+            shape = tiles.shape_of(taken.shot, taken.seen.crispness_spread, self._is_suspect(taken))
         if shape is None:
             return taken
         low_um, high_um = spread_of(shape)
@@ -260,6 +272,11 @@ class Scanner:
             shape=shape,
             composite=shape.picture if self._unevenness.composite else None,
         )
+
+    def _is_suspect(self, taken: Taken) -> bool:
+        """Whether a tile was not in focus where it was expected, or its patches contradict each other."""
+        spread_um = taken.seen.spread_um
+        return taken.reason is not None or (spread_um is not None and spread_um > self._judge.depth_um)
 
     def _learn(self, planned: PlannedTile, taken: Taken) -> None:
         """Learn what a tile shows of the focus. A fold says nothing about its neighbours."""
@@ -297,7 +314,7 @@ class Scanner:
             seen = self._judge.look(shot)
             if seen.distance_um is None or seen.sigma_um is None:
                 return None
-            if not shot.sharpness > best.shot.sharpness:
+            if not self._sharpness(shot) > self._sharpness(best.shot):
                 if abs(judged.distance_um) > self._judge.depth_um:
                     return None
                 # So short a move matters little: the sharper picture is nearer to the focus.
@@ -316,12 +333,13 @@ class Scanner:
         """Focus by two shots. The picture in focus, or the first one where the tile has no focus or was sharper."""
         result = self.focus_near(first.shot.z_um + judged.distance_um)
         reason = f"{_REASONS[judged.verdict]}; {result.outcome}"
-        if result.outcome == "lost" or result.end is None:
+        # A tile may hold something at its edge only, where two shots do not look.
+        if result.outcome in ("lost", "blank") or result.end is None:
             return msgspec.structs.replace(first, judged=None, reason=reason)
         known = Judged("good", 0.0, result.sigma_um or TWO_SHOT_SIGMA_UM)
         if judged.verdict == "blurred":
             self._judge.accept_as_sharp(first.seen, result.z_um - first.shot.z_um)
-        if result.end.sharpness < first.shot.sharpness:
+        if self._sharpness(result.end) < self._sharpness(first.shot):
             # Never end blurrier than at the start: two shots that lead to a blurrier picture were wrong.
             known = Judged("good", 0.0, self._judge.depth_um / 2.0)
             self._judge.learn_focus(first.shot)
@@ -331,13 +349,16 @@ class Scanner:
             result.end, self._judge.look(result.end), known, self._error_um(), reason, first.retaken + 1
         )
 
+    def _sharpness(self, shot: Shot) -> float:
+        """Sharpness of the whole picture, grey levels squared; its middle may be empty."""
+        return variance_of_laplacian(reduced(shot.pixels, self._config.focus))
+
     def _tile(self, planned: PlannedTile, taken: Taken, journal: Journal, elapsed_s: float) -> ScannedTile:
         offset, judged = self.offset, taken.judged
         stage_x_um, stage_y_um = self.stage_um
         x_um, y_um = taken.place_um or (stage_x_um - offset.x_um, stage_y_um - offset.y_um)
         is_known = judged is not None and judged.verdict == "good" and _shows_focus(taken)
         name = tile_name(planned.row, planned.column, journal.about.settings.codec)
-        spread_um = taken.seen.spread_um
         return ScannedTile(
             row=planned.row,
             column=planned.column,
@@ -349,9 +370,7 @@ class Scanner:
             focus_sigma_um=judged.sigma_um if judged is not None and is_known else None,
             sharpness=taken.shot.sharpness,
             tissue=taken.seen.tissue,
-            uneven=taken.shape is not None
-            or judged is None
-            or (spread_um is not None and spread_um > self._judge.depth_um),
+            uneven=taken.shape is not None or judged is None,
             retaken=taken.retaken,
             reason=taken.reason,
             elapsed_s=elapsed_s,

@@ -27,7 +27,7 @@ figcaption{{color:#555;max-width:360px}}img{{border:1px solid #ddd;max-width:100
 <div class="row">{maps}</div>
 <h2>Worst tiles</h2>
 {worst}
-<h2>Taken again</h2>
+<h2>Taken again, or uneven</h2>
 {retaken}
 <h2>Seams</h2>
 {seams}
@@ -60,7 +60,7 @@ def _figures(report: QualityReport) -> list[str]:
         ("with tissue", str(report.tissue), False),
         ("damaged files", str(report.damaged), report.damaged > 0),
         ("depth of field", f"{report.depth_of_field_um:.2f} um", False),
-        ("focus measured in", f"{report.measured} tiles", False),
+        ("focus measured in", f"{report.measured} even tiles", False),
         ("focus error, mean", _um(report.mean_abs_focus_um), False),
         ("focus error, p95", _um(report.p95_abs_focus_um), False),
         ("within half a depth of field", _percent(report.within_half_depth), False),

@@ -19,6 +19,8 @@ from parfocal.edge.stitch.layout import StagePlace, nominal_px
 THUMBNAIL_PX = 900  # longer side
 SHOWN_PX = 300  # side of the part of a tile that is shown
 N_WORST = 8
+COARSE_PX = 8  # fine enough to find a part to show
+MIN_MIDDLE_SHARE = 0.1  # of the variance of another part
 EMPTY = 255
 
 Fault = Literal["out of focus", "blurred", "uneven", "damaged"]
@@ -69,7 +71,7 @@ class QualityReport(msgspec.Struct, frozen=True):
 
 
 class Shown(msgspec.Struct, frozen=True, eq=False):
-    """A tile worth a look, with the middle of its picture, RGB."""
+    """A tile worth a look, with a part of its picture that holds something, RGB."""
 
     tile: TileQuality
     pixels: UInt8Array
@@ -148,7 +150,7 @@ def _summed(
         for tile, soft in zip(scan.tiles, is_blurred, strict=True)
     ]
     return QualityReport(
-        slide=scan.settings.slide,
+        slide=scan.settings.slide or scan.folder.stem,
         planned=len(scan.about.planned),
         finished=len(tiles),
         tissue=sum(tile.tissue for tile in tiles),
@@ -178,12 +180,27 @@ def _worst(scan: Scan, tiles: Sequence[TileQuality]) -> tuple[Shown, ...]:
     faulty.sort(
         key=lambda k: (order[tiles[k].fault or ""], -abs(tiles[k].focus_um or 0.0), tiles[k].fineness or 0.0)
     )
-    return tuple(Shown(tiles[k], _middle(tile_pixels(scan, scan.tiles[k]))) for k in faulty[:N_WORST])
+    return tuple(Shown(tiles[k], part_to_show(tile_pixels(scan, scan.tiles[k]))) for k in faulty[:N_WORST])
 
 
-def _middle(pixels: UInt8Array) -> UInt8Array:
-    top, left = (max(0, (side - SHOWN_PX) // 2) for side in pixels.shape[:2])
-    return np.ascontiguousarray(pixels[top : top + SHOWN_PX, left : left + SHOWN_PX])
+def part_to_show(pixels: UInt8Array) -> UInt8Array:
+    """The middle of a picture, RGB (h, w, 3); or the part with the most contrast, where the middle has little."""
+    height, width = pixels.shape[:2]
+    side = min(SHOWN_PX, height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    small = cv2.resize(pixels, (width // COARSE_PX, height // COARSE_PX), interpolation=cv2.INTER_AREA)
+    grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float64)
+    box = max(1, side // COARSE_PX)
+    sums, squares = cv2.integral2(grey, sdepth=cv2.CV_64F, sqdepth=cv2.CV_64F)
+    mean, square = (
+        (total[box:, box:] - total[:-box, box:] - total[box:, :-box] + total[:-box, :-box]) / box**2
+        for total in (sums, squares)
+    )
+    variance = square - mean**2
+    row, column = np.unravel_index(int(variance.argmax()), variance.shape)
+    if variance[top // COARSE_PX, left // COARSE_PX] < MIN_MIDDLE_SHARE * variance[row, column]:
+        top, left = int(row) * COARSE_PX, int(column) * COARSE_PX
+    return np.ascontiguousarray(pixels[top : top + side, left : left + side])
 
 
 class _Montage:

@@ -1,5 +1,6 @@
 """Positions from links: a wrong link is outvoted, a line tells one direction only, the threshold is learned."""
 
+import cv2
 import numpy as np
 import pytest
 
@@ -96,6 +97,18 @@ def test_a_shift_is_found_with_its_sign(by: tuple[int, int]) -> None:
     assert (found.dx_px, found.dy_px) == pytest.approx(by, abs=0.02)
     assert found.ncc > 0.95
     assert found.rival_ncc < 0.5
+
+
+@pytest.mark.parametrize("by", [(1, -3), (-5, 7)])
+def test_a_part_of_a_pixel_is_found_with_its_sign(by: tuple[int, int]) -> None:
+    picture, (x, y) = ihc()[..., 1].astype(np.float32), by
+    first, second = (
+        cv2.resize(part, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA).astype(np.float32)
+        for part in (picture[100:220, 100:400], picture[100 + y : 220 + y, 100 + x : 400 + x])
+    )
+    found = shift_between(first, second, 6.0)
+    assert found is not None
+    assert (found.dx_px, found.dy_px) == pytest.approx((x / 2.0, y / 2.0), abs=0.1)
 
 
 def test_an_edge_is_sharp_across_and_unknown_along() -> None:

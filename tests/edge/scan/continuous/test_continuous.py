@@ -1,5 +1,6 @@
 """A continuous scan ends with every tile on the disk, in focus, once; whatever was missed, blurred or interrupted."""
 
+import itertools
 from pathlib import Path
 
 import msgspec
@@ -12,8 +13,9 @@ from parfocal.edge.camera.frame import Frame
 from parfocal.edge.config import Config
 from parfocal.edge.errors import CameraFailed
 from parfocal.edge.images.rgb import rgb_from_file
+from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.scan.continuous.plan import SweepPlan, sweep_plan
-from parfocal.edge.scan.continuous.scanner import BLURRED, DARK, MISSED
+from parfocal.edge.scan.continuous.scanner import BLURRED, DARK, FOLDED, MISSED
 from parfocal.edge.scan.tiles import read_scan
 from parfocal.edge.scan.tiling.plan import TilePlan
 from parfocal.edge.scan.tiling.registering import shift_px
@@ -84,6 +86,26 @@ def test_what_came_out_blurred_is_taken_again_after_the_sweeps_and_learned_befor
     assert max(errors_um(taken)) < 0.96
 
 
+def test_a_swept_tile_that_may_be_uneven_is_examined_at_rest_and_a_new_stain_is_learned(
+    scan: Scan, sweeps: SweepPlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = SmallSlide(config=BRIGHT)
+
+    def spread(pixels: UInt8Array, min_contrast: float) -> float:
+        assert pixels.shape == (128, 160, 3)
+        assert min_contrast == CONFIG.focus.blank_contrast
+        return next(spreads)
+
+    spreads = itertools.chain([0.5] * 9, [1.4], [0.9] * 99)
+    monkeypatch.setattr("parfocal.edge.scan.tiling.judge.crispness_spread", spread)
+    taken = scan(small, sweeps=sweeps)
+    folded = [done for done in taken if (done.tile.reason or "").startswith(FOLDED)]
+    swept = [done for done in taken if done.tile.reason is None]
+    assert 2 <= len(folded) <= 7
+    assert len(swept) >= len(taken) - len(folded) - 4
+    assert not any(done.tile.uneven for done in taken)
+
+
 def test_a_missed_trigger_frame_or_flash_costs_its_tile_a_second_pass_and_shifts_no_other(
     scan: Scan, out: Path, sweeps: SweepPlan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -122,16 +144,7 @@ def test_a_sweep_that_was_interrupted_goes_on_with_the_tiles_that_are_not_finish
     scan: Scan, out: Path, plan: TilePlan, sweeps: SweepPlan
 ) -> None:
     rebooting = SmallSlide(config=BRIGHT)
-    render, n_rendered = rebooting.render, 0
-
-    def rebooted(x_um: float, y_um: float, z_um: float, duty: float) -> np.ndarray:
-        nonlocal n_rendered
-        n_rendered += 1
-        if n_rendered == 7:
-            rebooting.bench.stub.reboot()
-        return render(x_um, y_um, z_um, duty)
-
-    rebooting.render = rebooted  # type: ignore[method-assign]
+    rebooting.reboot_at(7)
     with pytest.raises(BoardError):
         scan(rebooting, sweeps=sweeps)
     before = {tile.path.name: tile.digest for tile in read_scan(out).tiles}

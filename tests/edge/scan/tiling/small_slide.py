@@ -131,10 +131,17 @@ class SmallSlide:
             off_um=-0.7,
         )
         self.eyes = Eyes(Predictor(two_shot), Predictor(single) if has_single else None)
+        self._reboots_at: int | None = None
+
+    def reboot_at(self, n_pictures: int) -> None:
+        """Let the board reboot as it takes its picture of that number, from 1 on."""
+        self._reboots_at = n_pictures
 
     def render(self, x_um: float, y_um: float, z_um: float, duty: float) -> NDArray[np.uint8]:
         """A picture at a true position."""
         self.exposed_um.append((x_um, y_um, z_um))
+        if len(self.exposed_um) == self._reboots_at:
+            self.bench.stub.reboot()
         camera, side_px = self.config.camera, len(self._pixels)
         left = (x_um - self._moved_um[0] - CENTRE_UM[0]) / UM_PER_PX + (side_px - camera.width_px) // 2
         top = (y_um - self._moved_um[1] - CENTRE_UM[1]) / UM_PER_PX + (side_px - camera.height_px) // 2

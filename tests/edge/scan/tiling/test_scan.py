@@ -4,19 +4,21 @@ import errno
 import os
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
 from parfocal.board.errors import BoardError
 from parfocal.edge.camera.frame import Frame
 from parfocal.edge.errors import CameraFailed, ConfigError
+from parfocal.edge.focus.result import FocusResult
 from parfocal.edge.images.rgb import rgb_from_file
 from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.scan.tiles import read_scan, tiles_folder
 from parfocal.edge.scan.tiling.journal import digest_of
 from parfocal.edge.scan.tiling.plan import TilePlan
 from parfocal.edge.scan.tiling.registering import shift_px
-from parfocal.edge.scan.tiling.scanner import ScanAborted, TileDone
+from parfocal.edge.scan.tiling.scanner import ScanAborted, Scanner, TileDone
 from parfocal.edge.scan.tiling.writer import TileNotWritten
 from parfocal.edge.simscope.camera import SimulatedCamera
 from tests.edge.scan.conftest import Scan
@@ -88,6 +90,21 @@ def test_a_prediction_that_does_not_hold_is_settled_by_two_shots(scan: Scan) -> 
     settled = [d for d in taken if "out of focus; focused" in (d.tile.reason or "")]
     assert settled
     assert all(abs(d.error_um or 0.0) < 0.7 for d in settled)
+
+
+def test_a_tile_that_is_empty_where_two_shots_look_has_no_focus_and_says_so(
+    scan: Scan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def empty(scanner: Scanner, pivot_um: float) -> FocusResult:
+        return msgspec.structs.replace(focus_near(scanner, pivot_um), outcome="blank")
+
+    focus_near = Scanner.focus_near
+    monkeypatch.setattr(Scanner, "focus_near", empty)
+    small = SmallSlide(has_single=False, focus=lambda x, y: bent(x, y) + (6.0 if x > 20_020.0 else 0.0))
+    taken = scan(small)
+    blank = [d.tile for d in taken if (d.tile.reason or "").endswith("; blank")]
+    assert blank
+    assert all(tile.uneven and tile.focus_um is None for tile in blank)
 
 
 def test_a_prediction_that_falls_short_is_followed_by_another_and_not_by_two_shots(scan: Scan) -> None:
@@ -236,16 +253,7 @@ def test_a_full_disk_an_unplugged_camera_and_a_board_that_reboots_lose_no_tile(s
     assert 4 < len(read_scan(out).tiles) < 20
 
     small = SmallSlide()
-    render, n_rendered = small.render, 0
-
-    def rebooted(x_um: float, y_um: float, z_um: float, duty: float) -> UInt8Array:
-        nonlocal n_rendered
-        n_rendered += 1
-        if n_rendered == 14:
-            small.bench.stub.reboot()
-        return render(x_um, y_um, z_um, duty)
-
-    small.render = rebooted  # type: ignore[method-assign]
+    small.reboot_at(14)
     with pytest.raises(BoardError):
         scan(small)
     taken = scan(SmallSlide())

@@ -4,65 +4,73 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from parfocal.edge.config import FocusConfig
-from parfocal.edge.focus.picture.places import spread_places
 from parfocal.edge.focus.shots import Shot
 from parfocal.edge.focus.uneven.field import FieldShape
 from parfocal.edge.images.rgb import rgb_from_file
 from parfocal.edge.scan.tiles import read_scan, stacks_folder
 from parfocal.edge.scan.tiling.job import Ways
-from parfocal.edge.scan.tiling.uneven_tiles import UnevenTiles
+from parfocal.edge.scan.tiling.uneven_tiles import UnevenTiles, UsualSpread
 from parfocal.edge.stacks.read import read_stack
-from parfocal.engines.model.contract import Contract
-from parfocal.engines.predictor import Predictor
-from tests.contracts import single_contract
 from tests.edge.scan.conftest import Scan
 from tests.edge.scan.tiling.small_slide import SmallSlide, drawn
 
-PLACES = spread_places(192, 256, 96)
 SHOT = Shot(2500.0, np.ascontiguousarray(drawn()[300:492, 300:556]), FocusConfig())
+USUAL = (0.50, 0.52, 0.49, 0.55, 0.51)
 
 
-class Says:
-    """A runner that says these distances of the patches."""
+class Examined:
+    """Judges a field by a second shot, and counts how often it was asked."""
 
-    def __init__(self, distances_um: NDArray[np.float64]) -> None:
-        self._distances_um = distances_um
+    def __init__(self, verdict: str | None) -> None:
+        """`verdict`: None for an empty field."""
+        self.asked, self._verdict = 0, verdict
 
-    @property
-    def contract(self) -> Contract:
-        return single_contract(patch_px=96)
-
-    def infer(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        return self._distances_um[: len(batch), None].astype(np.float32)
+    def __call__(self, shot: Shot) -> FieldShape | None:
+        self.asked += 1
+        if self._verdict is None:
+            return None
+        return FieldShape(self._verdict, "step", shot.z_um, (), 9)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
-    ("step_um", "noise_um", "verdict", "is_uneven"),
+    ("spread", "is_suspect", "verdict", "n_asked", "is_uneven"),
     [
-        (0.0, 0.3, "uneven", False),  # even by its patches: no axial scan
-        (6.0, 0.0, "uneven", True),
-        (6.0, 0.0, "not confirmed", False),  # the axial scan decides
+        (0.60, False, "uneven", 0, False),  # as usual: no second shot
+        (0.70, False, "uneven", 1, True),
+        (0.70, False, "even", 1, False),
+        (0.70, False, "not confirmed", 1, False),  # the axial scan decides
+        (0.70, False, None, 1, False),
+        (0.50, True, "uneven", 1, True),
+        (None, False, "uneven", 0, False),  # too little in it to tell
     ],
 )
-def test_patches_call_for_an_axial_scan_which_decides(
-    step_um: float, noise_um: float, verdict: str, is_uneven: bool
+def test_a_tile_whose_parts_are_not_equally_sharp_is_examined_which_decides(
+    spread: float | None, is_suspect: bool, verdict: str | None, n_asked: int, is_uneven: bool
 ) -> None:
-    left = np.array([x for _, x in PLACES]) < 80
-    distances_um = np.where(left, 0.0, step_um) + noise_um * np.random.default_rng(1).normal(size=len(left))
-    asked: list[Shot] = []
+    examine = Examined(verdict)
+    tiles = UnevenTiles(UsualSpread(USUAL), examine)
+    assert (tiles.shape_of(SHOT, spread, is_suspect) is not None) == is_uneven
+    assert examine.asked == n_asked
 
-    def examine(shot: Shot) -> FieldShape:
-        asked.append(shot)
-        return FieldShape(verdict, "step", 2503.0, (), 9)  # type: ignore[arg-type]
 
-    tiles = UnevenTiles(Predictor(Says(distances_um)), FocusConfig(), 0.345, examine)
-    assert (tiles.shape_of(SHOT) is not None) == is_uneven
-    assert len(asked) == (1 if step_um else 0)
-    assert (tiles.shape_of(SHOT, is_suspect=True) is not None) == (verdict == "uneven")
-    assert asked
+def test_what_is_usual_is_learned_from_even_tiles_only() -> None:
+    examine = Examined("uneven")
+    tiles = UnevenTiles(UsualSpread(), examine)
+    for _ in range(7):  # a slide that is folded everywhere
+        assert tiles.shape_of(SHOT, 1.4, is_suspect=False) is not None
+    assert not tiles.usual.known
+    even = Examined("even")
+    tiles = UnevenTiles(tiles.usual, even)
+    for _ in range(20):  # then a stain whose cells differ as much
+        tiles.shape_of(SHOT, 1.4, is_suspect=False)
+    assert even.asked == 5
+    # Points of a survey are in focus, but may lie on a fold.
+    usual = UsualSpread()
+    for spread in (1.4, 0.5, None):
+        usual.learn(spread)
+    assert usual.known == (0.5,)
 
 
 def test_an_uneven_tile_is_named_and_kept_as_a_composite_with_its_stack(
@@ -70,7 +78,8 @@ def test_an_uneven_tile_is_named_and_kept_as_a_composite_with_its_stack(
 ) -> None:
     green = np.full((128, 160, 3), (10, 200, 30), np.uint8)
 
-    def folded(_: UnevenTiles, shot: Shot, is_suspect: bool) -> FieldShape | None:
+    def folded(_: UnevenTiles, shot: Shot, spread: float | None, is_suspect: bool) -> FieldShape | None:
+        assert spread is None
         assert is_suspect in (False, True)
         is_fold = 20_015.0 < small.exposed_um[-1][0] < 20_025.0 and small.exposed_um[-1][1] > 9_985.0
         return FieldShape("uneven", "step", shot.z_um, (), 9, picture=green) if is_fold else None

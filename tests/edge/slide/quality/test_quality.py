@@ -17,7 +17,7 @@ from parfocal.edge.slide.master import MasterReport
 from parfocal.edge.slide.quality.blur import blurred, fineness_of
 from parfocal.edge.slide.quality.map import DIVERGING, NO_VALUE, Square, colour_of, map_of
 from parfocal.edge.slide.quality.page import page_of
-from parfocal.edge.slide.quality.report import Pictures, QualityReport, quality_of
+from parfocal.edge.slide.quality.report import Pictures, QualityReport, part_to_show, quality_of
 from parfocal.edge.slide.tiles import tile_pixels
 from tests.edge.slide.made import LOST_FOCUS, N_EMPTY, RETAKEN, SIZE_PX, UNEVEN
 from tests.stains import ihc
@@ -59,6 +59,20 @@ def test_every_fault_is_found_and_nothing_else(judged: tuple[QualityReport, Pict
     shown = [(one.tile.row, one.tile.column) for one in pictures.worst]
     worst = [report.tiles[k] for k in (LOST_FOCUS - 1, SLIPPED, UNEVEN)]
     assert shown == [(tile.row, tile.column) for tile in worst]
+
+
+def test_a_worst_tile_is_shown_where_it_holds_something() -> None:
+    empty = np.full((1024, 1224, 3), 235, np.uint8)
+    at_the_edge = empty.copy()
+    at_the_edge[724:, 924:] = ihc()[:300, :300]
+    shown = part_to_show(at_the_edge)
+    assert shown.shape[0] == shown.shape[1]
+    assert (shown != 235).any(axis=2).mean() > 0.4
+    full = np.tile(ihc(), (2, 3, 1))[:1024, :1224]
+    side = len(shown)
+    top, left = (1024 - side) // 2, (1224 - side) // 2
+    assert (part_to_show(full) == full[top : top + side, left : left + side]).all()
+    assert part_to_show(empty).shape == shown.shape
 
 
 def test_the_focus_figures_are_those_of_the_journal(

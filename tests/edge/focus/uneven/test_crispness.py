@@ -1,0 +1,55 @@
+"""The crispness of the parts of a picture tells what blur does, not what content does."""
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from parfocal.edge.focus.uneven.crispness import crispness_spread
+from parfocal.edge.pixels import UInt8Array
+from tests.edge.scan.tiling.small_slide import drawn
+
+CONTRAST = 2.5
+SHARP = drawn()[100:868, 120:888]  # 12 x 12 cells
+
+
+def noisy(pixels: NDArray[np.float64]) -> UInt8Array:
+    """As a camera shows it."""
+    noise = np.random.default_rng(1).normal(0.0, 2.0, pixels.shape)
+    return np.clip(np.rint(pixels + noise), 0, 255).astype(np.uint8)
+
+
+def spread_of(pixels: NDArray[np.float64]) -> float:
+    spread = crispness_spread(noisy(pixels), CONTRAST)
+    assert spread is not None
+    return spread
+
+
+def test_a_part_out_of_focus_shows_and_blur_of_the_whole_does_not() -> None:
+    even = SHARP.astype(np.float64)
+    blurred = cv2.GaussianBlur(even, (0, 0), 3.0).astype(np.float64)
+    stripe = np.abs(np.arange(768) - 400) < 80  # a fold across the picture
+    folded = np.where(stripe[None, :, None], blurred, even).astype(np.float64)
+    assert spread_of(folded) > 2.0 * spread_of(even)
+    assert spread_of(cv2.GaussianBlur(even, (0, 0), 1.5).astype(np.float64)) < 1.25 * spread_of(even)
+
+
+def test_contrast_glass_and_dust_do_not_show() -> None:
+    even = SHARP.astype(np.float64)
+    usual = spread_of(even)
+    faint = 200.0 + np.linspace(0.6, 1.0, 768)[None, :, None] * (even - 200.0)  # one side is stained less
+    glass = even.copy()
+    glass[:300] = 235.0
+    dust = even.copy()
+    cv2.circle(dust, (300, 300), 20, (60, 55, 50), -1)
+    dust[270:330, 270:330] = cv2.GaussianBlur(dust[270:330, 270:330], (0, 0), 5.0)
+    assert spread_of(faint) < 1.25 * usual
+    assert spread_of(dust) < 1.25 * usual
+    assert spread_of(glass) < 1.4 * usual  # other parts of the tissue; a fold is beyond 2
+
+
+@pytest.mark.parametrize(
+    "pixels", [np.full((768, 768, 3), 200.0), SHARP[:128, :160].astype(np.float64)], ids=["blank", "small"]
+)
+def test_too_little_to_judge_is_no_spread(pixels: NDArray[np.float64]) -> None:
+    assert crispness_spread(noisy(pixels), CONTRAST) is None
