@@ -49,6 +49,7 @@ RANGES = {
     "optics_gain": (0.1, 10.0),
     "optics_offset_um": (-10.0, 10.0),
     "optics_condenser": (0.0, 2.0),
+    "optics_sharpest_above_um": (-10.0, 10.0),
     "single_error_um": (0.0, 10.0),
     "single_gain": (0.1, 10.0),
     "single_offset_um": (-10.0, 10.0),
@@ -107,7 +108,8 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     1): see `parfocal.calib.view.View`. Of the camera: gain and white balance in its own units, levels of 255, shares of
     the light; `camera_fine_noise`, `camera_mosaic` and `camera_blocks`: see `parfocal.calib.processing.Processing`.
     Of the optics: `optics_error_um` is the mean error of the corrected model on stacks that it was not fitted on; the
-    others are what corrects it, see `parfocal.calib.optics`; `single` and `single_...` are the same of the single-shot
+    others are what corrects it, see `parfocal.calib.optics`, and how far the sharpest plane lies above that of least
+    wavefront variance, see `parfocal.calib.planes`; `single` and `single_...` are the same of the single-shot
     model. Of the loop: standard deviation of its final heights, how far they lie above the sharpest plane, and where it
     takes its shots, see `parfocal.calib.loop`.
     """
@@ -144,6 +146,7 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     optics_gain: Measured | None = None
     optics_offset_um: Measured | None = None
     optics_condenser: Measured | None = None
+    optics_sharpest_above_um: Measured | None = None
     single: OpticsModel | None = None
     single_error_um: Measured | None = None
     single_gain: Measured | None = None

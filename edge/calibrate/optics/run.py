@@ -112,7 +112,8 @@ class OpticsCalibration:
         models, keeper = self._models, self._keeper
         fit = self._fit_of_two_shots()
         single, of_single, without = self._single()
-        result, of_two_shots = models.two_shot.keep(fit, keeper, self._taken)
+        apart = models.two_shot.planes_apart(self._config.focus.condenser)
+        result, of_two_shots = models.two_shot.keep(fit, keeper, self._taken, apart)
         # Where the loop ends depends on the correction.
         of_loop: Kept = {"focus_repeatability_um": None, "focus_above_sharpest_um": None}
         keeper.store.keep_all({**of_loop, **of_two_shots, **of_single})

@@ -191,6 +191,11 @@ def optics_lines(found: OpticsResults, models: Models) -> tuple[str, ...]:
         lines += _lines(found.single, models.single)
     elif found.without_single:
         lines.append(f"{WORDS['single']}: not calibrated: {found.without_single}")
+    if (apart := found.two_shot.apart) is not None:
+        lines.append(
+            f"optics: the sharpest plane lies {apart.above_um:+.2f} +- {apart.uncertainty_um:.2f} um above that of "
+            "least wavefront variance"
+        )
     took = f"{counted(found.two_shot.n_stacks, 'stack')}, {counted(found.two_shot.images, 'image')}"
     return (*lines, f"optics: {took}, {found.two_shot.elapsed_s:.0f} s of microscope time")
 

@@ -117,4 +117,4 @@ def test_the_user_decides_whether_the_loop_ends_at_the_sharpest_plane(
     in_use = use_calibration(board, at_sharpest)
     assert in_use.correction.offset_um == -0.24
     assert "the loop ends +0.24 um lower, at the sharpest plane" in in_use.notes[-1]
-    assert not measuring(at_sharpest).focus.at_sharpest
+    assert measuring(at_sharpest).focus.at_sharpest is None

@@ -149,7 +149,7 @@ def test_what_is_done_with_a_value_depends_on_the_configuration() -> None:
             "not used: 6 is configured",
         ),
         ("focus_repeatability_um", one, Config(), "shown only"),
-        ("focus_above_sharpest_um", one, Config(), "shown only; focus.at_sharpest removes it"),
+        ("focus_above_sharpest_um", one, Config(), "shown only; focus.at_sharpest = true removes it"),
         ("optics_gain", one, Config(), "not used: nothing was measured. Run `parfocal calibrate optics`."),
     ):
         assert use_of(name, measured, found, config) == told, name
