@@ -54,6 +54,7 @@ RANGES = {
     "single_gain": (0.1, 10.0),
     "single_offset_um": (-10.0, 10.0),
     "single_condenser": (0.0, 2.0),
+    "int8_deviation_um": (0.0, 10.0),
     "focus_repeatability_um": (0.0, 10.0),
     "focus_above_sharpest_um": (-10.0, 10.0),
     "focus_z0_below_um": (0.1, 1e4),
@@ -110,8 +111,8 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Of the optics: `optics_error_um` is the mean error of the corrected model on stacks that it was not fitted on; the
     others are what corrects it, see `parfocal.calib.optics`, and how far the sharpest plane lies above that of least
     wavefront variance, see `parfocal.calib.planes`; `single` and `single_...` are the same of the single-shot
-    model. Of the loop: standard deviation of its final heights, how far they lie above the sharpest plane, and where it
-    takes its shots, see `parfocal.calib.loop`.
+    model. `int8_deviation_um`: how far the INT8 form deviates from FP32. Of the loop: standard deviation of its final
+    heights, how far they lie above the sharpest plane, and where it takes its shots, see `parfocal.calib.loop`.
     """
 
     version: int
@@ -152,6 +153,7 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     single_gain: Measured | None = None
     single_offset_um: Measured | None = None
     single_condenser: Measured | None = None
+    int8_deviation_um: Measured | None = None
     focus_repeatability_um: Measured | None = None
     focus_above_sharpest_um: Measured | None = None
     focus_z0_below_um: Measured | None = None

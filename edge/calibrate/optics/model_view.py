@@ -66,7 +66,7 @@ def kept_stack(
     focus_um = peak_of(curve).z_um
     true_um, contrast, outputs = [], [], []
     with_second = predictor.contract.kind == "pair"
-    for first, second in _pairs(planes, config.delta_um):
+    for first, second in pairs_of(planes, config.delta_um):
         distance_um = focus_um - second.z_um
         if abs(distance_um) > predictor.contract.range_um or second.is_blank:
             continue
@@ -157,7 +157,7 @@ def _flat(stack: KeptStack) -> NDArray[np.float32]:
     return stack.outputs.reshape(-1, stack.outputs.shape[2])
 
 
-def _pairs(planes: Sequence[Plane], delta_um: float) -> list[tuple[Plane, Plane]]:
+def pairs_of(planes: Sequence[Plane], delta_um: float) -> list[tuple[Plane, Plane]]:
     """First and second shot: each plane that has another one delta below it, to within a tenth."""
     heights_um = np.array([plane.z_um for plane in planes])
     pairs = []

@@ -156,9 +156,9 @@ def measure_optics(
         say(bench.console, f"optics: {counted(running.take_earlier(), 'stack')} of the calibration in force")
     if recorded:
         for path in recorded:
-            for file in stacks_at(_there(path)):
+            for file in stacks_at(there(path)):
                 stack = read_stack(file)
-                _check_sampling(stack, config)
+                check_sampling(stack, config)
                 shots = (
                     Shot(z_um, plane, config.focus)
                     for z_um, plane in zip(stack.z_um, stack.planes, strict=True)
@@ -234,13 +234,14 @@ def _missing(of: str, tried: set[Level], contract: Contract) -> Iterator[str]:
         yield f"{of}: the condenser is not fitted: {why}"
 
 
-def _there(path: Path) -> Path:
+def there(path: Path) -> Path:
+    """The path, if there is a file or folder. Raises StackRefused."""
     if not path.exists():
         raise StackRefused(path, "there is no such file or folder", "Give another path.")
     return path
 
 
-def _check_sampling(stack: Stack, config: Config) -> None:
+def check_sampling(stack: Stack, config: Config) -> None:
     """Refuse a stack with pixels of another size than the camera's. Raises StackRefused."""
     um_per_px = config.camera.um_per_px
     if stack.um_per_px is not None and abs(stack.um_per_px / um_per_px - 1.0) > SAMPLING_TOLERANCE_SHARE:

@@ -49,7 +49,7 @@ def plain() -> Plain:
 
 @pytest.fixture
 def runner(plain: Plain, monkeypatch: pytest.MonkeyPatch) -> EndsHigh:
-    made, pairs = EndsHigh(plain), model_view._pairs
+    made, pairs = EndsHigh(plain), model_view.pairs_of
 
     def told(planes: list[Plane], delta_um: float) -> Iterator[tuple[Plane, Plane]]:
         for first, second in pairs(planes, delta_um):
@@ -57,7 +57,7 @@ def runner(plain: Plain, monkeypatch: pytest.MonkeyPatch) -> EndsHigh:
             yield first, second
         made.z2_um = None
 
-    monkeypatch.setattr(model_view, "_pairs", told)
+    monkeypatch.setattr(model_view, "pairs_of", told)
     monkeypatch.setattr(focus_loop, "ORDER", (0, 12, 4))
     return made
 

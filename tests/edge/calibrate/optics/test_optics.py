@@ -47,14 +47,14 @@ class SaysTooMuch:
 
 @pytest.fixture
 def runner(monkeypatch: pytest.MonkeyPatch) -> SaysTooMuch:
-    made, pairs = SaysTooMuch(), model_view._pairs
+    made, pairs = SaysTooMuch(), model_view.pairs_of
 
     def told(planes: list[Plane], delta_um: float) -> Iterator[tuple[Plane, Plane]]:
         for first, second in pairs(planes, delta_um):
             made.z2_um = second.z_um
             yield first, second
 
-    monkeypatch.setattr(model_view, "_pairs", told)
+    monkeypatch.setattr(model_view, "pairs_of", told)
     return made
 
 
