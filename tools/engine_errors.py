@@ -28,8 +28,8 @@ from parfocal.engines.model.shipped import model_at, model_path
 from parfocal.engines.predictor import Predictor
 from tools.arrays import FloatArray
 from tools.bench_engines import opened
-from tools.learning import tables
-from tools.learning.examples import Examples
+from tools.learning.data.examples import Examples
+from tools.learning.judged import tables
 
 REFERENCE = "onnxruntime fp32"
 

@@ -31,12 +31,13 @@ from parfocal.engines.model.golden import Patches, batch_of, save_golden
 from parfocal.engines.model.head import load_head, save_head
 from parfocal.engines.predictor import Predictor
 from tools.int8 import measure
-from tools.learning import fit, tables
-from tools.learning.card import Measured, card
-from tools.learning.examples import GREY_OFFSET, Examples
-from tools.learning.physics import direction_with_shots_swapped, wrong_direction
-from tools.learning.pictures import draw_learning, draw_scatter
-from tools.learning.prediction import predict
+from tools.learning import fit
+from tools.learning.data.examples import GREY_OFFSET, Examples
+from tools.learning.judged import tables
+from tools.learning.judged.card import Measured, card
+from tools.learning.judged.physics import direction_with_shots_swapped, wrong_direction
+from tools.learning.judged.pictures import draw_learning, draw_scatter
+from tools.learning.judged.prediction import predict
 from tools.learning.recipe import Recipe
 from tools.networks.focus import FocusNet, Head, Whole
 from tools.rendering.objectives import OBJECTIVES

@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 
 from parfocal.engines.model.shipped import model_path
-from tools.learning.frames import Making, make
+from tools.learning.data.frames import Making, make
 from tools.rendering.objectives import OBJECTIVES
 
 

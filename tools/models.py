@@ -18,7 +18,9 @@ from parfocal.engines.model.shipped import MODELS_FOLDER, model_path
 ROOT = Path(__file__).parent.parent
 # Of what a stage depends on besides its inputs. A change of any of these files makes all stages anew.
 PROGRAMS = ("tools/cameras.py", "tools/learning", "tools/networks", "tools/rendering", "tools/tissue")
-SHIPPED = ("difference-20x", "single-20x", "difference-40x")
+SHIPPED = ("difference-20x", "single-20x", "difference-40x", "spectral-20x")
+# A model without a body learns from the spectra among the features of the model with one.
+SPECTRA_OF = {"spectral-20x": "difference-20x"}
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Stage:
 
 def stages(model: str, tiles: Path, out: Path, size: Size) -> list[Stage]:
     """Return what makes one model, in order."""
-    start = model_path(model)
+    start = model_path(SPECTRA_OF.get(model, model))
     contract = contract_from_onnx(start)
     objective = contract.objective
     data = out / objective.replace("/", "-")
@@ -55,6 +57,7 @@ def stages(model: str, tiles: Path, out: Path, size: Size) -> list[Stage]:
     stacks = {**common, "patch_px": contract.patch_px, "condenser": 0.6}
     body = "single" if contract.kind == "single" else "pair"
     delta_um = contract.delta_um or 2.0  # a single shot has none
+    how = {"head": "spectra-only"} if model in SPECTRA_OF else {"start": start}
     learned = {"features": features, "held_out": held_out}
     return [
         Stage(
@@ -80,7 +83,7 @@ def stages(model: str, tiles: Path, out: Path, size: Size) -> list[Stage]:
         ),
         Stage(
             "head",
-            _command("train", start=start, kind=contract.kind, delta_um=delta_um, **learned, out=run),
+            _command("train", **how, kind=contract.kind, delta_um=delta_um, **learned, out=run),
             (features, held_out, start),
             run,
         ),

@@ -15,12 +15,13 @@ from rich.console import Console
 
 from parfocal.engines.model.contract import contract_from_onnx
 from parfocal.engines.model.shipped import model_path
+from tools.learning.data.store import FrameStore
 from tools.learning.joint import JointTraining
 from tools.learning.recipe import Recipe
 from tools.learning.start import body_from, summary_from
-from tools.learning.store import PATCH_PX, SINGLE_PX, FrameStore
 from tools.rendering.objectives import OBJECTIVES
 from tools.rendering.renderers import HELD_OUT_EVERY, Renderers
+from tools.rendering.seen import PATCH_PX, SINGLE_PX
 
 FIRST_FRAMES = 100  # before the training begins
 

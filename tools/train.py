@@ -18,12 +18,14 @@ from rich.console import Console
 
 from parfocal.engines.model.contract import CHANNELS, contract_from_onnx
 from parfocal.engines.model.head import load_head
-from tools.learning import batches, fit, frames, tables
-from tools.learning.examples import Examples
-from tools.learning.features import Features, together, without_maps
-from tools.learning.kept_features import of_folder
-from tools.learning.pictures import draw_learning, draw_scatter
-from tools.learning.prediction import predict
+from tools.learning import fit
+from tools.learning.data import batches, frames
+from tools.learning.data.examples import Examples
+from tools.learning.data.features import Features, together, without_maps
+from tools.learning.data.kept_features import of_folder
+from tools.learning.judged import tables
+from tools.learning.judged.pictures import draw_learning, draw_scatter
+from tools.learning.judged.prediction import predict
 from tools.learning.recipe import SPECTRA_ONLY, Recipe
 from tools.learning.start import body_from, start_from, summary_from
 from tools.learning.training import FROZEN_SHARE, Training, rate_at

@@ -1,1 +1,1 @@
-"""Training: examples, recipe, state, losses, plots and tables."""
+"""Training: recipe, start, state, losses, the fit of a head."""

@@ -13,10 +13,10 @@ import torch
 from parfocal.engines.model.contract import CondenserTerms
 from parfocal.engines.model.head import Prediction
 from tools.arrays import FloatArray
-from tools.learning import tables
-from tools.learning.features import Features
+from tools.learning.data.features import Features
+from tools.learning.judged import tables
+from tools.learning.judged.pictures import draw_learning, draw_scatter
 from tools.learning.losses import distance_weight, negative_log_likelihood, patch_weight, smooth_l1
-from tools.learning.pictures import draw_learning, draw_scatter
 from tools.networks.focus import SUMMARY, FocusNet, Head
 
 MODEL_FILE = "model.pt"

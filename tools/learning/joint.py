@@ -10,14 +10,16 @@ import numpy as np
 import torch
 
 from parfocal.engines.model.contract import CHANNELS, CondenserTerms
-from tools.learning import fit, tables
+from tools.learning import fit
+from tools.learning.data.store import Cut, FrameStore, Indices
+from tools.learning.judged import tables
 from tools.learning.losses import distance_weight, patch_weight
 from tools.learning.recipe import Recipe
-from tools.learning.store import PATCH_PX, SINGLE_PX, Cut, FrameStore, Indices
 from tools.networks.focus import MEMBERS, FocusNet, Head
 from tools.networks.spectrum import Spectrum
 from tools.networks.standardising import standardised
 from tools.rendering.instruments import CONDENSERS, REFERENCE_CONDENSER
+from tools.rendering.seen import PATCH_PX, SINGLE_PX
 
 BODY_RATE, HEAD_RATE = 4e-4, 2e-3
 WEIGHT_DECAY = 0.02

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from tools.learning import batches
-from tools.learning.examples import Examples
+from tools.learning.data import batches
+from tools.learning.data.examples import Examples
 from tools.learning.losses import loss_of
 from tools.learning.recipe import Recipe
 

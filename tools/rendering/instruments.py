@@ -34,6 +34,7 @@ class Spread:
 # The direction of a single shot comes from the colours and the aberration, so they rarely differ.
 TWO_SHOT = Spread(colours=0.15)
 SINGLE_SHOT = Spread(aberration=0.06, colours=0.03)
+ODD_KEPT_ONE_IN = 5  # frames of instruments without that direction from which a single shot learns
 
 
 def random_instrument(reference: Optics, rng: Rng, spread: Spread = TWO_SHOT) -> Optics:

@@ -1,6 +1,6 @@
 """Whole frames of made samples at a ladder of heights, with all that a training needs to cut patches from them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,26 +58,45 @@ def frames_of(
     rng: Rng,
 ) -> list[Frame]:
     """Return two frames through one random instrument: one object, and four. `draw` gives sharp objects."""
-    instrument = Instrument(random_instrument(objective.optics, rng), reach_um(objective))
     frames = []
-    for objects in (1, 4):
-        sample = sample_of(objects, objective.depth, draw, rng)
+    for sample, instrument in samples_of(objective, draw, rng):
         heights_um = ladder_um(objective, rng)
-        exposing = Exposing(camera_of(rng), (grid.image_px, grid.image_px), rng, objective.binned)
-        imaged = Imaged(sample, instrument, grid)
-        shots = [smoothed(shot) for shot in seen.shots_at(imaged, exposing, heights_um, rng)]
+        shots = shots_of(objective, grid, sample, instrument, camera_of, heights_um, rng)
         frames.append(
             Frame(
-                np.stack(shots),
+                np.stack(list(shots)),
                 heights_um,
                 mass_of(sample),
                 sample.height_um,
-                objects,
+                len(sample.groups),
                 instrument.optics.condenser_sigma,
                 is_odd(instrument.optics, objective.optics),
             )
         )
     return frames
+
+
+def samples_of(objective: Objective, draw: Drawing, rng: Rng) -> Iterator[tuple[Sample, Instrument]]:
+    """Yield the samples of a part, of one object and of four, with the random instrument that they share."""
+    instrument = Instrument(random_instrument(objective.optics, rng), reach_um(objective))
+    for objects in (1, 4):
+        yield sample_of(objects, objective.depth, draw, rng), instrument
+
+
+def shots_of(
+    objective: Objective,
+    grid: Grid,
+    sample: Sample,
+    instrument: Instrument,
+    camera_of: Callable[[Rng], Camera],
+    heights_um: FloatArray,
+    rng: Rng,
+) -> Iterator[UInt8Array]:
+    """Yield a sample at each height, smoothed, as one random camera delivers it."""
+    exposing = Exposing(camera_of(rng), (grid.image_px, grid.image_px), rng, objective.binned)
+    imaged = Imaged(sample, instrument, grid)
+    for shot in seen.shots_at(imaged, exposing, heights_um, rng):
+        yield smoothed(shot)
 
 
 def sample_of(objects: int, depth: float, draw: Drawing, rng: Rng) -> Sample:

@@ -14,6 +14,7 @@ from tools.rendering.samples import Sample
 from tools.tissue.textures import Rng
 
 GREY = np.full((1, 3), 1.0 / 3.0, np.float32)
+PATCH_PX, SINGLE_PX = 224, 672  # of a model of pairs, and of one of single shots
 SHIFT_PX = 0.04  # a stage never stops at exactly the same place
 MIN_CONTRAST = 3.0  # in grey levels; below it a patch is little more than camera noise
 

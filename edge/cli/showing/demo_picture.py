@@ -92,6 +92,7 @@ def _errors(axes: "Axes", report: RunReport) -> None:
     axes.set_xlabel("stage above the true focus, um")
     axes.set_ylabel("fields")
     axes.set_title(f"mean error {report.summary.mean_abs_error_um or 0.0:.2f} um")
+    axes.set_ylim(0.0, 1.35 * axes.get_ylim()[1])  # room for the legend above the bars
     axes.legend(loc="upper right")
 
 

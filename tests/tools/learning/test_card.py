@@ -7,8 +7,8 @@ import pytest
 pytest.importorskip("torch", reason="the training extra is not installed")
 
 from parfocal.engines.model.shipped import Model, list_models
-from tools.learning.card import GROUPS, Measured, card
-from tools.learning.tables import Row
+from tools.learning.judged.card import GROUPS, Measured, card
+from tools.learning.judged.tables import Row
 
 CELL = r" *(.+?) *\|"
 ERRORS = re.compile(rf"^\|{CELL} (\d+) \| (\S+) \+- (\S+) \| (\S+) \| (\S+) \| (\S+) % \|$")

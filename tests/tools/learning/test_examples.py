@@ -11,7 +11,7 @@ from parfocal.edge.focus import prepare
 from parfocal.edge.stacks.stack import Stack
 from parfocal.edge.stacks.write import write_stack
 from parfocal.engines.model.contract import Kind
-from tools.learning.examples import MIN_CONTRAST, PATCHES_PER_PLANE, Examples, stack_paths
+from tools.learning.data.examples import MIN_CONTRAST, PATCHES_PER_PLANE, Examples, stack_paths
 
 SIDE_PX = 64
 Z_UM = (96.0, 98.1, 100.0, 101.0)

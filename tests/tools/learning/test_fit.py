@@ -8,8 +8,9 @@ import pytest
 torch = pytest.importorskip("torch", reason="the training extra is not installed")
 
 from parfocal.engines.model.contract import CondenserTerms  # noqa: E402
-from tools.learning import fit, tables  # noqa: E402
-from tools.learning.features import Features  # noqa: E402
+from tools.learning import fit  # noqa: E402
+from tools.learning.data.features import Features  # noqa: E402
+from tools.learning.judged import tables  # noqa: E402
 from tools.networks.focus import SUMMARY, FocusNet, Head  # noqa: E402
 
 SPECTRAL, POOLED = 20, 64

@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch", reason="the training extra is not installed
 
 from parfocal.edge.simscope.optics import Optics  # noqa: E402
 from tools.arrays import FloatArray  # noqa: E402
-from tools.learning import frames  # noqa: E402
+from tools.learning.data import frames  # noqa: E402
 from tools.networks.compiled import Compiled  # noqa: E402
 from tools.networks.spectrum import Spectrum, n_spectral  # noqa: E402
 from tools.networks.standardising import standardised  # noqa: E402

@@ -10,9 +10,9 @@ import pytest
 torch = pytest.importorskip("torch", reason="the training extra is not installed")
 
 from tests.tools.learning.test_examples import SIDE_PX, written  # noqa: E402
-from tools.learning import kept_features  # noqa: E402
-from tools.learning.examples import Examples  # noqa: E402
-from tools.learning.features import Features, features_of  # noqa: E402
+from tools.learning.data import kept_features  # noqa: E402
+from tools.learning.data.examples import Examples  # noqa: E402
+from tools.learning.data.features import Features, features_of  # noqa: E402
 from tools.networks.focus import FocusNet  # noqa: E402
 from tools.networks.two_shot import TwoShotNet  # noqa: E402
 

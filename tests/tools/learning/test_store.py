@@ -8,9 +8,10 @@ torch = pytest.importorskip("torch", reason="the training extra is not installed
 import cv2  # noqa: E402
 
 from parfocal.edge.focus import prepare  # noqa: E402
-from tools.learning.store import PATCH_PX, FrameStore, Places, median  # noqa: E402
+from tools.learning.data.store import FrameStore, Places, median  # noqa: E402
 from tools.rendering.objectives import OBJECTIVES  # noqa: E402
 from tools.rendering.parts import BLOCK_PX, SAMPLE_PX, Frame  # noqa: E402
+from tools.rendering.seen import PATCH_PX  # noqa: E402
 
 OBJECTIVE = OBJECTIVES["20x/0.75"]
 SIDE_PX = SAMPLE_PX - 2 * OBJECTIVE.margin_px

@@ -10,7 +10,8 @@ torch = pytest.importorskip("torch", reason="the training extra is not installed
 
 from parfocal.edge.focus import prepare  # noqa: E402
 from parfocal.engines.model.contract import Kind  # noqa: E402
-from tools.learning import batches, losses, training  # noqa: E402
+from tools.learning import losses, training  # noqa: E402
+from tools.learning.data import batches  # noqa: E402
 from tools.learning.recipe import Recipe  # noqa: E402
 from tools.learning.training import Training, rate_at  # noqa: E402
 from tools.networks import standardising  # noqa: E402

@@ -7,7 +7,7 @@ import matplotlib as mpl
 import numpy as np
 from numpy.typing import NDArray
 
-from tools.learning.tables import Judged, usable
+from tools.learning.judged.tables import Judged, usable
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt

@@ -6,14 +6,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from tools.rendering.instruments import ODD_KEPT_ONE_IN
 from tools.rendering.objectives import Objective
 from tools.rendering.parts import BLOCK_PX, SAMPLE_PX, Frame
-from tools.rendering.seen import MIN_CONTRAST
+from tools.rendering.seen import MIN_CONTRAST, PATCH_PX, SINGLE_PX
 from tools.tissue.textures import Rng
 
-PATCH_PX, SINGLE_PX = 224, 672
 RIM_PX = 1  # the second median of a difference reads one pixel beyond a patch
-ODD_SHARE = 5  # a single shot learns from one in five frames of instruments that lack its direction
 
 # Exchanges that put the median of nine values in place 4 (Devillard 1998, "Fast median search").
 EXCHANGES = (
@@ -108,7 +107,7 @@ class FrameStore:
     def teaching(self, objects: int | None = None) -> Indices:
         """Return the frames that a single shot learns from, of all or with this many objects."""
         numbers = np.arange(self.n_frames)
-        kept = ~self._odd[numbers] | (numbers % ODD_SHARE == 0)
+        kept = ~self._odd[numbers] | (numbers % ODD_KEPT_ONE_IN == 0)
         return np.flatnonzero(kept if objects is None else kept & (self._objects[numbers] == objects))
 
     def patches(self, frame: Indices, plane: Indices, rng: Rng) -> Places:

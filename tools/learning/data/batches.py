@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from tools.learning.examples import GREY_OFFSET, Examples
+from tools.learning.data.examples import GREY_OFFSET, Examples
 from tools.networks.standardising import standardised
 
 FLICKER = 0.002  # relative, of the light between two shots, in addition to that in the stacks

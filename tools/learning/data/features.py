@@ -7,8 +7,8 @@ import torch
 from numpy.typing import NDArray
 
 from tools.arrays import FloatArray
-from tools.learning import batches
-from tools.learning.examples import Examples
+from tools.learning.data import batches
+from tools.learning.data.examples import Examples
 from tools.networks.focus import FocusNet
 
 BATCH = 16

@@ -6,8 +6,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from tools.arrays import FloatArray
-from tools.learning import batches
-from tools.learning.examples import Examples
+from tools.learning.data import batches
+from tools.learning.data.examples import Examples
 
 
 def predict(net: nn.Module, examples: Examples, device: str, chosen: NDArray[np.int64]) -> FloatArray:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tools.learning.examples import Examples, stack_paths
-from tools.learning.features import Features, features_of, together
+from tools.learning.data.examples import Examples, stack_paths
+from tools.learning.data.features import Features, features_of, together
 from tools.networks.focus import FocusNet
 
 STACKS_AT_ONCE = 64

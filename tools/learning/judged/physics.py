@@ -6,9 +6,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from parfocal.engines.model.contract import Kind
-from tools.learning import tables
-from tools.learning.examples import Examples
-from tools.learning.prediction import predict
+from tools.learning.data.examples import Examples
+from tools.learning.judged import tables
+from tools.learning.judged.prediction import predict
 from tools.networks.standardising import standardised
 
 BATCH = 16

@@ -16,10 +16,10 @@ from tools.rendering import seen
 from tools.rendering.imaging import Grid, Imaged, Instrument
 from tools.rendering.objectives import Objective
 from tools.rendering.samples import flat_sample
+from tools.rendering.seen import PATCH_PX, SINGLE_PX
 from tools.tissue.sources import HeldOutObjects
 
-IMAGE_PX = 672
-PATCH_PX = 224  # of a model of pairs; a model of single shots takes the whole image
+IMAGE_PX = SINGLE_PX  # a model of single shots takes the whole image
 BEYOND = 1.05  # the lowest height, in parts of the range
 REACH = 1.2  # of the transfer functions, in parts of the range
 
@@ -51,8 +51,9 @@ def _camera(**changed: float | bool) -> Row:
 
 
 CHEAP = Camera(demosaiced=True, sharpening=0.5, gamma=0.45, jpeg_quality=85)
+REFERENCE: Final = "nothing"  # changed
 ROWS: Final[dict[str, Row]] = {
-    "nothing": Row(),
+    REFERENCE: Row(),
     "condenser 0.30": Row({"condenser_sigma": 0.30}),
     "condenser 0.45": Row({"condenser_sigma": 0.45}),
     "condenser 0.75": Row({"condenser_sigma": 0.75}),

@@ -15,34 +15,31 @@ import cv2
 import numpy as np
 import torch
 
-from parfocal.edge.focus.prepare import smoothed
 from parfocal.engines.model.contract import Kind
 from tools.arrays import FloatArray
-from tools.cameras import Exposing, random_camera
-from tools.learning.features import Features, together
-from tools.learning.kept_features import load_part, save_part
+from tools.cameras import random_camera
+from tools.learning.data.features import Features, together
+from tools.learning.data.kept_features import load_part, save_part
 from tools.learning.recipe import Recipe
 from tools.learning.start import body_from
 from tools.networks.compiled import Compiled, Pooled
 from tools.networks.spectrum import COLOURS, N_RINGS, Spectrum, n_spectral
 from tools.rendering import seen
-from tools.rendering.imaging import Grid, Imaged, Instrument
-from tools.rendering.instruments import is_odd, random_instrument
+from tools.rendering.imaging import Grid, Instrument
+from tools.rendering.instruments import ODD_KEPT_ONE_IN, is_odd
 from tools.rendering.objectives import OBJECTIVES
-from tools.rendering.parts import SAMPLE_PX, ladder_um, reach_um, sample_of
+from tools.rendering.parts import SAMPLE_PX, ladder_um, samples_of, shots_of
 from tools.rendering.samples import Sample
+from tools.rendering.seen import PATCH_PX, SINGLE_PX
 from tools.tissue.sources import TrainingObjects
 from tools.tissue.textures import Rng
 
-PATCH_PX, SINGLE_PX = 224, 672
 PAIR_CHANNELS = 2 * COLOURS
 # The features of a pair that are those of its second shot alone: its powers, and the coherence of its colours.
 OF_SECOND_SHOT = np.r_[COLOURS * N_RINGS : 2 * COLOURS * N_RINGS, 3 * COLOURS * N_RINGS : n_spectral(6)]
 # Of a frame with one object and of one with four: the single shots of 672 px and of 224 px at each height.
 SINGLE_SHOTS = {1: (1, 3), 4: (0, 6)}
 PAIRS_WITH_MAPS = 5  # of the pairs at each height; of the others, only the spectra are computed
-# A single shot has the direction from the colours and the aberration. Of instruments with others it learns this share.
-KEPT_SHARE = 0.2
 KINDS = ("spectral", "pair", "block", "single")
 # The kinds of patches that a head learns from. A single shot of 672 px counts three times, as the microscope feeds it.
 FOR: Final[dict[Kind, tuple[str, ...]]] = {
@@ -142,10 +139,8 @@ class Maker:
         """Return the features of one part, by kind of patch."""
         rng = np.random.default_rng([self._seed, number])
         objective = self._objective
-        instrument = Instrument(random_instrument(objective.optics, rng), reach_um(objective))
         collected = Collected()
-        for objects in (1, 4):
-            sample = sample_of(objects, objective.depth, self._objects.draw, rng)
+        for sample, instrument in samples_of(objective, self._objects.draw, rng):
             self._frame(sample, instrument, collected, rng)
         return collected.features()
 
@@ -154,16 +149,14 @@ class Maker:
         grid, objects, condenser = self._grid, len(sample.groups), instrument.optics.condenser_sigma
         places = seen.places_in(sample, grid, PATCH_PX, rng)
         n_singles, n_blocks = SINGLE_SHOTS[objects]
-        if is_odd(instrument.optics, self._objective.optics) and rng.random() >= KEPT_SHARE:
+        if is_odd(instrument.optics, self._objective.optics) and rng.random() >= 1.0 / ODD_KEPT_ONE_IN:
             n_singles, n_blocks = 0, 0
         corners = rng.integers(0, grid.image_px - SINGLE_PX + 1, (n_singles, 2))
         singles = [seen.place_of(sample, grid, int(top), int(left), SINGLE_PX) for top, left in corners]
         heights_um = ladder_um(self._objective, rng)
-        camera = Exposing(random_camera(rng), (grid.image_px, grid.image_px), rng, self._objective.binned)
+        shots = shots_of(self._objective, grid, sample, instrument, random_camera, heights_um, rng)
         before = None
-        shots = seen.shots_at(Imaged(sample, instrument, grid), camera, heights_um, rng)
-        for plane, (z_um, taken) in enumerate(zip(heights_um.tolist(), shots, strict=True)):
-            shot = smoothed(taken)
+        for plane, (z_um, shot) in enumerate(zip(heights_um.tolist(), shots, strict=True)):
             number = objects * len(heights_um) + plane
             if before is not None:
                 mixed = [places[k] for k in rng.permutation(len(places))]

@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 
 from parfocal.engines.model.contract import Contract
+from tools.learning.judged.tables import MIN_CONTRAST, Row
 from tools.learning.recipe import SPECTRA_ONLY
-from tools.learning.tables import MIN_CONTRAST, Row
 from tools.networks.focus import MEMBERS
 
 GROUPS = {

@@ -1,0 +1,1 @@
+"""What a model is worth: errors by group and row, plots, the card."""
