@@ -25,6 +25,7 @@ from parfocal.edge.focus.shots import Shot
 from parfocal.edge.instrument import Instrument
 
 N_STACKS = 12
+FEW = 6  # with fewer stacks, more of them may be all that is missing
 # Empty fields and folds are passed over: at most this many fields are visited for each stack.
 FIELDS_PER_STACK = 3
 MAX_EMPTY = 6  # fields before the first stack; then the place is wrong, or the light
@@ -128,9 +129,15 @@ class OpticsCalibration:
         try:
             fit = two_shot.fit(self._config.focus.condenser)
             if fit.poor is not None:
+                # One field that is hard to judge is half of two stacks.
+                more = (
+                    f"Take more stacks than {len(two_shot.kept)} (--stacks, --add). "
+                    if len(two_shot.kept) < FEW
+                    else ""
+                )
                 raise CalibPoor(
-                    f"optics refused: {fit.poor}. Check objective, pixel size and camera, or train a model for this "
-                    "microscope."
+                    f"optics refused: {fit.poor}. {more}Check objective, pixel size and camera, or train a model for "
+                    "this microscope."
                 )
         except CalibPoor as error:
             raw = two_shot.raw(fit, self.passed_over, str(error))
