@@ -1,5 +1,6 @@
 """`parfocal calibrate int8` on stacks of noise: what it keeps, and what it refuses."""
 
+from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
 from typing import Any, cast
@@ -7,6 +8,7 @@ from typing import Any, cast
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from rich.console import Console
 
 from parfocal.calib.errors import CalibMissing, CalibPoor
@@ -58,15 +60,23 @@ def calibration(path: Path, store: Store, n_stacks: int = 8) -> Int8Calibration:
     return running
 
 
-def test_ranges_are_measured_on_three_quarters_of_the_stacks_and_kept(path: Path, tmp_path: Path) -> None:
-    store = Store(tmp_path, OWNER)
+def test_ranges_are_measured_on_three_quarters_of_the_stacks_and_kept(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, measured, measured_on = Store(tmp_path, OWNER), forms.measured_ranges, []
+
+    def watched(fp32: bytes, batches: Sequence[NDArray[np.float32]], open_graph: Any) -> dict[str, float]:  # noqa: ANN401
+        measured_on.append(len(batches))
+        return measured(fp32, batches, open_graph)
+
+    monkeypatch.setattr(forms, "measured_ranges", watched)
     running = calibration(path, store)
     assert running.coverage.too_little == ()
     running.add("flat", [Shot(float(z), np.full((80, 80, 3), 240, np.uint8), FOCUS) for z in Z_UM])
     assert running.passed_over[0].startswith("flat: upward focus curve")
     scales, raw = running.measured()
     assert scales.ranges == raw.ranges
-    assert len(raw.judged_um) == 2
+    assert (measured_on, len(raw.judged_um)) == ([6], 2)  # no stack judges what was measured on it
     assert raw.deviation_um is not None
     assert raw.before_um is not None
     assert raw.deviation_um <= raw.before_um
