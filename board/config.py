@@ -7,13 +7,15 @@ import msgspec
 from parfocal.board.gpio import GpioConfig
 
 AXIS_NAMES = ("x", "y", "z")
-BOARD_KINDS = ("parfocal", "grbl", "sangaboard")
+BOARD_KINDS = ("parfocal", "grbl", "sangaboard", "micromanager")
+PORT_KINDS = BOARD_KINDS[:-1]  # those at a serial port
 # Keys that only some kinds of board know.
 _KEYS_OF_KINDS = {
     "watchdog_s": ("parfocal",),
     "lamp_watchdog_s": ("parfocal",),
     "reconnect_s": ("parfocal",),
     "spindle_lamp": ("grbl",),
+    "micromanager": ("micromanager",),
 }
 
 # No stage of a microscope lies outside these: such a value is a typing error, or fits no wire type.
@@ -123,6 +125,7 @@ class BoardConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     and a host that loads an engine may be silent for a while. Both are wall time.
     `reconnect_s`: wall time to look for a port that is gone, before BoardNotFound.
     `spindle_lamp`: a Grbl board dims the lamp with the PWM of its spindle.
+    `micromanager`: the configuration file of Micro-Manager that has the stages.
     `gpio`: lines beside USB; only those whose pins are given.
     """
 
@@ -136,6 +139,7 @@ class BoardConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lamp_watchdog_s: float = 2.0
     reconnect_s: float = 5.0
     spindle_lamp: bool = False
+    micromanager: str = ""
     gpio: GpioConfig = GpioConfig()
 
     def __post_init__(self) -> None:
@@ -151,12 +155,21 @@ class BoardConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             )
         if not 0.0 <= self.reconnect_s <= 600.0:
             raise ValueError(f"reconnect_s = {self.reconnect_s}: it must be 0..600 s")
+        if self.kind == "micromanager" and not self.micromanager:
+            raise ValueError(
+                "kind = 'micromanager' without micromanager: name Micro-Manager's configuration file there"
+            )
         for field in msgspec.structs.fields(self):
             kinds = _KEYS_OF_KINDS.get(field.name, BOARD_KINDS)
             if self.kind not in kinds and getattr(self, field.name) != field.default:
                 raise ValueError(
                     f"{field.name} is a key of kind = {kinds[0]!r} only, and kind = {self.kind!r}"
                 )
+
+    @property
+    def address(self) -> str:
+        """Where the board is: its port, or the file that names its devices."""
+        return self.micromanager or self.port
 
     def axis(self, name: str) -> AxisConfig:
         """The axis of that name, one of `AXIS_NAMES`."""

@@ -12,6 +12,7 @@ from parfocal.board.foreign.dialect import Recognised
 from parfocal.board.foreign.grbl import Grbl
 from parfocal.board.foreign.lines import Lines
 from parfocal.board.foreign.memory import FileMemory, Memory
+from parfocal.board.foreign.micromanager import MicroManager
 from parfocal.board.foreign.sangaboard import Sangaboard
 from parfocal.board.foreign_board import ForeignBoard
 from parfocal.board.link.ports import port_path
@@ -28,6 +29,8 @@ def open_board(config: BoardConfig, clock: PacedClock) -> MotorBoard:
     """
     if config.kind == "parfocal":
         return open_link(config, clock)
+    if config.kind == "micromanager":
+        return open_micromanager(clock, config, FileMemory(config.micromanager))
     return open_foreign(open_port(config), clock, config, FileMemory(config.port))
 
 
@@ -62,10 +65,19 @@ def open_foreign(
             raise unknown_kind(unknown)
 
 
+def open_micromanager(clock: PacedClock, config: BoardConfig, memory: Memory) -> ForeignBoard:
+    """Open the stages of a Micro-Manager configuration. Raises BoardNotFound, BadSettings, LinkTimeout."""
+    stages = MicroManager.open(clock, config, memory)
+    capabilities = _foreign_capabilities(has_lamp=False, has_homing=False)
+    return ForeignBoard(stages, config, capabilities, foreign_serial(config))
+
+
 def probe_board(config: BoardConfig, clock: PacedClock) -> Probed | Recognised:
     """Ask the configured board who it is, and nothing else. Raises as `open_board`."""
     if config.kind == "parfocal":
         return probe(open_port(config), clock)
+    if config.kind == "micromanager":
+        return MicroManager.recognise(clock, config, FileMemory(config.micromanager))
     return probe_foreign(open_port(config), clock, config, FileMemory(config.port))
 
 
@@ -81,8 +93,8 @@ def probe_foreign(transport: Transport, clock: PacedClock, config: BoardConfig, 
 
 
 def foreign_serial(config: BoardConfig) -> int:
-    """A number for a board that has no serial number: its calibration belongs to its kind and port."""
-    return zlib.crc32(f"{config.kind} {config.port}".encode())
+    """A number for a board that has no serial number: its calibration belongs to its kind and address."""
+    return zlib.crc32(f"{config.kind} {config.address}".encode())
 
 
 def _foreign_capabilities(has_lamp: bool, has_homing: bool) -> Capabilities:

@@ -23,13 +23,15 @@ FrameTime = Annotated[float, msgspec.Meta(gt=0.0, le=60.0)]
 class CameraConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The camera. `um_per_px` is the size of one of its pixels on the sample.
 
-    `kind`: a V4L2 camera, read through OpenCV, or a GStreamer pipeline.
-    `device` is the number of the video device, or its path, serial number or part of its name.
-    `pipeline` is a GStreamer pipeline up to the frames, for that kind only.
+    `kind`: a V4L2 camera, read through OpenCV, a GStreamer pipeline, or a camera that Micro-Manager drives.
+    `device` is the number of the video device, or its path, serial number or part of its name; with Micro-Manager a
+    label of its configuration, or 0 for the camera that it names.
+    `pipeline` is a GStreamer pipeline up to the frames, and `micromanager` the configuration file of Micro-Manager, for
+    those kinds only.
     `frame_period_s` and `exposure_s` are those of its free run.
     """
 
-    kind: Literal["v4l2", "gstreamer"] = "v4l2"
+    kind: Literal["v4l2", "gstreamer", "micromanager"] = "v4l2"
     device: Annotated[int, msgspec.Meta(ge=0, le=255)] | Annotated[str, msgspec.Meta(min_length=1)] = 0
     width_px: SidePx = 1224
     height_px: SidePx = 1024
@@ -37,13 +39,19 @@ class CameraConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     exposure_s: FrameTime = 0.008
     frame_period_s: FrameTime = 1.0 / 30.0
     pipeline: str = ""
+    micromanager: str = ""
 
     def __post_init__(self) -> None:
-        """Raises ValueError for a pipeline without its kind, or a kind without its pipeline."""
+        """Raises ValueError for a pipeline or file without its kind, or a kind without its own."""
         if (self.kind == "gstreamer") != bool(self.pipeline):
             raise ValueError(
                 f"kind = {self.kind!r} with pipeline = {self.pipeline!r}: kind = 'gstreamer' needs a pipeline such as "
                 "'libcamerasrc', and no other kind has one"
+            )
+        if (self.kind == "micromanager") != bool(self.micromanager):
+            raise ValueError(
+                f"kind = {self.kind!r} with micromanager = {self.micromanager!r}: kind = 'micromanager' needs the "
+                "configuration file of Micro-Manager, and no other kind has one"
             )
 
     @property

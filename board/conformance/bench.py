@@ -18,6 +18,7 @@ ANSWER_S = 0.05  # PROTOCOL.md, "How fast a board answers": 10 ms on the board, 
 OPENING_S = 5.0  # a board may restart when its port opens
 _OPENING_RETRY_S = 0.25
 _BEAT_S = 0.1
+_ROUNDING_S = 1e-9  # a wait this short may end before the clock has moved
 MOTION_MS, IDLE_MS = (
     1000,
     5000,
@@ -68,7 +69,7 @@ class Bench:
                 heard.append(packet)
                 if packet.kind == Kind.EVENT:
                     self.events.append(packet)
-            if (until is not None and any(map(until, heard))) or left_s <= 0.0:
+            if (until is not None and any(map(until, heard))) or left_s <= _ROUNDING_S:
                 return heard
 
     def request(self, message: Message, **header: int) -> Packet:

@@ -4,6 +4,7 @@ PyGObject and GStreamer come from the system's packages, so the virtual environm
 """
 
 import contextlib
+import ctypes
 import functools
 from typing import Any
 
@@ -23,6 +24,10 @@ _FIRST_FRAME_S = 10.0  # a CSI camera takes some seconds to start
 
 def gstreamer() -> tuple[Any, Any]:
     """The modules `Gst` and `GLib`, started. Raises CameraFailed naming the packages that are missing."""
+    # GStreamer brings libunwind, whose functions have the names of those in libgcc. Whichever is loaded first serves
+    # every C++ exception of the process; with half of each, the next one thrown by OpenVINO aborts or never ends.
+    with contextlib.suppress(OSError):
+        ctypes.CDLL("libgcc_s.so.1", mode=ctypes.RTLD_GLOBAL)
     try:
         import gi
 

@@ -2,6 +2,7 @@
 
 from parfocal.edge.camera.frame import UNCALIBRATED, Camera, CameraSettings
 from parfocal.edge.camera.gstreamer import GstreamerCamera
+from parfocal.edge.camera.micromanager import MicroManagerCamera
 from parfocal.edge.camera.video import VideoCamera
 from parfocal.edge.config import CameraConfig
 
@@ -13,6 +14,12 @@ def open_camera(
 
     `locked`: gain and white balance as a calibration found them. Raises CameraFailed.
     """
-    # The configuration accepts no other kind.
-    camera = GstreamerCamera(config) if config.kind == "gstreamer" else VideoCamera(config, locked)
+    camera: GstreamerCamera | MicroManagerCamera | VideoCamera
+    match config.kind:
+        case "gstreamer":
+            camera = GstreamerCamera(config)
+        case "micromanager":
+            camera = MicroManagerCamera(config)
+        case "v4l2":
+            camera = VideoCamera(config, locked)
     return camera, camera.notes

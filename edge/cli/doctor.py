@@ -1,5 +1,7 @@
 """`parfocal doctor`: look for every part of the instrument, and say what to do about those that are not ok."""
 
+import itertools
+from collections.abc import Iterator
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -55,26 +57,36 @@ def doctor(
         settings, error = configured(config, port), None
     except ConfigError as refused:
         settings, error = with_port(Config(), port), refused
-    installed, used = _models(settings)
-    of_board, answer = _of_board(settings, virtual=sim and port is None)
-    findings = [
+    console = console_for(json)
+    findings = list[Finding]()
+    looked = _looked(settings, sim, virtual=sim and port is None)
+    first = [
         findings_of.of_software(_package_version()),
         findings_of.of_configuration(chosen_path(config), error),
-        *of_board,
-        findings_of.of_simulated_camera(settings) if sim else _of_camera(settings),
-        findings_of.of_models(installed, used, settings),
-        findings_of.of_engine(None if isinstance(used, EngineError) else _engine(settings)),
-        findings_of.simulated("GPIO lines", "not used") if sim else _of_gpio(settings.board.gpio),
-        *findings_of.of_calibration(_calibration(answer, settings), settings, datetime.now(timezone.utc)),
     ]
-    # File names are not always valid text; JSON must be.
-    findings = [msgspec.structs.replace(finding, told=one_line(finding.told)) for finding in findings]
-    console = console_for(json)
-    for finding in findings:
+    for found in itertools.chain(first, looked):  # each is shown before the next is looked for
+        # File names are not always valid text; JSON must be.
+        finding = msgspec.structs.replace(found, told=one_line(found.told))
+        findings.append(finding)
         mark = (f"{finding.verdict:8}", _STYLES[finding.verdict])
         console.print(Text.assemble(mark, f"{finding.subject:17}", finding.told), soft_wrap=True)
+        console.file.flush()
     write_json(json, findings)
     raise typer.Exit(findings_of.first_exit_code(findings))
+
+
+def _looked(settings: Config, sim: bool, virtual: bool) -> Iterator[Finding]:
+    """A finding on every part, as each is looked for. `virtual`: the board is a stub in virtual time."""
+    of_board, answer = _of_board(settings, virtual)
+    yield from of_board
+    yield findings_of.of_simulated_camera(settings) if sim else _of_camera(settings)
+    installed, used = _models(settings)
+    yield findings_of.of_models(installed, used, settings)
+    yield findings_of.of_engine(None if isinstance(used, EngineError) else _engine(settings))
+    yield findings_of.simulated("GPIO lines", "not used") if sim else _of_gpio(settings.board.gpio)
+    yield from findings_of.of_calibration(
+        _calibration(answer, settings), settings, datetime.now(timezone.utc)
+    )
 
 
 def _of_board(config: Config, virtual: bool) -> tuple[list[Finding], Probed | Recognised | BoardError | None]:
@@ -100,6 +112,8 @@ def _of_board(config: Config, virtual: bool) -> tuple[list[Finding], Probed | Re
 
 
 def _path_of_port(config: Config) -> Path | ValueError | BoardError:
+    if config.board.micromanager:
+        return Path(config.board.micromanager)
     try:
         return Path(port_path(config.board.port))
     except (ValueError, BoardError) as error:

@@ -100,9 +100,12 @@ def of_port(config: BoardConfig, path: Path | ValueError | BoardError) -> Findin
     if isinstance(path, BoardError):
         return Finding("board port", "missing", str(path), EXIT_BOARD)
     if not path.exists():
-        told = f"{path} does not exist. Plug in the board, or set board.port, preferably to a usb: name."
+        what = "Plug in the board, or set board.port, preferably to a usb: name"
+        if config.micromanager:
+            what = "Set board.micromanager to the configuration file of Micro-Manager"
+        told = f"{path} does not exist. {what}."
         return Finding("board port", "missing", told, EXIT_BOARD)
-    named = "" if config.port == str(path) else f", found as {config.port}"
+    named = "" if config.address == str(path) else f", found as {config.port}"
     return Finding("board port", "ok", f"{path} exists{named}")
 
 
@@ -161,7 +164,9 @@ def of_camera(
         return Finding("camera", "missing", told, EXIT_BOARD)
     if error is not None:
         return Finding("camera", "wrong", str(error), EXIT_BOARD)
-    named = "camera.pipeline" if camera.kind == "gstreamer" else f"camera {camera.device}"
+    named = {"gstreamer": "camera.pipeline", "micromanager": "the camera of Micro-Manager"}.get(
+        camera.kind, f"camera {camera.device}"
+    )
     gives = f"{named} gives {camera.width_px} x {camera.height_px} px"
     return _of_frame_size(config, "; ".join((gives, *notes)))
 

@@ -116,6 +116,10 @@ def with_port(config: Config, port: str | None) -> Config:
     """The configuration with another port; unchanged for None."""
     if port is None:
         return config
+    if config.board.micromanager:
+        raise ConfigError(
+            f"--port {port} names a serial port, and board.kind is 'micromanager'. Leave it out, or change board.kind."
+        )
     return msgspec.structs.replace(config, board=msgspec.structs.replace(config.board, port=port))
 
 

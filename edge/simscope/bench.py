@@ -200,7 +200,12 @@ def stub_of(config: Config, seed: int, z_play_um: float | None = None) -> StubCo
 
 
 def virtual_bench(config: Config, stub: StubConfig) -> VirtualBench | TextBench:
-    """A stub in virtual time, of the kind of board that is configured."""
+    """A stub in virtual time, of the kind of board that is configured. Raises ConfigError where there is none."""
+    if config.board.kind == "micromanager":
+        raise ConfigError(
+            "--sim simulates boards, and board.kind is 'micromanager'. Leave out --sim, and load Micro-Manager's demo "
+            "devices by board.micromanager; or use a configuration without board.kind."
+        )
     return VirtualBench(stub) if config.board.kind == "parfocal" else TextBench(config.board, stub)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from parfocal.board.board import Board
 from parfocal.board.clock import VirtualClock
-from parfocal.board.config import BOARD_KINDS, BoardConfig
+from parfocal.board.config import BOARD_KINDS, PORT_KINDS, BoardConfig
 from parfocal.board.errors import BoardNotFound, MoveRefused
 from parfocal.board.open import open_board, probe_board
 from parfocal.board.stub.stub_board import StubBoard
@@ -33,9 +33,11 @@ def test_an_unknown_kind_of_board_is_refused_with_the_known_ones() -> None:
 
 @pytest.mark.parametrize("kind", BOARD_KINDS)
 def test_every_known_kind_of_board_can_be_opened_and_probed(kind: str, tmp_path: Path) -> None:
-    config = BoardConfig(kind=kind, port=str(tmp_path / "ttyNone"))
+    none = str(tmp_path / "ttyNone")
+    config = BoardConfig(kind=kind, port=none, micromanager=none if kind not in PORT_KINDS else "")
+    missing = "ttyNone not opened: no such file" if kind in PORT_KINDS else "there is no .*ttyNone"
     for opened in (open_board, probe_board):
-        with pytest.raises(BoardNotFound, match="ttyNone not opened: no such file"):
+        with pytest.raises(BoardNotFound, match=missing):
             opened(config, VirtualClock())
 
 

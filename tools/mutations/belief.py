@@ -18,8 +18,8 @@ MUTATIONS = (
     Mutation(
         "only the first member predicts",
         "engines/model/head.py",
-        "distances_um.mean(axis=0), sigma_um",
-        "distances_um[0], sigma_um",
+        "            distance_um = distances_um.mean(axis=0)\n",
+        "            distance_um = distances_um[0]\n",
         HEAD_TESTS,
     ),
     Mutation(

@@ -2,6 +2,8 @@
 
 from tools.mutations.mutation import Mutation
 
+_MICROMANAGER = ("tests/board/foreign/test_micromanager.py",)
+
 MUTATIONS = (
     Mutation(
         "a wrong CRC passes",
@@ -126,14 +128,14 @@ MUTATIONS = (
     Mutation(
         "the host asks for what the motor cannot follow",
         "board/own/link_motor.py",
-        "        self._require_followed(rates, asked)\n        expected_s",
-        "        expected_s",
+        "            motor.require_followed(leg.rates, asked)\n",
+        "            del motor, leg\n",
         ("tests/board/test_pull_out.py",),
     ),
     Mutation(
         "a homing at what the motor cannot follow is sent",
         "board/own/link_motor.py",
-        "        self._require_followed(rates, asked)\n        speed, accel",
+        "        self.require_followed(rates, asked)\n        speed, accel",
         "        speed, accel",
         ("tests/board/test_pull_out.py",),
     ),
@@ -306,5 +308,47 @@ MUTATIONS = (
         "            self.heart.note_watchdog()\n",
         "            pass\n",
         ("tests/board/link/test_recovery.py",),
+    ),
+    Mutation(
+        "a focus drive of unknown direction is taken to count upwards",
+        "board/foreign/micromanager.py",
+        "elif self._z_sign not in (-1, 1):",
+        "elif self._z_sign not in (-1, 0, 1):",
+        _MICROMANAGER,
+    ),
+    Mutation(
+        "a focus drive that counts downwards goes the wrong way",
+        "board/foreign/micromanager.py",
+        "z * (self._z_sign or 1)",
+        "z * abs(self._z_sign or 1)",
+        _MICROMANAGER,
+    ),
+    Mutation(
+        "a device that failed on its way is taken to have moved nothing",
+        "board/foreign/micromanager.py",
+        "if report.is_resting and self._counts() == before:",
+        "if report.is_resting:",
+        _MICROMANAGER,
+    ),
+    Mutation(
+        "a stage that hangs keeps its position",
+        "board/foreign/micromanager.py",
+        "        except MicroManagerHung as hung:\n            self._forget()\n",
+        "        except MicroManagerHung as hung:\n",
+        _MICROMANAGER,
+    ),
+    Mutation(
+        "a restarted stage of Micro-Manager is believed",
+        "board/foreign/micromanager.py",
+        "known.counts != counts or not any(counts[:2]) or not counts[2]",
+        "False",
+        _MICROMANAGER,
+    ),
+    Mutation(
+        "moving X of Micro-Manager takes Y to its origin",
+        "board/foreign/micromanager.py",
+        "counts = tuple(target if i == index else count for",
+        "counts = tuple(target if i == index else 0 * count for",
+        _MICROMANAGER,
     ),
 )

@@ -111,15 +111,15 @@ MUTATIONS = (
     Mutation(
         "the difference has its sign turned",
         "edge/focus/prepare.py",
-        "cv2.subtract(second, first, dtype=cv2.CV_32F)",
-        "cv2.subtract(first, second, dtype=cv2.CV_32F)",
+        "np.subtract(second, first, dtype=np.int16)",
+        "np.subtract(first, second, dtype=np.int16)",
         ("tests/edge/focus/test_prepare.py",),
     ),
     Mutation(
         "the difference is not smoothed",
         "edge/focus/prepare.py",
-        "return cv2.medianBlur(difference, 3).astype(np.float32, copy=False)",
-        "return difference",
+        "return cv2.medianBlur(np.subtract(second, first, dtype=np.int16), 3).astype(np.int16, copy=False)",
+        "return np.subtract(second, first, dtype=np.int16)",
         ("tests/edge/focus/test_prepare.py",),
     ),
     Mutation(

@@ -4,6 +4,7 @@ from tools.mutations.mutation import Mutation
 
 _SCAN = ("tests/edge/scan/tiling/test_scan.py",)
 _SWEPT = ("tests/edge/scan/continuous/test_continuous.py",)
+_MATCHED = ("tests/edge/scan/continuous/test_matching.py",)
 _ROWS = ("tests/edge/scan/continuous/test_rows.py",)
 _JUDGE = ("tests/edge/scan/tiling/test_judge.py",)
 
@@ -96,10 +97,24 @@ MUTATIONS = (
     ),
     Mutation(
         "a frame belongs to the next trigger, whenever it was exposed",
-        "edge/scan/continuous/sweep.py",
-        "if frame.exposure_start_s <= trigger.trigger_s + SAME_SHARE * apart_s:",
-        "if True:",
-        _SWEPT,
+        "edge/scan/continuous/matching.py",
+        "if nearest is None or abs(triggers_s[nearest] - frame_s) > within_s:",
+        "if nearest is None:",
+        _MATCHED,
+    ),
+    Mutation(
+        "a second frame of one trigger is the next tile",
+        "edge/scan/continuous/matching.py",
+        "left = range(n_taken, len(triggers_s))",
+        "left = range(min(n_taken, len(triggers_s) - 1), len(triggers_s))[:1]",
+        _MATCHED,
+    ),
+    Mutation(
+        "an event that came twice is two triggers",
+        "edge/scan/continuous/matching.py",
+        "return tuple(by_index[index] for index in sorted(by_index))",
+        "return tuple(each for each in triggers if each.index < n_armed)",
+        _MATCHED,
     ),
     Mutation(
         "a sweep triggers where the motor stands, without the play",

@@ -5,9 +5,11 @@ from __future__ import annotations
 import msgspec
 
 from parfocal.board.clock import MonotonicClock
-from parfocal.board.config import BOARD_KINDS, BoardConfig
-from parfocal.board.errors import BoardError
+from parfocal.board.config import PORT_KINDS, BoardConfig
+from parfocal.board.errors import BoardError, BoardNotFound
 from parfocal.board.flash.flash import PRODUCT_ID, VENDOR_ID
+from parfocal.board.foreign.dialect import Recognised
+from parfocal.board.foreign.mmcore import MicroManagerFailed, open_core
 from parfocal.board.link.ports import UsbPort
 from parfocal.board.link.probe import Probed
 from parfocal.board.open import probe_board
@@ -25,6 +27,18 @@ class FoundBoard(msgspec.Struct, frozen=True):
     travel_steps: tuple[int, int, int] | None = None
 
 
+class FoundCore(msgspec.Struct, frozen=True):
+    """A configuration file of Micro-Manager: what its stages are and what speaks against them, and its camera.
+
+    `size_px`: width and height of a frame, None without a camera.
+    """
+
+    path: str
+    told: str
+    problems: tuple[str, ...]
+    size_px: tuple[int, int] | None
+
+
 class FoundCamera(msgspec.Struct, frozen=True):
     """A video device that captures images, and its modes; none where the driver lists none."""
 
@@ -38,7 +52,7 @@ def board_at(port: str) -> FoundBoard | str:
     Nothing moves. A board with a serial adapter may restart when its port opens.
     """
     why = ""
-    for kind in BOARD_KINDS:
+    for kind in PORT_KINDS:
         try:
             answer = probe_board(BoardConfig(kind=kind, port=port), MonotonicClock())
         except BoardError as error:
@@ -49,6 +63,24 @@ def board_at(port: str) -> FoundBoard | str:
             return FoundBoard(kind, port, told, answer.max_steps)
         return FoundBoard(kind, port, answer.firmware)
     return why
+
+
+def core_of(path: str) -> FoundCore:
+    """What a configuration file of Micro-Manager holds. Raises BoardError, with what Micro-Manager says."""
+    config = BoardConfig(kind="micromanager", micromanager=path)
+    try:
+        shared = open_core(path)
+    except MicroManagerFailed as failed:
+        raise BoardNotFound(f"{path} not loaded by Micro-Manager: {failed}.") from failed
+    try:
+        stages = probe_board(config, MonotonicClock())
+        core = shared.core
+        size_px = (core.getImageWidth(), core.getImageHeight()) if core.getCameraDevice() else None
+    finally:
+        shared.close()
+    problems = stages.problems if isinstance(stages, Recognised) else ()
+    told = stages.firmware if isinstance(stages, Recognised) else ""
+    return FoundCore(path, told, problems, size_px)
 
 
 def is_ours(port: UsbPort) -> bool:

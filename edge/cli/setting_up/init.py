@@ -22,7 +22,7 @@ from parfocal.edge.cli.setting_up.answers import (
     magnification_of,
     um_per_px,
 )
-from parfocal.edge.cli.setting_up.found import FoundBoard, FoundCamera
+from parfocal.edge.cli.setting_up.found import FoundBoard, FoundCamera, FoundCore
 from parfocal.edge.cli.setting_up.written import Instrument, toml_of
 from parfocal.edge.cli.showing.output import console_for
 from parfocal.edge.cli.showing.say import say
@@ -76,6 +76,12 @@ def init(
     port: Annotated[
         str | None, typer.Option("--port", help="Port of the board. Default: ask the USB serial ports.")
     ] = None,
+    micromanager: Annotated[
+        Path | None,
+        typer.Option(
+            "--micromanager", help="Configuration file of Micro-Manager that has stages or a camera."
+        ),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Ask nothing: take every default.")] = False,
 ) -> None:
     """Find board and camera, ask for objective and screws, write parfocal.toml, and run the doctor.
@@ -92,7 +98,11 @@ def init(
         raise ConfigError(
             f"{out} exists and was left as it is. Name another file with --out, or move it away."
         )
-    instrument = _asked(asker, _board(asker, port), _camera(asker))
+    core = None if micromanager is None else _core(asker, micromanager)
+    drives_stages = core is not None and not core.problems
+    board = None if drives_stages else _board(asker, port)
+    camera = _camera(asker) if core is None or core.size_px is None else None
+    instrument = _asked(asker, board, camera, core)
     text = toml_of(instrument)
     config_from_toml(text, str(out))  # what is written can be read
     with whole_file(out) as file:
@@ -138,7 +148,19 @@ def _camera(asker: Asker) -> FoundCamera | None:
     return cameras[names.index(asker.choice("Which camera?", names))]
 
 
-def _asked(asker: Asker, board: FoundBoard | None, camera: FoundCamera | None) -> Instrument:
+def _core(asker: Asker, file: Path) -> FoundCore:
+    """What Micro-Manager drives. Raises BoardError."""
+    core = found.core_of(str(file.resolve()))
+    camera = "no camera" if core.size_px is None else "a camera of {} x {} px".format(*core.size_px)
+    say(asker.console, f"{core.told}; {camera}")
+    if core.problems:
+        say(asker.console, f"its stages are not used: {'; '.join(core.problems)}")
+    return core
+
+
+def _asked(
+    asker: Asker, board: FoundBoard | None, camera: FoundCamera | None, core: FoundCore | None
+) -> Instrument:
     """The answers, and what follows from them."""
     mode = best_mode(camera.modes, CameraConfig()) if camera is not None else None
     if camera is not None and len(camera.modes) > 1 and mode is not None:
@@ -149,7 +171,10 @@ def _asked(asker: Asker, board: FoundBoard | None, camera: FoundCamera | None) -
     objective = asker.value("Objective (magnification/aperture)", FocusConfig().objective, magnification_of)
     pixel_um = asker.value("Pixel of the camera's sensor, um", _PIXEL_UM, _require_positive)
     adapter = asker.value("Magnification between objective and camera", _ADAPTER, _require_positive)
-    screws = {}
+    screws = dict(SCREWS)
+    scale = um_per_px(pixel_um, magnification_of(objective), adapter)
+    if core is not None and not core.problems:
+        return Instrument(board, camera, mode, objective, scale, screws, axes_from_screws(screws, None), core)
     for name in AXIS_NAMES:
         default = SCREWS[name]
         lead_mm = asker.value(
@@ -160,8 +185,7 @@ def _asked(asker: Asker, board: FoundBoard | None, camera: FoundCamera | None) -
     microsteps = asker.value("Microsteps a full step", SCREWS["z"].microsteps, _require_positive)
     screws = {name: Screw(screw.lead_mm, steps, microsteps) for name, screw in screws.items()}
     axes = axes_from_screws(screws, None if board is None else board.travel_steps)
-    scale = um_per_px(pixel_um, magnification_of(objective), adapter)
-    return Instrument(board, camera, mode, objective, scale, screws, axes)
+    return Instrument(board, camera, mode, objective, scale, screws, axes, core)
 
 
 def _require_positive(value: float) -> None:

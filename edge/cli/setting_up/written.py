@@ -7,7 +7,7 @@ import msgspec
 from parfocal.board.config import AXIS_NAMES, AxisConfig
 from parfocal.edge.camera.v4l2 import Mode
 from parfocal.edge.cli.setting_up.answers import DEFAULTS, Screw
-from parfocal.edge.cli.setting_up.found import FoundBoard, FoundCamera
+from parfocal.edge.cli.setting_up.found import FoundBoard, FoundCamera, FoundCore
 from parfocal.edge.config import CameraConfig, FocusConfig, ScanConfig
 
 _AXIS_KEYS = ("um_per_step", "max_um", "speed_um_per_s", "accel_um_per_s2", "microsteps")
@@ -15,7 +15,10 @@ _HALF_SWEEP_UM = 100.0
 
 
 class Instrument(msgspec.Struct, frozen=True):
-    """Everything that was found and answered. `board`, `camera` and `mode` are None where nothing was found."""
+    """Everything that was found and answered. `board`, `camera` and `mode` are None where nothing was found.
+
+    `core`: the configuration of Micro-Manager that drives the stages, the camera, or both.
+    """
 
     board: FoundBoard | None
     camera: FoundCamera | None
@@ -24,6 +27,7 @@ class Instrument(msgspec.Struct, frozen=True):
     um_per_px: float
     screws: dict[str, Screw]
     axes: dict[str, AxisConfig]
+    core: FoundCore | None = None
 
 
 def toml_of(instrument: Instrument) -> str:
@@ -32,15 +36,26 @@ def toml_of(instrument: Instrument) -> str:
         "# The instrument, as `parfocal init` found it. Every key is explained in docs/configuration.md; a key that is",
         "# left out has its default. `parfocal doctor` checks the parts, `parfocal calibrate all` measures the rest.",
         "",
-        *_board(instrument.board),
+        *_board(instrument),
     ]
-    for name in AXIS_NAMES:
+    for name in () if _drives_stages(instrument.core) else AXIS_NAMES:
         lines += _axis(name, instrument.screws[name], instrument.axes[name])
     lines += ["", *_camera(instrument), "", *_focus(instrument), *_scan(instrument.axes)]
     return "\n".join(lines) + "\n"
 
 
-def _board(board: FoundBoard | None) -> list[str]:
+def _board(instrument: Instrument) -> list[str]:
+    board, core = instrument.board, instrument.core
+    if core is not None and _drives_stages(core):
+        return [
+            "[board]",
+            f"# {core.told}",
+            'kind = "micromanager"',
+            f"micromanager = {_text(core.path)}",
+            "# Set the limits of each axis to where the stage may go, counted from the position that you declare with",
+            "# `parfocal home --here X,Y,Z`; and its grid and speed to those of the stage, see docs/board.md.",
+            *(f"# [board.{name}]: um_per_step, max_um, speed_um_per_s, play_um" for name in AXIS_NAMES),
+        ]
     if board is None:
         return [
             "[board]",
@@ -49,6 +64,10 @@ def _board(board: FoundBoard | None) -> list[str]:
         ]
     kind = [] if board.kind == "parfocal" else [f"kind = {_text(board.kind)}"]
     return ["[board]", f"# {board.told}", *kind, f"port = {_text(board.port)}"]
+
+
+def _drives_stages(core: FoundCore | None) -> bool:
+    return core is not None and not core.problems
 
 
 def _axis(name: str, screw: Screw, axis: AxisConfig) -> list[str]:
@@ -66,9 +85,13 @@ def _axis(name: str, screw: Screw, axis: AxisConfig) -> list[str]:
 
 
 def _camera(instrument: Instrument) -> list[str]:
-    camera, mode = instrument.camera, instrument.mode
+    camera, mode, core = instrument.camera, instrument.mode, instrument.core
     lines = ["[camera]"]
-    if camera is None:
+    if core is not None and core.size_px is not None:
+        width_px, height_px = core.size_px
+        lines += ['kind = "micromanager"', f"micromanager = {_text(core.path)}"]
+        lines += [f"width_px = {width_px}", f"height_px = {height_px}"]
+    elif camera is None:
         lines.append("# No camera was found. Plug it in, and name it here: by serial number, name or path.")
     else:
         lines += [f"# {camera.device}", f"device = {_text(camera.device.lasting_name)}"]

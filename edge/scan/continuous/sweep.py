@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
 import msgspec
@@ -14,13 +13,13 @@ from parfocal.edge.config import Config
 from parfocal.edge.errors import CameraFailed, ConfigError
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.pixels import UInt8Array
+from parfocal.edge.scan.continuous.matching import told_once, tolerance_s, trigger_of
 from parfocal.edge.scan.continuous.plan import SweepPlan
 from parfocal.edge.scan.continuous.rows import Line, Row
 from parfocal.edge.scan.tiling.plan import PlannedTile
 from parfocal.edge.scan.tiling.scanner import Offset
+from parfocal.edge.words import counted
 
-# A frame belongs to the trigger that it began with, to within this share of the time between two triggers.
-SAME_SHARE = 0.25
 GRAB_S = 1.0  # how long a frame may take to come over the cable
 
 
@@ -154,18 +153,36 @@ class Sweeper:
         An event or a frame may be lost on its cable: then the other one is left out. Raises CameraFailed if no frame
         came at all.
         """
-        triggers = [each for each in self._board.take_triggered_frames() if each.index < n_armed]
+        triggers = told_once(self._board.take_triggered_frames(), n_armed)
         times_s = [each.trigger_s for each in triggers]
-        apart_s = min((b - a for a, b in itertools.pairwise(times_s)), default=GRAB_S)
-        frame = None
-        for n_before, trigger in enumerate(triggers):
+        within_s = tolerance_s(times_s, GRAB_S)
+        n_taken, strays_s = 0, list[float]()
+        while n_taken < len(triggers):
             try:
-                while frame is None or frame.exposure_start_s < trigger.trigger_s - SAME_SHARE * apart_s:
-                    frame = self._camera.grab(GRAB_S)
-            except CameraFailed:
-                if n_before == 0:
-                    raise
+                frame = self._camera.grab(GRAB_S)
+            except CameraFailed as failed:
+                if n_taken == 0:
+                    raise _none_fits(strays_s, times_s, within_s) if strays_s else failed from failed
                 return
-            if frame.exposure_start_s <= trigger.trigger_s + SAME_SHARE * apart_s:
-                flash_s = trigger.trigger_s + self._config.scan.flash_delay_s + self._plan.flash_s / 2.0
-                yield trigger.index, frame.pixels, flash_s
+            found = trigger_of(frame.exposure_start_s, times_s, n_taken, within_s)
+            if found is None:
+                strays_s.append(frame.exposure_start_s)
+                if frame.exposure_start_s <= times_s[-1] + within_s:
+                    continue
+                if n_taken == 0:
+                    raise _none_fits(strays_s, times_s, within_s)
+                return  # later ones belong to no trigger of this sweep
+            n_taken = found + 1
+            trigger = triggers[found]
+            flash_s = trigger.trigger_s + self._config.scan.flash_delay_s + self._plan.flash_s / 2.0
+            yield trigger.index, frame.pixels, flash_s
+
+
+def _none_fits(strays_s: Sequence[float], triggers_s: Sequence[float], within_s: float) -> CameraFailed:
+    """The error for frames of which none began with a trigger."""
+    late_s = min((frame_s - trigger_s for frame_s in strays_s for trigger_s in triggers_s), key=abs)
+    return CameraFailed(
+        f"{counted(len(strays_s), 'frame')} came for {counted(len(triggers_s), 'trigger')}, none of them with its "
+        f"trigger: the nearest began {1000.0 * late_s:.1f} ms after one, and {1000.0 * within_s:.1f} ms are allowed. "
+        "Check camera.exposure_s, and that the camera exposes for each trigger."
+    )

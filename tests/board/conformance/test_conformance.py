@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +10,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from parfocal.board.clock import VirtualClock
 from parfocal.board.conformance import run
+from parfocal.board.conformance.bench import Bench
 from parfocal.board.conformance.report import CheckedPromise, ConformanceReport
 from parfocal.board.conformance.run import CHECKS, Asked, run_conformance
 from parfocal.board.errors import LinkTimeout
@@ -283,3 +286,22 @@ def test_nothing_fast_or_far_is_tried_on_a_board_that_does_not_stop(monkeypatch:
     after = [checked for checked in seen if checked.why.startswith("not safe without: STOP decelerates")]
     n_motions = sum(check.part != "still" for check in run.CHECKS)
     assert len(after) == n_motions - 1
+
+
+def test_a_wait_ends_where_the_clock_stops_a_rounding_step_short() -> None:
+    class Short:
+        """A transport that lets all time pass but the last rounding step, as a sum of floats may."""
+
+        def read(self, timeout_s: float) -> bytes:
+            reads.append(timeout_s)
+            assert len(reads) < 10, "the wait does not end"
+            if timeout_s > 1e-6:
+                clock.advance_to(math.nextafter(clock.now_s() + timeout_s, 0.0))
+            return b""
+
+        def write(self, data: bytes) -> None: ...
+
+        def close(self) -> None: ...
+
+    reads, clock = list[float](), VirtualClock()
+    assert Bench(Short, clock).hear(0.25) == []

@@ -15,13 +15,15 @@ from parfocal.board.clock import MonotonicClock
 from parfocal.board.config import BoardConfig
 from parfocal.board.errors import MoveRefused
 from parfocal.board.link.counters import LinkCounters
+from parfocal.board.motor_board import MotorBoard
 from parfocal.board.open import open_board
 from parfocal.board.stub.firmware.library import SOURCES
 
 
-@pytest.fixture
-def link(tmp_path: Path) -> Iterator[tuple[Path, int]]:
+@pytest.fixture(scope="module")
+def link(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, int]]:
     """The program at a link, and its process id. Ended with SIGTERM, it removes its link."""
+    tmp_path = tmp_path_factory.mktemp("native")
     if shutil.which("cc") is None or shutil.which("make") is None:
         pytest.skip("no C compiler `cc` or no `make` here")
     program, place = tmp_path / "parfocal-board", tmp_path / "board"
@@ -35,10 +37,26 @@ def link(tmp_path: Path) -> Iterator[tuple[Path, int]]:
     assert not place.is_symlink()
 
 
+def home(board: MotorBoard) -> None:
+    """Home Z once for all tests of the program: it takes seconds of real time."""
+    if not board.z.is_homed:
+        board.home(("z",))
+
+
+def test_a_host_that_comes_again_finds_the_position(link: tuple[Path, int]) -> None:
+    config = BoardConfig(port=str(link[0]))
+    with open_board(config, MonotonicClock()) as board:
+        home(board)
+        board.z.approach_up(50.0)
+        assert board.counters == LinkCounters()  # type: ignore[attr-defined]
+    with open_board(config, MonotonicClock()) as again:
+        assert (again.z.is_homed, again.z.position_um) == (True, 50.0)
+
+
 def test_the_program_homes_moves_and_obeys_its_emergency_stop(link: tuple[Path, int]) -> None:
     place, pid = link
     with open_board(BoardConfig(port=str(place)), MonotonicClock()) as board:
-        board.home(("z",))
+        home(board)
         board.z.approach_up(100.0)
         assert board.z.position_um == 100.0
         assert board.status().z.is_homed
@@ -50,12 +68,3 @@ def test_the_program_homes_moves_and_obeys_its_emergency_stop(link: tuple[Path, 
         os.kill(pid, signal.SIGUSR2)
         board.clear_faults()
         assert not board.status().z.is_homed
-
-
-def test_a_host_that_comes_again_finds_the_position(link: tuple[Path, int]) -> None:
-    config = BoardConfig(port=str(link[0]))
-    with open_board(config, MonotonicClock()) as board:
-        board.home(("z",))
-        assert board.counters == LinkCounters()  # type: ignore[attr-defined]
-    with open_board(config, MonotonicClock()) as again:
-        assert (again.z.is_homed, again.z.position_um) == (True, 0.0)

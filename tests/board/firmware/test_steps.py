@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from parfocal.board.profile import Trapezoid, stopping_edges_s
 from parfocal.board.stub.config import StubConfig
@@ -213,3 +214,32 @@ def test_a_stopped_firmware_stands_within_one_step_of_the_stub_and_knows_where(s
         stub, firmware = (board.machine.state().pos_steps[2] for board in pair.boards)
         assert abs(firmware - stub) <= 1
         assert pair.boards[1].true_um(pair.now_s)[2] == pytest.approx(firmware * 0.3125, abs=1e-6)
+
+
+def test_the_steps_after_a_stop_slow_down_from_the_first_one_on() -> None:
+    speed, accel = 3200, 80000
+    pair = Pair(1)
+    pair.session = pair.ask(messages.Hello(7, layout.schema_hash(), 1, 1))[0].session
+    pair.ask(messages.Watchdog(60000, 60000))
+    pair.ask(messages.Home(1, AxisBit.Z, 3200, 160, 80000))
+    pair.wait(40.0)
+    times_s: list[float] = []
+    axis = pair.boards[1].machine.axes[2]
+    step = axis.step  # type: ignore[attr-defined]
+
+    def noted(sign: int, stepped_s: NDArray[np.float64]) -> int:
+        times_s.extend(stepped_s)
+        return int(step(sign, stepped_s))
+
+    axis.step = noted  # type: ignore[attr-defined]
+    pair.ask(messages.MoveAbs(2, AxisBit.Z, (0, 0, 12000), (0, 0, speed), (0, 0, accel)))
+    pair.wait(1.0)
+    pair.ask(messages.Ping())  # the times of the next steps are computed ahead
+    pair.ask(messages.Stop())
+    pair.wait(1.0)
+    pair.boards[1].true_um(pair.now_s)  # takes over the last steps
+    n_before = sum(time_s <= pair.now_s - 1.0 for time_s in times_s)
+    ramp_s = np.array(times_s[n_before:]) - (pair.now_s - 1.0)
+    # The way from the stop, in steps: v t - a t^2 / 2. Near standstill a microsecond is a long way.
+    way = speed * ramp_s - accel * ramp_s**2 / 2.0
+    np.testing.assert_allclose(np.diff(way)[:-3], 1.0, atol=0.02)

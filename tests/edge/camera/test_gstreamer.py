@@ -1,5 +1,7 @@
 """Cameras behind a GStreamer pipeline, with its own test source. Skipped where the system's PyGObject is not seen."""
 
+import ctypes
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -119,3 +121,26 @@ def test_a_machine_without_gstreamer_is_told_the_packages(monkeypatch: pytest.Mo
 def test_a_pipeline_and_its_kind_come_together(fields: dict[str, str]) -> None:
     with pytest.raises(ValueError, match="kind = 'gstreamer' needs a pipeline"):
         CameraConfig(**fields)  # type: ignore[arg-type]
+
+
+def test_libgcc_is_loaded_before_gstreamer_brings_its_own_unwinder(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded: list[tuple[str, int]] = []
+    monkeypatch.setitem(sys.modules, "gi", None)
+    monkeypatch.setattr(ctypes, "CDLL", lambda name, mode: loaded.append((name, mode)))
+    with pytest.raises(CameraFailed):
+        gstreamer()
+    assert loaded == [("libgcc_s.so.1", ctypes.RTLD_GLOBAL)]
+
+
+@pytest.mark.usefixtures("_gst")
+def test_an_engine_opens_in_a_process_that_has_gstreamer() -> None:
+    program = (
+        "from parfocal.edge.camera.gstreamer import gstreamer; gstreamer()\n"
+        "from parfocal.edge.config import FocusConfig\n"
+        "from parfocal.edge.engine import opened_engine; print(opened_engine(FocusConfig()).description)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=False, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert "difference-20x" in done.stdout

@@ -1,6 +1,7 @@
 """The commands at foreign boards, on a pseudo-terminal."""
 
 import contextlib
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -8,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from parfocal.edge.config import config_from_file
+from tests.board.foreign.micromanager import DEVICES, file_of
 from tests.edge.cli.typed import Run
 
 SANGABOARD = """
@@ -70,3 +73,52 @@ def test_a_sangaboard_is_told_where_it_stands(
             "declared: x=6000.0 y=4000.0 z=700.0 um\n",
         )
         assert run("move", "z", "900", "--config", config)[:2] == (0, "z=900.00 um\n")
+
+
+def test_the_demo_devices_of_micromanager_are_found(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    devices = file_of(tmp_path)
+    monkeypatch.setenv("MICROMANAGER_PATH", pytest.importorskip("mm_test_adapters").device_adapter_path())
+    config = tmp_path / "parfocal.toml"
+    config.write_text(
+        f'[board]\nkind = "micromanager"\nmicromanager = "{devices}"\n'
+        f'[camera]\nkind = "micromanager"\nmicromanager = "{devices}"\nwidth_px = 512\nheight_px = 512\n'
+    )
+    _, told, _ = run("doctor", "--config", config)
+    assert re.search(r"ok +board port +\S+MMConfig\.cfg exists", told)
+    assert re.search(r"ok +motor board +Micro-Manager, MMCore.*XY stage XY, focus Z, state resting", told)
+    assert re.search(r"ok +camera +the camera of Micro-Manager gives 512 x 512 px", told)
+    code, _, error = run("status", "--config", config, "--port", "/dev/ttyACM0")
+    assert code == 2
+    assert "--port /dev/ttyACM0 names a serial port" in error
+    assert run("status", "--config", config)[0] == 0
+    monkeypatch.setitem(sys.modules, "pymmcore", None)
+    code, _, error = run("status", "--config", config)
+    assert code == 3
+    assert "`pip install 'parfocal[mm]'`" in error
+
+
+def test_init_writes_the_stages_and_the_camera_of_micromanager(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    devices, out = file_of(tmp_path), tmp_path / "parfocal.toml"
+    monkeypatch.setenv("MICROMANAGER_PATH", pytest.importorskip("mm_test_adapters").device_adapter_path())
+    run("init", "--yes", "--out", out, "--micromanager", devices)
+    written = config_from_file(out)
+    assert (written.board.kind, written.board.micromanager) == ("micromanager", devices)
+    assert (written.camera.kind, written.camera.width_px, written.camera.height_px) == (
+        "micromanager",
+        512,
+        512,
+    )
+    out.unlink()
+    (tmp_path / "MMConfig.cfg").write_text(DEVICES)  # the direction of its focus drive is unknown
+    told = run("init", "--yes", "--out", out, "--micromanager", devices)[1]
+    assert "FocusDirection,Z,1" in told
+    assert config_from_file(out).board.kind == "parfocal"
+    code, _, error = run(
+        "init", "--yes", "--out", tmp_path / "c.toml", "--micromanager", tmp_path / "none.cfg"
+    )
+    assert code == 3
+    assert "there is no Micro-Manager configuration" in error

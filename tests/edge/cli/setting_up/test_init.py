@@ -140,7 +140,7 @@ def test_a_port_is_asked_in_every_protocol(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(found, "probe_board", probe)
     assert found.board_at("usb:1a86:7523") == FoundBoard("grbl", "usb:1a86:7523", "Grbl 1.1h")
     assert asked == ["parfocal", "grbl"]
-    monkeypatch.setattr(found, "BOARD_KINDS", ("parfocal", "sangaboard"))
+    monkeypatch.setattr(found, "PORT_KINDS", ("parfocal", "sangaboard"))
     assert found.board_at("usb:1a86:7523") == "no answer in parfocal"
 
 

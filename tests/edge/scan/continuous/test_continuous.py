@@ -162,3 +162,19 @@ def test_a_camera_that_sends_nothing_ends_the_scan(
     monkeypatch.setattr(TriggeredCamera, "grab", silent)
     with pytest.raises(CameraFailed):
         scan(SmallSlide(config=BRIGHT), sweeps=sweeps)
+
+
+def test_a_camera_that_begins_late_ends_the_scan_and_says_how_late(
+    scan: Scan, sweeps: SweepPlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grab = TriggeredCamera.grab
+
+    def late(self: TriggeredCamera, timeout_s: float = 1.0) -> Frame:
+        frame = grab(self, timeout_s)
+        return Frame(frame.exposure_start_s + 0.02, lambda: frame.pixels)
+
+    monkeypatch.setattr(TriggeredCamera, "grab", late)
+    with pytest.raises(
+        CameraFailed, match=r"none of them with its trigger: the nearest began \S+ ms after one"
+    ):
+        scan(SmallSlide(config=BRIGHT), sweeps=sweeps)
