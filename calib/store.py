@@ -50,10 +50,12 @@ RANGES = {
     "optics_gain": (0.1, 10.0),
     "optics_offset_um": (-10.0, 10.0),
     "optics_condenser": (0.0, 2.0),
+    "optics_sharpest_above_um": (-10.0, 10.0),
     "single_error_um": (0.0, 10.0),
     "single_gain": (0.1, 10.0),
     "single_offset_um": (-10.0, 10.0),
     "single_condenser": (0.0, 2.0),
+    "int8_deviation_um": (0.0, 10.0),
     "focus_repeatability_um": (0.0, 10.0),
     "focus_above_sharpest_um": (-10.0, 10.0),
     "focus_z0_below_um": (0.1, 1e4),
@@ -112,11 +114,12 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     1): see `parfocal.calib.view.View`. Of the camera: gain and white balance in its own units, levels of 255, shares of
     the light; `camera_fine_noise`, `camera_mosaic` and `camera_blocks`: see `parfocal.calib.processing.Processing`.
     Of the optics: `optics_error_um` is the mean error of the corrected model on stacks that it was not fitted on; the
-    others are what corrects it, see `parfocal.calib.optics`; `single` and `single_...` are the same of the single-shot
-    model. Of the loop: standard deviation of its final heights, how far they lie above the sharpest plane, and where it
-    takes its shots, see `parfocal.calib.loop`. Of a tunable lens: its curve, how far focal planes lie from it (root
-    mean square; the uncertainty is that of the curve), its hysteresis and slope, see `parfocal.calib.lens`. Of X and Y:
-    the fastest safe speed and acceleration, a pair.
+    others are what corrects it, see `parfocal.calib.optics`, and how far the sharpest plane lies above that of least
+    wavefront variance, see `parfocal.calib.planes`; `single` and `single_...` are the same of the single-shot
+    model. `int8_deviation_um`: how far the INT8 form deviates from FP32. Of the loop: standard deviation of its final
+    heights, how far they lie above the sharpest plane, and where it takes its shots, see `parfocal.calib.loop`. Of a
+    tunable lens: its curve, how far focal planes lie from it (root mean square; the uncertainty is that of the curve),
+    its hysteresis and slope, see `parfocal.calib.lens`. Of X and Y: the fastest safe speed and acceleration, a pair.
     """
 
     version: int
@@ -151,11 +154,13 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     optics_gain: Measured | None = None
     optics_offset_um: Measured | None = None
     optics_condenser: Measured | None = None
+    optics_sharpest_above_um: Measured | None = None
     single: OpticsModel | None = None
     single_error_um: Measured | None = None
     single_gain: Measured | None = None
     single_offset_um: Measured | None = None
     single_condenser: Measured | None = None
+    int8_deviation_um: Measured | None = None
     focus_repeatability_um: Measured | None = None
     focus_above_sharpest_um: Measured | None = None
     focus_z0_below_um: Measured | None = None

@@ -1,7 +1,6 @@
 """What was measured on a microscope, put to use when its board is opened."""
 
 import contextlib
-import dataclasses
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Annotated
@@ -15,6 +14,7 @@ from parfocal.calib.response import LINEAR_WITHIN
 from parfocal.calib.store import Calibration, Owner, Store, default_folder
 from parfocal.calib.value import Measured, UsedCalibration
 from parfocal.calib.view import View
+from parfocal.edge.aim import aimed
 from parfocal.edge.config import Config, FocusConfig
 from parfocal.edge.optics_in_use import OpticsInUse, SingleInUse, optics_of, single_of
 from parfocal.engines.predictor import AS_SHIPPED, Correction
@@ -122,29 +122,20 @@ def use_calibration(board: MotorBoard, config: Config) -> InUse:
         notes = (*notes, f"calibration {calibration.used}: {', '.join(others)}")
     optics, correction, of_optics = optics_of(calibration, config, store)
     single, of_single = single_of(calibration, config, store)
-    correction, of_sharpest = _at_sharpest(calibration, config, correction)
+    aim = aimed(calibration, config.focus.at_sharpest, optics, correction, single)
     return InUse(
         plays,
-        (*notes, *of_optics, *of_single, *of_sharpest),
+        (*notes, *of_optics, *of_single, *aim.notes),
         view_of(calibration, config),
         calibration.used,
         camera_of(calibration, config),
         optics,
-        correction,
+        aim.correction,
         spacing_of(calibration, config),
-        _above_sharpest_um(calibration, config, optics),
-        single,
+        aim.above_sharpest_um,
+        aim.single,
         flat_field_of(calibration, config, store),
     )
-
-
-def _above_sharpest_um(calibration: Calibration, config: Config, optics: OpticsInUse | None) -> float | None:
-    """How far the corrected model ends above the sharpest plane; None if that was not measured."""
-    above = calibration.focus_above_sharpest_um
-    if above is not None:
-        return 0.0 if config.focus.at_sharpest else above.value
-    is_fitted = optics is not None and optics.level != "shipped"
-    return 0.0 if is_fitted else None  # it was fitted to sharpest planes
 
 
 def spacing_of(calibration: Calibration, config: Config) -> SpacingInUse | None:
@@ -153,24 +144,6 @@ def spacing_of(calibration: Calibration, config: Config) -> SpacingInUse | None:
     if z0 is None or z1 is None or config.calibration.keep_spacing:
         return None
     return SpacingInUse(z0.value, z1.value)
-
-
-def _at_sharpest(
-    calibration: Calibration, config: Config, correction: Correction
-) -> tuple[Correction, tuple[str, ...]]:
-    """The correction that also ends at the sharpest plane, if the user wants it; and remarks."""
-    if not config.focus.at_sharpest:
-        return correction, ()
-    above = calibration.focus_above_sharpest_um
-    if above is None:
-        told = (
-            "focus.at_sharpest has no effect: how far the loop ends from the sharpest plane was not measured"
-        )
-        return correction, (f"calibration: {told}. Run `parfocal calibrate focus`.",)
-    lowered = dataclasses.replace(correction, offset_um=correction.offset_um - above.value)
-    return lowered, (
-        f"calibration {calibration.used}: the loop ends {above.value:+.2f} um lower, at the sharpest plane",
-    )
 
 
 def view_of(calibration: Calibration, config: Config) -> View:

@@ -86,8 +86,9 @@ class FocusConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_spread_um: Positive = 1.0  # dastidar2020 4.3.3
     # Whether an estimate must be believed, for a model that tells its uncertainty; false for the paper's rule alone.
     belief: bool = True
-    # Whether the loop ends at the sharpest plane, as `parfocal calibrate focus` measured it, not at the model's focus.
-    at_sharpest: bool = False
+    # Whether the loop ends at the sharpest plane, or at that of least wavefront variance. Left out, where the model
+    # ends: at the sharpest plane once its optics were calibrated, before at the other one.
+    at_sharpest: bool | None = None
     # Whether a run follows a slow drift of the model since its calibration, within 10 % and 0.3 um.
     learn: bool = True
     # An estimate beyond this distance needs a second one. The default is the same share of the model's range as the

@@ -191,7 +191,7 @@ def _origin(model: Model, form: Form) -> _Origin:
         onnx_sha256=sha256_of(model.path),
         form=form,
         forms=0 if form == "fp32" else FORMS_VERSION,
-        scales_sha256=load_int8(model.path).ranges_sha256 if form in INT8_FORMS else "",
+        scales_sha256=load_int8(model.path, model.scales).ranges_sha256 if form in INT8_FORMS else "",
     )
 
 

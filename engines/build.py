@@ -200,7 +200,7 @@ def _row(model: Model, run: _Run, candidate: Candidate, old: Choice | None) -> t
         if engine is not None and known:
             return known[0], False
         golden = load_golden(model.path)
-        graph_um = int8_graph_um(model.path) if int8_mode == "explicit" else None
+        graph_um = int8_graph_um(model.path, model.scales) if int8_mode == "explicit" else None
         built = engine is None
         if engine is None:
             engine = _build_engine(model, key, run)
@@ -220,7 +220,7 @@ def _build_engine(model: Model, key: EngineKey, run: _Run) -> bytes:
         raise BuildFailed(f"{reason} (It failed before; `parfocal engine build --retry` tries again.)")
     run.report(f"{key.slot}: building")
     try:
-        onnx = form_content(model.path, key.form, run.make_form)
+        onnx = form_content(model.path, key.form, run.make_form, model.scales)
         return run.maker.build(BuildRequest(model, key, onnx, run.cache, run.detail))
     except OutOfMemory:  # there may be more memory next time
         raise

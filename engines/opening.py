@@ -10,7 +10,7 @@ from parfocal.engines.cpu.openvino import OpenVinoRunner
 from parfocal.engines.errors import HOW_TO_REBUILD, EngineStale
 from parfocal.engines.key import EngineKey
 from parfocal.engines.model.head import load_head
-from parfocal.engines.model.shipped import model_at
+from parfocal.engines.model.shipped import model_at, with_measured_scales
 from parfocal.engines.predictor import Predictor
 
 
@@ -38,7 +38,7 @@ def open_chosen(
         BuildFailed: the model or its head is unusable.
         InputMismatch: the model does not take the condenser, or was not trained for it.
     """
-    model = model_at(model_path)
+    model = with_measured_scales(model_at(model_path), cache.folder)
     head = load_head(model_path, model.contract)
     choice = load_choices(cache).get(model.label)
     if choice is None:

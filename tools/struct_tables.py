@@ -24,6 +24,7 @@ from parfocal.board.conformance.report import ConformanceReport
 from parfocal.board.status import BoardStatus
 from parfocal.edge.cli.calibrating.all_parts import AllReport
 from parfocal.edge.cli.calibrating.focus_verb import LoopReport
+from parfocal.edge.cli.calibrating.int8_verb import Int8Report
 from parfocal.edge.cli.calibrating.lens_verb import LensReport
 from parfocal.edge.cli.calibrating.optics_verb import OpticsReport
 from parfocal.edge.cli.calibrating.verbs import BacklashReport, CameraReport, StageReport
@@ -66,6 +67,7 @@ JSON_ROOTS = (
         StageReport,
         CameraReport,
         OpticsReport,
+        Int8Report,
         LoopReport,
         LensReport,
         AllReport,

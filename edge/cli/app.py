@@ -11,6 +11,7 @@ from parfocal.edge.cli import board, engine
 from parfocal.edge.cli.calibrating import verbs as calibrate
 from parfocal.edge.cli.calibrating.all_parts import all_parts
 from parfocal.edge.cli.calibrating.focus_verb import loop
+from parfocal.edge.cli.calibrating.int8_verb import int8
 from parfocal.edge.cli.calibrating.lens_verb import lens
 from parfocal.edge.cli.calibrating.optics_verb import optics
 from parfocal.edge.cli.demo import demo
@@ -61,6 +62,7 @@ app.command()(init)
 app.command()(doctor)
 calibrate.app.command("optics")(optics)
 calibrate.app.command("focus")(loop)
+calibrate.app.command("int8")(int8)
 calibrate.app.command("lens")(lens)
 calibrate.app.command("all")(all_parts)
 app.add_typer(calibrate.app, name="calibrate")

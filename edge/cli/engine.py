@@ -24,7 +24,7 @@ from parfocal.engines.errors import BuildFailed
 from parfocal.engines.gate import APART
 from parfocal.engines.key import Backend
 from parfocal.engines.model.forms import Form
-from parfocal.engines.model.shipped import Model, list_models, model_at, model_path
+from parfocal.engines.model.shipped import Model, list_models, model_at, model_path, with_measured_scales
 from parfocal.engines.progress import Report
 
 DETAIL_EVERY_S = 10.0
@@ -85,14 +85,14 @@ def build(
     check_writable(json)
     console = console_for(json)
     cache = EngineCache(default_cache_folder())
-    models = _models_of(named)
+    models = [with_measured_scales(model, cache.folder) for model in _models_of(named)]
     maker = _maker(console, backend, threads, choices_so_far(cache, partial(say, console)))
     with _progress(console) as (report, detail):
         outcomes = build_all(
             models,
             maker,
             cache,
-            make_form=_made_form,
+            make_form=made_form,
             precision=precision,
             int8_mode=int8_mode,
             retry=retry,
@@ -115,11 +115,11 @@ def build(
         )
 
 
-def _made_form(fp32: bytes, form: Form, ranges: Mapping[str, float]) -> bytes:
-    """`made_form`, imported when it is first needed: the onnx package takes a while."""
-    from parfocal.calib.quantise.forms import made_form
+def made_form(fp32: bytes, form: Form, ranges: Mapping[str, float]) -> bytes:
+    """`forms.made_form`, imported when it is first needed: the onnx package takes a while."""
+    from parfocal.calib.quantise import forms
 
-    return made_form(fp32, form, ranges)
+    return forms.made_form(fp32, form, ranges)
 
 
 def _models_of(named: list[str] | None) -> list[Model]:

@@ -23,7 +23,7 @@ from parfocal.engines.model.golden import golden_path, sha256_of
 Form = Literal["fp32", "int8_qdq", "fp16", "int8_qdq_fp16"]
 MADE_FORMS: Final[tuple[Form, ...]] = ("int8_qdq", "fp16", "int8_qdq_fp16")
 INT8_FORMS: Final[tuple[Form, ...]] = ("int8_qdq", "int8_qdq_fp16")
-FORMS_VERSION: Final = 1  # raise it when `calib/quantise` makes another form of the same model
+FORMS_VERSION: Final = 2  # raise it when `calib/quantise` makes another form of the same model
 FORMAT_VERSION: Final = 1
 HOW_TO_MEASURE: Final = (
     "Measure the scales in a checkout: `make golden`; for your own model: `python -m tools.int8 NAME.onnx`"
@@ -71,24 +71,38 @@ def save_int8(model_path: Path, ranges: Mapping[str, float], int8_um: NDArray[np
     Raises:
         BuildFailed: the model or its golden patches are missing.
     """
-    scales = Int8Scales(
+    scales = scales_of(model_path, ranges, int8_um)
+    int8_path(model_path).write_bytes(scales_bytes(scales))
+    return scales
+
+
+def scales_bytes(scales: Int8Scales) -> bytes:
+    """Return the content of a file of scales."""
+    return msgspec.json.format(msgspec.json.encode(scales), indent=1) + b"\n"
+
+
+def scales_of(model_path: Path, ranges: Mapping[str, float], int8_um: NDArray[np.float32]) -> Int8Scales:
+    """Return the INT8 scales of a model, from what `save_int8` takes.
+
+    Raises:
+        BuildFailed: the model or its golden patches are missing.
+    """
+    return Int8Scales(
         format_version=FORMAT_VERSION,
         fp32=sha256_of(model_path),
         ranges=dict(ranges),
         golden=sha256_of(golden_path(model_path)),
         int8_um=tuple(round(float(um), 5) for um in int8_um),
     )
-    int8_path(model_path).write_bytes(msgspec.json.format(msgspec.json.encode(scales), indent=1) + b"\n")
-    return scales
 
 
-def load_int8(model_path: Path) -> Int8Scales:
-    """Return the INT8 scales of a model.
+def load_int8(model_path: Path, measured: Path | None = None) -> Int8Scales:
+    """Return the INT8 scales of a model, those in the file `measured` in place of the model's own if it is given.
 
     Raises:
         BuildFailed: they are missing, damaged, or belong to another model.
     """
-    path = int8_path(model_path)
+    path = int8_path(model_path) if measured is None else measured
     try:
         scales = msgspec.json.decode(path.read_bytes(), type=Int8Scales)
     except FileNotFoundError as error:
@@ -106,13 +120,15 @@ def load_int8(model_path: Path) -> Int8Scales:
     return scales
 
 
-def int8_graph_um(model_path: Path) -> NDArray[np.float32]:
+def int8_graph_um(model_path: Path, measured: Path | None = None) -> NDArray[np.float32]:
     """Return the predictions of the INT8 graph for the golden patches, run in float, float32 (n,).
+
+    `measured`: as for `load_int8`.
 
     Raises:
         BuildFailed: the scales are unusable, or belong to other golden patches.
     """
-    scales = load_int8(model_path)
+    scales = load_int8(model_path, measured)
     if scales.golden != sha256_of(golden_path(model_path)):
         raise BuildFailed(
             f"check of int8 of model {model_path.stem} failed: its scales were measured with other golden patches. "
@@ -121,8 +137,10 @@ def int8_graph_um(model_path: Path) -> NDArray[np.float32]:
     return np.array(scales.int8_um, np.float32)
 
 
-def form_content(model_path: Path, form: Form, make_form: FormMaker) -> bytes:
+def form_content(model_path: Path, form: Form, make_form: FormMaker, measured: Path | None = None) -> bytes:
     """Return the content of a form of a model, made now unless it is the FP32 model itself.
+
+    `measured`: as for `load_int8`.
 
     Raises:
         BuildFailed: the model or its scales are unusable, or the form cannot be made.
@@ -133,7 +151,7 @@ def form_content(model_path: Path, form: Form, make_form: FormMaker) -> bytes:
         raise BuildFailed(f"read model {model_path} failed: {error.strerror}. Copy it again.") from error
     if form == "fp32":
         return fp32
-    ranges = load_int8(model_path).ranges if form in INT8_FORMS else {}
+    ranges = load_int8(model_path, measured).ranges if form in INT8_FORMS else {}
     try:
         return make_form(fp32, form, ranges)
     except (ValueError, KeyError) as error:

@@ -13,10 +13,11 @@ MODELS_FOLDER: Final = Path(__file__).parent.parent / "models"
 
 
 class Model(msgspec.Struct, frozen=True):
-    """A model on disk, with its contract."""
+    """A model on disk, with its contract. `scales`: INT8 scales that were measured here, None for the model's own."""
 
     path: Path
     contract: Contract
+    scales: Path | None = None
 
     @property
     def label(self) -> str:
@@ -54,3 +55,14 @@ def model_path(name: str, folder: Path = MODELS_FOLDER) -> Path:
         there = ", ".join(sorted(model.stem for model in folder.glob("*.onnx"))) or "none"
         raise BuildFailed(f"model {name!r} not found in {folder}. Models there: {there}. Name one of them.")
     return path
+
+
+def measured_scales_name(model: Model) -> str:
+    """Return the name of the file of INT8 scales that `parfocal calibrate int8` writes beside the engines."""
+    return f"{model.label}.int8.json"
+
+
+def with_measured_scales(model: Model, folder: Path) -> Model:
+    """Return the model with the INT8 scales in the folder of the engines, if there are any."""
+    path = folder / measured_scales_name(model)
+    return msgspec.structs.replace(model, scales=path) if path.is_file() else model

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from parfocal.board.axis import steps_from_um, um_from_steps
 from parfocal.calib.errors import CalibPoor
 from parfocal.calib.levels import StackSeen
+from parfocal.calib.optics import MIN_PICTURES
 from parfocal.calib.play import FocusCurve, peak_of
 from parfocal.edge.config import FocusConfig
 from parfocal.edge.focus import prepare
@@ -66,7 +67,7 @@ def kept_stack(
     focus_um = peak_of(curve).z_um
     true_um, contrast, outputs = [], [], []
     with_second = predictor.contract.kind == "pair"
-    for first, second in _pairs(planes, config.delta_um):
+    for first, second in pairs_of(planes, config.delta_um):
         distance_um = focus_um - second.z_um
         if abs(distance_um) > predictor.contract.range_um or second.is_blank:
             continue
@@ -79,6 +80,12 @@ def kept_stack(
         raise CalibPoor(
             f"stack of {curve.z_um[0]:.1f}..{curve.z_um[-1]:.1f} um refused: no two of its planes are "
             f"{config.delta_um:g} um apart, or they are blank. Record planes that are {config.delta_um:g} um apart."
+        )
+    if len(true_um) < MIN_PICTURES:  # one short stack must not spoil the others
+        raise CalibPoor(
+            f"stack of {curve.z_um[0]:.1f}..{curve.z_um[-1]:.1f} um refused: it has {len(true_um)} pictures with "
+            f"contrast within the range of the model, {MIN_PICTURES} or more are needed. Record stacks that reach "
+            "farther, or with smaller steps."
         )
     return KeptStack(*(np.array(found, np.float32) for found in (true_um, contrast, outputs)))
 
@@ -157,7 +164,7 @@ def _flat(stack: KeptStack) -> NDArray[np.float32]:
     return stack.outputs.reshape(-1, stack.outputs.shape[2])
 
 
-def _pairs(planes: Sequence[Plane], delta_um: float) -> list[tuple[Plane, Plane]]:
+def pairs_of(planes: Sequence[Plane], delta_um: float) -> list[tuple[Plane, Plane]]:
     """First and second shot: each plane that has another one delta below it, to within a tenth."""
     heights_um = np.array([plane.z_um for plane in planes])
     pairs = []

@@ -9,6 +9,7 @@ import numpy as np
 from parfocal.calib.errors import CalibMissing
 from parfocal.calib.levels import Condensers, StackSeen
 from parfocal.calib.optics import SINGLE_SHOT, TWO_SHOTS, Limit, OpticsFit, fit_optics
+from parfocal.calib.planes import Apart, planes_apart
 from parfocal.calib.play import FocusCurve
 from parfocal.calib.store import OpticsModel, Store
 from parfocal.calib.value import Measured
@@ -79,14 +80,28 @@ class OneModel:
         """
         return fit_optics(self._seen_at, self._condensers(condenser), LIMITS[self.which])
 
+    def planes_apart(self, condenser: float | None) -> Apart | None:
+        """How far the sharpest plane lies above that of least wavefront variance.
+
+        `condenser` as for `fit`. None if the model takes no condenser, or the stacks say too little.
+        """
+        if self.predictor.condenser is None:  # it takes another condenser for another focus
+            return None
+        return planes_apart(self._seen_at, self._condensers(condenser))
+
     def raw(self, fit: OpticsFit | None, passed_over: tuple[str, ...], refused: str | None) -> RawOptics:
         """What the fit was computed from; `refused` says why it was refused."""
         levels, chosen = (fit.levels, fit.chosen.level) if fit else ((), None)
         curves = tuple(self._drawn(fit))
         return RawOptics(self.model.name, levels, chosen, curves, passed_over, self.n_earlier, refused)
 
-    def keep(self, fit: OpticsFit, keeper: Keeper, taken: Taken) -> tuple[OpticsResult, Kept]:
-        """Write the files of a fit beside the store; returns it, and what puts it in force. Raises CalibError."""
+    def keep(
+        self, fit: OpticsFit, keeper: Keeper, taken: Taken, apart: Apart | None = None
+    ) -> tuple[OpticsResult, Kept]:
+        """Write the files of a fit beside the store; returns it, and what puts it in force.
+
+        `apart`: from `planes_apart` of the two-shot model. Raises CalibError.
+        """
         fitted, chosen, stamp, stem = fit.fitted, fit.chosen, keeper.stamp, self.which
         data = optics_bytes(tuple(self.kept), self._taught(fit))
         raw = keeper.keep_raw(stem, self.raw(fit, taken.passed_over, fit.poor))
@@ -108,6 +123,9 @@ class OneModel:
             f"{stem}_offset_um": measured(offset_um, fit.offset_uncertainty_um) if is_used else None,
             f"{stem}_condenser": measured(fitted.condenser, fit.condenser_uncertainty) if is_used else None,
         }
+        if self.which == "optics":
+            above = None if apart is None else measured(apart.above_um, apart.uncertainty_um)
+            values["optics_sharpest_above_um"] = above
         result = OpticsResult(
             self.model.name,
             fit.levels,
@@ -122,6 +140,7 @@ class OneModel:
             raw,
             file,
             fit.poor,
+            apart,
         )
         return result, values
 

@@ -3,6 +3,7 @@
 import msgspec
 
 from parfocal.calib.levels import LevelFit
+from parfocal.calib.planes import Apart
 from parfocal.calib.value import Level
 
 LEVEL_WORDS: dict[Level, str] = {
@@ -45,7 +46,8 @@ class OpticsResult(msgspec.Struct, frozen=True):
     """The levels beside each other and the one that was taken. `raw` and `file` are what was written beside the store.
 
     A value that the level does not have is None. Errors are against the sharpest plane of held-out stacks, um.
-    `refused` says why the model must not be used on this microscope, None if it may.
+    `refused` says why the model must not be used on this microscope, None if it may. `apart`: how far the sharpest
+    plane lies above that of least wavefront variance, None if the model does not say.
     """
 
     model: str
@@ -61,6 +63,7 @@ class OpticsResult(msgspec.Struct, frozen=True):
     raw: str
     file: str
     refused: str | None = None
+    apart: Apart | None = None
 
 
 class OpticsResults(msgspec.Struct, frozen=True):

@@ -25,6 +25,7 @@ from parfocal.edge.focus.shots import Shot
 from parfocal.edge.instrument import Instrument
 
 N_STACKS = 12
+FEW = 6  # with fewer stacks, more of them may be all that is missing
 # Empty fields and folds are passed over: at most this many fields are visited for each stack.
 FIELDS_PER_STACK = 3
 MAX_EMPTY = 6  # fields before the first stack; then the place is wrong, or the light
@@ -112,7 +113,8 @@ class OpticsCalibration:
         models, keeper = self._models, self._keeper
         fit = self._fit_of_two_shots()
         single, of_single, without = self._single()
-        result, of_two_shots = models.two_shot.keep(fit, keeper, self._taken)
+        apart = models.two_shot.planes_apart(self._config.focus.condenser)
+        result, of_two_shots = models.two_shot.keep(fit, keeper, self._taken, apart)
         # Where the loop ends depends on the correction.
         of_loop: Kept = {"focus_repeatability_um": None, "focus_above_sharpest_um": None}
         keeper.store.keep_all({**of_loop, **of_two_shots, **of_single})
@@ -127,9 +129,15 @@ class OpticsCalibration:
         try:
             fit = two_shot.fit(self._config.focus.condenser)
             if fit.poor is not None:
+                # One field that is hard to judge is half of two stacks.
+                more = (
+                    f"Take more stacks than {len(two_shot.kept)} (--stacks, --add). "
+                    if len(two_shot.kept) < FEW
+                    else ""
+                )
                 raise CalibPoor(
-                    f"optics refused: {fit.poor}. Check objective, pixel size and camera, or train a model for this "
-                    "microscope."
+                    f"optics refused: {fit.poor}. {more}Check objective, pixel size and camera, or train a model for "
+                    "this microscope."
                 )
         except CalibPoor as error:
             raw = two_shot.raw(fit, self.passed_over, str(error))

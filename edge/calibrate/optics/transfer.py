@@ -24,6 +24,7 @@ NAMES: dict[Which, tuple[str, ...]] = {
     which: tuple(f"{which}_{end}" for end in ("error_um", "gain", "offset_um", "condenser"))
     for which in FILES
 }
+NAMES["optics"] += ("optics_sharpest_above_um",)
 MAX_BYTES = 200_000_000
 
 

@@ -44,7 +44,7 @@ def _of_loop(name: str, config: Config) -> str:
         return (
             "removed: focus.at_sharpest"
             if config.focus.at_sharpest
-            else "shown only; focus.at_sharpest removes it"
+            else "shown only; focus.at_sharpest = true removes it"
         )
     if not name.endswith("below_um"):
         return SHOWN
@@ -66,6 +66,13 @@ def _of_optics(name: str, calibration: Calibration, config: Config, which: Which
         return f"not used: {why}"
     if which == "single" and calibration.single is not None and calibration.single.refused is not None:
         return f"the model is not used: {calibration.single.refused}"
+    if name == "optics_sharpest_above_um":
+        is_removed = config.focus.at_sharpest is False
+        return (
+            "removed: focus.at_sharpest = false"
+            if is_removed
+            else "shown only; focus.at_sharpest = false removes it"
+        )
     return SHOWN if name.endswith("_error_um") else "corrects the model"
 
 

@@ -62,7 +62,7 @@ def loop(
 
 def measuring(config: Config) -> Config:
     """The configuration without `focus.at_sharpest`: what it would remove is measured."""
-    return msgspec.structs.replace(config, focus=msgspec.structs.replace(config.focus, at_sharpest=False))
+    return msgspec.structs.replace(config, focus=msgspec.structs.replace(config.focus, at_sharpest=None))
 
 
 def measure_loop(bench: Bench, engine: Engines) -> tuple[tuple[KeptValue, ...], int]:

@@ -156,9 +156,9 @@ def measure_optics(
         say(bench.console, f"optics: {counted(running.take_earlier(), 'stack')} of the calibration in force")
     if recorded:
         for path in recorded:
-            for file in stacks_at(_there(path)):
+            for file in stacks_at(there(path)):
                 stack = read_stack(file)
-                _check_sampling(stack, config)
+                check_sampling(stack, config)
                 shots = (
                     Shot(z_um, plane, config.focus)
                     for z_um, plane in zip(stack.z_um, stack.planes, strict=True)
@@ -191,6 +191,11 @@ def optics_lines(found: OpticsResults, models: Models) -> tuple[str, ...]:
         lines += _lines(found.single, models.single)
     elif found.without_single:
         lines.append(f"{WORDS['single']}: not calibrated: {found.without_single}")
+    if (apart := found.two_shot.apart) is not None:
+        lines.append(
+            f"optics: the sharpest plane lies {apart.above_um:+.2f} +- {apart.uncertainty_um:.2f} um above that of "
+            "least wavefront variance"
+        )
     took = f"{counted(found.two_shot.n_stacks, 'stack')}, {counted(found.two_shot.images, 'image')}"
     return (*lines, f"optics: {took}, {found.two_shot.elapsed_s:.0f} s of microscope time")
 
@@ -229,13 +234,14 @@ def _missing(of: str, tried: set[Level], contract: Contract) -> Iterator[str]:
         yield f"{of}: the condenser is not fitted: {why}"
 
 
-def _there(path: Path) -> Path:
+def there(path: Path) -> Path:
+    """The path, if there is a file or folder. Raises StackRefused."""
     if not path.exists():
         raise StackRefused(path, "there is no such file or folder", "Give another path.")
     return path
 
 
-def _check_sampling(stack: Stack, config: Config) -> None:
+def check_sampling(stack: Stack, config: Config) -> None:
     """Refuse a stack with pixels of another size than the camera's. Raises StackRefused."""
     um_per_px = config.camera.um_per_px
     if stack.um_per_px is not None and abs(stack.um_per_px / um_per_px - 1.0) > SAMPLING_TOLERANCE_SHARE:

@@ -49,7 +49,7 @@ def test_quantised_net_passes_the_placement_check_and_predicts_about_the_same(ne
     assert placement_faults(model, 17) == []
     reference = np.concatenate([evaluate(net(), batch)["distance_um"] for batch in batches()])
     found = np.concatenate([evaluate(model, batch)["distance_um"] for batch in batches()])
-    assert 0.0 < np.abs(found - reference).mean() < 0.2 * reference.std()
+    assert 0.0 < np.abs(found - reference).mean() < 0.4 * reference.std()  # of random weights
 
 
 def test_net_without_convolutions_stays_in_float() -> None:
@@ -123,7 +123,20 @@ def test_scales_are_symmetric_per_tensor_and_per_channel() -> None:
         assert scale.shape == (() if weights is None else (len(weights),))
         if weights is not None:
             largest = np.abs(weights.reshape(len(weights), -1)).max(axis=1)
-            np.testing.assert_allclose(scale.astype(np.float64) * 127, largest.astype(np.float64), rtol=1e-6)
+            np.testing.assert_allclose(scale.astype(np.float64) * 63, largest.astype(np.float64), rtol=1e-6)
+
+
+def test_weights_leave_room_for_sums_of_two_products_in_16_bits() -> None:
+    """A CPU without VNNI adds two products of an unsigned and a signed byte, where eight bits of weights saturate."""
+    model = quantised_net(mobilenet_v2)
+    graph = Graph(model)
+    for node in graph.nodes:
+        weights = graph.constants.get(node.input[0]) if node.op_type == "QuantizeLinear" else None
+        if weights is not None:
+            scale = graph.constants[node.input[1]].reshape(-1, *(1,) * (weights.ndim - 1))
+            assert (
+                2 * 255 * np.abs(np.rint(weights.astype(np.float32) / scale.astype(np.float32))).max() < 2**15
+            )
 
 
 def test_channel_with_zero_weights_has_a_positive_scale() -> None:

@@ -49,7 +49,7 @@ def plain() -> Plain:
 
 @pytest.fixture
 def runner(plain: Plain, monkeypatch: pytest.MonkeyPatch) -> EndsHigh:
-    made, pairs = EndsHigh(plain), model_view._pairs
+    made, pairs = EndsHigh(plain), model_view.pairs_of
 
     def told(planes: list[Plane], delta_um: float) -> Iterator[tuple[Plane, Plane]]:
         for first, second in pairs(planes, delta_um):
@@ -57,7 +57,7 @@ def runner(plain: Plain, monkeypatch: pytest.MonkeyPatch) -> EndsHigh:
             yield first, second
         made.z2_um = None
 
-    monkeypatch.setattr(model_view, "_pairs", told)
+    monkeypatch.setattr(model_view, "pairs_of", told)
     monkeypatch.setattr(focus_loop, "ORDER", (0, 12, 4))
     return made
 
@@ -117,4 +117,4 @@ def test_the_user_decides_whether_the_loop_ends_at_the_sharpest_plane(
     in_use = use_calibration(board, at_sharpest)
     assert in_use.correction.offset_um == -0.24
     assert "the loop ends +0.24 um lower, at the sharpest plane" in in_use.notes[-1]
-    assert not measuring(at_sharpest).focus.at_sharpest
+    assert measuring(at_sharpest).focus.at_sharpest is None

@@ -11,7 +11,10 @@ import numpy as np
 import onnx
 import pytest
 
-from parfocal.calib.quantise.forms import made_form
+from parfocal.calib.quantise.forms import int8_in_float, made_form, measured_ranges
+from parfocal.calib.quantise.int8 import activation_ranges
+from parfocal.engines.backends import OpenVinoMaker
+from parfocal.engines.cpu.outputs import GraphOnCpu
 from parfocal.engines.errors import BuildFailed
 from parfocal.engines.model.contract import contract_from_onnx
 from parfocal.engines.model.forms import (
@@ -21,9 +24,17 @@ from parfocal.engines.model.forms import (
     int8_graph_um,
     int8_path,
     load_int8,
+    scales_bytes,
+    scales_of,
 )
 from parfocal.engines.model.golden import load_golden, save_golden
-from parfocal.engines.model.shipped import Model, list_models
+from parfocal.engines.model.shipped import (
+    Model,
+    list_models,
+    measured_scales_name,
+    model_at,
+    with_measured_scales,
+)
 from tools.int8 import evaluate
 
 MakeModel = Callable[..., Path]
@@ -123,3 +134,32 @@ def test_predictions_for_other_golden_patches_are_refused(equipped: Path) -> Non
     load_int8(equipped)
     with pytest.raises(BuildFailed, match=r"measured with other golden patches\. Measure the scales"):
         int8_graph_um(equipped)
+
+
+def test_a_device_measures_the_same_ranges_and_predictions_without_onnx_runtime(equipped: Path) -> None:
+    fp32, ranges = equipped.read_bytes(), load_int8(equipped).ranges
+    batch = load_golden(equipped).batch
+    (found_um,) = GraphOnCpu(int8_in_float(fp32, ranges)).outputs(batch).values()
+    np.testing.assert_allclose(found_um.ravel(), int8_graph_um(equipped), atol=1e-3)
+    batches = [batch[:3], batch[3:]]
+    found = measured_ranges(fp32, batches, lambda onnx: GraphOnCpu(onnx).outputs)
+    expected = activation_ranges(onnx.load_from_string(fp32), batches, evaluate)
+    assert found == pytest.approx(expected, rel=1e-3)
+
+
+def test_scales_that_were_measured_here_take_the_place_of_the_models_own(
+    equipped: Path, tmp_path: Path
+) -> None:
+    model, folder = model_at(equipped), tmp_path / "engines"
+    folder.mkdir()
+    assert with_measured_scales(model, folder) == model
+    ranges = {name: 2.0 * um for name, um in load_int8(equipped).ranges.items()}
+    scales = scales_of(equipped, ranges, np.zeros(6, np.float32))
+    (folder / measured_scales_name(model)).write_bytes(scales_bytes(scales))
+    ours = with_measured_scales(model, folder)
+    assert load_int8(ours.path, ours.scales).ranges == ranges
+    assert not int8_graph_um(ours.path, ours.scales).any()
+    forms = {form_content(one.path, "int8_qdq", made_form, one.scales) for one in (model, ours)}
+    keys = {OpenVinoMaker(1).key(one, "int8", "explicit").scales_sha256 for one in (model, ours)}
+    assert len(forms) == len(keys) == 2
+    assert OpenVinoMaker(1).key(ours, "fp32", "none") == OpenVinoMaker(1).key(model, "fp32", "none")

@@ -11,14 +11,16 @@ import pytest
 from numpy.typing import NDArray
 
 from parfocal.calib.errors import CalibError, CalibMissing, CalibPoor, CalibRefused
+from parfocal.calib.optics import Limit
 from parfocal.calib.store import Calibration, OpticsModel, Owner, Store
 from parfocal.edge.calibrate.keeper import Stamp
-from parfocal.edge.calibrate.optics import model_view
+from parfocal.edge.calibrate.optics import model_view, run
 from parfocal.edge.calibrate.optics.model_view import Plane, plane_heights, seen_by
-from parfocal.edge.calibrate.optics.one_model import ModelName, OneModel
+from parfocal.edge.calibrate.optics.one_model import LIMITS, ModelName, OneModel
 from parfocal.edge.calibrate.optics.run import Models, OpticsCalibration
 from parfocal.edge.calibrate.optics.transfer import exported, import_optics
 from parfocal.edge.config import Config
+from parfocal.edge.focus.shots import Shot, Shots
 from parfocal.edge.optics_file import KeptStack, Taught, optics_bytes, stacks_in, taught_in
 from parfocal.edge.optics_in_use import model_digest, optics_of, why_not_used
 from parfocal.engines.errors import InputMismatch
@@ -47,14 +49,14 @@ class SaysTooMuch:
 
 @pytest.fixture
 def runner(monkeypatch: pytest.MonkeyPatch) -> SaysTooMuch:
-    made, pairs = SaysTooMuch(), model_view._pairs
+    made, pairs = SaysTooMuch(), model_view.pairs_of
 
     def told(planes: list[Plane], delta_um: float) -> Iterator[tuple[Plane, Plane]]:
         for first, second in pairs(planes, delta_um):
             made.z2_um = second.z_um
             yield first, second
 
-    monkeypatch.setattr(model_view, "_pairs", told)
+    monkeypatch.setattr(model_view, "pairs_of", told)
     return made
 
 
@@ -338,3 +340,43 @@ def found_optics(store: Store) -> OpticsModel:
     optics = store.load().optics
     assert optics is not None
     return optics
+
+
+def shots_of(plain: Plain, heights_um: NDArray[np.float64]) -> list[Shot]:
+    """A recorded stack of the field at the origin."""
+    bench = plain.instrument
+    bench.home_if_allowed()
+    with bench.lit(CONFIG.scan.lamp_duty):
+        bench.go_to(CONFIG.scan.origin_x_um, CONFIG.scan.origin_y_um)
+        taking = Shots(bench.board.z, bench.camera, CONFIG.focus)
+        taking.approach(float(heights_um[0]) - 20.0)
+        return [taking.take(float(z_um)) for z_um in heights_um]
+
+
+def test_a_short_stack_is_passed_over_and_does_not_spoil_the_others(
+    runner: SaysTooMuch, tmp_path: Path
+) -> None:
+    running = calibrated(Store(tmp_path, OWNER), runner)
+    running.take(places(), 2, lambda _words: None)
+    short = shots_of(Plain({}), FOCUS_Z_UM + np.arange(-7.0, 7.1, 2.0))
+    running.take_recorded("short.tif", short)
+    assert [why.startswith("short.tif: stack of") for why in running.passed_over] == [True]
+    assert (
+        "pictures with contrast within the range of the model, 8 or more are needed" in running.passed_over[0]
+    )
+    assert running.fit().two_shot.n_stacks == 2
+
+
+def test_few_stacks_that_are_refused_ask_for_more(
+    runner: SaysTooMuch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = calibrated(Store(tmp_path, OWNER), runner)
+    running.take(places(), 2, lambda _words: None)
+    monkeypatch.setitem(LIMITS, "optics", Limit(1e-6))
+    with pytest.raises(
+        CalibPoor, match=r"is the limit\. Take more stacks than 2 \(--stacks, --add\)\. Check objective"
+    ):
+        running.fit()
+    monkeypatch.setattr(run, "FEW", 2)
+    with pytest.raises(CalibPoor, match=r"is the limit\. Check"):
+        running.fit()

@@ -170,7 +170,7 @@ def test_what_is_done_with_a_value_depends_on_the_configuration() -> None:
         ("lens_play_um", one, FOCUSING, "used, the upper end"),
         ("lens_error_um", one, FOCUSING, "its curve is used"),
         ("lens_um_per_ma", one, FOCUSING, "shown only"),
-        ("focus_above_sharpest_um", one, Config(), "shown only; focus.at_sharpest removes it"),
+        ("focus_above_sharpest_um", one, Config(), "shown only; focus.at_sharpest = true removes it"),
         ("optics_gain", one, Config(), "not used: nothing was measured. Run `parfocal calibrate optics`."),
     ):
         assert use_of(name, measured, found, config) == told, name
