@@ -57,7 +57,7 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp
     return call
 
 
-BUILT = ("difference-20x", "single-20x")  # the third model has the graph of the first
+BUILT = ("difference-20x", "spectral-20x")  # with convolutions, and without
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from parfocal.board.config import BOARD_KINDS, BoardConfig
+from parfocal.board.config import PORT_KINDS, BoardConfig
 from parfocal.edge.config import Config
 from parfocal.edge.focus.focuser import Focuser
 from parfocal.edge.instrument import board_notes
@@ -18,8 +18,8 @@ from tests.contracts import difference_contract
 from tests.edge.scope import FOCUS_Z_UM, small, tissue
 
 
-@pytest.mark.parametrize("kind", [kind for kind in BOARD_KINDS if kind != "parfocal"])
-def test_a_field_is_focused_through_every_kind_of_board(kind: str) -> None:
+@pytest.mark.parametrize("kind", [kind for kind in PORT_KINDS if kind != "parfocal"])
+def test_a_field_is_focused_through_every_kind_of_board_at_a_port(kind: str) -> None:
     board = BoardConfig(kind=kind, spindle_lamp=kind == "grbl")
     if kind == "sangaboard":  # one speed for all its motors, in steps
         flat = msgspec.structs.replace(board.x, speed_um_per_s=4000.0, accel_um_per_s2=100_000.0)
