@@ -44,7 +44,7 @@ HEADS = (
 
 
 class Case(msgspec.Struct, frozen=True):
-    """One run of starts on one slide. `condenser`: share of the objective's aperture; `colours`: of its colour shift."""
+    """One run of starts on one slide. `condenser`: share of the aperture; `colours`: share of the colour shift."""
 
     strategy: str
     condenser: float
