@@ -1,10 +1,11 @@
 """What runs say about the model while they work: its gain and its offset since the last calibration. Pure functions.
 
-After a move the predicted distance must be shorter by the move: successive estimates give the gain. A model is not quite
-linear, and how much depends on the slide: on simulated optics moves up to the focus say 1.00 to 1.15, moves down to it
-0.90. So each direction is held against its own first values of the run, and only a change of them counts. The sharpness
-of the shots that a field takes anyway tells where its sharpest plane is: that gives the offset, which a model cannot see
-by itself. Both are bounded. A slow drift is followed; a sudden change is reported, and nothing is learned from it.
+After a move the predicted distance must be shorter by the move: successive estimates give the gain. A model is not
+quite linear, and how much depends on the slide: on simulated optics moves up to the focus say 1.00 to 1.15, moves down
+to it 0.90. So each direction is compared with its own first values of the run, and only a change of them counts. The
+sharpness of the shots that a field takes anyway tells where its sharpest plane is: that gives the offset, which a model
+cannot see by itself. Both are bounded. A slow drift is followed; a sudden change is reported, and nothing is learned
+from it.
 """
 
 import math
@@ -45,9 +46,9 @@ class Observation(msgspec.Struct, frozen=True):
 class Learned(msgspec.Struct, frozen=True):
     """What was learned: distances are multiplied by `gain`, then `offset_um` is added, on top of the calibration.
 
-    `gains` and `offsets_um` are the latest values that fields called for. `first_up` and `first_down` are the first gains
-    of the run by moves in that direction, with which later ones are compared. `told` says what a person must know, "" if
-    nothing.
+    `gains` and `offsets_um` are the latest values that fields called for. `first_up` and `first_down` are the first
+    gains of the run by moves in that direction, with which later ones are compared. `told` says what a person must
+    know, "" if nothing.
     """
 
     gain: float = 1.0

@@ -1,13 +1,13 @@
 """What a run learns of the gain of the two-shot model, and what its shots could tell, on the virtual microscope.
 
-`python -m tests.bench.learning [SLIDE ...] [--strategy NAME ...] [--starts near far] [--drift SHARE] [--fields N]` prints
-a table in Markdown. Starts are "near" (standard deviation 1 um, as of neighbouring fields) or "far" (evenly within 6 um).
-With `--drift 0.08` the model comes to say distances that are 8 % too short, evenly over the run.
+`python -m tests.bench.learning [SLIDE ...] [--strategy NAME ...] [--starts near far] [--drift SHARE] [--fields N]`
+prints a table in Markdown. Starts are "near" (standard deviation 1 um, as of neighbouring fields) or "far" (evenly
+within 6 um). With `--drift 0.08` the model comes to say distances that are 8 % too short, evenly over the run.
 
-"learned" is the gain at the end of the run, "farthest" how far it was from the right one at most. The slopes are those of
-the way to the focus on the predicted distance, over all pairs of the run within the range of the model, with their
-standard errors: by the true focus, and by the end of the field corrected by a single shot taken there. A run that learned
-from single shots could not know more than the second, and nothing more than the first.
+"learned" is the gain at the end of the run, "farthest" how far it was from the right one at most. The slopes are those
+of the way to the focus on the predicted distance, over all pairs of the run within the range of the model, with their
+standard errors: by the true focus, and by the end of the field corrected by a single shot taken there. A run that
+learned from single shots would know the second one; nothing can be known beyond the first.
 """
 
 import argparse
