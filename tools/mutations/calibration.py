@@ -162,7 +162,7 @@ MUTATIONS = (
     Mutation(
         "a sudden change is followed",
         "calib/learning.py",
-        "    if told:\n",
+        "    if before.told.startswith(_SUDDEN):\n",
         "    if False:\n",
         LEARNING_TESTS,
     ),
