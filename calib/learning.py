@@ -1,8 +1,11 @@
 """What runs say about the model while they work: its gain and its offset since the last calibration. Pure functions.
 
-After a move the predicted distance must be shorter by the move: successive estimates give the gain. The sharpness of
-the shots that a field takes anyway tells where its sharpest plane is: that gives the offset, which a model cannot see
-by itself. Both are bounded. A slow drift is followed; a sudden change is reported, and nothing is learned from it.
+After a move the predicted distance must be shorter by the move: successive estimates give the gain. A model is not
+quite linear, and how much depends on the slide: on simulated optics moves up to the focus say 1.00 to 1.15, moves down
+to it 0.90. So each direction is compared with its own first values of the run, and only a change of them counts. The
+sharpness of the shots that a field takes anyway tells where its sharpest plane is: that gives the offset, which a model
+cannot see by itself. Both are bounded. A slow drift is followed; a sudden change is reported, and nothing is learned
+from it.
 """
 
 import math
@@ -31,19 +34,21 @@ MAX_MISFIT = 0.08  # of the logarithm of sharpness; more, and the field is not f
 class Observation(msgspec.Struct, frozen=True):
     """What one field says.
 
-    `gain`: the move between two estimates over the change of the predicted distance. `below_um`: by how much the
-    correction must lower the predicted focus. None where the field does not say.
+    `gain`: the move between two estimates over the change of the predicted distance; `is_up`: whether the move was
+    upwards. `below_um`: by how much the correction must lower the predicted focus. None where the field does not say.
     """
 
     gain: float | None = None
     below_um: float | None = None
+    is_up: bool = True
 
 
 class Learned(msgspec.Struct, frozen=True):
     """What was learned: distances are multiplied by `gain`, then `offset_um` is added, on top of the calibration.
 
-    `gains` and `offsets_um` are the latest values that fields called for. `told` says what a person must know, "" if
-    nothing.
+    `gains` and `offsets_um` are the latest values that fields called for. `first_up` and `first_down` are the first
+    gains of the run by moves in that direction, with which later ones are compared. `told` says what a person must
+    know, "" if nothing.
     """
 
     gain: float = 1.0
@@ -52,6 +57,8 @@ class Learned(msgspec.Struct, frozen=True):
     told: str = ""
     gains: tuple[float, ...] = ()
     offsets_um: tuple[float, ...] = ()
+    first_up: tuple[float, ...] = ()
+    first_down: tuple[float, ...] = ()
 
 
 def learned_from(before: Learned, seen: Observation) -> Learned:
@@ -60,13 +67,19 @@ def learned_from(before: Learned, seen: Observation) -> Learned:
         return before
     gains, offsets_um = before.gains, before.offsets_um
     if seen.gain is not None:
-        gains = (*gains, before.gain * seen.gain)[-N_LATEST - N_SUDDEN :]
+        first = before.first_up if seen.is_up else before.first_down
+        if len(first) < N_LEAST:
+            before = _begun(before, before.gain * seen.gain, seen.is_up)
+        else:
+            gains = (*gains, before.gain * seen.gain / float(np.median(first)))[-N_LATEST - N_SUDDEN :]
     if seen.below_um is not None:
         offsets_um = (*offsets_um, before.offset_um - seen.below_um)[-N_LATEST - N_SUDDEN :]
     n_fields = before.n_fields + (seen.gain is not None or seen.below_um is not None)
     told = _sudden(gains, SUDDEN_GAIN, "gain") or _sudden(offsets_um, SUDDEN_UM, "offset, um,")
     if told:
-        return Learned(before.gain, before.offset_um, n_fields, told, gains, offsets_um)
+        return msgspec.structs.replace(
+            before, n_fields=n_fields, told=told, gains=gains, offsets_um=offsets_um
+        )
     gain = 1.0 + _followed(
         before.gain - 1.0, [one - 1.0 for one in gains[-N_LATEST:]], GAIN_STEP, MAX_GAIN_CHANGE
     )
@@ -76,7 +89,7 @@ def learned_from(before: Learned, seen: Observation) -> Learned:
             f"the model has drifted to the limit of what is corrected (gain {gain:.2f}, offset {offset_um:+.2f} um). "
             "Run `parfocal calibrate optics`."
         )
-    return Learned(gain, offset_um, n_fields, told, gains, offsets_um)
+    return Learned(gain, offset_um, n_fields, told, gains, offsets_um, before.first_up, before.first_down)
 
 
 def gain_between(z_um: tuple[float, float], distances_um: tuple[float, float]) -> float | None:
@@ -116,6 +129,13 @@ def peak_of_shots(z_um: Sequence[float], sharpness: Sequence[float]) -> float | 
     if at_end or math.sqrt(float(costs[row, column])) > MAX_MISFIT:
         return None
     return top_um + float(peaks_um[row])
+
+
+def _begun(before: Learned, gain: float, is_up: bool) -> Learned:
+    """`before`, with one more of the first gains in a direction."""
+    if is_up:
+        return msgspec.structs.replace(before, first_up=(*before.first_up, gain))
+    return msgspec.structs.replace(before, first_down=(*before.first_down, gain))
 
 
 _SUDDEN = "the optics changed suddenly"

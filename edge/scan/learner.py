@@ -60,11 +60,12 @@ def observation_of(result: FocusResult, above_um: float) -> Observation:
     ]  # the others are of one shot, by another model
     if result.outcome != "focused" or not pairs:
         return Observation()
-    gain, last = None, pairs[-1]
+    gain, is_up, last = None, True, pairs[-1]
     if len(pairs) > 1:
         before = pairs[-2]
+        is_up = last.z2_um > before.z2_um
         gain = gain_between((before.z2_um, last.z2_um), (before.distance_um, last.distance_um))
     peak_um = peak_of_shots([one.z_um for one in result.seen], [one.sharpness for one in result.seen])
     if peak_um is None or last is not result.attempts[-1]:
-        return Observation(gain)
-    return Observation(gain, last.z2_um + last.distance_um - peak_um - above_um)
+        return Observation(gain, is_up=is_up)
+    return Observation(gain, last.z2_um + last.distance_um - peak_um - above_um, is_up)

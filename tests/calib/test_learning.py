@@ -51,20 +51,44 @@ def test_what_is_learned_is_bounded_and_the_bound_is_told() -> None:
     state = after(list(np.linspace(0.0, 1.5, 150)), noise_um=0.02)
     assert state.offset_um == -MAX_OFFSET_UM
     assert "offset -0.30 um). Run `parfocal calibrate optics`" in state.told
-    gains = Learned()
-    for k in range(200):
-        gains = learned_from(gains, Observation(gain=(1.0 + 0.001 * k) / gains.gain))
-    assert gains.gain == pytest.approx(1.0 + MAX_GAIN_CHANGE)
+    assert with_gain(list(np.linspace(1.0, 1.4, 300))).gain == pytest.approx(1.0 + MAX_GAIN_CHANGE)
 
 
 def test_a_move_that_the_distance_follows_too_much_makes_a_gain_below_one() -> None:
     assert gain_between((2490.0, 2494.0), (10.0, 5.0)) == pytest.approx(0.8)
     assert gain_between((2490.0, 2491.0), (10.0, 8.75)) is None  # too short a move
     assert gain_between((2490.0, 2494.0), (5.0, 6.0)) is None  # it contradicts the move
-    state = Learned()
-    for _ in range(30):
-        state = learned_from(state, Observation(gain=0.95 / state.gain))
-    assert state.gain == pytest.approx(0.95, abs=0.005)
+
+
+def with_gain(right: list[float], share_up: float = 0.5, seed: int = 8) -> Learned:
+    """What is learned while the right gain is `right`, from moves as the shipped model answers them (H&E, bacteria)."""
+    rng, state = np.random.default_rng(seed), Learned()
+    for gain in right:
+        is_up = bool(rng.random() < share_up)
+        shape = 1.08 if is_up else 0.90
+        called = gain * (shape + 0.02 * rng.standard_normal())
+        state = learned_from(state, Observation(gain=called / state.gain, is_up=is_up))
+    return state
+
+
+@pytest.mark.parametrize("share_up", [0.0, 0.3, 0.7, 1.0])
+def test_the_shape_of_the_model_is_not_taken_for_a_gain(share_up: float) -> None:
+    for seed in range(4):
+        state = with_gain([1.0] * 60, share_up, seed)
+        assert state.gain == pytest.approx(1.0, abs=0.025)
+        assert state.told == ""
+
+
+def test_a_slow_drift_of_the_gain_is_followed() -> None:
+    for drifted in (1.08, 0.92):
+        gains = [with_gain(list(np.linspace(1.0, drifted, 60)), seed=seed).gain for seed in range(8)]
+        assert np.mean(gains) == pytest.approx(drifted, abs=0.03)
+
+
+def test_a_sudden_change_of_the_gain_is_reported_and_not_followed() -> None:
+    state = with_gain([1.0] * 30 + [1.3] * 10)
+    assert state.told.startswith("the optics changed suddenly: gain 1.0")
+    assert state.gain == pytest.approx(1.0, abs=0.02)
 
 
 def sharp(z_um: float, peak_um: float = 2500.0) -> float:

@@ -162,9 +162,30 @@ MUTATIONS = (
     Mutation(
         "a sudden change is followed",
         "calib/learning.py",
-        "    if told:\n",
+        "    if before.told.startswith(_SUDDEN):\n",
         "    if False:\n",
         LEARNING_TESTS,
+    ),
+    Mutation(
+        "the shape of the model is taken for a gain",
+        "calib/learning.py",
+        "before.gain * seen.gain / float(np.median(first))",
+        "before.gain * seen.gain",
+        LEARNING_TESTS,
+    ),
+    Mutation(
+        "moves up and down are held against the same first gains",
+        "calib/learning.py",
+        "first = before.first_up if seen.is_up else before.first_down",
+        "first = before.first_up or before.first_down",
+        LEARNING_TESTS,
+    ),
+    Mutation(
+        "a move down counts as a move up",
+        "edge/scan/learner.py",
+        "is_up = last.z2_um > before.z2_um",
+        "is_up = True",
+        ("tests/edge/scan/test_learner.py",),
     ),
     Mutation(
         "what is learned has no bound",

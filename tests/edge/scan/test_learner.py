@@ -1,7 +1,10 @@
 """A run that learns: the loop ends nearer to the sharpest plane, and says what it learned."""
 
 import msgspec
+import pytest
 
+from parfocal.edge.focus.result import Attempt, FocusResult
+from parfocal.edge.scan.learner import observation_of
 from parfocal.edge.scan.plan import Field
 from parfocal.edge.scan.report import run_report
 from parfocal.edge.scan.session import Session
@@ -38,6 +41,17 @@ def test_a_model_that_ends_too_high_is_corrected_while_the_run_goes_on() -> None
 def test_nothing_is_learned_where_nobody_measured_where_the_loop_ends_or_the_user_does_not_want_it() -> None:
     assert visited(0, learn=False).learning is None
     assert visited(0, above_sharpest_um=None).learning is None
+
+
+@pytest.mark.parametrize(("z2_um", "is_up"), [((2494.0, 2499.0), True), ((2504.0, 2498.0), False)])
+def test_a_field_with_two_pairs_says_the_gain_and_the_direction_of_its_move(
+    z2_um: tuple[float, float], is_up: bool
+) -> None:
+    pairs = tuple(Attempt(z - 2.0, z, (), 1.1 * (2500.0 - z), 0.1, "half_distance") for z in z2_um)
+    result = FocusResult("focused", 2500.0, 5, pairs, ())
+    seen = observation_of(result, 0.0)
+    assert seen.gain == pytest.approx(1.0 / 1.1)
+    assert seen.is_up is is_up
 
 
 def test_a_change_that_a_person_must_know_is_the_advice_of_the_summary() -> None:
