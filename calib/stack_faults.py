@@ -29,8 +29,8 @@ def check_steady(stack: FocusCurve, again: FocusCurve) -> None:
         took_s = again.time_s - stack.time_s
         raise CalibPoor(
             f"stack of {stack.z_um[0]:.1f}..{stack.z_um[-1]:.1f} um refused: its focus moved by {shift_um:+.2f} um "
-            f"within {took_s:.1f} s; {MAX_SHIFT_UM:g} um is the limit. Let the microscope warm up, keep the table still, "
-            "and check that the stage does not sink."
+            f"within {took_s:.1f} s; {MAX_SHIFT_UM:g} um is the limit. Let the microscope warm up, keep the table "
+            "still, and check that the stage does not sink."
         )
 
 

@@ -42,7 +42,7 @@ class ByColour:
 
     def infer(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         red, blue = ([cv2.Laplacian(patch[k], cv2.CV_32F).var() for patch in batch] for k in (0, 2))
-        return np.log(np.array(red) / np.array(blue)).astype(np.float32)[:, None]
+        return np.asarray(np.log(np.array(red) / np.array(blue))[:, None], np.float32)
 
 
 @functools.cache
