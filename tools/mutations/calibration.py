@@ -5,6 +5,8 @@ from tools.mutations.mutation import Mutation
 OPTICS_TESTS = ("tests/calib/test_optics.py",)
 KEPT_TESTS = ("tests/edge/calibrate/optics/test_optics.py",)
 SINGLE_TESTS = ("tests/edge/calibrate/optics/test_single.py",)
+HELD_OUT_TESTS = ("tests/edge/calibrate/optics/test_single_held_out.py",)
+FAULT_TESTS = ("tests/edge/calibrate/optics/test_faults.py",)
 LOOP_TESTS = ("tests/calib/test_loop.py",)
 LEARNING_TESTS = ("tests/calib/test_learning.py",)
 
@@ -116,6 +118,41 @@ MUTATIONS = (
         "(chosen.uncertainty_um if limit.is_sure else 0.0)",
         "0.0",
         OPTICS_TESTS,
+    ),
+    Mutation(
+        "a single shot is accepted where held-out stacks contradict it, and refused where they support it",
+        "calib/optics.py",
+        "(chosen.uncertainty_um if limit.is_sure else 0.0) > limit.error_um:",
+        "(chosen.uncertainty_um if limit.is_sure else 0.0) < limit.error_um and limit.is_sure:",
+        HELD_OUT_TESTS,
+    ),
+    Mutation(
+        "a single-shot model that held-out stacks contradict is accepted",
+        "edge/calibrate/optics/one_model.py",
+        "            fit.poor,\n        )\n\n    def _seen_at",
+        "            None,\n        )\n\n    def _seen_at",
+        HELD_OUT_TESTS,
+    ),
+    Mutation(
+        "a stack that drifts is used",
+        "calib/stack_faults.py",
+        "if abs(shift_um) > MAX_SHIFT_UM:",
+        "if False:",
+        FAULT_TESTS,
+    ),
+    Mutation(
+        "every stack seems to drift",
+        "calib/stack_faults.py",
+        "MAX_SHIFT_UM = 0.3",
+        "MAX_SHIFT_UM = 0.001",
+        FAULT_TESTS,
+    ),
+    Mutation(
+        "a stack that dust outweighs is used",
+        "edge/calibrate/optics/run.py",
+        "        check_fixed(curve)\n",
+        "",
+        FAULT_TESTS,
     ),
     Mutation(
         "a single-shot model that was refused is used",

@@ -8,8 +8,9 @@ import numpy as np
 from parfocal.calib.errors import CalibPoor
 from parfocal.calib.optics import OpticsFit
 from parfocal.calib.play import FocusCurve, peak_of
+from parfocal.calib.stack_faults import check_fixed, check_steady
 from parfocal.calib.store import Store
-from parfocal.edge.calibrate.curves import Curves, Step
+from parfocal.edge.calibrate.curves import LOCATE_REACH_UM, Curves, Step
 from parfocal.edge.calibrate.keeper import Keeper, Stamp
 from parfocal.edge.calibrate.optics.model_view import (
     Plane,
@@ -31,7 +32,7 @@ FIELDS_PER_STACK = 3
 MAX_EMPTY = 6  # fields before the first stack; then the place is wrong, or the light
 MIN_PLANES = 7  # of a recorded stack
 SEARCH_REACH_UM, SEARCH_STEP_UM = 20.0, 2.5
-STEPS_PER_FIELD, FIRST_STEPS = 2, 2
+STEPS_PER_FIELD, FIRST_STEPS = 3, 2
 
 Place = tuple[float, float]
 
@@ -162,12 +163,16 @@ class OpticsCalibration:
         return wide.z_um[int(np.argmax(wide.sharpness))]
 
     def _stack(self, curves: Curves, near_um: float) -> float:
-        """Take a stack of the present field; returns where its focus is."""
+        """Take a stack of the present field; returns where its focus is. Raises CalibPoor if the focus moves."""
         focus, scale = self._config.focus, self._instrument.board.z.config.um_per_step
         heights_um = plane_heights(near_um, self._models.two_shot.predictor, focus, scale)
         planes: list[Plane] = []
         see, singles = self._eyes(planes)
         curve = curves.upward(heights_um, see)
+        peak_um = peak_of(curve).z_um
+        # At every other of the same heights: nothing but the focus may have changed.
+        about = [z_um for z_um in heights_um if abs(z_um - peak_um) <= LOCATE_REACH_UM][::2]
+        check_steady(curve, curves.upward(tuple(about)))
         self._see(planes, singles, curve)
         return curve.z_um[int(np.argmax(curve.sharpness))]
 
@@ -184,6 +189,7 @@ class OpticsCalibration:
         return see, singles
 
     def _see(self, planes: Sequence[Plane], singles: SinglePlanes | None, curve: FocusCurve) -> None:
+        check_fixed(curve)
         two_shot, single = self._models.two_shot, self._models.single
         two_shot.add(kept_stack(planes, curve, two_shot.predictor, self._config.focus), curve)
         if single is not None and singles is not None:

@@ -172,9 +172,9 @@ def measure_optics(
     for line in optics_lines(result, opened.models):
         say(bench.console, line)
     if running.passed_over:
-        say(
-            bench.console, f"optics: {counted(len(running.passed_over), 'field')} passed over: no clear focus"
-        )
+        say(bench.console, f"optics: {counted(len(running.passed_over), 'field')} passed over:")
+        for why in running.passed_over:
+            say(bench.console, f"  {why}")
     return result, running.passed_over
 
 

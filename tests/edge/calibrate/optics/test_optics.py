@@ -87,7 +87,7 @@ def test_a_model_that_says_too_much_is_corrected_from_then_on(runner: SaysTooMuc
     assert (result.chosen, result.condenser, result.n_stacks) == ("line", None, 2)
     assert result.gain == pytest.approx(0.8, abs=0.01)
     assert result.offset_um == pytest.approx(-0.24, abs=0.05)
-    assert len(steps) == 2 + 2 * 2 - 1  # no more fields than stacks were visited
+    assert len(steps) == 2 + 3 * 2 - 1  # no more fields than stacks were visited
     used, correction, (note,) = optics_of(store.load(), CONFIG, store)
     assert used is not None
     assert (used.level, used.gain) == ("line", result.gain)

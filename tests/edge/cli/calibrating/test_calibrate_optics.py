@@ -101,7 +101,7 @@ def test_the_levels_are_shown_beside_each_other_and_the_one_that_was_taken_is_ke
     assert "optics: difference-20x has no head outside of its graph, so it is not taught" in printed
     assert "optics: the condenser is not fitted: difference-20x does not take the condenser" in printed
     assert "optics: gain and offset from now on (gain 0.80, offset" in printed
-    assert "optics: 1 field passed over: no clear focus" in printed
+    assert "optics: 1 field passed over:\n  field at x=" in printed
     report = msgspec.json.decode((tmp_path / "found.json").read_bytes(), type=OpticsReport)
     assert report.result is not None
     assert (report.result.chosen, report.result.n_stacks) == ("line", 3)
