@@ -65,7 +65,7 @@ def test_an_exact_quadratic_is_recovered(
     assert surface.error.rms_um < 1e-5
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(
     st.integers(0, 15),
     st.sampled_from([-30.0, 30.0]),
