@@ -95,13 +95,15 @@ def textures() -> dict[str, tuple[UInt8Array, float]]:
 class Conditions(msgspec.Struct, frozen=True):
     """What a field is focused under.
 
-    `play_um`: of the Z gear, true and configured. `condenser`: its aperture over that of the objective. `noise_levels`:
-    grey levels of noise on top of the camera's own. `step_um`: the two halves of a field lie this far apart in height.
+    `play_um`: of the Z gear, true and configured. `condenser`: its aperture over that of the objective. `colours`: the
+    shift of the colours over that of the objective, -1 is mirrored. `noise_levels`: grey levels of noise on top of the
+    camera's own. `step_um`: the two halves of a field lie this far apart in height.
     """
 
     play_um: float = 20.0
     objective: str = "20x/0.75"
     condenser: float = 0.6
+    colours: float = 1.0
     noise_levels: float = 0.0
     step_um: float = 0.0
     is_blank: bool = False
@@ -153,8 +155,12 @@ class Stand:
         laid = VirtualSlide(
             SlideImage(*slide), um_per_px, seed, blank_share=1.0 if conditions.is_blank else 0.0
         )
+        usual = simulated_optics(conditions.objective, um_per_px)
+        red_um, green_um, blue_um = (conditions.colours * shift_um for shift_um in usual.chromatic_shift_um)
         optics = replace(
-            simulated_optics(conditions.objective, um_per_px), condenser_sigma=conditions.condenser
+            usual,
+            condenser_sigma=conditions.condenser,
+            chromatic_shift_um=(red_um, green_um, blue_um),
         )
         self._scene = Scene(laid, optics, (side_px, side_px), seed, downsample)
         # Which half of a field with a step lies higher: left, by half of the step.

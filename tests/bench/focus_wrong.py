@@ -1,9 +1,10 @@
 """Does any field end focused and wrong? Two-shot and controller, from afar, on microscopes that were not calibrated.
 
-`python -m tests.bench.focus_wrong [STRATEGY ...] [--condenser SHARE ...] [--seeds N] [--textures]` prints two tables in
-Markdown: by strategy and condenser (aperture of the condenser over that of the objective; the models are made for 0.6,
-and are not told), and by start. Every slide is one run of starts in a mixed order, so the controller has its history.
-Errors are against the plane of least wavefront variance at the reference, else against the sharpest plane of the field.
+`python -m tests.bench.focus_wrong [STRATEGY ...] [--condenser SHARE ...] [--colours SHARE] [--seeds N] [--textures]`
+prints two tables in Markdown: by strategy and condenser (aperture of the condenser over that of the objective; the
+models are made for 0.6, and are not told), and by start. Every slide is one run of starts in a mixed order, so the
+controller has its history. Errors are against the plane of least wavefront variance at the reference, else against the
+sharpest plane of the field.
 
 Each slide that is done is kept in `build/bench/focus-wrong.jsonl`, and is not run again: delete the file to begin anew.
 `--textures` adds two to the seven slides. With `--each` every field is printed.
@@ -43,12 +44,13 @@ HEADS = (
 
 
 class Case(msgspec.Struct, frozen=True):
-    """One run of starts on one slide. `condenser`: share of the objective's aperture."""
+    """One run of starts on one slide. `condenser`: share of the aperture; `colours`: share of the colour shift."""
 
     strategy: str
     condenser: float
     seed: int
     slide: str
+    colours: float = 1.0
 
 
 class Field(msgspec.Struct, frozen=True):
@@ -78,7 +80,7 @@ def fields(case: Case, pair: Predictor, single: Predictor, starts_um: list[float
     """All starts on one slide, in a mixed order."""
     named = textures()
     number = list(named).index(case.slide)
-    conditions = Conditions(condenser=case.condenser)
+    conditions = Conditions(condenser=case.condenser, colours=case.colours)
     stand = Stand(named[case.slide], conditions, case.seed + number, SIDE_OF_SINGLE_PX)
     config = msgspec.structs.replace(stand.config.focus, strategy=case.strategy)
     focuser = Focuser(
@@ -126,6 +128,7 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("strategies", nargs="*", default=["two-shot", "controller"])
     parser.add_argument("--condenser", type=float, nargs="+", default=[REFERENCE, 0.30, 0.45, 0.75, 0.90])
+    parser.add_argument("--colours", type=float, default=1.0, help="share of the colour shift; -1 mirrors it")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--slides", nargs="+")
     parser.add_argument("--textures", action="store_true")
@@ -134,7 +137,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("build/bench/focus-wrong.jsonl"))
     asked = parser.parse_args()
     cases = [
-        Case(strategy, condenser, seed, slide)
+        Case(strategy, condenser, seed, slide, asked.colours)
         for condenser in asked.condenser
         for strategy in asked.strategies
         for seed in range(1, asked.seeds + 1)
