@@ -5,7 +5,7 @@ import itertools
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from parfocal.edge.surface.points import FocusPoint, SurfaceRefused
@@ -73,6 +73,9 @@ def test_an_exact_quadratic_is_recovered(
     st.sampled_from([(), (0.3, -0.2, 0.1), (-1.0, 0.5, 0.8)]),
     st.sampled_from([0.0, 0.25]),
 )
+@example(0, -30.0, (-3.0, 3.0), (-1.0, 0.5, 0.8), 0.25)
+@example(15, 30.0, (3.0, -3.0), (-1.0, 0.5, 0.8), 0.25)
+@example(15, 30.0, (3.0, 3.0), (), 0.0)
 def test_one_wrong_point_of_sixteen_does_not_move_the_surface(
     wrong: int, off_um: float, tilt: tuple[float, float], curve: tuple[float, ...], sigma_um: float
 ) -> None:
