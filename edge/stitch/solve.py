@@ -4,15 +4,19 @@ Robust least squares. A registration counts by its covariance; one that contradi
 (Geman-McClure). Steps of the stage hold where no picture speaks, and its positions, weakly, hold the whole.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
-import scipy.sparse
-import scipy.sparse.linalg
 
 from parfocal.edge.stitch.layout import Floats, StagePlace
 from parfocal.edge.stitch.links import Link
+
+if TYPE_CHECKING:  # imported where it is used: it takes a third of the time in which the command line starts
+    import scipy.sparse
 
 FLOOR_PX = 0.05  # a registration is never believed to be better: distortion of the lens, pixels of the camera
 SCALE_SIGMAS = 4.0  # residuals beyond lose their weight quickly
@@ -40,6 +44,8 @@ def solved(
     places: Sequence[StagePlace], nominal: Floats, links: Sequence[Link], trust: Trust, um_per_px: float
 ) -> Solution:
     """Find the positions that agree best with `links` and with the stage, `nominal` px (n, 2)."""
+    import scipy.sparse
+
     pairs = np.array([(link.first, link.second) for link in links], np.int64).reshape(-1, 2)
     measured = np.array([link.offset_px for link in links], np.float64).reshape(-1, 2)
     square_roots = np.stack([_square_root(link) for link in links]) if links else np.zeros((0, 2, 2))
@@ -97,6 +103,8 @@ def _stage_steps(places: Sequence[StagePlace], nominal: Floats, links: Sequence[
 
 def _differences(pairs: np.ndarray, n: int) -> scipy.sparse.csr_matrix:
     """The matrix (m, n) that takes positions to the steps of `pairs`."""
+    import scipy.sparse
+
     m = len(pairs)
     rows = np.repeat(np.arange(m), 2)
     signs = np.tile([-1.0, 1.0], m)
@@ -111,6 +119,8 @@ def _least_squares(
     n: int,
 ) -> Floats:
     """Positions (n, 2) with the least sum of squares of the links and of the `fixed` terms, alike in X and Y."""
+    import scipy.sparse.linalg
+
     normal = scipy.sparse.csr_matrix((2 * n, 2 * n))
     right = np.zeros(2 * n)
     for matrix, value in fixed:

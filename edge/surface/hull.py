@@ -18,11 +18,13 @@ def hull_of(places_um: Floats) -> Floats:
 
 def is_inside(hull_um: Floats, x_um: Floats, y_um: Floats) -> NDArray[np.bool_]:
     """Whether places of any shape lie in the hull (m, 2), or no more than `TOLERANCE_UM` outside."""
-    inside = np.ones(np.broadcast(x_um, y_um).shape, bool)
-    for (ax, ay), (bx, by) in zip(hull_um, np.roll(hull_um, -1, axis=0), strict=True):
-        across = (bx - ax) * (y_um - ay) - (by - ay) * (x_um - ax)
-        inside &= across >= -TOLERANCE_UM * np.hypot(bx - ax, by - ay)
-    return inside
+    if not len(hull_um):
+        return np.ones(np.broadcast(x_um, y_um).shape, bool)
+    one_per_side = (-1, *(1,) * np.broadcast(x_um, y_um).ndim)
+    ax, ay = hull_um.T.reshape(2, *one_per_side)
+    side_x, side_y = (np.roll(hull_um, -1, axis=0) - hull_um).T.reshape(2, *one_per_side)
+    across = side_x * (y_um - ay) - side_y * (x_um - ax)
+    return np.asarray((across >= -TOLERANCE_UM * np.hypot(side_x, side_y)).all(axis=0), bool)
 
 
 def _half(ordered: list[tuple[float, float]]) -> list[tuple[float, float]]:

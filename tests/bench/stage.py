@@ -86,17 +86,24 @@ def rendered(section: UInt8Array, truth: Hidden, seed: int) -> Render:
         getattr(truth.stub, name).um_per_step / CONFIG.board.axis(name).um_per_step for name in ("x", "y")
     ]
 
+    kept: dict[tuple[float, float], UInt8Array] = {}  # a sweep in Z shows the same place
+
+    def turned(x_um: float, y_um: float) -> UInt8Array:
+        if (x_um, y_um) not in kept:
+            kept.clear()
+            at_px = middle_px + (np.array([x_um, y_um]) - origin_um) / camera.um_per_px - turn @ half_px
+            kept[x_um, y_um] = cv2.warpAffine(
+                section,
+                np.concatenate([turn, at_px[:, None]], axis=1),
+                (camera.width_px, camera.height_px),
+                flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
+                borderMode=cv2.BORDER_REFLECT,
+            ).astype(np.uint8, copy=False)
+        return kept[x_um, y_um]
+
     def render(x_um: float, y_um: float, z_um: float, duty: float) -> UInt8Array:
-        at_px = middle_px + (np.array([x_um, y_um]) - origin_um) / camera.um_per_px - turn @ half_px
-        sharp = cv2.warpAffine(
-            section,
-            np.concatenate([turn, at_px[:, None]], axis=1),
-            (camera.width_px, camera.height_px),
-            flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
-            borderMode=cv2.BORDER_REFLECT,
-        )
         sigma = min(math.hypot(BLUR_PX, BLUR_PX_PER_UM * (z_um - FOCUS_Z_UM)), 6.0)
-        shot = cv2.GaussianBlur(sharp, (0, 0), sigma).astype(np.float32)
+        shot = cv2.GaussianBlur(turned(x_um, y_um), (0, 0), sigma).astype(np.float32)
         shot *= np.float32(duty / scan.lamp_duty)
         way = rng.choice((-1, 1), 2)
         shot += noise[rng.integers(len(noise)), :: way[0], :: way[1]]

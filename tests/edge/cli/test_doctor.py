@@ -1,6 +1,7 @@
 """`parfocal doctor`: its findings and its exit codes."""
 
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,7 @@ from parfocal.edge.cli.demo import stub_process
 from parfocal.edge.cli.findings import Finding, first_exit_code
 from parfocal.edge.config import CameraConfig, Config
 from parfocal.edge.errors import CameraFailed, ConfigError
+from parfocal.engines import build as build_module
 from parfocal.engines.backends import OpenVinoMaker
 from parfocal.engines.cache import EngineCache, default_cache_folder
 from parfocal.engines.choose import load_choices, save_choices
@@ -235,17 +237,25 @@ def test_a_missing_model_is_reported_with_those_installed(doctor: Run, tmp_path:
     assert "difference-20x" in found["models"].told
 
 
-def cache_with_an_engine() -> EngineCache:
-    """The command's cache, with an engine chosen for the configured model."""
-    cache = EngineCache(default_cache_folder())
+@pytest.fixture(scope="module")
+def built_engine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache folder with an engine chosen for the configured model."""
+    folder = tmp_path_factory.mktemp("built")
     model = next(model for model in list_models() if model.contract == CONTRACT)
-    build_all([model], OpenVinoMaker(1), cache, precision="fp32")
-    return cache
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(build_module, "N_TIMED", 3)
+        build_all([model], OpenVinoMaker(1), EngineCache(folder), precision="fp32")
+    return folder
 
 
-def test_an_engine_that_does_not_open_is_wrong(doctor: Run) -> None:
+def cache_with(engine: Path) -> EngineCache:
+    """The command's cache, with the content of the folder `engine`."""
+    return EngineCache(Path(shutil.copytree(engine, default_cache_folder(), dirs_exist_ok=True)))
+
+
+def test_an_engine_that_does_not_open_is_wrong(doctor: Run, built_engine: Path) -> None:
     assert "difference-20x on openvino in fp32 (no engine chosen yet" in doctor("--sim")[1]["engine"].told
-    cache = cache_with_an_engine()
+    cache = cache_with(built_engine)
     code, found, _ = doctor("--sim")
     assert (code, found["engine"].verdict) == (0, "ok")
     assert "precision asked for" in found["engine"].told
@@ -263,8 +273,8 @@ def test_an_engine_that_does_not_open_is_wrong(doctor: Run) -> None:
     assert "cannot be read" in found["engine"].told
 
 
-def test_an_engine_of_another_machine_is_wrong(doctor: Run) -> None:
-    cache = cache_with_an_engine()
+def test_an_engine_of_another_machine_is_wrong(doctor: Run, built_engine: Path) -> None:
+    cache = cache_with(built_engine)
     choice = load_choices(cache)[CONTRACT.name]
     key = msgspec.structs.replace(choice.key, device="another CPU")
     save_choices(cache, {CONTRACT.name: msgspec.structs.replace(choice, key=key)})
