@@ -8,6 +8,7 @@ import msgspec
 
 from parfocal.board.axis import Axis, steps_from_um, um_from_steps
 from parfocal.board.clock import Clock
+from parfocal.board.errors import MoveRefused
 from parfocal.board.lens import Lens, LensCurve
 from parfocal.board.motor import MotorRatings, Rates, Standstill
 
@@ -65,9 +66,9 @@ class LensMotor:
         self._clock.sleep_s(self._settle_s)
         return self._clock.now_s()
 
-    def home(self, rates: Rates) -> float:
-        """Never called: `MotorRatings.has_homing` is false."""
-        raise NotImplementedError(f"a lens cannot be homed ({rates})")
+    def home(self, rates: Rates) -> float:  # noqa: ARG002  # a lens has no rates
+        """Refuse: a lens has no switch. Raises MoveRefused."""
+        raise MoveRefused("homing of the lens refused: it has no switch; nothing moved.")
 
     def standstill(self) -> Standstill:
         """Where the lens stands; homed as the Z motor is. After its position was forgotten there is no current."""

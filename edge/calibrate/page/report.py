@@ -113,7 +113,7 @@ def _table(heads: tuple[str, ...], rows: list[list[str]]) -> str:
 
 
 def figures_in(calibration: Calibration, folder: Path) -> list[str]:
-    """Every figure as an `<svg>` element, and notes, as `<p>`, in place of those that cannot be drawn."""
+    """Return each figure as an `<svg>` element, or a `<p>` note where its raw data are missing or damaged."""
     figures: list[str] = []
     drawn: set[str] = set()
     for name, one in calibration.values().items():

@@ -98,7 +98,7 @@ class _Flow:
             self._y += height if column else 0.0
             column = 1 - column
 
-    def _need(self, height: float) -> None:
-        if self._y + height > PAGE_HEIGHT - MARGIN:
+    def _need(self, height_pt: float) -> None:
+        if self._y + height_pt > PAGE_HEIGHT - MARGIN:
             self.pages.append(Page())
             self._y = MARGIN

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 
@@ -84,9 +85,11 @@ def test_a_camera_that_fails_or_hangs_is_an_error(tmp_path: Path, monkeypatch: p
     with pytest.raises(CameraFailed, match="Device not connected"):
         camera.grab()
     monkeypatch.setattr(micromanager, "ANSWER_S", 0.05)
-    monkeypatch.setattr(shared.core, "snapImage", lambda: time.sleep(0.5), raising=False)
+    answers = threading.Event()
+    monkeypatch.setattr(shared.core, "snapImage", answers.wait, raising=False)
     with pytest.raises(CameraFailed, match="did not answer within"):
         camera.grab()
+    answers.set()
     camera.close()
 
 
