@@ -12,8 +12,8 @@ import numpy as np
 from parfocal.board.axis import Axis
 from parfocal.board.errors import MoveRefused
 from parfocal.calib.errors import CalibPoor
-from parfocal.calib.play import FocusCurve, peak_of
-from parfocal.calib.stack_faults import heights_again, moved_um
+from parfocal.calib.models.stack_faults import heights_again, moved_um
+from parfocal.calib.motion.play import FocusCurve, peak_of
 from parfocal.calib.value import UsedCalibration
 from parfocal.edge.config import CameraConfig, Config
 from parfocal.edge.errors import ConfigError

@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from parfocal.calib.fixed_pattern import light_through
+from parfocal.calib.models.fixed_pattern import light_through
 from parfocal.edge.calibrate.curves import Curves
 from parfocal.edge.camera.frame import Camera, Frame, frame_after
 from parfocal.edge.instrument import Instrument

@@ -6,10 +6,9 @@ import msgspec
 import numpy as np
 
 from parfocal.calib.errors import CalibPoor
-from parfocal.calib.fixed_pattern import FineDetail, check_dust
-from parfocal.calib.optics import MIN_STACKS, OpticsFit
-from parfocal.calib.play import FocusCurve, peak_of
-from parfocal.calib.stack_faults import (
+from parfocal.calib.models.fixed_pattern import FineDetail, check_dust
+from parfocal.calib.models.optics import MIN_STACKS, OpticsFit
+from parfocal.calib.models.stack_faults import (
     StackDrifts,
     StackStaysSharp,
     check_fixed,
@@ -17,6 +16,7 @@ from parfocal.calib.stack_faults import (
     heights_again,
     moved_um,
 )
+from parfocal.calib.motion.play import FocusCurve, peak_of
 from parfocal.calib.store import Store
 from parfocal.edge.calibrate.curves import Curves, Step
 from parfocal.edge.calibrate.keeper import Keeper, Stamp

@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
-from parfocal.calib import stack_faults
 from parfocal.calib.errors import CalibPoor
-from parfocal.calib.fixed_pattern import correlation_of
-from parfocal.calib.play import peak_of
+from parfocal.calib.models import stack_faults
+from parfocal.calib.models.fixed_pattern import correlation_of
+from parfocal.calib.motion.play import peak_of
 from parfocal.calib.store import Store
 from parfocal.edge.calibrate.optics.run import Models, OpticsCalibration
 from parfocal.edge.focus.shots import Shot, Shots
@@ -112,7 +112,7 @@ def test_dust_in_recorded_stacks_is_refused_with_what_to_do(
     monkeypatch.setattr(stack_faults, "MAX_FAR_SHARE", 1.0)
     running = running_on(Plain({}), tmp_path)
     for k in range(3):
-        running.take_recorded(f"{k}.tif", recorded(dust(12, 180), 60.0 * k))
+        running.take_recorded(f"{k}.tif", recorded(dust(12, 180), 160.0 * (k - 1)))
     assert running.passed_over == ()
     with pytest.raises(
         CalibPoor, match=r"dust on the camera's window: clean it, run `parfocal calibrate camera`"
