@@ -19,7 +19,7 @@ Maps = NDArray[np.float32]
 WINDOW_PX = 41
 GROWN_PX = 4  # the soft edge of a speck
 # A pixel of a speck is darker than those around it by this share, and by this many standard deviations. With a
-# condenser of 0.3 the sample still makes a difference of 0.06 far from the focus, but not at the same place in every field.
+# condenser of 0.3 the sample still makes a difference of 0.06 far from the focus, at other places in each field.
 LEAST_SHARE, N_DEVIATIONS = 0.03, 6.0
 MAX_COVERED = 0.2  # more is no dust
 DARKEST = 0.2  # of the light; what lies behind a darker speck is lost

@@ -53,7 +53,7 @@ class Dusty(Foreign):
         pixels = super().shot(x_um, y_um, above_um, light)
         if self.light is None:
             return pixels
-        return np.clip(np.rint(pixels * self.light[..., None]), 0, 255).astype(np.uint8)
+        return np.asarray(np.clip(np.rint(pixels * self.light[..., None]), 0, 255), np.uint8)
 
 
 class Seen(NamedTuple):
