@@ -45,6 +45,14 @@ def test_dust_is_found_as_it_dims_the_light_and_everything_else_is_left_alone(n:
     assert (found[true > 0.995] == 1.0).mean() > 0.9
 
 
+def test_what_the_sample_leaves_far_out_of_focus_is_no_dust() -> None:
+    rng, found = np.random.default_rng(5), []
+    for _ in range(6):
+        left = cv2.GaussianBlur(rng.normal(0.0, 1.0, (SIDE_PX, SIDE_PX)).astype(np.float32), (0, 0), 6.0)
+        found.append((200.0 * (1.0 - 0.5 * np.clip(left / left.std() - 1.0, 0.0, 1.0))).astype(np.float32))
+    assert light_through(found) is None
+
+
 def test_without_dust_nothing_is_evened_out_and_what_fills_the_picture_is_no_dust() -> None:
     assert light_through(far(6, dust(0))) is None
     assert light_through(far(6, dust(120))) is None
