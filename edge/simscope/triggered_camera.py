@@ -86,6 +86,19 @@ class TriggeredCamera:
 
         return Frame(start_s, decoded)
 
+    @property
+    def n_lost(self) -> int:
+        """No frame is lost here."""
+        return 0
+
+    def arm(self, n_frames: int) -> None:
+        """Ignore triggers from before. There is room for any number of frames."""
+        del n_frames
+        self._ready_s = max(self._ready_s, self._clock.now_s())
+
+    def disarm(self) -> None:
+        """Nothing to do: the free-running camera of the simulation is another one."""
+
     def close(self) -> None:
         """Nothing to release."""
 
