@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from parfocal.edge.calibration import CameraInUse
 from parfocal.edge.camera.frame import Frame
 from parfocal.edge.camera.linear import table_of
 from parfocal.edge.instrument import calibrated_trigger
+from parfocal.edge.measured.calibration import CameraInUse
 
 
 class Triggered:
