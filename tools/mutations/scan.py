@@ -13,7 +13,7 @@ MUTATIONS = (
         "a slide is found again where the stage was sent, not where it stands",
         "edge/scan/tiling/registering.py",
         "at_x_um, at_y_um = scanner.stage_um",
-        "at_x_um, at_y_um = tile.x_um, tile.y_um",
+        "at_x_um, at_y_um = mark.x_um, mark.y_um",
         _SCAN,
     ),
     Mutation(
@@ -28,6 +28,13 @@ MUTATIONS = (
         "edge/scan/tiling/registering.py",
         "if not good:",
         "if False:",
+        _SCAN,
+    ),
+    Mutation(
+        "a slide that was changed after its survey is scanned",
+        "edge/scan/tiling/job.py",
+        "return marks_of_tiles(self.finished) or marks_of_survey(self.journal)",
+        "return marks_of_tiles(self.finished)",
         _SCAN,
     ),
     Mutation(
