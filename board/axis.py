@@ -15,9 +15,14 @@ import msgspec
 
 from parfocal.board.config import AxisConfig
 from parfocal.board.errors import MoveRefused, MoveStopped, PositionLost
-from parfocal.board.gear import Engagement, engagement_after, overshoot_steps_from_play, plan_approach_up
+from parfocal.board.motion.gear import (
+    Engagement,
+    engagement_after,
+    overshoot_steps_from_play,
+    plan_approach_up,
+)
+from parfocal.board.motion.walk import Walk, walk_together
 from parfocal.board.motor import Leg, Motor, Rates
-from parfocal.board.walk import Walk, walk_together
 
 
 def steps_from_um(position_um: float, um_per_step: float) -> int:

@@ -12,8 +12,8 @@ from parfocal.board.capabilities import Capabilities
 from parfocal.board.config import AXIS_NAMES, BoardConfig
 from parfocal.board.errors import MoveRefused
 from parfocal.board.lamp import Lamp
+from parfocal.board.motion.walk import Walk
 from parfocal.board.status import BoardStatus
-from parfocal.board.walk import Walk
 
 
 class MotorBoard(abc.ABC):

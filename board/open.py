@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import zlib
 
-from parfocal.board.board import Board
 from parfocal.board.capabilities import Capabilities
 from parfocal.board.clock import PacedClock
 from parfocal.board.config import BoardConfig, unknown_kind
+from parfocal.board.foreign.board import ForeignBoard
 from parfocal.board.foreign.dialect import Recognised
 from parfocal.board.foreign.grbl import Grbl
 from parfocal.board.foreign.lines import Lines
 from parfocal.board.foreign.memory import FileMemory, Memory
 from parfocal.board.foreign.micromanager import MicroManager
 from parfocal.board.foreign.sangaboard import Sangaboard
-from parfocal.board.foreign_board import ForeignBoard
 from parfocal.board.link.ports import port_path
 from parfocal.board.link.probe import Probed, probe
 from parfocal.board.link.serial_transport import SerialTransport
 from parfocal.board.link.transport import Transport
 from parfocal.board.motor_board import MotorBoard
+from parfocal.board.own.board import Board
 
 
 def open_board(config: BoardConfig, clock: PacedClock) -> MotorBoard:

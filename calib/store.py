@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import msgspec
 
 from parfocal.calib.errors import CalibError, CalibMissing, CalibRefused
-from parfocal.calib.lens_table import LensTable
+from parfocal.calib.lens.table import LensTable
 from parfocal.calib.value import Level, Measured, Text, UsedCalibration
 
 Digest = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
@@ -86,10 +86,10 @@ class Owner(msgspec.Struct, frozen=True):
 class OpticsModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The model that the optics were measured with, and what changes its head.
 
-    `level` is that of `parfocal.calib.optics`. `file` is the name of a file beside this one, with the stacks as the
-    model saw them, and the weights if the head was taught. `strangeness_limit` is that of the instrument's own stacks,
-    for a head that tells strangeness; `sigma_scale` is what the uncertainty that the head tells is multiplied by.
-    `refused` says why the model must not be used on this instrument.
+    `level` is that of `parfocal.calib.models.optics`. `file` is the name of a file beside this one, with the stacks as
+    the model saw them, and the weights if the head was taught. `strangeness_limit` is that of the instrument's own
+    stacks, for a head that tells strangeness; `sigma_scale` is what the uncertainty that the head tells is multiplied
+    by. `refused` says why the model must not be used on this instrument.
     """
 
     level: Level
@@ -110,16 +110,17 @@ class OpticsModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What was measured on one microscope. A value that was not measured is None.
 
-    `x_home_um` and so on: how far a position may be off after homing. `camera_angle_deg` and `camera_is_mirrored` (0 or
-    1): see `parfocal.calib.view.View`. Of the camera: gain and white balance in its own units, levels of 255, shares of
-    the light; `camera_fine_noise`, `camera_mosaic` and `camera_blocks`: see `parfocal.calib.processing.Processing`.
-    Of the optics: `optics_error_um` is the mean error of the corrected model on stacks that it was not fitted on; the
-    others are what corrects it, see `parfocal.calib.optics`, and how far the sharpest plane lies above that of least
-    wavefront variance, see `parfocal.calib.planes`; `single` and `single_...` are the same of the single-shot
-    model. `int8_deviation_um`: how far the INT8 form deviates from FP32. Of the loop: standard deviation of its final
-    heights, how far they lie above the sharpest plane, and where it takes its shots, see `parfocal.calib.loop`. Of a
-    tunable lens: its curve, how far focal planes lie from it (root mean square; the uncertainty is that of the curve),
-    its hysteresis and slope, see `parfocal.calib.lens`. Of X and Y: the fastest safe speed and acceleration, a pair.
+    `x_home_um` and so on: how far a position may be off after homing. `camera_angle_deg` and `camera_is_mirrored` (0
+    or 1): see `parfocal.calib.camera.view.View`. Of the camera: gain and white balance in its own units, levels of
+    255, shares of the light; `camera_fine_noise`, `camera_mosaic` and `camera_blocks`: see
+    `parfocal.calib.camera.processing.Processing`. Of the optics: `optics_error_um` is the mean error of the corrected
+    model on stacks that it was not fitted on; the others are what corrects it, see `parfocal.calib.models.optics`, and
+    how far the sharpest plane lies above that of least wavefront variance, see `parfocal.calib.models.planes`;
+    `single` and `single_...` are the same of the single-shot model. `int8_deviation_um`: how far the INT8 form
+    deviates from FP32. Of the loop: standard deviation of its final heights, how far they lie above the sharpest
+    plane, and where it takes its shots, see `parfocal.calib.models.loop`. Of a tunable lens: its curve, how far focal
+    planes lie from it (root mean square; the uncertainty is that of the curve), its hysteresis and slope, see
+    `parfocal.calib.lens.curve`. Of X and Y: the fastest safe speed and acceleration, a pair.
     """
 
     version: int

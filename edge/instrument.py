@@ -13,20 +13,20 @@ from parfocal.board.lens import Lens
 from parfocal.board.motor_board import MotorBoard
 from parfocal.board.status import cannot_promise
 from parfocal.board.tunable.opened import opened_lens
+from parfocal.calib.camera.view import View
 from parfocal.calib.value import UsedCalibration
-from parfocal.calib.view import View
-from parfocal.edge.calibration import (
+from parfocal.edge.camera.frame import Adjustable, Camera, CameraSettings, TriggeredCamera
+from parfocal.edge.camera.linear import LinearCamera
+from parfocal.edge.camera.opened import open_camera
+from parfocal.edge.config import Config, FocusConfig
+from parfocal.edge.measured.calibration import (
     CameraInUse,
     FlatField,
     PlayInUse,
     SpacingInUse,
     use_calibration,
 )
-from parfocal.edge.camera.frame import Adjustable, Camera, CameraSettings, TriggeredCamera
-from parfocal.edge.camera.linear import LinearCamera
-from parfocal.edge.camera.opened import open_camera
-from parfocal.edge.config import Config, FocusConfig
-from parfocal.edge.optics_in_use import OpticsInUse, SingleInUse
+from parfocal.edge.measured.optics_in_use import OpticsInUse, SingleInUse
 from parfocal.engines.predictor import AS_SHIPPED, Correction, Predictor
 
 

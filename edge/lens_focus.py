@@ -7,10 +7,10 @@ from parfocal.board.tunable.lens_board import LensBoard
 from parfocal.board.tunable.lens_motor import LensMount
 from parfocal.calib.errors import CalibMissing, CalibRefused
 from parfocal.calib.value import Measured
-from parfocal.edge.calibration import PlayInUse, store_for
 from parfocal.edge.config import Config, FocusConfig
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.instrument import Instrument
+from parfocal.edge.measured.calibration import PlayInUse, store_for
 
 _MEASURE = "Run `parfocal calibrate lens`"
 

@@ -25,7 +25,7 @@ def modules_after(statement: str) -> set[str]:
 def test_importing_the_package_or_the_board_needs_neither_opencv_nor_openvino() -> None:
     heavy = {"cv2", "openvino", "onnxruntime", "tensorrt", "matplotlib"}
     assert not modules_after("import parfocal") & (heavy | {"numpy"})
-    assert not modules_after("import parfocal.board.board, parfocal.board.guarded") & heavy
+    assert not modules_after("import parfocal.board.own.board, parfocal.board.guarded") & heavy
     assert "cv2" in modules_after("import parfocal; parfocal.simulated")
 
 

@@ -13,7 +13,7 @@ from parfocal.board.conformance.bench import (
 )
 from parfocal.board.conformance.report import PromiseBroken
 from parfocal.board.conformance.still_checks import WATCHDOG_TOLERANCE_S
-from parfocal.board.profile import Trapezoid
+from parfocal.board.motion.profile import Trapezoid
 from parfocal.board.wire import layout, messages
 from parfocal.board.wire.messages import Fault, Kind, MoveResult, Opcode, Status
 

@@ -26,8 +26,8 @@ from parfocal.board.errors import (
 from parfocal.board.foreign.dialect import Recognised, Report, Steps, Turns
 from parfocal.board.foreign.memory import Known, Memory
 from parfocal.board.foreign.mmcore import MicroManagerFailed, MicroManagerHung, SharedCore, open_core
+from parfocal.board.motion.profile import Trapezoid
 from parfocal.board.motor import MotorRatings, Rates
-from parfocal.board.profile import Trapezoid
 
 _BEGINS_WALL_S = 0.25  # how soon after its command a stage moves or says that it is busy
 _LOOK_WALL_S = 0.01

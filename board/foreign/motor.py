@@ -11,8 +11,8 @@ from contextlib import AbstractContextManager
 from parfocal.board.config import AXIS_NAMES, AxisConfig
 from parfocal.board.errors import LinkTimeout, MoveRefused, MoveStopped, PositionLost
 from parfocal.board.foreign.dialect import Dialect, Report
+from parfocal.board.motion.profile import Trapezoid
 from parfocal.board.motor import MotorRatings, Rates, Standstill
-from parfocal.board.profile import Trapezoid
 
 _POLL_WALL_S = (
     0.02  # grbl 1.1 interface.md: a report takes 5 to 20 ms, and more than 10 a second load the board

@@ -9,10 +9,10 @@ import msgspec
 
 from parfocal.board.config import AXIS_NAMES, AxisConfig
 from parfocal.board.errors import MoveRefused
+from parfocal.board.motion.profile import Trapezoid
+from parfocal.board.motion.pull_out import is_followed
 from parfocal.board.motor import Leg, MotorRatings, Rates, Standstill
 from parfocal.board.own.motion import Job, Motion
-from parfocal.board.profile import Trapezoid
-from parfocal.board.pull_out import is_followed
 from parfocal.board.wire import messages
 
 _HOME_SPEED_FRACTION = 0.5

@@ -21,7 +21,7 @@ from parfocal.board.stub.faults import (
     StuckSwitch,
     Unplug,
 )
-from parfocal.board.stub.switches import Contact
+from parfocal.board.stub.stage.switches import Contact
 from parfocal.board.stub.wired_board import WiredBoard
 
 _FRAME = re.compile(rb"\0?[^\0]+\0?")

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from parfocal.board.stub.config import StubConfig
-from parfocal.board.stub.lights import SINGLE_AXES, Lights
-from parfocal.board.stub.mechanics import AxisMechanics
-from parfocal.board.stub.ratings import LENS, Ratings
-from parfocal.board.stub.true_stage import HISTORY_S
+from parfocal.board.stub.optics.lights import SINGLE_AXES, Lights
+from parfocal.board.stub.stage.mechanics import AxisMechanics
+from parfocal.board.stub.stage.ratings import LENS, Ratings
+from parfocal.board.stub.stage.true_stage import HISTORY_S
 from parfocal.board.wire.messages import (
     AxisBit,
     Clear,

@@ -7,8 +7,8 @@ from collections import deque
 
 from parfocal.board.stub.config import StubConfig
 from parfocal.board.stub.machine import Machine
-from parfocal.board.stub.ratings import FEATURES, LENS
-from parfocal.board.stub.true_stage import check_history
+from parfocal.board.stub.stage.ratings import FEATURES, LENS
+from parfocal.board.stub.stage.true_stage import check_history
 from parfocal.board.wire import layout, messages
 from parfocal.board.wire.messages import Ack, AxisBit, Kind, Message, Opcode, Status
 from parfocal.board.wire.packet import MAX_FRAME_BYTES, Packet, StreamDecoder, encode

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from parfocal.board.board import Board
 from parfocal.board.clock import VirtualClock
 from parfocal.board.config import BoardConfig
 from parfocal.board.errors import BoardNotFound
+from parfocal.board.own.board import Board
 from parfocal.board.stub.config import StubConfig
 from parfocal.board.stub.faults import Faults
 from parfocal.board.stub.faulty_stub import FaultyStub

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from parfocal.board.stub.switches import Switches
+from parfocal.board.stub.stage.switches import Switches
 from parfocal.board.wire.messages import State
 from parfocal.board.wire.packet import FrameErrors
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from parfocal.board.board import Board
 from parfocal.board.clock import PacedClock
 from parfocal.board.config import LensConfig
 from parfocal.board.errors import BoardNotFound
@@ -14,6 +13,7 @@ from parfocal.board.link.ports import port_path
 from parfocal.board.link.serial_transport import SerialTransport
 from parfocal.board.link.transport import Transport
 from parfocal.board.motor_board import MotorBoard
+from parfocal.board.own.board import Board
 from parfocal.board.tunable.driver4 import BAUD, LensDriver4
 
 

@@ -5,9 +5,16 @@ from collections.abc import Iterator
 import msgspec
 import numpy as np
 
+from parfocal.calib.camera.processing import Processing, processing_of
+from parfocal.calib.camera.response import (
+    Level,
+    ResponseFit,
+    fit_response,
+    flat_field,
+    flicker_of,
+    light_table,
+)
 from parfocal.calib.errors import CalibPoor
-from parfocal.calib.processing import Processing, processing_of
-from parfocal.calib.response import Level, ResponseFit, fit_response, flat_field, flicker_of, light_table
 from parfocal.calib.store import Store
 from parfocal.edge.calibrate.curves import Step
 from parfocal.edge.calibrate.keeper import Found, Keeper, KeptValue, Stamp

@@ -7,7 +7,7 @@ import numpy as np
 
 from parfocal.board.axis import steps_from_um, um_from_steps
 from parfocal.calib.errors import CalibPoor
-from parfocal.calib.play import Direction, FocusCurve, check_curve, peak_of
+from parfocal.calib.motion.play import Direction, FocusCurve, check_curve, peak_of
 from parfocal.edge.config import FocusConfig
 from parfocal.edge.focus.downward import sweep_down
 from parfocal.edge.focus.picture.exposure import MIN_MEAN_LEVEL, SATURATED_LEVEL

@@ -5,7 +5,7 @@ import numpy as np
 
 from parfocal.board.axis import steps_from_um, um_from_steps
 from parfocal.calib.errors import CalibPoor
-from parfocal.calib.loop import (
+from parfocal.calib.models.loop import (
     Approach,
     Judged,
     LoopFit,
@@ -14,17 +14,17 @@ from parfocal.calib.loop import (
     choose_spacing,
     fit_loop,
 )
-from parfocal.calib.play import FocusCurve, peak_of
+from parfocal.calib.motion.play import FocusCurve, peak_of
 from parfocal.calib.store import Store
 from parfocal.edge.calibrate.curves import Curves, Step
 from parfocal.edge.calibrate.keeper import Found, Keeper, KeptValue, Stamp
 from parfocal.edge.calibrate.optics.model_view import Plane, kept_stack, plane_heights, seen_by
-from parfocal.edge.calibration import SpacingInUse
 from parfocal.edge.config import Config
 from parfocal.edge.focus import rule
 from parfocal.edge.focus.focuser import Focuser
 from parfocal.edge.focus.result import FocusLost
 from parfocal.edge.instrument import Instrument
+from parfocal.edge.measured.calibration import SpacingInUse
 from parfocal.engines.predictor import Predictor
 
 METHOD = "{n} approaches of the loop, against focus curves before, between and after"

@@ -11,10 +11,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from parfocal.calib.coverage import Z_BINS, Coverage, Seen, coverage_of, dyes_of, z_bin
 from parfocal.calib.errors import CalibPoor
 from parfocal.calib.interval import half_width_95
-from parfocal.calib.play import peak_of
+from parfocal.calib.models.coverage import Z_BINS, Coverage, Seen, coverage_of, dyes_of, z_bin
+from parfocal.calib.motion.play import peak_of
 from parfocal.calib.store import Store
 from parfocal.edge.calibrate.keeper import Found, Keeper, Stamp
 from parfocal.edge.calibrate.optics.model_view import Plane, curve_of, pairs_of

@@ -5,9 +5,9 @@ import numpy as np
 
 from parfocal.board.lens import Lens
 from parfocal.calib.errors import CalibPoor
-from parfocal.calib.lens import FocalPlane, LensFit, fit_lens
-from parfocal.calib.lens_table import LensTable
-from parfocal.calib.play import peak_of
+from parfocal.calib.lens.curve import FocalPlane, LensFit, fit_lens
+from parfocal.calib.lens.table import LensTable
+from parfocal.calib.motion.play import peak_of
 from parfocal.calib.store import Store
 from parfocal.calib.value import Measured
 from parfocal.edge.calibrate.curves import Curves, Step

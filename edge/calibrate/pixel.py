@@ -3,8 +3,8 @@
 import cv2
 import numpy as np
 
+from parfocal.calib.camera.pitch import fit_pitch
 from parfocal.calib.errors import CalibPoor
-from parfocal.calib.pitch import fit_pitch
 from parfocal.calib.store import Store
 from parfocal.edge.calibrate.curves import Curves, Step
 from parfocal.edge.calibrate.keeper import Found, Keeper, KeptValue, Stamp

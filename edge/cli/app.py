@@ -14,23 +14,23 @@ from parfocal.edge.cli.calibrating.focus_verb import loop
 from parfocal.edge.cli.calibrating.int8_verb import int8
 from parfocal.edge.cli.calibrating.lens_verb import lens
 from parfocal.edge.cli.calibrating.optics_verb import optics
-from parfocal.edge.cli.demo import demo
 from parfocal.edge.cli.doctor import doctor
 from parfocal.edge.cli.ending.end import run_to_exit_code
 from parfocal.edge.cli.evaluate import evaluate
-from parfocal.edge.cli.focus import focus
-from parfocal.edge.cli.overview import overview
+from parfocal.edge.cli.focusing.demo import demo
+from parfocal.edge.cli.focusing.focus import focus
 from parfocal.edge.cli.record import record
-from parfocal.edge.cli.scan import scan
 from parfocal.edge.cli.setting_up.init import init
 from parfocal.edge.cli.slides.concordance import concordance
 from parfocal.edge.cli.slides.export import export
+from parfocal.edge.cli.slides.overview import overview
 from parfocal.edge.cli.slides.report import report
 from parfocal.edge.cli.slides.review import review
+from parfocal.edge.cli.slides.scan import scan
 from parfocal.edge.cli.slides.stitch import stitch
+from parfocal.edge.cli.slides.survey import survey
 from parfocal.edge.cli.stage import NumbersAreArguments, home, move, status
 from parfocal.edge.cli.stub import stub
-from parfocal.edge.cli.survey import survey
 
 app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -19,7 +19,6 @@ from parfocal.board.link.probe import Probed
 from parfocal.board.open import foreign_serial
 from parfocal.calib.errors import CalibError
 from parfocal.calib.store import Calibration
-from parfocal.edge.calibration import store_for
 from parfocal.edge.camera.opened import open_camera
 from parfocal.edge.camera.video import device_path
 from parfocal.edge.cli import findings as findings_of
@@ -38,6 +37,7 @@ from parfocal.edge.cli.showing.output import check_writable, console_for, write_
 from parfocal.edge.config import Config, chosen_path
 from parfocal.edge.engine import opened_engine
 from parfocal.edge.errors import CameraFailed, ConfigError
+from parfocal.edge.measured.calibration import store_for
 from parfocal.engines.errors import EngineError
 from parfocal.engines.model.contract import Contract, contract_from_onnx
 from parfocal.engines.model.shipped import Model, list_models, model_path

@@ -21,7 +21,6 @@ from parfocal.board.wire.messages import AxisBit, Fault
 from parfocal.calib.errors import CalibError, CalibMissing
 from parfocal.calib.store import Calibration
 from parfocal.calib.value import Measured
-from parfocal.edge.calibration import is_too_small, play_name, shown
 from parfocal.edge.cli.ending.exit_codes import (
     EXIT_BOARD,
     EXIT_CALIBRATION,
@@ -32,7 +31,8 @@ from parfocal.edge.cli.ending.exit_codes import (
 from parfocal.edge.config import Config
 from parfocal.edge.engine import check_frame_size, check_model
 from parfocal.edge.errors import CameraFailed, ConfigError
-from parfocal.edge.optics_in_use import why_not_used
+from parfocal.edge.measured.calibration import is_too_small, play_name, shown
+from parfocal.edge.measured.optics_in_use import why_not_used
 from parfocal.edge.words import counted
 from parfocal.engines.errors import EngineError, InputMismatch
 from parfocal.engines.model.contract import Contract

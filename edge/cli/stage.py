@@ -12,12 +12,12 @@ from typer.core import TyperCommand
 from parfocal.board.clock import MonotonicClock
 from parfocal.board.guarded import open_guarded
 from parfocal.board.motor_board import MotorBoard
-from parfocal.edge.calibration import use_calibration
 from parfocal.edge.cli.options import ConfigOption, JsonOption, PortOption, configured, finite
 from parfocal.edge.cli.showing.output import check_writable, console_for, write_json
 from parfocal.edge.cli.status import shown_um, status_lines
 from parfocal.edge.config import Config
 from parfocal.edge.errors import ConfigError
+from parfocal.edge.measured.calibration import use_calibration
 
 _NEGATIVE = re.compile(r"-(\d+\.?\d*|\.\d+)(e[-+]?\d+)?|-inf|-nan", re.IGNORECASE)
 

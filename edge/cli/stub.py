@@ -34,7 +34,7 @@ def stub(
     """Run a stub motor board, of the kind that is configured, on a pseudo-terminal until Ctrl-C."""
     from parfocal.board.stub.config import StubConfig
     from parfocal.board.stub.faults import load_faults
-    from parfocal.board.stub.process import run_stub
+    from parfocal.board.stub.serving.process import run_stub
 
     board = configured(config, None).board
     if faults is not None and board.kind != "parfocal":

@@ -4,7 +4,7 @@ import dataclasses
 
 import msgspec
 
-from parfocal.calib.learning import Learned, Observation, gain_between, learned_from, peak_of_shots
+from parfocal.calib.models.learning import Learned, Observation, gain_between, learned_from, peak_of_shots
 from parfocal.edge.focus.result import FocusResult
 from parfocal.engines.predictor import Predictor
 

@@ -6,9 +6,9 @@ import msgspec
 import numpy as np
 
 from parfocal.calib.value import UsedCalibration
-from parfocal.edge.calibration import PlayInUse
 from parfocal.edge.focus.result import Attempt, Outcome
-from parfocal.edge.optics_in_use import OpticsInUse
+from parfocal.edge.measured.calibration import PlayInUse
+from parfocal.edge.measured.optics_in_use import OpticsInUse
 from parfocal.edge.scan.learner import Learning
 from parfocal.edge.scan.shape_report import ShapeReport
 

@@ -18,14 +18,14 @@ from parfocal.board.motor_board import MotorBoard
 from parfocal.board.open import open_board, probe_foreign
 from parfocal.board.stub.config import StubConfig
 from parfocal.board.stub.foreign.text_bench import TextBench
-from parfocal.board.stub.side_channel import SideChannel, side_channel_path
-from parfocal.board.stub.true_stage import TrueStage
-from parfocal.board.stub.tunable_lens import drawn_lens
+from parfocal.board.stub.optics.tunable_lens import drawn_lens
+from parfocal.board.stub.serving.side_channel import SideChannel, side_channel_path
+from parfocal.board.stub.stage.true_stage import TrueStage
 from parfocal.board.stub.virtual_bench import VirtualBench
-from parfocal.edge.calibration import InUse, use_calibration
 from parfocal.edge.config import Config
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.instrument import FieldTruth, Instrument, TruthAt, calibrated_camera
+from parfocal.edge.measured.calibration import InUse, use_calibration
 from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.simscope.camera import Render, SimulatedCamera
 from parfocal.edge.simscope.drift import DriftingStage

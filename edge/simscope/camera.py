@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 
 from parfocal.board.clock import Clock
-from parfocal.board.stub.true_stage import TrueStage
+from parfocal.board.stub.stage.true_stage import TrueStage
 from parfocal.edge.camera.frame import CameraSettings, Frame, overtaken
 from parfocal.edge.config import CameraConfig
 from parfocal.edge.pixels import UInt8Array

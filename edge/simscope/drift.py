@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from parfocal.board.stub.true_stage import TrueStage
+from parfocal.board.stub.stage.true_stage import TrueStage
 
 
 class DriftingStage:

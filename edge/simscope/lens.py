@@ -7,10 +7,10 @@ from parfocal.board.clock import VirtualClock
 from parfocal.board.config import LensConfig
 from parfocal.board.lens import Lens
 from parfocal.board.motor_board import MotorBoard
-from parfocal.board.stub.driver4_stub import Driver4Stub
 from parfocal.board.stub.foreign.text_bench import TextBench
-from parfocal.board.stub.true_stage import TrueStage
-from parfocal.board.stub.tunable_lens import TunableLens, TunableLensConfig
+from parfocal.board.stub.optics.driver4_stub import Driver4Stub
+from parfocal.board.stub.optics.tunable_lens import TunableLens, TunableLensConfig
+from parfocal.board.stub.stage.true_stage import TrueStage
 from parfocal.board.stub.virtual_bench import VirtualBench
 from parfocal.board.tunable.opened import opened_lens
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from parfocal.board.clock import Clock
-from parfocal.board.stub.true_stage import TrueStage
+from parfocal.board.stub.stage.true_stage import TrueStage
 from parfocal.edge.camera.frame import Frame, overtaken
 from parfocal.edge.config import CameraConfig
 from parfocal.edge.errors import CameraFailed

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from parfocal.calib.view import View
+from parfocal.calib.camera.view import View
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.images.chunks import ChunkCodec
 from parfocal.edge.images.ome_zarr import MasterAbout, expected_bytes, write_master

@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from parfocal.calib.view import View
+from parfocal.calib.camera.view import View
 
 Floats = NDArray[np.float64]
 

@@ -11,7 +11,7 @@ import cv2
 import msgspec
 import numpy as np
 
-from parfocal.calib.view import View
+from parfocal.calib.camera.view import View
 from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.stitch.layout import Floats, StagePlace, neighbours, nominal_px, overlap_of
 from parfocal.edge.stitch.shift import Grey, Shift, shift_between

@@ -6,7 +6,7 @@ from typing import Literal
 import msgspec
 import numpy as np
 
-from parfocal.calib.view import View
+from parfocal.calib.camera.view import View
 from parfocal.edge.errors import EdgeError
 from parfocal.edge.stitch.layout import Floats, StagePlace, nominal_px
 from parfocal.edge.stitch.light import Gain, LightOfTiles

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 import msgspec
 import numpy as np
 
-from parfocal.calib.fastest import MARGIN
+from parfocal.calib.motion.fastest import MARGIN
 from parfocal.edge.calibrate.curves import Curves
-from parfocal.edge.calibrate.fastest import Fastest
+from parfocal.edge.calibrate.motion.fastest import Fastest
 from tests.bench.play import drawn
 from tests.bench.stage import CONFIG, Hidden, hidden, instrument_of, rendered
 

@@ -17,10 +17,10 @@ import numpy as np
 
 from parfocal.board.config import LensConfig
 from parfocal.board.stub.config import StubConfig
-from parfocal.board.stub.tunable_lens import TunableLensConfig, drawn_lens
+from parfocal.board.stub.optics.tunable_lens import TunableLensConfig, drawn_lens
 from parfocal.board.stub.virtual_bench import VirtualBench
 from parfocal.calib.errors import CalibPoor
-from parfocal.calib.lens_table import LensTable
+from parfocal.calib.lens.table import LensTable
 from parfocal.calib.store import Calibration, Owner, Store
 from parfocal.edge.calibrate.keeper import Stamp
 from parfocal.edge.calibrate.lens import LensCalibration

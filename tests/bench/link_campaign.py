@@ -16,11 +16,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from parfocal.board.axis import Axis
-from parfocal.board.board import Board
 from parfocal.board.config import BoardConfig
 from parfocal.board.errors import MoveRefused, PositionLost
 from parfocal.board.link.counters import LinkCounters
 from parfocal.board.link.inbox import Inbox
+from parfocal.board.own.board import Board
 from parfocal.board.stub.config import StubAxisConfig, StubConfig
 from parfocal.board.stub.faults import Damage, Faults, HostStall, Unplug
 from parfocal.board.stub.virtual_bench import VirtualBench

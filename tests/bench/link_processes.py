@@ -15,12 +15,12 @@ from pathlib import Path
 
 import msgspec
 
-from parfocal.board.board import Board
 from parfocal.board.clock import MonotonicClock
 from parfocal.board.config import BoardConfig
 from parfocal.board.errors import BoardNotFound
 from parfocal.board.open import open_link
-from parfocal.board.stub.side_channel import SideChannel, side_channel_path
+from parfocal.board.own.board import Board
+from parfocal.board.stub.serving.side_channel import SideChannel, side_channel_path
 from parfocal.board.wire import layout, messages
 from parfocal.board.wire.messages import AxisBit, Kind, Message, Opcode
 from parfocal.board.wire.packet import Packet, StreamDecoder, encode
@@ -36,7 +36,7 @@ import sys
 from pathlib import Path
 from parfocal.board.stub.config import StubConfig
 from parfocal.board.stub.faults import load_faults
-from parfocal.board.stub.process import run_stub
+from parfocal.board.stub.serving.process import run_stub
 faults = load_faults(Path(sys.argv[3])) if len(sys.argv) > 3 else None
 run_stub(sys.argv[1], StubConfig(), float(sys.argv[2]), faults)
 """

@@ -26,8 +26,8 @@ import numpy as np
 
 from parfocal.board.stub.virtual_bench import VirtualBench
 from parfocal.calib.errors import CalibPoor
-from parfocal.calib.levels import fit_line
-from parfocal.calib.play import peak_of
+from parfocal.calib.models.levels import fit_line
+from parfocal.calib.motion.play import peak_of
 from parfocal.calib.store import Owner, Store
 from parfocal.edge.calibrate.keeper import Stamp
 from parfocal.edge.calibrate.optics.model_view import (
@@ -44,8 +44,8 @@ from parfocal.edge.calibrate.optics.run import FIELDS_PER_STACK, Models, OpticsC
 from parfocal.edge.config import CameraConfig, Config, FocusConfig
 from parfocal.edge.focus.shots import Shot
 from parfocal.edge.instrument import FieldTruth, Instrument
-from parfocal.edge.optics_file import KeptStack, Taught, taught_in
-from parfocal.edge.optics_in_use import Which, model_digest, optics_of, single_of
+from parfocal.edge.measured.optics_file import KeptStack, Taught, taught_in
+from parfocal.edge.measured.optics_in_use import Which, model_digest, optics_of, single_of
 from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.scan.plan import snake
 from parfocal.edge.scan.report import FieldReport

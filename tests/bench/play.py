@@ -17,8 +17,8 @@ from parfocal.board.stub.config import StubConfig
 from parfocal.board.stub.virtual_bench import VirtualBench
 from parfocal.calib.errors import CalibPoor
 from parfocal.edge.calibrate.curves import Curves
-from parfocal.edge.calibrate.xy_play import Staircases
-from parfocal.edge.calibrate.z_play import measure_z_play
+from parfocal.edge.calibrate.motion.xy_play import Staircases
+from parfocal.edge.calibrate.motion.z_play import measure_z_play
 from parfocal.edge.config import CameraConfig, Config, FocusConfig
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.pixels import UInt8Array

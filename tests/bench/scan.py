@@ -23,9 +23,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from parfocal.edge.calibration import PlayInUse
 from parfocal.edge.config import Config, config_from_toml
 from parfocal.edge.focus.depth import depth_of_field_um
+from parfocal.edge.measured.calibration import PlayInUse
 from parfocal.edge.scan.continuous.plan import sweep_plan
 from parfocal.edge.scan.tiling.job import Request, ScanJob, Ways, settings_of, survey_points
 from parfocal.edge.scan.tiling.plan import field_of, foretell, overlap_for, plan_tiles

@@ -18,11 +18,11 @@ import numpy as np
 
 from parfocal.board.stub.config import StubAxisConfig, StubConfig
 from parfocal.board.stub.virtual_bench import VirtualBench
+from parfocal.calib.camera.view import View
 from parfocal.calib.store import Owner, Store
-from parfocal.calib.view import View
 from parfocal.edge.calibrate.keeper import KeptValue, Stamp
-from parfocal.edge.calibrate.settling import LIMIT_PX, LIMIT_Z_UM, SIDE_MOVE_UM, Z_MOVE_UM
-from parfocal.edge.calibrate.stage import StageCalibration
+from parfocal.edge.calibrate.motion.settling import LIMIT_PX, LIMIT_Z_UM, SIDE_MOVE_UM, Z_MOVE_UM
+from parfocal.edge.calibrate.motion.stage import StageCalibration
 from parfocal.edge.config import CameraConfig, Config, FocusConfig
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.pixels import UInt8Array

@@ -10,7 +10,7 @@ import time
 
 import numpy as np
 
-from parfocal.calib.view import View
+from parfocal.calib.camera.view import View
 from parfocal.edge.simscope.slide import SlideImage, VirtualSlide
 from parfocal.edge.stitch.layout import nominal_px
 from parfocal.edge.stitch.links import Registration

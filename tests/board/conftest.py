@@ -9,11 +9,11 @@ from typing import Any, Protocol
 
 import pytest
 
-from parfocal.board.board import Board
 from parfocal.board.config import BoardConfig
 from parfocal.board.link.counters import LinkCounters
 from parfocal.board.link.link import Link
 from parfocal.board.link.transport import Transport
+from parfocal.board.own.board import Board
 from parfocal.board.stub import virtual_bench
 from parfocal.board.stub.config import StubConfig
 from parfocal.board.stub.firmware.firmware_board import FirmwareBoard

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from parfocal.board.config import BoardConfig
 from parfocal.board.errors import MoveRefused
-from parfocal.board.gear import Engagement
+from parfocal.board.motion.gear import Engagement
 from parfocal.board.stub.config import StubConfig
 from parfocal.board.wire.messages import AxisBit
 

@@ -9,7 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parfocal.board.axis import steps_from_um, um_from_steps
-from parfocal.board.gear import Engagement, engagement_after, overshoot_steps_from_play, plan_approach_up
+from parfocal.board.motion.gear import (
+    Engagement,
+    engagement_after,
+    overshoot_steps_from_play,
+    plan_approach_up,
+)
 
 UP, DOWN, UNKNOWN = Engagement.UP, Engagement.DOWN, Engagement.UNKNOWN
 

@@ -8,12 +8,12 @@ import msgspec
 import pytest
 
 from parfocal.board import gpio, guarded
-from parfocal.board.board import Board
 from parfocal.board.clock import VirtualClock
 from parfocal.board.config import BoardConfig
 from parfocal.board.errors import BoardNotFound, EstopPressed, LinkTimeout, MoveRefused, PositionLost
 from parfocal.board.gpio import GpioConfig, GpioFailed
 from parfocal.board.guarded import open_guarded
+from parfocal.board.own.board import Board
 from parfocal.board.stub.virtual_bench import VirtualBench
 from parfocal.board.wire.messages import Fault
 from tests.board.inside import faults

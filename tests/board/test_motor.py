@@ -11,7 +11,7 @@ import pytest
 from parfocal.board.axis import Axis
 from parfocal.board.config import Z_DEFAULT, AxisConfig
 from parfocal.board.errors import MoveRefused, MoveStopped, PositionLost
-from parfocal.board.gear import Engagement
+from parfocal.board.motion.gear import Engagement
 from parfocal.board.motor import MotorRatings, Rates, Standstill
 
 STEPPER = MotorRatings(0, 16000, jog_steps=640, jog_steps_per_s=640)

@@ -7,11 +7,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from parfocal.board.board import Board
 from parfocal.board.clock import VirtualClock
 from parfocal.board.config import BOARD_KINDS, PORT_KINDS, BoardConfig
 from parfocal.board.errors import BoardNotFound, MoveRefused
 from parfocal.board.open import open_board, probe_board
+from parfocal.board.own.board import Board
 from parfocal.board.stub.stub_board import StubBoard
 from parfocal.board.stub.virtual_bench import VirtualBench
 from parfocal.board.wire import messages

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from parfocal.board.board import Board, Flash, TriggerPositions
 from parfocal.board.errors import BoardError
 from parfocal.board.link.counters import LinkCounters
+from parfocal.board.own.board import Board, Flash, TriggerPositions
 from parfocal.board.stub.faults import Faults, HostStall
 from parfocal.board.stub.virtual_bench import VirtualBench
 from parfocal.board.wire import layout, messages

@@ -6,10 +6,10 @@ import re
 
 import pytest
 
-from parfocal.board.board import Board
 from parfocal.board.config import BoardConfig
 from parfocal.board.errors import PositionLost
 from parfocal.board.link.outbox import ATTEMPTS, OPENING_WALLS_S, REPLY_WALL_S
+from parfocal.board.own.board import Board
 from parfocal.board.stub.virtual_bench import VirtualBench
 from parfocal.board.wire import layout, messages
 from parfocal.board.wire.messages import AxisBit, Fault, Kind, Message, Opcode, Status

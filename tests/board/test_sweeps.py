@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from parfocal.board.board import Board, Flash, SweepBegin, TriggerPositions
 from parfocal.board.config import BoardConfig
 from parfocal.board.errors import MoveRefused
+from parfocal.board.own.board import Board, Flash, SweepBegin, TriggerPositions
 from parfocal.board.stub.virtual_bench import VirtualBench
 
 SPEED_UM_PER_S = 6000.0

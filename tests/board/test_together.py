@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from parfocal.board.board import Board
 from parfocal.board.config import BoardConfig
 from parfocal.board.errors import BoardError, MoveRefused, MoveStopped
-from parfocal.board.gear import Engagement
+from parfocal.board.motion.gear import Engagement
+from parfocal.board.own.board import Board
 from parfocal.board.stub.virtual_bench import VirtualBench
 
 HERE_UM: dict[str, Any] = {"x_um": 20_000.0, "y_um": 10_000.0, "z_um": 2500.0}

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from parfocal.board.board import Board
 from parfocal.board.config import BoardConfig
+from parfocal.board.own.board import Board
 from parfocal.board.stub.virtual_bench import VirtualBench
 from parfocal.edge import engine, instrument
-from parfocal.edge.cli.focus import focus_fields
+from parfocal.edge.cli.focusing.focus import focus_fields
 from parfocal.edge.config import Config, config_from_toml
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.focus.result import FocusLost

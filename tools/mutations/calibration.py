@@ -2,13 +2,13 @@
 
 from tools.mutations.mutation import Mutation
 
-OPTICS_TESTS = ("tests/calib/test_optics.py",)
+OPTICS_TESTS = ("tests/calib/models/test_optics.py",)
 KEPT_TESTS = ("tests/edge/calibrate/optics/test_optics.py",)
 SINGLE_TESTS = ("tests/edge/calibrate/optics/test_single.py",)
 HELD_OUT_TESTS = ("tests/edge/calibrate/optics/test_single_held_out.py",)
 FAULT_TESTS = ("tests/edge/calibrate/optics/test_faults.py",)
-LOOP_TESTS = ("tests/calib/test_loop.py",)
-LEARNING_TESTS = ("tests/calib/test_learning.py",)
+LOOP_TESTS = ("tests/calib/models/test_loop.py",)
+LEARNING_TESTS = ("tests/calib/models/test_learning.py",)
 
 CAMERA_TESTS = ("tests/edge/calibrate/test_camera.py",)
 MASTER_TESTS = ("tests/edge/slide/test_master.py",)
@@ -16,7 +16,7 @@ MASTER_TESTS = ("tests/edge/slide/test_master.py",)
 MUTATIONS = (
     Mutation(
         "the light measured with frames of another size is used",
-        "edge/calibration.py",
+        "edge/measured/calibration.py",
         "return found if is_grid and found.frame_px == (camera.width_px, camera.height_px) else None",
         "return found if is_grid else None",
         CAMERA_TESTS,
@@ -30,49 +30,49 @@ MUTATIONS = (
     ),
     Mutation(
         "a level is judged on the stacks that it was fitted on",
-        "calib/levels.py",
+        "calib/models/levels.py",
         "for k, stack in enumerate(stacks) if k not in out]",
         "for k, stack in enumerate(stacks) if k != -1]",
         OPTICS_TESTS,
     ),
     Mutation(
         "the best level is taken, however little better it is",
-        "calib/optics.py",
+        "calib/models/optics.py",
         "is_supported = float(worse_um.mean()) <= max(WORTHWHILE_UM, min(N_ERRORS * error_um, SURELY_UM))",
         "is_supported = one is best",
         OPTICS_TESTS,
     ),
     Mutation(
         "a wrong direction is not refused",
-        "calib/optics.py",
+        "calib/models/optics.py",
         "if chosen.wrong_share > MAX_WRONG_SHARE:",
         "if False:",
         OPTICS_TESTS,
     ),
     Mutation(
         "a model that errs too much is not refused",
-        "calib/optics.py",
+        "calib/models/optics.py",
         "if chosen.error_um + (chosen.uncertainty_um if limit.is_sure else 0.0) > limit.error_um:",
         "if False:",
         OPTICS_TESTS,
     ),
     Mutation(
         "an absurd gain is not refused",
-        "calib/optics.py",
+        "calib/models/optics.py",
         "if not (GAINS[0] <= fitted.gain <= GAINS[1] and",
         "if not (",
         OPTICS_TESTS,
     ),
     Mutation(
         "patches count alike",
-        "calib/levels.py",
+        "calib/models/levels.py",
         "np.average(predicted_um, axis=1, weights=self.weights)",
         "np.average(predicted_um, axis=1)",
         OPTICS_TESTS,
     ),
     Mutation(
         "the taught weights are not in the scale of the predictions",
-        "calib/levels.py",
+        "calib/models/levels.py",
         "np.full(hidden.shape[1], penalty)) / line.gain",
         "np.full(hidden.shape[1], penalty))",
         OPTICS_TESTS,
@@ -100,28 +100,28 @@ MUTATIONS = (
     ),
     Mutation(
         "the uncertainty is not that of held-out stacks",
-        "calib/levels.py",
+        "calib/models/levels.py",
         "np.abs(off.error_um) / off.sigma_um",
         "off.sigma_um / off.sigma_um",
         OPTICS_TESTS,
     ),
     Mutation(
         "a level that is much worse is taken because few stacks scatter",
-        "calib/optics.py",
+        "calib/models/optics.py",
         "min(N_ERRORS * error_um, SURELY_UM)",
         "N_ERRORS * error_um",
         OPTICS_TESTS,
     ),
     Mutation(
         "few stacks are believed about a single shot",
-        "calib/optics.py",
+        "calib/models/optics.py",
         "(chosen.uncertainty_um if limit.is_sure else 0.0)",
         "0.0",
         OPTICS_TESTS,
     ),
     Mutation(
         "a single shot is accepted where held-out stacks contradict it, and refused where they support it",
-        "calib/optics.py",
+        "calib/models/optics.py",
         "(chosen.uncertainty_um if limit.is_sure else 0.0) > limit.error_um:",
         "(chosen.uncertainty_um if limit.is_sure else 0.0) < limit.error_um and limit.is_sure:",
         HELD_OUT_TESTS,
@@ -135,14 +135,14 @@ MUTATIONS = (
     ),
     Mutation(
         "a stack that drifts is used",
-        "calib/stack_faults.py",
+        "calib/models/stack_faults.py",
         "if abs(shift_um) > MAX_SHIFT_UM:",
         "if False:",
         FAULT_TESTS,
     ),
     Mutation(
         "every stack seems to drift",
-        "calib/stack_faults.py",
+        "calib/models/stack_faults.py",
         "MAX_SHIFT_UM = 0.3",
         "MAX_SHIFT_UM = 0.001",
         FAULT_TESTS,
@@ -156,7 +156,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a single-shot model that was refused is used",
-        "edge/optics_in_use.py",
+        "edge/measured/optics_in_use.py",
         "if single is None or self.refused is not None:",
         "if single is None:",
         SINGLE_TESTS,
@@ -170,7 +170,7 @@ MUTATIONS = (
     ),
     Mutation(
         "optics of another model are used",
-        "edge/optics_in_use.py",
+        "edge/measured/optics_in_use.py",
         "if optics.model_sha256 != model_digest(name):",
         "if False:",
         KEPT_TESTS,
@@ -184,35 +184,35 @@ MUTATIONS = (
     ),
     Mutation(
         "a drift of the focus counts as scatter of the loop",
-        "calib/loop.py",
+        "calib/models/loop.py",
         "- sharpest_um\n",
         "- planes[0].z_um\n",
         LOOP_TESTS,
     ),
     Mutation(
         "z0 does not exceed the play",
-        "calib/loop.py",
+        "calib/models/loop.py",
         "z1_below_um + run_up_um + SPARE_RUN_UP_UM",
         "z1_below_um + SPARE_RUN_UP_UM",
         LOOP_TESTS,
     ),
     Mutation(
         "a sudden change is followed",
-        "calib/learning.py",
+        "calib/models/learning.py",
         "    if before.told.startswith(_SUDDEN):\n",
         "    if False:\n",
         LEARNING_TESTS,
     ),
     Mutation(
         "the shape of the model is taken for a gain",
-        "calib/learning.py",
+        "calib/models/learning.py",
         "before.gain * seen.gain / float(np.median(first))",
         "before.gain * seen.gain",
         LEARNING_TESTS,
     ),
     Mutation(
         "moves up and down are held against the same first gains",
-        "calib/learning.py",
+        "calib/models/learning.py",
         "first = before.first_up if seen.is_up else before.first_down",
         "first = before.first_up or before.first_down",
         LEARNING_TESTS,
@@ -226,21 +226,21 @@ MUTATIONS = (
     ),
     Mutation(
         "what is learned has no bound",
-        "calib/learning.py",
+        "calib/models/learning.py",
         "return float(np.clip(now + np.clip(middle - now, -step, step), -most, most))",
         "return float(now + np.clip(middle - now, -step, step))",
         LEARNING_TESTS,
     ),
     Mutation(
         "one field changes the correction at will",
-        "calib/learning.py",
+        "calib/models/learning.py",
         "np.clip(middle - now, -step, step)",
         "(middle - now)",
         LEARNING_TESTS,
     ),
     Mutation(
         "shots on one side of the focus tell where it is",
-        "calib/learning.py",
+        "calib/models/learning.py",
         "if not (aside_um[near].max() >= LEAST_ASIDE_UM and aside_um[near].min() <= -LEAST_ASIDE_UM):",
         "if False:",
         LEARNING_TESTS,

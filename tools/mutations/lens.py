@@ -4,10 +4,10 @@ from tools.mutations.mutation import Mutation
 
 DRIVER_TESTS = ("tests/board/tunable/test_driver4.py",)
 BOARD_TESTS = ("tests/board/tunable/test_lens_board.py",)
-FIT_TESTS = ("tests/calib/test_lens.py",)
+FIT_TESTS = ("tests/calib/lens/test_curve.py",)
 LENS_TESTS = ("tests/edge/calibrate/test_lens.py",)
-RULE_TESTS = ("tests/calib/test_fastest.py",)
-FASTEST_TESTS = ("tests/edge/calibrate/test_fastest.py",)
+RULE_TESTS = ("tests/calib/motion/test_fastest.py",)
+FASTEST_TESTS = ("tests/edge/calibrate/motion/test_fastest.py",)
 
 MUTATIONS = (
     Mutation(
@@ -68,28 +68,28 @@ MUTATIONS = (
     ),
     Mutation(
         "both flanks of a lens are taken for one",
-        "calib/lens.py",
+        "calib/lens/curve.py",
         "lags = np.where(rising == is_upward, 0.0, 1.0)",
         "lags = np.where(rising == is_upward, 0.0, 1e-6)",
         FIT_TESTS,
     ),
     Mutation(
         "the wrong flank of a lens is kept",
-        "calib/lens.py",
+        "calib/lens/curve.py",
         "rising == is_upward",
         "rising",
         FIT_TESTS,
     ),
     Mutation(
         "a lens that turns back is kept",
-        "calib/lens.py",
+        "calib/lens/curve.py",
         "if len(weak):",
         "if False:",
         FIT_TESTS,
     ),
     Mutation(
         "a lens that does nothing is kept",
-        "calib/lens.py",
+        "calib/lens/curve.py",
         "if reach_um < MIN_REACH_UM:",
         "if False:",
         FIT_TESTS,
@@ -117,56 +117,56 @@ MUTATIONS = (
     ),
     Mutation(
         "the fastest pair has no margin",
-        "calib/fastest.py",
+        "calib/motion/fastest.py",
         "MARGIN = 0.8",
         "MARGIN = 1.05",
         FASTEST_TESTS,
     ),
     Mutation(
         "a pair above one that failed counts as held",
-        "calib/fastest.py",
+        "calib/motion/fastest.py",
         "if one.has_held and one.share < failed), default=0.0)",
         "if one.has_held), default=0.0)",
         RULE_TESTS,
     ),
     Mutation(
         "the objective stays at the slide in a trial",
-        "edge/calibrate/fastest.py",
+        "edge/calibrate/motion/fastest.py",
         "z.move_to(z.limits_um[0])",
         "z.move_to(z.position_um)",
         FASTEST_TESTS,
     ),
     Mutation(
         "an axis is not homed after a trial",
-        "edge/calibrate/fastest.py",
+        "edge/calibrate/motion/fastest.py",
         "            self._lower()\n            self._axis.home()\n        has_held",
         "            self._lower()\n        has_held",
         FASTEST_TESTS,
     ),
     Mutation(
         "a trial that was broken off leaves a wrong position",
-        "edge/calibrate/fastest.py",
+        "edge/calibrate/motion/fastest.py",
         "        except BaseException:\n",
         "        except ValueError:\n",
         FASTEST_TESTS,
     ),
     Mutation(
         "steps lost on both ways cancel",
-        "edge/calibrate/fastest.py",
+        "edge/calibrate/motion/fastest.py",
         "is_last = number == n_trips - 1 > 1",
         "is_last, slow = False, fast",
         FASTEST_TESTS,
     ),
     Mutation(
         "trials go on without room",
-        "edge/calibrate/fastest.py",
+        "edge/calibrate/motion/fastest.py",
         "if abs(room_um) < TRIP_UM:",
         "if False:",
         FASTEST_TESTS,
     ),
     Mutation(
         "a configured speed is replaced by the measured one",
-        "edge/calibration.py",
+        "edge/measured/calibration.py",
         "if name not in config.calibration.keep_rates:\n            _use",
         "if True:\n            _use",
         FASTEST_TESTS,

@@ -237,7 +237,7 @@ MUTATIONS = (
     ),
     Mutation(
         "Z goes faster than X",
-        "board/board.py",
+        "board/own/board.py",
         "n_steps / max(lasts_s - ramp_s, 1e-6)",
         "2.0 * n_steps / max(lasts_s - ramp_s, 1e-6)",
         ("tests/board/test_sweeps.py",),

@@ -20,9 +20,9 @@ import numpy as np
 from parfocal.board.stub.config import StubConfig
 from parfocal.board.stub.firmware import library as lib
 from parfocal.board.stub.firmware.stepped_axis import SteppedAxis
-from parfocal.board.stub.lamp import light_of
-from parfocal.board.stub.ratings import FEATURES, LENS, Ratings
-from parfocal.board.stub.true_stage import HISTORY_S, check_history
+from parfocal.board.stub.optics.lamp import light_of
+from parfocal.board.stub.stage.ratings import FEATURES, LENS, Ratings
+from parfocal.board.stub.stage.true_stage import HISTORY_S, check_history
 from parfocal.board.wire import layout, messages
 from parfocal.board.wire.messages import Kind, Opcode, State
 from parfocal.board.wire.packet import FrameErrors

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parfocal.board.stub.config import StubAxisConfig
-from parfocal.board.stub.switches import Contact, Switches
+from parfocal.board.stub.stage.switches import Contact, Switches
 
 WAS_CLOSED, WAS_OPEN = 1, 2  # as in hal.h
 _UPPER = 1

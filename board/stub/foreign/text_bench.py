@@ -5,8 +5,8 @@ from __future__ import annotations
 from parfocal.board.clock import VirtualClock
 from parfocal.board.config import BoardConfig, unknown_kind
 from parfocal.board.errors import BoardNotFound
+from parfocal.board.foreign.board import ForeignBoard
 from parfocal.board.foreign.memory import NoFile
-from parfocal.board.foreign_board import ForeignBoard
 from parfocal.board.open import open_foreign
 from parfocal.board.stub.config import StubConfig
 from parfocal.board.stub.foreign.grbl_stub import GrblStub

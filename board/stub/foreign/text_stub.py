@@ -7,8 +7,8 @@ import random
 from collections.abc import Callable
 
 from parfocal.board.stub.config import StubConfig
-from parfocal.board.stub.mechanics import AxisMechanics
-from parfocal.board.stub.true_stage import HISTORY_S
+from parfocal.board.stub.stage.mechanics import AxisMechanics
+from parfocal.board.stub.stage.true_stage import HISTORY_S
 
 Damage = Callable[[bytes], bytes]
 

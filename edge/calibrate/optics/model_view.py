@@ -7,16 +7,16 @@ from numpy.typing import NDArray
 
 from parfocal.board.axis import steps_from_um, um_from_steps
 from parfocal.calib.errors import CalibPoor
-from parfocal.calib.levels import StackSeen
-from parfocal.calib.optics import MIN_PICTURES
-from parfocal.calib.play import FocusCurve, peak_of
+from parfocal.calib.models.levels import StackSeen
+from parfocal.calib.models.optics import MIN_PICTURES
+from parfocal.calib.motion.play import FocusCurve, peak_of
 from parfocal.edge.config import FocusConfig
 from parfocal.edge.focus import prepare
 from parfocal.edge.focus.belief import by_belief
 from parfocal.edge.focus.estimate import single_batch
 from parfocal.edge.focus.part import is_blank
 from parfocal.edge.focus.shots import Shot
-from parfocal.edge.optics_file import KeptStack
+from parfocal.edge.measured.optics_file import KeptStack
 from parfocal.edge.pixels import UInt8Array
 from parfocal.engines.predictor import Predictor
 

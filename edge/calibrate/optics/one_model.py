@@ -7,17 +7,17 @@ import msgspec
 import numpy as np
 
 from parfocal.calib.errors import CalibMissing
-from parfocal.calib.levels import Condensers, StackSeen
-from parfocal.calib.optics import SINGLE_SHOT, TWO_SHOTS, Limit, OpticsFit, fit_optics
-from parfocal.calib.planes import Apart, planes_apart
-from parfocal.calib.play import FocusCurve
+from parfocal.calib.models.levels import Condensers, StackSeen
+from parfocal.calib.models.optics import SINGLE_SHOT, TWO_SHOTS, Limit, OpticsFit, fit_optics
+from parfocal.calib.models.planes import Apart, planes_apart
+from parfocal.calib.motion.play import FocusCurve
 from parfocal.calib.store import OpticsModel, Store
 from parfocal.calib.value import Measured
 from parfocal.edge.calibrate.keeper import Keeper
 from parfocal.edge.calibrate.optics.model_view import seen_by, strangest
 from parfocal.edge.calibrate.optics.result import LEVEL_WORDS, OpticsResult, RawOptics, StackCurve
-from parfocal.edge.optics_file import KeptStack, Taught, optics_bytes, stacks_in
-from parfocal.edge.optics_in_use import Which
+from parfocal.edge.measured.optics_file import KeptStack, Taught, optics_bytes, stacks_in
+from parfocal.edge.measured.optics_in_use import Which
 from parfocal.engines.predictor import AS_SHIPPED, Correction, Predictor
 
 METHOD = "{n} stacks, labelled by their sharpest plane; held-out stacks chose {level}"

@@ -2,8 +2,8 @@
 
 import msgspec
 
-from parfocal.calib.levels import LevelFit
-from parfocal.calib.planes import Apart
+from parfocal.calib.models.levels import LevelFit
+from parfocal.calib.models.planes import Apart
 from parfocal.calib.value import Level
 
 LEVEL_WORDS: dict[Level, str] = {

@@ -6,9 +6,9 @@ import msgspec
 import numpy as np
 
 from parfocal.calib.errors import CalibPoor
-from parfocal.calib.optics import OpticsFit
-from parfocal.calib.play import FocusCurve, peak_of
-from parfocal.calib.stack_faults import check_fixed, check_steady
+from parfocal.calib.models.optics import OpticsFit
+from parfocal.calib.models.stack_faults import check_fixed, check_steady
+from parfocal.calib.motion.play import FocusCurve, peak_of
 from parfocal.calib.store import Store
 from parfocal.edge.calibrate.curves import LOCATE_REACH_UM, Curves, Step
 from parfocal.edge.calibrate.keeper import Keeper, Stamp

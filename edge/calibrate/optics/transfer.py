@@ -12,7 +12,7 @@ from parfocal.calib.errors import CalibMissing, CalibRefused
 from parfocal.calib.store import OpticsModel, Owner, Store
 from parfocal.calib.value import Measured
 from parfocal.edge.calibrate.optics.one_model import ModelName
-from parfocal.edge.optics_in_use import Which
+from parfocal.edge.measured.optics_in_use import Which
 
 HEADER = "optics.json"
 # What the file has of each model: its arrays and its raw data.

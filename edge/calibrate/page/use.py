@@ -2,9 +2,9 @@
 
 from parfocal.calib.store import Calibration
 from parfocal.calib.value import Measured
-from parfocal.edge.calibration import camera_of, is_contradicted
 from parfocal.edge.config import Config
-from parfocal.edge.optics_in_use import Which, why_not_used
+from parfocal.edge.measured.calibration import camera_of, is_contradicted
+from parfocal.edge.measured.optics_in_use import Which, why_not_used
 
 SHOWN = "shown only"
 

@@ -15,7 +15,7 @@ from parfocal.calib.store import Calibration, Store
 from parfocal.calib.value import UsedCalibration
 from parfocal.edge.calibrate import camera as camera_part
 from parfocal.edge.calibrate import lens as lens_part
-from parfocal.edge.calibrate import stage as stage_part
+from parfocal.edge.calibrate.motion import stage as stage_part
 from parfocal.edge.calibrate.optics.run import N_STACKS
 from parfocal.edge.calibrate.page.report import Sheet, Verdict, report_html
 from parfocal.edge.calibrate.page.sheet_pdf import report_pdf

@@ -9,7 +9,7 @@ import typer
 from rich.box import SIMPLE
 from rich.table import Table
 
-from parfocal.calib.coverage import Z_BINS, Coverage
+from parfocal.calib.models.coverage import Z_BINS, Coverage
 from parfocal.calib.value import UsedCalibration
 from parfocal.edge.calibrate.int8 import Int8Calibration, Int8Result
 from parfocal.edge.cli.calibrating.optics_verb import check_sampling, there

@@ -32,7 +32,7 @@ from parfocal.edge.config import Config
 from parfocal.edge.engine import checked_engine, checked_single_engine
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.focus.shots import Shot
-from parfocal.edge.optics_in_use import WORDS, Which, model_digest, model_named
+from parfocal.edge.measured.optics_in_use import WORDS, Which, model_digest, model_named
 from parfocal.edge.scan.plan import snake
 from parfocal.edge.stacks.listing import stacks_at
 from parfocal.edge.stacks.read import read_stack

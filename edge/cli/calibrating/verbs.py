@@ -16,16 +16,15 @@ from parfocal import __version__
 from parfocal.calib.store import Store
 from parfocal.calib.value import UsedCalibration
 from parfocal.edge.calibrate import camera as camera_part
-from parfocal.edge.calibrate import fastest as fastest_part
 from parfocal.edge.calibrate import pixel as pixel_part
-from parfocal.edge.calibrate import stage as stage_part
-from parfocal.edge.calibrate import xy_play, z_play
-from parfocal.edge.calibrate.backlash import AxisName, AxisPlay, Backlash
 from parfocal.edge.calibrate.camera import CameraCalibration
 from parfocal.edge.calibrate.keeper import KeptValue, Stamp
-from parfocal.edge.calibrate.returns import Trips
-from parfocal.edge.calibrate.stage import StageCalibration
-from parfocal.edge.calibration import is_contradicted, store_for
+from parfocal.edge.calibrate.motion import fastest as fastest_part
+from parfocal.edge.calibrate.motion import stage as stage_part
+from parfocal.edge.calibrate.motion import xy_play, z_play
+from parfocal.edge.calibrate.motion.backlash import AxisName, AxisPlay, Backlash
+from parfocal.edge.calibrate.motion.returns import Trips
+from parfocal.edge.calibrate.motion.stage import StageCalibration
 from parfocal.edge.cli.options import (
     ConfigOption,
     JsonOption,
@@ -48,6 +47,7 @@ from parfocal.edge.config import Config
 from parfocal.edge.engine import check_frame_size
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.instrument import Instrument
+from parfocal.edge.measured.calibration import is_contradicted, store_for
 from parfocal.edge.words import counted, named
 
 app = typer.Typer(

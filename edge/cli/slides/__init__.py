@@ -1,1 +1,1 @@
-"""The verbs for a scanned slide. They move nothing."""
+"""The verbs for a slide: `overview`, `survey`, `scan`, and those that read or export a finished scan."""

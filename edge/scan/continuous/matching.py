@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Sequence
 
-from parfocal.board.board import TriggeredFrame
+from parfocal.board.own.board import TriggeredFrame
 
 # A frame belongs to the trigger that it began with, to within this share of the time between two triggers.
 SAME_SHARE = 0.25

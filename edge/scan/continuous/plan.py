@@ -9,10 +9,10 @@ from collections.abc import Sequence
 import msgspec
 
 from parfocal.board.config import AxisConfig, BoardConfig
-from parfocal.board.profile import Trapezoid
-from parfocal.edge.calibration import PlayInUse
+from parfocal.board.motion.profile import Trapezoid
 from parfocal.edge.config import Config
 from parfocal.edge.errors import ConfigError
+from parfocal.edge.measured.calibration import PlayInUse
 from parfocal.edge.scan.continuous.rows import Ends, Line, Part, Row, rows_of
 from parfocal.edge.scan.tiling.plan import Foretold, TilePlan
 

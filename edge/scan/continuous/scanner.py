@@ -7,11 +7,11 @@ from collections.abc import Generator, Iterator, Sequence
 
 import msgspec
 
-from parfocal.edge.calibration import PlayInUse
 from parfocal.edge.config import Config
 from parfocal.edge.focus.picture.exposure import exposure_fault
 from parfocal.edge.focus.shots import Shot
 from parfocal.edge.instrument import Instrument
+from parfocal.edge.measured.calibration import PlayInUse
 from parfocal.edge.scan.continuous.plan import SweepPlan
 from parfocal.edge.scan.continuous.rows import Row, line_of, rows_of
 from parfocal.edge.scan.continuous.sweep import Caught, Sweeper

@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 
 import msgspec
 
-from parfocal.board.board import Flash, SweepBegin, TriggeredFrame, TriggerPositions
+from parfocal.board.own.board import Flash, SweepBegin, TriggeredFrame, TriggerPositions
 from parfocal.edge.camera.frame import TriggeredCamera
 from parfocal.edge.config import Config
 from parfocal.edge.errors import CameraFailed, ConfigError

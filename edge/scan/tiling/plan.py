@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parfocal.board.config import AxisConfig
+from parfocal.board.motion.profile import Trapezoid
 from parfocal.board.motor_board import MotorBoard
-from parfocal.board.profile import Trapezoid
-from parfocal.edge.calibration import PlayInUse
 from parfocal.edge.config import CameraConfig, Config
 from parfocal.edge.errors import ConfigError
+from parfocal.edge.measured.calibration import PlayInUse
 from parfocal.edge.scan.grid import check_room
 from parfocal.edge.scan.plan import MAX_FIELDS
 from parfocal.edge.scan.tiles import Codec

@@ -7,8 +7,8 @@ import cv2
 import msgspec
 import numpy as np
 
+from parfocal.calib.camera.view import View
 from parfocal.calib.value import UsedCalibration
-from parfocal.calib.view import View
 from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.scan.tiles import Scan, ScannedTile
 from parfocal.edge.slide.master import MasterReport, read_stitch

@@ -17,9 +17,9 @@ from parfocal.board.conformance.report import CheckedPromise, ConformanceReport
 from parfocal.board.conformance.run import CHECKS, Asked, run_conformance
 from parfocal.board.errors import LinkTimeout
 from parfocal.board.stub.config import StubConfig
-from parfocal.board.stub.lamp import LampDriver
 from parfocal.board.stub.machine import Machine
-from parfocal.board.stub.mechanics import AxisMechanics
+from parfocal.board.stub.optics.lamp import LampDriver
+from parfocal.board.stub.stage.mechanics import AxisMechanics
 from parfocal.board.stub.stub_board import StubBoard
 from parfocal.board.stub.virtual_bench import VirtualBench
 from parfocal.board.wire import messages
@@ -169,7 +169,7 @@ def ids_are_not_kept(_stub: StubBoard, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def pull_out_ignored(_stub: StubBoard, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("parfocal.board.stub.ratings.is_followed", lambda *_: True)
+    monkeypatch.setattr("parfocal.board.stub.stage.ratings.is_followed", lambda *_: True)
 
 
 def slow_clock(_stub: StubBoard, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ import pytest
 from parfocal.board.stub.config import StubConfig
 from parfocal.board.stub.firmware.firmware_board import config_row
 from parfocal.board.stub.firmware.library import SOURCES, AxisRow, BoardRow, firmware_library
-from parfocal.board.stub.ratings import Ratings
+from parfocal.board.stub.stage.ratings import Ratings
 from tools.c_header import HEADER, header
 
 STRICT = ("-std=c11", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror", "-pedantic")

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from parfocal.board.profile import Trapezoid, stopping_edges_s
+from parfocal.board.motion.profile import Trapezoid, stopping_edges_s
 from parfocal.board.stub.config import StubConfig
 from parfocal.board.stub.firmware.firmware_board import FirmwareBoard
 from parfocal.board.stub.firmware.library import firmware_library

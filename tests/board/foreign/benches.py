@@ -7,7 +7,7 @@ from collections.abc import Callable
 import msgspec
 
 from parfocal.board.config import X_DEFAULT, Y_DEFAULT, BoardConfig
-from parfocal.board.foreign_board import ForeignBoard
+from parfocal.board.foreign.board import ForeignBoard
 from parfocal.board.stub.foreign.grbl_stub import GrblStub
 from parfocal.board.stub.foreign.sangaboard_stub import SangaboardStub
 from parfocal.board.stub.foreign.text_bench import TextBench

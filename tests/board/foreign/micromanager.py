@@ -9,8 +9,8 @@ import pytest
 
 from parfocal.board.clock import MonotonicClock
 from parfocal.board.config import X_DEFAULT, Y_DEFAULT, BoardConfig
+from parfocal.board.foreign.board import ForeignBoard
 from parfocal.board.foreign.memory import Memory, NoFile
-from parfocal.board.foreign_board import ForeignBoard
 from parfocal.board.open import open_micromanager
 
 DEVICES = """\

@@ -16,14 +16,14 @@ from parfocal.board.errors import BoardNotFound
 from parfocal.board.foreign.dialect import Recognised
 from parfocal.board.link.serial_transport import SerialTransport
 from parfocal.board.open import open_board, probe_board
-from parfocal.board.stub.side_channel import SideChannel, side_channel_path
+from parfocal.board.stub.serving.side_channel import SideChannel, side_channel_path
 
 SPEED = 20.0
 STUB = """
 import sys
 from parfocal.board.config import BoardConfig
 from parfocal.board.stub.config import StubConfig
-from parfocal.board.stub.process import run_stub
+from parfocal.board.stub.serving.process import run_stub
 run_stub(sys.argv[1], StubConfig(), float(sys.argv[2]), None, BoardConfig(kind=sys.argv[3]))
 """
 

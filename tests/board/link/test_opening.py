@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 import pytest
 
-from parfocal.board.board import Board
 from parfocal.board.clock import VirtualClock
 from parfocal.board.config import BoardConfig
 from parfocal.board.errors import LinkTimeout, ProtocolMismatch
 from parfocal.board.link.link import Link
 from parfocal.board.link.probe import probe
 from parfocal.board.link.transport import Transport
+from parfocal.board.own.board import Board
 from parfocal.board.stub.virtual_bench import VirtualBench
 from parfocal.board.wire import layout, messages
 from parfocal.board.wire.messages import Kind, Opcode, Status

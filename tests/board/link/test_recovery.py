@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from parfocal.board.board import Board
 from parfocal.board.config import BoardConfig
 from parfocal.board.errors import BoardNotFound, LinkTimeout, MoveRefused, PositionLost
 from parfocal.board.link.clock_map import ClockMap
 from parfocal.board.link.counters import LinkCounters
+from parfocal.board.own.board import Board
 from parfocal.board.stub.config import StubConfig
 from parfocal.board.stub.faults import (
     AnyIncident,

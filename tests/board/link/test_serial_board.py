@@ -15,7 +15,6 @@ import msgspec
 import pytest
 import serial
 
-from parfocal.board.board import Board
 from parfocal.board.clock import MonotonicClock
 from parfocal.board.config import BoardConfig
 from parfocal.board.errors import BoardNotFound, MoveStopped, PortInUse
@@ -23,9 +22,10 @@ from parfocal.board.link.counters import LinkCounters
 from parfocal.board.link.port_users import users_of
 from parfocal.board.link.serial_transport import SerialTransport
 from parfocal.board.open import open_board
+from parfocal.board.own.board import Board
 from parfocal.board.stub.config import StubConfig
-from parfocal.board.stub.process import run_stub
-from parfocal.board.stub.side_channel import SideChannel, side_channel_path
+from parfocal.board.stub.serving.process import run_stub
+from parfocal.board.stub.serving.side_channel import SideChannel, side_channel_path
 from tests.bench.link_processes import STUB, stub_process
 
 SPEED = 10.0

@@ -5,10 +5,10 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from parfocal.board.board import Board
 from parfocal.board.config import BoardConfig
 from parfocal.board.errors import PositionLost
 from parfocal.board.link.transport import Transport
+from parfocal.board.own.board import Board
 from parfocal.board.stub.faults import Faults, Reboot, Unplug
 from parfocal.board.stub.virtual_bench import VirtualBench
 from parfocal.board.wire import layout, messages

@@ -12,7 +12,7 @@ import pytest
 from parfocal.board.config import BoardConfig
 from parfocal.board.errors import BoardError, MoveRefused, MoveStopped, PositionLost
 from parfocal.board.link.counters import LinkCounters
-from parfocal.board.profile import Trapezoid
+from parfocal.board.motion.profile import Trapezoid
 from parfocal.board.stub.config import StubConfig
 from parfocal.board.stub.faults import (
     Damage,
@@ -23,7 +23,7 @@ from parfocal.board.stub.faults import (
     Unplug,
     load_faults,
 )
-from parfocal.board.stub.mechanics import AxisMechanics
+from parfocal.board.stub.stage.mechanics import AxisMechanics
 from parfocal.board.stub.virtual_bench import VirtualBench
 from parfocal.board.wire import messages
 from parfocal.board.wire.messages import AxisBit, Fault, Kind, MoveResult, Switch

@@ -8,8 +8,8 @@ from parfocal.board.clock import VirtualClock
 from parfocal.board.config import BoardConfig, LensConfig
 from parfocal.board.errors import BoardError, BoardNotFound, LinkTimeout
 from parfocal.board.stub.config import StubConfig
-from parfocal.board.stub.driver4_stub import Driver4Stub
 from parfocal.board.stub.foreign.text_bench import TextBench
+from parfocal.board.stub.optics.driver4_stub import Driver4Stub
 from parfocal.board.stub.virtual_bench import VirtualBench
 from parfocal.board.tunable.driver4 import LensDriver4, crc16, framed
 from parfocal.board.tunable.opened import opened_lens

@@ -12,8 +12,8 @@ import pytest
 from parfocal.board.errors import MoveRefused
 from parfocal.board.lens import LensCurve
 from parfocal.board.stub.config import StubConfig
-from parfocal.board.stub.driver4_stub import Driver4Stub
-from parfocal.board.stub.tunable_lens import TunableLens, TunableLensConfig
+from parfocal.board.stub.optics.driver4_stub import Driver4Stub
+from parfocal.board.stub.optics.tunable_lens import TunableLens, TunableLensConfig
 from parfocal.board.stub.virtual_bench import VirtualBench
 from parfocal.board.tunable.driver4 import LensDriver4
 from parfocal.board.tunable.lens_board import LensBoard

@@ -13,11 +13,11 @@ from parfocal.calib.errors import CalibPoor
 from parfocal.calib.store import Owner, Store
 from parfocal.edge.calibrate.camera import CameraCalibration, camera_verdicts
 from parfocal.edge.calibrate.keeper import KeptValue, Stamp
-from parfocal.edge.calibration import camera_of, flat_field_of
 from parfocal.edge.camera.frame import Adjustable
 from parfocal.edge.camera.linear import LinearCamera, raw_camera, table_of
 from parfocal.edge.config import Config, config_from_toml
 from parfocal.edge.instrument import Instrument, calibrated_camera
+from parfocal.edge.measured.calibration import camera_of, flat_field_of
 from tests.bench.camera import CONFIG, LIMITS, Hidden, hidden, instrument_of, truths
 from tests.bench.stage import CONFIG as STAGE_CONFIG
 from tools.cameras import Camera

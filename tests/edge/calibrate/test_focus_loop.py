@@ -15,9 +15,9 @@ from parfocal.edge.calibrate import focus_loop
 from parfocal.edge.calibrate.focus_loop import LoopCalibration
 from parfocal.edge.calibrate.optics import model_view
 from parfocal.edge.calibrate.optics.model_view import Plane
-from parfocal.edge.calibration import SpacingInUse, spacing_of, use_calibration
 from parfocal.edge.cli.calibrating.focus_verb import loop_words, measuring
 from parfocal.edge.config import config_from_toml
+from parfocal.edge.measured.calibration import SpacingInUse, spacing_of, use_calibration
 from parfocal.engines.predictor import Predictor
 from tests.contracts import difference_contract
 from tests.edge.calibrate.optics.test_optics import OWNER, STAMP
@@ -104,7 +104,7 @@ def test_a_refused_loop_leaves_what_was_seen(
 def test_the_user_decides_whether_the_loop_ends_at_the_sharpest_plane(
     plain: Plain, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("parfocal.edge.calibration.default_folder", lambda: tmp_path)
+    monkeypatch.setattr("parfocal.edge.measured.calibration.default_folder", lambda: tmp_path)
     store = Store(tmp_path, OWNER)
     at_sharpest = with_focus(CONFIG, at_sharpest=True)
     board = plain.board

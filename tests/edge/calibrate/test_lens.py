@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from parfocal.board.config import LensConfig
-from parfocal.board.stub.driver4_stub import Driver4Stub
-from parfocal.board.stub.tunable_lens import TunableLensConfig
+from parfocal.board.stub.optics.driver4_stub import Driver4Stub
+from parfocal.board.stub.optics.tunable_lens import TunableLensConfig
 from parfocal.board.tunable.driver4 import LensDriver4
 from parfocal.calib.errors import CalibMissing, CalibPoor, CalibRefused
-from parfocal.calib.lens_table import LensTable
+from parfocal.calib.lens.table import LensTable
 from parfocal.calib.store import Calibration, Owner, Store
 from parfocal.edge import lens_focus
 from parfocal.edge.calibrate import lens as lens_part

@@ -14,7 +14,7 @@ from parfocal.board.link.ports import UsbPort
 from parfocal.board.link.probe import Probed
 from parfocal.board.wire.messages import AxisBit, Fault
 from parfocal.edge.cli import board
-from parfocal.edge.cli.demo import stub_process
+from parfocal.edge.cli.focusing.demo import stub_process
 from tests.edge.cli.typed import Run
 
 

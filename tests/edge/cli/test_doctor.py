@@ -19,8 +19,8 @@ from parfocal.board.wire.messages import AxisBit, Fault
 from parfocal.edge.cli import app as cli
 from parfocal.edge.cli import doctor as cli_doctor
 from parfocal.edge.cli import findings as findings_of
-from parfocal.edge.cli.demo import stub_process
 from parfocal.edge.cli.findings import Finding, first_exit_code
+from parfocal.edge.cli.focusing.demo import stub_process
 from parfocal.edge.config import CameraConfig, Config
 from parfocal.edge.errors import CameraFailed, ConfigError
 from parfocal.engines import build as build_module

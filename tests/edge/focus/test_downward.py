@@ -2,7 +2,7 @@
 
 import pytest
 
-from parfocal.board.gear import Engagement
+from parfocal.board.motion.gear import Engagement
 from parfocal.edge.focus.downward import sweep_down
 from tests.edge.scope import FOCUS_Z_UM, Scope
 

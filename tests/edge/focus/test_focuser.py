@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from parfocal.board.errors import MoveRefused
-from parfocal.board.gear import Engagement
+from parfocal.board.motion.gear import Engagement
 from parfocal.edge.config import Config
 from parfocal.edge.focus import field_work
 from parfocal.edge.focus.result import FocusLost, FocusResult

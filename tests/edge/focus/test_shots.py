@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from parfocal.board.gear import Engagement
+from parfocal.board.motion.gear import Engagement
 from parfocal.edge.focus.shots import Shot, Shots
 from tests.edge.scope import FOCUS_Z_UM, Scope
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from parfocal.edge.calibration import PlayInUse
 from parfocal.edge.instrument import Instrument
+from parfocal.edge.measured.calibration import PlayInUse
 from parfocal.edge.scan.continuous.plan import SweepPlan
 from parfocal.edge.scan.tiling.job import Request, ScanJob, Ways, Write, settings_of, survey_points
 from parfocal.edge.scan.tiling.plan import TilePlan, field_of, plan_tiles

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from parfocal.edge.cli import composites
+from parfocal.edge.cli.focusing import composites
 from parfocal.edge.config import Config
 from parfocal.edge.focus.result import FocusResult, Outcome
 from parfocal.edge.focus.shots import Shot

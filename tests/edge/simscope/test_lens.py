@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from parfocal.board.config import LensConfig
-from parfocal.board.stub.tunable_lens import TunableLens, TunableLensConfig, drawn_lens
+from parfocal.board.stub.optics.tunable_lens import TunableLens, TunableLensConfig, drawn_lens
 from parfocal.board.stub.virtual_bench import VirtualBench
 from parfocal.edge.config import Config
 from parfocal.edge.errors import ConfigError

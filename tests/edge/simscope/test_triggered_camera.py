@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from parfocal.board.board import Flash, TriggerPositions
+from parfocal.board.own.board import Flash, TriggerPositions
 from parfocal.board.stub.virtual_bench import VirtualBench
 from parfocal.edge.config import CameraConfig
 from parfocal.edge.errors import CameraFailed

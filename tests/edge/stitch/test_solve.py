@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from parfocal.calib.view import View
+from parfocal.calib.camera.view import View
 from parfocal.edge.stitch.layout import StagePlace, neighbours, nominal_px
 from parfocal.edge.stitch.links import MIN_NCC, NCC_WITHOUT_STRANGERS, Link, threshold_from
 from parfocal.edge.stitch.shift import Shift, shift_between

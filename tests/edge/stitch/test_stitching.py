@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from parfocal.calib.view import View
+from parfocal.calib.camera.view import View
 from parfocal.edge.stitch.layout import StagePlace, nominal_px
 from parfocal.edge.stitch.light import Gain, LightOfTiles, gain_of_grid
 from parfocal.edge.stitch.mosaic import EMPTY, Mosaic

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from parfocal.calib.play import peak_of
+from parfocal.calib.motion.play import peak_of
 from parfocal.calib.store import Store
 from parfocal.edge.calibrate.optics.run import Models, OpticsCalibration
 from parfocal.engines.predictor import Predictor

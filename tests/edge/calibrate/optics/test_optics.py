@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from parfocal.calib.errors import CalibError, CalibMissing, CalibPoor, CalibRefused
-from parfocal.calib.optics import Limit
+from parfocal.calib.models.optics import Limit
 from parfocal.calib.store import Calibration, OpticsModel, Owner, Store
 from parfocal.edge.calibrate.keeper import Stamp
 from parfocal.edge.calibrate.optics import model_view, run
@@ -21,8 +21,8 @@ from parfocal.edge.calibrate.optics.run import Models, OpticsCalibration
 from parfocal.edge.calibrate.optics.transfer import exported, import_optics
 from parfocal.edge.config import Config
 from parfocal.edge.focus.shots import Shot, Shots
-from parfocal.edge.optics_file import KeptStack, Taught, optics_bytes, stacks_in, taught_in
-from parfocal.edge.optics_in_use import model_digest, optics_of, why_not_used
+from parfocal.edge.measured.optics_file import KeptStack, Taught, optics_bytes, stacks_in, taught_in
+from parfocal.edge.measured.optics_in_use import model_digest, optics_of, why_not_used
 from parfocal.engines.errors import InputMismatch
 from parfocal.engines.model.contract import CondenserTerms, Contract, HeadTerms
 from parfocal.engines.predictor import Correction, Predictor

@@ -16,8 +16,8 @@ from parfocal.edge.calibrate.optics.transfer import NAMES, exported, import_opti
 from parfocal.edge.calibrate.page.use import use_of
 from parfocal.edge.focus.focuser import Focuser
 from parfocal.edge.focus.shots import Shot
-from parfocal.edge.optics_file import KeptStack
-from parfocal.edge.optics_in_use import SingleInUse, model_digest, single_of
+from parfocal.edge.measured.optics_file import KeptStack
+from parfocal.edge.measured.optics_in_use import SingleInUse, model_digest, single_of
 from parfocal.edge.scan.session import Session
 from parfocal.engines.predictor import Predictor
 from tests.contracts import difference_contract, single_contract

@@ -17,7 +17,7 @@ from parfocal.calib.store import Store
 from parfocal.edge.calibrate.optics.one_model import OneModel
 from parfocal.edge.calibrate.optics.run import Models, OpticsCalibration
 from parfocal.edge.focus.shots import Shot
-from parfocal.edge.optics_in_use import optics_of, single_of
+from parfocal.edge.measured.optics_in_use import optics_of, single_of
 from parfocal.engines.predictor import Predictor
 from tests.contracts import single_contract
 from tests.edge.calibrate.optics.test_optics import OWNER, STAMP, SaysTooMuch, runner, two_shot

@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 import msgspec
 import pytest
 
-from parfocal.calib.lens_table import LensTable
+from parfocal.calib.lens.table import LensTable
 from parfocal.calib.store import Calibration, OpticsModel, Owner, Store
 from parfocal.calib.value import Measured
 from parfocal.edge.calibrate.page.report import Sheet, Verdict, report_html

@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 
 from parfocal.calib.errors import CalibError, CalibMissing, CalibRefused
+from parfocal.calib.motion.swing import SettleFit
 from parfocal.calib.store import Calibration, Owner, Store, default_folder
-from parfocal.calib.swing import SettleFit
 from parfocal.calib.value import Measured
-from parfocal.edge.calibrate import chains, register, returns, settling
+from parfocal.edge.calibrate import register
 from parfocal.edge.calibrate.keeper import KeptValue
+from parfocal.edge.calibrate.motion import chains, returns, settling
 from parfocal.edge.cli import findings as findings_of
 from parfocal.edge.cli.calibrating import verbs as cli_calibrate
 from parfocal.edge.cli.calibrating.verbs import BacklashReport, CameraReport, StageReport, stage_line

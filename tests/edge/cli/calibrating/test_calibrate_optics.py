@@ -24,7 +24,7 @@ from parfocal.edge.cli.findings import Finding
 from parfocal.edge.config import Config
 from parfocal.edge.engine import Engines
 from parfocal.edge.instrument import Instrument
-from parfocal.edge.optics_file import KeptStack
+from parfocal.edge.measured.optics_file import KeptStack
 from parfocal.edge.stacks.stack import Stack
 from parfocal.edge.stacks.write import write_stack
 from parfocal.engines.opening import OpenedEngine

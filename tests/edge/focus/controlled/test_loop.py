@@ -2,7 +2,7 @@
 
 import pytest
 
-from parfocal.board.gear import Engagement
+from parfocal.board.motion.gear import Engagement
 from parfocal.edge.config import Config
 from parfocal.edge.focus.controlled.claims import Record
 from parfocal.edge.focus.controlled.history import History, Verified

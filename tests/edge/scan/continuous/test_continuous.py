@@ -7,8 +7,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from parfocal.board.board import Board, TriggeredFrame
 from parfocal.board.errors import BoardError
+from parfocal.board.own.board import Board, TriggeredFrame
 from parfocal.edge.camera.frame import Frame
 from parfocal.edge.config import Config
 from parfocal.edge.errors import CameraFailed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from parfocal.board.board import TriggeredFrame
+from parfocal.board.own.board import TriggeredFrame
 from parfocal.edge.scan.continuous.matching import told_once, tolerance_s, trigger_of
 
 TRIGGERS_S = (10.0, 10.1, 10.2, 10.3)

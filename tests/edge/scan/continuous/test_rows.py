@@ -4,10 +4,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from parfocal.board.profile import Trapezoid
-from parfocal.edge.calibration import PlayInUse
+from parfocal.board.motion.profile import Trapezoid
 from parfocal.edge.config import Config, config_from_toml
 from parfocal.edge.errors import ConfigError
+from parfocal.edge.measured.calibration import PlayInUse
 from parfocal.edge.scan.continuous.plan import line_s, sweep_plan
 from parfocal.edge.scan.continuous.rows import Ends, Height, Line, Part, Row, line_of, rows_of
 from parfocal.edge.scan.tiling.plan import PlannedTile, TilePlan, field_of, plan_tiles

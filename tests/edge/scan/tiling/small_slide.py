@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from parfocal.board.stub.faults import Faults
 from parfocal.board.stub.virtual_bench import VirtualBench
-from parfocal.calib.view import View
-from parfocal.edge.calibration import PlayInUse
+from parfocal.calib.camera.view import View
 from parfocal.edge.config import Config, config_from_toml
 from parfocal.edge.instrument import FieldTruth, Instrument
+from parfocal.edge.measured.calibration import PlayInUse
 from parfocal.edge.scan.tiling.job import Eyes
 from parfocal.edge.simscope.bench import stub_of
 from parfocal.edge.simscope.camera import SimulatedCamera

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parfocal.edge.calibration import PlayInUse
 from parfocal.edge.config import Config
 from parfocal.edge.errors import ConfigError
+from parfocal.edge.measured.calibration import PlayInUse
 from parfocal.edge.scan.tiling.plan import (
     SHARED_PX,
     UNMEASURED_OVERLAP,

@@ -1,0 +1,1 @@
+"""Motion in whole steps, pure: gears, speed profiles, walks."""

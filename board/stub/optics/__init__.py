@@ -1,0 +1,1 @@
+"""The stub's lamp, camera triggers and tunable lens."""

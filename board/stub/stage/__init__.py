@@ -1,0 +1,1 @@
+"""The stub's mechanics: motors, gears, the true stage and its switches."""

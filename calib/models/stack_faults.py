@@ -1,0 +1,53 @@
+"""Faults of a stack that would make its labels or its pictures wrong, although its focus curve has one clear peak."""
+
+import numpy as np
+
+from parfocal.calib.errors import CalibPoor
+from parfocal.calib.motion.play import FocusCurve, peak_of
+
+# How far the focus may move from a stack to a second look, which comes about as much later as a stack takes. Over 20 um
+# this makes a gain wrong by 1.5 %, half of what stacks of one slide leave uncertain.
+MAX_SHIFT_UM = 0.3
+# What does not move with the stage is as sharp far from the focus as in it. On simulated H&E the sharpness there was at
+# most 6 % of the peak (a pale field, condenser 0.3); three specks in the camera made it 15 %, and the model err.
+FAR_UM, MAX_FAR_SHARE = 8.0, 0.13
+
+
+def check_steady(stack: FocusCurve, again: FocusCurve) -> None:
+    """Refuse a stack whose focus is elsewhere in a second curve, taken upwards at some of the same heights.
+
+    Raises CalibPoor.
+    """
+    heights = set(again.z_um)
+    alike = [k for k, z_um in enumerate(stack.z_um) if z_um in heights]
+    z_um, sharpness, white = (
+        tuple(of[k] for k in alike) for of in (stack.z_um, stack.sharpness, stack.white_share)
+    )
+    same = FocusCurve(stack.direction, z_um, sharpness, white, stack.time_s)
+    shift_um = peak_of(again).z_um - peak_of(same).z_um
+    if abs(shift_um) > MAX_SHIFT_UM:
+        took_s = again.time_s - stack.time_s
+        raise CalibPoor(
+            f"stack of {stack.z_um[0]:.1f}..{stack.z_um[-1]:.1f} um refused: its focus moved by {shift_um:+.2f} um "
+            f"within {took_s:.1f} s; {MAX_SHIFT_UM:g} um is the limit. Let the microscope warm up, keep the table "
+            "still, and check that the stage does not sink."
+        )
+
+
+def check_fixed(stack: FocusCurve) -> None:
+    """Refuse a stack that stays sharp far from its focus. One that does not reach that far is not judged.
+
+    Raises CalibPoor.
+    """
+    z_um, sharpness = np.array(stack.z_um), np.array(stack.sharpness)
+    apart_um = z_um - z_um[int(sharpness.argmax())]
+    sides = (sharpness[apart_um <= -FAR_UM], sharpness[apart_um >= FAR_UM])
+    if not all(len(side) for side in sides):
+        return
+    share = float(min(side.min() for side in sides) / sharpness.max())
+    if share > MAX_FAR_SHARE:
+        raise CalibPoor(
+            f"stack of {stack.z_um[0]:.1f}..{stack.z_um[-1]:.1f} um refused: far from its focus it is still "
+            f"{100.0 * share:.0f} % as sharp; {100.0 * MAX_FAR_SHARE:.0f} % is the limit. What does not go out of "
+            "focus is dust in the camera, or noise: clean the camera, or choose a field with more structure."
+        )

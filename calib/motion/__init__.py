@@ -1,0 +1,1 @@
+"""What motors, gears and the stage do: play, scale, swing, the fastest safe speed. Pure fits."""

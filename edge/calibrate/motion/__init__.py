@@ -1,0 +1,1 @@
+"""Calibrations of motors and gears: `calibrate backlash` and `calibrate stage`."""

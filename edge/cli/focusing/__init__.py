@@ -1,0 +1,1 @@
+"""The verbs that focus: `focus`, its `--follow`, and `demo`."""

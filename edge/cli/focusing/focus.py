@@ -1,0 +1,230 @@
+"""`parfocal focus`: focus neighbouring fields and report each."""
+
+import contextlib
+import math
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from parfocal.calib.value import UsedCalibration
+from parfocal.edge.cli.focusing.composites import Examine, check_folder, examine_into
+from parfocal.edge.cli.focusing.following import follow_field, show_followed
+from parfocal.edge.cli.options import (
+    ConfigOption,
+    FieldsOption,
+    JsonOption,
+    ObjectiveOption,
+    PortOption,
+    ReliefOption,
+    SeedOption,
+    SimOption,
+    Simulation,
+    SlideOption,
+    UmPerPxOption,
+    ZPlayOption,
+    configured,
+    finite,
+    opened_instrument,
+    through,
+)
+from parfocal.edge.cli.showing.output import check_writable, console_for, growing_result
+from parfocal.edge.cli.showing.progress import shown_progress
+from parfocal.edge.cli.showing.say import say
+from parfocal.edge.cli.showing.tables import show_notes, show_report
+from parfocal.edge.config import Config
+from parfocal.edge.engine import Engines, checked_engine, checked_single_engine
+from parfocal.edge.errors import ConfigError
+from parfocal.edge.instrument import Instrument
+from parfocal.edge.lens_focus import check_lens, through_lens
+from parfocal.edge.measured.calibration import PlayInUse
+from parfocal.edge.measured.optics_in_use import OpticsInUse
+from parfocal.edge.scan.field_result import FieldResult
+from parfocal.edge.scan.learner import Learning
+from parfocal.edge.scan.plan import Field, snake
+from parfocal.edge.scan.report import FieldReport, RunReport, run_report
+from parfocal.edge.scan.session import Session
+from parfocal.edge.scan.survey import pivots_on
+from parfocal.edge.surface.files import read_points
+from parfocal.edge.surface.surface import fit_surface
+from parfocal.engines.predictor import Predictor
+
+Done = tuple[
+    list[FieldReport],
+    int,
+    float,
+    tuple[PlayInUse, ...],
+    float | None,
+    UsedCalibration | None,
+    OpticsInUse | None,
+    Learning | None,
+]
+
+
+def focus(
+    sim: SimOption = False,
+    slide: SlideOption = None,
+    um_per_px: UmPerPxOption = None,
+    fields: FieldsOption = 25,
+    seed: SeedOption = 1,
+    z_play_um: ZPlayOption = None,
+    relief: ReliefOption = None,
+    objective: ObjectiveOption = None,
+    surface: Annotated[
+        Path | None,
+        typer.Option(help="Start each field at the height of a survey's surface: its .csv or .geojson file."),
+    ] = None,
+    composite: Annotated[
+        Path | None,
+        typer.Option(
+            help="Scan through uneven fields, and write an all-in-focus picture of each to this folder."
+        ),
+    ] = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Focus the first field, and keep it in focus until Ctrl-C.")
+    ] = False,
+    seconds: Annotated[
+        float | None,
+        typer.Option(min=0.1, max=1e7, callback=finite, help="With --follow: end after this time."),
+    ] = None,
+    drift_um_per_s: Annotated[
+        float,
+        typer.Option(
+            "--drift-um-per-s",
+            min=-100.0,
+            max=100.0,
+            callback=finite,
+            help="With --sim: how fast the focus of the virtual slide rises, um/s.",
+        ),
+    ] = 0.0,
+    config: ConfigOption = None,
+    port: PortOption = None,
+    json: JsonOption = None,
+) -> None:
+    """Focus neighbouring fields, row by row, and report each."""
+    settings = through(objective, configured(config, port), sim)
+    simulation = Simulation(sim, slide, um_per_px, seed, z_play_um, relief, drift_um_per_s)
+    if follow and (composite is not None or surface is not None):
+        raise ConfigError("--follow stays at one field: leave out --composite and --surface")
+    if seconds is not None and not follow:
+        raise ConfigError("--seconds says how long to follow a field: add --follow, or leave it out")
+    plan = snake(fields, settings)
+    pivot_at = None if surface is None else pivots_on(fit_surface(read_points(surface)), plan, settings)
+    check_writable(json)
+    check_folder(composite)
+    console = console_for(json)
+    # Before the board is opened: a wrong model is reported at once, and loading it does not delay the heartbeat.
+    engine = checked_engine(settings)
+    say(console, f"engine: {engine.description}")
+    if follow:
+        single = checked_single_engine(settings)
+        say(console, f"engine: {single.description}")
+        with (
+            growing_result(json, partial(show_followed, console)) as followed,
+            opened_instrument(simulation, settings, virtual=port is None) as opened,
+        ):
+            until_s = math.inf if seconds is None else seconds
+            instrument = opened
+            if settings.lens.focuses:
+                instrument, settings, _ = _with_lens(opened, engine, settings, plan, console)
+            follow_field(
+                instrument, engine.predictor, single.predictor, settings, plan[0], until_s, console, followed
+            )
+        return
+    examine = None if composite is None else examine_into(composite, engine.predictor, settings)
+    with growing_result(json, partial(show_report, console)) as result:
+        with opened_instrument(simulation, settings, virtual=port is None) as opened:
+            instrument = opened
+            if settings.lens.focuses:
+                instrument, settings, park_um = _with_lens(opened, engine, settings, plan, console)
+                pivot_at = pivot_at or _once(park_um)
+            done = focus_fields(
+                instrument,
+                engine.predictor,
+                settings,
+                plan,
+                console,
+                grown=result.grown,
+                pivot_at=pivot_at,
+                examine=examine,
+                single=engine.single,
+            )
+        result.done(run_report(*done))
+
+
+def _with_lens(
+    instrument: Instrument, engine: Engines, config: Config, plan: tuple[Field, ...], console: Console
+) -> tuple[Instrument, Config, float]:
+    """Instrument and configuration that focus with the lens, and the height of the Z motor under it, um.
+
+    Where that is not configured, the Z motor focuses a field first. Raises FocusLost, and as `through_lens`.
+    """
+    check_lens(instrument, config)
+    park_um = config.lens.park_um
+    if park_um is None:
+        say(console, "lens: the Z motor looks for the focus first")
+        session = Session(instrument, engine.predictor, config, engine.single)
+        with contextlib.closing(
+            session.run(plan)
+        ) as run:  # which raises FocusLost if no field can be focused
+            park_um = next(done.z_um for done in run if done.outcome in ("focused", "recovered"))
+    return *through_lens(instrument, config, park_um), park_um
+
+
+def _once(pivot_um: float) -> Callable[[Field], float | None]:
+    """Where the first field starts; the others start from the one before."""
+    left = [pivot_um]
+    return lambda _field: left.pop() if left else None
+
+
+def focus_fields(
+    instrument: Instrument,
+    predictor: Predictor,
+    config: Config,
+    plan: tuple[Field, ...],
+    console: Console,
+    seen: Callable[[FieldResult], None] | None = None,
+    grown: Callable[[RunReport], None] | None = None,
+    pivot_at: Callable[[Field], float | None] | None = None,
+    examine: Examine | None = None,
+    single: Predictor | None = None,
+) -> Done:
+    """Focus the fields of `plan`, with a progress bar.
+
+    Returns the reports, the images and seconds of the first sweep, the play in use, the condenser that the model was
+    given, the calibration in force, how the model was corrected, and what was learned about it. `seen` is called after
+    each field, `grown` with the report of all fields so far. `pivot_at` is that of `Session.run`, `single` that of
+    `Session`. `examine` may look at each field once more before the stage goes on. Raises what Session and `examine`
+    raise; the lamp is off afterwards.
+    """
+    show_notes(console, instrument.notes)
+    session = Session(instrument, predictor, config, single)
+    reports: list[FieldReport] = []
+
+    def so_far() -> Done:
+        swept = session.first_sweep_images, session.first_sweep_s
+        return (
+            reports,
+            *swept,
+            instrument.plays,
+            session.condenser,
+            instrument.calibration,
+            instrument.optics,
+            session.learning,
+        )
+
+    with (
+        shown_progress(console, "focusing", len(plan), "first sweep") as step,
+        contextlib.closing(session.run(plan, pivot_at)) as run,
+    ):
+        for done in run if examine is None else examine(instrument, run):
+            reports.append(done.report)
+            if seen:
+                seen(done)
+            if grown:
+                grown(run_report(*so_far()))
+            step(f"{done.report.outcome} at {done.report.z_um:.1f} um")
+    return so_far()

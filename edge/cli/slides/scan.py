@@ -1,0 +1,375 @@
+"""`parfocal scan`: a region of a slide, tile by tile, onto the disk; an interrupted scan is continued."""
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+
+from parfocal import __version__
+from parfocal.edge.cli.ending.pause import Pause
+from parfocal.edge.cli.options import (
+    ConfigOption,
+    JsonOption,
+    PortOption,
+    ReliefOption,
+    SeedOption,
+    SimOption,
+    Simulation,
+    SlideOption,
+    UmPerPxOption,
+    ZPlayOption,
+    configured,
+    finite,
+    opened_instrument,
+)
+from parfocal.edge.cli.showing.output import (
+    GrowingResult,
+    check_writable,
+    console_for,
+    growing_result,
+    write_json,
+)
+from parfocal.edge.cli.showing.progress import shown_progress
+from parfocal.edge.cli.showing.say import say
+from parfocal.edge.cli.showing.tables import show_notes
+from parfocal.edge.cli.slides.survey import MAX_UM, SPACING_UM
+from parfocal.edge.config import Config
+from parfocal.edge.engine import checked_engine, checked_single_engine
+from parfocal.edge.errors import ConfigError
+from parfocal.edge.focus.depth import depth_of_field_um
+from parfocal.edge.instrument import Instrument
+from parfocal.edge.scan.continuous.plan import ForetoldSweeps, SweepPlan, foretell_sweeps, sweep_plan
+from parfocal.edge.scan.survey import surface_report
+from parfocal.edge.scan.tiling.job import (
+    Eyes,
+    Request,
+    ScanJob,
+    Ways,
+    check_new,
+    kept_request,
+    settings_of,
+    survey_points,
+)
+from parfocal.edge.scan.tiling.plan import (
+    Foretold,
+    TilePlan,
+    check_disk,
+    checked_codec,
+    field_of,
+    foretell,
+    overlap_for,
+    plan_tiles,
+    used_config,
+)
+from parfocal.edge.scan.tiling.report import ScanReport, SessionFigures, scan_report
+from parfocal.edge.scan.tiling.scanner import TileDone
+from parfocal.edge.scan.tiling.writer import EXPECTED_SHARE
+from parfocal.edge.surface.files import read_points
+from parfocal.edge.surface.surface import FocalSurface, fit_surface
+from parfocal.edge.tissue.area import Area, read_area, rectangle
+from parfocal.edge.words import counted, sized
+
+
+class _Asked(msgspec.Struct, frozen=True):
+    """Where to scan and how, as options give it; None or False for what was left out."""
+
+    area: Area | None = None
+    overlap: float | None = None
+    codec: str | None = None
+    slide_name: str | None = None
+    continuous: bool = False
+
+
+def scan(
+    out: Annotated[Path, typer.Option(help="Folder of the slide, NAME.zarr.")],
+    region: Annotated[
+        tuple[float, float, float, float] | None,
+        typer.Option(metavar="X0 Y0 X1 Y1", help="The part of the slide to scan, um of the stage."),
+    ] = None,
+    mask: Annotated[
+        Path | None, typer.Option(help="Scan these polygons instead: a GeoJSON file, um of the stage.")
+    ] = None,
+    surface: Annotated[
+        Path | None,
+        typer.Option(help="Points of an earlier survey, .csv or .geojson. Default: survey first."),
+    ] = None,
+    spacing_um: Annotated[
+        float,
+        typer.Option(
+            min=1.0, max=MAX_UM, callback=finite, help="Largest distance between points of the survey, um."
+        ),
+    ] = SPACING_UM,
+    overlap: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=0.5,
+            callback=finite,
+            help="Share of a tile that neighbours have in common. Default: by the measured play, else 0.1.",
+        ),
+    ] = None,
+    codec: Annotated[
+        str | None, typer.Option(help="png (lossless, the default), webp (lossless, slow) or jpg.")
+    ] = None,
+    slide_name: Annotated[
+        str | None, typer.Option(help="Name of the slide. A scan goes on only under its name.")
+    ] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Print the plan, and move nothing.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the scan in --out.")] = False,
+    lamp_off_between: Annotated[
+        bool, typer.Option("--lamp-off-between", help="Keep the lamp dark while nothing is exposed.")
+    ] = False,
+    continuous: Annotated[
+        bool, typer.Option("--continuous", help="Do not stop for a picture: flash while the stage moves.")
+    ] = False,
+    composite: Annotated[
+        bool, typer.Option("--composite", help="Keep uneven tiles as pictures that are all in focus.")
+    ] = False,
+    z_stack: Annotated[bool, typer.Option("--z-stack", help="Keep a stack of each uneven tile.")] = False,
+    sim: SimOption = False,
+    slide: SlideOption = None,
+    um_per_px: UmPerPxOption = None,
+    seed: SeedOption = 1,
+    z_play_um: ZPlayOption = None,
+    relief: ReliefOption = None,
+    config: ConfigOption = None,
+    port: PortOption = None,
+    json: JsonOption = None,
+) -> None:
+    """Scan a region of a slide tile by tile, in focus. An interrupted scan goes on with --resume."""
+    settings = configured(config, port)
+    simulation = Simulation(sim, slide, um_per_px, seed, z_play_um, relief)
+    asked = _Asked(_area(region, mask), overlap, codec, slide_name, continuous)
+    kept = _kept_request(out, asked) if resume else None
+    if not resume and not plan:
+        check_new(out)
+    given = None if surface is None else fit_surface(read_points(surface))
+    check_writable(json)
+    console = console_for(json)
+    # Before the board is opened: a wrong model is reported at once, and loading it does not delay the heartbeat.
+    eyes = None if plan else _eyes(settings, console)
+    with opened_instrument(simulation, settings, virtual=port is None) as instrument:
+        show_notes(console, instrument.notes)
+        used = used_config(settings, instrument.board)
+        request = kept or _request(asked, used, instrument)
+        sweeps = sweep_plan(request.plan, used, instrument.plays) if request.continuous else None
+        foretold = foretell(request.plan, used, EXPECTED_SHARE[request.codec])
+        if sweeps is not None:
+            foretold = foretell_sweeps(foretold, sweeps)
+        _show_plan(console, request.plan, foretold)
+        if eyes is None:
+            write_json(json, foretold)
+            return
+        ways = Ways(lamp_off_between, sweeps, composite, z_stack)
+        work = _Work(console, instrument, used, eyes, spacing_um, ways)
+        with (
+            growing_result(json, partial(_show, console)) as result,
+            _open_job(out, request, foretold, work) as job,
+        ):
+            _scan(job, work, given, foretold, result)
+
+
+class _Work(msgspec.Struct, frozen=True):
+    """What every part of a scan works with."""
+
+    console: Console
+    instrument: Instrument
+    config: Config
+    eyes: Eyes
+    spacing_um: float
+    ways: Ways
+
+
+def _area(region: tuple[float, float, float, float] | None, mask: Path | None) -> Area | None:
+    if region is not None and mask is not None:
+        raise ConfigError("--region and --mask both say where to scan: give one of them")
+    if mask is not None:
+        return read_area(mask)
+    if region is None:
+        return None
+    x0_um, y0_um, x1_um, y1_um = (float(finite(value) or 0.0) for value in region)
+    if not (x0_um < x1_um and y0_um < y1_um):
+        raise ConfigError("--region is empty: give X0 Y0 X1 Y1 with X0 < X1 and Y0 < Y1")
+    return rectangle(x0_um, y0_um, x1_um, y1_um)
+
+
+def _kept_request(out: Path, asked: _Asked) -> Request:
+    """What the scan in `out` was begun with. Raises ConfigError for options that would change it."""
+    if asked != _Asked():
+        raise ConfigError(
+            "--resume goes on as the scan was begun: leave out --region, --mask, --overlap, --codec, --slide-name and "
+            "--continuous"
+        )
+    return kept_request(out)
+
+
+def _request(asked: _Asked, config: Config, instrument: Instrument) -> Request:
+    if asked.area is None:
+        raise ConfigError("where to scan was not given: add --region X0 Y0 X1 Y1 or --mask FILE")
+    field_um = field_of(config.camera, instrument.view.um_per_px)
+    overlap = asked.overlap
+    if overlap is None:
+        overlap = overlap_for(instrument.plays, config, field_um)
+    plan = plan_tiles(asked.area, config, field_um, overlap)
+    return Request(asked.slide_name or "", checked_codec(asked.codec or "png"), plan, asked.continuous)
+
+
+def _eyes(config: Config, console: Console) -> Eyes:
+    two_shot, single = (
+        checked_engine(config),
+        (checked_single_engine(config) if config.focus.single_model else None),
+    )
+    say(console, f"engine: {two_shot.description}")
+    say(console, "tiles judged by: " + ("sharpness alone" if single is None else single.description))
+    return Eyes(two_shot.predictor, None if single is None else single.predictor)
+
+
+def _show_plan(console: Console, plan: TilePlan, foretold: Foretold) -> None:
+    x_um, y_um = plan.overlap_um
+    tiles, n_bytes = counted(len(plan.tiles), "tile"), sized(foretold.n_tiles * foretold.tile_bytes)
+    say(console, f"plan: {tiles}, {plan.n_left_out} left out; overlap {x_um:.0f} x {y_um:.0f} um")
+    is_swept = isinstance(foretold, ForetoldSweeps)
+    if isinstance(foretold, ForetoldSweeps):
+        _show_sweeps(console, foretold.sweeps)
+    say(
+        console,
+        f"time: about {_clock(foretold.scan_s)} and the survey; the least that this stage allows is "
+        f"{_clock(foretold.limit_s)}{', stopping for each tile' if is_swept else ''}",
+    )
+    say(
+        console,
+        f"space: about {n_bytes} for the tiles, {sized(foretold.needed_bytes)} with the slide made from them",
+    )
+
+
+def _show_sweeps(console: Console, sweeps: SweepPlan) -> None:
+    alone = f", {counted(sweeps.n_alone, 'tile')} one by one" if sweeps.n_alone else ""
+    say(
+        console,
+        f"sweeps: {counted(sweeps.n_rows, 'row')}{alone}; {sweeps.speed_um_per_s / 1000.0:.1f} mm/s, limited by the "
+        f"{sweeps.limited_by}; flashes of {sweeps.flash_s * 1e6:.0f} us at a duty of {sweeps.duty:.2f}",
+    )
+    say(
+        console,
+        f"between rows: {_clock(sweeps.row_change_s)}; where the slide is not flat, Z costs {sweeps.part_s:.2f} s for "
+        f"each part of a row and {sweeps.reversal_s:.2f} s to turn round",
+    )
+
+
+@contextlib.contextmanager
+def _open_job(out: Path, request: Request, foretold: Foretold, work: _Work) -> Iterator[ScanJob]:
+    """The scan, begun or continued. Raises ConfigError before anything moves."""
+    check_disk(foretold, foretold.n_tiles, out)
+    settings = settings_of(request, work.instrument, work.config, work.eyes)
+    job = ScanJob(out, request, settings, datetime.now(timezone.utc), __version__)
+    with contextlib.closing(job):
+        if job.finished:
+            say(work.console, f"{len(job.finished)} of {counted(foretold.n_tiles, 'tile')} finished already")
+        yield job
+
+
+def _scan(
+    job: ScanJob,
+    work: _Work,
+    given: FocalSurface | None,
+    foretold: Foretold,
+    result: GrowingResult[ScanReport],
+) -> None:
+    clock, depth_um = work.instrument.clock, depth_of_field_um(work.config.focus.objective)
+    began_s = clock.now_s()
+    surface = _surface(job, work, given)
+    surveyed_s, taken = clock.now_s(), list[TileDone]()
+
+    def report() -> ScanReport:
+        offset = job.offset
+        figures = SessionFigures(
+            clock.now_s() - surveyed_s,
+            surveyed_s - began_s,
+            surface_report(surface),
+            (offset.x_um, offset.y_um, offset.z_um),
+            work.instrument.calibration,
+        )
+        return scan_report(str(job.slide), foretold, job.finished, taken, figures, depth_um)
+
+    with (
+        shown_progress(work.console, "scanning", len(job.left), "to the first tile") as step,
+        contextlib.closing(job.tiles(work.instrument, work.eyes, work.config, surface, work.ways)) as run,
+        Pause() as pause,
+    ):
+        for done in run:
+            taken.append(done)
+            result.grown(report())
+            step(_words(done))
+            if pause.wait(lambda: _dark(work)):
+                say(work.console, "going on after a pause")
+    result.done(report())
+
+
+@contextlib.contextmanager
+def _dark(work: _Work) -> Iterator[None]:
+    """The lamp off during a pause, and on again after it as it was."""
+    board = work.instrument.board
+    is_lit = board.capabilities.has_lamp and not work.ways.is_dark_between
+    if is_lit:
+        board.lamp(0.0)
+    say(work.console, f"paused; `kill -USR1 {os.getpid()}` to go on, Ctrl-C to end")
+    yield
+    if is_lit:
+        board.lamp(work.config.scan.lamp_duty)
+
+
+def _surface(job: ScanJob, work: _Work, given: FocalSurface | None) -> FocalSurface:
+    """The surface of the scan: that of an earlier session, the given one, or a new survey."""
+    kept = job.kept_surface()
+    if kept is not None:
+        return kept
+    if given is not None:
+        return job.keep_surface(given.points)
+    points = survey_points(job.request.plan, work.config, None, work.spacing_um)
+    with (
+        shown_progress(work.console, "surveying", len(points), "first sweep") as step,
+        contextlib.closing(job.survey(work.instrument, work.eyes, work.config, points)) as run,
+    ):
+        for done in run:
+            step(f"{done.outcome} at {done.z_um:.1f} um")
+    surveyed = job.kept_surface()
+    if surveyed is None:
+        raise RuntimeError("the survey has left no surface")
+    return surveyed
+
+
+def _words(done: TileDone) -> str:
+    tile = done.tile
+    told = "uneven" if tile.uneven else "empty" if not tile.tissue else "taken"
+    return (
+        f"row {tile.row} column {tile.column} {told}{' again' if tile.retaken else ''} at {tile.z_um:.1f} um"
+    )
+
+
+def _show(console: Console, report: ScanReport) -> None:
+    show: Callable[[str], None] = partial(say, console)
+    show(
+        f"{report.finished} of {counted(report.planned, 'tile')} finished in {report.out}: {report.tissue} with "
+        f"tissue, {report.refocused} focused anew, {report.retaken} taken again, {report.uneven} uneven"
+    )
+    if report.s_per_tile is not None:
+        show(
+            f"{_clock(report.elapsed_s)} of microscope time, {report.s_per_tile:.3f} s a tile; survey "
+            f"{_clock(report.survey_s)}"
+        )
+    if report.mean_abs_error_um is not None and report.within_depth_of_field is not None:
+        show(
+            f"focus error {report.mean_abs_error_um:.2f} um in the mean, "
+            f"{100.0 * report.within_depth_of_field:.1f} % within a depth of field"
+        )
+
+
+def _clock(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120.0 else f"{seconds / 60.0:.1f} min"
