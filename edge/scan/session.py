@@ -4,9 +4,12 @@ from collections.abc import Callable, Generator
 
 from parfocal.edge.config import Config
 from parfocal.edge.focus.focuser import Focuser
+from parfocal.edge.focus.part import reduced
 from parfocal.edge.focus.proof import CALIBRATED, Proof
 from parfocal.edge.focus.result import FocusLost, FocusResult
 from parfocal.edge.instrument import Instrument
+from parfocal.edge.pixels import UInt8Array
+from parfocal.edge.scan.dust_alone import is_dust_alone
 from parfocal.edge.scan.field_result import FieldResult
 from parfocal.edge.scan.learner import Learner, Learning
 from parfocal.edge.scan.plan import Field
@@ -43,6 +46,11 @@ class Session:
     def learning(self) -> Learning | None:
         """What was learned about the model so far; None if nothing is to be learned."""
         return None if self._learner is None else self._learner.learning
+
+    def shows_dust_alone(self, pixels: UInt8Array) -> bool:
+        """Whether a picture (h, w, 3) of the camera shows nothing but dust on glass."""
+        focus = self._config.focus
+        return is_dust_alone(reduced(pixels, focus), focus, self._instrument.view.um_per_px)
 
     def run(
         self, plan: tuple[Field, ...], pivot_at: Callable[[Field], float | None] | None = None

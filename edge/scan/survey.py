@@ -13,6 +13,8 @@ from parfocal.edge.scan.session import Session
 from parfocal.edge.surface.points import FocusPoint, SurfaceRefused
 from parfocal.edge.surface.surface import FocalSurface, Model, SurfaceError, fit_surface
 
+DUST = "nothing but dust on glass"
+
 
 class SurfaceReport(msgspec.Struct, frozen=True):
     """The focal surface in numbers. `used` and `rejected` count points."""
@@ -50,7 +52,13 @@ def surveyed(session: Session, plan: tuple[Field, ...]) -> Generator[FieldResult
         ).z_um
 
     for done in session.run(plan, pivot_um):
-        if done.outcome in ("focused", "recovered"):
+        is_focused = done.outcome in ("focused", "recovered")
+        if is_focused and done.end is not None and session.shows_dust_alone(done.end.pixels):
+            # Dust may lie on the cover glass: its height says nothing of the tissue.
+            report = msgspec.structs.replace(done.report, outcome="blank", reason=DUST)
+            yield FieldResult(report, done.focus)
+            continue
+        if is_focused:
             focused.append(done.report)
         yield done
 
@@ -60,7 +68,9 @@ def point_of(report: FieldReport) -> FocusPoint:
     if report.outcome in ("focused", "recovered"):
         return FocusPoint(report.x_um, report.y_um, report.z_um, report.sigma_um)
     if report.outcome == "blank":
-        return FocusPoint(report.x_um, report.y_um, status="blank", reason="the field is empty")
+        return FocusPoint(
+            report.x_um, report.y_um, status="blank", reason=report.reason or "the field is empty"
+        )
     return FocusPoint(report.x_um, report.y_um, status="lost", reason=report.reason)
 
 

@@ -126,7 +126,8 @@ def _pen(density: FloatArray, um_per_px: float) -> BoolArray:
     mean, variation = _variation(density, side_px)
     even = (mean > MIN_PEN_DENSITY) & (variation < MAX_PEN_VARIATION)
     dense = (density > MIN_PEN_DENSITY / 2.0).astype(np.uint8)
-    n_islands, islands = cv2.connectedComponents(dense)
+    n_islands, labels = cv2.connectedComponents(dense)
+    islands = np.asarray(labels, np.int32)
     # Not its edge, where density falls off.
     inner = cv2.erode(dense, np.ones((side_px + 2, side_px + 2), np.uint8))
     size, evenly = (
@@ -151,7 +152,7 @@ def _closed(found: BoolArray, radius_px: float) -> BoolArray:
     return cv2.morphologyEx(opened, cv2.MORPH_CLOSE, kernel) > 0
 
 
-def _width_px(found: NDArray[np.uint8], islands: NDArray[np.signedinteger], n_islands: int) -> Floats:
+def _width_px(found: NDArray[np.uint8], islands: NDArray[np.int32], n_islands: int) -> Floats:
     """The diameter of the largest circle in each island, px, (n_islands,)."""
     width = np.zeros(n_islands)
     np.maximum.at(width, islands.ravel(), 2.0 * cv2.distanceTransform(found, cv2.DIST_L2, 5).ravel() - 1.0)

@@ -38,6 +38,20 @@ MUTATIONS = (
         _SCAN,
     ),
     Mutation(
+        "stained cells on glass are taken for dust",
+        "edge/tissue/dust.py",
+        "(colour < MAX_COLOUR)",
+        "(colour < 9.0)",
+        ("tests/edge/tissue/test_dust.py",),
+    ),
+    Mutation(
+        "dust on glass is tissue",
+        "edge/scan/tiling/judge.py",
+        "if tissue and is_dust_alone(",
+        "if False and is_dust_alone(",
+        ("tests/edge/tissue/test_dust.py",),
+    ),
+    Mutation(
         "a tile out of focus is kept",
         "edge/scan/tiling/judge.py",
         "if abs(distance_um) > self.depth_um / 2.0:\n            return Judged",

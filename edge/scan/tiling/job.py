@@ -193,7 +193,7 @@ class ScanJob:
 
         Raises SurfaceRefused if they determine none; else as `Session.run`.
         """
-        judge, usual = TileJudge(instrument.single.calibrated(eyes.single), config.focus), UsualSpread()
+        judge, usual = _judge(instrument, eyes, config), UsualSpread()
         session, marks = Session(instrument, eyes.two_shot, config), SurveyMarks()
         fields: list[FieldReport] = []
         with contextlib.closing(surveyed(session, points)) as run:
@@ -238,7 +238,7 @@ class ScanJob:
         heights = Heights(surface, self.request.plan.pitch_um)
         for planned in self.left:
             heights.check_covers(planned.x_um, planned.y_um)
-        judge = TileJudge(instrument.single.calibrated(eyes.single), config.focus)
+        judge = _judge(instrument, eyes, config)
         judge.restore(self._kept("known_um"))
         usual = UsualSpread(self._kept("usual_spread"))
         for point in surface.points:
@@ -302,6 +302,10 @@ class ScanJob:
             else:
                 self.journal.drop(tile)
         return good
+
+
+def _judge(instrument: Instrument, eyes: Eyes, config: Config) -> TileJudge:
+    return TileJudge(instrument.single.calibrated(eyes.single), config.focus, instrument.view.um_per_px)
 
 
 def _learn(heights: Heights, tile: ScannedTile) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Generator
 from typing import cast
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -44,6 +45,9 @@ class Visited:
         self._outcomes = outcomes
         self.pivots_um: list[float | None] = []
 
+    def shows_dust_alone(self, _pixels: NDArray[np.uint8]) -> bool:
+        return False
+
     def run(
         self, plan: tuple[Field, ...], pivot_at: Callable[[Field], float | None]
     ) -> Generator[FieldResult, None, None]:
@@ -53,6 +57,26 @@ class Visited:
                 field.x_um, field.y_um, z_um, None, None, None, 4, 1.0, outcome, (), (z_um,), reason=None
             )
             yield FieldResult(report, FocusResult(outcome, z_um, 4, (), (z_um,)))
+
+
+def test_a_point_that_shows_dust_alone_is_blank_and_says_so(config: Config) -> None:
+    plan = tuple(Field(20_000.0 + 500.0 * k, 10_000.0) for k in range(2))
+    scope = Scope(swept_near(config))
+    grain = cv2.circle(np.full_like(BLANK, 230), (200, 230), 9, (60, 58, 52), -1, cv2.LINE_AA)
+    noise = np.random.default_rng(1)
+
+    def render(x_um: float, y_um: float, z_um: float, duty: float) -> NDArray[np.uint8]:
+        if abs(x_um - plan[1].x_um) > 100.0:
+            return scope.sample.render(x_um, y_um, z_um, duty)
+        sigma_px = 0.4 + 0.4 * abs(z_um - FOCUS_Z_UM)
+        shown = cv2.GaussianBlur(grain, (0, 0), sigma_px)
+        return (shown + noise.integers(-1, 2, grain.shape)).astype(np.uint8)
+
+    scope.camera = SimulatedCamera(scope.bench, scope.bench.clock, config.camera, render)
+    done = list(surveyed(session_of(scope), plan))
+    assert [each.outcome for each in done] == ["focused", "blank"]
+    point = point_of(done[1].report)
+    assert (point.status, point.z_um, point.reason) == ("blank", None, "nothing but dust on glass")
 
 
 def test_a_point_starts_from_its_nearest_neighbour_and_the_latest_of_equally_near_ones() -> None:
