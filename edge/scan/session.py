@@ -84,11 +84,14 @@ class Session:
         Raises BoardError, CameraFailed, EngineError. A lost field is reported, not raised.
         """
         began_s = self._instrument.clock.now_s()
-        self._instrument.go_to(field.x_um, field.y_um)
         if pivot_um is not None:
             self._pivot_um = pivot_um
         if self._pivot_um is None:
+            self._instrument.go_to(field.x_um, field.y_um)
             return self._visit_first(field, began_s)
+        # Z goes to where the field begins while X and Y are on their way.
+        clock = self._instrument.clock
+        clock.sleep_s(self._instrument.approach(field.x_um, field.y_um, self._pivot_um) - clock.now_s())
         return self._focused(field, self._pivot_um, began_s)
 
     def _visit_first(self, field: Field, began_s: float) -> FieldResult:

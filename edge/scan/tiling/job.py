@@ -194,7 +194,7 @@ class ScanJob:
         Raises SurfaceRefused if they determine none; else as `Session.run`.
         """
         judge, usual = _judge(instrument, eyes, config), UsualSpread()
-        session, marks = Session(instrument, eyes.two_shot, config), SurveyMarks()
+        session, marks = Session(instrument, eyes.two_shot, config, eyes.single), SurveyMarks()
         fields: list[FieldReport] = []
         with contextlib.closing(surveyed(session, points)) as run:
             for done in run:
