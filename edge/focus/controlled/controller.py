@@ -161,10 +161,10 @@ def on_pair(
     )
     focus_um = z2_um + found.distance_um
     agrees = earlier_um is not None and abs(earlier_um - focus_um) <= AGREEMENT_UM
-    is_settled = decision.rule in ("accept", "down") and (earlier_um is None or agrees)
+    is_settled = decision.rule == "down" and (earlier_um is None or agrees)
     sigma_um = math.inf if found.sigma_um is None else found.sigma_um
     if is_settled and _is_in_focus(Claim(found.distance_um, sigma_um), depth_um):
-        return Stay("in_focus")
+        return Stay("in_focus")  # the way down through the play is not worth it
     if isinstance(decision, rule.Accept):
         return Stay("in_focus") if decision.rule == "in_focus" else Go(focus_um, "accept")
     if isinstance(decision, rule.GiveUp):

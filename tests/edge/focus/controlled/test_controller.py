@@ -197,9 +197,11 @@ def test_patches_that_spread_far_from_the_focus_still_tell_the_direction() -> No
     assert on_pair(nearer, Z_UM, (), BOUNDS, CONFIG, None, DEPTH_UM) == Pair(Z_UM - 8.5, "half_spread")
 
 
-def test_a_pair_that_ends_within_half_a_depth_of_field_does_not_move_again() -> None:
+def test_a_pair_that_ends_half_a_depth_of_field_too_high_does_not_go_down_again() -> None:
     certain = msgspec.structs.replace(estimated(-0.4), sigma_um=0.2)
     assert on_pair(certain, Z_UM, (), BOUNDS, CONFIG, None, DEPTH_UM) == Stay("in_focus")
+    below = msgspec.structs.replace(certain, distance_um=0.4)
+    assert on_pair(below, Z_UM, (), BOUNDS, CONFIG, None, DEPTH_UM) == Go(Z_UM + 0.4, "accept")
     vague = msgspec.structs.replace(certain, sigma_um=0.3)
     assert on_pair(vague, Z_UM, (), BOUNDS, CONFIG, None, DEPTH_UM) == Go(Z_UM - 0.4, "down")
     # It was to confirm an estimate, and does not.
