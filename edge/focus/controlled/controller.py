@@ -25,9 +25,9 @@ from parfocal.edge.focus.sharpness import MIN_FALL_SHARE
 # ended 0.025 um nearer on average.
 IN_FOCUS_SHARE = 0.5
 # A pair that sees the focus beyond what the model can tell says too little, never too much: a whole of its distance
-# upwards is not too far. Downwards half as much more: one pair more from below takes half the time of one more way down
-# through the play.
-FAR_DOWN = 1.5
+# upwards is not too far. Downwards almost half as much more: one pair more from below takes half the time of one more
+# way down through the play. With 1.5, a focus 12 um below was passed by more than one estimate may be followed over.
+FAR_DOWN = 1.45
 # A single shot is followed if it is off by this share of its distance at most: the next one, much closer, tells more.
 # With 0.2, one field in three that began 15 to 25 um away went up to 9 um farther away first: beyond its range a
 # single-shot model may say anything, though it is less certain than usual.
