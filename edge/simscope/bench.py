@@ -42,6 +42,7 @@ from parfocal.edge.simscope.triggered_camera import TriggeredCamera
 from parfocal.edge.stacks.listing import STACK_ENDINGS
 
 SAMPLE_IMAGE_UM_PER_PX = 0.5  # of scikit-image's IHC image, estimated from the size of its nuclei
+_TRIGGER_DELAY_S = 0.00004  # from trigger to exposure; of the order of industrial cameras' data sheets
 
 
 class Sample(msgspec.Struct, frozen=True):
@@ -242,7 +243,9 @@ def in_virtual_time(
         triggered = None
         if not isinstance(bench, TextBench):
             brightness = config.scan.flash_brightness
-            triggered = TriggeredCamera(bench, bench.clock, config.camera, sample.render, brightness)
+            triggered = TriggeredCamera(
+                bench, bench.clock, config.camera, sample.render, brightness, _TRIGGER_DELAY_S
+            )
         yield msgspec.structs.replace(
             _simulated(board, camera, bench.clock, truth_at, in_use), triggered=triggered, lens=lens
         )

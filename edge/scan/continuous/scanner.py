@@ -23,6 +23,7 @@ from parfocal.edge.scan.tiling.scanner import Scanner, Taken, TileDone
 from parfocal.edge.scan.tiling.writer import TileWriter
 
 MISSED = "its trigger or its frame was missed in the sweep"
+LOST = "a frame of its sweep was lost between camera and computer"
 DARK = "its flash was missing in the sweep"
 BLURRED = "its picture of the sweep was out of focus"
 GOOD = ("good", "blank")
@@ -92,6 +93,8 @@ class ContinuousScanner:
             judged = self._sorted(looked, scanner, left, soft)
             if judged is not None:
                 yield caught.tile, looked.taken(judged), elapsed_s
+        if self._sweeper.n_lost:
+            left.update({tile: LOST for tile in row.tiles if left.get(tile) == MISSED})
 
     def _proven(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
@@ -69,12 +70,17 @@ class Sweeper:
             )
         if camera is None:
             raise ConfigError(
-                "--continuous needs a camera that the board triggers, and this one runs free; nothing moved. Leave out "
-                "--continuous."
+                "--continuous needs a camera that the board triggers, and this one runs free; nothing moved. Set "
+                "camera.trigger_line (docs/hardware.md), or leave out --continuous."
             )
         self._board: Sweeping = board
         self._camera: TriggeredCamera = camera
         self._instrument, self._config, self._plan = instrument, config, plan
+
+    @property
+    def n_lost(self) -> int:
+        """Frames of the last sweep that were lost between camera and computer."""
+        return self._camera.n_lost
 
     def sweep(self, row: Row, line: Line, offset: Offset) -> Iterator[Caught]:
         """Go along a line over a row, then hand out the frames; a tile without light or frame is left out.
@@ -84,7 +90,23 @@ class Sweeper:
         is_backwards, falling = row.way < 0, line.is_falling
         x_um, z_um = line.x_um + offset.x_um, line.z_um + offset.z_um
         y_um = row.y_um + offset.y_um
-        self._get_ready(SweepBegin(x_um, y_um, z_um, is_backwards, falling[0]))
+        with self._armed_camera(row):
+            self._get_ready(SweepBegin(x_um, y_um, z_um, is_backwards, falling[0]))
+            yield from self._along(row, line, offset)
+
+    @contextlib.contextmanager
+    def _armed_camera(self, row: Row) -> Iterator[None]:
+        """The camera waits for triggers; it runs freely again however the block ends."""
+        self._camera.arm(count_of(row))
+        try:
+            yield
+        finally:
+            self._camera.disarm()
+
+    def _along(self, row: Row, line: Line, offset: Offset) -> Iterator[Caught]:
+        """Sweep from the begin of a row, then hand out its frames."""
+        is_backwards, falling = row.way < 0, line.is_falling
+        y_um = row.y_um + offset.y_um
         armed_um = self._arm(row, offset)
         for k, part in enumerate(line.parts):
             if k and falling[k] != falling[k - 1]:
@@ -132,7 +154,7 @@ class Sweeper:
     def _arm(self, row: Row, offset: Offset) -> tuple[float, ...]:
         """Arm the triggers of a row; where the stage will be in the middle of each flash, um of the stage."""
         first, last = row.tiles[0], row.tiles[-1]
-        count = abs(last.column - first.column) + 1
+        count = count_of(row)
         spacing_um = (last.x_um - first.x_um) / (count - 1)
         x = self._instrument.board.x
         scan, plan = self._config.scan, self._plan
@@ -176,6 +198,11 @@ class Sweeper:
             trigger = triggers[found]
             flash_s = trigger.trigger_s + self._config.scan.flash_delay_s + self._plan.flash_s / 2.0
             yield trigger.index, frame.pixels, flash_s
+
+
+def count_of(row: Row) -> int:
+    """How many triggers a row takes: one for each column, with a tile or without."""
+    return abs(row.tiles[-1].column - row.tiles[0].column) + 1
 
 
 def _none_fits(strays_s: Sequence[float], triggers_s: Sequence[float], within_s: float) -> CameraFailed:

@@ -15,7 +15,7 @@ from parfocal.edge.errors import CameraFailed
 from parfocal.edge.images.rgb import rgb_from_file
 from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.scan.continuous.plan import SweepPlan, sweep_plan
-from parfocal.edge.scan.continuous.scanner import BLURRED, DARK, FOLDED, MISSED
+from parfocal.edge.scan.continuous.scanner import BLURRED, DARK, FOLDED, LOST, MISSED
 from parfocal.edge.scan.tiles import read_scan
 from parfocal.edge.scan.tiling.plan import TilePlan
 from parfocal.edge.scan.tiling.registering import shift_px
@@ -106,6 +106,41 @@ def test_a_swept_tile_that_may_be_uneven_is_examined_at_rest_and_a_new_stain_is_
     assert not any(done.tile.uneven for done in taken)
 
 
+def test_the_camera_waits_for_triggers_during_sweeps_only_with_room_for_a_row_and_lost_frames_are_named(
+    scan: Scan, sweeps: SweepPlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = list[int | str]()
+    arm, grab, disarm = TriggeredCamera.arm, TriggeredCamera.grab, TriggeredCamera.disarm
+
+    def armed(camera: TriggeredCamera, n_frames: int) -> None:
+        calls.append(n_frames)
+        arm(camera, n_frames)
+
+    def drops_first(camera: TriggeredCamera, timeout_s: float = 1.0) -> Frame:
+        if calls[-1] != "grab":
+            calls.append("grab")
+            grab(camera, timeout_s)
+        return grab(camera, timeout_s)
+
+    def disarmed(camera: TriggeredCamera) -> None:
+        calls.append("disarm")
+        disarm(camera)
+
+    monkeypatch.setattr(TriggeredCamera, "arm", armed)
+    monkeypatch.setattr(TriggeredCamera, "grab", drops_first)
+    monkeypatch.setattr(TriggeredCamera, "disarm", disarmed)
+    monkeypatch.setattr(TriggeredCamera, "n_lost", property(lambda _: int(calls.count("disarm") == 2)))
+    taken = scan(SmallSlide(config=BRIGHT), sweeps=sweeps)
+    rows = [calls[k : k + 3] for k in range(0, len(calls), 3)]
+    assert len(rows) >= 3
+    assert all(row[1:] == ["grab", "disarm"] for row in rows)
+    assert all(isinstance(row[0], int) and row[0] >= 4 for row in rows)
+    reasons = [done.tile.reason or "" for done in taken]
+    assert [reason for reason in reasons if reason.startswith((MISSED, LOST))] != []
+    assert sum(reason.startswith(LOST) for reason in reasons) == 1  # of the second row
+    assert sum(reason.startswith(MISSED) for reason in reasons) == len(rows) - 1
+
+
 def test_a_missed_trigger_frame_or_flash_costs_its_tile_a_second_pass_and_shifts_no_other(
     scan: Scan, out: Path, sweeps: SweepPlan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -180,7 +215,14 @@ def test_a_camera_that_sends_nothing_ends_the_scan(
 def test_a_camera_that_begins_late_ends_the_scan_and_says_how_late(
     scan: Scan, sweeps: SweepPlan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    grab = TriggeredCamera.grab
+    grab, disarm = TriggeredCamera.grab, TriggeredCamera.disarm
+    disarmed = list[TriggeredCamera]()
+
+    def noted(self: TriggeredCamera) -> None:
+        disarmed.append(self)
+        disarm(self)
+
+    monkeypatch.setattr(TriggeredCamera, "disarm", noted)
 
     def late(self: TriggeredCamera, timeout_s: float = 1.0) -> Frame:
         frame = grab(self, timeout_s)
@@ -191,3 +233,4 @@ def test_a_camera_that_begins_late_ends_the_scan_and_says_how_late(
         CameraFailed, match=r"none of them with its trigger: the nearest began \S+ ms after one"
     ):
         scan(SmallSlide(config=BRIGHT), sweeps=sweeps)
+    assert len(disarmed) == 1  # a camera that failed runs freely again
