@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from parfocal.edge.camera.aravis import AravisCamera, aravis
+from parfocal.edge.camera.aravis import AravisCamera, aravis, size_and_inputs
 from parfocal.edge.camera.frame import frame_after
 from parfocal.edge.camera.opened import open_camera, triggered_of
 from parfocal.edge.config import CameraConfig
@@ -147,6 +147,12 @@ def test_a_size_beyond_the_sensor_and_an_unknown_name_are_refused(device: GigeCa
     del device
     with pytest.raises(CameraFailed, match=r"the camera has 2048 x 2048 px, and 4096 x 48 are configured"):
         AravisCamera(msgspec.structs.replace(CONFIG, width_px=4096))
+    gc.collect()
+
+
+def test_its_size_and_inputs_are_found_without_opening_it_for_frames(device: GigeCamera) -> None:
+    del device
+    assert size_and_inputs(ADDRESS) == ((2048, 2048), ("Line0", "Line1"))
     gc.collect()
 
 
