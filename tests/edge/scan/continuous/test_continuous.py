@@ -11,11 +11,12 @@ from parfocal.board.errors import BoardError
 from parfocal.board.own.board import Board, TriggeredFrame
 from parfocal.edge.camera.frame import Frame
 from parfocal.edge.config import Config
-from parfocal.edge.errors import CameraFailed
+from parfocal.edge.errors import CameraFailed, ConfigError
 from parfocal.edge.images.rgb import rgb_from_file
 from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.scan.continuous.plan import SweepPlan, sweep_plan
 from parfocal.edge.scan.continuous.scanner import BLURRED, DARK, FOLDED, LOST, MISSED
+from parfocal.edge.scan.continuous.sweep import Sweeper
 from parfocal.edge.scan.tiles import read_scan
 from parfocal.edge.scan.tiling.plan import TilePlan
 from parfocal.edge.scan.tiling.registering import shift_px
@@ -36,6 +37,17 @@ def sweeps(plan: TilePlan) -> SweepPlan:
 
 def errors_um(taken: list[TileDone]) -> list[float]:
     return [abs(done.error_um or 0.0) for done in taken if done.tile.tissue]
+
+
+def test_a_camera_that_runs_free_is_refused_before_anything_moves(sweeps: SweepPlan) -> None:
+    with SmallSlide(config=BRIGHT).instrument() as instrument:
+        at_um = instrument.board.x.position_um
+        free = msgspec.structs.replace(instrument, triggered=None)
+        with pytest.raises(
+            ConfigError, match=r"this one runs free; nothing moved\. Set camera\.trigger_line"
+        ):
+            Sweeper(free, BRIGHT, sweeps)
+        assert instrument.board.x.position_um == at_um
 
 
 def test_every_tile_is_taken_in_focus_where_the_journal_says_while_the_stage_moves(
