@@ -52,7 +52,7 @@ def test_the_stage_is_on_the_line_at_every_moment_whichever_way_the_gears_are_en
 def test_positions_armed_before_a_sweep_trigger_in_every_part_of_it(
     bench: VirtualBench, board: Board
 ) -> None:
-    board.ready(SweepBegin(20_000.0, 10_000.0, 2500.0, x_down=True, z_down=False))
+    board.ready(SweepBegin(20_000.0, 10_000.0, 2500.0, is_down=True, z_down=False))
     off_um = board.x.stage_um - board.x.position_um
     board.trigger_at("x", TriggerPositions(19_500.0 - off_um, -390.0, 8), Flash(1e-4, 14e-6, 1.0))
     board.sweep(18_000.0, 2504.0, SPEED_UM_PER_S)
@@ -64,7 +64,7 @@ def test_positions_armed_before_a_sweep_trigger_in_every_part_of_it(
 
 
 def test_a_sweep_against_the_gear_or_beyond_a_limit_moves_nothing(bench: VirtualBench, board: Board) -> None:
-    board.ready(SweepBegin(20_000.0, 10_000.0, 2500.0, x_down=False, z_down=False))
+    board.ready(SweepBegin(20_000.0, 10_000.0, 2500.0, is_down=False, z_down=False))
     before_um = bench.true_um(bench.clock.now_s())
     with pytest.raises(ValueError, match="z cannot sweep to 2499.00 um: its gear is engaged up"):
         board.sweep(21_000.0, 2499.0, SPEED_UM_PER_S)
@@ -73,5 +73,5 @@ def test_a_sweep_against_the_gear_or_beyond_a_limit_moves_nothing(bench: Virtual
     with pytest.raises(MoveRefused, match="limit is"):
         board.sweep(80_000.0, 2501.0, SPEED_UM_PER_S)
     with pytest.raises(MoveRefused, match="limit is"):
-        board.ready(SweepBegin(20_000.0, 10_000.0, 5.0, x_down=False, z_down=True))
+        board.ready(SweepBegin(20_000.0, 10_000.0, 5.0, is_down=False, z_down=True))
     assert bench.true_um(bench.clock.now_s())[:2] == pytest.approx(before_um[:2], abs=0.1)

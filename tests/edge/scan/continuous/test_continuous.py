@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from parfocal.board.errors import BoardError
-from parfocal.board.own.board import Board, TriggeredFrame
+from parfocal.board.own.board import Along, Board, TriggeredFrame
 from parfocal.edge.camera.frame import Frame
 from parfocal.edge.config import Config
 from parfocal.edge.errors import CameraFailed
@@ -17,12 +17,13 @@ from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.scan.continuous.plan import SweepPlan, sweep_plan
 from parfocal.edge.scan.continuous.scanner import BLURRED, DARK, FOLDED, MISSED
 from parfocal.edge.scan.tiles import read_scan
-from parfocal.edge.scan.tiling.plan import TilePlan
+from parfocal.edge.scan.tiling.plan import TilePlan, field_of, plan_tiles
 from parfocal.edge.scan.tiling.registering import shift_px
 from parfocal.edge.scan.tiling.scanner import TileDone
 from parfocal.edge.simscope.triggered_camera import TriggeredCamera
-from tests.edge.scan.conftest import PLAYS, Scan
-from tests.edge.scan.tiling.small_slide import CONFIG, SmallSlide, bent
+from parfocal.edge.tissue.area import rectangle
+from tests.edge.scan.conftest import PLAYS, REGION, Scan
+from tests.edge.scan.tiling.small_slide import CONFIG, UM_PER_PX, SmallSlide, bent
 
 BRIGHT: Config = msgspec.structs.replace(
     CONFIG, scan=msgspec.structs.replace(CONFIG.scan, flash_brightness=100.0, flash_delay_s=1e-5)
@@ -38,11 +39,13 @@ def errors_um(taken: list[TileDone]) -> list[float]:
     return [abs(done.error_um or 0.0) for done in taken if done.tile.tissue]
 
 
+@pytest.mark.parametrize("along", ["x", "y"])
 def test_every_tile_is_taken_in_focus_where_the_journal_says_while_the_stage_moves(
-    scan: Scan, out: Path, plan: TilePlan, sweeps: SweepPlan
+    scan: Scan, out: Path, along: Along
 ) -> None:
     small, ideal = SmallSlide(config=BRIGHT), SmallSlide()
-    taken = scan(small, sweeps=sweeps)
+    plan = plan_tiles(rectangle(*REGION), CONFIG, field_of(CONFIG.camera, UM_PER_PX), 0.1, along)
+    taken = scan(small, sweeps=sweep_plan(plan, BRIGHT, PLAYS), tiles=plan)
     stored = read_scan(out)
     assert stored.is_complete
     assert tuple((t.row, t.column) for t in stored.tiles) == plan.places
@@ -53,7 +56,7 @@ def test_every_tile_is_taken_in_focus_where_the_journal_says_while_the_stage_mov
         z_off_um = [
             (done.error_um or 0.0) + ideal.focus(done.tile.x_um, done.tile.y_um) - done.tile.z_um
             for done in swept
-            if done.tile.row % 2 == parity
+            if (done.tile.row if along == "x" else done.tile.column) % 2 == parity
         ]
         assert abs(float(np.mean(z_off_um))) < 0.15
     for done in swept:
