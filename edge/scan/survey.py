@@ -79,7 +79,7 @@ def expected_um(focused: Sequence[FieldReport], field: Field) -> float:
     slopes = np.concatenate([np.zeros((2, 1)), np.eye(2) / SLOPE_UM_PER_MM], axis=1)
     terms = np.concatenate([np.ones((len(near), 1)), away_mm[near]], axis=1) * weights[:, None]
     heights = np.concatenate([(places[near, 2] - base_um) * weights, np.zeros(2)])
-    certain = np.ones(len(heights))
+    certain, solved = np.ones(len(heights)), np.zeros(3)
     for _ in range(ROUNDS):
         solved, *_ = np.linalg.lstsq(
             np.concatenate([terms, slopes]) * certain[:, None], heights * certain, rcond=None

@@ -104,7 +104,7 @@ def measured(
         else plan_tiles(each, CONFIG, field_um, overlap)
         for each in (area, whole_area)
     )
-    foretold = foretell(plan, CONFIG, 0.75)
+    foretold = foretell(plan, CONFIG, 0.75, PLAYS)
     sweeps = sweep_plan(plan, CONFIG, PLAYS) if continuous else None
     began_s = time.monotonic()
     with slide.instrument(plays=PLAYS) as instrument:

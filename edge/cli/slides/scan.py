@@ -166,7 +166,7 @@ def scan(
         used = used_config(settings, instrument.board)
         request = kept or _request(asked, used, instrument)
         sweeps = sweep_plan(request.plan, used, instrument.plays) if request.continuous else None
-        foretold = foretell(request.plan, used, EXPECTED_SHARE[request.codec])
+        foretold = foretell(request.plan, used, EXPECTED_SHARE[request.codec], instrument.plays)
         if sweeps is not None:
             foretold = foretell_sweeps(foretold, sweeps)
         _show_plan(console, request.plan, foretold)

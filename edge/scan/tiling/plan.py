@@ -141,15 +141,20 @@ def overlap_for(plays: Sequence[PlayInUse], config: Config, field_um: tuple[floa
     return min(needed, 0.5)
 
 
-def foretell(plan: TilePlan, config: Config, codec_share: float) -> Foretold:
-    """Time and space of a plan. `codec_share`: the size of a file over that of its pixels."""
+def foretell(plan: TilePlan, config: Config, codec_share: float, plays: Sequence[PlayInUse] = ()) -> Foretold:
+    """Time and space of a plan. `codec_share`: the size of a file over that of its pixels.
+
+    X and Y arrive by the shortest way where the play of both is among `plays`, with its uncertainty.
+    """
     board, camera = config.board, config.camera
     frame_s = (
         camera.exposure_s + camera.frame_period_s / 2.0
     )  # the mean wait for a frame of a free-running camera
     settle_s = max(board.x.settle_s, board.y.settle_s)
     travel_s = _travel_s(plan.tiles, _straight(board.x), _straight(board.y))
-    approach_s = _travel_s(plan.tiles, _from_below(board.x), _from_below(board.y))
+    measured = {play.axis for play in plays if play.uncertainty_um is not None}
+    way = _straight if {"x", "y"} <= measured else _from_below
+    approach_s = _travel_s(plan.tiles, way(board.x), way(board.y))
     n_tiles = len(plan.tiles)
     # The height changes by a few steps up or down: half of the tiles need the run-up of Z.
     run_up_s = 0.5 * _straight(board.z)(board.z.play_um) * n_tiles

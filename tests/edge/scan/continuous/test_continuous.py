@@ -89,6 +89,23 @@ def test_what_came_out_blurred_is_taken_again_after_the_sweeps_and_learned_befor
     assert max(errors_um(taken)) < 0.96
 
 
+def test_a_tile_that_stands_out_alone_is_taken_again_where_its_own_picture_has_shown_the_focus(
+    scan: Scan, plan: TilePlan, sweeps: SweepPlan
+) -> None:
+    scan(SmallSlide(), n_tiles=1)
+    alone = next(tile for tile in plan.tiles if (tile.row, tile.column) == (1, 2))
+
+    def bump(x_um: float, y_um: float) -> float:
+        is_there = abs(x_um - alone.x_um) < 20.0 and abs(y_um - alone.y_um) < 20.0
+        return bent(x_um, y_um) + (2.5 if is_there else 0.0)
+
+    taken = scan(SmallSlide(focus=bump, single_sigma_um=0.1, config=BRIGHT), sweeps=sweeps)
+    (done,) = (each for each in taken if (each.tile.row, each.tile.column) == (1, 2))
+    # One more picture is enough, although its neighbours lead to expect it elsewhere.
+    assert (done.tile.reason, done.tile.retaken) == (BLURRED, 1)
+    assert abs(done.error_um or 0.0) < 0.48
+
+
 def test_a_swept_tile_that_may_be_uneven_is_examined_at_rest_and_a_new_stain_is_learned(
     scan: Scan, sweeps: SweepPlan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
