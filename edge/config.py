@@ -23,15 +23,18 @@ FrameTime = Annotated[float, msgspec.Meta(gt=0.0, le=60.0)]
 class CameraConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The camera. `um_per_px` is the size of one of its pixels on the sample.
 
-    `kind`: a V4L2 camera, read through OpenCV, a GStreamer pipeline, or a camera that Micro-Manager drives.
-    `device` is the number of the video device, or its path, serial number or part of its name; with Micro-Manager a
-    label of its configuration, or 0 for the camera that it names.
+    `kind`: a V4L2 camera, read through OpenCV, a GStreamer pipeline, a USB3 Vision or GigE Vision camera through
+    Aravis, or a camera that Micro-Manager drives.
+    `device` is the number of the video device, or its path, serial number or part of its name; with Aravis the number
+    of the camera, its id, serial number or address, or part of its name; with Micro-Manager a label of its
+    configuration, or 0 for the camera that it names.
     `pipeline` is a GStreamer pipeline up to the frames, and `micromanager` the configuration file of Micro-Manager, for
-    those kinds only.
+    those kinds only. `trigger_line` is the camera's input that the board's trigger is wired to, such as "Line1", with
+    Aravis only; without it the camera is never triggered.
     `frame_period_s` and `exposure_s` are those of its free run.
     """
 
-    kind: Literal["v4l2", "gstreamer", "micromanager"] = "v4l2"
+    kind: Literal["v4l2", "gstreamer", "aravis", "micromanager"] = "v4l2"
     device: Annotated[int, msgspec.Meta(ge=0, le=255)] | Annotated[str, msgspec.Meta(min_length=1)] = 0
     width_px: SidePx = 1224
     height_px: SidePx = 1024
@@ -40,6 +43,7 @@ class CameraConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     frame_period_s: FrameTime = 1.0 / 30.0
     pipeline: str = ""
     micromanager: str = ""
+    trigger_line: str = ""
 
     def __post_init__(self) -> None:
         """Raises ValueError for a pipeline or file without its kind, or a kind without its own."""
@@ -52,6 +56,11 @@ class CameraConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(
                 f"kind = {self.kind!r} with micromanager = {self.micromanager!r}: kind = 'micromanager' needs the "
                 "configuration file of Micro-Manager, and no other kind has one"
+            )
+        if self.trigger_line and self.kind != "aravis":
+            raise ValueError(
+                f"kind = {self.kind!r} with trigger_line = {self.trigger_line!r}: only cameras of kind = 'aravis' are "
+                "triggered"
             )
 
     @property

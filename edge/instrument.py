@@ -16,8 +16,8 @@ from parfocal.board.tunable.opened import opened_lens
 from parfocal.calib.camera.view import View
 from parfocal.calib.value import UsedCalibration
 from parfocal.edge.camera.frame import Adjustable, Camera, CameraSettings, TriggeredCamera
-from parfocal.edge.camera.linear import LinearCamera
-from parfocal.edge.camera.opened import open_camera
+from parfocal.edge.camera.linear import LinearCamera, LinearTriggered
+from parfocal.edge.camera.opened import open_camera, triggered_of
 from parfocal.edge.config import Config, FocusConfig
 from parfocal.edge.measured.calibration import (
     CameraInUse,
@@ -132,6 +132,13 @@ def calibrated_camera(camera: Camera, measured: CameraInUse) -> Camera:
     return camera if measured.gamma is None else LinearCamera(camera, measured.gamma, measured.dark_level)
 
 
+def calibrated_trigger(camera: TriggeredCamera | None, measured: CameraInUse) -> TriggeredCamera | None:
+    """The triggered camera, with its gamma undone if it has one."""
+    if camera is None or measured.gamma is None:
+        return camera
+    return LinearTriggered(camera, measured.gamma, measured.dark_level)
+
+
 @contextlib.contextmanager
 def real_instrument(config: Config) -> Iterator[Instrument]:
     """The configured board and camera.
@@ -161,5 +168,6 @@ def real_instrument(config: Config) -> Iterator[Instrument]:
                 above_sharpest_um=in_use.above_sharpest_um,
                 single=in_use.single,
                 flat_field=in_use.flat_field,
+                triggered=calibrated_trigger(triggered_of(opened, config.camera), in_use.camera),
                 lens=lens,
             )

@@ -22,11 +22,13 @@ from parfocal.board.config import _RANGES as AXIS_RANGES
 from parfocal.board.config import AxisConfig
 from parfocal.board.conformance.report import ConformanceReport
 from parfocal.board.status import BoardStatus
+from parfocal.calib.camera.exposure_window import ExposureWindow
 from parfocal.edge.cli.calibrating.all_parts import AllReport
 from parfocal.edge.cli.calibrating.focus_verb import LoopReport
 from parfocal.edge.cli.calibrating.int8_verb import Int8Report
 from parfocal.edge.cli.calibrating.lens_verb import LensReport
 from parfocal.edge.cli.calibrating.optics_verb import OpticsReport
+from parfocal.edge.cli.calibrating.trigger_verb import TriggerReport
 from parfocal.edge.cli.calibrating.verbs import BacklashReport, CameraReport, StageReport
 from parfocal.edge.cli.findings import Finding
 from parfocal.edge.config import Config
@@ -70,6 +72,8 @@ JSON_ROOTS = (
         Int8Report,
         LoopReport,
         LensReport,
+        TriggerReport,
+        ExposureWindow,
         AllReport,
         BoardStatus,
         ConformanceReport,

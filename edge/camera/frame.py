@@ -55,10 +55,26 @@ class Camera(Protocol):
 
 
 class TriggeredCamera(Protocol):
-    """A camera that exposes once for every trigger, and keeps the frames until they are asked for, in order."""
+    """A camera that, while it is armed, exposes once for every trigger, and keeps the frames in order.
+
+    It may be the same as the free-running one: then it runs freely while it is not armed.
+    """
+
+    @property
+    def n_lost(self) -> int:
+        """How many frames since it was armed were lost between camera and computer, as far as the camera tells."""
+
+    def arm(self, n_frames: int) -> None:
+        """Expose only for triggers from now on, and keep up to `n_frames` frames until they are asked for.
+
+        Frames from before are dropped. Raises CameraFailed.
+        """
 
     def grab(self, timeout_s: float = 1.0) -> Frame:
         """The frame of the next trigger. Raises CameraFailed when none comes within `timeout_s`."""
+
+    def disarm(self) -> None:
+        """Run freely again; frames that were not asked for are dropped. Raises CameraFailed."""
 
 
 class CameraSettings(msgspec.Struct, frozen=True):

@@ -1,16 +1,16 @@
-"""A camera behind a GStreamer pipeline, such as the CSI camera of a Jetson or a Raspberry Pi. The only user of `gi`.
+"""A camera behind a GStreamer pipeline, such as the CSI camera of a Jetson or a Raspberry Pi.
 
 PyGObject and GStreamer come from the system's packages, so the virtual environment must see those.
 """
 
 import contextlib
-import ctypes
 import functools
 from typing import Any
 
 import numpy as np
 
 from parfocal.edge.camera.frame import Frame
+from parfocal.edge.camera.gi_modules import from_system
 from parfocal.edge.config import CameraConfig
 from parfocal.edge.errors import CameraFailed
 from parfocal.edge.pixels import UInt8Array
@@ -24,23 +24,10 @@ _FIRST_FRAME_S = 10.0  # a CSI camera takes some seconds to start
 
 def gstreamer() -> tuple[Any, Any]:
     """The modules `Gst` and `GLib`, started. Raises CameraFailed naming the packages that are missing."""
-    # GStreamer brings libunwind, whose functions have the names of those in libgcc. Whichever is loaded first serves
-    # every C++ exception of the process; with half of each, the next one thrown by OpenVINO aborts or never ends.
-    with contextlib.suppress(OSError):
-        ctypes.CDLL("libgcc_s.so.1", mode=ctypes.RTLD_GLOBAL)
-    try:
-        import gi
-
-        gi.require_version("Gst", "1.0")
-        gi.require_version("GstApp", "1.0")
-        from gi.repository import GLib, Gst, GstApp  # noqa: F401  # GstApp gives the sink its methods
-    except (ImportError, ValueError) as error:
-        raise CameraFailed(
-            f"camera.kind = 'gstreamer' needs GStreamer for Python, which is missing ({error}). Install it with `apt "
-            f"install {PACKAGES}`, and make the virtual environment with `--system-site-packages`."
-        ) from error
-    Gst.init(None)
-    return Gst, GLib
+    # GstApp gives the sink its methods.
+    modules = from_system("camera.kind = 'gstreamer'", "GStreamer", PACKAGES, {"Gst": "1.0", "GstApp": "1.0"})
+    modules.Gst.init(None)
+    return modules.Gst, modules.GLib
 
 
 class GstreamerCamera:

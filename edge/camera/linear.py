@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from parfocal.edge.camera.frame import Camera, Frame
+from parfocal.edge.camera.frame import Camera, Frame, TriggeredCamera
 from parfocal.edge.pixels import UInt8Array
 
 
@@ -17,20 +17,47 @@ class LinearCamera:
     def grab(self) -> Frame:
         """The next frame. Raises CameraFailed."""
         frame = self.raw.grab()
-        return Frame(frame.exposure_start_s, lambda: self._linear(frame.pixels))
+        return Frame(frame.exposure_start_s, lambda: _linear(frame.pixels, self._table))
 
     def close(self) -> None:
         """Release the device."""
         self.raw.close()
 
-    def _linear(self, pixels: UInt8Array) -> UInt8Array:
-        return np.asarray(cv2.LUT(pixels, self._table), np.uint8)
+
+class LinearTriggered:
+    """The same for a camera that is triggered."""
+
+    def __init__(self, raw: TriggeredCamera, gamma: float, dark_level: float) -> None:
+        """As `LinearCamera`."""
+        self._raw, self._table = raw, table_of(gamma, dark_level)
+
+    @property
+    def n_lost(self) -> int:
+        """As the camera itself says."""
+        return self._raw.n_lost
+
+    def arm(self, n_frames: int) -> None:
+        """Expose only for triggers from now on. Raises CameraFailed."""
+        self._raw.arm(n_frames)
+
+    def grab(self, timeout_s: float = 1.0) -> Frame:
+        """The frame of the next trigger. Raises CameraFailed."""
+        frame = self._raw.grab(timeout_s)
+        return Frame(frame.exposure_start_s, lambda: _linear(frame.pixels, self._table))
+
+    def disarm(self) -> None:
+        """Run freely again. Raises CameraFailed."""
+        self._raw.disarm()
 
 
 def table_of(gamma: float, dark_level: float) -> UInt8Array:
     """What each of the 256 grey levels becomes, (256,): white stays white, dark becomes 0."""
     share = np.clip((np.arange(256) - dark_level) / (255.0 - dark_level), 0.0, 1.0)
     return np.asarray(np.rint(255.0 * share ** (1.0 / gamma)), np.uint8)
+
+
+def _linear(pixels: UInt8Array, table: UInt8Array) -> UInt8Array:
+    return np.asarray(cv2.LUT(pixels, table), np.uint8)
 
 
 def raw_camera(camera: Camera) -> Camera:

@@ -14,6 +14,7 @@ from parfocal.edge.cli.calibrating.focus_verb import loop
 from parfocal.edge.cli.calibrating.int8_verb import int8
 from parfocal.edge.cli.calibrating.lens_verb import lens
 from parfocal.edge.cli.calibrating.optics_verb import optics
+from parfocal.edge.cli.calibrating.trigger_verb import trigger
 from parfocal.edge.cli.doctor import doctor
 from parfocal.edge.cli.ending.end import run_to_exit_code
 from parfocal.edge.cli.evaluate import evaluate
@@ -64,6 +65,7 @@ calibrate.app.command("optics")(optics)
 calibrate.app.command("focus")(loop)
 calibrate.app.command("int8")(int8)
 calibrate.app.command("lens")(lens)
+calibrate.app.command("trigger")(trigger)
 calibrate.app.command("all")(all_parts)
 app.add_typer(calibrate.app, name="calibrate")
 app.command()(focus)

@@ -176,6 +176,8 @@ def of_camera(
         camera.kind, f"camera {camera.device}"
     )
     gives = f"{named} gives {camera.width_px} x {camera.height_px} px"
+    if camera.trigger_line:
+        gives = f"{gives} and has the trigger input {camera.trigger_line}"
     return _of_frame_size(config, "; ".join((gives, *notes)))
 
 

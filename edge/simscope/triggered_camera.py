@@ -46,13 +46,15 @@ class TriggeredCamera:
         config: CameraConfig,
         render: Render,
         flash_brightness: float = 1.0,
+        delay_s: float = 0.0,
     ) -> None:
         """`render(x_um, y_um, z_um, lamp_duty)` gives RGB uint8 (h, w, 3).
 
-        `flash_brightness`: how many times brighter light is here than `render` takes it for.
+        `flash_brightness`: how many times brighter light is here than `render` takes it for. `delay_s`: from the
+        trigger to the begin of the exposure.
         """
         self._stage, self._clock, self._config, self._render = stage, clock, config, render
-        self._brightness = flash_brightness
+        self._brightness, self._delay_s = flash_brightness, delay_s
         self._ready_s = clock.now_s()  # triggers before this are ignored
         self._n_grabbed = 0
 
@@ -65,7 +67,7 @@ class TriggeredCamera:
                     f"no trigger within {timeout_s:g} s. Arm the board with a strobe or positions, then move the axis."
                 )
             self._clock.sleep_s(_LOOK_S)
-        start_s = triggers_s[0]
+        start_s = triggers_s[0] + self._delay_s
         self._ready_s = end_s = start_s + self._config.exposure_s
         self._clock.sleep_s(max(end_s + 1e-6 - self._clock.now_s(), 0.0))
         light = self._stage.light(start_s, end_s)
@@ -85,6 +87,19 @@ class TriggeredCamera:
             return _smeared(self._render(*position_um, duty * self._brightness), smear_px)
 
         return Frame(start_s, decoded)
+
+    @property
+    def n_lost(self) -> int:
+        """No frame is lost here."""
+        return 0
+
+    def arm(self, n_frames: int) -> None:
+        """Ignore triggers from before. There is room for any number of frames."""
+        del n_frames
+        self._ready_s = max(self._ready_s, self._clock.now_s())
+
+    def disarm(self) -> None:
+        """Nothing to do: the free-running camera of the simulation is another one."""
 
     def close(self) -> None:
         """Nothing to release."""

@@ -10,10 +10,52 @@ _JUDGE = ("tests/edge/scan/tiling/test_judge.py",)
 
 MUTATIONS = (
     Mutation(
+        "the camera goes on waiting for triggers after a sweep",
+        "edge/scan/continuous/sweep.py",
+        "            self._camera.disarm()",
+        "            pass",
+        _SWEPT,
+    ),
+    Mutation(
+        "frames that the camera knows to be lost are not named",
+        "edge/scan/continuous/scanner.py",
+        "if self._sweeper.n_lost:",
+        "if False:",
+        _SWEPT,
+    ),
+    Mutation(
+        "another trigger of the camera stays on",
+        "edge/camera/genicam.py",
+        "    check_trigger(nodes, line)\n    free_run(nodes)",
+        "    check_trigger(nodes, line)",
+        ("tests/edge/camera/test_genicam.py",),
+    ),
+    Mutation(
+        "what a camera did not take is not noticed",
+        "edge/camera/genicam.py",
+        "if found != value:",
+        "if False:",
+        ("tests/edge/camera/test_genicam.py",),
+    ),
+    Mutation(
+        "the last frame's delay dates every frame",
+        "edge/camera/device_clock.py",
+        "min(apart_s for _, apart_s in self._seen)",
+        "self._seen[-1][1]",
+        ("tests/edge/camera/test_device_clock.py",),
+    ),
+    Mutation(
+        "triggered frames keep their gamma",
+        "edge/instrument.py",
+        "if camera is None or measured.gamma is None:",
+        "if True:",
+        ("tests/edge/camera/test_linear.py",),
+    ),
+    Mutation(
         "a slide is found again where the stage was sent, not where it stands",
         "edge/scan/tiling/registering.py",
         "at_x_um, at_y_um = scanner.stage_um",
-        "at_x_um, at_y_um = tile.x_um, tile.y_um",
+        "at_x_um, at_y_um = mark.x_um, mark.y_um",
         _SCAN,
     ),
     Mutation(
@@ -29,6 +71,34 @@ MUTATIONS = (
         "if not good:",
         "if False:",
         _SCAN,
+    ),
+    Mutation(
+        "a slide that was changed after its survey is scanned",
+        "edge/scan/tiling/job.py",
+        "return marks_of_tiles(self.finished) or marks_of_survey(self.journal)",
+        "return marks_of_tiles(self.finished)",
+        _SCAN,
+    ),
+    Mutation(
+        "stained cells on glass are taken for dust",
+        "edge/tissue/dust.py",
+        "(colour < MAX_COLOUR)",
+        "(colour < 9.0)",
+        ("tests/edge/tissue/test_dust.py",),
+    ),
+    Mutation(
+        "dust on glass is tissue",
+        "edge/scan/tiling/judge.py",
+        "if tissue and is_dust_alone(",
+        "if False and is_dust_alone(",
+        ("tests/edge/tissue/test_dust.py",),
+    ),
+    Mutation(
+        "a tile that is taken again starts from its neighbours",
+        "edge/scan/continuous/scanner.py",
+        "            self._heights.learn_swept(caught.tile, focus_um, judged.sigma_um)\n",
+        "",
+        _SWEPT,
     ),
     Mutation(
         "a tile out of focus is kept",

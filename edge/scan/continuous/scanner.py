@@ -23,6 +23,7 @@ from parfocal.edge.scan.tiling.scanner import Scanner, Taken, TileDone
 from parfocal.edge.scan.tiling.writer import TileWriter
 
 MISSED = "its trigger or its frame was missed in the sweep"
+LOST = "a frame of its sweep was lost between camera and computer"
 DARK = "its flash was missing in the sweep"
 BLURRED = "its picture of the sweep was out of focus"
 GOOD = ("good", "blank")
@@ -56,7 +57,7 @@ class ContinuousScanner:
         while n_first < len(tiles) and not self._judge.is_ready:
             yield from scanner.run(tiles[n_first : n_first + 1], journal, writer)
             n_first += 1
-        rows, others = rows_of(tiles[n_first:])
+        rows, others = rows_of(tiles[n_first:], self._plan.along)
         left: dict[PlannedTile, str] = dict.fromkeys(others, "")
         soft = list[tuple[_Looked, str]]()
         for row in rows:
@@ -92,6 +93,8 @@ class ContinuousScanner:
             judged = self._sorted(looked, scanner, left, soft)
             if judged is not None:
                 yield caught.tile, looked.taken(judged), elapsed_s
+        if self._sweeper.n_lost:
+            left.update({tile: LOST for tile in row.tiles if left.get(tile) == MISSED})
 
     def _proven(
         self,
@@ -144,6 +147,7 @@ class ContinuousScanner:
         if judged.verdict in ("good", "predicted") and seen.distance_um is not None and not is_folded:
             focus_um = caught.z_um + judged.distance_um
             self._heights.learn(caught.x_um, caught.y_um, focus_um, judged.sigma_um)
+            self._heights.learn_swept(caught.tile, focus_um, judged.sigma_um)
         if judged.verdict == "blurred" or is_folded:
             soft.append((looked, FOLDED if is_folded else SOFT))
         elif judged.verdict not in GOOD:

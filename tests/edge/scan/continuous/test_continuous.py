@@ -8,21 +8,23 @@ import numpy as np
 import pytest
 
 from parfocal.board.errors import BoardError
-from parfocal.board.own.board import Board, TriggeredFrame
+from parfocal.board.own.board import Along, Board, TriggeredFrame
 from parfocal.edge.camera.frame import Frame
 from parfocal.edge.config import Config
-from parfocal.edge.errors import CameraFailed
+from parfocal.edge.errors import CameraFailed, ConfigError
 from parfocal.edge.images.rgb import rgb_from_file
 from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.scan.continuous.plan import SweepPlan, sweep_plan
-from parfocal.edge.scan.continuous.scanner import BLURRED, DARK, FOLDED, MISSED
+from parfocal.edge.scan.continuous.scanner import BLURRED, DARK, FOLDED, LOST, MISSED
+from parfocal.edge.scan.continuous.sweep import Sweeper
 from parfocal.edge.scan.tiles import read_scan
-from parfocal.edge.scan.tiling.plan import TilePlan
+from parfocal.edge.scan.tiling.plan import TilePlan, field_of, plan_tiles
 from parfocal.edge.scan.tiling.registering import shift_px
 from parfocal.edge.scan.tiling.scanner import TileDone
 from parfocal.edge.simscope.triggered_camera import TriggeredCamera
-from tests.edge.scan.conftest import PLAYS, Scan
-from tests.edge.scan.tiling.small_slide import CONFIG, SmallSlide, bent
+from parfocal.edge.tissue.area import rectangle
+from tests.edge.scan.conftest import PLAYS, REGION, Scan
+from tests.edge.scan.tiling.small_slide import CONFIG, UM_PER_PX, SmallSlide, bent
 
 BRIGHT: Config = msgspec.structs.replace(
     CONFIG, scan=msgspec.structs.replace(CONFIG.scan, flash_brightness=100.0, flash_delay_s=1e-5)
@@ -38,11 +40,24 @@ def errors_um(taken: list[TileDone]) -> list[float]:
     return [abs(done.error_um or 0.0) for done in taken if done.tile.tissue]
 
 
+def test_a_camera_that_runs_free_is_refused_before_anything_moves(sweeps: SweepPlan) -> None:
+    with SmallSlide(config=BRIGHT).instrument() as instrument:
+        at_um = instrument.board.x.position_um
+        free = msgspec.structs.replace(instrument, triggered=None)
+        with pytest.raises(
+            ConfigError, match=r"this one runs free; nothing moved\. Set camera\.trigger_line"
+        ):
+            Sweeper(free, BRIGHT, sweeps)
+        assert instrument.board.x.position_um == at_um
+
+
+@pytest.mark.parametrize("along", ["x", "y"])
 def test_every_tile_is_taken_in_focus_where_the_journal_says_while_the_stage_moves(
-    scan: Scan, out: Path, plan: TilePlan, sweeps: SweepPlan
+    scan: Scan, out: Path, along: Along
 ) -> None:
     small, ideal = SmallSlide(config=BRIGHT), SmallSlide()
-    taken = scan(small, sweeps=sweeps)
+    plan = plan_tiles(rectangle(*REGION), CONFIG, field_of(CONFIG.camera, UM_PER_PX), 0.1, along)
+    taken = scan(small, sweeps=sweep_plan(plan, BRIGHT, PLAYS), tiles=plan)
     stored = read_scan(out)
     assert stored.is_complete
     assert tuple((t.row, t.column) for t in stored.tiles) == plan.places
@@ -53,7 +68,7 @@ def test_every_tile_is_taken_in_focus_where_the_journal_says_while_the_stage_mov
         z_off_um = [
             (done.error_um or 0.0) + ideal.focus(done.tile.x_um, done.tile.y_um) - done.tile.z_um
             for done in swept
-            if done.tile.row % 2 == parity
+            if (done.tile.row if along == "x" else done.tile.column) % 2 == parity
         ]
         assert abs(float(np.mean(z_off_um))) < 0.15
     for done in swept:
@@ -86,6 +101,23 @@ def test_what_came_out_blurred_is_taken_again_after_the_sweeps_and_learned_befor
     assert max(errors_um(taken)) < 0.96
 
 
+def test_a_tile_that_stands_out_alone_is_taken_again_where_its_own_picture_has_shown_the_focus(
+    scan: Scan, plan: TilePlan, sweeps: SweepPlan
+) -> None:
+    scan(SmallSlide(), n_tiles=1)
+    alone = next(tile for tile in plan.tiles if (tile.row, tile.column) == (1, 2))
+
+    def bump(x_um: float, y_um: float) -> float:
+        is_there = abs(x_um - alone.x_um) < 20.0 and abs(y_um - alone.y_um) < 20.0
+        return bent(x_um, y_um) + (2.5 if is_there else 0.0)
+
+    taken = scan(SmallSlide(focus=bump, single_sigma_um=0.1, config=BRIGHT), sweeps=sweeps)
+    (done,) = (each for each in taken if (each.tile.row, each.tile.column) == (1, 2))
+    # One more picture is enough, although its neighbours lead to expect it elsewhere.
+    assert (done.tile.reason, done.tile.retaken) == (BLURRED, 1)
+    assert abs(done.error_um or 0.0) < 0.48
+
+
 def test_a_swept_tile_that_may_be_uneven_is_examined_at_rest_and_a_new_stain_is_learned(
     scan: Scan, sweeps: SweepPlan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,6 +136,41 @@ def test_a_swept_tile_that_may_be_uneven_is_examined_at_rest_and_a_new_stain_is_
     assert 2 <= len(folded) <= 7
     assert len(swept) >= len(taken) - len(folded) - 4
     assert not any(done.tile.uneven for done in taken)
+
+
+def test_the_camera_waits_for_triggers_during_sweeps_only_with_room_for_a_row_and_lost_frames_are_named(
+    scan: Scan, sweeps: SweepPlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = list[int | str]()
+    arm, grab, disarm = TriggeredCamera.arm, TriggeredCamera.grab, TriggeredCamera.disarm
+
+    def armed(camera: TriggeredCamera, n_frames: int) -> None:
+        calls.append(n_frames)
+        arm(camera, n_frames)
+
+    def drops_first(camera: TriggeredCamera, timeout_s: float = 1.0) -> Frame:
+        if calls[-1] != "grab":
+            calls.append("grab")
+            grab(camera, timeout_s)
+        return grab(camera, timeout_s)
+
+    def disarmed(camera: TriggeredCamera) -> None:
+        calls.append("disarm")
+        disarm(camera)
+
+    monkeypatch.setattr(TriggeredCamera, "arm", armed)
+    monkeypatch.setattr(TriggeredCamera, "grab", drops_first)
+    monkeypatch.setattr(TriggeredCamera, "disarm", disarmed)
+    monkeypatch.setattr(TriggeredCamera, "n_lost", property(lambda _: int(calls.count("disarm") == 2)))
+    taken = scan(SmallSlide(config=BRIGHT), sweeps=sweeps)
+    rows = [calls[k : k + 3] for k in range(0, len(calls), 3)]
+    assert len(rows) >= 3
+    assert all(row[1:] == ["grab", "disarm"] for row in rows)
+    assert all(isinstance(row[0], int) and row[0] >= 4 for row in rows)
+    reasons = [done.tile.reason or "" for done in taken]
+    assert [reason for reason in reasons if reason.startswith((MISSED, LOST))] != []
+    assert sum(reason.startswith(LOST) for reason in reasons) == 1  # of the second row
+    assert sum(reason.startswith(MISSED) for reason in reasons) == len(rows) - 1
 
 
 def test_a_missed_trigger_frame_or_flash_costs_its_tile_a_second_pass_and_shifts_no_other(
@@ -180,7 +247,14 @@ def test_a_camera_that_sends_nothing_ends_the_scan(
 def test_a_camera_that_begins_late_ends_the_scan_and_says_how_late(
     scan: Scan, sweeps: SweepPlan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    grab = TriggeredCamera.grab
+    grab, disarm = TriggeredCamera.grab, TriggeredCamera.disarm
+    disarmed = list[TriggeredCamera]()
+
+    def noted(self: TriggeredCamera) -> None:
+        disarmed.append(self)
+        disarm(self)
+
+    monkeypatch.setattr(TriggeredCamera, "disarm", noted)
 
     def late(self: TriggeredCamera, timeout_s: float = 1.0) -> Frame:
         frame = grab(self, timeout_s)
@@ -191,3 +265,4 @@ def test_a_camera_that_begins_late_ends_the_scan_and_says_how_late(
         CameraFailed, match=r"none of them with its trigger: the nearest began \S+ ms after one"
     ):
         scan(SmallSlide(config=BRIGHT), sweeps=sweeps)
+    assert len(disarmed) == 1  # a camera that failed runs freely again
