@@ -264,7 +264,11 @@ def _robust(design: Floats, wanted: Floats, weights: Floats, penalties: Floats) 
     found = np.zeros(design.shape[1])
     for _ in range(N_REWEIGHTED):
         weighted = design * now[:, None]
-        found = np.linalg.solve(weighted.T @ design + np.diag(penalties), weighted.T @ wanted)
+        matrix = weighted.T @ design + np.diag(penalties)
+        try:
+            found = np.linalg.solve(matrix, weighted.T @ wanted)
+        except np.linalg.LinAlgError:  # the model says the same of all pictures; then the gain is 0
+            found = np.linalg.lstsq(matrix, weighted.T @ wanted)[0]
         off = np.abs(wanted - design @ found)
         now = weights / np.maximum(1.0, off / (HUBER * float(np.median(off)) + 1e-6))
     return found

@@ -1,22 +1,40 @@
 """Faults of a stack that would make its labels or its pictures wrong, although its focus curve has one clear peak."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from parfocal.calib.errors import CalibPoor
-from parfocal.calib.motion.play import FocusCurve, peak_of
+from parfocal.calib.motion.play import MIN_POINTS, FocusCurve, peak_of
 
 # How far the focus may move from a stack to a second look, which comes about as much later as a stack takes. Over 20 um
 # this makes a gain wrong by 1.5 %, half of what stacks of one slide leave uncertain.
 MAX_SHIFT_UM = 0.3
+AGAIN_REACH_UM = 7.5
 # What does not move with the stage is as sharp far from the focus as in it. On simulated H&E the sharpness there was at
 # most 6 % of the peak (a pale field, condenser 0.3); three specks in the camera made it 15 %, and the model err.
 FAR_UM, MAX_FAR_SHARE = 8.0, 0.13
 
 
-def check_steady(stack: FocusCurve, again: FocusCurve) -> None:
-    """Refuse a stack whose focus is elsewhere in a second curve, taken upwards at some of the same heights.
+class StackDrifts(CalibPoor):
+    """The focus moved while the stack was taken."""
 
-    Raises CalibPoor.
+
+class StackStaysSharp(CalibPoor):
+    """Something in the pictures does not go out of focus."""
+
+
+def heights_again(z_um: Sequence[float], peak_um: float) -> tuple[float, ...] | None:
+    """Some of the heights of a stack, where its focus is looked at again; None if they are too few for a peak."""
+    near = [z for z in z_um if abs(z - peak_um) <= AGAIN_REACH_UM]
+    chosen = near[::2] if len(near[::2]) >= MIN_POINTS else near
+    return tuple(chosen) if len(chosen) >= MIN_POINTS else None
+
+
+def moved_um(stack: FocusCurve, again: FocusCurve) -> float:
+    """How far the focus of a stack is away in a second curve, taken upwards at some of the same heights, um.
+
+    Raises CalibPoor for a curve without a single clear peak.
     """
     heights = set(again.z_um)
     alike = [k for k, z_um in enumerate(stack.z_um) if z_um in heights]
@@ -24,20 +42,23 @@ def check_steady(stack: FocusCurve, again: FocusCurve) -> None:
         tuple(of[k] for k in alike) for of in (stack.z_um, stack.sharpness, stack.white_share)
     )
     same = FocusCurve(stack.direction, z_um, sharpness, white, stack.time_s)
-    shift_um = peak_of(again).z_um - peak_of(same).z_um
+    return peak_of(again).z_um - peak_of(same).z_um
+
+
+def check_steady(stack: FocusCurve, shift_um: float) -> None:
+    """Refuse a stack whose focus was `shift_um` away when it was looked at again. Raises StackDrifts."""
     if abs(shift_um) > MAX_SHIFT_UM:
-        took_s = again.time_s - stack.time_s
-        raise CalibPoor(
+        raise StackDrifts(
             f"stack of {stack.z_um[0]:.1f}..{stack.z_um[-1]:.1f} um refused: its focus moved by {shift_um:+.2f} um "
-            f"within {took_s:.1f} s; {MAX_SHIFT_UM:g} um is the limit. Let the microscope warm up, keep the table "
-            "still, and check that the stage does not sink."
+            f"until it was looked at again; {MAX_SHIFT_UM:g} um is the limit. Let the microscope warm up, keep the "
+            "table still, and check that the stage does not sink."
         )
 
 
 def check_fixed(stack: FocusCurve) -> None:
     """Refuse a stack that stays sharp far from its focus. One that does not reach that far is not judged.
 
-    Raises CalibPoor.
+    Raises StackStaysSharp.
     """
     z_um, sharpness = np.array(stack.z_um), np.array(stack.sharpness)
     apart_um = z_um - z_um[int(sharpness.argmax())]
@@ -46,7 +67,7 @@ def check_fixed(stack: FocusCurve) -> None:
         return
     share = float(min(side.min() for side in sides) / sharpness.max())
     if share > MAX_FAR_SHARE:
-        raise CalibPoor(
+        raise StackStaysSharp(
             f"stack of {stack.z_um[0]:.1f}..{stack.z_um[-1]:.1f} um refused: far from its focus it is still "
             f"{100.0 * share:.0f} % as sharp; {100.0 * MAX_FAR_SHARE:.0f} % is the limit. What does not go out of "
             "focus is dust in the camera, or noise: clean the camera, or choose a field with more structure."

@@ -83,6 +83,11 @@ class Curves:
         self._shots.approach(start_um)
         return self._curve("down", sweep_down(self._axis, self._camera, self._config, heights_um))
 
+    @property
+    def lowest_um(self) -> float:
+        """The lowest height that leaves room for the approach from below."""
+        return self._shots.lowest_um
+
     def leave_at(self, z_um: float) -> float:
         """Go to `z_um` upwards; returns when the stage is at rest, s."""
         return self._shots.approach(z_um)

@@ -32,6 +32,8 @@ class FieldWork:
         self.seen: list[rule.Seen] = []
         self.pivot_um = 0.0
         self.remarks: list[str] = []
+        # The strongest trace in a field that was found to be empty all the same: of dust on the camera.
+        self.static_trace = 0.0
         self._last: Shot | None = None
         self._pixels: UInt8Array | None = None
 
@@ -142,19 +144,21 @@ class FieldWork:
     def recovered(self, start: Shot, doubted_um: float | None) -> FocusResult:
         """A fine upward sweep, or one about the peak of a coarse one; else back to the pivot, and FocusLost.
 
-        The first sweep is about `doubted_um`, where the focus may be all the same, else about the pivot, or a shot that
-        is clearly sharper.
+        The fine sweep is about `doubted_um`, where the focus may be all the same, else about `start`, or a shot that is
+        clearly sharper. The coarse one is about `start`.
         """
         config, pivot_um = self.config, self.pivot_um
         sharpest = max(self.seen, key=lambda one: one.sharpness)
-        best_um = sharpest.z_um if sharpest.sharpness > CLIMBING * start.sharpness else pivot_um
+        best_um = sharpest.z_um if sharpest.sharpness > CLIMBING * start.sharpness else start.z_um
         near_um = self._fine_peak_um(best_um if doubted_um is None else doubted_um)
         if near_um is not None:
             near = self.shots.take(near_um)
             if self._is_sharpest(near):
                 return self.ended("recovered", near_um, start, near)
         z_um = self._sweep_peak_um(
-            pivot_um - config.recovery_reach_um, pivot_um + config.recovery_reach_um, config.recovery_step_um
+            start.z_um - config.recovery_reach_um,
+            start.z_um + config.recovery_reach_um,
+            config.recovery_step_um,
         )
         if z_um is not None:
             z_um = self._fine_peak_um(z_um) or z_um

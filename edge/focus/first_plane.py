@@ -8,11 +8,13 @@ import numpy as np
 from parfocal.board.errors import MoveRefused
 from parfocal.edge.focus.field_work import FieldWork
 from parfocal.edge.focus.rule import Reach
+from parfocal.edge.focus.search import is_static
 from parfocal.edge.focus.sharpness import parabola_vertex, peak_um
 from parfocal.edge.focus.shots import upward_um
 
 # The first round of a coarse look takes one height in three. A field is left as empty if none of its shots reaches
-# this share of `blank_contrast`: 27 um out of focus, red cells keep a fifth of their contrast, tissue half.
+# this share of `blank_contrast` or has a trace: 27 um out of focus, red cells keep a fifth of their contrast, tissue
+# half.
 EMPTY_SHARE = 0.5
 ROUND = 3
 
@@ -53,13 +55,16 @@ def coarse_look(work: FieldWork, reach: Reach) -> FirstSweep:
     work.begin(config.first_sweep_start_um)
     heights_um = coarse_heights_um(config.first_sweep_start_um, config.first_sweep_stop_um, reach)
     contrasts: dict[float, float] = {}
-    highest = 0.0
+    traces: dict[float, float] = {}
+    highest, has_trace = 0.0, False
     for round_um in (heights_um[1::ROUND] or heights_um, heights_um):
         for z_um in round_um:
             if z_um not in contrasts:
-                of_patches = work.lit_shot(z_um).part.contrasts
-                contrasts[z_um], highest = float(of_patches.mean()), max(highest, float(of_patches.max()))
-        if highest < EMPTY_SHARE * config.blank_contrast:
+                part = work.lit_shot(z_um).part
+                contrasts[z_um], traces[z_um] = float(part.contrasts.mean()), part.trace
+                highest, has_trace = max(highest, float(part.contrasts.max())), has_trace or part.has_trace
+        is_empty = not has_trace or is_static(traces)
+        if highest < EMPTY_SHARE * config.blank_contrast and is_empty:
             return FirstSweep(None, work.shots.images)
     return FirstSweep(_top_um(heights_um, [contrasts[z_um] for z_um in heights_um]), work.shots.images)
 

@@ -11,6 +11,7 @@ from parfocal.edge.focus.first_plane import FirstSweep
 from parfocal.edge.focus.picture.exposure import exposure_fault
 from parfocal.edge.focus.proof import CALIBRATED, Proof
 from parfocal.edge.focus.result import FocusResult
+from parfocal.edge.focus.search import search
 from parfocal.edge.focus.two_shot import focused_by_pairs
 from parfocal.engines.predictor import Predictor
 
@@ -92,7 +93,10 @@ class Focuser:
         # be less sharp than this one.
         start = work.lit_shot(pivot_um)
         if start.part.is_blank:
-            return work.ended("blank", pivot_um, start, start)
+            found = search(work, start)
+            if found is None:
+                return work.ended("blank", pivot_um, start, start)
+            start = found
         if self._controlled is not None:
             return self._controlled.focused(start)
         return focused_by_pairs(work, start, self._predictor, self._reach)

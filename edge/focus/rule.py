@@ -23,6 +23,7 @@ RuleName = Literal[
     "down",
     "beyond_limits",
     "exhausted",
+    "far",
     "not_believed",
     "not_sharper",
     "pivot_sharper",

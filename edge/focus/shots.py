@@ -90,7 +90,8 @@ class Shots:
     def approach(self, z_um: float) -> float:
         """Go to `z_um` upwards; returns when the stage is at rest, s. Raises BoardError."""
         from_below_um = None
-        if z_um < self._axis.position_um:
+        # On the same step the stage stands there already.
+        if self.height_um(z_um) < self._axis.position_um:
             from_below_um = z_um - self._run_up_um
             self._path_um.append(from_below_um)
         settled_s = self._axis.approach_up(z_um, from_below_um)

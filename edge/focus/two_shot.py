@@ -12,14 +12,14 @@ from parfocal.engines.predictor import Predictor
 
 
 def focused_by_pairs(work: FieldWork, start: Shot, predictor: Predictor, reach: rule.Reach) -> FocusResult:
-    """Focus a field that was begun and is not blank. `start` is the shot at its pivot.
+    """Focus a field that was begun and is not blank. `start` is the first shot that shows something.
 
     Raises:
         FocusLost: predictions and sweep failed; the stage is back at the pivot. Carries the result.
         BoardError, CameraFailed, EngineError: as they come.
     """
     config = work.config
-    z1_um: float | None = rule.first_shot_um(work.pivot_um, config)
+    z1_um: float | None = rule.first_shot_um(start.z_um, config)
     earlier_um: float | None = None
     doubted_um: float | None = None
     while z1_um is not None and z1_um >= work.shots.lowest_um:

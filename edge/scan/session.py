@@ -4,9 +4,12 @@ from collections.abc import Callable, Generator
 
 from parfocal.edge.config import Config
 from parfocal.edge.focus.focuser import Focuser
+from parfocal.edge.focus.part import reduced
 from parfocal.edge.focus.proof import CALIBRATED, Proof
 from parfocal.edge.focus.result import FocusLost, FocusResult
 from parfocal.edge.instrument import Instrument
+from parfocal.edge.pixels import UInt8Array
+from parfocal.edge.scan.dust_alone import is_dust_alone
 from parfocal.edge.scan.field_result import FieldResult
 from parfocal.edge.scan.learner import Learner, Learning
 from parfocal.edge.scan.plan import Field
@@ -44,6 +47,11 @@ class Session:
         """What was learned about the model so far; None if nothing is to be learned."""
         return None if self._learner is None else self._learner.learning
 
+    def shows_dust_alone(self, pixels: UInt8Array) -> bool:
+        """Whether a picture (h, w, 3) of the camera shows nothing but dust on glass."""
+        focus = self._config.focus
+        return is_dust_alone(reduced(pixels, focus), focus, self._instrument.view.um_per_px)
+
     def run(
         self, plan: tuple[Field, ...], pivot_at: Callable[[Field], float | None] | None = None
     ) -> Generator[FieldResult, None, None]:
@@ -76,11 +84,14 @@ class Session:
         Raises BoardError, CameraFailed, EngineError. A lost field is reported, not raised.
         """
         began_s = self._instrument.clock.now_s()
-        self._instrument.go_to(field.x_um, field.y_um)
         if pivot_um is not None:
             self._pivot_um = pivot_um
         if self._pivot_um is None:
+            self._instrument.go_to(field.x_um, field.y_um)
             return self._visit_first(field, began_s)
+        # Z goes to where the field begins while X and Y are on their way.
+        clock = self._instrument.clock
+        clock.sleep_s(self._instrument.approach(field.x_um, field.y_um, self._pivot_um) - clock.now_s())
         return self._focused(field, self._pivot_um, began_s)
 
     def _visit_first(self, field: Field, began_s: float) -> FieldResult:

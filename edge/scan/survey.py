@@ -1,8 +1,9 @@
-"""A survey: the focus at points over a region, each started from the height of the nearest one that was focused."""
+"""A survey: the focus at points over a region, each started from the height that the points nearby lead to expect."""
 
 from collections.abc import Callable, Generator, Sequence
 
 import msgspec
+import numpy as np
 
 from parfocal.edge.config import Config
 from parfocal.edge.errors import ConfigError
@@ -12,6 +13,16 @@ from parfocal.edge.scan.report import FieldReport
 from parfocal.edge.scan.session import Session
 from parfocal.edge.surface.points import FocusPoint, SurfaceRefused
 from parfocal.edge.surface.surface import FocalSurface, Model, SurfaceError, fit_surface
+
+# A plane through the points nearby says where the next one is: how many, how uncertain each is, by how much a slide
+# leaves a plane, and how steep it may be (standard deviations).
+N_NEAR, ROUNDS = 8, 4
+POINT_SIGMA_UM = 0.3
+BEND_UM_PER_MM = 0.5
+SLOPE_UM_PER_MM = 3.0
+BY_SINGLE = ("single", "single_in_focus")  # the rule of a field that single shots settled
+SINGLE_SIGMA_UM = 0.35  # of its height: it is left where it is within half a depth of field
+DUST = "nothing but dust on glass"
 
 
 class SurfaceReport(msgspec.Struct, frozen=True):
@@ -42,25 +53,59 @@ def surveyed(session: Session, plan: tuple[Field, ...]) -> Generator[FieldResult
     focused: list[FieldReport] = []
 
     def pivot_um(field: Field) -> float | None:
-        """Height of the nearest focused point, the latest of equally near ones: in a blank stretch, the row before."""
-        if not focused:
-            return None
-        return min(
-            reversed(focused), key=lambda p: (p.x_um - field.x_um) ** 2 + (p.y_um - field.y_um) ** 2
-        ).z_um
+        return expected_um(focused, field) if focused else None
 
     for done in session.run(plan, pivot_um):
-        if done.outcome in ("focused", "recovered"):
+        is_focused = done.outcome in ("focused", "recovered")
+        if is_focused and done.end is not None and session.shows_dust_alone(done.end.pixels):
+            # Dust may lie on the cover glass: its height says nothing of the tissue.
+            report = msgspec.structs.replace(done.report, outcome="blank", reason=DUST)
+            yield FieldResult(report, done.focus)
+            continue
+        if is_focused:
             focused.append(done.report)
         yield done
+
+
+def expected_um(focused: Sequence[FieldReport], field: Field) -> float:
+    """The height at which a field is expected in focus, um, by a plane through the points nearest to it.
+
+    With one point it is its height. The slopes are drawn to zero as far as the points do not tell them, and farther
+    points count less: a slide bends.
+    """
+    places = np.array([(p.x_um - field.x_um, p.y_um - field.y_um, p.z_um) for p in focused])
+    away_mm = places[:, :2] / 1000.0
+    near = np.argsort(np.hypot(*away_mm.T), kind="stable")[:N_NEAR]
+    base_um = places[near[0], 2]
+    weights = 1.0 / np.hypot(POINT_SIGMA_UM, BEND_UM_PER_MM * np.hypot(*away_mm[near].T))
+    slopes = np.concatenate([np.zeros((2, 1)), np.eye(2) / SLOPE_UM_PER_MM], axis=1)
+    terms = np.concatenate([np.ones((len(near), 1)), away_mm[near]], axis=1) * weights[:, None]
+    heights = np.concatenate([(places[near, 2] - base_um) * weights, np.zeros(2)])
+    certain, solved = np.ones(len(heights)), np.zeros(3)
+    for _ in range(ROUNDS):
+        solved, *_ = np.linalg.lstsq(
+            np.concatenate([terms, slopes]) * certain[:, None], heights * certain, rcond=None
+        )
+        # A point on a fold, or a wrong one, loses its weight.
+        off = terms @ solved - heights[: len(near)]
+        certain[: len(near)] = 1.0 / np.sqrt(1.0 + off**2)
+    return float(base_um + solved[0])
+
+
+def is_by_single(report: FieldReport) -> bool:
+    """Whether single shots alone settled a field."""
+    return report.outcome == "focused" and bool(report.attempts) and report.attempts[-1].rule in BY_SINGLE
 
 
 def point_of(report: FieldReport) -> FocusPoint:
     """The focus point of a field; one that is blank or lost has no height."""
     if report.outcome in ("focused", "recovered"):
-        return FocusPoint(report.x_um, report.y_um, report.z_um, report.sigma_um)
+        sigma_um = max(report.sigma_um or 0.0, SINGLE_SIGMA_UM) if is_by_single(report) else report.sigma_um
+        return FocusPoint(report.x_um, report.y_um, report.z_um, sigma_um)
     if report.outcome == "blank":
-        return FocusPoint(report.x_um, report.y_um, status="blank", reason="the field is empty")
+        return FocusPoint(
+            report.x_um, report.y_um, status="blank", reason=report.reason or "the field is empty"
+        )
     return FocusPoint(report.x_um, report.y_um, status="lost", reason=report.reason)
 
 

@@ -8,7 +8,14 @@ from pathlib import Path
 
 from parfocal.edge.images.eight_bits import RawPixels
 from parfocal.edge.images.rgb import pixels_from_file
-from parfocal.edge.stacks.stack import CONDENSER_KEY, FOCUS_KEY, RawStack, StackRefused, check_memory
+from parfocal.edge.stacks.stack import (
+    CONDENSER_KEY,
+    FOCUS_KEY,
+    MOVED_KEY,
+    RawStack,
+    StackRefused,
+    check_memory,
+)
 
 INDEX_NAME = "stack.csv"
 MAX_INDEX_BYTES = 10_000_000  # a row takes about 30
@@ -32,7 +39,7 @@ def _from_index(folder: Path) -> RawStack:
     rows = _rows_of(folder)
     numbers = {
         key: _numbers_of(folder, key, [row.get(key, "") for row in rows])
-        for key in (HEIGHT_KEY, FOCUS_KEY, CONDENSER_KEY)
+        for key in (HEIGHT_KEY, FOCUS_KEY, CONDENSER_KEY, MOVED_KEY)
     }
     heights_um = numbers[HEIGHT_KEY]
     names = [row.get(FILE_KEY, "") for row in rows]
@@ -43,6 +50,7 @@ def _from_index(folder: Path) -> RawStack:
         tuple(z_um for z_um in heights_um if z_um is not None),
         focus_z_um=_only_value(folder, FOCUS_KEY, numbers[FOCUS_KEY]),
         condenser_sigma=_only_value(folder, CONDENSER_KEY, numbers[CONDENSER_KEY]),
+        focus_moved_um=_only_value(folder, MOVED_KEY, numbers[MOVED_KEY]),
     )
 
 

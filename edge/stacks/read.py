@@ -78,6 +78,7 @@ def read_stack(path: Path, overrides: Overrides = NO_OVERRIDES) -> Stack:
         condenser_sigma=raw.condenser_sigma,
         notes=(*raw.notes, *notes),
         calibration=raw.calibration,
+        focus_moved_um=raw.focus_moved_um,
     )
 
 

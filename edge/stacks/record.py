@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -11,11 +11,14 @@ import numpy as np
 
 from parfocal.board.axis import Axis
 from parfocal.board.errors import MoveRefused
+from parfocal.calib.errors import CalibPoor
+from parfocal.calib.models.stack_faults import heights_again, moved_um
+from parfocal.calib.motion.play import FocusCurve, peak_of
 from parfocal.calib.value import UsedCalibration
 from parfocal.edge.config import CameraConfig, Config
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.focus.sharpness import peak_um
-from parfocal.edge.focus.shots import Shots
+from parfocal.edge.focus.shots import Shot, Shots
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.scan.plan import Field
@@ -202,7 +205,8 @@ class Recorder:
         if centre_um is None:
             return FieldRecord(path.name, "no focus")
         self._pivot_um = centre_um
-        planes, z_um = self._planes(centre_um)
+        planes, curve = self._planes(centre_um)
+        z_um, focus_moved_um = curve.z_um, self._moved_um(curve)
         truth_at = self._instrument.truth_at
         focus_z_um = truth_at(field.x_um, field.y_um).focus_z_um if truth_at else None
         stack = Stack(
@@ -212,6 +216,7 @@ class Recorder:
             self._config.camera.um_per_px,
             focus_z_um,
             calibration=self._instrument.calibration,
+            focus_moved_um=focus_moved_um,
         )
         write_stack(stack)
         return FieldRecord(path.name, "recorded", z_um, focus_z_um)
@@ -229,8 +234,8 @@ class Recorder:
         swept = self._shots.sweep(start_um, stop_um, step_um)
         return peak_um([seen.z_um for seen in swept], [seen.sharpness for seen in swept])
 
-    def _planes(self, centre_um: float) -> tuple[list[UInt8Array], tuple[float, ...]]:
-        """Images and heights of the planes, from the lowest up, each after an upward move."""
+    def _planes(self, centre_um: float) -> tuple[list[UInt8Array], FocusCurve]:
+        """Images and focus curve of the planes, from the lowest up, each after an upward move."""
         extent = self._extent
         start_um = centre_um - extent.height_um / 2.0
         self._check_limits(start_um, start_um + extent.height_um)
@@ -238,7 +243,17 @@ class Recorder:
         # Counted in whole motor steps from where the axis stands, whatever the height of the focus.
         for k in range(1, extent.n_planes):
             shots.append(self._shots.take(shots[0].z_um + k * extent.step_um))
-        return [shot.pixels for shot in shots], tuple(shot.z_um for shot in shots)
+        return [shot.pixels for shot in shots], _curve(shots)
+
+    def _moved_um(self, stack: FocusCurve) -> float | None:
+        """How far the focus is away when it is looked at again; None where the curves have no clear peak."""
+        try:
+            again = heights_again(stack.z_um, peak_of(stack).z_um)
+            if again is None:
+                return None
+            return moved_um(stack, _curve([self._shots.take(z_um) for z_um in again]))
+        except (CalibPoor, ValueError):  # the stack stays as it is
+            return None
 
     def _check_first_sweep(self) -> None:
         """Refuse a first sweep beyond the limits, before anything moves. Raises MoveRefused."""
@@ -272,6 +287,11 @@ class Recorder:
     def _reach_text(self) -> str:
         lowest_um, highest_um = self._reach_um()
         return f"{lowest_um:.1f}..{highest_um:.1f} um"
+
+
+def _curve(shots: Sequence[Shot]) -> FocusCurve:
+    z_um, sharpness = tuple(shot.z_um for shot in shots), tuple(shot.sharpness for shot in shots)
+    return FocusCurve("up", z_um, sharpness, (0.0,) * len(shots), 0.0)
 
 
 def _in_the_way(path: Path, why: str) -> ConfigError:

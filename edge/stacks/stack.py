@@ -10,8 +10,9 @@ from parfocal.edge.images.eight_bits import RawPixels
 from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.words import counted, sized
 
-# Names of the same two values in an OME-TIFF and in `stack.csv`.
+# Names of the same values in an OME-TIFF and in `stack.csv`.
 FOCUS_KEY, CONDENSER_KEY = "focus_z_um", "condenser_sigma"
+MOVED_KEY = "focus_moved_um"
 # Names of the two parts of the calibration's name in an OME-TIFF.
 CALIBRATION_KEY, CALIBRATED_KEY = "calibration_id", "calibration_measured_at"
 
@@ -42,7 +43,8 @@ class Stack(msgspec.Struct, frozen=True):
 
     `um_per_px`, `focus_z_um` and `condenser_sigma` are None where the stack does not give them. `condenser_sigma` is
     the aperture of the condenser divided by that of the objective. `calibration` names the one in force when the stack
-    was recorded. `notes` say how the file was interpreted, one sentence each.
+    was recorded. `notes` say how the file was interpreted, one sentence each. `focus_moved_um`: how far the focus
+    was away when it was looked at again after the stack, None if nobody looked.
     """
 
     path: Path
@@ -53,6 +55,7 @@ class Stack(msgspec.Struct, frozen=True):
     condenser_sigma: float | None = None
     notes: tuple[str, ...] = ()
     calibration: UsedCalibration | None = None
+    focus_moved_um: float | None = None
 
     @property
     def shape_px(self) -> tuple[int, int]:
@@ -77,6 +80,7 @@ class RawStack(msgspec.Struct, frozen=True):
     condenser_sigma: float | None = None
     notes: tuple[str, ...] = ()
     calibration: UsedCalibration | None = None
+    focus_moved_um: float | None = None
 
 
 def too_large(n_planes: int, plane_bytes: int) -> str | None:

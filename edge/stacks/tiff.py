@@ -23,6 +23,7 @@ from parfocal.edge.stacks.stack import (
     CONDENSER_KEY,
     FOCUS_KEY,
     GIVE_THE_HEIGHTS,
+    MOVED_KEY,
     RawStack,
     StackDamaged,
     StackRefused,
@@ -115,6 +116,7 @@ def _from_ome(path: Path, tiff: tifffile.TiffFile) -> RawStack:
         significant_bits=int(pixels.get("SignificantBits", 0)),
         focus_z_um=_annotated(path, ome, FOCUS_KEY),
         condenser_sigma=_annotated(path, ome, CONDENSER_KEY),
+        focus_moved_um=_annotated(path, ome, MOVED_KEY),
         calibration=_calibration(path, ome),
     )
 

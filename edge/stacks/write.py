@@ -8,7 +8,14 @@ import tifffile
 
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.stacks.read import MIN_PLANES
-from parfocal.edge.stacks.stack import CALIBRATED_KEY, CALIBRATION_KEY, CONDENSER_KEY, FOCUS_KEY, Stack
+from parfocal.edge.stacks.stack import (
+    CALIBRATED_KEY,
+    CALIBRATION_KEY,
+    CONDENSER_KEY,
+    FOCUS_KEY,
+    MOVED_KEY,
+    Stack,
+)
 from parfocal.edge.whole_file import whole_file
 from parfocal.edge.words import counted
 
@@ -64,7 +71,11 @@ def _metadata(stack: Stack) -> dict[str, Any]:
         "PhysicalSizeZUnit": "µm",
         "Plane": {"PositionZ": z_um, "PositionZUnit": ["µm"] * len(z_um)},
     }
-    known = {FOCUS_KEY: stack.focus_z_um, CONDENSER_KEY: stack.condenser_sigma}
+    known = {
+        FOCUS_KEY: stack.focus_z_um,
+        CONDENSER_KEY: stack.condenser_sigma,
+        MOVED_KEY: stack.focus_moved_um,
+    }
     annotations = {key: repr(float(value)) for key, value in known.items() if value is not None}
     if stack.calibration is not None:
         annotations[CALIBRATION_KEY] = stack.calibration.id

@@ -189,6 +189,13 @@ def row(done: list[Field], *names: str) -> str:
     """A row of a table."""
     outcomes = [field.outcome for field in done]
     errors_um = np.abs([f.error_um for f in done if f.outcome in ("focused", "recovered")])
+    errors = ("-", "-", "-")
+    if errors_um.size:
+        errors = (
+            f"{np.mean(errors_um <= WRONG_UM):.0%}",
+            f"{errors_um.mean():.2f}",
+            f"{errors_um.max():.2f}",
+        )
     cells = (
         *names,
         str(len(done)),
@@ -196,9 +203,7 @@ def row(done: list[Field], *names: str) -> str:
         str(outcomes.count("recovered")),
         f"{outcomes.count('blank')}, {outcomes.count('lost')}",
         str(sum(field.is_wrong for field in done)),
-        f"{np.mean(errors_um <= WRONG_UM):.0%}",
-        f"{errors_um.mean():.2f}",
-        f"{errors_um.max():.2f}",
+        *errors,
         f"{np.mean([field.images for field in done]):.1f}",
         f"{np.mean([field.seconds for field in done]):.2f}",
     )

@@ -8,10 +8,15 @@ within 6 um). With `--drift 0.08` the model comes to say distances that are 8 % 
 of the way to the focus on the predicted distance, over all pairs of the run within the range of the model, with their
 standard errors: by the true focus, and by the end of the field corrected by a single shot taken there. A run that
 learned from single shots would know the second one; nothing can be known beyond the first.
+
+"way gone" are slopes of another kind: of the way that the stage went from the first pair of a field to its end, on what
+that pair said, drift included; in the first and in the last third of the run. With `--drift 0.08` the second should be
+0.05 above the first.
 """
 
 import argparse
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 
 import msgspec
@@ -38,6 +43,8 @@ HEADS = (
     "farthest",
     "slope",
     "by single shots",
+    "way gone: first third",
+    "last third",
 )
 SEED = 3
 
@@ -50,13 +57,24 @@ class Told(msgspec.Struct, frozen=True):
     single_um: float
 
 
+class Gone(msgspec.Struct, frozen=True):
+    """What the first pair of a field said, and how far the stage went from its second shot to the end."""
+
+    said_um: float
+    gone_um: float
+
+
 class Run(msgspec.Struct, frozen=True):
-    """What a run learned. `n_with_pair`: fields that took a pair of shots. `farthest`: from the right gain, at most."""
+    """What a run learned. `n_with_pair`: fields that took a pair of shots. `farthest`: from the right gain, at most.
+
+    `gone`: a third of the run each.
+    """
 
     n_with_pair: int
     learned: float
     farthest: float
     told: tuple[Told, ...]
+    gone: tuple[tuple[Gone, ...], ...]
 
 
 def run_of(
@@ -74,6 +92,7 @@ def run_of(
     learner, learned = Learner(pair, -stand.sharpest_um()), pair
     rng = np.random.default_rng([SEED, 61])
     told: list[Told] = []
+    gone: tuple[list[Gone], ...] = ([], [], [])
     n_with_pair, farthest = 0, 0.0
     for k, start_um in enumerate(starts_um):
         right = 1.0 + drift * k / len(starts_um)
@@ -84,12 +103,13 @@ def run_of(
         result = _focused(focuser, stand)
         found = _told(result, stand, single)
         n_with_pair += bool(found)
+        gone[3 * k // len(starts_um)].extend(_gone(result))
         # Slopes are those of the model as it is, without drift and without what was learned.
         share = now.gain / right
         told += [msgspec.structs.replace(one, predicted_um=one.predicted_um / share) for one in found]
         learned = learner.seen(result) or learned
         farthest = max(farthest, abs(learner.learning.gain - right))
-    return Run(n_with_pair, learner.learning.gain, farthest, tuple(told))
+    return Run(n_with_pair, learner.learning.gain, farthest, tuple(told), tuple(map(tuple, gone)))
 
 
 def _focused(focuser: Focuser, stand: Stand) -> FocusResult:
@@ -114,12 +134,19 @@ def _told(result: FocusResult, stand: Stand, single: Predictor) -> list[Told]:
     ]
 
 
-def slope(told: tuple[Told, ...], by_single: bool) -> str:
-    """The slope of the way on the prediction, with its standard error."""
-    if len(told) < 4:
+def _gone(result: FocusResult) -> list[Gone]:
+    """From the first pair of a field that was focused; none without one."""
+    pairs = [one for one in result.attempts if one.z2_um > one.z1_um]
+    if result.outcome != "focused" or not pairs or abs(pairs[0].distance_um) > BELIEVED_SHARE * 10.0:
+        return []
+    return [Gone(pairs[0].distance_um, result.z_um - pairs[0].z2_um)]
+
+
+def slope(said_um: Sequence[float], way_um: Sequence[float]) -> str:
+    """The slope of the way on what was said, with its standard error."""
+    if len(said_um) < 4:
         return "-"
-    way_um = [one.single_um if by_single else one.true_um for one in told]
-    line, covariance = np.polyfit([one.predicted_um for one in told], way_um, 1, cov=True)
+    line, covariance = np.polyfit(said_um, way_um, 1, cov=True)
     return f"{line[0]:.2f} +- {covariance[0, 0] ** 0.5:.2f}"
 
 
@@ -156,8 +183,12 @@ def main() -> int:
                     str(run.n_with_pair),
                     f"{run.learned:.3f}",
                     f"{run.farthest:.3f}",
-                    slope(run.told, False),
-                    slope(run.told, True),
+                    slope([one.predicted_um for one in run.told], [one.true_um for one in run.told]),
+                    slope([one.predicted_um for one in run.told], [one.single_um for one in run.told]),
+                    *(
+                        slope([one.said_um for one in third], [one.gone_um for one in third])
+                        for third in (run.gone[0], run.gone[-1])
+                    ),
                 )
                 print(f"| {' | '.join(cells)} |", flush=True)  # noqa: T201
     return 0

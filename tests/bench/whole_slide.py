@@ -5,6 +5,9 @@ whose edges lie inside of fields. Plan and time are those of the whole. `--parts
 rendered and scanned, since a tile takes about a second to render; the microscope's time for the whole is told at their
 rate. A part that is finished is kept in build/bench/whole_slide/, so the bench goes on where it was stopped; `--only K`
 does one part. `--stepped` takes the stepped surface of the virtual slide.
+
+`--whole` scans all of it, as much as `--minutes` of processor time allow, and goes on with the same scan when it is
+started again, as `parfocal scan --resume` does. The scan stays in build/bench/whole_slide/whole.zarr, to be stitched.
 """
 
 import argparse
@@ -30,6 +33,7 @@ from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.scan.continuous.plan import sweep_plan
 from parfocal.edge.scan.tiling.job import Eyes, Request, ScanJob, Ways, settings_of, survey_points
 from parfocal.edge.scan.tiling.plan import TilePlan, field_of, foretell, overlap_for, plan_tiles
+from parfocal.edge.scan.tiling.scanner import TileDone
 from parfocal.edge.simscope.bench import Sample, in_virtual_time, stub_of
 from parfocal.edge.simscope.optics import Optics
 from parfocal.edge.simscope.relief import points_um
@@ -110,6 +114,90 @@ def part_of(plan: TilePlan, part: int, n_parts: int) -> TilePlan:
     )
 
 
+def go_on(given: argparse.Namespace, folder: Path) -> None:
+    """Scan on in the whole slide for a while, and note each tile."""
+    plan, noted = whole_plan(), folder / "whole.jsonl"
+    sweeps = sweep_plan(plan, CONFIG, PLAYS) if given.continuous else None
+    surface = FocusSurface(1, *ORIGIN_UM, 2500.0) if given.stepped else None
+    eyes = Eyes(checked_engine(CONFIG).predictor, checked_single_engine(CONFIG).predictor)
+    until_s = time.process_time() + 60.0 * given.minutes
+    with (
+        noted.open("a") as notes,
+        in_virtual_time(sample(CONFIG, surface), CONFIG, stub_of(CONFIG, 1)) as opened,
+    ):
+        instrument = msgspec.structs.replace(opened, plays=PLAYS)
+        request = Request("whole", "jpg", plan, given.continuous)
+        settings = settings_of(request, instrument, CONFIG, eyes)
+        job = ScanJob(folder / "whole.zarr", request, settings, datetime.now(timezone.utc), "bench")
+        with contextlib.closing(job):
+            before_s = instrument.clock.now_s()
+            if job.kept_surface() is None:
+                list(job.survey(instrument, eyes, CONFIG, survey_points(plan, CONFIG, None, 1000.0)))
+                notes.write(json.dumps({"survey_s": instrument.clock.now_s() - before_s}) + "\n")
+            fitted, is_first = job.kept_surface(), True
+            assert fitted is not None
+            with contextlib.closing(job.tiles(instrument, eyes, CONFIG, fitted, Ways(sweeps=sweeps))) as run:
+                for done in run:
+                    # Before the first tile of a session the slide is found again.
+                    now_s = instrument.clock.now_s()
+                    spent_s = done.tile.elapsed_s if is_first else now_s - before_s
+                    before_s, is_first = now_s, False
+                    notes.write(json.dumps(noted_tile(done, spent_s, given.stepped)) + "\n")
+                    if time.process_time() > until_s:
+                        break
+
+
+def noted_tile(done: TileDone, spent_s: float, stepped: bool) -> dict[str, object]:
+    """What is kept of one tile."""
+    tile = done.tile
+    return {
+        "place": [tile.row, tile.column],
+        "spent_s": spent_s,
+        "tissue": tile.tissue,
+        "uneven": tile.uneven,
+        "reason": tile.reason,
+        "retaken": tile.retaken,
+        "error_um": abs(done.error_um or 0.0),
+        "on_fold": 0.0 if stepped else share_on_fold(tile.x_um, tile.y_um),
+    }
+
+
+def whole_so_far(folder: Path, continuous: bool) -> dict[str, object]:
+    """The whole slide as far as it was scanned."""
+    lines = [json.loads(line) for line in (folder / "whole.jsonl").read_text().splitlines()]
+    tiles = list({tuple(line["place"]): line for line in lines if "place" in line}.values())
+    whole = whole_plan()
+    foretold = foretell(whole, CONFIG, 0.15, PLAYS)
+    tissue = [tile for tile in tiles if tile["tissue"]]
+    even = [tile for tile in tissue if tile["on_fold"] in (0.0, 1.0)]
+    folded = [tile for tile in tissue if FOLD_SHARE < tile["on_fold"] < 1.0 - FOLD_SHARE]
+    counted_um = np.array([tile["error_um"] for tile in even if not tile["uneven"]])
+    scan_s = sum(tile["spent_s"] for tile in tiles)
+    limit_s = foretold.limit_s * len(tiles) / len(whole.tiles)
+    depth_um = depth_of_field_um(CONFIG.focus.objective)
+    return {
+        "planned": len(whole.tiles),
+        "scanned": len(tiles),
+        "tissue": len(tissue),
+        "survey_s": sum(line.get("survey_s", 0.0) for line in lines),
+        "scan_s": scan_s,
+        "limit_s": limit_s,
+        "planned_s": sweep_plan(whole, CONFIG, PLAYS).scan_s if continuous else foretold.scan_s,
+        "over_limit": scan_s / limit_s,
+        "focused_anew": sum(tile["reason"] is not None for tile in tiles),
+        "focused_anew_s": sum(tile["spent_s"] for tile in tiles if tile["reason"] is not None),
+        "even": len(even),
+        "even_called_uneven": sum(tile["uneven"] for tile in even),
+        "even_lost": int((counted_um > depth_um).sum()),
+        "folded": len(folded),
+        "folded_called_uneven": sum(tile["uneven"] for tile in folded),
+        "folded_lost": sum(not tile["uneven"] and tile["error_um"] > depth_um for tile in folded),
+        "mean_error_um": float(counted_um.mean()),
+        "p95_error_um": float(np.percentile(counted_um, 95)),
+        "within_depth_of_field": float((counted_um <= depth_um).mean()),
+    }
+
+
 def measured(part: int, given: argparse.Namespace, folder: Path) -> dict[str, object]:
     """Scan one part and sum it up."""
     whole = whole_plan()
@@ -167,7 +255,7 @@ def whole_plan() -> TilePlan:
 def summed(parts: list[dict[str, Any]], continuous: bool) -> dict[str, object]:
     """The parts together, and the time for the whole at their rate."""
     whole = whole_plan()
-    foretold = foretell(whole, CONFIG, 0.15)
+    foretold = foretell(whole, CONFIG, 0.15, PLAYS)
     total = {
         name: sum(part[name] for part in parts)
         for name in parts[0]
@@ -195,10 +283,18 @@ def main() -> None:
     parser.add_argument("--only", type=int, help="scan this part only, from 0 on")
     parser.add_argument("--continuous", action="store_true")
     parser.add_argument("--stepped", action="store_true")
+    parser.add_argument("--whole", action="store_true", help="scan all of it, a while in each call")
+    parser.add_argument("--minutes", type=float, default=9.0, help="of processor time, for --whole")
     given = parser.parse_args()
     name = f"whole_slide{'_stepped' * given.stepped}{'_continuous' * given.continuous}"
     folder = Path("build/bench") / name
     folder.mkdir(parents=True, exist_ok=True)
+    if given.whole:
+        go_on(given, folder)
+        told = json.dumps(whole_so_far(folder, given.continuous), indent=1)
+        (folder.parent / f"{name}_all.json").write_text(told)
+        sys.stdout.write(told + "\n")
+        return
     kept = [folder / f"part-{part}-of-{given.parts}.json" for part in range(given.parts)]
     for part, path in enumerate(kept):
         if not path.exists() and given.only in (None, part):

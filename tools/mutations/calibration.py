@@ -7,6 +7,7 @@ KEPT_TESTS = ("tests/edge/calibrate/optics/test_optics.py",)
 SINGLE_TESTS = ("tests/edge/calibrate/optics/test_single.py",)
 HELD_OUT_TESTS = ("tests/edge/calibrate/optics/test_single_held_out.py",)
 FAULT_TESTS = ("tests/edge/calibrate/optics/test_faults.py",)
+DUST_TESTS = ("tests/calib/models/test_fixed_pattern.py",)
 LOOP_TESTS = ("tests/calib/models/test_loop.py",)
 LEARNING_TESTS = ("tests/calib/models/test_learning.py",)
 
@@ -161,6 +162,55 @@ MUTATIONS = (
         "if abs(shift_um) > MAX_SHIFT_UM:",
         "if False:",
         FAULT_TESTS,
+    ),
+    Mutation(
+        "a recorded stack that drifted is used",
+        "edge/calibrate/optics/run.py",
+        "            if moved_um is not None:\n",
+        "            if False:\n",
+        FAULT_TESTS,
+    ),
+    Mutation(
+        "a refusal does not say that the stacks drifted",
+        "edge/calibrate/optics/run.py",
+        "            self._check_reasons()\n",
+        "",
+        FAULT_TESTS,
+    ),
+    Mutation(
+        "dust in recorded stacks is not noticed",
+        "edge/calibrate/optics/run.py",
+        "            check_dust(self._details)\n",
+        "",
+        FAULT_TESTS,
+    ),
+    Mutation(
+        "dust is not divided out",
+        "edge/calibrate/optics/dust.py",
+        "1.0 / self._light",
+        "0.0 * self._light + 1.0",
+        FAULT_TESTS,
+    ),
+    Mutation(
+        "a field that was visited twice is taken for dust",
+        "calib/models/fixed_pattern.py",
+        "if one.low.shape == other.low.shape and not _is_same(one.sharp, other.sharp)",
+        "if one.low.shape == other.low.shape",
+        DUST_TESTS,
+    ),
+    Mutation(
+        "a grid is taken for dust",
+        "calib/models/fixed_pattern.py",
+        "fixed > PEAK_FACTOR * _elsewhere(surface)",
+        "fixed > 0.0",
+        DUST_TESTS,
+    ),
+    Mutation(
+        "what the sample leaves far out of focus is taken for dust",
+        "calib/models/fixed_pattern.py",
+        "    is_dark &= 1.0 - np.max(ratios, axis=0) > LEAST_SHARE / 2.0\n",
+        "",
+        DUST_TESTS,
     ),
     Mutation(
         "every stack seems to drift",

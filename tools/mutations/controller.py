@@ -5,6 +5,7 @@ from tools.mutations.mutation import Mutation
 STEPS = ("tests/edge/focus/controlled/test_controller.py",)
 HISTORY = ("tests/edge/focus/controlled/test_history.py",)
 LOOP = ("tests/edge/focus/controlled/test_loop.py",)
+SEARCH = ("tests/edge/focus/test_search.py",)
 FAULTS = ("tests/edge/focus/test_faults.py",)
 CONTROLLER = "edge/focus/controlled/controller.py"
 
@@ -32,6 +33,48 @@ MUTATIONS = (
         STEPS,
     ),
     Mutation("a far focus below is gone to at once", CONTROLLER, "if agrees or is_near:", "if True:", STEPS),
+    Mutation(
+        "a far focus below is gone to by halves",
+        CONTROLLER,
+        "FAR_DOWN * distance_um if",
+        "0.5 * distance_um if",
+        STEPS,
+    ),
+    Mutation(
+        "a pair that ends a little too high goes down once more",
+        CONTROLLER,
+        "if is_settled and _is_in_focus",
+        "if False and _is_in_focus",
+        STEPS,
+    ),
+    Mutation(
+        "a faint field is blank, whatever is out of focus in it",
+        "edge/focus/search.py",
+        "if not start.part.has_trace or",
+        "if True or",
+        SEARCH,
+    ),
+    Mutation(
+        "a search that ends too far away calls the field blank",
+        "edge/focus/search.py",
+        "if min(traces) < strongest_um < max(traces):",
+        "if True:",
+        SEARCH,
+    ),
+    Mutation(
+        "dust on the camera is searched for again",
+        "edge/focus/search.py",
+        "STATIC * work.static_trace",
+        "0.0",
+        SEARCH,
+    ),
+    Mutation(
+        "noise is taken for a specimen out of focus",
+        "edge/focus/part.py",
+        "is_blurred = self.trace >",
+        "is_blurred = 1.0 >",
+        SEARCH,
+    ),
     Mutation(
         "patches of a single shot are cut from a smaller picture",
         "edge/focus/prepare.py",

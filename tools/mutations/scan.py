@@ -62,7 +62,7 @@ MUTATIONS = (
         "a slide is found again where the stage was sent, not where it stands",
         "edge/scan/tiling/registering.py",
         "at_x_um, at_y_um = scanner.stage_um",
-        "at_x_um, at_y_um = tile.x_um, tile.y_um",
+        "at_x_um, at_y_um = mark.x_um, mark.y_um",
         _SCAN,
     ),
     Mutation(
@@ -78,6 +78,34 @@ MUTATIONS = (
         "if not good:",
         "if False:",
         _SCAN,
+    ),
+    Mutation(
+        "a slide that was changed after its survey is scanned",
+        "edge/scan/tiling/job.py",
+        "return marks_of_tiles(self.finished) or marks_of_survey(self.journal)",
+        "return marks_of_tiles(self.finished)",
+        _SCAN,
+    ),
+    Mutation(
+        "stained cells on glass are taken for dust",
+        "edge/tissue/dust.py",
+        "(colour < MAX_COLOUR)",
+        "(colour < 9.0)",
+        ("tests/edge/tissue/test_dust.py",),
+    ),
+    Mutation(
+        "dust on glass is tissue",
+        "edge/scan/tiling/judge.py",
+        "if tissue and is_dust_alone(",
+        "if False and is_dust_alone(",
+        ("tests/edge/tissue/test_dust.py",),
+    ),
+    Mutation(
+        "a tile that is taken again starts from its neighbours",
+        "edge/scan/continuous/scanner.py",
+        "            self._heights.learn_swept(caught.tile, focus_um, judged.sigma_um)\n",
+        "",
+        _SWEPT,
     ),
     Mutation(
         "a tile out of focus is kept",

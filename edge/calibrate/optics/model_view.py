@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from parfocal.board.axis import steps_from_um, um_from_steps
 from parfocal.calib.errors import CalibPoor
+from parfocal.calib.models.fixed_pattern import FineDetail
 from parfocal.calib.models.levels import StackSeen
 from parfocal.calib.models.optics import MIN_PICTURES
 from parfocal.calib.motion.play import FocusCurve, peak_of
@@ -15,6 +16,7 @@ from parfocal.edge.focus import prepare
 from parfocal.edge.focus.belief import by_belief
 from parfocal.edge.focus.estimate import single_batch
 from parfocal.edge.focus.part import is_blank
+from parfocal.edge.focus.sharpness import laplacian
 from parfocal.edge.focus.shots import Shot
 from parfocal.edge.measured.optics_file import KeptStack
 from parfocal.edge.pixels import UInt8Array
@@ -34,6 +36,12 @@ class Plane:
         self.smoothed: UInt8Array = shot.part.smoothed
         self.contrasts = shot.part.contrasts
         self.is_blank = shot.part.is_blank
+        self._fine = laplacian(shot.part.halved_grey).astype(np.float16)
+
+    @property
+    def fine(self) -> NDArray[np.float32]:
+        """Second derivatives of the part at half its size, (h, w), grey levels."""
+        return self._fine.astype(np.float32)
 
 
 def plane_heights(
@@ -55,6 +63,12 @@ def curve_of(planes: Sequence[Plane]) -> FocusCurve:
     """The focus curve of recorded planes."""
     z_um, sharpness = (tuple(getattr(plane, name) for plane in planes) for name in ("z_um", "sharpness"))
     return FocusCurve("up", z_um, sharpness, (0.0,) * len(planes), 0.0)
+
+
+def fine_detail(planes: Sequence[Plane]) -> FineDetail:
+    """What of a stack shows whether dust lies in the camera."""
+    low = min(planes, key=lambda plane: plane.z_um).fine
+    return FineDetail(low, max(planes, key=lambda plane: plane.sharpness).fine - low)
 
 
 def kept_stack(

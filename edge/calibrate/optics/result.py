@@ -5,6 +5,7 @@ import msgspec
 from parfocal.calib.models.levels import LevelFit
 from parfocal.calib.models.planes import Apart
 from parfocal.calib.value import Level
+from parfocal.edge.calibrate.optics.dust import Dust
 
 LEVEL_WORDS: dict[Level, str] = {
     "shipped": "the model as it is",
@@ -69,9 +70,11 @@ class OpticsResult(msgspec.Struct, frozen=True):
 class OpticsResults(msgspec.Struct, frozen=True):
     """What was found with the stacks: for the two-shot model, and for the single-shot model if it was calibrated too.
 
-    `without_single` says why it was not, "" if it was or none is configured.
+    `without_single` says why it was not, "" if it was or none is configured. `dust` was evened out in the stacks; None
+    if none was found.
     """
 
     two_shot: OpticsResult
     single: OpticsResult | None = None
     without_single: str = ""
+    dust: Dust | None = None

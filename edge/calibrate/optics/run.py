@@ -6,16 +6,26 @@ import msgspec
 import numpy as np
 
 from parfocal.calib.errors import CalibPoor
-from parfocal.calib.models.optics import OpticsFit
-from parfocal.calib.models.stack_faults import check_fixed, check_steady
+from parfocal.calib.models.fixed_pattern import FineDetail, check_dust
+from parfocal.calib.models.optics import MIN_STACKS, OpticsFit
+from parfocal.calib.models.stack_faults import (
+    StackDrifts,
+    StackStaysSharp,
+    check_fixed,
+    check_steady,
+    heights_again,
+    moved_um,
+)
 from parfocal.calib.motion.play import FocusCurve, peak_of
 from parfocal.calib.store import Store
-from parfocal.edge.calibrate.curves import LOCATE_REACH_UM, Curves, Step
+from parfocal.edge.calibrate.curves import Curves, Step
 from parfocal.edge.calibrate.keeper import Keeper, Stamp
+from parfocal.edge.calibrate.optics.dust import EvenedCamera, look_for_dust
 from parfocal.edge.calibrate.optics.model_view import (
     Plane,
     SinglePlanes,
     curve_of,
+    fine_detail,
     kept_stack,
     plane_heights,
 )
@@ -33,6 +43,12 @@ MAX_EMPTY = 6  # fields before the first stack; then the place is wrong, or the 
 MIN_PLANES = 7  # of a recorded stack
 SEARCH_REACH_UM, SEARCH_STEP_UM = 20.0, 2.5
 STEPS_PER_FIELD, FIRST_STEPS = 3, 2
+MAX_DETAILS = 12  # stacks among which dust is looked for; more take time and say no more
+WHY_PASSED_OVER: dict[type[CalibPoor], str] = {
+    StackDrifts: "the focus of {n} moved",
+    StackStaysSharp: "{n} stayed sharp far from the focus",
+    CalibPoor: "{n} had no clear focus",
+}
 
 Place = tuple[float, float]
 
@@ -54,7 +70,9 @@ class OpticsCalibration:
         """Nothing moves. Raises CalibError for a store that could not take the result."""
         self._instrument, self._config, self._models = instrument, config, models
         self._keeper = Keeper(store, stamp)
-        self._passed_over: list[str] = []
+        self._camera = EvenedCamera(instrument.camera)
+        self._passed_over: list[tuple[str, CalibPoor]] = []
+        self._details: list[FineDetail] = []
         self.images, self.elapsed_s = 0, 0.0
 
     def take(self, places: Iterable[Place], n_stacks: int, step: Step) -> None:
@@ -62,26 +80,36 @@ class OpticsCalibration:
 
         Fields without a single clear focus are passed over. Raises BoardError, CameraFailed, EngineError.
         """
-        instrument = self._instrument
+        instrument = msgspec.structs.replace(self._instrument, camera=self._camera)
         instrument.home_if_allowed()
-        began_s = instrument.clock.now_s()
+        began_s, places = instrument.clock.now_s(), list(places)
         with instrument.lit(self._config.scan.lamp_duty):
             curves, focus_um = Curves(instrument, self._config.focus, step), None
             for x_um, y_um in places:
                 instrument.go_to(x_um, y_um)
                 try:
-                    near_um = curves.focus_um() if focus_um is None else self._found_um(curves, focus_um)
+                    if focus_um is None:
+                        near_um = curves.focus_um()
+                        if not self.images:
+                            self.images = look_for_dust(instrument, self._camera, curves, places, near_um)
+                            instrument.go_to(x_um, y_um)
+                    else:
+                        near_um = self._found_um(curves, focus_um)
                     focus_um = self._stack(curves, near_um)
                 except CalibPoor as error:
-                    self._passed_over.append(f"field at x={x_um:.0f} y={y_um:.0f} um: {error}")
+                    self._passed_over.append((f"field at x={x_um:.0f} y={y_um:.0f} um", error))
                 n_taken = len(self._models.two_shot.curves)
                 if n_taken >= n_stacks or (not n_taken and len(self._passed_over) >= MAX_EMPTY):
                     break
-            self.images = curves.images
+            self.images += curves.images
         self.elapsed_s = instrument.clock.now_s() - began_s
 
-    def take_recorded(self, name: str, shots: Iterable[Shot]) -> None:
-        """Use the planes of a recorded stack; one without a clear focus is passed over. Raises EngineError."""
+    def take_recorded(self, name: str, shots: Iterable[Shot], moved_um: float | None = None) -> None:
+        """Use the planes of a recorded stack; one without a clear focus is passed over.
+
+        `moved_um`: how far the focus was away when it was looked at again; None if that was not recorded. Raises
+        EngineError.
+        """
         planes: list[Plane] = []
         see, singles = self._eyes(planes)
         for shot in shots:
@@ -90,9 +118,12 @@ class OpticsCalibration:
         try:
             if len(planes) < MIN_PLANES:
                 raise CalibPoor(f"it has {len(planes)} planes, {MIN_PLANES} or more are needed.")
-            self._see(planes, singles, curve_of(planes))
+            curve = curve_of(planes)
+            if moved_um is not None:
+                check_steady(curve, moved_um)
+            self._see(planes, singles, curve)
         except CalibPoor as error:
-            self._passed_over.append(f"{name}: {error}")
+            self._passed_over.append((name, error))
 
     def take_earlier(self) -> int:
         """Also use the stacks of the calibration in force, if it is of the same model. Returns how many there are."""
@@ -103,7 +134,7 @@ class OpticsCalibration:
     @property
     def passed_over(self) -> tuple[str, ...]:
         """Why fields gave no stack, a sentence each."""
-        return tuple(self._passed_over)
+        return tuple(f"{where}: {error}" for where, error in self._passed_over)
 
     def fit(self) -> OpticsResults:
         """Fit the models to the stacks and keep the result.
@@ -119,7 +150,7 @@ class OpticsCalibration:
         # Where the loop ends depends on the correction.
         of_loop: Kept = {"focus_repeatability_um": None, "focus_above_sharpest_um": None}
         keeper.store.keep_all({**of_loop, **of_two_shots, **of_single})
-        return OpticsResults(result, single, without)
+        return OpticsResults(result, single, without, self._camera.dust)
 
     @property
     def _taken(self) -> Taken:
@@ -128,6 +159,8 @@ class OpticsCalibration:
     def _fit_of_two_shots(self) -> OpticsFit:
         two_shot, fit = self._models.two_shot, None
         try:
+            self._check_reasons()
+            check_dust(self._details)
             fit = two_shot.fit(self._config.focus.condenser)
             if fit.poor is not None:
                 # One field that is hard to judge is half of two stacks.
@@ -144,6 +177,22 @@ class OpticsCalibration:
             raw = two_shot.raw(fit, self.passed_over, str(error))
             raise self._keeper.poor(error, "the optics", two_shot.which, raw) from error
         return fit
+
+    def _check_reasons(self) -> None:
+        """Say why there are too few stacks, if they were passed over for anything but their focus curve."""
+        passed_over, kept = self._passed_over, self._models.two_shot.kept
+        kinds = [type(error) for _, error in passed_over]
+        worst = max(WHY_PASSED_OVER, key=kinds.count)
+        if len(kept) >= MIN_STACKS or worst is CalibPoor:
+            return
+        first = next(f"{where}: {error}" for where, error in passed_over if type(error) is worst)
+        found = [
+            words.format(n=kinds.count(kind)) for kind, words in WHY_PASSED_OVER.items() if kind in kinds
+        ]
+        raise CalibPoor(
+            f"optics refused: {len(kept)} of {len(kept) + len(kinds)} fields gave a stack that can be used, "
+            f"{MIN_STACKS} or more are needed: {', '.join(found)}. {first}"
+        )
 
     def _single(self) -> tuple[OpticsResult | None, Kept, str]:
         """The single-shot model, what is kept of it, and why it was not calibrated, "" if it was."""
@@ -169,10 +218,10 @@ class OpticsCalibration:
         planes: list[Plane] = []
         see, singles = self._eyes(planes)
         curve = curves.upward(heights_um, see)
-        peak_um = peak_of(curve).z_um
-        # At every other of the same heights: nothing but the focus may have changed.
-        about = [z_um for z_um in heights_um if abs(z_um - peak_um) <= LOCATE_REACH_UM][::2]
-        check_steady(curve, curves.upward(tuple(about)))
+        # At some of the same heights: nothing but the focus may have changed.
+        again = heights_again(heights_um, peak_of(curve).z_um)
+        if again is not None:
+            check_steady(curve, moved_um(curve, curves.upward(again)))
         self._see(planes, singles, curve)
         return curve.z_um[int(np.argmax(curve.sharpness))]
 
@@ -184,7 +233,8 @@ class OpticsCalibration:
         def see(shot: Shot) -> None:
             planes.append(Plane(shot))
             if singles is not None:
-                singles.see(shot)
+                # As a run sees it: with the dust.
+                singles.see(Shot(shot.z_um, self._camera.with_dust(shot.pixels), self._config.focus))
 
         return see, singles
 
@@ -192,6 +242,8 @@ class OpticsCalibration:
         check_fixed(curve)
         two_shot, single = self._models.two_shot, self._models.single
         two_shot.add(kept_stack(planes, curve, two_shot.predictor, self._config.focus), curve)
+        if len(self._details) < MAX_DETAILS:
+            self._details.append(fine_detail(planes))
         if single is not None and singles is not None:
             kept = singles.kept(peak_of(curve).z_um)
             if kept is not None:

@@ -9,6 +9,7 @@ import typer
 
 from parfocal.calib.value import Level, UsedCalibration
 from parfocal.edge.calibrate.optics import run as optics_part
+from parfocal.edge.calibrate.optics.dust import Dust
 from parfocal.edge.calibrate.optics.one_model import ModelName, OneModel
 from parfocal.edge.calibrate.optics.result import LEVEL_WORDS, OpticsResult, OpticsResults
 from parfocal.edge.calibrate.optics.run import Models, OpticsCalibration
@@ -49,7 +50,8 @@ class OpticsReport(msgspec.Struct, frozen=True):
     """How the models fit this microscope. `calibration` names the calibration that results.
 
     `result` is that of the two-shot model, None after an export or an import. `passed_over` says why fields or files
-    gave no stack. `single` is that of the single-shot model; where it is None, `without_single` says why.
+    gave no stack. `single` is that of the single-shot model; where it is None, `without_single` says why. `dust` in the
+    camera was evened out in the stacks, None if none was found.
     """
 
     board_serial: int
@@ -60,6 +62,7 @@ class OpticsReport(msgspec.Struct, frozen=True):
     calibration: UsedCalibration | None
     single: OpticsResult | None = None
     without_single: str = ""
+    dust: Dust | None = None
 
 
 def optics(
@@ -108,7 +111,9 @@ def optics(
     used, place = bench.store.load().used, place_of(bench.store)
     report = OpticsReport(*place, None, passed_over, used)
     if found is not None:
-        report = OpticsReport(*place, found.two_shot, passed_over, used, found.single, found.without_single)
+        report = OpticsReport(
+            *place, found.two_shot, passed_over, used, found.single, found.without_single, found.dust
+        )
     write_json(json, report)
 
 
@@ -154,6 +159,7 @@ def measure_optics(
         say(bench.console, f"engine: {description}")
     if add:
         say(bench.console, f"optics: {counted(running.take_earlier(), 'stack')} of the calibration in force")
+    n_silent = 0
     if recorded:
         for path in recorded:
             for file in stacks_at(there(path)):
@@ -163,11 +169,17 @@ def measure_optics(
                     Shot(z_um, plane, config.focus)
                     for z_um, plane in zip(stack.z_um, stack.planes, strict=True)
                 )
-                running.take_recorded(named(file), shots)
+                running.take_recorded(named(file), shots, stack.focus_moved_um)
+                n_silent += stack.focus_moved_um is None
                 bench.step(named(file))
     else:
         plan = snake(optics_part.FIELDS_PER_STACK * n_stacks, config)
         running.take([(field.x_um, field.y_um) for field in plan], n_stacks, bench.step)
+    if n_silent:
+        say(
+            bench.console,
+            f"optics: {counted(n_silent, 'stack')} without a second look: a drift would not show",
+        )
     result = running.fit()
     for line in optics_lines(result, opened.models):
         say(bench.console, line)
@@ -195,6 +207,11 @@ def optics_lines(found: OpticsResults, models: Models) -> tuple[str, ...]:
         lines.append(
             f"optics: the sharpest plane lies {apart.above_um:+.2f} +- {apart.uncertainty_um:.2f} um above that of "
             "least wavefront variance"
+        )
+    if found.dust is not None:
+        lines.append(
+            f"optics: dust on the camera's window covers {100.0 * found.dust.covered_share:.1f} % of the picture; it "
+            "was evened out in the stacks. Runs see it, and are off farther from the focus: clean the window"
         )
     took = f"{counted(found.two_shot.n_stacks, 'stack')}, {counted(found.two_shot.images, 'image')}"
     return (*lines, f"optics: {took}, {found.two_shot.elapsed_s:.0f} s of microscope time")

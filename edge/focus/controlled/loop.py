@@ -32,7 +32,7 @@ class ControlledLoop:
         self._predictor, self._bounds = predictor, Bounds(self._work.limits_um, reach)
 
     def focused(self, start: Shot) -> FocusResult:
-        """Focus a field that was begun and is not blank. `start` is the shot at its pivot.
+        """Focus a field that was begun and is not blank. `start` is the first shot that shows something.
 
         Raises:
             FocusLost: predictions and sweep failed; the stage is back at the pivot. Carries the result.
@@ -79,13 +79,13 @@ class ControlledLoop:
                 if instead_um is None:
                     if is_back:
                         work.overrule("pivot_sharper")
-                    self._remember(start, final, focus_um)
+                    self._remember(final, focus_um)
                     return work.ended("focused", end.z_um, start, end)
                 step = Sweep("not_sharper", instead_um)
             work.overrule(step.rule)
             n_contradicted += 1
         result = work.recovered(start, step.about_um if isinstance(step, Sweep) else None)
-        self._remember(start, result.end, result.z_um)
+        self._remember(result.end, result.z_um)
         return result
 
     def _pair(self, asked: Pair) -> tuple[Shot, float, Step]:
@@ -97,11 +97,19 @@ class ControlledLoop:
         focus_um, earlier_um = second.z_um + found.distance_um, asked.earlier_um
         if not work.attempts:
             earlier_um = controller.confirmed_by(self._looks[0], focus_um, self._bounds.reach)
-        step = controller.on_pair(found, second.z_um, work.attempts, self._bounds, config, earlier_um)
+        step = controller.on_pair(
+            found,
+            second.z_um,
+            work.attempts,
+            self._bounds,
+            config,
+            earlier_um,
+            self.history.depth_of_field_um,
+        )
         work.note(first.z_um, second.z_um, found, step.rule)
         return second, focus_um, step
 
-    def _remember(self, start: Shot, end: Shot | None, focus_um: float) -> None:
+    def _remember(self, end: Shot | None, focus_um: float) -> None:
         """Add what single shots claimed in this field, and what was true, to the history."""
         records = tuple(
             Record(look.single.distance_um, focus_um - look.z_um, look.single.sigma_um)
@@ -110,7 +118,7 @@ class ControlledLoop:
         )
         if end is not None:
             self.history = self.history.with_verified(
-                records, Verified(focus_um - start.z_um, end.part.clarity)
+                records, Verified(focus_um - self._work.pivot_um, end.part.clarity)
             )
 
     @property

@@ -22,11 +22,12 @@ from parfocal.edge.scan.grid import Region, points_of_region
 from parfocal.edge.scan.plan import Field
 from parfocal.edge.scan.report import FieldReport
 from parfocal.edge.scan.session import Session
-from parfocal.edge.scan.survey import SurveyReport, survey_report, surveyed
+from parfocal.edge.scan.survey import SurveyReport, is_by_single, survey_report, surveyed
 from parfocal.edge.scan.tiles import Codec, ScannedTile, ScanSettings, journal_path, scan_folder, tiles_folder
 from parfocal.edge.scan.tiling.heights import Heights
 from parfocal.edge.scan.tiling.journal import Journal, about_scan, digest_of
 from parfocal.edge.scan.tiling.judge import TileJudge
+from parfocal.edge.scan.tiling.marks import Mark, SurveyMarks, marks_of_survey, marks_of_tiles
 from parfocal.edge.scan.tiling.plan import TilePlan
 from parfocal.edge.scan.tiling.registering import register
 from parfocal.edge.scan.tiling.scanner import TWO_SHOT_SIGMA_UM, Light, Offset, Scanner, TileDone, Unevenness
@@ -192,21 +193,27 @@ class ScanJob:
 
         Raises SurfaceRefused if they determine none; else as `Session.run`.
         """
-        judge, usual = TileJudge(instrument.single.calibrated(eyes.single), config.focus), UsualSpread()
-        session = Session(instrument, eyes.two_shot, config)
+        judge, usual = _judge(instrument, eyes, config), UsualSpread()
+        session, marks = Session(instrument, eyes.two_shot, config, eyes.single), SurveyMarks()
         fields: list[FieldReport] = []
         with contextlib.closing(surveyed(session, points)) as run:
             for done in run:
                 fields.append(done.report)
                 if done.outcome in ("focused", "recovered") and done.end is not None:
-                    judge.learn_focus(done.end)
+                    # What a single shot settled says nothing of how far single shots are off.
+                    if not is_by_single(done.report):
+                        judge.learn_focus(done.end)
                     pixels = reduced(done.end.pixels, config.focus)
                     usual.learn(crispness_spread(pixels, config.focus.blank_contrast))
+                    place_um = (instrument.board.x.stage_um, instrument.board.y.stage_um, done.z_um)
+                    marks.see(place_um, done.end.sharpness, done.end.pixels)
                 yield done
         report, surface = survey_report(fields, session.first_sweep_s)
         self.surveyed = report
         if surface is None:
             raise SurfaceRefused(report.refused)
+        # Before the points: a survey counts once they are there.
+        marks.keep(self.journal, self._write)
         write_points(self.points_path, report.points)
         self._keep(judge, usual)
 
@@ -221,8 +228,8 @@ class ScanJob:
         """Take the tiles that are left. Close the iterator to end early: what was yielded is finished.
 
         Homes if the position is lost and the instrument may home by itself. A scan that is continued is registered
-        against its first tiles first. Of a row that was interrupted in a sweep, the tiles that are
-        not finished are swept again.
+        against its first tiles first, or against its survey while there are none with tissue. Of a row that was
+        interrupted in a sweep, the tiles that are not finished are swept again.
 
         Raises:
             ConfigError: sweeps, but board or camera cannot be triggered.
@@ -233,7 +240,7 @@ class ScanJob:
         heights = Heights(surface, self.request.plan.pitch_um)
         for planned in self.left:
             heights.check_covers(planned.x_um, planned.y_um)
-        judge = TileJudge(instrument.single.calibrated(eyes.single), config.focus)
+        judge = _judge(instrument, eyes, config)
         judge.restore(self._kept("known_um"))
         usual = UsualSpread(self._kept("usual_spread"))
         for point in surface.points:
@@ -247,7 +254,7 @@ class ScanJob:
         scanner = Scanner(instrument, eyes.two_shot, config, heights, judge, light, unevenness)
         instrument.home_if_allowed()
         with light.scan():
-            self.offset, found = register(scanner, self.finished, instrument.view)
+            self.offset, found = register(scanner, self._marks(), instrument.view)
             scanner.offset = self.offset
             self.journal.keep(f"session {self.journal.session}", {"offset": self.offset, "found": found})
             with TileWriter(self.journal, self.request.codec, self._write) as writer:
@@ -256,6 +263,12 @@ class ScanJob:
                 else:
                     yield from swept.run(self.left, scanner, self.journal, writer)
         self._keep(judge, usual)
+
+    def _marks(self) -> tuple[Mark, ...]:
+        """By what the slide is known again; nothing right after its survey."""
+        if self.surveyed is not None:
+            return ()
+        return marks_of_tiles(self.finished) or marks_of_survey(self.journal)
 
     def _unevenness(
         self, instrument: Instrument, eyes: Eyes, config: Config, ways: Ways, usual: UsualSpread
@@ -291,6 +304,10 @@ class ScanJob:
             else:
                 self.journal.drop(tile)
         return good
+
+
+def _judge(instrument: Instrument, eyes: Eyes, config: Config) -> TileJudge:
+    return TileJudge(instrument.single.calibrated(eyes.single), config.focus, instrument.view.um_per_px)
 
 
 def _learn(heights: Heights, tile: ScannedTile) -> None:

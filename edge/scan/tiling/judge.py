@@ -20,6 +20,7 @@ from parfocal.edge.focus.sharpness import variance_of_laplacian
 from parfocal.edge.focus.shots import Shot
 from parfocal.edge.focus.uneven.crispness import crispness_spread
 from parfocal.edge.pixels import UInt8Array
+from parfocal.edge.scan.dust_alone import is_dust_alone
 from parfocal.edge.scan.tiling.heights import Expected
 from parfocal.engines.predictor import Predictor
 
@@ -74,9 +75,9 @@ class Judged(msgspec.Struct, frozen=True):
 class TileJudge:
     """Judges tiles, and learns the constant by which single shots are off on this slide."""
 
-    def __init__(self, single: Predictor | None, config: FocusConfig) -> None:
-        """`single`: a single-shot model, None to judge by sharpness alone."""
-        self._single, self._config = single, config
+    def __init__(self, single: Predictor | None, config: FocusConfig, um_per_px: float) -> None:
+        """`single`: a single-shot model, None to judge by sharpness alone. `um_per_px`: of the camera."""
+        self._single, self._config, self._um_per_px = single, config, um_per_px
         self.depth_um = depth_of_field_um(config.objective)
         self._off_um: deque[float] = deque(maxlen=KEPT_KNOWN)
         self._crispness: deque[float] = deque(maxlen=N_NEIGHBOURS)
@@ -111,6 +112,8 @@ class TileJudge:
         whole = smoothed(pixels)
         contrasts = contrast_of(patches_of(whole, self._config.patch_px))
         tissue = bool(contrasts.max() >= self._config.blank_contrast)
+        if tissue and is_dust_alone(pixels, self._config, self._um_per_px):
+            tissue = False
         distance_um = sigma_um = spread_um = None
         if tissue and self._single is not None:
             found = estimate_single(shot.pixels, self._single, self._config)

@@ -1,4 +1,4 @@
-"""Find a slide again after an interruption: where its tiles lie on the stage now, and at what height."""
+"""Find a slide again after an interruption: where it lies on the stage now, and at what height."""
 
 from __future__ import annotations
 
@@ -13,56 +13,49 @@ from numpy.typing import NDArray
 from parfocal.calib.camera.view import View
 from parfocal.edge.images.rgb import rgb_from_file
 from parfocal.edge.pixels import UInt8Array
-from parfocal.edge.scan.tiles import ScannedTile
+from parfocal.edge.scan.tiling.marks import Mark
 from parfocal.edge.scan.tiling.scanner import Offset, ScanAborted, Scanner
 from parfocal.edge.stitch.shift import shift_between
 from parfocal.edge.words import counted
 
-N_TRIED = 3
-AMONG_FIRST = (
-    24  # the sharpest of these are tried. The first ones: errors of many continuations must not add up
-)
 # Pictures of one field taken twice correlate by 0.7 and more, with another field by 0.1 and less.
 MIN_RESPONSE = 0.35
-MAX_APART_UM = 3.0  # between the offsets of two tiles
+MAX_APART_UM = 3.0  # between the offsets of two marks
 LONG_SIDE_PX = 640
 SAME_PLACE_PX = 2.0  # the two ways to find a shift differ by less, or they have found different places
 
 
 class Found(msgspec.Struct, frozen=True):
-    """Where one tile was found again."""
+    """Where one mark was found again."""
 
     offset: Offset
     response: float
 
 
-def register(
-    scanner: Scanner, finished: Sequence[ScannedTile], view: View
-) -> tuple[Offset, tuple[Found, ...]]:
-    """How far the slide lies from where it lay, by the first of the `finished` tiles, in the order of their visit.
+def register(scanner: Scanner, marks: Sequence[Mark], view: View) -> tuple[Offset, tuple[Found, ...]]:
+    """How far the slide lies from where it lay, by pictures that it gave.
 
-    Without a tile that shows tissue there is nothing to compare with, and nothing that could be mixed up.
-    Raises ScanAborted if the tiles are not found again: another slide, or one that was moved. BoardError, CameraFailed,
+    Without a mark there is nothing to compare with, and nothing that could be mixed up.
+    Raises ScanAborted if the marks are not found again: another slide, or one that was moved. BoardError, CameraFailed,
     EngineError as they come.
     """
-    tried = _worth_trying(finished)
-    if not tried:
+    if not marks:
         return Offset(), ()
     scanner.offset = Offset()
-    found = tuple(_found_again(scanner, tile, view) for tile in tried)
+    found = tuple(_found_again(scanner, mark, view) for mark in marks)
     good = [each for each in found if each.response >= MIN_RESPONSE]
     if not good:
         best = max(each.response for each in found)
         raise ScanAborted(
-            f"the slide is not the one of this scan, or it was moved: {counted(len(found), 'finished tile')} looked at "
-            f"again, best correlation {best:.2f}, needed {MIN_RESPONSE:g}; nothing was scanned. Put the slide back as "
+            f"the slide is not the one of this scan, or it was moved: {counted(len(found), 'place')} looked at again, "
+            f"best correlation {best:.2f}, needed {MIN_RESPONSE:g}; nothing was scanned. Put the slide back as "
             "it was, or scan it anew with another --out."
         )
     offsets = np.array([msgspec.structs.astuple(each.offset) for each in good])
     middle = np.median(offsets, axis=0)
     if np.abs(offsets - middle).max() > MAX_APART_UM:
         raise ScanAborted(
-            f"finished tiles were found again {np.abs(offsets - middle).max():.1f} um apart from each other, at most "
+            f"places were found again {np.abs(offsets - middle).max():.1f} um apart from each other, at most "
             f"{MAX_APART_UM:g} um are allowed; nothing was scanned. The stage has lost its position: run "
             "`parfocal home`, then continue."
         )
@@ -85,41 +78,34 @@ def shift_px(first: UInt8Array, second: UInt8Array) -> tuple[float, float, float
     return dx * factor, dy * factor, response
 
 
-def _worth_trying(finished: Sequence[ScannedTile]) -> list[ScannedTile]:
-    """The sharpest of the first tiles with tissue and a focus."""
-    able = [tile for tile in finished if tile.tissue and not tile.uneven][:AMONG_FIRST]
-    with_focus = [tile for tile in able if tile.focus_um is not None] or able
-    return sorted(with_focus, key=lambda tile: -tile.sharpness)[:N_TRIED]
-
-
-def _found_again(scanner: Scanner, tile: ScannedTile, view: View) -> Found:
-    """Take a finished tile once more, in focus, and compare both pictures; once more from where it was found.
+def _found_again(scanner: Scanner, mark: Mark, view: View) -> Found:
+    """Take a picture once more, in focus, and compare both pictures; once more from where it was found.
 
     The first comparison is off where the pictures share only a part, so the second, of nearly the same place, counts.
     """
-    stored, focus_um = rgb_from_file(tile.path), tile.z_um + (tile.focus_um or 0.0)
-    scanner.take_at(tile.x_um, tile.y_um, focus_um)
+    stored, focus_um = rgb_from_file(mark.path), mark.focus_um
+    scanner.take_at(mark.x_um, mark.y_um, focus_um)
     result = scanner.focus_near(focus_um)
     if result.end is None:
         return Found(Offset(), 0.0)
-    away = _away(scanner, tile, view, stored, result.end.pixels)
+    away = _away(scanner, mark, view, stored, result.end.pixels)
     offset = away.offset
-    shot = scanner.take_at(tile.x_um + offset.x_um, tile.y_um + offset.y_um, result.z_um)
-    again = _away(scanner, tile, view, stored, shot.pixels)
+    shot = scanner.take_at(mark.x_um + offset.x_um, mark.y_um + offset.y_um, result.z_um)
+    again = _away(scanner, mark, view, stored, shot.pixels)
     # The right place looks more alike than a wrong guess did.
     best = again if again.response >= min(away.response, MIN_RESPONSE) else away
     return Found(msgspec.structs.replace(best.offset, z_um=result.z_um - focus_um), best.response)
 
 
-def _away(scanner: Scanner, tile: ScannedTile, view: View, stored: UInt8Array, pixels: UInt8Array) -> Found:
-    """How far the content of a tile lies from where it lay, by a picture taken where the stage stands now.
+def _away(scanner: Scanner, mark: Mark, view: View, stored: UInt8Array, pixels: UInt8Array) -> Found:
+    """How far the content of a mark lies from where it lay, by a picture taken where the stage stands now.
 
     The stage stands at whole steps, which is up to half a step from where it was sent.
     """
     *away_px, response = shift_px(stored, pixels)
     x_um, y_um = view.um_from_px(*away_px)
     at_x_um, at_y_um = scanner.stage_um
-    return Found(Offset(at_x_um + x_um - tile.x_um, at_y_um + y_um - tile.y_um), response)
+    return Found(Offset(at_x_um + x_um - mark.x_um, at_y_um + y_um - mark.y_um), response)
 
 
 def _prepared(pixels: UInt8Array, factor: float) -> NDArray[np.float32]:

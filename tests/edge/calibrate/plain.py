@@ -23,6 +23,9 @@ WIDE_PX = 1700  # the drawn section; a field is the middle part, and a move of 2
 # A short first sweep, so that a test takes a second.
 CONFIG = small(Config(focus=FocusConfig(first_sweep_start_um=2480.0, first_sweep_stop_um=2510.0)))
 
+# Far from the focus only the light is left. Nearer the blur stays small: it takes time.
+FAR_UM, FAR_BLUR_PX = 50.0, 25.0
+
 Look = Callable[[UInt8Array], UInt8Array]
 SECTION = cv2.cvtColor(tissue(WIDE_PX), cv2.COLOR_RGB2GRAY).astype(np.uint8)
 NOISE = np.random.default_rng(3).integers(0, 5, (8, SIDE_PX, SIDE_PX)).astype(np.uint8)
@@ -67,7 +70,10 @@ class Plain:
             WIDE_PX / 2.0 + (y_um - scan.origin_y_um) / um_per_px,
         )
         sharp = cv2.getRectSubPix(self._section, (SIDE_PX, SIDE_PX), middle_px)
-        sigmas = [min(0.4 + 0.5 * abs(z_um - um), 4.0) for um in self._focus_um]
+        sigmas = [
+            FAR_BLUR_PX if abs(z_um - um) > FAR_UM else min(0.4 + 0.5 * abs(z_um - um), 4.0)
+            for um in self._focus_um
+        ]
         layers = [cv2.GaussianBlur(sharp, (0, 0), sigma) for sigma in sigmas]
         image = cv2.addWeighted(layers[0], 0.5, layers[-1], 0.5, 0.0)
         lit = cv2.convertScaleAbs(image, alpha=duty / scan.lamp_duty)

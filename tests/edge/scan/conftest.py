@@ -28,10 +28,14 @@ REGION = (19_850.0, 9_940.0, 20_090.0, 10_090.0)
 
 
 class Surveyed(msgspec.Struct, frozen=True):
-    """What a survey of the small slide has left: its points, and what single shots said of pictures in focus."""
+    """What a survey of the small slide has left.
+
+    Its points, what single shots said of pictures in focus, and the folder of a scan that ended after its survey.
+    """
 
     points: tuple[FocusPoint, ...]
     known_um: tuple[float, ...]
+    folder: Path
 
 
 @pytest.fixture(scope="session")
@@ -47,19 +51,17 @@ def out(tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def surveyed(plan: TilePlan, tmp_path_factory: pytest.TempPathFactory) -> Surveyed:
     """The survey of the slide with its bent surface, made once."""
-    small = SmallSlide()
+    small, folder = SmallSlide(), tmp_path_factory.mktemp("survey") / "slide.zarr"
     with (
         small.instrument() as instrument,
-        contextlib.closing(
-            _job(tmp_path_factory.mktemp("survey") / "slide.zarr", "A1", plan, small, instrument)
-        ) as job,
+        contextlib.closing(_job(folder, "A1", plan, small, instrument)) as job,
     ):
         points = survey_points(plan, small.config, 9, 60.0)
         list(job.survey(instrument, small.eyes, small.config, points))
         known = msgspec.json.decode(job.journal.kept("known_um") or "", type=tuple[float, ...])
         surface = job.kept_surface()
     assert surface is not None
-    return Surveyed(surface.points, known)
+    return Surveyed(surface.points, known, folder)
 
 
 @pytest.fixture
@@ -74,11 +76,12 @@ def scan(out: Path, plan: TilePlan, surveyed: Surveyed) -> Scan:
         only_exposed: bool = False,
         sweeps: SweepPlan | None = None,
         ways: Ways | None = None,
+        tiles: TilePlan = plan,
     ) -> list[TileDone]:
         taken: list[TileDone] = []
         with (
             small.instrument(PLAYS if sweeps else ()) as instrument,
-            contextlib.closing(_job(out, slide, plan, small, instrument, write)) as job,
+            contextlib.closing(_job(out, slide, tiles, small, instrument, write)) as job,
         ):
             surface = job.kept_surface()
             if surface is None:

@@ -3,17 +3,19 @@
 from collections.abc import Callable, Generator
 from typing import cast
 
+import cv2
+import msgspec
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from parfocal.edge.config import Config
-from parfocal.edge.focus.result import FocusResult, Outcome
+from parfocal.edge.focus.result import Attempt, FocusResult, Outcome
 from parfocal.edge.scan.field_result import FieldResult
 from parfocal.edge.scan.plan import Field
 from parfocal.edge.scan.report import FieldReport
 from parfocal.edge.scan.session import Session
-from parfocal.edge.scan.survey import point_of, survey_report, surveyed
+from parfocal.edge.scan.survey import expected_um, is_by_single, point_of, survey_report, surveyed
 from parfocal.edge.simscope.camera import SimulatedCamera
 from tests.edge.scan.test_session import session_of, swept_near
 from tests.edge.scope import FOCUS_Z_UM, Scope
@@ -44,6 +46,9 @@ class Visited:
         self._outcomes = outcomes
         self.pivots_um: list[float | None] = []
 
+    def shows_dust_alone(self, _pixels: NDArray[np.uint8]) -> bool:
+        return False
+
     def run(
         self, plan: tuple[Field, ...], pivot_at: Callable[[Field], float | None]
     ) -> Generator[FieldResult, None, None]:
@@ -55,23 +60,87 @@ class Visited:
             yield FieldResult(report, FocusResult(outcome, z_um, 4, (), (z_um,)))
 
 
-def test_a_point_starts_from_its_nearest_neighbour_and_the_latest_of_equally_near_ones() -> None:
+def test_a_point_that_shows_dust_alone_is_blank_and_says_so(config: Config) -> None:
+    plan = tuple(Field(20_000.0 + 500.0 * k, 10_000.0) for k in range(2))
+    scope = Scope(swept_near(config))
+    grain = cv2.circle(np.full_like(BLANK, 230), (200, 230), 9, (60, 58, 52), -1, cv2.LINE_AA)
+    noise = np.random.default_rng(1)
+
+    def render(x_um: float, y_um: float, z_um: float, duty: float) -> NDArray[np.uint8]:
+        if abs(x_um - plan[1].x_um) > 100.0:
+            return scope.sample.render(x_um, y_um, z_um, duty)
+        sigma_px = 0.4 + 0.4 * abs(z_um - FOCUS_Z_UM)
+        shown = cv2.GaussianBlur(grain, (0, 0), sigma_px)
+        return (shown + noise.integers(-1, 2, grain.shape)).astype(np.uint8)
+
+    scope.camera = SimulatedCamera(scope.bench, scope.bench.clock, config.camera, render)
+    done = list(surveyed(session_of(scope), plan))
+    assert [each.outcome for each in done] == ["focused", "blank"]
+    point = point_of(done[1].report)
+    assert (point.status, point.z_um, point.reason) == ("blank", None, "nothing but dust on glass")
+
+
+def test_a_point_starts_where_the_points_nearby_lead_to_expect_the_focus() -> None:
     row = [20_000.0, 21_000.0, 22_000.0]
     plan = tuple(Field(x, y) for y, xs in ((10_000.0, row), (11_000.0, row[::-1])) for x in xs)
-    # The first row ends in a blank stretch, which reaches into the second.
+    # A tilt of 2 um/mm; the first row ends in a blank stretch, which reaches into the second.
     session = Visited(
         [
-            ("focused", 2501.0),
+            ("focused", 2500.0),
             ("focused", 2502.0),
             ("blank", 2502.0),
             ("blank", 2502.0),
-            ("focused", 2505.0),
-            ("recovered", 2506.0),
+            ("focused", 2502.0),
+            ("recovered", 2500.0),
         ]
     )
     assert len(list(surveyed(cast("Session", session), plan))) == 6
-    # The last but one starts from the point below it, the last from the latest of two that are equally near.
-    assert session.pivots_um == [None, 2501.0, 2502.0, 2502.0, 2502.0, 2505.0]
+    first, second, *beyond, fifth, sixth = session.pivots_um
+    assert (first, second) == (None, 2500.0)
+    # Beyond the focused points the slope goes on, and is not taken for more than two points tell.
+    assert all(2502.5 < (pivot_um or 0.0) < 2504.0 for pivot_um in beyond)
+    assert fifth == pytest.approx(2502.0, abs=0.3)
+    assert sixth == pytest.approx(2500.0, abs=0.3)
+
+
+def at(x_um: float, y_um: float, z_um: float) -> FieldReport:
+    return FieldReport(x_um, y_um, z_um, None, None, None, 4, 1.0, "focused", (), (z_um,), reason=None)
+
+
+def test_a_height_by_single_shots_alone_is_less_certain() -> None:
+    def attempt(rule: str) -> Attempt:
+        return Attempt(2500.0, 2500.0, (0.1,), 0.1, 0.0, rule, 0.2)
+
+    by = {
+        rule: msgspec.structs.replace(at(0.0, 0.0, 2500.0), attempts=(attempt(rule),), sigma_um=0.2)
+        for rule in ("single", "single_in_focus", "accept", "in_focus")
+    }
+    assert {rule: is_by_single(report) for rule, report in by.items()} == {
+        "single": True,
+        "single_in_focus": True,
+        "accept": False,
+        "in_focus": False,
+    }
+    assert {rule: point_of(report).sigma_um for rule, report in by.items()} == {
+        "single": 0.35,
+        "single_in_focus": 0.35,
+        "accept": 0.2,
+        "in_focus": 0.2,
+    }
+
+
+def test_a_plane_is_expected_to_go_on_and_one_point_on_a_fold_does_not_bend_it() -> None:
+    def plane_um(x_um: float, y_um: float) -> float:
+        return 2500.0 + 2.0 * (x_um - 20_000.0) / 1000.0 - 3.0 * (y_um - 10_000.0) / 1000.0
+
+    places = [(20_000.0 + 600.0 * i, 10_000.0 + 600.0 * j) for j in range(3) for i in range(4)]
+    focused = [at(x, y, plane_um(x, y)) for x, y in places]
+    beyond = Field(20_000.0 + 600.0 * 4, 10_000.0 + 600.0 * 2)
+    assert expected_um(focused, beyond) == pytest.approx(plane_um(beyond.x_um, beyond.y_um), abs=0.1)
+    fold = focused[-2]
+    focused[-2] = at(fold.x_um, fold.y_um, fold.z_um + 6.0)
+    assert expected_um(focused, beyond) == pytest.approx(plane_um(beyond.x_um, beyond.y_um), abs=0.5)
+    assert expected_um(focused[:1], beyond) == focused[0].z_um
 
 
 def test_blank_points_are_left_out_with_the_reason_and_three_others_give_no_surface(config: Config) -> None:

@@ -1,5 +1,7 @@
 """Tissue in an overview: whatever its stain, and nothing else."""
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from numpy.typing import NDArray
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.tissue.mask import tissue_mask
 from parfocal.edge.tissue.overview import Landmark, placed, tissue_area
+from tests.stains import ihc
 
 UM_PER_PX = 50.0
 SHAPE = (300, 600)  # 15 x 30 mm
@@ -73,6 +76,85 @@ def test_tissue_of_every_stain_is_found_and_nothing_else(stain: str, extras: boo
     assert wrong < 0.12  # the outline is drawn a little outside
     far = cv2.dilate(truth.astype(np.uint8), np.ones((15, 15), np.uint8)) == 0
     assert not (found & far).any()
+
+
+def ringed(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A ring drawn around the sections by a pen, and a large flake of dirt."""
+    cv2.ellipse(pixels, (310, 150), (250, 125), 0, 0, 360, PENS["blue"], 6, cv2.LINE_AA)
+    cv2.ellipse(pixels, (40, 40), (6, 4), 30, 0, 360, (75, 68, 60), -1, cv2.LINE_AA)
+    return pixels
+
+
+def lined(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The edge of the cover glass, an air bubble and scratches."""
+    cv2.rectangle(pixels, (25, 15), (575, 285), (120, 120, 120), 2)
+    cv2.circle(pixels, (545, 240), 30, (60, 60, 60), 2, cv2.LINE_AA)
+    cv2.line(pixels, (80, 22), (560, 30), (190, 190, 190), 1, cv2.LINE_AA)
+    return cv2.GaussianBlur(pixels, (0, 0), 0.6).astype(np.float32, copy=False)
+
+
+def frosted(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A frosted end."""
+    grain = np.random.default_rng(3).normal(0.0, 4.0, (SHAPE[0], 60, 1))
+    pixels[:, :60] = 0.8 * pixels[:, :60] + grain
+    return pixels
+
+
+def vignetted(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Light that falls off by a third towards the corners."""
+    rows, columns = np.mgrid[-1 : 1 : SHAPE[0] * 1j, -1 : 1 : SHAPE[1] * 1j]
+    return np.asarray(pixels * (1.0 - 0.17 * (rows**2 + columns**2))[..., None], np.float32)
+
+
+def lit_from_one_side(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Light that falls by a third from left to right."""
+    return np.asarray(pixels * np.linspace(1.0, 0.66, SHAPE[1])[:, None], np.float32)
+
+
+@pytest.mark.parametrize("disturbed", [ringed, lined, frosted, vignetted, lit_from_one_side])
+def test_neither_pen_nor_lines_nor_light_are_taken_for_tissue(
+    disturbed: Callable[[NDArray[np.float32]], NDArray[np.float32]],
+) -> None:
+    truth = islands() > 0
+    far = cv2.dilate(truth.astype(np.uint8), np.ones((15, 15), np.uint8)) == 0
+    pixels = disturbed(overview(STAINS["pale"]).astype(np.float32))
+    found = tissue_mask(np.clip(pixels, 0, 255).astype(np.uint8), UM_PER_PX).mask
+    assert (truth & ~found).sum() < 0.02 * truth.sum()
+    assert not (found & far).any()
+    empty = np.clip(disturbed(glass()), 0, 255).astype(np.uint8)
+    assert not tissue_mask(empty, UM_PER_PX).mask.any()
+
+
+def test_tissue_is_not_lost_with_what_it_is_joined_to() -> None:
+    pixels = frosted(overview(STAINS["H&E"]).astype(np.float32))
+    # A fibre joins a section with the frosted end, and a ring of a pen crosses both.
+    cv2.line(pixels, (30, 40), (420, 70), (90, 90, 110), 5, cv2.LINE_AA)
+    cv2.ellipse(pixels, (310, 150), (270, 125), 0, 0, 360, PENS["blue"], 6, cv2.LINE_AA)
+    found = tissue_mask(np.clip(pixels, 0, 255).astype(np.uint8), UM_PER_PX).mask
+    assert found[islands() > 0].mean() > 0.98
+    assert found.mean() < 1.2 * (islands() > 0).mean()
+
+
+@pytest.mark.parametrize("density", [0.3, 0.6])
+def test_a_smear_is_found_although_it_is_as_even_as_ink(density: float) -> None:
+    smear = np.zeros(SHAPE, np.float32)
+    smear[60:240, 100:480] = np.linspace(1.2, 0.6, 380)
+    smear = cv2.GaussianBlur(smear, (0, 0), 3.0).astype(np.float32, copy=False)
+    pixels = glass() * np.exp(-density * smear[..., None] * np.array([0.4, 1.0, 0.7]))
+    found = tissue_mask(np.clip(pixels, 0, 255).astype(np.uint8), UM_PER_PX).mask
+    assert found[smear > 0.5].mean() > 0.98
+
+
+def test_real_tissue_is_found_however_finely_the_overview_is_sampled() -> None:
+    for um_per_px in (10.0, 20.0):
+        section = cv2.resize(
+            ihc(), None, fx=0.5 / um_per_px, fy=0.5 / um_per_px, interpolation=cv2.INTER_AREA
+        )
+        tiled = np.tile(section, (50, 50, 1))[: SHAPE[0], : SHAPE[1]].astype(np.float32)
+        inside = islands()[..., None] > 0
+        pixels = np.where(inside, tiled, glass())
+        found = tissue_mask(np.clip(pixels, 0, 255).astype(np.uint8), um_per_px).mask
+        assert found[islands() > 0].mean() > 0.98
 
 
 def test_empty_glass_and_glass_with_dirt_hold_no_tissue() -> None:

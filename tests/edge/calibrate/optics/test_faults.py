@@ -6,20 +6,30 @@ import cv2
 import numpy as np
 import pytest
 
+from parfocal.calib.errors import CalibPoor
+from parfocal.calib.models import stack_faults
+from parfocal.calib.models.fixed_pattern import correlation_of
 from parfocal.calib.motion.play import peak_of
 from parfocal.calib.store import Store
 from parfocal.edge.calibrate.optics.run import Models, OpticsCalibration
+from parfocal.edge.focus.shots import Shot, Shots
 from parfocal.engines.predictor import Predictor
-from tests.edge.calibrate.optics.test_optics import OWNER, STAMP, SaysTooMuch, places, two_shot
-from tests.edge.calibrate.plain import CONFIG, SIDE_PX, Look, Plain
+from tests.edge.calibrate.optics.test_optics import OWNER, STAMP, SaysTooMuch, places, runner, two_shot
+from tests.edge.calibrate.plain import CONFIG, FOCUS_Z_UM, SIDE_PX, Look, Plain
+
+__all__ = ["runner"]  # the fixture: the two-shot model knows where the stage is
 
 
-def taken(plain: Plain, folder: Path) -> tuple[tuple[str, ...], list[float]]:
-    """Why a field gave no stack, and where the sharpest plane of the stack is otherwise, um."""
-    model = two_shot(Predictor(SaysTooMuch()))
-    running = OpticsCalibration(plain.instrument, CONFIG, Store(folder, OWNER), STAMP, Models(model))
-    running.take(places(n=1), 1, lambda _words: None)
-    return running.passed_over, [peak_of(curve).z_um for curve in model.curves]
+def running_on(plain: Plain, folder: Path, runner: SaysTooMuch | None = None) -> OpticsCalibration:
+    model = two_shot(Predictor(runner or SaysTooMuch()))
+    return OpticsCalibration(plain.instrument, CONFIG, Store(folder, OWNER), STAMP, Models(model))
+
+
+def taken(plain: Plain, folder: Path, n: int = 1) -> tuple[tuple[str, ...], list[float]]:
+    """Why fields gave no stack, and where the sharpest planes of the others are, um."""
+    running = running_on(plain, folder)
+    running.take(places(n=n), n, lambda _words: None)
+    return running.passed_over, [peak_of(curve).z_um for curve in running._models.two_shot.curves]
 
 
 def dust(n: int, level: int) -> Look:
@@ -65,3 +75,69 @@ def test_a_field_that_dust_in_the_camera_outweighs_is_passed_over(tmp_path: Path
     assert "refused: far from its focus it is still" in why
     assert "clean the camera" in why
     assert stacks == []
+
+
+def test_where_several_fields_are_seen_dust_is_evened_out_and_the_stacks_are_as_without_it(
+    runner: SaysTooMuch, tmp_path: Path
+) -> None:
+    running = running_on(Plain({}, look=many), tmp_path, runner)
+    running.take(places(n=3), 2, lambda _words: None)
+    assert running.passed_over == ()
+    assert running._camera.dust is not None
+    assert 0.01 < running._camera.dust.covered_share < 0.05
+    assert running._camera.dust.least_light == pytest.approx(115 / 255, abs=0.05)
+    assert (correlation_of(running._details) or 0.0) < 0.1
+    result = running.fit()
+    assert result.dust == running._camera.dust
+    # A single shot is judged by pictures as a run sees them.
+    pixels = np.full((SIDE_PX, SIDE_PX, 3), 200, np.uint8)
+    assert np.abs(running._camera.with_dust(pixels).astype(int) - many(pixels)).max() <= 6
+
+
+def recorded(look: Look | None, x_um: float) -> list[Shot]:
+    """A stack of a field beside the origin."""
+    plain = Plain({}, look=look)
+    bench = plain.instrument
+    bench.home_if_allowed()
+    with bench.lit(CONFIG.scan.lamp_duty):
+        bench.go_to(CONFIG.scan.origin_x_um + x_um, CONFIG.scan.origin_y_um)
+        taking = Shots(bench.board.z, bench.camera, CONFIG.focus)
+        return [taking.take(FOCUS_Z_UM + float(above)) for above in np.arange(-12.0, 10.1, 1.0)]
+
+
+def test_dust_in_recorded_stacks_is_refused_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As in fields with so much structure that no single stack shows the dust.
+    monkeypatch.setattr(stack_faults, "MAX_FAR_SHARE", 1.0)
+    running = running_on(Plain({}), tmp_path)
+    for k in range(3):
+        running.take_recorded(f"{k}.tif", recorded(dust(12, 180), 160.0 * (k - 1)))
+    assert running.passed_over == ()
+    with pytest.raises(
+        CalibPoor, match=r"dust on the camera's window: clean it, run `parfocal calibrate camera`"
+    ):
+        running.fit()
+
+
+def test_the_same_field_recorded_twice_is_not_taken_for_dust(runner: SaysTooMuch, tmp_path: Path) -> None:
+    running = running_on(Plain({}), tmp_path, runner)
+    for k in range(2):
+        running.take_recorded(f"{k}.tif", recorded(None, 0.0))
+    assert running.fit().two_shot.n_stacks == 2
+
+
+def test_recorded_stacks_that_drifted_are_passed_over_and_if_all_did_the_refusal_says_so(
+    tmp_path: Path,
+) -> None:
+    running, stack = running_on(Plain({}), tmp_path), recorded(None, 0.0)
+    running.take_recorded("steady.tif", stack, 0.1)
+    assert running.passed_over == ()
+    for name in ("a.tif", "b.tif"):
+        running.take_recorded(name, stack, -0.5)
+    with pytest.raises(
+        CalibPoor,
+        match=r"refused: 1 of 3 fields gave a stack that can be used, 2 or more are needed: the focus of 2 moved\. "
+        r"a.tif: stack of .* its focus moved by -0\.50 um",
+    ):
+        running.fit()

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from parfocal.calib.errors import CalibPoor
 from parfocal.calib.store import Owner, Store, default_folder
 from parfocal.edge.calibrate.focus_loop import LoopCalibration
 from parfocal.edge.calibrate.keeper import Found
@@ -77,7 +78,7 @@ def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         model = self._models.two_shot
         model.kept += [kept()] * n_stacks
         model.n_earlier += n_stacks
-        self._passed_over.append("field at x=1 y=2 um: it is flat")
+        self._passed_over.append(("field at x=1 y=2 um", CalibPoor("it is flat")))
 
     engine = Engines(Predictor(Nothing()), "an engine")
     for verb in (optics_verb, focus_verb):

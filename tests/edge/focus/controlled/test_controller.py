@@ -27,7 +27,8 @@ from parfocal.edge.focus.rule import Reach, Seen
 
 CONFIG = FocusConfig()
 BOUNDS = Bounds((2000.0, 3000.0), Reach(4.8, 9.0))
-NEAR = History(0.96, fields=tuple(Verified(1.0, 1000.0) for _ in range(5)))
+DEPTH_UM = 0.96
+NEAR = History(DEPTH_UM, fields=tuple(Verified(1.0, 1000.0) for _ in range(5)))
 Z_UM = 2500.0
 
 
@@ -57,12 +58,12 @@ def attempt(distance_um: float, z2_um: float = Z_UM, doubt: str | None = None) -
         (Claim(-1.5, 0.4), Go(Z_UM - 1.5, "single")),
         (Claim(8.9, 0.4), Go(Z_UM + 8.9, "single")),
         # a far one may be less certain: the next picture, much closer, tells more
-        (Claim(-6.0, 1.2), Go(Z_UM - 6.0, "single")),
+        (Claim(-6.0, 0.6), Go(Z_UM - 6.0, "single")),
         # beyond what the model can tell only the direction counts
         (Claim(11.0, 0.2), Go(Z_UM + 9.0, "single")),
         # too uncertain
         (Claim(-1.5, 0.5), Pair(Z_UM, "check")),
-        (Claim(6.0, 1.3), Pair(Z_UM, "check")),
+        (Claim(6.0, 0.7), Pair(Z_UM, "check")),
         (None, Pair(Z_UM, "check")),
     ],
 )
@@ -102,10 +103,10 @@ def test_a_blurred_picture_is_not_in_focus_whatever_a_single_shot_says() -> None
 def test_no_step_leads_out_of_the_limits() -> None:
     top = Bounds((2000.0, Z_UM + 1.0), BOUNDS.reach)
     assert on_arrival(look(Claim(1.5, 0.2)), NEAR, top, CONFIG) == Pair(Z_UM - 2.0, "check")
-    assert on_pair(estimated(1.5), Z_UM, (), top, CONFIG, None) == Sweep("beyond_limits")
+    assert on_pair(estimated(1.5), Z_UM, (), top, CONFIG, None, DEPTH_UM) == Sweep("beyond_limits")
     bottom = Bounds((Z_UM - 1.0, 3000.0), BOUNDS.reach)
     assert on_arrival(look(Claim(-1.5, 0.2)), NEAR, bottom, CONFIG) == Pair(Z_UM, "check")
-    assert on_pair(estimated(-1.5), Z_UM, (), bottom, CONFIG, None) == Sweep("beyond_limits")
+    assert on_pair(estimated(-1.5), Z_UM, (), bottom, CONFIG, None, DEPTH_UM) == Sweep("beyond_limits")
 
 
 @pytest.mark.parametrize(
@@ -176,22 +177,42 @@ def test_a_field_is_left_at_its_pivot_only_if_that_is_sharper_and_near_its_focus
         (7.0, Z_UM + 7.5, Go(Z_UM + 7.0, "accept")),
         (7.0, None, Pair(Z_UM + 5.0, "check", Z_UM + 7.0)),
         (-2.0, Z_UM + 4.0, Pair(Z_UM - 6.0, "down", Z_UM - 2.0)),
-        (12.0, None, Pair(Z_UM + 6.0, "half_distance")),
+        # beyond what the model can tell: up by what it says, down by more
+        (12.0, None, Pair(Z_UM + 10.0, "far")),
+        (-12.0, None, Pair(Z_UM - 17.4, "far")),
     ],
 )
 def test_an_estimate_by_two_shots_leads_to_one_step(
     distance_um: float, earlier_um: float | None, expected: Step
 ) -> None:
-    step = on_pair(estimated(distance_um), Z_UM, (), BOUNDS, CONFIG, earlier_um)
+    step = on_pair(estimated(distance_um), Z_UM, (), BOUNDS, CONFIG, earlier_um, DEPTH_UM)
     assert type(step) is type(expected)
     assert msgspec.structs.asdict(step) == pytest.approx(msgspec.structs.asdict(expected))
 
 
+def test_patches_that_spread_far_from_the_focus_still_tell_the_direction() -> None:
+    far = msgspec.structs.replace(estimated(-13.0, spread_um=1.5), predictions_um=(-10.0, -15.0))
+    assert on_pair(far, Z_UM, (), BOUNDS, CONFIG, None, DEPTH_UM) == Pair(Z_UM - 18.85, "far")
+    nearer = msgspec.structs.replace(far, predictions_um=(-8.0, -15.0))
+    assert on_pair(nearer, Z_UM, (), BOUNDS, CONFIG, None, DEPTH_UM) == Pair(Z_UM - 8.5, "half_spread")
+
+
+def test_a_pair_that_ends_half_a_depth_of_field_too_high_does_not_go_down_again() -> None:
+    certain = msgspec.structs.replace(estimated(-0.4), sigma_um=0.2)
+    assert on_pair(certain, Z_UM, (), BOUNDS, CONFIG, None, DEPTH_UM) == Stay("in_focus")
+    below = msgspec.structs.replace(certain, distance_um=0.4)
+    assert on_pair(below, Z_UM, (), BOUNDS, CONFIG, None, DEPTH_UM) == Go(Z_UM + 0.4, "accept")
+    vague = msgspec.structs.replace(certain, sigma_um=0.3)
+    assert on_pair(vague, Z_UM, (), BOUNDS, CONFIG, None, DEPTH_UM) == Go(Z_UM - 0.4, "down")
+    # It was to confirm an estimate, and does not.
+    assert isinstance(on_pair(certain, Z_UM, (), BOUNDS, CONFIG, Z_UM + 3.0, DEPTH_UM), Pair)
+
+
 def test_an_estimate_that_is_not_believed_twice_is_swept_for() -> None:
     doubted = estimated(1.0, doubt="strange")
-    assert isinstance(on_pair(doubted, Z_UM, (), BOUNDS, CONFIG, None), Pair)
+    assert isinstance(on_pair(doubted, Z_UM, (), BOUNDS, CONFIG, None, DEPTH_UM), Pair)
     before = (attempt(1.0, doubt="strange"),)
-    assert on_pair(doubted, Z_UM, before, BOUNDS, CONFIG, None) == Sweep("not_believed", Z_UM + 1.0)
+    assert on_pair(doubted, Z_UM, before, BOUNDS, CONFIG, None, DEPTH_UM) == Sweep("not_believed", Z_UM + 1.0)
 
 
 @pytest.mark.parametrize(
@@ -210,7 +231,7 @@ def test_a_field_ends_when_estimates_no_longer_come_closer(
     before_um: tuple[float, ...], now_um: float, goes_on: bool
 ) -> None:
     before = tuple(attempt(distance_um) for distance_um in before_um)
-    step = on_pair(estimated(now_um), Z_UM, before, BOUNDS, CONFIG, None)
+    step = on_pair(estimated(now_um), Z_UM, before, BOUNDS, CONFIG, None, DEPTH_UM)
     assert isinstance(step, Pair) is goes_on
     if not goes_on:
         assert step == Sweep("exhausted")

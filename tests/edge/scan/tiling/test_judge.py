@@ -11,7 +11,7 @@ NEAR = Expected(100.0, 0.5)
 
 def judge(n_sharp: int = N_NEIGHBOURS) -> TileJudge:
     """A judge that knows the constant of the model, and some sharp neighbours."""
-    made = TileJudge(None, FocusConfig())
+    made = TileJudge(None, FocusConfig(), 0.345)
     made.restore((0.0,) * 10)
     for _ in range(n_sharp):
         made.accept(seen(0.0))

@@ -1,7 +1,10 @@
 """A scan ends with every tile on the disk, in focus, once; however often it was interrupted."""
 
+import contextlib
 import errno
 import os
+import shutil
+import sqlite3
 from pathlib import Path
 
 import msgspec
@@ -14,14 +17,14 @@ from parfocal.edge.errors import CameraFailed, ConfigError
 from parfocal.edge.focus.result import FocusResult
 from parfocal.edge.images.rgb import rgb_from_file
 from parfocal.edge.pixels import UInt8Array
-from parfocal.edge.scan.tiles import read_scan, tiles_folder
+from parfocal.edge.scan.tiles import journal_path, read_scan, scan_folder, tiles_folder
 from parfocal.edge.scan.tiling.journal import digest_of
 from parfocal.edge.scan.tiling.plan import TilePlan
 from parfocal.edge.scan.tiling.registering import shift_px
 from parfocal.edge.scan.tiling.scanner import ScanAborted, Scanner, TileDone
 from parfocal.edge.scan.tiling.writer import TileNotWritten
 from parfocal.edge.simscope.camera import SimulatedCamera
-from tests.edge.scan.conftest import Scan
+from tests.edge.scan.conftest import REGION, Scan, Surveyed
 from tests.edge.scan.tiling.small_slide import CONFIG, SmallSlide, bent, drawn
 
 
@@ -202,6 +205,44 @@ def test_another_slide_is_not_mixed_into_a_scan(scan: Scan, out: Path) -> None:
     with pytest.raises(ConfigError, match="slide was A1, is B2"):
         scan(SmallSlide(), slide="B2")
     assert len(read_scan(out).tiles) == 9
+
+
+def test_a_slide_changed_between_the_survey_and_the_first_tile_is_not_scanned(
+    scan: Scan, out: Path, surveyed: Surveyed
+) -> None:
+    shutil.copytree(surveyed.folder, out)
+    other = SmallSlide(pixels=drawn(seed=8))
+    with pytest.raises(ScanAborted, match="not the one of this scan, or it was moved: 3 places looked at"):
+        scan(other)
+    assert read_scan(out).tiles == ()
+    # The same slide, moved a little, is found and scanned where it lies now.
+    (done,) = scan(SmallSlide(moved_um=(11.3, -6.2, 3.4)), n_tiles=1)
+    assert done.tile.x_um == pytest.approx(REGION[0], abs=30.0)
+    with contextlib.closing(sqlite3.connect(journal_path(out))) as journal:
+        ((kept,),) = journal.execute("SELECT value FROM scan WHERE key = 'session 3'")
+    assert msgspec.json.decode(kept)["offset"] == pytest.approx(
+        {"x_um": 11.3, "y_um": -6.2, "z_um": 3.4}, abs=0.4
+    )
+
+
+def test_while_finished_tiles_show_glass_alone_the_slide_is_known_by_its_survey(
+    scan: Scan, out: Path, surveyed: Surveyed
+) -> None:
+    shutil.copytree(surveyed.folder, out)
+    (glass,) = scan(SmallSlide(), n_tiles=1)
+    assert not glass.tile.tissue
+    with pytest.raises(ScanAborted, match="not the one of this scan"):
+        scan(SmallSlide(pixels=drawn(seed=8)))
+
+
+def test_a_mark_of_the_survey_that_is_damaged_is_not_looked_at(
+    scan: Scan, out: Path, surveyed: Surveyed
+) -> None:
+    shutil.copytree(surveyed.folder, out)
+    torn = scan_folder(out) / "survey" / "0.png"
+    torn.write_bytes(torn.read_bytes()[:500])
+    with pytest.raises(ScanAborted, match="2 places looked at again"):
+        scan(SmallSlide(pixels=drawn(seed=8)))
 
 
 def test_a_torn_or_missing_picture_is_taken_again(scan: Scan, out: Path) -> None:
