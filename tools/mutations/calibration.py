@@ -191,6 +191,20 @@ MUTATIONS = (
         DUST_TESTS,
     ),
     Mutation(
+        "a pale stack is used beside others with contrast",
+        "edge/calibrate/optics/run.py",
+        "        if len(curves) - len(pale) < MIN_STACKS:",
+        "        if True:",
+        FAULT_TESTS,
+    ),
+    Mutation(
+        "pale stacks count while stacks are taken",
+        "edge/calibrate/optics/run.py",
+        "sum(one >= pale_limit(contrasts) for one in contrasts)",
+        "len(contrasts)",
+        FAULT_TESTS,
+    ),
+    Mutation(
         "every stack seems to drift",
         "calib/models/stack_faults.py",
         "MAX_SHIFT_UM = 0.3",

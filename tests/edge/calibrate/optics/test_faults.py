@@ -3,16 +3,19 @@
 from pathlib import Path
 
 import cv2
+import msgspec
 import numpy as np
 import pytest
 
 from parfocal.calib.errors import CalibPoor
 from parfocal.calib.models import stack_faults
 from parfocal.calib.models.fixed_pattern import correlation_of
-from parfocal.calib.motion.play import peak_of
+from parfocal.calib.motion.play import FocusCurve, peak_of
 from parfocal.calib.store import Store
+from parfocal.edge.calibrate.optics.model_view import Plane, SinglePlanes
 from parfocal.edge.calibrate.optics.run import Models, OpticsCalibration
 from parfocal.edge.focus.shots import Shot, Shots
+from parfocal.edge.pixels import UInt8Array
 from parfocal.engines.predictor import Predictor
 from tests.edge.calibrate.optics.test_optics import OWNER, STAMP, SaysTooMuch, places, runner, two_shot
 from tests.edge.calibrate.plain import CONFIG, FOCUS_Z_UM, SIDE_PX, Look, Plain
@@ -141,3 +144,44 @@ def test_recorded_stacks_that_drifted_are_passed_over_and_if_all_did_the_refusal
         r"a.tif: stack of .* its focus moved by -0\.50 um",
     ):
         running.fit()
+
+
+def pale(shot: UInt8Array) -> UInt8Array:
+    """A picture with a quarter of the contrast."""
+    return np.rint(170.0 + (shot - 170.0) / 4.0).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("looks", "n_stacks"), [((None, pale, None), 2), ((pale, None), 2), ((pale, pale), 2)]
+)
+def test_a_pale_stack_is_passed_over_if_enough_others_have_more_contrast(
+    runner: SaysTooMuch, tmp_path: Path, looks: tuple[Look | None, ...], n_stacks: int
+) -> None:
+    running = running_on(Plain({}), tmp_path, runner)
+    for number, look in enumerate(looks):
+        running.take_recorded(f"{number}.tif", recorded(look, 0.0))
+    kept = list(running._models.two_shot.kept)
+    assert running.fit().two_shot.n_stacks == n_stacks
+    assert [why.split(": it has")[0].startswith("stack of 24") for why in running.passed_over] == [True] * (
+        len(looks) - n_stacks
+    )
+    assert all("beside the other stacks" in why for why in running.passed_over)
+    assert running._models.two_shot.kept == (kept if len(looks) == n_stacks else [kept[0], kept[2]])
+
+
+def test_while_stacks_are_taken_pale_ones_do_not_count(tmp_path: Path, runner: SaysTooMuch) -> None:
+    # The first field is pale: another one is visited.
+    running = running_on(Plain({}), tmp_path, runner)
+    see, seen = running._see, []
+
+    def paler(planes: list[Plane], singles: SinglePlanes | None, curve: FocusCurve) -> None:
+        see(planes, singles, curve)
+        seen.append(curve)
+        if len(seen) == 1:
+            model = running._models.two_shot
+            model.kept[0] = msgspec.structs.replace(model.kept[0], contrast=model.kept[0].contrast / 5.0)
+
+    running._see = paler  # type: ignore[method-assign, assignment]
+    running.take(places(n=3), 2, lambda _words: None)
+    assert running._models.two_shot.curves == seen[1:]
+    assert len(running.passed_over) == 1
