@@ -1,9 +1,9 @@
 """Stacks that are not what they seem: the stage drifts while they are taken, or there is dust in the camera."""
 
+import functools
 from pathlib import Path
 
 import cv2
-import msgspec
 import numpy as np
 import pytest
 
@@ -12,9 +12,11 @@ from parfocal.calib.models import stack_faults
 from parfocal.calib.models.fixed_pattern import correlation_of
 from parfocal.calib.motion.play import FocusCurve, peak_of
 from parfocal.calib.store import Store
-from parfocal.edge.calibrate.optics.model_view import Plane, SinglePlanes
+from parfocal.edge.calibrate.curves import Curves
+from parfocal.edge.calibrate.optics import run
 from parfocal.edge.calibrate.optics.run import Models, OpticsCalibration
 from parfocal.edge.focus.shots import Shot, Shots
+from parfocal.edge.measured.optics_file import KeptStack
 from parfocal.edge.pixels import UInt8Array
 from parfocal.engines.predictor import Predictor
 from tests.edge.calibrate.optics.test_optics import OWNER, STAMP, SaysTooMuch, places, runner, two_shot
@@ -97,7 +99,8 @@ def test_where_several_fields_are_seen_dust_is_evened_out_and_the_stacks_are_as_
     assert np.abs(running._camera.with_dust(pixels).astype(int) - many(pixels)).max() <= 6
 
 
-def recorded(look: Look | None, x_um: float) -> list[Shot]:
+@functools.cache
+def recorded(look: Look | None, x_um: float) -> tuple[Shot, ...]:
     """A stack of a field beside the origin."""
     plain = Plain({}, look=look)
     bench = plain.instrument
@@ -105,7 +108,7 @@ def recorded(look: Look | None, x_um: float) -> list[Shot]:
     with bench.lit(CONFIG.scan.lamp_duty):
         bench.go_to(CONFIG.scan.origin_x_um + x_um, CONFIG.scan.origin_y_um)
         taking = Shots(bench.board.z, bench.camera, CONFIG.focus)
-        return [taking.take(FOCUS_Z_UM + float(above)) for above in np.arange(-12.0, 10.1, 1.0)]
+        return tuple(taking.take(FOCUS_Z_UM + float(above)) for above in np.arange(-12.0, 10.1, 1.0))
 
 
 def test_dust_in_recorded_stacks_is_refused_with_what_to_do(
@@ -113,9 +116,9 @@ def test_dust_in_recorded_stacks_is_refused_with_what_to_do(
 ) -> None:
     # As in fields with so much structure that no single stack shows the dust.
     monkeypatch.setattr(stack_faults, "MAX_FAR_SHARE", 1.0)
-    running = running_on(Plain({}), tmp_path)
+    running, light = running_on(Plain({}), tmp_path), dust(12, 180)
     for k in range(3):
-        running.take_recorded(f"{k}.tif", recorded(dust(12, 180), 160.0 * (k - 1)))
+        running.take_recorded(f"{k}.tif", recorded(light, 160.0 * (k - 1)))
     assert running.passed_over == ()
     with pytest.raises(
         CalibPoor, match=r"dust on the camera's window: clean it, run `parfocal calibrate camera`"
@@ -151,9 +154,7 @@ def pale(shot: UInt8Array) -> UInt8Array:
     return np.rint(170.0 + (shot - 170.0) / 4.0).astype(np.uint8)
 
 
-@pytest.mark.parametrize(
-    ("looks", "n_stacks"), [((None, pale, None), 2), ((pale, None), 2), ((pale, pale), 2)]
-)
+@pytest.mark.parametrize(("looks", "n_stacks"), [((None, pale, None), 2), ((pale, None), 2)])
 def test_a_pale_stack_is_passed_over_if_enough_others_have_more_contrast(
     runner: SaysTooMuch, tmp_path: Path, looks: tuple[Look | None, ...], n_stacks: int
 ) -> None:
@@ -169,19 +170,23 @@ def test_a_pale_stack_is_passed_over_if_enough_others_have_more_contrast(
     assert running._models.two_shot.kept == (kept if len(looks) == n_stacks else [kept[0], kept[2]])
 
 
-def test_while_stacks_are_taken_pale_ones_do_not_count(tmp_path: Path, runner: SaysTooMuch) -> None:
-    # The first field is pale: another one is visited.
-    running = running_on(Plain({}), tmp_path, runner)
-    see, seen = running._see, []
+def test_while_stacks_are_taken_pale_ones_do_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = running_on(Plain({}), tmp_path)
+    model, contrasts = running._models.two_shot, iter((6.0, 30.0, 25.0, 28.0))
 
-    def paler(planes: list[Plane], singles: SinglePlanes | None, curve: FocusCurve) -> None:
-        see(planes, singles, curve)
-        seen.append(curve)
-        if len(seen) == 1:
-            model = running._models.two_shot
-            model.kept[0] = msgspec.structs.replace(model.kept[0], contrast=model.kept[0].contrast / 5.0)
+    def stacked(_curves: Curves, near_um: float) -> float:
+        of = np.zeros((9, 4), np.float32) + next(contrasts)
+        curve = FocusCurve("up", (near_um, near_um + 1.0), (1.0, 2.0), (0.0, 0.0), 0.0)
+        model.add(KeptStack(of[:, 0], of, of[..., None]), curve)
+        return near_um
 
-    running._see = paler  # type: ignore[method-assign, assignment]
-    running.take(places(n=3), 2, lambda _words: None)
-    assert running._models.two_shot.curves == seen[1:]
-    assert len(running.passed_over) == 1
+    monkeypatch.setattr(running, "_stack", stacked)
+    monkeypatch.setattr(running, "_found_um", lambda _curves, near_um: near_um)
+    monkeypatch.setattr(Curves, "focus_um", lambda _self: FOCUS_Z_UM)
+    monkeypatch.setattr(run, "look_for_dust", lambda *_: 0)
+    running.take(places(n=4), 2, lambda _words: None)
+    assert [float(stack.contrast[0, 0]) for stack in model.kept] == [30.0, 25.0]
+    (why,) = running.passed_over
+    assert "it has a contrast of 6 grey levels, and beside the other stacks 11 are needed" in why
