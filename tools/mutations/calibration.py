@@ -205,6 +205,13 @@ MUTATIONS = (
         FAULT_TESTS,
     ),
     Mutation(
+        "a recorded stack that is saturated is used",
+        "edge/calibrate/optics/model_view.py",
+        "sharpness, white, 0.0)",
+        "sharpness, (0.0,) * len(white), 0.0)",
+        FAULT_TESTS,
+    ),
+    Mutation(
         "every stack seems to drift",
         "calib/models/stack_faults.py",
         "MAX_SHIFT_UM = 0.3",

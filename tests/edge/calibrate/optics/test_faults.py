@@ -190,3 +190,14 @@ def test_while_stacks_are_taken_pale_ones_do_not_count(
     assert [float(stack.contrast[0, 0]) for stack in model.kept] == [30.0, 25.0]
     (why,) = running.passed_over
     assert "it has a contrast of 6 grey levels, and beside the other stacks 11 are needed" in why
+
+
+def test_a_recorded_stack_that_is_saturated_is_passed_over(tmp_path: Path) -> None:
+    running = running_on(Plain({}), tmp_path)
+    running.take_recorded("bright.tif", recorded(overexposed, 0.0))
+    (why,) = running.passed_over
+    assert "it is saturated" in why
+
+
+def overexposed(shot: UInt8Array) -> UInt8Array:
+    return np.clip(shot.astype(np.int16) + 170, 0, 255).astype(np.uint8)
