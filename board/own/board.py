@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from types import MappingProxyType
-from typing import final
+from typing import Literal, final
 
 import msgspec
 
@@ -62,14 +62,18 @@ class Flash(msgspec.Struct, frozen=True):
     duty: float
 
 
+Along = Literal["x", "y"]  # the axis that a sweep goes along
+
+
 class SweepBegin(msgspec.Struct, frozen=True):
-    """Where a sweep begins, um of the stage, and whether X and Z will move downwards in it."""
+    """Where a sweep begins, um of the stage, and whether the axis `along` which it goes, and Z, will move downwards."""
 
     x_um: float
     y_um: float
     z_um: float
-    x_down: bool
+    is_down: bool
     z_down: bool
+    along: Along = "x"
 
 
 @final
@@ -136,42 +140,47 @@ class Board(MotorBoard):
     def ready(self, begin: SweepBegin) -> float:
         """Bring all axes to the begin of a sweep; return the time at which the stage is settled, s.
 
-        X and Z arrive engaged in the direction in which the sweep will move them, downwards with their play added. Y
-        arrives as in `arrive` with `either_way`.
+        Z and the axis that the sweep goes along arrive engaged in the direction in which it will move them, downwards
+        with their play added. The other one arrives as in `arrive` with `either_way`.
         Raises MoveRefused (nothing moved), MoveStopped, LinkTimeout, PositionLost.
         """
         with self.turn():
-            walks = {"y": self.y.walk_either_way(begin.y_um)}
+            to_along_um, to_across_um = begin.x_um, begin.y_um
+            if begin.along == "y":
+                to_along_um, to_across_um = to_across_um, to_along_um
+            across = self.y if begin.along == "x" else self.x
+            walks = {across.name: across.walk_either_way(to_across_um)}
             for axis, to_um, is_down in (
-                (self.x, begin.x_um, begin.x_down),
+                (self.axes[begin.along], to_along_um, begin.is_down),
                 (self.z, begin.z_um, begin.z_down),
             ):
                 walks[axis.name] = axis.walk_down(to_um) if is_down else axis.walk_up(to_um)
             return self._walk_all(walks)
 
-    def sweep(self, x_um: float, z_um: float, x_speed_um_per_s: float) -> float:
-        """Move X and Z on along a straight line, both at once; return the time at which the stage is settled, s.
+    def sweep(self, to_um: float, z_um: float, speed_um_per_s: float, along: Along = "x") -> float:
+        """Move X, or Y, and Z on along a straight line, both at once; return the time at which the stage is settled, s.
 
-        Z speeds up and slows down in proportion to X, so it stands on the line at every moment, but for a step. Both
-        go on as they are engaged: call `ready` first, and again before Z turns round.
+        Z speeds up and slows down in proportion, so it stands on the line at every moment, but for a step. Both go on
+        as they are engaged: call `ready` first, and again before Z turns round.
         Raises ValueError against the engagement; else as `ready`.
         """
         with self.turn():
-            x_accel_um_per_s2, x_um_per_step = self.x.config.accel_um_per_s2, self.x.config.um_per_step
+            axis = self.axes[along]
+            accel_um_per_s2, um_per_step = axis.config.accel_um_per_s2, axis.config.um_per_step
             lasts_s = Trapezoid(
-                round(abs(x_um - self.x.stage_um) / x_um_per_step),
-                x_speed_um_per_s / x_um_per_step,
-                x_accel_um_per_s2 / x_um_per_step,
+                round(abs(to_um - axis.stage_um) / um_per_step),
+                speed_um_per_s / um_per_step,
+                accel_um_per_s2 / um_per_step,
             ).duration_s
             speed, accel = _rates_lasting(
                 round(abs(z_um - self.z.stage_um) / self.z.config.um_per_step),
                 lasts_s,
-                x_speed_um_per_s / x_accel_um_per_s2,
+                speed_um_per_s / accel_um_per_s2,
             )
             scale = self.z.config.um_per_step
             return self._walk_all(
                 {
-                    "x": self.x.walk_on(x_um, x_speed_um_per_s, x_accel_um_per_s2),
+                    along: axis.walk_on(to_um, speed_um_per_s, accel_um_per_s2),
                     "z": self.z.walk_on(z_um, speed * scale, accel * scale),
                 }
             )

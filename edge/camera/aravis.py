@@ -46,6 +46,18 @@ def cameras_there() -> tuple[tuple[str, str], ...]:
     return tuple(found)
 
 
+def size_and_inputs(name: str) -> tuple[tuple[int, int], tuple[str, ...]]:
+    """Width and height of the sensor of a camera, px, and its inputs for triggers. Raises CameraFailed."""
+    library, glib = aravis()
+    try:
+        camera = library.Camera.new(name)
+        sensor, nodes = camera.get_sensor_size(), _AravisNodes(library, camera)
+        sources = nodes.entries("TriggerSource") if nodes.has("TriggerSource") else ()
+    except glib.Error as error:
+        raise CameraFailed(f"camera {name!r} cannot be read: {error.message.rstrip('.')}.") from error
+    return (sensor.width, sensor.height), tuple(source for source in sources if source.startswith("Line"))
+
+
 class AravisCamera:
     """Takes the newest frame while it runs freely; while it is armed, the frame of each trigger in order.
 

@@ -20,6 +20,8 @@ N_NEAR, ROUNDS = 8, 4
 POINT_SIGMA_UM = 0.3
 BEND_UM_PER_MM = 0.5
 SLOPE_UM_PER_MM = 3.0
+BY_SINGLE = ("single", "single_in_focus")  # the rule of a field that single shots settled
+SINGLE_SIGMA_UM = 0.35  # of its height: it is left where it is within half a depth of field
 DUST = "nothing but dust on glass"
 
 
@@ -79,7 +81,7 @@ def expected_um(focused: Sequence[FieldReport], field: Field) -> float:
     slopes = np.concatenate([np.zeros((2, 1)), np.eye(2) / SLOPE_UM_PER_MM], axis=1)
     terms = np.concatenate([np.ones((len(near), 1)), away_mm[near]], axis=1) * weights[:, None]
     heights = np.concatenate([(places[near, 2] - base_um) * weights, np.zeros(2)])
-    certain = np.ones(len(heights))
+    certain, solved = np.ones(len(heights)), np.zeros(3)
     for _ in range(ROUNDS):
         solved, *_ = np.linalg.lstsq(
             np.concatenate([terms, slopes]) * certain[:, None], heights * certain, rcond=None
@@ -90,10 +92,16 @@ def expected_um(focused: Sequence[FieldReport], field: Field) -> float:
     return float(base_um + solved[0])
 
 
+def is_by_single(report: FieldReport) -> bool:
+    """Whether single shots alone settled a field."""
+    return report.outcome == "focused" and bool(report.attempts) and report.attempts[-1].rule in BY_SINGLE
+
+
 def point_of(report: FieldReport) -> FocusPoint:
     """The focus point of a field; one that is blank or lost has no height."""
     if report.outcome in ("focused", "recovered"):
-        return FocusPoint(report.x_um, report.y_um, report.z_um, report.sigma_um)
+        sigma_um = max(report.sigma_um or 0.0, SINGLE_SIGMA_UM) if is_by_single(report) else report.sigma_um
+        return FocusPoint(report.x_um, report.y_um, report.z_um, sigma_um)
     if report.outcome == "blank":
         return FocusPoint(
             report.x_um, report.y_um, status="blank", reason=report.reason or "the field is empty"

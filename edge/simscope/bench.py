@@ -238,7 +238,7 @@ def in_virtual_time(
             simulated_lens(config.lens, drawn_lens(stub.seed), bench, board, bench)
         )
         stage = _drifting(seen, bench.clock, drift_um_per_s)
-        camera = SimulatedCamera(stage, bench.clock, config.camera, sample.render)
+        camera = SimulatedCamera(stage, bench.clock, config.camera, _lit(sample.render, board, config))
         truth_at = _truth_at(sample, stage, bench.clock.now_s)
         triggered = None
         if not isinstance(bench, TextBench):
@@ -273,7 +273,7 @@ def at_stub(sample: Sample, config: Config, drift_um_per_s: float = 0.0) -> Iter
 
             if not board.capabilities.has_homing:
                 board.declare(*_within_limits(board, stage.true_um(clock.now_s())))
-            camera = SimulatedCamera(stage, clock, config.camera, render)
+            camera = SimulatedCamera(stage, clock, config.camera, _lit(render, board, config))
             in_use = use_calibration(board, config)
             truth_at = _truth_at(sample, stage, clock.now_s)
             yield _simulated(board, camera, clock, truth_at, in_use)
@@ -300,6 +300,13 @@ def _simulated(
         in_use.single,
         in_use.flat_field,
     )
+
+
+def _lit(render: Render, board: MotorBoard, config: Config) -> Render:
+    """What is seen by the lamp of the board, or by the light that its user turns on by hand where it has none."""
+    if board.capabilities.has_lamp:
+        return render
+    return lambda x_um, y_um, z_um, _duty: render(x_um, y_um, z_um, config.scan.lamp_duty)
 
 
 def _within_limits(board: MotorBoard, stage_um: tuple[float, float, float]) -> tuple[float, float, float]:

@@ -29,6 +29,7 @@ VARIES_UM = 100.0  # over a few cells
 EDGE_PX = 11
 MIN_PEN_DENSITY = 0.25
 MAX_PEN_UM = 4000.0
+MIN_STROKE_UM = 2000.0
 # What touches the rim of the picture and is no thicker than this share of it is the edge of the slide or its holder.
 RIM_SHARE = 0.06
 # What lies along so much of one side of the picture is its label or its frosted end, unless it varies like tissue.
@@ -137,7 +138,19 @@ def _pen(density: FloatArray, um_per_px: float) -> BoolArray:
         _width_px(dense, islands, n_islands) * um_per_px < MAX_PEN_UM
     )
     is_pen[0] = False
-    return cv2.dilate(is_pen[islands].astype(np.uint8), np.ones((EDGE_PX, EDGE_PX), np.uint8)) > 0
+    pen = is_pen[islands] | _strokes(even, um_per_px)
+    return cv2.dilate(pen.astype(np.uint8), np.ones((EDGE_PX, EDGE_PX), np.uint8)) > 0
+
+
+def _strokes(even: BoolArray, um_per_px: float) -> BoolArray:
+    """Strokes of a pen that touch or cross something else, (h, w): long even parts. Those of tissue are small."""
+    n_islands, labels, stats, _ = cv2.connectedComponentsWithStats(even.astype(np.uint8))
+    islands = np.asarray(labels, np.int32)
+    width_um = _width_px(even.astype(np.uint8), islands, n_islands) * um_per_px
+    length_um = um_per_px * np.hypot(stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT])
+    is_stroke = (length_um > MIN_STROKE_UM) & (width_um < MAX_PEN_UM)
+    is_stroke[0] = False
+    return np.asarray(is_stroke[islands], bool)
 
 
 def _odd(side_px: float) -> int:
@@ -166,6 +179,18 @@ def _wide(solid: BoolArray, radius_px: float) -> BoolArray:
     return np.asarray(solid & near & inside.any(), bool)
 
 
+def _labels(wide: BoolArray, density: FloatArray, um_per_px: float) -> BoolArray:
+    """Labels and frosted ends, (h, w), of what is `wide`: a line may join them with tissue."""
+    _, variation = _variation(density, _odd(VARIES_UM / um_per_px))
+    n_islands, labels = cv2.connectedComponents(wide.astype(np.uint8))
+    islands, is_label = np.asarray(labels, np.int32), np.zeros(n_islands, bool)
+    for side in (islands[1], islands[-2], islands[:, 1], islands[:, -2]):
+        along = np.bincount(side, minlength=n_islands) / len(side)
+        for island in np.flatnonzero(along[1:] > LABEL_SHARE) + 1:
+            is_label[island] |= float(np.median(variation[islands == island])) < MAX_LABEL_VARIATION
+    return cv2.dilate(is_label[islands].astype(np.uint8), np.ones((EDGE_PX, EDGE_PX), np.uint8)) > 0
+
+
 def _without_dust_and_rim(
     found: BoolArray, solid: BoolArray, density: FloatArray, um_per_px: float
 ) -> BoolArray:
@@ -173,6 +198,8 @@ def _without_dust_and_rim(
 
     `solid`: the same without the blur that makes a line wide.
     """
+    wide = _wide(solid, MIN_WIDTH_UM / 2.0 / um_per_px)
+    found = found & ~_labels(wide, density, um_per_px)
     n_islands, islands, stats, _ = cv2.connectedComponentsWithStats(found.astype(np.uint8))
     height, width = found.shape
     rim_px = max(2, round(RIM_SHARE * min(height, width)))
@@ -181,15 +208,7 @@ def _without_dust_and_rim(
     inside = np.bincount(islands.ravel(), inner.ravel(), n_islands)
     area = stats[:, cv2.CC_STAT_AREA]
     kept = (area >= (MIN_SIDE_UM / um_per_px) ** 2) & (inside > 0.3 * area)
-    of_solid, of_wide = (
-        np.bincount(islands.ravel(), weight.ravel(), n_islands)
-        for weight in (solid, _wide(solid, MIN_WIDTH_UM / 2.0 / um_per_px))
-    )
+    of_solid, of_wide = (np.bincount(islands.ravel(), weight.ravel(), n_islands) for weight in (solid, wide))
     kept &= of_wide > MIN_WIDE_SHARE * of_solid
-    _, variation = _variation(density, _odd(VARIES_UM / um_per_px))
-    for side in (islands[1], islands[-2], islands[:, 1], islands[:, -2]):
-        along = np.bincount(side, minlength=n_islands) / len(side)
-        for island in np.flatnonzero(along[1:] > LABEL_SHARE) + 1:
-            kept[island] &= float(np.median(variation[islands == island])) > MAX_LABEL_VARIATION
     kept[0] = False
     return np.asarray(kept[islands], bool)

@@ -73,6 +73,8 @@ DRIFTS: dict[str, Callable[[float], float]] = {
     "0.1 um/s down": lambda time_s: -0.1 * time_s,
     "steps of 5 um": steps_um,
 }
+# Also with a drive that has no play, as a lens or a piezo has none.
+WITHOUT_PLAY = ("1 um/s down", "steps of 5 um")
 
 
 def row(name: str, play_um: float, single: Predictor | None, seconds: float) -> str:
@@ -144,6 +146,8 @@ def main() -> int:
     for kind in asked:
         for name in drifts:
             print(row(name, PLAY_UM, models[kind], seconds), flush=True)  # noqa: T201
+        for name in (one for one in WITHOUT_PLAY if one in drifts):
+            print(row(name, 0.0, models[kind], seconds), flush=True)  # noqa: T201
     return 0
 
 

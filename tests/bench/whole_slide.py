@@ -167,7 +167,7 @@ def whole_so_far(folder: Path, continuous: bool) -> dict[str, object]:
     lines = [json.loads(line) for line in (folder / "whole.jsonl").read_text().splitlines()]
     tiles = list({tuple(line["place"]): line for line in lines if "place" in line}.values())
     whole = whole_plan()
-    foretold = foretell(whole, CONFIG, 0.15)
+    foretold = foretell(whole, CONFIG, 0.15, PLAYS)
     tissue = [tile for tile in tiles if tile["tissue"]]
     even = [tile for tile in tissue if tile["on_fold"] in (0.0, 1.0)]
     folded = [tile for tile in tissue if FOLD_SHARE < tile["on_fold"] < 1.0 - FOLD_SHARE]
@@ -255,7 +255,7 @@ def whole_plan() -> TilePlan:
 def summed(parts: list[dict[str, Any]], continuous: bool) -> dict[str, object]:
     """The parts together, and the time for the whole at their rate."""
     whole = whole_plan()
-    foretold = foretell(whole, CONFIG, 0.15)
+    foretold = foretell(whole, CONFIG, 0.15, PLAYS)
     total = {
         name: sum(part[name] for part in parts)
         for name in parts[0]

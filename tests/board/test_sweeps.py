@@ -1,11 +1,11 @@
-"""Sweeps: X and Z along a straight line while the stage does not stop, in either engagement of both gears."""
+"""Sweeps: X, or Y, and Z along a straight line while the stage does not stop, in either engagement of both gears."""
 
 import numpy as np
 import pytest
 
 from parfocal.board.config import BoardConfig
 from parfocal.board.errors import MoveRefused
-from parfocal.board.own.board import Board, Flash, SweepBegin, TriggerPositions
+from parfocal.board.own.board import Along, Board, Flash, SweepBegin, TriggerPositions
 from parfocal.board.stub.virtual_bench import VirtualBench
 
 SPEED_UM_PER_S = 6000.0
@@ -23,36 +23,40 @@ def board(bench: VirtualBench) -> Board:
     return opened
 
 
-@pytest.mark.parametrize("x_way", [1.0, -1.0])
+@pytest.mark.parametrize(("along", "way"), [("x", 1.0), ("x", -1.0), ("y", 1.0), ("y", -1.0)])
 @pytest.mark.parametrize("z_way", [1.0, -1.0, 0.0])
 @pytest.mark.parametrize("from_um", [(25_000.0, 2500.5), (15_000.0, 2600.0)])
 def test_the_stage_is_on_the_line_at_every_moment_whichever_way_the_gears_are_engaged(
-    bench: VirtualBench, board: Board, x_way: float, z_way: float, from_um: tuple[float, float]
+    bench: VirtualBench, board: Board, along: Along, way: float, z_way: float, from_um: tuple[float, float]
 ) -> None:
+    start_um, k = {"x": 20_000.0, "y": 10_000.0}, "xy".index(along)
+    across = "y" if along == "x" else "x"
     board.arrive(x_um=from_um[0], y_um=9_000.0, z_um=from_um[1])
-    board.ready(SweepBegin(20_000.0, 10_000.0, 2500.0, x_way < 0.0, z_way < 0.0))
+    board.ready(SweepBegin(20_000.0, 10_000.0, 2500.0, way < 0.0, z_way < 0.0, along))
     bench.clock.sleep_s(0.2)
     assert bench.true_um(bench.clock.now_s()) == pytest.approx((20_000.0, 10_000.0, 2500.0), abs=0.1)
     # Two parts with different slopes.
-    for x_um, z_um in ((20_000.0 + x_way * 3000.0, 2500.0 + 8.0 * z_way), (20_000.0 + x_way * 5000.0, None)):
+    for on_um, z_um in ((3000.0, 2500.0 + 8.0 * z_way), (5000.0, None)):
+        to_um = start_um[along] + way * on_um
         to_z_um = board.z.stage_um + 2.5 * z_way if z_um is None else z_um
-        began_s, (x0_um, _, z0_um) = bench.clock.now_s(), bench.true_um(bench.clock.now_s())
-        board.sweep(x_um, to_z_um, SPEED_UM_PER_S)
+        began_s, began_um = bench.clock.now_s(), bench.true_um(bench.clock.now_s())
+        length_um, z0_um = to_um - began_um[k], began_um[2]
+        board.sweep(to_um, to_z_um, SPEED_UM_PER_S, along)
         for time_s in np.linspace(began_s, bench.clock.now_s(), 40):
-            at_x_um, at_y_um, at_z_um = bench.true_um(time_s)
-            on_line_um = z0_um + (to_z_um - z0_um) * (at_x_um - x0_um) / (x_um - x0_um)
-            assert at_z_um == pytest.approx(on_line_um, abs=0.45)  # a step, and the rounding of the speed
-            assert bench.clock.now_s() - began_s < abs(x_um - x0_um) / SPEED_UM_PER_S + 0.1
-            assert at_y_um == pytest.approx(10_000.0, abs=0.1)
+            at_um = bench.true_um(time_s)
+            on_line_um = z0_um + (to_z_um - z0_um) * (at_um[k] - began_um[k]) / length_um
+            assert at_um[2] == pytest.approx(on_line_um, abs=0.45)  # a step, and the rounding of the speed
+            assert bench.clock.now_s() - began_s < abs(length_um) / SPEED_UM_PER_S + 0.1
+            assert at_um[1 - k] == pytest.approx(start_um[across], abs=0.1)
     bench.clock.sleep_s(0.2)
-    x_um, _, z_um = bench.true_um(bench.clock.now_s())
-    assert (board.x.stage_um, board.z.stage_um) == pytest.approx((x_um, z_um), abs=0.1)
+    end_um = bench.true_um(bench.clock.now_s())
+    assert (board.axes[along].stage_um, board.z.stage_um) == pytest.approx((end_um[k], end_um[2]), abs=0.1)
 
 
 def test_positions_armed_before_a_sweep_trigger_in_every_part_of_it(
     bench: VirtualBench, board: Board
 ) -> None:
-    board.ready(SweepBegin(20_000.0, 10_000.0, 2500.0, x_down=True, z_down=False))
+    board.ready(SweepBegin(20_000.0, 10_000.0, 2500.0, is_down=True, z_down=False))
     off_um = board.x.stage_um - board.x.position_um
     board.trigger_at("x", TriggerPositions(19_500.0 - off_um, -390.0, 8), Flash(1e-4, 14e-6, 1.0))
     board.sweep(18_000.0, 2504.0, SPEED_UM_PER_S)
@@ -64,7 +68,7 @@ def test_positions_armed_before_a_sweep_trigger_in_every_part_of_it(
 
 
 def test_a_sweep_against_the_gear_or_beyond_a_limit_moves_nothing(bench: VirtualBench, board: Board) -> None:
-    board.ready(SweepBegin(20_000.0, 10_000.0, 2500.0, x_down=False, z_down=False))
+    board.ready(SweepBegin(20_000.0, 10_000.0, 2500.0, is_down=False, z_down=False))
     before_um = bench.true_um(bench.clock.now_s())
     with pytest.raises(ValueError, match="z cannot sweep to 2499.00 um: its gear is engaged up"):
         board.sweep(21_000.0, 2499.0, SPEED_UM_PER_S)
@@ -73,5 +77,5 @@ def test_a_sweep_against_the_gear_or_beyond_a_limit_moves_nothing(bench: Virtual
     with pytest.raises(MoveRefused, match="limit is"):
         board.sweep(80_000.0, 2501.0, SPEED_UM_PER_S)
     with pytest.raises(MoveRefused, match="limit is"):
-        board.ready(SweepBegin(20_000.0, 10_000.0, 5.0, x_down=False, z_down=True))
+        board.ready(SweepBegin(20_000.0, 10_000.0, 5.0, is_down=False, z_down=True))
     assert bench.true_um(bench.clock.now_s())[:2] == pytest.approx(before_um[:2], abs=0.1)

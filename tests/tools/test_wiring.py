@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ET
 
+import pytest
+
 from parfocal.board.stub.firmware.library import SOURCES
-from tools.wiring import DRAWING, PARTS, svg
+from tools.wiring import DRAWING, PARTS, board_pin, svg
 
 
 def pins() -> dict[str, list[int]]:
@@ -30,6 +32,14 @@ def test_the_pins_are_those_of_the_firmware() -> None:
     assert drawn["lens driver"] == [single["LENS_PIN"], single["LENS_SIGN_PIN"]]
     every = [pin for of_part in drawn.values() for pin in of_part]
     assert len(every) == len(set(every)) == 20
+
+
+def test_a_gpio_is_at_the_pin_of_the_board_that_the_data_sheet_of_the_pico_gives() -> None:
+    assert {gpio: board_pin(gpio) for gpio in (0, 2, 6, 10, 13, 14, 18, 21, 22)} == {
+        0: 1, 2: 4, 6: 9, 10: 14, 13: 17, 14: 19, 18: 24, 21: 27, 22: 29,
+    }  # fmt: skip
+    with pytest.raises(ValueError, match="GP26"):
+        board_pin(26)
 
 
 def test_the_drawing_is_up_to_date_and_small() -> None:

@@ -41,7 +41,7 @@ MUTATIONS = (
         STEPS,
     ),
     Mutation(
-        "a pair that ends in focus moves once more",
+        "a pair that ends a little too high goes down once more",
         CONTROLLER,
         "if is_settled and _is_in_focus",
         "if False and _is_in_focus",

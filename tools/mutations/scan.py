@@ -94,6 +94,13 @@ MUTATIONS = (
         ("tests/edge/tissue/test_dust.py",),
     ),
     Mutation(
+        "a tile that is taken again starts from its neighbours",
+        "edge/scan/continuous/scanner.py",
+        "            self._heights.learn_swept(caught.tile, focus_um, judged.sigma_um)\n",
+        "",
+        _SWEPT,
+    ),
+    Mutation(
         "a tile out of focus is kept",
         "edge/scan/tiling/judge.py",
         "if abs(distance_um) > self.depth_um / 2.0:\n            return Judged",

@@ -14,8 +14,10 @@ from parfocal.board.link.ports import UsbPort
 from parfocal.board.link.probe import Probed
 from parfocal.board.open import probe_board
 from parfocal.edge.camera import v4l2
+from parfocal.edge.camera.aravis import cameras_there, size_and_inputs
 from parfocal.edge.camera.devices import VideoDevice, video_devices
 from parfocal.edge.camera.v4l2 import Mode
+from parfocal.edge.errors import CameraFailed
 
 
 class FoundBoard(msgspec.Struct, frozen=True):
@@ -44,6 +46,24 @@ class FoundCamera(msgspec.Struct, frozen=True):
 
     device: VideoDevice
     modes: tuple[Mode, ...]
+
+    def __str__(self) -> str:
+        return str(self.device)
+
+
+class FoundGenicam(msgspec.Struct, frozen=True):
+    """A USB3 Vision or GigE Vision camera, the size of its sensor, px, and its inputs for triggers.
+
+    `size_px` is None where it answers but cannot be opened.
+    """
+
+    name: str
+    told: str
+    size_px: tuple[int, int] | None
+    inputs: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.told})"
 
 
 def board_at(port: str) -> FoundBoard | str:
@@ -92,6 +112,22 @@ def cameras() -> list[FoundCamera]:
     """Every video device that captures images. A device that this user may not open is listed without modes."""
     found = (_camera(device) for device in video_devices())
     return [camera for camera in found if camera is not None]
+
+
+def genicam_cameras() -> list[FoundGenicam]:
+    """Every camera that Aravis finds; takes a second. None where Aravis is not installed."""
+    try:
+        there = cameras_there()
+    except CameraFailed:
+        return []
+    return [_genicam(name, told) for name, told in there]
+
+
+def _genicam(name: str, told: str) -> FoundGenicam:
+    try:
+        return FoundGenicam(name, told, *size_and_inputs(name))
+    except CameraFailed:
+        return FoundGenicam(name, told, None, ())
 
 
 def _camera(device: VideoDevice) -> FoundCamera | None:

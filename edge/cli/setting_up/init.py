@@ -22,7 +22,7 @@ from parfocal.edge.cli.setting_up.answers import (
     magnification_of,
     um_per_px,
 )
-from parfocal.edge.cli.setting_up.found import FoundBoard, FoundCamera, FoundCore
+from parfocal.edge.cli.setting_up.found import FoundBoard, FoundCamera, FoundCore, FoundGenicam
 from parfocal.edge.cli.setting_up.written import Instrument, toml_of
 from parfocal.edge.cli.showing.output import console_for
 from parfocal.edge.cli.showing.say import say
@@ -136,15 +136,15 @@ def _board(asker: Asker, port: str | None) -> FoundBoard | None:
     return boards[names.index(asker.choice("Which board?", names))]
 
 
-def _camera(asker: Asker) -> FoundCamera | None:
-    cameras = found.cameras()
+def _camera(asker: Asker) -> FoundCamera | FoundGenicam | None:
+    cameras: list[FoundCamera | FoundGenicam] = [*found.cameras(), *found.genicam_cameras()]
     if not cameras:
         say(asker.console, "no camera found; the file gets a line to fill in")
         return None
-    say(asker.console, f"cameras: {', '.join(str(camera.device) for camera in cameras)}")
+    say(asker.console, f"cameras: {', '.join(map(str, cameras))}")
     if len(cameras) == 1:
         return cameras[0]
-    names = [str(camera.device) for camera in cameras]
+    names = [str(camera) for camera in cameras]
     return cameras[names.index(asker.choice("Which camera?", names))]
 
 
@@ -159,11 +159,14 @@ def _core(asker: Asker, file: Path) -> FoundCore:
 
 
 def _asked(
-    asker: Asker, board: FoundBoard | None, camera: FoundCamera | None, core: FoundCore | None
+    asker: Asker,
+    board: FoundBoard | None,
+    camera: FoundCamera | FoundGenicam | None,
+    core: FoundCore | None,
 ) -> Instrument:
     """The answers, and what follows from them."""
-    mode = best_mode(camera.modes, CameraConfig()) if camera is not None else None
-    if camera is not None and len(camera.modes) > 1 and mode is not None:
+    mode = best_mode(camera.modes, CameraConfig()) if isinstance(camera, FoundCamera) else None
+    if isinstance(camera, FoundCamera) and len(camera.modes) > 1 and mode is not None:
         say(asker.console, f"modes of the camera; {mode} fits best")
         modes = sorted(camera.modes, key=lambda other: other != mode)[:12]
         names = [str(each) for each in modes]

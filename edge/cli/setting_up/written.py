@@ -7,7 +7,7 @@ import msgspec
 from parfocal.board.config import AXIS_NAMES, AxisConfig
 from parfocal.edge.camera.v4l2 import Mode
 from parfocal.edge.cli.setting_up.answers import DEFAULTS, Screw
-from parfocal.edge.cli.setting_up.found import FoundBoard, FoundCamera, FoundCore
+from parfocal.edge.cli.setting_up.found import FoundBoard, FoundCamera, FoundCore, FoundGenicam
 from parfocal.edge.config import CameraConfig, FocusConfig, ScanConfig
 
 _AXIS_KEYS = ("um_per_step", "max_um", "speed_um_per_s", "accel_um_per_s2", "microsteps")
@@ -21,7 +21,7 @@ class Instrument(msgspec.Struct, frozen=True):
     """
 
     board: FoundBoard | None
-    camera: FoundCamera | None
+    camera: FoundCamera | FoundGenicam | None
     mode: Mode | None
     objective: str
     um_per_px: float
@@ -93,19 +93,39 @@ def _camera(instrument: Instrument) -> list[str]:
         lines += [f"width_px = {width_px}", f"height_px = {height_px}"]
     elif camera is None:
         lines.append("# No camera was found. Plug it in, and name it here: by serial number, name or path.")
+    elif isinstance(camera, FoundGenicam):
+        lines += _genicam(camera)
     else:
         lines += [f"# {camera.device}", f"device = {_text(camera.device.lasting_name)}"]
     if mode is not None:
         if mode.is_compressed:
             lines.append(f"# {mode.pixel_format} is compressed, which about doubles the error of the focus.")
         lines += [f"width_px = {mode.width_px}", f"height_px = {mode.height_px}"]
-        others = [str(other) for other in camera.modes if other != mode] if camera is not None else []
+        others = (
+            [str(other) for other in camera.modes if other != mode] if isinstance(camera, FoundCamera) else []
+        )
         lines += [f"# other mode: {other}" for other in others[:8]]
         if mode.period_s is not None and mode.period_s > CameraConfig().frame_period_s * 1.05:
             lines.append(f"frame_period_s = {_number(round(mode.period_s, 5))}")
     lines.append(
         f"um_per_px = {_number(instrument.um_per_px)}   # `parfocal calibrate stage --pitch-um` measures it"
     )
+    return lines
+
+
+def _genicam(camera: FoundGenicam) -> list[str]:
+    """The keys of a USB3 Vision or GigE Vision camera: a part of its sensor that is large enough, or all of it."""
+    lines = [f"# {camera.told}", 'kind = "aravis"', f"device = {_text(camera.name)}"]
+    default = CameraConfig()
+    if camera.size_px is not None:
+        width_px, height_px = camera.size_px
+        lines.append(f"# The sensor has {width_px} x {height_px} px; the part in its middle is read.")
+        if width_px < default.width_px or height_px < default.height_px:
+            lines += [f"width_px = {min(width_px, default.width_px)}"]
+            lines += [f"height_px = {min(height_px, default.height_px)}"]
+    if camera.inputs:
+        lines.append("# The trigger of the board may be wired to one of its inputs, for `scan --continuous`:")
+        lines += [f"# trigger_line = {_text(line)}" for line in camera.inputs]
     return lines
 
 

@@ -45,7 +45,13 @@ from parfocal.edge.engine import checked_engine, checked_single_engine
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.focus.depth import depth_of_field_um
 from parfocal.edge.instrument import Instrument
-from parfocal.edge.scan.continuous.plan import ForetoldSweeps, SweepPlan, foretell_sweeps, sweep_plan
+from parfocal.edge.scan.continuous.plan import (
+    ForetoldSweeps,
+    SweepPlan,
+    foretell_sweeps,
+    quicker_plan,
+    sweep_plan,
+)
 from parfocal.edge.scan.survey import surface_report
 from parfocal.edge.scan.tiling.job import (
     Eyes,
@@ -160,7 +166,7 @@ def scan(
         used = used_config(settings, instrument.board)
         request = kept or _request(asked, used, instrument)
         sweeps = sweep_plan(request.plan, used, instrument.plays) if request.continuous else None
-        foretold = foretell(request.plan, used, EXPECTED_SHARE[request.codec])
+        foretold = foretell(request.plan, used, EXPECTED_SHARE[request.codec], instrument.plays)
         if sweeps is not None:
             foretold = foretell_sweeps(foretold, sweeps)
         _show_plan(console, request.plan, foretold)
@@ -217,7 +223,10 @@ def _request(asked: _Asked, config: Config, instrument: Instrument) -> Request:
     overlap = asked.overlap
     if overlap is None:
         overlap = overlap_for(instrument.plays, config, field_um)
-    plan = plan_tiles(asked.area, config, field_um, overlap)
+    if asked.continuous:
+        plan = quicker_plan(asked.area, config, field_um, overlap, instrument.plays)
+    else:
+        plan = plan_tiles(asked.area, config, field_um, overlap)
     return Request(asked.slide_name or "", checked_codec(asked.codec or "png"), plan, asked.continuous)
 
 
@@ -253,7 +262,8 @@ def _show_sweeps(console: Console, sweeps: SweepPlan) -> None:
     alone = f", {counted(sweeps.n_alone, 'tile')} one by one" if sweeps.n_alone else ""
     say(
         console,
-        f"sweeps: {counted(sweeps.n_rows, 'row')}{alone}; {sweeps.speed_um_per_s / 1000.0:.1f} mm/s, limited by the "
+        f"sweeps: {counted(sweeps.n_rows, 'row')} along {sweeps.along.upper()}{alone}; "
+        f"{sweeps.speed_um_per_s / 1000.0:.1f} mm/s, limited by the "
         f"{sweeps.limited_by}; flashes of {sweeps.flash_s * 1e6:.0f} us at a duty of {sweeps.duty:.2f}",
     )
     say(

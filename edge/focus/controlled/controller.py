@@ -25,9 +25,9 @@ from parfocal.edge.focus.sharpness import MIN_FALL_SHARE
 # ended 0.025 um nearer on average.
 IN_FOCUS_SHARE = 0.5
 # A pair that sees the focus beyond what the model can tell says too little, never too much: a whole of its distance
-# upwards is not too far. Downwards half as much more: one pair more from below takes half the time of one more way down
-# through the play.
-FAR_DOWN = 1.5
+# upwards is not too far. Downwards almost half as much more: one pair more from below takes half the time of one more
+# way down through the play. With 1.5, a focus 12 um below was passed by more than one estimate may be followed over.
+FAR_DOWN = 1.45
 # A single shot is followed if it is off by this share of its distance at most: the next one, much closer, tells more.
 # With 0.2, one field in three that began 15 to 25 um away went up to 9 um farther away first: beyond its range a
 # single-shot model may say anything, though it is less certain than usual.
@@ -161,10 +161,10 @@ def on_pair(
     )
     focus_um = z2_um + found.distance_um
     agrees = earlier_um is not None and abs(earlier_um - focus_um) <= AGREEMENT_UM
-    is_settled = decision.rule in ("accept", "down") and (earlier_um is None or agrees)
+    is_settled = decision.rule == "down" and (earlier_um is None or agrees)
     sigma_um = math.inf if found.sigma_um is None else found.sigma_um
     if is_settled and _is_in_focus(Claim(found.distance_um, sigma_um), depth_um):
-        return Stay("in_focus")
+        return Stay("in_focus")  # the way down through the play is not worth it
     if isinstance(decision, rule.Accept):
         return Stay("in_focus") if decision.rule == "in_focus" else Go(focus_um, "accept")
     if isinstance(decision, rule.GiveUp):

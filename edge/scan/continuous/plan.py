@@ -10,12 +10,15 @@ import msgspec
 
 from parfocal.board.config import AxisConfig, BoardConfig
 from parfocal.board.motion.profile import Trapezoid
+from parfocal.board.own.board import Along
 from parfocal.edge.config import Config
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.measured.calibration import PlayInUse
 from parfocal.edge.scan.continuous.rows import Ends, Line, Part, Row, rows_of
-from parfocal.edge.scan.tiling.plan import Foretold, TilePlan
+from parfocal.edge.scan.tiling.plan import Foretold, TilePlan, plan_tiles
+from parfocal.edge.tissue.area import Area
 
+ALONGS: tuple[Along, ...] = ("x", "y")
 BLUR_PX = 0.25  # how far the stage may go during a flash
 LEAST_FLASH_S = 2e-6  # the wire counts whole us
 RUN_UP_UM = 20.0  # beyond what the stage takes to reach its speed
@@ -31,7 +34,7 @@ class SweepPlan(msgspec.Struct, frozen=True):
     same light as an exposure of a stage at rest. `ends`: how far a sweep goes beyond its tiles. `scan_s` is the
     microscope's time for `n_rows`, on a flat slide, without what is taken again; `n_alone` tiles are taken one by
     one. `row_change_s` is the part of it between the rows. `part_s` is what each straight part more of a row costs,
-    and `reversal_s` what Z needs to turn round between two of them.
+    and `reversal_s` what Z needs to turn round between two of them. Rows lie `along` this axis.
     """
 
     speed_um_per_s: float
@@ -45,6 +48,7 @@ class SweepPlan(msgspec.Struct, frozen=True):
     row_change_s: float
     part_s: float
     reversal_s: float
+    along: Along = "x"
 
 
 class ForetoldSweeps(Foretold, frozen=True):
@@ -60,33 +64,44 @@ def foretell_sweeps(stopping: Foretold, sweeps: SweepPlan) -> ForetoldSweeps:
     )
 
 
+def quicker_plan(
+    area: Area, config: Config, field_um: tuple[float, float], overlap: float, plays: Sequence[PlayInUse]
+) -> TilePlan:
+    """The tiles of `area` in rows along X or along Y, whichever takes less time. Raises ConfigError as `sweep_plan`.
+
+    The long side of the picture across the rows makes fewer of them.
+    """
+    plans = [plan_tiles(area, config, field_um, overlap, along) for along in ALONGS]
+    return min(plans, key=lambda plan: sweep_plan(plan, config, plays).scan_s)
+
+
 def sweep_plan(plan: TilePlan, config: Config, plays: Sequence[PlayInUse]) -> SweepPlan:
     """The speed that stage, camera and light allow, and the time.
 
     Raises ConfigError if the play of an axis is not measured, or if the lamp is too dark.
     """
     _check_plays(plays)
-    camera, scan, x = config.camera, config.scan, config.board.x
+    camera, scan, axis = config.camera, config.scan, config.board.axis(plan.along)
     blur_um = BLUR_PX * camera.um_per_px
     # Light of one exposure at rest, in seconds of a flash at full duty.
     needed_s = camera.exposure_s * scan.lamp_duty / scan.flash_brightness
     # A camera that is triggered by hand of its own time misses a trigger that comes a little too soon.
     frame_s = 1.05 * max(camera.frame_period_s, camera.exposure_s)
     limits = {
-        "stage": x.speed_um_per_s,
-        "camera": plan.pitch_um[0] / frame_s,
+        "stage": axis.speed_um_per_s,
+        "camera": plan.pitch_um[0 if plan.along == "x" else 1] / frame_s,
         "light": blur_um / max(needed_s, LEAST_FLASH_S),
     }
     limited_by = min(limits, key=lambda name: limits[name])
     speed_um_per_s = limits[limited_by]
-    if speed_um_per_s < SLOW_SHARE * x.speed_um_per_s:
-        _refuse(limited_by, speed_um_per_s, scan.flash_brightness, needed_s, blur_um, x)
+    if speed_um_per_s < SLOW_SHARE * axis.speed_um_per_s:
+        _refuse(limited_by, speed_um_per_s, scan.flash_brightness, needed_s, blur_um, axis)
     flash_s = max(min(blur_um / speed_um_per_s, 0.1), LEAST_FLASH_S)
     flash_s = max(round(flash_s * 1e6), 1) / 1e6
-    run_up_um = speed_um_per_s**2 / (2.0 * x.accel_um_per_s2) + RUN_UP_UM
+    run_up_um = speed_um_per_s**2 / (2.0 * axis.accel_um_per_s2) + RUN_UP_UM
     # A little farther beyond than before, so that the next row is engaged the other way by one straight move.
-    ends = Ends(run_up_um, run_up_um + max(2.0, 0.1 * x.play_um) + 2.0 * x.um_per_step)
-    rows, alone = rows_of(plan.tiles)
+    ends = Ends(run_up_um, run_up_um + max(2.0, 0.1 * axis.play_um) + 2.0 * axis.um_per_step)
+    rows, alone = rows_of(plan.tiles, plan.along)
     made = SweepPlan(
         speed_um_per_s,
         limited_by,
@@ -97,12 +112,13 @@ def sweep_plan(plan: TilePlan, config: Config, plays: Sequence[PlayInUse]) -> Sw
         len(alone),
         0.0,
         0.0,
-        COMMAND_S + speed_um_per_s / x.accel_um_per_s2,
+        COMMAND_S + speed_um_per_s / axis.accel_um_per_s2,
         COMMAND_S + reversal_s(config.board.z),
+        plan.along,
     )
     swept_s = sum(line_s(flat(row, ends), made, config.board) for row in rows)
     change_s = sum(
-        row_change_s(flat(a, ends), flat(b, ends), b.y_um - a.y_um, speed_um_per_s, config.board)
+        row_change_s(flat(a, ends), flat(b, ends), b.across_um - a.across_um, made, config.board)
         for a, b in itertools.pairwise(rows)
     )
     return msgspec.structs.replace(made, scan_s=swept_s + change_s, row_change_s=change_s)
@@ -110,12 +126,12 @@ def sweep_plan(plan: TilePlan, config: Config, plays: Sequence[PlayInUse]) -> Sw
 
 def line_s(line: Line, plan: SweepPlan, board: BoardConfig) -> float:
     """The time of one sweep, s: its parts, with a stop between two of them, and what Z needs to turn round."""
-    x_um, total_s, falling = line.x_um, 0.0, line.is_falling
+    at_um, total_s, falling = line.at_um, 0.0, line.is_falling
     for k, part in enumerate(line.parts):
-        total_s += COMMAND_S + _move_s(board.x, abs(part.x_um - x_um), plan.speed_um_per_s)
+        total_s += COMMAND_S + _move_s(board.axis(plan.along), abs(part.at_um - at_um), plan.speed_um_per_s)
         if k and falling[k] != falling[k - 1]:
             total_s += COMMAND_S + reversal_s(board.z)
-        x_um = part.x_um
+        at_um = part.at_um
     return total_s
 
 
@@ -125,22 +141,24 @@ def reversal_s(z: AxisConfig) -> float:
     return _move_s(z, over_um, z.speed_um_per_s) + _move_s(z, z.play_um + over_um, z.speed_um_per_s)
 
 
-def row_change_s(before: Line, after: Line, dy_um: float, speed_um_per_s: float, board: BoardConfig) -> float:
+def row_change_s(before: Line, after: Line, across_um: float, plan: SweepPlan, board: BoardConfig) -> float:
     """The time from the end of one sweep to the begin of the next, s.
 
-    Axes move at once, and Y must come to rest before the first flash, for which X needs the time to speed up.
+    Axes move at once, and the axis across must come to rest before the first flash, for which the other one needs the
+    time to speed up.
     """
-    dx_um = abs(after.x_um - before.parts[-1].x_um) + board.x.play_um
+    axis, other = board.axis(plan.along), board.axis("y" if plan.along == "x" else "x")
+    along_um = abs(after.at_um - before.parts[-1].at_um) + axis.play_um
     moved_s = max(
-        _move_s(board.x, dx_um, board.x.speed_um_per_s), _move_s(board.y, abs(dy_um), board.y.speed_um_per_s)
+        _move_s(axis, along_um, axis.speed_um_per_s), _move_s(other, abs(across_um), other.speed_um_per_s)
     )
-    ramp_s = speed_um_per_s / board.x.accel_um_per_s2
-    return 2.0 * COMMAND_S + moved_s + max(0.0, board.y.settle_s - ramp_s)
+    ramp_s = plan.speed_um_per_s / axis.accel_um_per_s2
+    return 2.0 * COMMAND_S + moved_s + max(0.0, other.settle_s - ramp_s)
 
 
 def flat(row: Row, ends: Ends) -> Line:
     """The way over a row of a flat slide."""
-    first_um, last_um = row.tiles[0].x_um, row.tiles[-1].x_um
+    first_um, last_um = row.along_um(row.tiles[0]), row.along_um(row.tiles[-1])
     return Line(first_um - row.way * ends.before_um, 0.0, (Part(last_um + row.way * ends.beyond_um, 0.0),))
 
 
@@ -160,10 +178,10 @@ def _refuse(
     flash_brightness: float,
     needed_s: float,
     blur_um: float,
-    x: AxisConfig,
+    axis: AxisConfig,
 ) -> None:
     if limited_by == "light":
-        enough = flash_brightness * needed_s * SLOW_SHARE * x.speed_um_per_s / blur_um
+        enough = flash_brightness * needed_s * SLOW_SHARE * axis.speed_um_per_s / blur_um
         raise ConfigError(
             f"the lamp is too dark for --continuous: at scan.flash_brightness = {flash_brightness:g} the stage may go "
             f"{speed_um_per_s / 1000.0:.2g} mm/s for a quarter of a pixel of blur; nothing moved. Use a brighter flash "

@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from parfocal.board.own.board import Along
 from parfocal.edge.scan.tiling.plan import PlannedTile
 
 Floats = NDArray[np.float64]
@@ -27,35 +28,51 @@ NEARER = 0.7
 
 
 class Row(msgspec.Struct, frozen=True):
-    """Tiles that one sweep takes, in the order in which the stage passes them. `way`: 1 to larger X, -1 to smaller."""
+    """Tiles that one sweep takes, in the order in which the stage passes them.
+
+    `way`: 1 upwards along the axis `along`, -1 downwards.
+    """
 
     tiles: tuple[PlannedTile, ...]
     way: int
+    along: Along = "x"
 
     @property
-    def y_um(self) -> float:
-        """The height of the row on the slide."""
-        return self.tiles[0].y_um
+    def across_um(self) -> float:
+        """Where the row lies on the other axis."""
+        return self.tiles[0].y_um if self.along == "x" else self.tiles[0].x_um
+
+    def along_um(self, tile: PlannedTile) -> float:
+        """Where a tile lies along the row."""
+        return tile.x_um if self.along == "x" else tile.y_um
+
+    def number(self, tile: PlannedTile) -> int:
+        """Which place of the grid a tile has along the row."""
+        return tile.column if self.along == "x" else tile.row
+
+    def place_um(self, at_um: float, across_um: float) -> tuple[float, float]:
+        """X and Y of a place along the row."""
+        return (at_um, across_um) if self.along == "x" else (across_um, at_um)
 
 
 class Part(msgspec.Struct, frozen=True):
-    """One straight part of a sweep, from where the one before it ended, um of the slide."""
+    """One straight part of a sweep, from where the one before it ended: along the row, and height, um of the slide."""
 
-    x_um: float
+    at_um: float
     z_um: float
 
 
 class Line(msgspec.Struct, frozen=True):
     """The way of a sweep: where it begins, and its straight parts."""
 
-    x_um: float
+    at_um: float
     z_um: float
     parts: tuple[Part, ...]
 
-    def z_at(self, x_um: float) -> float:
-        """The height to which Z is sent where the sweep passes `x_um`."""
-        ends = sorted((part.x_um, part.z_um) for part in (Part(self.x_um, self.z_um), *self.parts))
-        return float(np.interp(x_um, [x for x, _ in ends], [z for _, z in ends]))
+    def z_at(self, at_um: float) -> float:
+        """The height to which Z is sent where the sweep passes `at_um`."""
+        ends = sorted((part.at_um, part.z_um) for part in (Part(self.at_um, self.z_um), *self.parts))
+        return float(np.interp(at_um, [at for at, _ in ends], [z for _, z in ends]))
 
     def slope_sign(self, k: int) -> int:
         """1 if Z rises in part `k`, -1 if it falls, 0 if it stands."""
@@ -78,17 +95,21 @@ class Line(msgspec.Struct, frozen=True):
         return sum(a != b for a, b in itertools.pairwise(self.is_falling))
 
 
-def rows_of(tiles: Sequence[PlannedTile]) -> tuple[tuple[Row, ...], tuple[PlannedTile, ...]]:
+def rows_of(
+    tiles: Sequence[PlannedTile], along: Along = "x"
+) -> tuple[tuple[Row, ...], tuple[PlannedTile, ...]]:
     """The rows in which `tiles` are swept, in their order, and the tiles that are too few for a row."""
     rows, others = list[Row](), list[PlannedTile]()
-    for _, found in itertools.groupby(tiles, key=lambda tile: tile.row):
+    for _, found in itertools.groupby(tiles, key=lambda tile: tile.row if along == "x" else tile.column):
         in_row = tuple(found)
         for first in range(0, len(in_row), MAX_ROW):
             run = in_row[first : first + MAX_ROW]
             if len(run) < MIN_ROW:
                 others += run
             else:
-                rows.append(Row(run, 1 if run[-1].x_um > run[0].x_um else -1))
+                one = Row(run, 1, along)
+                is_upwards = one.along_um(run[-1]) > one.along_um(run[0])
+                rows.append(one if is_upwards else Row(run, -1, along))
     return tuple(rows), tuple(others)
 
 
@@ -105,9 +126,9 @@ def line_of(row: Row, height_um: Height, ends: Ends, depth_um: float, step_um: f
     Parts meet between two tiles, so that the stage is at full speed, or nearly, where a tile is taken. `step_um`: of Z;
     heights lie on whole steps.
     """
-    xs_um = np.array([tile.x_um for tile in row.tiles])
-    zs_um = np.array([height_um(tile.x_um, row.y_um) for tile in row.tiles])
-    knots, heights = _fitted(np.abs(xs_um - xs_um[0]), zs_um, LINE_SHARE * depth_um)
+    tiles_um = np.array([row.along_um(tile) for tile in row.tiles])
+    zs_um = np.array([height_um(*row.place_um(float(at_um), row.across_um)) for at_um in tiles_um])
+    knots, heights = _fitted(np.abs(tiles_um - tiles_um[0]), zs_um, LINE_SHARE * depth_um)
     # The first and the last part go on straight to where the stage starts and stops.
     slopes = np.diff(heights) / np.diff(knots)
     heights[0] -= slopes[0] * ends.before_um
@@ -118,9 +139,9 @@ def line_of(row: Row, height_um: Height, ends: Ends, depth_um: float, step_um: f
     signs = np.sign(slopes)
     ahead = np.array([signs[0], *(np.where(signs[1:] == signs[:-1], signs[1:], 0.0)), signs[-1]])
     on_steps = np.rint(heights / step_um + 0.5 * ahead) * step_um
-    at_um = xs_um[0] + row.way * knots
-    parts = tuple(Part(float(x), float(z)) for x, z in zip(at_um[1:], on_steps[1:], strict=True))
-    return Line(float(at_um[0]), float(on_steps[0]), parts)
+    ends_um = tiles_um[0] + row.way * knots
+    parts = tuple(Part(float(at), float(z)) for at, z in zip(ends_um[1:], on_steps[1:], strict=True))
+    return Line(float(ends_um[0]), float(on_steps[0]), parts)
 
 
 def _fitted(along_um: Floats, zs_um: Floats, tolerance_um: float) -> tuple[Floats, Floats]:

@@ -57,7 +57,7 @@ class ContinuousScanner:
         while n_first < len(tiles) and not self._judge.is_ready:
             yield from scanner.run(tiles[n_first : n_first + 1], journal, writer)
             n_first += 1
-        rows, others = rows_of(tiles[n_first:])
+        rows, others = rows_of(tiles[n_first:], self._plan.along)
         left: dict[PlannedTile, str] = dict.fromkeys(others, "")
         soft = list[tuple[_Looked, str]]()
         for row in rows:
@@ -147,6 +147,7 @@ class ContinuousScanner:
         if judged.verdict in ("good", "predicted") and seen.distance_um is not None and not is_folded:
             focus_um = caught.z_um + judged.distance_um
             self._heights.learn(caught.x_um, caught.y_um, focus_um, judged.sigma_um)
+            self._heights.learn_swept(caught.tile, focus_um, judged.sigma_um)
         if judged.verdict == "blurred" or is_folded:
             soft.append((looked, FOLDED if is_folded else SOFT))
         elif judged.verdict not in GOOD:

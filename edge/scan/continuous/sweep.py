@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 
 import msgspec
 
-from parfocal.board.own.board import Flash, SweepBegin, TriggeredFrame, TriggerPositions
+from parfocal.board.own.board import Along, Flash, SweepBegin, TriggeredFrame, TriggerPositions
 from parfocal.edge.camera.frame import TriggeredCamera
 from parfocal.edge.config import Config
 from parfocal.edge.errors import CameraFailed, ConfigError
@@ -26,13 +26,13 @@ GRAB_S = 1.0  # how long a frame may take to come over the cable
 
 @runtime_checkable
 class Sweeping(Protocol):
-    """A board that triggers by position while X and Z go along a line."""
+    """A board that triggers by position while X, or Y, and Z go along a line."""
 
     def ready(self, begin: SweepBegin) -> float:
         """Bring all axes to the begin of a sweep; return the time at which the stage is settled, s."""
 
-    def sweep(self, x_um: float, z_um: float, x_speed_um_per_s: float) -> float:
-        """Move X and Z on along a straight line."""
+    def sweep(self, to_um: float, z_um: float, speed_um_per_s: float, along: Along = "x") -> float:
+        """Move X, or Y, and Z on along a straight line."""
 
     def trigger_at(self, axis: str, positions: TriggerPositions, flash: Flash) -> tuple[float, ...]:
         """Arm triggers of camera and flash; return their positions."""
@@ -88,10 +88,12 @@ class Sweeper:
         `row` and `line` are on the slide, which lies `offset` from where it lay. Raises BoardError, CameraFailed.
         """
         is_backwards, falling = row.way < 0, line.is_falling
-        x_um, z_um = line.x_um + offset.x_um, line.z_um + offset.z_um
-        y_um = row.y_um + offset.y_um
+        off_um, across_off_um = row.place_um(offset.x_um, offset.y_um)
+        begin_um = row.place_um(line.at_um + off_um, row.across_um + across_off_um)
         with self._armed_camera(row):
-            self._get_ready(SweepBegin(x_um, y_um, z_um, is_backwards, falling[0]))
+            self._get_ready(
+                SweepBegin(*begin_um, line.z_um + offset.z_um, is_backwards, falling[0], row.along), row
+            )
             yield from self._along(row, line, offset)
 
     @contextlib.contextmanager
@@ -106,36 +108,35 @@ class Sweeper:
     def _along(self, row: Row, line: Line, offset: Offset) -> Iterator[Caught]:
         """Sweep from the begin of a row, then hand out its frames."""
         is_backwards, falling = row.way < 0, line.is_falling
-        y_um = row.y_um + offset.y_um
+        off_um, across_off_um = row.place_um(offset.x_um, offset.y_um)
+        across_um = row.across_um + across_off_um
         armed_um = self._arm(row, offset)
         for k, part in enumerate(line.parts):
             if k and falling[k] != falling[k - 1]:
                 z_um = line.parts[k - 1].z_um + offset.z_um
-                x_um = line.parts[k - 1].x_um + offset.x_um
-                self._board.ready(SweepBegin(x_um, y_um, z_um, is_backwards, falling[k]))
-            self._board.sweep(part.x_um + offset.x_um, part.z_um + offset.z_um, self._plan.speed_um_per_s)
-        at_y_um = self._instrument.board.y.stage_um - offset.y_um
+                knot_um = row.place_um(line.parts[k - 1].at_um + off_um, across_um)
+                self._board.ready(SweepBegin(*knot_um, z_um, is_backwards, falling[k], row.along))
+            self._board.sweep(
+                part.at_um + off_um, part.z_um + offset.z_um, self._plan.speed_um_per_s, row.along
+            )
+        board = self._instrument.board
+        at_across_um = (board.y if row.along == "x" else board.x).stage_um - across_off_um
         # Z makes its steps one by one here: between two of them it is half a step behind the line, on average.
         behind_um = -0.5 * self._config.board.z.um_per_step
-        tiles = {abs(tile.column - row.tiles[0].column): tile for tile in row.tiles}
+        first = row.number(row.tiles[0])
+        tiles = {abs(row.number(tile) - first): tile for tile in row.tiles}
         for index, pixels, flash_s in self._frames(len(armed_um)):
-            tile, at_x_um = tiles.get(index), armed_um[index] - offset.x_um
+            tile, at_um = tiles.get(index), armed_um[index] - off_um
             if tile is None:  # between two parts of the tissue
                 continue
             passed = next(
-                (k for k, part in enumerate(line.parts) if (part.x_um - at_x_um) * row.way >= 0.0),
+                (k for k, part in enumerate(line.parts) if (part.at_um - at_um) * row.way >= 0.0),
                 len(line.parts) - 1,
             )
-            z_um = line.z_at(at_x_um) + behind_um * line.slope_sign(passed)
-            yield Caught(
-                tile,
-                pixels,
-                at_x_um,
-                at_y_um,
-                z_um,
-                falling[passed],
-                self._error_um(at_x_um, at_y_um, flash_s),
-            )
+            z_um = line.z_at(at_um) + behind_um * line.slope_sign(passed)
+            x_um, y_um = row.place_um(at_um, at_across_um)
+            error_um = self._error_um(x_um, y_um, flash_s)
+            yield Caught(tile, pixels, x_um, y_um, z_um, falling[passed], error_um)
 
     def _error_um(self, x_um: float, y_um: float, flash_s: float) -> float | None:
         truth_at = self._instrument.truth_at
@@ -144,10 +145,10 @@ class Sweeper:
         truth = truth_at(x_um, y_um, flash_s)
         return truth.stage_z_um - truth.focus_z_um
 
-    def _get_ready(self, begin: SweepBegin) -> None:
+    def _get_ready(self, begin: SweepBegin, row: Row) -> None:
         """Go to the begin of a sweep. What is left of the time to rest passes while the stage speeds up."""
         settled_s = self._board.ready(begin)
-        ramp_s = self._plan.speed_um_per_s / self._config.board.x.accel_um_per_s2
+        ramp_s = self._plan.speed_um_per_s / self._config.board.axis(row.along).accel_um_per_s2
         clock = self._instrument.clock
         clock.sleep_s(settled_s - ramp_s - clock.now_s())
 
@@ -155,16 +156,17 @@ class Sweeper:
         """Arm the triggers of a row; where the stage will be in the middle of each flash, um of the stage."""
         first, last = row.tiles[0], row.tiles[-1]
         count = count_of(row)
-        spacing_um = (last.x_um - first.x_um) / (count - 1)
-        x = self._instrument.board.x
+        spacing_um = (row.along_um(last) - row.along_um(first)) / (count - 1)
+        axis = self._instrument.board.axes[row.along]
+        off_um, _ = row.place_um(offset.x_um, offset.y_um)
         scan, plan = self._config.scan, self._plan
         # The stage goes on from the trigger to the middle of the flash; and it stands above its command by the play
         # where it is engaged downwards.
         ahead_um = row.way * plan.speed_um_per_s * (scan.flash_delay_s + plan.flash_s / 2.0)
-        above_um = x.stage_um - x.position_um
+        above_um = axis.stage_um - axis.position_um
         armed_um = self._board.trigger_at(
-            "x",
-            TriggerPositions(first.x_um + offset.x_um - ahead_um - above_um, spacing_um, count),
+            row.along,
+            TriggerPositions(row.along_um(first) + off_um - ahead_um - above_um, spacing_um, count),
             Flash(scan.flash_delay_s, plan.flash_s, plan.duty),
         )
         return tuple(at_um + ahead_um + above_um for at_um in armed_um)
@@ -201,8 +203,8 @@ class Sweeper:
 
 
 def count_of(row: Row) -> int:
-    """How many triggers a row takes: one for each column, with a tile or without."""
-    return abs(row.tiles[-1].column - row.tiles[0].column) + 1
+    """How many triggers a row takes: one for each place along it, with a tile or without."""
+    return abs(row.number(row.tiles[-1]) - row.number(row.tiles[0])) + 1
 
 
 def _none_fits(strays_s: Sequence[float], triggers_s: Sequence[float], within_s: float) -> CameraFailed:

@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from parfocal.edge.scan.tiling.plan import PlannedTile
 from parfocal.edge.surface.points import SurfaceRefused
 from parfocal.edge.surface.surface import FocalSurface
 
@@ -44,6 +45,7 @@ class Heights:
         self._prior = max(surface.error.rms_um, MIN_SURFACE_UM) ** 2
         self._learned: dict[tuple[float, float], tuple[float, float]] = {}
         self._array: Floats = np.empty((0, 4))
+        self._shown: dict[tuple[float, float], Expected] = {}
 
     def check_covers(self, x_um: float, y_um: float) -> None:
         """Refuse a place too far outside of the surface's points. Raises SurfaceRefused."""
@@ -69,12 +71,19 @@ class Heights:
             self._learned[x_um, y_um] = (above_um, sigma_um)
             self._array = np.array([(*place, *value) for place, value in self._learned.items()])
 
+    def learn_swept(self, planned: PlannedTile, focus_z_um: float, sigma_um: float) -> None:
+        """Take in the focus that a tile has shown in a sweep, should it be taken again."""
+        if abs(focus_z_um - self.surface_um(planned.x_um, planned.y_um)) <= MAX_CORRECTION_UM:
+            self._shown[planned.x_um, planned.y_um] = Expected(focus_z_um, sigma_um)
+
     def expected(self, x_um: float, y_um: float) -> Expected:
-        """The expected focus at a place.
+        """The expected focus at a place: what its own picture has shown in a sweep, if it was taken in one. Else:
 
         The weighted median of the tiles nearby that lie on the same side of a step, drawn towards the surface as far as
         that is known better.
         """
+        if (shown := self._shown.get((x_um, y_um))) is not None:
+            return shown
         base_um = self.surface_um(x_um, y_um)
         above_um, weight = self._nearby(x_um, y_um)
         total = float(weight.sum())

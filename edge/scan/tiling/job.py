@@ -22,7 +22,7 @@ from parfocal.edge.scan.grid import Region, points_of_region
 from parfocal.edge.scan.plan import Field
 from parfocal.edge.scan.report import FieldReport
 from parfocal.edge.scan.session import Session
-from parfocal.edge.scan.survey import SurveyReport, survey_report, surveyed
+from parfocal.edge.scan.survey import SurveyReport, is_by_single, survey_report, surveyed
 from parfocal.edge.scan.tiles import Codec, ScannedTile, ScanSettings, journal_path, scan_folder, tiles_folder
 from parfocal.edge.scan.tiling.heights import Heights
 from parfocal.edge.scan.tiling.journal import Journal, about_scan, digest_of
@@ -200,7 +200,9 @@ class ScanJob:
             for done in run:
                 fields.append(done.report)
                 if done.outcome in ("focused", "recovered") and done.end is not None:
-                    judge.learn_focus(done.end)
+                    # What a single shot settled says nothing of how far single shots are off.
+                    if not is_by_single(done.report):
+                        judge.learn_focus(done.end)
                     pixels = reduced(done.end.pixels, config.focus)
                     usual.learn(crispness_spread(pixels, config.focus.blank_contrast))
                     place_um = (instrument.board.x.stage_um, instrument.board.y.stage_um, done.z_um)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from parfocal.board.config import AxisConfig
 from parfocal.board.motion.profile import Trapezoid
 from parfocal.board.motor_board import MotorBoard
+from parfocal.board.own.board import Along
 from parfocal.edge.config import CameraConfig, Config
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.measured.calibration import PlayInUse
@@ -48,12 +49,14 @@ class TilePlan(msgspec.Struct, frozen=True):
     """The tiles in the order of the visit.
 
     `overlap_um`: what neighbours have in common in X and Y. `n_left_out`: tiles of the grid outside of the area.
+    `along`: the axis along which neighbours follow each other.
     """
 
     tiles: tuple[PlannedTile, ...]
     pitch_um: tuple[float, float]
     overlap_um: tuple[float, float]
     n_left_out: int
+    along: Along = "x"
 
     @property
     def places(self) -> tuple[tuple[int, int], ...]:
@@ -74,8 +77,10 @@ class Foretold(msgspec.Struct, frozen=True):
     needed_bytes: int
 
 
-def plan_tiles(area: Area, config: Config, field_um: tuple[float, float], overlap: float) -> TilePlan:
-    """Tiles that cover `area`, along a snake: every other row backwards.
+def plan_tiles(
+    area: Area, config: Config, field_um: tuple[float, float], overlap: float, along: Along = "x"
+) -> TilePlan:
+    """Tiles that cover `area`, along a snake: every other row backwards; or every other column, `along` Y.
 
     The grid covers the bounds of the area, centred on it. A tile that does not touch the area is left out. `overlap` is
     the share of a field that neighbours have in common.
@@ -91,14 +96,16 @@ def plan_tiles(area: Area, config: Config, field_um: tuple[float, float], overla
             f"{len(xs_um)} x {len(ys_um)} tiles are too many: {MAX_FIELDS} or fewer can be scanned; nothing moved. "
             "Give a smaller --region."
         )
-    tiles: list[PlannedTile] = []
-    for row, y_um in enumerate(ys_um):
-        found = np.flatnonzero(_touches(area, xs_um, float(y_um), field_um)).tolist()
+    touched = np.array([_touches(area, xs_um, float(y_um), field_um) for y_um in ys_um])
+    places: list[tuple[int, int]] = []  # row and column
+    for line, found_in in enumerate(touched if along == "x" else touched.T):
+        found = [(line, int(k)) if along == "x" else (int(k), line) for k in np.flatnonzero(found_in)]
         # Each row begins at the end that is nearer: rows of tissue end where they like.
-        if found and tiles and abs(found[-1] - tiles[-1].column) < abs(found[0] - tiles[-1].column):
+        if found and places and _apart(found[-1], places[-1]) < _apart(found[0], places[-1]):
             found.reverse()
-        # Tenths of a um: a stage does no better, and files stay legible.
-        tiles += [PlannedTile(row, k, round(float(xs_um[k]), 1), round(float(y_um), 1)) for k in found]
+        places += found
+    # Tenths of a um: a stage does no better, and files stay legible.
+    tiles = [PlannedTile(i, k, round(float(xs_um[k]), 1), round(float(ys_um[i]), 1)) for i, k in places]
     if not tiles:
         raise ConfigError("the area holds no tile; nothing moved. Give a larger --region or --mask.")
     for name in ("x", "y"):
@@ -109,7 +116,12 @@ def plan_tiles(area: Area, config: Config, field_um: tuple[float, float], overla
         pitch_um,
         (field_um[0] * overlap, field_um[1] * overlap),
         len(xs_um) * len(ys_um) - len(tiles),
+        along,
     )
+
+
+def _apart(place: tuple[int, int], other: tuple[int, int]) -> int:
+    return abs(place[0] - other[0]) + abs(place[1] - other[1])
 
 
 def overlap_for(plays: Sequence[PlayInUse], config: Config, field_um: tuple[float, float]) -> float:
@@ -129,15 +141,20 @@ def overlap_for(plays: Sequence[PlayInUse], config: Config, field_um: tuple[floa
     return min(needed, 0.5)
 
 
-def foretell(plan: TilePlan, config: Config, codec_share: float) -> Foretold:
-    """Time and space of a plan. `codec_share`: the size of a file over that of its pixels."""
+def foretell(plan: TilePlan, config: Config, codec_share: float, plays: Sequence[PlayInUse] = ()) -> Foretold:
+    """Time and space of a plan. `codec_share`: the size of a file over that of its pixels.
+
+    X and Y arrive by the shortest way where the play of both is among `plays`, with its uncertainty.
+    """
     board, camera = config.board, config.camera
     frame_s = (
         camera.exposure_s + camera.frame_period_s / 2.0
     )  # the mean wait for a frame of a free-running camera
     settle_s = max(board.x.settle_s, board.y.settle_s)
     travel_s = _travel_s(plan.tiles, _straight(board.x), _straight(board.y))
-    approach_s = _travel_s(plan.tiles, _from_below(board.x), _from_below(board.y))
+    measured = {play.axis for play in plays if play.uncertainty_um is not None}
+    way = _straight if {"x", "y"} <= measured else _from_below
+    approach_s = _travel_s(plan.tiles, way(board.x), way(board.y))
     n_tiles = len(plan.tiles)
     # The height changes by a few steps up or down: half of the tiles need the run-up of Z.
     run_up_s = 0.5 * _straight(board.z)(board.z.play_um) * n_tiles

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from parfocal.edge.camera.aravis import AravisCamera, aravis
+from parfocal.edge.camera.aravis import AravisCamera, aravis, size_and_inputs
 from parfocal.edge.camera.frame import frame_after
 from parfocal.edge.camera.opened import open_camera, triggered_of
 from parfocal.edge.config import CameraConfig
@@ -26,6 +26,7 @@ CONFIG = CameraConfig(
     frame_period_s=0.02,
     trigger_line="Line1",
 )
+SLOW_S = 5.0  # on a busy machine this camera may take half a second for a pulse
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +70,7 @@ def test_armed_it_exposes_once_for_each_pulse_and_dates_the_frame_by_its_pulse(
     for _ in range(2):
         pulsed_s = time.monotonic()
         device.pulse()
-        frame = camera.grab(1.0)
+        frame = camera.grab(SLOW_S)
         # This camera sends a frame at once, and the exposure before it is only said.
         assert pulsed_s - CONFIG.exposure_s <= frame.exposure_start_s <= time.monotonic() - CONFIG.exposure_s
         assert frame.pixels.shape == (48, 64, 3)
@@ -94,7 +95,7 @@ def test_frames_wait_in_their_order_until_they_are_asked_for(
         pulses_s.append(time.monotonic())
         device.pulse()
         answered(device)
-    starts_s = [camera.grab(1.0).exposure_start_s for _ in range(3)]
+    starts_s = [camera.grab(SLOW_S).exposure_start_s for _ in range(3)]
     assert starts_s == sorted(starts_s)
     assert all(pulsed_s - 0.005 < start_s for pulsed_s, start_s in zip(pulses_s, starts_s, strict=True))
     camera.disarm()
@@ -109,10 +110,10 @@ def test_a_frame_for_which_there_was_no_room_is_noticed_by_the_next_ones_id(
         device.pulse()
         answered(device)
     for _ in range(n_room):
-        camera.grab(1.0)
+        camera.grab(SLOW_S)
     assert camera.n_lost == 0  # nobody knows of it yet
     device.pulse()
-    camera.grab(1.0)
+    camera.grab(SLOW_S)
     n_lost = camera.n_lost
     assert n_lost in (2, 3)
     camera.disarm()
@@ -150,6 +151,12 @@ def test_a_size_beyond_the_sensor_and_an_unknown_name_are_refused(device: GigeCa
     gc.collect()
 
 
+def test_its_size_and_inputs_are_found_without_opening_it_for_frames(device: GigeCamera) -> None:
+    del device
+    assert size_and_inputs(ADDRESS) == ((2048, 2048), ("Line0", "Line1"))
+    gc.collect()
+
+
 def test_it_opens_by_its_kind_and_is_triggered_where_a_line_is_configured(device: GigeCamera) -> None:
     del device
     camera, notes = open_camera(CONFIG)
@@ -162,6 +169,6 @@ def test_it_opens_by_its_kind_and_is_triggered_where_a_line_is_configured(device
 
 def answered(device: GigeCamera) -> None:
     """Wait until the camera has seen the pulse."""
-    deadline_s = time.monotonic() + 1.0
+    deadline_s = time.monotonic() + SLOW_S
     while device.is_pulsed:
         assert time.monotonic() < deadline_s

@@ -60,7 +60,7 @@ def test_no_start_ends_focused_and_wrong_on_any_stain(
     config: Config, predictor: Predictor, stain: str
 ) -> None:
     pattern, um_per_px = STAINS[stain]
-    pixels = rgb_from_file(sorted(TILES.glob(pattern))[0])
+    pixels = rgb_from_file(sorted(TILES.glob(pattern))[0])[:1700, :1700]  # the field lies in there
     for outcome, error_um in ends_of(Scope(config, slide=(pixels, um_per_px)), predictor):
         assert outcome in ("focused", "recovered")
         assert abs(error_um) <= 1.0

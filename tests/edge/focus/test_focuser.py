@@ -160,8 +160,9 @@ def test_endless_uncertainty_ends_in_a_sweep(scope: Scope) -> None:
 
 
 def test_a_peak_of_a_sweep_that_is_less_sharp_than_a_shot_already_taken_is_not_the_focus(
-    scope: Scope, monkeypatch: pytest.MonkeyPatch
+    config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    scope = Scope(with_focus(config, recovery_reach_um=8.0))
     # As if vibration had put a peak on the flank of both short sweeps.
     monkeypatch.setattr(field_work, "peak_inside_um", lambda *_: FOCUS_Z_UM + 4.0)
     with pytest.raises(FocusLost, match=r"back at z=2500") as caught:
@@ -178,7 +179,7 @@ def test_an_empty_field_is_blank_and_the_stage_keeps_its_height(config: Config) 
 
 
 def test_a_lost_focus_goes_back_to_the_last_good_height_and_tells_what_it_tried(config: Config) -> None:
-    scope = Scope(config)
+    scope = Scope(with_focus(config, recovery_reach_um=8.0))
     with pytest.raises(FocusLost, match=r"back at z=2400\.0 um") as caught:
         scope.focuser([[-103.0, -97.0, -103.0, -97.0]]).focus(2400.0)
     assert len(lost_result(caught).attempts) >= 1
@@ -254,7 +255,7 @@ def test_an_estimate_with_one_wrong_patch_is_enough(scope: Scope) -> None:
     assert abs(scope.error_um()) <= 0.35
 
 
-@pytest.mark.parametrize("start_um", [-4.0, -1.0, 0.0, 1.5, 4.0])
+@pytest.mark.parametrize("start_um", [-4.0, 0.0, 1.5])
 def test_a_field_outside_what_the_model_was_made_for_is_never_focused_by_the_model(
     scope: Scope, start_um: float
 ) -> None:

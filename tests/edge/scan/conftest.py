@@ -76,11 +76,12 @@ def scan(out: Path, plan: TilePlan, surveyed: Surveyed) -> Scan:
         only_exposed: bool = False,
         sweeps: SweepPlan | None = None,
         ways: Ways | None = None,
+        tiles: TilePlan = plan,
     ) -> list[TileDone]:
         taken: list[TileDone] = []
         with (
             small.instrument(PLAYS if sweeps else ()) as instrument,
-            contextlib.closing(_job(out, slide, plan, small, instrument, write)) as job,
+            contextlib.closing(_job(out, slide, tiles, small, instrument, write)) as job,
         ):
             surface = job.kept_surface()
             if surface is None:

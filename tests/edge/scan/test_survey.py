@@ -4,17 +4,18 @@ from collections.abc import Callable, Generator
 from typing import cast
 
 import cv2
+import msgspec
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from parfocal.edge.config import Config
-from parfocal.edge.focus.result import FocusResult, Outcome
+from parfocal.edge.focus.result import Attempt, FocusResult, Outcome
 from parfocal.edge.scan.field_result import FieldResult
 from parfocal.edge.scan.plan import Field
 from parfocal.edge.scan.report import FieldReport
 from parfocal.edge.scan.session import Session
-from parfocal.edge.scan.survey import expected_um, point_of, survey_report, surveyed
+from parfocal.edge.scan.survey import expected_um, is_by_single, point_of, survey_report, surveyed
 from parfocal.edge.simscope.camera import SimulatedCamera
 from tests.edge.scan.test_session import session_of, swept_near
 from tests.edge.scope import FOCUS_Z_UM, Scope
@@ -104,6 +105,28 @@ def test_a_point_starts_where_the_points_nearby_lead_to_expect_the_focus() -> No
 
 def at(x_um: float, y_um: float, z_um: float) -> FieldReport:
     return FieldReport(x_um, y_um, z_um, None, None, None, 4, 1.0, "focused", (), (z_um,), reason=None)
+
+
+def test_a_height_by_single_shots_alone_is_less_certain() -> None:
+    def attempt(rule: str) -> Attempt:
+        return Attempt(2500.0, 2500.0, (0.1,), 0.1, 0.0, rule, 0.2)
+
+    by = {
+        rule: msgspec.structs.replace(at(0.0, 0.0, 2500.0), attempts=(attempt(rule),), sigma_um=0.2)
+        for rule in ("single", "single_in_focus", "accept", "in_focus")
+    }
+    assert {rule: is_by_single(report) for rule, report in by.items()} == {
+        "single": True,
+        "single_in_focus": True,
+        "accept": False,
+        "in_focus": False,
+    }
+    assert {rule: point_of(report).sigma_um for rule, report in by.items()} == {
+        "single": 0.35,
+        "single_in_focus": 0.35,
+        "accept": 0.2,
+        "in_focus": 0.2,
+    }
 
 
 def test_a_plane_is_expected_to_go_on_and_one_point_on_a_fold_does_not_bend_it() -> None:

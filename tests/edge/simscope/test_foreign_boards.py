@@ -18,9 +18,12 @@ from tests.contracts import difference_contract
 from tests.edge.scope import FOCUS_Z_UM, small, tissue
 
 
-@pytest.mark.parametrize("kind", [kind for kind in PORT_KINDS if kind != "parfocal"])
-def test_a_field_is_focused_through_every_kind_of_board_at_a_port(kind: str) -> None:
-    board = BoardConfig(kind=kind, spindle_lamp=kind == "grbl")
+@pytest.mark.parametrize(
+    ("kind", "has_lamp"),
+    [*((kind, True) for kind in PORT_KINDS if kind != "parfocal"), ("grbl", False)],  # then lit by hand
+)
+def test_a_field_is_focused_through_every_kind_of_board_at_a_port(kind: str, has_lamp: bool) -> None:
+    board = BoardConfig(kind=kind, spindle_lamp=kind == "grbl" and has_lamp)
     if kind == "sangaboard":  # one speed for all its motors, in steps
         flat = msgspec.structs.replace(board.x, speed_um_per_s=4000.0, accel_um_per_s2=100_000.0)
         board = msgspec.structs.replace(board, x=flat, y=msgspec.structs.replace(flat, max_um=25_000.0))

@@ -125,6 +125,16 @@ def test_neither_pen_nor_lines_nor_light_are_taken_for_tissue(
     assert not tissue_mask(empty, UM_PER_PX).mask.any()
 
 
+def test_tissue_is_not_lost_with_what_it_is_joined_to() -> None:
+    pixels = frosted(overview(STAINS["H&E"]).astype(np.float32))
+    # A fibre joins a section with the frosted end, and a ring of a pen crosses both.
+    cv2.line(pixels, (30, 40), (420, 70), (90, 90, 110), 5, cv2.LINE_AA)
+    cv2.ellipse(pixels, (310, 150), (270, 125), 0, 0, 360, PENS["blue"], 6, cv2.LINE_AA)
+    found = tissue_mask(np.clip(pixels, 0, 255).astype(np.uint8), UM_PER_PX).mask
+    assert found[islands() > 0].mean() > 0.98
+    assert found.mean() < 1.2 * (islands() > 0).mean()
+
+
 @pytest.mark.parametrize("density", [0.3, 0.6])
 def test_a_smear_is_found_although_it_is_as_even_as_ink(density: float) -> None:
     smear = np.zeros(SHAPE, np.float32)

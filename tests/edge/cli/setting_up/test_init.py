@@ -27,7 +27,7 @@ from parfocal.edge.cli.setting_up.answers import (
     magnification_of,
     um_per_px,
 )
-from parfocal.edge.cli.setting_up.found import FoundBoard, FoundCamera
+from parfocal.edge.cli.setting_up.found import FoundBoard, FoundCamera, FoundGenicam
 from parfocal.edge.cli.setting_up.written import Instrument, sweep_um, toml_of
 from parfocal.edge.config import CameraConfig, Config, config_from_file, config_from_toml
 from tests.edge.cli.typed import Run
@@ -167,6 +167,7 @@ def parts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(init_of, "usb_ports", lambda: [ours, adapter])
     monkeypatch.setattr(found, "board_at", board_at)
     monkeypatch.setattr(found, "cameras", lambda: [WEBCAM])
+    monkeypatch.setattr(found, "genicam_cameras", list)
     monkeypatch.setattr(init_of, "doctor", lambda config: asked.append(f"doctor {config}"))
     return asked
 
@@ -189,6 +190,25 @@ def test_defaults_are_taken_without_a_question(run: Run, parts: list[str], tmp_p
     assert "board 7 with firmware 1" in printed
     written = config_from_file(tmp_path / "parfocal.toml")
     assert (written.board.port, written.camera.device, written.camera.width_px) == (BOARD.port, "FDC01", 1280)
+
+
+def test_an_industrial_camera_is_written_with_its_inputs(
+    run: Run, parts: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = FoundGenicam("Maker-4001", "Maker M1, serial 4001, USB3Vision", (1920, 1000), ("Line1", "Line3"))
+    monkeypatch.setattr(found, "cameras", list)
+    monkeypatch.setattr(found, "genicam_cameras", lambda: [small])
+    code, printed, error = run("init", "--yes")
+    assert (code, error, parts[-1]) == (0, "", "doctor parfocal.toml")
+    assert "cameras: Maker-4001 (Maker M1, serial 4001, USB3Vision)" in printed
+    text = (tmp_path / "parfocal.toml").read_text()
+    camera = config_from_toml(text, "written").camera
+    assert (camera.kind, camera.device, camera.trigger_line) == ("aravis", "Maker-4001", "")
+    assert (camera.width_px, camera.height_px) == (1224, 1000)
+    wired = config_from_toml(
+        text.replace('# trigger_line = "Line3"', 'trigger_line = "Line3"'), "wired"
+    ).camera
+    assert wired.trigger_line == "Line3"
 
 
 def test_answers_are_written_and_wrong_ones_asked_again(

@@ -179,7 +179,7 @@ def test_a_field_is_left_at_its_pivot_only_if_that_is_sharper_and_near_its_focus
         (-2.0, Z_UM + 4.0, Pair(Z_UM - 6.0, "down", Z_UM - 2.0)),
         # beyond what the model can tell: up by what it says, down by more
         (12.0, None, Pair(Z_UM + 10.0, "far")),
-        (-12.0, None, Pair(Z_UM - 18.0, "far")),
+        (-12.0, None, Pair(Z_UM - 17.4, "far")),
     ],
 )
 def test_an_estimate_by_two_shots_leads_to_one_step(
@@ -192,14 +192,16 @@ def test_an_estimate_by_two_shots_leads_to_one_step(
 
 def test_patches_that_spread_far_from_the_focus_still_tell_the_direction() -> None:
     far = msgspec.structs.replace(estimated(-13.0, spread_um=1.5), predictions_um=(-10.0, -15.0))
-    assert on_pair(far, Z_UM, (), BOUNDS, CONFIG, None, DEPTH_UM) == Pair(Z_UM - 19.5, "far")
+    assert on_pair(far, Z_UM, (), BOUNDS, CONFIG, None, DEPTH_UM) == Pair(Z_UM - 18.85, "far")
     nearer = msgspec.structs.replace(far, predictions_um=(-8.0, -15.0))
     assert on_pair(nearer, Z_UM, (), BOUNDS, CONFIG, None, DEPTH_UM) == Pair(Z_UM - 8.5, "half_spread")
 
 
-def test_a_pair_that_ends_within_half_a_depth_of_field_does_not_move_again() -> None:
+def test_a_pair_that_ends_half_a_depth_of_field_too_high_does_not_go_down_again() -> None:
     certain = msgspec.structs.replace(estimated(-0.4), sigma_um=0.2)
     assert on_pair(certain, Z_UM, (), BOUNDS, CONFIG, None, DEPTH_UM) == Stay("in_focus")
+    below = msgspec.structs.replace(certain, distance_um=0.4)
+    assert on_pair(below, Z_UM, (), BOUNDS, CONFIG, None, DEPTH_UM) == Go(Z_UM + 0.4, "accept")
     vague = msgspec.structs.replace(certain, sigma_um=0.3)
     assert on_pair(vague, Z_UM, (), BOUNDS, CONFIG, None, DEPTH_UM) == Go(Z_UM - 0.4, "down")
     # It was to confirm an estimate, and does not.

@@ -9,7 +9,7 @@ from parfocal.edge.focus.controlled.history import History, Verified
 from parfocal.edge.focus.focuser import Focuser
 from parfocal.edge.focus.part import CentralPart
 from parfocal.edge.focus.result import FocusLost
-from tests.edge.scope import FOCUS_Z_UM, Scope
+from tests.edge.scope import FOCUS_Z_UM, Scope, with_focus
 
 
 def known(focuser: Focuser, clarity: float, bias_um: float = 0.0) -> None:
@@ -108,7 +108,7 @@ def test_a_wrong_pair_is_noticed_by_its_blur(scope: Scope) -> None:
 
 
 def test_what_cannot_be_focused_ends_at_the_pivot(config: Config) -> None:
-    scope = Scope(config)
+    scope = Scope(with_focus(config, recovery_reach_um=8.0))
     with pytest.raises(FocusLost, match=r"back at z=2400\.0 um") as caught:
         scope.controlled([[-103.0, -97.0, -103.0, -97.0]]).focus(2400.0)
     result = caught.value.result

@@ -8,21 +8,23 @@ import numpy as np
 import pytest
 
 from parfocal.board.errors import BoardError
-from parfocal.board.own.board import Board, TriggeredFrame
+from parfocal.board.own.board import Along, Board, TriggeredFrame
 from parfocal.edge.camera.frame import Frame
 from parfocal.edge.config import Config
-from parfocal.edge.errors import CameraFailed
+from parfocal.edge.errors import CameraFailed, ConfigError
 from parfocal.edge.images.rgb import rgb_from_file
 from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.scan.continuous.plan import SweepPlan, sweep_plan
 from parfocal.edge.scan.continuous.scanner import BLURRED, DARK, FOLDED, LOST, MISSED
+from parfocal.edge.scan.continuous.sweep import Sweeper
 from parfocal.edge.scan.tiles import read_scan
-from parfocal.edge.scan.tiling.plan import TilePlan
+from parfocal.edge.scan.tiling.plan import TilePlan, field_of, plan_tiles
 from parfocal.edge.scan.tiling.registering import shift_px
 from parfocal.edge.scan.tiling.scanner import TileDone
 from parfocal.edge.simscope.triggered_camera import TriggeredCamera
-from tests.edge.scan.conftest import PLAYS, Scan
-from tests.edge.scan.tiling.small_slide import CONFIG, SmallSlide, bent
+from parfocal.edge.tissue.area import rectangle
+from tests.edge.scan.conftest import PLAYS, REGION, Scan
+from tests.edge.scan.tiling.small_slide import CONFIG, UM_PER_PX, SmallSlide, bent
 
 BRIGHT: Config = msgspec.structs.replace(
     CONFIG, scan=msgspec.structs.replace(CONFIG.scan, flash_brightness=100.0, flash_delay_s=1e-5)
@@ -38,11 +40,24 @@ def errors_um(taken: list[TileDone]) -> list[float]:
     return [abs(done.error_um or 0.0) for done in taken if done.tile.tissue]
 
 
+def test_a_camera_that_runs_free_is_refused_before_anything_moves(sweeps: SweepPlan) -> None:
+    with SmallSlide(config=BRIGHT).instrument() as instrument:
+        at_um = instrument.board.x.position_um
+        free = msgspec.structs.replace(instrument, triggered=None)
+        with pytest.raises(
+            ConfigError, match=r"this one runs free; nothing moved\. Set camera\.trigger_line"
+        ):
+            Sweeper(free, BRIGHT, sweeps)
+        assert instrument.board.x.position_um == at_um
+
+
+@pytest.mark.parametrize("along", ["x", "y"])
 def test_every_tile_is_taken_in_focus_where_the_journal_says_while_the_stage_moves(
-    scan: Scan, out: Path, plan: TilePlan, sweeps: SweepPlan
+    scan: Scan, out: Path, along: Along
 ) -> None:
     small, ideal = SmallSlide(config=BRIGHT), SmallSlide()
-    taken = scan(small, sweeps=sweeps)
+    plan = plan_tiles(rectangle(*REGION), CONFIG, field_of(CONFIG.camera, UM_PER_PX), 0.1, along)
+    taken = scan(small, sweeps=sweep_plan(plan, BRIGHT, PLAYS), tiles=plan)
     stored = read_scan(out)
     assert stored.is_complete
     assert tuple((t.row, t.column) for t in stored.tiles) == plan.places
@@ -53,7 +68,7 @@ def test_every_tile_is_taken_in_focus_where_the_journal_says_while_the_stage_mov
         z_off_um = [
             (done.error_um or 0.0) + ideal.focus(done.tile.x_um, done.tile.y_um) - done.tile.z_um
             for done in swept
-            if done.tile.row % 2 == parity
+            if (done.tile.row if along == "x" else done.tile.column) % 2 == parity
         ]
         assert abs(float(np.mean(z_off_um))) < 0.15
     for done in swept:
@@ -84,6 +99,23 @@ def test_what_came_out_blurred_is_taken_again_after_the_sweeps_and_learned_befor
     assert taken[-len(again) :] == again
     assert all(done.tile.retaken >= 1 for done in again)
     assert max(errors_um(taken)) < 0.96
+
+
+def test_a_tile_that_stands_out_alone_is_taken_again_where_its_own_picture_has_shown_the_focus(
+    scan: Scan, plan: TilePlan, sweeps: SweepPlan
+) -> None:
+    scan(SmallSlide(), n_tiles=1)
+    alone = next(tile for tile in plan.tiles if (tile.row, tile.column) == (1, 2))
+
+    def bump(x_um: float, y_um: float) -> float:
+        is_there = abs(x_um - alone.x_um) < 20.0 and abs(y_um - alone.y_um) < 20.0
+        return bent(x_um, y_um) + (2.5 if is_there else 0.0)
+
+    taken = scan(SmallSlide(focus=bump, single_sigma_um=0.1, config=BRIGHT), sweeps=sweeps)
+    (done,) = (each for each in taken if (each.tile.row, each.tile.column) == (1, 2))
+    # One more picture is enough, although its neighbours lead to expect it elsewhere.
+    assert (done.tile.reason, done.tile.retaken) == (BLURRED, 1)
+    assert abs(done.error_um or 0.0) < 0.48
 
 
 def test_a_swept_tile_that_may_be_uneven_is_examined_at_rest_and_a_new_stain_is_learned(

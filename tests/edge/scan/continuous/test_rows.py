@@ -8,7 +8,7 @@ from parfocal.board.motion.profile import Trapezoid
 from parfocal.edge.config import Config, config_from_toml
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.measured.calibration import PlayInUse
-from parfocal.edge.scan.continuous.plan import line_s, sweep_plan
+from parfocal.edge.scan.continuous.plan import line_s, quicker_plan, sweep_plan
 from parfocal.edge.scan.continuous.rows import Ends, Height, Line, Part, Row, line_of, rows_of
 from parfocal.edge.scan.tiling.plan import PlannedTile, TilePlan, field_of, plan_tiles
 from parfocal.edge.tissue.area import rectangle
@@ -54,8 +54,8 @@ def test_z_stays_near_the_surface_in_few_straight_parts(
     assert (
         np.sort(np.abs(off_um))[-4] < 0.45
     )  # 0.3 of the depth of field, and half a step; all but the fold's
-    assert line.x_um == swept.tiles[0].x_um - way * 250.0
-    assert line.parts[-1].x_um == swept.tiles[-1].x_um + way * 260.0
+    assert line.at_um == swept.tiles[0].x_um - way * 250.0
+    assert line.parts[-1].at_um == swept.tiles[-1].x_um + way * 260.0
     steps = np.array([line.z_um, *(part.z_um for part in line.parts)]) / STEP_UM
     assert steps == pytest.approx(np.rint(steps))
 
@@ -78,6 +78,23 @@ def test_15_mm_take_less_than_two_and_a_half_minutes_at_a_flash_that_blurs_a_qua
     assert plan.flash_s * plan.duty * 340.0 == pytest.approx(0.008 * 0.6, rel=0.02)
     assert 100.0 < plan.scan_s < 150.0
     assert 5500.0 < plan.speed_um_per_s < 6500.0
+
+
+def test_rows_with_the_long_side_of_the_picture_across_them_are_fewer_and_are_chosen() -> None:
+    camera = BRIGHT.camera
+    area, field_um = rectangle(20_000.0, 5_000.0, 35_000.0, 20_000.0), field_of(camera, camera.um_per_px)
+    plan = quicker_plan(area, BRIGHT, field_um, 0.05, PLAYS)
+    along_x, along_y = sweep_plan(whole(), BRIGHT, PLAYS), sweep_plan(plan, BRIGHT, PLAYS)
+    assert (along_x.along, along_y.along) == ("x", "y")
+    assert (along_x.n_rows, along_y.n_rows) == (45, 38)
+    assert along_y.scan_s < 0.87 * along_x.scan_s
+    # The same tiles, column after column, back and forth.
+    assert set(plan.tiles) == set(whole().tiles)
+    turn = next(k for k, tile in enumerate(plan.tiles) if tile.column == 1)
+    assert plan.tiles[turn - 1].row == plan.tiles[turn].row == 44
+    # A region that is long in X has fewer rows along X.
+    flat = rectangle(20_000.0, 5_000.0, 35_000.0, 6_000.0)
+    assert quicker_plan(flat, BRIGHT, field_um, 0.05, PLAYS).along == "x"
 
 
 def test_a_part_costs_a_stop_and_a_reversal_the_play_too() -> None:

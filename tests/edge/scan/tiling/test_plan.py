@@ -109,6 +109,9 @@ def test_time_and_space_are_foretold() -> None:
     # 380 um take 0.142 s, settling 0.1 s, a frame 0.025 s on average.
     assert foretold.limit_s / n == pytest.approx(0.142 + 0.1 + 0.025, abs=0.01)
     assert 1.0 < foretold.scan_s / foretold.limit_s < 1.5
+    # With the play measured, X and Y need not arrive from below.
+    plays = tuple(PlayInUse(name, 60.0, 0.3) for name in ("x", "y"))
+    assert foretell(plan, CONFIG, 0.5, plays).scan_s < 0.95 * foretold.scan_s
     slower = msgspec.structs.replace(CONFIG.camera, exposure_s=0.108)
     longer = foretell(plan, msgspec.structs.replace(CONFIG, camera=slower), 0.5)
     assert longer.limit_s - foretold.limit_s == pytest.approx(0.1 * n)
