@@ -213,6 +213,27 @@ MUTATIONS = (
         DUST_TESTS,
     ),
     Mutation(
+        "a pale stack is used beside others with contrast",
+        "edge/calibrate/optics/run.py",
+        "        if len(curves) - len(pale) < MIN_STACKS:",
+        "        if True:",
+        FAULT_TESTS,
+    ),
+    Mutation(
+        "pale stacks count while stacks are taken",
+        "edge/calibrate/optics/run.py",
+        "sum(one >= pale_limit(contrasts) for one in contrasts)",
+        "len(contrasts)",
+        FAULT_TESTS,
+    ),
+    Mutation(
+        "a recorded stack that is saturated is used",
+        "edge/calibrate/optics/model_view.py",
+        "sharpness, white, 0.0)",
+        "sharpness, (0.0,) * len(white), 0.0)",
+        FAULT_TESTS,
+    ),
+    Mutation(
         "every stack seems to drift",
         "calib/models/stack_faults.py",
         "MAX_SHIFT_UM = 0.3",
