@@ -183,8 +183,8 @@ class LensConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `kind`: no lens, one that the board drives, or an Optotune Lens Driver 4 at `port`.
     `min_ma`, `max_ma` and `step_ma`: the currents at which `parfocal calibrate lens` measures (liao2021 appendix D).
-    `settle_s` is the time after a change of the current until an exposure may begin; liao2021 3.1 gives 25 ms.
-    `focuses`: `parfocal focus` focuses with the lens. The Z motor then stands at `park_um`; left out, where it finds
+    `settle_s` is the time after a change of the current until an exposure may begin; left out, as it was measured.
+    `focuses`: everything focuses with the lens. The Z motor then stands at `park_um`; left out, where it finds
     the focus of the first field itself.
     """
 
@@ -193,7 +193,7 @@ class LensConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     min_ma: Annotated[float, msgspec.Meta(ge=-1000.0, le=1000.0)] = -120.0
     max_ma: Annotated[float, msgspec.Meta(ge=-1000.0, le=1000.0)] = 120.0
     step_ma: Annotated[float, msgspec.Meta(gt=0.0, le=1000.0)] = 10.0
-    settle_s: Annotated[float, msgspec.Meta(ge=0.0, le=60.0)] = 0.05
+    settle_s: Annotated[float, msgspec.Meta(ge=0.0, le=60.0)] | None = None
     focuses: bool = False
     park_um: Annotated[float, msgspec.Meta(ge=-1e6, le=1e6)] | None = None
 

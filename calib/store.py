@@ -119,8 +119,8 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `single` and `single_...` are the same of the single-shot model. `int8_deviation_um`: how far the INT8 form
     deviates from FP32. Of the loop: standard deviation of its final heights, how far they lie above the sharpest
     plane, and where it takes its shots, see `parfocal.calib.models.loop`. Of a tunable lens: its curve, how far focal
-    planes lie from it (root mean square; the uncertainty is that of the curve), its hysteresis and slope, see
-    `parfocal.calib.lens.curve`. Of X and Y: the fastest safe speed and acceleration, a pair.
+    planes lie from it (root mean square; the uncertainty is that of the curve), its hysteresis, slope and settle time,
+    see `parfocal.calib.lens.curve`. Of X and Y: the fastest safe speed and acceleration, a pair.
     """
 
     version: int
@@ -170,6 +170,7 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lens_error_um: Measured | None = None
     lens_play_um: Measured | None = None
     lens_um_per_ma: Measured | None = None
+    lens_settle_s: Measured | None = None
     x_speed_um_per_s: Measured | None = None
     x_accel_um_per_s2: Measured | None = None
     y_speed_um_per_s: Measured | None = None

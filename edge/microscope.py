@@ -12,6 +12,7 @@ from parfocal.edge.engine import Engines, checked_engine
 from parfocal.edge.focus.result import FocusLost
 from parfocal.edge.focus.shots import Shot, Shots
 from parfocal.edge.instrument import Instrument, real_instrument
+from parfocal.edge.lens_focus import check_lens, through_lens
 from parfocal.edge.scan.field_result import FieldResult
 from parfocal.edge.scan.plan import Field
 from parfocal.edge.scan.session import Session
@@ -41,6 +42,12 @@ class Microscope:
         self._is_lit = False
         self._stack = contextlib.ExitStack()
         self._instrument: Instrument | None = self._stack.enter_context(opening)
+        self._in_use, self._focuses_by_lens = config, config.lens.focuses
+        if self._focuses_by_lens:
+            with contextlib.ExitStack() as if_refused:
+                if_refused.callback(self.close)
+                check_lens(self._instrument, config)
+                if_refused.pop_all()
 
     @property
     def config(self) -> Config:
@@ -97,13 +104,14 @@ class Microscope:
         """Take a frame where the stage stands, lit and at rest."""
         instrument = self._lit()
         axis = instrument.board.z
-        return Shots(axis, instrument.camera, self._config.focus).take(axis.position_um)
+        return Shots(axis, instrument.camera, self._in_use.focus).take(axis.position_um)
 
     def focus(self, x_um: float | None = None, y_um: float | None = None) -> FieldResult:
         """Go to a field and focus it; the present position where x or y is left out.
 
         The first call also finds the slide's focus by an upward sweep. Later calls start from the height of the field
-        before.
+        before. With `lens.focuses`, the first call finds the focus with the Z motor, unless `lens.park_um` is given.
+        From then on Z is the lens, here and in `move`.
 
         Returns:
             The field's result; its outcome is "focused", "recovered" or "blank".
@@ -113,16 +121,30 @@ class Microscope:
             PositionLost: a real microscope that was not homed; call `home` first.
         """
         instrument = self._lit()
-        if self._session is None:
-            self._session = Session(instrument, self._engine.predictor, self._config, self._engine.single)
         here = self.position
         field = Field(here.x_um if x_um is None else x_um, here.y_um if y_um is None else y_um)
+        if self._focuses_by_lens and self._config.lens.park_um is not None:
+            self._put_lens(instrument, self._config.lens.park_um)
+        if self._session is None:
+            self._session = self._new_session()
         done = self._session.visit(field)
+        if self._focuses_by_lens and done.outcome in ("focused", "recovered"):
+            self._put_lens(instrument, done.z_um)
+            self._session = self._new_session()
+            done = self._session.visit(field, done.z_um)
         if done.outcome == "lost":
             raise FocusLost(
                 f"field at x={field.x_um:.0f} y={field.y_um:.0f} um: {done.report.reason}", done.focus
             )
         return done
+
+    def _put_lens(self, instrument: Instrument, park_um: float) -> None:
+        """Let the lens be Z from now on, with the motor at `park_um`. Raises CalibError, ConfigError."""
+        self._instrument, self._in_use = through_lens(instrument, self._config, park_um)
+        self._focuses_by_lens = False
+
+    def _new_session(self) -> Session:
+        return Session(self._opened, self._engine.predictor, self._in_use, self._engine.single)
 
     def close(self) -> None:
         """Turn the lamp off and close board and camera. A second call does nothing."""

@@ -22,6 +22,7 @@ DARK_FLOOR = 0.05  # grey levels
 GAMMA_FLOOR = 0.01  # levels are whole numbers, and a lamp's duty is not quite its light
 # What a mean level may be off by: a share of it, by flicker, and a part of a grey level.
 LEVEL_ERROR_SHARE, LEVEL_ERROR = 0.01, 0.1
+N_CELLS = 9  # of a field along a side, for the light over it
 LINEAR_WITHIN = 0.05  # a gamma closer to 1 than this is a linear camera
 
 
@@ -142,28 +143,88 @@ def flicker_of(means: Sequence[float]) -> tuple[float, float]:
     return share, share * 1.96 * math.sqrt(1.5 / (2.0 * (len(means) - 2)))
 
 
-def flat_field(pictures: Sequence[Floats]) -> tuple[Floats, float, float]:
-    """How bright each part of a field is, from grey pictures (h, w) of different places, out of focus.
+def flat_field(
+    pictures: Sequence[Floats], shifts: Sequence[tuple[float, float]]
+) -> tuple[Floats, float, float]:
+    """How bright each part of a field is, from grey pictures (h, w) of overlapping places, out of focus.
 
+    `shifts`: where each place lies, right and down, as shares of a field; or the same turned or mirrored, as a camera
+    may lie that nobody has measured yet. What lies on the slide moves with the place and the light does not, so parts
+    that several pictures show tell both apart.
     Returns a grid of 9 by 9 shares of the brightest, the fall to the darkest corner as a share, and half its 95 %
-    interval. Raises ValueError for fewer than four pictures.
+    interval. Raises ValueError for fewer than four pictures, or where too little of them overlaps.
     """
-    if len(pictures) < 4:
-        raise ValueError(f"{len(pictures)} pictures given: it takes four or more")
-    grids = np.stack([_grid_of(picture) for picture in pictures])
-    falls = [_fall(grid) for grid in grids]
-    mean = np.median(grids / grids.mean(axis=(1, 2), keepdims=True), axis=0)
-    smooth = _smooth(mean)
-    spread = half_width_95(float(np.var(falls, ddof=1)) / len(falls), len(falls) - 1)
-    return smooth / smooth.max(), _fall(mean), math.hypot(spread, 0.01)
+    if len(pictures) < 4 or len(pictures) != len(shifts):
+        raise ValueError(
+            f"{len(pictures)} pictures of {len(shifts)} places given: it takes four or more, of as many"
+        )
+    logs = np.stack([np.log(np.maximum(grid_of(picture), 1e-6)) for picture in pictures])
+    height_px, width_px = pictures[0].shape
+    ways = [
+        _cells(shifts, width_px / height_px, turned, signs)
+        for turned in (False, True)
+        for signs in ((1, 1), (1, -1), (-1, 1), (-1, -1))
+    ]
+    cells = min(ways, key=lambda way: _light(logs, way)[1])
+    surface = _at_corners(_light(logs, cells)[0])
+    # One place left out at a time.
+    falls = [
+        _fall_of(_at_corners(_light(np.delete(logs, k, 0), np.delete(cells, k, 0))[0]))
+        for k in range(len(logs))
+    ]
+    n = len(falls)
+    spread = half_width_95((n - 1) * float(np.var(falls)), n - 1)
+    return surface / surface.max(), _fall_of(surface), math.hypot(spread, 0.01)
 
 
-def _grid_of(picture: Floats, n: int = 9) -> Floats:
+def _cells(
+    shifts: Sequence[tuple[float, float]], width_over_height: float, turned: bool, signs: tuple[int, int]
+) -> NDArray[np.int64]:
+    """Where the pictures lie on the slide, whole cells (n, 2) down and right, seen by a camera that lies so."""
+    at = np.array([(row * signs[0], column * signs[1]) for column, row in shifts])
+    if turned:
+        at = at[:, ::-1] * (width_over_height, 1.0 / width_over_height)
+    return np.asarray(np.rint(N_CELLS * at), np.int64)
+
+
+def _light(logs: Floats, cells: NDArray[np.int64]) -> tuple[Floats, float]:
+    """The logarithm of the light as terms of second order, (6,), and the variance of what it leaves unexplained.
+
+    `logs` (n, 9, 9) of pictures that lie at `cells`. Every place of the slide has a brightness of its own.
+    """
+    middles = (np.arange(N_CELLS) + 0.5) / N_CELLS * 2.0 - 1.0
+    terms = np.tile(_terms(middles, middles)[:, 1:], (len(logs), 1))
+    rows, columns = np.meshgrid(np.arange(N_CELLS), np.arange(N_CELLS), indexing="ij")
+    places = np.stack([rows.ravel(), columns.ravel()], axis=1)[None] + cells[:, None]
+    _, place, n_seen = np.unique(places.reshape(-1, 2), axis=0, return_inverse=True, return_counts=True)
+    place = place.ravel()
+    values = np.column_stack([terms, logs.ravel()])
+    # Less the mean of each place, which takes its own brightness away.
+    means = np.stack([np.bincount(place, column) / n_seen for column in values.T], axis=1)
+    left = (values - means[place])[n_seen[place] > 1]
+    if len(left) < 2 * terms.shape[1]:
+        raise ValueError("the pictures hardly overlap: take them closer together")
+    found, *_ = np.linalg.lstsq(left[:, :-1], left[:, -1], rcond=None)
+    return np.concatenate([[0.0], found]), float(np.mean((left[:, -1] - left[:, :-1] @ found) ** 2))
+
+
+def _at_corners(terms: Floats) -> Floats:
+    """The light over a grid of 9 by 9 from corner to corner, any scale, from the terms of its logarithm."""
+    places = np.linspace(-1.0, 1.0, N_CELLS)
+    return np.asarray(np.exp((_terms(places, places) @ terms).reshape(N_CELLS, N_CELLS)))
+
+
+def _fall_of(surface: Floats) -> float:
+    return float(1.0 - surface.min() / surface.max())
+
+
+def grid_of(picture: Floats, n: int = N_CELLS) -> Floats:
+    """Mean of each of n by n cells of a grey picture (h, w)."""
     rows = np.array_split(picture, n, axis=0)
     return np.array([[float(part.mean()) for part in np.array_split(row, n, axis=1)] for row in rows])
 
 
-def _smooth(grid: Floats) -> Floats:
+def smooth_grid(grid: Floats) -> Floats:
     """The grid as a surface of second order, which is what a lamp off the axis and the lens make."""
     # A cell shows the mean about its middle; the surface is drawn out to the very corners.
     middles = _terms(*((np.arange(n) + 0.5) / n * 2.0 - 1.0 for n in grid.shape))
@@ -175,8 +236,3 @@ def _smooth(grid: Floats) -> Floats:
 def _terms(rows: Floats, columns: Floats) -> Floats:
     y, x = (values.ravel() for values in np.meshgrid(rows, columns, indexing="ij"))
     return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=1)
-
-
-def _fall(grid: Floats) -> float:
-    surface = _smooth(grid)
-    return float(1.0 - surface.min() / surface.max())

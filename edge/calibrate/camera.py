@@ -29,7 +29,9 @@ METHOD = "out of focus: nine places, the dark, rising light, frames in a row"
 # So far below the first sweep every structure is blurred, and only the light is left.
 BELOW_UM = 60.0
 PLACES = tuple((column, row) for row in (-1, 0, 1) for column in (-1, 0, 1))
-PLACE_SHARE = 0.7  # of a field, from place to place
+PLACE_SHARE = (
+    2.0 / 3.0
+)  # of a field, from place to place: a third is seen twice, in whole cells of a flat field
 LIGHTS = (0.08, 0.12, 0.17, 0.25, 0.35, 0.5, 0.65, 0.8, 1.0, 1.2, 1.4, 1.6)  # of scan.lamp_duty
 MAX_FALL_UNCERTAINTY = 0.05  # more, and the structure of the slide decides, not the lamp
 N_PER_LIGHT = 4
@@ -46,7 +48,8 @@ class RawCamera(msgspec.Struct, frozen=True):
     """What the values of a camera were computed from; `refused` says why they were not kept.
 
     `flat` is a grid of 9 by 9 shares of the brightest part of a field of `frame_px`, `fall` that of the darkest corner
-    below it with its uncertainty, `steady_light` the mean light of frames in a row. Gain and white balance are the
+    below it with its uncertainty, `steady_light` the mean light of frames in a row, `white` the levels of
+    the brightest part, red, green, blue, under a lamp of `lamp_duty`. Gain and white balance are the
     camera's own.
     """
 
@@ -58,6 +61,8 @@ class RawCamera(msgspec.Struct, frozen=True):
     flat: tuple[tuple[float, ...], ...] = ()
     fall: tuple[float, float] | None = None
     frame_px: tuple[int, int] | None = None
+    white: tuple[float, float, float] | None = None
+    lamp_duty: float | None = None
     processing: Processing | None = None
     refused: str | None = None
 
@@ -139,11 +144,14 @@ class CameraCalibration:
         with instrument.lit(scan.lamp_duty):
             instrument.board.z.move_to(z_um)
             places = self._exposed()
-            self._see(settings=self._settings())
+            self._see(settings=self._settings(), white=_white(places), lamp_duty=scan.lamp_duty)
             self._step("nine places")
             response = self._response()
             table = light_table(response)
-            flat, fall, fall_uncertainty = flat_field([table[picture].mean(axis=2) for picture in places])
+            flat, fall, fall_uncertainty = flat_field(
+                [table[picture].mean(axis=2) for picture in places],
+                [(PLACE_SHARE * column, PLACE_SHARE * row) for column, row in PLACES],
+            )
             height_px, width_px = places[0].shape[:2]
             grid = tuple(map(tuple, flat.tolist()))
             self._see(flat=grid, fall=(fall, fall_uncertainty), frame_px=(width_px, height_px))
@@ -248,6 +256,13 @@ class CameraCalibration:
 
     def _see(self, **seen: object) -> None:
         self.seen = msgspec.structs.replace(self.seen, **seen)
+
+
+def _white(places: list[UInt8Array]) -> tuple[float, float, float]:
+    """Levels of the brightest part of the brightest place, red, green, blue."""
+    brightest = max(places, key=lambda picture: float(np.percentile(picture, BRIGHT_PERCENTILE)))
+    red, green, blue = (float(one) for one in np.percentile(brightest, BRIGHT_PERCENTILE, axis=(0, 1)))
+    return red, green, blue
 
 
 def _corner(pixels: UInt8Array) -> UInt8Array:

@@ -4,14 +4,17 @@ import msgspec
 import numpy as np
 
 from parfocal.board.lens import Lens
+from parfocal.board.tunable.lens_motor import UNMEASURED_SETTLE_S
 from parfocal.calib.errors import CalibPoor
 from parfocal.calib.lens.curve import FocalPlane, LensFit, fit_lens
 from parfocal.calib.lens.table import LensTable
 from parfocal.calib.motion.play import peak_of
+from parfocal.calib.motion.swing import SettleFit, Swing
 from parfocal.calib.store import Store
 from parfocal.calib.value import Measured
 from parfocal.edge.calibrate.curves import Curves, Step
 from parfocal.edge.calibrate.keeper import Found, Keeper, KeptValue, Stamp
+from parfocal.edge.calibrate.lens_settling import CHANGE_UM, LensSettling
 from parfocal.edge.config import Config
 from parfocal.edge.focus.sharpness import brenner_gradient
 from parfocal.edge.instrument import Instrument
@@ -31,13 +34,15 @@ RUN_UP_MA = 20.0
 class RawLens(msgspec.Struct, frozen=True):
     """What the curve was computed from; `refused` says why it was not kept.
 
-    `temperatures_c`: before and after, empty for a lens without a sensor.
+    `temperatures_c`: before and after, empty for a lens without a sensor. `swings`: after changes of the current.
     """
 
     lens: str
     planes: tuple[FocalPlane, ...]
     temperatures_c: tuple[float, ...] = ()
+    swings: tuple[Swing, ...] = ()
     fit: LensFit | None = None
+    settle: SettleFit | None = None
     refused: str | None = None
 
 
@@ -63,12 +68,15 @@ class LensCalibration:
             instrument, config.focus, lambda _words: None, lambda shot: brenner_gradient(shot.part.pixels)
         )
         self._focus_um = 0.0
+        self._settle_s = UNMEASURED_SETTLE_S if config.lens.settle_s is None else config.lens.settle_s
+        self._settling: LensSettling | None = None
+        self._settled: SettleFit | None = None
         self._planes: list[FocalPlane] = []
 
     @property
     def images(self) -> int:
         """Shots taken so far."""
-        return self._curves.images
+        return self._curves.images + (self._settling.images if self._settling else 0)
 
     def run(self) -> tuple[KeptValue, ...]:
         """Home if the instrument may, turn the lamp on, measure, and keep the curve; the lens has no current after it.
@@ -91,7 +99,7 @@ class LensCalibration:
                 self._curves.leave_at(self._focus_um)
             fitted = fit_lens(self._planes)
         except CalibPoor as error:
-            raw = RawLens(self._lens.name, tuple(self._planes), tuple(temperatures_c), refused=str(error))
+            raw = self._raw(tuple(temperatures_c), None, str(error))
             raise self._keeper.poor(error, "the lens", STEM, raw) from error
         finally:
             self._lens(0.0)
@@ -106,6 +114,7 @@ class LensCalibration:
             before.append(self._plane_um(current_ma, _next_um(before)))
             guess_um[current_ma] = before[-1]
             self._step(f"{current_ma:g} mA")
+        self._settle((before[-1] - self._focus_um) / currents_ma[0] if currents_ma[0] < 0.0 else 0.0)
         for number in range(N_SWEEPS):
             is_rising = number % 2 == 0
             ordered = currents_ma if is_rising else currents_ma[::-1]
@@ -119,6 +128,19 @@ class LensCalibration:
                 now_s = self._instrument.clock.now_s()
                 self._planes.append(FocalPlane(current_ma, z_um, is_rising, now_s))
                 self._step(f"{current_ma:g} mA, focal plane at {z_um:.1f} um")
+
+    def _settle(self, um_per_ma: float) -> None:
+        """Measure how long the lens swings, and wait as long from now on. Nothing for a lens that does next to nothing.
+
+        `um_per_ma`: its slope, about. Raises CalibPoor.
+        """
+        if abs(um_per_ma) * min(abs(one) for one in self._lens.range_ma) < CHANGE_UM:
+            return
+        self._settling = LensSettling(self._instrument, self._lens, self._config.camera, um_per_ma)
+        self._settled = self._settling.measure(self._curves, self._focus_um, self._config.focus)
+        if self._config.lens.settle_s is None:
+            self._settle_s = self._settled.settle_s + self._settled.uncertainty_s
+        self._step(f"at rest after {self._settled.settle_s:.3f} s")
 
     def _plane_um(self, current_ma: float, near_um: float) -> float:
         """The focal plane at a current, near `near_um` if all is well. Raises CalibPoor."""
@@ -150,7 +172,7 @@ class LensCalibration:
     def _set(self, current_ma: float) -> None:
         """Set a current and wait until the lens is at rest."""
         self._lens(current_ma)
-        self._instrument.clock.sleep_s(self._config.lens.settle_s)
+        self._instrument.clock.sleep_s(self._settle_s)
 
     def _temperature(self) -> list[float]:
         temperature_c = self._lens.temperature_c()
@@ -158,14 +180,14 @@ class LensCalibration:
 
     def _kept(self, fitted: LensFit, temperatures_c: tuple[float, ...]) -> tuple[KeptValue, ...]:
         """Keep raw data, then curve and values together."""
-        found = (
+        found = [
             Found("lens_error_um", fitted.residual_um, fitted.uncertainty_um),
             Found("lens_play_um", fitted.play_um, fitted.play_uncertainty_um),
             Found("lens_um_per_ma", fitted.um_per_ma, fitted.um_per_ma_uncertainty),
-        )
-        file = self._keeper.keep_raw(
-            STEM, RawLens(self._lens.name, tuple(self._planes), temperatures_c, fitted)
-        )
+        ]
+        if self._settled is not None:
+            found.append(Found("lens_settle_s", self._settled.settle_s, self._settled.uncertainty_s))
+        file = self._keeper.keep_raw(STEM, self._raw(temperatures_c, fitted, None))
         stamp = self._keeper.stamp
         values: dict[str, Measured | LensTable] = {
             one.name: Measured(
@@ -176,6 +198,12 @@ class LensCalibration:
         table = LensTable(self._lens.name, fitted.currents_ma, fitted.heights_um)
         self._keeper.store.keep_all({"lens": table, **values})
         return tuple(KeptValue(one.name, one.value, one.uncertainty, None, file) for one in found)
+
+    def _raw(self, temperatures_c: tuple[float, ...], fitted: LensFit | None, refused: str | None) -> RawLens:
+        swings = tuple(self._settling.taken) if self._settling else ()
+        return RawLens(
+            self._lens.name, tuple(self._planes), temperatures_c, swings, fitted, self._settled, refused
+        )
 
 
 def currents_of(config: Config) -> list[float]:
@@ -188,7 +216,7 @@ def currents_of(config: Config) -> list[float]:
 def n_steps(config: Config) -> int:
     """How many times `step` will be called."""
     currents_ma = currents_of(config)
-    return 1 + sum(ma < 0.0 for ma in currents_ma) + N_SWEEPS * len(currents_ma)
+    return 2 + sum(ma < 0.0 for ma in currents_ma) + N_SWEEPS * len(currents_ma)
 
 
 def _next_um(before: list[float]) -> float:

@@ -18,7 +18,7 @@ from parfocal.board.link.ports import port_path, usb_ports
 from parfocal.board.link.probe import Probed
 from parfocal.board.open import foreign_serial
 from parfocal.calib.errors import CalibError
-from parfocal.calib.store import Calibration
+from parfocal.calib.store import Calibration, Store
 from parfocal.edge.camera.opened import open_camera
 from parfocal.edge.camera.video import device_path
 from parfocal.edge.cli import findings as findings_of
@@ -38,6 +38,7 @@ from parfocal.edge.config import Config, chosen_path
 from parfocal.edge.engine import opened_engine
 from parfocal.edge.errors import CameraFailed, ConfigError
 from parfocal.edge.measured.calibration import store_for
+from parfocal.edge.scan.due import noted
 from parfocal.engines.errors import EngineError
 from parfocal.engines.model.contract import Contract, contract_from_onnx
 from parfocal.engines.model.shipped import Model, list_models, model_path
@@ -84,9 +85,12 @@ def _looked(settings: Config, sim: bool, virtual: bool) -> Iterator[Finding]:
     yield findings_of.of_models(installed, used, settings)
     yield findings_of.of_engine(None if isinstance(used, EngineError) else _engine(settings))
     yield findings_of.simulated("GPIO lines", "not used") if sim else _of_gpio(settings.board.gpio)
-    yield from findings_of.of_calibration(
-        _calibration(answer, settings), settings, datetime.now(timezone.utc)
-    )
+    now, store = datetime.now(timezone.utc), _store(answer, settings)
+    found = _calibration(store)
+    yield from findings_of.of_calibration(found, settings, now)
+    if isinstance(store, Store):
+        in_force = found if isinstance(found, Calibration) else store.empty()
+        yield from findings_of.of_due(noted(store, in_force), now)
 
 
 def _of_board(config: Config, virtual: bool) -> tuple[list[Finding], Probed | Recognised | BoardError | None]:
@@ -120,15 +124,23 @@ def _path_of_port(config: Config) -> Path | ValueError | BoardError:
         return error
 
 
-def _calibration(
-    answer: Probed | Recognised | BoardError | None, config: Config
-) -> Calibration | CalibError | None:
-    """What was measured on the board that answered with the configured objective; None if no board answered."""
+def _store(answer: Probed | Recognised | BoardError | None, config: Config) -> Store | CalibError | None:
+    """The store of the board that answered, with the configured objective; None if no board answered."""
     if answer is None or isinstance(answer, BoardError):
         return None
     serial = answer.unit_serial if isinstance(answer, Probed) else foreign_serial(config.board)
     try:
-        return store_for(serial, config).load()
+        return store_for(serial, config)
+    except CalibError as error:
+        return error
+
+
+def _calibration(store: Store | CalibError | None) -> Calibration | CalibError | None:
+    """What was measured on this microscope."""
+    if not isinstance(store, Store):
+        return store
+    try:
+        return store.load()
     except CalibError as error:
         return error
 

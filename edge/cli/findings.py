@@ -4,7 +4,8 @@ Nothing is opened here: edge/cli/doctor.py looks, and passes in what it saw or t
 """
 
 import platform
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
@@ -33,6 +34,7 @@ from parfocal.edge.engine import check_frame_size, check_model
 from parfocal.edge.errors import CameraFailed, ConfigError
 from parfocal.edge.measured.calibration import is_too_small, play_name, shown
 from parfocal.edge.measured.optics_in_use import why_not_used
+from parfocal.edge.scan.due import Note
 from parfocal.edge.words import counted
 from parfocal.engines.errors import EngineError, InputMismatch
 from parfocal.engines.model.contract import Contract
@@ -52,14 +54,16 @@ _CAMERA_VALUES = (
 )
 _STAGE_VALUES = (
     "um_per_step",
-    "settle_s",
+    "x_settle_s",
+    "y_settle_s",
+    "z_settle_s",
     "speed_um_per_s",
     "accel_um_per_s2",
     "camera_angle_deg",
     "home_um",
 )
 _LOOP_VALUES = ("focus_repeatability_um", "focus_above_sharpest_um", "focus_z0_below_um", "focus_z1_below_um")
-_LENS_VALUES = ("lens_error_um", "lens_play_um", "lens_um_per_ma")
+_LENS_VALUES = ("lens_error_um", "lens_play_um", "lens_um_per_ma", "lens_settle_s")
 
 Verdict = Literal["ok", "missing", "wrong"]
 
@@ -255,6 +259,23 @@ def of_calibration(found: Calibration | CalibError | None, config: Config, now: 
         *_of_lens(found, config, now),
         *plays,
     ]
+
+
+def of_due(notes: Sequence[Note], now: datetime) -> list[Finding]:
+    """A finding for each calibration that a run contradicted since it was made."""
+    return [
+        Finding(
+            f"{note.due.part} is due",
+            "wrong",
+            f"{_ago(now - note.seen_at)} a run said: {note.due.told}",
+            EXIT_CALIBRATION,
+        )
+        for note in notes
+    ]
+
+
+def _ago(age: timedelta) -> str:
+    return "today" if age.days < 1 else f"{counted(age.days, 'day')} ago"
 
 
 def _of_part(

@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from parfocal.board.tunable.lens_motor import UM_PER_STEP as LENS_UM_PER_STEP
+from parfocal.edge.cli.focusing.by_lens import by_lens
 from parfocal.edge.cli.options import (
     ConfigOption,
     JsonOption,
@@ -54,7 +56,8 @@ def record(
     simulation = Simulation(sim, slide, um_per_px, seed, z_play_um)
     check_frame_size(settings)
     plan = snake(fields, settings)
-    extent = extent_of(reach_um, step_um, settings.board.z.um_per_step)
+    um_per_step = LENS_UM_PER_STEP if settings.lens.focuses else settings.board.z.um_per_step
+    extent = extent_of(reach_um, step_um, um_per_step)
     check_writable(json)
     console = console_for(json)
     each = bytes_of(extent, settings.camera)
@@ -63,10 +66,11 @@ def record(
     records: list[FieldRecord] = []
     with (
         growing_result(json, partial(_show, console)) as result,
-        opened_instrument(simulation, settings, virtual=port is None) as instrument,
+        opened_instrument(simulation, settings, virtual=port is None) as opened,
         shown_progress(console, "recording", len(plan), "first sweep") as step,
     ):
-        show_notes(console, instrument.notes)
+        show_notes(console, opened.notes)
+        instrument, settings, _ = by_lens(opened, settings, console, plan)
         with contextlib.closing(Recorder(instrument, settings, extent, out).run(plan)) as run:
             for done in run:
                 records.append(done)

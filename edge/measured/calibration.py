@@ -10,6 +10,7 @@ import msgspec
 from parfocal.board.axis import Axis
 from parfocal.board.motor_board import MotorBoard
 from parfocal.calib.camera.response import LINEAR_WITHIN
+from parfocal.calib.camera.seen_light import MeasuredLight
 from parfocal.calib.camera.view import View
 from parfocal.calib.errors import CalibMissing, CalibRefused
 from parfocal.calib.store import Calibration, Owner, Store, default_folder
@@ -42,14 +43,27 @@ class CameraInUse(msgspec.Struct, frozen=True):
     dark_level: float = 0.0
 
 
+Share = Annotated[float, msgspec.Meta(gt=0.0, le=1.0)]
+AnyLevel = Annotated[float, msgspec.Meta(gt=0.0, le=255.0)]
+
+
 class FlatField(msgspec.Struct, frozen=True):
     """How bright each part of a frame of `frame_px` is: a grid of shares of the brightest, corner to corner.
 
-    As in the raw data of the camera. `frame_px` is None where they do not say.
+    As in the raw data of the camera. `frame_px` is None where they do not say. `fall`: that of the darkest corner and
+    its uncertainty. `white`: levels of the brightest part, red, green, blue, under a lamp of `lamp_duty`.
     """
 
-    flat: tuple[tuple[Annotated[float, msgspec.Meta(gt=0.0, le=1.0)], ...], ...]
+    flat: tuple[tuple[Share, ...], ...]
     frame_px: tuple[int, int] | None = None
+    fall: tuple[float, float] | None = None
+    white: tuple[AnyLevel, AnyLevel, AnyLevel] | None = None
+    lamp_duty: float | None = None
+
+    def light(self, lamp_duty: float) -> MeasuredLight:
+        """What empty fields are compared with, in a run whose lamp has `lamp_duty`."""
+        uncertainty = 0.0 if self.fall is None else self.fall[1]
+        return MeasuredLight(self.flat, uncertainty, self.white, self.lamp_duty == lamp_duty)
 
 
 class SpacingInUse(msgspec.Struct, frozen=True):
@@ -188,7 +202,14 @@ def flat_field_of(calibration: Calibration, config: Config, store: Store) -> Fla
     except (OSError, msgspec.MsgspecError):
         return None
     is_grid = len(found.flat) > 1 and len({len(row) for row in found.flat} - {0, 1}) == 1
-    return found if is_grid and found.frame_px == (camera.width_px, camera.height_px) else None
+    if not is_grid or found.frame_px != (camera.width_px, camera.height_px):
+        return None
+    if config.calibration.keep_exposure:
+        found = msgspec.structs.replace(found, lamp_duty=None)
+    # Levels of a frame whose gamma is undone are not those that the camera gave.
+    return (
+        found if camera_of(calibration, config).gamma is None else msgspec.structs.replace(found, white=None)
+    )
 
 
 def _value(measured: Measured | None) -> float | None:
@@ -261,7 +282,7 @@ def _of_others(board: MotorBoard, config: Config, calibration: Calibration) -> l
         told.append(f"camera's gamma of {gamma:.2f} undone")
     angle = values.get("camera_angle_deg")
     if angle is not None:
-        told.append(f"camera turned by {angle.value:+.1f} degrees")
+        told.append(f"camera turned by {round(angle.value, 1) + 0.0:+.1f} degrees")
     pixel = calibration.camera_um_per_px
     if pixel is not None and is_contradicted(config.camera.um_per_px, pixel.value, pixel.uncertainty):
         told.append(

@@ -11,6 +11,7 @@ from parfocal.edge.measured.calibration import PlayInUse
 from parfocal.edge.measured.optics_in_use import OpticsInUse
 from parfocal.edge.scan.learner import Learning
 from parfocal.edge.scan.shape_report import ShapeReport
+from parfocal.edge.scan.watch import Due
 
 # Folds and dust explain a failure or two on an ordinary slide, but not one field in four.
 MIN_FAILED_SHARE = 0.25
@@ -70,7 +71,8 @@ class RunReport(msgspec.Struct, frozen=True):
 
     `plays`: the play of each axis that it worked with. `condenser`: the one that the model was given; None if it takes
     none. `calibration` was in force; None without one. `optics`: how the model was corrected; None if it was not.
-    `learned`: what the run learned about the model; None if there was nothing to learn from.
+    `learned`: what the run learned about the model; None if there was nothing to learn from. `due`: the calibrations
+    that its pictures contradict.
     """
 
     fields: tuple[FieldReport, ...]
@@ -80,6 +82,7 @@ class RunReport(msgspec.Struct, frozen=True):
     calibration: UsedCalibration | None = None
     optics: OpticsInUse | None = None
     learned: Learning | None = None
+    due: tuple[Due, ...] = ()
 
 
 def run_report(
@@ -91,6 +94,7 @@ def run_report(
     calibration: UsedCalibration | None = None,
     optics: OpticsInUse | None = None,
     learned: Learning | None = None,
+    due: tuple[Due, ...] = (),
 ) -> RunReport:
     """Sum up a run."""
     done = [f for f in fields if f.outcome in ("focused", "recovered")]
@@ -127,6 +131,7 @@ def run_report(
         calibration=calibration,
         optics=optics,
         learned=learned,
+        due=due,
     )
 
 

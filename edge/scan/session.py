@@ -14,6 +14,7 @@ from parfocal.edge.scan.field_result import FieldResult
 from parfocal.edge.scan.learner import Learner, Learning
 from parfocal.edge.scan.plan import Field
 from parfocal.edge.scan.report import FieldReport
+from parfocal.edge.scan.watch import Due, watch_of
 from parfocal.edge.words import counted
 from parfocal.engines.predictor import Predictor
 
@@ -38,6 +39,7 @@ class Session:
         if config.focus.learn and instrument.above_sharpest_um is not None:
             self._learner = Learner(predictor, instrument.above_sharpest_um)
         self._focuser.check_first_sweep()
+        self._watch = watch_of(instrument, config.scan.lamp_duty)
         self._pivot_um: float | None = None
         self.first_sweep_images = 0
         self.first_sweep_s = 0.0
@@ -46,6 +48,16 @@ class Session:
     def learning(self) -> Learning | None:
         """What was learned about the model so far; None if nothing is to be learned."""
         return None if self._learner is None else self._learner.learning
+
+    @property
+    def due(self) -> tuple[Due, ...]:
+        """The calibrations that the fields so far contradict."""
+        return self._watch.due
+
+    @property
+    def confirmed(self) -> frozenset[str]:
+        """The calibrations that the fields so far confirm."""
+        return frozenset(self._watch.confirmed)
 
     def shows_dust_alone(self, pixels: UInt8Array) -> bool:
         """Whether a picture (h, w, 3) of the camera shows nothing but dust on glass."""
@@ -68,6 +80,7 @@ class Session:
         with self._instrument.lit(self._config.scan.lamp_duty):
             for field in plan:
                 yield self.visit(field, pivot_at(field) if pivot_at else None)
+        self._watch.check_settings()
         if self._pivot_um is None:
             focus = self._config.focus
             raise FocusLost(
@@ -136,6 +149,7 @@ class Session:
     def _done(
         self, field: Field, result: FocusResult, began_s: float, began_error_um: float | None
     ) -> FieldResult:
+        self._look_at(result)
         truth_at = self._instrument.truth_at
         truth = truth_at(field.x_um, field.y_um) if truth_at else None
         report = FieldReport(
@@ -156,6 +170,11 @@ class Session:
             remarks=result.remarks,
         )
         return FieldResult(report, result)
+
+    def _look_at(self, result: FocusResult) -> None:
+        if result.end is not None and result.outcome != "lost":
+            board, is_empty = self._instrument.board, result.outcome == "blank"
+            self._watch.look(board.x.stage_um, board.y.stage_um, result.end.pixels, is_empty)
 
     def _error_um(self, field: Field, z_um: float) -> float | None:
         truth_at = self._instrument.truth_at

@@ -11,6 +11,7 @@ from parfocal.edge.scan.field_result import FieldResult
 from parfocal.edge.scan.plan import Field
 from parfocal.edge.scan.report import FieldReport
 from parfocal.edge.scan.session import Session
+from parfocal.edge.scan.watch import Due
 from parfocal.edge.surface.points import FocusPoint, SurfaceRefused
 from parfocal.edge.surface.surface import FocalSurface, Model, SurfaceError, fit_surface
 
@@ -37,7 +38,8 @@ class SurfaceReport(msgspec.Struct, frozen=True):
 class SurveyReport(msgspec.Struct, frozen=True):
     """A survey: its fields in the order of the visit, the points they gave, and the surface through them.
 
-    `surface` is None, and `refused` says why, if the points determine none.
+    `surface` is None, and `refused` says why, if the points determine none. `due`: the calibrations that its pictures
+    contradict.
     """
 
     fields: tuple[FieldReport, ...]
@@ -46,6 +48,7 @@ class SurveyReport(msgspec.Struct, frozen=True):
     first_sweep_s: float
     surface: SurfaceReport | None = None
     refused: str | None = None
+    due: tuple[Due, ...] = ()
 
 
 def surveyed(session: Session, plan: tuple[Field, ...]) -> Generator[FieldResult, None, None]:
@@ -110,7 +113,7 @@ def point_of(report: FieldReport) -> FocusPoint:
 
 
 def survey_report(
-    fields: Sequence[FieldReport], first_sweep_s: float
+    fields: Sequence[FieldReport], first_sweep_s: float, due: tuple[Due, ...] = ()
 ) -> tuple[SurveyReport, FocalSurface | None]:
     """The report of a survey, and its surface; None if the points determine none."""
     points: tuple[FocusPoint, ...] = tuple(point_of(field) for field in fields)
@@ -127,6 +130,7 @@ def survey_report(
         first_sweep_s=first_sweep_s,
         surface=None if surface is None else surface_report(surface),
         refused=refused,
+        due=due,
     )
     return report, surface
 

@@ -44,7 +44,7 @@ def shift_between(first: Grey, second: Grey, reach_px: float) -> Shift | None:
     Phase correlation proposes whole pixels, the correlation of what is shared decides between them, and least squares
     on the gradients finds the rest (Lucas and Kanade). None where the pictures are too small.
     """
-    one, other = _banded(first), _banded(second)
+    one, other = banded(first), banded(second)
     found = [
         (ncc, k) for k in _candidates(one, other, reach_px) if (ncc := _ncc_at(one, other, k)) is not None
     ]
@@ -57,7 +57,7 @@ def shift_between(first: Grey, second: Grey, reach_px: float) -> Shift | None:
     return Shift(x + float(rest[0]), y + float(rest[1]), ncc, rival, structure, information)
 
 
-def _banded(picture: Grey) -> Grey:
+def banded(picture: Grey) -> Grey:
     """Structure of middle size only, with zero mean."""
     fine = cv2.GaussianBlur(picture, (0, 0), FINE_PX, borderType=cv2.BORDER_REFLECT)
     coarse = cv2.GaussianBlur(picture, (0, 0), COARSE_PX, borderType=cv2.BORDER_REFLECT)

@@ -13,6 +13,7 @@ from parfocal.edge.stitch.light import Gain, LightOfTiles
 from parfocal.edge.stitch.links import Link, Registration
 from parfocal.edge.stitch.mosaic import Load, Mosaic
 from parfocal.edge.stitch.solve import Solution, Trust, solved
+from parfocal.edge.stitch.turned import view_by_tiles
 
 # Where the light over a tile comes from: a calibration, or what the tiles have in common.
 LightSource = Literal["measured", "estimated", "none"]
@@ -38,7 +39,10 @@ class Seam(msgspec.Struct, frozen=True):
 
 
 class StitchReport(msgspec.Struct, frozen=True):
-    """How the tiles fit together. Residuals are over the seams that were used. `light`: what evened the light out."""
+    """How the tiles fit together. Residuals are over the seams that were used. `light`: what evened the light out.
+
+    `turned`: how the camera lay otherwise than the scan was told; the tiles were put together as they say. Else None.
+    """
 
     tiles: int
     width_px: int
@@ -51,6 +55,7 @@ class StitchReport(msgspec.Struct, frozen=True):
     stage_step_error_um: float | None
     is_flattened: bool
     light: LightSource = "none"
+    turned: str | None = None
 
 
 class Stitching(msgspec.Struct, frozen=True, eq=False):
@@ -85,6 +90,7 @@ def stitched(
         raise StitchRefused(
             "no tile to stitch: the scan has none yet. Finish it with `parfocal scan --resume`."
         )
+    told, (view, turned) = view, view_by_tiles(places, load, view)
     first = load(0)
     size_px = (first.shape[1], first.shape[0])
     registration = Registration(places, view, size_px, REACH_SIGMAS * trust.step_um)
@@ -110,7 +116,7 @@ def stitched(
     return Stitching(
         corners,
         size_px,
-        view.um_per_px,
+        told.um_per_px,
         gain,
         _overlap_px(links, size_px),
         _seams(links, solution),
@@ -123,6 +129,7 @@ def stitched(
             correlation_needed=threshold,
             is_flattened=gain is not None,
             light=source,
+            turned=turned,
             **_figures(links, solution, nominal, view.um_per_px),
         ),
     )

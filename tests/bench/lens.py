@@ -6,6 +6,7 @@ field tilted by 0.6 um, an error of the screw, a stage that drifts. Everything i
 """
 
 import contextlib
+import math
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -24,6 +25,8 @@ from parfocal.calib.lens.table import LensTable
 from parfocal.calib.store import Calibration, Owner, Store
 from parfocal.edge.calibrate.keeper import Stamp
 from parfocal.edge.calibrate.lens import LensCalibration
+from parfocal.edge.calibrate.lens_settling import CHANGE_UM
+from parfocal.edge.calibrate.motion.settling import LIMIT_Z_UM
 from parfocal.edge.config import Config
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.simscope.camera import Render, SimulatedCamera
@@ -79,10 +82,18 @@ def true_play_um(true: TunableLensConfig, low_ma: float, high_ma: float) -> floa
     )
 
 
+def true_settle_s(true: TunableLensConfig) -> float:
+    """How long a swing of `CHANGE_UM` takes to stay within `LIMIT_Z_UM`, by its envelope."""
+    return true.settle_tau_s * math.log(CHANGE_UM / LIMIT_Z_UM)
+
+
 def rows(seeds: range) -> Iterator[str]:
     """A line for each lens."""
-    yield "| lens | um per mA | hysteresis um: true | measured | curve: largest error um | +- um |"
-    yield "|---|---|---|---|---|---|"
+    yield (
+        "| lens | um per mA | hysteresis um: true | measured | curve: largest error um | +- um | settle ms: true | "
+        "measured |"
+    )
+    yield "|---|---|---|---|---|---|---|---|"
     held = 0
     for seed in seeds:
         true = drawn_lens(seed)
@@ -91,14 +102,16 @@ def rows(seeds: range) -> Iterator[str]:
             with instrument_with(true, tilted(scene_of(seed)), CONFIG, seed, DRIFT_UM) as instrument:
                 found = measured(instrument, CONFIG, store)
         table, error, play = found.lens, found.lens_error_um, found.lens_play_um
-        if table is None or error is None or play is None:
+        settle = found.lens_settle_s
+        if table is None or error is None or play is None or settle is None:
             raise ValueError("nothing was kept")
         off_um = error_um(table, true)
         held += off_um <= error.uncertainty
         true_um = true_play_um(true, CONFIG.lens.min_ma, CONFIG.lens.max_ma)
         yield (
             f"| {seed} | {true.um_per_ma:+.3f} | {true_um:.2f} | {play.value:.2f} +- {play.uncertainty:.2f} | "
-            f"{off_um:.2f}{'' if off_um <= LIMIT_UM else ' TOO MUCH'} | {error.uncertainty:.2f} |"
+            f"{off_um:.2f}{'' if off_um <= LIMIT_UM else ' TOO MUCH'} | {error.uncertainty:.2f} | "
+            f"{1e3 * true_settle_s(true):.0f} | {1e3 * settle.value:.0f} +- {1e3 * settle.uncertainty:.0f} |"
         )
     yield f"\nThe interval holds the largest error of {held} of {len(seeds)} lenses.\n"
     for name, true in poor_lenses().items():

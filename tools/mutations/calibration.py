@@ -13,6 +13,11 @@ LEARNING_TESTS = ("tests/calib/models/test_learning.py",)
 
 TRIGGER_TESTS = ("tests/calib/camera/test_exposure_window.py",)
 CAMERA_TESTS = ("tests/edge/calibrate/test_camera.py",)
+VIEW_TESTS = ("tests/calib/camera/test_seen_view.py",)
+LIGHT_TESTS = ("tests/calib/camera/test_seen_light.py",)
+RESPONSE_TESTS = ("tests/calib/camera/test_response.py",)
+TURNED_TESTS = ("tests/edge/stitch/test_turned.py",)
+WATCH_TESTS = ("tests/edge/scan/test_watch.py",)
 MASTER_TESTS = ("tests/edge/slide/test_master.py",)
 
 MUTATIONS = (
@@ -40,8 +45,8 @@ MUTATIONS = (
     Mutation(
         "the light measured with frames of another size is used",
         "edge/measured/calibration.py",
-        "return found if is_grid and found.frame_px == (camera.width_px, camera.height_px) else None",
-        "return found if is_grid else None",
+        "if not is_grid or found.frame_px != (camera.width_px, camera.height_px):",
+        "if not is_grid:",
         CAMERA_TESTS,
     ),
     Mutation(
@@ -337,5 +342,61 @@ MUTATIONS = (
         "if not (aside_um[near].max() >= LEAST_ASIDE_UM and aside_um[near].min() <= -LEAST_ASIDE_UM):",
         "if False:",
         LEARNING_TESTS,
+    ),
+    Mutation(
+        "a camera is taken for turned by a few steps that disagree",
+        "calib/camera/seen_view.py",
+        "if len(best) < max(MIN_AGREEING, MIN_AGREEING_SHARE * len(steps)):",
+        "if not best:",
+        VIEW_TESTS,
+    ),
+    Mutation(
+        "a mirrored picture is not looked for",
+        "calib/camera/seen_view.py",
+        "for is_mirrored in (in_use.is_mirrored, not in_use.is_mirrored)",
+        "for is_mirrored in (in_use.is_mirrored,)",
+        VIEW_TESTS,
+    ),
+    Mutation(
+        "neighbours are looked for on one side alone",
+        "edge/stitch/wide.py",
+        "for way in ((x, y), (-x, -y), (-y, x), (y, -x)):",
+        "for way in ((x, y),):",
+        TURNED_TESTS,
+    ),
+    Mutation(
+        "structure that repeats itself tells an angle",
+        "edge/stitch/wide.py",
+        "if is_alike and shift.rival_ncc <= MAX_RIVAL_SHARE * shift.ncc:",
+        "if is_alike:",
+        TURNED_TESTS,
+    ),
+    Mutation(
+        "a slide is stitched as its scan was told",
+        "edge/stitch/stitching.py",
+        "told, (view, turned) = view, view_by_tiles(places, load, view)",
+        "told, (view, turned) = view, (view, None)",
+        TURNED_TESTS,
+    ),
+    Mutation(
+        "an empty field counts as a neighbour",
+        "edge/scan/watch.py",
+        "        self._last = None\n        if self._light",
+        "        if self._light",
+        WATCH_TESTS,
+    ),
+    Mutation(
+        "tissue counts as empty light",
+        "calib/camera/seen_light.py",
+        "> MAX_SCATTER:",
+        "> 9.0:",
+        LIGHT_TESTS,
+    ),
+    Mutation(
+        "what lies on the slide is taken for the light",
+        "calib/camera/response.py",
+        "left = (values - means[place])[n_seen[place] > 1]",
+        "left = values - values.mean(axis=0)",
+        RESPONSE_TESTS,
     ),
 )

@@ -6,6 +6,7 @@ DRIVER_TESTS = ("tests/board/tunable/test_driver4.py",)
 BOARD_TESTS = ("tests/board/tunable/test_lens_board.py",)
 FIT_TESTS = ("tests/calib/lens/test_curve.py",)
 LENS_TESTS = ("tests/edge/calibrate/test_lens.py",)
+HEIGHTS_TESTS = ("tests/edge/scan/tiling/test_heights.py",)
 RULE_TESTS = ("tests/calib/motion/test_fastest.py",)
 FASTEST_TESTS = ("tests/edge/calibrate/motion/test_fastest.py",)
 
@@ -104,7 +105,7 @@ MUTATIONS = (
     Mutation(
         "the first sweep leaves the reach of the lens",
         "edge/lens_focus.py",
-        "stop_um = min(config.first_sweep_stop_um, high_um)",
+        "stop_um = min(config.first_sweep_stop_um, high_um - UM_PER_STEP)",
         "stop_um = config.first_sweep_stop_um",
         LENS_TESTS,
     ),
@@ -139,15 +140,15 @@ MUTATIONS = (
     Mutation(
         "an axis is not homed after a trial",
         "edge/calibrate/motion/fastest.py",
-        "            self._lower()\n            self._axis.home()\n        has_held",
+        "            self._home()\n        has_held",
         "            self._lower()\n        has_held",
         FASTEST_TESTS,
     ),
     Mutation(
         "a trial that was broken off leaves a wrong position",
-        "edge/calibrate/motion/fastest.py",
-        "        except BaseException:\n",
-        "        except ValueError:\n",
+        "edge/calibrate/motion/broken_off.py",
+        "    except BaseException:\n",
+        "    except ValueError:\n",
         FASTEST_TESTS,
     ),
     Mutation(
@@ -170,5 +171,26 @@ MUTATIONS = (
         "if name not in config.calibration.keep_rates:\n            _use",
         "if True:\n            _use",
         FASTEST_TESTS,
+    ),
+    Mutation(
+        "the measured settle time of a lens is not waited for",
+        "edge/lens_focus.py",
+        "settle_s = UNMEASURED_SETTLE_S if settle is None else settle.interval[1]",
+        "settle_s = UNMEASURED_SETTLE_S",
+        LENS_TESTS,
+    ),
+    Mutation(
+        "what lies beyond the ruler counts as the swing of a lens",
+        "edge/calibrate/lens_settling.py",
+        "if abs(z_um - rest_um) < RULER_UM]",
+        "]",
+        LENS_TESTS,
+    ),
+    Mutation(
+        "a scan goes where the lens does not reach",
+        "edge/scan/tiling/heights.py",
+        "if not low_um <= z_um <= high_um:",
+        "if False:",
+        HEIGHTS_TESTS,
     ),
 )

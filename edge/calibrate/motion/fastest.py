@@ -6,12 +6,11 @@ Whether it lost steps or not, the axis is homed afterwards, so its position is k
 
 import contextlib
 import math
-from collections.abc import Iterator
 
 import msgspec
 
 from parfocal.board.axis import Axis
-from parfocal.board.errors import BoardError, MoveRefused
+from parfocal.board.errors import MoveRefused
 from parfocal.calib.errors import CalibPoor
 from parfocal.calib.motion.fastest import (
     SLOW_SHARE,
@@ -22,6 +21,7 @@ from parfocal.calib.motion.fastest import (
     next_share,
 )
 from parfocal.edge.calibrate.curves import Curves, Step
+from parfocal.edge.calibrate.motion.broken_off import if_broken_off
 from parfocal.edge.calibrate.motion.returns import LOST_PX, RUN_UP_UM
 from parfocal.edge.calibrate.register import fine_shift_between
 from parfocal.edge.camera.frame import frame_after
@@ -90,13 +90,12 @@ class Fastest:
         """Try a pair; returns the picture of the place after the homing, for the next trial."""
         self._lower()
         lost_um: float | None = None
-        with self._position_in_doubt():
+        with if_broken_off(self._home):
             # A pair beyond what the board allows is refused, and counts as one that did not hold.
             with contextlib.suppress(MoveRefused):
                 self._dash(share, here_um)
                 lost_um = self._lost_um(before, self._picture(here_um, focus_um))
-            self._lower()
-            self._axis.home()
+            self._home()
         has_held = lost_um is not None and lost_um <= LOST_PX * self._instrument.view.um_per_px
         self.trials.append(RatesTrial(share, lost_um, has_held))
         self._axis.use_rates(*self._slow())
@@ -163,13 +162,7 @@ class Fastest:
         z = self._instrument.board.z
         z.move_to(z.limits_um[0])
 
-    @contextlib.contextmanager
-    def _position_in_doubt(self) -> Iterator[None]:
-        """Home the axis if the block is broken off: its counter may be wrong."""
-        try:
-            yield
-        except BaseException:
-            with contextlib.suppress(BoardError):
-                self._lower()
-                self._axis.home()
-            raise
+    def _home(self) -> None:
+        """Find the position again, with the objective away: the counter may be wrong."""
+        self._lower()
+        self._axis.home()

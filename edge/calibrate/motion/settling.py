@@ -70,7 +70,7 @@ class Settling:
         """
         flank_um = focus_um - FLANK_UM
         ruler = curves.upward(curves.heights(flank_um, RULER_REACH_UM, RULER_STEP_UM))
-        height_um = _ruler(ruler.z_um, ruler.sharpness)
+        height_um = ruler_from(ruler.z_um, ruler.sharpness)
         for k in range(N_MOVES):
             self._axis.approach_up(flank_um - Z_MOVE_UM, flank_um - Z_MOVE_UM - RUN_UP_UM)
             times_s, pictures = self._watched(flank_um, k)
@@ -102,7 +102,7 @@ class Settling:
         self.taken.append(Swing(tuple(times_s[:-1]), tuple(away_um)))
 
 
-def _ruler(z_um: tuple[float, ...], sharpness: tuple[float, ...]) -> Callable[[float], float]:
+def ruler_from(z_um: tuple[float, ...], sharpness: tuple[float, ...]) -> Callable[[float], float]:
     """Height as a function of sharpness, from a rising flank. Raises CalibPoor where it does not rise."""
     heights, values = np.array(z_um), np.array(sharpness)
     top = int(values.argmax())

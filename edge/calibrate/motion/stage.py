@@ -14,6 +14,7 @@ from parfocal.calib.store import Store
 from parfocal.edge.calibrate.curves import Curves, Step
 from parfocal.edge.calibrate.keeper import Found, Keeper, KeptValue, Stamp
 from parfocal.edge.calibrate.motion import chains, fastest, returns, settling
+from parfocal.edge.calibrate.motion.broken_off import if_broken_off
 from parfocal.edge.calibrate.motion.chains import Chains
 from parfocal.edge.calibrate.motion.fastest import Fastest, RawRates
 from parfocal.edge.calibrate.motion.returns import Homes, Trips
@@ -79,11 +80,8 @@ class StageCalibration:
             return
         # Nothing is known about the motors yet.
         self._use(configured, SLOW_SHARE)
-        try:
+        with if_broken_off(lambda: self._use(in_use, 1.0)):
             yield from self._measured(configured)
-        except BaseException:
-            self._use(in_use, 1.0)
-            raise
 
     def _measured(self, configured: Mapping[SideName, tuple[float, float]]) -> Iterator[KeptValue]:
         """Everything, in order. `configured`: speed and acceleration of X and Y, um."""

@@ -39,9 +39,11 @@ def _of_lens(raw: Raw) -> list[str]:
     fit, planes = raw["fit"], raw["planes"]
     fitted = Series(tuple(zip(fit["currents_ma"], fit["heights_um"], strict=True)), "upwards", colour=1)
     left = tuple((one["current_ma"], um) for one, um in zip(planes, fit["residuals_um"], strict=True))
+    settling = {"axis": "lens", "swings": raw.get("swings"), "fit": raw.get("settle")}
     return [
         plot("lens: what a current does", "current, mA", "height, um", [fitted]),
         plot("lens: focal planes less the curve", "current, mA", "um", [Series(left, "", "dots")]),
+        *([_of_swings(settling)] if settling["swings"] else []),
     ]
 
 
@@ -112,6 +114,8 @@ def _of_swings(raw: Raw) -> str:
             Series(((0.0, sign * limit_um), (last_ms, sign * limit_um)), name, colour=2)
             for sign, name in ((1.0, "at rest within"), (-1.0, ""))
         ]
+    if raw["axis"] == "lens":
+        return plot("lens: after a change", "after the change of the current, ms", "away, um", series)
     return plot(f"{raw['axis'].upper()}: after a move", "after the last step, ms", "away, um", series)
 
 

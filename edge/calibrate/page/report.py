@@ -2,6 +2,7 @@
 
 import html
 import json
+import math
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
@@ -41,6 +42,14 @@ class Sheet(msgspec.Struct, frozen=True):
     program_version: str
     ranges_um: dict[str, tuple[float, float]]
     verdicts: tuple[Verdict, ...]
+
+
+def number(one: Measured) -> str:
+    """A measured value with two digits of its uncertainty: digits beyond say nothing."""
+    if one.uncertainty <= 0.0:
+        return f"{one.value:.5g}"
+    decimals = max(0, 1 - math.floor(math.log10(one.uncertainty)))
+    return f"{round(one.value, decimals) + 0.0:.{decimals}f}"
 
 
 def report_html(
@@ -96,7 +105,7 @@ def rows_of_values(calibration: Calibration, use_of: Callable[[str, Measured], s
     return [
         [
             name,
-            f"{one.value:.5g}",
+            number(one),
             f"{one.uncertainty:.2g}",
             use_of(name, one),
             f"{one.measured_at:%Y-%m-%d}",

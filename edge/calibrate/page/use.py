@@ -58,7 +58,9 @@ def _of_lens(name: str, config: Config) -> str:
         return SHOWN
     if not config.lens.focuses:
         return "not used: lens.focuses is false"
-    return "used, the upper end" if name == "lens_play_um" else "its curve is used"
+    if name == "lens_settle_s" and config.lens.settle_s is not None:
+        return f"not used: {config.lens.settle_s:g} is configured"
+    return "its curve is used" if name == "lens_error_um" else "used, the upper end"
 
 
 def _of_optics(name: str, calibration: Calibration, config: Config, which: Which) -> str:

@@ -20,29 +20,15 @@ from parfocal.edge.calibrate.optics.run import N_STACKS
 from parfocal.edge.calibrate.page.report import Sheet, Verdict, report_html
 from parfocal.edge.calibrate.page.sheet_pdf import report_pdf
 from parfocal.edge.calibrate.page.use import use_of
+from parfocal.edge.cli.calibrating.bench import Asked, Bench, measures, opened_bench, place_of
 from parfocal.edge.cli.calibrating.focus_verb import LOOP_STEPS, loop_words, measure_loop, measuring
 from parfocal.edge.cli.calibrating.lens_verb import lens_words, measure_lens
 from parfocal.edge.cli.calibrating.optics_verb import measure_optics, n_steps, opened_models, optics_lines
 from parfocal.edge.cli.calibrating.verbs import (
     BACKLASH_STEPS,
-    Bench,
     measure_backlash,
     measure_camera,
     measure_stage,
-    opened_bench,
-    place_of,
-)
-from parfocal.edge.cli.options import (
-    ConfigOption,
-    JsonOption,
-    PortOption,
-    SeedOption,
-    SimOption,
-    Simulation,
-    SlideOption,
-    UmPerPxOption,
-    ZPlayOption,
-    configured,
 )
 from parfocal.edge.cli.showing.output import check_writable, console_for, result_file, write_json
 from parfocal.edge.cli.showing.say import say
@@ -141,9 +127,9 @@ def parts_of(config: Config) -> tuple[Part, ...]:
 class Run:
     """The parts in their order. Each opens the instrument anew, so that it works with what was measured before."""
 
-    def __init__(self, simulation: Simulation, config: Config, virtual: bool, json: Path | None) -> None:
+    def __init__(self, asked: Asked) -> None:
         """Nothing is opened yet."""
-        self._simulation, self._config, self._virtual, self._json = simulation, config, virtual, json
+        self._asked = asked
         self.results: list[PartResult] = []
         self.ranges_um: dict[str, tuple[float, float]] = {}
         self.elapsed_s = 0.0
@@ -152,11 +138,11 @@ class Run:
 
     def part(self, part: Part, anew: bool) -> None:
         """Measure one part, unless the run that is continued has. Raises what the part raises."""
-        console = console_for(self._json)
+        console = console_for(self._asked.json)
         if self._progress is not None and part.name in self._progress.done:
             self._earlier(part)
             return
-        with opened_bench(self._simulation, self._config, self._virtual, self._json, part.n_steps) as bench:
+        with opened_bench(self._asked, part.n_steps) as bench:
             self.store = bench.store
             self.ranges_um = {name: axis.limits_um for name, axis in bench.instrument.board.axes.items()}
             if self._progress is None:
@@ -178,7 +164,7 @@ class Run:
 
     def _earlier(self, part: Part) -> None:
         done = self._progress.done if self._progress else {}
-        say(console_for(self._json), f"{part.name}: measured by the run that is continued")
+        say(console_for(self._asked.json), f"{part.name}: measured by the run that is continued")
         self.results.append(PartResult(part.name, "earlier", done[part.name]))
 
     def _kept(self, name: str, told: str) -> None:
@@ -186,7 +172,9 @@ class Run:
         if self._progress is None or self.store is None:
             return
         done = {**self._progress.done, name: told}
-        self._progress = Progress(self._progress.began_at, done, len(done) == len(parts_of(self._config)))
+        self._progress = Progress(
+            self._progress.began_at, done, len(done) == len(parts_of(self._asked.settings))
+        )
         self.store.keep_raw(PROGRESS, self._progress)
 
 
@@ -202,26 +190,20 @@ def progress_of(store: Store, now: datetime, anew: bool) -> Progress:
     return found if is_recent and not found.is_finished and not anew else new
 
 
+@measures
 def all_parts(
+    asked: Asked,
     report: Annotated[
         Path, typer.Option(help="The page with every value and figure: HTML, or a .pdf.")
     ] = Path("calibration.html"),
     anew: Annotated[
         bool, typer.Option("--anew", help="Begin anew, also where a run was interrupted.")
     ] = False,
-    sim: SimOption = False,
-    slide: SlideOption = None,
-    um_per_px: UmPerPxOption = None,
-    seed: SeedOption = 1,
-    z_play_um: ZPlayOption = None,
-    config: ConfigOption = None,
-    port: PortOption = None,
-    json: JsonOption = None,
 ) -> None:
     """Measure camera, stage, backlash, optics and loop, and write a report. Run it again to continue."""
-    settings = measuring(configured(config, port))
+    settings, json = measuring(asked.settings), asked.json
     check_writable(report, "--report")
-    run = Run(Simulation(sim, slide, um_per_px, seed, z_play_um), settings, port is None, json)
+    run = Run(msgspec.structs.replace(asked, settings=settings))
     try:
         for part in parts_of(settings):
             run.part(part, anew)

@@ -6,20 +6,7 @@ from parfocal.calib.value import UsedCalibration
 from parfocal.edge.calibrate import focus_loop
 from parfocal.edge.calibrate.focus_loop import LoopCalibration
 from parfocal.edge.calibrate.keeper import KeptValue
-from parfocal.edge.cli.calibrating.verbs import Bench, opened_bench, place_of
-from parfocal.edge.cli.options import (
-    ConfigOption,
-    JsonOption,
-    PortOption,
-    SeedOption,
-    SimOption,
-    Simulation,
-    SlideOption,
-    UmPerPxOption,
-    ZPlayOption,
-    configured,
-)
-from parfocal.edge.cli.showing.output import write_json
+from parfocal.edge.cli.calibrating.bench import Asked, Bench, measures, reported_bench
 from parfocal.edge.cli.showing.say import say
 from parfocal.edge.config import Config
 from parfocal.edge.engine import Engines, checked_engine
@@ -39,25 +26,14 @@ class LoopReport(msgspec.Struct, frozen=True):
     calibration: UsedCalibration | None
 
 
-def loop(
-    sim: SimOption = False,
-    slide: SlideOption = None,
-    um_per_px: UmPerPxOption = None,
-    seed: SeedOption = 1,
-    z_play_um: ZPlayOption = None,
-    config: ConfigOption = None,
-    port: PortOption = None,
-    json: JsonOption = None,
-) -> None:
+@measures
+def loop(asked: Asked) -> None:
     """Run the loop on one field again and again: how well it repeats, and where it ends."""
-    settings = measuring(configured(config, port))
-    simulation = Simulation(sim, slide, um_per_px, seed, z_play_um)
-    engine = checked_engine(settings)
-    with opened_bench(simulation, settings, port is None, json, LOOP_STEPS) as bench:
-        began_s = bench.instrument.clock.now_s()
+    asked = msgspec.structs.replace(asked, settings=measuring(asked.settings))
+    engine = checked_engine(asked.settings)
+    with reported_bench(asked, LOOP_STEPS) as (bench, report):
         values, images = measure_loop(bench, engine)
-        elapsed_s = bench.instrument.clock.now_s() - began_s
-    write_json(json, LoopReport(*place_of(bench.store), values, images, elapsed_s, bench.store.load().used))
+        report(lambda head: LoopReport(*head.place, values, images, head.elapsed_s, head.used))
 
 
 def measuring(config: Config) -> Config:

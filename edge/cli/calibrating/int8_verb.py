@@ -12,22 +12,9 @@ from rich.table import Table
 from parfocal.calib.models.coverage import Z_BINS, Coverage
 from parfocal.calib.value import UsedCalibration
 from parfocal.edge.calibrate.int8 import Int8Calibration, Int8Result
+from parfocal.edge.cli.calibrating.bench import Asked, Bench, measures, reported_bench
 from parfocal.edge.cli.calibrating.optics_verb import check_sampling, there
-from parfocal.edge.cli.calibrating.verbs import Bench, opened_bench, place_of
 from parfocal.edge.cli.engine import made_form, outcomes_table, reasons
-from parfocal.edge.cli.options import (
-    ConfigOption,
-    JsonOption,
-    PortOption,
-    SeedOption,
-    SimOption,
-    Simulation,
-    SlideOption,
-    UmPerPxOption,
-    ZPlayOption,
-    configured,
-)
-from parfocal.edge.cli.showing.output import write_json
 from parfocal.edge.cli.showing.say import say
 from parfocal.edge.focus.shots import Shot
 from parfocal.edge.stacks.listing import stacks_at
@@ -64,29 +51,22 @@ class Int8Report(msgspec.Struct, frozen=True):
     calibration: UsedCalibration | None
 
 
+@measures
 def int8(
+    asked: Asked,
     recorded: Annotated[
         list[Path],
         typer.Option("--from", help="Recorded stacks: OME-TIFF files, or folders of them."),
     ],
-    sim: SimOption = False,
-    slide: SlideOption = None,
-    um_per_px: UmPerPxOption = None,
-    seed: SeedOption = 1,
-    z_play_um: ZPlayOption = None,
-    config: ConfigOption = None,
-    port: PortOption = None,
-    json: JsonOption = None,
 ) -> None:
     """Measure the ranges of INT8 engines on stacks of `parfocal record`, and build the engines of the model anew."""
-    settings = configured(config, port)
+    settings = asked.settings
     files = [file for path in recorded for file in stacks_at(there(path))]
     cache = EngineCache(default_cache_folder())
     model = with_measured_scales(model_at(model_path(settings.focus.model)), cache.folder)
     head = load_head(model.path, model.contract)
     predictor = Predictor(OpenVinoRunner(model.path, n_threads=0), head, settings.focus.condenser)
-    simulation = Simulation(sim, slide, um_per_px, seed, z_play_um)
-    with opened_bench(simulation, settings, port is None, json, len(files)) as bench:
+    with reported_bench(asked, len(files)) as (bench, report):
         running = Int8Calibration(predictor, model, settings.focus, bench.store, bench.stamp)
         for file in files:
             stack = read_stack(file)
@@ -96,8 +76,7 @@ def int8(
             bench.step(named(file))
         bench.console.print(coverage_table(running.coverage))
         result = kept(bench, running, model, cache)
-    used, place = bench.store.load().used, place_of(bench.store)
-    write_json(json, Int8Report(*place, result, running.passed_over, used))
+        report(lambda head: Int8Report(*head.place, result, running.passed_over, head.used))
 
 
 def kept(bench: Bench, running: Int8Calibration, model: Model, cache: EngineCache) -> Int8Result:

@@ -5,20 +5,7 @@ import msgspec
 from parfocal.calib.value import UsedCalibration
 from parfocal.edge.calibrate.keeper import KeptValue
 from parfocal.edge.calibrate.lens import LensCalibration, n_steps
-from parfocal.edge.cli.calibrating.verbs import Bench, opened_bench, place_of
-from parfocal.edge.cli.options import (
-    ConfigOption,
-    JsonOption,
-    PortOption,
-    SeedOption,
-    SimOption,
-    Simulation,
-    SlideOption,
-    UmPerPxOption,
-    ZPlayOption,
-    configured,
-)
-from parfocal.edge.cli.showing.output import write_json
+from parfocal.edge.cli.calibrating.bench import Asked, Bench, measures, reported_bench
 from parfocal.edge.cli.showing.say import say
 from parfocal.edge.errors import ConfigError
 
@@ -35,26 +22,14 @@ class LensReport(msgspec.Struct, frozen=True):
     calibration: UsedCalibration | None
 
 
-def lens(
-    sim: SimOption = False,
-    slide: SlideOption = None,
-    um_per_px: UmPerPxOption = None,
-    seed: SeedOption = 1,
-    z_play_um: ZPlayOption = None,
-    config: ConfigOption = None,
-    port: PortOption = None,
-    json: JsonOption = None,
-) -> None:
+@measures
+def lens(asked: Asked) -> None:
     """Find the focal plane at each current of the lens, with the Z motor, on a slide with structure."""
-    settings = configured(config, port)
-    if settings.lens.kind == "none":
+    if asked.settings.lens.kind == "none":
         raise ConfigError("no lens is configured: set lens.kind to 'board' or 'optotune'")
-    simulation = Simulation(sim, slide, um_per_px, seed, z_play_um)
-    with opened_bench(simulation, settings, port is None, json, n_steps(settings)) as bench:
-        began_s = bench.instrument.clock.now_s()
+    with reported_bench(asked, n_steps(asked.settings)) as (bench, report):
         values, images = measure_lens(bench)
-        elapsed_s = bench.instrument.clock.now_s() - began_s
-    write_json(json, LensReport(*place_of(bench.store), values, images, elapsed_s, bench.store.load().used))
+        report(lambda head: LensReport(*head.place, values, images, head.elapsed_s, head.used))
 
 
 def measure_lens(bench: Bench) -> tuple[tuple[KeptValue, ...], int]:
@@ -78,8 +53,11 @@ def lens_words(values: tuple[KeptValue, ...]) -> str:
     """What was measured, in words."""
     found = {one.name: one for one in values}
     error, play, slope = found["lens_error_um"], found["lens_play_um"], found["lens_um_per_ma"]
-    return (
+    told = (
         f"{slope.value:+.3f} +- {slope.uncertainty:.1g} um per mA at no current; curve within "
         f"{error.uncertainty:.2f} um (95 %), focal planes {error.value:.2f} um from it (root mean square); hysteresis "
         f"{play.value:.2f} +- {play.uncertainty:.2f} um"
     )
+    if (settle := found.get("lens_settle_s")) is None:
+        return told
+    return f"{told}; at rest after {settle.value:.3f} +- {settle.uncertainty:.3f} s"

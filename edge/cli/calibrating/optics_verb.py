@@ -14,20 +14,8 @@ from parfocal.edge.calibrate.optics.one_model import ModelName, OneModel
 from parfocal.edge.calibrate.optics.result import LEVEL_WORDS, OpticsResult, OpticsResults
 from parfocal.edge.calibrate.optics.run import Models, OpticsCalibration
 from parfocal.edge.calibrate.optics.transfer import exported, import_optics
-from parfocal.edge.cli.calibrating.verbs import Bench, opened_bench, place_of
-from parfocal.edge.cli.options import (
-    ConfigOption,
-    JsonOption,
-    PortOption,
-    SeedOption,
-    SimOption,
-    Simulation,
-    SlideOption,
-    UmPerPxOption,
-    ZPlayOption,
-    configured,
-)
-from parfocal.edge.cli.showing.output import check_writable, result_file, write_json
+from parfocal.edge.cli.calibrating.bench import Asked, Bench, Head, measures, reported_bench
+from parfocal.edge.cli.showing.output import check_writable, result_file
 from parfocal.edge.cli.showing.say import say
 from parfocal.edge.config import Config
 from parfocal.edge.engine import checked_engine, checked_single_engine
@@ -65,7 +53,9 @@ class OpticsReport(msgspec.Struct, frozen=True):
     dust: Dust | None = None
 
 
+@measures
 def optics(
+    asked: Asked,
     stacks: Annotated[
         int, typer.Option("--stacks", min=2, max=200, help="Number of stacks to take.")
     ] = optics_part.N_STACKS,
@@ -82,41 +72,34 @@ def optics(
     imported: Annotated[
         Path | None, typer.Option("--import", help="Only put exported optics of this microscope in force.")
     ] = None,
-    sim: SimOption = False,
-    slide: SlideOption = None,
-    um_per_px: UmPerPxOption = None,
-    seed: SeedOption = 1,
-    z_play_um: ZPlayOption = None,
-    config: ConfigOption = None,
-    port: PortOption = None,
-    json: JsonOption = None,
 ) -> None:
     """Find how far the model is off on this microscope, and correct it, from stacks of your own slide."""
-    settings = configured(config, port)
+    settings = asked.settings
     if sum(bool(one) for one in (recorded, export, imported)) > 1:
         raise ConfigError("give only one of --from, --export and --import")
     check_writable(export, "--export")
-    simulation = Simulation(sim, slide, um_per_px, seed, z_play_um)
     # Before the board is opened: a wrong model is reported at once.
     opened = opened_models(settings) if export is None and imported is None else None
     found: OpticsResults | None = None
     passed_over: tuple[str, ...] = ()
     files = [file for path in recorded or () for file in stacks_at(there(path))]
     steps = len(files) if recorded else n_steps(stacks)
-    with opened_bench(simulation, settings, port is None, json, steps) as bench:
+    with reported_bench(asked, steps) as (bench, report):
         if export is not None:
             _export(bench, export)
         elif imported is not None:
             _import(bench, imported)
         elif opened is not None:
             found, passed_over = measure_optics(bench, opened, stacks, files, add)
-    used, place = bench.store.load().used, place_of(bench.store)
-    report = OpticsReport(*place, None, passed_over, used)
-    if found is not None:
-        report = OpticsReport(
-            *place, found.two_shot, passed_over, used, found.single, found.without_single, found.dust
-        )
-    write_json(json, report)
+        report(lambda head: _report(head, found, passed_over))
+
+
+def _report(head: Head, found: OpticsResults | None, passed_over: tuple[str, ...]) -> OpticsReport:
+    if found is None:
+        return OpticsReport(*head.place, None, passed_over, head.used)
+    return OpticsReport(
+        *head.place, found.two_shot, passed_over, head.used, found.single, found.without_single, found.dust
+    )
 
 
 class OpenedModels(msgspec.Struct, frozen=True):

@@ -1,54 +1,30 @@
 """`parfocal calibrate`: measure what a kit differs in from others, and keep it."""
 
-import contextlib
 import math
 import sys
-from collections.abc import Iterator
-from datetime import datetime, timezone
-from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import typer
-from rich.console import Console
 
-from parfocal import __version__
-from parfocal.calib.store import Store
 from parfocal.calib.value import UsedCalibration
 from parfocal.edge.calibrate import camera as camera_part
 from parfocal.edge.calibrate import pixel as pixel_part
 from parfocal.edge.calibrate.camera import CameraCalibration
-from parfocal.edge.calibrate.keeper import KeptValue, Stamp
+from parfocal.edge.calibrate.keeper import KeptValue
 from parfocal.edge.calibrate.motion import fastest as fastest_part
 from parfocal.edge.calibrate.motion import stage as stage_part
 from parfocal.edge.calibrate.motion import xy_play, z_play
 from parfocal.edge.calibrate.motion.backlash import AxisName, AxisPlay, Backlash
 from parfocal.edge.calibrate.motion.returns import Trips
 from parfocal.edge.calibrate.motion.stage import StageCalibration
-from parfocal.edge.cli.options import (
-    ConfigOption,
-    JsonOption,
-    PortOption,
-    SeedOption,
-    SimOption,
-    Simulation,
-    SlideOption,
-    UmPerPxOption,
-    ZPlayOption,
-    configured,
-    finite,
-    opened_instrument,
-)
-from parfocal.edge.cli.showing.output import check_writable, console_for, write_json
-from parfocal.edge.cli.showing.progress import Step, shown_progress
+from parfocal.edge.cli.calibrating.bench import Asked, Bench, measures, reported_bench
+from parfocal.edge.cli.options import finite
 from parfocal.edge.cli.showing.say import say
-from parfocal.edge.cli.showing.tables import show_notes
 from parfocal.edge.config import Config
-from parfocal.edge.engine import check_frame_size
 from parfocal.edge.errors import ConfigError
-from parfocal.edge.instrument import Instrument
-from parfocal.edge.measured.calibration import is_contradicted, store_for
-from parfocal.edge.words import counted, named
+from parfocal.edge.measured.calibration import is_contradicted
+from parfocal.edge.words import counted
 
 app = typer.Typer(
     help="Measure the microscope; results are kept and used from then on.", no_args_is_help=True
@@ -93,69 +69,30 @@ class CameraReport(msgspec.Struct, frozen=True):
     calibration: UsedCalibration | None
 
 
-class Bench(msgspec.Struct, frozen=True):
-    """What a calibration works with: an open instrument, the store for its results, and where it tells of them."""
-
-    instrument: Instrument
-    config: Config
-    store: Store
-    stamp: Stamp
-    console: Console
-    step: Step
-
-
-@contextlib.contextmanager
-def opened_bench(
-    simulation: Simulation, settings: Config, virtual: bool, json: Path | None, n_steps: int
-) -> Iterator[Bench]:
-    """The instrument with its store and a progress display of `n_steps`; says at the end where results are kept."""
-    check_frame_size(settings)
-    check_writable(json)
-    console = console_for(json)
-    stamp = Stamp(datetime.now(timezone.utc).replace(microsecond=0), __version__)
-    with opened_instrument(simulation, settings, virtual) as instrument:
-        show_notes(console, instrument.notes)
-        store = store_for(instrument.board.unit_serial, settings)
-        with shown_progress(console, "measuring", n_steps, "first sweep") as step:
-            yield Bench(instrument, settings, store, stamp, console, step)
-    say(console, f"kept in {named(store.path)}")
-
-
-def place_of(store: Store) -> tuple[int, str, str]:
-    """Whose results a store keeps, and where: the first fields of every report of a calibration."""
-    return store.owner.board_serial, store.owner.objective, named(store.path)
-
-
 @app.callback()
 def options_of_calibrate() -> None:
     """Measure the microscope; results are kept and used from then on."""
 
 
 @app.command()
+@measures
 def backlash(
+    asked: Asked,
     axis: Annotated[str | None, typer.Option(help="x, y or z. Default: z, then x and y.")] = None,
-    sim: SimOption = False,
-    slide: SlideOption = None,
-    um_per_px: UmPerPxOption = None,
-    seed: SeedOption = 1,
-    z_play_um: ZPlayOption = None,
-    config: ConfigOption = None,
-    port: PortOption = None,
-    json: JsonOption = None,
 ) -> None:
     """Measure the play of the gears on a slide with structure, near the configured origin."""
     axes = tuple(name for name in _AXES if axis in (None, name))
     if not axes:
         raise ConfigError(f"no axis {axis!r}: give x, y or z")
-    settings = configured(config, port)
-    simulation = Simulation(sim, slide, um_per_px, seed, z_play_um)
-    with opened_bench(simulation, settings, port is None, json, _n_steps(axes)) as bench:
+    with reported_bench(asked, _n_steps(axes)) as (bench, report):
         measured = measure_backlash(bench, axes)
-    write_json(json, BacklashReport(*place_of(bench.store), measured, bench.store.load().used))
+        report(lambda head: BacklashReport(*head.place, measured, head.used))
 
 
 @app.command()
+@measures
 def stage(
+    asked: Asked,
     pitch_um: Annotated[
         float | None,
         typer.Option(
@@ -174,56 +111,30 @@ def stage(
         ),
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before --fastest.")] = False,
-    sim: SimOption = False,
-    slide: SlideOption = None,
-    um_per_px: UmPerPxOption = None,
-    seed: SeedOption = 1,
-    z_play_um: ZPlayOption = None,
-    config: ConfigOption = None,
-    port: PortOption = None,
-    json: JsonOption = None,
 ) -> None:
     """Measure scale, camera angle, lost steps, settle times and homing on a slide with structure."""
-    settings = configured(config, port)
-    simulation = Simulation(sim, slide, um_per_px, seed, z_play_um)
     n_steps = stage_part.N_STEPS if pitch_um is None else pixel_part.N_STEPS
     if fastest:
         if pitch_um is not None:
             raise ConfigError("--pitch-um measures nothing but the size of a pixel: leave out --fastest")
         _ask_to_lose_steps(yes)
         n_steps += 2 * fastest_part.N_STEPS
-    with opened_bench(simulation, settings, port is None, json, n_steps) as bench:
+    with reported_bench(asked, n_steps) as (bench, report):
         if fastest and not bench.instrument.board.capabilities.has_homing:
             raise ConfigError("--fastest needs a board that homes its axes: leave it out")
-        began_s = bench.instrument.clock.now_s()
         values, trips, images = (
             measure_stage(bench, fastest) if pitch_um is None else measure_pixel(bench, pitch_um)
         )
-        elapsed_s = bench.instrument.clock.now_s() - began_s
-    used = bench.store.load().used
-    write_json(json, StageReport(*place_of(bench.store), values, trips, images, elapsed_s, used))
+        report(lambda head: StageReport(*head.place, values, trips, images, head.elapsed_s, head.used))
 
 
 @app.command()
-def camera(
-    sim: SimOption = False,
-    slide: SlideOption = None,
-    um_per_px: UmPerPxOption = None,
-    seed: SeedOption = 1,
-    z_play_um: ZPlayOption = None,
-    config: ConfigOption = None,
-    port: PortOption = None,
-    json: JsonOption = None,
-) -> None:
+@measures
+def camera(asked: Asked) -> None:
     """Find the exposure; measure response, flicker, flat field, and what the camera does to its pictures."""
-    settings = configured(config, port)
-    simulation = Simulation(sim, slide, um_per_px, seed, z_play_um)
-    with opened_bench(simulation, settings, port is None, json, camera_part.N_STEPS) as bench:
-        began_s = bench.instrument.clock.now_s()
+    with reported_bench(asked, camera_part.N_STEPS) as (bench, report):
         values, verdicts, images = measure_camera(bench)
-        elapsed_s = bench.instrument.clock.now_s() - began_s
-    used = bench.store.load().used
-    write_json(json, CameraReport(*place_of(bench.store), values, verdicts, images, elapsed_s, used))
+        report(lambda head: CameraReport(*head.place, values, verdicts, images, head.elapsed_s, head.used))
 
 
 def measure_camera(bench: Bench) -> tuple[tuple[KeptValue, ...], tuple[str, ...], int]:
@@ -336,7 +247,8 @@ def stage_line(value: KeptValue, config: Config) -> str:
     axis, _, key = value.name.partition("_")
     before = "" if value.before is None else f" (it was {value.before:g})"
     if value.name == "camera_angle_deg":
-        return f"camera: turned by {value.value:+.2f} +- {value.uncertainty:.2f} degrees against the stage{before}"
+        angle = f"{round(value.value, 2) + 0.0:+.2f} +- {value.uncertainty:.2f} degrees"
+        return f"camera: turned by {angle} against the stage{before}"
     if value.name == "camera_um_per_px":
         line = (
             f"camera: {value.value:.4f} +- {value.uncertainty:.4f} um per px (configured: {value.before:g})"

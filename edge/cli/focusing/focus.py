@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from parfocal.calib.value import UsedCalibration
+from parfocal.edge.cli.focusing.by_lens import by_lens, once
 from parfocal.edge.cli.focusing.composites import Examine, check_folder, examine_into
 from parfocal.edge.cli.focusing.following import follow_field, show_followed
 from parfocal.edge.cli.options import (
@@ -36,18 +37,19 @@ from parfocal.edge.cli.showing.progress import shown_progress
 from parfocal.edge.cli.showing.say import say
 from parfocal.edge.cli.showing.tables import show_notes, show_report
 from parfocal.edge.config import Config
-from parfocal.edge.engine import Engines, checked_engine, checked_single_engine
+from parfocal.edge.engine import checked_engine, checked_single_engine
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.instrument import Instrument
-from parfocal.edge.lens_focus import check_lens, through_lens
 from parfocal.edge.measured.calibration import PlayInUse
 from parfocal.edge.measured.optics_in_use import OpticsInUse
+from parfocal.edge.scan.due import note_due
 from parfocal.edge.scan.field_result import FieldResult
 from parfocal.edge.scan.learner import Learning
 from parfocal.edge.scan.plan import Field, snake
 from parfocal.edge.scan.report import FieldReport, RunReport, run_report
 from parfocal.edge.scan.session import Session
 from parfocal.edge.scan.survey import pivots_on
+from parfocal.edge.scan.watch import Due
 from parfocal.edge.surface.files import read_points
 from parfocal.edge.surface.surface import fit_surface
 from parfocal.engines.predictor import Predictor
@@ -61,6 +63,7 @@ Done = tuple[
     UsedCalibration | None,
     OpticsInUse | None,
     Learning | None,
+    tuple[Due, ...],
 ]
 
 
@@ -127,9 +130,9 @@ def focus(
             opened_instrument(simulation, settings, virtual=port is None) as opened,
         ):
             until_s = math.inf if seconds is None else seconds
-            instrument = opened
-            if settings.lens.focuses:
-                instrument, settings, _ = _with_lens(opened, engine, settings, plan, console)
+            instrument, settings, _ = by_lens(
+                opened, settings, console, plan, engine.predictor, engine.single
+            )
             follow_field(
                 instrument, engine.predictor, single.predictor, settings, plan[0], until_s, console, followed
             )
@@ -137,10 +140,10 @@ def focus(
     examine = None if composite is None else examine_into(composite, engine.predictor, settings)
     with growing_result(json, partial(show_report, console)) as result:
         with opened_instrument(simulation, settings, virtual=port is None) as opened:
-            instrument = opened
-            if settings.lens.focuses:
-                instrument, settings, park_um = _with_lens(opened, engine, settings, plan, console)
-                pivot_at = pivot_at or _once(park_um)
+            instrument, settings, park_um = by_lens(
+                opened, settings, console, plan, engine.predictor, engine.single
+            )
+            pivot_at = pivot_at or once(park_um)
             done = focus_fields(
                 instrument,
                 engine.predictor,
@@ -153,31 +156,6 @@ def focus(
                 single=engine.single,
             )
         result.done(run_report(*done))
-
-
-def _with_lens(
-    instrument: Instrument, engine: Engines, config: Config, plan: tuple[Field, ...], console: Console
-) -> tuple[Instrument, Config, float]:
-    """Instrument and configuration that focus with the lens, and the height of the Z motor under it, um.
-
-    Where that is not configured, the Z motor focuses a field first. Raises FocusLost, and as `through_lens`.
-    """
-    check_lens(instrument, config)
-    park_um = config.lens.park_um
-    if park_um is None:
-        say(console, "lens: the Z motor looks for the focus first")
-        session = Session(instrument, engine.predictor, config, engine.single)
-        with contextlib.closing(
-            session.run(plan)
-        ) as run:  # which raises FocusLost if no field can be focused
-            park_um = next(done.z_um for done in run if done.outcome in ("focused", "recovered"))
-    return *through_lens(instrument, config, park_um), park_um
-
-
-def _once(pivot_um: float) -> Callable[[Field], float | None]:
-    """Where the first field starts; the others start from the one before."""
-    left = [pivot_um]
-    return lambda _field: left.pop() if left else None
 
 
 def focus_fields(
@@ -195,10 +173,10 @@ def focus_fields(
     """Focus the fields of `plan`, with a progress bar.
 
     Returns the reports, the images and seconds of the first sweep, the play in use, the condenser that the model was
-    given, the calibration in force, how the model was corrected, and what was learned about it. `seen` is called after
-    each field, `grown` with the report of all fields so far. `pivot_at` is that of `Session.run`, `single` that of
-    `Session`. `examine` may look at each field once more before the stage goes on. Raises what Session and `examine`
-    raise; the lamp is off afterwards.
+    given, the calibration in force, how the model was corrected, what was learned about it, and which calibrations are
+    due. `seen` is called after each field, `grown` with the report of all fields so far. `pivot_at` is that of
+    `Session.run`, `single` that of `Session`. `examine` may look at each field once more before the stage goes on.
+    Raises what Session and `examine` raise; the lamp is off afterwards.
     """
     show_notes(console, instrument.notes)
     session = Session(instrument, predictor, config, single)
@@ -214,6 +192,7 @@ def focus_fields(
             instrument.calibration,
             instrument.optics,
             session.learning,
+            session.due,
         )
 
     with (
@@ -227,4 +206,5 @@ def focus_fields(
             if grown:
                 grown(run_report(*so_far()))
             step(f"{done.report.outcome} at {done.report.z_um:.1f} um")
+    note_due(instrument, config, session.due, session.confirmed)
     return so_far()

@@ -20,6 +20,8 @@ def show_report(console: Console, report: RunReport) -> None:
     console.print(fields_table(report))
     for line in (*summary_lines(report.summary), *shape_lines(report)):
         console.print(line)
+    for due in report.due:
+        say(console, due.told)
 
 
 def fields_table(report: RunReport) -> Table:

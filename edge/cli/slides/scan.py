@@ -14,6 +14,7 @@ from rich.console import Console
 
 from parfocal import __version__
 from parfocal.edge.cli.ending.pause import Pause
+from parfocal.edge.cli.focusing.by_lens import by_lens
 from parfocal.edge.cli.options import (
     ConfigOption,
     JsonOption,
@@ -52,6 +53,8 @@ from parfocal.edge.scan.continuous.plan import (
     quicker_plan,
     sweep_plan,
 )
+from parfocal.edge.scan.due import note_due
+from parfocal.edge.scan.plan import Field
 from parfocal.edge.scan.survey import surface_report
 from parfocal.edge.scan.tiling.job import (
     Eyes,
@@ -165,6 +168,10 @@ def scan(
         show_notes(console, instrument.notes)
         used = used_config(settings, instrument.board)
         request = kept or _request(asked, used, instrument)
+        if request.continuous and settings.lens.focuses:
+            raise ConfigError(
+                "a continuous scan follows the slide with the Z motor: set lens.focuses = false"
+            )
         sweeps = sweep_plan(request.plan, used, instrument.plays) if request.continuous else None
         foretold = foretell(request.plan, used, EXPECTED_SHARE[request.codec], instrument.plays)
         if sweeps is not None:
@@ -174,7 +181,11 @@ def scan(
             write_json(json, foretold)
             return
         ways = Ways(lamp_off_between, sweeps, composite, z_stack)
-        work = _Work(console, instrument, used, eyes, spacing_um, ways)
+        tiles = request.plan.tiles
+        middle_first = tiles[len(tiles) // 2 :] + tiles[: len(tiles) // 2]  # the first ones are often empty
+        fields = tuple(Field(tile.x_um, tile.y_um) for tile in middle_first)
+        seen, used, _ = by_lens(instrument, used, console, fields, eyes.two_shot, eyes.single)
+        work = _Work(console, seen, used, eyes, spacing_um, ways)
         with (
             growing_result(json, partial(_show, console)) as result,
             _open_job(out, request, foretold, work) as job,
@@ -219,7 +230,7 @@ def _kept_request(out: Path, asked: _Asked) -> Request:
 def _request(asked: _Asked, config: Config, instrument: Instrument) -> Request:
     if asked.area is None:
         raise ConfigError("where to scan was not given: add --region X0 Y0 X1 Y1 or --mask FILE")
-    field_um = field_of(config.camera, instrument.view.um_per_px)
+    field_um = field_of(config.camera, instrument.view.um_per_px, instrument.view.angle_deg)
     overlap = asked.overlap
     if overlap is None:
         overlap = overlap_for(instrument.plays, config, field_um)
@@ -305,6 +316,7 @@ def _scan(
             surface_report(surface),
             (offset.x_um, offset.y_um, offset.z_um),
             work.instrument.calibration,
+            job.due,
         )
         return scan_report(str(job.slide), foretold, job.finished, taken, figures, depth_um)
 
@@ -319,6 +331,7 @@ def _scan(
             step(_words(done))
             if pause.wait(lambda: _dark(work)):
                 say(work.console, "going on after a pause")
+    note_due(work.instrument, work.config, job.due, job.confirmed)
     result.done(report())
 
 
@@ -379,6 +392,8 @@ def _show(console: Console, report: ScanReport) -> None:
             f"focus error {report.mean_abs_error_um:.2f} um in the mean, "
             f"{100.0 * report.within_depth_of_field:.1f} % within a depth of field"
         )
+    for due in report.due:
+        show(due.told)
 
 
 def _clock(seconds: float) -> str:

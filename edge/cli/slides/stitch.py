@@ -63,6 +63,11 @@ def _show(console: Console, report: MasterReport) -> None:
         say(
             console, f"none of {counted(fit.seams, 'seam')} could be used: the tiles lie where the stage says"
         )
+    if fit.turned is not None:
+        say(
+            console,
+            f"put together as the tiles say, not as the scan was told: {fit.turned}. Run `parfocal calibrate stage`",
+        )
     say(console, LIGHT_WORDS[fit.light])
     say(
         console,

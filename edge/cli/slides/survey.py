@@ -12,6 +12,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from parfocal.edge.cli.focusing.by_lens import by_lens
 from parfocal.edge.cli.options import (
     ConfigOption,
     JsonOption,
@@ -40,6 +41,7 @@ from parfocal.edge.cli.showing.say import say
 from parfocal.edge.cli.showing.tables import show_notes
 from parfocal.edge.engine import checked_engine
 from parfocal.edge.errors import ConfigError
+from parfocal.edge.scan.due import note_due
 from parfocal.edge.scan.grid import Region, points_of_region
 from parfocal.edge.scan.plan import Field
 from parfocal.edge.scan.report import FieldReport
@@ -101,8 +103,11 @@ def survey(
     engine = checked_engine(settings)
     say(console, f"engine: {engine.description}")
     with growing_result(json, partial(_show, console)) as result:
-        with opened_instrument(simulation, settings, virtual=port is None) as instrument:
-            show_notes(console, instrument.notes)
+        with opened_instrument(simulation, settings, virtual=port is None) as opened:
+            show_notes(console, opened.notes)
+            instrument, settings, _ = by_lens(
+                opened, settings, console, plan, engine.predictor, engine.single
+            )
             session = Session(instrument, engine.predictor, settings, engine.single)
             fields: list[FieldReport] = []
             with (
@@ -114,7 +119,8 @@ def survey(
                     fields.append(done.report)
                     result.grown(_so_far(fields, session))
                     step(f"{done.outcome} at {done.z_um:.1f} um")
-        report, surface = survey_report(fields, session.first_sweep_s)
+            note_due(instrument, settings, session.due, session.confirmed)
+        report, surface = survey_report(fields, session.first_sweep_s, session.due)
         _finish(report, surface, out, picture, result)
     if surface is None:
         raise SurfaceRefused(report.refused)
@@ -231,4 +237,4 @@ def _summary(report: SurveyReport) -> list[str]:
             f"focal surface: {report.surface.model}; leave-one-out error {error.rms_um:.2f} um "
             f"({error.low_um:.2f}..{error.high_um:.2f}), worst {error.worst_um:.2f} um"
         )
-    return lines
+    return [*lines, *(due.told for due in report.due)]

@@ -58,6 +58,17 @@ class Heights:
                 "Survey a larger region, or leave that part out with --mask."
             )
 
+    def check_reach(self, x_um: float, y_um: float, limits_um: tuple[float, float]) -> None:
+        """Refuse a place whose surface Z does not reach, motor or lens. Raises SurfaceRefused."""
+        low_um, high_um = limits_um
+        z_um = self.surface_um(x_um, y_um)
+        if not low_um <= z_um <= high_um:
+            raise SurfaceRefused(
+                f"the focal surface lies at z={z_um:.1f} um at the tile at x={x_um:.0f} y={y_um:.0f} um, but Z goes "
+                f"from {low_um:.1f} to {high_um:.1f} um; nothing more was scanned. Leave that part out with --mask, or "
+                "change the limits of board.z; with a lens, set lens.park_um to the middle of the slide's heights."
+            )
+
     def surface_um(self, x_um: float, y_um: float) -> float:
         """Height of the surface; outside of its points that of the nearest place inside."""
         if not self._surface.covers(x_um, y_um):

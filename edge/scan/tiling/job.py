@@ -33,6 +33,7 @@ from parfocal.edge.scan.tiling.registering import register
 from parfocal.edge.scan.tiling.scanner import TWO_SHOT_SIGMA_UM, Light, Offset, Scanner, TileDone, Unevenness
 from parfocal.edge.scan.tiling.uneven_tiles import UnevenTiles, UsualSpread
 from parfocal.edge.scan.tiling.writer import TileWriter, write_whole
+from parfocal.edge.scan.watch import CameraWatch, Due, watch_of
 from parfocal.edge.surface.files import read_points, write_points
 from parfocal.edge.surface.points import FocusPoint, SurfaceRefused
 from parfocal.edge.surface.surface import MIN_POINTS, FocalSurface, fit_surface
@@ -162,6 +163,7 @@ class ScanJob:
         self.slide, self.request, self._write = slide, request, write
         self.surveyed: SurveyReport | None = None
         self.offset = Offset()
+        self._watch: CameraWatch | None = None
         about = about_scan(settings, request.plan.places, began_at, program_version)
         self.journal = Journal(slide, about)
         write_whole(scan_folder(slide) / "request.json", msgspec.json.encode(request))
@@ -170,6 +172,16 @@ class ScanJob:
         good = self._good_tiles()
         self.finished = tuple(good[place] for place in request.plan.places if place in good)
         self.left = tuple(tile for tile in request.plan.tiles if (tile.row, tile.column) not in good)
+
+    @property
+    def due(self) -> tuple[Due, ...]:
+        """The calibrations that the tiles of this session contradict."""
+        return self._watch.due if self._watch else ()
+
+    @property
+    def confirmed(self) -> frozenset[str]:
+        """The calibrations that the tiles of this session confirm."""
+        return frozenset(self._watch.confirmed if self._watch else ())
 
     @property
     def points_path(self) -> Path:
@@ -240,6 +252,7 @@ class ScanJob:
         heights = Heights(surface, self.request.plan.pitch_um)
         for planned in self.left:
             heights.check_covers(planned.x_um, planned.y_um)
+            heights.check_reach(planned.x_um, planned.y_um, instrument.board.z.limits_um)
         judge = _judge(instrument, eyes, config)
         judge.restore(self._kept("known_um"))
         usual = UsualSpread(self._kept("usual_spread"))
@@ -251,7 +264,8 @@ class ScanJob:
         swept = ContinuousScanner(instrument, config, ways.sweeps, heights, judge) if ways.sweeps else None
         light = Light(instrument, config.scan.lamp_duty, ways.is_dark_between)
         unevenness = self._unevenness(instrument, eyes, config, ways, usual)
-        scanner = Scanner(instrument, eyes.two_shot, config, heights, judge, light, unevenness)
+        self._watch = watch_of(instrument, None if ways.sweeps else config.scan.lamp_duty)
+        scanner = Scanner(instrument, eyes.two_shot, config, heights, judge, light, unevenness, self._watch)
         instrument.home_if_allowed()
         with light.scan():
             self.offset, found = register(scanner, self._marks(), instrument.view)
@@ -262,6 +276,7 @@ class ScanJob:
                     yield from scanner.run(self.left, self.journal, writer)
                 else:
                     yield from swept.run(self.left, scanner, self.journal, writer)
+        self._watch.check_settings()
         self._keep(judge, usual)
 
     def _marks(self) -> tuple[Mark, ...]:

@@ -26,6 +26,7 @@ from parfocal.edge.whole_file import free_bytes
 from parfocal.edge.words import counted, named, sized
 
 UNMEASURED_OVERLAP = 0.10
+STRAIGHT_DEG = 0.5  # the overlap of straight tiles covers so small a turn
 SHARED_PX = 48  # what neighbours share at least, whatever the stage does: enough to register them
 N_SAMPLES = (
     8  # a side: a tile belongs to the area if one of these places does, or if the outline crosses the tile
@@ -185,9 +186,24 @@ def used_config(config: Config, board: MotorBoard) -> Config:
     return msgspec.structs.replace(config, board=msgspec.structs.replace(config.board, **axes))
 
 
-def field_of(camera: CameraConfig, um_per_px: float) -> tuple[float, float]:
-    """Width and height of a tile, um, by the size of a pixel that is in use."""
-    return camera.width_px * um_per_px, camera.height_px * um_per_px
+def field_of(camera: CameraConfig, um_per_px: float, angle_deg: float = 0.0) -> tuple[float, float]:
+    """How far a tile reaches along X and Y, um, by the pixel and the angle of the camera that are in use.
+
+    Of a turned camera: the largest part of its frame, of the same proportions, that lies along the axes. Tiles of that
+    size leave no gap.
+    """
+    width_um, height_um = camera.width_px * um_per_px, camera.height_px * um_per_px
+    quarters = round(angle_deg / 90.0)
+    if quarters % 2:
+        width_um, height_um = height_um, width_um
+    rest = math.radians(abs(angle_deg - 90.0 * quarters))
+    if rest < math.radians(STRAIGHT_DEG):
+        return width_um, height_um
+    cosine, sine = math.cos(rest), math.sin(rest)
+    share = min(
+        width_um / (width_um * cosine + height_um * sine), height_um / (width_um * sine + height_um * cosine)
+    )
+    return share * width_um, share * height_um
 
 
 def checked_codec(name: str) -> Codec:

@@ -12,6 +12,7 @@ from parfocal.edge.scan.survey import SurfaceReport
 from parfocal.edge.scan.tiles import ScannedTile
 from parfocal.edge.scan.tiling.plan import Foretold
 from parfocal.edge.scan.tiling.scanner import TileDone
+from parfocal.edge.scan.watch import Due
 
 
 class ScanReport(msgspec.Struct, frozen=True):
@@ -21,7 +22,7 @@ class ScanReport(msgspec.Struct, frozen=True):
     `refocused` and `uneven` count finished tiles. `elapsed_s` and `s_per_tile` are the microscope's time of this
     session, without its survey; `limit_s` is the least that stage and camera allow for all tiles. The errors are those
     of the tissue tiles of this session; None on a real microscope. `offset_um`: where the slide lies now, less where it
-    lay in the first session.
+    lay in the first session. `due`: the calibrations that the pictures of this session contradict.
     """
 
     out: str
@@ -42,16 +43,18 @@ class ScanReport(msgspec.Struct, frozen=True):
     within_depth_of_field: float | None = None
     offset_um: tuple[float, float, float] = (0.0, 0.0, 0.0)
     calibration: UsedCalibration | None = None
+    due: tuple[Due, ...] = ()
 
 
 class SessionFigures(msgspec.Struct, frozen=True):
-    """What a session adds to the tiles: its times, its surface and offset."""
+    """What a session adds to the tiles: its times, its surface and offset, and what is due by its pictures."""
 
     elapsed_s: float
     survey_s: float
     surface: SurfaceReport | None
     offset_um: tuple[float, float, float]
     calibration: UsedCalibration | None
+    due: tuple[Due, ...] = ()
 
 
 def scan_report(
@@ -86,4 +89,5 @@ def scan_report(
         within_depth_of_field=float((errors <= depth_um).mean()) if len(errors) else None,
         offset_um=session.offset_um,
         calibration=session.calibration,
+        due=session.due,
     )

@@ -34,6 +34,7 @@ from parfocal.edge.scan.tiling.uneven_tiles import (
     write_planes,
 )
 from parfocal.edge.scan.tiling.writer import TileWriter, not_written
+from parfocal.edge.scan.watch import CameraWatch
 from parfocal.engines.predictor import Predictor
 
 TWO_SHOT_SIGMA_UM = 0.25  # of a focused field (docs/focus.md)
@@ -148,9 +149,10 @@ class Scanner:
         judge: TileJudge,
         light: Light,
         unevenness: Unevenness = NOTHING_UNEVEN,
+        watch: CameraWatch | None = None,
     ) -> None:
-        """`predictor` is a two-shot one; it focuses what is out of focus. Nothing moves."""
-        self._unevenness = unevenness
+        """`predictor` is a two-shot one; it focuses what is out of focus. `watch` sees every tile. Nothing moves."""
+        self._unevenness, self._watch = unevenness, watch
         self._instrument, self._config, self._light = instrument, config, light
         self._heights, self._judge = heights, judge
         corrected, focus = instrument.calibrated(predictor, config.focus)
@@ -213,6 +215,8 @@ class Scanner:
         if taken.shape is not None and write is not None:
             folder = stacks_folder(journal.slide) / tile.path.stem
             self._write_stack(planned, taken.shape, folder, write)
+        if self._watch is not None:
+            self._watch.look(tile.x_um, tile.y_um, taken.shot.pixels, not taken.seen.tissue)
         writer.put(tile, taken.pixels)
         return TileDone(tile, taken.error_um)
 

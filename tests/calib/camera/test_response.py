@@ -1,9 +1,17 @@
 """Response curves, flicker and flat fields from levels."""
 
+import cv2
 import numpy as np
 import pytest
 
-from parfocal.calib.camera.response import Level, fit_response, flat_field, flicker_of, light_table
+from parfocal.calib.camera.response import (
+    Floats,
+    Level,
+    fit_response,
+    flat_field,
+    flicker_of,
+    light_table,
+)
 from parfocal.calib.errors import CalibPoor
 
 LIGHTS = np.linspace(0.05, 0.9, 12)
@@ -58,13 +66,47 @@ def test_flicker_counts_from_frame_to_frame_and_a_slow_drift_does_not() -> None:
         flicker_of([1.0] * 7)
 
 
-def test_the_fall_to_the_corners_is_drawn_out_to_the_very_corner() -> None:
-    y, x = np.meshgrid(*(np.linspace(-1.0, 1.0, 90),) * 2, indexing="ij")
-    rng = np.random.default_rng(2)
-    pictures = [200.0 * (1.0 - 0.3 * (x * x + y * y) / 2.0) + rng.normal(0.0, 3.0, x.shape) for _ in range(9)]
-    grid, fall, uncertainty = flat_field(pictures)
-    assert abs(fall - 0.3) < uncertainty
+PLACES = [(2.0 / 3.0 * column, 2.0 / 3.0 * row) for row in (-1, 0, 1) for column in (-1, 0, 1)]
+
+
+def places_of(slide: Floats, fall: float, turn: int = 0) -> list[Floats]:
+    """Pictures (72, 90) of nine overlapping places of a slide, in a light that falls by `fall` to the corners.
+
+    `turn`: by how many half turns the camera lies otherwise.
+    """
+    y, x = np.meshgrid(np.linspace(-1.0, 1.0, 72), np.linspace(-1.0, 1.0, 90), indexing="ij")
+    light, rng = 1.0 - fall * (x * x + y * y) / 2.0, np.random.default_rng(2)
+    pictures = []
+    for column, row in PLACES:
+        top, left = 100 + round(72 * row), 100 + round(90 * column)
+        seen = np.rot90(slide[top : top + 72, left : left + 90], 2 * turn)
+        pictures.append(200.0 * seen * light + rng.normal(0.0, 3.0, x.shape))
+    return pictures
+
+
+def stained() -> Floats:
+    """A slide out of focus: soft blobs, and darker from one side to the other."""
+    blobs = np.random.default_rng(8).normal(0.0, 1.0, (9, 9)).astype(np.float32)
+    soft = np.asarray(cv2.resize(blobs, (300, 300), interpolation=cv2.INTER_CUBIC), np.float64)
+    return 0.7 + 0.08 * soft - 0.3 * np.linspace(0.0, 1.0, 300)
+
+
+@pytest.mark.parametrize("turn", [0, 1])
+@pytest.mark.parametrize("slide", [np.ones((300, 300)), stained()], ids=["glass", "tissue"])
+@pytest.mark.parametrize("fall", [0.0, 0.3])
+def test_the_fall_to_the_very_corner_is_that_of_the_light_and_not_of_the_slide(
+    slide: Floats, fall: float, turn: int
+) -> None:
+    grid, found, uncertainty = flat_field(places_of(slide, fall, turn), PLACES)
+    assert abs(found - fall) < max(uncertainty, 0.03)
+    assert uncertainty < 0.04
     assert grid.shape == (9, 9)
     assert grid.max() == pytest.approx(1.0)
+
+
+def test_a_flat_field_needs_pictures_that_overlap() -> None:
+    pictures = places_of(stained(), 0.1)
     with pytest.raises(ValueError, match="four or more"):
-        flat_field(pictures[:3])
+        flat_field(pictures[:3], PLACES[:3])
+    with pytest.raises(ValueError, match="hardly overlap"):
+        flat_field(pictures, [(3.0 * column, 3.0 * row) for column, row in PLACES])

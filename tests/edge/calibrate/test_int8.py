@@ -16,7 +16,7 @@ from parfocal.calib.quantise import forms
 from parfocal.calib.store import Store
 from parfocal.edge.calibrate.int8 import Int8Calibration
 from parfocal.edge.cli.calibrating import int8_verb
-from parfocal.edge.cli.calibrating.verbs import Bench
+from parfocal.edge.cli.calibrating.bench import Bench
 from parfocal.edge.config import FocusConfig
 from parfocal.edge.focus.shots import Shot
 from parfocal.edge.pixels import UInt8Array

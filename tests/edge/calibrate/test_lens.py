@@ -1,6 +1,7 @@
 """The lens, measured on a membrane that only the test knows, and focused with afterwards."""
 
 import contextlib
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -89,9 +90,26 @@ def test_the_curve_is_within_a_third_of_a_um_of_the_truth_and_read_back_from_the
     assert table.lens == "optotune STUB0001"
     assert play.value == pytest.approx(true_play_um(TRUE, -120.0, 120.0), abs=0.3)
     assert play.raw == error.raw
+    settle = found.lens_settle_s
+    assert settle is not None
+    true_s = TRUE.settle_tau_s * math.log(10.0 / 0.1)  # of a swing of 10 um, to 0.1 um
+    assert settle.value == pytest.approx(true_s, rel=0.2)
     raw = (store.path.parent / error.raw).read_text()
     assert '"temperatures_c": [' in raw
     assert raw.count("is_rising") == 4 * len(currents_of(COARSE))
+
+
+@pytest.mark.parametrize("given_s", [None, 0.2])
+def test_the_measured_settle_time_is_waited_for_unless_one_is_configured(
+    store: Store, given_s: float | None
+) -> None:
+    settle = store.load().lens_settle_s
+    assert settle is not None
+    config = msgspec.structs.replace(COARSE, lens=LensConfig(kind="optotune", step_ma=40.0, settle_s=given_s))
+    with opened(config=config) as instrument:
+        seen, _ = through_lens(instrument, config, FOCUS_Z_UM)
+        expected_s = settle.interval[1] if given_s is None else given_s
+        assert f"at rest after {expected_s:.3f} s" in seen.notes[-1]
 
 
 @pytest.mark.usefixtures("store")

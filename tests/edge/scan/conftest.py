@@ -76,6 +76,7 @@ def scan(out: Path, plan: TilePlan, surveyed: Surveyed) -> Scan:
         only_exposed: bool = False,
         sweeps: SweepPlan | None = None,
         ways: Ways | None = None,
+        told: list[str] | None = None,
         tiles: TilePlan = plan,
     ) -> list[TileDone]:
         taken: list[TileDone] = []
@@ -93,6 +94,8 @@ def scan(out: Path, plan: TilePlan, surveyed: Surveyed) -> Scan:
                     taken.append(done)
                     if len(taken) == n_tiles:
                         break
+            if told is not None:
+                told += [due.told for due in job.due]
         return taken
 
     return scanned

@@ -12,7 +12,7 @@ import pytest
 from parfocal.calib.lens.table import LensTable
 from parfocal.calib.store import Calibration, OpticsModel, Owner, Store
 from parfocal.calib.value import Measured
-from parfocal.edge.calibrate.page.report import Sheet, Verdict, report_html
+from parfocal.edge.calibrate.page.report import Sheet, Verdict, number, report_html
 from parfocal.edge.calibrate.page.svg import Series, plot, shaded, ticks
 from parfocal.edge.calibrate.page.use import use_of
 from parfocal.edge.config import Config, config_from_toml
@@ -170,6 +170,7 @@ def test_what_is_done_with_a_value_depends_on_the_configuration() -> None:
         ("lens_play_um", one, FOCUSING, "used, the upper end"),
         ("lens_error_um", one, FOCUSING, "its curve is used"),
         ("lens_um_per_ma", one, FOCUSING, "shown only"),
+        ("lens_settle_s", one, FOCUSING, "used, the upper end"),
         ("focus_above_sharpest_um", one, Config(), "shown only; focus.at_sharpest = true removes it"),
         ("optics_gain", one, Config(), "not used: nothing was measured. Run `parfocal calibrate optics`."),
     ):
@@ -186,3 +187,11 @@ def test_plots_have_round_ticks_and_nothing_to_draw_is_said() -> None:
 
 def test_raw_data_stay_readable_for_people(store: Store) -> None:
     assert json.loads(store.raw_path("z_home_um").read_text()) == RAW["z_home_um"]
+
+
+@pytest.mark.parametrize(
+    ("value", "uncertainty", "told"),
+    [(-1.2e-5, 0.019, "0.000"), (19.953, 0.078, "19.953"), (1.25012, 0.38, "1.25"), (28.5, 0.0, "28.5")],
+)
+def test_values_have_as_many_digits_as_their_uncertainty(value: float, uncertainty: float, told: str) -> None:
+    assert number(Measured(value, uncertainty, WHEN, "m", "1", "r.json")) == told

@@ -19,7 +19,7 @@ from parfocal.edge.calibrate import register
 from parfocal.edge.calibrate.keeper import KeptValue
 from parfocal.edge.calibrate.motion import chains, returns, settling
 from parfocal.edge.cli import findings as findings_of
-from parfocal.edge.cli.calibrating import verbs as cli_calibrate
+from parfocal.edge.cli.calibrating import bench as cli_calibrate
 from parfocal.edge.cli.calibrating.verbs import BacklashReport, CameraReport, StageReport, stage_line
 from parfocal.edge.config import Config, config_from_toml
 from parfocal.edge.instrument import Instrument

@@ -13,9 +13,9 @@ from parfocal.calib.errors import CalibPoor
 from parfocal.calib.store import Owner, Store, default_folder
 from parfocal.calib.value import Measured
 from parfocal.edge.cli.calibrating import all_parts as cli_all
-from parfocal.edge.cli.calibrating import verbs as cli_calibrate
+from parfocal.edge.cli.calibrating import bench as cli_calibrate
 from parfocal.edge.cli.calibrating.all_parts import PARTS, AllReport, Part, Progress, parts_of, progress_of
-from parfocal.edge.cli.calibrating.verbs import Bench
+from parfocal.edge.cli.calibrating.bench import Bench
 from parfocal.edge.config import Config, config_from_toml
 from parfocal.edge.instrument import Instrument
 from tests.edge.calibrate.plain import Plain

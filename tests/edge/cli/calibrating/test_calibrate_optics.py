@@ -17,8 +17,8 @@ from parfocal.edge.calibrate.focus_loop import LoopCalibration
 from parfocal.edge.calibrate.keeper import Found
 from parfocal.edge.calibrate.optics.run import OpticsCalibration
 from parfocal.edge.cli import findings as findings_of
+from parfocal.edge.cli.calibrating import bench as cli_calibrate
 from parfocal.edge.cli.calibrating import focus_verb, optics_verb
-from parfocal.edge.cli.calibrating import verbs as cli_calibrate
 from parfocal.edge.cli.calibrating.focus_verb import LoopReport
 from parfocal.edge.cli.calibrating.optics_verb import OpticsReport
 from parfocal.edge.cli.findings import Finding

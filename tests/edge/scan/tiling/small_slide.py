@@ -35,6 +35,7 @@ CONFIG = config_from_toml(
     "first_sweep_start_um = 2485.0\nfirst_sweep_stop_um = 2515.0\nfirst_sweep_step_um = 4.0\n",
     "the small slide",
 )
+STRAIGHT = View(UM_PER_PX)
 SLIDE_PX = 900  # a side, 0.31 mm
 
 Focus = Callable[[float, float], float]
@@ -112,9 +113,13 @@ class SmallSlide:
         has_single: bool = True,
         faults: Faults | None = None,
         config: Config = CONFIG,
+        view: View = STRAIGHT,
     ) -> None:
-        """`moved_um`: how far the slide lies from where it lay; `single_sigma_um`: noise of single shots."""
-        self.config = config
+        """`moved_um`: how far the slide lies from where it lay; `single_sigma_um`: noise of single shots.
+
+        `view`: how the camera lies by its calibration; in truth it is straight.
+        """
+        self.config, self.view = config, view
         self._pixels = drawn() if pixels is None else pixels
         self._moved_um = moved_um
         shape = (config.camera.height_px, config.camera.width_px, 3)
@@ -176,7 +181,7 @@ class SmallSlide:
                 truth_at,
                 may_home=True,
                 plays=plays,
-                view=View(UM_PER_PX),
+                view=self.view,
                 # Calibrated: a proof takes pictures after the last one, and the predictors know only the last one.
                 above_sharpest_um=0.0,
                 triggered=triggered,

@@ -128,3 +128,27 @@ def test_a_full_disk_refuses_the_scan_and_counts_what_is_there_already(
     with pytest.raises(ConfigError, match="but .* free; nothing moved"):
         check_disk(foretold, foretold.n_tiles, tmp_path)
     check_disk(foretold, foretold.n_tiles - 1, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("angle_deg", "field_um"),
+    [
+        (0.0, (100.0, 80.0)),
+        (-0.02, (100.0, 80.0)),  # as it is measured on a straight camera
+        (90.3, (80.0, 100.0)),
+        (180.0, (100.0, 80.0)),
+        (-90.0, (80.0, 100.0)),
+        (5.0, (90.49, 72.39)),
+    ],
+)
+def test_tiles_of_a_turned_camera_leave_no_gap(angle_deg: float, field_um: tuple[float, float]) -> None:
+    camera = msgspec.structs.replace(CONFIG.camera, width_px=200, height_px=160)
+    found = field_of(camera, 0.5, angle_deg)
+    assert found == pytest.approx(field_um, abs=0.02)
+    # The corners of the part that counts lie in the frame.
+    turn = np.radians(angle_deg)
+    for x_um, y_um in ((found[0] / 2, found[1] / 2), (found[0] / 2, -found[1] / 2)):
+        across = x_um * np.cos(turn) + y_um * np.sin(turn), -x_um * np.sin(turn) + y_um * np.cos(turn)
+        slack_um = 1.0 if abs(angle_deg) < 1.0 or abs(abs(angle_deg) - 90.0) < 1.0 else 1e-6
+        assert abs(across[0]) <= 50.0 + slack_um
+        assert abs(across[1]) <= 40.0 + slack_um
