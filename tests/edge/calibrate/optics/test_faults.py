@@ -151,7 +151,7 @@ def test_recorded_stacks_that_drifted_are_passed_over_and_if_all_did_the_refusal
 
 def pale(shot: UInt8Array) -> UInt8Array:
     """A picture with a quarter of the contrast."""
-    return np.rint(170.0 + (shot - 170.0) / 4.0).astype(np.uint8)
+    return np.asarray(np.rint(170.0 + (shot - 170.0) / 4.0), np.uint8)
 
 
 @pytest.mark.parametrize(("looks", "n_stacks"), [((None, pale, None), 2), ((pale, None), 2)])
@@ -200,4 +200,4 @@ def test_a_recorded_stack_that_is_saturated_is_passed_over(tmp_path: Path) -> No
 
 
 def overexposed(shot: UInt8Array) -> UInt8Array:
-    return np.clip(shot.astype(np.int16) + 170, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(shot.astype(np.int16) + 170, 0, 255), np.uint8)
