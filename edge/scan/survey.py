@@ -4,6 +4,7 @@ from collections.abc import Callable, Generator, Sequence
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from parfocal.edge.config import Config
 from parfocal.edge.errors import ConfigError
@@ -84,11 +85,13 @@ def expected_um(focused: Sequence[FieldReport], field: Field) -> float:
     slopes = np.concatenate([np.zeros((2, 1)), np.eye(2) / SLOPE_UM_PER_MM], axis=1)
     terms = np.concatenate([np.ones((len(near), 1)), away_mm[near]], axis=1) * weights[:, None]
     heights = np.concatenate([(places[near, 2] - base_um) * weights, np.zeros(2)])
-    certain, solved = np.ones(len(heights)), np.zeros(3)
+    certain = np.ones(len(heights))
+    solved: NDArray[np.float64] = np.zeros(3)
     for _ in range(ROUNDS):
-        solved, *_ = np.linalg.lstsq(
+        found, *_ = np.linalg.lstsq(
             np.concatenate([terms, slopes]) * certain[:, None], heights * certain, rcond=None
         )
+        solved = np.asarray(found, np.float64)
         # A point on a fold, or a wrong one, loses its weight.
         off = terms @ solved - heights[: len(near)]
         certain[: len(near)] = 1.0 / np.sqrt(1.0 + off**2)
