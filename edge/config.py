@@ -273,7 +273,9 @@ def simulated_through(objective: str, config: Config) -> Config:
     Raises ConfigError for an objective without a model.
     """
     if objective not in FOCUS_OF:
-        raise ConfigError(f"no model ships for objective {objective!r}, only for {' and '.join(FOCUS_OF)}")
+        raise ConfigError(
+            f"no two-shot model ships for objective {objective!r}, only for {' and '.join(FOCUS_OF)}"
+        )
     defaults = msgspec.to_builtins(Config())
     changed = {}
     for table, settings_of in (("focus", FOCUS_OF), ("camera", CAMERA_OF)):

@@ -198,13 +198,17 @@ def _as_stored(examples: Examples, chosen: list[int], kind: Kind) -> Patches:
 
 
 def _spread_over_groups(examples: Examples, n: int, range_um: float) -> list[int]:
-    """Return the indices of `n` usable examples, spread evenly over the groups."""
+    """Return the indices of `n` usable examples, spread evenly over the groups, with the nearest to focus of each."""
     by_group: dict[str, list[int]] = {}
     for k in np.flatnonzero(tables.usable(examples, range_um)):
         by_group.setdefault(examples.group[k], []).append(int(k))
     # Neighbours are heights of one object, so take examples at equal steps.
     share = -(-n // len(by_group))
-    chosen = [k for members in by_group.values() for k in members[:: max(1, len(members) // share)][:share]]
+    chosen: list[int] = []
+    for members in by_group.values():
+        nearest = min(members, key=lambda k: abs(examples.distance_um[k]))
+        others = [k for k in members if k != nearest]
+        chosen += [nearest, *others[:: max(1, len(others) // max(1, share - 1))]][:share]
     return sorted(chosen)[:n]
 
 

@@ -26,9 +26,22 @@ def main() -> None:
     parser.add_argument("--objective", choices=tuple(OBJECTIVES), default="20x/0.75")
     parser.add_argument("--pair", type=Path, default=model_path("difference-20x"), help="model with the body")
     parser.add_argument("--single", type=Path, default=model_path("single-20x"), help="model with the body")
+    parser.add_argument(
+        "--single-shots-alone",
+        action="store_true",
+        help="for a head without a body: spectra of small single shots, each sample through an instrument of its own",
+    )
     args = parser.parse_args()
     make(
-        Making(args.tiles, args.pair, args.single, args.objective, args.out, args.seed),
+        Making(
+            args.tiles,
+            args.pair,
+            args.single,
+            args.objective,
+            args.out,
+            args.seed,
+            args.single_shots_alone,
+        ),
         args.parts,
         args.workers,
     )

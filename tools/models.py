@@ -18,9 +18,11 @@ from parfocal.engines.model.shipped import MODELS_FOLDER, model_path
 ROOT = Path(__file__).parent.parent
 # Of what a stage depends on besides its inputs. A change of any of these files makes all stages anew.
 PROGRAMS = ("tools/cameras.py", "tools/learning", "tools/networks", "tools/rendering", "tools/tissue")
-SHIPPED = ("difference-20x", "single-20x", "difference-40x", "spectral-20x")
+SHIPPED = ("difference-20x", "single-20x", "difference-40x", "spectral-20x", "single-10x")
 # A model without a body learns from the spectra among the features of the model with one.
 SPECTRA_OF = {"spectral-20x": "difference-20x"}
+# Or from spectra of small samples, made for it alone, and from those of another model's features, scaled to it.
+SCALED_FROM = {"single-10x": "single-20x"}
 
 
 @dataclass(frozen=True)
@@ -47,25 +49,23 @@ class Stage:
 
 def stages(model: str, tiles: Path, out: Path, size: Size) -> list[Stage]:
     """Return what makes one model, in order."""
-    start = model_path(SPECTRA_OF.get(model, model))
-    contract = contract_from_onnx(start)
+    contract = contract_from_onnx(model_path(model))
     objective = contract.objective
-    data = out / objective.replace("/", "-")
-    features, run, made = data / "features", out / model / "run", out / model / f"{model}.onnx"
+    data = _folder(out, objective)
+    run, made = out / model / "run", out / model / f"{model}.onnx"
     common = {"tiles": tiles, "objective": objective}
     held_out, training = (data / f"{name}-{contract.patch_px}" for name in ("held-out", "training"))
     stacks = {**common, "patch_px": contract.patch_px, "condenser": 0.6}
-    body = "single" if contract.kind == "single" else "pair"
+    features = _features(model, tiles, out, size)
+    learned: dict[str, object] = {"features": features[0].output, "held_out": held_out}
+    if model in SCALED_FROM:
+        learned["others"] = features[1].output
+    start = model_path(SPECTRA_OF.get(model, model))
     delta_um = contract.delta_um or 2.0  # a single shot has none
-    how = {"head": "spectra-only"} if model in SPECTRA_OF else {"start": start}
-    learned = {"features": features, "held_out": held_out}
+    is_spectral = model in SPECTRA_OF or model in SCALED_FROM
+    how = {"head": "spectra-only"} if is_spectral else {"start": start}
     return [
-        Stage(
-            "features",
-            _command("make_features", **common, **{body: start}, out=features, parts=size.parts),
-            (tiles, start),
-            features,
-        ),
+        *features,
         Stage(
             "held-out stacks",
             (
@@ -83,8 +83,16 @@ def stages(model: str, tiles: Path, out: Path, size: Size) -> list[Stage]:
         ),
         Stage(
             "head",
-            _command("train", **how, kind=contract.kind, delta_um=delta_um, **learned, out=run),
-            (features, held_out, start),
+            _command(
+                "train",
+                **how,
+                kind=contract.kind,
+                delta_um=delta_um,
+                objective=objective,
+                **learned,
+                out=run,
+            ),
+            (*(stage.output for stage in features), held_out, start),
             run,
         ),
         Stage(
@@ -94,6 +102,27 @@ def stages(model: str, tiles: Path, out: Path, size: Size) -> list[Stage]:
             made,
         ),
     ]
+
+
+def _features(model: str, tiles: Path, out: Path, size: Size) -> list[Stage]:
+    """Return what makes the features of a model, and those of another one from which it learns as well."""
+    contract = contract_from_onnx(model_path(model))
+    features = _folder(out, contract.objective) / "features"
+    start = model_path(SPECTRA_OF.get(model, model))
+    common = {"tiles": tiles, "objective": contract.objective, "out": features, "parts": size.parts}
+    if model in SCALED_FROM:
+        alone = (*_command("make_features", **common), "--single-shots-alone")
+        return [
+            Stage("features", alone, (tiles,), features),
+            *_features(SCALED_FROM[model], tiles, out, size),
+        ]
+    body = "single" if contract.kind == "single" else "pair"
+    command = _command("make_features", **common, **{body: start})
+    return [Stage("features", command, (tiles, start), features)]
+
+
+def _folder(out: Path, objective: str) -> Path:
+    return out / objective.replace("/", "-")
 
 
 def _command(program: str, **options: object) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ from tools.learning.data import batches, frames
 from tools.learning.data.examples import Examples
 from tools.learning.data.features import Features, together, without_maps
 from tools.learning.data.kept_features import of_folder
+from tools.learning.data.scaled import scaled
 from tools.learning.judged import tables
 from tools.learning.judged.pictures import draw_learning, draw_scatter
 from tools.learning.judged.prediction import predict
@@ -32,10 +33,12 @@ from tools.learning.training import FROZEN_SHARE, Training, rate_at
 from tools.networks.focus import FocusNet, Head
 from tools.networks.layers import Body
 from tools.progress import shown_progress
+from tools.rendering.objectives import OBJECTIVES
 
 CALIBRATION_BATCHES = 12
 CURVE_PX = 400 * 224**2  # pixels of held-out patches measured at every report; at the end all are measured
 START_BATCH = 64  # patches whose statistics stand for all when the training starts from a model
+FARTHEST = 1.45  # in parts of the range, of the shots of another objective
 PHASE_2_SHARE = 0.5  # share of the time after which phase 2 begins
 
 
@@ -167,8 +170,27 @@ def train_head(
         fit.prepare_summary(net, training)
         head = Head(net.n_features, condensers is not None)
         fit.prepare_head(head, fit.inputs_of(net, training, condensers))
-    how = fit.FitRecipe() if trained is None else fit.refit()
-    fit.fit(net, head, condensers, asdict(recipe), how, training, tests, out, say, spectra)
+    how = fit.FitRecipe(args.epochs, args.fit_batch) if trained is None else fit.refit()
+    objective = OBJECTIVES[args.objective]
+    others = None
+    if args.others is not None:
+        made_for = OBJECTIVES[args.others_objective]
+        taken = together([frames.single_shots(folder, made_for, say) for folder in args.others])
+        others = scaled(taken, made_for, objective).near(FARTHEST * objective.range_um)
+    fit.fit(
+        net,
+        head,
+        condensers,
+        asdict(recipe),
+        how,
+        training,
+        tests,
+        out,
+        say,
+        objective.range_um,
+        spectra,
+        others,
+    )
 
 
 def main() -> None:
@@ -187,6 +209,15 @@ def main() -> None:
         help="instead of --data, with --start: train the head on what `tools.make_features` made in this folder",
     )
     parser.add_argument("--out", type=Path, required=True, help="folder for the checkpoint and the plots")
+    parser.add_argument("--objective", choices=tuple(OBJECTIVES), default="20x/0.75")
+    parser.add_argument(
+        "--others",
+        type=Path,
+        nargs="+",
+        help="with --kind single and --head spectra-only: features made for another objective, from which the head "
+        "learns as well, scaled to this one",
+    )
+    parser.add_argument("--others-objective", choices=tuple(OBJECTIVES), default="20x/0.75")
     parser.add_argument(
         "--kind",
         choices=("pair", "difference", "single"),
@@ -226,6 +257,8 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=default.batch)
     parser.add_argument("--learning-rate", type=float, default=default.learning_rate)
     parser.add_argument("--seed", type=int, default=default.seed)
+    parser.add_argument("--epochs", type=int, default=fit.FitRecipe.epochs, help="of the head, if it is new")
+    parser.add_argument("--fit-batch", type=int, default=fit.FitRecipe.fit_batch)
     parser.add_argument("--report-s", type=float, default=300.0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, default=2)
@@ -238,6 +271,8 @@ def main() -> None:
             "--features trains a head on the body of --start: give --start, and --head spectrum or none; "
             f"or give --head {SPECTRA_ONLY}"
         )
+    if args.others is not None and (args.kind, args.head) != ("single", SPECTRA_ONLY):
+        parser.error(f"--others is for the spectra of single shots: add --kind single --head {SPECTRA_ONLY}")
     torch.set_num_threads(args.threads)
     recipe = Recipe(
         kind=args.kind,

@@ -38,7 +38,7 @@ def test_the_model_of_an_objective_was_made_for_its_settings_and_its_camera(obje
 def test_an_objective_that_nobody_described_is_not_simulated_as_another() -> None:
     with pytest.raises(ConfigError, match="'10x/0.3' cannot be simulated"):
         simulated_optics("10x/0.3", 0.345)
-    with pytest.raises(ConfigError, match="no model ships for objective '10x/0.3'"):
+    with pytest.raises(ConfigError, match="no two-shot model ships for objective '10x/0.3'"):
         simulated_through("10x/0.3", Config())
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from parfocal.engines.model.contract import CondenserTerms
 from parfocal.engines.model.head import Prediction
 from tools.arrays import FloatArray
 from tools.learning.data.features import Features
+from tools.learning.data.scaled import aligned
 from tools.learning.judged import tables
 from tools.learning.judged.pictures import draw_learning, draw_scatter
 from tools.learning.losses import distance_weight, negative_log_likelihood, patch_weight, smooth_l1
@@ -49,9 +50,9 @@ def refit() -> FitRecipe:
     return FitRecipe(epochs=12, fit_learning_rate=2e-4)
 
 
-def with_maps() -> FitRecipe:
-    """Return the settings to go on with the maps, after a head was trained on the spectra alone."""
-    return FitRecipe(epochs=10, fit_learning_rate=5e-4)
+def with_fewer(recipe: FitRecipe) -> FitRecipe:
+    """Return the settings to go on with the maps, or with its own shots, after a head was trained on more patches."""
+    return replace(recipe, epochs=min(10, recipe.epochs), fit_learning_rate=5e-4)
 
 
 def prepare_summary(net: FocusNet, features: Features) -> None:
@@ -222,6 +223,15 @@ def predicted(head: Head, given: Inputs) -> Prediction:
     return head.arrays().predict_inputs(inputs.numpy())
 
 
+def with_others(given: Inputs, others: Inputs) -> Inputs:
+    """Return the inputs for a head that learns from the shots of another objective as well.
+
+    Theirs get the mean and deviation of its own: cameras and textures do not scale with the optics.
+    """
+    features = torch.from_numpy(aligned(others.features.numpy(), given.features.numpy()))
+    return _joined([given, replace(others, features=features)])
+
+
 def fit(
     net: FocusNet,
     head: Head,
@@ -232,33 +242,39 @@ def fit(
     held_out: Features,
     out: Path,
     say: Callable[[str], None],
+    range_um: float = tables.RANGE_UM,
     spectra: Features | None = None,
+    others: Features | None = None,
 ) -> None:
     """Train the head, measure it on held-out patches, and save it in `out` with `net` and its plots.
 
     With `spectra`, of patches whose maps were not computed, the head is trained on the spectra of all patches first.
+    With `others`, of shots through another objective scaled to this one, it is trained on these and its own first.
     """
     log: list[dict[str, Any]] = []
     given, tests = inputs_of(net, features, condensers), inputs_of(net, held_out, condensers)
 
-    n_patches = len(features) + (0 if spectra is None else len(spectra))
+    n_patches = len(features) + sum(len(more) for more in (spectra, others) if more is not None)
 
     def report(seen: int, loss: float) -> None:
         head.eval()
-        groups = tables.by_group(held_out, predicted(head, tests).distance_um, tables.RANGE_UM)
+        groups = tables.by_group(held_out, predicted(head, tests).distance_um, range_um)
         log.append({"patches": seen, "examples": n_patches, "loss": round(loss, 4), "groups": groups})
         say(f"head: {seen} patches of {n_patches}: loss {loss:.3f}, held out {tables.in_a_line(groups)}")
 
     if spectra is not None:
         both = [without_maps(head, part, condensers) for part in (features, spectra)]
         train_members(head, _joined(both), recipe, report)
-        recipe = with_maps()
+        recipe = with_fewer(recipe)
+    if others is not None:
+        train_members(head, with_others(given, inputs_of(net, others, condensers)), recipe, report)
+        recipe = with_fewer(recipe)
     train_members(head, given, recipe, report)
     calibrate_sigma(head, tests)
     prepare_strangeness(head, given, tests)
     save(net, head, condensers, recipes, asdict(recipe), log, out)
     distance_um: FloatArray = predicted(head, tests).distance_um
-    draw_scatter(held_out, distance_um, tables.RANGE_UM, out / "scatter.png", "held-out patches")
+    draw_scatter(held_out, distance_um, range_um, out / "scatter.png", "held-out patches")
 
 
 def save(

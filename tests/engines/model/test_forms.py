@@ -29,9 +29,9 @@ from parfocal.engines.model.forms import (
 )
 from parfocal.engines.model.golden import load_golden, save_golden
 from parfocal.engines.model.shipped import (
-    list_models,
     measured_scales_name,
     model_at,
+    model_path,
     with_measured_scales,
 )
 from tools.int8 import evaluate
@@ -54,7 +54,8 @@ def digest(path: Path, form: Form) -> str:
 
 
 def test_forms_of_a_shipped_model_are_the_same_each_time_in_every_process() -> None:
-    paths = [model.path for model in list_models()[::2]]
+    # With convolutions: without, all forms of a model are the same.
+    paths = [model_path("difference-20x"), model_path("single-20x")]
     here = [f"{path.stem} {form} {digest(path, form)}" for path in paths for form in MADE_FORMS]
     for seed in ("1", "2"):  # of the hashes of this process: the order of a set depends on it
         done = subprocess.run(

@@ -29,6 +29,11 @@ class Features:
     def __len__(self) -> int:
         return len(self.distance_um)
 
+    def near(self, distance_um: float) -> "Features":
+        """Return the patches that are at most so far from the focus."""
+        chosen = np.abs(self.distance_um) <= distance_um
+        return Features(*(column[chosen] for column in vars(self).values()))
+
 
 def features_of(net: FocusNet, examples: Examples, device: str) -> Features:
     """Return the features of whole patches, as the microscope feeds them."""

@@ -6,8 +6,8 @@ on its number only, and is written atomically: a stopped run goes on.
 """
 
 import multiprocessing as mp
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -18,16 +18,17 @@ import torch
 from parfocal.engines.model.contract import Kind
 from tools.arrays import FloatArray
 from tools.cameras import random_camera
-from tools.learning.data.features import Features, together
-from tools.learning.data.kept_features import load_part, save_part
+from tools.learning.data import shots
+from tools.learning.data.features import Features, together, without_maps
+from tools.learning.data.kept_features import load_part, save_part, source_in
 from tools.learning.recipe import Recipe
 from tools.learning.start import body_from
 from tools.networks.compiled import Compiled, Pooled
 from tools.networks.spectrum import COLOURS, N_RINGS, Spectrum, n_spectral
 from tools.rendering import seen
 from tools.rendering.imaging import Grid, Instrument
-from tools.rendering.instruments import ODD_KEPT_ONE_IN, is_odd
-from tools.rendering.objectives import OBJECTIVES
+from tools.rendering.instruments import ODD_KEPT_ONE_IN, is_odd, random_instrument
+from tools.rendering.objectives import OBJECTIVES, Objective
 from tools.rendering.parts import SAMPLE_PX, ladder_um, samples_of, shots_of
 from tools.rendering.samples import Sample
 from tools.rendering.seen import PATCH_PX, SINGLE_PX
@@ -59,6 +60,7 @@ class Making:
         objective: name of the objective, of `OBJECTIVES`.
         out: folder for the parts.
         seed: another seed gives other parts.
+        single_shots_alone: make spectra of single shots of small samples, and nothing else.
     """
 
     tiles: Path
@@ -67,6 +69,7 @@ class Making:
     objective: str
     out: Path
     seed: int
+    single_shots_alone: bool = False
 
 
 class Networks:
@@ -154,9 +157,9 @@ class Maker:
         corners = rng.integers(0, grid.image_px - SINGLE_PX + 1, (n_singles, 2))
         singles = [seen.place_of(sample, grid, int(top), int(left), SINGLE_PX) for top, left in corners]
         heights_um = ladder_um(self._objective, rng)
-        shots = shots_of(self._objective, grid, sample, instrument, random_camera, heights_um, rng)
+        taken = shots_of(self._objective, grid, sample, instrument, random_camera, heights_um, rng)
         before = None
-        for plane, (z_um, shot) in enumerate(zip(heights_um.tolist(), shots, strict=True)):
+        for plane, (z_um, shot) in enumerate(zip(heights_um.tolist(), taken, strict=True)):
             number = objects * len(heights_um) + plane
             if before is not None:
                 mixed = [places[k] for k in rng.permutation(len(places))]
@@ -188,13 +191,33 @@ class Maker:
             collected.add("block", (of_second, maps), patches.part(block), condenser, plane)
 
 
+class ShotMaker:
+    """Makes parts of single shots alone in one process, for a head without a body."""
+
+    def __init__(self, making: Making) -> None:
+        torch.set_num_threads(1)
+        cv2.setNumThreads(1)
+        self._seed = making.seed
+        self._objective = OBJECTIVES[making.objective]
+        self._objects = TrainingObjects(making.tiles)
+        self._whole, self._block = (
+            Compiled(Spectrum(COLOURS, side_px), COLOURS, side_px) for side_px in (shots.SHOT_PX, PATCH_PX)
+        )
+
+    def part(self, number: int) -> Mapping[str, Features | None]:
+        """Return the features of one part, by kind of patch."""
+        rng = np.random.default_rng([self._seed, number])
+        return shots.part_of(self._objective, self._objects.draw, self._whole, self._block, rng)
+
+
 def make_parts(making: Making, numbers: Iterable[int]) -> None:
     """Make the parts that do not exist yet. The kind of a process of its own."""
-    maker: Maker | None = None
+    kinds = FOR["single"] if making.single_shots_alone else KINDS
+    maker: Maker | ShotMaker | None = None
     for number in numbers:
-        if all(_file(making.out, kind, number).exists() for kind in KINDS):
+        if all(_file(making.out, kind, number).exists() for kind in kinds):
             continue
-        maker = maker or Maker(making)
+        maker = maker or (ShotMaker(making) if making.single_shots_alone else Maker(making))
         for kind, features in maker.part(number).items():
             file = _file(making.out, kind, number)
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -229,15 +252,32 @@ def make(making: Making, parts: int, workers: int) -> None:
 
 def made(folder: Path, kind: str, say: Callable[[str], None]) -> Features:
     """Return the features of one kind in a folder. Raises SystemExit if there are none."""
-    parts = []
-    for file in sorted((folder / kind).glob("[0-9]*.npz")):
-        part = load_part(file, None)
-        if part is not None:
-            parts.append(part)
+    parts = [part for _, part in _parts_in(folder, kind)]
     if not parts:
         raise SystemExit(f"{folder} has no parts of kind {kind}: run `python -m tools.make_features` first")
     say(f"{sum(map(len, parts))} patches of kind {kind} in {len(parts)} parts of {folder}")
     return together(parts)
+
+
+def single_shots(folder: Path, objective: Objective, say: Callable[[str], None]) -> Features:
+    """Return the spectra of all single shots in a folder. Raises SystemExit if there are none.
+
+    The second shots of pairs are among them, but for those through instruments that lack what tells the direction.
+    """
+    every = [made(folder, kind, say) for kind in dict.fromkeys(FOR["single"])]
+    for kind in ("pair", "spectral"):
+        for file, part in _parts_in(folder, kind):
+            rng = np.random.default_rng([int(source_in(file).split()[0]), int(file.stem)])
+            if not is_odd(random_instrument(objective.optics, rng), objective.optics):
+                every.append(replace(part, spectral=part.spectral[:, OF_SECOND_SHOT]))
+    return together([without_maps(part) for part in every])
+
+
+def _parts_in(folder: Path, kind: str) -> Iterator[tuple[Path, Features]]:
+    for file in sorted((folder / kind).glob("[0-9]*.npz")):
+        part = load_part(file, None)
+        if part is not None:
+            yield file, part
 
 
 def _file(out: Path, kind: str, number: int) -> Path:
