@@ -25,6 +25,11 @@ WHITE, BRIGHTEST = (SATURATED_LEVEL,) * 3, (255,) * 3
 Step = Callable[[str], None]
 
 
+def white_share(shot: Shot) -> float:
+    """The share of the pixels of a shot that are saturated, 0..1."""
+    return float(cv2.inRange(shot.part.pixels, WHITE, BRIGHTEST).mean()) / 255.0
+
+
 class Curves:
     """Takes focus curves of the present field. The lamp is on, the axes are homed."""
 
@@ -101,9 +106,8 @@ class Curves:
                 seen(shot)
             z_um.append(shot.z_um)
             sharpness.append(self._judged_by(shot))
-            pixels = shot.part.pixels
-            white.append(float(cv2.inRange(pixels, WHITE, BRIGHTEST).mean()) / 255.0)
-            dark = dark and float(pixels.mean()) < MIN_MEAN_LEVEL
+            white.append(white_share(shot))
+            dark = dark and float(shot.part.pixels.mean()) < MIN_MEAN_LEVEL
         middle_s = (began_s + self._clock.now_s()) / 2.0
         curve = FocusCurve(direction, tuple(z_um), tuple(sharpness), tuple(white), middle_s)
         self.taken.append(curve)

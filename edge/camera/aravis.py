@@ -146,6 +146,8 @@ class AravisCamera:
 
     def close(self) -> None:
         """Let the camera run freely, and release it."""
+        if self._camera is None:
+            return
         self._held = None
         with contextlib.suppress(CameraFailed, self._glib.Error):
             self._camera.stop_acquisition()

@@ -58,7 +58,8 @@ def _grains(density: FloatArray) -> NDArray[np.bool_]:
     n_islands, labels, stats, _ = cv2.connectedComponentsWithStats((mean > MIN_DENSITY).astype(np.uint8))
     islands = np.asarray(labels).ravel()
     core, area = np.zeros(n_islands), stats[:, cv2.CC_STAT_AREA]
-    np.maximum.at(core, islands, mean.ravel())
+    held = np.flatnonzero(islands)
+    np.maximum.at(core, islands[held], mean.ravel()[held])
     channels = np.stack([np.bincount(islands, density[..., k].ravel(), n_islands) for k in range(3)])
     colour = np.ptp(channels, axis=0) / np.maximum(channels.mean(axis=0), 1e-6)
     is_grain = (core > MIN_CORE_DENSITY) & (colour < MAX_COLOUR) & (area < MAX_SHARE * islands.size)

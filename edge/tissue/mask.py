@@ -41,6 +41,7 @@ LIGHT_TILES = (
 )
 GLASS_VARIES = 0.02  # and differs from that by so much, optical density
 BLUR_PX = 1.5
+LEAST_PX = 8  # a side: in less nothing can be told
 WORKING_PX = 1500  # longer pictures are made smaller: tissue is found at 50 um as well as at 5
 
 
@@ -55,6 +56,8 @@ def tissue_mask(pixels: UInt8Array, um_per_px: float) -> TissueMask:
     """Find tissue in an overview, RGB uint8 (h, w, 3), of `um_per_px` on the slide."""
     factor = max(1.0, max(pixels.shape[:2]) / WORKING_PX)
     size = (round(pixels.shape[1] / factor), round(pixels.shape[0] / factor))
+    if min(size) < LEAST_PX:
+        return TissueMask(np.zeros(size[::-1], bool), factor)
     small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
     density = density_over_glass(small).mean(axis=2)
     # The median takes out specks of a pixel or two; the blur makes one island of a pale, grainy section.
@@ -76,26 +79,27 @@ def density_over_glass(pixels: UInt8Array) -> FloatArray:
     The glass is the brightest tenth of each part of the picture, where these lie on one smooth light.
     """
     height, width = pixels.shape[:2]
-    rows, columns = (np.linspace(0, side, LIGHT_TILES + 1).astype(int) for side in (height, width))
+    n = min(LIGHT_TILES, height, width)
+    rows, columns = (np.linspace(0, side, n + 1).astype(int) for side in (height, width))
     brightest = [
         np.percentile(pixels[top:bottom, left:right].reshape(-1, 3), 90, axis=0)
         for top, bottom in itertools.pairwise(rows)
         for left, right in itertools.pairwise(columns)
     ]
     seen = np.log(np.array(brightest) + 1.0)
-    smooth = _smooth_light(seen)
+    smooth = _smooth_light(seen, n)
     glass = np.where(np.abs(seen - smooth) <= GLASS_VARIES, seen, smooth)
     light = cv2.resize(
-        glass.reshape(LIGHT_TILES, LIGHT_TILES, 3).astype(np.float32),
+        glass.reshape(n, n, 3).astype(np.float32),
         (width, height),
         interpolation=cv2.INTER_LINEAR,
     )
     return np.asarray(np.clip(light - np.log(pixels.astype(np.float32) + 1.0), 0.0, 2.5), np.float32)
 
 
-def _smooth_light(seen: Floats) -> Floats:
-    """The logarithm of the light (n, 3) as a quadratic along the upper edge of what was `seen` in each part."""
-    at = np.linspace(-1.0, 1.0, LIGHT_TILES)
+def _smooth_light(seen: Floats, n: int) -> Floats:
+    """The logarithm of the light, a quadratic along the upper edge of what was `seen` in n x n parts, (n * n, 3)."""
+    at = np.linspace(-1.0, 1.0, n)
     y, x = (side.ravel() for side in np.meshgrid(at, at, indexing="ij"))
     terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=1)
     fitted = np.broadcast_to(np.quantile(seen, 0.9, axis=0), seen.shape)
@@ -167,8 +171,9 @@ def _closed(found: BoolArray, radius_px: float) -> BoolArray:
 
 def _width_px(found: NDArray[np.uint8], islands: NDArray[np.int32], n_islands: int) -> Floats:
     """The diameter of the largest circle in each island, px, (n_islands,)."""
-    width = np.zeros(n_islands)
-    np.maximum.at(width, islands.ravel(), 2.0 * cv2.distanceTransform(found, cv2.DIST_L2, 5).ravel() - 1.0)
+    width, held = np.zeros(n_islands), found > 0
+    inside_px = cv2.distanceTransform(found, cv2.DIST_L2, 5)[held]
+    np.maximum.at(width, islands[held], 2.0 * inside_px - 1.0)
     return width
 
 

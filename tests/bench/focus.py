@@ -86,8 +86,10 @@ def draw(rows: list[Row], path: Path) -> None:
                 zorder=3 if is_ours else 2,
             )
             beside = (0, 8) if k % 2 else (0, -15)  # neighbours leave each other room
-            words = {"textcoords": "offset points", "ha": "center", "fontsize": 8, "color": colour}
-            axis.annotate(f"{row.images:.1f}", at, beside, **words)
+            number = f"{row.images:.1f}"
+            axis.annotate(
+                number, at, beside, textcoords="offset points", ha="center", fontsize=8, color=colour
+            )
         axis.set(title=title, xscale="log", yscale="log", xlim=(0.06, 8.0), ylim=(LEAST_DRAWN_UM, 60.0))
         for ruler, ticks in (
             (axis.xaxis, (0.1, 0.3, 1.0, 3.0)),

@@ -11,10 +11,32 @@ DUST_TESTS = ("tests/calib/models/test_fixed_pattern.py",)
 LOOP_TESTS = ("tests/calib/models/test_loop.py",)
 LEARNING_TESTS = ("tests/calib/models/test_learning.py",)
 
+TRIGGER_TESTS = ("tests/calib/camera/test_exposure_window.py",)
 CAMERA_TESTS = ("tests/edge/calibrate/test_camera.py",)
 MASTER_TESTS = ("tests/edge/slide/test_master.py",)
 
 MUTATIONS = (
+    Mutation(
+        "of a rolling shutter the first line counts",
+        "calib/camera/exposure_window.py",
+        "float(begins_s.max()), float(ends_s.min() - begins_s.max())",
+        "float(begins_s.min()), float(ends_s.min() - begins_s.min())",
+        TRIGGER_TESTS,
+    ),
+    Mutation(
+        "a flash that the begin of the exposure cuts counts as a whole one",
+        "calib/camera/exposure_window.py",
+        "(1.0 - share[rising]) * width_s",
+        "0.0",
+        TRIGGER_TESTS,
+    ),
+    Mutation(
+        "flashes that saturate are not dimmed",
+        "edge/calibrate/trigger.py",
+        "if brightest > _BRIGHT:",
+        "if False:",
+        ("tests/edge/calibrate/test_trigger.py",),
+    ),
     Mutation(
         "the light measured with frames of another size is used",
         "edge/measured/calibration.py",
@@ -189,6 +211,27 @@ MUTATIONS = (
         "    is_dark &= 1.0 - np.max(ratios, axis=0) > LEAST_SHARE / 2.0\n",
         "",
         DUST_TESTS,
+    ),
+    Mutation(
+        "a pale stack is used beside others with contrast",
+        "edge/calibrate/optics/run.py",
+        "        if len(curves) - len(pale) < MIN_STACKS:",
+        "        if True:",
+        FAULT_TESTS,
+    ),
+    Mutation(
+        "pale stacks count while stacks are taken",
+        "edge/calibrate/optics/run.py",
+        "sum(one >= pale_limit(contrasts) for one in contrasts)",
+        "len(contrasts)",
+        FAULT_TESTS,
+    ),
+    Mutation(
+        "a recorded stack that is saturated is used",
+        "edge/calibrate/optics/model_view.py",
+        "sharpness, white, 0.0)",
+        "sharpness, (0.0,) * len(white), 0.0)",
+        FAULT_TESTS,
     ),
     Mutation(
         "every stack seems to drift",

@@ -10,6 +10,13 @@ _JUDGE = ("tests/edge/scan/tiling/test_judge.py",)
 
 MUTATIONS = (
     Mutation(
+        "frames that are missing by their ids are not counted",
+        "edge/camera/frame_ids.py",
+        "return later - earlier - 1",
+        "return 0",
+        ("tests/edge/camera/test_frame_ids.py",),
+    ),
+    Mutation(
         "the camera goes on waiting for triggers after a sweep",
         "edge/scan/continuous/sweep.py",
         "            self._camera.disarm()",

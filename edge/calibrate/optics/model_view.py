@@ -11,6 +11,7 @@ from parfocal.calib.models.fixed_pattern import FineDetail
 from parfocal.calib.models.levels import StackSeen
 from parfocal.calib.models.optics import MIN_PICTURES
 from parfocal.calib.motion.play import FocusCurve, peak_of
+from parfocal.edge.calibrate.curves import white_share
 from parfocal.edge.config import FocusConfig
 from parfocal.edge.focus import prepare
 from parfocal.edge.focus.belief import by_belief
@@ -32,7 +33,7 @@ class Plane:
 
     def __init__(self, shot: Shot) -> None:
         """Of a shot, whose pixels may be forgotten then."""
-        self.z_um, self.sharpness = shot.z_um, shot.sharpness
+        self.z_um, self.sharpness, self.white_share = shot.z_um, shot.sharpness, white_share(shot)
         self.smoothed: UInt8Array = shot.part.smoothed
         self.contrasts = shot.part.contrasts
         self.is_blank = shot.part.is_blank
@@ -61,8 +62,10 @@ def plane_heights(
 
 def curve_of(planes: Sequence[Plane]) -> FocusCurve:
     """The focus curve of recorded planes."""
-    z_um, sharpness = (tuple(getattr(plane, name) for plane in planes) for name in ("z_um", "sharpness"))
-    return FocusCurve("up", z_um, sharpness, (0.0,) * len(planes), 0.0)
+    z_um, sharpness, white = (
+        tuple(getattr(plane, name) for plane in planes) for name in ("z_um", "sharpness", "white_share")
+    )
+    return FocusCurve("up", z_um, sharpness, white, 0.0)
 
 
 def fine_detail(planes: Sequence[Plane]) -> FineDetail:

@@ -59,6 +59,18 @@ class OneModel:
         self.kept.append(stack)
         self.curves.append(curve)
 
+    @property
+    def contrasts(self) -> list[float]:
+        """Mean contrast of the stacks of this run, grey levels."""
+        return [float(stack.contrast.mean()) for stack in self.kept[self.n_earlier :]]
+
+    def drop(self, curve: FocusCurve) -> None:
+        """Forget the stack of this run with this curve, if there is one."""
+        for number, one in enumerate(self.curves):
+            if one is curve:
+                del self.curves[number], self.kept[self.n_earlier + number]
+                return
+
     def take_earlier(self, store: Store) -> int:
         """Also use the stacks of the calibration in force, if it is of the same model. Returns how many there are."""
         try:

@@ -10,11 +10,13 @@ from parfocal.calib.models.fixed_pattern import FineDetail, check_dust
 from parfocal.calib.models.optics import MIN_STACKS, OpticsFit
 from parfocal.calib.models.stack_faults import (
     StackDrifts,
+    StackIsPale,
     StackStaysSharp,
     check_fixed,
     check_steady,
     heights_again,
     moved_um,
+    pale_limit,
 )
 from parfocal.calib.motion.play import FocusCurve, peak_of
 from parfocal.calib.store import Store
@@ -98,10 +100,12 @@ class OpticsCalibration:
                     focus_um = self._stack(curves, near_um)
                 except CalibPoor as error:
                     self._passed_over.append((f"field at x={x_um:.0f} y={y_um:.0f} um", error))
-                n_taken = len(self._models.two_shot.curves)
+                contrasts = self._models.two_shot.contrasts
+                n_taken = sum(one >= pale_limit(contrasts) for one in contrasts)
                 if n_taken >= n_stacks or (not n_taken and len(self._passed_over) >= MAX_EMPTY):
                     break
             self.images += curves.images
+        self._drop_pale()
         self.elapsed_s = instrument.clock.now_s() - began_s
 
     def take_recorded(self, name: str, shots: Iterable[Shot], moved_um: float | None = None) -> None:
@@ -143,6 +147,7 @@ class OpticsCalibration:
         two-shot model are not good enough; the earlier values stay. CalibError.
         """
         models, keeper = self._models, self._keeper
+        self._drop_pale()
         fit = self._fit_of_two_shots()
         single, of_single, without = self._single()
         apart = models.two_shot.planes_apart(self._config.focus.condenser)
@@ -177,6 +182,24 @@ class OpticsCalibration:
             raw = two_shot.raw(fit, self.passed_over, str(error))
             raise self._keeper.poor(error, "the optics", two_shot.which, raw) from error
         return fit
+
+    def _drop_pale(self) -> None:
+        """Pass over the stacks that are too pale beside the others, if enough are left."""
+        models = self._models
+        contrasts = models.two_shot.contrasts
+        limit = pale_limit(contrasts)
+        curves = models.two_shot.curves
+        pale = [(one, curve) for one, curve in zip(contrasts, curves, strict=True) if one < limit]
+        if len(curves) - len(pale) < MIN_STACKS:
+            return
+        for contrast, curve in pale:
+            models.two_shot.drop(curve)
+            if models.single is not None:
+                models.single.drop(curve)
+            why = StackIsPale(
+                f"it has a contrast of {contrast:.0f} grey levels, and beside the other stacks {limit:.0f} are needed."
+            )
+            self._passed_over.append((f"stack of {curve.z_um[0]:.1f}..{curve.z_um[-1]:.1f} um", why))
 
     def _check_reasons(self) -> None:
         """Say why there are too few stacks, if they were passed over for anything but their focus curve."""

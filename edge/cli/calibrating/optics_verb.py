@@ -101,13 +101,15 @@ def optics(
     opened = opened_models(settings) if export is None and imported is None else None
     found: OpticsResults | None = None
     passed_over: tuple[str, ...] = ()
-    with opened_bench(simulation, settings, port is None, json, n_steps(stacks)) as bench:
+    files = [file for path in recorded or () for file in stacks_at(there(path))]
+    steps = len(files) if recorded else n_steps(stacks)
+    with opened_bench(simulation, settings, port is None, json, steps) as bench:
         if export is not None:
             _export(bench, export)
         elif imported is not None:
             _import(bench, imported)
         elif opened is not None:
-            found, passed_over = measure_optics(bench, opened, stacks, recorded, add)
+            found, passed_over = measure_optics(bench, opened, stacks, files, add)
     used, place = bench.store.load().used, place_of(bench.store)
     report = OpticsReport(*place, None, passed_over, used)
     if found is not None:
@@ -161,17 +163,15 @@ def measure_optics(
         say(bench.console, f"optics: {counted(running.take_earlier(), 'stack')} of the calibration in force")
     n_silent = 0
     if recorded:
-        for path in recorded:
-            for file in stacks_at(there(path)):
-                stack = read_stack(file)
-                check_sampling(stack, config)
-                shots = (
-                    Shot(z_um, plane, config.focus)
-                    for z_um, plane in zip(stack.z_um, stack.planes, strict=True)
-                )
-                running.take_recorded(named(file), shots, stack.focus_moved_um)
-                n_silent += stack.focus_moved_um is None
-                bench.step(named(file))
+        for file in recorded:
+            stack = read_stack(file)
+            check_sampling(stack, config)
+            shots = (
+                Shot(z_um, plane, config.focus) for z_um, plane in zip(stack.z_um, stack.planes, strict=True)
+            )
+            running.take_recorded(named(file), shots, stack.focus_moved_um)
+            n_silent += stack.focus_moved_um is None
+            bench.step(named(file))
     else:
         plan = snake(optics_part.FIELDS_PER_STACK * n_stacks, config)
         running.take([(field.x_um, field.y_um) for field in plan], n_stacks, bench.step)

@@ -135,6 +135,7 @@ def test_closing_it_while_it_is_armed_leaves_it_running_freely(device: GigeCamer
     camera.arm(1)
     camera.close()
     assert not device.is_waiting
+    camera.close()  # once more does no harm
 
 
 def test_a_line_that_the_camera_does_not_have_is_refused_when_it_is_opened(device: GigeCamera) -> None:

@@ -1,5 +1,6 @@
 """Stacks that are not what they seem: the stage drifts while they are taken, or there is dust in the camera."""
 
+import functools
 from pathlib import Path
 
 import cv2
@@ -9,10 +10,14 @@ import pytest
 from parfocal.calib.errors import CalibPoor
 from parfocal.calib.models import stack_faults
 from parfocal.calib.models.fixed_pattern import correlation_of
-from parfocal.calib.motion.play import peak_of
+from parfocal.calib.motion.play import FocusCurve, peak_of
 from parfocal.calib.store import Store
+from parfocal.edge.calibrate.curves import Curves
+from parfocal.edge.calibrate.optics import run
 from parfocal.edge.calibrate.optics.run import Models, OpticsCalibration
 from parfocal.edge.focus.shots import Shot, Shots
+from parfocal.edge.measured.optics_file import KeptStack
+from parfocal.edge.pixels import UInt8Array
 from parfocal.engines.predictor import Predictor
 from tests.edge.calibrate.optics.test_optics import OWNER, STAMP, SaysTooMuch, places, runner, two_shot
 from tests.edge.calibrate.plain import CONFIG, FOCUS_Z_UM, SIDE_PX, Look, Plain
@@ -94,7 +99,8 @@ def test_where_several_fields_are_seen_dust_is_evened_out_and_the_stacks_are_as_
     assert np.abs(running._camera.with_dust(pixels).astype(int) - many(pixels)).max() <= 6
 
 
-def recorded(look: Look | None, x_um: float) -> list[Shot]:
+@functools.cache
+def recorded(look: Look | None, x_um: float) -> tuple[Shot, ...]:
     """A stack of a field beside the origin."""
     plain = Plain({}, look=look)
     bench = plain.instrument
@@ -102,7 +108,7 @@ def recorded(look: Look | None, x_um: float) -> list[Shot]:
     with bench.lit(CONFIG.scan.lamp_duty):
         bench.go_to(CONFIG.scan.origin_x_um + x_um, CONFIG.scan.origin_y_um)
         taking = Shots(bench.board.z, bench.camera, CONFIG.focus)
-        return [taking.take(FOCUS_Z_UM + float(above)) for above in np.arange(-12.0, 10.1, 1.0)]
+        return tuple(taking.take(FOCUS_Z_UM + float(above)) for above in np.arange(-12.0, 10.1, 1.0))
 
 
 def test_dust_in_recorded_stacks_is_refused_with_what_to_do(
@@ -110,9 +116,9 @@ def test_dust_in_recorded_stacks_is_refused_with_what_to_do(
 ) -> None:
     # As in fields with so much structure that no single stack shows the dust.
     monkeypatch.setattr(stack_faults, "MAX_FAR_SHARE", 1.0)
-    running = running_on(Plain({}), tmp_path)
+    running, light = running_on(Plain({}), tmp_path), dust(12, 180)
     for k in range(3):
-        running.take_recorded(f"{k}.tif", recorded(dust(12, 180), 160.0 * (k - 1)))
+        running.take_recorded(f"{k}.tif", recorded(light, 160.0 * (k - 1)))
     assert running.passed_over == ()
     with pytest.raises(
         CalibPoor, match=r"dust on the camera's window: clean it, run `parfocal calibrate camera`"
@@ -141,3 +147,57 @@ def test_recorded_stacks_that_drifted_are_passed_over_and_if_all_did_the_refusal
         r"a.tif: stack of .* its focus moved by -0\.50 um",
     ):
         running.fit()
+
+
+def pale(shot: UInt8Array) -> UInt8Array:
+    """A picture with a quarter of the contrast."""
+    return np.rint(170.0 + (shot - 170.0) / 4.0).astype(np.uint8)
+
+
+@pytest.mark.parametrize(("looks", "n_stacks"), [((None, pale, None), 2), ((pale, None), 2)])
+def test_a_pale_stack_is_passed_over_if_enough_others_have_more_contrast(
+    runner: SaysTooMuch, tmp_path: Path, looks: tuple[Look | None, ...], n_stacks: int
+) -> None:
+    running = running_on(Plain({}), tmp_path, runner)
+    for number, look in enumerate(looks):
+        running.take_recorded(f"{number}.tif", recorded(look, 0.0))
+    kept = list(running._models.two_shot.kept)
+    assert running.fit().two_shot.n_stacks == n_stacks
+    assert [why.split(": it has")[0].startswith("stack of 24") for why in running.passed_over] == [True] * (
+        len(looks) - n_stacks
+    )
+    assert all("beside the other stacks" in why for why in running.passed_over)
+    assert running._models.two_shot.kept == (kept if len(looks) == n_stacks else [kept[0], kept[2]])
+
+
+def test_while_stacks_are_taken_pale_ones_do_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = running_on(Plain({}), tmp_path)
+    model, contrasts = running._models.two_shot, iter((6.0, 30.0, 25.0, 28.0))
+
+    def stacked(_curves: Curves, near_um: float) -> float:
+        of = np.zeros((9, 4), np.float32) + next(contrasts)
+        curve = FocusCurve("up", (near_um, near_um + 1.0), (1.0, 2.0), (0.0, 0.0), 0.0)
+        model.add(KeptStack(of[:, 0], of, of[..., None]), curve)
+        return near_um
+
+    monkeypatch.setattr(running, "_stack", stacked)
+    monkeypatch.setattr(running, "_found_um", lambda _curves, near_um: near_um)
+    monkeypatch.setattr(Curves, "focus_um", lambda _self: FOCUS_Z_UM)
+    monkeypatch.setattr(run, "look_for_dust", lambda *_: 0)
+    running.take(places(n=4), 2, lambda _words: None)
+    assert [float(stack.contrast[0, 0]) for stack in model.kept] == [30.0, 25.0]
+    (why,) = running.passed_over
+    assert "it has a contrast of 6 grey levels, and beside the other stacks 11 are needed" in why
+
+
+def test_a_recorded_stack_that_is_saturated_is_passed_over(tmp_path: Path) -> None:
+    running = running_on(Plain({}), tmp_path)
+    running.take_recorded("bright.tif", recorded(overexposed, 0.0))
+    (why,) = running.passed_over
+    assert "it is saturated" in why
+
+
+def overexposed(shot: UInt8Array) -> UInt8Array:
+    return np.clip(shot.astype(np.int16) + 170, 0, 255).astype(np.uint8)

@@ -189,19 +189,22 @@ def test_the_file_of_the_optics_comes_back_as_it_was_written() -> None:
         stacks_in(data[:100])
 
 
+def has_stacks(model: OneModel) -> None:
+    """Two stacks of an earlier run, on which it says too much."""
+    stack = KeptStack(
+        np.linspace(9.0, -9.0, 20, dtype=np.float32),
+        np.ones((20, 4), np.float32),
+        (SAYS * np.linspace(9.0, -9.0, 20)[:, None, None] + 0.3 * np.ones((20, 4, 1))).astype(np.float32),
+    )
+    model.kept, model.n_earlier = [stack] * 2, 2
+
+
 @pytest.fixture
 def measured(runner: SaysTooMuch, tmp_path: Path) -> tuple[Store, ModelName]:
     """A store with optics of recorded stacks of the configured model."""
     store = Store(tmp_path / "one", OWNER)
     model = two_shot(Predictor(runner))
-    model.kept = [
-        KeptStack(
-            np.linspace(9.0, -9.0, 20, dtype=np.float32),
-            np.ones((20, 4), np.float32),
-            (SAYS * np.linspace(9.0, -9.0, 20)[:, None, None] + 0.3 * np.ones((20, 4, 1))).astype(np.float32),
-        )
-    ] * 2
-    model.n_earlier = 2
+    has_stacks(model)
     calibration_of(store, model).fit()
     return store, model.model
 
@@ -357,7 +360,7 @@ def test_a_short_stack_is_passed_over_and_does_not_spoil_the_others(
     runner: SaysTooMuch, tmp_path: Path
 ) -> None:
     running = calibrated(Store(tmp_path, OWNER), runner)
-    running.take(places(), 2, lambda _words: None)
+    has_stacks(running._models.two_shot)
     short = shots_of(Plain({}), FOCUS_Z_UM + np.arange(-7.0, 7.1, 2.0))
     running.take_recorded("short.tif", short)
     assert [why.startswith("short.tif: stack of") for why in running.passed_over] == [True]
@@ -371,8 +374,8 @@ def test_few_stacks_that_are_refused_ask_for_more(
     runner: SaysTooMuch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     running = calibrated(Store(tmp_path, OWNER), runner)
-    running.take(places(), 2, lambda _words: None)
-    monkeypatch.setitem(LIMITS, "optics", Limit(1e-6))
+    has_stacks(running._models.two_shot)
+    monkeypatch.setitem(LIMITS, "optics", Limit(0.0))
     with pytest.raises(
         CalibPoor, match=r"is the limit\. Take more stacks than 2 \(--stacks, --add\)\. Check objective"
     ):
