@@ -70,7 +70,24 @@ class MotorBoard(abc.ABC):
             for name, to_um in (("x", x_um), ("y", y_um)):
                 axis = self.axes[name]
                 walks[name] = axis.walk_either_way(to_um) if either_way else axis.walk_up(to_um)
-            return self._walk_all(walks)
+            return self._rested(self._walk_all(walks))
+
+    def across(self, *, x_um: float, y_um: float) -> float:
+        """Bring X and Y to a place upwards, one after the other; return the time at which the stage is settled, s.
+
+        Raises MoveRefused, MoveStopped, LinkTimeout, PositionLost.
+        """
+        return self._rested(max(self.x.approach_up(x_um), self.y.approach_up(y_um)))
+
+    def _rested(self, settled_s: float) -> float:
+        """The time at which the stage is settled, s, known to every axis.
+
+        A camera's queue holds frames from before. Z may stand still since long and be asked for a shot: only a frame
+        exposed after X and Y came to rest will do.
+        """
+        for axis in self.axes.values():
+            axis.rests_from(settled_s)
+        return settled_s
 
     def _walk_all(self, walks: Mapping[str, Walk]) -> float:
         """Go along all walks; return the time at which the stage is settled, s."""
