@@ -360,6 +360,13 @@ MUTATIONS = (
         ("tests/edge/scan/test_session.py", *_TOGETHER),
     ),
     Mutation(
+        "a shot after a move shows the way there",
+        "edge/microscope.py",
+        "board.rests_from(settled_s)",
+        "settled_s",
+        ("tests/test_package.py",),
+    ),
+    Mutation(
         "after a move, Z forgets that X and Y still swing",
         "board/axis.py",
         "            self.rests_from(completed_s + self.config.settle_s)",
