@@ -224,7 +224,7 @@ MUTATIONS = (
     Mutation(
         "a sweep triggers where the motor stands, without the play",
         "edge/scan/continuous/sweep.py",
-        "above_um = x.stage_um - x.position_um",
+        "above_um = axis.stage_um - axis.position_um",
         "above_um = 0.0",
         _SWEPT,
     ),

@@ -157,6 +157,8 @@ def scan(
     simulation = Simulation(sim, slide, um_per_px, seed, z_play_um, relief)
     asked = _Asked(_area(region, mask), overlap, codec, slide_name, continuous)
     kept = _kept_request(out, asked) if resume else None
+    if (kept or asked).continuous and settings.lens.focuses:
+        raise ConfigError("a continuous scan follows the slide with the Z motor: set lens.focuses = false")
     if not resume and not plan:
         check_new(out)
     given = None if surface is None else fit_surface(read_points(surface))
@@ -168,10 +170,6 @@ def scan(
         show_notes(console, instrument.notes)
         used = used_config(settings, instrument.board)
         request = kept or _request(asked, used, instrument)
-        if request.continuous and settings.lens.focuses:
-            raise ConfigError(
-                "a continuous scan follows the slide with the Z motor: set lens.focuses = false"
-            )
         sweeps = sweep_plan(request.plan, used, instrument.plays) if request.continuous else None
         foretold = foretell(request.plan, used, EXPECTED_SHARE[request.codec], instrument.plays)
         if sweeps is not None:
