@@ -20,6 +20,7 @@ from parfocal.edge.cli import app as cli
 from parfocal.edge.config import Config, config_from_toml
 from parfocal.edge.focus.result import Outcome as FocusOutcome
 from parfocal.edge.focus.rule import RuleName
+from tests.compiled_once import share_compiled_models
 from tests.test_examples import SMALL
 from tools import struct_tables
 
@@ -75,6 +76,7 @@ def test_python_runs(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     code = compile(block.text, str(block), "exec")
     if block.note.startswith(NOT_RUN):
         return
+    share_compiled_models(monkeypatch)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))

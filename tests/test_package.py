@@ -12,6 +12,7 @@ import pytest
 import parfocal
 from parfocal.board.stub.virtual_bench import VirtualBench
 from parfocal.edge.simscope.simulated import simulated_microscope
+from tests.compiled_once import share_compiled_models
 from tests.edge.scope import small, with_focus
 
 
@@ -40,6 +41,7 @@ def test_every_public_name_is_there_and_an_unknown_one_is_told_with_the_known_on
 @pytest.fixture(autouse=True)
 def no_engines_or_configuration_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No engine of the user's decides a test, and no parfocal.toml of the folder that the tests run in."""
+    share_compiled_models(monkeypatch)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.chdir(tmp_path)

@@ -67,19 +67,30 @@ def _best_subset(terms: Floats, z_um: Floats, n_kept: int) -> NDArray[np.intp]:
     starts = np.einsum("sij,sj->si", np.linalg.pinv(terms[picks]), z_um[picks])
     squares = np.sort((z_um - starts @ terms.T) ** 2, axis=1)[:, :n_kept].sum(axis=1)
     candidates = [starts[i] for i in np.argsort(squares, kind="stable")[:N_REFINED]]
-    subsets = [_concentrated(terms, z_um, n_kept, start) for start in (solved(terms, z_um), *candidates)]
-    return min(subsets, key=lambda found: found[0])[1]
+    seen: set[bytes] = set()
+    subsets = [
+        _concentrated(terms, z_um, n_kept, start, seen) for start in (solved(terms, z_um), *candidates)
+    ]
+    return min(filter(None, subsets), key=lambda found: found[0])[1]
 
 
 def _concentrated(
-    terms: Floats, z_um: Floats, n_kept: int, coefficients: Floats
-) -> tuple[float, NDArray[np.intp]]:
-    """Fit the nearest points again and again, which never raises their sum of squares."""
-    nearest = np.arange(n_kept)
+    terms: Floats, z_um: Floats, n_kept: int, coefficients: Floats, seen: set[bytes]
+) -> tuple[float, NDArray[np.intp]] | None:
+    """Fit the nearest points again and again, which never raises their sum of squares.
+
+    None where it comes to a subset that was `seen` from an earlier start: it would go on as that did.
+    """
+    nearest = np.empty(0, np.intp)
+    ours: set[bytes] = set()
     for _ in range(N_STEPS):
         found = np.sort(np.argsort(np.abs(z_um - terms @ coefficients), kind="stable")[:n_kept])
         if np.array_equal(found, nearest):
             break
+        if (key := found.tobytes()) in seen:
+            return None
+        ours.add(key)
         nearest = found
         coefficients = solved(terms[nearest], z_um[nearest])
+    seen |= ours
     return float(np.sum((z_um - terms @ coefficients)[nearest] ** 2)), nearest

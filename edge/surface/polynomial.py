@@ -34,6 +34,9 @@ def hat(terms: Floats) -> Floats:
 def is_determined(terms: Floats) -> bool:
     """Whether the points determine every coefficient, and no coefficient hangs on one point alone."""
     n_points, n_terms = terms.shape
-    if n_points <= n_terms or np.linalg.matrix_rank(terms, tol=1e-6 * np.sqrt(n_points)) < n_terms:
+    if n_points <= n_terms:
         return False
-    return bool(np.diag(hat(terms)).max() < MAX_LEVERAGE)
+    basis, scales, _ = np.linalg.svd(terms, full_matrices=False)
+    if scales.min() <= 1e-6 * np.sqrt(n_points):
+        return False
+    return bool((basis**2).sum(axis=1).max() < MAX_LEVERAGE)  # the diagonal of the hat matrix

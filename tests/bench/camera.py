@@ -39,6 +39,7 @@ CONFIG = Config(
 )
 WHITE = 225.0  # of an empty place, before the light is too bright or too dim
 LIMITS = {"camera_gamma": 0.05, "camera_dark_level": 1.0, "camera_falloff_share": 0.03}
+N_KEPT = 16  # pictures of places
 FLICKER_LIMIT = 0.5  # of the truth, as a share
 
 
@@ -75,19 +76,20 @@ def hidden(seed: int) -> Hidden:
     )
 
 
-def rendered(section: UInt8Array, truth: Hidden, seed: int) -> Render:
+def rendered(section: UInt8Array, truth: Hidden, seed: int, config: CameraConfig = CONFIG.camera) -> Render:
     """What the camera makes of a drawn section, which continues as its mirror image."""
-    rng, scan, config = np.random.default_rng([seed, 48]), CONFIG.scan, CONFIG.camera
+    rng, scan = np.random.default_rng([seed, 48]), CONFIG.scan
     pool = NoisePool(rng)
     shape = (config.height_px, config.width_px)
     y, x = np.meshgrid(*(np.linspace(-1.0, 1.0, n, dtype=np.float32) for n in shape), indexing="ij")
     fall = 1.0 - truth.fall * (x * x + y * y) / 2.0
-    kept: dict[tuple[float, float, float], UInt8Array] = {}  # a stage that rests shows the same place
+    kept: dict[tuple[float, float, float], UInt8Array] = {}  # the calibration comes back to its nine places
 
     def blurred(x_um: float, y_um: float, z_um: float) -> UInt8Array:
         key = (round(x_um, 1), round(y_um, 1), round(z_um, 1))
         if key not in kept:
-            kept.clear()
+            if len(kept) == N_KEPT:
+                kept.clear()
             size = (shape[1], shape[0])
             at_px = [section.shape[1] / 2.0 + (x_um - scan.origin_x_um) / config.um_per_px - size[0] / 2.0]
             at_px.append(
@@ -122,11 +124,12 @@ def rendered(section: UInt8Array, truth: Hidden, seed: int) -> Render:
     return render
 
 
-def instrument_of(truth: Hidden, seed: int) -> Instrument:
+def instrument_of(truth: Hidden, seed: int, config: Config = CONFIG) -> Instrument:
     """An instrument with this camera, not homed yet."""
     bench = VirtualBench(StubConfig(seed=seed))
-    camera = SimulatedCamera(bench, bench.clock, CONFIG.camera, rendered(drawn(seed), truth, seed))
-    return Instrument(bench.open_board(CONFIG.board), camera, bench.clock, may_home=True)
+    render = rendered(drawn(seed), truth, seed, config.camera)
+    camera = SimulatedCamera(bench, bench.clock, config.camera, render)
+    return Instrument(bench.open_board(config.board), camera, bench.clock, may_home=True)
 
 
 def measured(seed: int, folder: Path) -> tuple[dict[str, KeptValue], CameraCalibration]:

@@ -5,6 +5,7 @@ drawn tissue under simulated optics with camera noise, a stub motor board with s
 that drifts by 0.5 um a minute, and a field whose halves lie 0.6 um apart in height (a tilt of 1.5 um per mm).
 """
 
+import functools
 import sys
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -47,15 +48,18 @@ class Measurement(NamedTuple):
     uncertainty_um: float
 
 
+@functools.cache
 def drawn(seed: int) -> UInt8Array:
-    """A drawn section, (h, w, 3): pink ground with dark nuclei of several sizes."""
+    """A drawn section, (h, w, 3): pink ground with dark nuclei of several sizes. It is shared: read only."""
     rng = np.random.default_rng([seed, 41])
     pixels = np.full((1200, 1200, 3), (225, 190, 215), np.uint8)
     for _ in range(2800):
         centre = tuple(int(v) for v in rng.integers(0, 1200, 2))
         colour = tuple(int(v) for v in rng.integers((60, 30, 90), (140, 100, 170)))
         cv2.circle(pixels, centre, int(rng.integers(2, 9)), colour, -1, cv2.LINE_AA)
-    return cv2.GaussianBlur(pixels, (0, 0), 0.7).astype(np.uint8)
+    section = cv2.GaussianBlur(pixels, (0, 0), 0.7).astype(np.uint8)
+    section.flags.writeable = False
+    return section
 
 
 def scene_of(seed: int, blank: bool = False) -> Scene:

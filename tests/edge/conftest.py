@@ -1,17 +1,19 @@
 """Fixtures of the virtual microscope."""
 
-import hashlib
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from parfocal.edge.cli.ending.interrupts import ENDING
 from parfocal.edge.config import Config
-from parfocal.engines.cpu import openvino
+from tests.compiled_once import share_compiled_models
 from tests.edge.scope import Scope, small
+
+# matplotlib lists all fonts once for each folder, in a second or two: no empty one for each test.
+FONTS = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser(), "matplotlib")
 
 
 @pytest.fixture(autouse=True)
@@ -19,27 +21,13 @@ def no_engines_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: py
     """What was built, chosen and calibrated on this machine must not decide a test."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
-
-
-@pytest.fixture(scope="session")
-def compiled_once() -> dict[object, Any]:
-    """What OpenVINO compiled, by content of the model and settings."""
-    return {}
+    monkeypatch.setenv("MPLCONFIGDIR", str(FONTS))
 
 
 @pytest.fixture(autouse=True)
-def each_model_is_compiled_once(monkeypatch: pytest.MonkeyPatch, compiled_once: dict[object, Any]) -> None:
-    """Every command compiles its model, which takes as long as its run on a small picture. Here they share it."""
-    compile_anew = openvino._compiled
-
-    def compiled(source: Path | bytes, *settings: Any) -> Any:  # noqa: ANN401
-        content = source if isinstance(source, bytes) else source.read_bytes()
-        key = (hashlib.sha256(content).digest(), *settings)
-        if key not in compiled_once:
-            compiled_once[key] = compile_anew(source, *settings)
-        return compiled_once[key]
-
-    monkeypatch.setattr(openvino, "_compiled", compiled)
+def each_model_is_compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every command compiles its model. Here they share it."""
+    share_compiled_models(monkeypatch)
 
 
 @pytest.fixture

@@ -18,10 +18,15 @@ from parfocal.edge.camera.linear import LinearCamera, raw_camera, table_of
 from parfocal.edge.config import Config, config_from_toml
 from parfocal.edge.instrument import Instrument, calibrated_camera
 from parfocal.edge.measured.calibration import camera_of, flat_field_of
-from tests.bench.camera import CONFIG, LIMITS, Hidden, hidden, instrument_of, truths
+from tests.bench.camera import CONFIG as BENCH_CONFIG
+from tests.bench.camera import LIMITS, Hidden, hidden, instrument_of, truths
 from tests.bench.stage import CONFIG as STAGE_CONFIG
 from tools.cameras import Camera
 
+# Half the pixels of the bench: enough to tell processing by its noise.
+CONFIG = msgspec.structs.replace(
+    BENCH_CONFIG, camera=msgspec.structs.replace(BENCH_CONFIG.camera, width_px=320, height_px=320)
+)
 SEED = 8  # sharpened, with a gamma, in too little light
 STAMP = Stamp(datetime(2026, 11, 26, tzinfo=timezone.utc), "0.1.0")
 
@@ -34,7 +39,7 @@ def store(tmp_path: Path) -> Store:
 def measure(
     store: Store, truth: Hidden, config: Config = CONFIG
 ) -> tuple[dict[str, KeptValue], CameraCalibration, Instrument]:
-    instrument = instrument_of(truth, SEED)
+    instrument = instrument_of(truth, SEED, CONFIG)
     running = CameraCalibration(instrument, config, store, STAMP, lambda _words: None)
     with contextlib.closing(instrument.board):
         return {one.name: one for one in running.run()}, running, instrument
@@ -93,7 +98,7 @@ def test_a_compressed_camera_is_told_what_it_costs(store: Store) -> None:
 
 
 def test_in_the_dark_nothing_is_kept_and_the_exposure_is_put_back(store: Store) -> None:
-    instrument = instrument_of(hidden(SEED)._replace(light=1e-4, dark_level=0.0), SEED)
+    instrument = instrument_of(hidden(SEED)._replace(light=1e-4, dark_level=0.0), SEED, CONFIG)
     running = CameraCalibration(instrument, CONFIG, store, STAMP, lambda _words: None)
     with pytest.raises(CalibPoor, match="no exposure of the camera gives.*of the camera stays in force"):
         list(running.run())

@@ -27,6 +27,7 @@ from parfocal.engines.model.golden import golden_path
 from parfocal.engines.model.head import head_path
 from parfocal.engines.model.shipped import list_models
 from parfocal.engines.opening import open_chosen
+from tests.compiled_once import share_compiled_models
 from tests.engine_keys import KEY
 
 Run = Callable[..., tuple[int, str, str]]
@@ -66,6 +67,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     folder, printed = tmp_path_factory.mktemp("built"), io.StringIO()
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        share_compiled_models(patch)
         patch.setenv("COLUMNS", "80")
         patch.setattr(build_module, "N_TIMED", 3)
         code = parfocal_engine(

@@ -79,7 +79,8 @@ def test_matplotlib_prints_nothing_without_a_home(tmp_path: Path) -> None:
     for name in ("MPLCONFIGDIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"):
         homeless.pop(name, None)
     drawing = "from parfocal.edge.cli.showing.drawing import import_matplotlib as i"
-    program = f"{drawing}; i('x'); from matplotlib import pyplot"
+    # It looks for its folders when a picture is drawn, which first lists all fonts.
+    program = f"{drawing}; i('x'); import matplotlib; matplotlib.get_cachedir()"
     done = subprocess.run(
         [sys.executable, "-c", program], env=homeless, capture_output=True, text=True, check=True
     )
