@@ -46,21 +46,25 @@ def _built(out: Path, *options: str) -> Path:
     return out / "parfocal-rp2040.bin"
 
 
-def _emulated(image: Path) -> Iterator[EmulatedBoard]:
+@pytest.fixture(scope="module")
+def emulator() -> None:
     if shutil.which("node") is None or not (RP2040JS / "node_modules" / "rp2040js").is_dir():
         pytest.skip("no emulator here: `make firmware-check` fetches rp2040js and runs this test")
+
+
+def _emulated(image: Path) -> Iterator[EmulatedBoard]:
     board = EmulatedBoard(image, RP2040JS)
     yield board
     board.close()
 
 
 @pytest.fixture
-def emulated(image: Path) -> Iterator[EmulatedBoard]:
+def emulated(emulator: None, image: Path) -> Iterator[EmulatedBoard]:
     yield from _emulated(image)
 
 
 @pytest.fixture
-def fast(image: Path) -> Iterator[EmulatedBoard]:
+def fast(emulator: None, image: Path) -> Iterator[EmulatedBoard]:
     """A board whose stage follows 20,000 steps/s on every axis."""
     yield from _emulated(_built(image.parent / "fast", f"CONFIG={EMULATOR / 'fast.c'}"))
 
