@@ -107,9 +107,8 @@ class Machine:
             limit_s = self._motion_limit_s
         elif not self.lights.is_used:
             return due_s  # nothing for the watchdog to guard
-        if self._faults and self._faults & Fault.WATCHDOG:  # `&` of two flags costs more than all the rest
-            return due_s
-        return min(due_s, self._fed_s + limit_s)
+        has_fired = self._faults and self._faults & Fault.WATCHDOG  # `&` of flags is slow
+        return due_s if has_fired else min(due_s, self._fed_s + limit_s)
 
     def feed(self) -> None:
         """Feed the watchdog: the host is alive."""
@@ -330,8 +329,7 @@ class Machine:
         for i, axis in enumerate(self.axes):
             if motion.axes & 1 << i and axis.end_s > self._now_s:
                 axis.stop(self._now_s)
-        motion = _Motion(motion.move_id, motion.axes, result)
-        self._begin(motion)
+        self._begin(motion := _Motion(motion.move_id, motion.axes, result))
         if is_on_switch:  # the counter of one axis was wrong, whatever ends the others
             motion.result, motion.switch_s = MoveResult.LIMIT_SWITCH, float("-inf")
 
