@@ -15,8 +15,8 @@ ARGS ?=
 
 PROCESSES := $(shell $(PYTHON) -c 'import os; print(min(4, 1 + (os.cpu_count() or 1)))')
 
-.PHONY: setup demo stub engine test engines-test bench mutate golden models check firmware firmware-fuzz firmware-rp2040 \
-	firmware-check flash aarch64-check clean
+.PHONY: setup demo stub engine test engines-test bench mutate golden models check firmware firmware-fuzz \
+	firmware-fuzz-guided firmware-rp2040 firmware-check flash aarch64-check clean
 
 setup: $(VENV)/.test  ## the whole developer's environment in .venv
 
@@ -75,6 +75,14 @@ PACKETS ?= 1000000
 firmware-fuzz:  ## PACKETS random packets at the firmware, three ways, under the sanitizers
 	$(MAKE) --no-print-directory --directory board/firmware OUT=$(CURDIR)/build/firmware $(CURDIR)/build/firmware/fuzz
 	build/firmware/fuzz $(PACKETS)
+
+MINUTES ?= 10
+
+firmware-fuzz-guided:  ## MINUTES of libFuzzer, which looks for packets that reach more of the firmware; needs clang
+	$(MAKE) --no-print-directory --directory board/firmware OUT=$(CURDIR)/build/firmware \
+		$(CURDIR)/build/firmware/fuzz-guided
+	mkdir -p build/firmware/corpus
+	build/firmware/fuzz-guided -max_total_time=$$((60 * $(MINUTES))) -max_len=2000 -len_control=0 build/firmware/corpus
 
 flash: $(VENV)/.demo  ## parfocal onto the computer DEVICE=user@host, beside the version that is there
 	tools/deploy/flash.sh $(DEVICE) $(ARGS)

@@ -252,6 +252,10 @@ class Axis:
             self._take(config)
             self._rates = Rates(speed_um_per_s / config.um_per_step, accel_um_per_s2 / config.um_per_step)
 
+    def rests_from(self, settled_s: float) -> None:
+        """Count as settled no earlier than `settled_s`: another axis comes to rest then. No I/O."""
+        self._settled_s = max(self._settled_s, settled_s)
+
     def jog(self, delta_um: float) -> float:
         """Move by `delta_um`, short and slowly, homed or not; return the time at which the stage is settled, s.
 
@@ -324,7 +328,7 @@ class Axis:
                     raise
                 self._adopt_board_position()
                 raise self._early_end(early) from early
-            self._settled_s = completed_s + self.config.settle_s
+            self.rests_from(completed_s + self.config.settle_s)
             engagement = engagement_after(engagement, delta_steps, self._overshoot_steps)
             pos_steps = point_steps
         self._pos_steps, self._engagement = pos_steps, engagement

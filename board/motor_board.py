@@ -70,7 +70,24 @@ class MotorBoard(abc.ABC):
             for name, to_um in (("x", x_um), ("y", y_um)):
                 axis = self.axes[name]
                 walks[name] = axis.walk_either_way(to_um) if either_way else axis.walk_up(to_um)
-            return self._walk_all(walks)
+            return self.rests_from(self._walk_all(walks))
+
+    def across(self, *, x_um: float, y_um: float) -> float:
+        """Bring X and Y to a place upwards, one after the other; return the time at which the stage is settled, s.
+
+        Raises MoveRefused, MoveStopped, LinkTimeout, PositionLost.
+        """
+        return self.rests_from(max(self.x.approach_up(x_um), self.y.approach_up(y_um)))
+
+    def rests_from(self, settled_s: float) -> float:
+        """Tell every axis when the whole stage is at rest; returns `settled_s`, s. No I/O.
+
+        A camera has frames ready from before. The first shot at a place is often taken with Z already standing at its
+        height, and must still be exposed after X and Y came to rest.
+        """
+        for axis in self.axes.values():
+            axis.rests_from(settled_s)
+        return settled_s
 
     def _walk_all(self, walks: Mapping[str, Walk]) -> float:
         """Go along all walks; return the time at which the stage is settled, s."""

@@ -93,8 +93,7 @@ class Instrument(msgspec.Struct, frozen=True):
 
     def go_to(self, x_um: float, y_um: float) -> None:
         """Move to a field, approached from below, and wait until the stage is at rest. Raises BoardError."""
-        settled_s = max(self.board.x.approach_up(x_um), self.board.y.approach_up(y_um))
-        self.clock.sleep_s(settled_s - self.clock.now_s())
+        self.clock.sleep_s(self.board.across(x_um=x_um, y_um=y_um) - self.clock.now_s())
 
     def approach(self, x_um: float, y_um: float, z_um: float) -> float:
         """Go to a place at a height, Z from below; return the time from which it is at rest, s.

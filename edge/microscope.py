@@ -88,7 +88,7 @@ class Microscope:
             axis.check_approach(to_um)
         for axis, to_um in moves:
             settled_s = max(settled_s, axis.approach_up(to_um))
-        instrument.clock.sleep_s(settled_s - instrument.clock.now_s())
+        instrument.clock.sleep_s(board.rests_from(settled_s) - instrument.clock.now_s())
         return self.position
 
     def move_px(self, dx_px: float, dy_px: float) -> Position:

@@ -90,6 +90,19 @@ def test_moves_and_shots_are_where_they_were_asked_for(scope: parfocal.Microscop
     assert scope.position == here  # not even x moved
 
 
+def test_a_shot_after_a_move_shows_the_place_that_was_moved_to() -> None:
+    config = quick()
+    # X comes to rest sooner than the camera's two oldest frames are given away.
+    x = msgspec.structs.replace(config.board.x, settle_s=0.03)
+    config = msgspec.structs.replace(config, board=msgspec.structs.replace(config.board, x=x))
+    with parfocal.simulated(seed=1, config=config) as scope:
+        scope.move(x_um=20_000, y_um=10_000, z_um=2464)
+        scope.shot()
+        scope.move(x_um=20_400)
+        first, second = scope.shot().pixels.astype(float), scope.shot().pixels.astype(float)
+    assert np.abs(first - second).mean() < 5.0  # noise alone
+
+
 def test_a_closed_microscope_is_dark_and_says_that_it_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     benches: list[VirtualBench] = []
 

@@ -96,7 +96,8 @@ def copy_of_the_tree(tree: Path) -> None:
         source = ROOT / name
         (tree / name).parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
-            shutil.copytree(source, tree / name, ignore=shutil.ignore_patterns("__pycache__", "models"))
+            linked = ("models",) if name == "engines" else ()
+            shutil.copytree(source, tree / name, ignore=shutil.ignore_patterns("__pycache__", *linked))
         else:
             shutil.copy(source, tree / name)
     (tree / "engines" / "models").symlink_to(ROOT / "engines" / "models")

@@ -46,6 +46,18 @@ def test_every_axis_arrives_exactly_where_it_was_sent(
     assert board.z.engagement is Engagement.UP
 
 
+@pytest.mark.parametrize("one_by_one", [False, True])
+def test_z_is_not_at_rest_before_x_and_y_are(board: Board, one_by_one: bool) -> None:
+    if one_by_one:
+        settled_s = board.across(x_um=20_400.0, y_um=10_000.0)
+    else:
+        settled_s = board.arrive(x_um=20_400.0, y_um=10_000.0, z_um=2500.0)
+    # Z stands where it should already, and has for long.
+    assert board.z.approach_up(2500.0) == settled_s
+    # And 2.5 um take it less time than X needs to come to rest.
+    assert board.z.approach_up(2502.5) >= settled_s
+
+
 def test_x_y_and_z_move_at_the_same_time(bench: VirtualBench, board: Board) -> None:
     began_s = bench.clock.now_s()
     board.arrive(x_um=20_400.0, y_um=10_350.0, z_um=2498.0)

@@ -2,6 +2,7 @@
 
 from tools.mutations.mutation import Mutation
 
+_TOGETHER = ("tests/board/test_together.py",)
 _MICROMANAGER = ("tests/board/foreign/test_micromanager.py",)
 
 MUTATIONS = (
@@ -350,5 +351,26 @@ MUTATIONS = (
         "counts = tuple(target if i == index else count for",
         "counts = tuple(target if i == index else 0 * count for",
         _MICROMANAGER,
+    ),
+    Mutation(
+        "Z counts as at rest while X and Y still move",
+        "board/motor_board.py",
+        "            axis.rests_from(settled_s)",
+        "            pass",
+        ("tests/edge/scan/test_session.py", *_TOGETHER),
+    ),
+    Mutation(
+        "a shot after a move shows the way there",
+        "edge/microscope.py",
+        "board.rests_from(settled_s)",
+        "settled_s",
+        ("tests/test_package.py",),
+    ),
+    Mutation(
+        "after a move, Z forgets that X and Y still swing",
+        "board/axis.py",
+        "            self.rests_from(completed_s + self.config.settle_s)",
+        "            self._settled_s = completed_s + self.config.settle_s",
+        _TOGETHER,
     ),
 )

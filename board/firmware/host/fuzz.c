@@ -1,7 +1,11 @@
 /* Throws packets at the firmware: `fuzz [N_PACKETS] [SEED]`, built with sanitizers. Three rounds of N_PACKETS each:
  * bytes that are hardly ever a frame; frames with a valid CRC and no sense, which must move nothing; and sessions that
  * make sense, with motion, in which every axis must stay within its travel and come to rest after a STOP.
- * Exit code 1 says what went wrong. */
+ * Exit code 1 says what went wrong.
+ *
+ * Built with PF_GUIDED it is a target of libFuzzer: what is drawn at random here is read from the input there, so that
+ * coverage decides what comes next. One input is one round. */
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +20,23 @@ typedef struct {
     uint8_t last_status;
 } rig;
 
+#ifdef PF_GUIDED
+static const uint8_t *input;
+static size_t n_input;
+
+static uint32_t next_bytes(int n_bytes) { /* zeros after the end of the input */
+    uint32_t x = 0;
+    for (int i = 0; i < n_bytes; i++) {
+        x = x << 8 | (n_input ? *input++ : 0);
+        if (n_input) n_input--;
+    }
+    return x;
+}
+
+static uint64_t draw(void) { return next_bytes(4); }
+static uint32_t below(uint32_t n) { return next_bytes(n <= 0x100 ? 1 : n <= 0x10000 ? 2 : 4) % n; }
+static int has_more(void) { return n_input > 0; }
+#else
 static uint64_t seed_state;
 
 static uint64_t draw(void) { /* splitmix64 */
@@ -26,11 +47,28 @@ static uint64_t draw(void) { /* splitmix64 */
 }
 
 static uint32_t below(uint32_t n) { return (uint32_t)(draw() % n); }
+static int has_more(void) { return 1; }
+#endif
 
 static void require(int is_true, const char *what) {
     if (is_true) return;
     fprintf(stderr, "FAILED: %s\n", what);
+#ifdef PF_GUIDED
+    abort(); /* libFuzzer keeps the input */
+#else
     exit(1);
+#endif
+}
+
+static void report(const char *format, ...) {
+#ifdef PF_GUIDED
+    (void)format;
+#else
+    va_list arguments;
+    va_start(arguments, format);
+    vprintf(format, arguments);
+    va_end(arguments);
+#endif
 }
 
 /* --- outside */
@@ -139,7 +177,7 @@ static void noise(uint32_t n_packets) {
     rig r;
     pf_virtual *virtual = start(&r, 7);
     uint8_t data[300];
-    for (uint32_t i = 0; i < n_packets; i++) {
+    for (uint32_t i = 0; i < n_packets && has_more(); i++) {
         const int n_bytes = (int)below(sizeof data);
         const uint32_t style = below(3);
         for (int j = 0; j < n_bytes; j++) {
@@ -150,7 +188,7 @@ static void noise(uint32_t n_packets) {
         pf_virtual_receive(virtual, data, n_bytes);
     }
     require(r.n_steps == 0 && r.n_frames == 0, "noise was answered or moved something");
-    printf("%u bursts of noise: %u damaged frames, no answer, no step\n", n_packets,
+    report("%u bursts of noise: %u damaged frames, no answer, no step\n", n_packets,
            pf_virtual_inside(virtual, PF_INSIDE_CRC_ERRORS) + pf_virtual_inside(virtual, PF_INSIDE_FRAMING_ERRORS));
     pf_virtual_free(virtual);
 }
@@ -165,7 +203,7 @@ static void nonsense(uint32_t n_packets) {
     open_session(virtual);
     home_all(&r, virtual, &now_us, &id);
     before = r.n_steps;
-    for (uint32_t i = 0; i < n_packets; i++) {
+    for (uint32_t i = 0; i < n_packets && has_more(); i++) {
         const uint32_t row = below(sizeof opcodes);
         pf_packet packet = {.version = PF_VERSION, .kind = PF_KIND_REQUEST, .opcode = opcodes[row], .n_payload = lengths[row]};
         uint8_t frame[PF_MAX_FRAME];
@@ -182,7 +220,7 @@ static void nonsense(uint32_t n_packets) {
     }
     pf_virtual_hand_over(virtual);
     require(r.n_steps == before, "nonsense moved something");
-    printf("%u random packets with a valid CRC: no step\n", n_packets);
+    report("%u random packets with a valid CRC: no step\n", n_packets);
     pf_virtual_free(virtual);
 }
 
@@ -266,7 +304,7 @@ static void sessions(uint32_t n_packets) {
     uint32_t id = 0;
     open_session(virtual);
     home_all(&r, virtual, &now_us, &id);
-    for (uint32_t i = 0; i < n_packets; i++) {
+    for (uint32_t i = 0; i < n_packets && has_more(); i++) {
         sensible(&r, virtual, &id);
         wait_us(virtual, &now_us, below(40000));
         require_travel(virtual);
@@ -285,11 +323,21 @@ static void sessions(uint32_t n_packets) {
             if (pf_virtual_inside(virtual, PF_INSIDE_HOMED) != 7) home_all(&r, virtual, &now_us, &id);
         }
     }
-    printf("%u requests in sessions: %llu motions ended, %llu steps, always within the travel\n", n_packets,
+    report("%u requests in sessions: %llu motions ended, %llu steps, always within the travel\n", n_packets,
            (unsigned long long)r.n_done, (unsigned long long)r.n_steps);
     pf_virtual_free(virtual);
 }
 
+#ifdef PF_GUIDED
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes) {
+    static void (*const rounds[])(uint32_t) = {noise, nonsense, sessions};
+    input = data, n_input = n_bytes, seq = 0;
+    rounds[below(3)](UINT32_MAX);
+    return 0;
+}
+#else
 int main(int n_arguments, char **arguments) {
     const uint32_t n_packets = n_arguments > 1 ? (uint32_t)strtoul(arguments[1], NULL, 10) : 1000000;
     seed_state = n_arguments > 2 ? strtoull(arguments[2], NULL, 10) : 1;
@@ -298,3 +346,4 @@ int main(int n_arguments, char **arguments) {
     sessions(n_packets);
     return 0;
 }
+#endif

@@ -85,9 +85,12 @@ def _show(console: Console, report: ConcordanceReport) -> None:
             f"slides: {share} % ({interval})",
         )
     if report.unmatched:
+        slides = report.unmatched_slides
+        names = ", ".join(slides[:5]) + (", ..." if len(slides) > 5 else "")
         say(
             console,
-            f"left out: {counted(report.unmatched, 'reading')} without a manual one of slide and observer",
+            f"left out: {counted(report.unmatched, 'reading')} without a manual one of the same slide and observer "
+            f"(slide {names}). Both must be called as in the table of readings.",
         )
 
 

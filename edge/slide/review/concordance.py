@@ -52,11 +52,12 @@ class ObserverAgreement(msgspec.Struct, frozen=True):
 
 
 class ConcordanceReport(msgspec.Struct, frozen=True):
-    """Both tables. `unmatched` readings have no manual one of the same slide and observer."""
+    """Both tables. `unmatched` readings, of `unmatched_slides`, have no manual one of the same slide and observer."""
 
     methods: tuple[MethodConcordance, ...]
     observers: tuple[ObserverAgreement, ...]
     unmatched: int = 0
+    unmatched_slides: tuple[str, ...] = ()
 
 
 def concordance(readings: Sequence[Reading]) -> ConcordanceReport:
@@ -77,13 +78,15 @@ def concordance(readings: Sequence[Reading]) -> ConcordanceReport:
         raise ConcordanceRefused(f"no reading has the method {MANUAL!r}: there is nothing to compare with")
     digital = [reading for reading in by_key.values() if reading.method.lower() != MANUAL]
     paired = [(r, by_key[key]) for r in digital if (key := (r.slide, r.observer, MANUAL)) in by_key]
+    alone = [r.slide for r in digital if (r.slide, r.observer, MANUAL) not in by_key]
     groups: dict[tuple[str, str], list[tuple[Reading, Reading]]] = {}
     for reading, manual in paired:
         groups.setdefault((reading.observer, reading.method), []).append((reading, manual))
     return ConcordanceReport(
         methods=tuple(_line(observer, method, pairs) for (observer, method), pairs in groups.items()),
         observers=tuple(_agreements(list(by_key.values()))),
-        unmatched=len(digital) - len(paired),
+        unmatched=len(alone),
+        unmatched_slides=tuple(dict.fromkeys(alone)),
     )
 
 

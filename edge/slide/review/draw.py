@@ -89,7 +89,7 @@ def write_review(
     _write(folder / "review.html", review_html(code, pictures, findings, scan.um_per_px).encode())
     key = ReviewKey(
         code,
-        scan.settings.slide,
+        scan.settings.slide or scan.folder.resolve().stem,
         f"automated {scan.settings.objective}",
         seed,
         tuple((tile.row, tile.column) for tile in tiles),

@@ -82,6 +82,7 @@ def test_readings_without_a_manual_one_of_the_same_observer_are_left_out_and_cou
     report = concordance(readings)
     assert report.methods == ()
     assert report.unmatched == 2
+    assert report.unmatched_slides == ("S1", "S2")
 
 
 def test_a_reading_twice_or_none_by_hand_is_refused() -> None:

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import cv2
+import msgspec
 import numpy as np
 import pytest
 
@@ -118,3 +119,12 @@ def test_a_table_of_readings_is_read(tmp_path: Path) -> None:
     assert not digital.findings
     with pytest.raises(SheetRefused, match="row 2 lacks slide"):
         read_readings(filled(tmp_path, "slide,observer,method,cocci\n,X,manual,x\n"))
+
+
+def test_a_slide_without_a_name_is_called_as_its_folder(scanned: Scan, tmp_path: Path) -> None:
+    settings = msgspec.structs.replace(scanned.settings, slide="")
+    unnamed = msgspec.structs.replace(
+        scanned, about=msgspec.structs.replace(scanned.about, settings=settings)
+    )
+    report = write_review(unnamed, 2, 8, tmp_path, FINDINGS)
+    assert find_key([scanned.folder], report.review).slide == scanned.folder.stem
