@@ -195,7 +195,7 @@ def test_the_stage_is_measured_each_value_kept_at_once_and_written_for_programs(
     monkeypatch.setattr(chains, "N_CHAINS", 3)
     monkeypatch.setattr(returns, "N_TRIPS", 2)
     monkeypatch.setattr(returns, "N_HOMES", 2)
-    monkeypatch.setattr(settling, "N_MOVES", 6)
+    monkeypatch.setattr(settling, "N_MOVES", 8)
     monkeypatch.setattr(register, "REFINE_ROUNDS", 3)
     (tmp_path / "parfocal.toml").write_text(
         f"{SMALL_CAMERA}[focus]\nfirst_sweep_start_um = 2480.0\nfirst_sweep_stop_um = 2520.0\n"
