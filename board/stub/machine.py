@@ -107,7 +107,9 @@ class Machine:
             limit_s = self._motion_limit_s
         elif not self.lights.is_used:
             return due_s  # nothing for the watchdog to guard
-        return due_s if self._faults & Fault.WATCHDOG else min(due_s, self._fed_s + limit_s)
+        if self._faults and self._faults & Fault.WATCHDOG:  # `&` of two flags costs more than all the rest
+            return due_s
+        return min(due_s, self._fed_s + limit_s)
 
     def feed(self) -> None:
         """Feed the watchdog: the host is alive."""

@@ -31,7 +31,7 @@ def stub_with_play(play_um: float, seed: int = 0) -> StubConfig:
     )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12)
 @given(
     play_um=st.sampled_from([0.0, 10.0, 20.0]),
     seed=st.integers(0, 9),
@@ -51,7 +51,7 @@ def test_approach_up_ends_within_half_a_step_of_the_target_whatever_the_play(
             assert abs(board.z.position_um - target_um) <= HALF_STEP_UM or target_um < board.z.overshoot_um
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12)
 @given(
     play_um=st.sampled_from([0.0, 10.0, 20.0, 35.0]),
     max_um=st.floats(100.0, 5000.0),

@@ -16,30 +16,29 @@ from tests.bench import link_campaign, link_processes
 pytestmark = pytest.mark.usefixtures("far_side")
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_every_command_over_a_lossy_cable_acts_once_and_truly(seed: int) -> None:
-    figures = link_campaign.commands(600, seed)
-    assert figures["resends"] > 150
+def test_every_command_over_a_lossy_cable_acts_once_and_truly() -> None:
+    figures = link_campaign.commands(300, seed=1)
+    assert figures["resends"] > 75
     assert figures["reconnects"] == 0
 
 
 def test_every_command_of_a_stalling_host_acts_once_and_truly() -> None:
-    figures = link_campaign.stalled_commands(500, seed=3)
+    figures = link_campaign.stalled_commands(300, seed=3)
     assert figures["stalls"] >= 5
     assert figures["silences"] >= figures["stalls"] / 2
 
 
 def test_a_cable_pulled_during_a_move_resumes_or_loses_the_position_and_never_reports_a_wrong_one() -> None:
-    figures = link_campaign.unplugged(12, seed=4)
-    assert (figures["resumed"], figures["position_lost"]) == (6, 6)
+    figures = link_campaign.unplugged(6, seed=4)
+    assert (figures["resumed"], figures["position_lost"]) == (3, 3)
 
 
 def test_the_first_frame_after_noise_is_received() -> None:
-    assert link_campaign.noise(200_000, seed=5)["resends"] == 0
+    assert link_campaign.noise(50_000, seed=5)["resends"] == 0
 
 
 def test_random_packets_with_a_valid_crc_move_nothing_and_raise_nothing() -> None:
-    assert link_campaign.fuzz(10_000, seed=6)["moved_steps"] == 0
+    assert link_campaign.fuzz(3_000, seed=6)["moved_steps"] == 0
 
 
 @given(
@@ -63,8 +62,8 @@ def test_no_packet_moves_a_board_without_a_session(packet: Packet) -> None:
 
 
 def test_true_z_with_all_its_errors_never_passes_the_upper_limit() -> None:
-    figures = link_campaign.limits(24)
-    assert figures["plans"] == 24
+    figures = link_campaign.limits(12)
+    assert figures["plans"] == 12
     assert 0.0 <= figures["closest_to_the_limit_um"] < 2.0
 
 

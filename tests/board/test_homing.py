@@ -73,7 +73,7 @@ def test_a_homing_that_timed_out_can_be_repeated_until_it_succeeds() -> None:
 
 def test_a_stage_that_decelerates_slowly_is_at_rest_when_its_timeout_is_raised() -> None:
     x = msgspec.structs.replace(BoardConfig().x, accel_um_per_s2=2000.0)
-    stub = stub_with("x", travel_um=1000.0, start_um=2e6, upper_switch_um=3e6)
+    stub = stub_with("x", travel_um=1000.0, start_um=8e5, upper_switch_um=9e5)
     bench = VirtualBench(stub)
     with bench.open_board(BoardConfig(x=x)) as board:
         with pytest.raises(LinkTimeout):

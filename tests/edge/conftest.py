@@ -1,5 +1,6 @@
 """Fixtures of the virtual microscope."""
 
+import itertools
 import os
 import signal
 from collections.abc import Iterator
@@ -16,11 +17,19 @@ from tests.edge.scope import Scope, small
 FONTS = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser(), "matplotlib")
 
 
+@pytest.fixture(scope="session")
+def users(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Folders that do not exist yet, one for each test. Most tests write nothing there, and make none."""
+    folder = tmp_path_factory.mktemp("users")
+    return (folder / str(number) for number in itertools.count())
+
+
 @pytest.fixture(autouse=True)
-def no_engines_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+def no_engines_of_the_user(monkeypatch: pytest.MonkeyPatch, users: Iterator[Path]) -> None:
     """What was built, chosen and calibrated on this machine must not decide a test."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
+    folder = next(users)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(folder / "data"))
     monkeypatch.setenv("MPLCONFIGDIR", str(FONTS))
 
 

@@ -37,14 +37,21 @@ def write_tiles(folder: Path) -> None:
             cv2.imwrite(str(folder / name / f"{number:02d}.png"), cv2.cvtColor(tile, cv2.COLOR_RGB2BGR))
 
 
+@pytest.fixture(scope="session")
+def packaged_tiles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of sharp stained tiles from images of scikit-image."""
+    pytest.importorskip("skimage", reason="photographs and IHC come with the demo extra")
+    folder = tmp_path_factory.mktemp("tiles")
+    write_tiles(folder)
+    return folder
+
+
 @pytest.fixture(scope="session", params=["packaged", "real"])
-def tiles(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiles(request: pytest.FixtureRequest) -> Path:
     """A folder of sharp stained tiles: from images of scikit-image, and the real ones if they are on this machine."""
     if request.param == "real":
         if not TILES.is_dir():
             pytest.skip("the real tiles are not on this machine; packaged ones were used")
         return TILES
-    pytest.importorskip("skimage", reason="photographs and IHC come with the demo extra")
-    folder = tmp_path_factory.mktemp("tiles")
-    write_tiles(folder)
-    return folder
+    packaged: Path = request.getfixturevalue("packaged_tiles")
+    return packaged

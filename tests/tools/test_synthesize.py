@@ -38,12 +38,12 @@ def test_phase_or_aberrations_alone_distinguish_the_sides(symmetric: bool, phase
     assert np.abs(above - below).max() > 0.02
 
 
-def test_a_resumed_run_makes_the_same_stacks(tiles: Path, tmp_path: Path) -> None:
+def test_a_resumed_run_makes_the_same_stacks(packaged_tiles: Path, tmp_path: Path) -> None:
     def made(folder: Path, first: int, stacks: int) -> None:
         synthesize.make(
             argparse.Namespace(
-                tiles=tiles, out=folder, stacks=stacks, first=first, seed=3, objective="20x/0.75", patch_px=PATCH_PX,
-                held_out=True, symmetric=False, phase=None, jpeg=None, condenser=0.6,
+                tiles=packaged_tiles, out=folder, stacks=stacks, first=first, seed=3, objective="20x/0.75",
+                patch_px=PATCH_PX, held_out=True, symmetric=False, phase=None, jpeg=None, condenser=0.6,
             )
         )  # fmt: skip
 

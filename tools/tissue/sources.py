@@ -51,19 +51,24 @@ def held_out(path: Path) -> bool:
     return rank % HELD_OUT_SHARE == 0
 
 
-def tile_sources(tiles: Path, want_held_out: bool) -> list[Source]:
-    """Return the real tiles of one side of the split. Raises ValueError if the folder has none."""
-    sources = []
-    for folder in FOLDERS:
-        for path in sorted((tiles / folder).glob("*.*")):
-            if held_out(path) != want_held_out:
-                continue
-            sampling_um = SAMPLING_UM.get(folder) or ASSUMED_SAMPLING_UM
-            sources.append(Source(folder, density_from_image(read_rgb(path)), sampling_um))
-    if not sources:
+def tile_paths(tiles: Path, want_held_out: bool) -> list[Path]:
+    """Return the files of the tiles of one side of the split. Raises ValueError if the folder has none."""
+    every = (path for folder in FOLDERS for path in sorted((tiles / folder).glob("*.*")))
+    paths = [path for path in every if held_out(path) == want_held_out]
+    if not paths:
         raise ValueError(
             f"no tiles in {tiles}. Name the folder that contains he_cmu1/, blood_chula/ ... as --tiles."
         )
+    return paths
+
+
+def tile_sources(tiles: Path, want_held_out: bool) -> list[Source]:
+    """Return the real tiles of one side of the split. Raises ValueError if the folder has none."""
+    sources = []
+    for path in tile_paths(tiles, want_held_out):
+        group = path.parent.name
+        sampling_um = SAMPLING_UM.get(group) or ASSUMED_SAMPLING_UM
+        sources.append(Source(group, density_from_image(read_rgb(path)), sampling_um))
     return sources
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -17,18 +16,13 @@ from parfocal.board.errors import MoveRefused
 from parfocal.board.link.counters import LinkCounters
 from parfocal.board.motor_board import MotorBoard
 from parfocal.board.open import open_board
-from parfocal.board.stub.firmware.library import SOURCES
 
 
 @pytest.fixture(scope="module")
-def link(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, int]]:
+def link(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, int]]:
     """The program at a link, and its process id. Ended with SIGTERM, it removes its link."""
-    tmp_path = tmp_path_factory.mktemp("native")
-    if shutil.which("cc") is None or shutil.which("make") is None:
-        pytest.skip("no C compiler `cc` or no `make` here")
-    program, place = tmp_path / "parfocal-board", tmp_path / "board"
-    subprocess.run(["make", "--silent", "-C", SOURCES, f"OUT={tmp_path}", program], check=True)
-    with subprocess.Popen([program, place], stdout=subprocess.PIPE, text=True) as process:
+    place = tmp_path_factory.mktemp("native") / "board"
+    with subprocess.Popen([made / "parfocal-board", place], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == f"firmware at {place}\n"
         yield place, process.pid

@@ -46,23 +46,28 @@ def _built(out: Path, *options: str) -> Path:
     return out / "parfocal-rp2040.bin"
 
 
-def _emulated(image: Path) -> Iterator[EmulatedBoard]:
+@pytest.fixture(scope="module")
+def emulator() -> Path:
     if shutil.which("node") is None or not (RP2040JS / "node_modules" / "rp2040js").is_dir():
         pytest.skip("no emulator here: `make firmware-check` fetches rp2040js and runs this test")
-    board = EmulatedBoard(image, RP2040JS)
+    return RP2040JS
+
+
+def _emulated(emulator: Path, image: Path) -> Iterator[EmulatedBoard]:
+    board = EmulatedBoard(image, emulator)
     yield board
     board.close()
 
 
 @pytest.fixture
-def emulated(image: Path) -> Iterator[EmulatedBoard]:
-    yield from _emulated(image)
+def emulated(emulator: Path, image: Path) -> Iterator[EmulatedBoard]:
+    yield from _emulated(emulator, image)
 
 
 @pytest.fixture
-def fast(image: Path) -> Iterator[EmulatedBoard]:
+def fast(emulator: Path, image: Path) -> Iterator[EmulatedBoard]:
     """A board whose stage follows 20,000 steps/s on every axis."""
-    yield from _emulated(_built(image.parent / "fast", f"CONFIG={EMULATOR / 'fast.c'}"))
+    yield from _emulated(emulator, _built(image.parent / "fast", f"CONFIG={EMULATOR / 'fast.c'}"))
 
 
 def test_the_image_fits_and_begins_with_a_boot_stage(image: Path) -> None:

@@ -6,23 +6,40 @@ from typing import Any
 import msgspec
 import pytest
 
+from parfocal.board.config import BoardConfig
 from parfocal.board.conformance.report import CheckedPromise, ConformanceReport
 from parfocal.board.flash.drive import BootDrive
 from parfocal.board.flash.flash import Flashed
 from parfocal.board.flash.image import serial_of
 from parfocal.board.link.ports import UsbPort
 from parfocal.board.link.probe import Probed
+from parfocal.board.stub.virtual_bench import VirtualBench, VirtualTransport
 from parfocal.board.wire.messages import AxisBit, Fault
 from parfocal.edge.cli import board
-from parfocal.edge.cli.focusing.demo import stub_process
 from tests.edge.cli.typed import Run
 
 
-def test_a_stub_keeps_every_promise_that_needs_no_motion(run: Run, tmp_path: Path) -> None:
-    link, json = tmp_path / "board", tmp_path / "found.json"
-    with stub_process(link):
-        code, printed, error = run("board", "test", "--port", link, "--still", "--json", json)
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> VirtualBench:
+    """A stub at the port `tmp_path / "board"`. In virtual time a loaded machine makes no answer late."""
+    bench = VirtualBench()
+
+    def opened(config: BoardConfig) -> VirtualTransport:
+        assert config.port == str(tmp_path / "board")
+        return bench.open_transport()
+
+    monkeypatch.setattr(board, "open_port", opened)
+    monkeypatch.setattr(board, "MonotonicClock", lambda: bench.clock)
+    return bench
+
+
+def test_a_stub_keeps_every_promise_that_needs_no_motion(
+    run: Run, bench: VirtualBench, tmp_path: Path
+) -> None:
+    json = tmp_path / "found.json"
+    code, printed, error = run("board", "test", "--port", tmp_path / "board", "--still", "--json", json)
     assert (code, error) == (0, "")
+    assert bench.stub.machine.motions_begun == 0
     report = msgspec.json.decode(json.read_bytes(), type=ConformanceReport)
     assert report.broken == ()
     assert report.n_kept == 21

@@ -20,7 +20,7 @@ Float = NDArray[np.float64]
 
 SIDE_PX, UM_PER_PX = 128, 0.25
 MIDDLE = SIDE_PX // 2
-SOURCE_POINTS = 13  # along a diameter of the condenser
+SOURCE_POINTS = 9  # along a diameter of the condenser
 GREEN_UM = 0.54
 PLAIN = Optics(chromatic_shift_um=(0.0, 0.0, 0.0), w040_waves=0.0, um_per_px=UM_PER_PX)
 BOTH_SIDES_UM = (-3.0, -1.0, 0.0, 1.0, 3.0)

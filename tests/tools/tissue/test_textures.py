@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tools.tissue.sources import FOLDERS, HeldOutObjects, TrainingObjects, held_out, tile_sources
+from tools.tissue.sources import FOLDERS, HeldOutObjects, TrainingObjects, tile_paths
 from tools.tissue.textures import DRAWN, MAX_DENSITY, density_from_image, drawn, recoloured, window
 
 
@@ -42,18 +42,18 @@ def test_a_window_has_the_requested_size_even_on_a_small_tile(scale: float) -> N
 
 
 def test_no_slide_is_on_both_sides_of_the_split(tiles: Path) -> None:
-    paths = [path for folder in FOLDERS for path in (tiles / folder).iterdir()]
-    inside, outside = tile_sources(tiles, want_held_out=False), tile_sources(tiles, want_held_out=True)
+    paths = {path for folder in FOLDERS for path in (tiles / folder).iterdir()}
+    inside, outside = tile_paths(tiles, want_held_out=False), tile_paths(tiles, want_held_out=True)
     assert len(inside) + len(outside) == len(paths)
-    assert len(outside) == sum(held_out(p) for p in paths)
-    assert {s.group for s in outside} == {"he_cmu1", "blood_chula", "cytology_dsb2018"}
-    assert "he_cmu1" not in {s.group for s in inside}
+    assert {*inside, *outside} == paths
+    assert {path.parent.name for path in outside} == {"he_cmu1", "blood_chula", "cytology_dsb2018"}
+    assert "he_cmu1" not in {path.parent.name for path in inside}
 
 
-def test_training_never_draws_held_out_objects(tiles: Path) -> None:
+def test_training_never_draws_held_out_objects(packaged_tiles: Path) -> None:
     pytest.importorskip("skimage", reason="photographs and IHC come with the demo extra")
     rng = np.random.default_rng(0)
-    training, testing = TrainingObjects(tiles), HeldOutObjects(tiles)
+    training, testing = TrainingObjects(packaged_tiles), HeldOutObjects(packaged_tiles)
     trained = {training.draw(64, rng)[0] for _ in range(25)}
     tested = {testing.draw(64, rng)[0] for _ in range(25)}
     assert {"ihc", "he_cmu1"} <= tested
