@@ -48,7 +48,8 @@ def trt() -> ModuleType:
 
 @functools.cache
 def int8_content(net: MakeNet) -> bytes:
-    return quantised(net(), batches(), evaluate).SerializeToString()
+    content: bytes = quantised(net(), batches(), evaluate).SerializeToString()
+    return content
 
 
 def form(net: MakeNet, name: str) -> onnx.ModelProto:

@@ -229,10 +229,7 @@ def test_the_stage_is_measured_each_value_kept_at_once_and_written_for_programs(
 def test_the_camera_is_measured_told_in_words_and_written_for_programs(
     run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    side_px = 320
-    small = msgspec.structs.replace(camera_bench.CONFIG.camera, width_px=side_px, height_px=side_px)
-    config = msgspec.structs.replace(camera_bench.CONFIG, camera=small)
-    instrument = camera_bench.instrument_of(camera_bench.hidden(6), 6, config)
+    instrument = camera_bench.instrument_of(camera_bench.hidden(6), 6)
 
     @contextlib.contextmanager
     def opened(*_arguments: Any, **_named: Any) -> Iterator[Instrument]:  # noqa: ANN401
@@ -240,9 +237,7 @@ def test_the_camera_is_measured_told_in_words_and_written_for_programs(
         instrument.board.close()
 
     monkeypatch.setattr(cli_calibrate, "opened_instrument", opened)
-    (tmp_path / "parfocal.toml").write_text(
-        f"[camera]\nwidth_px = {side_px}\nheight_px = {side_px}\nexposure_s = 0.008\n"
-    )
+    (tmp_path / "parfocal.toml").write_text(f"{SMALL_CAMERA}exposure_s = 0.008\n")
     code, printed, told = run("calibrate", "camera", "--json", "found.json")
     assert (code, told) == (0, "")
     assert "camera.exposure_s of the configuration stays in use" in printed
