@@ -188,8 +188,8 @@ MUTATIONS = (
     Mutation(
         "the stage swings while shots are taken",
         "edge/instrument.py",
-        "        self.clock.sleep_s(settled_s - self.clock.now_s())\n",
-        "",
+        "        self.clock.sleep_s(self.board.across(x_um=x_um, y_um=y_um) - self.clock.now_s())\n",
+        "        self.board.across(x_um=x_um, y_um=y_um)\n",
         ("tests/edge/scan/test_session.py", "tests/edge/stacks/test_record.py"),
     ),
     Mutation(

@@ -1,9 +1,11 @@
 """The journal names only tiles that are on the disk, and continues only its own scan."""
 
+import contextlib
 import errno
 import os
 import sqlite3
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -21,6 +23,12 @@ from tests.edge.scan.tiling.written import PLANNED, about, pixels, tile
 @pytest.fixture
 def slide(tmp_path: Path) -> Path:
     return tmp_path / "slide.zarr"
+
+
+@pytest.fixture
+def journal(slide: Path) -> Iterator[Journal]:
+    with contextlib.closing(Journal(slide, about())) as opened:
+        yield opened
 
 
 def written(slide: Path, n_tiles: int) -> None:
@@ -50,8 +58,7 @@ def test_a_scan_is_complete_with_its_last_tile(slide: Path) -> None:
     assert read_scan(slide).is_complete
 
 
-def test_the_journal_hears_of_a_tile_after_it_is_on_the_disk(slide: Path) -> None:
-    journal = Journal(slide, about())
+def test_the_journal_hears_of_a_tile_after_it_is_on_the_disk(slide: Path, journal: Journal) -> None:
     seen: list[int] = []
 
     def write(path: Path, data: bytes) -> None:
@@ -64,8 +71,7 @@ def test_the_journal_hears_of_a_tile_after_it_is_on_the_disk(slide: Path) -> Non
     assert seen == [0, 1, 2, 3]
 
 
-def test_after_a_full_disk_the_tile_is_not_in_the_journal_and_no_later_one_either(slide: Path) -> None:
-    journal = Journal(slide, about())
+def test_after_a_full_disk_the_tile_is_not_in_the_journal_and_no_later_one_either(slide: Path, journal: Journal) -> None:
     n_written = 0
 
     def write(path: Path, data: bytes) -> None:
@@ -86,8 +92,7 @@ def test_after_a_full_disk_the_tile_is_not_in_the_journal_and_no_later_one_eithe
     assert [(t.row, t.column) for t in read_scan(slide).tiles] == [(0, 0)]
 
 
-def test_a_slow_disk_makes_the_stage_wait(slide: Path) -> None:
-    journal = Journal(slide, about())
+def test_a_slow_disk_makes_the_stage_wait(slide: Path, journal: Journal) -> None:
     may_write, put = threading.Event(), []
 
     def write(path: Path, data: bytes) -> None:
