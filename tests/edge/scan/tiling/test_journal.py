@@ -71,7 +71,9 @@ def test_the_journal_hears_of_a_tile_after_it_is_on_the_disk(slide: Path, journa
     assert seen == [0, 1, 2, 3]
 
 
-def test_after_a_full_disk_the_tile_is_not_in_the_journal_and_no_later_one_either(slide: Path, journal: Journal) -> None:
+def test_after_a_full_disk_the_tile_is_not_in_the_journal_and_no_later_one_either(
+    slide: Path, journal: Journal
+) -> None:
     n_written = 0
 
     def write(path: Path, data: bytes) -> None:
