@@ -39,7 +39,7 @@ test: $(VENV)/.test  ## all tests, in virtual time, on every core
 engines-test: $(VENV)/.engines-test  ## 100 MB of TensorRT wheels; the tests that want them skip without
 
 bench: $(VENV)/.test  ## how fast engines and link are, the link's fault campaign, focus beside other microscopes, into build/bench
-	$(BIN)/python -m tools.bench_engines
+	$(BIN)/python -m tools.engines.bench
 	$(BIN)/python -m tests.bench.link
 	$(BIN)/python -m tests.bench.focus
 
@@ -47,7 +47,7 @@ mutate: $(VENV)/.test  ## breaks the code on purpose and sees the tests go red, 
 	$(BIN)/python -m tools.mutate
 
 golden: $(VENV)/.test  ## the INT8 scales of every model, anew
-	$(BIN)/python -m tools.int8
+	$(BIN)/python -m tools.engines.int8
 
 # TILES is a folder of sharp stained images; MODELS names some; LIGHT=1 shows in minutes that every stage works.
 models: $(VENV)/.train  ## the heads of the shipped models anew, TILES=folder; hours, and goes on where it stopped
@@ -64,7 +64,7 @@ firmware:  ## the board's firmware for this machine: a library in virtual time a
 
 firmware-rp2040: $(VENV)/.demo  ## the image for a Raspberry Pi Pico; needs gcc-arm-none-eabi
 	$(MAKE) --no-print-directory --directory board/firmware/rp2040 OUT=$(CURDIR)/build/firmware
-	$(BIN)/python -m tools.uf2 build/firmware/parfocal-rp2040.bin build/firmware/parfocal-rp2040.uf2
+	$(BIN)/python -m tools.firmware.uf2 build/firmware/parfocal-rp2040.bin build/firmware/parfocal-rp2040.uf2
 
 firmware-check: $(VENV)/.test  ## the image for the RP2040 in an emulator; needs gcc-arm-none-eabi, node and npm
 	npm install --silent --prefix build/rp2040js rp2040js@1.4.1

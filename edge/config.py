@@ -108,7 +108,7 @@ class FocusConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     in_focus_um: NotNegative = 0.25
     max_attempts: Count = 8  # each comes closer; from 30 um below the focus it takes 6
     # A patch with less contrast than this counts as blank, in grey levels: the standard deviation of the smoothed
-    # second shot's grey values; see `is_blank` in edge/focus/part.py.
+    # second shot's grey values; see `is_blank` in edge/focus/picture/part.py.
     blank_contrast: NotNegative = 2.5
     # The final shot must reach this share of the sharpness of the shot at the pivot and of the attempt's own shots;
     # otherwise the prediction was wrong. 0.5 um out of focus costs a crisp texture about this much at NA 0.75.

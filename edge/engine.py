@@ -4,8 +4,8 @@ import msgspec
 
 from parfocal.edge.config import Config, FocusConfig
 from parfocal.edge.errors import ConfigError
-from parfocal.edge.focus.part import PATCHES_PER_SIDE
-from parfocal.edge.focus.rule import reach_of
+from parfocal.edge.focus.judging.rule import reach_of
+from parfocal.edge.focus.picture.part import PATCHES_PER_SIDE
 from parfocal.engines.cache import EngineCache, default_cache_folder
 from parfocal.engines.errors import InputMismatch
 from parfocal.engines.model.contract import SIGN_OF_SINGLE, TWO_SHOT_KINDS, Contract, Expectation, require

@@ -13,7 +13,7 @@ from parfocal.edge.config import Config, FocusConfig
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.focus.field_work import FieldWork
 from parfocal.edge.focus.first_plane import check_first_sweep, whole_sweep
-from parfocal.edge.focus.proof import Proof
+from parfocal.edge.focus.judging.proof import Proof
 from parfocal.edge.focus.result import FocusLost
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.measured.calibration import PlayInUse, store_for

@@ -18,8 +18,8 @@ import parfocal
 from parfocal.board.stub.faults import load_faults
 from parfocal.edge.cli import app as cli
 from parfocal.edge.config import Config, config_from_toml
+from parfocal.edge.focus.judging.rule import RuleName
 from parfocal.edge.focus.result import Outcome as FocusOutcome
-from parfocal.edge.focus.rule import RuleName
 from tests.compiled_once import share_compiled_models
 from tests.test_examples import SMALL
 from tools import struct_tables

@@ -30,7 +30,7 @@ from parfocal.engines.model.contract import (
 from parfocal.engines.model.golden import Patches, batch_of, save_golden
 from parfocal.engines.model.head import load_head, save_head
 from parfocal.engines.predictor import Predictor
-from tools.int8 import measure
+from tools.engines.int8 import measure
 from tools.learning import fit
 from tools.learning.data.examples import GREY_OFFSET, Examples
 from tools.learning.judged import tables

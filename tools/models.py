@@ -17,7 +17,13 @@ from parfocal.engines.model.shipped import MODELS_FOLDER, model_path
 
 ROOT = Path(__file__).parent.parent
 # Of what a stage depends on besides its inputs. A change of any of these files makes all stages anew.
-PROGRAMS = ("tools/cameras.py", "tools/learning", "tools/networks", "tools/rendering", "tools/tissue")
+PROGRAMS = (
+    "tools/rendering/cameras.py",
+    "tools/learning",
+    "tools/networks",
+    "tools/rendering",
+    "tools/tissue",
+)
 SHIPPED = ("difference-20x", "single-20x", "difference-40x", "spectral-20x", "single-10x")
 # A model without a body learns from the spectra among the features of the model with one.
 SPECTRA_OF = {"spectral-20x": "difference-20x"}

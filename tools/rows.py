@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from parfocal.edge.focus import prepare
-from parfocal.edge.focus.belief import Together, by_belief
-from parfocal.edge.focus.rule import ACCEPTED_SHARE
+from parfocal.edge.focus.judging.belief import Together, by_belief
+from parfocal.edge.focus.judging.rule import ACCEPTED_SHARE
+from parfocal.edge.focus.picture import prepare
 from parfocal.engines.cpu.openvino import OpenVinoRunner
 from parfocal.engines.model.head import load_head
 from parfocal.engines.predictor import Predictor

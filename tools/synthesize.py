@@ -17,7 +17,7 @@ import numpy as np
 from parfocal.edge.simscope.optics import Optics
 from parfocal.edge.stacks.stack import Stack
 from parfocal.edge.stacks.write import write_stack
-from tools.cameras import Camera, Exposing, random_camera
+from tools.rendering.cameras import Camera, Exposing, random_camera
 from tools.rendering.imaging import Grid, Imaged, Instrument
 from tools.rendering.objectives import OBJECTIVES
 from tools.rendering.parts import ladder_um, reach_um

@@ -20,8 +20,8 @@ from parfocal.edge.calibrate.curves import Curves, Step
 from parfocal.edge.calibrate.keeper import Found, Keeper, KeptValue, Stamp
 from parfocal.edge.calibrate.optics.model_view import Plane, kept_stack, plane_heights, seen_by
 from parfocal.edge.config import Config
-from parfocal.edge.focus import rule
 from parfocal.edge.focus.focuser import Focuser
+from parfocal.edge.focus.judging import rule
 from parfocal.edge.focus.result import FocusLost
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.measured.calibration import SpacingInUse

@@ -19,7 +19,7 @@ from parfocal.calib.store import Store
 from parfocal.edge.calibrate.keeper import Found, Keeper, Stamp
 from parfocal.edge.calibrate.optics.model_view import Plane, curve_of, pairs_of
 from parfocal.edge.config import FocusConfig
-from parfocal.edge.focus import prepare
+from parfocal.edge.focus.picture import prepare
 from parfocal.edge.focus.shots import Shot
 from parfocal.engines.cpu.outputs import GraphOnCpu
 from parfocal.engines.model.forms import Int8Scales, load_int8, scales_of

@@ -16,7 +16,7 @@ from parfocal.edge.calibrate.curves import Curves, Step
 from parfocal.edge.calibrate.keeper import Found, Keeper, KeptValue, Stamp
 from parfocal.edge.calibrate.lens_settling import CHANGE_UM, LensSettling
 from parfocal.edge.config import Config
-from parfocal.edge.focus.sharpness import brenner_gradient
+from parfocal.edge.focus.picture.sharpness import brenner_gradient
 from parfocal.edge.instrument import Instrument
 
 METHOD = "focal plane by Brenner gradient at rising and falling currents, twice each"

@@ -15,8 +15,8 @@ from parfocal.edge.calibrate.motion.settling import (
 )
 from parfocal.edge.camera.frame import frame_after
 from parfocal.edge.config import CameraConfig, FocusConfig
-from parfocal.edge.focus.part import CentralPart
-from parfocal.edge.focus.sharpness import brenner_gradient
+from parfocal.edge.focus.picture.part import CentralPart
+from parfocal.edge.focus.picture.sharpness import brenner_gradient
 from parfocal.edge.instrument import Instrument
 
 METHOD = "frames from a change of the current on, a damped swing fitted, by the sharpness below the focus"

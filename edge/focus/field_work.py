@@ -6,13 +6,13 @@ from parfocal.board.axis import Axis
 from parfocal.edge.camera.frame import Camera
 from parfocal.edge.config import FocusConfig
 from parfocal.edge.errors import CameraFailed
-from parfocal.edge.focus import rule
-from parfocal.edge.focus.estimate import Estimate
+from parfocal.edge.focus.judging import rule
+from parfocal.edge.focus.judging.estimate import Estimate
+from parfocal.edge.focus.judging.proof import DISPROVES, Proof, missing_um, sharpest_aside
 from parfocal.edge.focus.picture.camera_truth import doubt_about_pair, is_frozen
 from parfocal.edge.focus.picture.exposure import exposure_fault
-from parfocal.edge.focus.proof import DISPROVES, Proof, missing_um, sharpest_aside
+from parfocal.edge.focus.picture.sharpness import peak_inside_um, peak_um
 from parfocal.edge.focus.result import Attempt, FocusLost, FocusResult, Outcome
-from parfocal.edge.focus.sharpness import peak_inside_um, peak_um
 from parfocal.edge.focus.shots import Shot, Shots, upward_um
 from parfocal.edge.pixels import UInt8Array
 

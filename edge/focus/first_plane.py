@@ -7,9 +7,9 @@ import numpy as np
 
 from parfocal.board.errors import MoveRefused
 from parfocal.edge.focus.field_work import FieldWork
-from parfocal.edge.focus.rule import Reach
+from parfocal.edge.focus.judging.rule import Reach
+from parfocal.edge.focus.picture.sharpness import parabola_vertex, peak_um
 from parfocal.edge.focus.search import is_static
-from parfocal.edge.focus.sharpness import parabola_vertex, peak_um
 from parfocal.edge.focus.shots import upward_um
 
 # The first round of a coarse look takes one height in three. A field is left as empty if none of its shots reaches

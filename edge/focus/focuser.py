@@ -4,12 +4,13 @@ from parfocal.board.axis import Axis
 from parfocal.edge.camera.frame import Camera
 from parfocal.edge.config import FocusConfig
 from parfocal.edge.errors import CameraFailed
-from parfocal.edge.focus import first_plane, rule
+from parfocal.edge.focus import first_plane
 from parfocal.edge.focus.controlled.loop import ControlledLoop
 from parfocal.edge.focus.field_work import FieldWork
 from parfocal.edge.focus.first_plane import FirstSweep
+from parfocal.edge.focus.judging import rule
+from parfocal.edge.focus.judging.proof import CALIBRATED, Proof
 from parfocal.edge.focus.picture.exposure import exposure_fault
-from parfocal.edge.focus.proof import CALIBRATED, Proof
 from parfocal.edge.focus.result import FocusResult
 from parfocal.edge.focus.search import search
 from parfocal.edge.focus.two_shot import focused_by_pairs

@@ -5,7 +5,7 @@ from typing import Literal
 import msgspec
 
 from parfocal.edge.errors import EdgeError
-from parfocal.edge.focus.rule import Seen
+from parfocal.edge.focus.judging.rule import Seen
 from parfocal.edge.focus.shots import Shot
 
 Outcome = Literal["focused", "recovered", "blank", "lost"]

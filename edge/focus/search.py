@@ -7,7 +7,7 @@ they leave a trace (`CentralPart.trace`), which noise does not. Where there is o
 from collections.abc import Mapping
 
 from parfocal.edge.focus.field_work import FieldWork
-from parfocal.edge.focus.sharpness import parabola_vertex
+from parfocal.edge.focus.picture.sharpness import parabola_vertex
 from parfocal.edge.focus.shots import Shot
 
 # A few bacteria show enough contrast from this far away: shots twice as far apart would do.

@@ -5,8 +5,8 @@ from functools import cached_property
 from parfocal.board.axis import Axis, steps_from_um, um_from_steps
 from parfocal.edge.camera.frame import Camera, frame_after
 from parfocal.edge.config import FocusConfig
-from parfocal.edge.focus.part import CentralPart
-from parfocal.edge.focus.rule import Seen
+from parfocal.edge.focus.judging.rule import Seen
+from parfocal.edge.focus.picture.part import CentralPart
 from parfocal.edge.pixels import UInt8Array
 
 

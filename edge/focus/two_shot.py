@@ -2,10 +2,10 @@
 
 import msgspec
 
-from parfocal.edge.focus import rule
-from parfocal.edge.focus.belief import contradicts_move
-from parfocal.edge.focus.estimate import Estimate, estimate
 from parfocal.edge.focus.field_work import FieldWork
+from parfocal.edge.focus.judging import rule
+from parfocal.edge.focus.judging.belief import contradicts_move
+from parfocal.edge.focus.judging.estimate import Estimate, estimate
 from parfocal.edge.focus.result import Attempt, FocusResult
 from parfocal.edge.focus.shots import Shot
 from parfocal.engines.predictor import Predictor

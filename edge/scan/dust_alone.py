@@ -1,7 +1,7 @@
 """Whether a picture in a scan shows nothing but dust on glass."""
 
 from parfocal.edge.config import FocusConfig
-from parfocal.edge.focus.prepare import contrast_of, patches_of, smoothed
+from parfocal.edge.focus.picture.prepare import contrast_of, patches_of, smoothed
 from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.tissue.dust import without_dust
 

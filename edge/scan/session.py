@@ -4,8 +4,8 @@ from collections.abc import Callable, Generator
 
 from parfocal.edge.config import Config
 from parfocal.edge.focus.focuser import Focuser
-from parfocal.edge.focus.part import reduced
-from parfocal.edge.focus.proof import CALIBRATED, Proof
+from parfocal.edge.focus.judging.proof import CALIBRATED, Proof
+from parfocal.edge.focus.picture.part import reduced
 from parfocal.edge.focus.result import FocusLost, FocusResult
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.pixels import UInt8Array

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from parfocal.edge.focus.sharpness import peak_inside_um, variance_of_laplacian
+from parfocal.edge.focus.picture.sharpness import peak_inside_um, variance_of_laplacian
 from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.stacks.read import read_stack
 from parfocal.edge.stacks.stack import StackRefused

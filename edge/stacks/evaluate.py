@@ -5,8 +5,8 @@ from typing import Literal
 
 from parfocal.edge.config import Config, FocusConfig
 from parfocal.edge.engine import check_model
-from parfocal.edge.focus.depth import depth_of_field_um
-from parfocal.edge.focus.part import PATCHES_PER_SIDE
+from parfocal.edge.focus.judging.depth import depth_of_field_um
+from parfocal.edge.focus.picture.part import PATCHES_PER_SIDE
 from parfocal.edge.stacks.figures import bins_of, figures_of, judged
 from parfocal.edge.stacks.label import label_stack
 from parfocal.edge.stacks.pairs import Pair, pairs_of

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from parfocal.edge.focus.sharpness import brenner_gradient, variance_of_laplacian
+from parfocal.edge.focus.picture.sharpness import brenner_gradient, variance_of_laplacian
 from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.stacks.stack import Stack
 from parfocal.edge.words import counted

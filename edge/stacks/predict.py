@@ -5,9 +5,10 @@ import math
 import numpy as np
 
 from parfocal.edge.config import FocusConfig
-from parfocal.edge.focus import prepare, rule
-from parfocal.edge.focus.estimate import Estimate, estimate, estimate_single
-from parfocal.edge.focus.part import CentralPart, is_blank, reduced
+from parfocal.edge.focus.judging import rule
+from parfocal.edge.focus.judging.estimate import Estimate, estimate, estimate_single
+from parfocal.edge.focus.picture import prepare
+from parfocal.edge.focus.picture.part import CentralPart, is_blank, reduced
 from parfocal.edge.focus.picture.places import places
 from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.stacks.pairs import Pair

@@ -17,7 +17,7 @@ from parfocal.calib.motion.play import FocusCurve, peak_of
 from parfocal.calib.value import UsedCalibration
 from parfocal.edge.config import CameraConfig, Config
 from parfocal.edge.errors import ConfigError
-from parfocal.edge.focus.sharpness import peak_um
+from parfocal.edge.focus.picture.sharpness import peak_um
 from parfocal.edge.focus.shots import Shot, Shots
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.pixels import UInt8Array

@@ -38,7 +38,7 @@ STORED: Final[dict[Kind, tuple[str, type[np.generic]]]] = {
     "pair": ("pair", np.int8),
     "single": ("shot", np.uint8),
 }
-# As in edge/focus/prepare.py, which this folder must not import. A test keeps both equal.
+# As in edge/focus/picture/prepare.py, which this folder must not import. A test keeps both equal.
 MIN_STANDARD_DEVIATION: Final = 1e-3
 
 

@@ -9,7 +9,7 @@ import sys
 
 import numpy as np
 
-from parfocal.edge.focus.estimate import estimate
+from parfocal.edge.focus.judging.estimate import estimate
 from parfocal.edge.focus.shots import Shot
 from parfocal.edge.simscope.optics import FloatArray
 from tests.bench.optics import FOCUS, SEED, Foreign, opened, slides, with_frames

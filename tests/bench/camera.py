@@ -1,9 +1,9 @@
 """What `parfocal calibrate camera` finds out about cameras whose faults it does not know.
 
 `python -m tests.bench.camera [SEEDS]` prints a table in Markdown; with `costs`, what each fault does to predictions.
-Each seed draws a camera of `tools/cameras.py` (gamma, sharpening, demosaicing, JPEG), a dark level, the fall of light
-to the corners, flicker, noise, and a light that is too bright or too dim for the configured exposure. Everything is
-simulated in virtual time, over a drawn section.
+Each seed draws a camera of `tools/rendering/cameras.py` (gamma, sharpening, demosaicing, JPEG), a dark level, the fall
+of light to the corners, flicker, noise, and a light that is too bright or too dim for the configured exposure.
+Everything is simulated in virtual time, over a drawn section.
 """
 
 import sys
@@ -30,7 +30,7 @@ from parfocal.edge.stacks.stack import Stack
 from tests.bench import play
 from tests.bench.noise import NoisePool
 from tests.bench.play import drawn
-from tools.cameras import Camera, processed
+from tools.rendering.cameras import Camera, processed
 
 FOCUS_Z_UM = 2500.0
 CONFIG = Config(

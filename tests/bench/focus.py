@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from parfocal.edge.focus.depth import depth_of_field_um
+from parfocal.edge.focus.judging.depth import depth_of_field_um
 from tests.bench.focus_policies import NAMES, OURS
 from tests.bench.focus_rows import SECTIONS, Row, measured
 

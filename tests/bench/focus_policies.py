@@ -7,9 +7,9 @@ import msgspec
 
 from parfocal.edge.config import FocusConfig
 from parfocal.edge.engine import opened_engine
-from parfocal.edge.focus.estimate import estimate_single
 from parfocal.edge.focus.focuser import Focuser
-from parfocal.edge.focus.proof import CALIBRATED, Proof
+from parfocal.edge.focus.judging.estimate import estimate_single
+from parfocal.edge.focus.judging.proof import CALIBRATED, Proof
 from parfocal.edge.focus.result import FocusLost
 from parfocal.engines.predictor import Correction, Predictor
 from tests.bench import peers

@@ -19,8 +19,8 @@ from parfocal.board.stub.config import StubConfig
 from parfocal.board.stub.virtual_bench import VirtualBench
 from parfocal.edge.camera.frame import Frame, frame_after
 from parfocal.edge.config import CameraConfig, Config, FocusConfig, simulated_through
-from parfocal.edge.focus.depth import depth_of_field_um
-from parfocal.edge.focus.sharpness import parabola_vertex
+from parfocal.edge.focus.judging.depth import depth_of_field_um
+from parfocal.edge.focus.picture.sharpness import parabola_vertex
 from parfocal.edge.focus.shots import Shot
 from parfocal.edge.images.rgb import rgb_from_file
 from parfocal.edge.instrument import Instrument

@@ -21,7 +21,7 @@ import numpy as np
 from parfocal.edge.config import FocusConfig
 from parfocal.edge.engine import opened_engine
 from parfocal.edge.focus.focuser import Focuser
-from parfocal.edge.focus.proof import Proof
+from parfocal.edge.focus.judging.proof import Proof
 from parfocal.edge.focus.result import FocusLost, FocusResult
 from parfocal.engines.predictor import Predictor
 from tests.bench.focus_stand import CONFIG, PLACES_UM, SIDE_OF_SINGLE_PX, Conditions, Stand, slides, textures

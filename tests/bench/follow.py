@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from parfocal.board.stub.virtual_bench import VirtualBench
 from parfocal.edge.config import Config
 from parfocal.edge.engine import checked_single_engine
-from parfocal.edge.focus.depth import depth_of_field_um
 from parfocal.edge.focus.following.follower import Follower
+from parfocal.edge.focus.judging.depth import depth_of_field_um
 from parfocal.edge.simscope.bench import sample_from, sample_image, stub_of
 from parfocal.edge.simscope.camera import SimulatedCamera
 from parfocal.edge.simscope.drift import DriftingStage

@@ -24,11 +24,11 @@ import numpy as np
 
 from parfocal.edge.config import FocusConfig
 from parfocal.edge.engine import opened_engine
-from parfocal.edge.focus.estimate import estimate_single
 from parfocal.edge.focus.focuser import Focuser
-from parfocal.edge.focus.proof import CALIBRATED
+from parfocal.edge.focus.judging.estimate import estimate_single
+from parfocal.edge.focus.judging.proof import CALIBRATED
+from parfocal.edge.focus.judging.rule import BELIEVED_SHARE
 from parfocal.edge.focus.result import FocusLost, FocusResult
-from parfocal.edge.focus.rule import BELIEVED_SHARE
 from parfocal.edge.scan.learner import Learner
 from parfocal.engines.predictor import Predictor
 from tests.bench.focus_stand import CONFIG, SIDE_OF_SINGLE_PX, Conditions, Stand, slides

@@ -26,8 +26,9 @@ from parfocal.board.axis import Axis
 from parfocal.board.stub.virtual_bench import VirtualBench, VirtualTransport
 from parfocal.edge.config import Config, FocusConfig
 from parfocal.edge.engine import opened_engine
-from parfocal.edge.focus import field_work, part, prepare, shots
+from parfocal.edge.focus import field_work, shots
 from parfocal.edge.focus.focuser import Focuser
+from parfocal.edge.focus.picture import part, prepare
 from parfocal.edge.focus.result import FocusLost
 from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.simscope.bench import sample_image

@@ -63,7 +63,7 @@ from parfocal.engines.predictor import Correction, Predictor
 from tests.bench.play import drawn
 from tests.edge.scope import TILES
 from tests.stains import ihc
-from tools.cameras import Camera, processed
+from tools.rendering.cameras import Camera, processed
 
 FOCUS = FocusConfig(first_sweep_start_um=2440.0, first_sweep_stop_um=2560.0)
 PX, SINGLE_PX = 452, 680  # sides of the frames; a single-shot model takes a patch of 672 px

@@ -8,8 +8,8 @@ import math
 
 import numpy as np
 
-from parfocal.edge.focus.estimate import Estimate, estimate
-from parfocal.edge.focus.sharpness import parabola_vertex
+from parfocal.edge.focus.judging.estimate import Estimate, estimate
+from parfocal.edge.focus.picture.sharpness import parabola_vertex
 from parfocal.edge.focus.shots import Shot
 from parfocal.engines.predictor import Predictor
 from tests.bench.focus_stand import Stand

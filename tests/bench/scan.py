@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parfocal.edge.config import Config, config_from_toml
-from parfocal.edge.focus.depth import depth_of_field_um
+from parfocal.edge.focus.judging.depth import depth_of_field_um
 from parfocal.edge.focus.uneven import crispness
 from parfocal.edge.measured.calibration import PlayInUse
 from parfocal.edge.scan.continuous.plan import quicker_plan, sweep_plan

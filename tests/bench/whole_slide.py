@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from parfocal.edge.config import Config, config_from_toml
 from parfocal.edge.engine import checked_engine, checked_single_engine
-from parfocal.edge.focus.depth import depth_of_field_um
+from parfocal.edge.focus.judging.depth import depth_of_field_um
 from parfocal.edge.measured.calibration import PlayInUse
 from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.scan.continuous.plan import sweep_plan

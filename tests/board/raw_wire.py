@@ -7,7 +7,7 @@ from parfocal.board.stub.wired_board import WiredMachine
 from parfocal.board.wire import layout, messages
 from parfocal.board.wire.messages import AxisBit, Kind, Message
 from parfocal.board.wire.packet import Packet, StreamDecoder, encode
-from tools.protocol_reference import DOCUMENT, MARK
+from tools.firmware.protocol_reference import DOCUMENT, MARK
 
 PROSE = " ".join(DOCUMENT.read_text().partition(MARK)[0].split())
 

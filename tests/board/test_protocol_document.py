@@ -15,8 +15,8 @@ from parfocal.board.wire.layout import fields_of
 from parfocal.board.wire.messages import Kind, Message
 from parfocal.board.wire.packet import Packet, StreamDecoder, encode
 from parfocal.board.wire.table import TABLE
-from tools.c_header import header, snake
-from tools.protocol_reference import DOCUMENT, EXAMPLES, GOLDEN, MARK, golden_json, reference
+from tools.firmware.c_header import header, snake
+from tools.firmware.protocol_reference import DOCUMENT, EXAMPLES, GOLDEN, MARK, golden_json, reference
 
 SECTION = re.compile(r"^### (?P<opcode>[A-Z_]+) (?P<kind>request|response|event) \(0x[0-9a-f]{2}\)$")
 HEX = re.compile(r"^`(?P<hex>(?:[0-9a-f]{2} )*[0-9a-f]{2})`$")
@@ -44,11 +44,11 @@ def decoded(frame: bytes) -> Packet:
 def test_the_reference_matches_the_table() -> None:
     _, found, written = DOCUMENT.read_text().partition(MARK)
     assert found
-    assert written.lstrip("\n") == reference(), "run `python -m tools.protocol_reference`"
+    assert written.lstrip("\n") == reference(), "run `python -m tools.firmware.protocol_reference`"
 
 
 def test_the_golden_packets_for_programs_are_those_of_the_document() -> None:
-    assert GOLDEN.read_text() == golden_json(), "run `python -m tools.protocol_reference`"
+    assert GOLDEN.read_text() == golden_json(), "run `python -m tools.firmware.protocol_reference`"
     read = json.loads(GOLDEN.read_text())
     assert read["schema_hash"] == layout.schema_hash()
     assert [packet["frame"] for packet in read["packets"]] == [frame.hex(" ") for frame in golden().values()]

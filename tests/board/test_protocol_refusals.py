@@ -13,7 +13,7 @@ from parfocal.board.wire.packet import Packet
 from parfocal.board.wire.table import TABLE
 from tests.board.inside import add_faults, set_busy, set_homed, set_motors, set_session
 from tests.board.raw_wire import PROSE, Wire, move, says
-from tools.protocol_reference import DOCUMENT
+from tools.firmware.protocol_reference import DOCUMENT
 
 pytestmark = pytest.mark.usefixtures("far_side")
 

@@ -10,7 +10,7 @@ from parfocal.board.own.board import Board
 from parfocal.edge.camera.frame import frame_after
 from parfocal.edge.cli.focusing.demo import stub_process
 from parfocal.edge.config import Config
-from parfocal.edge.focus.sharpness import variance_of_laplacian
+from parfocal.edge.focus.picture.sharpness import variance_of_laplacian
 from parfocal.edge.simscope.bench import at_stub, sample_from
 from tests.edge.scope import small, with_focus
 

@@ -25,7 +25,7 @@ from tests.calib.quantise.nets import mobilenet_v3
 from tests.contracts import difference_contract, single_contract
 from tests.engines.gpu.fake_cuda import FakeCuda
 from tests.engines.gpu.fake_tensorrt import FakeTensorRt
-from tools import int8
+from tools.engines import int8
 
 CONTRACT = difference_contract(patch_px=32)
 SINGLE = single_contract(patch_px=64)

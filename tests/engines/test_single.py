@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from parfocal.calib.quantise.forms import made_form
-from parfocal.edge.focus import prepare
+from parfocal.edge.focus.picture import prepare
 from parfocal.engines.backends import BATCHES, OpenVinoMaker, TensorRtMaker
 from parfocal.engines.cache import EngineCache
 from parfocal.engines.cpu.openvino import cpu_and_precisions

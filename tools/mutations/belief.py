@@ -3,8 +3,8 @@
 from tools.mutations.mutation import Mutation
 
 HEAD_TESTS = ("tests/engines/model/test_head.py", "tests/engines/test_predictor.py")
-BELIEF_TESTS = ("tests/edge/focus/test_belief.py",)
-RULE_TESTS = ("tests/edge/focus/test_rule.py",)
+BELIEF_TESTS = ("tests/edge/focus/judging/test_belief.py",)
+RULE_TESTS = ("tests/edge/focus/judging/test_rule.py",)
 LOOP_TESTS = ("tests/edge/focus/test_focuser.py",)
 
 MUTATIONS = (
@@ -52,56 +52,56 @@ MUTATIONS = (
     ),
     Mutation(
         "a wrong patch drags the mean",
-        "edge/focus/belief.py",
+        "edge/focus/judging/belief.py",
         "kept = (apart_um <= REJECTED_BEYOND * np.sqrt(variances))",
         "kept = (apart_um <= 1e9)",
         BELIEF_TESTS,
     ),
     Mutation(
         "certainty does not count",
-        "edge/focus/belief.py",
+        "edge/focus/judging/belief.py",
         "weight = contrast / variances",
         "weight = contrast",
         BELIEF_TESTS,
     ),
     Mutation(
         "a patch may claim any certainty",
-        "edge/focus/belief.py",
+        "edge/focus/judging/belief.py",
         " + FLOOR_UM**2",
         "",
         BELIEF_TESTS,
     ),
     Mutation(
         "strange patches are believed",
-        "edge/focus/belief.py",
+        "edge/focus/judging/belief.py",
         'return "strange" if',
         'return "" if',
         BELIEF_TESTS,
     ),
     Mutation(
         "a strangeness that is no number is familiar",
-        "edge/focus/belief.py",
+        "edge/focus/judging/belief.py",
         "familiar = prediction.strangeness <= prediction.strangeness_limit",
         "familiar = ~(prediction.strangeness > prediction.strangeness_limit)",
         BELIEF_TESTS,
     ),
     Mutation(
         "patches that contradict each other are believed",
-        "edge/focus/belief.py",
+        "edge/focus/judging/belief.py",
         '("patches" if rejected_share > MAX_REJECTED_SHARE else "")',
         '""',
         BELIEF_TESTS,
     ),
     Mutation(
         "an estimate that is not believed is followed",
-        "edge/focus/rule.py",
+        "edge/focus/judging/rule.py",
         "elif estimate.doubt and isinstance(decision, Accept | Again):",
         "elif False:",
         RULE_TESTS,
     ),
     Mutation(
         "doubts have no end",
-        "edge/focus/rule.py",
+        "edge/focus/judging/rule.py",
         "if estimate.doubt and doubted:",
         "if False:",
         RULE_TESTS,
@@ -129,7 +129,7 @@ MUTATIONS = (
     ),
     Mutation(
         "belief cannot be switched off",
-        "edge/focus/estimate.py",
+        "edge/focus/judging/estimate.py",
         "by_belief if config.belief else by_contrast",
         "by_belief",
         LOOP_TESTS,

@@ -70,17 +70,17 @@ MUTATIONS = (
     ),
     Mutation(
         "noise is taken for a specimen out of focus",
-        "edge/focus/part.py",
+        "edge/focus/picture/part.py",
         "is_blurred = self.trace >",
         "is_blurred = 1.0 >",
         SEARCH,
     ),
     Mutation(
         "patches of a single shot are cut from a smaller picture",
-        "edge/focus/prepare.py",
+        "edge/focus/picture/prepare.py",
         "around = max(top - 1, 0), max(left - 1, 0)",
         "around = top, left",
-        ("tests/edge/focus/test_prepare.py",),
+        ("tests/edge/focus/picture/test_prepare.py",),
     ),
     Mutation(
         "a white picture is looked at by its mean alone",

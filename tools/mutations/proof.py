@@ -2,8 +2,8 @@
 
 from tools.mutations.mutation import Mutation
 
-PROOF = "edge/focus/proof.py"
-TESTS = ("tests/edge/focus/test_proof.py",)
+PROOF = "edge/focus/judging/proof.py"
+TESTS = ("tests/edge/focus/judging/test_proof.py",)
 CLAIMS = "edge/focus/controlled/claims.py"
 CLAIMS_TESTS = ("tests/edge/focus/controlled/test_claims.py",)
 

@@ -2,10 +2,10 @@
 
 import torch
 
-from parfocal.edge.focus.prepare import MIN_STANDARD_DEVIATION
+from parfocal.edge.focus.picture.prepare import MIN_STANDARD_DEVIATION
 
 
 def standardised(x: torch.Tensor) -> torch.Tensor:
-    """Return the same as `parfocal.edge.focus.prepare.standardised`, in torch."""
+    """Return the same as `parfocal.edge.focus.picture.prepare.standardised`, in torch."""
     x = x - x.mean(dim=(2, 3), keepdim=True)
     return x / x.std(dim=(2, 3), keepdim=True, correction=0).clamp_min(MIN_STANDARD_DEVIATION)

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from parfocal.edge.focus.prepare import smoothed
+from parfocal.edge.focus.picture.prepare import smoothed
 from tools.arrays import FloatArray, UInt8Array
-from tools.cameras import Camera, Exposing
 from tools.rendering import seen
+from tools.rendering.cameras import Camera, Exposing
 from tools.rendering.imaging import Grid, Imaged, Instrument
 from tools.rendering.instruments import is_odd, random_instrument
 from tools.rendering.objectives import Objective

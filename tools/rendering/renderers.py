@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from tools.cameras import random_camera
+from tools.rendering.cameras import random_camera
 from tools.rendering.imaging import Grid
 from tools.rendering.objectives import OBJECTIVES
 from tools.rendering.parts import SAMPLE_PX, Frame, frames_of

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from parfocal.edge.focus import prepare
+from parfocal.edge.focus.picture import prepare
 from tools.arrays import FloatArray, UInt8Array
-from tools.cameras import Exposing
+from tools.rendering.cameras import Exposing
 from tools.rendering.imaging import Grid, Imaged
 from tools.rendering.samples import Sample
 from tools.tissue.textures import Rng

@@ -12,7 +12,7 @@ from parfocal.edge.calibrate.curves import RUN_UP_UM, Curves, Step
 from parfocal.edge.calibrate.register import fine_shift_between
 from parfocal.edge.camera.frame import frame_after
 from parfocal.edge.config import CameraConfig, FocusConfig
-from parfocal.edge.focus.part import CentralPart
+from parfocal.edge.focus.picture.part import CentralPart
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.pixels import UInt8Array
 

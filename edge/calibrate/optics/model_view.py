@@ -13,11 +13,11 @@ from parfocal.calib.models.optics import MIN_PICTURES
 from parfocal.calib.motion.play import FocusCurve, peak_of
 from parfocal.edge.calibrate.curves import white_share
 from parfocal.edge.config import FocusConfig
-from parfocal.edge.focus import prepare
-from parfocal.edge.focus.belief import by_belief
-from parfocal.edge.focus.estimate import single_batch
-from parfocal.edge.focus.part import is_blank
-from parfocal.edge.focus.sharpness import laplacian
+from parfocal.edge.focus.judging.belief import by_belief
+from parfocal.edge.focus.judging.estimate import single_batch
+from parfocal.edge.focus.picture import prepare
+from parfocal.edge.focus.picture.part import is_blank
+from parfocal.edge.focus.picture.sharpness import laplacian
 from parfocal.edge.focus.shots import Shot
 from parfocal.edge.measured.optics_file import KeptStack
 from parfocal.edge.pixels import UInt8Array

@@ -10,7 +10,7 @@ from parfocal.edge.cli.options import JsonOption
 from parfocal.edge.cli.showing.output import check_writable, console_for, result_file, write_json
 from parfocal.edge.cli.showing.progress import shown_progress
 from parfocal.edge.cli.showing.say import say
-from parfocal.edge.focus.depth import depth_of_field_um
+from parfocal.edge.focus.judging.depth import depth_of_field_um
 from parfocal.edge.scan.tiles import read_scan
 from parfocal.edge.slide.quality.page import page_of
 from parfocal.edge.slide.quality.report import QualityReport, quality_of

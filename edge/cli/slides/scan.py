@@ -44,7 +44,7 @@ from parfocal.edge.cli.slides.survey import MAX_UM, SPACING_UM
 from parfocal.edge.config import Config
 from parfocal.edge.engine import checked_engine, checked_single_engine
 from parfocal.edge.errors import ConfigError
-from parfocal.edge.focus.depth import depth_of_field_um
+from parfocal.edge.focus.judging.depth import depth_of_field_um
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.scan.continuous.plan import (
     ForetoldSweeps,

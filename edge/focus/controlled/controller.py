@@ -13,13 +13,13 @@ from collections.abc import Sequence
 import msgspec
 
 from parfocal.edge.config import FocusConfig
-from parfocal.edge.focus import rule
-from parfocal.edge.focus.belief import AGREEMENT_UM
 from parfocal.edge.focus.controlled.claims import Claim
 from parfocal.edge.focus.controlled.history import History
-from parfocal.edge.focus.estimate import Estimate
+from parfocal.edge.focus.judging import rule
+from parfocal.edge.focus.judging.belief import AGREEMENT_UM
+from parfocal.edge.focus.judging.estimate import Estimate
+from parfocal.edge.focus.picture.sharpness import MIN_FALL_SHARE
 from parfocal.edge.focus.result import Attempt
-from parfocal.edge.focus.sharpness import MIN_FALL_SHARE
 
 # A field is in focus up to this share of a depth of field. With 0.4, neighbouring fields took 0.08 images more, and
 # ended 0.025 um nearer on average.

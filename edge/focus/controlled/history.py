@@ -10,7 +10,7 @@ import math
 import msgspec
 
 from parfocal.edge.focus.controlled.claims import Claim, Record, corrected
-from parfocal.edge.focus.estimate import Estimate
+from parfocal.edge.focus.judging.estimate import Estimate
 
 # Records and fields that count; older ones are forgotten, as stain and thickness change along a slide.
 KEPT_RECORDS, KEPT_FIELDS = 48, 16

@@ -4,11 +4,11 @@ from parfocal.edge.focus.controlled import controller
 from parfocal.edge.focus.controlled.claims import Record
 from parfocal.edge.focus.controlled.controller import Bounds, Go, Look, Pair, Stay, Step, Sweep
 from parfocal.edge.focus.controlled.history import History, Verified
-from parfocal.edge.focus.depth import depth_of_field_um
-from parfocal.edge.focus.estimate import estimate, estimate_single
 from parfocal.edge.focus.field_work import FieldWork
+from parfocal.edge.focus.judging.depth import depth_of_field_um
+from parfocal.edge.focus.judging.estimate import estimate, estimate_single
+from parfocal.edge.focus.judging.rule import Reach
 from parfocal.edge.focus.result import FocusResult
-from parfocal.edge.focus.rule import Reach
 from parfocal.edge.focus.shots import Shot
 from parfocal.edge.focus.two_shot import held_against_move
 from parfocal.engines.predictor import Predictor

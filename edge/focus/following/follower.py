@@ -13,16 +13,16 @@ from parfocal.board.axis import Axis
 from parfocal.board.clock import Clock
 from parfocal.edge.camera.frame import Camera, frame_after
 from parfocal.edge.config import FocusConfig
-from parfocal.edge.focus import prepare
-from parfocal.edge.focus.depth import depth_of_field_um
-from parfocal.edge.focus.estimate import weighted
 from parfocal.edge.focus.following.rule import Alarm, next_height_um
 from parfocal.edge.focus.following.track import Prediction, Track, followed, waited
-from parfocal.edge.focus.part import is_blank, reduced
+from parfocal.edge.focus.judging.depth import depth_of_field_um
+from parfocal.edge.focus.judging.estimate import weighted
+from parfocal.edge.focus.judging.rule import reach_of
+from parfocal.edge.focus.picture import prepare
 from parfocal.edge.focus.picture.exposure import exposure_fault
+from parfocal.edge.focus.picture.part import is_blank, reduced
 from parfocal.edge.focus.picture.places import spread_places
-from parfocal.edge.focus.rule import reach_of
-from parfocal.edge.focus.sharpness import peak_inside_um
+from parfocal.edge.focus.picture.sharpness import peak_inside_um
 from parfocal.edge.focus.shots import Shot, Shots
 from parfocal.engines.predictor import Predictor
 

@@ -9,7 +9,7 @@ import math
 import msgspec
 import numpy as np
 
-from parfocal.edge.focus.belief import SHARED_VARIANCE
+from parfocal.edge.focus.judging.belief import SHARED_VARIANCE
 
 AGREEING = 3  # predictions that must agree before they count: 0.1 s at 30 frames per second
 SET_ASIDE_BEYOND = 3.0  # standard deviations of the difference between prediction and state

@@ -1,1 +1,1 @@
-"""What one picture tells by itself: exposure, faults of camera and lamp, and where its patches lie."""
+"""What one picture tells by itself: its sharpness, its faults, and the patches that go to a network."""

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from parfocal.edge.focus.part import CentralPart
+from parfocal.edge.focus.picture.part import CentralPart
 from parfocal.edge.pixels import UInt8Array
 
 # Two um of defocus change the mean of dense tissue by 1.7 % at most (measured on six slides); a gain that differs by a

@@ -10,7 +10,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from parfocal.edge.focus.sharpness import halved_grey, laplacian
+from parfocal.edge.focus.picture.sharpness import halved_grey, laplacian
 from parfocal.edge.focus.uneven.height_map import CELL_PX, FloatArray, cell_means
 from parfocal.edge.pixels import UInt8Array
 

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from parfocal.edge.focus.belief import SHARED_VARIANCE
+from parfocal.edge.focus.judging.belief import SHARED_VARIANCE
 
 FloatArray = NDArray[np.float64]
 

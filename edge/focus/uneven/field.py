@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from parfocal.board.axis import Axis
 from parfocal.edge.camera.frame import Camera
 from parfocal.edge.config import FocusConfig
-from parfocal.edge.focus import prepare
-from parfocal.edge.focus.depth import depth_of_field_um
-from parfocal.edge.focus.part import reduced
+from parfocal.edge.focus.judging.depth import depth_of_field_um
+from parfocal.edge.focus.picture import prepare
+from parfocal.edge.focus.picture.part import reduced
 from parfocal.edge.focus.shots import Shot, Shots
 from parfocal.edge.focus.uneven.composite import composite, registered
 from parfocal.edge.focus.uneven.evenness import Evenness, Shape, evenness_of

@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from parfocal.edge.focus.sharpness import halved_grey, laplacian
+from parfocal.edge.focus.picture.sharpness import halved_grey, laplacian
 from parfocal.edge.pixels import UInt8Array
 
 FloatArray = NDArray[np.float64]

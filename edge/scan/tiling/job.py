@@ -11,7 +11,7 @@ import msgspec
 
 from parfocal.edge.config import Config
 from parfocal.edge.errors import ConfigError
-from parfocal.edge.focus.part import reduced
+from parfocal.edge.focus.picture.part import reduced
 from parfocal.edge.focus.uneven.crispness import crispness_spread
 from parfocal.edge.focus.uneven.field import UnevenField
 from parfocal.edge.instrument import Instrument

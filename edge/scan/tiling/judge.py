@@ -11,12 +11,12 @@ import msgspec
 import numpy as np
 
 from parfocal.edge.config import FocusConfig
-from parfocal.edge.focus.depth import depth_of_field_um
-from parfocal.edge.focus.estimate import estimate_single
-from parfocal.edge.focus.part import reduced
+from parfocal.edge.focus.judging.depth import depth_of_field_um
+from parfocal.edge.focus.judging.estimate import estimate_single
 from parfocal.edge.focus.picture.exposure import exposure_fault
-from parfocal.edge.focus.prepare import contrast_of, patches_of, smoothed
-from parfocal.edge.focus.sharpness import variance_of_laplacian
+from parfocal.edge.focus.picture.part import reduced
+from parfocal.edge.focus.picture.prepare import contrast_of, patches_of, smoothed
+from parfocal.edge.focus.picture.sharpness import variance_of_laplacian
 from parfocal.edge.focus.shots import Shot
 from parfocal.edge.focus.uneven.crispness import crispness_spread
 from parfocal.edge.pixels import UInt8Array

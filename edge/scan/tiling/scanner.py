@@ -13,10 +13,10 @@ from parfocal.edge.camera.frame import frame_after
 from parfocal.edge.config import Config
 from parfocal.edge.errors import EdgeError
 from parfocal.edge.focus.focuser import Focuser
-from parfocal.edge.focus.part import reduced
 from parfocal.edge.focus.picture.exposure import exposure_fault
+from parfocal.edge.focus.picture.part import reduced
+from parfocal.edge.focus.picture.sharpness import variance_of_laplacian
 from parfocal.edge.focus.result import FocusLost, FocusResult
-from parfocal.edge.focus.sharpness import variance_of_laplacian
 from parfocal.edge.focus.shots import Shot
 from parfocal.edge.focus.uneven.field import FieldShape
 from parfocal.edge.instrument import Instrument

@@ -14,7 +14,7 @@ from parfocal.board.stub.config import StubConfig
 from parfocal.board.stub.firmware.firmware_board import config_row
 from parfocal.board.stub.firmware.library import SOURCES, AxisRow, BoardRow, firmware_library
 from parfocal.board.stub.stage.ratings import Ratings
-from tools.c_header import HEADER, header
+from tools.firmware.c_header import HEADER, header
 
 STRICT = ("-std=c11", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror", "-pedantic")
 # Compiling takes longer than the packets. `make firmware-fuzz` optimises, and sends millions.
@@ -23,7 +23,7 @@ OUTSIDE = {"memcpy", "memset", "memmove", "__stack_chk_fail", "_GLOBAL_OFFSET_TA
 
 
 def test_the_message_header_matches_the_table() -> None:
-    assert HEADER.read_text() == header(), "run `python -m tools.c_header`"
+    assert HEADER.read_text() == header(), "run `python -m tools.firmware.c_header`"
     assert HEADER.parent == SOURCES
 
 

@@ -24,7 +24,8 @@ from parfocal.board.stub.firmware.library import SOURCES
 from parfocal.board.wire import messages
 from parfocal.board.wire.messages import Status
 from tests.board.firmware.emulator.emulated import EmulatedBoard, EmulatedCable
-from tools import shipped_firmware, uf2
+from tools.firmware import shipped as shipped_firmware
+from tools.firmware import uf2
 
 ROOT = Path(__file__).parents[3]
 # `make firmware-check` puts it there.

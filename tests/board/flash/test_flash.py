@@ -24,8 +24,8 @@ from parfocal.board.link.probe import Probed, probe
 from parfocal.board.stub.config import StubConfig
 from parfocal.board.stub.firmware.library import SOURCES
 from parfocal.board.stub.virtual_bench import VirtualBench
-from tools import shipped_firmware
-from tools.shipped_firmware import NOTE, sources_sha256
+from tools.firmware import shipped as shipped_firmware
+from tools.firmware.shipped import NOTE, sources_sha256
 
 # As the boot ROM of the RP2040 writes it.
 INFO = "UF2 Bootloader v3.0\r\nModel: Raspberry Pi RP2\r\nBoard-ID: RPI-RP2\r\n"
@@ -102,7 +102,7 @@ def test_the_shipped_image_is_whole_and_made_of_these_sources() -> None:
     assert checked_uf2(image(), "shipped") == image()
     note = json.loads(NOTE.read_text())
     assert note["sha256"] == hashlib.sha256(image()).hexdigest()
-    assert note["sources_sha256"] == sources_sha256(), "run `python -m tools.shipped_firmware`"
+    assert note["sources_sha256"] == sources_sha256(), "run `python -m tools.firmware.shipped`"
     assert SHIPPED == shipped_firmware.IMAGE
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from parfocal.calib.camera.processing import Processing, processing_of
-from tools.cameras import Camera, processed
+from tools.rendering.cameras import Camera, processed
 
 
 def found(camera: Camera, noise: float = 2.5) -> Processing:

@@ -22,7 +22,7 @@ from tests.calib.quantise.nets import (
     mobilenet_v3,
     spectra_only,
 )
-from tools.int8 import evaluate
+from tools.engines.int8 import evaluate
 
 each_net = pytest.mark.parametrize(
     "net", [mobilenet_v2, mobilenet_v3, beside_spectra, binned_by_matmul, binned_by_sum]

@@ -31,7 +31,7 @@ from tests.calib.quantise.nets import (
     mobilenet_v2,
     mobilenet_v3,
 )
-from tools.int8 import evaluate
+from tools.engines.int8 import evaluate
 
 RECIPE = Recipe(precision="fp32", int8_mode="none", batches=(4,))
 MakeNet = Callable[[], onnx.ModelProto]

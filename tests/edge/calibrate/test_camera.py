@@ -21,7 +21,7 @@ from parfocal.edge.measured.calibration import camera_of, flat_field_of
 from tests.bench.camera import CONFIG as BENCH_CONFIG
 from tests.bench.camera import LIMITS, Hidden, hidden, instrument_of, truths
 from tests.bench.stage import CONFIG as STAGE_CONFIG
-from tools.cameras import Camera
+from tools.rendering.cameras import Camera
 
 # Half the pixels of the bench: enough to tell processing by its noise.
 CONFIG = msgspec.structs.replace(

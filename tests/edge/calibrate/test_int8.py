@@ -27,7 +27,7 @@ from parfocal.engines.model.shipped import measured_scales_name, model_at, with_
 from parfocal.engines.predictor import Predictor
 from tests.edge.calibrate.optics.test_optics import OWNER, STAMP
 from tests.engines.conftest import written_model, written_scales
-from tools.int8 import save
+from tools.engines.int8 import save
 
 FOCUS = FocusConfig(patch_px=32)
 Z_UM = np.arange(-12.0, 10.6, 1.0)

@@ -12,11 +12,11 @@ from parfocal.board.errors import BoardError
 from parfocal.edge.camera.frame import Frame
 from parfocal.edge.config import Config, FocusConfig
 from parfocal.edge.errors import CameraFailed
-from parfocal.edge.focus.part import CentralPart
 from parfocal.edge.focus.picture.camera_truth import detail_ratio, doubt_about_pair, is_frozen
 from parfocal.edge.focus.picture.exposure import exposure_fault
+from parfocal.edge.focus.picture.part import CentralPart
+from parfocal.edge.focus.picture.sharpness import halved_grey
 from parfocal.edge.focus.result import FocusLost
-from parfocal.edge.focus.sharpness import halved_grey
 from parfocal.edge.simscope.bench import sample_image
 from parfocal.edge.simscope.camera import SimulatedCamera
 from tests.edge.scope import FOCUS_Z_UM, Scope

@@ -4,7 +4,7 @@ import pytest
 
 from parfocal.edge.config import Config
 from parfocal.edge.focus.first_plane import coarse_heights_um
-from parfocal.edge.focus.rule import Reach
+from parfocal.edge.focus.judging.rule import Reach
 from tests.edge.scope import FOCUS_Z_UM, Scope, with_focus
 
 REACH = Reach(4.8, 9.0)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from parfocal.edge.config import Config
-from parfocal.edge.focus.part import CentralPart
+from parfocal.edge.focus.picture.part import CentralPart
 from parfocal.edge.focus.result import FocusLost
 from parfocal.edge.focus.search import is_static, next_um
 from parfocal.edge.pixels import UInt8Array

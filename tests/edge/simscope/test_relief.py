@@ -8,7 +8,7 @@ import pytest
 
 from parfocal.edge.config import Config
 from parfocal.edge.errors import ConfigError
-from parfocal.edge.focus.sharpness import variance_of_laplacian
+from parfocal.edge.focus.picture.sharpness import variance_of_laplacian
 from parfocal.edge.simscope import scene
 from parfocal.edge.simscope.bench import sample_from
 from parfocal.edge.simscope.optics import Optics

@@ -10,7 +10,7 @@ from parfocal.board.clock import VirtualClock
 from parfocal.edge.camera.frame import frame_after
 from parfocal.edge.config import CameraConfig, Config
 from parfocal.edge.errors import ConfigError
-from parfocal.edge.focus.sharpness import variance_of_laplacian
+from parfocal.edge.focus.picture.sharpness import variance_of_laplacian
 from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.simscope.bench import sample_from, sample_image
 from parfocal.edge.simscope.camera import SimulatedCamera

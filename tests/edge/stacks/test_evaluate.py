@@ -9,7 +9,7 @@ import pytest
 from parfocal.edge.config import Config
 from parfocal.edge.engine import check_model
 from parfocal.edge.errors import ConfigError
-from parfocal.edge.focus.depth import depth_of_field_um
+from parfocal.edge.focus.judging.depth import depth_of_field_um
 from parfocal.edge.stacks.evaluate import evaluate_stacks
 from parfocal.edge.stacks.figures import figures_of
 from parfocal.edge.stacks.pairs import pair_indices

@@ -11,7 +11,7 @@ from parfocal.engines.cpu.openvino import import_openvino
 from parfocal.engines.cpu.rewrites import narrow_input_once
 from parfocal.engines.model.shipped import list_models
 from tests.calib.quantise.nets import batches, beside_spectra, mobilenet_v2
-from tools.int8 import evaluate
+from tools.engines.int8 import evaluate
 
 BATCH = 4
 

@@ -35,7 +35,7 @@ from parfocal.engines.model.shipped import (
     model_path,
     with_measured_scales,
 )
-from tools.int8 import evaluate
+from tools.engines.int8 import evaluate
 
 MakeModel = Callable[..., Path]
 

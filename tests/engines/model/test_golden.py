@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from parfocal.edge.focus import prepare
+from parfocal.edge.focus.picture import prepare
 from parfocal.engines.cpu.reference import OnnxRuntimeRunner
 from parfocal.engines.errors import BuildFailed
 from parfocal.engines.model.forms import int8_graph_um

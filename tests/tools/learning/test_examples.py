@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from parfocal.edge.errors import ConfigError
-from parfocal.edge.focus import prepare
+from parfocal.edge.focus.picture import prepare
 from parfocal.edge.stacks.stack import Stack
 from parfocal.edge.stacks.write import write_stack
 from parfocal.engines.model.contract import Kind

@@ -7,7 +7,7 @@ torch = pytest.importorskip("torch", reason="the training extra is not installed
 
 import cv2  # noqa: E402
 
-from parfocal.edge.focus import prepare  # noqa: E402
+from parfocal.edge.focus.picture import prepare  # noqa: E402
 from tools.learning.data.store import FrameStore, Places, median  # noqa: E402
 from tools.rendering.objectives import OBJECTIVES  # noqa: E402
 from tools.rendering.parts import BLOCK_PX, SAMPLE_PX, Frame  # noqa: E402

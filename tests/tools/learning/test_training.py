@@ -8,7 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the training extra is not installed")
 
-from parfocal.edge.focus import prepare  # noqa: E402
+from parfocal.edge.focus.picture import prepare  # noqa: E402
 from parfocal.engines.model.contract import Kind  # noqa: E402
 from tools.learning import losses, training  # noqa: E402
 from tools.learning.data import batches  # noqa: E402

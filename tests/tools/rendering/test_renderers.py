@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tools.arrays import FloatArray
-from tools.cameras import Camera
 from tools.rendering import parts, renderers
+from tools.rendering.cameras import Camera
 from tools.rendering.imaging import Grid
 from tools.rendering.objectives import OBJECTIVES
 from tools.rendering.samples import flat_sample

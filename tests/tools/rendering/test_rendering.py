@@ -6,13 +6,13 @@ import cv2
 import numpy as np
 import pytest
 
-from parfocal.edge.focus import prepare
+from parfocal.edge.focus.picture import prepare
 from parfocal.edge.simscope import scene
 from parfocal.edge.simscope.optics import Optics, transfer_profiles
 from parfocal.edge.simscope.slide import SlideImage, VirtualSlide
 from tools.arrays import FloatArray
-from tools.cameras import Camera, Exposing
 from tools.rendering import samples, seen
+from tools.rendering.cameras import Camera, Exposing
 from tools.rendering.imaging import Grid, Imaged, Instrument
 from tools.rendering.instruments import CONDENSERS, random_instrument
 from tools.rendering.transfer import points_per_diameter, transfers

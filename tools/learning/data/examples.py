@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 
-from parfocal.edge.focus import prepare
+from parfocal.edge.focus.picture import prepare
 from parfocal.edge.stacks.folder import INDEX_NAME
 from parfocal.edge.stacks.label import label_stack
 from parfocal.edge.stacks.pairs import pair_indices

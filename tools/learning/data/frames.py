@@ -17,7 +17,6 @@ import torch
 
 from parfocal.engines.model.contract import Kind
 from tools.arrays import FloatArray
-from tools.cameras import random_camera
 from tools.learning.data import shots
 from tools.learning.data.features import Features, together, without_maps
 from tools.learning.data.kept_features import load_part, save_part, source_in
@@ -26,6 +25,7 @@ from tools.learning.start import body_from
 from tools.networks.compiled import Compiled, Pooled
 from tools.networks.spectrum import COLOURS, N_RINGS, Spectrum, n_spectral
 from tools.rendering import seen
+from tools.rendering.cameras import random_camera
 from tools.rendering.imaging import Grid, Instrument
 from tools.rendering.instruments import ODD_KEPT_ONE_IN, is_odd, random_instrument
 from tools.rendering.objectives import OBJECTIVES, Objective

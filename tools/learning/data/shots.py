@@ -9,9 +9,9 @@ from collections.abc import Callable
 import numpy as np
 
 from tools.arrays import FloatArray
-from tools.cameras import random_camera
 from tools.learning.data.features import Features
 from tools.rendering import seen
+from tools.rendering.cameras import random_camera
 from tools.rendering.imaging import Grid, Instrument
 from tools.rendering.instruments import SINGLE_SHOT, random_instrument
 from tools.rendering.objectives import Objective

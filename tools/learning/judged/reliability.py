@@ -22,7 +22,7 @@ OFF_BY_UM = (1.0, 1.5)
 class Estimates:
     """Estimates of images, each (n,): error, predicted uncertainty, and whether one estimate would end a field.
 
-    One estimate ends a field if it is believed and near enough (`parfocal.edge.focus.rule`).
+    One estimate ends a field if it is believed and near enough (`parfocal.edge.focus.judging.rule`).
     """
 
     error_um: FloatArray

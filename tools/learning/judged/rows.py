@@ -7,12 +7,12 @@ from typing import Any, Final
 
 import numpy as np
 
-from parfocal.edge.focus.prepare import smoothed
+from parfocal.edge.focus.picture.prepare import smoothed
 from parfocal.edge.simscope.optics import Optics
 from parfocal.edge.simscope.scene import PHASE_PER_DENSITY_RAD
 from tools.arrays import FloatArray
-from tools.cameras import Camera, Exposing
 from tools.rendering import seen
+from tools.rendering.cameras import Camera, Exposing
 from tools.rendering.imaging import Grid, Imaged, Instrument
 from tools.rendering.objectives import Objective
 from tools.rendering.samples import flat_sample

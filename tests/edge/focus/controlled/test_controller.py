@@ -21,9 +21,9 @@ from parfocal.edge.focus.controlled.controller import (
     on_single_check,
 )
 from parfocal.edge.focus.controlled.history import MAX_UNVERIFIED, History, Verified
-from parfocal.edge.focus.estimate import Estimate
+from parfocal.edge.focus.judging.estimate import Estimate
+from parfocal.edge.focus.judging.rule import Reach, Seen
 from parfocal.edge.focus.result import Attempt
-from parfocal.edge.focus.rule import Reach, Seen
 
 CONFIG = FocusConfig()
 BOUNDS = Bounds((2000.0, 3000.0), Reach(4.8, 9.0))

@@ -11,7 +11,7 @@ from parfocal.edge.focus.controlled.history import (
     History,
     Verified,
 )
-from parfocal.edge.focus.estimate import Estimate
+from parfocal.edge.focus.judging.estimate import Estimate
 
 DEPTH_UM = 0.96
 

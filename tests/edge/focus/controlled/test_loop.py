@@ -7,7 +7,7 @@ from parfocal.edge.config import Config
 from parfocal.edge.focus.controlled.claims import Record
 from parfocal.edge.focus.controlled.history import History, Verified
 from parfocal.edge.focus.focuser import Focuser
-from parfocal.edge.focus.part import CentralPart
+from parfocal.edge.focus.picture.part import CentralPart
 from parfocal.edge.focus.result import FocusLost
 from tests.edge.scope import FOCUS_Z_UM, Scope, with_focus
 

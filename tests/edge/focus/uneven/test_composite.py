@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from parfocal.edge.focus.sharpness import variance_of_laplacian
+from parfocal.edge.focus.picture.sharpness import variance_of_laplacian
 from parfocal.edge.focus.uneven.composite import composite, registered
 from parfocal.edge.pixels import UInt8Array
 from tests.edge.scope import tissue

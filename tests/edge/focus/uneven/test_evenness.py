@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from parfocal.edge.focus.belief import SHARED_VARIANCE
+from parfocal.edge.focus.judging.belief import SHARED_VARIANCE
 from parfocal.edge.focus.uneven.evenness import Evenness, Shape, evenness_of
 
 DEPTH_UM = 0.96

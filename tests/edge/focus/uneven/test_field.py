@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from parfocal.board.motion.gear import Engagement
 from parfocal.board.stub.virtual_bench import VirtualBench
 from parfocal.edge.config import Config
-from parfocal.edge.focus.sharpness import variance_of_laplacian
+from parfocal.edge.focus.picture.sharpness import variance_of_laplacian
 from parfocal.edge.focus.shots import Shot
 from parfocal.edge.focus.uneven.field import MAX_PLANES, PATCH_SIGMA_UM, UnevenField
 from parfocal.edge.focus.uneven.height_map import CELL_PX

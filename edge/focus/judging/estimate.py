@@ -5,9 +5,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parfocal.edge.config import FocusConfig
-from parfocal.edge.focus import prepare
-from parfocal.edge.focus.belief import Doubt, by_belief, by_contrast
-from parfocal.edge.focus.part import CentralPart, reduced
+from parfocal.edge.focus.judging.belief import Doubt, by_belief, by_contrast
+from parfocal.edge.focus.picture import prepare
+from parfocal.edge.focus.picture.part import CentralPart, reduced
 from parfocal.edge.focus.picture.places import places
 from parfocal.edge.pixels import UInt8Array
 from parfocal.engines.model.head import Prediction
@@ -72,7 +72,7 @@ def single_batch(
 
 
 def weighted(prediction: Prediction, weights: NDArray[np.float32], config: FocusConfig) -> Estimate:
-    """What the patches say together, weighted by their contrast (n,), see `parfocal.edge.focus.belief`.
+    """What the patches say together, weighted by their contrast (n,), see `parfocal.edge.focus.judging.belief`.
 
     Raises ValueError if no patch has any contrast: black, saturated or of one colour.
     """

@@ -8,7 +8,7 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from parfocal.board.stub.firmware.library import SOURCES
-from tools.wiring import DRAWING, PARTS, board_pin, svg
+from tools.firmware.wiring import DRAWING, PARTS, board_pin, svg
 
 
 def pins() -> dict[str, list[int]]:
@@ -43,7 +43,7 @@ def test_a_gpio_is_at_the_pin_of_the_board_that_the_data_sheet_of_the_pico_gives
 
 
 def test_the_drawing_is_up_to_date_and_small() -> None:
-    assert DRAWING.read_text() == svg(), "run `python -m tools.wiring`"
+    assert DRAWING.read_text() == svg(), "run `python -m tools.firmware.wiring`"
     assert len(svg()) < 10_000
     texts = [text.text for text in ET.fromstring(svg()).iter("{http://www.w3.org/2000/svg}text")]  # noqa: S314
     assert "GP21" in texts

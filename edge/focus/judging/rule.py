@@ -10,8 +10,8 @@ from typing import Literal
 import msgspec
 
 from parfocal.edge.config import FocusConfig
-from parfocal.edge.focus.belief import AGREEMENT_UM
-from parfocal.edge.focus.estimate import Estimate
+from parfocal.edge.focus.judging.belief import AGREEMENT_UM
+from parfocal.edge.focus.judging.estimate import Estimate
 
 RuleName = Literal[
     "accept",

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from parfocal.edge.focus.sharpness import (
+from parfocal.edge.focus.picture.sharpness import (
     parabola_vertex,
     peak_inside_um,
     peak_um,

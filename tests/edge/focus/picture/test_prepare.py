@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from parfocal.edge.focus import prepare
+from parfocal.edge.focus.picture import prepare
 from parfocal.edge.pixels import UInt8Array
 
 IMAGES = hnp.arrays(np.uint8, st.tuples(st.integers(3, 12), st.integers(3, 12), st.just(3)))

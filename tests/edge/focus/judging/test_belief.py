@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from parfocal.edge.focus.belief import Together, by_belief, by_contrast, contradicts_move
+from parfocal.edge.focus.judging.belief import Together, by_belief, by_contrast, contradicts_move
 from parfocal.engines.model.head import Prediction
 
 FOUR = (20.0, 20.0, 20.0, 20.0)

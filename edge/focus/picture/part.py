@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parfocal.edge.config import FocusConfig
-from parfocal.edge.focus import prepare
-from parfocal.edge.focus.sharpness import halved_grey, laplacian
+from parfocal.edge.focus.picture import prepare
+from parfocal.edge.focus.picture.sharpness import halved_grey, laplacian
 from parfocal.edge.pixels import UInt8Array
 
 PATCHES_PER_SIDE = 2  # dastidar2020 4.2: the central part is split into four

@@ -6,8 +6,8 @@ import pytest
 
 from parfocal.edge.config import Config
 from parfocal.edge.focus.focuser import Focuser
-from parfocal.edge.focus.proof import CALIBRATED, FIELDS, REACH_UM, Proof, missing_um, sharpest_aside
-from parfocal.edge.focus.rule import Seen
+from parfocal.edge.focus.judging.proof import CALIBRATED, FIELDS, REACH_UM, Proof, missing_um, sharpest_aside
+from parfocal.edge.focus.judging.rule import Seen
 from parfocal.engines.predictor import Predictor
 from tests.edge.scope import FOCUS_Z_UM, KnowsTruth, KnowsTruthOfOne, Scope
 

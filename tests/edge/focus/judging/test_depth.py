@@ -1,6 +1,6 @@
 import pytest
 
-from parfocal.edge.focus.depth import depth_of_field_um
+from parfocal.edge.focus.judging.depth import depth_of_field_um
 
 
 @pytest.mark.parametrize(

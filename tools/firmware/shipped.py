@@ -1,4 +1,4 @@
-"""Build the firmware image that the package ships: `python -m tools.shipped_firmware`. Needs gcc-arm-none-eabi.
+"""Build the firmware image that the package ships: `python -m tools.firmware.shipped`. Needs gcc-arm-none-eabi.
 
 Beside it lies a note of what it was made of, so that a test without the compiler notices a stale image.
 """
@@ -12,9 +12,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tools import uf2
+from tools.firmware import uf2
 
-FIRMWARE = Path(__file__).parent.parent / "board" / "firmware"
+FIRMWARE = Path(__file__).parents[2] / "board" / "firmware"
 IMAGE = FIRMWARE / "parfocal-rp2040.uf2"
 NOTE = FIRMWARE / "parfocal-rp2040.json"
 _SOURCES = ("*.c", "*.h", "rp2040/*.c", "rp2040/*.h", "rp2040/link.ld", "rp2040/Makefile")

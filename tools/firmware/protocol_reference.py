@@ -1,4 +1,4 @@
-"""Write the reference part of board/PROTOCOL.md from the message table: `python -m tools.protocol_reference`.
+"""Write the reference part of board/PROTOCOL.md from the message table: `python -m tools.firmware.protocol_reference`.
 
 The text above the mark is written by hand. The hex lines are the golden packets, which tests decode and encode in
 Python and in C. They are also in board/golden_packets.json, for programs.
@@ -24,9 +24,9 @@ from parfocal.board.wire.messages import (
 from parfocal.board.wire.packet import Packet, encode
 from parfocal.board.wire.table import CODES, TABLE, Entry
 
-DOCUMENT = Path(__file__).parent.parent / "board" / "PROTOCOL.md"
+DOCUMENT = Path(__file__).parents[2] / "board" / "PROTOCOL.md"
 GOLDEN = DOCUMENT.with_name("golden_packets.json")
-MARK = "<!-- From here on written by `python -m tools.protocol_reference`: edit the table, not this. -->\n"
+MARK = "<!-- From here on written by `python -m tools.firmware.protocol_reference`: edit the table, not this. -->\n"
 
 _MOVE_TARGET = (0, 0, 1600)
 EXAMPLES: dict[type[Message], Message] = {

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tools.arrays import FloatArray, UInt8Array
-from tools.cameras import Camera, Exposing, processed, random_camera
+from tools.rendering.cameras import Camera, Exposing, processed, random_camera
 
 
 def rng() -> np.random.Generator:

@@ -3,8 +3,8 @@ import pytest
 from numpy.typing import NDArray
 
 from parfocal.edge.config import FocusConfig
-from parfocal.edge.focus.estimate import estimate, estimate_single, weighted
-from parfocal.edge.focus.part import CentralPart, is_blank
+from parfocal.edge.focus.judging.estimate import estimate, estimate_single, weighted
+from parfocal.edge.focus.picture.part import CentralPart, is_blank
 from parfocal.engines.model.contract import Contract
 from parfocal.engines.model.head import Prediction
 from parfocal.engines.predictor import Predictor

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from parfocal.edge.focus.rule import Seen
+from parfocal.edge.focus.judging.rule import Seen
 
 # A shot this far away is less sharp if the sharpest plane is nearer than half of it: 1 um. Curves are not symmetric:
 # without the margin, ends up to 1.2 um off passed with a condenser of 0.45.

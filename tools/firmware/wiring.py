@@ -1,4 +1,4 @@
-"""Draw how a Raspberry Pi Pico is wired, docs/images/wiring.svg: `python -m tools.wiring`.
+"""Draw how a Raspberry Pi Pico is wired, docs/images/wiring.svg: `python -m tools.firmware.wiring`.
 
 The pins are those of board/firmware/rp2040/hal.c; a test compares them, and the drawing with what this draws.
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 from xml.sax.saxutils import escape
 
-DRAWING = Path(__file__).parent.parent / "docs" / "images" / "wiring.svg"
+DRAWING = Path(__file__).parents[2] / "docs" / "images" / "wiring.svg"
 
 
 class Wire(NamedTuple):

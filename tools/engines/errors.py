@@ -1,4 +1,4 @@
-"""Measure the errors of all engines of this machine on held-out stacks: `python -m tools.engine_errors --help`.
+"""Measure the errors of all engines of this machine on held-out stacks: `python -m tools.engines.errors --help`.
 
 The accuracy gate of `make engine` uses the few golden patches that ship with a model. This program uses as many patches
 as there are, on a developer's machine. It shows the mean focus error by precision, and the deviation from ONNX Runtime
@@ -27,7 +27,7 @@ from parfocal.engines.model.head import load_head
 from parfocal.engines.model.shipped import model_at, model_path
 from parfocal.engines.predictor import Predictor
 from tools.arrays import FloatArray
-from tools.bench_engines import opened
+from tools.engines.bench import opened
 from tools.learning.data.examples import Examples
 from tools.learning.judged import tables
 

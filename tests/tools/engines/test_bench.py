@@ -4,7 +4,7 @@ import pytest
 
 from parfocal.engines.key import Precision
 from parfocal.engines.model.shipped import Model, list_models
-from tools.bench_engines import WANTED_RATIO, wanted_ratio
+from tools.engines.bench import WANTED_RATIO, wanted_ratio
 
 
 @pytest.mark.parametrize("model", list_models(), ids=lambda model: model.contract.name)

@@ -1,4 +1,4 @@
-"""Make what a Raspberry Pi Pico takes, of a binary for its flash: `python -m tools.uf2 IMAGE.bin IMAGE.uf2`.
+"""Make what a Raspberry Pi Pico takes, of a binary for its flash: `python -m tools.firmware.uf2 IMAGE.bin IMAGE.uf2`.
 
 The boot ROM of the RP2040 runs the first 256 bytes only if the last four of them are the CRC of the others
 (RP2040 datasheet 2.8.1.3). A UF2 file has blocks of 512 bytes with 256 bytes of flash each. The same binary gives the

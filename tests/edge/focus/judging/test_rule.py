@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parfocal.edge.config import FocusConfig
-from parfocal.edge.focus.estimate import Estimate
-from parfocal.edge.focus.rule import (
+from parfocal.edge.focus.judging.estimate import Estimate
+from parfocal.edge.focus.judging.rule import (
     Accept,
     Again,
     Decision,

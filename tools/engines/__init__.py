@@ -1,0 +1,1 @@
+"""What engines cost, how far they err, and their INT8 scales."""

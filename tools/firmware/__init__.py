@@ -1,0 +1,1 @@
+"""What is generated for the board: C header, protocol reference, shipped image, wiring."""
