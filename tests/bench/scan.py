@@ -46,6 +46,8 @@ CONFIG = config_from_toml(
 PLAYS = tuple(PlayInUse(name, 20.0 if name == "z" else 60.0, 0.45) for name in ("x", "y", "z"))
 ORIGIN_UM = (20_000.0, 5_000.0)
 FOLD_UM = 250.0
+# Pictures are four times as coarse as those of the real camera, and so are the cells in which folds are looked for.
+CELL_PX = 16
 
 
 def smooth(x_um: float, y_um: float) -> float:
@@ -165,7 +167,7 @@ def main() -> None:
     parser.add_argument("--only", choices=("stops", "continuous"))
     parser.add_argument("--surface", choices=("smooth", "waves", "stepped"))
     given = parser.parse_args()
-    crispness.MIN_CELLS = 99  # a picture has 20 cells, of which a few decide
+    crispness.CELL_PX = CELL_PX
     folder = Path("build/bench")
     folder.mkdir(parents=True, exist_ok=True)
     stepped = FocusSurface(1, CENTRE_UM[0], CENTRE_UM[1], FOCUS_Z_UM)

@@ -168,9 +168,30 @@ MUTATIONS = (
     Mutation(
         "every tile is scanned along the axis",
         "edge/scan/tiling/uneven_tiles.py",
-        "if not is_suspect and not self.usual.is_unusual(spread):",
+        "if not self._may_be_uneven(spread, doubt):",
         "if False:",
         ("tests/edge/scan/tiling/test_uneven_tiles.py",),
+    ),
+    Mutation(
+        "every tile beyond a step is examined for folds",
+        "edge/scan/tiling/uneven_tiles.py",
+        'if doubt == "unexpected" and spread is not None:',
+        "if False:",
+        ("tests/edge/scan/tiling/test_uneven_tiles.py",),
+    ),
+    Mutation(
+        "the stage comes back from a second shot before the next tile",
+        "edge/focus/uneven/field.py",
+        "        self._shots.restart_trace()\n        return self._shape(shot)",
+        "        return self.examine(shot)",
+        ("tests/edge/focus/uneven/test_field.py",),
+    ),
+    Mutation(
+        "an edge of the row before does not widen what is expected",
+        "edge/scan/tiling/heights.py",
+        "CALM_SHARE if self._is_calm(x_um, y_um) else MIN_SHARE",
+        "CALM_SHARE",
+        ("tests/edge/scan/tiling/test_heights.py",),
     ),
     Mutation(
         "a tile that is empty in its middle is in focus",

@@ -22,6 +22,9 @@ MAX_ROW = 64
 # shots err by as much.
 LINE_SHARE = 0.4
 STANDS_OUT = 3.0  # times the tolerance
+# Of so many tiles the median tells whether the one in their middle stands out. A fold across a row is up to 5 wide: it
+# lies elsewhere in every row, so what the row before has shown cannot be followed.
+AROUND = 11
 STOP_S, AGAIN_S = 0.08, 0.45  # what a part more costs, and a tile that is taken again (docs/scan.md)
 # A knot is put where it helps to stay within this share of it: there is room for the next one then.
 NEARER = 0.7
@@ -148,18 +151,22 @@ def _fitted(along_um: Floats, zs_um: Floats, tolerance_um: float) -> tuple[Float
     """Knots along a row and heights there: straight parts within the tolerance of its tiles, as far as that pays.
 
     Knots are added between two tiles, each where it helps most. Each costs a stop, and a tile that stays off costs a
-    picture in the second pass.
+    picture in the second pass. Two may lie between the same tiles, as at a step: with one the line would swing up and
+    down behind the step, since each height in a middle follows from the one before it.
     """
     together = ~_stands_out(zs_um, STANDS_OUT * tolerance_um)
     along_um, zs_um, n_out = along_um[together], zs_um[together], int((~together).sum())
-    free_um = [float(at) for at in (along_um[1:] + along_um[:-1]) / 2.0]
+    apart_um = np.diff(along_um)
+    thirds = (along_um[:-1] + share * apart_um for share in (1.0 / 3.0, 2.0 / 3.0))
+    free_um = sorted(float(at) for third in thirds for at in third)
     knots = along_um[[0, -1]].astype(np.float64)
     made = list[tuple[float, Floats, Floats]]()
     while True:
         heights = _spline(along_um, zs_um, knots)
         n_off = n_out + int((np.abs(np.interp(along_um, knots, heights) - zs_um) > tolerance_um).sum())
         made.append((STOP_S * len(knots) + AGAIN_S * n_off, knots, heights))
-        if not free_um or n_off == n_out:
+        cheapest = min(cost for cost, _, _ in made)
+        if not free_um or n_off == n_out or STOP_S * (len(knots) + 1) + AGAIN_S * n_out >= cheapest:
             break
         tried = [np.sort(np.append(knots, at_um)) for at_um in free_um]
         fits = [_spline(along_um, zs_um, each) for each in tried]
@@ -172,14 +179,13 @@ def _fitted(along_um: Floats, zs_um: Floats, tolerance_um: float) -> tuple[Float
 
 
 def _stands_out(zs_um: Floats, by_um: float) -> NDArray[np.bool_]:
-    """Which tiles of a row lie farther than `by_um` from the median of the five about them: a fold, a wrong value.
+    """Which tiles of a row lie farther than `by_um` from the median of those about them: a fold, a wrong value.
 
     The first and the last tile always count, so that the row has both ends.
     """
-    padded = (
-        np.pad(zs_um, 2, mode="reflect", reflect_type="odd") if len(zs_um) > 2 else np.pad(zs_um, 2, "edge")
-    )
-    around = np.lib.stride_tricks.sliding_window_view(padded, 5)
+    beyond = min(AROUND // 2, len(zs_um) - 1)
+    padded = np.pad(zs_um, beyond, mode="reflect", reflect_type="odd")
+    around = np.lib.stride_tricks.sliding_window_view(padded, 2 * beyond + 1)
     out = np.abs(zs_um - np.median(around, axis=1)) > by_um
     out[[0, -1]] = False
     return np.asarray(out, bool)

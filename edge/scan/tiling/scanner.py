@@ -27,6 +27,8 @@ from parfocal.edge.scan.tiling.journal import Journal
 from parfocal.edge.scan.tiling.judge import Judged, Seen, TileJudge
 from parfocal.edge.scan.tiling.plan import PlannedTile
 from parfocal.edge.scan.tiling.uneven_tiles import (
+    UNUSUAL_SWEPT,
+    Doubt,
     UnevenTiles,
     Write,
     spread_of,
@@ -168,9 +170,9 @@ class Scanner:
         return board.x.stage_um, board.y.stage_um
 
     def may_be_uneven(self, seen: Seen) -> bool:
-        """Whether the parts of a picture differ in sharpness as they do where a tile has no single focus."""
+        """Whether the parts of a picture of a sweep differ in sharpness as they do where a tile has no single focus."""
         tiles = self._unevenness.tiles
-        return tiles is not None and seen.tissue and tiles.usual.is_unusual(seen.crispness_spread)
+        return tiles is not None and seen.tissue and tiles.usual.is_unusual(seen.crispness_spread, UNUSUAL_SWEPT)
 
     def learn_even(self, seen: Seen) -> None:
         """Learn how a tile looks that was taken for even."""
@@ -265,7 +267,7 @@ class Scanner:
         if tiles is None or not taken.seen.tissue:
             return taken
         with self._light.exposure(self._instrument.clock.now_s()):
-            shape = tiles.shape_of(taken.shot, taken.seen.crispness_spread, self._is_suspect(taken))
+            shape = tiles.shape_of(taken.shot, taken.seen.crispness_spread, self._doubt(taken))
         if shape is None:
             return taken
         low_um, high_um = spread_of(shape)
@@ -277,10 +279,12 @@ class Scanner:
             composite=shape.picture if self._unevenness.composite else None,
         )
 
-    def _is_suspect(self, taken: Taken) -> bool:
-        """Whether a tile was not in focus where it was expected, or its patches contradict each other."""
+    def _doubt(self, taken: Taken) -> Doubt | None:
+        """What speaks against a single focus of a tile, beside the sharpness of its parts."""
         spread_um = taken.seen.spread_um
-        return taken.reason is not None or (spread_um is not None and spread_um > self._judge.depth_um)
+        if taken.judged is None or (spread_um is not None and spread_um > self._judge.depth_um):
+            return "contradicting"
+        return None if taken.reason is None else "unexpected"
 
     def _learn(self, planned: PlannedTile, taken: Taken) -> None:
         """Learn what a tile shows of the focus. A fold says nothing about its neighbours."""
