@@ -172,7 +172,9 @@ class Scanner:
     def may_be_uneven(self, seen: Seen) -> bool:
         """Whether the parts of a picture of a sweep differ in sharpness as they do where a tile has no single focus."""
         tiles = self._unevenness.tiles
-        return tiles is not None and seen.tissue and tiles.usual.is_unusual(seen.crispness_spread, UNUSUAL_SWEPT)
+        return (
+            tiles is not None and seen.tissue and tiles.usual.is_unusual(seen.crispness_spread, UNUSUAL_SWEPT)
+        )
 
     def learn_even(self, seen: Seen) -> None:
         """Learn how a tile looks that was taken for even."""

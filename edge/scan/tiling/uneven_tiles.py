@@ -23,8 +23,8 @@ UNUSUAL = 1.25
 # The same for a tile whose focus was not where it was expected. Of 138 fields with folds, steps, or tilts of 4 um one
 # lies below, and so does half of the even ones.
 UNUSUAL_UNEXPECTED = 1.0
-# The same in a sweep, where a second picture costs five times as much as the first: beyond lie all of the 46 steps, 43 of
-# the 46 folds, and a third of the tilts.
+# The same in a sweep, where a second picture costs five times as much as the first: beyond lie all of the 46 steps,
+# 43 of the 46 folds, and a third of the tilts.
 UNUSUAL_SWEPT = 1.5
 MIN_USUAL = 5
 KEPT_USUAL = 20
@@ -36,8 +36,8 @@ MAX_PLANES = 48
 
 Examine = Callable[[Shot], FieldShape | None]
 Write = Callable[[Path, bytes], None]
-# What beside its parts speaks against a single focus of a tile: it was not in focus where it was expected; or its patches
-# contradict each other, or no focus was found.
+# What beside its parts speaks against a single focus of a tile: it was not in focus where it was expected; or its
+# patches contradict each other, or no focus was found.
 Doubt = Literal["unexpected", "contradicting"]
 
 

@@ -25,7 +25,11 @@ def test_where_tiles_lie_on_one_side_of_a_step_the_next_one_is_expected_there_mo
     expected = []
     for between_um, column_um in ((0.1, -0.1), (0.1, 2.0)):
         heights = Heights(fit_surface(TILTED), (100.0, 100.0))
-        for x_um, y_um, above_um in ((400.0, 500.0, 0.0), (400.0, 400.0, between_um), (500.0, 400.0, column_um)):
+        for x_um, y_um, above_um in (
+            (400.0, 500.0, 0.0),
+            (400.0, 400.0, between_um),
+            (500.0, 400.0, column_um),
+        ):
             heights.learn(x_um, y_um, 2500.0 + x_um / 100.0 + above_um, 0.1)
         expected.append(heights.expected(500.0, 500.0))
     calm, beside_edge = expected
