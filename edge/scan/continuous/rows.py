@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
 import numpy as np
@@ -116,6 +116,16 @@ def rows_of(
     return tuple(rows), tuple(others)
 
 
+def nearest_first(tiles: Iterable[PlannedTile], from_um: tuple[float, float]) -> Iterator[PlannedTile]:
+    """`tiles` in an order that saves way: always the nearest one next. X and Y move at the same time."""
+    left, (x_um, y_um) = list(tiles), from_um
+    while left:
+        nearest = min(left, key=lambda tile: max(abs(tile.x_um - x_um), abs(tile.y_um - y_um)))
+        left.remove(nearest)
+        yield nearest
+        x_um, y_um = nearest.x_um, nearest.y_um
+
+
 class Ends(msgspec.Struct, frozen=True):
     """How far before the first tile of a row a sweep begins, and how far beyond the last it ends, um."""
 
@@ -156,9 +166,7 @@ def _fitted(along_um: Floats, zs_um: Floats, tolerance_um: float) -> tuple[Float
     """
     together = ~_stands_out(zs_um, STANDS_OUT * tolerance_um)
     along_um, zs_um, n_out = along_um[together], zs_um[together], int((~together).sum())
-    apart_um = np.diff(along_um)
-    thirds = (along_um[:-1] + share * apart_um for share in (1.0 / 3.0, 2.0 / 3.0))
-    free_um = sorted(float(at) for third in thirds for at in third)
+    gaps = [(a + (b - a) / 3.0, a + (b - a) / 1.5) for a, b in itertools.pairwise(along_um.tolist())]
     knots = along_um[[0, -1]].astype(np.float64)
     made = list[tuple[float, Floats, Floats]]()
     while True:
@@ -166,14 +174,16 @@ def _fitted(along_um: Floats, zs_um: Floats, tolerance_um: float) -> tuple[Float
         n_off = n_out + int((np.abs(np.interp(along_um, knots, heights) - zs_um) > tolerance_um).sum())
         made.append((STOP_S * len(knots) + AGAIN_S * n_off, knots, heights))
         cheapest = min(cost for cost, _, _ in made)
-        if not free_um or n_off == n_out or STOP_S * (len(knots) + 1) + AGAIN_S * n_out >= cheapest:
+        added = [one for gap in gaps for one in ((gap[0],), (gap[1],), gap) if not {*one} & {*knots.tolist()}]
+        if not added or n_off == n_out or STOP_S * (len(knots) + 1) + AGAIN_S * n_out >= cheapest:
             break
-        tried = [np.sort(np.append(knots, at_um)) for at_um in free_um]
+        tried = [np.sort(np.append(knots, one)) for one in added]
         fits = [_spline(along_um, zs_um, each) for each in tried]
         nearer_um = NEARER * tolerance_um
-        costs = [_excess(along_um, zs_um, *each, nearer_um) for each in zip(tried, fits, strict=True)]
-        knots = tried[int(np.argmin(costs))]
-        del free_um[int(np.argmin(costs))]
+        excess = [_excess(along_um, zs_um, *each, nearer_um) for each in zip(tried, fits, strict=True)]
+        # Two knots must help much more than one.
+        costs = [(each * len(one) ** 2, len(one)) for each, one in zip(excess, added, strict=True)]
+        knots = tried[costs.index(min(costs))]
     _, knots, heights = min(made, key=lambda each: each[0])
     return knots, heights
 

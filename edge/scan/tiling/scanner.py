@@ -27,7 +27,6 @@ from parfocal.edge.scan.tiling.journal import Journal
 from parfocal.edge.scan.tiling.judge import Judged, Seen, TileJudge
 from parfocal.edge.scan.tiling.plan import PlannedTile
 from parfocal.edge.scan.tiling.uneven_tiles import (
-    UNUSUAL_SWEPT,
     Doubt,
     UnevenTiles,
     Write,
@@ -172,9 +171,7 @@ class Scanner:
     def may_be_uneven(self, seen: Seen) -> bool:
         """Whether the parts of a picture of a sweep differ in sharpness as they do where a tile has no single focus."""
         tiles = self._unevenness.tiles
-        return (
-            tiles is not None and seen.tissue and tiles.usual.is_unusual(seen.crispness_spread, UNUSUAL_SWEPT)
-        )
+        return tiles is not None and seen.tissue and tiles.usual.is_unusual_in_sweep(seen.crispness_spread)
 
     def learn_even(self, seen: Seen) -> None:
         """Learn how a tile looks that was taken for even."""

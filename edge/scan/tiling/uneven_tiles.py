@@ -28,6 +28,8 @@ UNUSUAL_UNEXPECTED = 1.0
 UNUSUAL_SWEPT = 1.5
 MIN_USUAL = 5
 KEPT_USUAL = 20
+# So many tiles that were unusual and proved even are remembered. The second highest counts: one may be mistaken.
+KEPT_PROVEN = 12
 # More than even tiles of any stain had (0.9), and less than nearly all folds. Farther apart, the parts of a tile whose
 # shape was not measured count for nothing.
 MAX_USUAL = 1.0
@@ -47,6 +49,7 @@ class UsualSpread:
     def __init__(self, known: Sequence[float] = ()) -> None:
         """`known`: what an earlier session of the same scan has learned."""
         self._known: deque[float] = deque(known, maxlen=KEPT_USUAL)
+        self._proven: deque[float] = deque(maxlen=KEPT_PROVEN)
 
     @property
     def known(self) -> tuple[float, ...]:
@@ -60,7 +63,11 @@ class UsualSpread:
 
     def learn(self, spread: float | None, is_even: bool = False) -> None:
         """Learn from a tile. `is_even`: its shape was measured; else a spread that no even tile has is left out."""
-        if spread is not None and (is_even or spread <= MAX_USUAL):
+        if spread is None:
+            return
+        if is_even and self.is_unusual(spread):
+            self._proven.append(spread)
+        if is_even or spread <= MAX_USUAL:
             self._known.append(spread)
 
     def is_unusual(self, spread: float | None, share: float = UNUSUAL) -> bool:
@@ -68,6 +75,12 @@ class UsualSpread:
         if spread is None:
             return False
         return not self.is_ready or spread > share * float(np.median(self._known))
+
+    def is_unusual_in_sweep(self, spread: float | None) -> bool:
+        """The same where a second picture is dear: not what is like content that looked uneven and proved even."""
+        if spread is None or not self.is_unusual(spread, UNUSUAL_SWEPT):
+            return False
+        return len(self._proven) < 2 or spread > sorted(self._proven)[-2]
 
 
 class UnevenTiles:

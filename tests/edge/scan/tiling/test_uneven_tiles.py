@@ -76,6 +76,18 @@ def test_what_is_usual_is_learned_from_even_tiles_only() -> None:
     assert usual.known == (0.5,)
 
 
+def test_in_a_sweep_content_that_looked_uneven_twice_and_proved_even_is_not_taken_again() -> None:
+    usual = UsualSpread(USUAL)
+    assert not usual.is_unusual_in_sweep(0.70)
+    assert usual.is_unusual_in_sweep(0.80)
+    usual.learn(0.90, is_even=True)  # one may be a fold that was mistaken
+    assert usual.is_unusual_in_sweep(0.80)
+    usual.learn(0.85, is_even=True)
+    assert not usual.is_unusual_in_sweep(0.80)
+    assert usual.is_unusual_in_sweep(0.88)
+    assert usual.is_unusual(0.80)  # at rest it costs little to look
+
+
 def test_an_uneven_tile_is_named_and_kept_as_a_composite_with_its_stack(
     scan: Scan, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
