@@ -38,8 +38,8 @@ PLAN = (Field(2250.0, 2250.0), Field(2400.0, 2250.0))
 def short_sweep(config: Config) -> Config:
     return with_focus(
         config,
-        first_sweep_start_um=2470.0,
-        first_sweep_stop_um=2530.0,
+        first_sweep_start_um=2485.0,
+        first_sweep_stop_um=2515.0,
         first_sweep_step_um=5.0,
         recovery_reach_um=12.0,
         recovery_step_um=3.0,
@@ -385,7 +385,7 @@ def test_a_stack_beyond_the_limits_is_refused_before_it_is_begun_and_says_what_m
     scope = Scope(with_axis(config, "z", **limits))
     with pytest.raises(MoveRefused, match=r"--reach-um") as refused:
         list(recorder(scope, tmp_path, extent=extent_of(40.0, 5.0, 0.3125)).run(PLAN[:1]))
-    assert scope.board.z.position_um <= 2530.0
+    assert scope.board.z.position_um <= 2515.0
     assert "nothing moved" not in str(refused.value)
     stands = f"is at the field, at z={scope.board.z.position_um:.1f} um; none of these planes was taken"
     assert stands in str(refused.value)
@@ -395,9 +395,9 @@ def test_a_stack_beyond_the_limits_is_refused_before_it_is_begun_and_says_what_m
 def test_a_first_sweep_beyond_the_limits_is_refused_before_anything_moves(
     config: Config, tmp_path: Path
 ) -> None:
-    scope = Scope(with_axis(config, "z", min_um=2465.0))
+    scope = Scope(with_axis(config, "z", min_um=2480.0))
     before = scope.bench.true_um(scope.bench.clock.now_s())
-    with pytest.raises(MoveRefused, match=r"sweep from z=2470.0 to 2530.0 um refused: .* nothing moved"):
+    with pytest.raises(MoveRefused, match=r"sweep from z=2485.0 to 2515.0 um refused: .* nothing moved"):
         list(recorder(scope, tmp_path).run(PLAN[:1]))
     assert scope.bench.true_um(scope.bench.clock.now_s()) == before
     scope.board.close()
