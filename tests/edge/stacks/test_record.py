@@ -214,16 +214,14 @@ def test_what_only_bears_the_name_of_a_stack_is_refused_by_name_and_left_before_
     assert scope.true_z_um() == position_um
 
 
-@pytest.mark.parametrize("n_bytes", [0, 300, 100_000])
-def test_a_stack_of_ours_that_is_cut_short_is_recorded_again(
-    scope: Scope, tmp_path: Path, n_bytes: int
-) -> None:
-    path = tmp_path / "field-0001.ome.tiff"
-    written(path)
-    path.write_bytes(path.read_bytes()[:n_bytes])
-    (done,) = recorder(scope, tmp_path).run(PLAN[:1])
-    assert done.outcome == "recorded"
-    assert len(read_stack(path).z_um) == EXTENT.n_planes
+def test_a_stack_of_ours_that_is_cut_short_is_recorded_again(scope: Scope, tmp_path: Path) -> None:
+    plan = (*PLAN, Field(2400.0, 2400.0))
+    paths = [tmp_path / f"field-000{number}.ome.tiff" for number in (1, 2, 3)]
+    for path, n_bytes in zip(paths, (0, 300, 100_000), strict=True):
+        written(path)
+        path.write_bytes(path.read_bytes()[:n_bytes])
+    assert [done.outcome for done in recorder(scope, tmp_path).run(plan)] == ["recorded"] * 3
+    assert {len(read_stack(path).z_um) for path in paths} == {EXTENT.n_planes}
 
 
 def test_what_a_kill_left_of_a_stack_is_cleared_away(scope: Scope, tmp_path: Path) -> None:
@@ -249,7 +247,7 @@ def test_a_folder_that_cannot_be_written_is_told_before_anything_moves(scope: Sc
 
 
 def test_what_a_field_takes_on_the_disk_is_known_beforehand(scope: Scope, tmp_path: Path) -> None:
-    list(recorder(scope, tmp_path).run(PLAN[:1]))
+    written(tmp_path / "field-0001.ome.tiff")
     taken = (tmp_path / "field-0001.ome.tiff").stat().st_size
     assert taken <= bytes_of(EXTENT, scope.config.camera) < 1.01 * taken
     assert sized(bytes_of(extent_of(13.0, 0.625, 0.3125), Config().camera)) == "154 MB"
