@@ -315,8 +315,8 @@ MUTATIONS = (
     Mutation(
         "a bent row is swept in one straight part",
         "edge/scan/continuous/rows.py",
-        "if not free_um or n_off == n_out:",
-        "if True:",
+        "if not added or n_off == n_out or",
+        "if True or",
         _ROWS,
     ),
     Mutation(

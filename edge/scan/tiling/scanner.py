@@ -27,9 +27,9 @@ from parfocal.edge.scan.tiling.journal import Journal
 from parfocal.edge.scan.tiling.judge import Judged, Seen, TileJudge
 from parfocal.edge.scan.tiling.plan import PlannedTile
 from parfocal.edge.scan.tiling.uneven_tiles import (
-    Doubt,
     UnevenTiles,
     Write,
+    doubt_about,
     spread_of,
     stack_heights,
     write_planes,
@@ -265,8 +265,10 @@ class Scanner:
         tiles = self._unevenness.tiles
         if tiles is None or not taken.seen.tissue:
             return taken
+        is_known, depth_um = taken.judged is not None, self._judge.depth_um
+        doubt = doubt_about(is_known, taken.reason is None, taken.seen.spread_um, depth_um)
         with self._light.exposure(self._instrument.clock.now_s()):
-            shape = tiles.shape_of(taken.shot, taken.seen.crispness_spread, self._doubt(taken))
+            shape = tiles.shape_of(taken.shot, taken.seen.crispness_spread, doubt)
         if shape is None:
             return taken
         low_um, high_um = spread_of(shape)
@@ -277,13 +279,6 @@ class Scanner:
             shape=shape,
             composite=shape.picture if self._unevenness.composite else None,
         )
-
-    def _doubt(self, taken: Taken) -> Doubt | None:
-        """What speaks against a single focus of a tile, beside the sharpness of its parts."""
-        spread_um = taken.seen.spread_um
-        if taken.judged is None or (spread_um is not None and spread_um > self._judge.depth_um):
-            return "contradicting"
-        return None if taken.reason is None else "unexpected"
 
     def _learn(self, planned: PlannedTile, taken: Taken) -> None:
         """Learn what a tile shows of the focus. A fold says nothing about its neighbours."""

@@ -111,6 +111,16 @@ class UnevenTiles:
         return doubt is not None or self.usual.is_unusual(spread)
 
 
+def doubt_about(is_known: bool, was_expected: bool, spread_um: float | None, depth_um: float) -> Doubt | None:
+    """What speaks against a single focus of a tile, beside the sharpness of its parts.
+
+    `is_known`: a focus was found; `was_expected`: where it was expected; `spread_um`: how far its patches lie apart.
+    """
+    if not is_known or (spread_um is not None and spread_um > depth_um):
+        return "contradicting"
+    return None if was_expected else "unexpected"
+
+
 def spread_of(shape: FieldShape) -> tuple[float, float]:
     """The lowest and the highest focus in a field that was scanned, um."""
     if shape.heights is None or shape.heights.range_um is None:
