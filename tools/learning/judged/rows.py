@@ -117,7 +117,7 @@ class HeldOutFields:
         """Yield the images of a row: each field at several heights."""
         phase = PHASE_PER_DENSITY_RAD if row.phase_per_density_rad is None else row.phase_per_density_rad
         objective = self._objective
-        instrument = Instrument(row.optics_of(objective.optics), REACH * objective.range_um)
+        instrument = Instrument(row.optics_of(objective.optics), REACH * objective.range_um, objective.depth)
         lowest_um = BEYOND * objective.range_um
         planes_um = np.arange(-lowest_um, objective.range_um, objective.delta_um)
         for number, (group, density) in enumerate(self._objects):
