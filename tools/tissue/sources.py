@@ -27,7 +27,8 @@ HELD_OUT_SHARE = 5
 SAMPLING_UM: dict[str, float | None] = {"he_cmu1": 0.499, "blood_chula": 0.19}
 ASSUMED_SAMPLING_UM = 0.4
 
-# Camera pixels of `UM_PER_PX` for each pixel of a tile. Enlarged ones have no fine detail, as sections that are soft or poorly cut.
+# Camera pixels of `UM_PER_PX` for each pixel of a tile. Enlarged ones have no fine detail, as sections that are soft or
+# poorly cut.
 SCALES = (0.4, 2.2)
 
 PHOTOGRAPHS = ("astronaut", "brick", "camera", "cell", "coffee", "coins", "grass", "gravel", "page", "retina")
