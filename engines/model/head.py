@@ -124,7 +124,8 @@ class Head:
     def _hidden_layers(self) -> tuple[tuple[FloatArray, FloatArray], ...]:
         """Weights (M, inputs, outputs) and biases (M, 1, outputs) as a product reads them: a fifth of its time less."""
         return tuple(
-            (np.ascontiguousarray(weight.transpose(0, 2, 1)), bias[:, None]) for weight, bias in self.layers[:-1]
+            (np.ascontiguousarray(weight.transpose(0, 2, 1)), bias[:, None])
+            for weight, bias in self.layers[:-1]
         )
 
     def _outputs(self, hidden: FloatArray) -> FloatArray:

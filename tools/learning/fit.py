@@ -268,8 +268,11 @@ def fit(
 
     n_patches = len(features) + sum(len(more) for more in (spectra, others) if more is not None)
 
+    seen_before = 0  # in the stages that are over
+
     def report(seen: int, loss: float) -> None:
         head.eval()
+        seen += seen_before
         groups = tables.by_group(held_out, predicted(head, tests).distance_um, range_um)
         log.append({"patches": seen, "examples": n_patches, "loss": round(loss, 4), "groups": groups})
         say(f"head: {seen} patches of {n_patches}: loss {loss:.3f}, held out {tables.in_a_line(groups)}")
@@ -277,10 +280,10 @@ def fit(
     if spectra is not None:
         both = [without_maps(head, part, condensers) for part in (features, spectra)]
         train_members(head, _joined(both), recipe, report)
-        recipe = with_fewer(recipe)
+        recipe, seen_before = with_fewer(recipe), int(log[-1]["patches"])
     if others is not None:
         train_members(head, with_others(given, inputs_of(net, others, condensers)), recipe, report)
-        recipe = with_own(recipe)
+        recipe, seen_before = with_own(recipe), int(log[-1]["patches"])
     train_members(head, given, recipe, report)
     calibrate_sigma(head, tests if changed is None else inputs_of(net, changed, condensers))
     prepare_strangeness(head, given, tests)

@@ -1,6 +1,7 @@
 """Training of the head. Needs the training extra."""
 
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
@@ -146,8 +147,22 @@ def test_the_uncertainty_is_scaled_on_changed_images_where_there_are_any(
     recipe = fit.FitRecipe(epochs=1, fit_batch=64)
     net, head, _ = prepared(features, CONDENSERS)
     fit.fit(
-        net, head, CONDENSERS, {}, recipe, features, features, tmp_path, lambda _: None, 10.0, changed=changed
+        net,
+        head,
+        CONDENSERS,
+        {},
+        recipe,
+        features,
+        features,
+        tmp_path,
+        lambda _: None,
+        10.0,
+        others=made(300, condenser=True),
+        changed=changed,
     )
+    seen = [entry["patches"] for entry in json.loads((tmp_path / "log.json").read_text())["log"]]
+    assert seen == sorted(seen)
+    assert seen[-1] == (700 // 64 + 400 // 64) * 64  # of both stages
     found = fit.predicted(head, fit.inputs_of(net, changed, CONDENSERS))
     assert found.sigma_um is not None
     within = np.abs(found.distance_um - changed.distance_um) <= found.sigma_um
