@@ -198,7 +198,8 @@ def main() -> None:
                 print("  as it was", flush=True)
         made = args.out / model / f"{model}.onnx"
         print(
-            f"{made}; compare: python -m tools.rows --tiles {args.tiles} {made} {MODELS_FOLDER / made.name}"
+            f"{made}; compare: python -m tools.rows {made} {MODELS_FOLDER / made.name} --tiles {args.tiles} "
+            f"--objective {contract_from_onnx(model_path(model)).objective}"
         )
 
 
