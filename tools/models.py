@@ -33,14 +33,15 @@ SCALED_FROM = {"single-10x": "single-20x"}
 
 @dataclass(frozen=True)
 class Size:
-    """How much to make: parts of features, held-out stacks, and stacks to calibrate on."""
+    """How much to make: parts of features, held-out stacks, stacks to calibrate on, fields to scale sigma on."""
 
     parts: int
     held_out: int
     training: int
+    sigma_fields: int
 
 
-FULL, LIGHT = Size(500, 120, 100), Size(2, 8, 6)
+FULL, LIGHT = Size(500, 120, 100, 8), Size(2, 8, 6, 1)
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def stages(model: str, tiles: Path, out: Path, size: Size) -> list[Stage]:
     features = _features(model, tiles, out, size)
     learned: dict[str, object] = {"features": features[0].output, "held_out": held_out}
     if model in SCALED_FROM:
-        learned["others"] = features[1].output
+        learned |= {"others": features[1].output, "sigma_tiles": tiles, "sigma_fields": size.sigma_fields}
     start = model_path(SPECTRA_OF.get(model, model))
     delta_um = contract.delta_um or 2.0  # a single shot has none
     is_spectral = model in SPECTRA_OF or model in SCALED_FROM
@@ -98,7 +99,7 @@ def stages(model: str, tiles: Path, out: Path, size: Size) -> list[Stage]:
                 **learned,
                 out=run,
             ),
-            (*(stage.output for stage in features), held_out, start),
+            (*(stage.output for stage in features), held_out, start, tiles),
             run,
         ),
         Stage(
@@ -197,7 +198,8 @@ def main() -> None:
                 print("  as it was", flush=True)
         made = args.out / model / f"{model}.onnx"
         print(
-            f"{made}; compare: python -m tools.rows --tiles {args.tiles} {made} {MODELS_FOLDER / made.name}"
+            f"{made}; compare: python -m tools.rows {made} {MODELS_FOLDER / made.name} --tiles {args.tiles} "
+            f"--objective {contract_from_onnx(model_path(model)).objective}"
         )
 
 

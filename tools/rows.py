@@ -1,7 +1,8 @@
 """Measure models on held-out images with one thing changed at a time: `python -m tools.rows --help`.
 
-Prints, for each model and row: mean and deviation of the error, bias and share of wrong directions beyond 1 um, of
-whole images as the microscope estimates them; the median of the predicted uncertainty; and how many are not believed.
+Prints, for each model and row: mean and deviation of the error, bias and share of wrong directions beyond one depth
+of field, of whole images as the microscope estimates them; the median of the predicted uncertainty; and how many are
+not believed.
 Then, for each model, whether it knows when it errs: in the row of the reference instrument, and in all others.
 """
 
@@ -17,7 +18,7 @@ from parfocal.engines.cpu.openvino import OpenVinoRunner
 from parfocal.engines.model.head import load_head
 from parfocal.engines.predictor import Predictor
 from tools.learning.judged.reliability import Estimates, draw, lines_of
-from tools.learning.judged.rows import REFERENCE, ROWS, HeldOutFields, Image
+from tools.learning.judged.rows import IMAGE_PX, REFERENCE, ROWS, HeldOutFields, Image
 from tools.learning.judged.tables import SIGN_COUNTS_BEYOND_UM
 from tools.rendering.objectives import OBJECTIVES
 
@@ -32,9 +33,7 @@ def predictor_of(path: Path, condenser: float) -> Predictor:
 
 def estimate(image: Image, predictor: Predictor) -> Together:
     """Return what a model says about one image."""
-    single = predictor.contract.kind == "single"
-    patches = image.single if single else image.pair[:, : predictor.contract.channels]
-    contrast = prepare.contrast_of(patches[:, -3:]) if single else image.contrast
+    patches, contrast = image.patches(predictor.contract.kind)
     prediction = predictor.predict(prepare.standardised(patches))
     return by_belief(prediction, contrast)
 
@@ -84,13 +83,19 @@ def main() -> None:
     parser.add_argument("--tiles", type=Path, required=True, help="folder of sharp tiles")
     parser.add_argument("--fields", type=int, default=8)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--image-px",
+        type=int,
+        default=IMAGE_PX,
+        help=f"side of the images; {3 * IMAGE_PX} px hold nine patches of a model of single shots (liao2021)",
+    )
     parser.add_argument("--objective", choices=tuple(OBJECTIVES), default="20x/0.75")
     parser.add_argument("--within-um", type=float, help="give the same columns again for images this near")
     parser.add_argument("--diagram", type=Path, help="picture of predicted uncertainty against error")
     parser.add_argument("--row", nargs="+", choices=tuple(ROWS), default=tuple(ROWS), help="default: all")
     args = parser.parse_args()
     objective = OBJECTIVES[args.objective]
-    fields = HeldOutFields(args.tiles, args.fields, args.seed, objective)
+    fields = HeldOutFields(args.tiles, args.fields, args.seed, objective, args.image_px)
     print(
         "| changed | model | mean +- sd, um | bias, um | wrong | sigma, um | doubted |\n|---|---|---|---|---|---|---|"
     )

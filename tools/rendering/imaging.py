@@ -11,7 +11,7 @@ from tools.arrays import FloatArray
 from tools.rendering.samples import Sample
 from tools.rendering.transfer import transfers
 
-PROFILE_STEP_UM = 0.25
+PROFILE_STEP_UM = 0.25  # a quarter of the reference objective's depth of field
 # Interpolating the short profiles eightfold and taking the nearest sample needs a third of the time of interpolating at
 # every point of the grid. Its error is below the camera noise.
 REFINEMENT = 8
@@ -21,16 +21,18 @@ N_FINE = (N_RADIAL_FREQUENCIES - 1) * REFINEMENT + 1
 class Instrument:
     """The transfer functions of one optical setting, for heights within +-`reach_um`."""
 
-    def __init__(self, optics: Optics, reach_um: float) -> None:
+    def __init__(self, optics: Optics, reach_um: float, depth: float = 1.0) -> None:
+        """`depth` is the depth of field over that of the reference objective: a deeper one changes more slowly."""
         self.optics = optics
-        count = 2 * math.ceil(reach_um / PROFILE_STEP_UM) + 1
-        self._first_um = -(count // 2) * PROFILE_STEP_UM
-        z_um = (self._first_um + PROFILE_STEP_UM * np.arange(count)).astype(np.float32)
+        self._step_um = PROFILE_STEP_UM * depth
+        count = 2 * math.ceil(reach_um / self._step_um) + 1
+        self._first_um = -(count // 2) * self._step_um
+        z_um = (self._first_um + self._step_um * np.arange(count)).astype(np.float32)
         self._profiles = np.stack(transfers(optics, z_um))
 
     def at(self, z_um: float) -> FloatArray:
         """Return absorption and phase transfer at one height, over `N_FINE` frequencies; (2, 3, N_FINE)."""
-        position = min(max((z_um - self._first_um) / PROFILE_STEP_UM, 0.0), self._profiles.shape[1] - 1.001)
+        position = min(max((z_um - self._first_um) / self._step_um, 0.0), self._profiles.shape[1] - 1.001)
         below, share = int(position), np.float32(position % 1.0)
         rows = self._profiles[:, below] * (1 - share) + self._profiles[:, below + 1] * share
         fine = np.arange(N_FINE) / REFINEMENT

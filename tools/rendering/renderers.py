@@ -75,7 +75,10 @@ def _render(
     """Render the parts `worker`, `worker + workers` and so on."""
     cv2.setNumThreads(1)
     chosen = OBJECTIVES[objective]
-    training, held_out = TrainingObjects(tiles), HeldOutObjects(tiles, chosen.optics.um_per_px)
+    training, held_out = (
+        TrainingObjects(tiles, chosen.optics.um_per_px),
+        HeldOutObjects(tiles, chosen.optics.um_per_px),
+    )
     grid = Grid(SAMPLE_PX, chosen.margin_px)
     number = worker
     while True:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+import cv2
 import numpy as np
 
 from tools.arrays import FloatArray
@@ -26,7 +27,8 @@ HELD_OUT_SHARE = 5
 SAMPLING_UM: dict[str, float | None] = {"he_cmu1": 0.499, "blood_chula": 0.19}
 ASSUMED_SAMPLING_UM = 0.4
 
-# Camera pixels for each pixel of a tile. Enlarged ones have no fine detail, as sections that are soft or poorly cut.
+# Camera pixels of `UM_PER_PX` for each pixel of a tile. Enlarged ones have no fine detail, as sections that are soft or
+# poorly cut.
 SCALES = (0.4, 2.2)
 
 PHOTOGRAPHS = ("astronaut", "brick", "camera", "cell", "coffee", "coins", "grass", "gravel", "page", "retina")
@@ -106,7 +108,9 @@ class TrainingObjects:
         "photograph": 0.09,
     }
 
-    def __init__(self, tiles: Path) -> None:
+    def __init__(self, tiles: Path, um_per_px: float = UM_PER_PX) -> None:
+        """`um_per_px` is the size of a camera pixel on the sample: larger ones see finer structures."""
+        self._finer = um_per_px / UM_PER_PX
         self._by_group: dict[str, list[Source]] = {}
         for source in tile_sources(tiles, want_held_out=False) + photograph_sources():
             self._by_group.setdefault(source.group, []).append(source)
@@ -115,12 +119,20 @@ class TrainingObjects:
         """Return the name of a group, and the density of an object, (3, side, side)."""
         group = str(rng.choice(list(self.SHARES), p=list(self.SHARES.values())))
         if group == "drawn":
-            return group, drawn(side, rng)
+            return group, self._drawn(side, rng)
         sources = self._by_group[group]
         source = sources[int(rng.integers(len(sources)))]
-        scale = float(np.exp(rng.uniform(*np.log(SCALES))))
+        scale = float(np.exp(rng.uniform(*np.log(SCALES)))) / self._finer
         density = window(source.density, side, scale, rng)
         return group, recoloured(density, rng) if rng.random() < 0.75 else density
+
+    def _drawn(self, side: int, rng: Rng) -> FloatArray:
+        """Return a drawn texture, which is made at `UM_PER_PX` and averaged down to the pixels of the camera."""
+        if self._finer == 1.0:
+            return drawn(side, rng)
+        fine = drawn(round(side * self._finer), rng)
+        planes = [cv2.resize(plane, (side, side), interpolation=cv2.INTER_AREA) for plane in fine]
+        return np.stack(planes).astype(np.float32, copy=False)
 
 
 class HeldOutObjects:

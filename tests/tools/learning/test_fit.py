@@ -1,6 +1,8 @@
 """Training of the head. Needs the training extra."""
 
 import dataclasses
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -132,6 +134,60 @@ def test_two_thirds_of_the_errors_are_within_the_predicted_uncertainty() -> None
         found.sigma_um[features.spectral[:, 1] > 0].mean()
         > 1.05 * found.sigma_um[features.spectral[:, 1] < 0].mean()
     )
+
+
+def test_the_uncertainty_is_scaled_on_changed_images_where_there_are_any(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for picture in ("draw_learning", "draw_scatter"):
+        monkeypatch.setattr(fit, picture, lambda *_: None)
+    features = made(400, condenser=True)
+    noise_um = np.random.default_rng(5).normal(0, 9.0, len(features)).astype(np.float32)
+    changed = dataclasses.replace(features, distance_um=features.distance_um + noise_um)
+    recipe = fit.FitRecipe(epochs=1, fit_batch=64)
+    net, head, _ = prepared(features, CONDENSERS)
+    fit.fit(
+        net,
+        head,
+        CONDENSERS,
+        {},
+        recipe,
+        features,
+        features,
+        tmp_path,
+        lambda _: None,
+        10.0,
+        others=made(300, condenser=True),
+        changed=changed,
+    )
+    seen = [entry["patches"] for entry in json.loads((tmp_path / "log.json").read_text())["log"]]
+    assert seen == sorted(seen)
+    assert seen[-1] == (700 // 64 + 400 // 64) * 64  # of both stages
+    found = fit.predicted(head, fit.inputs_of(net, changed, CONDENSERS))
+    assert found.sigma_um is not None
+    within = np.abs(found.distance_um - changed.distance_um) <= found.sigma_um
+    assert within.mean() == pytest.approx(0.683, abs=0.02)
+
+
+def test_a_head_for_a_large_depth_of_field_learns_large_distances_as_fast() -> None:
+    features = made(1000, condenser=True)
+    far = dataclasses.replace(features, distance_um=10.0 * features.distance_um)
+    errors_um = []
+    for unit_um in (1.0, 10.0):
+        net, _, given = prepared(far, CONDENSERS)
+        head = Head(net.n_features, takes_condenser=True, unit_um=unit_um)
+        fit.prepare_head(head, given)
+        fit.train_members(head, given, fit.FitRecipe(epochs=8, fit_batch=64), lambda *_: None)
+        found = fit.predicted(head, given)
+        with torch.no_grad():
+            x = head.standardised(head.inputs(given.features, given.condenser))
+            outputs = torch.stack([head.outputs_of(member, x) for member in range(len(head.members))]).numpy()
+        variance = np.exp(2.0 * outputs[:, :, 1]).mean(axis=0) + outputs[:, :, 0].var(axis=0)
+        np.testing.assert_allclose(found.distance_um, outputs[:, :, 0].mean(axis=0), atol=1e-3)
+        assert found.sigma_um is not None
+        np.testing.assert_allclose(found.sigma_um, np.sqrt(variance), rtol=1e-3)
+        errors_um.append(float(np.abs(found.distance_um - far.distance_um).mean()))
+    assert errors_um[1] < 0.6 * errors_um[0]
 
 
 def test_features_unlike_those_of_the_training_are_strange() -> None:

@@ -47,7 +47,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
     names = ("pair_spectrum", "single_spectrum", "pair_maps", "block_maps", "single_maps")
     monkeypatch.setattr(frames, "Networks", lambda _: SimpleNamespace(**dict.fromkeys(names, means)))
-    monkeypatch.setattr(frames, "TrainingObjects", lambda _: Objects())
+    monkeypatch.setattr(frames, "TrainingObjects", lambda *_: Objects())
     monkeypatch.setattr(parts, "SAMPLE_PX", 256)
     for name, value in {"SAMPLE_PX": 256, "PATCH_PX": 40, "SINGLE_PX": 120}.items():
         monkeypatch.setattr(frames, name, value)

@@ -21,7 +21,7 @@ def lines(side: int, rng: np.random.Generator) -> tuple[str, FloatArray]:
 
 
 def means(x: FloatArray) -> FloatArray:
-    assert x.shape[1] == 2
+    assert x.shape[1] == 3
     return np.asarray(x.mean(axis=(2, 3)), np.float32)
 
 

@@ -11,10 +11,11 @@ from parfocal.edge.simscope import scene
 from parfocal.edge.simscope.optics import Optics, transfer_profiles
 from parfocal.edge.simscope.slide import SlideImage, VirtualSlide
 from tools.arrays import FloatArray
-from tools.rendering import samples, seen
+from tools.rendering import imaging, samples, seen
 from tools.rendering.cameras import Camera, Exposing
 from tools.rendering.imaging import Grid, Imaged, Instrument
 from tools.rendering.instruments import CONDENSERS, random_instrument
+from tools.rendering.objectives import OBJECTIVES
 from tools.rendering.transfer import points_per_diameter, transfers
 
 GRID = Grid(144, 24)
@@ -52,6 +53,28 @@ def test_an_image_is_that_of_the_virtual_microscope(z_um: float) -> None:
     wanted = np.stack(virtual._image_density(0.0, 0.0, z_um))
     assert wanted.std() > 0.02
     assert np.abs(found - wanted).max() < 0.02 * np.abs(wanted).max()
+
+
+def test_an_objective_with_a_larger_depth_of_field_needs_fewer_heights(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    heights: list[int] = []
+
+    def counted(optics: Optics, z_um: FloatArray) -> tuple[FloatArray, FloatArray]:
+        heights.append(len(z_um))
+        return transfers(optics, z_um)
+
+    monkeypatch.setattr(imaging, "transfers", counted)
+    objective = OBJECTIVES["10x/0.3"]
+    imaged = [
+        Imaged(
+            samples.flat_sample(an_object(144), "flat", 0.3), Instrument(objective.optics, 16.0, depth), GRID
+        )
+        for depth in (1.0, objective.depth)
+    ]
+    assert heights[1] < heights[0] / 5
+    fine, coarse = (one.density(7.0) for one in imaged)
+    assert np.abs(coarse - fine).max() < 0.01 * np.abs(fine).max()
 
 
 def test_a_phase_for_all_colours_is_that_of_each_where_they_absorb_alike() -> None:

@@ -5,8 +5,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tools.arrays import FloatArray
+from tools.tissue import sources
 from tools.tissue.sources import FOLDERS, HeldOutObjects, TrainingObjects, tile_paths
-from tools.tissue.textures import DRAWN, MAX_DENSITY, density_from_image, drawn, recoloured, window
+from tools.tissue.textures import (
+    DRAWN,
+    MAX_DENSITY,
+    UM_PER_PX,
+    density_from_image,
+    drawn,
+    recoloured,
+    window,
+)
 
 
 @pytest.mark.parametrize("draw", DRAWN, ids=lambda f: f.__name__)
@@ -58,3 +68,29 @@ def test_training_never_draws_held_out_objects(packaged_tiles: Path) -> None:
     tested = {testing.draw(64, rng)[0] for _ in range(25)}
     assert {"ihc", "he_cmu1"} <= tested
     assert not {"ihc", "he_cmu1"} & trained
+
+
+def test_a_camera_with_larger_pixels_sees_finer_structures(
+    packaged_tiles: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scales: list[float] = []
+    sides: list[int] = []
+
+    def windowed(density: FloatArray, side: int, scale: float, rng: np.random.Generator) -> FloatArray:
+        scales.append(scale)
+        return window(density, side, scale, rng)
+
+    def drew(side: int, _rng: np.random.Generator) -> FloatArray:
+        sides.append(side)
+        return np.full((3, side, side), 0.5, np.float32)
+
+    monkeypatch.setattr(sources, "window", windowed)
+    monkeypatch.setattr(sources, "drawn", drew)
+    for um_per_px in (UM_PER_PX, 2.0 * UM_PER_PX):
+        objects = TrainingObjects(packaged_tiles, um_per_px)
+        rng = np.random.default_rng(3)
+        assert {objects.draw(32, rng)[1].shape for _ in range(12)} == {(3, 32, 32)}
+    halves = len(scales) // 2
+    np.testing.assert_allclose(scales[halves:], 0.5 * np.array(scales[:halves]))
+    assert sides == [32] * (len(sides) // 2) + [64] * (len(sides) // 2)
+    assert sides

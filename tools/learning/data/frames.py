@@ -135,7 +135,7 @@ class Maker:
         self._seed = making.seed
         self._objective = OBJECTIVES[making.objective]
         self._networks = Networks(making)
-        self._objects = TrainingObjects(making.tiles)
+        self._objects = TrainingObjects(making.tiles, self._objective.optics.um_per_px)
         self._grid = Grid(SAMPLE_PX, self._objective.margin_px)
 
     def part(self, number: int) -> dict[str, Features | None]:
@@ -199,7 +199,7 @@ class ShotMaker:
         cv2.setNumThreads(1)
         self._seed = making.seed
         self._objective = OBJECTIVES[making.objective]
-        self._objects = TrainingObjects(making.tiles)
+        self._objects = TrainingObjects(making.tiles, self._objective.optics.um_per_px)
         self._whole, self._block = (
             Compiled(Spectrum(COLOURS, side_px), COLOURS, side_px) for side_px in (shots.SHOT_PX, PATCH_PX)
         )

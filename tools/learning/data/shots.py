@@ -38,7 +38,8 @@ def part_of(
     grid = Grid(SHOT_PX + 2 * objective.margin_px, objective.margin_px)
     columns: dict[str, list[tuple[np.ndarray, ...]]] = {"single": [], "block": []}
     for number in range(SAMPLES):
-        instrument = Instrument(random_instrument(objective.optics, rng, SINGLE_SHOT), reach_um(objective))
+        optics = random_instrument(objective.optics, rng, SINGLE_SHOT)
+        instrument = Instrument(optics, reach_um(objective), objective.depth)
         sample = random_sample([draw(grid.side_px, rng)], objective.depth, rng)
         every = [seen.place_of(sample, grid, 0, 0, SHOT_PX)]
         lines = range(0, SHOT_PX, PATCH_PX)

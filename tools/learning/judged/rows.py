@@ -1,5 +1,6 @@
 """Held-out images with one thing changed at a time: what a foreign microscope does to a model."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -7,10 +8,12 @@ from typing import Any, Final
 
 import numpy as np
 
+from parfocal.edge.focus.picture import prepare
 from parfocal.edge.focus.picture.prepare import smoothed
 from parfocal.edge.simscope.optics import Optics
 from parfocal.edge.simscope.scene import PHASE_PER_DENSITY_RAD
-from tools.arrays import FloatArray
+from parfocal.engines.model.contract import CHANNELS, Kind
+from tools.arrays import FloatArray, UInt8Array
 from tools.rendering import seen
 from tools.rendering.cameras import Camera, Exposing
 from tools.rendering.imaging import Grid, Imaged, Instrument
@@ -19,7 +22,7 @@ from tools.rendering.samples import flat_sample
 from tools.rendering.seen import PATCH_PX, SINGLE_PX
 from tools.tissue.sources import HeldOutObjects
 
-IMAGE_PX = SINGLE_PX  # a model of single shots takes the whole image
+IMAGE_PX = SINGLE_PX  # a model of single shots takes the whole image as one patch
 BEYOND = 1.05  # the lowest height, in parts of the range
 REACH = 1.2  # of the transfer functions, in parts of the range
 
@@ -83,57 +86,77 @@ ROWS: Final[dict[str, Row]] = {
 
 @dataclass(frozen=True)
 class Image:
-    """What models see of one field: the patches of two shots, and the second shot as one patch, in grey levels.
+    """Two smoothed shots of one field.
 
     Attributes:
-        pair: float32 (n, 6, 224, 224).
-        single: float32 (1, 3, 672, 672).
+        before, shot: uint8 (side, side, 3).
         distance_um: from the second shot to the focus.
-        contrast: of each patch of the pair, (n,).
         group: of the object.
     """
 
-    pair: FloatArray
-    single: FloatArray
+    before: UInt8Array
+    shot: UInt8Array
     distance_um: float
-    contrast: FloatArray
     group: str
+
+    def patches(self, kind: Kind) -> tuple[FloatArray, FloatArray]:
+        """Return what a model of this kind sees, float32 (n, channels, h, w) in grey levels, and its contrast (n,)."""
+        if kind == "single":
+            whole = prepare.patches_of(self.shot, SINGLE_PX)
+            return whole, prepare.contrast_of(whole)
+        lines = range(0, len(self.shot) - PATCH_PX + 1, PATCH_PX)
+        places = [seen.Place(top, left, PATCH_PX, 0.0, self.group) for top in lines for left in lines]
+        pairs = seen.pairs_of(self.before, self.shot, 0.0, places)
+        if pairs is None:
+            raise ValueError("no patch of the image has any contrast")
+        return pairs.x[:, : CHANNELS[kind]], pairs.contrast
 
 
 class HeldOutFields:
     """The same fields of held-out slides and stains for each row."""
 
-    def __init__(self, tiles: Path, fields: int, seed: int, objective: Objective) -> None:
+    def __init__(
+        self, tiles: Path, fields: int, seed: int, objective: Objective, side_px: int | None = None
+    ) -> None:
+        """`side_px` is the side of the images, by default `IMAGE_PX`. Larger ones show several pieces of a slide."""
         self._objective = objective
-        self._grid = Grid(IMAGE_PX + 2 * objective.margin_px, objective.margin_px)
+        side_px = side_px or IMAGE_PX
+        self._grid = Grid(side_px + 2 * objective.margin_px, objective.margin_px)
         rng = np.random.default_rng([seed, 5])
         objects = HeldOutObjects(tiles, objective.optics.um_per_px)
         groups = objects.groups
-        self._objects = [
-            objects.draw(self._grid.side_px, rng, groups[k % len(groups)]) for k in range(fields)
-        ]
+        self._objects = [_field(objects, self._grid, groups[k % len(groups)], rng) for k in range(fields)]
 
     def images(self, row: Row) -> Iterator[Image]:
         """Yield the images of a row: each field at several heights."""
         phase = PHASE_PER_DENSITY_RAD if row.phase_per_density_rad is None else row.phase_per_density_rad
         objective = self._objective
-        instrument = Instrument(row.optics_of(objective.optics), REACH * objective.range_um)
+        instrument = Instrument(row.optics_of(objective.optics), REACH * objective.range_um, objective.depth)
         lowest_um = BEYOND * objective.range_um
         planes_um = np.arange(-lowest_um, objective.range_um, objective.delta_um)
         for number, (group, density) in enumerate(self._objects):
             rng = np.random.default_rng(number)
             sample = flat_sample(density, group, phase)
             imaged = Imaged(sample, instrument, self._grid)
-            camera = Exposing(row.camera, (IMAGE_PX, IMAGE_PX), rng, objective.binned)
-            lines = range(0, IMAGE_PX, PATCH_PX)
-            places = [seen.Place(top, left, PATCH_PX, 0.0, group) for top in lines for left in lines]
+            camera = Exposing(row.camera, (self._grid.image_px, self._grid.image_px), rng, objective.binned)
             heights_um = (planes_um + rng.uniform(0.0, objective.delta_um / 2.0)).astype(np.float32)
             before = None
             for z_um, taken in zip(heights_um, seen.shots_at(imaged, camera, heights_um, rng), strict=True):
                 shot = smoothed(taken)
-                if before is not None:
-                    pair = seen.pairs_of(before, shot, float(z_um), places)
-                    if pair is not None:
-                        single = shot.astype(np.float32).transpose(2, 0, 1)[None]
-                        yield Image(pair.x, single, -float(z_um), pair.contrast, group)
+                if before is not None and prepare.contrasts_of(shot, PATCH_PX).max() >= seen.MIN_CONTRAST:
+                    yield Image(before, shot, -float(z_um), group)
                 before = shot
+
+
+def _field(
+    objects: HeldOutObjects, grid: Grid, group: str, rng: np.random.Generator
+) -> tuple[str, FloatArray]:
+    """Return an object of a group, and its density (3, side, side): one piece, or several of about `IMAGE_PX`.
+
+    A source is smaller than a large image and would be seen many times over, mirrored.
+    """
+    per_side = max(1, grid.image_px // IMAGE_PX)
+    piece_px = math.ceil(grid.side_px / per_side)
+    pieces = [[objects.draw(piece_px, rng, group)[1] for _ in range(per_side)] for _ in range(per_side)]
+    whole = np.concatenate([np.concatenate(row, axis=2) for row in pieces], axis=1)
+    return group, np.ascontiguousarray(whole[:, : grid.side_px, : grid.side_px])
