@@ -175,7 +175,7 @@ class Board(MotorBoard):
             speed, accel = _rates_lasting(
                 round(abs(z_um - self.z.stage_um) / self.z.config.um_per_step),
                 lasts_s,
-                speed_um_per_s / accel_um_per_s2,
+                min(speed_um_per_s / accel_um_per_s2, lasts_s / 2.0),  # a short one never gets to full speed
             )
             scale = self.z.config.um_per_step
             return self._walk_all(

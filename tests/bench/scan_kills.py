@@ -1,9 +1,9 @@
 """A scan that is killed again and again: `python -m tests.bench.scan_kills`, into build/bench/scan_kills.json.
 
 A scan of about 160 small tiles on the drawn slide of the tests. Each session ends by SIGKILL at a random moment, a
-board that reboots, a camera that is unplugged, or a disk that is full in the middle of a file; then the slide lies
-elsewhere, as after a homing. In the end every tile must be there once, whole, and where the journal says; what the
-journal held before a kill must be the same after it.
+board that reboots, the cable of the board that is pulled, a camera that is unplugged, or a disk that is full in the
+middle of a file; then the slide lies elsewhere, as after a homing. In the end every tile must be there once, whole, and
+where the journal says; what the journal held before a kill must be the same after it.
 """
 
 import argparse
@@ -38,7 +38,7 @@ from parfocal.edge.simscope.camera import SimulatedCamera
 from parfocal.edge.tissue.area import rectangle
 from tests.edge.scan.tiling.small_slide import CENTRE_UM, CONFIG, UM_PER_PX, SmallSlide, drawn
 
-KINDS = ("kill", "kill", "board", "camera", "disk")
+KINDS = ("kill", "kill", "board", "cable", "camera", "disk")
 SIDE_PX = 2000
 HALF_UM = (290.0, 285.0)
 
@@ -84,13 +84,15 @@ def begun() -> Request:
 
 
 def happen(kind: str, small: SmallSlide, soon_s: float) -> None:
-    """Reboot the board, unplug the camera, or be killed in `soon_s` of real time."""
+    """Reboot the board, pull its cable, unplug the camera, or be killed in `soon_s` of real time."""
     if kind == "kill":
         timer = threading.Timer(soon_s, os.kill, (os.getpid(), signal.SIGKILL))
         timer.daemon = True
         timer.start()
     if kind == "board":
         small.bench.stub.reboot()
+    if kind == "cable":
+        small.bench.faulty.is_plugged = False
     if kind == "camera":
 
         def unplugged(_: SimulatedCamera) -> Frame:

@@ -53,6 +53,19 @@ def test_the_stage_is_on_the_line_at_every_moment_whichever_way_the_gears_are_en
     assert (board.axes[along].stage_um, board.z.stage_um) == pytest.approx((end_um[k], end_um[2]), abs=0.1)
 
 
+@pytest.mark.parametrize("length_um", [110.0, 325.0, 450.0])
+def test_a_part_too_short_for_full_speed_is_as_straight(
+    bench: VirtualBench, board: Board, length_um: float
+) -> None:
+    board.ready(SweepBegin(20_000.0, 10_000.0, 2500.0, is_down=False, z_down=False))
+    bench.clock.sleep_s(0.2)
+    began_s = bench.clock.now_s()
+    board.sweep(20_000.0 + length_um, 2506.0, SPEED_UM_PER_S)
+    for time_s in np.linspace(began_s, bench.clock.now_s(), 40):
+        x_um, _, z_um = bench.true_um(time_s)
+        assert z_um == pytest.approx(2500.0 + 6.0 * (x_um - 20_000.0) / length_um, abs=0.45)
+
+
 def test_positions_armed_before_a_sweep_trigger_in_every_part_of_it(
     bench: VirtualBench, board: Board
 ) -> None:

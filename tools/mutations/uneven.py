@@ -41,8 +41,8 @@ MUTATIONS = (
     Mutation(
         "the stage stays where the second shot was taken",
         FIELD,
-        "        if found.is_even:\n            self._shots.approach(z_um)\n",
-        "        if found.is_even:\n",
+        "        self._shots.approach(z_um)\n        return shape\n",
+        "        return shape\n",
         FIELD_TESTS,
     ),
     Mutation(

@@ -100,16 +100,23 @@ class UnevenField:
         """
         self._shots.restart_trace()
         z_um = self._shots.z_um
-        patches, found = self.look(self._shots.take(z_um) if shot is None else shot)
+        shape = self._shape(self._shots.take(z_um) if shot is None else shot)
+        self._shots.approach(z_um)
+        return shape
+
+    def examine_and_stay(self, shot: Shot) -> FieldShape | None:
+        """The same, but the stage stays at its last shot: on the way to the next field Z moves while X and Y do."""
+        self._shots.restart_trace()
+        return self._shape(shot)
+
+    def _shape(self, shot: Shot) -> FieldShape | None:
+        patches, found = self.look(shot)
         if found is None:
-            self._shots.approach(z_um)
             return None
         predicted_um = tuple(float(z) for z in patches.z_um)
         if found.is_even:
-            self._shots.approach(z_um)
             return FieldShape("even", "even", found.z_um, predicted_um, self._shots.images)
         planes, pixels = self._scan(found.low_um, found.high_um)
-        self._shots.approach(z_um)
         if len(planes) < FIT_PLANES:  # no room within the limits
             return FieldShape("not confirmed", found.shape, found.z_um, predicted_um, self._shots.images)
         heights = height_map(planes, self._config.blank_contrast)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
 import numpy as np
@@ -22,6 +22,9 @@ MAX_ROW = 64
 # shots err by as much.
 LINE_SHARE = 0.4
 STANDS_OUT = 3.0  # times the tolerance
+# Of so many tiles the median tells whether the one in their middle stands out. A fold across a row is up to 5 wide: it
+# lies elsewhere in every row, so what the row before has shown cannot be followed.
+AROUND = 11
 STOP_S, AGAIN_S = 0.08, 0.45  # what a part more costs, and a tile that is taken again (docs/scan.md)
 # A knot is put where it helps to stay within this share of it: there is room for the next one then.
 NEARER = 0.7
@@ -113,6 +116,16 @@ def rows_of(
     return tuple(rows), tuple(others)
 
 
+def nearest_first(tiles: Iterable[PlannedTile], from_um: tuple[float, float]) -> Iterator[PlannedTile]:
+    """`tiles` in an order that saves way: always the nearest one next. X and Y move at the same time."""
+    left, (x_um, y_um) = list(tiles), from_um
+    while left:
+        nearest = min(left, key=lambda tile: max(abs(tile.x_um - x_um), abs(tile.y_um - y_um)))
+        left.remove(nearest)
+        yield nearest
+        x_um, y_um = nearest.x_um, nearest.y_um
+
+
 class Ends(msgspec.Struct, frozen=True):
     """How far before the first tile of a row a sweep begins, and how far beyond the last it ends, um."""
 
@@ -148,38 +161,41 @@ def _fitted(along_um: Floats, zs_um: Floats, tolerance_um: float) -> tuple[Float
     """Knots along a row and heights there: straight parts within the tolerance of its tiles, as far as that pays.
 
     Knots are added between two tiles, each where it helps most. Each costs a stop, and a tile that stays off costs a
-    picture in the second pass.
+    picture in the second pass. Two may lie between the same tiles, as at a step: with one the line would swing up and
+    down behind the step, since each height in a middle follows from the one before it.
     """
     together = ~_stands_out(zs_um, STANDS_OUT * tolerance_um)
     along_um, zs_um, n_out = along_um[together], zs_um[together], int((~together).sum())
-    free_um = [float(at) for at in (along_um[1:] + along_um[:-1]) / 2.0]
+    gaps = [(a + (b - a) / 3.0, a + (b - a) / 1.5) for a, b in itertools.pairwise(along_um.tolist())]
     knots = along_um[[0, -1]].astype(np.float64)
     made = list[tuple[float, Floats, Floats]]()
     while True:
         heights = _spline(along_um, zs_um, knots)
         n_off = n_out + int((np.abs(np.interp(along_um, knots, heights) - zs_um) > tolerance_um).sum())
         made.append((STOP_S * len(knots) + AGAIN_S * n_off, knots, heights))
-        if not free_um or n_off == n_out:
+        cheapest = min(cost for cost, _, _ in made)
+        added = [one for gap in gaps for one in ((gap[0],), (gap[1],), gap) if not {*one} & {*knots.tolist()}]
+        if not added or n_off == n_out or STOP_S * (len(knots) + 1) + AGAIN_S * n_out >= cheapest:
             break
-        tried = [np.sort(np.append(knots, at_um)) for at_um in free_um]
+        tried = [np.sort(np.append(knots, one)) for one in added]
         fits = [_spline(along_um, zs_um, each) for each in tried]
         nearer_um = NEARER * tolerance_um
-        costs = [_excess(along_um, zs_um, *each, nearer_um) for each in zip(tried, fits, strict=True)]
-        knots = tried[int(np.argmin(costs))]
-        del free_um[int(np.argmin(costs))]
+        excess = [_excess(along_um, zs_um, *each, nearer_um) for each in zip(tried, fits, strict=True)]
+        # Two knots must help much more than one.
+        costs = [(each * len(one) ** 2, len(one)) for each, one in zip(excess, added, strict=True)]
+        knots = tried[costs.index(min(costs))]
     _, knots, heights = min(made, key=lambda each: each[0])
     return knots, heights
 
 
 def _stands_out(zs_um: Floats, by_um: float) -> NDArray[np.bool_]:
-    """Which tiles of a row lie farther than `by_um` from the median of the five about them: a fold, a wrong value.
+    """Which tiles of a row lie farther than `by_um` from the median of those about them: a fold, a wrong value.
 
     The first and the last tile always count, so that the row has both ends.
     """
-    padded = (
-        np.pad(zs_um, 2, mode="reflect", reflect_type="odd") if len(zs_um) > 2 else np.pad(zs_um, 2, "edge")
-    )
-    around = np.lib.stride_tricks.sliding_window_view(padded, 5)
+    beyond = min(AROUND // 2, len(zs_um) - 1)
+    padded = np.pad(zs_um, beyond, mode="reflect", reflect_type="odd")
+    around = np.lib.stride_tricks.sliding_window_view(padded, 2 * beyond + 1)
     out = np.abs(zs_um - np.median(around, axis=1)) > by_um
     out[[0, -1]] = False
     return np.asarray(out, bool)

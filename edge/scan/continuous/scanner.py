@@ -13,7 +13,7 @@ from parfocal.edge.focus.shots import Shot
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.measured.calibration import PlayInUse
 from parfocal.edge.scan.continuous.plan import SweepPlan
-from parfocal.edge.scan.continuous.rows import Row, line_of, rows_of
+from parfocal.edge.scan.continuous.rows import Row, line_of, nearest_first, rows_of
 from parfocal.edge.scan.continuous.sweep import Caught, Sweeper
 from parfocal.edge.scan.tiling.heights import Heights
 from parfocal.edge.scan.tiling.journal import Journal
@@ -67,8 +67,7 @@ class ContinuousScanner:
                 yield from self._proven(soft, scanner, journal, writer, left)
                 soft.clear()
         yield from self._proven(soft, scanner, journal, writer, left)
-        again = tuple(tile for tile in tiles if tile in left)
-        for planned in again:
+        for planned in nearest_first(left, scanner.stage_um):
             yield from scanner.run((planned,), journal, writer, left[planned] or None)
 
     def _swept(

@@ -25,6 +25,9 @@ MIN_SURFACE_UM = 0.3  # no survey is better than this, however well its points f
 # What neighbours never tell better than, as a share of the error of the surface: a slide that a survey fits badly has
 # steps, and a step comes without notice.
 MIN_SHARE = 0.5
+# Where the tiles about a place lie on one side, the step would have to begin there: they tell more.
+CALM_SHARE = 0.3
+CALM_UM = 0.6  # twice the standard uncertainty of a tile
 MAX_CORRECTION_UM = 12.0  # farther from the surface than this, the surface is of another slide
 MAX_BEYOND_UM = 1500.0  # outside of the surveyed points: a survey leaves blank corners out
 
@@ -104,7 +107,8 @@ class Heights:
         # Where the tiles lie farther from the surface than it errs elsewhere, it is not known that well here.
         variance = max(self._prior, middle_um**2)
         known = total + 1.0 / variance
-        sigma_um = max(math.sqrt(1.0 / known), MIN_SHARE * math.sqrt(variance))
+        share = CALM_SHARE if self._is_calm(x_um, y_um) else MIN_SHARE
+        sigma_um = max(math.sqrt(1.0 / known), share * math.sqrt(variance))
         return Expected(base_um + middle_um * total / known, sigma_um)
 
     def _nearby(self, x_um: float, y_um: float) -> tuple[Floats, Floats]:
@@ -130,6 +134,23 @@ class Heights:
         The predictor of JPEG-LS: if the diagonal neighbour is like the one in the row, an edge lies between columns,
         and the one in the column tells; and the other way round. None without a neighbour.
         """
+        corner = self._corner_um(x_um, y_um)
+        if corner is not None:
+            row, column, between = corner
+            return float(np.median([row, column, row + column - between]))
+        beside = [
+            self._at(x_um + dx * self._pitch_um[0], y_um + dy * self._pitch_um[1])
+            for dx, dy in ((-1, 0), (1, 0), (0, -1), (0, 1))
+        ]
+        return next((value for value in beside if value is not None), None)
+
+    def _is_calm(self, x_um: float, y_um: float) -> bool:
+        """Whether no edge is seen between the neighbours in the row, in the column, and between the two."""
+        corner = self._corner_um(x_um, y_um)
+        return corner is not None and max(abs(at - corner[2]) for at in corner[:2]) < CALM_UM
+
+    def _corner_um(self, x_um: float, y_um: float) -> tuple[float, float, float] | None:
+        """Heights above the surface in the row, in the column, and between the two; None where one is missing."""
         for side in (-1, 1):
             for along in (-1, 1):
                 row, column, between = (
@@ -137,12 +158,8 @@ class Heights:
                     for dx, dy in ((side, 0), (0, along), (side, along))
                 )
                 if row is not None and column is not None and between is not None:
-                    return float(np.median([row, column, row + column - between]))
-        beside = [
-            self._at(x_um + dx * self._pitch_um[0], y_um + dy * self._pitch_um[1])
-            for dx, dy in ((-1, 0), (1, 0), (0, -1), (0, 1))
-        ]
-        return next((value for value in beside if value is not None), None)
+                    return row, column, between
+        return None
 
     def _at(self, x_um: float, y_um: float) -> float | None:
         """What the tile at this place has shown, um above the surface; None if there is none."""

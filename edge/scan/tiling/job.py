@@ -291,7 +291,7 @@ class ScanJob:
         """How uneven tiles are noticed and kept."""
         two_shot, focus = instrument.calibrated(eyes.two_shot, config.focus)
         field = UnevenField(instrument.board.z, instrument.camera, two_shot, focus, instrument.view.um_per_px)
-        tiles = UnevenTiles(usual, field.examine)
+        tiles = UnevenTiles(usual, field.examine_and_stay)
         return Unevenness(tiles, ways.composite, self._write if ways.z_stack else None)
 
     def _keep(self, judge: TileJudge, usual: UsualSpread) -> None:

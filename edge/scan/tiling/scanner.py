@@ -29,6 +29,7 @@ from parfocal.edge.scan.tiling.plan import PlannedTile
 from parfocal.edge.scan.tiling.uneven_tiles import (
     UnevenTiles,
     Write,
+    doubt_about,
     spread_of,
     stack_heights,
     write_planes,
@@ -168,9 +169,9 @@ class Scanner:
         return board.x.stage_um, board.y.stage_um
 
     def may_be_uneven(self, seen: Seen) -> bool:
-        """Whether the parts of a picture differ in sharpness as they do where a tile has no single focus."""
+        """Whether the parts of a picture of a sweep differ in sharpness as they do where a tile has no single focus."""
         tiles = self._unevenness.tiles
-        return tiles is not None and seen.tissue and tiles.usual.is_unusual(seen.crispness_spread)
+        return tiles is not None and seen.tissue and tiles.usual.is_unusual_in_sweep(seen.crispness_spread)
 
     def learn_even(self, seen: Seen) -> None:
         """Learn how a tile looks that was taken for even."""
@@ -264,8 +265,10 @@ class Scanner:
         tiles = self._unevenness.tiles
         if tiles is None or not taken.seen.tissue:
             return taken
+        is_known, depth_um = taken.judged is not None, self._judge.depth_um
+        doubt = doubt_about(is_known, taken.reason is None, taken.seen.spread_um, depth_um)
         with self._light.exposure(self._instrument.clock.now_s()):
-            shape = tiles.shape_of(taken.shot, taken.seen.crispness_spread, self._is_suspect(taken))
+            shape = tiles.shape_of(taken.shot, taken.seen.crispness_spread, doubt)
         if shape is None:
             return taken
         low_um, high_um = spread_of(shape)
@@ -276,11 +279,6 @@ class Scanner:
             shape=shape,
             composite=shape.picture if self._unevenness.composite else None,
         )
-
-    def _is_suspect(self, taken: Taken) -> bool:
-        """Whether a tile was not in focus where it was expected, or its patches contradict each other."""
-        spread_um = taken.seen.spread_um
-        return taken.reason is not None or (spread_um is not None and spread_um > self._judge.depth_um)
 
     def _learn(self, planned: PlannedTile, taken: Taken) -> None:
         """Learn what a tile shows of the focus. A fold says nothing about its neighbours."""

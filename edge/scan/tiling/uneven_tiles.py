@@ -8,6 +8,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -19,8 +20,16 @@ from parfocal.edge.scan.tiling.writer import encoded
 # A tile is examined where the sharpness of its parts differs this much more than usual. Measured on five stains of the
 # virtual slide: even tiles up to 1.15 times their median, folds 5 um high from 1.53, tilts and steps of 4 um from 1.2.
 UNUSUAL = 1.25
+# The same for a tile whose focus was not where it was expected. Of 138 fields with folds, steps, or tilts of 4 um one
+# lies below, and so does half of the even ones.
+UNUSUAL_UNEXPECTED = 1.0
+# The same in a sweep, where a second picture costs five times as much as the first: beyond lie all of the 46 steps,
+# 43 of the 46 folds, and a third of the tilts.
+UNUSUAL_SWEPT = 1.5
 MIN_USUAL = 5
 KEPT_USUAL = 20
+# So many tiles that were unusual and proved even are remembered. The second highest counts: one may be mistaken.
+KEPT_PROVEN = 12
 # More than even tiles of any stain had (0.9), and less than nearly all folds. Farther apart, the parts of a tile whose
 # shape was not measured count for nothing.
 MAX_USUAL = 1.0
@@ -29,6 +38,9 @@ MAX_PLANES = 48
 
 Examine = Callable[[Shot], FieldShape | None]
 Write = Callable[[Path, bytes], None]
+# What beside its parts speaks against a single focus of a tile: it was not in focus where it was expected; or its
+# patches contradict each other, or no focus was found.
+Doubt = Literal["unexpected", "contradicting"]
 
 
 class UsualSpread:
@@ -37,6 +49,7 @@ class UsualSpread:
     def __init__(self, known: Sequence[float] = ()) -> None:
         """`known`: what an earlier session of the same scan has learned."""
         self._known: deque[float] = deque(known, maxlen=KEPT_USUAL)
+        self._proven: deque[float] = deque(maxlen=KEPT_PROVEN)
 
     @property
     def known(self) -> tuple[float, ...]:
@@ -50,30 +63,40 @@ class UsualSpread:
 
     def learn(self, spread: float | None, is_even: bool = False) -> None:
         """Learn from a tile. `is_even`: its shape was measured; else a spread that no even tile has is left out."""
-        if spread is not None and (is_even or spread <= MAX_USUAL):
+        if spread is None:
+            return
+        if is_even and self.is_unusual(spread):
+            self._proven.append(spread)
+        if is_even or spread <= MAX_USUAL:
             self._known.append(spread)
 
-    def is_unusual(self, spread: float | None) -> bool:
-        """Whether a tile may be uneven. None: too little is in its picture to tell."""
+    def is_unusual(self, spread: float | None, share: float = UNUSUAL) -> bool:
+        """Whether a tile may be uneven, by more than `share` of what is usual. None: too little is in it to tell."""
         if spread is None:
             return False
-        return not self.is_ready or spread > UNUSUAL * float(np.median(self._known))
+        return not self.is_ready or spread > share * float(np.median(self._known))
+
+    def is_unusual_in_sweep(self, spread: float | None) -> bool:
+        """The same where a second picture is dear: not what is like content that looked uneven and proved even."""
+        if spread is None or not self.is_unusual(spread, UNUSUAL_SWEPT):
+            return False
+        return len(self._proven) < 2 or spread > sorted(self._proven)[-2]
 
 
 class UnevenTiles:
     """Judges whether a tile has a single focus."""
 
     def __init__(self, usual: UsualSpread, examine: Examine) -> None:
-        """`examine` judges the field of a shot by a second one, scans through it if need be, and comes back."""
+        """`examine` judges the field of a shot by a second one, and scans through it if need be."""
         self.usual, self._examine = usual, examine
 
-    def shape_of(self, shot: Shot, spread: float | None, is_suspect: bool) -> FieldShape | None:
+    def shape_of(self, shot: Shot, spread: float | None, doubt: Doubt | None) -> FieldShape | None:
         """The shape of a tile that is uneven by an axial scan; None for one that is even.
 
-        `spread`: of the sharpness of its parts. `is_suspect`: something else speaks against a single focus. The stage
-        is back at its height afterwards. Raises BoardError, CameraFailed, EngineError.
+        `spread`: of the sharpness of its parts. The stage may end at another height. Raises BoardError, CameraFailed,
+        EngineError.
         """
-        if not is_suspect and not self.usual.is_unusual(spread):
+        if not self._may_be_uneven(spread, doubt):
             self.usual.learn(spread)
             return None
         shape = self._examine(shot)
@@ -81,6 +104,21 @@ class UnevenTiles:
             return shape
         self.usual.learn(spread, is_even=shape is not None)
         return None
+
+    def _may_be_uneven(self, spread: float | None, doubt: Doubt | None) -> bool:
+        if doubt == "unexpected" and spread is not None:
+            return self.usual.is_unusual(spread, UNUSUAL_UNEXPECTED)
+        return doubt is not None or self.usual.is_unusual(spread)
+
+
+def doubt_about(is_known: bool, was_expected: bool, spread_um: float | None, depth_um: float) -> Doubt | None:
+    """What speaks against a single focus of a tile, beside the sharpness of its parts.
+
+    `is_known`: a focus was found; `was_expected`: where it was expected; `spread_um`: how far its patches lie apart.
+    """
+    if not is_known or (spread_um is not None and spread_um > depth_um):
+        return "contradicting"
+    return None if was_expected else "unexpected"
 
 
 def spread_of(shape: FieldShape) -> tuple[float, float]:

@@ -124,6 +124,14 @@ def test_a_shot_that_was_taken_before_is_the_first_of_the_two() -> None:
     assert field.exposed_um == pytest.approx([FOCUS_Z_UM + 2.0], abs=0.35)
 
 
+def test_on_the_way_to_the_next_field_the_stage_stays_at_the_second_shot() -> None:
+    field = Field(EVEN)
+    shape = field.uneven.examine_and_stay(field.uneven._shots.take(FOCUS_Z_UM))
+    assert shape is not None
+    assert (shape.verdict, shape.images) == ("even", 1)
+    assert field.axis.position_um == pytest.approx(FOCUS_Z_UM + 2.0, abs=0.35)
+
+
 def test_an_uneven_field_is_scanned_from_below_and_mapped() -> None:
     field = Field()
     shape = field.uneven.examine()

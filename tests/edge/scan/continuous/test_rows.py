@@ -9,7 +9,7 @@ from parfocal.edge.config import Config, config_from_toml
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.measured.calibration import PlayInUse
 from parfocal.edge.scan.continuous.plan import line_s, quicker_plan, sweep_plan
-from parfocal.edge.scan.continuous.rows import Ends, Height, Line, Part, Row, line_of, rows_of
+from parfocal.edge.scan.continuous.rows import Ends, Height, Line, Part, Row, line_of, nearest_first, rows_of
 from parfocal.edge.scan.tiling.plan import PlannedTile, TilePlan, field_of, plan_tiles
 from parfocal.edge.tissue.area import rectangle
 
@@ -68,6 +68,36 @@ def test_short_runs_are_taken_one_by_one_and_long_ones_in_pieces() -> None:
     assert [each.way for each in rows] == [1, 1]
     assert others == tuple(tiles[70:])
     assert rows_of(tiles[::-1])[0][0].way == -1
+
+
+def test_a_fold_that_the_row_before_has_shown_is_not_followed_and_bends_nothing_beside_it() -> None:
+    """It lies elsewhere in the next row; and the tiles beside it stay in focus."""
+    swept = row(46)
+    for n_wide in (1, 3, 5):
+        ends_um = 7900.0, 7900.0 + 400.0 * n_wide
+
+        def height_um(x_um: float, _y_um: float, ends_um: tuple[float, float] = ends_um) -> float:
+            return 2500.0 + (6.0 if ends_um[0] < x_um < ends_um[1] else 0.0)
+
+        line = line_of(swept, height_um, Ends(250.0, 260.0), DEPTH_UM, STEP_UM)
+        assert (len(line.parts), line.n_reversals) == (1, 0)
+        assert {part.z_um for part in line.parts} <= {2499.6875, 2500.0}  # half a step ahead of where Z lags
+
+
+def test_a_step_is_followed_and_nothing_swings_behind_it() -> None:
+    swept = row(46)
+
+    def height_um(x_um: float, _y_um: float) -> float:
+        return 2500.0 + (2.5 if x_um > 8100.0 else 0.0)
+
+    line = line_of(swept, height_um, Ends(250.0, 260.0), DEPTH_UM, STEP_UM)
+    assert (len(line.parts), line.n_reversals) == (3, 0)
+    assert max(abs(line.z_at(t.x_um) - height_um(t.x_um, 0.0)) for t in swept.tiles) < 0.4
+
+
+def test_what_is_taken_again_is_visited_by_the_nearest_first() -> None:
+    tiles = [PlannedTile(0, k, 400.0 * k, 300.0 * row) for k, row in ((30, 0), (1, 0), (2, 1), (31, 1))]
+    assert [tile.column for tile in nearest_first(tiles, (13_000.0, 0.0))] == [31, 30, 2, 1]
 
 
 def test_15_mm_take_less_than_two_and_a_half_minutes_at_a_flash_that_blurs_a_quarter_of_a_pixel() -> None:

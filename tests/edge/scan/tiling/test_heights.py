@@ -1,4 +1,4 @@
-"""Where a scan may not go."""
+"""Where a scan may not go, and what tiles tell of those beside them."""
 
 import pytest
 
@@ -18,3 +18,19 @@ def test_a_surface_out_of_the_reach_of_z_is_refused_before_its_tile() -> None:
     heights.check_reach(500.0, 500.0, (2480.0, 2508.0))
     with pytest.raises(SurfaceRefused, match=r"z=2509\.0 um.*Z goes from 2480\.0 to 2508\.0.*lens\.park_um"):
         heights.check_reach(900.0, 500.0, (2480.0, 2508.0))
+
+
+def test_where_tiles_lie_on_one_side_of_a_step_the_next_one_is_expected_there_more_firmly() -> None:
+    """Beside an edge that the row before has shown, the tile's own picture must decide."""
+    stepped = [
+        FocusPoint(p.x_um, p.y_um, (p.z_um or 0.0) + (1.5 if (p.x_um + p.y_um) % 1000.0 else -1.5), 0.1)
+        for p in TILTED
+    ]
+    expected = []
+    for column_um in (0.5, 0.7):
+        heights = Heights(fit_surface(stepped), (100.0, 100.0))
+        for x_um, y_um, above_um in ((400.0, 500.0, 0.0), (400.0, 400.0, 0.0), (500.0, 400.0, column_um)):
+            heights.learn(x_um, y_um, heights.surface_um(x_um, y_um) + above_um, 0.1)
+        expected.append(heights.expected(500.0, 500.0).sigma_um)
+    calm_um, beside_edge_um = expected
+    assert calm_um == pytest.approx(0.6 * beside_edge_um)

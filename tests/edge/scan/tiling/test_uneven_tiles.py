@@ -11,7 +11,7 @@ from parfocal.edge.focus.uneven.field import FieldShape
 from parfocal.edge.images.rgb import rgb_from_file
 from parfocal.edge.scan.tiles import read_scan, stacks_folder
 from parfocal.edge.scan.tiling.job import Ways
-from parfocal.edge.scan.tiling.uneven_tiles import UnevenTiles, UsualSpread
+from parfocal.edge.scan.tiling.uneven_tiles import Doubt, UnevenTiles, UsualSpread
 from parfocal.edge.stacks.read import read_stack
 from tests.edge.scan.conftest import Scan
 from tests.edge.scan.tiling.small_slide import SmallSlide, drawn
@@ -35,23 +35,26 @@ class Examined:
 
 
 @pytest.mark.parametrize(
-    ("spread", "is_suspect", "verdict", "n_asked", "is_uneven"),
+    ("spread", "doubt", "verdict", "n_asked", "is_uneven"),
     [
-        (0.60, False, "uneven", 0, False),  # as usual: no second shot
-        (0.70, False, "uneven", 1, True),
-        (0.70, False, "even", 1, False),
-        (0.70, False, "not confirmed", 1, False),  # the axial scan decides
-        (0.70, False, None, 1, False),
-        (0.50, True, "uneven", 1, True),
-        (None, False, "uneven", 0, False),  # too little in it to tell
+        (0.60, None, "uneven", 0, False),  # as usual: no second shot
+        (0.70, None, "uneven", 1, True),
+        (0.70, None, "even", 1, False),
+        (0.70, None, "not confirmed", 1, False),  # the axial scan decides
+        (0.70, None, None, 1, False),
+        (None, None, "uneven", 0, False),  # too little in it to tell
+        (0.52, "unexpected", "uneven", 1, True),
+        (0.50, "unexpected", "uneven", 0, False),  # a step between tiles: its own parts are alike
+        (None, "unexpected", "uneven", 1, True),
+        (0.50, "contradicting", "uneven", 1, True),
     ],
 )
 def test_a_tile_whose_parts_are_not_equally_sharp_is_examined_which_decides(
-    spread: float | None, is_suspect: bool, verdict: str | None, n_asked: int, is_uneven: bool
+    spread: float | None, doubt: Doubt | None, verdict: str | None, n_asked: int, is_uneven: bool
 ) -> None:
     examine = Examined(verdict)
     tiles = UnevenTiles(UsualSpread(USUAL), examine)
-    assert (tiles.shape_of(SHOT, spread, is_suspect) is not None) == is_uneven
+    assert (tiles.shape_of(SHOT, spread, doubt) is not None) == is_uneven
     assert examine.asked == n_asked
 
 
@@ -59,12 +62,12 @@ def test_what_is_usual_is_learned_from_even_tiles_only() -> None:
     examine = Examined("uneven")
     tiles = UnevenTiles(UsualSpread(), examine)
     for _ in range(7):  # a slide that is folded everywhere
-        assert tiles.shape_of(SHOT, 1.4, is_suspect=False) is not None
+        assert tiles.shape_of(SHOT, 1.4, None) is not None
     assert not tiles.usual.known
     even = Examined("even")
     tiles = UnevenTiles(tiles.usual, even)
     for _ in range(20):  # then a stain whose cells differ as much
-        tiles.shape_of(SHOT, 1.4, is_suspect=False)
+        tiles.shape_of(SHOT, 1.4, None)
     assert even.asked == 5
     # Points of a survey are in focus, but may lie on a fold.
     usual = UsualSpread()
@@ -73,14 +76,26 @@ def test_what_is_usual_is_learned_from_even_tiles_only() -> None:
     assert usual.known == (0.5,)
 
 
+def test_in_a_sweep_content_that_looked_uneven_twice_and_proved_even_is_not_taken_again() -> None:
+    usual = UsualSpread(USUAL)
+    assert not usual.is_unusual_in_sweep(0.70)
+    assert usual.is_unusual_in_sweep(0.80)
+    usual.learn(0.90, is_even=True)  # one may be a fold that was mistaken
+    assert usual.is_unusual_in_sweep(0.80)
+    usual.learn(0.85, is_even=True)
+    assert not usual.is_unusual_in_sweep(0.80)
+    assert usual.is_unusual_in_sweep(0.88)
+    assert usual.is_unusual(0.80)  # at rest it costs little to look
+
+
 def test_an_uneven_tile_is_named_and_kept_as_a_composite_with_its_stack(
     scan: Scan, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     green = np.full((128, 160, 3), (10, 200, 30), np.uint8)
 
-    def folded(_: UnevenTiles, shot: Shot, spread: float | None, is_suspect: bool) -> FieldShape | None:
+    def folded(_: UnevenTiles, shot: Shot, spread: float | None, doubt: Doubt | None) -> FieldShape | None:
         assert spread is None
-        assert is_suspect in (False, True)
+        assert doubt in (None, "unexpected")
         is_fold = 20_015.0 < small.exposed_um[-1][0] < 20_025.0 and small.exposed_um[-1][1] > 9_985.0
         return FieldShape("uneven", "step", shot.z_um, (), 9, picture=green) if is_fold else None
 
