@@ -194,9 +194,11 @@ def test_where_a_pair_leads_far_a_single_shot_replaces_the_next_pair(
     followed = on_pair_followed(estimated(found_um), look(None), step, BOUNDS)
     assert followed is not None
     second, go = followed
-    assert (go.target_um, go.rule) == (pytest.approx(Z_UM + expected_um), step.rule)
+    assert go.rule == step.rule
+    assert go.target_um == pytest.approx(Z_UM + expected_um)
     assert second.claim is not None
-    assert (second.claim.distance_um, second.claim.sigma_um) == (found_um, pytest.approx(sigma_um))
+    assert second.claim.distance_um == found_um
+    assert second.claim.sigma_um == pytest.approx(sigma_um)
 
 
 @pytest.mark.parametrize(
