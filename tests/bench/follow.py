@@ -2,17 +2,26 @@
 
 `python -m tests.bench.follow [SECONDS] [perfect] [model]` prints a table. A prediction takes `PREDICT_S` of the
 microscope's time. The "perfect" rows follow with predictions that are right, and so show what moves, settling and the
-dips through the play allow; their pictures are not drawn, so no alarm can ring.
+dips through the play allow; their pictures are not drawn, so no alarm can ring. The rows of the lens focus with a
+tunable lens while the Z motor stands still, for no longer than its reach allows.
 """
 
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from parfocal.board.config import LensConfig
+from parfocal.board.lens import LensCurve
+from parfocal.board.motor_board import MotorBoard
+from parfocal.board.stub.optics.tunable_lens import drawn_lens
+from parfocal.board.stub.stage.true_stage import TrueStage
 from parfocal.board.stub.virtual_bench import VirtualBench
+from parfocal.board.tunable.lens_board import LensBoard
+from parfocal.board.tunable.lens_motor import LensMount
 from parfocal.edge.config import Config
 from parfocal.edge.engine import checked_single_engine
 from parfocal.edge.focus.following.follower import Follower
@@ -20,6 +29,7 @@ from parfocal.edge.focus.judging.depth import depth_of_field_um
 from parfocal.edge.simscope.bench import sample_from, sample_image, stub_of
 from parfocal.edge.simscope.camera import SimulatedCamera
 from parfocal.edge.simscope.drift import DriftingStage
+from parfocal.edge.simscope.lens import simulated_lens
 from parfocal.engines.model.contract import Contract
 from parfocal.engines.predictor import Predictor
 from parfocal.engines.runner import Runner
@@ -73,16 +83,43 @@ DRIFTS: dict[str, Callable[[float], float]] = {
     "0.1 um/s down": lambda time_s: -0.1 * time_s,
     "steps of 5 um": steps_um,
 }
-# Also with a drive that has no play, as a lens or a piezo has none.
+# Also with a drive that has no play, as a piezo has none, and with a lens.
 WITHOUT_PLAY = ("1 um/s down", "steps of 5 um")
+WITH_LENS = ("1 um/s up", "1 um/s down", "steps of 5 um")
+LENS_S = 25.0  # at 1 um/s: its reach
+LENS_SETTLE_S = 0.025  # liao2021 3.1
 
 
-def row(name: str, play_um: float, single: Predictor | None, seconds: float) -> str:
+def lens_board(bench: VirtualBench, under: MotorBoard, stack: ExitStack) -> tuple[MotorBoard, TrueStage]:
+    """A board that focuses with a simulated lens about where the Z motor stands, and the stage seen through it."""
+    true = drawn_lens(SEED)
+    lens, seen = stack.enter_context(
+        simulated_lens(LensConfig(kind="optotune", port="simulated"), true, bench, under, bench)
+    )
+    assert lens is not None
+    currents_ma = np.linspace(-100.0, 100.0, 41)
+    table = sorted((true.height_um(ma) - true.height_um(0.0), ma) for ma in currents_ma.tolist())
+    curve = LensCurve(tuple(ma for _, ma in table), tuple(height_um for height_um, _ in table))
+    play_um = abs(true.um_per_ma) * true.hysteresis_ma + 0.5
+    mount = LensMount(under.z.position_um, play_um, LENS_SETTLE_S)
+    return LensBoard(under, lens, curve, mount, bench.clock), seen
+
+
+def row(
+    name: str, play_um: float, single: Predictor | None, seconds: float, *, with_lens: bool = False
+) -> str:
     """Follow one drift; one line of the table."""
+    with ExitStack() as stack:
+        return _row(name, play_um, single, seconds, stack if with_lens else None)
+
+
+def _row(
+    name: str, play_um: float, single: Predictor | None, seconds: float, with_lens: ExitStack | None
+) -> str:
     config = config_with(play_um, 448 if single is None else 672)
     sample = sample_from(None, None, config, SEED)
     bench = VirtualBench(stub_of(config, SEED))
-    board = bench.open_board(config.board)
+    board: MotorBoard = bench.open_board(config.board)
     board.home()
     board.lamp(config.scan.lamp_duty)
     board.x.approach_up(config.scan.origin_x_um)
@@ -90,8 +127,12 @@ def row(name: str, play_um: float, single: Predictor | None, seconds: float) -> 
     x_um, y_um, _ = bench.true_um(bench.clock.now_s())
     focus_um = sample.focus_z_um(x_um, y_um)
     bench.clock.sleep_s(board.z.approach_up(focus_um) - bench.clock.now_s())
+    seen: TrueStage = bench
+    if with_lens is not None:
+        board, seen = lens_board(bench, board, with_lens)
+        bench.clock.sleep_s(board.z.approach_up(focus_um) - bench.clock.now_s())
     began_s = bench.clock.now_s()
-    stage = DriftingStage(bench, began_s, DRIFTS[name])
+    stage = DriftingStage(seen, began_s, DRIFTS[name])
     undrawn = sample_image()[:448, :448]
     render = sample.render if single is not None else lambda _x_um, _y_um, _z_um, _duty: undrawn
     camera = SimulatedCamera(stage, bench.clock, config.camera, render)
@@ -118,7 +159,7 @@ def row(name: str, play_um: float, single: Predictor | None, seconds: float) -> 
     counts = {kind: sum(event.kind == kind for event in events) for kind in ("up", "down", "found", "held")}
     cells = [
         name,
-        f"{play_um:g}",
+        f"{play_um:g}" if with_lens is None else f"lens, {board.z.overshoot_um:.1f}",
         "perfect" if single is None else predictor.contract.name,
         f"{100.0 * (error_um <= depth_um).mean():.1f} %",
         f"{100.0 * (error_um <= depth_um / 2.0).mean():.1f} %",
@@ -148,6 +189,9 @@ def main() -> int:
             print(row(name, PLAY_UM, models[kind], seconds), flush=True)  # noqa: T201
         for name in (one for one in WITHOUT_PLAY if one in drifts):
             print(row(name, 0.0, models[kind], seconds), flush=True)  # noqa: T201
+        for name in (one for one in WITH_LENS if one in drifts):
+            lens_s = min(seconds, LENS_S)
+            print(row(name, PLAY_UM, models[kind], lens_s, with_lens=True), flush=True)  # noqa: T201
     return 0
 
 

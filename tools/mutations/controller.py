@@ -32,12 +32,26 @@ MUTATIONS = (
         "",
         STEPS,
     ),
+    Mutation(
+        "single shots that disagree end a field",
+        CONTROLLER,
+        "if agrees and _is_in_focus(best, depth_um):",
+        "if _is_in_focus(best, depth_um):",
+        STEPS,
+    ),
+    Mutation(
+        "single shots are used from the first field on",
+        CONTROLLER,
+        "is_proven and len(history.fields) >= MIN_FIELDS and",
+        "is_proven and",
+        STEPS,
+    ),
     Mutation("a far focus below is gone to at once", CONTROLLER, "if agrees or is_near:", "if True:", STEPS),
     Mutation(
         "a far focus below is gone to by halves",
         CONTROLLER,
-        "FAR_DOWN * distance_um if",
-        "0.5 * distance_um if",
+        "return min(1.0 + beyond, MAX_FAR_DOWN) * found.distance_um",
+        "return 0.5 * found.distance_um",
         STEPS,
     ),
     Mutation(
@@ -105,10 +119,10 @@ MUTATIONS = (
         (*STEPS, *LOOP),
     ),
     Mutation(
-        "a line is not taken from a claim",
+        "errors of earlier claims are not taken from a claim",
         "edge/focus/controlled/claims.py",
-        "claimed_um + line.at_um(claimed_um)",
-        "claimed_um",
+        "Claim(claimed_um + error_um,",
+        "Claim(claimed_um,",
         ("tests/edge/focus/controlled/test_claims.py",),
     ),
     Mutation(

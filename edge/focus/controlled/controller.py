@@ -14,7 +14,7 @@ import msgspec
 
 from parfocal.edge.config import FocusConfig
 from parfocal.edge.focus.controlled.claims import Claim
-from parfocal.edge.focus.controlled.history import History
+from parfocal.edge.focus.controlled.history import MIN_FIELDS, History
 from parfocal.edge.focus.judging import rule
 from parfocal.edge.focus.judging.belief import AGREEMENT_UM
 from parfocal.edge.focus.judging.estimate import Estimate
@@ -25,14 +25,19 @@ from parfocal.edge.focus.result import Attempt
 # ended 0.025 um nearer on average.
 IN_FOCUS_SHARE = 0.5
 # A pair that sees the focus beyond what the model can tell says too little, never too much: a whole of its distance
-# upwards is not too far. Downwards almost half as much more: one pair more from below takes half the time of one more
-# way down through the play. With 1.5, a focus 12 um below was passed by more than one estimate may be followed over.
-FAR_DOWN = 1.45
-# A single shot is followed if it is off by this share of its distance at most: the next one, much closer, tells more.
-# With 0.2, one field in three that began 15 to 25 um away went up to 9 um farther away first: beyond its range a
-# single-shot model may say anything, though it is less certain than usual.
-FAR_SIGMA_SHARE = 0.1
-MAX_SINGLE_MOVES = 2  # by single shots in one field; then a pair costs less
+# upwards is not too far. Downwards the stage goes farther, since what is missing upwards takes a third of the time of
+# one more way down through the play. How much farther follows from the uncertainty, which grows with what the model
+# cannot tell: 0.3 um at 12 um, 0.4 at 16, 0.7 at 22. Share beyond the distance, per um of uncertainty beyond the first.
+FAR_DOWN, FAR_DOWN_FROM_UM, FAR_DOWN_PER_UM, MAX_FAR_DOWN = 1.45, 0.25, 1.6, 1.75
+# Beyond what the model can tell, its distance may be off by this share.
+FAR_SHARE = 0.35
+# A single shot is followed if it is off by a depth of field at most, or by this share of its distance: the next one,
+# much closer, tells more, and a pair instead costs an image in any case.
+FAR_SIGMA_SHARE = 0.15
+# Two single shots agree within a depth of field or two uncertainties. Up to so many times as much apart, the nearer one
+# leads the stage on, but does not end the field.
+DISAGREE = 1.5
+MAX_SINGLE_MOVES = 2  # by single shots in a row; then a pair costs less
 
 
 class Look(msgspec.Struct, frozen=True):
@@ -93,7 +98,7 @@ def on_arrival(
 ) -> Step:
     """What follows from the shot at the pivot. `is_proven`: whether pairs hold on this microscope (`proof`)."""
     claim, depth_um = look.claim, history.depth_of_field_um
-    if claim is not None and is_proven and not history.is_verification_due:
+    if claim is not None and are_singles_used(history, is_proven):
         is_clear = history.is_clear(look.clarity) and history.is_near(bounds.reach.believed_um)
         if _is_in_focus(claim, depth_um) and is_clear:
             return Stay("single_in_focus")
@@ -106,26 +111,50 @@ def on_arrival(
     return Pair(z1_um, "check")
 
 
+def are_singles_used(history: History, is_proven: bool) -> bool:
+    """Whether single shots may lead this field and end it."""
+    return is_proven and len(history.fields) >= MIN_FIELDS and not history.is_verification_due
+
+
 def on_single_check(
     start: Look, final: Look, history: History, bounds: Bounds, config: FocusConfig, n_moves: int
 ) -> Step:
-    """What follows from the shot where the single shot `start` had put the focus. `n_moves`: so many in this field."""
+    """What follows from the shot where `start` had put the focus by its claim. `n_moves`: so many in a row."""
     said, claim = start.claim, final.claim
     if said is None or claim is None or rule.contradicts(final.seen, (start.seen,), config):
         return Pair(final.z_um, "check")
     depth_um = history.depth_of_field_um
     expected = Claim(start.z_um + said.distance_um - final.z_um, said.sigma_um)
     apart_um = abs(claim.distance_um - expected.distance_um)
-    if apart_um > max(depth_um, 2.0 * math.hypot(said.sigma_um, claim.sigma_um)):
+    allowed_um = max(depth_um, 2.0 * math.hypot(said.sigma_um, claim.sigma_um))
+    if apart_um > DISAGREE * allowed_um:
         return Pair(final.z_um, "check")
-    both = _together(expected, claim)
-    if _is_in_focus(both, depth_um):
+    agrees = apart_um <= allowed_um
+    best = _together(expected, claim) if agrees else claim
+    if agrees and _is_in_focus(best, depth_um):
         return Stay("single") if history.is_clear(final.clarity) else Pair(final.z_um, "check")
-    is_closer = IN_FOCUS_SHARE * depth_um < abs(both.distance_um) < abs(said.distance_um)
-    target_um = _target_um(both, final.z_um, history, bounds)
+    is_closer = IN_FOCUS_SHARE * depth_um < abs(best.distance_um) < abs(said.distance_um)
+    target_um = _target_um(best, final.z_um, history, bounds)
     if n_moves < MAX_SINGLE_MOVES and is_closer and target_um is not None:
         return Go(target_um, "single")
     return Pair(final.z_um, "check")
+
+
+def on_pair_followed(found: Estimate, second: Look, step: Step, bounds: Bounds) -> tuple[Look, Go] | None:
+    """The second look of a pair with its claim, and where to go by it, if a single shot there is to replace a pair.
+
+    `step` is what follows from the pair alone. None if that is no further pair, or the pair is not believed.
+    """
+    if not isinstance(step, Pair) or step.rule not in ("far", "check", "down"):
+        return None
+    distance_um = found.distance_um
+    is_far = step.rule == "far"
+    sigma_um = FAR_SHARE * abs(distance_um) if is_far else AGREEMENT_UM
+    moved_um = _down_um(found) if is_far and distance_um < 0.0 else distance_um
+    low_um, high_um = bounds.limits_um
+    target_um = min(max(second.z_um + moved_um, low_um), high_um)
+    claim = Claim(distance_um, sigma_um)
+    return msgspec.structs.replace(second, claim=claim), Go(target_um, step.rule)
 
 
 def confirmed_by(look: Look, focus_um: float, reach: rule.Reach) -> float | None:
@@ -176,7 +205,7 @@ def on_pair(
     if not _progresses(found, attempts, bounds.reach):
         return Sweep("exhausted")
     if decision.rule == "half_distance" or (decision.rule == "half_spread" and _all_far(found, bounds.reach)):
-        return Pair(_far_um(found.distance_um, z2_um, bounds, config), "far")
+        return Pair(_far_um(found, z2_um, bounds, config), "far")
     return Pair(decision.z1_um, decision.rule, decision.focus_um)
 
 
@@ -207,18 +236,26 @@ def _target_um(claim: Claim, z_um: float, history: History, bounds: Bounds) -> f
 
     Of a claim from beyond what the model can tell, the direction counts.
     """
-    if claim.sigma_um > max(0.5 * history.depth_of_field_um, FAR_SIGMA_SHARE * abs(claim.distance_um)):
+    if claim.sigma_um > max(history.depth_of_field_um, FAR_SIGMA_SHARE * abs(claim.distance_um)):
         return None
     believed_um, (low_um, high_um) = bounds.reach.believed_um, bounds.limits_um
     target_um = z_um + min(max(claim.distance_um, -believed_um), believed_um)
     return target_um if low_um <= target_um <= high_um else None
 
 
-def _far_um(distance_um: float, z2_um: float, bounds: Bounds, config: FocusConfig) -> float:
+def _far_um(found: Estimate, z2_um: float, bounds: Bounds, config: FocusConfig) -> float:
     """First shot of the next pair, where a pair that ends at `z2_um` sees the focus beyond what the model can tell."""
     low_um, high_um = bounds.limits_um
-    z1_um = z2_um + (FAR_DOWN * distance_um if distance_um < 0.0 else distance_um - config.delta_um)
+    z1_um = z2_um + (_down_um(found) if found.distance_um < 0.0 else found.distance_um - config.delta_um)
     return min(max(z1_um, low_um), high_um - config.delta_um)
+
+
+def _down_um(found: Estimate) -> float:
+    """How far to go, negative, where the focus is farther below than the model can tell."""
+    if found.sigma_um is None:
+        return FAR_DOWN * found.distance_um
+    beyond = FAR_DOWN_PER_UM * max(0.0, found.sigma_um - FAR_DOWN_FROM_UM)
+    return min(1.0 + beyond, MAX_FAR_DOWN) * found.distance_um
 
 
 def _all_far(found: Estimate, reach: rule.Reach) -> bool:

@@ -19,6 +19,7 @@ MAX_UNVERIFIED = 16
 # A picture in focus has at least this share of the least clarity of the fields before. 3 um out of focus it is a third
 # of what it is in focus, and neighbouring fields differ by up to a factor of two.
 MIN_CLARITY_SHARE = 0.5
+# One field that a pair got wrong by 0.6 um made every field after it wrong by as much.
 MIN_FIELDS = 3
 
 
@@ -30,12 +31,16 @@ class Verified(msgspec.Struct, frozen=True):
 
 
 class History(msgspec.Struct, frozen=True):
-    """The fields of one slide so far. `unverified`: fields that single shots settled since the last other one."""
+    """The fields of one slide so far.
+
+    `unverified`: fields that single shots settled since the last other one; `verified`: how many others there were.
+    """
 
     depth_of_field_um: float
     records: tuple[Record, ...] = ()
     fields: tuple[Verified, ...] = ()
     unverified: int = 0
+    verified: int = 0
 
     @property
     def is_verification_due(self) -> bool:
@@ -61,11 +66,13 @@ class History(msgspec.Struct, frozen=True):
 
     def with_verified(self, records: tuple[Record, ...], field: Verified) -> "History":
         """The history after a field whose focus was found by pairs or a sweep."""
+        numbered = (msgspec.structs.replace(record, field=self.verified) for record in records)
         return msgspec.structs.replace(
             self,
-            records=(*self.records, *records)[-KEPT_RECORDS:],
+            records=(*self.records, *numbered)[-KEPT_RECORDS:],
             fields=(*self.fields, field)[-KEPT_FIELDS:],
             unverified=0,
+            verified=self.verified + 1,
         )
 
     def with_unverified(self) -> "History":

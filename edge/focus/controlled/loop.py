@@ -6,7 +6,7 @@ from parfocal.edge.focus.controlled.controller import Bounds, Go, Look, Pair, St
 from parfocal.edge.focus.controlled.history import History, Verified
 from parfocal.edge.focus.field_work import FieldWork
 from parfocal.edge.focus.judging.depth import depth_of_field_um
-from parfocal.edge.focus.judging.estimate import estimate, estimate_single
+from parfocal.edge.focus.judging.estimate import Estimate, estimate, estimate_single
 from parfocal.edge.focus.judging.rule import Reach
 from parfocal.edge.focus.result import FocusResult
 from parfocal.edge.focus.shots import Shot
@@ -44,27 +44,41 @@ class ControlledLoop:
         step: Step = controller.on_arrival(
             arrival, self.history, self._bounds, work.config, work.proof.is_given
         )
-        final = start
         if isinstance(step, Stay | Go) and arrival.single is not None:
             work.note(start.z_um, start.z_um, arrival.single, step.rule)
-        look, n_moves = arrival, 0
+        final, step = self._by_singles(start, arrival, step)
+        if isinstance(step, Stay):
+            return self._settled(start, final)
+        return self._by_pairs(start, step)
+
+    def _by_singles(self, final: Shot, look: Look, step: Step) -> tuple[Shot, Step]:
+        """Follow single shots from `final`, which is `look`: the last shot, and a step that is not `Go`."""
+        work, n_moves = self._work, 0
         while isinstance(step, Go):
             final, before, n_moves = work.lit_shot(step.target_um), look, n_moves + 1
             look = self._look(final, True)
             step = controller.on_single_check(before, look, self.history, self._bounds, work.config, n_moves)
             if isinstance(step, Go) and look.single is not None:
                 work.note(final.z_um, final.z_um, look.single, step.rule)
-        if isinstance(step, Stay):
-            self.history = self.history.with_unverified()
-            return work.ended("focused", final.z_um, start, final)
-        return self._by_pairs(start, step)
+        return final, step
+
+    def _settled(self, start: Shot, final: Shot) -> FocusResult:
+        """A field that single shots end."""
+        self.history = self.history.with_unverified()
+        return self._work.ended("focused", final.z_um, start, final)
 
     def _by_pairs(self, start: Shot, step: Step) -> FocusResult:
         """Pairs, until one of them leads to a shot that nothing contradicts; else a sweep."""
         work, n_contradicted = self._work, 0
         while isinstance(step, Pair) and step.z1_um >= work.shots.lowest_um:
-            final, focus_um, step = self._pair(step)
+            final, found, step = self._pair(step)
+            focus_um = final.z_um + found.distance_um
             look = self._look(final, self._is_learning)
+            followed = self._followed(found, look, step)
+            if followed is not None:
+                final, step = self._by_singles(final, *followed)
+                if isinstance(step, Stay):
+                    return self._settled(start, final)
             if not isinstance(step, Stay | Go):
                 continue
             if isinstance(step, Go):
@@ -88,8 +102,14 @@ class ControlledLoop:
         self._remember(result.end, result.z_um)
         return result
 
-    def _pair(self, asked: Pair) -> tuple[Shot, float, Step]:
-        """The second shot of an estimate, the focus by it, and the step that follows."""
+    def _followed(self, found: Estimate, second: Look, step: Step) -> tuple[Look, Go] | None:
+        """What `controller.on_pair_followed` says, where single shots may lead the field."""
+        if self._single is None or not controller.are_singles_used(self.history, self._work.proof.is_given):
+            return None
+        return controller.on_pair_followed(found, second, step, self._bounds)
+
+    def _pair(self, asked: Pair) -> tuple[Shot, Estimate, Step]:
+        """The second shot of an estimate, the estimate, and the step that follows."""
         work, config = self._work, self._work.config
         first, second = work.pair(asked.z1_um)
         found = estimate(first.part, second.part, self._predictor, config)
@@ -107,7 +127,7 @@ class ControlledLoop:
             self.history.depth_of_field_um,
         )
         work.note(first.z_um, second.z_um, found, step.rule)
-        return second, focus_um, step
+        return second, found, step
 
     def _remember(self, end: Shot | None, focus_um: float) -> None:
         """Add what single shots claimed in this field, and what was true, to the history."""

@@ -1,5 +1,6 @@
 """The claims of a single shot, corrected by earlier ones of the same slide."""
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -16,13 +17,25 @@ def claim(claimed_um: float, known: list[Record], sigma_um: float | None = None)
     return found
 
 
-def test_nothing_is_claimed_before_enough_claims_of_its_size_were_verified() -> None:
+def test_nothing_is_claimed_before_a_field_was_verified() -> None:
     one = (1.0, 1.0)
     assert corrected(1.0, None, []) is None
     assert corrected(1.0, None, records(one, one)) is None
     assert corrected(1.0, None, records(one, one, one)) is not None
-    assert corrected(7.0, None, records(*[one] * 8)) is None  # nobody knows about claims of 7 um
-    assert corrected(-3.0, None, records(*[one] * 8)) is None  # nor of the other direction
+
+
+def test_a_claim_unlike_all_records_stands_as_it_is_and_is_less_certain() -> None:
+    known = records(*[(true_um + 0.3, true_um) for true_um in np.linspace(-1.5, 1.5, 12)])
+    near, far = claim(0.3, known), claim(7.0, known)
+    assert near.distance_um == pytest.approx(0.0, abs=0.05)
+    assert far.distance_um == pytest.approx(7.0, abs=0.4)
+    assert far.sigma_um > 2.0 * near.sigma_um
+
+
+def test_records_of_one_field_share_the_error_of_what_they_are_held_against() -> None:
+    known = records(*[(0.5, 0.0), (0.0, -0.5), (-0.5, -1.0)] * 3)
+    of_three = [msgspec.structs.replace(record, field=k // 3) for k, record in enumerate(known)]
+    assert claim(0.0, of_three).sigma_um < 0.85 * claim(0.0, known).sigma_um
 
 
 def test_an_offset_is_taken_out() -> None:
@@ -40,11 +53,12 @@ def test_a_model_that_says_too_much_is_scaled_down() -> None:
 
 def test_the_uncertainty_is_that_of_the_scatter() -> None:
     rng = np.random.default_rng(1)
-    for scatter_um in (0.15, 0.4):
+    for scatter_um in (0.2, 0.4):
         true_um = rng.uniform(-2.0, 2.0, 48)
         noise_um = rng.normal(0.0, scatter_um, 48)
         known = records(*zip((true_um + noise_um).tolist(), true_um.tolist(), strict=True))
-        assert claim(0.3, known).sigma_um == pytest.approx(scatter_um, rel=0.35)
+        of_fields = [msgspec.structs.replace(record, field=k // 3) for k, record in enumerate(known)]
+        assert claim(0.3, of_fields).sigma_um == pytest.approx(scatter_um, rel=0.35)
 
 
 def test_few_claims_are_less_certain_than_many() -> None:

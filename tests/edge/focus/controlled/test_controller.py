@@ -18,6 +18,7 @@ from parfocal.edge.focus.controlled.controller import (
     on_arrival,
     on_pair,
     on_pair_check,
+    on_pair_followed,
     on_single_check,
 )
 from parfocal.edge.focus.controlled.history import MAX_UNVERIFIED, History, Verified
@@ -58,12 +59,14 @@ def attempt(distance_um: float, z2_um: float = Z_UM, doubt: str | None = None) -
         (Claim(-1.5, 0.4), Go(Z_UM - 1.5, "single")),
         (Claim(8.9, 0.4), Go(Z_UM + 8.9, "single")),
         # a far one may be less certain: the next picture, much closer, tells more
-        (Claim(-6.0, 0.6), Go(Z_UM - 6.0, "single")),
+        (Claim(-6.0, 0.9), Go(Z_UM - 6.0, "single")),
+        (Claim(8.0, 1.2), Go(Z_UM + 8.0, "single")),
         # beyond what the model can tell only the direction counts
         (Claim(11.0, 0.2), Go(Z_UM + 9.0, "single")),
         # too uncertain
-        (Claim(-1.5, 0.5), Pair(Z_UM, "check")),
-        (Claim(6.0, 0.7), Pair(Z_UM, "check")),
+        (Claim(-1.5, 1.0), Pair(Z_UM, "check")),
+        (Claim(6.0, 1.0), Pair(Z_UM, "check")),
+        (Claim(8.0, 1.25), Pair(Z_UM, "check")),
         (None, Pair(Z_UM, "check")),
     ],
 )
@@ -77,6 +80,7 @@ def test_the_shot_on_arrival_leads_to_one_step(claim: Claim | None, expected: St
         History(0.96),  # nothing verified yet
         msgspec.structs.replace(NEAR, unverified=MAX_UNVERIFIED),
         msgspec.structs.replace(NEAR, fields=tuple(Verified(6.0, 1000.0) for _ in range(5))),
+        msgspec.structs.replace(NEAR, fields=NEAR.fields[:2]),  # one of two may be wrong
     ],
 )
 def test_without_a_history_of_near_and_verified_fields_no_field_is_settled_by_one_shot(
@@ -88,6 +92,11 @@ def test_without_a_history_of_near_and_verified_fields_no_field_is_settled_by_on
 def test_before_pairs_are_proven_on_this_microscope_no_single_shot_settles_anything() -> None:
     for claim in (Claim(0.0, 0.1), Claim(2.0, 0.1)):
         assert on_arrival(look(claim), NEAR, BOUNDS, CONFIG, is_proven=False) == Pair(Z_UM, "check")
+
+
+def test_before_three_fields_are_verified_no_move_follows_a_single_shot() -> None:
+    two = msgspec.structs.replace(NEAR, fields=NEAR.fields[:2])
+    assert on_arrival(look(Claim(2.0, 0.1)), two, BOUNDS, CONFIG) == Pair(Z_UM, "check")
 
 
 def test_where_a_pair_is_due_no_move_follows_a_single_shot() -> None:
@@ -115,7 +124,9 @@ def test_no_step_leads_out_of_the_limits() -> None:
         (Claim(0.1, 0.3), 120.0, 1000.0, Stay("single")),
         (Claim(0.7, 0.3), 120.0, 1000.0, Stay("single")),  # the mean of both lies 0.35 um away
         (Claim(0.0, 0.7), 120.0, 1000.0, Stay("single")),  # as uncertain, but what it is told before holds
-        (Claim(1.3, 0.2), 120.0, 1000.0, Pair(Z_UM, "check")),  # the two contradict each other
+        # The two disagree a little: the nearer one leads on, whatever the first said. Much: a pair.
+        (Claim(1.3, 0.2), 120.0, 1000.0, Go(Z_UM + 1.3, "single")),
+        (Claim(1.5, 0.2), 120.0, 1000.0, Pair(Z_UM, "check")),
         # Not quite there: once more.
         (Claim(0.9, 0.15), 120.0, 1000.0, Go(Z_UM + 0.72, "single")),
         (Claim(-0.9, 0.15), 120.0, 1000.0, Go(Z_UM - 0.72, "single")),
@@ -149,6 +160,11 @@ def test_a_far_single_shot_counts_less_than_the_near_one_that_follows() -> None:
     assert isinstance(on_single_check(beyond, look(Claim(2.0, 0.3)), NEAR, BOUNDS, CONFIG, 1), Pair)
 
 
+def test_two_single_shots_that_disagree_never_end_a_field() -> None:
+    start = look(Claim(1.5, 0.3), z_um=Z_UM - 0.3)  # puts the focus 1.2 um above the next shot
+    assert on_single_check(start, look(Claim(0.0, 0.1)), NEAR, BOUNDS, CONFIG, 1) == Pair(Z_UM, "check")
+
+
 def test_no_second_move_follows_claims_that_come_no_closer() -> None:
     start = look(Claim(0.6, 0.45), z_um=Z_UM - 0.6)
     assert on_single_check(start, look(Claim(0.95, 0.1)), NEAR, BOUNDS, CONFIG, 1) == Pair(Z_UM, "check")
@@ -160,6 +176,47 @@ def test_a_field_is_left_at_its_pivot_only_if_that_is_sharper_and_near_its_focus
     assert is_pivot_better(sharper, final, Z_UM + 0.4, NEAR)
     assert not is_pivot_better(sharper, final, Z_UM - 0.9, NEAR)  # on the other side of the sharpest plane
     assert not is_pivot_better(look(None, sharpness=103.0), final, Z_UM + 0.4, NEAR)  # noise
+
+
+@pytest.mark.parametrize(
+    ("step", "found_um", "expected_um", "sigma_um"),
+    [
+        (Pair(Z_UM + 5.0, "check", Z_UM + 7.0), 7.0, 7.0, 1.0),
+        (Pair(Z_UM - 11.0, "down", Z_UM - 6.0), -6.0, -6.0, 1.0),
+        # beyond what the model can tell: the distance may be off by a third
+        (Pair(Z_UM + 10.0, "far"), 12.0, 12.0, 4.2),
+        (Pair(Z_UM - 17.4, "far"), -12.0, -17.4, 4.2),
+    ],
+)
+def test_where_a_pair_leads_far_a_single_shot_replaces_the_next_pair(
+    step: Pair, found_um: float, expected_um: float, sigma_um: float
+) -> None:
+    followed = on_pair_followed(estimated(found_um), look(None), step, BOUNDS)
+    assert followed is not None
+    second, go = followed
+    assert go.rule == step.rule
+    assert go.target_um == pytest.approx(Z_UM + expected_um)
+    assert second.claim is not None
+    assert second.claim.distance_um == found_um
+    assert second.claim.sigma_um == pytest.approx(sigma_um)
+
+
+@pytest.mark.parametrize(
+    "step", [Stay("in_focus"), Go(Z_UM, "accept"), Sweep("exhausted"), Pair(Z_UM, "not_believed")]
+)
+def test_what_a_pair_settles_or_doubts_is_not_left_to_single_shots(step: Step) -> None:
+    assert on_pair_followed(estimated(2.0), look(None), step, BOUNDS) is None
+
+
+def test_the_more_uncertain_a_far_pair_the_farther_down_the_stage_goes() -> None:
+    down_um = []
+    for sigma_um in (0.2, 0.4, 0.6, 1.5):
+        found = msgspec.structs.replace(estimated(-12.0), sigma_um=sigma_um)
+        step = on_pair(found, Z_UM, (), BOUNDS, CONFIG, None, DEPTH_UM)
+        assert isinstance(step, Pair)
+        assert step.rule == "far"
+        down_um.append(Z_UM - step.z1_um)
+    assert down_um == pytest.approx([12.0, 14.88, 18.72, 21.0])
 
 
 @pytest.mark.parametrize(
