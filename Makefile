@@ -87,7 +87,7 @@ firmware-fuzz-guided:  ## MINUTES of libFuzzer, which looks for packets that rea
 flash: $(VENV)/.demo  ## parfocal onto the computer DEVICE=user@host, beside the version that is there
 	tools/deploy/flash.sh $(DEVICE) $(ARGS)
 
-aarch64-check: $(VENV)/.demo  ## tests (TESTS=...) and two fields on an emulated arm64 Debian, as root; an hour or more
+aarch64-check: $(VENV)/.demo  ## tests (TESTS=...) and three fields on an emulated arm64 Debian, as root; ten minutes or more
 	tools/aarch64_check.sh $(TESTS)
 
 clean:  ## back to a fresh clone; .local-data stays
