@@ -44,7 +44,7 @@ class Asked(msgspec.Struct, frozen=True):
 
     def opened(self, settings: Config) -> contextlib.AbstractContextManager[Instrument]:
         """The microscope that is asked for, with `settings`. Raises as `opened_instrument`."""
-        return opened_instrument(self.simulation, settings, self.virtual)
+        return opened_instrument(self.simulation, settings, virtual=self.virtual)
 
 
 def asked_for(
@@ -76,9 +76,9 @@ def on_microscope(*without: str) -> Callable[[Callable[..., None]], Callable[...
         shared = {name: one for name, one in every.items() if name not in without}
 
         @functools.wraps(verb)
-        def command(**given: object) -> None:
-            asked = asked_for(**{name: given.pop(name) for name in shared})  # type: ignore[arg-type]
-            verb(asked, **given)
+        def command(*of_verb: object, **given: object) -> None:
+            of_all = {name: given.pop(name) for name in shared if name in given}
+            verb(asked_for(**of_all), *of_verb, **given)  # type: ignore[arg-type]
 
         parameters = [*own, *shared.values()]
         command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]

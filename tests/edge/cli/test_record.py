@@ -25,7 +25,7 @@ def command(scope: Scope, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None
             assert virtual
             yield instrument(scope, GivesUp(scope.camera, unplugged_by) if unplugged_by else None)
 
-        monkeypatch.setattr(cli_record, "configured", lambda *_: short_sweep(scope.config))
+        monkeypatch.setattr(cli_asked, "configured", lambda *_: short_sweep(scope.config))
         monkeypatch.setattr(cli_asked, "opened_instrument", opened)
         cli_record.record(out, sim=True, fields=fields, reach_um=5.0, step_um=0.9375, json=json)
 
