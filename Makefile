@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # pip, so that whatever index or mirror the machine is set to is used; the versions are those of the lock.
-install = $(BIN)/python -m pip install -qq --disable-pip-version-check --log $(VENV)/install.log \
+install = $(BIN)/python -m pip install -qq --disable-pip-version-check --progress-bar off --log $(VENV)/install.log \
 	--constraint requirements.lock --editable '.[$(1)]' || { \
 	echo "Installing failed: is a package index within reach? $(VENV)/install.log tells all." >&2; exit 1; }
 
@@ -13,7 +13,8 @@ HAS_TENSORRT := -c 'import importlib.util, sys; sys.exit(importlib.util.find_spe
 # DEVICE=user@host or DEVICE=local; ARGS are those of tools/deploy/install.sh.
 ARGS ?=
 
-PROCESSES := $(shell $(PYTHON) -c 'import os; print(min(4, 1 + (os.cpu_count() or 1)))')
+# Looked up only where it is used: without Python, the rule of .venv says what to install.
+PROCESSES = $(shell $(PYTHON) -c 'import os; print(min(4, 1 + (os.cpu_count() or 1)))')
 
 .PHONY: setup demo stub engine test engines-test bench mutate golden models check firmware firmware-fuzz \
 	firmware-fuzz-guided firmware-rp2040 firmware-check flash aarch64-check clean
@@ -87,16 +88,20 @@ firmware-fuzz-guided:  ## MINUTES of libFuzzer, which looks for packets that rea
 flash: $(VENV)/.demo  ## parfocal onto the computer DEVICE=user@host, beside the version that is there
 	tools/deploy/flash.sh $(DEVICE) $(ARGS)
 
-aarch64-check: $(VENV)/.demo  ## tests (TESTS=...) and two fields on an emulated arm64 Debian, as root; an hour or more
+aarch64-check: $(VENV)/.demo  ## tests (TESTS=...) and three fields on an emulated arm64 Debian, as root; ten minutes or more
 	tools/aarch64_check.sh $(TESTS)
 
 clean:  ## back to a fresh clone; .local-data stays
 	rm -rf $(VENV) build dist *.egg-info .*_cache .hypothesis
 
 $(VENV)/.demo: pyproject.toml requirements.lock
-	@echo "Installing into $(VENV) (once, about a minute) ..."
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) was not found. On Debian and Ubuntu:" \
+		"sudo apt-get install python3 python3-venv. Or name another one, as in: make setup PYTHON=python3.12" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and \
 		"parfocal needs Python 3.10 or later: name one, as in: make setup PYTHON=python3.12")'
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) makes no virtual environments." \
+		"On Debian and Ubuntu: sudo apt-get install python3-venv" >&2; exit 1; }
+	@echo "Installing into $(VENV) (once, about a minute) ..."
 	@if $(PYTHON) $(HAS_TENSORRT); then site=--system-site-packages; fi; $(PYTHON) -m venv $$site $(VENV)
 	@$(call install,demo)
 	@touch $@

@@ -6,20 +6,18 @@ file: a copy under the name of another microscope is refused.
 
 import contextlib
 import hashlib
-import json
-import math
 import os
 import re
 from collections.abc import Mapping
-from datetime import timezone
 from pathlib import Path, PurePath
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 
 from parfocal.calib.errors import CalibError, CalibMissing, CalibRefused
 from parfocal.calib.lens.table import LensTable
-from parfocal.calib.value import Level, Measured, Text, UsedCalibration
+from parfocal.calib.toml_text import toml_text
+from parfocal.calib.value import LONGEST_TEXT, Level, Measured, Text, UsedCalibration
 
 Digest = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 
@@ -62,6 +60,9 @@ RANGES = {
     "focus_z1_below_um": (0.1, 1e3),
     "lens_error_um": (0.0, 10.0),
     "lens_um_per_ma": (-100.0, 100.0),
+    "trigger_delay_s": (0.0, 10.0),
+    "trigger_room_s": (0.0, 60.0),
+    "trigger_read_out_s": (0.0, 60.0),
     "speed_um_per_s": (1e-1, 1e6),
     "accel_um_per_s2": (1e-1, 1e8),
 }
@@ -107,6 +108,15 @@ class OpticsModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"file = {self.file!r:.80}: it must be the name of a file beside this one")
 
 
+class TriggeredInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The camera and its input that a trigger was measured with, as in the configuration, and its exposure, s."""
+
+    kind: Text
+    device: Text
+    line: Annotated[str, msgspec.Meta(max_length=LONGEST_TEXT)]
+    exposure_s: Annotated[float, msgspec.Meta(gt=0.0, le=60.0)]
+
+
 class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What was measured on one microscope. A value that was not measured is None.
 
@@ -120,7 +130,8 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     deviates from FP32. Of the loop: standard deviation of its final heights, how far they lie above the sharpest
     plane, and where it takes its shots, see `parfocal.calib.models.loop`. Of a tunable lens: its curve, how far focal
     planes lie from it (root mean square; the uncertainty is that of the curve), its hysteresis, slope and settle time,
-    see `parfocal.calib.lens.curve`. Of X and Y: the fastest safe speed and acceleration, a pair.
+    see `parfocal.calib.lens.curve`. Of X and Y: the fastest safe speed and acceleration, a pair. Of a triggered camera:
+    when its lines expose after a trigger, see `parfocal.calib.camera.exposure_window`, and which one it was.
     """
 
     version: int
@@ -175,6 +186,10 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     x_accel_um_per_s2: Measured | None = None
     y_speed_um_per_s: Measured | None = None
     y_accel_um_per_s2: Measured | None = None
+    trigger: TriggeredInput | None = None
+    trigger_delay_s: Measured | None = None
+    trigger_room_s: Measured | None = None
+    trigger_read_out_s: Measured | None = None
 
     def __post_init__(self) -> None:
         """Raises ValueError naming the invalid key."""
@@ -191,6 +206,9 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         for name in ("optics", "single", "lens"):
             if (getattr(self, name) is None) != (getattr(self, f"{name}_error_um") is None):
                 raise ValueError(f"{name} and {name}_error_um: it must have both or neither")
+        of_trigger = (self.trigger, self.trigger_delay_s, self.trigger_room_s)
+        if None in of_trigger and of_trigger != (None, None, None):
+            raise ValueError("trigger, trigger_delay_s and trigger_room_s: it must have all or none")
 
     @property
     def owner(self) -> Owner:
@@ -260,7 +278,9 @@ class Store:
         """
         return self.keep_all({name: value})
 
-    def keep_all(self, values: Mapping[str, Measured | OpticsModel | LensTable | None]) -> Calibration:
+    def keep_all(
+        self, values: Mapping[str, Measured | OpticsModel | LensTable | TriggeredInput | None]
+    ) -> Calibration:
         """Put values in force together, and remove those that are None; the others stay. Returns them all.
 
         Raises CalibRefused as `load`, CalibError if the file cannot be written.
@@ -271,7 +291,7 @@ class Store:
             before = self.empty()
         after = msgspec.structs.replace(before, **values)
         # Read it back first: what this program cannot read must not replace what it can.
-        text = _toml_text(after).encode()
+        text = toml_text(after).encode()
         if _decoded(text, self.path) != after:
             raise AssertionError(f"{self.path} would not read back as it was written")
         self._write(self.path, text)
@@ -357,37 +377,3 @@ def _decoded(data: bytes, path: Path) -> Calibration:
         raise CalibRefused(
             f"invalid calibration {path}: {why}. Correct that key, or remove the file. {_MEASURES}."
         ) from error
-
-
-def _toml_text(calibration: Calibration) -> str:
-    """The calibration as TOML; the file of a person who opens it explains itself."""
-    lines = [
-        "# Measured on this microscope by `parfocal calibrate`. What you decide goes into parfocal.toml."
-    ]
-    tables: list[str] = []
-    for name in calibration.__struct_fields__:
-        value = getattr(calibration, name)
-        if isinstance(value, msgspec.Struct):
-            tables += ["", f"[{name}]", *_pairs(value)]
-        elif value is not None:
-            lines.append(f"{name} = {_toml(value)}")
-    return "\n".join([*lines, *tables]) + "\n"
-
-
-def _pairs(value: msgspec.Struct) -> list[str]:
-    given = {field: getattr(value, field) for field in value.__struct_fields__}
-    return [f"{field} = {_toml(one)}" for field, one in given.items() if one is not None]
-
-
-def _toml(value: Any) -> str:  # noqa: ANN401  # text, numbers or a date
-    if isinstance(value, tuple):
-        return f"[{', '.join(_toml(one) for one in value)}]"
-    if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    if isinstance(value, int):
-        return str(value)
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            raise ValueError(f"{value} is not a finite number")
-        return repr(value)
-    return str(value.astimezone(timezone.utc).isoformat())

@@ -157,7 +157,7 @@ class CalibrationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     `keep_scale` and `keep_settle`: the same for `um_per_step` and `settle_s`. `keep_rates`: the same for
     `speed_um_per_s` and `accel_um_per_s2` together. `keep_exposure`: the exposure of the
     camera is the configured one, as it is where a file gives it. `keep_spacing`: the same for `focus.z0_below_um` and
-    `focus.z1_below_um` together.
+    `focus.z1_below_um` together. `keep_flash_delay`: the same for `scan.flash_delay_s`.
     """
 
     keep_play: tuple[Literal["x", "y", "z"], ...] = ()
@@ -166,6 +166,7 @@ class CalibrationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     keep_rates: tuple[Literal["x", "y", "z"], ...] = ()
     keep_exposure: bool = False
     keep_spacing: bool = False
+    keep_flash_delay: bool = False
 
 
 # What keeps keys of an axis as they are configured.
@@ -255,6 +256,7 @@ def _keeping_given(config: Config, given: dict[str, Any]) -> Config:
     kept["keep_exposure"] = config.calibration.keep_exposure or "exposure_s" in given.get("camera", {})
     spaced = {"z0_below_um", "z1_below_um"} & set(given.get("focus", {}))
     kept["keep_spacing"] = config.calibration.keep_spacing or bool(spaced)
+    kept["keep_flash_delay"] = config.calibration.keep_flash_delay or "flash_delay_s" in given.get("scan", {})
     return msgspec.structs.replace(config, calibration=msgspec.convert(kept, CalibrationConfig))
 
 

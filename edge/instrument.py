@@ -27,6 +27,7 @@ from parfocal.edge.measured.calibration import (
     use_calibration,
 )
 from parfocal.edge.measured.optics_in_use import OpticsInUse, SingleInUse
+from parfocal.edge.measured.trigger_in_use import TriggerInUse
 from parfocal.engines.predictor import AS_SHIPPED, Correction, Predictor
 
 
@@ -55,8 +56,8 @@ class Instrument(msgspec.Struct, frozen=True):
     it is not, and `correction` what does it. `spacing`: where the loop takes its shots, None for the configured.
     `above_sharpest_um`: how far the corrected model ends above the sharpest plane, None if nobody knows. `single`: what
     was measured of the single-shot model. `flat_field`: the light over a frame, None if it was not measured.
-    `triggered`: the camera that exposes when the board triggers it, None if it cannot. `lens`: the tunable lens, None
-    without one.
+    `triggered`: the camera that exposes when the board triggers it, None if it cannot; `trigger`: when it does, None
+    for as configured. `lens`: the tunable lens, None without one.
     """
 
     board: MotorBoard
@@ -75,6 +76,7 @@ class Instrument(msgspec.Struct, frozen=True):
     single: SingleInUse = SingleInUse()
     flat_field: FlatField | None = None
     triggered: TriggeredCamera | None = None
+    trigger: TriggerInUse | None = None
     lens: Lens | None = None
 
     def calibrated(self, predictor: Predictor, config: FocusConfig) -> tuple[Predictor, FocusConfig]:
@@ -168,5 +170,6 @@ def real_instrument(config: Config) -> Iterator[Instrument]:
                 single=in_use.single,
                 flat_field=in_use.flat_field,
                 triggered=calibrated_trigger(triggered_of(opened, config.camera), in_use.camera),
+                trigger=in_use.trigger,
                 lens=lens,
             )

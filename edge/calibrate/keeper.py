@@ -1,12 +1,15 @@
 """Keeps what a calibration measured: the raw data first, then the value, each whole or not at all."""
 
 import contextlib
+from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
 
 import msgspec
 
 from parfocal.calib.errors import CalibError, CalibMissing, CalibPoor
-from parfocal.calib.store import Store
+from parfocal.calib.lens.table import LensTable
+from parfocal.calib.store import Store, TriggeredInput
 from parfocal.calib.value import Measured
 
 
@@ -47,21 +50,27 @@ class Keeper:
         with contextlib.suppress(CalibMissing):  # the first calibration makes it
             store.load()
 
-    def keep(self, found: tuple[Found, ...], method: str, stem: str, raw: object) -> str:
-        """Keep raw data under `stem`, then the values; returns the name of the file.
+    def keep(
+        self,
+        found: tuple[Found, ...],
+        method: str,
+        stem: str,
+        raw: object,
+        tables: Mapping[str, LensTable | TriggeredInput] = MappingProxyType({}),
+    ) -> str:
+        """Keep raw data under `stem`, then the values, and `tables` with them; returns the name of the file.
 
         An interruption between the two leaves the earlier values in force. Raises CalibError.
         """
         file = self.keep_raw(stem, raw)
         stamp = self.stamp
-        self.store.keep_all(
-            {
-                one.name: Measured(
-                    one.value, one.uncertainty, stamp.measured_at, method, stamp.program_version, file
-                )
-                for one in found
-            }
-        )
+        values = {
+            one.name: Measured(
+                one.value, one.uncertainty, stamp.measured_at, method, stamp.program_version, file
+            )
+            for one in found
+        }
+        self.store.keep_all({**tables, **values})
         return file
 
     def poor(self, error: CalibPoor, what: str, stem: str, raw: object) -> CalibPoor:

@@ -11,7 +11,6 @@ from parfocal.calib.lens.table import LensTable
 from parfocal.calib.motion.play import peak_of
 from parfocal.calib.motion.swing import SettleFit, Swing
 from parfocal.calib.store import Store
-from parfocal.calib.value import Measured
 from parfocal.edge.calibrate.curves import Curves, Step
 from parfocal.edge.calibrate.keeper import Found, Keeper, KeptValue, Stamp
 from parfocal.edge.calibrate.lens_settling import CHANGE_UM, LensSettling
@@ -187,16 +186,9 @@ class LensCalibration:
         ]
         if self._settled is not None:
             found.append(Found("lens_settle_s", self._settled.settle_s, self._settled.uncertainty_s))
-        file = self._keeper.keep_raw(STEM, self._raw(temperatures_c, fitted, None))
-        stamp = self._keeper.stamp
-        values: dict[str, Measured | LensTable] = {
-            one.name: Measured(
-                one.value, one.uncertainty, stamp.measured_at, METHOD, stamp.program_version, file
-            )
-            for one in found
-        }
         table = LensTable(self._lens.name, fitted.currents_ma, fitted.heights_um)
-        self._keeper.store.keep_all({"lens": table, **values})
+        raw = self._raw(temperatures_c, fitted, None)
+        file = self._keeper.keep(tuple(found), METHOD, STEM, raw, {"lens": table})
         return tuple(KeptValue(one.name, one.value, one.uncertainty, None, file) for one in found)
 
     def _raw(self, temperatures_c: tuple[float, ...], fitted: LensFit | None, refused: str | None) -> RawLens:

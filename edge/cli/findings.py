@@ -32,8 +32,9 @@ from parfocal.edge.cli.ending.exit_codes import (
 from parfocal.edge.config import Config
 from parfocal.edge.engine import check_frame_size, check_model
 from parfocal.edge.errors import CameraFailed, ConfigError
-from parfocal.edge.measured.calibration import is_too_small, play_name, shown
+from parfocal.edge.measured.calibration import exposure_s_of, is_too_small, play_name, shown
 from parfocal.edge.measured.optics_in_use import why_not_used
+from parfocal.edge.measured.trigger_in_use import trigger_of
 from parfocal.edge.scan.due import Note
 from parfocal.edge.words import counted
 from parfocal.engines.errors import EngineError, InputMismatch
@@ -63,6 +64,7 @@ _STAGE_VALUES = (
     "home_um",
 )
 _LOOP_VALUES = ("focus_repeatability_um", "focus_above_sharpest_um", "focus_z0_below_um", "focus_z1_below_um")
+_TRIGGER_VALUES = ("trigger_delay_s", "trigger_room_s", "trigger_read_out_s")
 _LENS_VALUES = ("lens_error_um", "lens_play_um", "lens_um_per_ma", "lens_settle_s")
 
 Verdict = Literal["ok", "missing", "wrong"]
@@ -257,6 +259,7 @@ def of_calibration(found: Calibration | CalibError | None, config: Config, now: 
         *_of_single(found, config, now),
         _of_part("loop", _LOOP_VALUES, "repeatability not measured", "focus", found, now),
         *_of_lens(found, config, now),
+        *_of_trigger(found, config, now),
         *plays,
     ]
 
@@ -299,6 +302,16 @@ def _of_lens(found: Calibration, config: Config, now: datetime) -> list[Finding]
         told = "lens.focuses = true, but it was not measured. Run `parfocal calibrate lens`."
         return [Finding("lens", "wrong", told, EXIT_CALIBRATION)]
     return [_of_part("lens", _LENS_VALUES, "not measured", "lens", found, now)]
+
+
+def _of_trigger(found: Calibration, config: Config, now: datetime) -> list[Finding]:
+    """When a triggered camera exposes, if one is configured or was measured."""
+    if not config.camera.trigger_line and found.trigger is None:
+        return []
+    remark = trigger_of(found, config, exposure_s_of(found, config)).remark
+    if remark is not None:
+        return [Finding("trigger", "wrong", f"measured, but not used: {remark}", EXIT_CALIBRATION)]
+    return [_of_part("trigger", _TRIGGER_VALUES, "flash as configured", "trigger", found, now)]
 
 
 def _of_optics(found: Calibration, config: Config, now: datetime) -> Finding:

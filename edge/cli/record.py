@@ -9,20 +9,8 @@ import typer
 from rich.console import Console
 
 from parfocal.board.tunable.lens_motor import UM_PER_STEP as LENS_UM_PER_STEP
+from parfocal.edge.cli.asked import Asked, on_microscope
 from parfocal.edge.cli.focusing.by_lens import by_lens
-from parfocal.edge.cli.options import (
-    ConfigOption,
-    JsonOption,
-    PortOption,
-    SeedOption,
-    SimOption,
-    Simulation,
-    SlideOption,
-    UmPerPxOption,
-    ZPlayOption,
-    configured,
-    opened_instrument,
-)
 from parfocal.edge.cli.showing.output import check_writable, console_for, growing_result
 from parfocal.edge.cli.showing.progress import shown_progress
 from parfocal.edge.cli.showing.say import say
@@ -33,11 +21,10 @@ from parfocal.edge.stacks.record import FieldRecord, Recorder, Recording, bytes_
 from parfocal.edge.words import counted, named, sized
 
 
+@on_microscope()
 def record(
+    asked: Asked,
     out: Annotated[Path, typer.Option(help="Folder for the stacks, one OME-TIFF per field.")],
-    sim: SimOption = False,
-    slide: SlideOption = None,
-    um_per_px: UmPerPxOption = None,
     fields: Annotated[int, typer.Option(help="Number of neighbouring fields.")] = 9,
     reach_um: Annotated[
         float, typer.Option(help="How far each stack extends below and above the focus, um.")
@@ -45,28 +32,22 @@ def record(
     step_um: Annotated[
         float, typer.Option(help="Distance between planes, um; rounded to whole motor steps.")
     ] = 0.625,
-    seed: SeedOption = 1,
-    z_play_um: ZPlayOption = None,
-    config: ConfigOption = None,
-    port: PortOption = None,
-    json: JsonOption = None,
 ) -> None:
     """Record a stack of planes in each of several fields. Run it again to continue after an interruption."""
-    settings = configured(config, port)
-    simulation = Simulation(sim, slide, um_per_px, seed, z_play_um)
+    settings = asked.settings
     check_frame_size(settings)
     plan = snake(fields, settings)
     um_per_step = LENS_UM_PER_STEP if settings.lens.focuses else settings.board.z.um_per_step
     extent = extent_of(reach_um, step_um, um_per_step)
-    check_writable(json)
-    console = console_for(json)
+    check_writable(asked.json)
+    console = console_for(asked.json)
     each = bytes_of(extent, settings.camera)
     size = f"{counted(len(plan), 'field')} of {counted(extent.n_planes, 'plane')}: {sized(each)} per field"
     say(console, f"{size}, {sized(len(plan) * each)} in all")
     records: list[FieldRecord] = []
     with (
-        growing_result(json, partial(_show, console)) as result,
-        opened_instrument(simulation, settings, virtual=port is None) as opened,
+        growing_result(asked.json, partial(_show, console)) as result,
+        asked.opened(settings) as opened,
         shown_progress(console, "recording", len(plan), "first sweep") as step,
     ):
         show_notes(console, opened.notes)

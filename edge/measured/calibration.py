@@ -18,6 +18,7 @@ from parfocal.calib.value import Measured, UsedCalibration
 from parfocal.edge.config import Config, FocusConfig
 from parfocal.edge.measured.aim import aimed
 from parfocal.edge.measured.optics_in_use import OpticsInUse, SingleInUse, optics_of, single_of
+from parfocal.edge.measured.trigger_in_use import TriggerInUse, trigger_of
 from parfocal.engines.predictor import AS_SHIPPED, Correction
 
 
@@ -80,7 +81,8 @@ class SpacingInUse(msgspec.Struct, frozen=True):
 class InUse(msgspec.Struct, frozen=True):
     """What an open board works with, remarks for the user, a sentence each, and how the picture lies on the stage.
 
-    `calibration` names the calibration in force; None if nothing was measured on this microscope.
+    `calibration` names the calibration in force; None if nothing was measured on this microscope. `trigger`: None for a
+    flash as configured.
     """
 
     plays: tuple[PlayInUse, ...]
@@ -94,6 +96,7 @@ class InUse(msgspec.Struct, frozen=True):
     above_sharpest_um: float | None = None
     single: SingleInUse = SingleInUse()
     flat_field: FlatField | None = None
+    trigger: TriggerInUse | None = None
 
 
 def store_for(board_serial: int, config: Config) -> Store:
@@ -149,6 +152,7 @@ def use_calibration(board: MotorBoard, config: Config) -> InUse:
         aim.above_sharpest_um,
         aim.single,
         flat_field_of(calibration, config, store),
+        trigger_of(calibration, config, exposure_s_of(calibration, config)),
     )
 
 
@@ -187,6 +191,11 @@ def camera_of(calibration: Calibration, config: Config) -> CameraInUse:
         _value(gamma) if is_bent else None,
         _value(dark) or 0.0,
     )
+
+
+def exposure_s_of(calibration: Calibration, config: Config) -> float:
+    """The exposure that the camera is opened with, s: as measured, unless the user decided it."""
+    return camera_of(calibration, config).exposure_s or config.camera.exposure_s
 
 
 def flat_field_of(calibration: Calibration, config: Config, store: Store) -> FlatField | None:

@@ -17,6 +17,7 @@ STEM = "due"
 _RENEWED_BY = {
     "stage": ("camera_angle_deg", "camera_um_per_px"),
     "camera": ("camera_exposure_s", "camera_falloff_share", "camera_flicker_share"),
+    "trigger": ("trigger_delay_s",),
 }
 
 

@@ -22,10 +22,13 @@ UNLIKE_SHARE = 0.75
 SETTING_SHARE = 0.01
 
 
+DuePart = Literal["stage", "camera", "trigger"]
+
+
 class Due(msgspec.Struct, frozen=True):
     """A calibration that a run contradicts: `parfocal calibrate` `part` renews it. `told` says why, a sentence."""
 
-    part: Literal["stage", "camera"]
+    part: DuePart
     told: str
 
 
@@ -41,6 +44,7 @@ class CameraWatch:
         self._steps: deque[SeenStep] = deque(maxlen=KEPT)
         self._lights: deque[EmptyLight] = deque(maxlen=KEPT)
         self._unlike: deque[bool] = deque(maxlen=KEPT)
+        self._dark: deque[bool] = deque(maxlen=KEPT)
         self._n_steps = self._n_empty = 0
         self._due: dict[str, Due] = {}
         self.confirmed: set[str] = set()
@@ -98,6 +102,18 @@ class CameraWatch:
         """The calibrations that are due, by what was seen so far."""
         return tuple(self._due.values())
 
+    def seen_flash(self, is_dark: bool) -> None:
+        """Look at a picture of a sweep: whether its flash fell in its exposure."""
+        self._dark.append(is_dark)
+        if len(self._dark) < KEPT:
+            return
+        n_dark = sum(self._dark)
+        if n_dark >= UNLIKE_SHARE * KEPT:
+            told = f"{n_dark} of {KEPT} pictures of a sweep were dark, so the camera does not expose in the flashes"
+            self._judge("trigger", told)
+        elif n_dark == 0:
+            self.confirmed.add("trigger")
+
     def check_settings(self) -> None:
         """Compare the settings of the camera with those at the beginning. Raises CameraFailed."""
         now = _settings(self._camera)
@@ -115,7 +131,7 @@ class CameraWatch:
             self.confirmed.add("stage")
         self._judge("stage", why)
 
-    def _judge(self, part: Literal["stage", "camera"], why: str | None) -> None:
+    def _judge(self, part: DuePart, why: str | None) -> None:
         if why is not None:
             self._due[part] = Due(part, f"a calibration is due: {why}. Run `parfocal calibrate {part}`.")
 

@@ -247,7 +247,10 @@ def in_virtual_time(
                 bench, bench.clock, config.camera, sample.render, brightness, _TRIGGER_DELAY_S
             )
         yield msgspec.structs.replace(
-            _simulated(board, camera, bench.clock, truth_at, in_use), triggered=triggered, lens=lens
+            _simulated(board, camera, bench.clock, truth_at, in_use),
+            triggered=triggered,
+            trigger=in_use.trigger,
+            lens=lens,
         )
 
 

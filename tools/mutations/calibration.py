@@ -36,10 +36,31 @@ MUTATIONS = (
         TRIGGER_TESTS,
     ),
     Mutation(
+        "a window that is not as long as the exposure is accepted",
+        "edge/calibrate/trigger.py",
+        "            self._check_exposure(window)\n",
+        "",
+        ("tests/edge/calibrate/test_trigger.py",),
+    ),
+    Mutation(
+        "the delay of another input of the camera is used",
+        "edge/measured/trigger_in_use.py",
+        "if _named(before) != _named(now):",
+        "if before.device != now.device:",
+        ("tests/edge/measured/test_trigger_in_use.py",),
+    ),
+    Mutation(
+        "a flash begins when the last line perhaps exposes",
+        "edge/measured/trigger_in_use.py",
+        "safe_delay_s(delay.value, delay.uncertainty)",
+        "safe_delay_s(delay.value, 0.0)",
+        ("tests/edge/measured/test_trigger_in_use.py",),
+    ),
+    Mutation(
         "flashes that saturate are not dimmed",
         "edge/calibrate/trigger.py",
-        "if brightest > _BRIGHT:",
-        "if False:",
+        "while self._levels(self._config.camera.exposure_s / 2.0).max() > _BRIGHT:",
+        "while False:",
         ("tests/edge/calibrate/test_trigger.py",),
     ),
     Mutation(

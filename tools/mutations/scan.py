@@ -301,8 +301,36 @@ MUTATIONS = (
     Mutation(
         "a dark picture of a sweep is kept",
         "edge/scan/continuous/scanner.py",
-        "if exposure_fault(caught.pixels) is not None:",
-        "if caught.pixels is None:",
+        "is_faulty = exposure_fault(caught.pixels) is not None",
+        "is_faulty = False",
+        _SWEPT,
+    ),
+    Mutation(
+        "the stage is where time alone leads to expect it in a flash",
+        "edge/scan/continuous/plan.py",
+        "math.floor(self.flash_middle_s * self.speed_um_per_s / um_per_step)",
+        "(self.flash_middle_s * self.speed_um_per_s / um_per_step)",
+        _SWEPT,
+    ),
+    Mutation(
+        "a sweep flashes as configured whatever was measured",
+        "edge/scan/continuous/sweep.py",
+        "Flash(plan.trigger.delay_s,",
+        "Flash(self._config.scan.flash_delay_s,",
+        _SWEPT,
+    ),
+    Mutation(
+        "a flash may outlast the exposure",
+        "edge/scan/continuous/plan.py",
+        "if trigger.room_s is not None and flash_s > trigger.room_s:",
+        "if False:",
+        _ROWS,
+    ),
+    Mutation(
+        "sweeps in the dark say nothing of the trigger",
+        "edge/scan/continuous/scanner.py",
+        "is_faulty and caught.pixels.mean() < MIN_MEAN_LEVEL",
+        "False",
         _SWEPT,
     ),
     Mutation(

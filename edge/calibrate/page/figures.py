@@ -1,6 +1,7 @@
 """The figures of a calibration report, from the raw data that a measurement left beside the store."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -26,13 +27,7 @@ def figures_of(name: str, raw: Raw) -> list[str]:
         return [_of_homes(raw)]
     if name.endswith("speed_um_per_s"):
         return [_of_rates(name[0], raw)]
-    if name == "optics_error_um":
-        return _of_optics(raw, "optics: error of the model")
-    if name == "single_error_um":  # the stacks are those of the two-shot model
-        return _of_optics(raw, "single shots: error of the model")[1:]
-    if name == "focus_repeatability_um":
-        return _of_loop(raw)
-    return _of_camera(raw) if name == "camera_fine_noise" else []
+    return _BY_NAME[name](raw) if name in _BY_NAME else []
 
 
 def _of_lens(raw: Raw) -> list[str]:
@@ -45,6 +40,16 @@ def _of_lens(raw: Raw) -> list[str]:
         plot("lens: focal planes less the curve", "current, mA", "um", [Series(left, "", "dots")]),
         *([_of_swings(settling)] if settling["swings"] else []),
     ]
+
+
+def _of_flashes(raw: Raw) -> list[str]:
+    delays_ms = [1e3 * delay_s for delay_s in raw["delays_s"]]
+    bands = list(zip(*raw["levels"], strict=True))
+    series = [
+        Series(tuple(zip(delays_ms, bands[band], strict=True)), name, colour=number)
+        for number, (band, name) in enumerate(((0, "top of the picture"), (-1, "bottom")))
+    ]
+    return [plot("trigger: flashes in the exposure", "flash after trigger, ms", "grey level", series)]
 
 
 def _of_curves(raw: Raw) -> list[str]:
@@ -199,3 +204,14 @@ def _of_camera(raw: Raw) -> list[str]:
     if raw.get("flat"):
         figures.append(shaded("camera: light over the field, % of the brightest part", raw["flat"]))
     return figures
+
+
+# The other values by their whole names.
+_BY_NAME: dict[str, Callable[[Raw], list[str]]] = {
+    "optics_error_um": lambda raw: _of_optics(raw, "optics: error of the model"),
+    # The stacks are those of the two-shot model.
+    "single_error_um": lambda raw: _of_optics(raw, "single shots: error of the model")[1:],
+    "focus_repeatability_um": _of_loop,
+    "camera_fine_noise": _of_camera,
+    "trigger_delay_s": _of_flashes,
+}

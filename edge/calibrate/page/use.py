@@ -3,8 +3,9 @@
 from parfocal.calib.store import Calibration
 from parfocal.calib.value import Measured
 from parfocal.edge.config import Config
-from parfocal.edge.measured.calibration import camera_of, is_contradicted
+from parfocal.edge.measured.calibration import camera_of, exposure_s_of, is_contradicted
 from parfocal.edge.measured.optics_in_use import Which, why_not_used
+from parfocal.edge.measured.trigger_in_use import trigger_of
 
 SHOWN = "shown only"
 
@@ -21,6 +22,8 @@ def use_of(name: str, measured: Measured, calibration: Calibration, config: Conf
         return _of_loop(name, config)
     if name.startswith("lens_"):
         return _of_lens(name, config)
+    if name.startswith("trigger_"):
+        return _of_trigger(name, calibration, config)
     axis, _, key = name.partition("_")
     kept = {
         "play_um": config.calibration.keep_play,
@@ -61,6 +64,17 @@ def _of_lens(name: str, config: Config) -> str:
     if name == "lens_settle_s" and config.lens.settle_s is not None:
         return f"not used: {config.lens.settle_s:g} is configured"
     return "its curve is used" if name == "lens_error_um" else "used, the upper end"
+
+
+def _of_trigger(name: str, calibration: Calibration, config: Config) -> str:
+    in_use = trigger_of(calibration, config, exposure_s_of(calibration, config))
+    if in_use.remark is not None:
+        return f"not used: {in_use.remark}"
+    if name == "trigger_read_out_s":
+        return SHOWN
+    if in_use.measured_at is None:
+        return f"not used: scan.flash_delay_s = {in_use.delay_s:g} is configured"
+    return f"flashes of continuous scans {in_use}" if name == "trigger_delay_s" else "the longest flash"
 
 
 def _of_optics(name: str, calibration: Calibration, config: Config, which: Which) -> str:

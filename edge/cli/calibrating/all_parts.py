@@ -15,15 +15,18 @@ from parfocal.calib.store import Calibration, Store
 from parfocal.calib.value import UsedCalibration
 from parfocal.edge.calibrate import camera as camera_part
 from parfocal.edge.calibrate import lens as lens_part
+from parfocal.edge.calibrate import trigger as trigger_part
 from parfocal.edge.calibrate.motion import stage as stage_part
 from parfocal.edge.calibrate.optics.run import N_STACKS
 from parfocal.edge.calibrate.page.report import Sheet, Verdict, report_html
 from parfocal.edge.calibrate.page.sheet_pdf import report_pdf
 from parfocal.edge.calibrate.page.use import use_of
-from parfocal.edge.cli.calibrating.bench import Asked, Bench, measures, opened_bench, place_of
+from parfocal.edge.cli.asked import Asked, on_microscope
+from parfocal.edge.cli.calibrating.bench import Bench, opened_bench, place_of
 from parfocal.edge.cli.calibrating.focus_verb import LOOP_STEPS, loop_words, measure_loop, measuring
 from parfocal.edge.cli.calibrating.lens_verb import lens_words, measure_lens
 from parfocal.edge.cli.calibrating.optics_verb import measure_optics, n_steps, opened_models, optics_lines
+from parfocal.edge.cli.calibrating.trigger_verb import measure_trigger, trigger_words
 from parfocal.edge.cli.calibrating.verbs import (
     BACKLASH_STEPS,
     measure_backlash,
@@ -107,6 +110,10 @@ def _lens(bench: Bench) -> str:
     return lens_words(measure_lens(bench)[0])
 
 
+def _trigger(bench: Bench) -> str:
+    return trigger_words(measure_trigger(bench)[0])
+
+
 # In this order: each part works with what those before it measured. A new part is registered here.
 PARTS = (
     Part("camera", camera_part.N_STEPS, _camera),
@@ -118,10 +125,13 @@ PARTS = (
 
 
 def parts_of(config: Config) -> tuple[Part, ...]:
-    """The parts of this microscope: that of the lens only where one is configured."""
-    if config.lens.kind == "none":
-        return PARTS
-    return (*PARTS, Part("lens", lens_part.n_steps(config), _lens))
+    """The parts of this microscope: those of lens and trigger only where one is configured."""
+    parts = list(PARTS)
+    if config.lens.kind != "none":
+        parts.append(Part("lens", lens_part.n_steps(config), _lens))
+    if config.camera.trigger_line:
+        parts.append(Part("trigger", trigger_part.n_steps(config), _trigger))
+    return tuple(parts)
 
 
 class Run:
@@ -190,7 +200,7 @@ def progress_of(store: Store, now: datetime, anew: bool) -> Progress:
     return found if is_recent and not found.is_finished and not anew else new
 
 
-@measures
+@on_microscope()
 def all_parts(
     asked: Asked,
     report: Annotated[

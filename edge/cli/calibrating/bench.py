@@ -1,11 +1,8 @@
-"""What the verbs of `parfocal calibrate` share: their options, an open instrument with its store, and their result."""
+"""What the verbs of `parfocal calibrate` share: an open instrument with its store, and their result."""
 
 import contextlib
-import functools
-import inspect
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
-from pathlib import Path
 
 import msgspec
 from rich.console import Console
@@ -14,19 +11,7 @@ from parfocal import __version__
 from parfocal.calib.store import Store
 from parfocal.calib.value import UsedCalibration
 from parfocal.edge.calibrate.keeper import Stamp
-from parfocal.edge.cli.options import (
-    ConfigOption,
-    JsonOption,
-    PortOption,
-    SeedOption,
-    SimOption,
-    Simulation,
-    SlideOption,
-    UmPerPxOption,
-    ZPlayOption,
-    configured,
-    opened_instrument,
-)
+from parfocal.edge.cli.asked import Asked
 from parfocal.edge.cli.showing.output import check_writable, console_for, write_json
 from parfocal.edge.cli.showing.progress import Step, shown_progress
 from parfocal.edge.cli.showing.say import say
@@ -36,46 +21,6 @@ from parfocal.edge.engine import check_frame_size
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.measured.calibration import store_for
 from parfocal.edge.words import named
-
-
-class Asked(msgspec.Struct, frozen=True):
-    """What the shared options say. `virtual`: a simulated board is one in virtual time."""
-
-    simulation: Simulation
-    settings: Config
-    virtual: bool
-    json: Path | None
-
-
-def asked_for(
-    sim: SimOption = False,
-    slide: SlideOption = None,
-    um_per_px: UmPerPxOption = None,
-    seed: SeedOption = 1,
-    z_play_um: ZPlayOption = None,
-    config: ConfigOption = None,
-    port: PortOption = None,
-    json: JsonOption = None,
-) -> Asked:
-    """What the shared options ask for. Raises ConfigError."""
-    settings = configured(config, port)
-    return Asked(Simulation(sim, slide, um_per_px, seed, z_play_um), settings, port is None, json)
-
-
-def measures(verb: Callable[..., None]) -> Callable[..., None]:
-    """A command with the options of `verb`, and those of `asked_for`, which it receives as its first argument."""
-    own = [one for name, one in inspect.signature(verb, eval_str=True).parameters.items() if name != "asked"]
-    shared = inspect.signature(asked_for, eval_str=True).parameters
-
-    @functools.wraps(verb)
-    def command(**given: object) -> None:
-        asked = asked_for(**{name: given.pop(name) for name in shared})  # type: ignore[arg-type]
-        verb(asked, **given)
-
-    parameters = [*own, *shared.values()]
-    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    command.__annotations__ = {one.name: one.annotation for one in parameters}
-    return command
 
 
 class Bench(msgspec.Struct, frozen=True):
@@ -96,7 +41,7 @@ def opened_bench(asked: Asked, n_steps: int) -> Iterator[Bench]:
     check_frame_size(settings)
     check_writable(asked.json)
     stamp = Stamp(datetime.now(timezone.utc).replace(microsecond=0), __version__)
-    with opened_instrument(asked.simulation, settings, asked.virtual) as instrument:
+    with asked.opened(settings) as instrument:
         show_notes(console, instrument.notes)
         store = store_for(instrument.board.unit_serial, settings)
         with shown_progress(console, "measuring", n_steps, "first sweep") as step:

@@ -6,7 +6,8 @@ from parfocal.calib.value import UsedCalibration
 from parfocal.edge.calibrate import focus_loop
 from parfocal.edge.calibrate.focus_loop import LoopCalibration
 from parfocal.edge.calibrate.keeper import KeptValue
-from parfocal.edge.cli.calibrating.bench import Asked, Bench, measures, reported_bench
+from parfocal.edge.cli.asked import Asked, on_microscope
+from parfocal.edge.cli.calibrating.bench import Bench, reported_bench
 from parfocal.edge.cli.showing.say import say
 from parfocal.edge.config import Config
 from parfocal.edge.engine import Engines, checked_engine
@@ -26,7 +27,7 @@ class LoopReport(msgspec.Struct, frozen=True):
     calibration: UsedCalibration | None
 
 
-@measures
+@on_microscope()
 def loop(asked: Asked) -> None:
     """Run the loop on one field again and again: how well it repeats, and where it ends."""
     asked = msgspec.structs.replace(asked, settings=measuring(asked.settings))

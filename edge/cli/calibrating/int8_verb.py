@@ -12,7 +12,8 @@ from rich.table import Table
 from parfocal.calib.models.coverage import Z_BINS, Coverage
 from parfocal.calib.value import UsedCalibration
 from parfocal.edge.calibrate.int8 import Int8Calibration, Int8Result
-from parfocal.edge.cli.calibrating.bench import Asked, Bench, measures, reported_bench
+from parfocal.edge.cli.asked import Asked, on_microscope
+from parfocal.edge.cli.calibrating.bench import Bench, reported_bench
 from parfocal.edge.cli.calibrating.optics_verb import check_sampling, there
 from parfocal.edge.cli.engine import made_form, outcomes_table, reasons
 from parfocal.edge.cli.showing.say import say
@@ -51,7 +52,7 @@ class Int8Report(msgspec.Struct, frozen=True):
     calibration: UsedCalibration | None
 
 
-@measures
+@on_microscope()
 def int8(
     asked: Asked,
     recorded: Annotated[

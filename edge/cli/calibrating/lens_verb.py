@@ -5,7 +5,8 @@ import msgspec
 from parfocal.calib.value import UsedCalibration
 from parfocal.edge.calibrate.keeper import KeptValue
 from parfocal.edge.calibrate.lens import LensCalibration, n_steps
-from parfocal.edge.cli.calibrating.bench import Asked, Bench, measures, reported_bench
+from parfocal.edge.cli.asked import Asked, on_microscope
+from parfocal.edge.cli.calibrating.bench import Bench, reported_bench
 from parfocal.edge.cli.showing.say import say
 from parfocal.edge.errors import ConfigError
 
@@ -22,7 +23,7 @@ class LensReport(msgspec.Struct, frozen=True):
     calibration: UsedCalibration | None
 
 
-@measures
+@on_microscope()
 def lens(asked: Asked) -> None:
     """Find the focal plane at each current of the lens, with the Z motor, on a slide with structure."""
     if asked.settings.lens.kind == "none":

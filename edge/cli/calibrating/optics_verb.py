@@ -14,7 +14,8 @@ from parfocal.edge.calibrate.optics.one_model import ModelName, OneModel
 from parfocal.edge.calibrate.optics.result import LEVEL_WORDS, OpticsResult, OpticsResults
 from parfocal.edge.calibrate.optics.run import Models, OpticsCalibration
 from parfocal.edge.calibrate.optics.transfer import exported, import_optics
-from parfocal.edge.cli.calibrating.bench import Asked, Bench, Head, measures, reported_bench
+from parfocal.edge.cli.asked import Asked, on_microscope
+from parfocal.edge.cli.calibrating.bench import Bench, Head, reported_bench
 from parfocal.edge.cli.showing.output import check_writable, result_file
 from parfocal.edge.cli.showing.say import say
 from parfocal.edge.config import Config
@@ -53,7 +54,7 @@ class OpticsReport(msgspec.Struct, frozen=True):
     dust: Dust | None = None
 
 
-@measures
+@on_microscope()
 def optics(
     asked: Asked,
     stacks: Annotated[

@@ -3,57 +3,50 @@
 import msgspec
 
 from parfocal.calib.camera.exposure_window import ExposureWindow
-from parfocal.edge.calibrate.trigger import TriggerCalibration, flash_delay_s, n_steps
-from parfocal.edge.cli.options import (
-    ConfigOption,
-    JsonOption,
-    PortOption,
-    SeedOption,
-    SimOption,
-    Simulation,
-    SlideOption,
-    UmPerPxOption,
-    configured,
-    opened_instrument,
-)
-from parfocal.edge.cli.showing.output import check_writable, console_for, write_json
-from parfocal.edge.cli.showing.progress import shown_progress
+from parfocal.calib.value import UsedCalibration
+from parfocal.edge.calibrate.keeper import KeptValue
+from parfocal.edge.calibrate.trigger import TriggerCalibration, n_steps
+from parfocal.edge.cli.asked import Asked, on_microscope
+from parfocal.edge.cli.calibrating.bench import Bench, reported_bench
 from parfocal.edge.cli.showing.say import say
-from parfocal.edge.cli.showing.tables import show_notes
+from parfocal.edge.measured.trigger_in_use import safe_delay_s
 
 
 class TriggerReport(msgspec.Struct, frozen=True):
-    """When the camera exposes after a trigger, and the `scan.flash_delay_s` that follows from it."""
+    """When the camera exposes after a trigger, and when a continuous scan flashes from now on.
 
+    `calibration` names the calibration that results.
+    """
+
+    board_serial: int
+    objective: str
+    store: str
+    values: tuple[KeptValue, ...]
     window: ExposureWindow
     flash_delay_s: float
     elapsed_s: float
+    calibration: UsedCalibration | None
 
 
-def trigger(
-    sim: SimOption = False,
-    slide: SlideOption = None,
-    um_per_px: UmPerPxOption = None,
-    seed: SeedOption = 1,
-    config: ConfigOption = None,
-    port: PortOption = None,
-    json: JsonOption = None,
-) -> None:
-    """Find when a triggered camera exposes, with flashes of the lamp. Nothing moves; nothing is kept."""
-    settings = configured(config, port)
-    simulation = Simulation(sim, slide, um_per_px, seed, None)
-    check_writable(json)
-    console = console_for(json)
-    with opened_instrument(simulation, settings, port is None) as instrument:
-        show_notes(console, instrument.notes)
-        began_s = instrument.clock.now_s()
-        with shown_progress(console, "flashing", n_steps(settings), "first flash") as step:
-            window = TriggerCalibration(instrument, settings, step).run()
-        elapsed_s = instrument.clock.now_s() - began_s
-    found_s = flash_delay_s(window)
-    say(console, f"trigger: {trigger_words(window)}")
-    say(console, f"trigger: set scan.flash_delay_s = {found_s:.5f}")
-    write_json(json, TriggerReport(window, found_s, elapsed_s))
+@on_microscope("z_play_um")
+def trigger(asked: Asked) -> None:
+    """Find when a triggered camera exposes, with flashes of the lamp. Nothing moves."""
+    with reported_bench(asked, n_steps(asked.settings)) as (bench, report):
+        window, values = measure_trigger(bench)
+        delay_s = _delay_s(window)
+        report(lambda head: TriggerReport(*head.place, values, window, delay_s, head.elapsed_s, head.used))
+
+
+def measure_trigger(bench: Bench) -> tuple[ExposureWindow, tuple[KeptValue, ...]]:
+    """What `TriggerCalibration` measures, shown. Raises as `TriggerCalibration.run`."""
+    measuring = TriggerCalibration(bench.instrument, bench.config, bench.store, bench.stamp, bench.step)
+    window, values = measuring.run()
+    say(bench.console, f"trigger: {trigger_words(window)}")
+    line = f"trigger: continuous scans flash {1e3 * _delay_s(window):.2f} ms after it from now on"
+    if bench.config.calibration.keep_flash_delay:
+        line = "trigger: scan.flash_delay_s of the configuration stays in use until that key is removed"
+    say(bench.console, line)
+    return window, values
 
 
 def trigger_words(window: ExposureWindow) -> str:
@@ -67,3 +60,7 @@ def trigger_words(window: ExposureWindow) -> str:
             f"{words}; rolling shutter: they begin one after the other over {1e3 * window.read_out_s:.2f} ms"
         )
     return words
+
+
+def _delay_s(window: ExposureWindow) -> float:
+    return safe_delay_s(window.delay_s, window.uncertainty_s)

@@ -18,7 +18,8 @@ from parfocal.edge.calibrate.motion import xy_play, z_play
 from parfocal.edge.calibrate.motion.backlash import AxisName, AxisPlay, Backlash
 from parfocal.edge.calibrate.motion.returns import Trips
 from parfocal.edge.calibrate.motion.stage import StageCalibration
-from parfocal.edge.cli.calibrating.bench import Asked, Bench, measures, reported_bench
+from parfocal.edge.cli.asked import Asked, on_microscope
+from parfocal.edge.cli.calibrating.bench import Bench, reported_bench
 from parfocal.edge.cli.options import finite
 from parfocal.edge.cli.showing.say import say
 from parfocal.edge.config import Config
@@ -75,7 +76,7 @@ def options_of_calibrate() -> None:
 
 
 @app.command()
-@measures
+@on_microscope()
 def backlash(
     asked: Asked,
     axis: Annotated[str | None, typer.Option(help="x, y or z. Default: z, then x and y.")] = None,
@@ -90,7 +91,7 @@ def backlash(
 
 
 @app.command()
-@measures
+@on_microscope()
 def stage(
     asked: Asked,
     pitch_um: Annotated[
@@ -129,7 +130,7 @@ def stage(
 
 
 @app.command()
-@measures
+@on_microscope()
 def camera(asked: Asked) -> None:
     """Find the exposure; measure response, flicker, flat field, and what the camera does to its pictures."""
     with reported_bench(asked, camera_part.N_STEPS) as (bench, report):

@@ -11,27 +11,11 @@ import typer
 from rich.console import Console
 
 from parfocal.calib.value import UsedCalibration
+from parfocal.edge.cli.asked import Asked, on_microscope
 from parfocal.edge.cli.focusing.by_lens import by_lens, once
 from parfocal.edge.cli.focusing.composites import Examine, check_folder, examine_into
 from parfocal.edge.cli.focusing.following import follow_field, show_followed
-from parfocal.edge.cli.options import (
-    ConfigOption,
-    FieldsOption,
-    JsonOption,
-    ObjectiveOption,
-    PortOption,
-    ReliefOption,
-    SeedOption,
-    SimOption,
-    Simulation,
-    SlideOption,
-    UmPerPxOption,
-    ZPlayOption,
-    configured,
-    finite,
-    opened_instrument,
-    through,
-)
+from parfocal.edge.cli.options import FieldsOption, ObjectiveOption, ReliefOption, finite, through
 from parfocal.edge.cli.showing.output import check_writable, console_for, growing_result
 from parfocal.edge.cli.showing.progress import shown_progress
 from parfocal.edge.cli.showing.say import say
@@ -67,13 +51,10 @@ Done = tuple[
 ]
 
 
+@on_microscope()
 def focus(
-    sim: SimOption = False,
-    slide: SlideOption = None,
-    um_per_px: UmPerPxOption = None,
+    asked: Asked,
     fields: FieldsOption = 25,
-    seed: SeedOption = 1,
-    z_play_um: ZPlayOption = None,
     relief: ReliefOption = None,
     objective: ObjectiveOption = None,
     surface: Annotated[
@@ -103,13 +84,10 @@ def focus(
             help="With --sim: how fast the focus of the virtual slide rises, um/s.",
         ),
     ] = 0.0,
-    config: ConfigOption = None,
-    port: PortOption = None,
-    json: JsonOption = None,
 ) -> None:
     """Focus neighbouring fields, row by row, and report each."""
-    settings = through(objective, configured(config, port), sim)
-    simulation = Simulation(sim, slide, um_per_px, seed, z_play_um, relief, drift_um_per_s)
+    settings, json = through(objective, asked.settings, asked.simulation.is_asked_for), asked.json
+    asked = asked.uneven(relief, drift_um_per_s)
     if follow and (composite is not None or surface is not None):
         raise ConfigError("--follow stays at one field: leave out --composite and --surface")
     if seconds is not None and not follow:
@@ -127,7 +105,7 @@ def focus(
         say(console, f"engine: {single.description}")
         with (
             growing_result(json, partial(show_followed, console)) as followed,
-            opened_instrument(simulation, settings, virtual=port is None) as opened,
+            asked.opened(settings) as opened,
         ):
             until_s = math.inf if seconds is None else seconds
             instrument, settings, _ = by_lens(
@@ -139,7 +117,7 @@ def focus(
         return
     examine = None if composite is None else examine_into(composite, engine.predictor, settings)
     with growing_result(json, partial(show_report, console)) as result:
-        with opened_instrument(simulation, settings, virtual=port is None) as opened:
+        with asked.opened(settings) as opened:
             instrument, settings, park_um = by_lens(
                 opened, settings, console, plan, engine.predictor, engine.single
             )

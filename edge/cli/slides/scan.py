@@ -13,23 +13,10 @@ import typer
 from rich.console import Console
 
 from parfocal import __version__
+from parfocal.edge.cli.asked import Asked, on_microscope
 from parfocal.edge.cli.ending.pause import Pause
 from parfocal.edge.cli.focusing.by_lens import by_lens
-from parfocal.edge.cli.options import (
-    ConfigOption,
-    JsonOption,
-    PortOption,
-    ReliefOption,
-    SeedOption,
-    SimOption,
-    Simulation,
-    SlideOption,
-    UmPerPxOption,
-    ZPlayOption,
-    configured,
-    finite,
-    opened_instrument,
-)
+from parfocal.edge.cli.options import ReliefOption, finite
 from parfocal.edge.cli.showing.output import (
     GrowingResult,
     check_writable,
@@ -86,7 +73,7 @@ from parfocal.edge.tissue.area import Area, read_area, rectangle
 from parfocal.edge.words import counted, sized
 
 
-class _Asked(msgspec.Struct, frozen=True):
+class _Wanted(msgspec.Struct, frozen=True):
     """Where to scan and how, as options give it; None or False for what was left out."""
 
     area: Area | None = None
@@ -96,7 +83,9 @@ class _Asked(msgspec.Struct, frozen=True):
     continuous: bool = False
 
 
+@on_microscope()
 def scan(
+    asked: Asked,
     out: Annotated[Path, typer.Option(help="Folder of the slide, NAME.zarr.")],
     region: Annotated[
         tuple[float, float, float, float] | None,
@@ -142,22 +131,14 @@ def scan(
         bool, typer.Option("--composite", help="Keep uneven tiles as pictures that are all in focus.")
     ] = False,
     z_stack: Annotated[bool, typer.Option("--z-stack", help="Keep a stack of each uneven tile.")] = False,
-    sim: SimOption = False,
-    slide: SlideOption = None,
-    um_per_px: UmPerPxOption = None,
-    seed: SeedOption = 1,
-    z_play_um: ZPlayOption = None,
     relief: ReliefOption = None,
-    config: ConfigOption = None,
-    port: PortOption = None,
-    json: JsonOption = None,
 ) -> None:
     """Scan a region of a slide tile by tile, in focus. An interrupted scan goes on with --resume."""
-    settings = configured(config, port)
-    simulation = Simulation(sim, slide, um_per_px, seed, z_play_um, relief)
-    asked = _Asked(_area(region, mask), overlap, codec, slide_name, continuous)
-    kept = _kept_request(out, asked) if resume else None
-    if (kept or asked).continuous and settings.lens.focuses:
+    asked = asked.uneven(relief)
+    settings, json = asked.settings, asked.json
+    wanted = _Wanted(_area(region, mask), overlap, codec, slide_name, continuous)
+    kept = _kept_request(out, wanted) if resume else None
+    if (kept or wanted).continuous and settings.lens.focuses:
         raise ConfigError("a continuous scan follows the slide with the Z motor: set lens.focuses = false")
     if not resume and not plan:
         check_new(out)
@@ -166,11 +147,15 @@ def scan(
     console = console_for(json)
     # Before the board is opened: a wrong model is reported at once, and loading it does not delay the heartbeat.
     eyes = None if plan else _eyes(settings, console)
-    with opened_instrument(simulation, settings, virtual=port is None) as instrument:
+    with asked.opened(settings) as instrument:
         show_notes(console, instrument.notes)
         used = used_config(settings, instrument.board)
-        request = kept or _request(asked, used, instrument)
-        sweeps = sweep_plan(request.plan, used, instrument.plays) if request.continuous else None
+        request = kept or _request(wanted, used, instrument)
+        sweeps = (
+            sweep_plan(request.plan, used, instrument.plays, instrument.trigger)
+            if request.continuous
+            else None
+        )
         foretold = foretell(request.plan, used, EXPECTED_SHARE[request.codec], instrument.plays)
         if sweeps is not None:
             foretold = foretell_sweeps(foretold, sweeps)
@@ -215,9 +200,9 @@ def _area(region: tuple[float, float, float, float] | None, mask: Path | None) -
     return rectangle(x0_um, y0_um, x1_um, y1_um)
 
 
-def _kept_request(out: Path, asked: _Asked) -> Request:
+def _kept_request(out: Path, wanted: _Wanted) -> Request:
     """What the scan in `out` was begun with. Raises ConfigError for options that would change it."""
-    if asked != _Asked():
+    if wanted != _Wanted():
         raise ConfigError(
             "--resume goes on as the scan was begun: leave out --region, --mask, --overlap, --codec, --slide-name and "
             "--continuous"
@@ -225,18 +210,18 @@ def _kept_request(out: Path, asked: _Asked) -> Request:
     return kept_request(out)
 
 
-def _request(asked: _Asked, config: Config, instrument: Instrument) -> Request:
-    if asked.area is None:
+def _request(wanted: _Wanted, config: Config, instrument: Instrument) -> Request:
+    if wanted.area is None:
         raise ConfigError("where to scan was not given: add --region X0 Y0 X1 Y1 or --mask FILE")
     field_um = field_of(config.camera, instrument.view.um_per_px, instrument.view.angle_deg)
-    overlap = asked.overlap
+    overlap = wanted.overlap
     if overlap is None:
         overlap = overlap_for(instrument.plays, config, field_um)
-    if asked.continuous:
-        plan = quicker_plan(asked.area, config, field_um, overlap, instrument.plays)
+    if wanted.continuous:
+        plan = quicker_plan(wanted.area, config, field_um, overlap, instrument.plays, instrument.trigger)
     else:
-        plan = plan_tiles(asked.area, config, field_um, overlap)
-    return Request(asked.slide_name or "", checked_codec(asked.codec or "png"), plan, asked.continuous)
+        plan = plan_tiles(wanted.area, config, field_um, overlap)
+    return Request(wanted.slide_name or "", checked_codec(wanted.codec or "png"), plan, wanted.continuous)
 
 
 def _eyes(config: Config, console: Console) -> Eyes:
@@ -273,8 +258,11 @@ def _show_sweeps(console: Console, sweeps: SweepPlan) -> None:
         console,
         f"sweeps: {counted(sweeps.n_rows, 'row')} along {sweeps.along.upper()}{alone}; "
         f"{sweeps.speed_um_per_s / 1000.0:.1f} mm/s, limited by the "
-        f"{sweeps.limited_by}; flashes of {sweeps.flash_s * 1e6:.0f} us at a duty of {sweeps.duty:.2f}",
+        f"{sweeps.limited_by}; flashes of {sweeps.flash_s * 1e6:.0f} us at a duty of {sweeps.duty:.2f}, "
+        f"{sweeps.trigger}",
     )
+    if sweeps.trigger.remark is not None:
+        say(console, f"calibration: {sweeps.trigger.remark}")
     say(
         console,
         f"between rows: {_clock(sweeps.row_change_s)}; where the slide is not flat, Z costs {sweeps.part_s:.2f} s for "

@@ -12,21 +12,9 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from parfocal.edge.cli.asked import Asked, on_microscope
 from parfocal.edge.cli.focusing.by_lens import by_lens
-from parfocal.edge.cli.options import (
-    ConfigOption,
-    JsonOption,
-    PortOption,
-    SeedOption,
-    SimOption,
-    Simulation,
-    SlideOption,
-    UmPerPxOption,
-    ZPlayOption,
-    configured,
-    finite,
-    opened_instrument,
-)
+from parfocal.edge.cli.options import finite
 from parfocal.edge.cli.showing.drawing import import_matplotlib
 from parfocal.edge.cli.showing.output import (
     GrowingResult,
@@ -57,14 +45,13 @@ SPACING_UM = 1000.0  # a slide that bends by 1 um over 4 mm bends by less than 0
 MAX_UM = 1e6
 
 
+@on_microscope()
 def survey(
+    asked: Asked,
     region: Annotated[
         tuple[float, float, float, float],
         typer.Option(metavar="X0 Y0 X1 Y1", help="The part of the slide to survey, um of the stage."),
     ],
-    sim: SimOption = False,
-    slide: SlideOption = None,
-    um_per_px: UmPerPxOption = None,
     points: Annotated[
         int | None, typer.Option(min=4, help="Number of focus points at most. Default: by --spacing-um.")
     ] = None,
@@ -84,17 +71,11 @@ def survey(
         Path | None, typer.Option("--out", help="Write the points to this file, .csv or .geojson.")
     ] = None,
     picture: Annotated[Path | None, typer.Option(help="Draw the focal surface to this PNG file.")] = None,
-    seed: SeedOption = 1,
-    z_play_um: ZPlayOption = None,
-    config: ConfigOption = None,
-    port: PortOption = None,
-    json: JsonOption = None,
 ) -> None:
     """Find the focus at points over a region, and fit the focal surface through them."""
     if points is not None and spacing_um is not None:
         raise ConfigError("--points and --spacing-um both say how many points there are: give one of them")
-    settings = configured(config, port)
-    simulation = Simulation(sim, slide, um_per_px, seed, z_play_um)
+    settings, json = asked.settings, asked.json
     plan = points_of_region(_region(region), settings, points, spacing_um or SPACING_UM)
     if mask is not None:
         plan = _on_tissue(plan, read_area(mask), mask)
@@ -103,7 +84,7 @@ def survey(
     engine = checked_engine(settings)
     say(console, f"engine: {engine.description}")
     with growing_result(json, partial(_show, console)) as result:
-        with opened_instrument(simulation, settings, virtual=port is None) as opened:
+        with asked.opened(settings) as opened:
             show_notes(console, opened.notes)
             instrument, settings, _ = by_lens(
                 opened, settings, console, plan, engine.predictor, engine.single

@@ -14,6 +14,7 @@ from parfocal.board.own.board import Along
 from parfocal.edge.config import Config
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.measured.calibration import PlayInUse
+from parfocal.edge.measured.trigger_in_use import TriggerInUse
 from parfocal.edge.scan.continuous.rows import Ends, Line, Part, Row, rows_of
 from parfocal.edge.scan.tiling.plan import Foretold, TilePlan, plan_tiles
 from parfocal.edge.tissue.area import Area
@@ -34,7 +35,8 @@ class SweepPlan(msgspec.Struct, frozen=True):
     same light as an exposure of a stage at rest. `ends`: how far a sweep goes beyond its tiles. `scan_s` is the
     microscope's time for `n_rows`, on a flat slide, without what is taken again; `n_alone` tiles are taken one by
     one. `row_change_s` is the part of it between the rows. `part_s` is what each straight part more of a row costs,
-    and `reversal_s` what Z needs to turn round between two of them. Rows lie `along` this axis.
+    and `reversal_s` what Z needs to turn round between two of them. `trigger`: when the flash comes after its trigger.
+    Rows lie `along` this axis.
     """
 
     speed_um_per_s: float
@@ -48,7 +50,21 @@ class SweepPlan(msgspec.Struct, frozen=True):
     row_change_s: float
     part_s: float
     reversal_s: float
+    trigger: TriggerInUse
     along: Along = "x"
+
+    @property
+    def flash_middle_s(self) -> float:
+        """From a trigger until the middle of its flash, s."""
+        return self.trigger.delay_s + self.flash_s / 2.0
+
+    def ahead_um(self, um_per_step: float) -> float:
+        """How far the stage is beyond its trigger in the middle of the flash, um: there the picture shows it.
+
+        A trigger comes with a step of the motor, and the stage stays there until the next one.
+        """
+        # Not by the time alone: that would be half a step too far, on average, to the other side in every other row.
+        return math.floor(self.flash_middle_s * self.speed_um_per_s / um_per_step) * um_per_step
 
 
 class ForetoldSweeps(Foretold, frozen=True):
@@ -65,22 +81,32 @@ def foretell_sweeps(stopping: Foretold, sweeps: SweepPlan) -> ForetoldSweeps:
 
 
 def quicker_plan(
-    area: Area, config: Config, field_um: tuple[float, float], overlap: float, plays: Sequence[PlayInUse]
+    area: Area,
+    config: Config,
+    field_um: tuple[float, float],
+    overlap: float,
+    plays: Sequence[PlayInUse],
+    trigger: TriggerInUse | None = None,
 ) -> TilePlan:
     """The tiles of `area` in rows along X or along Y, whichever takes less time. Raises ConfigError as `sweep_plan`.
 
     The long side of the picture across the rows makes fewer of them.
     """
     plans = [plan_tiles(area, config, field_um, overlap, along) for along in ALONGS]
-    return min(plans, key=lambda plan: sweep_plan(plan, config, plays).scan_s)
+    return min(plans, key=lambda plan: sweep_plan(plan, config, plays, trigger).scan_s)
 
 
-def sweep_plan(plan: TilePlan, config: Config, plays: Sequence[PlayInUse]) -> SweepPlan:
+def sweep_plan(
+    plan: TilePlan, config: Config, plays: Sequence[PlayInUse], trigger: TriggerInUse | None = None
+) -> SweepPlan:
     """The speed that stage, camera and light allow, and the time.
 
-    Raises ConfigError if the play of an axis is not measured, or if the lamp is too dark.
+    `trigger`: when the lamp flashes after a trigger, None for as configured.
+    Raises ConfigError if the play of an axis is not measured, if the lamp is too dark, or if the lines of the camera
+    do not all expose for long enough.
     """
     _check_plays(plays)
+    trigger = trigger or TriggerInUse(config.scan.flash_delay_s)
     camera, scan, axis = config.camera, config.scan, config.board.axis(plan.along)
     blur_um = BLUR_PX * camera.um_per_px
     # Light of one exposure at rest, in seconds of a flash at full duty.
@@ -97,6 +123,8 @@ def sweep_plan(plan: TilePlan, config: Config, plays: Sequence[PlayInUse]) -> Sw
     if speed_um_per_s < SLOW_SHARE * axis.speed_um_per_s:
         _refuse(limited_by, speed_um_per_s, scan.flash_brightness, needed_s, blur_um, axis)
     flash_s = max(min(blur_um / speed_um_per_s, 0.1), LEAST_FLASH_S)
+    if trigger.room_s is not None and flash_s > trigger.room_s:
+        flash_s = _fitted(trigger.room_s, needed_s)
     flash_s = max(round(flash_s * 1e6), 1) / 1e6
     run_up_um = speed_um_per_s**2 / (2.0 * axis.accel_um_per_s2) + RUN_UP_UM
     # A little farther beyond than before, so that the next row is engaged the other way by one straight move.
@@ -114,6 +142,7 @@ def sweep_plan(plan: TilePlan, config: Config, plays: Sequence[PlayInUse]) -> Sw
         0.0,
         COMMAND_S + speed_um_per_s / axis.accel_um_per_s2,
         COMMAND_S + reversal_s(config.board.z),
+        trigger,
         plan.along,
     )
     swept_s = sum(line_s(flat(row, ends), made, config.board) for row in rows)
@@ -160,6 +189,17 @@ def flat(row: Row, ends: Ends) -> Line:
     """The way over a row of a flat slide."""
     first_um, last_um = row.along_um(row.tiles[0]), row.along_um(row.tiles[-1])
     return Line(first_um - row.way * ends.before_um, 0.0, (Part(last_um + row.way * ends.beyond_um, 0.0),))
+
+
+def _fitted(room_s: float, needed_s: float) -> float:
+    """A flash that lies in the exposure of all lines, s. Raises ConfigError if it gives too little light."""
+    if needed_s > room_s or room_s < LEAST_FLASH_S:
+        raise ConfigError(
+            f"all lines of the camera expose together for {1e3 * room_s:.2g} ms, and --continuous needs a flash of "
+            f"{1e3 * needed_s:.2g} ms; nothing moved. Use a brighter flash (scan.flash_brightness), a longer "
+            "camera.exposure_s, or leave out --continuous."
+        )
+    return math.floor(room_s * 1e6) / 1e6
 
 
 def _check_plays(plays: Sequence[PlayInUse]) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterator, Sequence
 import msgspec
 
 from parfocal.edge.config import Config
-from parfocal.edge.focus.picture.exposure import exposure_fault
+from parfocal.edge.focus.picture.exposure import MIN_MEAN_LEVEL, exposure_fault
 from parfocal.edge.focus.shots import Shot
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.measured.calibration import PlayInUse
@@ -21,6 +21,7 @@ from parfocal.edge.scan.tiling.judge import Judged, Seen, TileJudge
 from parfocal.edge.scan.tiling.plan import PlannedTile
 from parfocal.edge.scan.tiling.scanner import Scanner, Taken, TileDone
 from parfocal.edge.scan.tiling.writer import TileWriter
+from parfocal.edge.scan.watch import CameraWatch
 
 MISSED = "its trigger or its frame was missed in the sweep"
 LOST = "a frame of its sweep was lost between camera and computer"
@@ -36,12 +37,21 @@ class ContinuousScanner:
     """Takes the tiles of a plan in sweeps, and what they leave by `Scanner`."""
 
     def __init__(
-        self, instrument: Instrument, config: Config, plan: SweepPlan, heights: Heights, judge: TileJudge
+        self,
+        instrument: Instrument,
+        config: Config,
+        plan: SweepPlan,
+        heights: Heights,
+        judge: TileJudge,
+        watch: CameraWatch,
     ) -> None:
-        """Nothing moves. Raises ConfigError if board or camera cannot be triggered."""
+        """`watch` is told which pictures the flash has missed. Nothing moves.
+
+        Raises ConfigError if board or camera cannot be triggered.
+        """
         self._sweeper = Sweeper(instrument, config, plan)
         self._instrument, self._config, self._plan = instrument, config, plan
-        self._heights, self._judge = heights, judge
+        self._heights, self._judge, self._watch = heights, judge, watch
         self._play_sigma_um = _sigma_um(instrument.plays, "z")
 
     def run(
@@ -84,7 +94,9 @@ class ContinuousScanner:
         left.update(dict.fromkeys(row.tiles, MISSED))
         for caught in self._sweeper.sweep(row, line, scanner.offset):
             elapsed_s = (self._instrument.clock.now_s() - began_s) / len(row.tiles)
-            if exposure_fault(caught.pixels) is not None:
+            is_faulty = exposure_fault(caught.pixels) is not None
+            self._watch.seen_flash(is_faulty and caught.pixels.mean() < MIN_MEAN_LEVEL)
+            if is_faulty:
                 left[caught.tile] = DARK
                 continue
             looked = self._looked(caught, scanner)

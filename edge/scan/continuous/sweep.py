@@ -159,15 +159,15 @@ class Sweeper:
         spacing_um = (row.along_um(last) - row.along_um(first)) / (count - 1)
         axis = self._instrument.board.axes[row.along]
         off_um, _ = row.place_um(offset.x_um, offset.y_um)
-        scan, plan = self._config.scan, self._plan
+        plan = self._plan
         # The stage goes on from the trigger to the middle of the flash; and it stands above its command by the play
         # where it is engaged downwards.
-        ahead_um = row.way * plan.speed_um_per_s * (scan.flash_delay_s + plan.flash_s / 2.0)
+        ahead_um = row.way * plan.ahead_um(axis.config.um_per_step)
         above_um = axis.stage_um - axis.position_um
         armed_um = self._board.trigger_at(
             row.along,
             TriggerPositions(row.along_um(first) + off_um - ahead_um - above_um, spacing_um, count),
-            Flash(scan.flash_delay_s, plan.flash_s, plan.duty),
+            Flash(plan.trigger.delay_s, plan.flash_s, plan.duty),
         )
         return tuple(at_um + ahead_um + above_um for at_um in armed_um)
 
@@ -198,8 +198,7 @@ class Sweeper:
                 return  # later ones belong to no trigger of this sweep
             n_taken = found + 1
             trigger = triggers[found]
-            flash_s = trigger.trigger_s + self._config.scan.flash_delay_s + self._plan.flash_s / 2.0
-            yield trigger.index, frame.pixels, flash_s
+            yield trigger.index, frame.pixels, trigger.trigger_s + self._plan.flash_middle_s
 
 
 def count_of(row: Row) -> int:

@@ -261,11 +261,13 @@ class ScanJob:
                 heights.learn(point.x_um, point.y_um, point.z_um, point.sigma_um or TWO_SHOT_SIGMA_UM)
         for tile in self.finished:
             _learn(heights, tile)
-        swept = ContinuousScanner(instrument, config, ways.sweeps, heights, judge) if ways.sweeps else None
+        self._watch = watch = watch_of(instrument, None if ways.sweeps else config.scan.lamp_duty)
+        swept = (
+            ContinuousScanner(instrument, config, ways.sweeps, heights, judge, watch) if ways.sweeps else None
+        )
         light = Light(instrument, config.scan.lamp_duty, ways.is_dark_between)
         unevenness = self._unevenness(instrument, eyes, config, ways, usual)
-        self._watch = watch_of(instrument, None if ways.sweeps else config.scan.lamp_duty)
-        scanner = Scanner(instrument, eyes.two_shot, config, heights, judge, light, unevenness, self._watch)
+        scanner = Scanner(instrument, eyes.two_shot, config, heights, judge, light, unevenness, watch)
         instrument.home_if_allowed()
         with light.scan():
             self.offset, found = register(scanner, self._marks(), instrument.view)
@@ -276,7 +278,7 @@ class ScanJob:
                     yield from scanner.run(self.left, self.journal, writer)
                 else:
                     yield from swept.run(self.left, scanner, self.journal, writer)
-        self._watch.check_settings()
+        watch.check_settings()
         self._keep(judge, usual)
 
     def _marks(self) -> tuple[Mark, ...]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from parfocal.edge.cli import asked as cli_asked
 from parfocal.edge.cli import record as cli_record
 from parfocal.edge.errors import CameraFailed
 from parfocal.edge.instrument import Instrument
@@ -24,8 +25,8 @@ def command(scope: Scope, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None
             assert virtual
             yield instrument(scope, GivesUp(scope.camera, unplugged_by) if unplugged_by else None)
 
-        monkeypatch.setattr(cli_record, "configured", lambda *_: short_sweep(scope.config))
-        monkeypatch.setattr(cli_record, "opened_instrument", opened)
+        monkeypatch.setattr(cli_asked, "configured", lambda *_: short_sweep(scope.config))
+        monkeypatch.setattr(cli_asked, "opened_instrument", opened)
         cli_record.record(out, sim=True, fields=fields, reach_um=5.0, step_um=0.9375, json=json)
 
     return recorded

@@ -94,6 +94,14 @@ def test_settings_that_another_program_changes_are_told() -> None:
     assert "the camera's gain went from 4 to 6 during the run" in due.told
 
 
+def test_flashes_that_were_seen_settle_an_earlier_note_and_one_missed_flash_says_nothing() -> None:
+    watch = CameraWatch(View(1.0))
+    watch.seen_flash(is_dark=True)
+    for _ in range(KEPT):
+        watch.seen_flash(is_dark=False)
+    assert (watch.due, watch.confirmed) == ((), {"trigger"})
+
+
 def test_light_that_changed_is_told_by_empty_fields() -> None:
     flat = MeasuredLight(((1.0,) * 9,) * 9, 0.02, (220.0, 220.0, 220.0), knows_level=True)
     watch = CameraWatch(View(1.0), flat)

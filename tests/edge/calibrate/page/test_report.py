@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from parfocal.calib.lens.table import LensTable
-from parfocal.calib.store import Calibration, OpticsModel, Owner, Store
+from parfocal.calib.store import Calibration, OpticsModel, Owner, Store, TriggeredInput
 from parfocal.calib.value import Measured
 from parfocal.edge.calibrate.page.report import Sheet, Verdict, number, report_html
 from parfocal.edge.calibrate.page.svg import Series, plot, shaded, ticks
@@ -26,6 +26,8 @@ SHEET = Sheet(
 )
 
 FAST = config_from_toml("[board.x]\nspeed_um_per_s = 10000.0\n", "t")
+FLASHING = config_from_toml("[scan]\nflash_delay_s = 0.0005\n", "t")
+TRIGGERED = config_from_toml('[camera]\nkind = "aravis"\ntrigger_line = "Line1"\n', "t")
 FOCUSING = config_from_toml('[lens]\nkind = "board"\nfocuses = true\n', "t")
 
 
@@ -136,7 +138,17 @@ def test_raw_data_that_are_gone_or_damaged_leave_a_note(store: Store, left: str 
 
 def test_what_is_done_with_a_value_depends_on_the_configuration() -> None:
     one = Measured(1.30, 0.01, WHEN, "m", "1", "r.json")
-    found = Calibration(1, 1, "20x/0.75", camera_gamma=msgspec.structs.replace(one, value=0.5), x_play_um=one)
+    late = msgspec.structs.replace(one, value=0.00029, uncertainty=0.00001)
+    found = Calibration(
+        1,
+        1,
+        "20x/0.75",
+        camera_gamma=msgspec.structs.replace(one, value=0.5),
+        x_play_um=one,
+        trigger=TriggeredInput("v4l2", "0", "", 0.008),
+        trigger_delay_s=late,
+        trigger_room_s=msgspec.structs.replace(late, value=0.008),
+    )
     keeping = config_from_toml(
         "[board.x]\nplay_um = 60.0\num_per_step = 1.25\n[camera]\nexposure_s = 0.01\n", "t"
     )
@@ -172,6 +184,24 @@ def test_what_is_done_with_a_value_depends_on_the_configuration() -> None:
         ("lens_um_per_ma", one, FOCUSING, "shown only"),
         ("lens_settle_s", one, FOCUSING, "used, the upper end"),
         ("focus_above_sharpest_um", one, Config(), "shown only; focus.at_sharpest = true removes it"),
+        (
+            "trigger_delay_s",
+            late,
+            Config(),
+            f"flashes of continuous scans 0.30 ms after the trigger, as measured on {WHEN:%Y-%m-%d} (+- 0.01 ms)",
+        ),
+        ("trigger_room_s", late, Config(), "the longest flash"),
+        ("trigger_read_out_s", late, Config(), "shown only"),
+        ("trigger_delay_s", late, FLASHING, "not used: scan.flash_delay_s = 0.0005 is configured"),
+        (
+            "trigger_delay_s",
+            late,
+            TRIGGERED,
+            (
+                "not used: the delay of the trigger was measured with camera 0 of kind v4l2, and camera 0 of kind "
+                "aravis at its input Line1 is configured. Run `parfocal calibrate trigger`."
+            ),
+        ),
         ("optics_gain", one, Config(), "not used: nothing was measured. Run `parfocal calibrate optics`."),
     ):
         assert use_of(name, measured, found, config) == told, name

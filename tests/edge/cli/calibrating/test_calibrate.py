@@ -13,13 +13,15 @@ import pytest
 
 from parfocal.calib.errors import CalibError, CalibMissing, CalibRefused
 from parfocal.calib.motion.swing import SettleFit
-from parfocal.calib.store import Calibration, Owner, Store, default_folder
+from parfocal.calib.store import Calibration, Owner, Store, TriggeredInput, default_folder
 from parfocal.calib.value import Measured
 from parfocal.edge.calibrate import register
 from parfocal.edge.calibrate.keeper import KeptValue
 from parfocal.edge.calibrate.motion import chains, returns, settling
+from parfocal.edge.cli import asked as cli_asked
 from parfocal.edge.cli import findings as findings_of
 from parfocal.edge.cli.calibrating import bench as cli_calibrate
+from parfocal.edge.cli.calibrating.trigger_verb import TriggerReport
 from parfocal.edge.cli.calibrating.verbs import BacklashReport, CameraReport, StageReport, stage_line
 from parfocal.edge.config import Config, config_from_toml
 from parfocal.edge.instrument import Instrument
@@ -53,7 +55,7 @@ def plain(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Plain:
         yield made.instrument
         made.board.close()
 
-    monkeypatch.setattr(cli_calibrate, "opened_instrument", opened)
+    monkeypatch.setattr(cli_asked, "opened_instrument", opened)
     (tmp_path / "parfocal.toml").write_text(
         f"{SMALL_CAMERA}[focus]\nfirst_sweep_start_um = 2480.0\nfirst_sweep_stop_um = 2510.0\n"
     )
@@ -142,6 +144,57 @@ def test_doctor_says_how_old_a_calibration_is_and_whether_it_is_used(
     assert told in finding.told
 
 
+TRIGGERED = '[camera]\nkind = "aravis"\ntrigger_line = "Line1"\n'
+
+
+@pytest.mark.parametrize(
+    ("line", "text", "verdict", "told"),
+    [
+        (None, "", None, ""),
+        (None, TRIGGERED, "ok", "flash as configured. Run `parfocal calibrate trigger`."),
+        ("Line1", TRIGGERED, "ok", "trigger_delay_s 0.00048 +- 2e-05, trigger_room_s 0.0079 +- 2e-05; 40 days old"),
+        ("Line2", TRIGGERED, "wrong", "measured, but not used: the delay of the trigger was measured with camera 0"),
+    ],
+)  # fmt: skip
+def test_doctor_tells_of_the_trigger_where_there_is_one(
+    line: str | None, text: str, verdict: str | None, told: str
+) -> None:
+    found = Calibration(1, 1, "20x/0.75")
+    if line is not None:
+        delay = msgspec.structs.replace(Z, value=0.00048, uncertainty=0.00002)
+        found = msgspec.structs.replace(
+            found,
+            trigger=TriggeredInput("aravis", "0", line, 0.008),
+            trigger_delay_s=delay,
+            trigger_room_s=msgspec.structs.replace(delay, value=0.0079),
+        )
+    config = config_from_toml(text, "t")
+    findings = [one for one in findings_of.of_calibration(found, config, NOW) if one.subject == "trigger"]
+    assert [one.verdict for one in findings] == ([verdict] if verdict else [])
+    assert all(one.told.startswith(told) for one in findings)
+
+
+def test_a_measured_trigger_is_kept_and_the_plan_of_a_continuous_scan_says_that_it_flashes_by_it(
+    run: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "parfocal.toml").write_text(
+        "[camera]\nframe_period_s = 0.009\nwidth_px = 672\nheight_px = 672\n[scan]\nflash_brightness = 400.0\n"
+    )
+    code, printed, _ = run("calibrate", "trigger", "--sim", "--json", str(tmp_path / "trigger.json"))
+    assert (code, "trigger: continuous scans flash 0.09 ms after it from now on" in printed) == (0, True)
+    report = msgspec.json.decode((tmp_path / "trigger.json").read_bytes(), type=TriggerReport)
+    assert report.window.delay_s == pytest.approx(0.00004, abs=report.window.uncertainty_s)
+    store = Store(default_folder(), Owner(report.board_serial, "20x/0.75"))
+    assert store.load().used == report.calibration
+    for name in ("x_play_um", "y_play_um", "z_play_um"):
+        store.keep(name, Z)
+    plan = ("scan", "--sim", "--continuous", "--plan", "--out", str(tmp_path / "a.zarr"))
+    region = ("--region", "20000", "10000", "21000", "10500")
+    code, printed, _ = run(*plan, *region)
+    now = datetime.now(timezone.utc)
+    assert (code, f"0.09 ms after the trigger, as measured on {now:%Y-%m-%d}" in printed) == (0, True)
+
+
 def test_doctor_reads_the_calibration_of_the_board_that_answers(run: Run) -> None:
     store = Store(default_folder(), Owner(stub_of(Config(), 1).unit_serial, "20x/0.75"))
     store.keep("z_play_um", Z)
@@ -190,7 +243,7 @@ def test_the_stage_is_measured_each_value_kept_at_once_and_written_for_programs(
         kept_before.append(set(store.load().values()))
         return sideways(settling_of)
 
-    monkeypatch.setattr(cli_calibrate, "opened_instrument", opened)
+    monkeypatch.setattr(cli_asked, "opened_instrument", opened)
     monkeypatch.setattr(settling.Settling, "sideways", looked)
     monkeypatch.setattr(chains, "N_CHAINS", 3)
     monkeypatch.setattr(returns, "N_TRIPS", 2)
@@ -236,7 +289,7 @@ def test_the_camera_is_measured_told_in_words_and_written_for_programs(
         yield instrument
         instrument.board.close()
 
-    monkeypatch.setattr(cli_calibrate, "opened_instrument", opened)
+    monkeypatch.setattr(cli_asked, "opened_instrument", opened)
     (tmp_path / "parfocal.toml").write_text(f"{SMALL_CAMERA}exposure_s = 0.008\n")
     code, printed, told = run("calibrate", "camera", "--json", "found.json")
     assert (code, told) == (0, "")

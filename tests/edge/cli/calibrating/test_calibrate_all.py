@@ -12,8 +12,8 @@ import pytest
 from parfocal.calib.errors import CalibPoor
 from parfocal.calib.store import Owner, Store, default_folder
 from parfocal.calib.value import Measured
+from parfocal.edge.cli import asked as cli_asked
 from parfocal.edge.cli.calibrating import all_parts as cli_all
-from parfocal.edge.cli.calibrating import bench as cli_calibrate
 from parfocal.edge.cli.calibrating.all_parts import PARTS, AllReport, Part, Progress, parts_of, progress_of
 from parfocal.edge.cli.calibrating.bench import Bench
 from parfocal.edge.config import Config, config_from_toml
@@ -28,6 +28,11 @@ def test_a_lens_is_measured_last_and_only_where_there_is_one() -> None:
     assert parts_of(Config()) == PARTS
     with_lens = parts_of(config_from_toml('[lens]\nkind = "board"\n', "t"))
     assert [part.name for part in with_lens] == ["camera", "stage", "backlash", "optics", "focus", "lens"]
+
+
+def test_a_trigger_is_measured_only_where_the_camera_has_one() -> None:
+    toml = '[camera]\nkind = "aravis"\ntrigger_line = "Line1"\n'
+    assert [part.name for part in parts_of(config_from_toml(toml, "t"))][-1] == "trigger"
 
 
 class Parts:
@@ -63,7 +68,7 @@ def parts(monkeypatch: pytest.MonkeyPatch) -> Parts:
         yield plain.instrument
         plain.board.close()
 
-    monkeypatch.setattr(cli_calibrate, "opened_instrument", opened)
+    monkeypatch.setattr(cli_asked, "opened_instrument", opened)
     monkeypatch.setattr(cli_all, "PARTS", made.made())
     return made
 

@@ -16,8 +16,8 @@ from parfocal.calib.store import Owner, Store, default_folder
 from parfocal.edge.calibrate.focus_loop import LoopCalibration
 from parfocal.edge.calibrate.keeper import Found
 from parfocal.edge.calibrate.optics.run import OpticsCalibration
+from parfocal.edge.cli import asked as cli_asked
 from parfocal.edge.cli import findings as findings_of
-from parfocal.edge.cli.calibrating import bench as cli_calibrate
 from parfocal.edge.cli.calibrating import focus_verb, optics_verb
 from parfocal.edge.cli.calibrating.focus_verb import LoopReport
 from parfocal.edge.cli.calibrating.optics_verb import OpticsReport
@@ -83,7 +83,7 @@ def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     engine = Engines(Predictor(Nothing()), "an engine")
     for verb in (optics_verb, focus_verb):
         monkeypatch.setattr(verb, "checked_engine", lambda _config: engine)
-    monkeypatch.setattr(cli_calibrate, "opened_instrument", opened)
+    monkeypatch.setattr(cli_asked, "opened_instrument", opened)
     monkeypatch.setattr(OpticsCalibration, "take", taken)
     (tmp_path / "parfocal.toml").write_text(SMALL_CAMERA)
 

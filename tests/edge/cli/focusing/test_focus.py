@@ -16,8 +16,8 @@ from parfocal.board.stub.virtual_bench import VirtualBench, VirtualTransport
 from parfocal.calib.store import Owner, Store, default_folder
 from parfocal.calib.value import Measured
 from parfocal.edge.camera.frame import Camera, Frame
+from parfocal.edge.cli import asked as cli_asked
 from parfocal.edge.cli import options as cli_options
-from parfocal.edge.cli.focusing import focus as cli_focus
 from parfocal.edge.config import Config
 from parfocal.edge.errors import CameraFailed
 from parfocal.edge.instrument import Instrument
@@ -144,7 +144,7 @@ def test_a_run_that_ends_early_keeps_and_shows_its_fields(
                 instrument, camera=GivesUp(instrument.camera, tmp_path / "run.json")
             )
 
-    monkeypatch.setattr(cli_focus, "opened_instrument", unplugged)
+    monkeypatch.setattr(cli_asked, "opened_instrument", unplugged)
     code, printed, told = run(*short_run, "--json", "run.json")
     assert (code, "CameraFailed" in told) == (3, True), told
     assert told.count("\n") == 1

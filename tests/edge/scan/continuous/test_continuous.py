@@ -1,6 +1,7 @@
 """A continuous scan ends with every tile on the disk, in focus, once; whatever was missed, blurred or interrupted."""
 
 import itertools
+from datetime import datetime, timezone
 from pathlib import Path
 
 import msgspec
@@ -13,6 +14,7 @@ from parfocal.edge.camera.frame import Frame
 from parfocal.edge.config import Config
 from parfocal.edge.errors import CameraFailed, ConfigError
 from parfocal.edge.images.rgb import rgb_from_file
+from parfocal.edge.measured.trigger_in_use import TriggerInUse
 from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.scan.continuous.plan import SweepPlan, sweep_plan
 from parfocal.edge.scan.continuous.scanner import BLURRED, DARK, FOLDED, LOST, MISSED
@@ -84,6 +86,40 @@ def test_every_tile_is_taken_in_focus_where_the_journal_says_while_the_stage_mov
             assert pixels.mean() == pytest.approx(
                 there.mean(), rel=0.03
             )  # and as bright as one taken at rest
+
+
+@pytest.mark.parametrize("delay_s", [0.0004, 0.0013])
+def test_a_flash_comes_when_the_camera_was_measured_to_expose_and_its_tile_lies_where_it_showed_the_stage(
+    scan: Scan, out: Path, plan: TilePlan, delay_s: float
+) -> None:
+    # At 1.4 mm/s no step of 1.25 um and one; a flash as configured, after 0.01 ms, would be over by then.
+    late = TriggerInUse(delay_s + 1e-5, 1e-5, 0.0075, datetime(2026, 11, 27, tzinfo=timezone.utc))
+    told = list[str]()
+    taken = scan(
+        SmallSlide(config=BRIGHT, trigger_delay_s=delay_s),
+        sweeps=sweep_plan(plan, BRIGHT, PLAYS, late),
+        told=told,
+    )
+    assert sum(done.tile.reason is None for done in taken) >= len(taken) - 2
+    assert told == []
+    ideal = SmallSlide()
+    for tile in read_scan(out).tiles:
+        if tile.column >= 2:
+            z_um = ideal.focus(tile.x_um, tile.y_um)
+            there = ideal.render(tile.x_um, tile.y_um, z_um, CONFIG.scan.lamp_duty)
+            assert np.hypot(*shift_px(there, rgb_from_file(tile.path))[:2]) < 0.3
+
+
+def test_flashes_that_the_camera_misses_cost_a_second_pass_and_tell_what_is_due(
+    scan: Scan, sweeps: SweepPlan
+) -> None:
+    told = list[str]()
+    taken = scan(SmallSlide(config=BRIGHT, trigger_delay_s=0.0004), sweeps=sweeps, told=told)
+    assert sum((done.tile.reason or "").startswith(DARK) for done in taken) >= 12
+    assert max(errors_um(taken)) < 0.96
+    (line,) = told
+    assert "12 of 12 pictures of a sweep were dark" in line
+    assert "Run `parfocal calibrate trigger`." in line
 
 
 def test_what_came_out_blurred_is_taken_again_after_the_sweeps_and_learned_before(

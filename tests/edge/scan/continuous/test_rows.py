@@ -1,5 +1,7 @@
 """Rows and their straight parts, and what a sweep costs: pure tables."""
 
+from datetime import datetime, timezone
+
 import msgspec
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from parfocal.board.motion.profile import Trapezoid
 from parfocal.edge.config import Config, config_from_toml
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.measured.calibration import PlayInUse
+from parfocal.edge.measured.trigger_in_use import TriggerInUse
 from parfocal.edge.scan.continuous.plan import line_s, quicker_plan, sweep_plan
 from parfocal.edge.scan.continuous.rows import Ends, Height, Line, Part, Row, line_of, nearest_first, rows_of
 from parfocal.edge.scan.tiling.plan import PlannedTile, TilePlan, field_of, plan_tiles
@@ -159,6 +162,19 @@ def test_a_scan_that_would_be_dark_inexact_or_slow_is_refused(
     config = config_from_toml(toml, "the test")
     with pytest.raises(ConfigError, match=message):
         sweep_plan(whole(config), config, plays)
+
+
+def test_a_flash_ends_before_the_exposure_that_was_measured() -> None:
+    brighter = msgspec.structs.replace(
+        BRIGHT, scan=msgspec.structs.replace(BRIGHT.scan, flash_brightness=3400.0)
+    )
+    short = TriggerInUse(0.0001, 0.00001, 0.000005, datetime(2026, 11, 27, tzinfo=timezone.utc))
+    plan = sweep_plan(whole(), brighter, PLAYS, short)
+    assert plan.flash_s == 0.000005 < sweep_plan(whole(), brighter, PLAYS).flash_s
+    assert plan.flash_s * plan.duty == pytest.approx(0.008 * 0.6 / 3400.0, rel=0.02)  # no less light
+    assert plan.flash_middle_s == 0.0001 + plan.flash_s / 2.0
+    with pytest.raises(ConfigError, match=r"all lines of the camera expose together for 0\.001 ms"):
+        sweep_plan(whole(), brighter, PLAYS, msgspec.structs.replace(short, room_s=0.000001))
 
 
 def test_the_brightness_that_the_refusal_names_is_enough() -> None:

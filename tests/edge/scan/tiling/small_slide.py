@@ -114,11 +114,14 @@ class SmallSlide:
         faults: Faults | None = None,
         config: Config = CONFIG,
         view: View = STRAIGHT,
+        trigger_delay_s: float = 0.0,
     ) -> None:
         """`moved_um`: how far the slide lies from where it lay; `single_sigma_um`: noise of single shots.
 
-        `view`: how the camera lies by its calibration; in truth it is straight.
+        `view`: how the camera lies by its calibration; in truth it is straight. `trigger_delay_s`: how long after a
+        trigger the camera exposes.
         """
+        self._trigger_delay_s = trigger_delay_s
         self.config, self.view = config, view
         self._pixels = drawn() if pixels is None else pixels
         self._moved_um = moved_um
@@ -173,7 +176,9 @@ class SmallSlide:
                 return FieldTruth(self.focus(x_um, y_um), z_um)
 
             brightness = self.config.scan.flash_brightness
-            triggered = TriggeredCamera(self.bench, clock, self.config.camera, self.render, brightness)
+            triggered = TriggeredCamera(
+                self.bench, clock, self.config.camera, self.render, brightness, self._trigger_delay_s
+            )
             yield Instrument(
                 board,
                 camera,
