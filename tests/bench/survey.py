@@ -56,7 +56,7 @@ def measured(n_stacks: int) -> dict[str, object]:
     with slide.instrument(plays=PLAYS) as instrument:
         instrument.home_if_allowed()
         began_s = instrument.clock.now_s()
-        session = Session(instrument, slide.eyes.two_shot, CONFIG, slide.eyes.single)
+        session = Session(instrument, slide.eyes.two_shot, CONFIG, slide.eyes.single, measures=True)
         fields = [done.report for done in surveyed(session, points)]
         survey_s = instrument.clock.now_s() - began_s
         some = points[:n_stacks]

@@ -1,12 +1,14 @@
 """The loop that carries out the controller's steps, and keeps the history that it decides by."""
 
+import msgspec
+
 from parfocal.edge.focus.controlled import controller
 from parfocal.edge.focus.controlled.claims import Record
 from parfocal.edge.focus.controlled.controller import Bounds, Go, Look, Pair, Stay, Step, Sweep
 from parfocal.edge.focus.controlled.history import History, Verified
 from parfocal.edge.focus.field_work import FieldWork
 from parfocal.edge.focus.judging.depth import depth_of_field_um
-from parfocal.edge.focus.judging.estimate import estimate, estimate_single
+from parfocal.edge.focus.judging.estimate import Estimate, estimate, estimate_single
 from parfocal.edge.focus.judging.rule import Reach
 from parfocal.edge.focus.result import FocusResult
 from parfocal.edge.focus.shots import Shot
@@ -20,16 +22,27 @@ ENOUGH_RECORDS = 24
 class ControlledLoop:
     """Focuses field after field with as few shots as the history allows."""
 
-    def __init__(self, work: FieldWork, predictor: Predictor, single: Predictor | None, reach: Reach) -> None:
-        """`predictor` takes two shots, `single` one; without it every field takes a pair. Nothing moves."""
+    def __init__(
+        self,
+        work: FieldWork,
+        predictor: Predictor,
+        single: Predictor | None,
+        reach: Reach,
+        measures: bool = False,
+    ) -> None:
+        """`predictor` takes two shots, `single` one; without it every field takes a pair. Nothing moves.
+
+        `measures`: as Focuser takes it.
+        """
         self._work, self._predictor, self._single = work, predictor, single
-        self._bounds = Bounds(work.limits_um, reach)
+        self._bounds = Bounds(work.limits_um, reach, measures)
         self.history = History(depth_of_field_um(work.config.objective))
         self._looks: list[Look] = []  # of the present field; the first is that on arrival
 
     def use(self, predictor: Predictor, reach: Reach) -> None:
         """Predict from two shots with `predictor` from the next field on; the history stays."""
-        self._predictor, self._bounds = predictor, Bounds(self._work.limits_um, reach)
+        self._predictor = predictor
+        self._bounds = msgspec.structs.replace(self._bounds, reach=reach)
 
     def focused(self, start: Shot) -> FocusResult:
         """Focus a field that was begun and is not blank. `start` is the first shot that shows something.
@@ -56,7 +69,8 @@ class ControlledLoop:
                 work.note(final.z_um, final.z_um, look.single, step.rule)
         if isinstance(step, Stay):
             self.history = self.history.with_unverified()
-            return work.ended("focused", final.z_um, start, final)
+            left_um = 0.0 if look.claim is None else look.claim.distance_um
+            return work.ended("focused", final.z_um, start, final, left_um)
         return self._by_pairs(start, step)
 
     def _by_pairs(self, start: Shot, step: Step) -> FocusResult:
@@ -64,6 +78,10 @@ class ControlledLoop:
         work, n_contradicted = self._work, 0
         while isinstance(step, Pair) and step.z1_um >= work.shots.lowest_um:
             final, focus_um, step = self._pair(step)
+            if isinstance(step, Stay) and step.rule == "pair_measured":
+                # The shot on arrival is the one near the focus.
+                self._remember(start, focus_um)
+                return work.ended("focused", final.z_um, start, final, focus_um - final.z_um)
             look = self._look(final, self._is_learning)
             if not isinstance(step, Stay | Go):
                 continue
@@ -80,7 +98,8 @@ class ControlledLoop:
                     if is_back:
                         work.overrule("pivot_sharper")
                     self._remember(final, focus_um)
-                    return work.ended("focused", end.z_um, start, end)
+                    left_um = 0.0 if is_back else focus_um - end.z_um
+                    return work.ended("focused", end.z_um, start, end, left_um)
                 step = Sweep("not_sharper", instead_um)
             work.overrule(step.rule)
             n_contradicted += 1
@@ -106,6 +125,8 @@ class ControlledLoop:
             earlier_um,
             self.history.depth_of_field_um,
         )
+        if self._is_measured(first, found, focus_um):
+            step = Stay("pair_measured")
         work.note(first.z_um, second.z_um, found, step.rule)
         return second, focus_um, step
 
@@ -120,6 +141,17 @@ class ControlledLoop:
             self.history = self.history.with_verified(
                 records, Verified(focus_um - self._work.pivot_um, end.part.clarity)
             )
+
+    def _is_measured(self, first: Shot, found: Estimate, focus_um: float) -> bool:
+        """Whether a pair that began with `first` is all that a field needs whose height alone is wanted."""
+        work, arrival = self._work, self._looks[0]
+        is_begun_by_it = not work.attempts and first.z_um == arrival.z_um and work.proof.is_given
+        return (
+            self._bounds.measures
+            and is_begun_by_it
+            and not self._is_learning
+            and controller.is_measured_by_pair(arrival, found, focus_um, self.history.depth_of_field_um)
+        )
 
     @property
     def _is_learning(self) -> bool:
