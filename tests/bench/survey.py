@@ -4,8 +4,8 @@
 models know the truth but for noise, so the times are those of a survey, and the errors are not. Stacks of 41 and of 10
 planes of 0.5 um are taken upwards at rest at `--stacks` of the points, and their time is told for all. The limit is
 going from point to point, coming to rest, a mean wait for a frame, and one exposure each. The survey is done once more
-with a camera that exposes as soon as the stage is at rest, as one does that the board triggers: a free-running one waits
-for its next frame. `--settle-s` is the time that X and Y take to come to rest.
+with a camera that exposes as soon as the stage is at rest, as one does that the board triggers: a free-running one
+waits for its next frame. `--settle-s` is the time that X and Y take to come to rest.
 """
 
 import argparse
