@@ -7,7 +7,15 @@ import numpy as np
 from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.tissue.ends import density_by_parts
 from parfocal.edge.tissue.glass import FloatArray
-from parfocal.edge.tissue.ink import MIN_WRITING_SHARE, BoolArray, is_written, odd, pen_marks, variation
+from parfocal.edge.tissue.ink import (
+    MIN_WRITING_SHARE,
+    BoolArray,
+    is_written,
+    odd,
+    pen_marks,
+    variation,
+    width_px,
+)
 
 MIN_DENSITY = 0.035  # optical density of the palest stain over glass, 8 grey levels
 MIN_SIDE_UM = 300.0  # smaller islands are dust
@@ -15,6 +23,7 @@ MIN_SIDE_UM = 300.0  # smaller islands are dust
 # glass. Lines that meet are wide only there.
 MIN_WIDTH_UM = 300.0
 MIN_WIDE_SHARE = 0.2
+MIN_AREA_UM = 2000.0  # an island so wide is no line, though sparse cells may be solid nowhere
 EDGE_SHARE = 0.3  # of the density nearby: less is the soft edge of something dark
 CLOSED_UM = 150.0  # gaps narrower than this belong to the tissue
 EDGE_PX = 11
@@ -25,7 +34,7 @@ RIM_SHARE = 0.06
 LABEL_SHARE = 0.8
 MAX_LABEL_VARIATION = 0.15
 # A mounting medium darkens the glass evenly and without colour. Stains colour it: see `parfocal.edge.tissue.dust`.
-MAX_MOUNT_DENSITY, MAX_MOUNT_VARIATION, MAX_MOUNT_COLOUR, MOUNT_PX = 0.12, 0.05, 0.35, 5
+MIN_MOUNT_UM, MAX_MOUNT_DENSITY, MAX_MOUNT_VARIATION, MAX_MOUNT_COLOUR, MOUNT_PX = 700.0, 0.12, 0.05, 0.35, 5
 # The thin end of a smear is fainter than the palest stain, but of the colour of the rest, and joined to it.
 FAINT_DENSITY, FAINT_PX, ALIKE_COLOUR = 0.012, 9, 0.3
 BLUR_PX = 1.5
@@ -54,7 +63,7 @@ def tissue_mask(pixels: UInt8Array, um_per_px: float) -> TissueMask:
     noise = _noise(density)
     least = max(MIN_DENSITY, 3.0 * noise)
     um_per_px *= factor
-    left_out = pen_marks(density, noise, um_per_px) | _mount(of_channels, noise)
+    left_out = pen_marks(density, noise, um_per_px) | _mount(of_channels, noise, um_per_px)
     blurred = cv2.GaussianBlur(without_specks, (0, 0), BLUR_PX)
     found = (blurred > least) | _faint_ends(blurred > least, of_channels)
     # Without the blur, and without the soft edge that makes a dark line wide.
@@ -97,7 +106,7 @@ def _labels(wide: BoolArray, density: FloatArray, um_per_px: float) -> BoolArray
     return cv2.dilate(is_label[islands].astype(np.uint8), np.ones((EDGE_PX, EDGE_PX), np.uint8)) > 0
 
 
-def _mount(density: FloatArray, noise: float) -> BoolArray:
+def _mount(density: FloatArray, noise: float, um_per_px: float) -> BoolArray:
     """A mounting medium, or another even grey veil over the glass, (h, w), by the density of each channel (h, w, 3).
 
     In a grey picture nothing is: pale tissue cannot be told from it.
@@ -108,7 +117,11 @@ def _mount(density: FloatArray, noise: float) -> BoolArray:
     mean, deviation = variation(np.asarray(density.mean(axis=2), np.float32), MOUNT_PX)
     is_even = deviation**2 < MAX_MOUNT_VARIATION**2 + (1.5 * noise / np.maximum(mean, 1e-3)) ** 2
     is_grey = np.ptp(around, axis=2) < MAX_MOUNT_COLOUR * mean
-    return np.asarray(is_even & is_grey & (mean < MAX_MOUNT_DENSITY), bool)
+    veil = (is_even & is_grey & (mean < MAX_MOUNT_DENSITY)).astype(np.uint8)
+    # Between grey cells there are even places too, but no wide ones.
+    side_px = odd(MIN_MOUNT_UM / um_per_px)
+    kernel = cv2.getStructuringElement(cv2.MORPH_RECT, (side_px, side_px))
+    return cv2.morphologyEx(veil, cv2.MORPH_OPEN, kernel) > 0
 
 
 def _faint_ends(certain: BoolArray, density: FloatArray) -> BoolArray:
@@ -154,7 +167,8 @@ def _islands_of_tissue(
     area = stats[:, cv2.CC_STAT_AREA]
     kept = (area >= (MIN_SIDE_UM / um_per_px) ** 2) & (inside > 0.3 * area)
     of_solid, of_wide = (np.bincount(islands.ravel(), weight.ravel(), n_islands) for weight in (solid, wide))
-    kept &= of_wide > MIN_WIDE_SHARE * of_solid
+    is_area = width_px(found.astype(np.uint8), islands, n_islands) * um_per_px > MIN_AREA_UM
+    kept &= (of_wide > MIN_WIDE_SHARE * of_solid) | is_area
     kept &= np.bincount(islands.ravel(), written.ravel(), n_islands) < MIN_WRITING_SHARE * area
     kept[0] = False
     return np.asarray(kept[islands], bool)

@@ -1,15 +1,16 @@
 """Whether an overview loses real tissue: `python -m tests.bench.overview`, into build/bench/overview.json.
 
-Real pictures of sections, smears and cells (one from a package, the others from the shared tiles where they are) lie as
-two islands on a drawn slide, at 10, 20 and 50 um per px, with their own stain and with a fifth of it. "Lost" is the share
-of the islands that is not found, "wrong" what is found far from them, over their size. A fifth of a stain may be paler
-than the palest that is looked for (`MIN_DENSITY`): such islands are counted apart.
+Real pictures of sections, smears and cells (one from a package, the others from the shared tiles where they are) lie
+as two islands on a drawn slide, at 10, 20 and 50 um per px, with their own stain and with a fifth of it. "Lost" is the
+share of the islands that is not found, "wrong" what is found far from them, over their size. A fifth of a stain may be
+paler than the palest that is looked for (`MIN_DENSITY`): such islands are counted apart.
 """
 
 import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -43,7 +44,7 @@ def textures() -> Iterator[tuple[str, UInt8Array, float]]:
 
 
 def laid(picture: UInt8Array, factor: float, share: float) -> tuple[UInt8Array, float]:
-    """The slide with `share` of the stain of a picture, made smaller by `factor`, and the mean density of its islands."""
+    """The slide with `share` of a picture's stain, made smaller by `factor`, and the mean density of its islands."""
     density = density_from_image(picture) * np.float32(share)
     size = max(2, round(picture.shape[1] / factor)), max(2, round(picture.shape[0] / factor))
     small = cv2.resize(np.exp(-density), size, interpolation=cv2.INTER_AREA)
@@ -58,7 +59,7 @@ def laid(picture: UInt8Array, factor: float, share: float) -> tuple[UInt8Array, 
 def main() -> None:
     truth = islands() > 0
     far = cv2.dilate(truth.astype(np.uint8), np.ones((15, 15), np.uint8)) == 0
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name, picture, picture_um_per_px in textures():
         for um_per_px in UM_PER_PX:
             for share in SHARES:

@@ -133,9 +133,9 @@ def test_a_height_by_single_shots_alone_is_less_certain() -> None:
         "pair_measured": False,
     }
     assert {rule: point_of(report).sigma_um for rule, report in by.items()} == {
-        "single": 0.35,
-        "single_in_focus": 0.35,
-        "single_measured": 0.35,
+        "single": 0.25,
+        "single_in_focus": 0.25,
+        "single_measured": 0.25,
         "accept": 0.2,
         "pair_measured": 0.2,
     }
