@@ -34,7 +34,7 @@ RIM_SHARE = 0.06
 LABEL_SHARE = 0.8
 MAX_LABEL_VARIATION = 0.15
 # A mounting medium darkens the glass evenly and without colour. Stains colour it: see `parfocal.edge.tissue.dust`.
-MIN_MOUNT_UM, MAX_MOUNT_DENSITY, MAX_MOUNT_VARIATION, MAX_MOUNT_COLOUR, MOUNT_PX = 700.0, 0.12, 0.05, 0.35, 5
+MIN_MOUNT_UM, MAX_MOUNT_DENSITY, MAX_MOUNT_VARIATION, MAX_MOUNT_COLOUR, MOUNT_PX = 350.0, 0.12, 0.05, 0.35, 5
 # The thin end of a smear is fainter than the palest stain, but of the colour of the rest, and joined to it.
 FAINT_DENSITY, FAINT_PX, ALIKE_COLOUR = 0.012, 9, 0.3
 BLUR_PX = 1.5
