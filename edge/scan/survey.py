@@ -23,7 +23,7 @@ POINT_SIGMA_UM = 0.3
 BEND_UM_PER_MM = 0.5
 SLOPE_UM_PER_MM = 3.0
 BY_SINGLE = ("single", "single_in_focus", "single_measured")  # the rule of a field that single shots settled
-SINGLE_SIGMA_UM = 0.25  # of its height, at most 0.25 um on six stains (docs/survey.md)
+SINGLE_SIGMA_UM = 0.25  # of its height, at most 0.25 um on six slides (docs/survey.md)
 DUST = "nothing but dust on glass"
 
 
