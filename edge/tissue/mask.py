@@ -158,7 +158,8 @@ def _islands_of_tissue(
     """
     wide = _wide(solid, MIN_WIDTH_UM / 2.0 / um_per_px)
     found = found & ~_labels(wide, density, um_per_px)
-    n_islands, islands, stats, _ = cv2.connectedComponentsWithStats(found.astype(np.uint8))
+    n_islands, labels, stats, _ = cv2.connectedComponentsWithStats(found.astype(np.uint8))
+    islands = np.asarray(labels, np.int32)
     height, width = found.shape
     rim_px = max(2, round(RIM_SHARE * min(height, width)))
     inner = np.zeros(found.shape, bool)

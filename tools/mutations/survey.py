@@ -63,7 +63,7 @@ MUTATIONS = (
     Mutation(
         "a mount is tissue",
         "edge/tissue/mask.py",
-        "| _mount(of_channels, noise)",
+        "| _mount(of_channels, noise, um_per_px)",
         "",
         _OVERVIEW,
     ),
