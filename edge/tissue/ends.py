@@ -61,7 +61,7 @@ def bright_end(pixels: UInt8Array) -> tuple[int, int] | None:
         np.ptp(falls, axis=2) < MAX_COLOUR * falls.mean(axis=2) + COLOUR_NOISE
     )
     first = STEP_PX + GAP_PX
-    best = 0.0, 0, 0.0
+    best = 0.0, 0.0, 0
     for slant in SLANTS:
         columns = (
             np.arange(is_edge.shape[1])[None, :] + np.rint(slant * (rows - height / 2.0)).astype(int)[:, None]
@@ -71,9 +71,9 @@ def bright_end(pixels: UInt8Array) -> tuple[int, int] | None:
             is_inside, is_edge[np.arange(len(rows))[:, None], columns % is_edge.shape[1]], False
         )
         share = shares.mean(axis=0)
-        at = int(np.argmax(share))
-        best = max(best, (float(share[at]), at, float(slant)))
-    share_at, column, slant = best
+        at = round(float(np.flatnonzero(share == share.max()).mean()))  # the middle of a soft edge
+        best = max(best, (float(share.max()), -abs(float(slant)), at))
+    share_at, slant, column = best
     if share_at < EDGE_SHARE:
         return None
     aside = abs(slant) * height / 2.0
