@@ -17,8 +17,6 @@ GLASS_VARIES = 0.02  # and differs from that by so much, optical density
 # A part of another tint than the brightest ones is stained: by this optical density between channels, and no less than
 # so many grey levels, as pictures have whole ones.
 GLASS_TINT_VARIES, TINT_LEVELS = 0.01, 2.5
-# So dense is a mounting medium at most, and so even.
-MAX_VEIL_DENSITY, VEIL_VARIES, MIN_VEIL_SHARE = 0.08, 0.012, 0.6
 
 
 def density_over_glass(pixels: UInt8Array, is_tinted: bool = False) -> FloatArray:
@@ -38,8 +36,7 @@ def density_over_glass(pixels: UInt8Array, is_tinted: bool = False) -> FloatArra
     seen = np.log(np.array(brightest) + 1.0)
     tinted = _tinted(seen) if is_tinted else np.zeros(len(seen))
     smooth = _smooth_light(seen, n, 1.0 / (1.0 + tinted**2))
-    is_plain = (np.abs(seen - smooth) <= GLASS_VARIES) & (tinted <= 1.0)[:, None]
-    is_glass = is_plain | _is_veil(smooth - seen, tinted)[:, None]
+    is_glass = (np.abs(seen - smooth) <= GLASS_VARIES) & (tinted <= 1.0)[:, None]
     glass = np.where(is_glass, seen, smooth)
     light = cv2.resize(
         glass.reshape(n, n, 3).astype(np.float32),
@@ -56,20 +53,6 @@ def _tinted(seen: Floats) -> Floats:
     glass = np.median(tint[level >= np.quantile(level, 0.9)], axis=0)
     allowed = np.maximum(GLASS_TINT_VARIES, TINT_LEVELS * np.exp(-level))
     return np.asarray(np.ptp(tint - glass, axis=1) / allowed, np.float64)
-
-
-def _is_veil(below: Floats, tinted: Floats) -> NDArray[np.bool_]:
-    """Which tinted parts, (n,), lie `below` the light (n, 3) by one and the same small density: a mounting medium.
-
-    A smear is thicker here and thinner there.
-    """
-    stained = tinted > 1.0
-    if not stained.any():
-        return stained
-    usual = np.median(below[stained], axis=0)
-    alike = stained & (np.abs(below - usual).max(axis=1) <= VEIL_VARIES)
-    is_mount = usual.mean() <= MAX_VEIL_DENSITY and alike.sum() >= MIN_VEIL_SHARE * stained.sum()
-    return np.asarray(alike & is_mount, bool)
 
 
 def _smooth_light(seen: Floats, n: int, certain: Floats) -> Floats:

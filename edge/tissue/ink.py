@@ -17,41 +17,27 @@ EDGE_PX = 11
 MIN_PEN_DENSITY = 0.25
 MAX_PEN_UM = 4000.0
 MIN_STROKE_UM = 2000.0
-# A pale dot is also flat up to its edge: a ring along it is as dense as the middle. A thin drop of a smear is not.
-MIN_PALE_DENSITY, MIN_RING_SHARE = 0.045, 0.93
-RING_PX, MIN_DOT_PX, MIN_INNER_SHARE, MIN_PALE_SHARE = (2.5, 4.5), 12, 0.15, 0.8
 # Writing and bar codes, looked at with 50 um per px: dark, grey, and everywhere near paper. Stains are coloured, tissue
 # is paler at this scale, and a dark section is not next to glass all over.
 WRITING_UM_PER_PX, MIN_BLACK_DENSITY, MAX_BLACK_COLOUR = 50.0, 1.0, 0.35
 PAPER_WITHIN_UM, PAPER_SHARE, MIN_WRITING_SHARE = 400.0, 0.25, 0.6
 
 
-def pen_marks(density: FloatArray, noise: float, um_per_px: float) -> BoolArray:
-    """Marks of a pen, (h, w), with their soft edge: islands that are even nearly all over, and not wide.
+def pen_marks(density: FloatArray, um_per_px: float) -> BoolArray:
+    """Marks of a pen, (h, w), with their soft edge: islands that are strong, even nearly all over, and not wide.
 
-    `density`: mean of the channels, (h, w); `noise`: its standard deviation on glass.
+    `density`: mean of the channels, (h, w).
     """
     side_px = odd(VARIES_UM / um_per_px)
     mean, deviation = variation(density, side_px)
     even = (mean > MIN_PEN_DENSITY) & (deviation < MAX_PEN_VARIATION)
     dense = (density > MIN_PEN_DENSITY / 2.0).astype(np.uint8)
-    pen = _even_islands(dense, even, side_px, um_per_px, MIN_PEN_SHARE) | _strokes(even, um_per_px)
-    pen |= _pale_dots(density, noise, side_px, um_per_px)
+    pen = _even_islands(dense, even, side_px, um_per_px) | _strokes(even, um_per_px)
     return cv2.dilate(pen.astype(np.uint8), np.ones((EDGE_PX, EDGE_PX), np.uint8)) > 0
 
 
-def _even_islands(
-    dense: NDArray[np.uint8],
-    even: BoolArray,
-    side_px: int,
-    um_per_px: float,
-    even_share: float,
-    inner_share: float = 0.0,
-) -> BoolArray:
-    """Islands of what is `dense` that are narrower than a pen is wide, (h, w), `even` in `even_share` of their inside.
-
-    `inner_share`: so much of them at least must lie inside. Grainy tissue is full of edges.
-    """
+def _even_islands(dense: NDArray[np.uint8], even: BoolArray, side_px: int, um_per_px: float) -> BoolArray:
+    """Islands of what is `dense` that are `even` nearly all over and narrower than a pen is wide, (h, w)."""
     n_islands, labels = cv2.connectedComponents(dense)
     islands = np.asarray(labels, np.int32)
     # Not its edge, where density falls off.
@@ -59,38 +45,11 @@ def _even_islands(
     size, evenly = (
         np.bincount(islands.ravel(), weight.ravel(), n_islands) for weight in (inner, even & (inner > 0))
     )
-    area = np.bincount(islands.ravel(), minlength=n_islands)
-    is_pen = (evenly > even_share * np.maximum(size, 1)) & (size >= inner_share * area)
-    is_pen &= width_px(dense, islands, n_islands) * um_per_px < MAX_PEN_UM
+    is_pen = (evenly > MIN_PEN_SHARE * np.maximum(size, 1)) & (
+        width_px(dense, islands, n_islands) * um_per_px < MAX_PEN_UM
+    )
     is_pen[0] = False
     return np.asarray(is_pen[islands], bool)
-
-
-def _pale_dots(density: FloatArray, noise: float, side_px: int, um_per_px: float) -> BoolArray:
-    """Pale marks, (h, w): even but for the noise of the camera, and as dense along their edge as in the middle."""
-    smooth = cv2.blur(density, (3, 3))
-    mean, deviation = variation(density, max(side_px, 5))
-    even = deviation**2 < MAX_PEN_VARIATION**2 + (1.5 * noise / np.maximum(mean, 1e-3)) ** 2
-    pale = (smooth > MIN_PALE_DENSITY).astype(np.uint8)
-    dots = _even_islands(
-        pale, np.asarray(even, bool), max(side_px, 5), um_per_px, MIN_PALE_SHARE, MIN_INNER_SHARE
-    )
-    n_islands, labels = cv2.connectedComponents(dots.astype(np.uint8))
-    islands = np.asarray(labels, np.int32)
-    inside_px = cv2.distanceTransform(dots.astype(np.uint8), cv2.DIST_L2, 5)
-    ring, middle = (inside_px >= RING_PX[0]) & (inside_px < RING_PX[1]), inside_px >= RING_PX[1]
-    levels = [
-        np.bincount(islands.ravel(), (density * at).ravel(), n_islands)
-        / np.maximum(np.bincount(islands.ravel(), at.ravel(), n_islands), 1)
-        for at in (ring, middle)
-    ]
-    is_dot = (levels[0] > MIN_RING_SHARE * levels[1]) & (
-        width_px(dots.astype(np.uint8), islands, n_islands) >= MIN_DOT_PX
-    )
-    is_dot[0] = False
-    # What is uneven stays, as of tissue that touches an even part.
-    near_even = cv2.dilate(even.astype(np.uint8), np.ones((EDGE_PX, EDGE_PX), np.uint8)) > 0
-    return np.asarray(is_dot[islands] & near_even, bool)
 
 
 def _strokes(even: BoolArray, um_per_px: float) -> BoolArray:

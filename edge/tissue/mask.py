@@ -36,7 +36,7 @@ MAX_LABEL_VARIATION = 0.15
 # A mounting medium darkens the glass evenly and without colour. Stains colour it: see `parfocal.edge.tissue.dust`.
 MIN_MOUNT_UM, MAX_MOUNT_DENSITY, MAX_MOUNT_VARIATION, MAX_MOUNT_COLOUR, MOUNT_PX = 350.0, 0.12, 0.05, 0.35, 5
 # The thin end of a smear is fainter than the palest stain, but of the colour of the rest, and joined to it.
-FAINT_DENSITY, FAINT_PX, ALIKE_COLOUR = 0.012, 9, 0.3
+FAINT_DENSITY, FAINT_PX, ALIKE_COLOUR = 0.018, 9, 0.3
 BLUR_PX = 1.5
 LEAST_PX = 8  # a side: in less nothing can be told
 WORKING_PX = 1500  # longer pictures are made smaller: tissue is found at 50 um as well as at 5
@@ -63,7 +63,7 @@ def tissue_mask(pixels: UInt8Array, um_per_px: float) -> TissueMask:
     noise = _noise(density)
     least = max(MIN_DENSITY, 3.0 * noise)
     um_per_px *= factor
-    left_out = pen_marks(density, noise, um_per_px) | _mount(of_channels, noise, um_per_px)
+    left_out = pen_marks(density, um_per_px) | _mount(of_channels, noise, um_per_px)
     blurred = cv2.GaussianBlur(without_specks, (0, 0), BLUR_PX)
     found = (blurred > least) | _faint_ends(blurred > least, of_channels)
     # Without the blur, and without the soft edge that makes a dark line wide.

@@ -7,7 +7,7 @@ _LOOP = ("tests/edge/focus/controlled/test_loop.py",)
 _SURVEY = ("tests/edge/scan/test_survey.py",)
 _OVERVIEW = ("tests/edge/tissue/test_overview.py",)
 _REVIEW = ("tests/edge/slide/review/test_review.py",)
-_CONTROLLER, _INK = "edge/focus/controlled/controller.py", "edge/tissue/ink.py"
+_CONTROLLER = "edge/focus/controlled/controller.py"
 
 MUTATIONS = (
     Mutation(
@@ -52,14 +52,6 @@ MUTATIONS = (
         "pass",
         _OVERVIEW,
     ),
-    Mutation(
-        "a bright label makes glass beside it tissue",
-        "edge/tissue/ends.py",
-        "    if share_at < EDGE_SHARE:\n",
-        "    if share_at < 2.0:\n",
-        _OVERVIEW,
-    ),
-    Mutation("a pale dot is tissue", _INK, "pen |= _pale_dots(", "_ = _pale_dots(", _OVERVIEW),
     Mutation(
         "a mount is tissue",
         "edge/tissue/mask.py",

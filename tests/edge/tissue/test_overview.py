@@ -140,15 +140,6 @@ def labelled_brighter(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
     return written(pixels, 1.06)
 
 
-def dotted(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Pale dots of a pen."""
-    dots = np.zeros(SHAPE, np.float32)
-    for at, density, radius_px in (((310, 60), 0.15, 25), ((310, 230), 0.08, 25), ((540, 250), 0.22, 20)):
-        cv2.circle(dots, at, radius_px, density, -1, cv2.LINE_AA)
-    dots = cv2.GaussianBlur(dots, (0, 0), 1.0).astype(np.float32, copy=False)
-    return np.asarray(pixels * np.exp(-dots[..., None] * np.array([1.5, 1.0, 0.5])), np.float32)
-
-
 def mounted(
     pixels: NDArray[np.float32], turned_deg: float = 0.0, darker: float = 0.04
 ) -> NDArray[np.float32]:
@@ -175,7 +166,6 @@ def mounted_aslant(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
         lit_from_one_side,
         labelled,
         labelled_brighter,
-        dotted,
         mounted,
         mounted_aslant,
     ],
