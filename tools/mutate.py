@@ -26,6 +26,7 @@ from tools.mutations import (
     lens,
     proof,
     scan,
+    survey,
     uneven,
 )
 from tools.mutations.mutation import Mutation
@@ -53,6 +54,7 @@ ROOMS = {
     "proof": proof.MUTATIONS,
     "uneven": uneven.MUTATIONS,
     "scan": scan.MUTATIONS,
+    "survey": survey.MUTATIONS,
 }
 
 

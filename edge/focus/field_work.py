@@ -172,10 +172,12 @@ class FieldWork:
             "thick or folded tissue has no single focus. A larger focus.recovery_reach_um sweeps farther."
         )
 
-    def ended(self, outcome: Outcome, z_um: float, start: Shot, end: Shot) -> FocusResult:
-        """Go to `z_um` and end there."""
+    def ended(
+        self, outcome: Outcome, z_um: float, start: Shot, end: Shot, left_um: float = 0.0
+    ) -> FocusResult:
+        """Go to `z_um` and end there. `left_um`: how far above it the focus is by what was measured."""
         self.shots.approach(z_um)
-        return self.result(outcome, start=start, end=end)
+        return msgspec.structs.replace(self.result(outcome, start=start, end=end), left_um=left_um)
 
     def lost(self, reason: str) -> FocusLost:
         """The error of a field that was lost where the stage stands."""

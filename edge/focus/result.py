@@ -35,7 +35,8 @@ class FocusResult(msgspec.Struct, frozen=True):
     `outcome`: "focused" by predictions, "recovered" by a sweep, "blank" if the field is empty, "lost" if no focus
     was found. `z_um` is where the stage stands now, `path_um` where it went on the way. `start` and `end` are the
     shots at the pivot and at the end, if they were taken. `reason` says why a field was lost. `remarks`: what camera or
-    lamp did to pictures that were then taken again. `seen` is the sharpness of every shot.
+    lamp did to pictures that were then taken again. `seen` is the sharpness of every shot. `left_um`: how far above
+    `z_um` the focus is by what was measured.
     """
 
     outcome: Outcome
@@ -48,6 +49,7 @@ class FocusResult(msgspec.Struct, frozen=True):
     end: Shot | None = None
     remarks: tuple[str, ...] = ()
     seen: tuple[Seen, ...] = ()
+    left_um: float = 0.0
 
     @property
     def sigma_um(self) -> float | None:

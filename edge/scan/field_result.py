@@ -38,7 +38,7 @@ class FieldResult(msgspec.Struct, frozen=True):
 
     @property
     def z_um(self) -> float:
-        """Height at which the stage was left."""
+        """Height at which the stage was left; in a survey, the height of the focus."""
         return self.report.z_um
 
     @property
@@ -48,7 +48,10 @@ class FieldResult(msgspec.Struct, frozen=True):
 
     @property
     def error_um(self) -> float | None:
-        """True height of the stage above the true focus; None on a real microscope, where nobody knows it."""
+        """True height of the stage above the true focus; in a survey, of the measured focus.
+
+        None on a real microscope, where nobody knows it.
+        """
         return self.report.error_um
 
     @property

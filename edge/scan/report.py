@@ -21,6 +21,7 @@ MIN_FAILED_FIELDS = 3
 class FieldReport(msgspec.Struct, frozen=True):
     """One field. True focus and errors are None on a real microscope; `elapsed_s` is on the microscope's clock.
 
+    In a survey `z_um` and `error_um` are those of the measured focus, which the stage may not have gone to.
     `sigma_um`, `believed` and `remarks` as in FocusResult. `shape`: of the focus inside the field, where that was asked
     for.
     """

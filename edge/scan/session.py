@@ -23,18 +23,27 @@ class Session:
     """Focuses one field after another, each starting from the height of the one before."""
 
     def __init__(
-        self, instrument: Instrument, predictor: Predictor, config: Config, single: Predictor | None = None
+        self,
+        instrument: Instrument,
+        predictor: Predictor,
+        config: Config,
+        single: Predictor | None = None,
+        measures: bool = False,
     ) -> None:
         """Check what can be checked before anything moves. The model is corrected as it was measured.
 
-        `single`: as Focuser takes it. Raises MoveRefused; InputMismatch for a model that does not take its correction.
+        `single`, `measures`: as Focuser takes them.
+
+        Raises MoveRefused; InputMismatch for a model that does not take its correction.
         """
         self._instrument, self._config = instrument, config
         predictor, focus = instrument.calibrated(predictor, config.focus)
         self.condenser = predictor.condenser
         proof = Proof() if instrument.above_sharpest_um is None else CALIBRATED
         single = instrument.single.calibrated(single)
-        self._focuser = Focuser(instrument.board.z, instrument.camera, predictor, focus, single, proof)
+        self._focuser = Focuser(
+            instrument.board.z, instrument.camera, predictor, focus, single, proof, measures
+        )
         self._learner = None
         if config.focus.learn and instrument.above_sharpest_um is not None:
             self._learner = Learner(predictor, instrument.above_sharpest_um)

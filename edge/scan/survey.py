@@ -22,8 +22,8 @@ N_NEAR, ROUNDS = 8, 4
 POINT_SIGMA_UM = 0.3
 BEND_UM_PER_MM = 0.5
 SLOPE_UM_PER_MM = 3.0
-BY_SINGLE = ("single", "single_in_focus")  # the rule of a field that single shots settled
-SINGLE_SIGMA_UM = 0.35  # of its height: it is left where it is within half a depth of field
+BY_SINGLE = ("single", "single_in_focus", "single_measured")  # the rule of a field that single shots settled
+SINGLE_SIGMA_UM = 0.25  # of its height, at most 0.25 um on six slides (docs/survey.md)
 DUST = "nothing but dust on glass"
 
 
@@ -53,7 +53,9 @@ class SurveyReport(msgspec.Struct, frozen=True):
 
 
 def surveyed(session: Session, plan: tuple[Field, ...]) -> Generator[FieldResult, None, None]:
-    """Visit the points of `plan` in order. Raises what `Session.run` raises; close the iterator to end it early."""
+    """Visit the points of `plan` in order. The height in a report is that of the focus, which the stage may not have
+    gone to. Raises what `Session.run` raises; close the iterator to end it early.
+    """
     focused: list[FieldReport] = []
 
     def pivot_um(field: Field) -> float | None:
@@ -66,9 +68,19 @@ def surveyed(session: Session, plan: tuple[Field, ...]) -> Generator[FieldResult
             report = msgspec.structs.replace(done.report, outcome="blank", reason=DUST)
             yield FieldResult(report, done.focus)
             continue
+        at_focus = _at_its_focus(done) if is_focused else done
         if is_focused:
-            focused.append(done.report)
-        yield done
+            focused.append(at_focus.report)
+        yield at_focus
+
+
+def _at_its_focus(done: FieldResult) -> FieldResult:
+    """The result with the height of the focus in place of that of the stage."""
+    report, left_um = done.report, done.focus.left_um
+    error_um = None if report.error_um is None else report.error_um + left_um
+    return FieldResult(
+        msgspec.structs.replace(report, z_um=report.z_um + left_um, error_um=error_um), done.focus
+    )
 
 
 def expected_um(focused: Sequence[FieldReport], field: Field) -> float:

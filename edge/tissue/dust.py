@@ -5,7 +5,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parfocal.edge.pixels import UInt8Array
-from parfocal.edge.tissue.mask import FloatArray, density_over_glass
+from parfocal.edge.tissue.glass import FloatArray, density_over_glass
 
 UM_PER_PX = 1.4  # of the picture that is looked at: bacteria are still a pixel of their colour
 MIN_GLASS_SHARE = 0.5  # a field that is not mostly glass shows tissue

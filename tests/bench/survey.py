@@ -3,7 +3,9 @@
 16 x 16 points over 10 x 10 mm (liao2021 fig. 3 and 4) of the slide of `tests.bench.scan`, in the microscope's time. Its
 models know the truth but for noise, so the times are those of a survey, and the errors are not. Stacks of 41 and of 10
 planes of 0.5 um are taken upwards at rest at `--stacks` of the points, and their time is told for all. The limit is
-going from point to point, coming to rest, a mean wait for a frame, and one exposure each.
+going from point to point, coming to rest, a mean wait for a frame, and one exposure each. The survey is done once more
+with a camera that exposes as soon as the stage is at rest, as one does that the board triggers: a free-running one
+waits for its next frame. `--settle-s` is the time that X and Y take to come to rest.
 """
 
 import argparse
@@ -11,8 +13,10 @@ import json
 import sys
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
+from parfocal.edge.camera.frame import Frame
 from parfocal.edge.focus.shots import Shots
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.scan.grid import Region, points_of_region
@@ -23,6 +27,26 @@ from tests.bench.scan import CONFIG, ORIGIN_UM, PLAYS, LargeSlide, smooth
 from tests.edge.scan.tiling.small_slide import drawn
 
 SIDE_UM, N_POINTS, PLANE_UM = 10_000.0, 256, 0.5
+
+
+class AtRest:
+    """A camera that exposes when it is asked for a frame, but not before the stage is at rest."""
+
+    def __init__(self, instrument: Instrument, slide: LargeSlide) -> None:
+        self._instrument, self._slide = instrument, slide
+
+    def grab(self) -> Frame:
+        """A frame that begins now, or when the stage is at rest."""
+        board, clock, exposure_s = self._instrument.board, self._instrument.clock, CONFIG.camera.exposure_s
+        start_s = max(clock.now_s(), *(axis._settled_s for axis in board.axes.values()))
+        clock.sleep_s(start_s + exposure_s - clock.now_s())
+        place_um = self._slide.bench.true_um(start_s + exposure_s / 2.0)
+        duty = self._slide.bench.lamp_duty(start_s + exposure_s / 2.0)
+        pixels = self._slide.render(*place_um, duty)
+        return Frame(start_s, lambda: pixels)
+
+    def close(self) -> None:
+        """Nothing to release."""
 
 
 def way_s(instrument: Instrument, points: tuple[Field, ...]) -> float:
@@ -46,7 +70,25 @@ def stacks_s(instrument: Instrument, points: tuple[Field, ...], n_planes: int) -
     return clock.now_s() - began_s
 
 
-def measured(n_stacks: int) -> dict[str, object]:
+def triggered_s(points: tuple[Field, ...], settle_s: float) -> float:
+    """The time of the survey with a camera that does not run freely."""
+    slide = LargeSlide(focus=smooth, pixels=drawn(7, 1200), single_sigma_um=0.3, config=CONFIG)
+    with slide.instrument(plays=PLAYS) as opened:
+        instrument = msgspec.structs.replace(opened, camera=AtRest(opened, slide))
+        settle_sideways(instrument, settle_s)
+        instrument.home_if_allowed()
+        began_s = instrument.clock.now_s()
+        list(surveyed(Session(instrument, slide.eyes.two_shot, CONFIG, slide.eyes.single, True), points))
+        return instrument.clock.now_s() - began_s
+
+
+def settle_sideways(instrument: Instrument, settle_s: float) -> None:
+    """Let X and Y take `settle_s` to come to rest."""
+    for axis in (instrument.board.x, instrument.board.y):
+        axis.use_settle(settle_s)
+
+
+def measured(n_stacks: int, settle_s: float) -> dict[str, object]:
     """Survey the points, then some of them by stacks."""
     x_um, y_um = ORIGIN_UM
     points = points_of_region(
@@ -54,9 +96,10 @@ def measured(n_stacks: int) -> dict[str, object]:
     )
     slide = LargeSlide(focus=smooth, pixels=drawn(7, 1200), single_sigma_um=0.3, config=CONFIG)
     with slide.instrument(plays=PLAYS) as instrument:
+        settle_sideways(instrument, settle_s)
         instrument.home_if_allowed()
         began_s = instrument.clock.now_s()
-        session = Session(instrument, slide.eyes.two_shot, CONFIG, slide.eyes.single)
+        session = Session(instrument, slide.eyes.two_shot, CONFIG, slide.eyes.single, measures=True)
         fields = [done.report for done in surveyed(session, points)]
         survey_s = instrument.clock.now_s() - began_s
         some = points[:n_stacks]
@@ -65,6 +108,7 @@ def measured(n_stacks: int) -> dict[str, object]:
                 f"stacks_of_{n}_s": stacks_s(instrument, some, n) * len(points) / len(some) for n in (41, 10)
             }
         moving_s = way_s(instrument, points)
+    triggered = triggered_s(points, settle_s)
     camera = CONFIG.camera
     limit_s = moving_s + len(points) * (camera.exposure_s + camera.frame_period_s / 2.0)
     focused = [field for field in fields if field.outcome in ("focused", "recovered")]
@@ -81,6 +125,8 @@ def measured(n_stacks: int) -> dict[str, object]:
         "after_the_first_sweep_over_limit": (survey_s - session.first_sweep_s) / limit_s,
         "began_off_um": float(np.median([abs(field.began_error_um or 0.0) for field in focused])),
         **times,
+        "triggered_s": triggered,
+        "triggered_share_of_stacks_of_41": triggered / times["stacks_of_41_s"],
         "share_of_stacks_of_41": survey_s / times["stacks_of_41_s"],
         "share_of_stacks_of_10": survey_s / times["stacks_of_10_s"],
     }
@@ -89,7 +135,9 @@ def measured(n_stacks: int) -> dict[str, object]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--stacks", type=int, default=16)
-    result = measured(parser.parse_args().stacks)
+    parser.add_argument("--settle-s", type=float, default=CONFIG.board.x.settle_s)
+    given = parser.parse_args()
+    result = measured(given.stacks, given.settle_s)
     folder = Path("build/bench")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "survey.json").write_text(json.dumps(result, indent=1))

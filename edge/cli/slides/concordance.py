@@ -15,7 +15,7 @@ from parfocal.edge.slide.review.concordance import ConcordanceReport, Share
 from parfocal.edge.slide.review.concordance import concordance as compared
 from parfocal.edge.slide.review.draw import find_key
 from parfocal.edge.slide.review.grades import WORDS
-from parfocal.edge.slide.review.sheet import FilledSheet, Reading, read_readings, read_sheet
+from parfocal.edge.slide.review.sheet import FilledSheet, Reading, read_readings, read_sheet, refused
 from parfocal.edge.words import counted
 
 
@@ -42,7 +42,13 @@ def concordance(
     for path in sheet or []:
         filled = read_sheet(path)
         key = find_key(slide or [], filled.review)
-        all_readings.append(Reading(key.slide, filled.observer, key.method, filled.findings))
+        if filled.fields != len(key.tiles):
+            raise refused(
+                path, f"it has {counted(filled.fields, 'field')}, but the review has {len(key.tiles)}"
+            )
+        all_readings.append(
+            Reading(key.slide, filled.observer, key.method, filled.findings, filled.looked_for)
+        )
         say(console, _of_sheet(filled, key.slide))
     report = compared(all_readings)
     _show(console, report)
@@ -56,7 +62,8 @@ def _of_sheet(filled: FilledSheet, slide: str) -> str:
         if grade is not None
     ]
     found = ", ".join(sorted(filled.findings)) or "nothing found"
-    return f"{filled.review} is {slide}, read by {filled.observer}: {'; '.join([found, *grades])}"
+    entered = "" if filled.entered == filled.fields else f" in {filled.entered} of {filled.fields} fields"
+    return f"{filled.review} is {slide}, read by {filled.observer}{entered}: {'; '.join([found, *grades])}"
 
 
 def _show(console: Console, report: ConcordanceReport) -> None:
@@ -76,7 +83,8 @@ def _show(console: Console, report: ConcordanceReport) -> None:
             share,
             interval,
         )
-    console.print(table)
+    if report.methods:
+        console.print(table)
     for pair in report.observers:
         share, interval = _percent(pair.agreeing)
         say(

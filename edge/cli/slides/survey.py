@@ -89,7 +89,7 @@ def survey(
             instrument, settings, _ = by_lens(
                 opened, settings, console, plan, engine.predictor, engine.single
             )
-            session = Session(instrument, engine.predictor, settings, engine.single)
+            session = Session(instrument, engine.predictor, settings, engine.single, measures=True)
             fields: list[FieldReport] = []
             with (
                 _points_kept(out, fields),

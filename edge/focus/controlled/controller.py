@@ -38,6 +38,9 @@ FAR_SIGMA_SHARE = 0.15
 # leads the stage on, but does not end the field.
 DISAGREE = 1.5
 MAX_SINGLE_MOVES = 2  # by single shots in a row; then a pair costs less
+# Where only the height of the focus is wanted, a field may be left so many depths of field away from it, if the claim
+# is certain within a whole one. A picture there is still clear, and near the focus claims are at their best.
+MEASURED_SHARE = 1.5
 
 
 class Look(msgspec.Struct, frozen=True):
@@ -56,7 +59,7 @@ class Look(msgspec.Struct, frozen=True):
 
 
 class Stay(msgspec.Struct, frozen=True):
-    """The last shot is in focus."""
+    """The last shot is in focus, or near enough."""
 
     rule: rule.RuleName
 
@@ -87,10 +90,14 @@ Step = Stay | Go | Pair | Sweep
 
 
 class Bounds(msgspec.Struct, frozen=True):
-    """How far the stage may go and the models may be followed, um. `limits_um`: lowest and highest height of a shot."""
+    """How far the stage may go and the models may be followed, um. `limits_um`: lowest and highest height of a shot.
+
+    `measures`: only the height of the focus is wanted, so a field may be left out of focus.
+    """
 
     limits_um: tuple[float, float]
     reach: rule.Reach
+    measures: bool = False
 
 
 def on_arrival(
@@ -102,6 +109,8 @@ def on_arrival(
         is_clear = history.is_clear(look.clarity) and history.is_near(bounds.reach.believed_um)
         if _is_in_focus(claim, depth_um) and is_clear:
             return Stay("single_in_focus")
+        if bounds.measures and _is_measured(claim, depth_um) and is_clear:
+            return Stay("single_measured")
         is_away = abs(claim.distance_um) > IN_FOCUS_SHARE * depth_um
         if is_away and (target_um := _target_um(claim, look.z_um, history, bounds)):
             return Go(target_um, "single")
@@ -221,6 +230,19 @@ def on_pair_check(
     return Sweep("not_sharper") if is_second else Pair(final.z_um, "not_sharper")
 
 
+def is_measured_by_pair(arrival: Look, found: Estimate, focus_um: float, depth_um: float) -> bool:
+    """Whether a first pair, begun by the shot on arrival, and the single shot agree on a focus near it, `focus_um`.
+
+    Where only the height of the focus is wanted, the stage need not go back down to it then.
+    """
+    claim = arrival.claim
+    if claim is None or found.doubt:
+        return False
+    away_um = focus_um - arrival.z_um
+    is_agreed = abs(away_um - claim.distance_um) <= max(depth_um, 2.0 * claim.sigma_um)
+    return is_agreed and abs(away_um) <= MEASURED_SHARE * depth_um
+
+
 def is_pivot_better(start: Look, final: Look, focus_um: float, history: History) -> bool:
     """Whether a field that a pair put at `focus_um` is better left at its pivot, where it was `start`.
 
@@ -275,6 +297,11 @@ def _is_in_focus(claim: Claim, depth_um: float) -> bool:
     """Whether the focus is near by this claim, and within a depth of field almost certainly."""
     distance_um = abs(claim.distance_um)
     return distance_um <= IN_FOCUS_SHARE * depth_um and distance_um + 2.0 * claim.sigma_um <= depth_um
+
+
+def _is_measured(claim: Claim, depth_um: float) -> bool:
+    """Whether the height of the focus is known by this claim from near it."""
+    return abs(claim.distance_um) <= MEASURED_SHARE * depth_um and 2.0 * claim.sigma_um <= depth_um
 
 
 def _progresses(found: Estimate, attempts: Sequence[Attempt], reach: rule.Reach) -> bool:

@@ -1,5 +1,7 @@
 """The loop that carries out the controller's steps, and keeps the history that it decides by."""
 
+import msgspec
+
 from parfocal.edge.focus.controlled import controller
 from parfocal.edge.focus.controlled.claims import Record
 from parfocal.edge.focus.controlled.controller import Bounds, Go, Look, Pair, Stay, Step, Sweep
@@ -20,16 +22,27 @@ ENOUGH_RECORDS = 24
 class ControlledLoop:
     """Focuses field after field with as few shots as the history allows."""
 
-    def __init__(self, work: FieldWork, predictor: Predictor, single: Predictor | None, reach: Reach) -> None:
-        """`predictor` takes two shots, `single` one; without it every field takes a pair. Nothing moves."""
+    def __init__(
+        self,
+        work: FieldWork,
+        predictor: Predictor,
+        single: Predictor | None,
+        reach: Reach,
+        measures: bool = False,
+    ) -> None:
+        """`predictor` takes two shots, `single` one; without it every field takes a pair. Nothing moves.
+
+        `measures`: as Focuser takes it.
+        """
         self._work, self._predictor, self._single = work, predictor, single
-        self._bounds = Bounds(work.limits_um, reach)
+        self._bounds = Bounds(work.limits_um, reach, measures)
         self.history = History(depth_of_field_um(work.config.objective))
         self._looks: list[Look] = []  # of the present field; the first is that on arrival
 
     def use(self, predictor: Predictor, reach: Reach) -> None:
         """Predict from two shots with `predictor` from the next field on; the history stays."""
-        self._predictor, self._bounds = predictor, Bounds(self._work.limits_um, reach)
+        self._predictor = predictor
+        self._bounds = msgspec.structs.replace(self._bounds, reach=reach)
 
     def focused(self, start: Shot) -> FocusResult:
         """Focus a field that was begun and is not blank. `start` is the first shot that shows something.
@@ -46,13 +59,13 @@ class ControlledLoop:
         )
         if isinstance(step, Stay | Go) and arrival.single is not None:
             work.note(start.z_um, start.z_um, arrival.single, step.rule)
-        final, step = self._by_singles(start, arrival, step)
+        final, look, step = self._by_singles(start, arrival, step)
         if isinstance(step, Stay):
-            return self._settled(start, final)
+            return self._settled(start, final, look)
         return self._by_pairs(start, step)
 
-    def _by_singles(self, final: Shot, look: Look, step: Step) -> tuple[Shot, Step]:
-        """Follow single shots from `final`, which is `look`: the last shot, and a step that is not `Go`."""
+    def _by_singles(self, final: Shot, look: Look, step: Step) -> tuple[Shot, Look, Step]:
+        """Follow single shots from `final`, which shows `look`: the last of both, and a step that is not `Go`."""
         work, n_moves = self._work, 0
         while isinstance(step, Go):
             final, before, n_moves = work.lit_shot(step.target_um), look, n_moves + 1
@@ -60,12 +73,13 @@ class ControlledLoop:
             step = controller.on_single_check(before, look, self.history, self._bounds, work.config, n_moves)
             if isinstance(step, Go) and look.single is not None:
                 work.note(final.z_um, final.z_um, look.single, step.rule)
-        return final, step
+        return final, look, step
 
-    def _settled(self, start: Shot, final: Shot) -> FocusResult:
-        """A field that single shots end."""
+    def _settled(self, start: Shot, final: Shot, look: Look) -> FocusResult:
+        """A field that single shots end; `look` is what `final` shows."""
         self.history = self.history.with_unverified()
-        return self._work.ended("focused", final.z_um, start, final)
+        left_um = 0.0 if look.claim is None else look.claim.distance_um
+        return self._work.ended("focused", final.z_um, start, final, left_um)
 
     def _by_pairs(self, start: Shot, step: Step) -> FocusResult:
         """Pairs, until one of them leads to a shot that nothing contradicts; else a sweep."""
@@ -73,12 +87,16 @@ class ControlledLoop:
         while isinstance(step, Pair) and step.z1_um >= work.shots.lowest_um:
             final, found, step = self._pair(step)
             focus_um = final.z_um + found.distance_um
+            if isinstance(step, Stay) and step.rule == "pair_measured":
+                # The shot on arrival is the one near the focus.
+                self._remember(start, focus_um)
+                return work.ended("focused", final.z_um, start, final, focus_um - final.z_um)
             look = self._look(final, self._is_learning)
             followed = self._followed(found, look, step)
             if followed is not None:
-                final, step = self._by_singles(final, *followed)
+                final, look, step = self._by_singles(final, *followed)
                 if isinstance(step, Stay):
-                    return self._settled(start, final)
+                    return self._settled(start, final, look)
             if not isinstance(step, Stay | Go):
                 continue
             if isinstance(step, Go):
@@ -94,7 +112,8 @@ class ControlledLoop:
                     if is_back:
                         work.overrule("pivot_sharper")
                     self._remember(final, focus_um)
-                    return work.ended("focused", end.z_um, start, end)
+                    left_um = 0.0 if is_back else focus_um - end.z_um
+                    return work.ended("focused", end.z_um, start, end, left_um)
                 step = Sweep("not_sharper", instead_um)
             work.overrule(step.rule)
             n_contradicted += 1
@@ -126,6 +145,8 @@ class ControlledLoop:
             earlier_um,
             self.history.depth_of_field_um,
         )
+        if self._is_measured(first, found, focus_um):
+            step = Stay("pair_measured")
         work.note(first.z_um, second.z_um, found, step.rule)
         return second, found, step
 
@@ -140,6 +161,17 @@ class ControlledLoop:
             self.history = self.history.with_verified(
                 records, Verified(focus_um - self._work.pivot_um, end.part.clarity)
             )
+
+    def _is_measured(self, first: Shot, found: Estimate, focus_um: float) -> bool:
+        """Whether a pair that began with `first` is all that a field needs whose height alone is wanted."""
+        work, arrival = self._work, self._looks[0]
+        is_begun_by_it = not work.attempts and first.z_um == arrival.z_um and work.proof.is_given
+        return (
+            self._bounds.measures
+            and is_begun_by_it
+            and not self._is_learning
+            and controller.is_measured_by_pair(arrival, found, focus_um, self.history.depth_of_field_um)
+        )
 
     @property
     def _is_learning(self) -> bool:

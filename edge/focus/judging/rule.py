@@ -29,6 +29,8 @@ RuleName = Literal[
     "pivot_sharper",
     "single",
     "single_in_focus",
+    "single_measured",
+    "pair_measured",
 ]
 
 # A model saturates beyond the range it was trained on: from 20 um away, one trained within +-10 um predicts 11 or 12.

@@ -206,17 +206,20 @@ class ScanJob:
         Raises SurfaceRefused if they determine none; else as `Session.run`.
         """
         judge, usual = _judge(instrument, eyes, config), UsualSpread()
-        session, marks = Session(instrument, eyes.two_shot, config, eyes.single), SurveyMarks()
+        session, marks = Session(instrument, eyes.two_shot, config, eyes.single, measures=True), SurveyMarks()
         fields: list[FieldReport] = []
         with contextlib.closing(surveyed(session, points)) as run:
             for done in run:
                 fields.append(done.report)
                 if done.outcome in ("focused", "recovered") and done.end is not None:
+                    # A point that was only measured was left out of focus.
+                    is_in_focus = abs(done.focus.left_um) <= 0.5 * judge.depth_um
                     # What a single shot settled says nothing of how far single shots are off.
-                    if not is_by_single(done.report):
+                    if is_in_focus and not is_by_single(done.report):
                         judge.learn_focus(done.end)
-                    pixels = reduced(done.end.pixels, config.focus)
-                    usual.learn(crispness_spread(pixels, config.focus.blank_contrast))
+                    if is_in_focus:
+                        pixels = reduced(done.end.pixels, config.focus)
+                        usual.learn(crispness_spread(pixels, config.focus.blank_contrast))
                     place_um = (instrument.board.x.stage_um, instrument.board.y.stage_um, done.z_um)
                     marks.see(place_um, done.end.sharpness, done.end.pixels)
                 yield done

@@ -79,6 +79,8 @@ def concordance(readings: Sequence[Reading]) -> ConcordanceReport:
     digital = [reading for reading in by_key.values() if reading.method.lower() != MANUAL]
     paired = [(r, by_key[key]) for r in digital if (key := (r.slide, r.observer, MANUAL)) in by_key]
     alone = [r.slide for r in digital if (r.slide, r.observer, MANUAL) not in by_key]
+    for reading, manual in paired:
+        _check_columns(reading, manual)
     groups: dict[tuple[str, str], list[tuple[Reading, Reading]]] = {}
     for reading, manual in paired:
         groups.setdefault((reading.observer, reading.method), []).append((reading, manual))
@@ -88,6 +90,19 @@ def concordance(readings: Sequence[Reading]) -> ConcordanceReport:
         unmatched=len(alone),
         unmatched_slides=tuple(dict.fromkeys(alone)),
     )
+
+
+def _check_columns(reading: Reading, manual: Reading) -> None:
+    """Refuse a reading that did not look for what the manual one did, or calls it otherwise.
+
+    Raises ConcordanceRefused.
+    """
+    lacks = manual.looked_for - reading.looked_for
+    if reading.looked_for and lacks:
+        raise ConcordanceRefused(
+            f"the reading of {reading.slide} by {reading.observer}, {reading.method}, has no column for "
+            f"{', '.join(sorted(lacks))}, which the manual one has: call the columns alike, or add the missing one"
+        )
 
 
 def wilson(count: int, n: int) -> Share:

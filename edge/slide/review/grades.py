@@ -30,7 +30,8 @@ def overall(what: Counted, fields: Sequence[str]) -> Grade | None:
     Numbers are averaged. Of grades the commonest counts, of equally common ones the higher. Raises ValueError for a
     cell that is neither, and for a mixture.
     """
-    given = [cell.strip() for cell in fields if cell.strip()]
+    rows = {row: cell.strip() for row, cell in enumerate(fields, start=2) if cell.strip()}
+    given = list(rows.values())
     if not given:
         return None
     grades = [grade for cell in given for grade in GRADES[1:] if cell == grade]
@@ -39,15 +40,17 @@ def overall(what: Counted, fields: Sequence[str]) -> Grade | None:
         return max(counts, key=lambda grade: (counts[grade], grade))
     if grades:
         raise ValueError(f"{what}: some fields have numbers and some have grades; use one of them")
-    numbers = [_number(what, cell) for cell in given]
+    numbers = [_number(what, cell, row) for row, cell in rows.items()]
     return grade_of(what, sum(numbers) / len(numbers))
 
 
-def _number(what: Counted, cell: str) -> float:
+def _number(what: Counted, cell: str, row: int) -> float:
     try:
         number = float(cell)
     except ValueError:
         number = -1.0
     if not 0.0 <= number < 1e6:
-        raise ValueError(f"{what}: {cell!r} is neither a number nor a grade ({', '.join(GRADES[1:])})")
+        raise ValueError(
+            f"row {row}: {what} is {cell!r}, which is neither a number nor a grade ({', '.join(GRADES[1:])})"
+        )
     return number

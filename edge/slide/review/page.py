@@ -32,6 +32,7 @@ function remember() {
   const entered = inputs.filter(e => value(e) !== "" && e.dataset.column !== "remarks");
   const filled = new Set(entered.map(e => e.dataset.field));
   document.getElementById("state").textContent = filled.size + " of " + FIELDS + " fields have entries";
+  return filled.size;
 }
 function recall() {
   let kept = {};
@@ -45,6 +46,9 @@ function recall() {
 function quoted(text) { return /[",\\n\\r]/.test(text) ? '"' + text.replace(/"/g, '""') + '"' : text; }
 function save() {
   if (!observer.value.trim()) { alert("Please enter your name or code first."); observer.focus(); return; }
+  const empty = FIELDS - remember();
+  if (empty && !confirm(empty + " of " + FIELDS + " fields have no entry. Enter 0 cells in a field without any. Save?"))
+    return;
   const rows = [columns.join(",")];
   for (let field = 1; field <= FIELDS; field++) {
     const cells = { review: code, observer: observer.value.trim(), field: String(field) };

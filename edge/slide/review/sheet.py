@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,16 +25,23 @@ class SheetRefused(EdgeError):
 
 
 class Reading(msgspec.Struct, frozen=True):
-    """What one observer found on one slide by one method. `findings` are the names of what was seen."""
+    """What one observer found on one slide by one method. `findings` are the names of what was seen.
+
+    `looked_for`: the columns of the table, whether seen or not; empty if nobody knows.
+    """
 
     slide: str
     observer: str
     method: str
     findings: frozenset[str]
+    looked_for: frozenset[str] = frozenset()
 
 
 class FilledSheet(msgspec.Struct, frozen=True):
-    """A sheet that was filled in: what was seen in any of its fields, and the grades over all of them."""
+    """A sheet that was filled in: what was seen in any of its fields, and the grades over all of them.
+
+    `fields` counts its rows, `entered` those with an entry. `looked_for`: its columns of findings.
+    """
 
     review: str
     observer: str
@@ -41,6 +49,8 @@ class FilledSheet(msgspec.Struct, frozen=True):
     findings: frozenset[str]
     cells: Grade | None
     bacteria: Grade | None
+    entered: int = 0
+    looked_for: frozenset[str] = frozenset()
 
 
 def column_of(finding: str) -> str:
@@ -68,6 +78,9 @@ def read_sheet(path: Path) -> FilledSheet:
         raise refused(path, "its rows are not of one review")
     if len(observers) != 1:
         raise refused(path, "it must name one observer, in the column observer")
+    numbers = [row["field"].strip() for row in rows]
+    if twice := [number for number, count in Counter(numbers).items() if count > 1]:
+        raise refused(path, f"field {twice[0]} is in it twice")
     try:
         cells, bacteria = (overall(what, [row[what] for row in rows]) for what in ("cells", "bacteria"))
         seen = frozenset(
@@ -78,7 +91,17 @@ def read_sheet(path: Path) -> FilledSheet:
         )
     except ValueError as error:
         raise refused(path, str(error)) from error
-    return FilledSheet(reviews.pop(), observers.pop(), len(rows), seen, cells, bacteria)
+    entered = sum(
+        any(row[what].strip() for what in ("cells", "bacteria"))
+        or any(row[name].strip().lower() in YES for name in findings)
+        for row in rows
+    )
+    if not entered:
+        # The page saves "no" for what was not ticked, also in a field that nobody has looked at.
+        raise refused(path, "nothing is entered in any of its fields: enter 0 cells where a field is empty")
+    return FilledSheet(
+        reviews.pop(), observers.pop(), len(rows), seen, cells, bacteria, entered, frozenset(findings)
+    )
 
 
 def read_readings(path: Path) -> tuple[Reading, ...]:
@@ -93,7 +116,7 @@ def read_readings(path: Path) -> tuple[Reading, ...]:
             seen = frozenset(name for name in findings if is_yes(row[name], name, number))
         except ValueError as error:
             raise refused(path, str(error)) from error
-        readings.append(Reading(who[0], who[1], who[2], seen))
+        readings.append(Reading(who[0], who[1], who[2], seen, frozenset(findings)))
     return tuple(readings)
 
 
@@ -127,12 +150,10 @@ def _rows(path: Path, needed: Sequence[str]) -> tuple[list[dict[str, str]], list
     delimiter = ";" if first_line.count(";") > first_line.count(",") else ","
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, restval="")
     try:
-        rows = [
-            {(k or "").strip().lower(): v for k, v in row.items() if isinstance(v, str)} for row in reader
-        ]
+        rows = [{column_of(k or ""): v for k, v in row.items() if isinstance(v, str)} for row in reader]
     except csv.Error as error:
         raise refused(path, f"it is not CSV: {error}") from error
-    names = [name.strip().lower() for name in reader.fieldnames or ()]
+    names = [column_of(name) for name in reader.fieldnames or ()]
     missing = [name for name in needed if name not in names]
     if missing:
         raise refused(path, f"its first row lacks {', '.join(missing)}")

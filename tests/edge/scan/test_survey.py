@@ -42,8 +42,8 @@ def survey_of(
 class Visited:
     """Stands in for a session: fields are focused at chosen heights, or blank; notes where each one started."""
 
-    def __init__(self, outcomes: list[tuple[Outcome, float]]) -> None:
-        self._outcomes = outcomes
+    def __init__(self, outcomes: list[tuple[Outcome, float]], left_um: float = 0.0) -> None:
+        self._outcomes, self._left_um = outcomes, left_um
         self.pivots_um: list[float | None] = []
 
     def shows_dust_alone(self, _pixels: NDArray[np.uint8]) -> bool:
@@ -55,9 +55,9 @@ class Visited:
         for field, (outcome, z_um) in zip(plan, self._outcomes, strict=True):
             self.pivots_um.append(pivot_at(field))
             report = FieldReport(
-                field.x_um, field.y_um, z_um, None, None, None, 4, 1.0, outcome, (), (z_um,), reason=None
+                field.x_um, field.y_um, z_um, z_um - 0.25, 0.25, None, 4, 1.0, outcome, (), (z_um,)
             )
-            yield FieldResult(report, FocusResult(outcome, z_um, 4, (), (z_um,)))
+            yield FieldResult(report, FocusResult(outcome, z_um, 4, (), (z_um,), left_um=self._left_um))
 
 
 def test_a_point_that_shows_dust_alone_is_blank_and_says_so(config: Config) -> None:
@@ -103,6 +103,16 @@ def test_a_point_starts_where_the_points_nearby_lead_to_expect_the_focus() -> No
     assert sixth == pytest.approx(2500.0, abs=0.3)
 
 
+def test_a_point_has_the_height_of_the_focus_where_the_stage_did_not_go_there() -> None:
+    plan = (Field(20_000.0, 10_000.0), Field(20_010.0, 10_000.0))
+    session = Visited([("focused", 2500.0), ("focused", 2500.0)], left_um=-1.25)
+    first, second = surveyed(cast("Session", session), plan)
+    assert session.pivots_um == [None, 2498.75]
+    assert point_of(second.report).z_um == 2498.75
+    assert second.error_um == pytest.approx(-1.0)  # the stage was 0.25 um above the focus
+    assert first.focus.z_um == 2500.0
+
+
 def at(x_um: float, y_um: float, z_um: float) -> FieldReport:
     return FieldReport(x_um, y_um, z_um, None, None, None, 4, 1.0, "focused", (), (z_um,), reason=None)
 
@@ -113,19 +123,21 @@ def test_a_height_by_single_shots_alone_is_less_certain() -> None:
 
     by = {
         rule: msgspec.structs.replace(at(0.0, 0.0, 2500.0), attempts=(attempt(rule),), sigma_um=0.2)
-        for rule in ("single", "single_in_focus", "accept", "in_focus")
+        for rule in ("single", "single_in_focus", "single_measured", "accept", "pair_measured")
     }
     assert {rule: is_by_single(report) for rule, report in by.items()} == {
         "single": True,
         "single_in_focus": True,
+        "single_measured": True,
         "accept": False,
-        "in_focus": False,
+        "pair_measured": False,
     }
     assert {rule: point_of(report).sigma_um for rule, report in by.items()} == {
-        "single": 0.35,
-        "single_in_focus": 0.35,
+        "single": 0.25,
+        "single_in_focus": 0.25,
+        "single_measured": 0.25,
         "accept": 0.2,
-        "in_focus": 0.2,
+        "pair_measured": 0.2,
     }
 
 
@@ -148,7 +160,8 @@ def test_blank_points_are_left_out_with_the_reason_and_three_others_give_no_surf
     plan = tuple(Field(x, y) for y, xs in ((10_000.0, row), (11_000.0, row[::-1])) for x in xs)
     session, done = survey_of(config, plan, lambda x, y: (x > 20_500.0 and y < 10_500.0) or x > 21_500.0)
     assert [d.outcome for d in done] == ["focused", "blank", "blank", "blank", "focused", "focused"]
-    assert done[4].report.path_um[0] == done[0].z_um  # a given height is where the field starts
+    # A given height is where the field starts, to the nearest step.
+    assert done[4].report.path_um[0] == pytest.approx(done[0].z_um, abs=0.16)
     report, surface = survey_report([d.report for d in done], session.first_sweep_s)
     assert [p.status for p in report.points].count("blank") == 3
     assert report.points[1].reason == "the field is empty"

@@ -111,7 +111,65 @@ def lit_from_one_side(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(pixels * np.linspace(1.0, 0.66, SHAPE[1])[:, None], np.float32)
 
 
-@pytest.mark.parametrize("disturbed", [ringed, lined, frosted, vignetted, lit_from_one_side])
+def written(pixels: NDArray[np.float32], paper: float) -> NDArray[np.float32]:
+    """A label of paper with bold letters, print, a bar code and a square one. `paper`: its brightness over glass."""
+    shown = np.clip(pixels, 0, 255)
+    shown[:, :70] *= paper
+    canvas = np.ascontiguousarray(np.clip(np.rint(shown), 0, 255).astype(np.uint8))
+    cv2.putText(canvas, "A12", (2, 40), cv2.FONT_HERSHEY_SIMPLEX, 1.0, (25, 25, 30), 7, cv2.LINE_AA)
+    cv2.putText(canvas, "S-1234", (4, 70), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (30, 30, 30), 1, cv2.LINE_AA)
+    rng, row = np.random.default_rng(1), 90
+    while row < 180:
+        high = int(rng.integers(1, 5))
+        canvas[row : row + high, 8:62] = 30
+        row += high + int(rng.integers(1, 5))
+    square = cv2.resize(
+        rng.integers(0, 2, (25, 25)).astype(np.uint8), (50, 50), interpolation=cv2.INTER_NEAREST
+    )
+    canvas[210:260, 10:60][square > 0] = 30
+    return cv2.GaussianBlur(canvas, (0, 0), 0.6).astype(np.float32)
+
+
+def labelled(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A label as bright as glass."""
+    return written(pixels, 1.0)
+
+
+def labelled_brighter(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A label brighter than glass: glass beside it must not look dark."""
+    return written(pixels, 1.06)
+
+
+def mounted(
+    pixels: NDArray[np.float32], turned_deg: float = 0.0, darker: float = 0.04
+) -> NDArray[np.float32]:
+    """A mount that darkens the glass under the cover glass."""
+    veil = np.zeros(SHAPE, np.float32)
+    corners = np.rint(cv2.boxPoints(((310, 150), (420, 260), turned_deg))).astype(np.int32)
+    cv2.fillPoly(veil, [corners], (darker,))
+    veil = cv2.GaussianBlur(veil, (0, 0), 0.7).astype(np.float32, copy=False)
+    return np.asarray(pixels * (1.0 - veil[..., None]), np.float32)
+
+
+def mounted_aslant(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The same turned, and darker: pale tissue on it stays."""
+    return mounted(pixels, 4.0, 0.1)
+
+
+@pytest.mark.parametrize(
+    "disturbed",
+    [
+        ringed,
+        lined,
+        frosted,
+        vignetted,
+        lit_from_one_side,
+        labelled,
+        labelled_brighter,
+        mounted,
+        mounted_aslant,
+    ],
+)
 def test_neither_pen_nor_lines_nor_light_are_taken_for_tissue(
     disturbed: Callable[[NDArray[np.float32]], NDArray[np.float32]],
 ) -> None:
@@ -143,6 +201,24 @@ def test_a_smear_is_found_although_it_is_as_even_as_ink(density: float) -> None:
     pixels = glass() * np.exp(-density * smear[..., None] * np.array([0.4, 1.0, 0.7]))
     found = tissue_mask(np.clip(pixels, 0, 255).astype(np.uint8), UM_PER_PX).mask
     assert found[smear > 0.5].mean() > 0.98
+
+
+@pytest.mark.parametrize(("density", "thinnest"), [(0.06, 0.4), (0.1, 0.2)])
+def test_the_thin_end_of_a_pale_smear_belongs_to_it(density: float, thinnest: float) -> None:
+    smear = np.zeros(SHAPE, np.float32)
+    smear[60:240, 100:480] = np.linspace(1.0, 0.15, 380)
+    smear = cv2.GaussianBlur(smear, (0, 0), 3.0).astype(np.float32, copy=False)
+    pixels = glass() * np.exp(-density * smear[..., None] * np.array([0.57, 1.43, 1.0]))
+    found = tissue_mask(np.clip(pixels, 0, 255).astype(np.uint8), UM_PER_PX).mask
+    assert found[smear > thinnest].mean() > 0.98
+    far = cv2.dilate((smear > 0.05).astype(np.uint8), np.ones((15, 15), np.uint8)) == 0
+    assert not (found & far).any()
+
+
+def test_a_picture_without_colour_loses_no_tissue() -> None:
+    # Pale grey tissue cannot be told from a mount, nor a dark grey section from ink.
+    grey = overview(STAINS["pale"]).mean(axis=2, keepdims=True).repeat(3, axis=2).astype(np.uint8)
+    assert tissue_mask(grey, UM_PER_PX).mask[islands() > 0].mean() > 0.98
 
 
 def test_real_tissue_is_found_however_finely_the_overview_is_sampled() -> None:

@@ -14,6 +14,7 @@ from parfocal.edge.focus.controlled.controller import (
     Step,
     Sweep,
     confirmed_by,
+    is_measured_by_pair,
     is_pivot_better,
     on_arrival,
     on_pair,
@@ -28,6 +29,7 @@ from parfocal.edge.focus.result import Attempt
 
 CONFIG = FocusConfig()
 BOUNDS = Bounds((2000.0, 3000.0), Reach(4.8, 9.0))
+MEASURES = msgspec.structs.replace(BOUNDS, measures=True)
 DEPTH_UM = 0.96
 NEAR = History(DEPTH_UM, fields=tuple(Verified(1.0, 1000.0) for _ in range(5)))
 Z_UM = 2500.0
@@ -72,6 +74,49 @@ def attempt(distance_um: float, z2_um: float = Z_UM, doubt: str | None = None) -
 )
 def test_the_shot_on_arrival_leads_to_one_step(claim: Claim | None, expected: Step) -> None:
     assert on_arrival(look(claim), NEAR, BOUNDS, CONFIG) == expected
+
+
+@pytest.mark.parametrize(
+    ("claim", "expected"),
+    [
+        (Claim(0.38, 0.2), Stay("single_in_focus")),
+        # near, and its height is known within a depth of field
+        (Claim(0.2, 0.47), Stay("single_measured")),
+        (Claim(1.4, 0.3), Stay("single_measured")),
+        (Claim(-1.4, 0.3), Stay("single_measured")),
+        # too far to be told from here, too uncertain
+        (Claim(1.5, 0.3), Go(Z_UM + 1.5, "single")),
+        (Claim(-0.3, 0.49), Pair(Z_UM, "check")),
+    ],
+)
+def test_where_only_the_height_is_wanted_a_shot_near_the_focus_is_enough(
+    claim: Claim, expected: Step
+) -> None:
+    assert on_arrival(look(claim), NEAR, MEASURES, CONFIG) == expected
+
+
+def test_a_height_is_not_measured_by_a_blurred_picture_nor_where_a_pair_is_due() -> None:
+    claim, due = Claim(1.0, 0.2), msgspec.structs.replace(NEAR, unverified=MAX_UNVERIFIED)
+    assert on_arrival(look(claim, clarity=40.0), NEAR, MEASURES, CONFIG) == Go(Z_UM + 1.0, "single")
+    assert on_arrival(look(claim), due, MEASURES, CONFIG) == Pair(Z_UM, "check")
+
+
+@pytest.mark.parametrize(
+    ("claim", "away_um", "doubt", "expected"),
+    [
+        (Claim(0.9, 0.3), 1.4, None, True),
+        (Claim(-0.9, 0.3), -1.4, None, True),
+        (Claim(0.4, 0.3), 1.4, None, False),  # they do not agree within a depth of field
+        (Claim(1.4, 0.3), 1.5, None, False),  # not near the shot on arrival
+        (Claim(0.9, 0.3), 1.0, "strange", False),
+        (None, 1.0, None, False),
+    ],
+)
+def test_a_pair_measures_a_height_where_the_single_shot_agrees(
+    claim: Claim | None, away_um: float, doubt: str | None, expected: bool
+) -> None:
+    found = estimated(away_um - CONFIG.delta_um, doubt=doubt)
+    assert is_measured_by_pair(look(claim), found, Z_UM + away_um, DEPTH_UM) is expected
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,12 @@
 """The controller's loop on the virtual microscope: real mechanics and pictures, predictors whose errors are chosen."""
 
+import msgspec
 import pytest
 
 from parfocal.board.motion.gear import Engagement
 from parfocal.edge.config import Config
 from parfocal.edge.focus.controlled.claims import Record
-from parfocal.edge.focus.controlled.history import History, Verified
+from parfocal.edge.focus.controlled.history import MAX_UNVERIFIED, History, Verified
 from parfocal.edge.focus.focuser import Focuser
 from parfocal.edge.focus.picture.part import CentralPart
 from parfocal.edge.focus.result import FocusLost
@@ -45,6 +46,39 @@ def test_a_field_in_focus_is_done_in_one_image_and_nothing_moves(scope: Scope, c
     assert set(done.path_um) == {FOCUS_Z_UM}
     assert abs(scope.error_um()) <= 0.35
     assert history_of(focuser).unverified == 1
+
+
+@pytest.mark.parametrize("start_um", [-1.25, 1.25])
+def test_a_field_whose_height_is_wanted_is_left_out_of_focus_and_says_by_how_much(
+    scope: Scope, clarity: float, start_um: float
+) -> None:
+    focuser = scope.controlled(measures=True)
+    known(focuser, clarity)
+    done = focuser.focus(FOCUS_Z_UM + start_um)
+    assert [attempt.rule for attempt in done.attempts] == ["single_measured"]
+    assert (done.outcome, done.images, done.z_um) == ("focused", 1, FOCUS_Z_UM + start_um)
+    assert done.left_um == pytest.approx(-start_um, abs=0.35)
+    assert focuser.focus(FOCUS_Z_UM + 4.0).z_um == pytest.approx(FOCUS_Z_UM, abs=0.5)  # too far
+
+
+def test_a_pair_that_measures_a_height_does_not_go_back_down_and_goes_on_record(
+    scope: Scope, clarity: float
+) -> None:
+    focuser = scope.controlled(measures=True)
+    known(focuser, clarity)
+    controlled = focuser._controlled
+    assert controlled is not None
+    controlled.history = msgspec.structs.replace(controlled.history, unverified=MAX_UNVERIFIED)
+    done = focuser.focus(FOCUS_Z_UM - 1.25)
+    assert [attempt.rule for attempt in done.attempts] == ["pair_measured"]
+    assert (done.outcome, done.images, done.z_um) == ("focused", 2, FOCUS_Z_UM + 0.625)
+    assert done.z_um + done.left_um == pytest.approx(FOCUS_Z_UM, abs=0.35)
+    history = history_of(focuser)
+    assert history.unverified == 0
+    # The clarity on record is that of the shot near the focus.
+    assert done.start is not None
+    assert history.fields[-1].clarity == done.start.part.clarity
+    assert history.records[-1].true_um == pytest.approx(1.25, abs=0.35)
 
 
 @pytest.mark.parametrize("start_um", [-3.0, 1.0])

@@ -85,6 +85,15 @@ def test_readings_without_a_manual_one_of_the_same_observer_are_left_out_and_cou
     assert report.unmatched_slides == ("S1", "S2")
 
 
+def test_a_reading_that_did_not_look_for_what_the_manual_one_did_is_not_compared() -> None:
+    manual = Reading("A1", "X", "manual", frozenset({"cocci"}), frozenset({"cocci"}))
+    digital = Reading("A1", "X", "automated", frozenset(), frozenset({"gram_positive_cocci"}))
+    with pytest.raises(
+        ConcordanceRefused, match="by X, automated, has no column for cocci, which the manual"
+    ):
+        concordance([manual, digital])
+
+
 def test_a_reading_twice_or_none_by_hand_is_refused() -> None:
     with pytest.raises(ConcordanceRefused, match="a has read S1 twice by manual"):
         concordance([reading(1, "a", "manual"), reading(1, "a", "manual", COCCI)])
@@ -129,5 +138,5 @@ def test_a_slide_is_graded_over_all_fields() -> None:
     assert overall("bacteria", ["", " "]) is None
     with pytest.raises(ValueError, match="use one of them"):
         overall("cells", ["1+", "7"])
-    with pytest.raises(ValueError, match="'many' is neither"):
+    with pytest.raises(ValueError, match="row 2: cells is 'many', which is neither"):
         overall("cells", ["many"])

@@ -92,6 +92,13 @@ def test_a_filled_sheet_is_read(tmp_path: Path, separator: str) -> None:
     assert (sheet.review, sheet.observer, sheet.fields) == ("R-1", "Dr. X", 2)
     assert (sheet.cells, sheet.bacteria) == ("2+", "3+")
     assert sheet.findings == {"gram_positive_cocci"}
+    assert sheet.entered == 2
+    assert sheet.looked_for == {"gram_positive_cocci", "gram_negative_bacilli"}
+
+
+def test_a_field_without_an_entry_is_counted_apart(tmp_path: Path) -> None:
+    sheet = read_sheet(filled(tmp_path, HEADER + "R-1,X,1,0,,no,no,\nR-1,X,2,,,no,no,\nR-1,X,3,,,,yes,\n"))
+    assert (sheet.fields, sheet.entered) == (3, 2)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +109,13 @@ def test_a_filled_sheet_is_read(tmp_path: Path, separator: str) -> None:
         (HEADER + "R-1,,1,,,,,\n", "must name one observer"),
         (HEADER + "R-1,X,1,,,,,\nR-2,X,2,,,,,\n", "not of one review"),
         (HEADER + "R-1,X,1,,,maybe,,\n", "row 2: gram_positive_cocci is 'maybe'"),
-        (HEADER + "R-1,X,1,lots,,,,\n", "'lots' is neither a number nor a grade"),
+        (
+            HEADER + "R-1,X,1,3,,,,\nR-1,X,2,lots,,,,\n",
+            "row 3: cells is 'lots', which is neither a number nor a grade",
+        ),
+        (HEADER + "R-1,X,1,3,,,,\nR-1,X,1,4,,,,\n", "field 1 is in it twice"),
+        # as the page saves it when nothing was looked at
+        (HEADER + "R-1,X,1,,,no,no,\n", "nothing is entered in any of its fields"),
         ("review,observer,field,cells,bacteria,remarks\nR-1,X,1,,,\n", "no column of a finding"),
     ],
 )
@@ -112,10 +125,10 @@ def test_a_sheet_that_says_nothing_clear_is_refused(tmp_path: Path, text: str, w
 
 
 def test_a_table_of_readings_is_read(tmp_path: Path) -> None:
-    text = "slide,observer,method,cocci\nA1,X,manual,x\nA1,X,manual 40x,\n"
+    text = "slide,observer,method,Gram Cocci\nA1,X,manual,x\nA1,X,manual 40x,\n"
     manual, digital = read_readings(filled(tmp_path, text))
     assert manual.method == "manual"
-    assert manual.findings == {"cocci"}
+    assert manual.findings == {"gram_cocci"}  # called as in the sheet of a review
     assert not digital.findings
     with pytest.raises(SheetRefused, match="row 2 lacks slide"):
         read_readings(filled(tmp_path, "slide,observer,method,cocci\n,X,manual,x\n"))
