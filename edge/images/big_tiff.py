@@ -33,7 +33,7 @@ def write_pyramid(
 ) -> None:
     """Write the levels, the largest first: the smaller ones in sub-directories of the first, or as pages of their own.
 
-    `description` is ASCII. Identical tiles are stored once. Raises OSError.
+    `description` is kept in UTF-8. Identical tiles are stored once. Raises OSError.
     """
     file.write(b"II" + struct.pack("<HHHQ", 43, 8, 0, 0))
     placed = [_put_tiles(file, level.tiles) for level in levels]
@@ -105,7 +105,7 @@ def _put_directory(file: BinaryIO, tags: dict[int, tuple[int, Values]]) -> tuple
 def _entry(file: BinaryIO, tag: int, kind: int, values: Values) -> bytes:
     """The entry of a tag. Values that do not fit into it are written to the file first."""
     if isinstance(values, str):
-        data = values.encode("ascii") + b"\0"
+        data = values.encode() + b"\0"
         count = len(data)
     else:
         data = struct.pack(f"<{len(values)}{_FORMATS[kind]}", *values)

@@ -74,6 +74,30 @@ def test_tifffile_and_the_ome_schema_accept_the_ome_tiff(slide: Path, picture: U
     assert report.n_bytes == path.stat().st_size
 
 
+def test_the_ome_description_holds_no_character_references(slide: Path) -> None:
+    # Bio-Formats puts a blank into each "&#" before it parses (ome.xml XMLTools.sanitizeXML), finds no unit " #181;m",
+    # and reads the file as a plain TIFF without its smaller levels.
+    path, _ = exported(slide, "ome-tiff")
+    with tifffile.TiffFile(path) as tiff:
+        page = tiff.pages.first
+        description = page.tags["ImageDescription"].value
+    assert "&#" not in description
+    assert 'Unit="\u00b5m"' in description
+    assert b'Unit="\xc2\xb5m"' in path.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\tb", "a\x1bb"])
+def test_a_slide_whose_name_no_xml_can_hold_is_exported(tmp_path: Path, name: str) -> None:
+    picture = np.zeros((64, 64, 3), np.uint8)
+    write_master(tmp_path, (64, 64), lambda *_: picture, "lossless", MasterAbout(name, 1.0, None, {}))
+    path = tmp_path / "a.ome.tif"
+    export(tmp_path, "ome-tiff", path, 85)
+    with tifffile.TiffFile(path) as tiff:
+        assert tiff.ome_metadata is not None
+        (image,) = lxml.etree.fromstring(tiff.ome_metadata.encode()).iter("{*}Image")
+    assert image.attrib["Name"] == "a b"
+
+
 def test_every_tile_of_the_deep_zoom_has_its_place(slide: Path, picture: UInt8Array) -> None:
     path, _ = exported(slide, "deepzoom")
     image = lxml.etree.fromstring(path.read_bytes())
