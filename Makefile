@@ -69,7 +69,7 @@ firmware-rp2040: $(VENV)/.demo  ## the image for a Raspberry Pi Pico; needs gcc-
 
 firmware-check: $(VENV)/.test  ## the image for the RP2040 in an emulator; needs gcc-arm-none-eabi, node and npm
 	npm install --silent --prefix build/rp2040js rp2040js@1.4.1
-	$(BIN)/python -m pytest -s tests/board/firmware/test_rp2040.py
+	$(BIN)/python -m pytest -s tests/board/firmware/test_rp2040.py tests/board/firmware/test_step_timing.py
 
 PACKETS ?= 1000000
 

@@ -1,8 +1,8 @@
 #include "ahead.h"
 
-void pf_ahead_clear(pf_ahead *ahead) {
+void pf_ahead_start(pf_ahead *ahead, uint64_t edge_us) {
     ahead->n = 0;
-    ahead->plan++;
+    ahead->last_us = edge_us;
 }
 
 void pf_ahead_push(pf_ahead *ahead, uint64_t edge_us) {

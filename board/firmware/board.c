@@ -15,7 +15,7 @@ void pf_board_start(pf_board *board, const pf_config *config, pf_hal *hal) {
     board->reset_cause = pf_hal_reset_cause(hal);
     board->start_us = board->fed_us = pf_hal_now_us(hal);
     board->motion_limit_ms = board->idle_limit_ms = FIRST_LIMIT_MS;
-    board->lamp.dark_us = PF_NEVER;
+    board->lamp.dark_us = board->lamp.edge_us = PF_NEVER;
     board->motors = PF_AXIS_BIT_X | PF_AXIS_BIT_Y | PF_AXIS_BIT_Z;
     pf_hal_lamp(hal, 0);
     pf_hal_lens(hal, 0);
@@ -45,72 +45,97 @@ uint64_t pf_board_next_us(const pf_board *board) {
     return lamp_us < silent_us ? lamp_us : silent_us;
 }
 
-/* Set the alarm for a step that comes in `left_us` or for the rest, whichever is first. */
+/* [alarm] Set the alarm for a step that comes in `left_us` or for the rest, whichever is first. */
 static inline void set_alarm(pf_board *board, uint32_t now_us, int32_t left_us) {
     const int32_t other_left_us = (int32_t)(board->other_us - now_us);
     pf_hal_set_alarm(board->hal, now_us + (uint32_t)(left_us < other_left_us ? left_us : other_left_us));
 }
 
-static COLD void rearm(pf_board *board) {
-    const uint64_t now_us = pf_hal_now_us(board->hal), at_us = pf_board_next_us(board);
+/* [alarm], or with the lock. */
+static void look_at_the_rest(pf_board *board, uint64_t now_us) {
+    uint64_t at_us = pf_lamp_next_us(board);
+    if (board->watch_us > now_us && board->watch_us < at_us) at_us = board->watch_us; /* else the main loop knows */
     board->other_us = (uint32_t)(at_us < now_us + FARTHEST_US ? at_us : now_us + FARTHEST_US);
-    set_alarm(board, (uint32_t)now_us, pf_motion_left_us(board, (uint32_t)now_us));
 }
 
-static COLD void estop(pf_board *board) {
+static void rearm(pf_board *board) {
+    const uint64_t now_us = pf_hal_now_us(board->hal), watch_us = watchdog_us(board);
+    board->is_alarm_stale = 0;
+    pf_hal_lock(board->hal);
+    board->watch_us = watch_us;
+    look_at_the_rest(board, now_us);
+    set_alarm(board, (uint32_t)now_us, pf_steps_left_us(board, (uint32_t)now_us));
+    pf_hal_unlock(board->hal);
+}
+
+static void estop(pf_board *board) {
     pf_lamp_darken(board);
     pf_lens_off(board);
     pf_motion_estop(board);
+    board->is_cut = 0;
 }
 
-/* Light and watchdog, and the end of a motion. */
-static COLD void look_after_the_rest(pf_board *board) {
-    const uint64_t now_us = pf_hal_now_us(board->hal);
-    pf_motion_end_if_at_rest(board, now_us);
-    pf_lamp_run(board, now_us);
-    if (watchdog_us(board) <= now_us) {
-        pf_motion_break_off(board, PF_MOVE_RESULT_WATCHDOG);
-        pf_motion_end_if_at_rest(board, now_us);
-        pf_lamp_darken(board);
-        pf_lens_off(board);
-        board->faults |= PF_FAULT_WATCHDOG;
+/* [alarm] Switch everything off, before the main loop does what else belongs to an emergency stop. */
+static COLD void cut(pf_board *board) {
+    board->is_cut = 1;
+    for (int i = 0; i < PF_N_AXES; i++) {
+        board->axis[i].run = PF_HALTED;
+        pf_hal_motor(board->hal, i, 0);
     }
-    rearm(board);
+    pf_hal_lamp(board->hal, 0);
+    pf_hal_lens(board->hal, 0);
+}
+
+static COLD void run_lamp(pf_board *board) {
+    const uint64_t now_us = pf_hal_now_us(board->hal);
+    pf_lamp_run(board, now_us);
+    look_at_the_rest(board, now_us);
 }
 
 void pf_board_alarm(pf_board *board) {
     const uint32_t now_us = pf_hal_low_us(board->hal);
     int32_t left_us;
-    if (pf_hal_estop(board->hal)) estop(board);
-    left_us = pf_motion_run(board, now_us);
-    if (left_us == PF_NO_STEP || (int32_t)(board->other_us - now_us) <= 0) {
-        look_after_the_rest(board);
+    if (pf_hal_estop(board->hal) && !(board->faults & PF_FAULT_ESTOP)) cut(board);
+    if (board->is_cut) return; /* the main loop sets the next alarm */
+    if ((int32_t)(board->other_us - now_us) <= 0 && !board->has_run_lamp) {
+        run_lamp(board); /* first, since a flash may be shorter than a step; steps come at once after it */
+        board->has_run_lamp = 1;
+        left_us = pf_steps_left_us(board, now_us);
     } else {
-        set_alarm(board, now_us, left_us);
+        left_us = pf_steps_run(board, now_us);
+        board->has_run_lamp = 0;
     }
+    set_alarm(board, now_us, left_us);
+}
+
+/* What the main loop does again and again, also between two requests. */
+static void look_after(pf_board *board) {
+    const uint64_t now_us = pf_hal_now_us(board->hal);
+    pf_lamp_note(board);
+    if (board->is_cut || (pf_hal_estop(board->hal) && !(board->faults & PF_FAULT_ESTOP))) {
+        estop(board);
+        board->is_alarm_stale = 1;
+    }
+    pf_motion_follow(board);
+    if (watchdog_us(board) <= now_us) {
+        pf_motion_break_off(board, PF_MOVE_RESULT_WATCHDOG);
+        pf_lamp_darken(board);
+        pf_lens_off(board);
+        board->faults |= PF_FAULT_WATCHDOG;
+    }
+    if (board->is_alarm_stale || board->watch_us <= now_us) rearm(board);
+    pf_motion_look_ahead(board);
 }
 
 void pf_board_poll(pf_board *board) {
     uint8_t data[PF_MAX_FRAME];
-    int n_bytes, is_changed = 0;
+    int n_bytes;
+    look_after(board);
     pf_session_send_events(board);
-    if (pf_hal_estop(board->hal)) {
-        pf_hal_lock(board->hal);
-        estop(board);
-        pf_motion_end_if_at_rest(board, pf_hal_now_us(board->hal));
-        pf_hal_unlock(board->hal);
-        is_changed = 1;
-    }
-    pf_motion_look_ahead(board);
     while ((n_bytes = pf_hal_read(board->hal, data, (int)sizeof data)) > 0) {
         pf_session_receive(board, data, n_bytes);
-        pf_motion_look_ahead(board);
-        is_changed = 1;
-    }
-    if (is_changed) {
-        pf_hal_lock(board->hal);
-        rearm(board);
-        pf_hal_unlock(board->hal);
+        board->is_alarm_stale = 1; /* it fed the watchdog */
+        look_after(board);
     }
     pf_session_send_events(board);
 }
@@ -233,15 +258,11 @@ static int carry_out_unrefused(pf_board *board, const pf_packet *request, pf_pac
         case PF_OPCODE_STOP:
         case PF_OPCODE_ESTOP:
             if (request->n_payload) break;
-            pf_hal_lock(board->hal);
             if (request->opcode == PF_OPCODE_STOP) {
                 pf_motion_break_off(board, PF_MOVE_RESULT_STOPPED);
             } else {
                 estop(board);
             }
-            pf_motion_end_if_at_rest(board, pf_hal_now_us(board->hal));
-            rearm(board);
-            pf_hal_unlock(board->hal);
             break;
         default:
             return -1;
@@ -251,16 +272,13 @@ static int carry_out_unrefused(pf_board *board, const pf_packet *request, pf_pac
     return PF_STATUS_OK;
 }
 
-/* Unpack the payload of a request, carry it out under the lock, and put its status into `status`. */
+/* Unpack the payload of a request, carry it out, and put its status into `status`. */
 #define COMMAND(opcode, type, act)                                                        \
     case opcode: {                                                                        \
         type message;                                                                     \
         if (type##_unpack(&message, request->payload, request->n_payload) == 0) {         \
-            pf_hal_lock(board->hal);                                                      \
             status = act(board, &message);                                                \
-            pf_motion_end_if_at_rest(board, pf_hal_now_us(board->hal));                   \
-            rearm(board);                                                                 \
-            pf_hal_unlock(board->hal);                                                    \
+            pf_motion_follow(board);                                                      \
         }                                                                                 \
         break;                                                                            \
     }

@@ -1,4 +1,4 @@
-/* What the firmware needs from a machine: eighteen functions. A port implements them and calls the functions of
+/* What the firmware needs from a machine: nineteen functions. A port implements them and calls the functions of
  * board.h; nothing else in the core touches hardware.
  *
  * `pf_hal` is whatever the port needs to find its pins. Functions marked [alarm] are also called from the alarm
@@ -28,8 +28,10 @@ void pf_hal_set_alarm(pf_hal *hal, uint32_t at_us);
 void pf_hal_lock(pf_hal *hal);
 void pf_hal_unlock(pf_hal *hal);
 
-/* [alarm] One step edge; `direction` is 1 upwards or -1. The port keeps set-up and pulse times of its driver. */
-void pf_hal_step(pf_hal *hal, int axis, int direction);
+/* Direction of the coming steps of an axis: 1 upwards or -1. The first of them comes 20 us later or more. */
+void pf_hal_direction(pf_hal *hal, int axis, int direction);
+/* [alarm] One step edge. The port keeps the pulse time of its driver. */
+void pf_hal_step(pf_hal *hal, int axis);
 /* [alarm] Whether the limit switch at one end of an axis is pressed now. A broken wire counts as pressed. */
 int pf_hal_is_pressed(pf_hal *hal, int axis, int end);
 /* [alarm] What a switch was at some moment since the last call, now included: PF_WAS_CLOSED, PF_WAS_OPEN or both.

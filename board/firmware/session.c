@@ -35,13 +35,13 @@ static void send_event(pf_board *board, pf_packet *event, uint8_t opcode, int n_
 static int take_trigger(pf_board *board, uint64_t before_us, pf_frame *frame) {
     int is_taken = 0;
     pf_hal_lock(board->hal);
-    if (board->n_triggers && board->triggers[0].time_us <= before_us) {
-        const pf_trigger *first = &board->triggers[0];
+    if (board->n_triggers && board->triggers[board->first_trigger].time_us <= before_us) {
+        const pf_trigger *first = &board->triggers[board->first_trigger];
         frame->board_time_us = first->time_us - board->start_us;
         frame->strobe_id = first->strobe_id;
         frame->index = first->index;
+        board->first_trigger = (uint8_t)((board->first_trigger + 1) % PF_N_TRIGGERS);
         board->n_triggers--;
-        for (int i = 0; i < board->n_triggers; i++) board->triggers[i] = board->triggers[i + 1];
         is_taken = 1;
     }
     pf_hal_unlock(board->hal);
@@ -54,12 +54,10 @@ void pf_session_send_events(pf_board *board) {
     pf_move_done done = {0};
     uint8_t has_done;
     uint64_t before_us = PF_NEVER;
-    if (!board->has_done && board->n_triggers == 0) return; /* the usual case, without the lock */
-    pf_hal_lock(board->hal);
+    if (!board->has_done && board->n_triggers == 0) return; /* the usual case */
     has_done = board->has_done;
     if (has_done) done = board->done;
     board->has_done = 0;
-    pf_hal_unlock(board->hal);
     if (has_done) before_us = done.board_time_us + board->start_us;
     for (int n_left = 2; n_left > 0; n_left--) { /* the triggers before the end of the motion, then the others */
         while (take_trigger(board, before_us, &frame)) {

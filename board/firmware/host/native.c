@@ -25,6 +25,7 @@
 struct pf_hal {
     int master, slave;
     uint64_t alarm_us;
+    int direction[PF_N_AXES];
     pf_stage stage[PF_N_AXES];
 };
 
@@ -53,7 +54,8 @@ void pf_hal_set_alarm(pf_hal *hal, uint32_t at_us) {
 }
 void pf_hal_lock(pf_hal *hal) { (void)hal; } /* the alarm runs in the main loop */
 void pf_hal_unlock(pf_hal *hal) { (void)hal; }
-void pf_hal_step(pf_hal *hal, int axis, int direction) { pf_stage_step(&hal->stage[axis], direction); }
+void pf_hal_direction(pf_hal *hal, int axis, int direction) { hal->direction[axis] = direction; }
+void pf_hal_step(pf_hal *hal, int axis) { pf_stage_step(&hal->stage[axis], hal->direction[axis]); }
 int pf_hal_is_pressed(pf_hal *hal, int axis, int end) { return pf_stage_is_pressed(&hal->stage[axis], end); }
 unsigned pf_hal_contact(pf_hal *hal, int axis, int end) { return pf_stage_contact(&hal->stage[axis], end); }
 void pf_hal_motor(pf_hal *hal, int axis, int is_on) { (void)hal, (void)axis, (void)is_on; }

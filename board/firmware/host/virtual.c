@@ -17,6 +17,7 @@ struct pf_hal {
     uint64_t now_us, alarm_us;
     uint32_t boot_id, unit_serial;
     uint8_t reset_cause;
+    uint64_t busy_until_us;
     int is_estop_pressed, is_locked;
     const uint8_t *input;
     int n_input;
@@ -53,13 +54,16 @@ void pf_hal_unlock(pf_hal *hal) {
     if (--hal->is_locked) abort();
 }
 
-void pf_hal_step(pf_hal *hal, int axis, int direction) {
+void pf_hal_direction(pf_hal *hal, int axis, int direction) {
     edges *held = &hal->axis[axis];
-    if (held->direction != direction) {
-        hand_over(hal, axis);
-        held->direction = direction;
-        held->n_quiet = 0;
-    }
+    if (held->direction == direction) return;
+    hand_over(hal, axis);
+    held->direction = direction;
+    held->n_quiet = 0;
+}
+
+void pf_hal_step(pf_hal *hal, int axis) {
+    edges *held = &hal->axis[axis];
     held->times_us[held->n++] = hal->now_us;
     if (held->n_quiet == 0 || held->n == N_EDGES) {
         hand_over(hal, axis);
@@ -144,14 +148,22 @@ void pf_virtual_reset(pf_virtual *virtual, uint32_t boot_id, uint8_t reset_cause
 
 void pf_virtual_advance(pf_virtual *virtual, uint64_t until_us) {
     pf_hal *hal = &virtual->hal;
-    while (hal->alarm_us <= until_us) {
-        if (hal->alarm_us > hal->now_us) hal->now_us = hal->alarm_us;
-        hal->alarm_us = PF_NEVER;
-        pf_board_alarm(&virtual->board);
-        pf_board_poll(&virtual->board);
+    for (;;) {
+        const int is_busy = hal->now_us < hal->busy_until_us;
+        const int is_alarm_next = !is_busy || hal->alarm_us < hal->busy_until_us;
+        const uint64_t next_us = is_alarm_next ? hal->alarm_us : hal->busy_until_us;
+        if (next_us > until_us) break;
+        if (next_us > hal->now_us) hal->now_us = next_us;
+        if (is_alarm_next) {
+            hal->alarm_us = PF_NEVER;
+            pf_board_alarm(&virtual->board);
+        }
+        if (hal->now_us >= hal->busy_until_us) pf_board_poll(&virtual->board);
     }
     if (until_us > hal->now_us) hal->now_us = until_us;
 }
+
+void pf_virtual_keep_busy(pf_virtual *virtual, uint64_t until_us) { virtual->hal.busy_until_us = until_us; }
 
 uint64_t pf_virtual_next_event_us(pf_virtual *virtual) {
     const uint64_t soon_us = virtual->hal.now_us + SOON_US;
@@ -161,7 +173,7 @@ uint64_t pf_virtual_next_event_us(pf_virtual *virtual) {
         uint64_t end_us;
         if (axis->mode == PF_AT_REST) continue;
         end_us = axis->mode == PF_WAITING ? virtual->hal.now_us + (uint64_t)(int64_t)(int32_t)(axis->next_us - (uint32_t)virtual->hal.now_us)
-                                          : axis->start_us + pf_leg_edge_us(&axis->leg, axis->leg.n_steps);
+                                          : axis->start_us + pf_leg_edge_us(&axis->leg, axis->n_steps);
         if (end_us > soon_us) end_us = soon_us;
         if (end_us < due_us) due_us = end_us;
     }
@@ -214,6 +226,7 @@ void pf_virtual_set_inside(pf_virtual *virtual, int what, uint32_t value) {
         case PF_INSIDE_IS_MOVING: /* a motion that never ends */
             board->motion.is_active = value != 0;
             board->axis[0].mode = value ? PF_WAITING : PF_AT_REST;
+            board->axis[0].run = value ? PF_RUNS : PF_HALTED;
             board->axis[0].next_us = (uint32_t)virtual->hal.now_us + INT32_MAX;
             break;
         case PF_INSIDE_MOTION_LIMIT_MS: board->motion_limit_ms = value; break;

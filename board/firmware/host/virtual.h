@@ -29,6 +29,8 @@ void pf_virtual_free(pf_virtual *virtual);
 /* Restart the processor. */
 void pf_virtual_reset(pf_virtual *virtual, uint32_t boot_id, uint8_t reset_cause);
 void pf_virtual_advance(pf_virtual *virtual, uint64_t until_us);
+/* Keep the main loop busy until then: alarms run, and nothing else. */
+void pf_virtual_keep_busy(pf_virtual *virtual, uint64_t until_us);
 /* When something other than a step may happen: the end of a leg, light, watchdog. PF_NEVER: not by itself. It is at
  * most 5 ms from now while an axis moves, since nobody knows when it meets a switch. */
 uint64_t pf_virtual_next_event_us(pf_virtual *virtual);

@@ -30,7 +30,7 @@ static const volatile struct {
 #define ESTOP_PIN 13u
 #define SWITCH_PIN(axis, end) (14u + 2u * (unsigned)(axis) + (unsigned)(end))
 #define DRIVEN_PINS 0x2017fcu /* 2 to 10, 12 and 21 */
-#define PULSE_US 2u         /* as long as the slowest drivers want, both high and before a step in another direction */
+#define PULSE_US 2u         /* as long as the slowest drivers want */
 #define STEP_PINS (1u << 2 | 1u << 4 | 1u << 6)
 #define NO_STEP UINT32_MAX
 #define PULSE_CYCLES (125u * PULSE_US)
@@ -39,7 +39,6 @@ static const volatile struct {
 #define WATCHDOG_US 1000000u
 
 struct pf_hal {
-    uint32_t direction_pins;
     uint32_t step_at;       /* SYST_CVR when the last step pin rose in this alarm, or NO_STEP */
     uint32_t trigger_end_us;
     uint8_t is_triggering;
@@ -88,13 +87,12 @@ void pf_hal_unlock(pf_hal *unused) {
     __asm volatile("cpsie i" ::: "memory");
 }
 
-void pf_hal_step(pf_hal *port, int axis, int direction) {
-    const uint32_t pin = 1u << DIRECTION_PIN(axis), wanted = direction > 0 ? pin : 0;
-    if ((port->direction_pins & pin) != wanted) {
-        REGISTER(direction > 0 ? SIO_GPIO_OUT_SET : SIO_GPIO_OUT_CLR) = pin;
-        port->direction_pins ^= pin;
-        wait_pulse(REGISTER(SYST_CVR));
-    }
+void pf_hal_direction(pf_hal *unused, int axis, int direction) {
+    (void)unused;
+    REGISTER(direction > 0 ? SIO_GPIO_OUT_SET : SIO_GPIO_OUT_CLR) = 1u << DIRECTION_PIN(axis);
+}
+
+void pf_hal_step(pf_hal *port, int axis) {
     REGISTER(SIO_GPIO_OUT_SET) = 1u << STEP_PIN(axis); /* on_alarm ends the pulse */
     port->step_at = REGISTER(SYST_CVR);
 }

@@ -107,6 +107,10 @@ class FirmwareMachine:
             self._now_s = max(self._now_s, time_s)
             self._library.pf_virtual_advance(self._board, self._us(self._now_s))
 
+    def keep_busy(self, until_s: float) -> None:
+        """Keep the main loop busy until `until_s`: only its interrupt runs."""
+        self._library.pf_virtual_keep_busy(self._board, self._us(until_s))
+
     def receive(self, data: bytes) -> None:
         """Take bytes that arrive now."""
         with self._lock:

@@ -93,6 +93,7 @@ def firmware_library() -> ctypes.PyDLL:
     library.pf_virtual_free.argtypes = (_VOID,)
     library.pf_virtual_reset.argtypes = (_VOID, _U32, ctypes.c_uint8)
     library.pf_virtual_advance.argtypes = (_VOID, _U64)
+    library.pf_virtual_keep_busy.argtypes = (_VOID, _U64)
     library.pf_virtual_next_event_us.restype = _U64
     library.pf_virtual_next_event_us.argtypes = (_VOID,)
     library.pf_virtual_receive.argtypes = (_VOID, ctypes.c_char_p, _INT)

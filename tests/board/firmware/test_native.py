@@ -42,7 +42,9 @@ def test_a_host_that_comes_again_finds_the_position(link: tuple[Path, int]) -> N
     with open_board(config, MonotonicClock()) as board:
         home(board)
         board.z.approach_up(50.0)
-        assert board.counters == LinkCounters()  # type: ignore[attr-defined]
+        counters = board.counters  # type: ignore[attr-defined]
+        # This runs in real time: on a loaded machine the host itself may be silent.
+        assert counters == LinkCounters(silences=counters.silences)
     with open_board(config, MonotonicClock()) as again:
         assert (again.z.is_homed, again.z.position_um) == (True, 50.0)
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from parfocal.board.motion.profile import Trapezoid, stopping_edges_s
 from parfocal.board.stub.config import StubConfig
-from parfocal.board.stub.firmware.firmware_board import FirmwareBoard
+from parfocal.board.stub.firmware.firmware_board import FirmwareBoard, FirmwareMachine
 from parfocal.board.stub.firmware.library import firmware_library
 from parfocal.board.stub.stub_board import StubBoard
 from parfocal.board.stub.wired_board import WiredBoard
@@ -216,13 +216,15 @@ def test_a_stopped_firmware_stands_within_one_step_of_the_stub_and_knows_where(s
         assert pair.boards[1].true_um(pair.now_s)[2] == pytest.approx(firmware * 0.3125, abs=1e-6)
 
 
-def test_the_steps_after_a_stop_slow_down_from_the_first_one_on() -> None:
-    speed, accel = 3200, 80000
+def moving_z(speed: int, accel: int) -> tuple[Pair, list[float]]:
+    """Z on its way to step 12000; the times of its steps, while they come."""
     pair = Pair(1)
     pair.session = pair.ask(messages.Hello(7, layout.schema_hash(), 1, 1))[0].session
-    pair.ask(messages.Watchdog(60000, 60000))
+    pair.ask(messages.Watchdog(5000, 60000))
     pair.ask(messages.Home(1, AxisBit.Z, 3200, 160, 80000))
-    pair.wait(40.0)
+    for _ in range(20):
+        pair.wait(2.0)
+        pair.ask(messages.Ping())
     times_s: list[float] = []
     axis = pair.boards[1].machine.axes[2]
     step = axis.step  # type: ignore[attr-defined]
@@ -235,6 +237,12 @@ def test_the_steps_after_a_stop_slow_down_from_the_first_one_on() -> None:
     pair.ask(messages.MoveAbs(2, AxisBit.Z, (0, 0, 12000), (0, 0, speed), (0, 0, accel)))
     pair.wait(1.0)
     pair.ask(messages.Ping())  # the times of the next steps are computed ahead
+    return pair, times_s
+
+
+def test_the_steps_after_a_stop_slow_down_from_the_first_one_on() -> None:
+    speed, accel = 3200, 80000
+    pair, times_s = moving_z(speed, accel)
     pair.ask(messages.Stop())
     pair.wait(1.0)
     pair.boards[1].true_um(pair.now_s)  # takes over the last steps
@@ -243,3 +251,23 @@ def test_the_steps_after_a_stop_slow_down_from_the_first_one_on() -> None:
     # The way from the stop, in steps: v t - a t^2 / 2. Near standstill a microsecond is a long way.
     way = speed * ramp_s - accel * ramp_s**2 / 2.0
     np.testing.assert_allclose(np.diff(way)[:-3], 1.0, atol=0.02)
+
+
+def test_a_main_loop_that_is_busy_for_long_delays_steps_and_neither_loses_nor_crowds_them() -> None:
+    """The alarm computes nothing: when its queue is empty, the axis stands until the main loop comes back."""
+    speed = 3200
+    pair, times_s = moving_z(speed, 80000)
+    machine = pair.boards[1].machine
+    assert isinstance(machine, FirmwareMachine)
+    before = machine.state().pos_steps[2]
+    machine.keep_busy(pair.now_s + 0.1)
+    machine.advance(pair.now_s + 0.099)
+    assert 16 <= machine.state().pos_steps[2] - before <= 65  # what was computed ahead
+    pair.now_s += 0.2
+    for _ in range(5):
+        pair.wait(1.0)
+        pair.ask(messages.Ping())
+    assert machine.state().pos_steps[2] == 12000
+    intervals_s = np.diff(times_s[before:12000])
+    assert intervals_s.max() > 0.07
+    assert intervals_s[:8000].min() > 0.98 / speed
