@@ -114,7 +114,7 @@ def _bicubic(at_mm: np.ndarray, heights_um: np.ndarray, fine_mm: np.ndarray) -> 
 
 def surveyed() -> Row:
     """16 x 16 points by single shots against stacks."""
-    return dict(survey.measured(16))
+    return dict(survey.measured(16, scan.CONFIG.board.x.settle_s))
 
 
 def scanned(surface: str, continuous: bool) -> Row:
