@@ -27,13 +27,7 @@ def density_over_glass(pixels: UInt8Array, is_tinted: bool = False) -> FloatArra
     """
     height, width = pixels.shape[:2]
     n = min(LIGHT_TILES, height, width)
-    rows, columns = (np.linspace(0, side, n + 1).astype(int) for side in (height, width))
-    brightest = [
-        np.percentile(pixels[top:bottom, left:right].reshape(-1, 3), 90, axis=0)
-        for top, bottom in itertools.pairwise(rows)
-        for left, right in itertools.pairwise(columns)
-    ]
-    seen = np.log(np.array(brightest) + 1.0)
+    seen = np.log(_brightest(pixels, n) + 1.0)
     tinted = _tinted(seen) if is_tinted else np.zeros(len(seen))
     smooth = _smooth_light(seen, n, 1.0 / (1.0 + tinted**2))
     is_glass = (np.abs(seen - smooth) <= GLASS_VARIES) & (tinted <= 1.0)[:, None]
@@ -44,6 +38,22 @@ def density_over_glass(pixels: UInt8Array, is_tinted: bool = False) -> FloatArra
         interpolation=cv2.INTER_LINEAR,
     )
     return np.asarray(np.clip(light - np.log(pixels.astype(np.float32) + 1.0), 0.0, 2.5), np.float32)
+
+
+def _brightest(pixels: UInt8Array, n: int) -> Floats:
+    """The 90th percentile of each channel in each of n x n parts, (n * n, 3)."""
+    rows, columns = (np.linspace(0, side, n + 1).astype(int) for side in pixels.shape[:2])
+    parts = [
+        pixels[top:bottom, left:right].reshape(-1, 3)
+        for top, bottom in itertools.pairwise(rows)
+        for left, right in itertools.pairwise(columns)
+    ]
+    # Parts differ by a row or a column. Those of the same size together take a fraction of the time of each alone.
+    found, sizes = np.empty((len(parts), 3)), np.array([len(part) for part in parts])
+    for size in np.unique(sizes):
+        (alike,) = np.nonzero(sizes == size)
+        found[alike] = np.percentile(np.stack([parts[k] for k in alike]), 90, axis=1)
+    return found
 
 
 def _tinted(seen: Floats) -> Floats:

@@ -6,7 +6,6 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-import zarr
 
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.images.ome_zarr import Master
@@ -15,12 +14,13 @@ from parfocal.edge.slide import master as master_module
 from parfocal.edge.slide.master import MasterReport, make_master, read_stitch, usual_codec
 from parfocal.edge.slide.tiles import TileDamaged, tile_pixels
 from parfocal.edge.stitch.stitching import StitchRefused
+from tests.edge.images.test_ome_zarr import opened
 from tests.edge.slide.made import SIZE_PX, cut_scan, tissue
 from tests.edge.stitch.cut import Cut, errors_px
 
 
 def test_the_master_shows_the_slide(scanned: Scan, mastered: MasterReport, cut_slide: Cut) -> None:
-    picture = zarr.open_group(scanned.folder, mode="r")["0"][:].transpose(1, 2, 0)
+    picture = opened(scanned.folder)["0"][:].transpose(1, 2, 0)
     assert picture.shape[:2] == (mastered.stitch.height_px, mastered.stitch.width_px)
     details = Master(scanned.folder).details
     corners = np.array([(tile["x_px"], tile["y_px"]) for tile in details["tiles"]])
@@ -62,7 +62,7 @@ def test_the_measured_light_is_evened_out_and_the_details_say_so(scanned: Scan, 
         "measured",
         [[0.5, 1.0], [0.5, 1.0]],
     )
-    picture = zarr.open_group(tmp_path, mode="r")["0"][:].transpose(1, 2, 0).astype(float)
+    picture = opened(tmp_path)["0"][:].transpose(1, 2, 0).astype(float)
     taken = tile_pixels(scanned, scanned.tiles[0]).astype(float)
     assert picture[:, :20].mean() > 1.3 * taken[:, :20].mean()  # the dark side is brightened
     assert picture[:, -20:].mean() < 0.8 * taken[:, -20:].mean()

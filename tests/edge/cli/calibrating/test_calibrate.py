@@ -27,6 +27,7 @@ from parfocal.edge.config import Config, config_from_toml
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.simscope.bench import stub_of
 from tests.bench import camera as camera_bench
+from tests.bench import stage as stage_bench
 from tests.bench.play import drawn
 from tests.bench.stage import (
     ANGLE_LIMIT_DEG,
@@ -228,6 +229,9 @@ def test_a_measured_stage_is_shown_in_words_and_says_what_stays_in_use() -> None
 def test_the_stage_is_measured_each_value_kept_at_once_and_written_for_programs(
     run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    # Half the pixels of the bench: registration takes most of the time.
+    camera = msgspec.structs.replace(CONFIG.camera, width_px=384, height_px=384)
+    monkeypatch.setattr(stage_bench, "CONFIG", msgspec.structs.replace(CONFIG, camera=camera))
     truth = hidden(3)
     instrument = instrument_of(truth, rendered(drawn(3), truth, 3))
     store = Store(default_folder(), Owner(1, "20x/0.75"))
@@ -245,13 +249,15 @@ def test_the_stage_is_measured_each_value_kept_at_once_and_written_for_programs(
 
     monkeypatch.setattr(cli_asked, "opened_instrument", opened)
     monkeypatch.setattr(settling.Settling, "sideways", looked)
-    monkeypatch.setattr(chains, "N_CHAINS", 3)
+    monkeypatch.setattr(chains, "N_CHAINS", 2)
+    monkeypatch.setattr(chains, "FIELDS_LONG", 2.4)
     monkeypatch.setattr(returns, "N_TRIPS", 2)
     monkeypatch.setattr(returns, "N_HOMES", 2)
     monkeypatch.setattr(settling, "N_MOVES", 8)
     monkeypatch.setattr(register, "REFINE_ROUNDS", 3)
     (tmp_path / "parfocal.toml").write_text(
-        f"{SMALL_CAMERA}[focus]\nfirst_sweep_start_um = 2480.0\nfirst_sweep_stop_um = 2520.0\n"
+        "[camera]\nwidth_px = 384\nheight_px = 384\n"
+        "[focus]\npatch_px = 192\nfirst_sweep_start_um = 2480.0\nfirst_sweep_stop_um = 2520.0\n"
     )
     code, printed, told = run("calibrate", "stage", "--json", "found.json")
     assert (code, told) == (0, "")

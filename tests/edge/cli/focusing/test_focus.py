@@ -9,7 +9,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import cv2
 import msgspec
+import numpy as np
 import pytest
 
 from parfocal.board.stub.virtual_bench import VirtualBench, VirtualTransport
@@ -51,7 +53,11 @@ def test_a_run_focuses_a_slide_and_reports_every_field(run: Run, tmp_path: Path)
 
 @pytest.mark.skipif(not TILES.exists(), reason="the real tiles are not on this machine")
 def test_a_slide_of_another_stain_is_focused_too(run: Run, tmp_path: Path) -> None:
-    slide = TILES / "he_cmu1" / "cmu-1-small-region_level0.jpg"
+    section = cv2.imread(str(TILES / "he_cmu1" / "cmu-1-small-region_level0.jpg"))
+    assert section is not None
+    slide = image(
+        tmp_path, np.asarray(section[900:2100, 500:1700], np.uint8)
+    )  # it goes on as its mirror image
     out = tmp_path / "run.json"
     config = configured(tmp_path, SHORT_SWEEP)
     code, _, _ = run(
