@@ -14,8 +14,8 @@ from pathlib import Path
 
 import msgspec
 
-from parfocal.edge.focus.judging.depth import depth_of_field_um
-from tests.bench.focus_policies import NAMES, OURS
+from tests.bench.focus_picture import draw
+from tests.bench.focus_policies import NAMES
 from tests.bench.focus_rows import SECTIONS, Row, measured
 
 COLUMNS = (
@@ -37,9 +37,6 @@ COLUMNS = (
 )
 
 
-LEAST_DRAWN_UM = 0.04
-
-
 def table(rows: list[Row]) -> str:
     """All rows in one table in Markdown."""
     lines = [f"| fields | policy | {' | '.join(head for _, head, _ in COLUMNS)} |"]
@@ -49,71 +46,6 @@ def table(rows: list[Row]) -> str:
         cells = [format(value, shape) if value is not None else "-" for value, shape in values]
         lines.append(f"| {row.section} | {row.policy} | {' | '.join(cells)} |")
     return "\n".join(lines)
-
-
-def draw(rows: list[Row], path: Path) -> None:
-    """Time against error of each policy, a panel for each section: one picture."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt
-    from matplotlib import ticker
-    from matplotlib.lines import Line2D
-
-    found = {s.title: [row for row in rows if row.section == s.title] for s in SECTIONS if s.kind != "blank"}
-    panels = {title: of for title, of in found.items() if any(row.p95_um is not None for row in of)}
-    n_rows = -(-len(panels) // 4)
-    figure, grid = plt.subplots(n_rows, 4, figsize=(15.0, 3.3 * n_rows + 1.2), squeeze=False)
-    for axis in grid.flat[len(panels) :]:
-        axis.set_visible(False)
-    marks = dict(zip(NAMES, "sD^v<>ph*Xo", strict=True))
-    for axis, (title, of) in zip(grid.flat, panels.items(), strict=False):
-        depth_um = depth_of_field_um("40x/0.65" if title.startswith("40x") else "20x/0.75")
-        axis.axhspan(LEAST_DRAWN_UM, depth_um, color="0.93", lw=0.0)
-        axis.axvline(sum(row.limit_s for row in of) / len(of), color="0.4", ls=":", lw=1.2)
-        drawn = sorted((row for row in of if row.p95_um is not None), key=lambda row: row.seconds)
-        for k, row in enumerate(drawn):
-            is_ours = row.policy in OURS
-            colour = "C3" if is_ours else "C0"
-            is_whole = row.wrong == 0 and row.lost == 0
-            at = row.seconds, min(max(row.p95_um or 0.0, 2.0 * LEAST_DRAWN_UM), 40.0)
-            axis.scatter(
-                *at,
-                s=90 if is_ours else 45,
-                marker=marks[row.policy],
-                c=colour if is_whole else "white",
-                edgecolors=colour,
-                zorder=3 if is_ours else 2,
-            )
-            beside = (0, 8) if k % 2 else (0, -15)  # neighbours leave each other room
-            number = f"{row.images:.1f}"
-            axis.annotate(
-                number, at, beside, textcoords="offset points", ha="center", fontsize=8, color=colour
-            )
-        axis.set(title=title, xscale="log", yscale="log", xlim=(0.06, 8.0), ylim=(LEAST_DRAWN_UM, 60.0))
-        for ruler, ticks in (
-            (axis.xaxis, (0.1, 0.3, 1.0, 3.0)),
-            (axis.yaxis, (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)),
-        ):
-            ruler.set_major_locator(ticker.FixedLocator(ticks))
-            ruler.set_major_formatter(ticker.FormatStrFormatter("%g"))
-            ruler.set_minor_locator(ticker.NullLocator())
-    for axis in grid[:, 0]:
-        axis.set_ylabel("p95 of the error, um")
-    for axis in grid.flat[max(0, len(panels) - 4) : len(panels)]:
-        axis.set_xlabel("s of the microscope a field")
-    handles = [
-        Line2D([], [], ls="", marker=marks[name], color="C3" if name in OURS else "C0", label=name)
-        for name in NAMES
-    ]
-    words = (
-        "Red: ours. Numbers: images a field. White: some fields were lost, or ended more than a depth of field off.\n"
-        "Grey: within a depth of field. Dotted: the least time that the motors allow."
-    )
-    figure.tight_layout(rect=(0.0, 0.0, 1.0, 1.0 - 1.1 / (3.3 * n_rows + 1.2)))
-    figure.legend(handles=handles, loc="upper center", ncols=6, fontsize=9, frameon=False)
-    figure.text(0.5, 1.0 - 0.85 / (3.3 * n_rows + 1.2), words, ha="center", va="center", fontsize=9)
-    figure.savefig(path, dpi=90)
 
 
 def kept_in(path: Path) -> dict[tuple[str, str], Row]:

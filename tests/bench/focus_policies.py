@@ -10,7 +10,7 @@ from parfocal.edge.engine import opened_engine
 from parfocal.edge.focus.focuser import Focuser
 from parfocal.edge.focus.judging.estimate import estimate_single
 from parfocal.edge.focus.judging.proof import CALIBRATED, Proof
-from parfocal.edge.focus.result import FocusLost
+from parfocal.edge.focus.result import FocusLost, FocusResult
 from parfocal.engines.predictor import Correction, Predictor
 from tests.bench import peers
 from tests.bench.focus_stand import SIDE_OF_SINGLE_PX, SIDE_PX, Conditions, Policy, Stand
@@ -29,13 +29,14 @@ NAMES = (*PEERS, "paper to the letter", "single shot alone", *OURS)
 
 
 class Ours:
-    """One of our strategies. The history lasts as long as the slide."""
+    """One of our strategies. The history lasts as long as the slide. `result` is that of the last field."""
 
     def __init__(
         self, stand: Stand, pair: Predictor, single: Predictor | None, strategy: str, proof: Proof
     ) -> None:
         focus = msgspec.structs.replace(stand.config.focus, strategy=strategy)
         self._focuser = Focuser(stand.axis, stand, pair, focus, single, proof)
+        self.result: FocusResult | None = None
 
     def __call__(self, stand: Stand) -> tuple[int, str]:
         try:
@@ -44,6 +45,7 @@ class Ours:
             if lost.result is None:
                 raise
             result = lost.result
+        self.result = result
         return result.images, result.outcome
 
 

@@ -102,7 +102,7 @@ def measured(section: Section, name: str) -> Row:
         if section.kind == "far":
             begun = _far(stand, policy, section, number, WARMING if name == "controller" else 0)
         else:
-            begun = _others(stand, policy, section, number)
+            begun = others(stand, policy, section, number)
         for start_um, cost in begun:
             costs.append(cost)
             limits_s.append(oracle_s(start_um, stand))
@@ -126,7 +126,7 @@ def _far(
     return done
 
 
-def _others(stand: Stand, policy: Policy, section: Section, number: int) -> list[tuple[float, Cost]]:
+def others(stand: Stand, policy: Policy, section: Section, number: int) -> list[tuple[float, Cost]]:
     """Neighbouring fields of one slide, or blank ones. The stage stays where the field before ended."""
     rng, done = np.random.default_rng([number, 53]), []
     stand.instrument.go_to(20_000.0, 10_000.0)
