@@ -35,7 +35,8 @@ Block = Callable[[int, int, int, int], UInt8Array | None]
 BLOCK_PX = 4 * CHUNK_PX  # a side of what is made at once: three levels of whole chunks
 PART_NAME = "master.part"
 ATTRIBUTES, GROUP, ARRAY = ".zattrs", ".zgroup", ".zarray"
-PYRAMID_SHARE = 4.0 / 3.0
+PYRAMID_SHARE = 4.0 / 3.0  # of the pixels of a level and of all smaller ones
+SAMPLE_PX = 128  # below, the head of a JPEG file counts
 
 
 class MasterUnreadable(EdgeError):
@@ -55,13 +56,22 @@ class MasterAbout(msgspec.Struct, frozen=True):
     details: dict[str, Any]
 
 
-def expected_bytes(samples: list[UInt8Array], shape_px: tuple[int, int], codec: ChunkCodec) -> int:
-    """The size of a master of `shape_px` (h, w), foretold from tiles (h, w, 3) of the slide."""
-    shares = []
-    for sample in samples:
-        part = grown(sample[:CHUNK_PX, :CHUNK_PX], CHUNK_PX, CHUNK_PX)
-        shares.append(len(packed(part, codec)) / CHUNK_PX**2)
-    return round(float(np.mean(shares)) * shape_px[0] * shape_px[1] * PYRAMID_SHARE)
+def expected_bytes(samples: list[UInt8Array], area_px: int, codec: ChunkCodec) -> int:
+    """The size of a master whose tiles cover `area_px`, foretold from some of them (h, w, 3).
+
+    Each sample is packed at each level down to `SAMPLE_PX` a side: a smaller level has more detail in a pixel for a
+    JPEG file, and less noise for a lossless one, so its share is not that of its pixels.
+    """
+    return round(area_px * float(np.mean([_bytes_per_px(sample, codec) for sample in samples])))
+
+
+def _bytes_per_px(sample: UInt8Array, codec: ChunkCodec) -> float:
+    """Bytes of all levels for each pixel of the largest."""
+    n_bytes, n_px, level = 0.0, sample.size / 3, sample
+    while min(level.shape[:2]) >= 2 * SAMPLE_PX:
+        n_bytes += len(packed(level, codec))
+        level = halved(level)
+    return (n_bytes + len(packed(level, codec)) * PYRAMID_SHARE) / n_px
 
 
 def write_master(

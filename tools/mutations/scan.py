@@ -103,8 +103,15 @@ MUTATIONS = (
     Mutation(
         "a tile that is taken again starts from its neighbours",
         "edge/scan/continuous/scanner.py",
-        "            self._heights.learn_swept(caught.tile, focus_um, judged.sigma_um)\n",
+        "            self._heights.learn_swept(caught.tile, focus_um, doubt * judged.sigma_um)\n",
         "",
+        _SWEPT,
+    ),
+    Mutation(
+        "a picture of a sweep that contradicts its neighbours counts as much as any other",
+        "edge/scan/continuous/scanner.py",
+        "DOUBT = 2.0",
+        "DOUBT = 1.0",
         _SWEPT,
     ),
     Mutation(

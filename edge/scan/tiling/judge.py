@@ -140,6 +140,12 @@ class TileJudge:
             return Judged("predicted", distance_um, sigma_um)
         return Judged("blurred" if self._is_blurred(seen) else "good", distance_um, sigma_um)
 
+    def contradicts(self, seen: Seen, z_um: float, expected: Expected) -> bool:
+        """Whether a picture taken at `z_um` says something else than `expected`: a step of the slide, or a mistake."""
+        if seen.distance_um is None or seen.sigma_um is None:
+            return False
+        return _contradict(seen.distance_um, seen.sigma_um, expected.z_um - z_um, expected.sigma_um)
+
     def learn_focus(self, shot: Shot, above_um: float = 0.0) -> None:
         """Learn from a picture whose focus is known to lie `above_um` above it. Raises EngineError."""
         if self._single is None or exposure_fault(shot.pixels) is not None:
@@ -182,10 +188,14 @@ def _together(
     distance_um: float, sigma_um: float, prior_um: float, prior_sigma_um: float
 ) -> tuple[float, float]:
     """The picture's own distance and the expected one, weighted by their certainty; the own one if they contradict."""
-    if abs(distance_um - prior_um) > CONTRADICTS * math.hypot(sigma_um, prior_sigma_um):
+    if _contradict(distance_um, sigma_um, prior_um, prior_sigma_um):
         return distance_um, sigma_um
     own, prior = 1.0 / sigma_um**2, 1.0 / prior_sigma_um**2
     return (own * distance_um + prior * prior_um) / (own + prior), math.sqrt(1.0 / (own + prior))
+
+
+def _contradict(distance_um: float, sigma_um: float, prior_um: float, prior_sigma_um: float) -> bool:
+    return abs(distance_um - prior_um) > CONTRADICTS * math.hypot(sigma_um, prior_sigma_um)
 
 
 def _crispness(pixels: UInt8Array) -> float:

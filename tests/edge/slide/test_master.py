@@ -68,9 +68,18 @@ def test_the_measured_light_is_evened_out_and_the_details_say_so(scanned: Scan, 
     assert picture[:, -20:].mean() < 0.8 * taken[:, -20:].mean()
 
 
-def test_the_size_was_foretold(mastered: MasterReport, scanned: Scan) -> None:
+def test_the_report_of_a_master_is_kept(mastered: MasterReport, scanned: Scan) -> None:
     assert mastered.written_bytes > 0.5 * mastered.tile_bytes
     assert read_stitch(scanned.folder) == mastered
+
+
+def test_no_room_is_asked_for_the_glass_between_two_pieces(tmp_path: Path, scanned: Scan) -> None:
+    (tmp_path / "scan").mkdir()
+    foretold = []
+    for last in (1, 8):
+        two = msgspec.structs.replace(scanned, folder=tmp_path, tiles=(scanned.tiles[0], scanned.tiles[last]))
+        foretold.append(make_master(two).foretold_bytes)
+    assert foretold[1] == pytest.approx(foretold[0], rel=0.2)
 
 
 def test_a_scan_that_is_not_complete_is_stitched_as_far_as_it_is(tmp_path: Path, scanned: Scan) -> None:

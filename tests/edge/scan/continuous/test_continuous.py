@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from parfocal.board.errors import BoardError
 from parfocal.board.own.board import Along, Board, TriggeredFrame
@@ -26,7 +27,7 @@ from parfocal.edge.scan.tiling.scanner import TileDone
 from parfocal.edge.simscope.triggered_camera import TriggeredCamera
 from parfocal.edge.tissue.area import rectangle
 from tests.edge.scan.conftest import PLAYS, REGION, Scan
-from tests.edge.scan.tiling.small_slide import CONFIG, UM_PER_PX, SmallSlide, bent
+from tests.edge.scan.tiling.small_slide import CONFIG, UM_PER_PX, Knows, SmallSlide, bent
 
 BRIGHT: Config = msgspec.structs.replace(
     CONFIG, scan=msgspec.structs.replace(CONFIG.scan, flash_brightness=100.0, flash_delay_s=1e-5)
@@ -151,6 +152,31 @@ def test_a_tile_that_stands_out_alone_is_taken_again_where_its_own_picture_has_s
     (done,) = (each for each in taken if (each.tile.row, each.tile.column) == (1, 2))
     # One more picture is enough, although its neighbours lead to expect it elsewhere.
     assert (done.tile.reason, done.tile.retaken) == (BLURRED, 1)
+    assert abs(done.error_um or 0.0) < 0.48
+
+
+def test_a_single_shot_that_errs_in_a_sweep_does_not_leave_its_tile_out_of_focus(
+    scan: Scan, plan: TilePlan, sweeps: SweepPlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan(SmallSlide(), n_tiles=1)
+    at = next(tile for tile in plan.tiles if (tile.row, tile.column) == (1, 2))
+    small = SmallSlide(single_sigma_um=0.1, config=BRIGHT)
+    mistakes_um, infer = (
+        [-0.3, -1.2],
+        Knows.infer,
+    )  # of the picture at rest, and before it of that of the sweep
+
+    def errs(model: Knows, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        x_um, y_um, _ = small.exposed_um[-1]
+        is_there = abs(x_um - at.x_um) < 20.0 and abs(y_um - at.y_um) < 20.0
+        is_single = model.contract.name == "knows-one"
+        off_um = mistakes_um.pop() if is_there and is_single and mistakes_um else 0.0
+        return np.asarray(infer(model, batch) + np.float32(off_um), np.float32)
+
+    monkeypatch.setattr(Knows, "infer", errs)
+    (done,) = (each for each in scan(small, sweeps=sweeps) if (each.tile.row, each.tile.column) == (1, 2))
+    assert not mistakes_um
+    assert (done.tile.reason or "").startswith(BLURRED)
     assert abs(done.error_um or 0.0) < 0.48
 
 
