@@ -25,17 +25,6 @@ focus=(focus --sim --fields 3 --seed 1 --config fields.toml --json)
 # engines import onnxruntime, which crashes under qemu; OpenVINO, which the product uses, predicts in the comparison.
 tests=(tests/board/wire tests/board/motion tests/calib/motion tests/edge/focus/judging tests/edge/focus/picture
 	tests/tools/test_deploy.py)
-# Missing in a minimal Debian: Python, and a C compiler for the test of the C header of the protocol.
-packages=python3,python3-venv,ca-certificates,gcc,libc6-dev
-cd "$(dirname "$0")/.."
-top=$PWD
-cache=$top/build/aarch64
-root=$cache/root
-binfmt=/proc/sys/fs/binfmt_misc
-focus=(focus --sim --fields 3 --seed 1 --config fields.toml --json)
-# What depends on the processor: wire layout, arithmetic of pictures, rules, engines.
-tests=(tests/board/wire tests/board/motion tests/calib/motion tests/edge/focus/judging tests/edge/focus/picture
-	tests/engines/cpu)
 bin=$PWD/.venv/bin
 
 fail() {

@@ -29,9 +29,8 @@ METHOD = "out of focus: nine places, the dark, rising light, frames in a row"
 # So far below the first sweep every structure is blurred, and only the light is left.
 BELOW_UM = 60.0
 PLACES = tuple((column, row) for row in (-1, 0, 1) for column in (-1, 0, 1))
-PLACE_SHARE = (
-    2.0 / 3.0
-)  # of a field, from place to place: a third is seen twice, in whole cells of a flat field
+# Of a field, from place to place: a third is seen twice, in whole cells of a flat field.
+PLACE_SHARE = 2.0 / 3.0
 LIGHTS = (0.08, 0.12, 0.17, 0.25, 0.35, 0.5, 0.65, 0.8, 1.0, 1.2, 1.4, 1.6)  # of scan.lamp_duty
 MAX_FALL_UNCERTAINTY = 0.05  # more, and the structure of the slide decides, not the lamp
 N_PER_LIGHT = 4

@@ -1,6 +1,7 @@
 """The aarch64 check: its errors on a machine that cannot run it."""
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -43,3 +44,10 @@ def test_error_without_root_says_how_to_run_it() -> None:
     assert (end.returncode, end.stdout, end.stderr) == told(
         "chroot and mount need root. Run it as root: sudo make aarch64-check"
     )
+
+
+def test_the_script_sets_each_of_its_settings_once() -> None:
+    # A merge had left the old settings behind the new ones, and the check would have run tests that crash under qemu.
+    names = re.findall(r"^(\w+)=", SCRIPT.read_text(), re.M)
+    assert "tests" in names
+    assert len(names) == len(set(names))
