@@ -131,8 +131,8 @@ MUTATIONS = (
     Mutation(
         "content that was blurred indeed counts as plain",
         "edge/scan/tiling/judge.py",
-        "if abs(above_um) <= self.depth_um / 2.0:",
-        "if True:",
+        "if abs(above_um) <= self.depth_um / 2.0 and",
+        "if",
         _JUDGE,
     ),
     Mutation(
@@ -240,6 +240,34 @@ MUTATIONS = (
         "edge/scan/tiling/uneven_tiles.py",
         "        shape = self._examine(shot)\n",
         "        shape = self._examine(shot)\n        self.usual.learn(spread, is_even=True)\n",
+        ("tests/edge/scan/tiling/test_uneven_tiles.py",),
+    ),
+    Mutation(
+        "an edge of the tissue counts in how sharp a picture is",
+        "edge/focus/uneven/crispness.py",
+        "float(np.exp(np.median(crispness[inside])))",
+        "float(fine_energy.sum() / coarse_energy.sum())",
+        ("tests/edge/focus/uneven/test_crispness.py",),
+    ),
+    Mutation(
+        "single shots far from the focus teach a scan as well",
+        "edge/scan/tiling/judge.py",
+        "            if abs(true_um) <= self.depth_um:\n",
+        "            if True:\n",
+        _JUDGE,
+    ),
+    Mutation(
+        "nearly empty tiles say how sharp others should be",
+        "edge/scan/tiling/judge.py",
+        "if seen.tissue and seen.crispness is not None:",
+        "if seen.crispness is not None:",
+        _JUDGE,
+    ),
+    Mutation(
+        "of a stain whose parts differ much only the most even tiles count",
+        "edge/scan/tiling/uneven_tiles.py",
+        "is_usual = spread <= MAX_USUAL or (self.is_ready and not self.is_unusual(spread))",
+        "is_usual = spread <= MAX_USUAL",
         ("tests/edge/scan/tiling/test_uneven_tiles.py",),
     ),
     Mutation(

@@ -12,7 +12,7 @@ import msgspec
 from parfocal.edge.config import Config
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.focus.picture.part import reduced
-from parfocal.edge.focus.uneven.crispness import crispness_spread
+from parfocal.edge.focus.uneven.crispness import crispness_of
 from parfocal.edge.focus.uneven.field import UnevenField
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.scan.continuous.plan import SweepPlan
@@ -212,14 +212,13 @@ class ScanJob:
             for done in run:
                 fields.append(done.report)
                 if done.outcome in ("focused", "recovered") and done.end is not None:
-                    # A point that was only measured was left out of focus.
-                    is_in_focus = abs(done.focus.left_um) <= 0.5 * judge.depth_um
                     # What a single shot settled says nothing of how far single shots are off.
-                    if is_in_focus and not is_by_single(done.report):
-                        judge.learn_focus(done.end)
-                    if is_in_focus:
+                    if not is_by_single(done.report):
+                        judge.learn_field(done.focus)
+                    # A point that was only measured was left out of focus.
+                    if abs(done.focus.left_um) <= 0.5 * judge.depth_um:
                         pixels = reduced(done.end.pixels, config.focus)
-                        usual.learn(crispness_spread(pixels, config.focus.blank_contrast))
+                        usual.learn(crispness_of(pixels, config.focus.blank_contrast).spread)
                     place_um = (instrument.board.x.stage_um, instrument.board.y.stage_um, done.z_um)
                     marks.see(place_um, done.end.sharpness, done.end.pixels)
                 yield done

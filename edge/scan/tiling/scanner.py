@@ -103,8 +103,8 @@ class Taken(msgspec.Struct, frozen=True):
     """A picture of a tile, and what is known of it.
 
     `judged` is None for a tile whose focus was not found. `place_um`: where its middle lies on the slide, None for
-    where the stage stands now. `shape` is that of an uneven tile, and `composite` its all-in-focus picture, where one
-    is to be kept.
+    where the stage stands now. `above_um`: how far above the picture the focus is by two shots, None where only single
+    ones were taken. `shape` is that of an uneven tile, and `composite` its all-in-focus picture, where one is to be kept.
     """
 
     shot: Shot
@@ -114,6 +114,7 @@ class Taken(msgspec.Struct, frozen=True):
     reason: str | None = None
     retaken: int = 0
     place_um: tuple[float, float] | None = None
+    above_um: float | None = None
     shape: FieldShape | None = None
     composite: UInt8Array | None = None
 
@@ -261,7 +262,7 @@ class Scanner:
         return taken
 
     def _examined(self, taken: Taken) -> Taken:
-        """The same tile, with its shape if it is uneven."""
+        """The same tile, with its shape if it is uneven, and with its focus by two shots if they show that it is not."""
         tiles = self._unevenness.tiles
         if tiles is None or not taken.seen.tissue:
             return taken
@@ -270,6 +271,10 @@ class Scanner:
         with self._light.exposure(self._instrument.clock.now_s()):
             shape = tiles.shape_of(taken.shot, taken.seen.crispness_spread, doubt)
         if shape is None:
+            return taken
+        if shape.verdict == "even":
+            return msgspec.structs.replace(taken, above_um=shape.z_um - taken.shot.z_um)
+        if shape.verdict == "not confirmed":
             return taken
         low_um, high_um = spread_of(shape)
         uneven = f"{UNEVEN} lies {high_um - low_um:.1f} um apart"
@@ -285,6 +290,8 @@ class Scanner:
         if taken.judged is None or taken.judged.verdict != "good" or taken.shape is not None:
             return
         self._judge.accept(taken.seen)
+        if taken.above_um is not None:
+            self._judge.learn_focus(taken.shot, taken.above_um)
         if _shows_focus(taken):
             focus_um = taken.shot.z_um - self.offset.z_um + taken.judged.distance_um
             self._heights.learn(planned.x_um, planned.y_um, focus_um, taken.judged.sigma_um)
@@ -344,12 +351,9 @@ class Scanner:
         if self._sharpness(result.end) < self._sharpness(first.shot):
             # Never end blurrier than at the start: two shots that lead to a blurrier picture were wrong.
             known = Judged("good", 0.0, self._judge.depth_um / 2.0)
-            self._judge.learn_focus(first.shot)
-            return msgspec.structs.replace(first, judged=known, reason=reason)
-        self._judge.learn_focus(result.end)
-        return Taken(
-            result.end, self._judge.look(result.end), known, self._error_um(), reason, first.retaken + 1
-        )
+            return msgspec.structs.replace(first, judged=known, reason=reason, above_um=0.0)
+        seen, retaken = self._judge.look(result.end), first.retaken + 1
+        return Taken(result.end, seen, known, self._error_um(), reason, retaken, above_um=0.0)
 
     def _sharpness(self, shot: Shot) -> float:
         """Sharpness of the whole picture, grey levels squared; its middle may be empty."""

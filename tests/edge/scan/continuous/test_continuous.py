@@ -14,6 +14,7 @@ from parfocal.board.own.board import Along, Board, TriggeredFrame
 from parfocal.edge.camera.frame import Frame
 from parfocal.edge.config import Config
 from parfocal.edge.errors import CameraFailed, ConfigError
+from parfocal.edge.focus.uneven.crispness import Crispness
 from parfocal.edge.images.rgb import rgb_from_file
 from parfocal.edge.measured.trigger_in_use import TriggerInUse
 from parfocal.edge.pixels import UInt8Array
@@ -185,13 +186,13 @@ def test_a_swept_tile_that_may_be_uneven_is_examined_at_rest_and_a_new_stain_is_
 ) -> None:
     small = SmallSlide(config=BRIGHT)
 
-    def spread(pixels: UInt8Array, min_contrast: float) -> float:
+    def crisp(pixels: UInt8Array, min_contrast: float) -> Crispness:
         assert pixels.shape == (128, 160, 3)
         assert min_contrast == CONFIG.focus.blank_contrast
-        return next(spreads)
+        return Crispness(1.0, next(spreads))
 
     spreads = itertools.chain([0.5] * 9, [1.4], [0.9] * 99)
-    monkeypatch.setattr("parfocal.edge.scan.tiling.judge.crispness_spread", spread)
+    monkeypatch.setattr("parfocal.edge.scan.tiling.judge.crispness_of", crisp)
     taken = scan(small, sweeps=sweeps)
     folded = [done for done in taken if (done.tile.reason or "").startswith(FOLDED)]
     swept = [done for done in taken if done.tile.reason is None]

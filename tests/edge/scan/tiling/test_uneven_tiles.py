@@ -35,27 +35,27 @@ class Examined:
 
 
 @pytest.mark.parametrize(
-    ("spread", "doubt", "verdict", "n_asked", "is_uneven"),
+    ("spread", "doubt", "verdict", "is_asked"),
     [
-        (0.60, None, "uneven", 0, False),  # as usual: no second shot
-        (0.70, None, "uneven", 1, True),
-        (0.70, None, "even", 1, False),
-        (0.70, None, "not confirmed", 1, False),  # the axial scan decides
-        (0.70, None, None, 1, False),
-        (None, None, "uneven", 0, False),  # too little in it to tell
-        (0.52, "unexpected", "uneven", 1, True),
-        (0.50, "unexpected", "uneven", 0, False),  # a step between tiles: its own parts are alike
-        (None, "unexpected", "uneven", 1, True),
-        (0.50, "contradicting", "uneven", 1, True),
+        (0.60, None, "uneven", False),  # as usual: no second shot
+        (0.70, None, "uneven", True),
+        (0.70, None, "even", True),
+        (0.70, None, "not confirmed", True),  # the axial scan decides
+        (0.70, None, None, True),
+        (None, None, "uneven", False),  # too little in it to tell
+        (0.52, "unexpected", "uneven", True),
+        (0.50, "unexpected", "uneven", False),  # a step between tiles: its own parts are alike
+        (None, "unexpected", "uneven", True),
+        (0.50, "contradicting", "uneven", True),
     ],
 )
 def test_a_tile_whose_parts_are_not_equally_sharp_is_examined_which_decides(
-    spread: float | None, doubt: Doubt | None, verdict: str | None, n_asked: int, is_uneven: bool
+    spread: float | None, doubt: Doubt | None, verdict: str | None, is_asked: bool
 ) -> None:
     examine = Examined(verdict)
-    tiles = UnevenTiles(UsualSpread(USUAL), examine)
-    assert (tiles.shape_of(SHOT, spread, doubt) is not None) == is_uneven
-    assert examine.asked == n_asked
+    shape = UnevenTiles(UsualSpread(USUAL), examine).shape_of(SHOT, spread, doubt)
+    assert (None if shape is None else shape.verdict) == (verdict if is_asked else None)
+    assert examine.asked == is_asked
 
 
 def test_what_is_usual_is_learned_from_even_tiles_only() -> None:
@@ -74,6 +74,20 @@ def test_what_is_usual_is_learned_from_even_tiles_only() -> None:
     for spread in (1.4, 0.5, None):
         usual.learn(spread)
     assert usual.known == (0.5,)
+
+
+def test_where_even_tiles_differ_much_the_whole_of_what_is_usual_is_learned_not_its_lower_end() -> None:
+    usual = UsualSpread()
+    for spread in np.random.default_rng(1).normal(1.22, 0.13, 400):
+        usual.learn(float(spread))
+    assert np.median(usual.known) > 1.15
+    assert not usual.is_unusual_in_sweep(1.62)  # one of a hundred is as far apart
+    assert usual.is_unusual_in_sweep(2.4)
+    # A fifth of the tiles lie on folds: they do not count.
+    folded = UsualSpread()
+    for k in range(400):
+        folded.learn(1.2 if k % 5 == 0 else 0.6)
+    assert set(folded.known) == {0.6}
 
 
 def test_in_a_sweep_content_that_looked_uneven_twice_and_proved_even_is_not_taken_again() -> None:
