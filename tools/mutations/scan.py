@@ -103,7 +103,7 @@ MUTATIONS = (
     Mutation(
         "a tile that is taken again starts from its neighbours",
         "edge/scan/continuous/scanner.py",
-        "            self._heights.learn_swept(caught.tile, focus_um, doubt * judged.sigma_um)\n",
+        "            self._heights.learn_swept(caught.tile, focus_um, doubt * sigma_um)\n",
         "",
         _SWEPT,
     ),
@@ -276,6 +276,13 @@ MUTATIONS = (
         "/ np.maximum(coarse_energy[part], 1.0))",
         "/ 1.0)",
         ("tests/edge/focus/uneven/test_crispness.py",),
+    ),
+    Mutation(
+        "a play that is poorly known hides that a picture of a sweep is out of focus",
+        "edge/scan/continuous/scanner.py",
+        "judged = self._judge.judge(seen, caught.z_um, expected)",
+        "judged = self._judge.judge(msgspec.structs.replace(seen, sigma_um=3.0), caught.z_um, expected)",
+        _SWEPT,
     ),
     Mutation(
         "a folded tile of a sweep is kept as it is",

@@ -139,18 +139,26 @@ def test_what_came_out_blurred_is_taken_again_after_the_sweeps_and_learned_befor
     assert max(errors_um(taken)) < 0.96
 
 
+@pytest.mark.parametrize(("row", "play_sigma_um"), [(1, 0.3), (1, 3.0), (2, 3.0)])  # Z falls in one of them
 def test_a_tile_that_stands_out_alone_is_taken_again_where_its_own_picture_has_shown_the_focus(
-    scan: Scan, plan: TilePlan, sweeps: SweepPlan
+    scan: Scan,
+    plan: TilePlan,
+    sweeps: SweepPlan,
+    monkeypatch: pytest.MonkeyPatch,
+    row: int,
+    play_sigma_um: float,
 ) -> None:
+    plays = tuple(msgspec.structs.replace(play, uncertainty_um=play_sigma_um) for play in PLAYS)
+    monkeypatch.setattr("tests.edge.scan.conftest.PLAYS", plays)
     scan(SmallSlide(), n_tiles=1)
-    alone = next(tile for tile in plan.tiles if (tile.row, tile.column) == (1, 2))
+    alone = next(tile for tile in plan.tiles if (tile.row, tile.column) == (row, 2))
 
     def bump(x_um: float, y_um: float) -> float:
         is_there = abs(x_um - alone.x_um) < 20.0 and abs(y_um - alone.y_um) < 20.0
         return bent(x_um, y_um) + (2.5 if is_there else 0.0)
 
     taken = scan(SmallSlide(focus=bump, single_sigma_um=0.1, config=BRIGHT), sweeps=sweeps)
-    (done,) = (each for each in taken if (each.tile.row, each.tile.column) == (1, 2))
+    (done,) = (each for each in taken if (each.tile.row, each.tile.column) == (row, 2))
     # One more picture is enough, although its neighbours lead to expect it elsewhere.
     assert (done.tile.reason, done.tile.retaken) == (BLURRED, 1)
     assert abs(done.error_um or 0.0) < 0.48
