@@ -1,10 +1,10 @@
 """How sharp the parts of one picture are, and how differently. Pure functions.
 
-Blur takes fine detail and leaves coarse detail, so the ratio of the two says how sharp a cell is, whatever it holds. Its
-middle over the cells says how sharp a field is: an edge of the tissue, an empty part or a grain of dust fill few cells,
-while in a ratio over the whole picture one long edge outweighs the detail of the tissue. In an even field the ratio
-varies with the content, by the same amount in every field of one stain. Where a field has no single focus it varies by
-more.
+Blur takes fine detail and leaves coarse detail, so the ratio of the two says how sharp a cell is, whatever it holds.
+Its middle over the cells says how sharp a field is: an edge of the tissue, an empty part or a grain of dust fill few
+cells, while in a ratio over the whole picture one long edge outweighs the detail of the tissue. In an even field the
+ratio varies with the content, by the same amount in every field of one stain. Where a field has no single focus it
+varies by more.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ SPREAD_PERCENTILES = (5.0, 95.0)  # a few cells with dust or an edge do not coun
 class Crispness(msgspec.Struct, frozen=True):
     """Fine detail over coarse detail in the cells of a picture.
 
-    `middle`: the median over the cells; None where too few hold anything. `spread`: how far they lie apart, as a natural
-    logarithm; None where too few lie inside the tissue.
+    `middle`: the median over the cells; None where too few hold anything. `spread`: how far they lie apart, as a
+    natural logarithm; None where too few lie inside the tissue.
     """
 
     middle: float | None

@@ -13,7 +13,7 @@ from parfocal.edge.config import Config
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.focus.picture.part import reduced
 from parfocal.edge.focus.uneven.crispness import crispness_of
-from parfocal.edge.focus.uneven.field import UnevenField
+from parfocal.edge.focus.uneven.field import FOR_HEIGHTS, FOR_PICTURE, UnevenField
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.scan.continuous.plan import SweepPlan
 from parfocal.edge.scan.continuous.scanner import ContinuousScanner
@@ -27,10 +27,11 @@ from parfocal.edge.scan.tiles import Codec, ScannedTile, ScanSettings, journal_p
 from parfocal.edge.scan.tiling.heights import Heights
 from parfocal.edge.scan.tiling.journal import Journal, about_scan, digest_of
 from parfocal.edge.scan.tiling.judge import TileJudge
+from parfocal.edge.scan.tiling.light import Light
 from parfocal.edge.scan.tiling.marks import Mark, SurveyMarks, marks_of_survey, marks_of_tiles
 from parfocal.edge.scan.tiling.plan import TilePlan
 from parfocal.edge.scan.tiling.registering import register
-from parfocal.edge.scan.tiling.scanner import TWO_SHOT_SIGMA_UM, Light, Offset, Scanner, TileDone, Unevenness
+from parfocal.edge.scan.tiling.scanner import TWO_SHOT_SIGMA_UM, Offset, Scanner, TileDone, Unevenness
 from parfocal.edge.scan.tiling.uneven_tiles import UnevenTiles, UsualSpread
 from parfocal.edge.scan.tiling.writer import TileWriter, write_whole
 from parfocal.edge.scan.watch import CameraWatch, Due, watch_of
@@ -294,7 +295,10 @@ class ScanJob:
     ) -> Unevenness:
         """How uneven tiles are noticed and kept."""
         two_shot, focus = instrument.calibrated(eyes.two_shot, config.focus)
-        field = UnevenField(instrument.board.z, instrument.camera, two_shot, focus, instrument.view.um_per_px)
+        planes = FOR_PICTURE if ways.composite else FOR_HEIGHTS
+        field = UnevenField(
+            instrument.board.z, instrument.camera, two_shot, focus, instrument.view.um_per_px, planes
+        )
         tiles = UnevenTiles(usual, field.examine_and_stay)
         return Unevenness(tiles, ways.composite, self._write if ways.z_stack else None)
 

@@ -43,8 +43,8 @@ class Seen(msgspec.Struct, frozen=True):
     """What one picture shows.
 
     `distance_um`: from the picture's height to the focus, positive upwards, None without a prediction; `sigma_um` its
-    standard uncertainty. `crispness`: fine detail over coarse detail in the middle of its parts, which says little about
-    what is in the picture, and `crispness_spread`: how far the parts lie apart; None where too little is in it.
+    standard uncertainty. `crispness`: fine detail over coarse detail in the middle of its parts, which says little
+    about what is in the picture, and `crispness_spread`: how far the parts lie apart; None where too little is in it.
     `spread_um`: how far the predictions of the picture's patches lie apart, None with one patch.
     """
 

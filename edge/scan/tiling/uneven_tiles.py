@@ -30,9 +30,9 @@ MIN_USUAL = 5
 KEPT_USUAL = 20
 # So many tiles that were unusual and proved even are remembered. The second highest counts: one may be mistaken.
 KEPT_PROVEN = 12
-# More than even tiles of most stains had (0.9), and less than nearly all folds. Farther apart, the parts of a tile whose
-# shape was not measured count only where they are usual by what is known: of some H&E they lie 1.3 apart, and cut off
-# at a fixed value, what is usual would be the lowest tenth.
+# More than even tiles of most stains had (0.9), and less than nearly all folds. Farther apart, the parts of a tile
+# whose shape was not measured count only where they are usual by what is known: of some H&E they lie 1.3 apart, and cut
+# off at a fixed value, what is usual would be the lowest tenth.
 MAX_USUAL = 1.0
 STACK_STEP_SHARE = 0.6  # of the depth of field from plane to plane
 MAX_PLANES = 48
