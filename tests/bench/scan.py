@@ -4,9 +4,10 @@
 tilt, a bend, waves of 3 mm, one fold) and the stepped one of the virtual slide. The field is the real one, 422 x 353
 um, its pictures have 306 x 256 px, blur is Gaussian, and the models know the truth but for the noise of the real ones.
 So time, journal and decisions are those of a scan, and the pictures are not. Each is scanned with stops and without:
-a flash of 14 us at 6.1 mm/s, with the play of the gears measured, along the axis that takes less time. With `--side-mm`
-or `--high-mm` below 15 a smaller region is scanned, and the time for 15 x 15 mm is told at its rate. `--surface` takes
-one surface only; "waves" is the smooth one without its fold.
+a flash of 14 us at 6.1 mm/s, with the play of the gears measured, along the axis that takes less time. `--flash 600`
+sweeps with a flash that is 600 times as bright as the steady lamp instead of 340. With `--side-mm` or `--high-mm` below
+15 a smaller region is scanned, and the time for 15 x 15 mm is told at its rate. `--surface` takes one surface only;
+"waves" is the smooth one without its fold.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import cv2
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -39,10 +41,12 @@ from tests.edge.scan.tiling.small_slide import CENTRE_UM, FOCUS_Z_UM, Focus, Sma
 CONFIG = config_from_toml(
     "[camera]\nwidth_px = 306\nheight_px = 256\num_per_px = 1.38\n[focus]\npatch_px = 56\n"
     "first_sweep_start_um = 2440.0\nfirst_sweep_stop_um = 2560.0\n"
-    # Large pixels may blur four times as much: this gives the speed of the real camera with 340.
     "[scan]\nflash_brightness = 85.0\n",
     "the bench",
 )
+# How many times brighter than the steady lamp the flash is: assumed, no lamp was measured. Large pixels may blur four
+# times as much, so a quarter of it gives the speed of the real camera.
+FLASH, BRIGHTER_FLASH = 340.0, 600.0
 PLAYS = tuple(PlayInUse(name, 20.0 if name == "z" else 60.0, 0.45) for name in ("x", "y", "z"))
 ORIGIN_UM = (20_000.0, 5_000.0)
 FOLD_UM = 250.0
@@ -89,45 +93,54 @@ class LargeSlide(SmallSlide):
 
 
 def measured(
-    name: str, focus: Focus, side_mm: float, high_mm: float, folder: Path, continuous: bool = False
+    name: str,
+    focus: Focus,
+    side_mm: float,
+    high_mm: float,
+    folder: Path,
+    continuous: bool = False,
+    flash: float = FLASH,
 ) -> dict[str, object]:
     """Scan a square and sum it up."""
     pixels = drawn(7, 1200)
-    slide = LargeSlide(focus=focus, pixels=pixels, single_sigma_um=0.3, config=CONFIG)
+    config = msgspec.structs.replace(
+        CONFIG, scan=msgspec.structs.replace(CONFIG.scan, flash_brightness=flash / 4.0)
+    )
+    slide = LargeSlide(focus=focus, pixels=pixels, single_sigma_um=0.3, config=config)
     out = folder / f"scan-{name}.zarr"
     shutil.rmtree(out, ignore_errors=True)
-    field_um = field_of(CONFIG.camera, CONFIG.camera.um_per_px)
+    field_um = field_of(config.camera, config.camera.um_per_px)
     overlap = overlap_for(PLAYS, Config(), field_um)  # that of the real camera
     x_um, y_um = ORIGIN_UM
     area = rectangle(x_um, y_um, x_um + 1000.0 * side_mm, y_um + 1000.0 * high_mm)
     whole_area = rectangle(x_um, y_um, x_um + 15e3, y_um + 15e3)
     plan, whole = (
-        quicker_plan(each, CONFIG, field_um, overlap, PLAYS)
+        quicker_plan(each, config, field_um, overlap, PLAYS)
         if continuous
-        else plan_tiles(each, CONFIG, field_um, overlap)
+        else plan_tiles(each, config, field_um, overlap)
         for each in (area, whole_area)
     )
-    foretold = foretell(plan, CONFIG, 0.75, PLAYS)
-    sweeps = sweep_plan(plan, CONFIG, PLAYS) if continuous else None
+    foretold = foretell(plan, config, 0.75, PLAYS)
+    sweeps = sweep_plan(plan, config, PLAYS) if continuous else None
     began_s = time.monotonic()
     with slide.instrument(plays=PLAYS) as instrument:
         request = Request(name, "png", plan)
-        settings = settings_of(request, instrument, CONFIG, slide.eyes)
+        settings = settings_of(request, instrument, config, slide.eyes)
         job = ScanJob(out, request, settings, datetime.now(timezone.utc), "bench")
         with contextlib.closing(job):
             survey_began_s = instrument.clock.now_s()
-            points = survey_points(plan, CONFIG, None, 1000.0)
-            list(job.survey(instrument, slide.eyes, CONFIG, points))
+            points = survey_points(plan, config, None, 1000.0)
+            list(job.survey(instrument, slide.eyes, config, points))
             scan_began_s = instrument.clock.now_s()
             surface = job.kept_surface()
             assert surface is not None
             done: list[TileDone] = []
-            for tile in job.tiles(instrument, slide.eyes, CONFIG, surface, Ways(sweeps=sweeps)):
+            for tile in job.tiles(instrument, slide.eyes, config, surface, Ways(sweeps=sweeps)):
                 done.append(tile)
                 if len(done) % 200 == 0:
                     sys.stderr.write(f"{name}: {len(done)} of {len(plan.tiles)}\n")
             ended_s = instrument.clock.now_s()
-    depth_um = depth_of_field_um(CONFIG.focus.objective)
+    depth_um = depth_of_field_um(config.focus.objective)
     off = np.array([abs(d.error_um or 0.0) for d in done if d.tile.tissue])
     once = [d for d in done if d.tile.reason is None]
     again_s = sum(d.tile.elapsed_s for d in done if d.tile.reason is not None)
@@ -137,7 +150,7 @@ def measured(
         "tiles": len(done),
         "speed_mm_per_s": sweeps.speed_um_per_s / 1000.0 if sweeps else None,
         "planned_s": sweeps.scan_s if sweeps else foretold.scan_s,
-        "whole_15_mm_planned_s": sweep_plan(whole, CONFIG, PLAYS).scan_s if sweeps else None,
+        "whole_15_mm_planned_s": sweep_plan(whole, config, PLAYS).scan_s if sweeps else None,
         "whole_15_mm_s": scan_s * len(whole.tiles) / len(plan.tiles),
         "rows_along": plan.along,
         "tissue": len(off),
@@ -161,14 +174,15 @@ def measured(
     }
 
 
-def row_of(surface: str, side_mm: float, high_mm: float, folder: Path, continuous: bool) -> dict[str, object]:
-    """Scan over one of `SURFACES`."""
+def row_of(
+    surface: str, side_mm: float, high_mm: float, folder: Path, continuous: bool, flash: float = FLASH
+) -> dict[str, object]:
+    """Scan over one of `SURFACES`. `flash`: how bright it is, times the steady lamp."""
     setattr(crispness, "CELL_PX", CELL_PX)  # noqa: B010  # it is a constant of the product
     stepped = FocusSurface(1, CENTRE_UM[0], CENTRE_UM[1], FOCUS_Z_UM)
     focus = {"smooth": smooth, "waves": waves, "stepped": stepped.z_um}[surface]
-    return measured(
-        f"{surface}-{'swept' if continuous else 'stops'}", focus, side_mm, high_mm, folder, continuous
-    )
+    name = f"{surface}-{'swept' if continuous else 'stops'}{'-bright' * (flash > FLASH)}"
+    return measured(name, focus, side_mm, high_mm, folder, continuous, flash)
 
 
 def main() -> None:
@@ -177,6 +191,7 @@ def main() -> None:
     parser.add_argument("--high-mm", type=float, help="height of the region, where it is not a square")
     parser.add_argument("--only", choices=("stops", "continuous"))
     parser.add_argument("--surface", choices=SURFACES)
+    parser.add_argument("--flash", type=float, default=FLASH, help="how bright it is, times the steady lamp")
     given = parser.parse_args()
     folder = Path("build/bench")
     folder.mkdir(parents=True, exist_ok=True)
@@ -186,7 +201,8 @@ def main() -> None:
                 None,
                 "continuous" if continuous else "stops",
             ):
-                row = row_of(surface, given.side_mm, given.high_mm or given.side_mm, folder, continuous)
+                high_mm = given.high_mm or given.side_mm
+                row = row_of(surface, given.side_mm, high_mm, folder, continuous, given.flash)
                 sys.stdout.write(
                     json.dumps({f"{surface}{', continuous' * continuous}": row}, indent=1) + "\n"
                 )

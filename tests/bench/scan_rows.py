@@ -117,9 +117,9 @@ def surveyed() -> Row:
     return dict(survey.measured(16, scan.CONFIG.board.x.settle_s))
 
 
-def scanned(surface: str, continuous: bool) -> Row:
-    """15 x 15 mm over one focal surface."""
-    return scan.row_of(surface, 15.0, 15.0, FOLDER, continuous)
+def scanned(surface: str, continuous: bool, flash: float = scan.FLASH) -> Row:
+    """15 x 15 mm over one focal surface. `flash`: how bright it is, times the steady lamp."""
+    return scan.row_of(surface, 15.0, 15.0, FOLDER, continuous, flash)
 
 
 def stitched(stain: str, overlap: float) -> Row:
@@ -140,6 +140,12 @@ ROWS: dict[str, Callable[[], Row]] = {
         f"{surface}{', continuous' if continuous else ''}": partial(scanned, surface, continuous)
         for surface in ("smooth", "waves", "stepped")
         for continuous in (False, True)
+    },
+    **{
+        f"{surface}, continuous, flash {scan.BRIGHTER_FLASH:.0f}": partial(
+            scanned, surface, True, scan.BRIGHTER_FLASH
+        )
+        for surface in ("smooth", "waves")
     },
     "plans": planned,
     "surface": robust,

@@ -8,11 +8,16 @@ does one part. `--stepped` takes the stepped surface of the virtual slide.
 
 `--whole` scans all of it, as much as `--minutes` of processor time allow, and goes on with the same scan when it is
 started again, as `parfocal scan --resume` does. The scan stays in build/bench/whole_slide/whole.zarr, to be stitched.
+
+`limit_s` is one picture a tile: X/Y, settling, a mean wait for a frame, exposure. A folded tile needs more, since
+nothing but planes through its heights shows that it has no single focus: `limit_with_folds_s` adds a plane a depth of
+field.
 """
 
 import argparse
 import contextlib
 import json
+import math
 import shutil
 import sys
 import time
@@ -25,6 +30,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from parfocal.board.motion.profile import Trapezoid
 from parfocal.edge.config import Config, config_from_toml
 from parfocal.edge.engine import checked_engine, checked_single_engine
 from parfocal.edge.focus.judging.depth import depth_of_field_um
@@ -103,6 +109,15 @@ def on_fold(x_um: float, y_um: float) -> NDArray[np.bool_]:
 def share_on_fold(x_um: float, y_um: float) -> float:
     """How much of a field lies on the fold."""
     return float(on_fold(x_um, y_um).mean())
+
+
+def planes_s() -> float:
+    """The least time of the planes of a folded tile, a depth of field apart from its lowest to its highest focus, s."""
+    depth_um, camera, z = depth_of_field_um(CONFIG.focus.objective), CONFIG.camera, CONFIG.board.z
+    steps = round(depth_um / z.um_per_step)
+    moved = Trapezoid(steps, z.speed_um_per_s / z.um_per_step, z.accel_um_per_s2 / z.um_per_step)
+    each_s = moved.duration_s + z.settle_s + camera.frame_period_s / 2.0 + camera.exposure_s
+    return (math.ceil(FOLD_HIGH_UM / depth_um) + 1) * each_s
 
 
 def part_of(plan: TilePlan, part: int, n_parts: int) -> TilePlan:
@@ -184,6 +199,8 @@ def whole_so_far(folder: Path, continuous: bool) -> dict[str, object]:
         "limit_s": limit_s,
         "planned_s": sweep_plan(whole, CONFIG, PLAYS).scan_s if continuous else foretold.scan_s,
         "over_limit": scan_s / limit_s,
+        "limit_with_folds_s": limit_s + len(folded) * planes_s(),
+        "over_limit_with_folds": scan_s / (limit_s + len(folded) * planes_s()),
         "focused_anew": sum(tile["reason"] is not None for tile in tiles),
         "focused_anew_s": sum(tile["spent_s"] for tile in tiles if tile["reason"] is not None),
         "even": len(even),
@@ -262,13 +279,14 @@ def summed(parts: list[dict[str, Any]], continuous: bool) -> dict[str, object]:
         if name not in ("even_errors_um", "leave_one_out_um")
     }
     off_um = np.array([error for part in parts for error in part["even_errors_um"]])
-    scan_s = total["scan_s"]
+    scan_s, limit_s = total["scan_s"], foretold.limit_s * total["scanned"] / len(whole.tiles)
     return {
         "whole_tiles": len(whole.tiles),
         "whole_limit_s": foretold.limit_s,
         "whole_planned_s": sweep_plan(whole, CONFIG, PLAYS).scan_s if continuous else foretold.scan_s,
         "whole_s_at_this_rate": scan_s * len(whole.tiles) / total["scanned"],
-        "over_limit": scan_s * len(whole.tiles) / total["scanned"] / foretold.limit_s,
+        "over_limit": scan_s / limit_s,
+        "over_limit_with_folds": scan_s / (limit_s + total["folded"] * planes_s()),
         "parts": len(parts),
         **total,
         "mean_error_um": float(off_um.mean()),

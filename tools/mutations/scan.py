@@ -103,7 +103,7 @@ MUTATIONS = (
     Mutation(
         "a tile that is taken again starts from its neighbours",
         "edge/scan/continuous/scanner.py",
-        "            self._heights.learn_swept(caught.tile, focus_um, doubt * judged.sigma_um)\n",
+        "            self._heights.learn_swept(caught.tile, focus_um, doubt * sigma_um)\n",
         "",
         _SWEPT,
     ),
@@ -131,8 +131,8 @@ MUTATIONS = (
     Mutation(
         "content that was blurred indeed counts as plain",
         "edge/scan/tiling/judge.py",
-        "if abs(above_um) <= self.depth_um / 2.0:",
-        "if True:",
+        "if abs(above_um) <= self.depth_um / 2.0 and",
+        "if",
         _JUDGE,
     ),
     Mutation(
@@ -243,11 +243,46 @@ MUTATIONS = (
         ("tests/edge/scan/tiling/test_uneven_tiles.py",),
     ),
     Mutation(
+        "an edge of the tissue counts in how sharp a picture is",
+        "edge/focus/uneven/crispness.py",
+        "float(np.exp(np.median(crispness[inside])))",
+        "float(fine_energy.sum() / coarse_energy.sum())",
+        ("tests/edge/focus/uneven/test_crispness.py",),
+    ),
+    Mutation(
+        "single shots far from the focus teach a scan as well",
+        "edge/scan/tiling/judge.py",
+        "            if abs(true_um) <= self.depth_um:\n",
+        "            if True:\n",
+        _JUDGE,
+    ),
+    Mutation(
+        "nearly empty tiles say how sharp others should be",
+        "edge/scan/tiling/judge.py",
+        "if seen.tissue and seen.crispness is not None:",
+        "if seen.crispness is not None:",
+        _JUDGE,
+    ),
+    Mutation(
+        "of a stain whose parts differ much only the most even tiles count",
+        "edge/scan/tiling/uneven_tiles.py",
+        "is_usual = spread <= MAX_USUAL or (self.is_ready and not self.is_unusual(spread))",
+        "is_usual = spread <= MAX_USUAL",
+        ("tests/edge/scan/tiling/test_uneven_tiles.py",),
+    ),
+    Mutation(
         "coarse detail does not count in the crispness of a cell",
         "edge/focus/uneven/crispness.py",
         "/ np.maximum(coarse_energy[part], 1.0))",
         "/ 1.0)",
         ("tests/edge/focus/uneven/test_crispness.py",),
+    ),
+    Mutation(
+        "a play that is poorly known hides that a picture of a sweep is out of focus",
+        "edge/scan/continuous/scanner.py",
+        "judged = self._judge.judge(seen, caught.z_um, expected)",
+        "judged = self._judge.judge(msgspec.structs.replace(seen, sigma_um=3.0), caught.z_um, expected)",
+        _SWEPT,
     ),
     Mutation(
         "a folded tile of a sweep is kept as it is",

@@ -48,8 +48,15 @@ MUTATIONS = (
     Mutation(
         "a scan ends where the predictions do",
         FIELD,
-        "if cut.is_cut_above.sum() > n_cut:",
-        "if False:",
+        "is_above = cut.is_cut_above.sum() > n_cut",
+        "is_above = False",
+        FIELD_TESTS,
+    ),
+    Mutation(
+        "of an uneven field the lowest plane is kept",
+        HEIGHTS,
+        "sum(axis=1).argmax())",
+        "sum(axis=1).argmax() * 0)",
         FIELD_TESTS,
     ),
     Mutation(
@@ -62,8 +69,8 @@ MUTATIONS = (
     Mutation(
         "a scan leaves the limits",
         FIELD,
-        "if low_um <= z_um <= high_um:",
-        "if True:",
+        " if low_um <= z_um <= high_um]",
+        "]",
         FIELD_TESTS,
     ),
     Mutation(

@@ -89,8 +89,8 @@ class ControlledLoop:
             focus_um = final.z_um + found.distance_um
             if isinstance(step, Stay) and step.rule == "pair_measured":
                 # The shot on arrival is the one near the focus.
-                self._remember(start, focus_um)
-                return work.ended("focused", final.z_um, start, final, focus_um - final.z_um)
+                result = work.ended("focused", final.z_um, start, final, focus_um - final.z_um)
+                return self._remembered(result, start, focus_um)
             look = self._look(final, self._is_learning)
             followed = self._followed(found, look, step)
             if followed is not None:
@@ -111,15 +111,14 @@ class ControlledLoop:
                 if instead_um is None:
                     if is_back:
                         work.overrule("pivot_sharper")
-                    self._remember(final, focus_um)
                     left_um = 0.0 if is_back else focus_um - end.z_um
-                    return work.ended("focused", end.z_um, start, end, left_um)
+                    result = work.ended("focused", end.z_um, start, end, left_um)
+                    return self._remembered(result, final, focus_um)
                 step = Sweep("not_sharper", instead_um)
             work.overrule(step.rule)
             n_contradicted += 1
         result = work.recovered(start, step.about_um if isinstance(step, Sweep) else None)
-        self._remember(result.end, result.z_um)
-        return result
+        return self._remembered(result, result.end, result.z_um)
 
     def _followed(self, found: Estimate, second: Look, step: Step) -> tuple[Look, Go] | None:
         """What `controller.on_pair_followed` says, where single shots may lead the field."""
@@ -150,8 +149,8 @@ class ControlledLoop:
         work.note(first.z_um, second.z_um, found, step.rule)
         return second, found, step
 
-    def _remember(self, end: Shot | None, focus_um: float) -> None:
-        """Add what single shots claimed in this field, and what was true, to the history."""
+    def _remembered(self, result: FocusResult, end: Shot | None, focus_um: float) -> FocusResult:
+        """`result` with what single shots claimed in this field, and what was true; the history has it too."""
         records = tuple(
             Record(look.single.distance_um, focus_um - look.z_um, look.single.sigma_um)
             for look in self._looks
@@ -161,6 +160,8 @@ class ControlledLoop:
             self.history = self.history.with_verified(
                 records, Verified(focus_um - self._work.pivot_um, end.part.clarity)
             )
+        singles_um = tuple((record.claimed_um, record.true_um) for record in records)
+        return msgspec.structs.replace(result, singles_um=singles_um)
 
     def _is_measured(self, first: Shot, found: Estimate, focus_um: float) -> bool:
         """Whether a pair that began with `first` is all that a field needs whose height alone is wanted."""

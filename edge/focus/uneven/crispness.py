@@ -1,13 +1,16 @@
-"""How differently sharp the parts of one picture are. Pure functions.
+"""How sharp the parts of one picture are, and how differently. Pure functions.
 
-Blur takes fine detail and leaves coarse detail, so the ratio of the two says how sharp a cell is, whatever it holds. In
-an even field it varies with the content, by the same amount in every field of one stain. Where a field has no single
-focus it varies by more.
+Blur takes fine detail and leaves coarse detail, so the ratio of the two says how sharp a cell is, whatever it holds.
+Its middle over the cells says how sharp a field is: an edge of the tissue, an empty part or a grain of dust fill few
+cells, while in a ratio over the whole picture one long edge outweighs the detail of the tissue. In an even field the
+ratio varies with the content, by the same amount in every field of one stain. Where a field has no single focus it
+varies by more.
 """
 
 from __future__ import annotations
 
 import cv2
+import msgspec
 import numpy as np
 
 from parfocal.edge.focus.picture.sharpness import halved_grey, laplacian
@@ -19,34 +22,45 @@ MIN_CELLS = 16
 SPREAD_PERCENTILES = (5.0, 95.0)  # a few cells with dust or an edge do not count
 
 
-def crispness_spread(pixels: UInt8Array, min_contrast: float) -> float | None:
-    """How far the crispness of the cells of a picture, RGB uint8 (h, w, 3), lies apart, as a natural logarithm.
+class Crispness(msgspec.Struct, frozen=True):
+    """Fine detail over coarse detail in the cells of a picture.
 
-    Cells of `CELL_PX` are smoothed by a median of three by three. Those with a contrast below `min_contrast`, grey
-    levels, and those beside them do not count. None if fewer than `MIN_CELLS` are left.
+    `middle`: the median over the cells; None where too few hold anything. `spread`: how far they lie apart, as a
+    natural logarithm; None where too few lie inside the tissue.
+    """
+
+    middle: float | None
+    spread: float | None
+
+
+def crispness_of(pixels: UInt8Array, min_contrast: float) -> Crispness:
+    """The crispness of a picture, RGB uint8 (h, w, 3), cell by cell.
+
+    Cells of `CELL_PX` with a contrast below `min_contrast`, grey levels, do not count. Nor do those beside them, unless
+    fewer than `MIN_CELLS` are left; then there is no spread. For the spread, cells are smoothed by a median of three by
+    three. A picture of fewer cells than `MIN_CELLS` is one cell.
     """
     grey, side_px = halved_grey(pixels), CELL_PX // 2
-    if (grey.shape[0] // side_px) * (grey.shape[1] // side_px) < MIN_CELLS:
-        return None
     coarse = cv2.resize(
         grey, (grey.shape[1] // COARSER, grey.shape[0] // COARSER), interpolation=cv2.INTER_AREA
-    )
+    ).astype(np.float32, copy=False)
+    if (grey.shape[0] // side_px) * (grey.shape[1] // side_px) < MIN_CELLS:
+        return Crispness(float(laplacian(grey).var()) / max(float(laplacian(coarse).var()), 1.0), None)
     fine_energy = cell_means(np.square(laplacian(grey)), side_px)
-    coarse_energy = cell_means(
-        np.square(laplacian(coarse.astype(np.float32, copy=False))), side_px // COARSER
-    )
+    coarse_energy = cell_means(np.square(laplacian(coarse)), side_px // COARSER)
     variance = cell_means(np.square(grey), side_px) - np.square(cell_means(grey, side_px))
     rows, columns = (min(a, b) for a, b in zip(fine_energy.shape, coarse_energy.shape, strict=True))
     part = np.s_[:rows, :columns]
     crispness = np.log(np.maximum(fine_energy[part], 1e-6) / np.maximum(coarse_energy[part], 1.0))
+    held = (variance[part] >= min_contrast**2).astype(np.uint8)
     # The edge of the tissue has no fine detail, so cells beside empty ones do not count either.
-    held = cv2.erode((variance[part] >= min_contrast**2).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-    smooth = _median_of_neighbours(np.where(held, crispness, np.nan))
-    known = smooth[np.isfinite(smooth)]
-    if len(known) < MIN_CELLS:
-        return None
-    low, high = np.percentile(known, SPREAD_PERCENTILES)
-    return float(high - low)
+    inside = cv2.erode(held, np.ones((3, 3), np.uint8)) > 0
+    if np.count_nonzero(inside) < MIN_CELLS:
+        sparse = crispness[held > 0]
+        return Crispness(float(np.exp(np.median(sparse))) if len(sparse) >= MIN_CELLS else None, None)
+    smooth = _median_of_neighbours(np.where(inside, crispness, np.nan))
+    low, high = np.percentile(smooth[inside], SPREAD_PERCENTILES)
+    return Crispness(float(np.exp(np.median(crispness[inside]))), float(high - low))
 
 
 def _median_of_neighbours(values: FloatArray) -> FloatArray:

@@ -100,6 +100,16 @@ def height_map(planes: Sequence[CellPlane], min_contrast: float) -> HeightMap:
     )
 
 
+def fullest_plane(planes: Sequence[CellPlane], heights: HeightMap, depth_um: float) -> int:
+    """The plane in which most cells of known height are near their focus: a whole one counts at it, none at `depth_um`.
+
+    `heights` has a cell of known height.
+    """
+    known = heights.z_um[np.isfinite(heights.z_um)]
+    away = np.abs(known - np.array([plane.z_um for plane in planes])[:, None]) / depth_um
+    return int(np.clip(1.0 - away, 0.0, None).sum(axis=1).argmax())
+
+
 def _vertices(
     z_um: FloatArray, sharpness: FloatArray, lowest_um: float, highest_um: float
 ) -> tuple[FloatArray, FloatArray, FloatArray]:

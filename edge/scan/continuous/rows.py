@@ -20,7 +20,7 @@ MIN_ROW = 3  # fewer tiles are taken one by one, which costs no more
 MAX_ROW = 64
 # How far Z may be from the surface on a straight part, as a share of the depth of field. Surface, play and single
 # shots err by as much.
-LINE_SHARE = 0.4
+LINE_SHARE = 0.25
 STANDS_OUT = 3.0  # times the tolerance
 # Of so many tiles the median tells whether the one in their middle stands out. A fold across a row is up to 5 wide: it
 # lies elsewhere in every row, so what the row before has shown cannot be followed.

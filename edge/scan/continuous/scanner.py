@@ -15,7 +15,7 @@ from parfocal.edge.measured.calibration import PlayInUse
 from parfocal.edge.scan.continuous.plan import SweepPlan
 from parfocal.edge.scan.continuous.rows import Row, line_of, nearest_first, rows_of
 from parfocal.edge.scan.continuous.sweep import Caught, Sweeper
-from parfocal.edge.scan.tiling.heights import Heights
+from parfocal.edge.scan.tiling.heights import Expected, Heights
 from parfocal.edge.scan.tiling.journal import Journal
 from parfocal.edge.scan.tiling.judge import Judged, Seen, TileJudge
 from parfocal.edge.scan.tiling.plan import PlannedTile
@@ -137,12 +137,7 @@ class ContinuousScanner:
     def _looked(self, caught: Caught, scanner: Scanner) -> _Looked:
         """What the picture of a tile shows."""
         shot = Shot(caught.z_um + scanner.offset.z_um, caught.pixels, self._config.focus)
-        seen = self._judge.look(shot)
-        if caught.is_falling and seen.sigma_um is not None:
-            # Engaged downwards, the height is as uncertain as the play.
-            sigma_um = math.hypot(seen.sigma_um, self._play_sigma_um)
-            seen = msgspec.structs.replace(seen, sigma_um=sigma_um)
-        return _Looked(caught, shot, seen)
+        return _Looked(caught, shot, self._judge.look(shot))
 
     def _sorted(
         self,
@@ -157,13 +152,17 @@ class ContinuousScanner:
         """
         caught, seen = looked.caught, looked.seen
         expected = self._heights.expected(caught.x_um, caught.y_um)
+        # Engaged downwards, the height of a picture is as uncertain as the play, and so is where the focus is expected
+        # from there; not so what the picture itself shows.
+        play_um = self._play_sigma_um if caught.is_falling else 0.0
+        expected = Expected(expected.z_um, math.hypot(expected.sigma_um, play_um))
         judged = self._judge.judge(seen, caught.z_um, expected)
         is_folded = judged.verdict == "good" and scanner.may_be_uneven(seen)
         if judged.verdict in ("good", "predicted") and seen.distance_um is not None and not is_folded:
-            focus_um = caught.z_um + judged.distance_um
-            self._heights.learn(caught.x_um, caught.y_um, focus_um, judged.sigma_um)
+            focus_um, sigma_um = caught.z_um + judged.distance_um, math.hypot(judged.sigma_um, play_um)
+            self._heights.learn(caught.x_um, caught.y_um, focus_um, sigma_um)
             doubt = DOUBT if self._judge.contradicts(seen, caught.z_um, expected) else 1.0
-            self._heights.learn_swept(caught.tile, focus_um, doubt * judged.sigma_um)
+            self._heights.learn_swept(caught.tile, focus_um, doubt * sigma_um)
         if judged.verdict == "blurred" or is_folded:
             soft.append((looked, FOLDED if is_folded else SOFT))
         elif judged.verdict not in GOOD:

@@ -12,8 +12,8 @@ import msgspec
 from parfocal.edge.config import Config
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.focus.picture.part import reduced
-from parfocal.edge.focus.uneven.crispness import crispness_spread
-from parfocal.edge.focus.uneven.field import UnevenField
+from parfocal.edge.focus.uneven.crispness import crispness_of
+from parfocal.edge.focus.uneven.field import FOR_HEIGHTS, FOR_PICTURE, UnevenField
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.scan.continuous.plan import SweepPlan
 from parfocal.edge.scan.continuous.scanner import ContinuousScanner
@@ -27,10 +27,11 @@ from parfocal.edge.scan.tiles import Codec, ScannedTile, ScanSettings, journal_p
 from parfocal.edge.scan.tiling.heights import Heights
 from parfocal.edge.scan.tiling.journal import Journal, about_scan, digest_of
 from parfocal.edge.scan.tiling.judge import TileJudge
+from parfocal.edge.scan.tiling.light import Light
 from parfocal.edge.scan.tiling.marks import Mark, SurveyMarks, marks_of_survey, marks_of_tiles
 from parfocal.edge.scan.tiling.plan import TilePlan
 from parfocal.edge.scan.tiling.registering import register
-from parfocal.edge.scan.tiling.scanner import TWO_SHOT_SIGMA_UM, Light, Offset, Scanner, TileDone, Unevenness
+from parfocal.edge.scan.tiling.scanner import TWO_SHOT_SIGMA_UM, Offset, Scanner, TileDone, Unevenness
 from parfocal.edge.scan.tiling.uneven_tiles import UnevenTiles, UsualSpread
 from parfocal.edge.scan.tiling.writer import TileWriter, write_whole
 from parfocal.edge.scan.watch import CameraWatch, Due, watch_of
@@ -212,14 +213,13 @@ class ScanJob:
             for done in run:
                 fields.append(done.report)
                 if done.outcome in ("focused", "recovered") and done.end is not None:
-                    # A point that was only measured was left out of focus.
-                    is_in_focus = abs(done.focus.left_um) <= 0.5 * judge.depth_um
                     # What a single shot settled says nothing of how far single shots are off.
-                    if is_in_focus and not is_by_single(done.report):
-                        judge.learn_focus(done.end)
-                    if is_in_focus:
+                    if not is_by_single(done.report):
+                        judge.learn_field(done.focus)
+                    # A point that was only measured was left out of focus.
+                    if abs(done.focus.left_um) <= 0.5 * judge.depth_um:
                         pixels = reduced(done.end.pixels, config.focus)
-                        usual.learn(crispness_spread(pixels, config.focus.blank_contrast))
+                        usual.learn(crispness_of(pixels, config.focus.blank_contrast).spread)
                     place_um = (instrument.board.x.stage_um, instrument.board.y.stage_um, done.z_um)
                     marks.see(place_um, done.end.sharpness, done.end.pixels)
                 yield done
@@ -295,7 +295,10 @@ class ScanJob:
     ) -> Unevenness:
         """How uneven tiles are noticed and kept."""
         two_shot, focus = instrument.calibrated(eyes.two_shot, config.focus)
-        field = UnevenField(instrument.board.z, instrument.camera, two_shot, focus, instrument.view.um_per_px)
+        planes = FOR_PICTURE if ways.composite else FOR_HEIGHTS
+        field = UnevenField(
+            instrument.board.z, instrument.camera, two_shot, focus, instrument.view.um_per_px, planes
+        )
         tiles = UnevenTiles(usual, field.examine_and_stay)
         return Unevenness(tiles, ways.composite, self._write if ways.z_stack else None)
 

@@ -6,7 +6,6 @@ import math
 from collections import deque
 from typing import Literal
 
-import cv2
 import msgspec
 import numpy as np
 
@@ -16,10 +15,9 @@ from parfocal.edge.focus.judging.estimate import estimate_single
 from parfocal.edge.focus.picture.exposure import exposure_fault
 from parfocal.edge.focus.picture.part import reduced
 from parfocal.edge.focus.picture.prepare import contrast_of, patches_of, smoothed
-from parfocal.edge.focus.picture.sharpness import variance_of_laplacian
+from parfocal.edge.focus.result import FocusResult
 from parfocal.edge.focus.shots import Shot
-from parfocal.edge.focus.uneven.crispness import crispness_spread
-from parfocal.edge.pixels import UInt8Array
+from parfocal.edge.focus.uneven.crispness import crispness_of
 from parfocal.edge.scan.dust_alone import is_dust_alone
 from parfocal.edge.scan.tiling.heights import Expected
 from parfocal.engines.predictor import Predictor
@@ -32,12 +30,11 @@ UNKNOWN_SIGMA_UM = 1.0  # before the constant is known
 MAX_TRUSTED_SHARE = 0.9  # of the model's range
 CONTRADICTS = 3.0  # standard deviations by which a picture contradicts what was expected: a step of the slide
 # A tile this much less sharp than its neighbours, content taken into account, is taken for blurred.
-MIN_SHARPNESS_SHARE = 0.5
+MIN_SHARPNESS_SHARE = 0.6
 N_NEIGHBOURS = 9
 # Unless its content is like that of a tile that looked blurred and was found in focus: fine detail is rare there.
 KEPT_PLAIN = 12
 ALIKE_SHARE = 0.2
-COARSER = 4  # what blur of a few um does not reach
 
 Verdict = Literal["good", "blank", "predicted", "blurred", "unknown"]
 
@@ -46,15 +43,15 @@ class Seen(msgspec.Struct, frozen=True):
     """What one picture shows.
 
     `distance_um`: from the picture's height to the focus, positive upwards, None without a prediction; `sigma_um` its
-    standard uncertainty. `crispness`: fine detail over coarse detail, which says little about what is in the picture.
-    `spread_um`: how far the predictions of the picture's patches lie apart, None with one patch. `crispness_spread`:
-    how far the crispness of its parts does, None where too little is in it.
+    standard uncertainty. `crispness`: fine detail over coarse detail in the middle of its parts, which says little
+    about what is in the picture, and `crispness_spread`: how far the parts lie apart; None where too little is in it.
+    `spread_um`: how far the predictions of the picture's patches lie apart, None with one patch.
     """
 
     distance_um: float | None
     sigma_um: float | None
     sharpness: float
-    crispness: float
+    crispness: float | None
     tissue: bool
     spread_um: float | None = None
     crispness_spread: float | None = None
@@ -122,9 +119,9 @@ class TileJudge:
                 distance_um = float(np.clip(found.distance_um, -trusted_um, trusted_um)) - self.bias_um
                 sigma_um = self.sigma_um
             spread_um = found.spread_um if len(found.predictions_um) > 1 else None
-        crispness = _crispness(pixels if shot.part.is_blank else shot.part.pixels)
-        apart = crispness_spread(pixels, self._config.blank_contrast) if tissue else None
-        return Seen(distance_um, sigma_um, shot.sharpness, crispness, tissue, spread_um, apart)
+        crisp = crispness_of(pixels, self._config.blank_contrast)
+        apart = crisp.spread if tissue else None
+        return Seen(distance_um, sigma_um, shot.sharpness, crisp.middle, tissue, spread_um, apart)
 
     def judge(self, seen: Seen, z_um: float, expected: Expected) -> Judged:
         """The verdict on a picture taken at `z_um`, where the focus was expected at `expected`."""
@@ -154,8 +151,22 @@ class TileJudge:
             found = estimate_single(shot.pixels, self._single, self._config)
         except ValueError:  # no patch has any contrast
             return
-        if math.isfinite(found.distance_um):
-            self._off_um.append(found.distance_um - above_um)
+        self._learn_single(found.distance_um, above_um)
+
+    def learn_field(self, found: FocusResult) -> None:
+        """Learn from a field that two shots or a sweep settled: from what single shots said of it near its focus.
+
+        Raises EngineError.
+        """
+        for told_um, true_um in found.singles_um:
+            if abs(true_um) <= self.depth_um:
+                self._learn_single(told_um, true_um)
+        if not found.singles_um and found.end is not None and abs(found.left_um) <= self.depth_um / 2.0:
+            self.learn_focus(found.end, found.left_um)
+
+    def _learn_single(self, told_um: float, true_um: float) -> None:
+        if math.isfinite(told_um):
+            self._off_um.append(told_um - true_um)
 
     def restore(self, known_um: tuple[float, ...]) -> None:
         """Take up what an earlier session of the same scan has learned."""
@@ -163,12 +174,12 @@ class TileJudge:
 
     def accept(self, seen: Seen) -> None:
         """Take a good tile as a measure for those that follow."""
-        if seen.tissue:
+        if seen.tissue and seen.crispness is not None:
             self._crispness.append(seen.crispness)
 
     def accept_as_sharp(self, seen: Seen, above_um: float) -> None:
         """Learn that a picture looked blurred and was not, since its focus lies only `above_um` above it."""
-        if abs(above_um) <= self.depth_um / 2.0:
+        if abs(above_um) <= self.depth_um / 2.0 and seen.crispness is not None:
             self._plain.append(seen.crispness)
 
     @property
@@ -177,11 +188,12 @@ class TileJudge:
 
     def _is_blurred(self, seen: Seen) -> bool:
         """Whether the picture is much less sharp than those before it, and than those found to have no more detail."""
-        if len(self._crispness) < N_NEIGHBOURS:
+        crispness = seen.crispness
+        if crispness is None or len(self._crispness) < N_NEIGHBOURS:
             return False
-        if any(abs(plain - seen.crispness) <= ALIKE_SHARE * seen.crispness for plain in self._plain):
+        if any(abs(plain - crispness) <= ALIKE_SHARE * crispness for plain in self._plain):
             return False
-        return seen.crispness < MIN_SHARPNESS_SHARE * float(np.median(self._crispness))
+        return crispness < MIN_SHARPNESS_SHARE * float(np.median(self._crispness))
 
 
 def _together(
@@ -196,10 +208,3 @@ def _together(
 
 def _contradict(distance_um: float, sigma_um: float, prior_um: float, prior_sigma_um: float) -> bool:
     return abs(distance_um - prior_um) > CONTRADICTS * math.hypot(sigma_um, prior_sigma_um)
-
-
-def _crispness(pixels: UInt8Array) -> float:
-    """Fine detail over coarse detail. Blur takes the fine first, and an edge of the tissue changes neither much."""
-    size = (pixels.shape[1] // COARSER, pixels.shape[0] // COARSER)
-    coarse = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
-    return variance_of_laplacian(pixels) / max(variance_of_laplacian(coarse), 1.0)

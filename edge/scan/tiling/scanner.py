@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -25,6 +24,7 @@ from parfocal.edge.scan.tiles import ScannedTile, stacks_folder, tile_name, tile
 from parfocal.edge.scan.tiling.heights import Expected, Heights
 from parfocal.edge.scan.tiling.journal import Journal
 from parfocal.edge.scan.tiling.judge import Judged, Seen, TileJudge
+from parfocal.edge.scan.tiling.light import Light
 from parfocal.edge.scan.tiling.plan import PlannedTile
 from parfocal.edge.scan.tiling.uneven_tiles import (
     UnevenTiles,
@@ -70,41 +70,13 @@ class TileDone(msgspec.Struct, frozen=True):
     error_um: float | None = None
 
 
-class Light:
-    """The lamp: on for the whole scan, or only from just before an exposure until just after it."""
-
-    def __init__(self, instrument: Instrument, duty: float, only_exposed: bool) -> None:
-        """`only_exposed`: dark while nothing is exposed. A board without a lamp leaves the light to the user."""
-        self._instrument, self._duty = instrument, duty
-        self._switched = only_exposed and instrument.board.capabilities.has_lamp
-
-    @contextlib.contextmanager
-    def scan(self) -> Iterator[None]:
-        """The light of a whole scan; off at its end. Raises BoardError."""
-        with self._instrument.lit(0.0 if self._switched else self._duty):
-            yield
-
-    @contextlib.contextmanager
-    def exposure(self, settled_s: float) -> Iterator[float]:
-        """The light of exposures from `settled_s` on. Yields the time from which they are lit, s. Raises BoardError."""
-        if not self._switched:
-            yield settled_s
-            return
-        board, clock = self._instrument.board, self._instrument.clock
-        clock.sleep_s(settled_s - clock.now_s())
-        try:
-            board.lamp(self._duty)
-            yield clock.now_s()
-        finally:
-            board.lamp(0.0)
-
-
 class Taken(msgspec.Struct, frozen=True):
     """A picture of a tile, and what is known of it.
 
     `judged` is None for a tile whose focus was not found. `place_um`: where its middle lies on the slide, None for
-    where the stage stands now. `shape` is that of an uneven tile, and `composite` its all-in-focus picture, where one
-    is to be kept.
+    where the stage stands now. `above_um`: how far above the picture the focus is by two shots, None where only single
+    ones were taken. `shape` is that of an uneven tile, and `composite` its all-in-focus picture, where one is to be
+    kept.
     """
 
     shot: Shot
@@ -114,6 +86,7 @@ class Taken(msgspec.Struct, frozen=True):
     reason: str | None = None
     retaken: int = 0
     place_um: tuple[float, float] | None = None
+    above_um: float | None = None
     shape: FieldShape | None = None
     composite: UInt8Array | None = None
 
@@ -196,7 +169,7 @@ class Scanner:
         """
         for planned in tiles:
             began_s = self._instrument.clock.now_s()
-            taken = self._examined(self._take(planned))
+            taken = self._take(planned)
             self._learn(planned, taken)
             if again is not None:
                 reason = again if taken.reason is None else f"{again}; then {taken.reason}"
@@ -248,20 +221,35 @@ class Scanner:
                 return lost.result
 
     def _take(self, planned: PlannedTile) -> Taken:
-        """The picture of a tile, taken again if it is out of focus; what it shows of the focus is learned."""
+        """The picture of a tile, taken again if it is out of focus, and examined if it may be uneven."""
         expected = self._heights.expected(planned.x_um, planned.y_um)
         shot = self.take_at(planned.x_um, planned.y_um, expected.z_um)
         seen = self._judge.look(shot)
         judged = self._judge.judge(seen, shot.z_um - self.offset.z_um, expected)
         taken = Taken(shot, seen, judged, self._error_um())
-        if judged.verdict == "predicted":
-            taken = self._moved(planned, taken, judged) or self._again(taken, judged)
-        elif judged.verdict in _REASONS:
-            taken = self._again(taken, judged)
-        return taken
+        if judged.verdict not in _REASONS:
+            return self._examined(taken)
+        if not self._looks_uneven(seen):
+            return self._examined(self._focused(planned, taken, judged))
+        # To look for the focus of a fold takes longer than to see that it has none.
+        examined = self._examined(taken)
+        return examined if examined.shape is not None else self._focused(planned, examined, judged)
+
+    def _focused(self, planned: PlannedTile, first: Taken, judged: Judged) -> Taken:
+        """The same tile in focus; `judged` says why it was not."""
+        moved = self._moved(planned, first, judged) if judged.verdict == "predicted" else None
+        return moved or self._again(first, judged)
+
+    def _looks_uneven(self, seen: Seen) -> bool:
+        """Whether the parts of a picture differ in sharpness by more than is usual on this slide."""
+        tiles = self._unevenness.tiles
+        return tiles is not None and tiles.usual.is_ready and tiles.usual.is_unusual(seen.crispness_spread)
 
     def _examined(self, taken: Taken) -> Taken:
-        """The same tile, with its shape if it is uneven."""
+        """The same tile, with its focus by two shots if they show that it has one.
+
+        If it has none: with its shape, and the picture in which most of it is near its focus.
+        """
         tiles = self._unevenness.tiles
         if tiles is None or not taken.seen.tissue:
             return taken
@@ -271,10 +259,19 @@ class Scanner:
             shape = tiles.shape_of(taken.shot, taken.seen.crispness_spread, doubt)
         if shape is None:
             return taken
+        if shape.verdict == "even":
+            return msgspec.structs.replace(taken, above_um=shape.z_um - taken.shot.z_um)
+        if shape.verdict == "not confirmed":
+            return taken
         low_um, high_um = spread_of(shape)
         uneven = f"{UNEVEN} lies {high_um - low_um:.1f} um apart"
+        best = shape.best or taken.shot
+        error_um = None if taken.error_um is None else taken.error_um + best.z_um - taken.shot.z_um
         return msgspec.structs.replace(
             taken,
+            shot=best,
+            judged=None,
+            error_um=error_um,
             reason=uneven if taken.reason is None else f"{taken.reason}; {uneven}",
             shape=shape,
             composite=shape.picture if self._unevenness.composite else None,
@@ -285,6 +282,8 @@ class Scanner:
         if taken.judged is None or taken.judged.verdict != "good" or taken.shape is not None:
             return
         self._judge.accept(taken.seen)
+        if taken.above_um is not None:
+            self._judge.learn_focus(taken.shot, taken.above_um)
         if _shows_focus(taken):
             focus_um = taken.shot.z_um - self.offset.z_um + taken.judged.distance_um
             self._heights.learn(planned.x_um, planned.y_um, focus_um, taken.judged.sigma_um)
@@ -344,12 +343,9 @@ class Scanner:
         if self._sharpness(result.end) < self._sharpness(first.shot):
             # Never end blurrier than at the start: two shots that lead to a blurrier picture were wrong.
             known = Judged("good", 0.0, self._judge.depth_um / 2.0)
-            self._judge.learn_focus(first.shot)
-            return msgspec.structs.replace(first, judged=known, reason=reason)
-        self._judge.learn_focus(result.end)
-        return Taken(
-            result.end, self._judge.look(result.end), known, self._error_um(), reason, first.retaken + 1
-        )
+            return msgspec.structs.replace(first, judged=known, reason=reason, above_um=0.0)
+        seen, retaken = self._judge.look(result.end), first.retaken + 1
+        return Taken(result.end, seen, known, self._error_um(), reason, retaken, above_um=0.0)
 
     def _sharpness(self, shot: Shot) -> float:
         """Sharpness of the whole picture, grey levels squared; its middle may be empty."""

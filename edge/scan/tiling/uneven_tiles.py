@@ -30,8 +30,9 @@ MIN_USUAL = 5
 KEPT_USUAL = 20
 # So many tiles that were unusual and proved even are remembered. The second highest counts: one may be mistaken.
 KEPT_PROVEN = 12
-# More than even tiles of any stain had (0.9), and less than nearly all folds. Farther apart, the parts of a tile whose
-# shape was not measured count for nothing.
+# More than even tiles of most stains had (0.9), and less than nearly all folds. Farther apart, the parts of a tile
+# whose shape was not measured count only where they are usual by what is known: of some H&E they lie 1.3 apart, and cut
+# off at a fixed value, what is usual would be the lowest tenth.
 MAX_USUAL = 1.0
 STACK_STEP_SHARE = 0.6  # of the depth of field from plane to plane
 MAX_PLANES = 48
@@ -62,12 +63,13 @@ class UsualSpread:
         return len(self._known) >= MIN_USUAL
 
     def learn(self, spread: float | None, is_even: bool = False) -> None:
-        """Learn from a tile. `is_even`: its shape was measured; else a spread that no even tile has is left out."""
+        """Learn from a tile. `is_even`: its shape was measured; else a spread that is unusual is left out."""
         if spread is None:
             return
         if is_even and self.is_unusual(spread):
             self._proven.append(spread)
-        if is_even or spread <= MAX_USUAL:
+        is_usual = spread <= MAX_USUAL or (self.is_ready and not self.is_unusual(spread))
+        if is_even or is_usual:
             self._known.append(spread)
 
     def is_unusual(self, spread: float | None, share: float = UNUSUAL) -> bool:
@@ -91,7 +93,7 @@ class UnevenTiles:
         self.usual, self._examine = usual, examine
 
     def shape_of(self, shot: Shot, spread: float | None, doubt: Doubt | None) -> FieldShape | None:
-        """The shape of a tile that is uneven by an axial scan; None for one that is even.
+        """The shape of a tile that may be uneven, as it was measured; None for one that was taken for even.
 
         `spread`: of the sharpness of its parts. The stage may end at another height. Raises BoardError, CameraFailed,
         EngineError.
@@ -100,10 +102,9 @@ class UnevenTiles:
             self.usual.learn(spread)
             return None
         shape = self._examine(shot)
-        if shape is not None and shape.verdict == "uneven":
-            return shape
-        self.usual.learn(spread, is_even=shape is not None)
-        return None
+        if shape is None or shape.verdict != "uneven":
+            self.usual.learn(spread, is_even=shape is not None)
+        return shape
 
     def _may_be_uneven(self, spread: float | None, doubt: Doubt | None) -> bool:
         if doubt == "unexpected" and spread is not None:

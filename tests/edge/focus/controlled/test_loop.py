@@ -46,6 +46,7 @@ def test_a_field_in_focus_is_done_in_one_image_and_nothing_moves(scope: Scope, c
     assert set(done.path_um) == {FOCUS_Z_UM}
     assert abs(scope.error_um()) <= 0.35
     assert history_of(focuser).unverified == 1
+    assert done.singles_um == ()  # what a single shot settled says nothing of how far it is off
 
 
 @pytest.mark.parametrize("start_um", [-1.25, 1.25])
@@ -79,6 +80,7 @@ def test_a_pair_that_measures_a_height_does_not_go_back_down_and_goes_on_record(
     assert done.start is not None
     assert history.fields[-1].clarity == done.start.part.clarity
     assert history.records[-1].true_um == pytest.approx(1.25, abs=0.35)
+    assert done.singles_um == ((history.records[-1].claimed_um, history.records[-1].true_um),)
 
 
 @pytest.mark.parametrize("start_um", [-3.0, 1.0])

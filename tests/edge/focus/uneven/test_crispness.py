@@ -1,11 +1,13 @@
 """The crispness of the parts of a picture tells what blur does, not what content does."""
 
+import itertools
+
 import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from parfocal.edge.focus.uneven.crispness import crispness_spread
+from parfocal.edge.focus.uneven.crispness import Crispness, crispness_of
 from parfocal.edge.pixels import UInt8Array
 from tests.edge.scan.tiling.small_slide import drawn
 
@@ -20,9 +22,15 @@ def noisy(pixels: NDArray[np.float64]) -> UInt8Array:
 
 
 def spread_of(pixels: NDArray[np.float64]) -> float:
-    spread = crispness_spread(noisy(pixels), CONTRAST)
+    spread = crispness_of(noisy(pixels), CONTRAST).spread
     assert spread is not None
     return spread
+
+
+def middle_of(pixels: NDArray[np.float64]) -> float:
+    middle = crispness_of(noisy(pixels), CONTRAST).middle
+    assert middle is not None
+    return middle
 
 
 def test_a_part_out_of_focus_shows_and_blur_of_the_whole_does_not() -> None:
@@ -48,8 +56,25 @@ def test_contrast_glass_and_dust_do_not_show() -> None:
     assert spread_of(glass) < 1.4 * usual  # other parts of the tissue; a fold is beyond 2
 
 
-@pytest.mark.parametrize(
-    "pixels", [np.full((768, 768, 3), 200.0), SHARP[:128, :160].astype(np.float64)], ids=["blank", "small"]
-)
-def test_too_little_to_judge_is_no_spread(pixels: NDArray[np.float64]) -> None:
-    assert crispness_spread(noisy(pixels), CONTRAST) is None
+def test_the_middle_says_how_sharp_tissue_is_whatever_lies_beside_it() -> None:
+    even = SHARP[:448, :448].astype(np.float64)
+    usual = middle_of(even)
+    edges = even.copy()
+    edges[:, 150:260] = 240.0  # two straight edges of the tissue, and glass between them
+    scratch = even.copy()
+    cv2.line(scratch, (0, 100), (447, 400), (20.0, 20.0, 20.0), 6)
+    sparse = np.full_like(even, 235.0)
+    for x, y in itertools.product(range(40, 400, 110), repeat=2):  # cells on glass
+        sparse[y : y + 60, x : x + 60] = even[y : y + 60, x : x + 60]
+    for pixels in (edges, scratch):
+        assert middle_of(pixels) == pytest.approx(usual, rel=0.15)
+    for pixels in (even, edges, scratch, sparse):
+        blurred = cv2.GaussianBlur(pixels, (0, 0), 3.0).astype(np.float64)
+        assert middle_of(blurred) < 0.5 * middle_of(pixels)
+
+
+def test_nothing_but_noise_has_no_crispness_and_a_small_picture_is_one_cell() -> None:
+    assert crispness_of(noisy(np.full((768, 768, 3), 200.0)), CONTRAST) == Crispness(None, None)
+    small = SHARP[:128, :160].astype(np.float64)
+    assert crispness_of(noisy(small), CONTRAST).spread is None
+    assert middle_of(cv2.GaussianBlur(small, (0, 0), 3.0).astype(np.float64)) < 0.5 * middle_of(small)

@@ -13,7 +13,14 @@ from parfocal.board.stub.virtual_bench import VirtualBench
 from parfocal.edge.config import Config
 from parfocal.edge.focus.picture.sharpness import variance_of_laplacian
 from parfocal.edge.focus.shots import Shot
-from parfocal.edge.focus.uneven.field import MAX_PLANES, PATCH_SIGMA_UM, UnevenField
+from parfocal.edge.focus.uneven.field import (
+    FOR_HEIGHTS,
+    FOR_PICTURE,
+    MAX_PLANES,
+    PATCH_SIGMA_UM,
+    Planes,
+    UnevenField,
+)
 from parfocal.edge.focus.uneven.height_map import CELL_PX
 from parfocal.edge.simscope.bench import stub_of
 from parfocal.edge.simscope.camera import SimulatedCamera
@@ -67,6 +74,7 @@ class Field:
         predicts: Predicts = lambda true_um: true_um,
         max_um: float = 5000.0,
         blank: bool = False,
+        planes: Planes = FOR_PICTURE,
     ) -> None:
         base = Config()
         camera_config = msgspec.structs.replace(base.camera, height_px=HEIGHT_PX, width_px=WIDTH_PX)
@@ -94,7 +102,7 @@ class Field:
         self.axis.approach_up(FOCUS_Z_UM)
         predictor = Predictor(KnowsHeights(self.bench, heights_um, predicts))
         self.uneven = UnevenField(
-            self.axis, camera, predictor, self.config.focus, self.config.camera.um_per_px
+            self.axis, camera, predictor, self.config.focus, self.config.camera.um_per_px, planes
         )
         self.true_um = cv2.resize(
             heights_um[:, : WIDTH_PX // CELL_PX * CELL_PX],
@@ -141,14 +149,32 @@ def test_an_uneven_field_is_scanned_from_below_and_mapped() -> None:
     error_um = shape.heights.z_um - FOCUS_Z_UM - field.true_um
     assert np.isfinite(error_um).mean() > 0.9
     assert (np.abs(error_um[np.isfinite(error_um)]) <= 0.5).mean() >= 0.9
-    # Every plane with the gear engaged upwards, each above the one before, and back at the end.
-    scan_um = field.exposed_um[2:]
-    assert scan_um == sorted(scan_um)
-    assert scan_um[0] < FOCUS_Z_UM < FOCUS_Z_UM + 3.5 < scan_um[-1]
+    # Every plane with the gear engaged upwards: from the second shot on, then from the lowest one up to it. And back.
+    second_um, scan_um = field.exposed_um[1], field.exposed_um[2:]
+    n_above = sum(z_um > second_um for z_um in scan_um)
+    above_um, below_um = scan_um[:n_above], scan_um[n_above:]
+    assert above_um == sorted(above_um)
+    assert below_um == sorted(below_um)
+    assert below_um[0] < FOCUS_Z_UM < FOCUS_Z_UM + 3.5 < above_um[-1]
+    assert np.diff([*below_um, second_um, *above_um]) == pytest.approx(0.625, abs=0.01)
     assert shape.images == len(field.exposed_um) < 21
     assert field.axis.position_um == pytest.approx(FOCUS_Z_UM, abs=0.16)
     assert field.axis.engagement is Engagement.UP
     assert field.bench.true_um(field.bench.clock.now_s())[2] == pytest.approx(FOCUS_Z_UM, abs=0.6)
+
+
+def test_heights_alone_take_half_of_the_planes_and_the_shot_that_shows_most_is_kept() -> None:
+    heights_um = np.where(np.arange(WIDTH_PX) < 0.3 * WIDTH_PX, 0.0, 6.0)
+    field = Field(np.tile(heights_um.astype(np.float32), (HEIGHT_PX, 1)), planes=FOR_HEIGHTS)
+    shape = field.uneven.examine()
+    assert shape is not None
+    assert (shape.verdict, shape.picture) == ("uneven", None)
+    assert shape.images <= 12
+    assert shape.heights is not None
+    assert shape.heights.range_um == pytest.approx((FOCUS_Z_UM, FOCUS_Z_UM + 6.0), abs=0.6)
+    # The stage began where the smaller part is in focus.
+    assert shape.best is not None
+    assert shape.best.z_um == pytest.approx(FOCUS_Z_UM + 6.0, abs=1.0)
 
 
 def test_the_picture_of_an_uneven_field_is_as_sharp_as_that_of_an_even_one() -> None:

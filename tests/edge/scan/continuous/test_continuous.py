@@ -14,6 +14,7 @@ from parfocal.board.own.board import Along, Board, TriggeredFrame
 from parfocal.edge.camera.frame import Frame
 from parfocal.edge.config import Config
 from parfocal.edge.errors import CameraFailed, ConfigError
+from parfocal.edge.focus.uneven.crispness import Crispness
 from parfocal.edge.images.rgb import rgb_from_file
 from parfocal.edge.measured.trigger_in_use import TriggerInUse
 from parfocal.edge.pixels import UInt8Array
@@ -138,18 +139,26 @@ def test_what_came_out_blurred_is_taken_again_after_the_sweeps_and_learned_befor
     assert max(errors_um(taken)) < 0.96
 
 
+@pytest.mark.parametrize(("row", "play_sigma_um"), [(1, 0.3), (1, 3.0), (2, 3.0)])  # Z falls in one of them
 def test_a_tile_that_stands_out_alone_is_taken_again_where_its_own_picture_has_shown_the_focus(
-    scan: Scan, plan: TilePlan, sweeps: SweepPlan
+    scan: Scan,
+    plan: TilePlan,
+    sweeps: SweepPlan,
+    monkeypatch: pytest.MonkeyPatch,
+    row: int,
+    play_sigma_um: float,
 ) -> None:
+    plays = tuple(msgspec.structs.replace(play, uncertainty_um=play_sigma_um) for play in PLAYS)
+    monkeypatch.setattr("tests.edge.scan.conftest.PLAYS", plays)
     scan(SmallSlide(), n_tiles=1)
-    alone = next(tile for tile in plan.tiles if (tile.row, tile.column) == (1, 2))
+    alone = next(tile for tile in plan.tiles if (tile.row, tile.column) == (row, 2))
 
     def bump(x_um: float, y_um: float) -> float:
         is_there = abs(x_um - alone.x_um) < 20.0 and abs(y_um - alone.y_um) < 20.0
         return bent(x_um, y_um) + (2.5 if is_there else 0.0)
 
     taken = scan(SmallSlide(focus=bump, single_sigma_um=0.1, config=BRIGHT), sweeps=sweeps)
-    (done,) = (each for each in taken if (each.tile.row, each.tile.column) == (1, 2))
+    (done,) = (each for each in taken if (each.tile.row, each.tile.column) == (row, 2))
     # One more picture is enough, although its neighbours lead to expect it elsewhere.
     assert (done.tile.reason, done.tile.retaken) == (BLURRED, 1)
     assert abs(done.error_um or 0.0) < 0.48
@@ -185,13 +194,13 @@ def test_a_swept_tile_that_may_be_uneven_is_examined_at_rest_and_a_new_stain_is_
 ) -> None:
     small = SmallSlide(config=BRIGHT)
 
-    def spread(pixels: UInt8Array, min_contrast: float) -> float:
+    def crisp(pixels: UInt8Array, min_contrast: float) -> Crispness:
         assert pixels.shape == (128, 160, 3)
         assert min_contrast == CONFIG.focus.blank_contrast
-        return next(spreads)
+        return Crispness(1.0, next(spreads))
 
     spreads = itertools.chain([0.5] * 9, [1.4], [0.9] * 99)
-    monkeypatch.setattr("parfocal.edge.scan.tiling.judge.crispness_spread", spread)
+    monkeypatch.setattr("parfocal.edge.scan.tiling.judge.crispness_of", crisp)
     taken = scan(small, sweeps=sweeps)
     folded = [done for done in taken if (done.tile.reason or "").startswith(FOLDED)]
     swept = [done for done in taken if done.tile.reason is None]

@@ -3,6 +3,7 @@
 import pytest
 
 from parfocal.edge.config import FocusConfig
+from parfocal.edge.focus.result import FocusResult
 from parfocal.edge.scan.tiling.heights import Expected
 from parfocal.edge.scan.tiling.judge import N_NEIGHBOURS, Seen, TileJudge
 
@@ -18,7 +19,7 @@ def judge(n_sharp: int = N_NEIGHBOURS) -> TileJudge:
     return made
 
 
-def seen(distance_um: float | None, crispness: float = 1.0, tissue: bool = True) -> Seen:
+def seen(distance_um: float | None, crispness: float | None = 1.0, tissue: bool = True) -> Seen:
     return Seen(distance_um, None if distance_um is None else 0.25, 100.0, crispness, tissue)
 
 
@@ -32,10 +33,29 @@ def seen(distance_um: float | None, crispness: float = 1.0, tissue: bool = True)
         (seen(-6.0), "predicted"),  # a step: the picture counts, not what was expected
         (seen(0.1, crispness=0.4), "blurred"),
         (seen(None, crispness=0.4), "blurred"),
+        (seen(0.1, crispness=0.65), "good"),
+        (seen(0.1, crispness=None), "good"),  # too little in it to tell
     ],
 )
 def test_the_verdict_on_a_picture(shown: Seen, verdict: str) -> None:
     assert judge().judge(shown, 100.0, NEAR).verdict == verdict
+
+
+def test_the_constant_of_single_shots_comes_from_every_field_that_two_shots_settled_near_its_focus() -> None:
+    taught = TileJudge(None, FocusConfig(), 0.345)
+    # Two fields that were only measured, from 0.9 um away, and one from far away, where a model says too little.
+    for singles_um in (((-0.4, 0.3), (-1.6, -0.9)), ((0.2, 0.9),), ((7.0, 9.0),)):
+        field = FocusResult("focused", 100.0, 2, (), (), left_um=-2.0, singles_um=singles_um)
+        taught.learn_field(field)
+    assert taught.known_um == pytest.approx((-0.7, -0.7, -0.7))
+
+
+def test_tiles_with_hardly_anything_in_them_say_nothing_about_how_sharp_their_neighbours_should_be() -> None:
+    taught = judge(0)
+    for _ in range(N_NEIGHBOURS):
+        taught.accept(seen(0.1, crispness=None))
+        taught.accept(seen(0.1, crispness=9.0, tissue=False))
+    assert taught.judge(seen(0.1, crispness=0.1), 100.0, NEAR).verdict == "good"
 
 
 def test_content_with_little_detail_is_not_called_blurred_again_once_it_was_found_in_focus() -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from parfocal.edge.config import FocusConfig
 from parfocal.edge.focus.shots import Shot
+from parfocal.edge.focus.uneven.crispness import Crispness
 from parfocal.edge.focus.uneven.field import FieldShape
 from parfocal.edge.images.rgb import rgb_from_file
 from parfocal.edge.scan.tiles import read_scan, stacks_folder
@@ -14,7 +15,7 @@ from parfocal.edge.scan.tiling.job import Ways
 from parfocal.edge.scan.tiling.uneven_tiles import Doubt, UnevenTiles, UsualSpread
 from parfocal.edge.stacks.read import read_stack
 from tests.edge.scan.conftest import Scan
-from tests.edge.scan.tiling.small_slide import SmallSlide, drawn
+from tests.edge.scan.tiling.small_slide import CONFIG, SmallSlide, bent, drawn
 
 SHOT = Shot(2500.0, np.ascontiguousarray(drawn()[300:492, 300:556]), FocusConfig())
 USUAL = (0.50, 0.52, 0.49, 0.55, 0.51)
@@ -35,27 +36,27 @@ class Examined:
 
 
 @pytest.mark.parametrize(
-    ("spread", "doubt", "verdict", "n_asked", "is_uneven"),
+    ("spread", "doubt", "verdict", "is_asked"),
     [
-        (0.60, None, "uneven", 0, False),  # as usual: no second shot
-        (0.70, None, "uneven", 1, True),
-        (0.70, None, "even", 1, False),
-        (0.70, None, "not confirmed", 1, False),  # the axial scan decides
-        (0.70, None, None, 1, False),
-        (None, None, "uneven", 0, False),  # too little in it to tell
-        (0.52, "unexpected", "uneven", 1, True),
-        (0.50, "unexpected", "uneven", 0, False),  # a step between tiles: its own parts are alike
-        (None, "unexpected", "uneven", 1, True),
-        (0.50, "contradicting", "uneven", 1, True),
+        (0.60, None, "uneven", False),  # as usual: no second shot
+        (0.70, None, "uneven", True),
+        (0.70, None, "even", True),
+        (0.70, None, "not confirmed", True),  # the axial scan decides
+        (0.70, None, None, True),
+        (None, None, "uneven", False),  # too little in it to tell
+        (0.52, "unexpected", "uneven", True),
+        (0.50, "unexpected", "uneven", False),  # a step between tiles: its own parts are alike
+        (None, "unexpected", "uneven", True),
+        (0.50, "contradicting", "uneven", True),
     ],
 )
 def test_a_tile_whose_parts_are_not_equally_sharp_is_examined_which_decides(
-    spread: float | None, doubt: Doubt | None, verdict: str | None, n_asked: int, is_uneven: bool
+    spread: float | None, doubt: Doubt | None, verdict: str | None, is_asked: bool
 ) -> None:
     examine = Examined(verdict)
-    tiles = UnevenTiles(UsualSpread(USUAL), examine)
-    assert (tiles.shape_of(SHOT, spread, doubt) is not None) == is_uneven
-    assert examine.asked == n_asked
+    shape = UnevenTiles(UsualSpread(USUAL), examine).shape_of(SHOT, spread, doubt)
+    assert (None if shape is None else shape.verdict) == (verdict if is_asked else None)
+    assert examine.asked == is_asked
 
 
 def test_what_is_usual_is_learned_from_even_tiles_only() -> None:
@@ -74,6 +75,20 @@ def test_what_is_usual_is_learned_from_even_tiles_only() -> None:
     for spread in (1.4, 0.5, None):
         usual.learn(spread)
     assert usual.known == (0.5,)
+
+
+def test_where_even_tiles_differ_much_the_whole_of_what_is_usual_is_learned_not_its_lower_end() -> None:
+    usual = UsualSpread()
+    for spread in np.random.default_rng(1).normal(1.22, 0.13, 400):
+        usual.learn(float(spread))
+    assert np.median(usual.known) > 1.15
+    assert not usual.is_unusual_in_sweep(1.62)  # one of a hundred is as far apart
+    assert usual.is_unusual_in_sweep(2.4)
+    # A fifth of the tiles lie on folds: they do not count.
+    folded = UsualSpread()
+    for k in range(400):
+        folded.learn(1.2 if k % 5 == 0 else 0.6)
+    assert set(folded.known) == {0.6}
 
 
 def test_in_a_sweep_content_that_looked_uneven_twice_and_proved_even_is_not_taken_again() -> None:
@@ -115,3 +130,37 @@ def test_an_uneven_tile_is_named_and_kept_as_a_composite_with_its_stack(
     # Without being asked for, a composite is not kept.
     scan(SmallSlide())
     assert (rgb_from_file(tiles["0000-0002"].path) != green).any()
+
+
+def test_a_fold_out_of_focus_is_examined_at_once_and_kept_as_it_shows_most(
+    scan: Scan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    best = Shot(2502.5, np.full((128, 160, 3), (10, 200, 30), np.uint8), CONFIG.focus)
+    seen = list[float]()
+
+    def is_fold() -> bool:
+        x_um, y_um, _ = small.exposed_um[-1]
+        return 20_015.0 < x_um < 20_025.0 and 9_985.0 < y_um < 10_015.0
+
+    def examined(tiles: UnevenTiles, _: Shot, spread: float | None, doubt: Doubt | None) -> FieldShape | None:
+        tiles.usual.learn(spread)
+        if not is_fold():
+            return None
+        assert (spread, doubt) == (1.4, None)
+        seen.append(small.exposed_um[-1][2])
+        return FieldShape("uneven", "step", 2502.0, (), 9, best=best)
+
+    small = SmallSlide(focus=lambda x, y: bent(x, y) + (4.0 if 20_015.0 < x < 20_025.0 else 0.0))
+    monkeypatch.setattr(UnevenTiles, "shape_of", examined)
+    monkeypatch.setattr(
+        "parfocal.edge.scan.tiling.judge.crispness_of", lambda *_: Crispness(1.0, 1.4 if is_fold() else 0.5)
+    )
+    taken = [done for done in scan(small) if done.tile.uneven]
+    assert len(taken) == len(seen) >= 1  # by the first picture of each
+    for done, stood_um in zip(taken, seen, strict=True):
+        assert done.tile.reason == "uneven: its focus lies 0.0 um apart"
+        assert (done.tile.retaken, done.tile.z_um, done.tile.focus_um) == (0, best.z_um, None)
+        assert (rgb_from_file(done.tile.path) == best.pixels).all()
+        assert done.error_um == pytest.approx(
+            stood_um - small.focus(done.tile.x_um, done.tile.y_um) + best.z_um - stood_um, abs=0.7
+        )
