@@ -34,8 +34,8 @@ MUTATIONS = (
     Mutation(
         "a picture out of focus sets how clear one in focus is",
         "edge/focus/controlled/loop.py",
-        "self._remember(start, focus_um)\n",
-        "self._remember(final, focus_um)\n",
+        "self._remember_pair(start, focus_um)\n",
+        "self._remember_pair(final, focus_um)\n",
         _LOOP,
     ),
     Mutation(

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 import msgspec
 
 from parfocal.edge.config import FocusConfig
-from parfocal.edge.focus.controlled.claims import Claim
-from parfocal.edge.focus.controlled.history import MIN_FIELDS, History
+from parfocal.edge.focus.controlled.claims import Claim, together
+from parfocal.edge.focus.controlled.history import History
 from parfocal.edge.focus.judging import rule
 from parfocal.edge.focus.judging.belief import AGREEMENT_UM
 from parfocal.edge.focus.judging.estimate import Estimate
@@ -24,6 +24,9 @@ from parfocal.edge.focus.result import Attempt
 # A field is in focus up to this share of a depth of field. With 0.4, neighbouring fields took 0.08 images more, and
 # ended 0.025 um nearer on average.
 IN_FOCUS_SHARE = 0.5
+# Where the claim of the shot on arrival is near the focus and not certain, a move by more than this share of a depth of
+# field and one more single shot cost less than a pair.
+UNSURE_SHARE = 0.15
 # A pair that sees the focus beyond what the model can tell says too little, never too much: a whole of its distance
 # upwards is not too far. Downwards the stage goes farther, since what is missing upwards takes a third of the time of
 # one more way down through the play. How much farther follows from the uncertainty, which grows with what the model
@@ -37,6 +40,8 @@ FAR_SIGMA_SHARE = 0.15
 # Two single shots agree within a depth of field or two uncertainties. Up to so many times as much apart, the nearer one
 # leads the stage on, but does not end the field.
 DISAGREE = 1.5
+# What sharpness says agrees with them within this share of a depth of field, or two uncertainties.
+SHARP_SHARE = 0.75
 MAX_SINGLE_MOVES = 2  # by single shots in a row; then a pair costs less
 # Where only the height of the focus is wanted, a field may be left so many depths of field away from it, if the claim
 # is certain within a whole one. A picture there is still clear, and near the focus claims are at their best.
@@ -111,7 +116,7 @@ def on_arrival(
             return Stay("single_in_focus")
         if bounds.measures and _is_measured(claim, depth_um) and is_clear:
             return Stay("single_measured")
-        is_away = abs(claim.distance_um) > IN_FOCUS_SHARE * depth_um
+        is_away = abs(claim.distance_um) > UNSURE_SHARE * depth_um
         if is_away and (target_um := _target_um(claim, look.z_um, history, bounds)):
             return Go(target_um, "single")
     z1_um = look.z_um
@@ -122,7 +127,7 @@ def on_arrival(
 
 def are_singles_used(history: History, is_proven: bool) -> bool:
     """Whether single shots may lead this field and end it."""
-    return is_proven and len(history.fields) >= MIN_FIELDS and not history.is_verification_due
+    return is_proven and history.is_established and not history.is_verification_due
 
 
 def on_single_check(
@@ -139,7 +144,13 @@ def on_single_check(
     if apart_um > DISAGREE * allowed_um:
         return Pair(final.z_um, "check")
     agrees = apart_um <= allowed_um
-    best = _together(expected, claim) if agrees else claim
+    best = together(expected, claim) if agrees else claim
+    sharp = history.by_sharpness((start.seen, final.seen), best)
+    if sharp is not None:
+        apart_um = abs(sharp.distance_um - best.distance_um)
+        if apart_um > max(SHARP_SHARE * depth_um, 2.0 * math.hypot(sharp.sigma_um, best.sigma_um)):
+            return Pair(final.z_um, "check")
+        best = together(best, sharp)
     if agrees and _is_in_focus(best, depth_um):
         return Stay("single") if history.is_clear(final.clarity) else Pair(final.z_um, "check")
     is_closer = IN_FOCUS_SHARE * depth_um < abs(best.distance_um) < abs(said.distance_um)
@@ -284,13 +295,6 @@ def _all_far(found: Estimate, reach: rule.Reach) -> bool:
     """Whether all patches see the focus in one direction, beyond what the model can tell: there they spread."""
     distances_um = found.predictions_um
     return min(distances_um) > reach.believed_um or max(distances_um) < -reach.believed_um
-
-
-def _together(one: Claim, other: Claim) -> Claim:
-    """The mean of two claims about the same distance, weighted by their certainty."""
-    weights = one.sigma_um**-2.0, other.sigma_um**-2.0
-    total = sum(weights)
-    return Claim((weights[0] * one.distance_um + weights[1] * other.distance_um) / total, total**-0.5)
 
 
 def _is_in_focus(claim: Claim, depth_um: float) -> bool:

@@ -22,6 +22,7 @@ from parfocal.edge.focus.controlled.controller import (
     on_pair_followed,
     on_single_check,
 )
+from parfocal.edge.focus.controlled.curve import curve_before
 from parfocal.edge.focus.controlled.history import MAX_UNVERIFIED, History, Verified
 from parfocal.edge.focus.judging.estimate import Estimate
 from parfocal.edge.focus.judging.rule import Reach, Seen
@@ -53,8 +54,11 @@ def attempt(distance_um: float, z2_um: float = Z_UM, doubt: str | None = None) -
         (Claim(0.0, 0.2), Stay("single_in_focus")),
         (Claim(0.38, 0.2), Stay("single_in_focus")),
         (Claim(-0.38, 0.2), Stay("single_in_focus")),
-        # near, but not surely within a depth of field
-        (Claim(0.38, 0.3), Pair(Z_UM, "check")),
+        # near, but not surely within a depth of field: a move and a look cost less than a pair
+        (Claim(0.38, 0.3), Go(Z_UM + 0.38, "single")),
+        (Claim(-0.2, 0.4), Go(Z_UM - 0.2, "single")),
+        # too near for a move to tell more
+        (Claim(0.1, 0.49), Pair(Z_UM, "check")),
         (Claim(0.0, 0.49), Pair(Z_UM, "check")),
         # a believable small distance
         (Claim(0.5, 0.2), Go(Z_UM + 0.5, "single")),
@@ -86,7 +90,8 @@ def test_the_shot_on_arrival_leads_to_one_step(claim: Claim | None, expected: St
         (Claim(-1.4, 0.3), Stay("single_measured")),
         # too far to be told from here, too uncertain
         (Claim(1.5, 0.3), Go(Z_UM + 1.5, "single")),
-        (Claim(-0.3, 0.49), Pair(Z_UM, "check")),
+        (Claim(-0.3, 0.49), Go(Z_UM - 0.3, "single")),
+        (Claim(-0.1, 0.49), Pair(Z_UM, "check")),
     ],
 )
 def test_where_only_the_height_is_wanted_a_shot_near_the_focus_is_enough(
@@ -189,6 +194,37 @@ def test_a_move_by_a_single_shot_is_checked_by_the_next(
     step = on_single_check(start, look(claim, clarity, sharpness=sharpness), NEAR, BOUNDS, CONFIG, 1)
     assert type(step) is type(expected)
     assert msgspec.structs.asdict(step) == pytest.approx(msgspec.structs.asdict(expected))
+
+
+def fallen(above_um: float) -> float:
+    """Sharpness so far above the focus, on a slide whose sharpest plane is at the focus."""
+    return 120.0 / (1.0 + (above_um / 3.3) ** 2) ** 2
+
+
+@pytest.mark.parametrize(
+    ("claim", "end_um", "expected"),
+    [
+        # Sharpness says the same as the two claims: it makes a field certain that they alone would not end.
+        (Claim(-0.35, 0.7), 0.3, Stay("single")),
+        # It says that the focus is a little farther than they do.
+        (Claim(0.3, 0.3), -0.8, Go(Z_UM + 0.57, "single")),
+        # It says that both are wrong.
+        (Claim(0.0, 0.2), -1.0, Pair(Z_UM, "check")),
+        (Claim(0.0, 0.2), 1.0, Pair(Z_UM, "check")),
+    ],
+)
+def test_where_the_focus_curve_is_known_sharpness_is_the_third_to_say_where_the_focus_is(
+    claim: Claim, end_um: float, expected: Step
+) -> None:
+    """`end_um`: the end of the move above the true focus."""
+    start = look(Claim(1.5, 0.7), z_um=Z_UM - 1.5, sharpness=fallen(end_um - 1.5))
+    final = look(claim, sharpness=fallen(end_um))
+    known = msgspec.structs.replace(NEAR, curve=curve_before(DEPTH_UM, 0.0))
+    step = on_single_check(start, final, known, BOUNDS, CONFIG, 1)
+    assert type(step) is type(expected)
+    assert msgspec.structs.asdict(step) == pytest.approx(msgspec.structs.asdict(expected), abs=0.1)
+    without = on_single_check(start, final, NEAR, BOUNDS, CONFIG, 1)
+    assert type(without) is not type(expected)
 
 
 def test_a_far_single_shot_counts_less_than_the_near_one_that_follows() -> None:
