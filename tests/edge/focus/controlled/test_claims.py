@@ -117,7 +117,7 @@ def test_fields_whose_focus_sharpness_tells_take_an_offset_out_but_share_the_err
     assert after.distance_um == pytest.approx(0.4, abs=0.12)
     of_few = corrected(0.0, 0.3, known, moved(*few, focus_sigma_um=0.2))
     assert of_few is not None
-    assert SHARED_UM < after.sigma_um < of_few.sigma_um
+    assert 1.15 * SHARED_UM < after.sigma_um < of_few.sigma_um
 
 
 def test_fields_that_ended_because_claims_agreed_do_not_tell_how_well_claims_agree() -> None:

@@ -65,11 +65,13 @@ def test_a_calibrated_peak_outweighs_a_first_pair_that_was_wrong() -> None:
     assert learned(ABOVE_UM).is_calibrated
 
 
-def test_a_claim_by_sharpness_is_no_more_certain_than_the_height_of_the_peak() -> None:
-    for curve in (curve_before(DEPTH_UM), curve_before(DEPTH_UM, ABOVE_UM)):
-        found = claim_by_sharpness(curve, seen(-2.0, 0.0), ABOUT)
-        assert found is not None
-        assert found.sigma_um > curve.above_sigma_um
+def test_a_claim_by_sharpness_is_as_uncertain_as_the_height_of_the_peak() -> None:
+    curves = curve_before(DEPTH_UM, 0.35), curve_before(DEPTH_UM)
+    found = [claim_by_sharpness(curve, seen(-2.0, 0.0), ABOUT) for curve in curves]
+    sure, unsure = (0.0 if one is None else one.sigma_um**2 for one in found)
+    assert unsure - sure == pytest.approx(
+        curves[1].above_sigma_um ** 2 - curves[0].above_sigma_um ** 2, abs=0.005
+    )
 
 
 def test_shots_at_one_height_tell_nothing() -> None:
