@@ -56,6 +56,27 @@ MUTATIONS = (
         STEPS,
     ),
     Mutation(
+        "two single shots from one height are taken for two opinions",
+        CONTROLLER,
+        "best.sigma_um * math.sqrt(1.0 + alike)",
+        "best.sigma_um",
+        STEPS,
+    ),
+    Mutation(
+        "a far single shot is taken for one that is certain",
+        CONTROLLER,
+        "far = Claim(distance_um, FAR_SHARE * abs(distance_um))",
+        "far = Claim(distance_um, 0.3)",
+        STEPS,
+    ),
+    Mutation(
+        "sharpness in the tail of the curve counts",
+        "edge/focus/controlled/curve.py",
+        "LEAST_APART_UM, MOST_APART_UM = 0.4, 5.0",
+        "LEAST_APART_UM, MOST_APART_UM = 0.4, 50.0",
+        CURVE,
+    ),
+    Mutation(
         "one field establishes single shots on any microscope",
         "edge/focus/controlled/history.py",
         "MIN_CALIBRATED_FIELDS if is_calibrated else MIN_FIELDS",

@@ -28,7 +28,8 @@ ABOVE_UM, ABOVE_SIGMA_UM = 0.35, 0.2
 CALIBRATED_SIGMA_UM = 0.1
 # By how much the logarithm of a ratio of sharpness is off the curve: by so much, and by this share of it.
 NOISE, SHARE = 0.02, 0.08
-LEAST_APART_UM = 0.4  # of two shots
+# Two shots are compared if they are so far apart. Farther from the focus noise fills the tail of the curve.
+LEAST_APART_UM, MOST_APART_UM = 0.4, 5.0
 # A field that lies on no such curve counts for one that is so unlikely, and no more: half of its sum of squares.
 MOST_UNLIKELY = 8.0
 # A distance is searched as far from the claim as three of its uncertainties and this.
@@ -61,8 +62,9 @@ def curve_before(depth_um: float, above_um: float | None = None) -> Curve:
 
 def curve_after(curve: Curve, seen: Sequence[Seen], focus_um: float, depth_um: float) -> Curve:
     """The curve after a field with the shots `seen`, whose focus a pair has put at `focus_um`."""
+    seen = [one for one in seen if abs(one.z_um - focus_um) <= MOST_APART_UM and one.sharpness > 0.0]
     heights_um = np.array([one.z_um for one in seen], np.float64)
-    if np.ptp(heights_um) < LEAST_APART_UM or min(one.sharpness for one in seen) <= 0.0:
+    if len(seen) < 2 or np.ptp(heights_um) < LEAST_APART_UM:
         return curve
     logs = np.log([one.sharpness for one in seen])
     top = int(logs.argmax())
@@ -83,7 +85,11 @@ def claim_by_sharpness(curve: Curve, seen: Sequence[Seen], near: Claim) -> Claim
     None if all of them were taken at about the same height.
     """
     final = seen[-1]
-    others = [one for one in seen if abs(one.z_um - final.z_um) >= LEAST_APART_UM and one.sharpness > 0.0]
+    others = [
+        one
+        for one in seen
+        if LEAST_APART_UM <= abs(one.z_um - final.z_um) <= MOST_APART_UM and one.sharpness > 0.0
+    ]
     if not others or final.sharpness <= 0.0:
         return None
     reach_um = 3.0 * near.sigma_um + REACH_UM

@@ -61,6 +61,8 @@ class ControlledLoop:
         step: Step = controller.on_arrival(
             arrival, self.history, self._bounds, work.config, work.proof.is_given
         )
+        if far := controller.on_far_arrival(arrival, self.history, self._bounds, work.proof.is_given):
+            arrival, step = far
         if isinstance(step, Stay | Go) and arrival.single is not None:
             work.note(start.z_um, start.z_um, arrival.single, step.rule)
         final, look, step = self._by_singles(start, arrival, step)

@@ -84,6 +84,15 @@ def test_shots_at_one_height_tell_nothing() -> None:
     assert curve_after(curve, black, 100.0, DEPTH_UM) is curve
 
 
+def test_shots_far_from_the_focus_are_left_out_as_noise_fills_the_tail_of_the_curve() -> None:
+    curve = learned(None, n=1)
+    noisy = [Seen(92.0, 200.0), *seen(0.0)]
+    assert claim_by_sharpness(curve, noisy, ABOUT) is None
+    assert curve_after(curve, noisy, 100.0, DEPTH_UM) is curve
+    with_others, without = ([*first, *seen(-2.0, 0.0)] for first in (noisy[:1], []))
+    assert claim_by_sharpness(curve, with_others, ABOUT) == claim_by_sharpness(curve, without, ABOUT)
+
+
 def test_one_field_unlike_the_others_does_not_turn_what_is_known() -> None:
     curve = learned(None, n=6)
     folded = [Seen(99.5, 300.0), Seen(101.5, 20.0), Seen(99.8, 80.0)]
