@@ -68,6 +68,7 @@ class LevelFit(msgspec.Struct, frozen=True):
     `error_um` is the mean absolute error, `uncertainty_um` half the width of its 95 % interval, from stack to stack.
     `wrong_share` is the share of the pictures more than 1 um away whose direction is wrong. `sigma_scale` makes the
     uncertainty that the model tells, times the gain, that of the errors found; None for a model that tells none.
+    `unsure_share` is the share of the pictures that were left out, as the model tells that it may be far off.
     """
 
     level: Level
@@ -76,6 +77,7 @@ class LevelFit(msgspec.Struct, frozen=True):
     wrong_share: float
     stack_errors_um: tuple[float, ...]
     sigma_scale: float | None = None
+    unsure_share: float = 0.0
 
 
 class Fitted(msgspec.Struct, frozen=True, eq=False):
@@ -110,6 +112,17 @@ class Off(msgspec.Struct, frozen=True, eq=False):
     error_um: Floats
     is_wrong: NDArray[np.bool_]
     sigma_um: Floats | None
+
+    def is_sure(self, most_sigma_um: float) -> NDArray[np.bool_]:
+        """Of which pictures the model tells no more uncertainty than `most_sigma_um`; (p,)."""
+        if self.sigma_um is None:
+            return np.ones(len(self.error_um), np.bool_)
+        return self.sigma_um <= most_sigma_um
+
+    def of(self, pictures: NDArray[np.bool_]) -> "Off":
+        """The same of some pictures only."""
+        sigma_um = None if self.sigma_um is None else self.sigma_um[pictures]
+        return Off(self.error_um[pictures], self.is_wrong[pictures], sigma_um)
 
 
 def fit_line(stacks: Sequence[StackSeen]) -> Fitted:
@@ -171,15 +184,15 @@ class Grid:
         offset_um = float(np.median(np.concatenate([_left_um(seen[k]) for k in kept])))
         return Fitted(1.0, offset_um, condenser)
 
-    def judged(self) -> LevelFit:
-        """The level on stacks that it was not fitted on."""
+    def judged(self, most_sigma_um: float = np.inf) -> LevelFit:
+        """The level on stacks that it was not fitted on. `most_sigma_um`: as `judged` takes it."""
         n = len(self._left_um[0])
         offs: dict[int, Off] = {}
         for out in _folds(n):
             fitted = self.fitted([k for k in range(n) if k not in out])
             seen = self._seen_at(fitted.condenser)
             offs |= {k: fitted.off(seen[k]) for k in out}
-        return _level("condenser", self._seen_at(None), [offs[k] for k in range(n)])
+        return _level("condenser", self._seen_at(None), [offs[k] for k in range(n)], most_sigma_um)
 
 
 def _left_um(stack: StackSeen) -> Floats:
@@ -214,26 +227,38 @@ def lengthened(fitted: Fitted, directions: Floats) -> Fitted:
     return msgspec.structs.replace(fitted, weights=weights)
 
 
-def judged_head(stacks: Sequence[StackSeen], condenser: float | None) -> tuple[LevelFit, float]:
-    """The taught head on stacks that it was not taught on, with the penalty that suits it best, and that penalty."""
-    tried = [
-        (judged("head", stacks, lambda kept, s=strength: fit_head(kept, s, condenser)), strength)  # type: ignore[misc]
-        for strength in STRENGTHS
-    ]
+def judged_head(
+    stacks: Sequence[StackSeen], condenser: float | None, most_sigma_um: float = np.inf
+) -> tuple[LevelFit, float]:
+    """The taught head on stacks that it was not taught on, with the penalty that suits it best, and that penalty.
+
+    `most_sigma_um`: as `judged` takes it.
+    """
+
+    def with_penalty(strength: float) -> LevelFit:
+        return judged("head", stacks, lambda kept: fit_head(kept, strength, condenser), most_sigma_um)
+
+    tried = [(with_penalty(strength), strength) for strength in STRENGTHS]
     best = min(level.error_um for level, _ in tried)
     # The strongest that is about as good: the less the head is changed, the better it knows other slides.
     return next(one for one in tried if one[0].error_um <= best + WORTHWHILE_UM)
 
 
 def judged(
-    level: Level, stacks: Sequence[StackSeen], fit: Callable[[Sequence[StackSeen]], Fitted]
+    level: Level,
+    stacks: Sequence[StackSeen],
+    fit: Callable[[Sequence[StackSeen]], Fitted],
+    most_sigma_um: float = np.inf,
 ) -> LevelFit:
-    """A level on stacks that it was not fitted on."""
+    """A level on stacks that it was not fitted on.
+
+    `most_sigma_um`: pictures of which the model tells a larger uncertainty are left out, as they are when it is used.
+    """
     offs: dict[int, Off] = {}
     for out in _folds(len(stacks)):
         fitted = fit([stack for k, stack in enumerate(stacks) if k not in out])
         offs |= {k: fitted.off(stacks[k]) for k in out}
-    return _level(level, stacks, [offs[k] for k in range(len(stacks))])
+    return _level(level, stacks, [offs[k] for k in range(len(stacks))], most_sigma_um)
 
 
 def _folds(n: int) -> list[range]:
@@ -241,14 +266,20 @@ def _folds(n: int) -> list[range]:
     return [range(k, n, MAX_FOLDS) for k in range(min(n, MAX_FOLDS))]
 
 
-def _level(level: Level, stacks: Sequence[StackSeen], offs: Sequence[Off]) -> LevelFit:
+def _level(level: Level, stacks: Sequence[StackSeen], every: Sequence[Off], most_sigma_um: float) -> LevelFit:
+    sure = [off.is_sure(most_sigma_um) for off in every]
+    offs = [off.of(mask) if mask.any() else off for off, mask in zip(every, sure, strict=True)]
+    true_um = [
+        stack.true_um[mask] if mask.any() else stack.true_um for stack, mask in zip(stacks, sure, strict=True)
+    ]
     errors_um = np.array([np.abs(off.error_um).mean() for off in offs])
-    far = np.abs(np.concatenate([stack.true_um for stack in stacks])) > DIRECTION_BEYOND_UM
+    far = np.abs(np.concatenate(true_um)) > DIRECTION_BEYOND_UM
     wrong = float(np.concatenate([off.is_wrong for off in offs])[far].mean()) if far.any() else 0.0
     n = len(errors_um)
     width = half_width_95(float(errors_um.var(ddof=1)) / n, n - 1)
+    unsure = 1.0 - float(np.concatenate(sure).mean())
     return LevelFit(
-        level, float(errors_um.mean()), width, wrong, tuple(errors_um.tolist()), _sigma_scale(offs)
+        level, float(errors_um.mean()), width, wrong, tuple(errors_um.tolist()), _sigma_scale(offs), unsure
     )
 
 

@@ -29,18 +29,20 @@ class Focuser:
         single: Predictor | None = None,
         proof: Proof = CALIBRATED,
         measures: bool = False,
+        above_sharpest_um: float | None = None,
     ) -> None:
         """`predictor` takes two shots; `single`, for the controller, takes one. Nothing moves.
 
         `proof`: `Proof()` if it is not known that the predictions hold on this microscope. `measures`: only the height
         of the focus is wanted, so a field may be left out of focus by what `FocusResult.left_um` says.
+        `above_sharpest_um`: how far the focus is above the sharpest plane, None if that was not calibrated.
         """
         self._work = FieldWork(axis, camera, config, proof)
         self._predictor = predictor
         self._config = config
         self._reach = rule.reach_of(predictor.contract.range_um, config, predictor.range_um)
         self._controlled = (
-            ControlledLoop(self._work, predictor, single, self._reach, measures)
+            ControlledLoop(self._work, predictor, single, self._reach, measures, above_sharpest_um)
             if config.strategy == "controller"
             else None
         )

@@ -42,7 +42,14 @@ class Session:
         proof = Proof() if instrument.above_sharpest_um is None else CALIBRATED
         single = instrument.single.calibrated(single)
         self._focuser = Focuser(
-            instrument.board.z, instrument.camera, predictor, focus, single, proof, measures
+            instrument.board.z,
+            instrument.camera,
+            predictor,
+            focus,
+            single,
+            proof,
+            measures,
+            instrument.above_sharpest_um,
         )
         self._learner = None
         if config.focus.learn and instrument.above_sharpest_um is not None:

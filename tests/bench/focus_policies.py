@@ -25,6 +25,9 @@ PEERS: dict[str, Policy] = {
     "coarse and fine": peers.coarse_and_fine,
     "z-stack, Gaussian": peers.z_stack,
 }
+# How far the sharpest plane is above the plane of least wavefront variance, um, by condenser: what a calibration finds
+# on the sample tissue.
+SHARPEST_UM = {0.6: 0.35, 0.45: 0.52}
 NAMES = (*PEERS, "paper to the letter", "single shot alone", *OURS)
 
 
@@ -32,10 +35,19 @@ class Ours:
     """One of our strategies. The history lasts as long as the slide. `result` is that of the last field."""
 
     def __init__(
-        self, stand: Stand, pair: Predictor, single: Predictor | None, strategy: str, proof: Proof
+        self, stand: Stand, pair: Predictor, single: Predictor | None, strategy: str, is_calibrated: bool
     ) -> None:
         focus = msgspec.structs.replace(stand.config.focus, strategy=strategy)
-        self._focuser = Focuser(stand.axis, stand, pair, focus, single, proof)
+        above_um = -SHARPEST_UM[stand.conditions.condenser] if is_calibrated else None
+        self._focuser = Focuser(
+            stand.axis,
+            stand,
+            pair,
+            focus,
+            single,
+            CALIBRATED if is_calibrated else Proof(),
+            above_sharpest_um=above_um,
+        )
         self.result: FocusResult | None = None
 
     def __call__(self, stand: Stand) -> tuple[int, str]:
@@ -74,8 +86,8 @@ def policy_named(name: str, conditions: Conditions, is_calibrated: bool) -> Call
     single = _predictor(FocusConfig(model="single-20x"), condenser) if name in WITH_SINGLE else None
     if name == "single shot alone" and single is not None:
         return lambda _stand: SingleShot(single)
-    strategy, proof = name.split(",", maxsplit=1)[0], CALIBRATED if is_calibrated else Proof()
-    return lambda stand: Ours(stand, pair, single, strategy, proof)
+    strategy = name.split(",", maxsplit=1)[0]
+    return lambda stand: Ours(stand, pair, single, strategy, is_calibrated)
 
 
 def side_px_of(name: str) -> int:

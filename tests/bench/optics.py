@@ -38,7 +38,7 @@ from parfocal.edge.calibrate.optics.model_view import (
     plane_heights,
     seen_by,
 )
-from parfocal.edge.calibrate.optics.one_model import ModelName, OneModel
+from parfocal.edge.calibrate.optics.one_model import LIMITS, ModelName, OneModel
 from parfocal.edge.calibrate.optics.result import OpticsResult
 from parfocal.edge.calibrate.optics.run import FIELDS_PER_STACK, Models, OpticsCalibration
 from parfocal.edge.config import CameraConfig, Config, FocusConfig
@@ -198,18 +198,25 @@ class Errors(NamedTuple):
     wavefront_um: float
     lowered_um: float
     wrong_share: float
+    unsure_share: float
 
     def __str__(self) -> str:
-        wrong = f", {100.0 * self.wrong_share:.0f} % wrong" if self.wrong_share >= 0.005 else ""
-        return f"{self.sharpest_um:.2f} ({self.wavefront_um:.2f}, {self.lowered_um:.2f}){wrong}"
+        wrong = f", {100.0 * self.wrong_share:.1f} % wrong" if self.wrong_share >= 0.0005 else ""
+        unsure = f", {100.0 * self.unsure_share:.0f} % left out" if self.unsure_share >= 0.005 else ""
+        return f"{self.sharpest_um:.2f} ({self.wavefront_um:.2f}, {self.lowered_um:.2f}){wrong}{unsure}"
 
 
 def errors_of(
-    predictor: Predictor, aims_at_sharpest: bool, stacks: Sequence[Tested], apart_um: float = 0.0
+    predictor: Predictor,
+    aims_at_sharpest: bool,
+    stacks: Sequence[Tested],
+    apart_um: float = 0.0,
+    most_sigma_um: float = np.inf,
 ) -> Errors:
     """How far a corrected model is off. One that was fitted aims at the sharpest plane; as shipped, the wavefront's.
 
-    `apart_um`: how far the calibration says that the two lie apart.
+    `apart_um`: how far the calibration says that the two lie apart. Pictures of which the model tells a larger
+    uncertainty than `most_sigma_um` are left out, as the loop does not believe it then.
     """
     seen = seen_by([one.kept for one in stacks], predictor)
     constant_um = float(np.mean([one.constant_um for one in stacks]))
@@ -219,12 +226,16 @@ def errors_of(
     own_um = np.concatenate(
         [np.full(len(s.true_um), one.constant_um) for s, one in zip(seen, stacks, strict=True)]
     )
+    told_um = [s.sigma_um if s.sigma_um is not None else np.zeros_like(s.true_um) for s in seen]
+    sure = np.concatenate(told_um) <= most_sigma_um
+    true_um, said_um, own_um = true_um[sure], said_um[sure], own_um[sure]
     far = np.abs(true_um) > 1.0
     return Errors(
         float(np.abs(said_um - true_um - aims_um).mean()),
         float(np.abs(said_um - true_um + own_um).mean()),
         float(np.abs(said_um - apart_um - true_um + own_um).mean()),
         float((true_um * said_um < 0.0)[far].mean()),
+        1.0 - float(sure.mean()),
     )
 
 
@@ -334,14 +345,16 @@ def level_row(row: str, which: Which, models: Models, config: Config, folder: Pa
     judged = [stack for made in others.values() for stack in tested(made, models, which, SEED)]
     yield row
     yield f"{float(np.mean([stack.constant_um for stack in judged])):+.2f}"
-    yield str(errors_of(one.predictor, False, judged))
+    most_um = LIMITS[which].sigma_um
+    yield str(errors_of(one.predictor, False, judged, most_sigma_um=most_um))
     line = fit_line(seen_by(one.kept, one.predictor))
-    yield str(errors_of(one.predictor.corrected(Correction(line.gain, line.offset_um)), True, judged))
+    by_line = one.predictor.corrected(Correction(line.gain, line.offset_um))
+    yield str(errors_of(by_line, True, judged, most_sigma_um=most_um))
     took_s = 0.0
     for n in (N_FEW, N_STACKS):
         found = measured.of(n, which)
         took_s = found.elapsed_s
-        errors = errors_of(found.predictor, found.aims_at_sharpest, judged, found.apart_um)
+        errors = errors_of(found.predictor, found.aims_at_sharpest, judged, found.apart_um, most_um)
         yield f"{found.level}: {errors}"
     yield f"{measured.elapsed_s:.0f} s, {took_s:.0f} s"
 

@@ -163,13 +163,20 @@ class Scope:
         single_errors_um: list[list[float]] | None = None,
         saturates_um: float = np.inf,
         measures: bool = False,
+        above_sharpest_um: float | None = None,
     ) -> Focuser:
         """A focuser with the controller, and a single-shot model that is off by `single_errors_um`."""
         config = msgspec.structs.replace(self.config.focus, strategy="controller")
         pair = KnowsTruth(self.bench, FOCUS_Z_UM, errors_um, saturates_um)
         single = KnowsTruthOfOne(self.bench, FOCUS_Z_UM, single_errors_um, saturates_um)
         return Focuser(
-            self.board.z, self.camera, Predictor(pair), config, Predictor(single), measures=measures
+            self.board.z,
+            self.camera,
+            Predictor(pair),
+            config,
+            Predictor(single),
+            measures=measures,
+            above_sharpest_um=above_sharpest_um,
         )
 
     def focuser_that_tells(

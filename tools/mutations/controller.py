@@ -3,6 +3,8 @@
 from tools.mutations.mutation import Mutation
 
 STEPS = ("tests/edge/focus/controlled/test_controller.py",)
+CLAIMS = ("tests/edge/focus/controlled/test_claims.py",)
+CURVE = ("tests/edge/focus/controlled/test_curve.py",)
 HISTORY = ("tests/edge/focus/controlled/test_history.py",)
 LOOP = ("tests/edge/focus/controlled/test_loop.py",)
 SEARCH = ("tests/edge/focus/test_search.py",)
@@ -42,9 +44,79 @@ MUTATIONS = (
     Mutation(
         "single shots are used from the first field on",
         CONTROLLER,
-        "is_proven and len(history.fields) >= MIN_FIELDS and",
+        "is_proven and history.is_established and",
         "is_proven and",
         STEPS,
+    ),
+    Mutation(
+        "sharpness that contradicts single shots is not asked",
+        CONTROLLER,
+        "    if sharp is not None:\n",
+        "    if False:\n",
+        STEPS,
+    ),
+    Mutation(
+        "two single shots from one height are taken for two opinions",
+        CONTROLLER,
+        "best.sigma_um * math.sqrt(1.0 + alike)",
+        "best.sigma_um",
+        STEPS,
+    ),
+    Mutation(
+        "a far single shot is taken for one that is certain",
+        CONTROLLER,
+        "far = Claim(distance_um, FAR_SHARE * abs(distance_um))",
+        "far = Claim(distance_um, 0.3)",
+        STEPS,
+    ),
+    Mutation(
+        "sharpness in the tail of the curve counts",
+        "edge/focus/controlled/curve.py",
+        "LEAST_APART_UM, MOST_APART_UM = 0.4, 5.0",
+        "LEAST_APART_UM, MOST_APART_UM = 0.4, 50.0",
+        CURVE,
+    ),
+    Mutation(
+        "one field establishes single shots on any microscope",
+        "edge/focus/controlled/history.py",
+        "MIN_CALIBRATED_FIELDS if is_calibrated else MIN_FIELDS",
+        "MIN_CALIBRATED_FIELDS",
+        HISTORY,
+    ),
+    Mutation(
+        "a field without a pair counts as verified on any microscope",
+        "edge/focus/controlled/history.py",
+        "is_by_sharpness and self.curve is not None and self.curve.is_calibrated",
+        "is_by_sharpness",
+        HISTORY,
+    ),
+    Mutation(
+        "fields without a pair tell an offset that nobody has measured",
+        "edge/focus/controlled/claims.py",
+        "UNKNOWN_UM = 0.25, 0.1, 10.0",
+        "UNKNOWN_UM = 0.25, 0.1, 0.2",
+        CLAIMS,
+    ),
+    Mutation(
+        "the error that fields have in common by their curve is left out",
+        "edge/focus/controlled/claims.py",
+        "common += np.outer(shared_um, shared_um) + ",
+        "common += ",
+        CLAIMS,
+    ),
+    Mutation(
+        "a claim by sharpness leaves out how well the peak is known",
+        "edge/focus/controlled/curve.py",
+        "math.sqrt(variance + curve.above_sigma_um**2)",
+        "math.sqrt(variance)",
+        CURVE,
+    ),
+    Mutation(
+        "one field on no curve turns what is known",
+        "edge/focus/controlled/curve.py",
+        "np.minimum(0.5 * (squares - squares.min()), MOST_UNLIKELY)",
+        "(0.5 * (squares - squares.min()))",
+        CURVE,
     ),
     Mutation("a far focus below is gone to at once", CONTROLLER, "if agrees or is_near:", "if True:", STEPS),
     Mutation(

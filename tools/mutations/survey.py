@@ -34,8 +34,8 @@ MUTATIONS = (
     Mutation(
         "a picture out of focus sets how clear one in focus is",
         "edge/focus/controlled/loop.py",
-        "return self._remembered(result, start, focus_um)\n",
-        "return self._remembered(result, final, focus_um)\n",
+        "return self._remembered_pair(result, start, focus_um)\n",
+        "return self._remembered_pair(result, final, focus_um)\n",
         _LOOP,
     ),
     Mutation(

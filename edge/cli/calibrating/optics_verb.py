@@ -7,6 +7,7 @@ from typing import Annotated
 import msgspec
 import typer
 
+from parfocal.calib.models.levels import LevelFit
 from parfocal.calib.value import Level, UsedCalibration
 from parfocal.edge.calibrate.optics import run as optics_part
 from parfocal.edge.calibrate.optics.dust import Dust
@@ -201,12 +202,18 @@ def optics_lines(found: OpticsResults, models: Models) -> tuple[str, ...]:
     return (*lines, f"optics: {took}, {found.two_shot.elapsed_s:.0f} s of microscope time")
 
 
+def _unsure(level: LevelFit) -> str:
+    """How many pictures were left out, "" if none."""
+    share = level.unsure_share
+    return f"; unsure of {100.0 * share:.0f} % of the pictures, which are left out" if share > 0.0 else ""
+
+
 def _lines(result: OpticsResult, model: OneModel) -> Iterator[str]:
     of, contract = WORDS[model.which], model.predictor.contract
     for level in result.levels:
         yield (
             f"{of}: {LEVEL_WORDS[level.level]}: error {level.error_um:.2f} +- {level.uncertainty_um:.2f} um, wrong "
-            f"direction {100.0 * level.wrong_share:.0f} %"
+            f"direction {100.0 * level.wrong_share:.0f} %{_unsure(level)}"
         )
     yield from _missing(of, {level.level for level in result.levels}, contract)
     if result.refused is not None:

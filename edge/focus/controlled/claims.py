@@ -8,19 +8,22 @@ and is less certain. Nothing is taken from the card of a model: it was measured 
 
 import math
 from collections.abc import Sequence
-from statistics import median
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 # Standard deviation of the error before anything is known: its offset, um, its factor, and a wave of so many um and so
-# long, um. Measured at the reference, on seven slides of ten places, -12 to +12 um. Condensers that the model does not
-# know have larger factors; what their records are off by then makes every claim less certain.
-OFFSET_UM, FACTOR, WAVE_UM, LENGTH_UM = 1.0, 0.1, 0.35, 2.0
-# Claims of one size scatter by this from place to place, um. What a field's records are held against, the focus by a
-# pair, is off by this for all of them.
-SCATTER_UM, FIELD_UM = 0.2, 0.2
+# long, um. Measured at the reference, on seven slides of twelve places, -12 to +12 um. Condensers that the model does
+# not know have larger factors; what their records are off by then makes every claim less certain.
+OFFSET_UM, FACTOR, WAVE_UM, LENGTH_UM = 1.0, 0.1, 0.45, 1.2
+# Claims of one size scatter from place to place by the square of the uncertainty that the model tells, um per um^2, and
+# at least by this, um: 0.04 um where it tells 0.25, 0.3 where it tells 0.55. By `SCATTER_UM` if it tells none.
+SCATTER_PER_UM, LEAST_SCATTER_UM, SCATTER_UM = 1.0, 0.06, 0.2
+# What a field's records are held against is off by this for all of them: the focus by a pair. Without a pair it is the
+# focus by the sharpness of two shots, and then fields have the error of their common curve in common; or it is as good
+# as unknown, and records tell by how much claims shrink on a known move, but nothing about their offset.
+FIELD_UM, SHARED_UM, UNKNOWN_UM = 0.25, 0.1, 10.0
 # The standard deviations above count as much as so many records. With 3, two fields made a bad model believed.
 SCALE_RECORDS = 6.0
 MIN_RECORDS = 3  # one field that a pair has settled
@@ -39,36 +42,63 @@ class Record(msgspec.Struct, frozen=True):
     """A distance that a single shot claimed, and the true one by what was found later.
 
     `sigma_um` is the uncertainty that the model told, None if it tells none. Records of one `field` have the error of
-    their true distance in common.
+    their true distance in common; `focus_sigma_um` is its standard deviation.
     """
 
     claimed_um: float
     true_um: float
     sigma_um: float | None = None
     field: int = 0
+    focus_sigma_um: float = FIELD_UM
 
 
-def corrected(claimed_um: float, sigma_um: float | None, records: Sequence[Record]) -> Claim | None:
-    """The claim, corrected by what `records` were off by; None if there are too few of them.
+def corrected(
+    claimed_um: float, sigma_um: float | None, verified: Sequence[Record], others: Sequence[Record] = ()
+) -> Claim | None:
+    """The claim, corrected by what records were off by; None if too few of them are `verified`.
 
-    `sigma_um`: the uncertainty that the model tells. It holds for any slide, most of it is taken out here; but where a
-    picture makes the model less certain than others did, the claim is less certain too.
+    `sigma_um`: the uncertainty that the model tells. It holds for any slide, and what slide and instrument have in
+    common is taken out here. `others` are the records of fields without a pair.
     """
-    if len(records) < MIN_RECORDS:
+    if len(verified) < MIN_RECORDS:
         return None
+    records, n = (*verified, *others), len(verified)
     claimed = np.array([record.claimed_um for record in records], np.float64)
     errors = np.array([record.true_um for record in records], np.float64) - claimed
     to_claim = _covariance(claimed, claimed_um)
-    fields = np.array([record.field for record in records])
-    among = _covariance(claimed, claimed[:, None]) + SCATTER_UM**2 * np.eye(len(claimed))
-    among += FIELD_UM**2 * (fields[:, None] == fields)
+    among = _covariance(claimed, claimed[:, None]) + _in_common(records, n)
     explained = np.linalg.solve(among, np.stack([errors, to_claim], axis=1))
     error_um, known = (float(v) for v in to_claim @ explained)
-    variance = OFFSET_UM**2 + (FACTOR * claimed_um) ** 2 + WAVE_UM**2 + SCATTER_UM**2 - known
-    variance *= (SCALE_RECORDS + float(errors @ explained[:, 0])) / (SCALE_RECORDS + len(claimed))
-    told = [record.sigma_um for record in records if record.sigma_um is not None]
-    excess = max(1.0, sigma_um / median(told)) if sigma_um is not None and told else 1.0
-    return Claim(claimed_um + error_um, excess * math.sqrt(variance))
+    variance = OFFSET_UM**2 + (FACTOR * claimed_um) ** 2 + WAVE_UM**2 + _scatter_um(sigma_um) ** 2 - known
+    # Fields without a pair ended because their claims agreed, so they do not tell how well claims agree.
+    misfit = float(errors[:n] @ np.linalg.solve(among[:n, :n], errors[:n]))
+    variance *= (SCALE_RECORDS + misfit) / (SCALE_RECORDS + n)
+    return Claim(claimed_um + error_um, math.sqrt(variance))
+
+
+def together(*claims: Claim) -> Claim:
+    """The mean of claims about the same distance, weighted by their certainty."""
+    weights = [claim.sigma_um**-2.0 for claim in claims]
+    total = sum(weights)
+    mean_um = sum(weight * claim.distance_um for weight, claim in zip(weights, claims, strict=True)) / total
+    return Claim(mean_um, total**-0.5)
+
+
+def _in_common(records: Sequence[Record], n_verified: int) -> FloatArray:
+    """Covariance of what records are held against, and of their scatter, um squared."""
+    fields = np.array([record.field for record in records])
+    focus_um = np.array([record.focus_sigma_um for record in records])
+    is_by_curve = (np.arange(len(records)) >= n_verified) & (focus_um < UNKNOWN_UM)
+    shared_um = np.where(is_by_curve, SHARED_UM, 0.0)
+    scatter_um = [_scatter_um(record.sigma_um) for record in records]
+    common: FloatArray = np.outer(focus_um, focus_um) * (fields[:, None] == fields)
+    common += np.outer(shared_um, shared_um) + np.diag(np.square(scatter_um))
+    return common
+
+
+def _scatter_um(sigma_um: float | None) -> float:
+    """By how much claims scatter from place to place where the model tells this uncertainty."""
+    return SCATTER_UM if sigma_um is None else max(LEAST_SCATTER_UM, SCATTER_PER_UM * sigma_um**2)
 
 
 def _covariance(one_um: FloatArray, other_um: FloatArray | float) -> FloatArray:

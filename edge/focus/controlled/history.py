@@ -6,21 +6,25 @@ card of a model: it was measured on other slides.
 """
 
 import math
+from collections.abc import Sequence
 
 import msgspec
 
 from parfocal.edge.focus.controlled.claims import Claim, Record, corrected
+from parfocal.edge.focus.controlled.curve import Curve, claim_by_sharpness, curve_after
 from parfocal.edge.focus.judging.estimate import Estimate
+from parfocal.edge.focus.judging.rule import Seen
 
 # Records and fields that count; older ones are forgotten, as stain and thickness change along a slide.
-KEPT_RECORDS, KEPT_FIELDS = 48, 16
-# Consecutive fields that a single shot may settle. Then one is settled by a pair, and the history goes on.
+KEPT_RECORDS, KEPT_OTHERS, KEPT_FIELDS = 48, 32, 16
+# Fields that a single shot may settle. Then one is settled by a pair, and the history goes on.
 MAX_UNVERIFIED = 16
 # A picture in focus has at least this share of the least clarity of the fields before. 3 um out of focus it is a third
 # of what it is in focus, and neighbouring fields differ by up to a factor of two.
 MIN_CLARITY_SHARE = 0.5
-# One field that a pair got wrong by 0.6 um made every field after it wrong by as much.
-MIN_FIELDS = 3
+# One field that a pair got wrong by 0.6 um made every field after it wrong by as much. Where a calibration tells how
+# far the sharpest plane is from the focus, the shots of the first field are held against it, and it is enough.
+MIN_FIELDS, MIN_CALIBRATED_FIELDS = 3, 1
 
 
 class Verified(msgspec.Struct, frozen=True):
@@ -33,29 +37,43 @@ class Verified(msgspec.Struct, frozen=True):
 class History(msgspec.Struct, frozen=True):
     """The fields of one slide so far.
 
-    `unverified`: fields that single shots settled since the last other one; `verified`: how many others there were.
+    `records` are of fields that a pair has settled, `others` of those that single shots settled after a move.
+    `unverified`: how many single shots alone settled since the last pair; `settled`: how many fields there were.
+    `curve`: what is known of the focus curve, None to leave sharpness out.
     """
 
     depth_of_field_um: float
     records: tuple[Record, ...] = ()
     fields: tuple[Verified, ...] = ()
     unverified: int = 0
-    verified: int = 0
+    settled: int = 0
+    others: tuple[Record, ...] = ()
+    curve: Curve | None = None
 
     @property
     def is_verification_due(self) -> bool:
         """Whether the next field must be settled by a pair."""
         return self.unverified >= MAX_UNVERIFIED
 
+    @property
+    def is_established(self) -> bool:
+        """Whether enough fields were verified for single shots to lead one."""
+        is_calibrated = self.curve is not None and self.curve.is_calibrated
+        return len(self.fields) >= (MIN_CALIBRATED_FIELDS if is_calibrated else MIN_FIELDS)
+
     def claim_of(self, single: Estimate | None) -> Claim | None:
         """What `single` may be believed to say; None if it may not, or too little is known about claims of its size."""
         if single is None or single.doubt or not math.isfinite(single.distance_um):
             return None
-        return corrected(single.distance_um, single.sigma_um, self.records)
+        return corrected(single.distance_um, single.sigma_um, self.records, self.others)
+
+    def by_sharpness(self, seen: Sequence[Seen], near: Claim) -> Claim | None:
+        """The distance to focus from the last of `seen` by sharpness, about where `near` puts it; None if unknown."""
+        return None if self.curve is None else claim_by_sharpness(self.curve, seen, near)
 
     def is_near(self, believed_um: float) -> bool:
         """Whether pivots have been near the focus: an unlikely false claim of focus far from it can be ruled out."""
-        if len(self.fields) < MIN_FIELDS:
+        if not self.is_established:
             return False
         mean_square = sum(field.shift_um**2 for field in self.fields) / len(self.fields)
         return 3.0 * math.sqrt(mean_square) <= believed_um
@@ -66,15 +84,36 @@ class History(msgspec.Struct, frozen=True):
 
     def with_verified(self, records: tuple[Record, ...], field: Verified) -> "History":
         """The history after a field whose focus was found by pairs or a sweep."""
-        numbered = (msgspec.structs.replace(record, field=self.verified) for record in records)
         return msgspec.structs.replace(
             self,
-            records=(*self.records, *numbered)[-KEPT_RECORDS:],
+            records=(*self.records, *self._numbered(records))[-KEPT_RECORDS:],
             fields=(*self.fields, field)[-KEPT_FIELDS:],
             unverified=0,
-            verified=self.verified + 1,
+            settled=self.settled + 1,
         )
 
-    def with_unverified(self) -> "History":
-        """The history after a field that single shots settled."""
-        return msgspec.structs.replace(self, unverified=self.unverified + 1)
+    def with_curve(self, seen: Sequence[Seen], focus_um: float) -> "History":
+        """The history with what the shots `seen` of a field tell of the curve, whose focus a pair put at `focus_um`."""
+        if self.curve is None:
+            return self
+        return msgspec.structs.replace(
+            self, curve=curve_after(self.curve, seen, focus_um, self.depth_of_field_um)
+        )
+
+    def with_unverified(self, records: tuple[Record, ...] = (), is_by_sharpness: bool = False) -> "History":
+        """The history after a field that single shots settled.
+
+        `records`: what they claimed, if it took a move. `is_by_sharpness`: whether sharpness told their focus; on a
+        microscope whose curve was calibrated that is as good as a pair.
+        """
+        is_verified = is_by_sharpness and self.curve is not None and self.curve.is_calibrated
+        return msgspec.structs.replace(
+            self,
+            others=(*self.others, *self._numbered(records))[-KEPT_OTHERS:],
+            unverified=self.unverified + (not is_verified),
+            settled=self.settled + 1,
+        )
+
+    def _numbered(self, records: tuple[Record, ...]) -> tuple[Record, ...]:
+        """The records, with the number of the present field."""
+        return tuple(msgspec.structs.replace(record, field=self.settled) for record in records)

@@ -3,8 +3,9 @@
 import msgspec
 
 from parfocal.edge.focus.controlled import controller
-from parfocal.edge.focus.controlled.claims import Record
+from parfocal.edge.focus.controlled.claims import FIELD_UM, UNKNOWN_UM, Claim, Record, together
 from parfocal.edge.focus.controlled.controller import Bounds, Go, Look, Pair, Stay, Step, Sweep
+from parfocal.edge.focus.controlled.curve import curve_before
 from parfocal.edge.focus.controlled.history import History, Verified
 from parfocal.edge.focus.field_work import FieldWork
 from parfocal.edge.focus.judging.depth import depth_of_field_um
@@ -29,14 +30,17 @@ class ControlledLoop:
         single: Predictor | None,
         reach: Reach,
         measures: bool = False,
+        above_sharpest_um: float | None = None,
     ) -> None:
         """`predictor` takes two shots, `single` one; without it every field takes a pair. Nothing moves.
 
-        `measures`: as Focuser takes it.
+        `measures`, `above_sharpest_um`: as Focuser takes them.
         """
         self._work, self._predictor, self._single = work, predictor, single
         self._bounds = Bounds(work.limits_um, reach, measures)
-        self.history = History(depth_of_field_um(work.config.objective))
+        depth_um = depth_of_field_um(work.config.objective)
+        curve = curve_before(depth_um, None if above_sharpest_um is None else -above_sharpest_um)
+        self.history = History(depth_um, curve=curve)
         self._looks: list[Look] = []  # of the present field; the first is that on arrival
 
     def use(self, predictor: Predictor, reach: Reach) -> None:
@@ -57,6 +61,8 @@ class ControlledLoop:
         step: Step = controller.on_arrival(
             arrival, self.history, self._bounds, work.config, work.proof.is_given
         )
+        if far := controller.on_far_arrival(arrival, self.history, self._bounds, work.proof.is_given):
+            arrival, step = far
         if isinstance(step, Stay | Go) and arrival.single is not None:
             work.note(start.z_um, start.z_um, arrival.single, step.rule)
         final, look, step = self._by_singles(start, arrival, step)
@@ -77,9 +83,16 @@ class ControlledLoop:
 
     def _settled(self, start: Shot, final: Shot, look: Look) -> FocusResult:
         """A field that single shots end; `look` is what `final` shows."""
-        self.history = self.history.with_unverified()
-        left_um = 0.0 if look.claim is None else look.claim.distance_um
-        return self._work.ended("focused", final.z_um, start, final, left_um)
+        left = look.claim or Claim(0.0, UNKNOWN_UM)
+        sharp = self.history.by_sharpness([one.seen for one in self._looks], left)
+        records: tuple[Record, ...] = ()
+        if sharp is not None:
+            records = self._records(final.z_um + sharp.distance_um, sharp.sigma_um)
+            left = together(left, sharp)
+        elif final is not start:
+            records = self._records(final.z_um + left.distance_um, UNKNOWN_UM)
+        self.history = self.history.with_unverified(records, sharp is not None)
+        return self._work.ended("focused", final.z_um, start, final, left.distance_um)
 
     def _by_pairs(self, start: Shot, step: Step) -> FocusResult:
         """Pairs, until one of them leads to a shot that nothing contradicts; else a sweep."""
@@ -90,7 +103,7 @@ class ControlledLoop:
             if isinstance(step, Stay) and step.rule == "pair_measured":
                 # The shot on arrival is the one near the focus.
                 result = work.ended("focused", final.z_um, start, final, focus_um - final.z_um)
-                return self._remembered(result, start, focus_um)
+                return self._remembered_pair(result, start, focus_um)
             look = self._look(final, self._is_learning)
             followed = self._followed(found, look, step)
             if followed is not None:
@@ -113,7 +126,7 @@ class ControlledLoop:
                         work.overrule("pivot_sharper")
                     left_um = 0.0 if is_back else focus_um - end.z_um
                     result = work.ended("focused", end.z_um, start, end, left_um)
-                    return self._remembered(result, final, focus_um)
+                    return self._remembered_pair(result, final, focus_um)
                 step = Sweep("not_sharper", instead_um)
             work.overrule(step.rule)
             n_contradicted += 1
@@ -149,19 +162,35 @@ class ControlledLoop:
         work.note(first.z_um, second.z_um, found, step.rule)
         return second, found, step
 
+    def _remembered_pair(self, result: FocusResult, end: Shot, focus_um: float) -> FocusResult:
+        """`_remembered` for a field that a pair has settled; the sharpness of its shots tells the focus as well."""
+        seen = self._work.seen
+        by_pair = Claim(focus_um - seen[-1].z_um, FIELD_UM)
+        sharp = self.history.by_sharpness(seen, by_pair)
+        known = by_pair if sharp is None else together(by_pair, sharp)
+        self.history = self.history.with_curve(seen, focus_um)
+        return self._remembered(result, end, seen[-1].z_um + known.distance_um)
+
     def _remembered(self, result: FocusResult, end: Shot | None, focus_um: float) -> FocusResult:
         """`result` with what single shots claimed in this field, and what was true; the history has it too."""
-        records = tuple(
-            Record(look.single.distance_um, focus_um - look.z_um, look.single.sigma_um)
+        if end is None:
+            return result
+        records = self._records(focus_um, FIELD_UM)
+        self.history = self.history.with_verified(
+            records, Verified(focus_um - self._work.pivot_um, end.part.clarity)
+        )
+        singles_um = tuple((record.claimed_um, record.true_um) for record in records)
+        return msgspec.structs.replace(result, singles_um=singles_um)
+
+    def _records(self, focus_um: float, sigma_um: float) -> tuple[Record, ...]:
+        """What single shots claimed in this field, with its focus at `focus_um`, give or take `sigma_um`."""
+        return tuple(
+            Record(
+                look.single.distance_um, focus_um - look.z_um, look.single.sigma_um, focus_sigma_um=sigma_um
+            )
             for look in self._looks
             if look.single is not None and abs(focus_um - look.z_um) <= self._bounds.reach.believed_um
         )
-        if end is not None:
-            self.history = self.history.with_verified(
-                records, Verified(focus_um - self._work.pivot_um, end.part.clarity)
-            )
-        singles_um = tuple((record.claimed_um, record.true_um) for record in records)
-        return msgspec.structs.replace(result, singles_um=singles_um)
 
     def _is_measured(self, first: Shot, found: Estimate, focus_um: float) -> bool:
         """Whether a pair that began with `first` is all that a field needs whose height alone is wanted."""

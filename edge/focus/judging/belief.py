@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from parfocal.engines.model.head import Prediction
 
 # Why an estimate is not believed. "strange": outside what the model was made for. "patches": they contradict each other
-# by more than their uncertainty. "move": the distance did not shrink by the move that was made.
-Doubt = Literal["", "strange", "patches", "move"]
+# by more than their uncertainty. "move": the distance did not shrink by the move that was made. "unsure": one shot, of
+# which the model tells more uncertainty than a single shot may have.
+Doubt = Literal["", "strange", "patches", "move", "unsure"]
 
 FloatArray = NDArray[np.float64]
 

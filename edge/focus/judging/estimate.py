@@ -4,6 +4,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from parfocal.calib.models.optics import SINGLE_SHOT
 from parfocal.edge.config import FocusConfig
 from parfocal.edge.focus.judging.belief import Doubt, by_belief, by_contrast
 from parfocal.edge.focus.picture import prepare
@@ -52,12 +53,16 @@ def estimate(first: CentralPart, second: CentralPart, predictor: Predictor, conf
 def estimate_single(shot: UInt8Array, predictor: Predictor, config: FocusConfig) -> Estimate:
     """Estimate the distance to focus from one frame (h, w, 3), with a model of kind "single" (liao2021 2.1).
 
+    Nothing checks a single shot, so one that is unsure is not believed.
+
     Raises:
         ValueError: the frame is smaller than one patch of the model, or has no contrast.
         EngineError: from the engine.
     """
     batch, contrasts = single_batch(shot, predictor.contract.patch_px, config)
-    return weighted(predictor.predict(batch), contrasts, config)
+    found = weighted(predictor.predict(batch), contrasts, config)
+    is_unsure = found.sigma_um is not None and found.sigma_um > SINGLE_SHOT.sigma_um
+    return msgspec.structs.replace(found, doubt="unsure") if is_unsure and not found.doubt else found
 
 
 def single_batch(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from parfocal.calib.errors import CalibPoor
 from parfocal.calib.models.levels import Condensers, Fitted, LevelFit, StackSeen, fit_line
-from parfocal.calib.models.optics import Limit, _simplest, fit_optics
+from parfocal.calib.models.optics import SINGLE_SHOT, Limit, _simplest, fit_optics
 from parfocal.calib.value import Level
 
 Floats = NDArray[np.float64]
@@ -177,6 +177,34 @@ def test_what_is_good_enough_for_two_shots_may_be_poor_for_one() -> None:
     # Nothing checks a single shot: all of the interval must be good.
     why = fit_optics(lambda _condenser: seen, None, Limit(1.1 * error_um, is_sure=True)).poor or ""
     assert re.search(r"errs by 0\.\d\d \+- 0\.\d\d um", why)
+
+
+def unsure(seed: int, n: int) -> StackSeen:
+    """A stack whose `n` farthest pictures the model takes for ones on the other side, and says that it is unsure."""
+    seen = stack(seed)
+    said, sigma_um = seen.predicted_um.copy(), np.full(P, 0.4)
+    said[:n] *= -1.0
+    sigma_um[:n] = 3.0
+    return msgspec.structs.replace(seen, predicted_um=said, sigma_um=sigma_um)
+
+
+def test_pictures_of_which_a_single_shot_is_unsure_are_not_judged_as_they_are_not_believed() -> None:
+    seen = [unsure(seed, 1) for seed in range(4)]
+    assert re.search("wrong direction", fit_optics(lambda _condenser: seen, None).poor or "")
+    found = fit_optics(lambda _condenser: seen, None, SINGLE_SHOT)
+    assert (found.poor, found.chosen.wrong_share) == (None, 0.0)
+    assert found.chosen.unsure_share == pytest.approx(1 / P)
+    assert found.chosen.error_um < 0.2
+    # Without a picture that the model is sure of, a stack is judged as it is.
+    nothing_sure = [*seen, msgspec.structs.replace(stack(9, offset_um=2.0), sigma_um=np.full(P, 3.0))]
+    shipped = fit_optics(lambda _condenser: nothing_sure, None, SINGLE_SHOT).levels[0]
+    assert shipped.stack_errors_um[-1] == pytest.approx(2.0, abs=0.1)
+
+
+def test_a_model_that_is_unsure_of_many_pictures_is_poor() -> None:
+    seen = [unsure(seed, 5) for seed in range(4)]
+    poor = fit_optics(lambda _condenser: seen, None, SINGLE_SHOT).poor
+    assert poor == "the model is unsure of 29 % of the pictures by more than 1 um"
 
 
 @pytest.mark.parametrize(("told_um", "scale"), [(0.1, 1.0), (0.05, 2.0), (0.4, 0.25)])

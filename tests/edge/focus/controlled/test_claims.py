@@ -4,7 +4,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from parfocal.edge.focus.controlled.claims import Claim, Record, corrected
+from parfocal.edge.focus.controlled.claims import SHARED_UM, UNKNOWN_UM, Claim, Record, corrected, together
 
 
 def records(*claimed_and_true_um: tuple[float, float], sigma_um: float | None = None) -> list[Record]:
@@ -75,9 +75,63 @@ def test_one_wrong_direction_costs_the_trust() -> None:
 def test_a_picture_that_makes_the_model_less_certain_makes_the_claim_less_certain() -> None:
     known = records(*[(1.0, 1.0), (0.0, 0.0), (-1.0, -1.0)] * 8, sigma_um=0.4)
     usual = claim(0.5, known, sigma_um=0.4)
-    assert claim(0.5, known, sigma_um=0.2) == usual
-    assert claim(0.5, known) == usual
-    assert claim(0.5, known, sigma_um=1.2).sigma_um == pytest.approx(3.0 * usual.sigma_um)
+    assert claim(0.5, known, sigma_um=0.25).sigma_um < usual.sigma_um < 0.2
+    assert claim(0.5, known, sigma_um=0.8).sigma_um > 2.0 * usual.sigma_um
+
+
+def test_a_record_counts_less_where_the_model_was_less_certain() -> None:
+    sure = records((0.0, 0.0), (0.1, 0.1), (-0.1, -0.1), sigma_um=0.3)
+    off = [msgspec.structs.replace(record, field=1) for record in records((0.0, 0.8), sigma_um=0.3)]
+    unsure = [msgspec.structs.replace(record, sigma_um=1.2) for record in off]
+    assert claim(0.0, [*sure, *unsure]).distance_um < 0.5 * claim(0.0, [*sure, *off]).distance_um
+
+
+def moved(*claimed_and_true_um: tuple[float, float], focus_sigma_um: float = UNKNOWN_UM) -> list[Record]:
+    """Records of fields without a pair, two of each."""
+    return [
+        msgspec.structs.replace(record, field=100 + k // 2, focus_sigma_um=focus_sigma_um)
+        for k, record in enumerate(records(*claimed_and_true_um))
+    ]
+
+
+def test_a_move_tells_by_how_much_claims_shrink_and_nothing_about_their_offset() -> None:
+    known = records((0.1, 0.0), (0.0, 0.0), (-0.1, 0.0))
+    # From 3 um away a move of 2.5 um made the claim shrink to 0; these fields are said to end 0.4 um too high.
+    others = moved(*[(3.0, 2.5 - 0.4), (0.0, -0.4)] * 4)
+    before, after = claim(3.0, known), corrected(3.0, None, known, others)
+    assert after is not None
+    assert before.distance_um == pytest.approx(3.0, abs=0.1)
+    assert after.distance_um == pytest.approx(2.5, abs=0.1)
+    assert after.sigma_um < 0.6 * before.sigma_um
+    near = corrected(0.0, None, known, others)
+    assert near is not None
+    assert near.distance_um == pytest.approx(0.0, abs=0.05)
+    assert near.sigma_um > 0.9 * claim(0.0, known).sigma_um
+
+
+def test_fields_whose_focus_sharpness_tells_take_an_offset_out_but_share_the_error_of_their_curve() -> None:
+    known = records((0.1, 0.0), (0.0, 0.0), (-0.1, 0.0))
+    few, many = ((-1.0, -0.6), (0.0, 0.4)), ((-1.0, -0.6), (0.0, 0.4)) * 12
+    after = corrected(0.0, 0.3, known, moved(*many, focus_sigma_um=0.2))
+    assert after is not None
+    assert after.distance_um == pytest.approx(0.4, abs=0.12)
+    of_few = corrected(0.0, 0.3, known, moved(*few, focus_sigma_um=0.2))
+    assert of_few is not None
+    assert 1.15 * SHARED_UM < after.sigma_um < of_few.sigma_um
+
+
+def test_fields_that_ended_because_claims_agreed_do_not_tell_how_well_claims_agree() -> None:
+    known = records(*[(1.0, 1.0)] * 5, (1.0, -2.0))
+    others = moved(*[(2.0, 2.0), (0.0, 0.0)] * 12)
+    after = corrected(1.0, None, known, others)
+    assert after is not None
+    assert after.sigma_um > 0.5
+
+
+def test_claims_together_are_nearer_to_the_more_certain_one() -> None:
+    one = together(Claim(0.0, 0.2), Claim(1.0, 0.4))
+    assert (one.distance_um, one.sigma_um) == pytest.approx((0.2, 0.179), abs=0.001)
+    assert together(Claim(0.5, 0.3)).sigma_um == pytest.approx(0.3)
 
 
 def test_far_claims_are_corrected_by_those_of_half_their_size() -> None:

@@ -17,11 +17,13 @@ from parfocal.edge.focus.controlled.controller import (
     is_measured_by_pair,
     is_pivot_better,
     on_arrival,
+    on_far_arrival,
     on_pair,
     on_pair_check,
     on_pair_followed,
     on_single_check,
 )
+from parfocal.edge.focus.controlled.curve import curve_before
 from parfocal.edge.focus.controlled.history import MAX_UNVERIFIED, History, Verified
 from parfocal.edge.focus.judging.estimate import Estimate
 from parfocal.edge.focus.judging.rule import Reach, Seen
@@ -53,8 +55,12 @@ def attempt(distance_um: float, z2_um: float = Z_UM, doubt: str | None = None) -
         (Claim(0.0, 0.2), Stay("single_in_focus")),
         (Claim(0.38, 0.2), Stay("single_in_focus")),
         (Claim(-0.38, 0.2), Stay("single_in_focus")),
-        # near, but not surely within a depth of field
+        # near, but not surely within a depth of field: a move and a look cost less than a pair
+        (Claim(0.42, 0.3), Go(Z_UM + 0.42, "single")),
+        (Claim(-0.42, 0.4), Go(Z_UM - 0.42, "single")),
+        # too near for a move to tell more
         (Claim(0.38, 0.3), Pair(Z_UM, "check")),
+        (Claim(-0.2, 0.4), Pair(Z_UM, "check")),
         (Claim(0.0, 0.49), Pair(Z_UM, "check")),
         # a believable small distance
         (Claim(0.5, 0.2), Go(Z_UM + 0.5, "single")),
@@ -86,6 +92,7 @@ def test_the_shot_on_arrival_leads_to_one_step(claim: Claim | None, expected: St
         (Claim(-1.4, 0.3), Stay("single_measured")),
         # too far to be told from here, too uncertain
         (Claim(1.5, 0.3), Go(Z_UM + 1.5, "single")),
+        (Claim(-0.45, 0.49), Go(Z_UM - 0.45, "single")),
         (Claim(-0.3, 0.49), Pair(Z_UM, "check")),
     ],
 )
@@ -189,6 +196,81 @@ def test_a_move_by_a_single_shot_is_checked_by_the_next(
     step = on_single_check(start, look(claim, clarity, sharpness=sharpness), NEAR, BOUNDS, CONFIG, 1)
     assert type(step) is type(expected)
     assert msgspec.structs.asdict(step) == pytest.approx(msgspec.structs.asdict(expected))
+
+
+@pytest.mark.parametrize(
+    ("claimed_um", "target_um"),
+    [
+        (9.5, 9.5),
+        (-13.0, -13.0),
+        (8.9, None),  # within what the model can tell
+        (15.0, None),  # no model says so much
+    ],
+)
+def test_a_sure_single_shot_from_far_away_is_gone_by_and_the_next_picture_tells_more(
+    claimed_um: float, target_um: float | None
+) -> None:
+    start = msgspec.structs.replace(look(Claim(claimed_um, 2.0)), single=estimated(claimed_um))
+    found = on_far_arrival(start, NEAR, BOUNDS)
+    assert (found is None) is (target_um is None)
+    if found is None or target_um is None:
+        return
+    assert found[1] == Go(Z_UM + target_um, "single")
+    # The distance may be off by a third, so a picture there that sees a few um left contradicts nothing.
+    final = look(Claim(3.0, 0.4), z_um=Z_UM + target_um, sharpness=200.0)
+    assert isinstance(on_single_check(found[0], final, NEAR, BOUNDS, CONFIG, 1), Go)
+
+
+def test_a_far_single_shot_is_not_gone_by_unless_single_shots_lead_and_not_beyond_the_limits() -> None:
+    start = msgspec.structs.replace(look(Claim(-11.0, 2.0)), single=estimated(-11.0))
+    two = msgspec.structs.replace(NEAR, fields=NEAR.fields[:2])
+    assert on_far_arrival(start, two, BOUNDS) is None
+    assert on_far_arrival(start, NEAR, BOUNDS, is_proven=False) is None
+    assert on_far_arrival(msgspec.structs.replace(start, claim=None), NEAR, BOUNDS) is None  # it is doubted
+    bottom = Bounds((Z_UM - 4.0, 3000.0), BOUNDS.reach)
+    found = on_far_arrival(start, NEAR, bottom)
+    assert found is not None
+    assert found[1].target_um == Z_UM - 4.0
+
+
+def fallen(above_um: float) -> float:
+    """Sharpness so far above the focus, on a slide whose sharpest plane is at the focus."""
+    return 120.0 / (1.0 + (above_um / 3.3) ** 2) ** 2
+
+
+@pytest.mark.parametrize(
+    ("claim", "end_um", "expected"),
+    [
+        # Sharpness says the same as the two claims: it makes a field certain that they alone would not end.
+        (Claim(-0.35, 0.7), 0.3, Stay("single")),
+        # It says that the focus is a little farther than they do.
+        (Claim(0.3, 0.3), -0.8, Go(Z_UM + 0.57, "single")),
+        # It says that both are wrong.
+        (Claim(0.0, 0.2), -1.0, Pair(Z_UM, "check")),
+        (Claim(0.0, 0.2), 1.0, Pair(Z_UM, "check")),
+    ],
+)
+def test_where_the_focus_curve_is_known_sharpness_is_the_third_to_say_where_the_focus_is(
+    claim: Claim, end_um: float, expected: Step
+) -> None:
+    """`end_um`: the end of the move above the true focus."""
+    start = look(Claim(1.5, 0.7), z_um=Z_UM - 1.5, sharpness=fallen(end_um - 1.5))
+    final = look(claim, sharpness=fallen(end_um))
+    known = msgspec.structs.replace(NEAR, curve=curve_before(DEPTH_UM, 0.0))
+    step = on_single_check(start, final, known, BOUNDS, CONFIG, 1)
+    assert type(step) is type(expected)
+    assert msgspec.structs.asdict(step) == pytest.approx(msgspec.structs.asdict(expected), abs=0.1)
+    without = on_single_check(start, final, NEAR, BOUNDS, CONFIG, 1)
+    assert type(without) is not type(expected)
+
+
+@pytest.mark.parametrize(("moved_um", "expected"), [(0.2, Pair(Z_UM, "check")), (2.5, Stay("single"))])
+def test_two_single_shots_from_nearly_the_same_height_are_no_more_certain_than_one(
+    moved_um: float, expected: Step
+) -> None:
+    start = look(Claim(moved_um, 0.5), z_um=Z_UM - moved_um, sharpness=80.0)
+    final = look(Claim(0.1, 0.5), sharpness=120.0)
+    assert on_single_check(start, final, NEAR, BOUNDS, CONFIG, 1) == expected
 
 
 def test_a_far_single_shot_counts_less_than_the_near_one_that_follows() -> None:

@@ -3,15 +3,18 @@
 import msgspec
 import pytest
 
-from parfocal.edge.focus.controlled.claims import Record
+from parfocal.edge.focus.controlled.claims import Claim, Record
+from parfocal.edge.focus.controlled.curve import curve_before
 from parfocal.edge.focus.controlled.history import (
     KEPT_FIELDS,
+    KEPT_OTHERS,
     KEPT_RECORDS,
     MAX_UNVERIFIED,
     History,
     Verified,
 )
 from parfocal.edge.focus.judging.estimate import Estimate
+from parfocal.edge.focus.judging.rule import Seen
 
 DEPTH_UM = 0.96
 
@@ -51,6 +54,49 @@ def test_a_picture_less_clear_than_any_in_focus_is_not_clear() -> None:
     assert known.is_clear(0.5)
     assert not known.is_clear(0.49)
     assert not history().is_clear(100.0)
+
+
+def test_three_fields_establish_single_shots_and_one_where_the_curve_is_calibrated() -> None:
+    measured = curve_before(DEPTH_UM, 0.35)
+    for n, uncalibrated, calibrated in (
+        (0, False, False),
+        (1, False, True),
+        (2, False, True),
+        (3, True, True),
+    ):
+        known = history(shifts_um=(0.0,) * n)
+        assert known.is_established is uncalibrated
+        unmeasured = msgspec.structs.replace(known, curve=curve_before(DEPTH_UM))
+        assert unmeasured.is_established is uncalibrated
+        assert msgspec.structs.replace(known, curve=measured).is_established is calibrated
+
+
+@pytest.mark.parametrize(("above_um", "counted"), [(None, 1), (0.35, 0)])
+def test_a_field_whose_sharpness_tells_its_focus_counts_as_verified_where_the_curve_is_calibrated(
+    above_um: float | None, counted: int
+) -> None:
+    known = msgspec.structs.replace(history(), curve=curve_before(DEPTH_UM, above_um))
+    assert known.with_unverified((), is_by_sharpness=True).unverified == counted
+    assert known.with_unverified().unverified == 1
+
+
+def test_fields_without_a_pair_are_kept_apart() -> None:
+    known = history((1.0, 1.0)).with_unverified((Record(2.0, 1.8), Record(0.1, 0.0)))
+    assert (len(known.records), [record.field for record in known.others]) == (1, [0, 0])
+    known = known.with_verified((Record(0.0, 0.0),), Verified(0.0, 1.0))
+    assert known.records[-1].field == 1
+    for _ in range(50):
+        known = known.with_unverified((Record(2.0, 1.8), Record(0.1, 0.0)))
+    assert len(known.others) == KEPT_OTHERS
+
+
+def test_without_a_curve_sharpness_tells_nothing() -> None:
+    seen = (Seen(0.0, 100.0), Seen(1.0, 200.0))
+    assert history().by_sharpness(seen, Claim(0.0, 0.3)) is None
+    assert history().with_curve(seen, 1.0) == history()
+    known = msgspec.structs.replace(history(), curve=curve_before(DEPTH_UM))
+    assert known.by_sharpness(seen, Claim(0.0, 0.3)) is not None
+    assert known.with_curve(seen, 1.0).curve is not known.curve
 
 
 def test_single_shots_settle_a_number_of_fields_and_then_one_is_verified() -> None:

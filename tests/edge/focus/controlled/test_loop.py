@@ -12,6 +12,8 @@ from parfocal.edge.focus.picture.part import CentralPart
 from parfocal.edge.focus.result import FocusLost
 from tests.edge.scope import FOCUS_Z_UM, Scope, with_focus
 
+SHARPEST_UM = 0.37  # the sharpest plane of the drawn section above its focus
+
 
 def known(focuser: Focuser, clarity: float, bias_um: float = 0.0) -> None:
     """Give the controller a history of single shots that were right but for a bias."""
@@ -120,6 +122,34 @@ def test_a_new_slide_is_focused_by_pairs_whose_first_shot_is_that_on_arrival(sco
     errors_um = [record.claimed_um - record.true_um for record in history_of(focuser).records]
     assert errors_um == pytest.approx([5.0] * len(errors_um), abs=0.4)
     assert len(errors_um) == 3 + 2 + 3  # one of each picture
+
+
+def test_on_a_calibrated_microscope_single_shots_lead_from_the_second_field_on(scope: Scope) -> None:
+    focuser = scope.controlled(single_errors_um=[[0.4]], above_sharpest_um=-SHARPEST_UM)
+    for start_um, images, rules in (
+        (-3.0, 3, ["accept"]),
+        (-1.5, 2, ["single"]),
+        (1.5, 2, ["single"]),
+        (0.0, 1, ["single_in_focus"]),
+    ):
+        done = focuser.focus(FOCUS_Z_UM + start_um)
+        assert (done.images, [attempt.rule for attempt in done.attempts]) == (images, rules)
+        assert abs(scope.error_um()) <= 0.5
+    history = history_of(focuser)
+    # The two moves are on record, and their sharpness has told their focus.
+    assert len(history.others) == 4
+    assert history.unverified == 1
+    errors_um = [record.claimed_um - record.true_um for record in history.others]
+    assert errors_um == pytest.approx([0.4] * 4, abs=0.35)
+
+
+def test_a_pair_that_is_wrong_is_held_against_the_curve_of_a_calibrated_microscope(scope: Scope) -> None:
+    """The first pair of a slide is 0.7 um off, and single shots would learn its error."""
+    focuser = scope.controlled([[0.7] * 4], above_sharpest_um=-SHARPEST_UM)
+    focuser.focus(FOCUS_Z_UM - 3.0)
+    assert scope.error_um() == pytest.approx(0.6, abs=0.2)
+    errors_um = [one.claimed_um - one.true_um for one in history_of(focuser).records]
+    assert errors_um == pytest.approx([0.0] * 3, abs=0.15)
 
 
 @pytest.mark.parametrize("start_um", [-25.0, 12.0])

@@ -103,3 +103,16 @@ def test_a_single_shot_model_gets_patches_of_the_whole_frame_weighted_by_contras
     assert runner.batches[0].shape == (7, 3, 90, 90)
     assert found.weights[0] == found.weights[3] == pytest.approx(0.0, abs=3.0)
     assert min(found.weights[2], found.weights[5]) > 10.0
+
+
+@pytest.mark.parametrize(("sigma_um", "doubt"), [(1.15, ""), (1.25, "unsure")])
+def test_a_single_shot_that_is_unsure_is_not_believed(sigma_um: float, doubt: str) -> None:
+    class Unsure(Predictor):
+        def predict(self, batch: NDArray[np.float32]) -> Prediction:
+            same = np.ones(len(batch), np.float32)
+            return Prediction(3.0 * same, sigma_um * same, same, 3.0)
+
+    found = estimate_single(a_shot(3, 150, 250), Unsure(Sees(single_contract(patch_px=90))), CONFIG)
+    # What patches have in common is not averaged out.
+    assert found.sigma_um == pytest.approx(0.84 * sigma_um, abs=0.02)
+    assert found.doubt == doubt
