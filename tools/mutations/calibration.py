@@ -143,8 +143,8 @@ MUTATIONS = (
     Mutation(
         "a taught head drives its members apart",
         "engines/model/head.py",
-        "distances_um.var(axis=0)",
-        "(distances_um + 0.0 if self.taught is None else distances_um * 1.5).var(axis=0)",
+        "_mean(np.square(distances_um - distance_um))",
+        "_mean(np.square((distances_um - distance_um) * np.float32(1.0 if self.taught is None else 1.5)))",
         KEPT_TESTS,
     ),
     Mutation(
