@@ -420,4 +420,11 @@ MUTATIONS = (
         "left = values - values.mean(axis=0)",
         RESPONSE_TESTS,
     ),
+    Mutation(
+        "pictures are moved by whole 32nds of a pixel",
+        "edge/subpixel.py",
+        "_kernel(x_px), _kernel(y_px))",
+        "_kernel(round(32.0 * x_px) / 32.0), _kernel(round(32.0 * y_px) / 32.0))",
+        ("tests/edge/calibrate/test_register.py",),
+    ),
 )
