@@ -180,7 +180,8 @@ class Int8Calibration:
     def _patch(self, first: Plane, second: Plane) -> Batch:
         """The patch of a pair with the most contrast, (1, c, h, w)."""
         with_second = self._model.contract.kind == "pair"
-        batch = prepare.two_shot_batch(first.smoothed, second.smoothed, self._focus.patch_px, with_second)
+        before, after = prepare.planes_of(first.smoothed), prepare.planes_of(second.smoothed)
+        batch = prepare.two_shot_batch(before, after, self._focus.patch_px, with_second)
         best = int(np.argmax(second.contrasts))
         patch: Batch = batch[best : best + 1].copy()
         return patch

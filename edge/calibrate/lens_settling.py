@@ -1,6 +1,6 @@
 """How long a tunable lens takes to come to rest: frames from a change of its current on, many times."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from parfocal.board.lens import Lens
 from parfocal.calib.motion.swing import SettleFit, Swing, fit_settle
@@ -26,6 +26,16 @@ CHANGE_UM = 10.0
 # Within so much of the flank the ruler is steep.
 RULER_UM = 1.8
 REST_S, WATCHED_S = 0.3, 0.25
+
+
+def swing_of(seen: Sequence[tuple[float, float]]) -> Swing:
+    """The swing about the last height seen, from times, s, and heights, um. Leaves out what lies beyond the ruler.
+
+    Farther away the ruler ends: there it says nothing but "far".
+    """
+    rest_um = seen[-1][1]
+    near = [(at_s, z_um - rest_um) for at_s, z_um in seen[:-1] if abs(z_um - rest_um) < RULER_UM]
+    return Swing(tuple(at_s for at_s, _ in near), tuple(um for _, um in near))
 
 
 class LensSettling:
@@ -57,11 +67,7 @@ class LensSettling:
             clock.sleep_s(number / N_CHANGES * self._camera.frame_period_s)
             self._lens(0.0)
             changed_s = clock.now_s()
-            seen = self._watched(changed_s, height_um, config)
-            rest_um = seen[-1][1]
-            # Farther away the ruler ends: there it says nothing but "far".
-            near = [(at_s, z_um - rest_um) for at_s, z_um in seen[:-1] if abs(z_um - rest_um) < RULER_UM]
-            self.taken.append(Swing(tuple(at_s for at_s, _ in near), tuple(um for _, um in near)))
+            self.taken.append(swing_of(self._watched(changed_s, height_um, config)))
         return fit_settle(self.taken, LIMIT_Z_UM, Z_ERROR_SHARE)
 
     def _rest(self, current_ma: float) -> None:

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from parfocal.calib.errors import CalibPoor
 from parfocal.edge.pixels import UInt8Array
+from parfocal.edge.subpixel import moved_back
 
 # Two pictures of a drawn section that overlap by seven eighths correlate by 0.83, by three quarters 0.61. Pictures of
 # an empty field, which share only the window, correlate by up to 0.18 (tests/edge/calibrate/test_register.py).
@@ -78,16 +79,12 @@ def _small_shift(
     if np.linalg.cond(normal) > MAX_CONDITION:  # lines: only the coarse shift is known along them
         return x, y
     for _ in range(REFINE_ROUNDS):
-        back = np.array([[1.0, 0.0, x], [0.0, 1.0, y]])
-        moved_back = cv2.warpAffine(
-            other, back, (width, height), flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
-        )
-        step = np.linalg.solve(normal, design @ (one - moved_back)[inside].ravel())
+        step = np.linalg.solve(normal, design @ (one - moved_back(other, x, y))[inside].ravel())
         x, y = x + float(step[0]), y + float(step[1])
+        if np.hypot(x - start[0], y - start[1]) > 1.0:
+            return start
         if np.hypot(*step) < REFINED_PX:
             break
-    if np.hypot(x - start[0], y - start[1]) > 1.0:
-        return start
     return x, y
 
 

@@ -2,18 +2,17 @@
 
 from typing import BinaryIO
 
-import matplotlib as mpl
 import numpy as np
 
 from parfocal.edge.stacks.results import Evaluation
 from parfocal.edge.words import counted
 
-mpl.use("Agg")
-
 
 def draw(file: BinaryIO, result: Evaluation) -> None:
     """Write the plot to `file` as PNG. Raises OSError."""
-    from matplotlib import pyplot as plt
+    from matplotlib import pyplot as plt  # takes half a second
+
+    plt.switch_backend("Agg")
 
     planes = [plane for stack in result.stacks for plane in stack.planes if not plane.blank]
     true_um = np.array([plane.true_um for plane in planes])

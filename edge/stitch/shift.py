@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parfocal.edge.stitch.layout import Floats
+from parfocal.edge.subpixel import moved_back
 
 Grey = NDArray[np.float32]
 
@@ -121,9 +122,7 @@ def _refined(one: Grey, other: Grey) -> tuple[Floats, Floats]:
     rest = np.zeros(2)
     difference = np.zeros(len(design))
     for _ in range(ROUNDS):
-        there = np.array([[1.0, 0.0, rest[0]], [0.0, 1.0, rest[1]]])
-        moved = cv2.warpAffine(one, there, (width, height), flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP)
-        difference = (other - moved)[inside].ravel().astype(np.float64)
+        difference = (other - moved_back(one, *rest))[inside].ravel().astype(np.float64)
         step = np.linalg.lstsq(normal, design.T @ difference, rcond=1e-3)[0]
         rest = np.clip(rest + step, -MAX_REFINED_PX, MAX_REFINED_PX)
         if np.abs(step).max() < 0.005:

@@ -93,13 +93,13 @@ class Head:
             outputs = self._outputs(hidden)
             distances_um = outputs[:, :, 0]
             sigma_um = None
+            distance_um = _mean(distances_um)
             if outputs.shape[2] == 2:
-                variance = np.exp(2.0 * outputs[:, :, 1]).mean(axis=0) + distances_um.var(axis=0)
-                sigma_um = np.sqrt(variance)
-            distance_um = distances_um.mean(axis=0)
+                apart = _mean(np.square(distances_um - distance_um))
+                sigma_um = np.sqrt(_mean(np.exp(2.0 * outputs[:, :, 1])) + apart)
             if self.taught is not None:
                 weights, bias_um = self.taught
-                added_um = np.matmul(hidden, weights[:, :, None])[:, :, 0].mean(axis=0)
+                added_um = _mean(np.matmul(hidden, weights[:, :, None])[:, :, 0])
                 distance_um = distance_um + added_um + np.float32(bias_um)
             return Prediction(distance_um, sigma_um, self._strangeness(inputs), self.strangeness_limit)
 
@@ -151,6 +151,12 @@ class Head:
             limit = np.array(self.strangeness_limit, np.float32)
             found |= dict(zip(STRANGENESS, (self.whitening, self.feature_mean, limit), strict=True))
         return {name: np.asarray(array, np.float32) for name, array in found.items()}
+
+
+def _mean(of_members: FloatArray) -> FloatArray:
+    """Return the mean of values (M, n) over the members, (n,): as `mean(axis=0)`, in a third of its time."""
+    mean: FloatArray = np.add.reduce(of_members, axis=0) / np.float32(len(of_members))
+    return mean
 
 
 def _with_condenser(features: FloatArray, condenser: float | None) -> FloatArray:

@@ -18,15 +18,15 @@ MUTATIONS = (
     Mutation(
         "only the first member predicts",
         "engines/model/head.py",
-        "            distance_um = distances_um.mean(axis=0)\n",
+        "            distance_um = _mean(distances_um)\n",
         "            distance_um = distances_um[0]\n",
         HEAD_TESTS,
     ),
     Mutation(
         "members that disagree are not less certain",
         "engines/model/head.py",
-        " + distances_um.var(axis=0)",
-        "",
+        " + apart)",
+        ")",
         HEAD_TESTS,
     ),
     Mutation(

@@ -76,8 +76,8 @@ MUTATIONS = (
     Mutation(
         "a cell that is sharpest in the last plane has a height",
         HEIGHTS,
-        "(top < len(planes) - 1)\n",
-        "(top < len(planes))\n",
+        "in range(1, len(planes) - 1):",
+        "in range(1, len(planes)):",
         HEIGHTS_TESTS,
     ),
     Mutation(

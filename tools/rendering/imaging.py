@@ -3,7 +3,7 @@
 import math
 
 import numpy as np
-import scipy.fft
+import scipy  # loads scipy.fft, which takes a while, when it is first used
 from numpy.typing import NDArray
 
 from parfocal.edge.simscope.optics import N_RADIAL_FREQUENCIES, Optics

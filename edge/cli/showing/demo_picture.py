@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING, BinaryIO
 
-import matplotlib as mpl
 import msgspec
 import numpy as np
 
@@ -15,7 +14,6 @@ from parfocal.edge.words import counted
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-mpl.use("Agg")
 
 SHOWN_PX = 448
 ERROR_EDGES_UM = np.arange(-2.0, 2.01, 0.2)
@@ -48,7 +46,9 @@ class FieldToDraw:
 
 def draw(file: BinaryIO, report: RunReport, pair: BeforeAfter, config: FocusConfig) -> None:
     """Write the picture of a run to `file` as PNG. Raises OSError."""
-    from matplotlib import pyplot as plt
+    from matplotlib import pyplot as plt  # takes half a second
+
+    plt.switch_backend("Agg")
 
     figure = plt.figure(figsize=(14, 9), layout="constrained")
     grid = figure.add_gridspec(2, 3, width_ratios=(1, 1, 1.15))

@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING, BinaryIO
 
-import matplotlib as mpl
 import numpy as np
 
 from parfocal.edge.surface.surface import FocalSurface
@@ -10,7 +9,6 @@ from parfocal.edge.surface.surface import FocalSurface
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-mpl.use("Agg")
 
 GRID_PX = 120
 MARKS = {
@@ -22,7 +20,9 @@ MARKS = {
 
 def draw(file: BinaryIO, surface: FocalSurface) -> None:
     """Write the picture of a surface to `file` as PNG. Raises OSError."""
-    from matplotlib import pyplot as plt
+    from matplotlib import pyplot as plt  # takes half a second
+
+    plt.switch_backend("Agg")
 
     figure, (left, right) = plt.subplots(1, 2, figsize=(14, 6), layout="constrained")
     low, high = surface.hull_um.min(axis=0), surface.hull_um.max(axis=0)

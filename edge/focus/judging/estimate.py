@@ -46,7 +46,7 @@ def estimate(first: CentralPart, second: CentralPart, predictor: Predictor, conf
         EngineError: from the engine.
     """
     pair = predictor.contract.kind == "pair"
-    batch = prepare.two_shot_batch(first.smoothed, second.smoothed, second.patch_px, with_second=pair)
+    batch = prepare.two_shot_batch(first.planes, second.planes, second.patch_px, with_second=pair)
     return weighted(predictor.predict(batch), second.contrasts, config)
 
 

@@ -34,10 +34,13 @@ class CentralPart:
     """The middle of a frame, cut out and downsampled once. What is measured on it is measured once as well."""
 
     def __init__(self, frame: UInt8Array, config: FocusConfig) -> None:
-        """Cut the middle out of `frame`, RGB uint8 (h, w, 3). Raises ValueError if the frame is too small."""
+        """Cut the middle out of `frame`, RGB uint8 (h, w, 3). Raises ValueError if the frame is too small.
+
+        `pixels` shows the same memory as `frame`, if nothing is downsampled.
+        """
         self._config, self.patch_px = config, config.patch_px
         side_px = PATCHES_PER_SIDE * config.patch_px * config.downsample
-        self.pixels: UInt8Array = np.ascontiguousarray(reduced(prepare.central_crop(frame, side_px), config))
+        self.pixels: UInt8Array = reduced(prepare.central_crop(frame, side_px), config)
 
     @cached_property
     def smoothed(self) -> UInt8Array:
@@ -45,9 +48,14 @@ class CentralPart:
         return prepare.smoothed(self.pixels)
 
     @cached_property
+    def planes(self) -> prepare.Planes:
+        """The channels of `smoothed`, each (h, w)."""
+        return prepare.planes_of(self.smoothed)
+
+    @cached_property
     def contrasts(self) -> NDArray[np.float32]:
         """Contrast of each patch in grey levels, (n,)."""
-        return prepare.contrasts_of(self.smoothed, self._config.patch_px)
+        return prepare.contrasts_of(self.planes, self._config.patch_px)
 
     @cached_property
     def halved_grey(self) -> NDArray[np.float32]:

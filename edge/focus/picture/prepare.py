@@ -11,6 +11,7 @@ from parfocal.edge.pixels import UInt8Array
 
 FloatArray = NDArray[np.float32]
 Int16Array = NDArray[np.int16]
+Planes = Sequence[UInt8Array]  # the channels of an image, each (h, w)
 
 # Divides a channel without contrast, instead of zero; far below one grey level of signal.
 MIN_STANDARD_DEVIATION = 1e-3
@@ -30,7 +31,12 @@ def central_crop(pixels: UInt8Array, side_px: int) -> UInt8Array:
 
 def smoothed(pixels: UInt8Array) -> UInt8Array:
     """The 3 x 3 median of an image (h, w, 3) (dastidar2020 2.2.3, step 1)."""
-    return cv2.medianBlur(np.ascontiguousarray(pixels), 3).astype(np.uint8, copy=False)
+    return cv2.medianBlur(pixels, 3).astype(np.uint8, copy=False)
+
+
+def planes_of(image: UInt8Array) -> Planes:
+    """The channels of an image (h, w, 3)."""
+    return [plane.astype(np.uint8, copy=False) for plane in cv2.split(image)]
 
 
 def difference_image(first: UInt8Array, second: UInt8Array) -> FloatArray:
@@ -58,14 +64,16 @@ def two_shot_image(first: UInt8Array, second: UInt8Array, with_second: bool) -> 
     return np.concatenate([difference, second.astype(np.float32)], axis=2) if with_second else difference
 
 
-def two_shot_batch(first: UInt8Array, second: UInt8Array, patch_px: int, with_second: bool) -> FloatArray:
-    """The patches of `two_shot_image`, standardised; float32 (n, 3 or 6, patch_px, patch_px).
+def two_shot_batch(first: Planes, second: Planes, patch_px: int, with_second: bool) -> FloatArray:
+    """The patches of `two_shot_image`, standardised, from the planes of two smoothed shots.
 
-    Equal to `standardised(patches_of(two_shot_image(...)))` within 1e-6, in a fraction of the time: every value is
-    written once, to where the network reads it.
+    float32 (n, 3 or 6, patch_px, patch_px), equal to `standardised(patches_of(two_shot_image(...)))` within 1e-6, in a
+    fraction of the time: every value is written once, to where the network reads it. The channels are apart from the
+    beginning, as splitting a difference takes longer than splitting two shots.
     """
-    planes = [*cv2.split(_difference(first, second)), *(cv2.split(second) if with_second else ())]
-    return _standardised_at(planes, _corners(first, patch_px), patch_px)
+    planes: list[NDArray[np.integer]] = [_difference(*pair) for pair in zip(first, second, strict=True)]
+    planes += second if with_second else ()
+    return _standardised_at(planes, _corners(second[0], patch_px), patch_px)
 
 
 def single_shot_batch(
@@ -81,11 +89,12 @@ def single_shot_batch(
     around = max(top - 1, 0), max(left - 1, 0)
     whole = smoothed(pixels[around[0] : bottom + 1, around[1] : right + 1])
     inside = [(int(top - around[0]), int(left - around[1])) for top, left in corners]
-    return _standardised_at(cv2.split(whole), inside, side_px), _contrasts_at(whole, inside, side_px)
+    planes = planes_of(whole)
+    return _standardised_at(planes, inside, side_px), _contrasts_at(planes, inside, side_px)
 
 
 def _corners(image: UInt8Array, patch_px: int) -> list[tuple[int, int]]:
-    """Top and left of the whole patches of an image (h, w, 3), row by row."""
+    """Top and left of the whole patches of an image (h, w, 3) or of one of its planes, row by row."""
     return [
         (top, left)
         for top in range(0, image.shape[0] - patch_px + 1, patch_px)
@@ -138,13 +147,13 @@ def patches_of(image: NDArray[np.float32] | UInt8Array, patch_px: int) -> FloatA
     )
 
 
-def contrasts_of(image: UInt8Array, patch_px: int) -> FloatArray:
-    """The same as `contrast_of` the patches of an image (h, w, 3), in a third of the time; (n,)."""
-    return _contrasts_at(image, _corners(image, patch_px), patch_px)
+def contrasts_of(planes: Planes, patch_px: int) -> FloatArray:
+    """The same as `contrast_of` the patches of an image with these planes, in a third of the time; (n,)."""
+    return _contrasts_at(planes, _corners(planes[0], patch_px), patch_px)
 
 
-def _contrasts_at(image: UInt8Array, corners: Sequence[tuple[int, int]], side_px: int) -> FloatArray:
-    red, green, blue = cv2.split(image)
+def _contrasts_at(planes: Planes, corners: Sequence[tuple[int, int]], side_px: int) -> FloatArray:
+    red, green, blue = planes
     sums = np.add(red, green, dtype=np.int16)  # an eighth of the time of `cv2.add`
     sums += blue
     parts = (sums[top : top + side_px, left : left + side_px] for top, left in corners)

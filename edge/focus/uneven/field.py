@@ -187,7 +187,7 @@ class UnevenField:
             (frames[0].shape[1] - columns * side_px) // 2,
         )
         whole = np.s_[top : top + rows * side_px, left : left + columns * side_px]
-        one, other = (prepare.smoothed(np.ascontiguousarray(frame[whole])) for frame in frames)
+        one, other = (prepare.planes_of(prepare.smoothed(frame[whole])) for frame in frames)
         batch = prepare.two_shot_batch(one, other, side_px, with_second=contract.kind == "pair")
         parts = [self._predictor.predict(batch[k : k + BATCH]) for k in range(0, len(batch), BATCH)]
         distance_um = np.concatenate([part.distance_um for part in parts])
@@ -201,7 +201,7 @@ class UnevenField:
             xy_um=(middles_px - np.array((columns, rows)) / 2.0) * side_px * self._um_per_px,
             z_um=second.z_um + distance_um.astype(np.float64),
             sigma_um=np.maximum(sigma_um.astype(np.float64), 1e-3),
-            contrasts=prepare.contrast_of(prepare.patches_of(other, side_px)).astype(np.float64),
+            contrasts=prepare.contrasts_of(other, side_px).astype(np.float64),
         )
 
     def _scan(self, low_um: float, high_um: float, taken: Shot) -> tuple[list[Shot], list[CellPlane]]:

@@ -79,10 +79,9 @@ def height_map(planes: Sequence[CellPlane], min_contrast: float) -> HeightMap:
     top = sharpness.argmax(axis=0)
     peak = sharpness.max(axis=0)
     holds = (contrast >= min_contrast) & (sharpness.min(axis=0) <= (1.0 - MIN_FALL_SHARE) * peak)
-    is_inside = holds & (top > 0) & (top < len(planes) - 1)
     heights, sigmas, widths = (np.full(top.shape, np.nan) for _ in range(3))
-    for number in range(1, len(planes) - 1):
-        cells = is_inside & (top == number)
+    for number in range(1, len(planes) - 1):  # a peak at an end is no peak
+        cells = holds & (top == number)
         if cells.any():
             first = int(np.clip(number - FIT_PLANES // 2, 0, len(planes) - FIT_PLANES))
             window = slice(first, first + FIT_PLANES)

@@ -20,6 +20,7 @@ from parfocal.calib.store import Calibration, Owner, Store
 from parfocal.edge import lens_focus
 from parfocal.edge.calibrate import lens as lens_part
 from parfocal.edge.calibrate.lens import currents_of
+from parfocal.edge.calibrate.lens_settling import RULER_UM, swing_of
 from parfocal.edge.config import Config
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.instrument import Instrument
@@ -97,6 +98,13 @@ def test_the_curve_is_within_a_third_of_a_um_of_the_truth_and_read_back_from_the
     raw = (store.path.parent / error.raw).read_text()
     assert '"temperatures_c": [' in raw
     assert raw.count("is_rising") == 4 * len(currents_of(COARSE))
+
+
+def test_a_swing_is_about_its_end_and_leaves_out_what_lies_beyond_the_ruler() -> None:
+    far_um, near_um = 50.0 + RULER_UM + 0.1, 50.0 - RULER_UM + 0.1
+    swing = swing_of([(0.01, far_um), (0.02, near_um), (0.03, 50.2), (0.3, 50.0)])
+    assert swing.since_s == (0.02, 0.03)
+    assert swing.away_um == pytest.approx((near_um - 50.0, 0.2))
 
 
 @pytest.mark.parametrize("given_s", [None, 0.2])

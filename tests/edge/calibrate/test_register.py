@@ -50,6 +50,21 @@ def test_a_fine_shift_is_not_off_by_the_same_fraction_each_time(dx: float, dy: f
     assert np.mean([one.dy_px for one in found]) == pytest.approx(dy, abs=0.06)
 
 
+@pytest.mark.parametrize(("dx", "dy"), [(20.3, -0.45), (-0.2, 7.1)])
+def test_a_fine_shift_is_found_to_a_hundredth_of_a_pixel(dx: float, dy: float) -> None:
+    whole = cv2.GaussianBlur(tissue(600), (0, 0), 1.2).astype(np.float64)
+    rows, columns = np.fft.fftfreq(600)[:, None, None], np.fft.fftfreq(600)[None, :, None]
+    turn = np.exp(-2j * np.pi * (columns * dx + rows * dy))  # moves a picture without any interpolation
+    moved = np.fft.ifft2(np.fft.fft2(whole, axes=(0, 1)) * turn, axes=(0, 1)).real
+    rng = np.random.default_rng(1)
+    first, second = (
+        np.clip(np.rint(p[100:484, 100:484] + rng.normal(0.0, 2.0, (384, 384, 3))), 0, 255).astype(np.uint8)
+        for p in (whole, moved)
+    )
+    found = fine_shift_between(first, second)
+    assert (found.dx_px, found.dy_px) == pytest.approx((dx, dy), abs=0.01)
+
+
 def test_a_grid_is_refused_and_tissue_is_not() -> None:
     check_unique(part(tissue(700), 50.0, 50.0, 452, 1))
     check_unique(

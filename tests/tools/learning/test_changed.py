@@ -45,7 +45,9 @@ def test_a_large_image_shows_other_pieces_of_the_slide_and_every_model_its_own_p
     assert image.shot.shape == (3 * SIDE_PX, 3 * SIDE_PX, 3)
     single, contrast = image.patches("single")
     assert single.shape == (9, 3, SIDE_PX, SIDE_PX)
-    np.testing.assert_allclose(contrast, prepare.contrasts_of(image.shot, SIDE_PX), atol=1e-3)
+    np.testing.assert_allclose(
+        contrast, prepare.contrasts_of(prepare.planes_of(image.shot), SIDE_PX), atol=1e-3
+    )
     assert [image.patches(kind)[0].shape[1] for kind in ("pair", "difference")] == [6, 3]
     whole = prepare.standardised(single).reshape(9, -1) / np.sqrt(single[0].size)
     alike = np.abs(whole @ whole.T - np.eye(9)).max()

@@ -3,18 +3,17 @@
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 from numpy.typing import NDArray
 
 from tools.learning.judged.tables import Judged, usable
 
-mpl.use("Agg")
-from matplotlib import pyplot as plt
-
 
 def draw_learning(log: list[dict[str, Any]], path: Path) -> None:
     """Plot the mean error on held-out patches against patches seen, for each group."""
+    from matplotlib import pyplot as plt  # takes half a second
+
+    plt.switch_backend("Agg")
     figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
     seen = [entry["patches"] for entry in log]
     for group in log[-1]["groups"]:
@@ -31,6 +30,9 @@ def draw_scatter(
     examples: Judged, predicted_um: NDArray[np.float32], range_um: float, path: Path, title: str
 ) -> None:
     """Plot predicted (n,) against true distance of the usable patches, coloured by group."""
+    from matplotlib import pyplot as plt  # takes half a second
+
+    plt.switch_backend("Agg")
     counted = usable(examples, range_um)
     distance_um, predicted_um = np.array(examples.distance_um)[counted], predicted_um[counted]
     groups = np.array(examples.group)[counted]

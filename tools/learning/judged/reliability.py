@@ -5,13 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 
 from tools.arrays import FloatArray
-
-mpl.use("Agg")
-from matplotlib import pyplot as plt
 
 SIGMA_EDGES_UM = (0.0, 0.15, 0.2, 0.3, 0.4, 0.6, 1.0, np.inf)
 FEWEST = 10  # estimates that a point of the diagram stands for
@@ -85,6 +81,9 @@ def lines_of(estimates: Estimates) -> list[str]:
 
 def draw(models: Sequence[tuple[str, Sequence[tuple[str, Estimates]]]], path: Path) -> None:
     """Draw error against predicted uncertainty: a panel for each model, a line for each named set of estimates."""
+    from matplotlib import pyplot as plt  # takes half a second
+
+    plt.switch_backend("Agg")
     figure, panels = plt.subplots(
         1, len(models), figsize=(5.0 * len(models), 4.8), squeeze=False, layout="constrained"
     )

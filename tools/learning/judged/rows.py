@@ -143,7 +143,8 @@ class HeldOutFields:
             before = None
             for z_um, taken in zip(heights_um, seen.shots_at(imaged, camera, heights_um, rng), strict=True):
                 shot = smoothed(taken)
-                if before is not None and prepare.contrasts_of(shot, PATCH_PX).max() >= seen.MIN_CONTRAST:
+                contrasts = prepare.contrasts_of(prepare.planes_of(shot), PATCH_PX)
+                if before is not None and contrasts.max() >= seen.MIN_CONTRAST:
                     yield Image(before, shot, -float(z_um), group)
                 before = shot
 

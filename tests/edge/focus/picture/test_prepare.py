@@ -89,9 +89,9 @@ def test_contrast_is_the_deviation_of_the_grey_values() -> None:
 def test_contrasts_of_an_image_are_those_of_its_patches() -> None:
     image = np.random.default_rng(4).integers(0, 256, (9, 13, 3)).astype(np.uint8)
     image[:, :, 1] //= 3
-    found = prepare.contrasts_of(image, 4)
+    found = prepare.contrasts_of(prepare.planes_of(image), 4)
     np.testing.assert_allclose(found, prepare.contrast_of(prepare.patches_of(image, 4)), rtol=1e-6)
-    assert (prepare.contrasts_of(flat(200), 4) == 0.0).all()
+    assert (prepare.contrasts_of(prepare.planes_of(flat(200)), 4) == 0.0).all()
 
 
 def test_patches_of_a_single_shot_are_those_of_the_smoothed_frame() -> None:
@@ -110,15 +110,17 @@ def test_patches_of_a_single_shot_are_those_of_the_smoothed_frame() -> None:
 def test_a_pair_shows_the_second_shot_after_the_difference() -> None:
     rng = np.random.default_rng(3)
     first, second = rng.integers(0, 256, (2, 9, 13, 3)).astype(np.uint8)
-    batch = prepare.two_shot_batch(first, second, 4, with_second=True)
+    before, after = prepare.planes_of(first), prepare.planes_of(second)
+    batch = prepare.two_shot_batch(before, after, 4, with_second=True)
     assert batch.shape == (6, 6, 4, 4)
     seen = prepare.two_shot_image(first, second, with_second=True)
     assert np.array_equal(seen[..., 3:], second)
     wanted = prepare.standardised(prepare.patches_of(seen, 4))
     np.testing.assert_allclose(batch, wanted, rtol=0.0, atol=1e-6)
-    alone = prepare.two_shot_batch(first, second, 4, with_second=False)
+    alone = prepare.two_shot_batch(before, after, 4, with_second=False)
     assert np.array_equal(alone, batch[:, :3])
 
 
 def test_a_channel_without_contrast_stays_small_in_a_batch() -> None:
-    assert (prepare.two_shot_batch(flat(100), flat(120), 4, with_second=True) == 0.0).all()
+    before, after = prepare.planes_of(flat(100)), prepare.planes_of(flat(120))
+    assert (prepare.two_shot_batch(before, after, 4, with_second=True) == 0.0).all()
