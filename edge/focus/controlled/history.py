@@ -6,6 +6,7 @@ card of a model: it was measured on other slides.
 """
 
 import math
+from statistics import median
 
 import msgspec
 
@@ -21,6 +22,7 @@ MAX_UNVERIFIED = 16
 MIN_CLARITY_SHARE = 0.5
 # One field that a pair got wrong by 0.6 um made every field after it wrong by as much.
 MIN_FIELDS = 3
+MAD_TO_SIGMA = 1.4826  # from the median of absolute deviations to the standard deviation, of normal errors
 
 
 class Verified(msgspec.Struct, frozen=True):
@@ -47,6 +49,10 @@ class History(msgspec.Struct, frozen=True):
         """Whether the next field must be settled by a pair."""
         return self.unverified >= MAX_UNVERIFIED
 
+    def with_verification_due(self) -> "History":
+        """The same, but the next field must be settled by a pair."""
+        return msgspec.structs.replace(self, unverified=MAX_UNVERIFIED)
+
     def claim_of(self, single: Estimate | None) -> Claim | None:
         """What `single` may be believed to say; None if it may not, or too little is known about claims of its size."""
         if single is None or single.doubt or not math.isfinite(single.distance_um):
@@ -59,6 +65,13 @@ class History(msgspec.Struct, frozen=True):
             return False
         mean_square = sum(field.shift_um**2 for field in self.fields) / len(self.fields)
         return 3.0 * math.sqrt(mean_square) <= believed_um
+
+    def is_mostly_near(self, believed_um: float) -> bool:
+        """The same, but for some fields that lie apart, as on a fold."""
+        if len(self.fields) < MIN_FIELDS:
+            return False
+        deviation_um = MAD_TO_SIGMA * median(abs(field.shift_um) for field in self.fields)
+        return 3.0 * deviation_um <= believed_um
 
     def is_clear(self, clarity: float) -> bool:
         """Whether a picture is about as clear as those of fields that were in focus."""
