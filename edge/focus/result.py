@@ -36,7 +36,8 @@ class FocusResult(msgspec.Struct, frozen=True):
     was found. `z_um` is where the stage stands now, `path_um` where it went on the way. `start` and `end` are the
     shots at the pivot and at the end, if they were taken. `reason` says why a field was lost. `remarks`: what camera or
     lamp did to pictures that were then taken again. `seen` is the sharpness of every shot. `left_um`: how far above
-    `z_um` the focus is by what was measured.
+    `z_um` the focus is by what was measured. `single_off_um`: how far above the focus by a pair the single shot on
+    arrival put it, None where that was not compared near the focus.
     """
 
     outcome: Outcome
@@ -50,6 +51,7 @@ class FocusResult(msgspec.Struct, frozen=True):
     remarks: tuple[str, ...] = ()
     seen: tuple[Seen, ...] = ()
     left_um: float = 0.0
+    single_off_um: float | None = None
 
     @property
     def sigma_um(self) -> float | None:

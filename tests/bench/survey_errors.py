@@ -1,10 +1,10 @@
 """The error of a survey by the shipped models: `python -m tests.bench.survey_errors STAIN`, into build/bench/.
 
 16 x 16 points over 10 x 10 mm (liao2021 fig. 4) of one stain, rendered through the objective, on the tilted, bent and
-wavy surface of `tests.bench.scan` without its fold, with stops or swept (`--continuous`). The truth is the sharpest plane of a stack of 0.5 um at each point,
-by the Brenner gradient (liao2021 2.1). "Off" is how far above it a point was left, with their median taken off: the
-constant between the plane that the models call the focus and the sharpest one. `--picture` draws the map and its error
-map to a PNG file. Without a STAIN, what was measured so far is summed up.
+wavy surface of `tests.bench.scan` without its fold, with stops or swept (`--continuous`). The truth is the sharpest
+plane of a stack of 0.5 um at each point, by the Brenner gradient (liao2021 2.1). "Off" is how far above it a point was
+left, with their median taken off: the constant between the plane that the models call the focus and the sharpest one.
+`--picture` draws the map and its error map to a PNG file. Without a STAIN, what was measured so far is summed up.
 """
 
 import argparse

@@ -149,7 +149,11 @@ class ControlledLoop:
         if self._is_learning:
             self._look(final, True)
         self._remember(start, focus_um)
-        return self._work.ended("focused", final.z_um, start, final, focus_um - final.z_um)
+        away_um, single = focus_um - start.z_um, self._looks[0].single
+        is_near = single is not None and abs(away_um) <= self.history.depth_of_field_um
+        result = self._work.ended("focused", final.z_um, start, final, focus_um - final.z_um)
+        off_um = single.distance_um - away_um if is_near and single is not None else None
+        return msgspec.structs.replace(result, single_off_um=off_um)
 
     def _followed(self, found: Estimate, second: Look, step: Step) -> tuple[Look, Go] | None:
         """What `controller.on_pair_followed` says, where single shots may lead the field."""

@@ -42,8 +42,6 @@ from parfocal.edge.words import named
 from parfocal.engines.predictor import Predictor
 
 Write = Callable[[Path, bytes], None]
-# From so many depths of field away a single shot still says what it is off by near the focus.
-KNOWN_FROM = 1.0
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -226,11 +224,13 @@ class ScanJob:
                 fields.append(done.report)
                 if done.outcome in ("focused", "recovered") and done.end is not None:
                     # A point that was only measured was left out of focus.
-                    left_um = done.focus.left_um
+                    is_in_focus = abs(done.focus.left_um) <= 0.5 * judge.depth_um
                     # What a single shot settled says nothing of how far single shots are off.
-                    if abs(left_um) <= KNOWN_FROM * judge.depth_um and not is_by_single(done.report):
-                        judge.learn_focus(done.end, left_um)
-                    if abs(left_um) <= 0.5 * judge.depth_um:
+                    if done.focus.single_off_um is not None:
+                        judge.learn_off(done.focus.single_off_um)
+                    elif is_in_focus and not is_by_single(done.report):
+                        judge.learn_focus(done.end)
+                    if is_in_focus:
                         pixels = reduced(done.end.pixels, config.focus)
                         usual.learn(crispness_spread(pixels, config.focus.blank_contrast))
                     x_um, y_um = done.passed_um or (instrument.board.x.stage_um, instrument.board.y.stage_um)

@@ -157,6 +157,11 @@ class TileJudge:
         if math.isfinite(found.distance_um):
             self._off_um.append(found.distance_um - above_um)
 
+    def learn_off(self, off_um: float) -> None:
+        """Learn how far a single shot near a known focus was off."""
+        if self._single is not None and math.isfinite(off_um):
+            self._off_um.append(off_um)
+
     def restore(self, known_um: tuple[float, ...]) -> None:
         """Take up what an earlier session of the same scan has learned."""
         self._off_um.extend(known_um)
