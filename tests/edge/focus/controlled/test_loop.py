@@ -98,8 +98,8 @@ def test_while_single_shots_are_learned_both_shots_of_a_measuring_pair_go_on_rec
 
 
 def test_a_picture_taken_in_passing_tells_the_height_and_moves_nothing(scope: Scope, clarity: float) -> None:
+    assert not scope.controlled(measures=True).is_taught
     focuser = scope.controlled(measures=True)
-    assert not focuser.is_taught
     known(focuser, clarity)
     assert focuser.is_taught
     config = scope.config.focus
