@@ -43,9 +43,9 @@ def without_mount(density: FloatArray, noise: float, um_per_px: float) -> FloatA
     if not (red <= green + COLOUR_NOISE and green <= blue + COLOUR_NOISE):
         return density
     # With the edge, where it is half as dense.
-    inside = cv2.dilate(inside, np.ones((EVEN_PX, EVEN_PX), np.uint8))
-    less = np.maximum(density - np.asarray(colour, np.float32), 0.0)
-    return np.where(inside[..., None] > 0, less, density)
+    covered = cv2.dilate(inside, np.ones((EVEN_PX, EVEN_PX), np.uint8)) > 0
+    less = np.maximum(density - np.asarray(colour, np.float32), np.float32(0.0))
+    return np.asarray(np.where(covered[..., None], less, density), np.float32)
 
 
 def _veil(mean: FloatArray, noise: float) -> BoolArray:

@@ -30,6 +30,7 @@ from parfocal.edge.scan.survey import SINGLE_SIGMA_UM, Noted, is_by_single
 from parfocal.edge.scan.tiling.plan import PlannedTile, TilePlan
 from parfocal.edge.scan.tiling.scanner import Offset
 
+SWEPT_FROM = 24  # points: fewer are visited sooner than they are taught and swept
 TAUGHT = 6  # points that two shots settle before the first sweep
 VERIFIED_ROWS = 3  # after so many rows two shots settle a point
 # Z may stay so many depths of field from the expected focus, over the share that the tiles of a scan allow
