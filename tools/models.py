@@ -27,21 +27,25 @@ PROGRAMS = (
 SHIPPED = ("difference-20x", "single-20x", "difference-40x", "spectral-20x", "single-10x")
 # A model without a body learns from the spectra among the features of the model with one.
 SPECTRA_OF = {"spectral-20x": "difference-20x"}
-# Or from spectra of small samples, made for it alone, and from those of another model's features, scaled to it.
-SCALED_FROM = {"single-10x": "single-20x"}
+# Or from spectra of small samples, made for it alone.
+OF_SMALL_SAMPLES = ("single-10x",)
 
 
 @dataclass(frozen=True)
 class Size:
-    """How much to make: parts of features, held-out stacks, stacks to calibrate on, fields to scale sigma on."""
+    """How much to make: parts of features, held-out stacks, stacks to calibrate on, fields to scale sigma on.
+
+    `small_parts` are those of small samples.
+    """
 
     parts: int
+    small_parts: int
     held_out: int
     training: int
     sigma_fields: int
 
 
-FULL, LIGHT = Size(500, 120, 100, 8), Size(2, 8, 6, 1)
+FULL, LIGHT = Size(500, 1200, 120, 100, 8), Size(2, 2, 8, 6, 1)
 
 
 @dataclass(frozen=True)
@@ -64,15 +68,15 @@ def stages(model: str, tiles: Path, out: Path, size: Size) -> list[Stage]:
     held_out, training = (data / f"{name}-{contract.patch_px}" for name in ("held-out", "training"))
     stacks = {**common, "patch_px": contract.patch_px, "condenser": 0.6}
     features = _features(model, tiles, out, size)
-    learned: dict[str, object] = {"features": features[0].output, "held_out": held_out}
-    if model in SCALED_FROM:
-        learned |= {"others": features[1].output, "sigma_tiles": tiles, "sigma_fields": size.sigma_fields}
+    learned: dict[str, object] = {"features": features.output, "held_out": held_out}
+    if model in OF_SMALL_SAMPLES:
+        learned |= {"sigma_tiles": tiles, "sigma_fields": size.sigma_fields}
     start = model_path(SPECTRA_OF.get(model, model))
     delta_um = contract.delta_um or 2.0  # a single shot has none
-    is_spectral = model in SPECTRA_OF or model in SCALED_FROM
+    is_spectral = model in SPECTRA_OF or model in OF_SMALL_SAMPLES
     how = {"head": "spectra-only"} if is_spectral else {"start": start}
     return [
-        *features,
+        features,
         Stage(
             "held-out stacks",
             (
@@ -99,7 +103,7 @@ def stages(model: str, tiles: Path, out: Path, size: Size) -> list[Stage]:
                 **learned,
                 out=run,
             ),
-            (*(stage.output for stage in features), held_out, start, tiles),
+            (features.output, held_out, start, tiles),
             run,
         ),
         Stage(
@@ -111,21 +115,18 @@ def stages(model: str, tiles: Path, out: Path, size: Size) -> list[Stage]:
     ]
 
 
-def _features(model: str, tiles: Path, out: Path, size: Size) -> list[Stage]:
-    """Return what makes the features of a model, and those of another one from which it learns as well."""
+def _features(model: str, tiles: Path, out: Path, size: Size) -> Stage:
+    """Return what makes the features that a model learns from."""
     contract = contract_from_onnx(model_path(model))
     features = _folder(out, contract.objective) / "features"
     start = model_path(SPECTRA_OF.get(model, model))
-    common = {"tiles": tiles, "objective": contract.objective, "out": features, "parts": size.parts}
-    if model in SCALED_FROM:
-        alone = (*_command("make_features", **common), "--single-shots-alone")
-        return [
-            Stage("features", alone, (tiles,), features),
-            *_features(SCALED_FROM[model], tiles, out, size),
-        ]
+    common = {"tiles": tiles, "objective": contract.objective, "out": features}
+    if model in OF_SMALL_SAMPLES:
+        alone = (*_command("make_features", **common, parts=size.small_parts), "--single-shots-alone")
+        return Stage("features", alone, (tiles,), features)
     body = "single" if contract.kind == "single" else "pair"
-    command = _command("make_features", **common, **{body: start})
-    return [Stage("features", command, (tiles, start), features)]
+    command = _command("make_features", **common, parts=size.parts, **{body: start})
+    return Stage("features", command, (tiles, start), features)
 
 
 def _folder(out: Path, objective: str) -> Path:

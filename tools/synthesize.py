@@ -95,7 +95,7 @@ def _stack(
     rng = np.random.default_rng([args.seed, number, int(args.held_out)])
     objective = OBJECTIVES[args.objective]
     group, density = objects.draw(grid.side_px, rng)
-    sample = random_sample([(group, density)], objective.depth, rng, 0.0 if args.symmetric else args.phase)
+    sample = random_sample([(group, density)], rng, 0.0 if args.symmetric else args.phase)
     z_um = ladder_um(objective, rng)
     camera = Camera(jpeg_quality=args.jpeg) if args.held_out else random_camera(rng)
     exposing = Exposing(camera, (grid.image_px, grid.image_px), rng, objective.binned)

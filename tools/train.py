@@ -23,7 +23,6 @@ from tools.learning.data import batches, frames
 from tools.learning.data.examples import Examples
 from tools.learning.data.features import Features, together, without_maps
 from tools.learning.data.kept_features import of_folder
-from tools.learning.data.scaled import scaled
 from tools.learning.judged import tables
 from tools.learning.judged.changed import changed_images
 from tools.learning.judged.pictures import draw_learning, draw_scatter
@@ -39,7 +38,6 @@ from tools.rendering.objectives import OBJECTIVES
 CALIBRATION_BATCHES = 12
 CURVE_PX = 400 * 224**2  # pixels of held-out patches measured at every report; at the end all are measured
 START_BATCH = 64  # patches whose statistics stand for all when the training starts from a model
-FARTHEST = 1.45  # in parts of the range, of the shots of another objective
 PHASE_2_SHARE = 0.5  # share of the time after which phase 2 begins
 
 
@@ -173,11 +171,6 @@ def train_head(
         head = Head(net.n_features, condensers is not None, objective.depth)
         fit.prepare_head(head, fit.inputs_of(net, training, condensers))
     how = fit.FitRecipe(args.epochs, args.fit_batch) if trained is None else fit.refit()
-    others = None
-    if args.others is not None:
-        made_for = OBJECTIVES[args.others_objective]
-        taken = together([frames.single_shots(folder, made_for, say) for folder in args.others])
-        others = scaled(taken, made_for, objective).near(FARTHEST * objective.range_um)
     changed = None
     if args.sigma_tiles is not None:
         changed = changed_images(net, recipe.kind, objective, args.sigma_tiles, args.sigma_fields)
@@ -194,8 +187,8 @@ def train_head(
         say,
         objective.range_um,
         spectra,
-        others,
         changed,
+        args.device,
     )
 
 
@@ -217,20 +210,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for the checkpoint and the plots")
     parser.add_argument("--objective", choices=tuple(OBJECTIVES), default="20x/0.75")
     parser.add_argument(
-        "--others",
-        type=Path,
-        nargs="+",
-        help="with --kind single and --head spectra-only: features made for another objective, from which the head "
-        "learns as well, scaled to this one",
-    )
-    parser.add_argument(
         "--sigma-tiles",
         type=Path,
         help="folder of sharp tiles: scale the uncertainty on held-out images with one thing changed at a time "
         "instead of on the held-out stacks",
     )
     parser.add_argument("--sigma-fields", type=int, default=8, help="of these images")
-    parser.add_argument("--others-objective", choices=tuple(OBJECTIVES), default="20x/0.75")
     parser.add_argument(
         "--kind",
         choices=("pair", "difference", "single"),
@@ -284,8 +269,6 @@ def main() -> None:
             "--features trains a head on the body of --start: give --start, and --head spectrum or none; "
             f"or give --head {SPECTRA_ONLY}"
         )
-    if args.others is not None and (args.kind, args.head) != ("single", SPECTRA_ONLY):
-        parser.error(f"--others is for the spectra of single shots: add --kind single --head {SPECTRA_ONLY}")
     torch.set_num_threads(args.threads)
     recipe = Recipe(
         kind=args.kind,

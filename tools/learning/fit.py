@@ -14,7 +14,6 @@ from parfocal.engines.model.contract import CondenserTerms
 from parfocal.engines.model.head import Prediction
 from tools.arrays import FloatArray
 from tools.learning.data.features import Features
-from tools.learning.data.scaled import aligned
 from tools.learning.judged import tables
 from tools.learning.judged.pictures import draw_learning, draw_scatter
 from tools.learning.losses import distance_weight, negative_log_likelihood, patch_weight, smooth_l1
@@ -53,11 +52,6 @@ def refit() -> FitRecipe:
 def with_fewer(recipe: FitRecipe) -> FitRecipe:
     """Return the settings to go on with the maps, after a head was trained on more patches."""
     return replace(recipe, epochs=min(10, recipe.epochs), fit_learning_rate=5e-4)
-
-
-def with_own(recipe: FitRecipe) -> FitRecipe:
-    """Return the settings to go on with its own shots alone, after a head learned from those of others as well."""
-    return replace(recipe, epochs=min(10, recipe.epochs), fit_learning_rate=1e-3)
 
 
 def prepare_summary(net: FocusNet, features: Features) -> None:
@@ -108,6 +102,15 @@ def _joined(parts: list[Inputs]) -> Inputs:
         torch.cat(condensers) if condensers else None,
         torch.cat([part.distance_um for part in parts]),
         torch.cat([part.contrast for part in parts]),
+    )
+
+
+def _moved(given: Inputs, device: str) -> Inputs:
+    return Inputs(
+        given.features.to(device),
+        None if given.condenser is None else given.condenser.to(device),
+        given.distance_um.to(device),
+        given.contrast.to(device),
     )
 
 
@@ -233,15 +236,6 @@ def predicted(head: Head, given: Inputs) -> Prediction:
     return head.arrays().predict_inputs(inputs.numpy())
 
 
-def with_others(given: Inputs, others: Inputs) -> Inputs:
-    """Return the inputs for a head that learns from the shots of another objective as well.
-
-    Theirs get the mean and deviation of its own: cameras and textures do not scale with the optics.
-    """
-    features = torch.from_numpy(aligned(others.features.numpy(), given.features.numpy()))
-    return _joined([given, replace(others, features=features)])
-
-
 def fit(
     net: FocusNet,
     head: Head,
@@ -254,19 +248,18 @@ def fit(
     say: Callable[[str], None],
     range_um: float = tables.RANGE_UM,
     spectra: Features | None = None,
-    others: Features | None = None,
     changed: Features | None = None,
+    device: str = "cpu",
 ) -> None:
     """Train the head, measure it on held-out patches, and save it in `out` with `net` and its plots.
 
     With `spectra`, of patches whose maps were not computed, the head is trained on the spectra of all patches first.
-    With `others`, of shots through another objective scaled to this one, it is trained on these and its own first.
-    Its uncertainty is scaled on `changed`, or else on the held-out patches.
+    It is trained on `device`. Its uncertainty is scaled on `changed`, or else on the held-out patches.
     """
     log: list[dict[str, Any]] = []
     given, tests = inputs_of(net, features, condensers), inputs_of(net, held_out, condensers)
 
-    n_patches = len(features) + sum(len(more) for more in (spectra, others) if more is not None)
+    n_patches = len(features) + (0 if spectra is None else len(spectra))
 
     seen_before = 0  # in the stages that are over
 
@@ -277,14 +270,13 @@ def fit(
         log.append({"patches": seen, "examples": n_patches, "loss": round(loss, 4), "groups": groups})
         say(f"head: {seen} patches of {n_patches}: loss {loss:.3f}, held out {tables.in_a_line(groups)}")
 
+    head.to(device)
     if spectra is not None:
         both = [without_maps(head, part, condensers) for part in (features, spectra)]
-        train_members(head, _joined(both), recipe, report)
+        train_members(head, _moved(_joined(both), device), recipe, report)
         recipe, seen_before = with_fewer(recipe), int(log[-1]["patches"])
-    if others is not None:
-        train_members(head, with_others(given, inputs_of(net, others, condensers)), recipe, report)
-        recipe, seen_before = with_own(recipe), int(log[-1]["patches"])
-    train_members(head, given, recipe, report)
+    train_members(head, _moved(given, device), recipe, report)
+    head.cpu()
     calibrate_sigma(head, tests if changed is None else inputs_of(net, changed, condensers))
     prepare_strangeness(head, given, tests)
     save(net, head, condensers, recipes, asdict(recipe), log, out)

@@ -23,22 +23,28 @@ class Spread:
         sampling: another size of a pixel, within 15 %.
         aberration: spherical aberration of any sign.
         colours: colours that focus at the same height, or mirrored.
+        nominal: nothing differs but the condenser, and the rest by far less than the tolerance.
     """
 
     aperture: float = 0.15
     sampling: float = 0.15
     aberration: float = 0.15
     colours: float = 0.1
+    nominal: float = 0.0
 
 
 # The direction of a single shot comes from the colours and the aberration, so they rarely differ.
 TWO_SHOT = Spread(colours=0.15)
-SINGLE_SHOT = Spread(aberration=0.06, colours=0.03)
+# It depends on the very objective as well, so that a share of the settings is close to the one that the model is for.
+SINGLE_SHOT = Spread(aberration=0.06, colours=0.03, nominal=0.3)
+NOMINAL_COLOURS, NOMINAL_W040_WAVES, NOMINAL_NA, NOMINAL_SAMPLING = 0.03, 0.01, 0.01, 0.002
 ODD_KEPT_ONE_IN = 5  # frames of instruments without that direction from which a single shot learns
 
 
 def random_instrument(reference: Optics, rng: Rng, spread: Spread = TWO_SHOT) -> Optics:
     """Return a setting of the objective, with aberrations varied by about 30 %; some are foreign."""
+    if spread.nominal and rng.random() < spread.nominal:
+        return _nominal(reference, rng)
     red, green, blue = reference.chromatic_shift_um
     size_um = (red - blue) / 2.0
     shift_um = (
@@ -65,6 +71,20 @@ def random_instrument(reference: Optics, rng: Rng, spread: Spread = TWO_SHOT) ->
         chromatic_shift_um=shift_um,
         w040_waves=w040,
         um_per_px=um_per_px,
+    )
+
+
+def _nominal(reference: Optics, rng: Rng) -> Optics:
+    """Return the objective itself with any condenser."""
+    colours = 1.0 + NOMINAL_COLOURS * float(rng.uniform(-1.0, 1.0))
+    red, green, blue = reference.chromatic_shift_um
+    return replace(
+        reference,
+        na=reference.na * (1.0 - NOMINAL_NA * float(rng.random())),
+        condenser_sigma=_random_condenser(rng),
+        chromatic_shift_um=(red * colours, green, blue * colours),
+        w040_waves=reference.w040_waves + NOMINAL_W040_WAVES * float(rng.standard_normal()),
+        um_per_px=reference.um_per_px * (1.0 + NOMINAL_SAMPLING * float(rng.uniform(-1.0, 1.0))),
     )
 
 

@@ -80,7 +80,7 @@ def samples_of(objective: Objective, draw: Drawing, rng: Rng) -> Iterator[tuple[
     """Yield the samples of a part, of one object and of four, with the random instrument that they share."""
     instrument = Instrument(random_instrument(objective.optics, rng), reach_um(objective))
     for objects in (1, 4):
-        yield sample_of(objects, objective.depth, draw, rng), instrument
+        yield sample_of(objects, draw, rng), instrument
 
 
 def shots_of(
@@ -99,21 +99,21 @@ def shots_of(
         yield smoothed(shot)
 
 
-def sample_of(objects: int, depth: float, draw: Drawing, rng: Rng) -> Sample:
-    """Return a random sample of one object, or of four. `depth` is that of field over the reference objective's."""
+def sample_of(objects: int, draw: Drawing, rng: Rng) -> Sample:
+    """Return a random sample of one object, or of four."""
     if objects == 1 and rng.random() >= MIRRORED_SHARE:
-        return random_sample([draw(SAMPLE_PX, rng)], depth, rng)
+        return random_sample([draw(SAMPLE_PX, rng)], rng)
     drawn = [draw(SAMPLE_PX // 2, rng) for _ in range(objects)]
     if objects == 1:
         group, density = drawn[0]
         wide = np.concatenate([density, density[:, :, ::-1]], axis=2)
         drawn = [(group, np.concatenate([wide, wide[:, ::-1]], axis=1))]
-    return random_sample(drawn, depth, rng)
+    return random_sample(drawn, rng)
 
 
 def reach_um(objective: Objective) -> float:
     """Return the largest distance of any layer from the focus."""
-    return -LOWEST[0] * objective.range_um + THICKNESS_UM[1] * objective.depth
+    return -LOWEST[0] * objective.range_um + THICKNESS_UM[1]
 
 
 def ladder_um(objective: Objective, rng: Rng) -> FloatArray:

@@ -22,10 +22,8 @@ DUST_SHARE = 0.15  # of the objects, with a few dark specks at some height
 KINDS = ("flat", "thick", "tilted")
 KIND_SHARES = (0.45, 0.35, 0.2)
 LAYERS = 3
-THICKNESS_UM = (
-    0.3,
-    4.0,
-)  # from the lowest to the highest layer, at the depth of field of the reference objective
+# From the lowest to the highest layer. Sections are 3 to 5 um thick under every objective.
+THICKNESS_UM = (0.3, 4.0)
 MAX_DUST = 6
 
 Region = tuple[slice, slice]
@@ -71,19 +69,18 @@ def flat_sample(density: FloatArray, group: str, phase_per_density_rad: float) -
 
 
 def random_sample(
-    objects: list[tuple[str, FloatArray]], depth: float, rng: Rng, phase_per_density_rad: float | None = None
+    objects: list[tuple[str, FloatArray]], rng: Rng, phase_per_density_rad: float | None = None
 ) -> Sample:
     """Return one object, or four beside each other, of random thickness and phase.
 
     Each is flat, thick or tilted by itself. `objects` are their groups and densities (3, side, side), all of one size.
-    `depth` is the depth of field over that of the reference objective; thickness is in proportion. With
-    `phase_per_density_rad` the phase follows the density and nothing else.
+    With `phase_per_density_rad` the phase follows the density and nothing else.
     """
     per_side = {1: 1, 4: 2}[len(objects)]
     side_px = objects[0][1].shape[1]
     kinds = rng.choice(KINDS, len(objects), p=KIND_SHARES)
     n = 1 if (kinds == "flat").all() else LAYERS
-    height_um = np.linspace(-0.5, 0.5, n) * depth * rng.uniform(*THICKNESS_UM) if n > 1 else np.zeros(1)
+    height_um = np.linspace(-0.5, 0.5, n) * rng.uniform(*THICKNESS_UM) if n > 1 else np.zeros(1)
     density = np.zeros((n, 3, per_side * side_px, per_side * side_px), np.float32)
     phase_rad = np.zeros((n, *density.shape[2:]), np.float32)
     groups: list[tuple[Region, str]] = []

@@ -12,12 +12,11 @@ torch = pytest.importorskip("torch", reason="the training extra is not installed
 from parfocal.edge.simscope.optics import Optics  # noqa: E402
 from tools.arrays import FloatArray  # noqa: E402
 from tools.learning.data import frames  # noqa: E402
-from tools.learning.data.kept_features import load_part  # noqa: E402
 from tools.networks.compiled import Compiled  # noqa: E402
 from tools.networks.spectrum import Spectrum, n_spectral  # noqa: E402
 from tools.networks.standardising import standardised  # noqa: E402
 from tools.rendering import parts  # noqa: E402
-from tools.rendering.instruments import is_odd, random_instrument  # noqa: E402
+from tools.rendering.instruments import is_odd  # noqa: E402
 from tools.rendering.objectives import OBJECTIVES  # noqa: E402
 from tools.rendering.parts import ladder_um  # noqa: E402
 
@@ -71,22 +70,6 @@ def test_a_stopped_run_goes_on_and_makes_the_same_parts(tmp_path: Path) -> None:
     assert len(said) == 2 * len(frames.KINDS)
     with pytest.raises(SystemExit, match="has no parts of kind pair"):
         frames.made(tmp_path, "pair", said.append)
-
-
-@pytest.mark.usefixtures("small")
-def test_second_shots_of_pairs_are_single_shots_but_for_odd_instruments(tmp_path: Path) -> None:
-    objective = OBJECTIVES["20x/0.75"]
-    frames.make_parts(making(tmp_path), range(2))
-    found = frames.single_shots(tmp_path, objective, lambda _: None)
-    wanted = sum(len(frames.made(tmp_path, kind, lambda _: None)) for kind in ("block", "single"))
-    for number in range(2):
-        optics = random_instrument(objective.optics, np.random.default_rng([1, number]))
-        for kind in ("pair", "spectral"):
-            part = load_part(tmp_path / kind / f"{number:05d}.npz", None)
-            wanted += 0 if part is None or is_odd(optics, objective.optics) else len(part)
-    assert len(found) == wanted > 0
-    assert found.spectral.shape[1] == n_spectral(3)
-    assert found.pooled.shape[1] == 0
 
 
 @pytest.mark.usefixtures("small")

@@ -14,7 +14,7 @@ from tools.arrays import FloatArray
 from tools.rendering import imaging, samples, seen
 from tools.rendering.cameras import Camera, Exposing
 from tools.rendering.imaging import Grid, Imaged, Instrument
-from tools.rendering.instruments import CONDENSERS, random_instrument
+from tools.rendering.instruments import CONDENSERS, SINGLE_SHOT, random_instrument
 from tools.rendering.objectives import OBJECTIVES
 from tools.rendering.transfer import points_per_diameter, transfers
 
@@ -110,7 +110,7 @@ def test_a_shift_moves_the_image_down_and_to_the_right() -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_layers_contain_all_of_the_objects(n_objects: int, seed: int) -> None:
     objects = [(f"object {k}", an_object(64, k)) for k in range(n_objects)]
-    sample = samples.random_sample(objects, 1.0, np.random.default_rng(seed), phase_per_density_rad=0.5)
+    sample = samples.random_sample(objects, np.random.default_rng(seed), phase_per_density_rad=0.5)
     side_px = 64 if n_objects == 1 else 128
     whole = sample.density.sum(axis=0)
     assert whole.shape == (3, side_px, side_px)
@@ -142,6 +142,21 @@ def test_instruments_have_every_condenser_and_two_fifths_the_usual_one() -> None
     assert 0.35 < np.mean(np.abs(condensers - 0.6) <= 0.03) < 0.55
 
 
+def test_a_third_of_the_instruments_of_small_samples_are_the_objective_itself() -> None:
+    rng = np.random.default_rng(3)
+    own = Optics()
+    found = [random_instrument(own, rng, SINGLE_SHOT) for _ in range(300)]
+    is_own = [
+        abs(one.um_per_px / own.um_per_px - 1.0) <= 0.002
+        and 0.99 <= one.na / own.na <= 1.0
+        and abs(one.chromatic_shift_um[0] / own.chromatic_shift_um[0] - 1.0) <= 0.03
+        and abs(one.w040_waves - own.w040_waves) < 0.04
+        for one in found
+    ]
+    assert 0.25 < np.mean(is_own) < 0.4
+    assert np.ptp([one.condenser_sigma for one, its in zip(found, is_own, strict=True) if its]) > 0.5
+
+
 def test_patches_are_what_the_microscope_prepares_with_their_distances() -> None:
     sample = samples.flat_sample(an_object(144), "flat", 0.3)
     sample = replace(sample, height_um=np.array([0.5], np.float32))
@@ -167,9 +182,7 @@ def test_patches_are_what_the_microscope_prepares_with_their_distances() -> None
 
 
 def test_places_do_not_cross_from_one_object_to_another() -> None:
-    sample = samples.random_sample(
-        [(str(k), an_object(96, k)) for k in range(4)], 1.0, np.random.default_rng(1)
-    )
+    sample = samples.random_sample([(str(k), an_object(96, k)) for k in range(4)], np.random.default_rng(1))
     grid = Grid(192, 20)
     for seed in range(5):
         places = seen.places_in(sample, grid, 32, np.random.default_rng(seed))

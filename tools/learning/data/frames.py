@@ -7,7 +7,7 @@ on its number only, and is written atomically: a stopped run goes on.
 
 import multiprocessing as mp
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -18,8 +18,8 @@ import torch
 from parfocal.engines.model.contract import Kind
 from tools.arrays import FloatArray
 from tools.learning.data import shots
-from tools.learning.data.features import Features, together, without_maps
-from tools.learning.data.kept_features import load_part, save_part, source_in
+from tools.learning.data.features import Features, together
+from tools.learning.data.kept_features import load_part, save_part
 from tools.learning.recipe import Recipe
 from tools.learning.start import body_from
 from tools.networks.compiled import Compiled, Pooled
@@ -27,8 +27,8 @@ from tools.networks.spectrum import COLOURS, N_RINGS, Spectrum, n_spectral
 from tools.rendering import seen
 from tools.rendering.cameras import random_camera
 from tools.rendering.imaging import Grid, Instrument
-from tools.rendering.instruments import ODD_KEPT_ONE_IN, is_odd, random_instrument
-from tools.rendering.objectives import OBJECTIVES, Objective
+from tools.rendering.instruments import ODD_KEPT_ONE_IN, is_odd
+from tools.rendering.objectives import OBJECTIVES
 from tools.rendering.parts import SAMPLE_PX, ladder_um, samples_of, shots_of
 from tools.rendering.samples import Sample
 from tools.rendering.seen import PATCH_PX, SINGLE_PX
@@ -257,20 +257,6 @@ def made(folder: Path, kind: str, say: Callable[[str], None]) -> Features:
         raise SystemExit(f"{folder} has no parts of kind {kind}: run `python -m tools.make_features` first")
     say(f"{sum(map(len, parts))} patches of kind {kind} in {len(parts)} parts of {folder}")
     return together(parts)
-
-
-def single_shots(folder: Path, objective: Objective, say: Callable[[str], None]) -> Features:
-    """Return the spectra of all single shots in a folder. Raises SystemExit if there are none.
-
-    The second shots of pairs are among them, but for those through instruments that lack what tells the direction.
-    """
-    every = [made(folder, kind, say) for kind in dict.fromkeys(FOR["single"])]
-    for kind in ("pair", "spectral"):
-        for file, part in _parts_in(folder, kind):
-            rng = np.random.default_rng([int(source_in(file).split()[0]), int(file.stem)])
-            if not is_odd(random_instrument(objective.optics, rng), objective.optics):
-                every.append(replace(part, spectral=part.spectral[:, OF_SECOND_SHOT]))
-    return together([without_maps(part) for part in every])
 
 
 def _parts_in(folder: Path, kind: str) -> Iterator[tuple[Path, Features]]:

@@ -99,9 +99,3 @@ def load_part(file: Path, source: str | None) -> Features | None:
         return None
     found = str(arrays.pop(SOURCE, ""))
     return Features(**arrays) if source in (None, found) else None
-
-
-def source_in(file: Path) -> str:
-    """Return what a saved part was computed from."""
-    with np.load(file) as stored:
-        return str(stored[SOURCE])

@@ -40,7 +40,7 @@ def part_of(
     for number in range(SAMPLES):
         optics = random_instrument(objective.optics, rng, SINGLE_SHOT)
         instrument = Instrument(optics, reach_um(objective), objective.depth)
-        sample = random_sample([draw(grid.side_px, rng)], objective.depth, rng)
+        sample = random_sample([draw(grid.side_px, rng)], rng)
         every = [seen.place_of(sample, grid, 0, 0, SHOT_PX)]
         lines = range(0, SHOT_PX, PATCH_PX)
         blocks = [seen.place_of(sample, grid, top, left, PATCH_PX) for top in lines for left in lines]
