@@ -179,6 +179,13 @@ class FieldWork:
         self.shots.approach(z_um)
         return msgspec.structs.replace(self.result(outcome, start=start, end=end), left_um=left_um)
 
+    def passed(self, outcome: Outcome, shot: Shot, left_um: float = 0.0) -> FocusResult:
+        """The end of a field that was seen in passing, in one picture. Nothing moves. `left_um` as in `ended`."""
+        result = self.result(outcome, start=shot, end=shot)
+        return msgspec.structs.replace(
+            result, z_um=shot.z_um, images=1, path_um=(shot.z_um,), left_um=left_um
+        )
+
     def lost(self, reason: str) -> FocusLost:
         """The error of a field that was lost where the stage stands."""
         return FocusLost(reason, self.result("lost", reason=reason))

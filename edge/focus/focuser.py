@@ -12,7 +12,8 @@ from parfocal.edge.focus.judging import rule
 from parfocal.edge.focus.judging.proof import CALIBRATED, Proof
 from parfocal.edge.focus.picture.exposure import exposure_fault
 from parfocal.edge.focus.result import FocusResult
-from parfocal.edge.focus.search import search
+from parfocal.edge.focus.search import leaves_trace, search
+from parfocal.edge.focus.shots import Shot
 from parfocal.edge.focus.two_shot import focused_by_pairs
 from parfocal.engines.predictor import Predictor
 
@@ -74,6 +75,30 @@ class Focuser:
         if reason is None and not shot.part.is_blank:
             reason = "the first sweep of the slide found no peak in this field"
         return self._work.result("blank" if reason is None else "lost", reason=reason)
+
+    @property
+    def is_taught(self) -> bool:
+        """Whether `measured` may tell the height of a focus by one picture."""
+        return self._controlled is not None and self._controlled.is_taught
+
+    def verify_next(self) -> None:
+        """Let two shots settle the next field, whatever a single one says."""
+        if self._controlled is not None:
+            self._controlled.verify_next()
+
+    def measured(self, passed: Shot) -> FocusResult | None:
+        """What one picture tells of a field, taken while the stage passed it: "focused", with the height, or "blank".
+
+        None if it does not tell: go there. Nothing moves. Raises EngineError.
+        """
+        work = self._work
+        work.begin(passed.z_um)
+        if exposure_fault(passed.pixels) is not None or not passed.part.contrasts.any():
+            return None
+        if passed.part.is_blank:
+            # Something far out of focus leaves a trace, and is looked for at rest.
+            return None if leaves_trace(work, passed) else work.passed("blank", passed)
+        return None if self._controlled is None else self._controlled.measured(passed)
 
     def focus(self, pivot_um: float) -> FocusResult:
         """Focus this field, whose focus is expected near `pivot_um`.

@@ -28,7 +28,7 @@ def search(work: FieldWork, start: Shot) -> Shot | None:
         BoardError, CameraFailed: as they come.
     """
     trace = start.part.trace
-    if not start.part.has_trace or trace <= STATIC * work.static_trace:
+    if not leaves_trace(work, start):
         return None
     reach_um, (low_um, high_um) = work.config.recovery_reach_um, work.limits_um
     bounds_um = max(low_um, start.z_um - reach_um), min(high_um, start.z_um + reach_um)
@@ -50,6 +50,11 @@ def search(work: FieldWork, start: Shot) -> Shot | None:
         f"z={strongest_um:.1f} um, where the search ended; the stage is back at z={work.pivot_um:.1f} um. "
         "A larger focus.recovery_reach_um searches farther, within the limits of the axis."
     )
+
+
+def leaves_trace(work: FieldWork, shot: Shot) -> bool:
+    """Whether a blank picture shows a trace of more than what is on the camera."""
+    return shot.part.has_trace and shot.part.trace > STATIC * work.static_trace
 
 
 def next_um(traces: Mapping[float, float], step_um: float, bounds_um: tuple[float, float]) -> float | None:

@@ -16,10 +16,14 @@ SHOWN_PX = 280  # side of each picture in a notebook
 
 
 class FieldResult(msgspec.Struct, frozen=True):
-    """One field: its report as it is written to JSON, and how it was focused, with the shots."""
+    """One field: its report as it is written to JSON, and how it was focused, with the shots.
+
+    `passed_um`: X and Y of the stage in a picture that was taken in passing; None where the stage stopped.
+    """
 
     report: FieldReport
     focus: FocusResult
+    passed_um: tuple[float, float] | None = None
 
     @property
     def start(self) -> Shot | None:

@@ -4,9 +4,11 @@ from collections.abc import Callable, Generator
 
 from parfocal.edge.config import Config
 from parfocal.edge.focus.focuser import Focuser
+from parfocal.edge.focus.judging.depth import depth_of_field_um
 from parfocal.edge.focus.judging.proof import CALIBRATED, Proof
 from parfocal.edge.focus.picture.part import reduced
 from parfocal.edge.focus.result import FocusLost, FocusResult
+from parfocal.edge.focus.shots import Shot
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.scan.dust_alone import is_dust_alone
@@ -66,6 +68,16 @@ class Session:
         return None if self._learner is None else self._learner.learning
 
     @property
+    def z_um(self) -> float:
+        """The present height of the stage, um."""
+        return self._instrument.board.z.position_um
+
+    @property
+    def depth_um(self) -> float:
+        """Depth of field, um."""
+        return depth_of_field_um(self._config.focus.objective)
+
+    @property
     def due(self) -> tuple[Due, ...]:
         """The calibrations that the fields so far contradict."""
         return self._watch.due
@@ -74,6 +86,15 @@ class Session:
     def confirmed(self) -> frozenset[str]:
         """The calibrations that the fields so far confirm."""
         return frozenset(self._watch.confirmed)
+
+    @property
+    def is_taught(self) -> bool:
+        """Whether `measured` may tell the height of a focus by one picture."""
+        return self._focuser.is_taught
+
+    def verify_next(self) -> None:
+        """Let two shots settle the next field, whatever a single one says."""
+        self._focuser.verify_next()
 
     def shows_dust_alone(self, pixels: UInt8Array) -> bool:
         """Whether a picture (h, w, 3) of the camera shows nothing but dust on glass."""
@@ -96,11 +117,15 @@ class Session:
         with self._instrument.lit(self._config.scan.lamp_duty):
             for field in plan:
                 yield self.visit(field, pivot_at(field) if pivot_at else None)
+        self.finish(len(plan))
+
+    def finish(self, n_fields: int) -> None:
+        """Look once more at the settings of the camera. Raises FocusLost if none of `n_fields` could be focused."""
         self._watch.check_settings()
         if self._pivot_um is None:
             focus = self._config.focus
             raise FocusLost(
-                f"no focus in {counted(len(plan), 'field')}: a look from z={focus.first_sweep_start_um} to "
+                f"no focus in {counted(n_fields, 'field')}: a look from z={focus.first_sweep_start_um} to "
                 f"{focus.first_sweep_stop_um} um found none in any of them. Check lamp and slide, or move "
                 "focus.first_sweep_start_um / first_sweep_stop_um."
             )
@@ -115,13 +140,25 @@ class Session:
         began_s = self._instrument.clock.now_s()
         if pivot_um is not None:
             self._pivot_um = pivot_um
-        if self._pivot_um is None:
-            self._instrument.go_to(field.x_um, field.y_um)
-            return self._visit_first(field, began_s)
-        # Z goes to where the field begins while X and Y are on their way.
-        clock = self._instrument.clock
-        clock.sleep_s(self._instrument.approach(field.x_um, field.y_um, self._pivot_um) - clock.now_s())
-        return self._focused(field, self._pivot_um, began_s)
+        # Z goes to where the field begins, or the look for its focus, while X and Y are on their way.
+        clock, is_first = self._instrument.clock, self._pivot_um is None
+        begin_um = self._config.focus.first_sweep_start_um if self._pivot_um is None else self._pivot_um
+        clock.sleep_s(self._instrument.approach(field.x_um, field.y_um, begin_um) - clock.now_s())
+        return self._visit_first(field, began_s) if is_first else self._focused(field, begin_um, began_s)
+
+    def measured(
+        self, field: Field, passed: Shot, elapsed_s: float, error_um: float | None
+    ) -> FieldResult | None:
+        """What one picture tells of a field, taken while the stage passed it; None if it must be visited.
+
+        `error_um`: true height of the stage above the true focus in that picture, None on a real microscope. Nothing
+        moves. Raises EngineError.
+        """
+        result = self._focuser.measured(passed)
+        if result is None:
+            return None
+        focus_um = None if error_um is None else passed.z_um - error_um
+        return FieldResult(_report(field, result, elapsed_s, (focus_um, error_um, error_um)), result)
 
     def _visit_first(self, field: Field, began_s: float) -> FieldResult:
         """Focus a field of a slide of which nothing is known: from a coarse look, or else from a whole sweep.
@@ -168,23 +205,11 @@ class Session:
         self._look_at(result)
         truth_at = self._instrument.truth_at
         truth = truth_at(field.x_um, field.y_um) if truth_at else None
-        report = FieldReport(
-            x_um=field.x_um,
-            y_um=field.y_um,
-            z_um=result.z_um,
-            true_focus_z_um=truth.focus_z_um if truth else None,
-            error_um=truth.stage_z_um - truth.focus_z_um if truth else None,
-            began_error_um=began_error_um,
-            images=result.images,
-            elapsed_s=self._instrument.clock.now_s() - began_s,
-            outcome=result.outcome,
-            attempts=result.attempts,
-            path_um=result.path_um,
-            reason=result.reason,
-            sigma_um=result.sigma_um,
-            believed=result.believed,
-            remarks=result.remarks,
+        focus_um, error_um = (
+            (truth.focus_z_um, truth.stage_z_um - truth.focus_z_um) if truth else (None, None)
         )
+        elapsed_s = self._instrument.clock.now_s() - began_s
+        report = _report(field, result, elapsed_s, (focus_um, error_um, began_error_um))
         return FieldResult(report, result)
 
     def _look_at(self, result: FocusResult) -> None:
@@ -195,3 +220,30 @@ class Session:
     def _error_um(self, field: Field, z_um: float) -> float | None:
         truth_at = self._instrument.truth_at
         return z_um - truth_at(field.x_um, field.y_um).focus_z_um if truth_at else None
+
+
+def _report(
+    field: Field,
+    result: FocusResult,
+    elapsed_s: float,
+    truth_um: tuple[float | None, float | None, float | None],
+) -> FieldReport:
+    """`truth_um`: the true focus, and how far above it the stage was at the end and at the beginning."""
+    focus_um, error_um, began_error_um = truth_um
+    return FieldReport(
+        x_um=field.x_um,
+        y_um=field.y_um,
+        z_um=result.z_um,
+        true_focus_z_um=focus_um,
+        error_um=error_um,
+        began_error_um=began_error_um,
+        images=result.images,
+        elapsed_s=elapsed_s,
+        outcome=result.outcome,
+        attempts=result.attempts,
+        path_um=result.path_um,
+        reason=result.reason,
+        sigma_um=result.sigma_um,
+        believed=result.believed,
+        remarks=result.remarks,
+    )

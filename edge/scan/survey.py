@@ -25,6 +25,9 @@ SLOPE_UM_PER_MM = 3.0
 BY_SINGLE = ("single", "single_in_focus", "single_measured")  # the rule of a field that single shots settled
 SINGLE_SIGMA_UM = 0.25  # of its height, at most 0.25 um on six slides (docs/survey.md)
 DUST = "nothing but dust on glass"
+# A way down goes through the play and up again, and X and Y do not wait for that. So the stage stays at most so many
+# depths of field above the expected focus, and where it goes down, it goes so many below.
+STAY_ABOVE, GO_BELOW = 0.8, 0.6
 
 
 class SurfaceReport(msgspec.Struct, frozen=True):
@@ -52,35 +55,62 @@ class SurveyReport(msgspec.Struct, frozen=True):
     due: tuple[Due, ...] = ()
 
 
+class Noted:
+    """The points of a survey so far, as far as they tell where the next one is expected."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.focused: list[FieldReport] = []
+
+    def note(self, done: FieldResult) -> FieldResult:
+        """The result of a point with the height of its focus in place of that of the stage; dust alone is blank."""
+        if done.outcome not in ("focused", "recovered"):
+            return done
+        if done.end is not None and self._session.shows_dust_alone(done.end.pixels):
+            # Dust may lie on the cover glass: its height says nothing of the tissue.
+            report = msgspec.structs.replace(done.report, outcome="blank", reason=DUST)
+            return msgspec.structs.replace(done, report=report)
+        at_focus = _at_its_focus(done)
+        self.focused.append(at_focus.report)
+        return at_focus
+
+    def expected_um(self, field: Field) -> float | None:
+        """Where the focus of a field is expected, um; None before the first one was found."""
+        return expected_um(self.focused, field) if self.focused else None
+
+
 def surveyed(session: Session, plan: tuple[Field, ...]) -> Generator[FieldResult, None, None]:
     """Visit the points of `plan` in order. The height in a report is that of the focus, which the stage may not have
     gone to. Raises what `Session.run` raises; close the iterator to end it early.
     """
-    focused: list[FieldReport] = []
+    noted = Noted(session)
 
     def pivot_um(field: Field) -> float | None:
-        return expected_um(focused, field) if focused else None
+        at_um = noted.expected_um(field)
+        if at_um is None or not is_by_single(noted.focused[-1]):
+            return at_um
+        return beside_um(at_um, session.z_um, session.depth_um)
 
     for done in session.run(plan, pivot_um):
-        is_focused = done.outcome in ("focused", "recovered")
-        if is_focused and done.end is not None and session.shows_dust_alone(done.end.pixels):
-            # Dust may lie on the cover glass: its height says nothing of the tissue.
-            report = msgspec.structs.replace(done.report, outcome="blank", reason=DUST)
-            yield FieldResult(report, done.focus)
-            continue
-        at_focus = _at_its_focus(done) if is_focused else done
-        if is_focused:
-            focused.append(at_focus.report)
-        yield at_focus
+        yield noted.note(done)
 
 
 def _at_its_focus(done: FieldResult) -> FieldResult:
     """The result with the height of the focus in place of that of the stage."""
     report, left_um = done.report, done.focus.left_um
     error_um = None if report.error_um is None else report.error_um + left_um
-    return FieldResult(
-        msgspec.structs.replace(report, z_um=report.z_um + left_um, error_um=error_um), done.focus
-    )
+    at_focus = msgspec.structs.replace(report, z_um=report.z_um + left_um, error_um=error_um)
+    return msgspec.structs.replace(done, report=at_focus)
+
+
+def beside_um(expected_um: float, z_um: float, depth_um: float) -> float:
+    """The height at which a field is measured whose focus is expected at `expected_um`, um; the stage stands at `z_um`.
+
+    A picture near the focus tells its height. `depth_um`: depth of field.
+    """
+    if z_um <= expected_um:
+        return expected_um
+    return z_um if z_um - expected_um <= STAY_ABOVE * depth_um else expected_um - GO_BELOW * depth_um
 
 
 def expected_um(focused: Sequence[FieldReport], field: Field) -> float:

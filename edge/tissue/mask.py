@@ -16,6 +16,7 @@ from parfocal.edge.tissue.ink import (
     variation,
     width_px,
 )
+from parfocal.edge.tissue.mount import without_mount
 
 MIN_DENSITY = 0.035  # optical density of the palest stain over glass, 8 grey levels
 MIN_SIDE_UM = 300.0  # smaller islands are dust
@@ -57,6 +58,7 @@ def tissue_mask(pixels: UInt8Array, um_per_px: float) -> TissueMask:
         return TissueMask(np.zeros(size[::-1], bool), factor)
     small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
     of_channels, ends = density_by_parts(small)
+    of_channels = without_mount(of_channels, _noise(of_channels.mean(axis=2)), um_per_px * factor)
     density = of_channels.mean(axis=2)
     # The median takes out specks of a pixel or two; the blur makes one island of a pale, grainy section.
     without_specks = cv2.medianBlur(density, 5)

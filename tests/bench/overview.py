@@ -3,9 +3,11 @@
 Real pictures of sections, smears and cells (one from a package, the others from the shared tiles where they are) lie
 as two islands on a drawn slide, at 10, 20 and 50 um per px, with their own stain and with a fifth of it. "Lost" is the
 share of the islands that is not found, "wrong" what is found far from them, over their size. A fifth of a stain may be
-paler than the palest that is looked for (`MIN_DENSITY`): such islands are counted apart.
+paler than the palest that is looked for (`MIN_DENSITY`): such islands are counted apart. At 50 um per px they lie under
+a yellowed mount as well.
 """
 
+import itertools
 import json
 import sys
 from collections.abc import Iterator
@@ -20,7 +22,7 @@ from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.simscope.slide import density_from_image
 from parfocal.edge.tissue.mask import MIN_DENSITY, tissue_mask
 from tests.bench.focus_stand import TILES
-from tests.edge.tissue.test_overview import SHAPE, glass, islands
+from tests.edge.tissue.test_overview import SHAPE, glass, islands, yellowed
 from tests.stains import ihc
 
 FOLDERS = {
@@ -31,6 +33,7 @@ FOLDERS = {
     "stained_dsb2018": 0.35,
 }
 SHARES, UM_PER_PX = (1.0, 0.2), (10.0, 20.0, 50.0)
+MOUNTED_UM_PER_PX = 50.0
 LOST = 0.1
 
 
@@ -64,25 +67,33 @@ def main() -> None:
         for um_per_px in UM_PER_PX:
             for share in SHARES:
                 pixels, mean = laid(picture, um_per_px / picture_um_per_px, share)
-                found = tissue_mask(pixels, um_per_px).mask
-                rows.append(
-                    {
-                        "picture": name,
-                        "um_per_px": um_per_px,
-                        "share": share,
-                        "density": mean,
-                        "lost": float((truth & ~found).sum() / truth.sum()),
-                        "wrong": float((found & far).sum() / truth.sum()),
-                    }
-                )
+                mounted = np.clip(yellowed(pixels.astype(np.float32), 3.0), 0, 255).astype(np.uint8)
+                for is_mounted in (False, True) if um_per_px == MOUNTED_UM_PER_PX else (False,):
+                    found = tissue_mask(mounted if is_mounted else pixels, um_per_px).mask
+                    rows.append(
+                        {
+                            "picture": name,
+                            "um_per_px": um_per_px,
+                            "share": share,
+                            "is_mounted": is_mounted,
+                            "density": mean,
+                            "lost": float((truth & ~found).sum() / truth.sum()),
+                            "wrong": float((found & far).sum() / truth.sum()),
+                        }
+                    )
     folder = Path("build/bench")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "overview.json").write_text(json.dumps(rows, indent=1))
-    for is_dense in (True, False):
-        some = [row for row in rows if (row["density"] > 1.5 * MIN_DENSITY) == is_dense]
+    for is_mounted, is_dense in itertools.product((False, True), (True, False)):
+        some = [
+            row
+            for row in rows
+            if (row["density"] > 1.5 * MIN_DENSITY) == is_dense and row["is_mounted"] == is_mounted
+        ]
         lost = [row for row in some if row["lost"] > LOST]
+        where = "under a yellowed mount, " if is_mounted else ""
         sys.stdout.write(
-            f"{'denser than the palest stain' if is_dense else 'paler'}: {len(some)} slides, more than "
+            f"{where}{'denser than the palest stain' if is_dense else 'paler'}: {len(some)} slides, more than "
             f"{LOST:.0%} lost in {len(lost)}, anything wrong in {sum(row['wrong'] > 0.0 for row in some)}\n"
         )
         for row in lost[:20]:

@@ -3,7 +3,8 @@
 A scan of about 160 small tiles on the drawn slide of the tests. Each session ends by SIGKILL at a random moment, a
 board that reboots, the cable of the board that is pulled, a camera that is unplugged, or a disk that is full in the
 middle of a file; then the slide lies elsewhere, as after a homing. In the end every tile must be there once, whole, and
-where the journal says; what the journal held before a kill must be the same after it.
+where the journal says; what the journal held before a kill must be the same after it. `--pieces N` ends after N
+sessions; the same command again goes on. What was seen so far is in build/bench/scan_kills_so_far.json.
 """
 
 import argparse
@@ -21,6 +22,7 @@ import time
 from datetime import datetime, timezone
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from parfocal.board.errors import BoardError
@@ -158,9 +160,40 @@ def off_px(out: Path) -> list[float]:
     return [float(value) for value in np.hypot(*away.T)]
 
 
+class SoFar(msgspec.Struct, frozen=True):
+    """What a row of kills has come to: how many there were, how they ended by kind, and the digests of the tiles."""
+
+    seed: int
+    number: int = 0
+    ends: dict[str, int] = {}
+    kinds: dict[str, int] = {}
+    tiles: dict[str, str] = {}
+
+
+def killed_once_more(out: Path, so_far: SoFar) -> SoFar:
+    """One more session that ends early. Exits if a tile of before is lost or changed."""
+    draw = random.Random(f"{so_far.seed} {so_far.number}")
+    kind = draw.choice(KINDS)
+    told = ended(out, so_far.number, kind, draw)
+    now = seen(out)
+    lost = {name for name, digest in so_far.tiles.items() if now.get(name) != digest}
+    if lost:
+        raise SystemExit(f"session {so_far.number}: {sorted(lost)} changed or lost")
+    say(f"{so_far.number:3d} {kind:7s} {len(now):4d} tiles; {told[:90]}")
+    key = told.split(":")[0]
+    return SoFar(
+        so_far.seed,
+        so_far.number + 1,
+        {**so_far.ends, key: so_far.ends.get(key, 0) + 1},
+        {**so_far.kinds, kind: so_far.kinds.get(kind, 0) + 1},
+        now,
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--pieces", type=int, metavar="N", help="end after N of them, to go on later")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--session", nargs=4)
     given = parser.parse_args()
@@ -174,21 +207,16 @@ def main() -> None:
         return
     folder = Path("build/bench")
     folder.mkdir(parents=True, exist_ok=True)
-    out, draw = folder / "scan_kills.zarr", random.Random(given.seed)
-    shutil.rmtree(out, ignore_errors=True)
-    before: dict[str, str] = {}
-    ends: dict[str, int] = {}
-    for number in range(given.kills):
-        kind = draw.choice(KINDS)
-        told = ended(out, number, kind, draw)
-        now = seen(out)
-        lost = {name for name, digest in before.items() if now.get(name) != digest}
-        if lost:
-            raise SystemExit(f"session {number}: {sorted(lost)} changed or lost")
-        say(f"{number:3d} {kind:7s} {len(now):4d} tiles; {told[:90]}")
-        key = told.split(":")[0]
-        ends[key] = ends.get(key, 0) + 1
-        before = now
+    out, kept = folder / "scan_kills.zarr", folder / "scan_kills_so_far.json"
+    so_far = msgspec.json.decode(kept.read_bytes(), type=SoFar) if kept.exists() else SoFar(given.seed)
+    if not so_far.number:
+        shutil.rmtree(out, ignore_errors=True)
+    for _ in range(min(given.pieces or given.kills, given.kills - so_far.number)):
+        so_far = killed_once_more(out, so_far)
+        write_whole(kept, msgspec.json.encode(so_far))
+    if so_far.number < given.kills:
+        return
+    before, ends, draw = so_far.tiles, so_far.ends, random.Random(f"{so_far.seed} to the end")
     say(f"to the end: {ended(out, given.kills, 'none', draw)}")
     scan = read_scan(out)
     files = {path.name for path in tiles_folder(out).iterdir()}
@@ -196,6 +224,7 @@ def main() -> None:
     off = off_px(out)
     result = {
         "kills": given.kills,
+        "kinds": so_far.kinds,
         "ends": ends,
         "planned": len(scan.about.planned),
         "finished": len(scan.tiles),
@@ -208,6 +237,7 @@ def main() -> None:
         "off_px_max": max(off),
     }
     (folder / "scan_kills.json").write_text(json.dumps(result, indent=1))
+    kept.unlink()
     say(json.dumps(result, indent=1))
 
 

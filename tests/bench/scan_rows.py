@@ -3,9 +3,10 @@
 Rows: the survey, the scans over three focal surfaces with stops and without, plans at three overlaps and two
 magnifications, stitching against truth, masters and exports with their encoding rate and memory, and the focal surface
 against a plain spline with a wrong point. Each row is measured by a process of its own, so that its memory is its own,
-and kept in a file: what is there is not measured again. `--only NAME ...` measures some, `--again` measures them anew,
-`--table` prints what there is as tables in Markdown and measures nothing. All rows together take about 20 minutes of
-one core.
+and kept in a file: what is there is not measured again, so the same command goes on after an interruption. A row that
+fails is named at the end, and the others are measured all the same. `--only NAME ...` measures some, `--again` measures
+them anew, `--table` prints what there is as tables in Markdown and measures nothing. All rows together take about 20
+minutes of one core.
 """
 
 import argparse
@@ -23,6 +24,7 @@ import numpy as np
 from parfocal.edge.config import config_from_toml
 from parfocal.edge.scan.continuous.plan import quicker_plan, sweep_plan
 from parfocal.edge.scan.tiling.plan import field_of, foretell, plan_tiles
+from parfocal.edge.scan.tiling.writer import write_whole
 from parfocal.edge.surface.points import FocusPoint
 from parfocal.edge.surface.surface import fit_surface
 from parfocal.edge.tissue.area import rectangle
@@ -113,7 +115,7 @@ def _bicubic(at_mm: np.ndarray, heights_um: np.ndarray, fine_mm: np.ndarray) -> 
 
 
 def surveyed() -> Row:
-    """16 x 16 points by single shots against stacks."""
+    """16 x 16 points by single shots, with stops and without, against stacks."""
     return dict(survey.measured(16, scan.CONFIG.board.x.settle_s))
 
 
@@ -231,15 +233,21 @@ def main() -> None:
     given = parser.parse_args()
     KEPT.mkdir(parents=True, exist_ok=True)
     if given.row:
-        path_of(given.row).write_text(json.dumps(ROWS[given.row](), indent=1))
+        write_whole(path_of(given.row), json.dumps(ROWS[given.row](), indent=1).encode())
         return
+    failed = []
     for name in () if given.table else given.only:
         if given.again or not path_of(name).exists():
             sys.stderr.write(f"{name}\n")
-            subprocess.run([sys.executable, "-m", "tests.bench.scan_rows", "--row", name], check=True)
+            done = subprocess.run([sys.executable, "-m", "tests.bench.scan_rows", "--row", name], check=False)
+            failed += [name] if done.returncode else []
     rows = {name: json.loads(path_of(name).read_text()) for name in ROWS if path_of(name).exists()}
     (FOLDER / "scan.json").write_text(json.dumps(rows, indent=1))
     sys.stdout.write("\n".join(tables(rows)) + "\n")
+    missing = [name for name in ROWS if name not in rows]
+    sys.stderr.write(f"not measured yet: {'; '.join(missing)}\n" if missing else "every row is there\n")
+    if failed:
+        sys.exit(f"failed: {'; '.join(failed)}")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """The error of a survey by the shipped models: `python -m tests.bench.survey_errors STAIN`, into build/bench/.
 
 16 x 16 points over 10 x 10 mm (liao2021 fig. 4) of one stain, rendered through the objective, on the tilted, bent and
-wavy surface of `tests.bench.scan` without its fold. The truth is the sharpest plane of a stack of 0.5 um at each point,
-by the Brenner gradient (liao2021 2.1). "Off" is how far above it a point was left, with their median taken off: the
-constant between the plane that the models call the focus and the sharpest one. `--picture` draws the map and its error
-map to a PNG file. Without a STAIN, what was measured so far is summed up.
+wavy surface of `tests.bench.scan` without its fold, with stops or swept (`--continuous`). The truth is the sharpest
+plane of a stack of 0.5 um at each point, by the Brenner gradient (liao2021 2.1). "Off" is how far above it a point was
+left, with their median taken off: the constant between the plane that the models call the focus and the sharpest one.
+`--picture` draws the map and its error map to a PNG file. Without a STAIN, what was measured so far is summed up.
 """
 
 import argparse
@@ -19,13 +19,15 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from parfocal.edge.config import Config
+from parfocal.edge.config import config_from_toml
 from parfocal.edge.engine import checked_engine, checked_single_engine
 from parfocal.edge.focus.picture.sharpness import brenner_gradient, parabola_vertex
 from parfocal.edge.pixels import UInt8Array
+from parfocal.edge.scan.continuous.survey import SweptSurvey, survey_sweeps
 from parfocal.edge.scan.grid import Region, points_of_region
 from parfocal.edge.scan.session import Session
 from parfocal.edge.scan.survey import survey_report, surveyed
+from parfocal.edge.scan.tiling.writer import write_whole
 from parfocal.edge.simscope.bench import Sample, in_virtual_time, stub_of
 from parfocal.edge.simscope.optics import Optics
 from parfocal.edge.simscope.scene import Scene
@@ -36,7 +38,7 @@ from tests.bench.survey import N_POINTS, SIDE_UM
 from tests.bench.whole_slide import PLAYS
 from tests.stains import faint, h_and_e, ihc
 
-CONFIG = Config()
+CONFIG = config_from_toml("[scan]\nflash_brightness = 340.0\n", "the bench")
 PLANE_UM, REACH_UM = 0.5, 4.0  # of the stacks; liao2021 2.2: 0.5 um
 STACK_PX = 448  # a side: the part that the focus is judged by
 Floats = NDArray[np.float64]
@@ -79,8 +81,8 @@ class Slide:
         return parabola_vertex(heights_um[top - 1 : top + 2], sharp[top - 1 : top + 2])
 
 
-def measured(picture: tuple[UInt8Array, float]) -> dict[str, Any]:
-    """Survey one stain, with a stack at each point that has a focus."""
+def measured(picture: tuple[UInt8Array, float], is_swept: bool = False) -> dict[str, Any]:
+    """Survey one stain, with stops or swept, with a stack at each point that has a focus."""
     slide = Slide(picture)
     x_um, y_um = ORIGIN_UM
     points = points_of_region(
@@ -93,7 +95,12 @@ def measured(picture: tuple[UInt8Array, float]) -> dict[str, Any]:
         microscope_s = -instrument.clock.now_s()
         two_shot, single = checked_engine(CONFIG).predictor, checked_single_engine(CONFIG).predictor
         session = Session(instrument, two_shot, CONFIG, single, measures=True)
-        for done in surveyed(session, points):
+        visits = (
+            SweptSurvey(session, instrument, CONFIG, survey_sweeps(points, CONFIG, PLAYS)).run()
+            if is_swept
+            else surveyed(session, points)
+        )
+        for done in visits:
             fields.append(done.report)
             if done.outcome in ("focused", "recovered"):
                 truth_um[len(fields) - 1] = slide.sharpest_um()
@@ -182,14 +189,15 @@ def draw(path: Path, name: str, found: dict[str, Any]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("stain", nargs="?", help=f"one of {', '.join(pictures())}")
+    parser.add_argument("--continuous", action="store_true", help="do not stop at the points")
     parser.add_argument("--picture", type=Path, help="draw the map and its error map of STAIN")
     given = parser.parse_args()
     folder = Path("build/bench/survey_errors")
     folder.mkdir(parents=True, exist_ok=True)
     if given.stain is not None:
-        path = folder / f"{given.stain}.json"
+        path = folder / f"{given.stain}{'-swept' if given.continuous else ''}.json"
         if not path.exists():
-            path.write_text(json.dumps(measured(pictures()[given.stain]), indent=1))
+            write_whole(path, json.dumps(measured(pictures()[given.stain], given.continuous)).encode())
         if given.picture is not None:
             draw(given.picture, given.stain, json.loads(path.read_text()))
     found = {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}

@@ -136,8 +136,8 @@ MUTATIONS = (
     Mutation(
         "a faint field is blank, whatever is out of focus in it",
         "edge/focus/search.py",
-        "if not start.part.has_trace or",
-        "if True or",
+        "if not leaves_trace(work, start):",
+        "if True:",
         SEARCH,
     ),
     Mutation(

@@ -9,7 +9,51 @@ _OVERVIEW = ("tests/edge/tissue/test_overview.py",)
 _REVIEW = ("tests/edge/slide/review/test_review.py",)
 _CONTROLLER = "edge/focus/controlled/controller.py"
 
+_SWEPT = ("tests/edge/scan/continuous/test_survey.py",)
+
 MUTATIONS = (
+    Mutation(
+        "a picture taken in passing tells a height that it cannot be sure of",
+        _CONTROLLER,
+        'return "single_measured" if _is_measured(claim, depth_um) else None',
+        'return "single_measured"',
+        _STEPS,
+    ),
+    Mutation(
+        "a point that its sweep does not tell is left out",
+        "edge/scan/continuous/survey.py",
+        "for tile in nearest_first(tuple(self._left)",
+        "for tile in nearest_first(()",
+        _SWEPT,
+    ),
+    Mutation(
+        "a height that was measured while Z went down is as certain as any",
+        "edge/scan/continuous/survey.py",
+        "if caught.is_falling and is_by_single(report):",
+        "if False:",
+        _SWEPT,
+    ),
+    Mutation(
+        "a survey without stops leaves its steady lamp on in its sweeps",
+        "edge/scan/continuous/survey.py",
+        "        with self._instrument.lit(duty):\n            n_taught = 0",
+        "        self._instrument.board.lamp(duty)\n        if True:\n            n_taught = 0",
+        _SWEPT,
+    ),
+    Mutation(
+        "a scan does not learn from what a pair settled in its survey",
+        "edge/scan/tiling/job.py",
+        "judge.learn_field(done.focus)",
+        "pass",
+        _SWEPT,
+    ),
+    Mutation(
+        "Z goes down to every point of a survey that lies lower",
+        "edge/scan/survey.py",
+        "return z_um if z_um - expected_um <= STAY_ABOVE * depth_um else",
+        "return",
+        _SURVEY,
+    ),
     Mutation(
         "every run leaves fields out of focus",
         _CONTROLLER,
@@ -79,5 +123,26 @@ MUTATIONS = (
         "if count > 1]",
         "if count > 2]",
         _REVIEW,
+    ),
+    Mutation(
+        "a yellowed mount is tissue",
+        "edge/tissue/mount.py",
+        "    if hull is None:",
+        "    if True:",
+        _OVERVIEW,
+    ),
+    Mutation(
+        "an even film of blood is a mount",
+        "edge/tissue/mount.py",
+        "    if not (red <= green + COLOUR_NOISE and green <= blue + COLOUR_NOISE):",
+        "    if False:",
+        _OVERVIEW,
+    ),
+    Mutation(
+        "something small and even is a mount",
+        "edge/tissue/mount.py",
+        "min(sides) * um_per_px < MIN_SIDE_UM or",
+        "",
+        _OVERVIEW,
     ),
 )

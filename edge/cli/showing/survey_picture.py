@@ -29,9 +29,11 @@ def draw(file: BinaryIO, surface: FocalSurface) -> None:
     x_um, y_um = np.meshgrid(np.linspace(low[0], high[0], GRID_PX), np.linspace(low[1], high[1], GRID_PX))
     z_um = surface.heights_um(x_um.ravel(), y_um.ravel()).reshape(x_um.shape)
     shown = left.pcolormesh(x_um / 1000.0, y_um / 1000.0, z_um, cmap="viridis", shading="nearest")
-    figure.colorbar(shown, ax=left, label="height of the focus, um")
+    left.use_sticky_edges = False  # points on the rim are whole
+    shrunk = min(1.0, max(0.3, float((high - low)[1] / (high - low)[0])))  # as high as the map
+    figure.colorbar(shown, ax=left, label="height of the focus, um", shrink=shrunk)
     path = np.array([(p.x_um, p.y_um) for p in surface.points]) / 1000.0
-    left.plot(path[:, 0], path[:, 1], "-", color="white", linewidth=0.8, alpha=0.7)
+    left.plot(path[:, 0], path[:, 1], "-", color="0.6", linewidth=0.6, alpha=0.8, label="order of the points")
     left.set_title(f"focal surface: {surface.model}")
     _mark(left, surface, "white")
     used = [p for p in surface.points if p.status == "used"]
@@ -48,7 +50,7 @@ def draw(file: BinaryIO, surface: FocalSurface) -> None:
         edgecolors="black",
         linewidths=0.4,
     )
-    figure.colorbar(residuals, ax=right, label="point above the surface, um")
+    figure.colorbar(residuals, ax=right, label="point above the surface, um", shrink=shrunk)
     error = surface.error
     right.set_title(
         f"leave-one-out error {error.rms_um:.2f} um ({error.low_um:.2f}..{error.high_um:.2f}), "
@@ -68,10 +70,11 @@ def _mark(axes: "Axes", surface: FocalSurface, used_colour: str | None) -> None:
     """Mark the points: those that are left out, and in `used_colour` the others."""
     if used_colour is not None:
         used = np.array([(p.x_um, p.y_um) for p in surface.points if p.status == "used"]) / 1000.0
-        axes.plot(used[:, 0], used[:, 1], ".", color=used_colour, markersize=5)
+        axes.plot(*used.T, "o", color=used_colour, markersize=4, mec="black", mew=0.5, label="used")
     for status, (marker, colour, label) in MARKS.items():
         at = np.array([(p.x_um, p.y_um) for p in surface.points if p.status == status]) / 1000.0
         if len(at):
             axes.plot(at[:, 0], at[:, 1], marker, color=colour, markersize=8, label=label, linestyle="none")
     if axes.get_legend_handles_labels()[1]:
-        axes.legend(loc="upper right")
+        # Below the axes, where it hides no point.
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=5, frameon=False)

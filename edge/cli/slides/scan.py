@@ -40,6 +40,7 @@ from parfocal.edge.scan.continuous.plan import (
     quicker_plan,
     sweep_plan,
 )
+from parfocal.edge.scan.continuous.survey import SWEPT_FROM, survey_sweeps
 from parfocal.edge.scan.due import note_due
 from parfocal.edge.scan.plan import Field
 from parfocal.edge.scan.survey import surface_report
@@ -342,9 +343,13 @@ def _surface(job: ScanJob, work: _Work, given: FocalSurface | None) -> FocalSurf
     if given is not None:
         return job.keep_surface(given.points)
     points = survey_points(job.request.plan, work.config, None, work.spacing_um)
+    sweeps = None
+    can_sweep = work.ways.sweeps is not None and work.eyes.single is not None
+    if can_sweep and len(points) >= SWEPT_FROM and work.config.focus.strategy == "controller":
+        sweeps = survey_sweeps(points, work.config, work.instrument.plays, work.instrument.trigger)
     with (
         shown_progress(work.console, "surveying", len(points), "first sweep") as step,
-        contextlib.closing(job.survey(work.instrument, work.eyes, work.config, points)) as run,
+        contextlib.closing(job.survey(work.instrument, work.eyes, work.config, points, sweeps)) as run,
     ):
         for done in run:
             step(f"{done.outcome} at {done.z_um:.1f} um")

@@ -27,8 +27,10 @@ from parfocal.edge.cli.showing.output import (
 from parfocal.edge.cli.showing.progress import shown_progress
 from parfocal.edge.cli.showing.say import say
 from parfocal.edge.cli.showing.tables import show_notes
+from parfocal.edge.config import Config
 from parfocal.edge.engine import checked_engine
 from parfocal.edge.errors import ConfigError
+from parfocal.edge.scan.continuous.survey import SurveySweeps, SweptSurvey, survey_sweeps
 from parfocal.edge.scan.due import note_due
 from parfocal.edge.scan.grid import Region, points_of_region
 from parfocal.edge.scan.plan import Field
@@ -71,6 +73,9 @@ def survey(
         Path | None, typer.Option("--out", help="Write the points to this file, .csv or .geojson.")
     ] = None,
     picture: Annotated[Path | None, typer.Option(help="Draw the focal surface to this PNG file.")] = None,
+    continuous: Annotated[
+        bool, typer.Option("--continuous", help="Do not stop at the points: flash while the stage moves.")
+    ] = False,
 ) -> None:
     """Find the focus at points over a region, and fit the focal surface through them."""
     if points is not None and spacing_um is not None:
@@ -79,6 +84,8 @@ def survey(
     plan = points_of_region(_region(region), settings, points, spacing_um or SPACING_UM)
     if mask is not None:
         plan = _on_tissue(plan, read_area(mask), mask)
+    if continuous:
+        _check_sweeps(settings)
     _check_outputs(out, picture, json)
     console = console_for(json)
     engine = checked_engine(settings)
@@ -90,11 +97,17 @@ def survey(
                 opened, settings, console, plan, engine.predictor, engine.single
             )
             session = Session(instrument, engine.predictor, settings, engine.single, measures=True)
+            if continuous:
+                sweeps = survey_sweeps(plan, settings, instrument.plays, instrument.trigger)
+                say(console, _words(sweeps))
+                visits = SweptSurvey(session, instrument, settings, sweeps).run()
+            else:
+                visits = surveyed(session, plan)
             fields: list[FieldReport] = []
             with (
                 _points_kept(out, fields),
                 shown_progress(console, "surveying", len(plan), "first sweep") as step,
-                contextlib.closing(surveyed(session, plan)) as run,
+                contextlib.closing(visits) as run,
             ):
                 for done in run:
                     fields.append(done.report)
@@ -105,6 +118,29 @@ def survey(
         _finish(report, surface, out, picture, result)
     if surface is None:
         raise SurfaceRefused(report.refused)
+
+
+def _check_sweeps(config: Config) -> None:
+    """Refuse a survey without stops where no single shot tells a height. Raises ConfigError."""
+    if not config.focus.single_model or config.focus.strategy != "controller":
+        raise ConfigError(
+            "--continuous takes heights from single shots, and focus.single_model = "
+            f"{config.focus.single_model!r} with focus.strategy = {config.focus.strategy!r} is configured; nothing "
+            "moved. Set a single-shot model and 'controller', or leave out --continuous."
+        )
+    if config.lens.focuses:
+        raise ConfigError(
+            "a survey without stops follows the slide with the Z motor: set lens.focuses = false"
+        )
+
+
+def _words(planned: SurveySweeps) -> str:
+    sweeps = planned.sweeps
+    alone = f", {counted(sweeps.n_alone, 'point')} one by one" if sweeps.n_alone else ""
+    return (
+        f"sweeps: {counted(sweeps.n_rows, 'row')} along {sweeps.along.upper()}{alone}; "
+        f"{sweeps.speed_um_per_s / 1000.0:.1f} mm/s, limited by the {sweeps.limited_by}"
+    )
 
 
 def _region(given: tuple[float, float, float, float]) -> Region:

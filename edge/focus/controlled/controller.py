@@ -149,6 +149,24 @@ def on_far_arrival(
     return msgspec.structs.replace(look, claim=far), Go(target_um, "single")
 
 
+def on_passing(look: Look, history: History, bounds: Bounds, is_proven: bool) -> rule.RuleName | None:
+    """The rule by which one picture, taken while the stage passed, tells the height of the focus; None if it does not.
+
+    That no pair is due does not matter here: the stage does not stop for one.
+    """
+    claim, depth_um = look.claim, history.depth_of_field_um
+    if claim is None or not is_taught(history, bounds, is_proven) or not history.is_clear(look.clarity):
+        return None
+    if _is_in_focus(claim, depth_um):
+        return "single_in_focus"
+    return "single_measured" if _is_measured(claim, depth_um) else None
+
+
+def is_taught(history: History, bounds: Bounds, is_proven: bool) -> bool:
+    """Whether enough is known of the slide for a single shot to tell the height of a focus near it."""
+    return is_proven and history.is_mostly_near(bounds.reach.believed_um)
+
+
 def are_singles_used(history: History, is_proven: bool) -> bool:
     """Whether single shots may lead this field and end it."""
     return is_proven and history.is_established and not history.is_verification_due

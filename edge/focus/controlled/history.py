@@ -7,6 +7,7 @@ card of a model: it was measured on other slides.
 
 import math
 from collections.abc import Sequence
+from statistics import median
 
 import msgspec
 
@@ -25,6 +26,7 @@ MIN_CLARITY_SHARE = 0.5
 # One field that a pair got wrong by 0.6 um made every field after it wrong by as much. Where a calibration tells how
 # far the sharpest plane is from the focus, the shots of the first field are held against it, and it is enough.
 MIN_FIELDS, MIN_CALIBRATED_FIELDS = 3, 1
+MAD_TO_SIGMA = 1.4826  # from the median of absolute deviations to the standard deviation, of normal errors
 
 
 class Verified(msgspec.Struct, frozen=True):
@@ -61,6 +63,10 @@ class History(msgspec.Struct, frozen=True):
         is_calibrated = self.curve is not None and self.curve.is_calibrated
         return len(self.fields) >= (MIN_CALIBRATED_FIELDS if is_calibrated else MIN_FIELDS)
 
+    def with_verification_due(self) -> "History":
+        """The same, but the next field must be settled by a pair."""
+        return msgspec.structs.replace(self, unverified=MAX_UNVERIFIED)
+
     def claim_of(self, single: Estimate | None) -> Claim | None:
         """What `single` may be believed to say; None if it may not, or too little is known about claims of its size."""
         if single is None or single.doubt or not math.isfinite(single.distance_um):
@@ -77,6 +83,13 @@ class History(msgspec.Struct, frozen=True):
             return False
         mean_square = sum(field.shift_um**2 for field in self.fields) / len(self.fields)
         return 3.0 * math.sqrt(mean_square) <= believed_um
+
+    def is_mostly_near(self, believed_um: float) -> bool:
+        """The same, but for some fields that lie apart, as on a fold."""
+        if len(self.fields) < MIN_FIELDS:
+            return False
+        deviation_um = MAD_TO_SIGMA * median(abs(field.shift_um) for field in self.fields)
+        return 3.0 * deviation_um <= believed_um
 
     def is_clear(self, clarity: float) -> bool:
         """Whether a picture is about as clear as those of fields that were in focus."""

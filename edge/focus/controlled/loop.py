@@ -48,6 +48,31 @@ class ControlledLoop:
         self._predictor = predictor
         self._bounds = msgspec.structs.replace(self._bounds, reach=reach)
 
+    @property
+    def is_taught(self) -> bool:
+        """Whether a single shot near the focus may tell its height."""
+        return self._single is not None and controller.is_taught(
+            self.history, self._bounds, self._work.proof.is_given
+        )
+
+    def verify_next(self) -> None:
+        """Let a pair settle the next field, whatever a single shot says."""
+        self.history = self.history.with_verification_due()
+
+    def measured(self, passed: Shot) -> FocusResult | None:
+        """The height of the focus by one picture, taken while the stage passed; None if it does not tell.
+
+        The field was begun. Nothing moves. Raises EngineError.
+        """
+        work = self._work
+        self._looks = []
+        look = self._look(passed, True)
+        name = controller.on_passing(look, self.history, self._bounds, work.proof.is_given)
+        if name is None or look.claim is None or look.single is None:
+            return None
+        work.note(passed.z_um, passed.z_um, look.single, name)
+        return work.passed("focused", passed, look.claim.distance_um)
+
     def focused(self, start: Shot) -> FocusResult:
         """Focus a field that was begun and is not blank. `start` is the first shot that shows something.
 
@@ -101,9 +126,7 @@ class ControlledLoop:
             final, found, step = self._pair(step)
             focus_um = final.z_um + found.distance_um
             if isinstance(step, Stay) and step.rule == "pair_measured":
-                # The shot on arrival is the one near the focus.
-                result = work.ended("focused", final.z_um, start, final, focus_um - final.z_um)
-                return self._remembered_pair(result, start, focus_um)
+                return self._measured(start, final, focus_um)
             look = self._look(final, self._is_learning)
             followed = self._followed(found, look, step)
             if followed is not None:
@@ -132,6 +155,13 @@ class ControlledLoop:
             n_contradicted += 1
         result = work.recovered(start, step.about_um if isinstance(step, Sweep) else None)
         return self._remembered(result, result.end, result.z_um)
+
+    def _measured(self, start: Shot, final: Shot, focus_um: float) -> FocusResult:
+        """A field whose height a pair has told; the shot on arrival, `start`, is the one near the focus."""
+        if self._is_learning:
+            self._look(final, True)
+        result = self._work.ended("focused", final.z_um, start, final, focus_um - final.z_um)
+        return self._remembered_pair(result, start, focus_um)
 
     def _followed(self, found: Estimate, second: Look, step: Step) -> tuple[Look, Go] | None:
         """What `controller.on_pair_followed` says, where single shots may lead the field."""
@@ -199,7 +229,6 @@ class ControlledLoop:
         return (
             self._bounds.measures
             and is_begun_by_it
-            and not self._is_learning
             and controller.is_measured_by_pair(arrival, found, focus_um, self.history.depth_of_field_um)
         )
 

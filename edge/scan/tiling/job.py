@@ -17,6 +17,7 @@ from parfocal.edge.focus.uneven.field import FOR_HEIGHTS, FOR_PICTURE, UnevenFie
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.scan.continuous.plan import SweepPlan
 from parfocal.edge.scan.continuous.scanner import ContinuousScanner
+from parfocal.edge.scan.continuous.survey import SurveySweeps, SweptSurvey
 from parfocal.edge.scan.field_result import FieldResult
 from parfocal.edge.scan.grid import Region, points_of_region
 from parfocal.edge.scan.plan import Field
@@ -200,16 +201,26 @@ class ScanJob:
         return surface
 
     def survey(
-        self, instrument: Instrument, eyes: Eyes, config: Config, points: tuple[Field, ...]
+        self,
+        instrument: Instrument,
+        eyes: Eyes,
+        config: Config,
+        points: tuple[Field, ...],
+        sweeps: SurveySweeps | None = None,
     ) -> Generator[FieldResult, None, None]:
-        """Focus at `points`, and keep the surface through them.
+        """Focus at `points`, and keep the surface through them. `sweeps`: how to sweep them, None to stop at each.
 
-        Raises SurfaceRefused if they determine none; else as `Session.run`.
+        Raises SurfaceRefused if they determine none; else as `Session.run` and `SweptSurvey.run`.
         """
         judge, usual = _judge(instrument, eyes, config), UsualSpread()
         session, marks = Session(instrument, eyes.two_shot, config, eyes.single, measures=True), SurveyMarks()
         fields: list[FieldReport] = []
-        with contextlib.closing(surveyed(session, points)) as run:
+        visits = (
+            surveyed(session, points)
+            if sweeps is None
+            else SweptSurvey(session, instrument, config, sweeps).run()
+        )
+        with contextlib.closing(visits) as run:
             for done in run:
                 fields.append(done.report)
                 if done.outcome in ("focused", "recovered") and done.end is not None:
@@ -220,8 +231,8 @@ class ScanJob:
                     if abs(done.focus.left_um) <= 0.5 * judge.depth_um:
                         pixels = reduced(done.end.pixels, config.focus)
                         usual.learn(crispness_of(pixels, config.focus.blank_contrast).spread)
-                    place_um = (instrument.board.x.stage_um, instrument.board.y.stage_um, done.z_um)
-                    marks.see(place_um, done.end.sharpness, done.end.pixels)
+                    x_um, y_um = done.passed_um or (instrument.board.x.stage_um, instrument.board.y.stage_um)
+                    marks.see((x_um, y_um, done.z_um), done.end.sharpness, done.end.pixels)
                 yield done
         report, surface = survey_report(fields, session.first_sweep_s)
         self.surveyed = report

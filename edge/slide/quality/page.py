@@ -64,7 +64,11 @@ def _figures(report: QualityReport) -> list[str]:
         ("focus error, mean", _um(report.mean_abs_focus_um), False),
         ("focus error, p95", _um(report.p95_abs_focus_um), False),
         ("within half a depth of field", _percent(report.within_half_depth), False),
-        ("within one depth of field", _percent(report.within_depth), (report.within_depth or 1.0) < 0.99),
+        (
+            "within one depth of field",
+            _percent(report.within_depth),
+            report.within_depth is not None and report.within_depth < 0.99,
+        ),
         ("uneven", str(report.uneven), False),
         ("taken again", str(report.retaken), False),
         ("blurred by the independent measure", str(report.blurred), False),

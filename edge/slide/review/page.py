@@ -31,7 +31,9 @@ function remember() {
   try { localStorage.setItem(key, JSON.stringify(kept)); } catch (_) { /* a browser without storage */ }
   const entered = inputs.filter(e => value(e) !== "" && e.dataset.column !== "remarks");
   const filled = new Set(entered.map(e => e.dataset.field));
-  document.getElementById("state").textContent = filled.size + " of " + FIELDS + " fields have entries";
+  const state = document.getElementById("state");
+  state.textContent = filled.size + " of " + FIELDS + " fields have entries";
+  state.className = filled.size === FIELDS ? "done" : "";
   return filled.size;
 }
 function recall() {
@@ -71,7 +73,7 @@ document.querySelectorAll("section img").forEach(i => i.addEventListener("click"
 PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>{style}</style></head>
 <body><header><b>{title}</b> &middot; <label style="display:inline">reviewer
 <input id="observer" autocomplete="off"></label> <button id="save" type="button">Save sheet</button>
-<span id="state" class="done"></span></header>
+<span id="state"></span></header>
 <p>Enter the number of cells and of bacteria that you see in each field, or a grade, and tick what you find. A click on
 a picture shows it in full size. Entries stay in this browser until you save the sheet as CSV. 1000 px of a picture are
 {width_um} um.</p>

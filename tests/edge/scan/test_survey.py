@@ -15,7 +15,7 @@ from parfocal.edge.scan.field_result import FieldResult
 from parfocal.edge.scan.plan import Field
 from parfocal.edge.scan.report import FieldReport
 from parfocal.edge.scan.session import Session
-from parfocal.edge.scan.survey import expected_um, is_by_single, point_of, survey_report, surveyed
+from parfocal.edge.scan.survey import beside_um, expected_um, is_by_single, point_of, survey_report, surveyed
 from parfocal.edge.simscope.camera import SimulatedCamera
 from tests.edge.scan.test_session import session_of, swept_near
 from tests.edge.scope import FOCUS_Z_UM, Scope
@@ -111,6 +111,40 @@ def test_a_point_has_the_height_of_the_focus_where_the_stage_did_not_go_there() 
     assert point_of(second.report).z_um == 2498.75
     assert second.error_um == pytest.approx(-1.0)  # the stage was 0.25 um above the focus
     assert first.focus.z_um == 2500.0
+
+
+@pytest.mark.parametrize(
+    ("expected_um", "begin_um"),
+    [
+        (2503.0, 2503.0),  # up is on the way
+        (2500.0, 2500.0),
+        (2499.3, 2500.0),  # near enough to be measured from where the stage stands
+        (2499.1, 2498.5),  # down, and a little farther, so that the next point may lie lower
+    ],
+)
+def test_z_goes_down_to_a_point_only_where_it_is_too_far_above_it(
+    expected_um: float, begin_um: float
+) -> None:
+    assert beside_um(expected_um, 2500.0, 1.0) == pytest.approx(begin_um)
+
+
+def test_z_stands_at_its_first_height_when_x_and_y_arrive_at_the_first_point(config: Config) -> None:
+    scope = Scope(swept_near(config))
+    heights_um: list[float] = []
+
+    def render(x_um: float, y_um: float, z_um: float, duty: float) -> NDArray[np.uint8]:
+        heights_um.append(z_um)
+        return scope.sample.render(x_um, y_um, z_um, duty)
+
+    scope.camera = SimulatedCamera(scope.bench, scope.bench.clock, config.camera, render)
+    session = session_of(scope)
+    scope.board.home()
+    began_s = scope.bench.clock.now_s()
+    next(surveyed(session, (Field(20_000.0, 10_000.0),)))
+    first_um = scope.config.focus.first_sweep_start_um
+    # 2.4 mm at 1 mm/s and 20 mm at 10 mm/s, at the same time; then a look and a pair.
+    assert scope.bench.clock.now_s() - began_s < first_um / 1000.0 + 1.7
+    assert min(heights_um) >= first_um - 1.0
 
 
 def at(x_um: float, y_um: float, z_um: float) -> FieldReport:

@@ -156,6 +156,24 @@ def mounted_aslant(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
     return mounted(pixels, 4.0, 0.1)
 
 
+def yellowed(
+    pixels: NDArray[np.float32],
+    turned_deg: float = 0.0,
+    density: tuple[float, float, float] = (0.01, 0.03, 0.1),
+) -> NDArray[np.float32]:
+    """A mount that age has made yellow."""
+    veil = np.zeros(SHAPE, np.float32)
+    corners = np.rint(cv2.boxPoints(((310, 150), (420, 260), turned_deg))).astype(np.int32)
+    cv2.fillPoly(veil, [corners], (1.0,))
+    veil = cv2.GaussianBlur(veil, (0, 0), 0.7).astype(np.float32, copy=False)
+    return np.asarray(pixels * np.exp(-veil[..., None] * np.array(density)), np.float32)
+
+
+def yellowed_aslant(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The same turned, and browner."""
+    return yellowed(pixels, 4.0, (0.05, 0.1, 0.25))
+
+
 @pytest.mark.parametrize(
     "disturbed",
     [
@@ -168,6 +186,8 @@ def mounted_aslant(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
         labelled_brighter,
         mounted,
         mounted_aslant,
+        yellowed,
+        yellowed_aslant,
     ],
 )
 def test_neither_pen_nor_lines_nor_light_are_taken_for_tissue(
@@ -201,6 +221,24 @@ def test_a_smear_is_found_although_it_is_as_even_as_ink(density: float) -> None:
     pixels = glass() * np.exp(-density * smear[..., None] * np.array([0.4, 1.0, 0.7]))
     found = tissue_mask(np.clip(pixels, 0, 255).astype(np.uint8), UM_PER_PX).mask
     assert found[smear > 0.5].mean() > 0.98
+
+
+@pytest.mark.parametrize(
+    ("density", "sides_px"),
+    [
+        ((0.05, 0.16, 0.09), (420, 260)),  # pink, as blood, and with straight edges all round
+        ((0.01, 0.03, 0.1), (90, 60)),  # yellow, and smaller than a cover glass
+    ],
+)
+def test_an_even_film_is_no_mount_unless_it_is_as_wide_and_as_yellow(
+    density: tuple[float, float, float], sides_px: tuple[int, int]
+) -> None:
+    film = np.zeros(SHAPE, np.float32)
+    corners = np.rint(cv2.boxPoints(((310, 150), sides_px, 5.0))).astype(np.int32)
+    cv2.fillPoly(film, [corners], (1.0,))
+    pixels = np.clip(glass() * np.exp(-film[..., None] * np.array(density)), 0, 255).astype(np.uint8)
+    found = tissue_mask(pixels, UM_PER_PX).mask
+    assert (found & (film > 0)).sum() > 0.98 * (film > 0).sum()
 
 
 @pytest.mark.parametrize(("density", "thinnest"), [(0.06, 0.4), (0.1, 0.2)])

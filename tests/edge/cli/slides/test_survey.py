@@ -105,6 +105,23 @@ def test_a_survey_that_cannot_be_done_is_refused_before_anything_moves(
     assert why in told
 
 
+@pytest.mark.parametrize(
+    ("toml", "why"),
+    [
+        ("[focus]\nsingle_model = ''\n", "--continuous takes heights from single shots"),
+        ("[focus]\nstrategy = 'two-shot'\n", "--continuous takes heights from single shots"),
+        ("", "the play of x, y, z was not measured; nothing moved"),
+    ],
+)
+def test_a_survey_without_stops_is_refused_where_it_cannot_be_done(
+    run: Run, tmp_path: Path, toml: str, why: str
+) -> None:
+    config = configured(tmp_path, toml)
+    code, _, told = run("survey", "--sim", "--config", config, "--region", *REGION, "--continuous")
+    assert code == 2, told
+    assert why in told
+
+
 def test_a_run_starts_each_field_at_the_height_of_the_surface(
     run: Run, survey: list[object], tmp_path: Path
 ) -> None:

@@ -21,6 +21,7 @@ from parfocal.edge.focus.controlled.controller import (
     on_pair,
     on_pair_check,
     on_pair_followed,
+    on_passing,
     on_single_check,
 )
 from parfocal.edge.focus.controlled.curve import curve_before
@@ -106,6 +107,31 @@ def test_a_height_is_not_measured_by_a_blurred_picture_nor_where_a_pair_is_due()
     claim, due = Claim(1.0, 0.2), msgspec.structs.replace(NEAR, unverified=MAX_UNVERIFIED)
     assert on_arrival(look(claim, clarity=40.0), NEAR, MEASURES, CONFIG) == Go(Z_UM + 1.0, "single")
     assert on_arrival(look(claim), due, MEASURES, CONFIG) == Pair(Z_UM, "check")
+
+
+@pytest.mark.parametrize(
+    ("claim", "expected"),
+    [
+        (Claim(0.38, 0.2), "single_in_focus"),
+        (Claim(-1.4, 0.3), "single_measured"),
+        (Claim(1.5, 0.3), None),  # too far to be told from here
+        (Claim(-0.3, 0.49), None),  # too uncertain
+        (None, None),
+    ],
+)
+def test_a_picture_taken_in_passing_tells_a_height_near_it_also_where_a_pair_is_due(
+    claim: Claim | None, expected: str | None
+) -> None:
+    due = NEAR.with_verification_due()
+    assert due.is_verification_due
+    assert on_passing(look(claim), due, MEASURES, True) == expected
+
+
+def test_a_picture_taken_in_passing_tells_nothing_if_it_is_blurred_or_the_slide_is_not_known() -> None:
+    sure = Claim(0.1, 0.1)
+    assert on_passing(look(sure, clarity=40.0), NEAR, MEASURES, True) is None
+    assert on_passing(look(sure), NEAR, MEASURES, False) is None
+    assert on_passing(look(sure), History(DEPTH_UM), MEASURES, True) is None
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,14 @@ def test_pivots_are_near_once_three_fields_were() -> None:
     assert not history(shifts_um=(1.0, -8.0, 1.0)).is_near(9.0)
 
 
+def test_fields_on_a_fold_do_not_hide_that_most_pivots_are_near() -> None:
+    fold = (0.5, 9.0, -0.5, 0.4, -8.0)
+    assert not history(shifts_um=fold).is_near(9.0)
+    assert history(shifts_um=fold).is_mostly_near(9.0)
+    assert not history(shifts_um=(2.5, -3.0, 2.1)).is_mostly_near(9.0)
+    assert not history(shifts_um=(0.1, 0.1)).is_mostly_near(9.0)
+
+
 def test_a_picture_less_clear_than_any_in_focus_is_not_clear() -> None:
     known = history(shifts_um=(0.0,))
     assert known.is_clear(0.5)

@@ -10,6 +10,7 @@ from parfocal.edge.focus.controlled.history import MAX_UNVERIFIED, History, Veri
 from parfocal.edge.focus.focuser import Focuser
 from parfocal.edge.focus.picture.part import CentralPart
 from parfocal.edge.focus.result import FocusLost
+from parfocal.edge.focus.shots import Shots
 from tests.edge.scope import FOCUS_Z_UM, Scope, with_focus
 
 SHARPEST_UM = 0.37  # the sharpest plane of the drawn section above its focus
@@ -83,6 +84,42 @@ def test_a_pair_that_measures_a_height_does_not_go_back_down_and_goes_on_record(
     assert history.fields[-1].clarity == done.start.part.clarity
     assert history.records[-1].true_um == pytest.approx(1.25, abs=0.35)
     assert done.singles_um == ((history.records[-1].claimed_um, history.records[-1].true_um),)
+
+
+def test_while_single_shots_are_learned_both_shots_of_a_measuring_pair_go_on_record(
+    scope: Scope, clarity: float
+) -> None:
+    focuser = scope.controlled(measures=True)
+    known(focuser, clarity)
+    controlled = focuser._controlled
+    assert controlled is not None
+    few = msgspec.structs.replace(controlled.history, records=controlled.history.records[:8])
+    controlled.history = few.with_verification_due()
+    done = focuser.focus(FOCUS_Z_UM - 1.25)
+    assert ([attempt.rule for attempt in done.attempts], done.images) == (["pair_measured"], 2)
+    true_um = [record.true_um for record in history_of(focuser).records[8:]]
+    assert true_um == pytest.approx([1.25, -0.625], abs=0.35)
+
+
+def test_a_picture_taken_in_passing_tells_the_height_and_moves_nothing(scope: Scope, clarity: float) -> None:
+    assert not scope.controlled(measures=True).is_taught
+    focuser = scope.controlled(measures=True)
+    known(focuser, clarity)
+    assert focuser.is_taught
+    config = scope.config.focus
+    for above_um, told_um in ((0.9375, -0.9375), (4.0625, None)):
+        scope.board.z.approach_up(FOCUS_Z_UM + above_um)
+        shots = Shots(scope.board.z, scope.camera, config)
+        passed, before = shots.take(FOCUS_Z_UM + above_um), history_of(focuser)
+        done = focuser.measured(passed)
+        assert scope.board.z.position_um == FOCUS_Z_UM + above_um
+        assert history_of(focuser) == before
+        if told_um is None:
+            assert done is None
+            continue
+        assert done is not None
+        assert (done.outcome, done.images, done.z_um) == ("focused", 1, passed.z_um)
+        assert done.left_um == pytest.approx(told_um, abs=0.35)
 
 
 @pytest.mark.parametrize("start_um", [-3.0, 1.0])

@@ -110,6 +110,16 @@ def test_the_page_is_whole_in_itself_and_shows_maps_and_pictures(
         assert words in page
 
 
+@pytest.mark.parametrize(("share", "is_poor"), [(0.0, True), (0.98, True), (0.995, False), (None, False)])
+def test_a_share_in_focus_below_99_percent_is_shown_as_poor(
+    judged: tuple[QualityReport, Pictures], share: float | None, is_poor: bool
+) -> None:
+    report, pictures = judged
+    page = page_of(msgspec.structs.replace(report, within_depth=share), pictures, "0.1")
+    (shown,) = re.findall(r"<td>within one depth of field</td><td class='([^']*)'>", page)
+    assert ("poor" in shown) is is_poor
+
+
 def test_the_thumbnail_lays_the_tiles_out_as_the_stage_does(
     judged: tuple[QualityReport, Pictures], spoilt: Scan
 ) -> None:
