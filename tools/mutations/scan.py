@@ -117,7 +117,7 @@ MUTATIONS = (
     Mutation(
         "a tile out of focus is kept",
         "edge/scan/tiling/judge.py",
-        "if abs(distance_um) > self.depth_um / 2.0:\n            return Judged",
+        "if abs(distance_um) > out_share * self.depth_um:\n            return Judged",
         "if abs(distance_um) > 99.0:\n            return Judged",
         _JUDGE,
     ),
@@ -280,8 +280,8 @@ MUTATIONS = (
     Mutation(
         "a play that is poorly known hides that a picture of a sweep is out of focus",
         "edge/scan/continuous/scanner.py",
-        "judged = self._judge.judge(seen, caught.z_um, expected)",
-        "judged = self._judge.judge(msgspec.structs.replace(seen, sigma_um=3.0), caught.z_um, expected)",
+        "judged = self._judge.judge(seen, caught.z_um, expected, OUT_OF_FOCUS_SHARE)",
+        "judged = self._judge.judge(msgspec.structs.replace(seen, sigma_um=3.0), caught.z_um, expected, 0.6)",
         _SWEPT,
     ),
     Mutation(

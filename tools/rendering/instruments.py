@@ -35,9 +35,9 @@ class Spread:
 
 # The direction of a single shot comes from the colours and the aberration, so they rarely differ.
 TWO_SHOT = Spread(colours=0.15)
-# It depends on the very objective as well, so that a share of the settings is close to the one that the model is for.
-SINGLE_SHOT = Spread(aberration=0.06, colours=0.03, nominal=0.3)
-NOMINAL_COLOURS, NOMINAL_W040_WAVES, NOMINAL_NA, NOMINAL_SAMPLING = 0.03, 0.01, 0.01, 0.002
+# It depends on the very objective as well, so half of the settings are close to the one that the model is for.
+SINGLE_SHOT = Spread(aberration=0.06, colours=0.03, nominal=0.5)
+NOMINAL_COLOURS, NOMINAL_W040_WAVES, NOMINAL_NA, NOMINAL_SAMPLING = 0.03, 0.01, 0.005, 0.002
 ODD_KEPT_ONE_IN = 5  # frames of instruments without that direction from which a single shot learns
 
 
@@ -80,7 +80,7 @@ def _nominal(reference: Optics, rng: Rng) -> Optics:
     red, green, blue = reference.chromatic_shift_um
     return replace(
         reference,
-        na=reference.na * (1.0 - NOMINAL_NA * float(rng.random())),
+        na=reference.na * (1.0 + NOMINAL_NA * float(rng.uniform(-1.0, 1.0))),
         condenser_sigma=_random_condenser(rng),
         chromatic_shift_um=(red * colours, green, blue * colours),
         w040_waves=reference.w040_waves + NOMINAL_W040_WAVES * float(rng.standard_normal()),

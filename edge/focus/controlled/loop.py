@@ -193,22 +193,30 @@ class ControlledLoop:
         return second, found, step
 
     def _remembered_pair(self, result: FocusResult, end: Shot, focus_um: float) -> FocusResult:
-        """`_remembered` for a field that a pair has settled; the sharpness of its shots tells the focus as well."""
+        """`_remembered` for a field that a pair has settled. In the history, sharpness tells its focus as well."""
         seen = self._work.seen
         by_pair = Claim(focus_um - seen[-1].z_um, FIELD_UM)
         sharp = self.history.by_sharpness(seen, by_pair)
         known = by_pair if sharp is None else together(by_pair, sharp)
         self.history = self.history.with_curve(seen, focus_um)
-        return self._remembered(result, end, seen[-1].z_um + known.distance_um)
+        self._learn(end, seen[-1].z_um + known.distance_um)
+        return self._with_singles(result, focus_um)
 
     def _remembered(self, result: FocusResult, end: Shot | None, focus_um: float) -> FocusResult:
         """`result` with what single shots claimed in this field, and what was true; the history has it too."""
         if end is None:
             return result
-        records = self._records(focus_um, FIELD_UM)
+        self._learn(end, focus_um)
+        return self._with_singles(result, focus_um)
+
+    def _learn(self, end: Shot, focus_um: float) -> None:
+        """Add what single shots claimed in this field, and what was true, to the history."""
         self.history = self.history.with_verified(
-            records, Verified(focus_um - self._work.pivot_um, end.part.clarity)
+            self._records(focus_um, FIELD_UM), Verified(focus_um - self._work.pivot_um, end.part.clarity)
         )
+
+    def _with_singles(self, result: FocusResult, focus_um: float) -> FocusResult:
+        records = self._records(focus_um, FIELD_UM)
         singles_um = tuple((record.claimed_um, record.true_um) for record in records)
         return msgspec.structs.replace(result, singles_um=singles_um)
 

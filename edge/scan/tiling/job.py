@@ -233,6 +233,8 @@ class ScanJob:
                         usual.learn(crispness_of(pixels, config.focus.blank_contrast).spread)
                     x_um, y_um = done.passed_um or (instrument.board.x.stage_um, instrument.board.y.stage_um)
                     marks.see((x_um, y_um, done.z_um), done.end.sharpness, done.end.pixels)
+                if not judge.is_sure:
+                    session.verify_next()
                 yield done
         report, surface = survey_report(fields, session.first_sweep_s)
         self.surveyed = report

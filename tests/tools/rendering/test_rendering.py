@@ -142,18 +142,18 @@ def test_instruments_have_every_condenser_and_two_fifths_the_usual_one() -> None
     assert 0.35 < np.mean(np.abs(condensers - 0.6) <= 0.03) < 0.55
 
 
-def test_a_third_of_the_instruments_of_small_samples_are_the_objective_itself() -> None:
+def test_half_of_the_instruments_of_small_samples_are_the_objective_itself() -> None:
     rng = np.random.default_rng(3)
     own = Optics()
     found = [random_instrument(own, rng, SINGLE_SHOT) for _ in range(300)]
     is_own = [
         abs(one.um_per_px / own.um_per_px - 1.0) <= 0.002
-        and 0.99 <= one.na / own.na <= 1.0
+        and abs(one.na / own.na - 1.0) <= 0.005
         and abs(one.chromatic_shift_um[0] / own.chromatic_shift_um[0] - 1.0) <= 0.03
         and abs(one.w040_waves - own.w040_waves) < 0.04
         for one in found
     ]
-    assert 0.25 < np.mean(is_own) < 0.4
+    assert 0.4 < np.mean(is_own) < 0.6
     assert np.ptp([one.condenser_sigma for one, its in zip(found, is_own, strict=True) if its]) > 0.5
 
 

@@ -71,7 +71,8 @@ def test_most_points_are_told_by_one_picture_in_passing_and_all_have_the_height_
     assert {each.images for each in passed} == {1}
     assert max(off_um(small, done)) < 0.5
     errors_um = [each.error_um or 0.0 for each in done]
-    assert np.abs(errors_um).max() < 0.5
+    assert np.abs(errors_um).mean() < 0.28  # liao2021 2.2
+    assert np.abs(errors_um).max() < 0.7
     # Each place once, within half a um of where it was asked for.
     left = {(tile.x_um, tile.y_um) for tile in planned.points.tiles}
     for each in done:
