@@ -32,12 +32,13 @@ def without_mount(density: FloatArray, noise: float, um_per_px: float) -> FloatA
     if float(np.ptp(density, axis=2).max()) == 0.0:
         return density
     mean = np.asarray(density.mean(axis=2), np.float32)
-    hull = _cover_glass(_veil(mean, noise), mean, um_per_px)
+    veil = _veil(mean, noise)
+    hull = _cover_glass(veil, mean, um_per_px)
     if hull is None:
         return density
     inside = np.zeros(mean.shape, np.uint8)
     cv2.fillConvexPoly(inside, hull, 1)
-    of_mount = density[_veil(mean, noise) & (inside > 0)]
+    of_mount = density[veil & (inside > 0)]
     colour = np.median(of_mount, axis=0)
     red, green, blue = (float(value) for value in colour)
     if not (red <= green + COLOUR_NOISE and green <= blue + COLOUR_NOISE):

@@ -32,7 +32,7 @@ GOOD = ("good", "blank")
 # few of thousands that err most.
 DOUBT = 2.0
 # A picture of a sweep is taken again where it is out of focus by more than this share of the depth of field. A second
-# picture costs five times as much as the first; with 0.5, as at rest, more than half are taken again for noise alone.
+# picture costs five times as much as the first; with 0.5, as at rest, twice as many are, for noise alone.
 OUT_OF_FOCUS_SHARE = 0.6
 MAX_SOFT = 24  # pictures that are kept until it is known whether they are blurred, 90 MB at 1224 x 1024
 SOFT = "its picture of the sweep was less sharp than its neighbours"
