@@ -12,6 +12,7 @@ from parfocal.edge.cli.ending.interrupts import ENDING
 from parfocal.edge.config import Config
 from tests.compiled_once import share_compiled_models
 from tests.edge.scope import Scope, small
+from tests.rendered_once import share_pictures
 
 # matplotlib lists all fonts once for each folder, in a second or two: no empty one for each test.
 FONTS = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser(), "matplotlib")
@@ -37,6 +38,12 @@ def no_engines_of_the_user(monkeypatch: pytest.MonkeyPatch, users: Iterator[Path
 def each_model_is_compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every command compiles its model. Here they share it."""
     share_compiled_models(monkeypatch)
+
+
+@pytest.fixture(autouse=True)
+def each_picture_is_drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every virtual microscope draws its slide. Here they share what it looks like."""
+    share_pictures(monkeypatch)
 
 
 @pytest.fixture
