@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,10 @@ from tests.edge.scope import Scope, small
 from tests.rendered_once import share_pictures
 
 # matplotlib lists all fonts once for each folder, in a second or two: no empty one for each test.
-FONTS = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser(), "matplotlib")
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
+FONTS = CACHE / "matplotlib"
+# The library is named by what it was compiled from.
+FIRMWARE = Path("parfocal", "firmware")
 
 
 @pytest.fixture(scope="session")
@@ -32,6 +36,17 @@ def no_engines_of_the_user(monkeypatch: pytest.MonkeyPatch, users: Iterator[Path
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
     monkeypatch.setenv("XDG_DATA_HOME", str(folder / "data"))
     monkeypatch.setenv("MPLCONFIGDIR", str(FONTS))
+
+
+@pytest.fixture
+def firmware(no_engines_of_the_user: None) -> None:
+    """The firmware, compiled once for this machine and not for each test. Without a C compiler its tests skip."""
+    if shutil.which("cc") is None:
+        pytest.skip("no C compiler `cc` here, so the firmware cannot be built")
+    (CACHE / FIRMWARE).mkdir(parents=True, exist_ok=True)
+    here = Path(os.environ["XDG_CACHE_HOME"], FIRMWARE)
+    here.parent.mkdir(parents=True)
+    here.symlink_to(CACHE / FIRMWARE)
 
 
 @pytest.fixture(autouse=True)

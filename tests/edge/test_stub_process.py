@@ -1,6 +1,5 @@
 """One run over a real pseudo-terminal in real time, with the stub in a process of its own."""
 
-import shutil
 from pathlib import Path
 
 import msgspec
@@ -16,9 +15,11 @@ from tests.edge.scope import small_for_models, with_focus
 
 
 @pytest.mark.parametrize("far_side", ["stub", "firmware"])
-def test_images_over_a_pseudo_terminal_show_the_true_height(tmp_path: Path, far_side: str) -> None:
-    if far_side == "firmware" and shutil.which("cc") is None:
-        pytest.skip("no C compiler `cc` here, so the firmware cannot be built")
+def test_images_over_a_pseudo_terminal_show_the_true_height(
+    request: pytest.FixtureRequest, tmp_path: Path, far_side: str
+) -> None:
+    if far_side == "firmware":
+        request.getfixturevalue("firmware")
     pytest.importorskip("skimage", reason="the demo extra, with the sample tissue, is not installed")
     link = tmp_path / "board"
     # The focus is not far from where homing ends: this test waits in real time.
