@@ -39,7 +39,7 @@ def no_engines_of_the_user(monkeypatch: pytest.MonkeyPatch, users: Iterator[Path
 
 
 @pytest.fixture
-def firmware(no_engines_of_the_user: None) -> None:
+def firmware(no_engines_of_the_user: None) -> None:  # noqa: ARG001  # it names the cache
     """The firmware, compiled once for this machine and not for each test. Without a C compiler its tests skip."""
     if shutil.which("cc") is None:
         pytest.skip("no C compiler `cc` here, so the firmware cannot be built")
