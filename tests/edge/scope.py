@@ -23,6 +23,7 @@ from parfocal.engines.model.contract import Contract
 from parfocal.engines.model.head import Prediction
 from parfocal.engines.predictor import Predictor
 from tests.contracts import difference_contract, single_contract
+from tests.near_home import near_home
 
 TILES = Path(__file__).parents[2].parent / "shared" / "tiles"
 FOCUS_Z_UM = 2500.0
@@ -142,7 +143,7 @@ class Scope:
     ) -> None:
         """``slide``: another picture than the drawn one, RGB uint8 (h, w, 3), and its um per px."""
         self.config = config
-        self.bench = VirtualBench(stub_of(config, 1, z_play_um))
+        self.bench = VirtualBench(near_home(stub_of(config, 1, z_play_um)))
         self.board = self.bench.open_board(config.board)
         self.board.home()
         self.board.lamp(config.scan.lamp_duty)
