@@ -288,7 +288,11 @@ def test_the_stage_is_measured_each_value_kept_at_once_and_written_for_programs(
 def test_the_camera_is_measured_told_in_words_and_written_for_programs(
     run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    instrument = camera_bench.instrument_of(camera_bench.hidden(6), 6)
+    config = camera_bench.CONFIG  # with half of its pixels: enough to tell processing by its noise
+    camera = msgspec.structs.replace(config.camera, width_px=320, height_px=320)
+    instrument = camera_bench.instrument_of(
+        camera_bench.hidden(6), 6, msgspec.structs.replace(config, camera=camera)
+    )
 
     @contextlib.contextmanager
     def opened(*_arguments: Any, **_named: Any) -> Iterator[Instrument]:  # noqa: ANN401
@@ -296,7 +300,7 @@ def test_the_camera_is_measured_told_in_words_and_written_for_programs(
         instrument.board.close()
 
     monkeypatch.setattr(cli_asked, "opened_instrument", opened)
-    (tmp_path / "parfocal.toml").write_text(f"{SMALL_CAMERA}exposure_s = 0.008\n")
+    (tmp_path / "parfocal.toml").write_text("[camera]\nwidth_px = 320\nheight_px = 320\nexposure_s = 0.008\n[focus]\npatch_px = 160\n")
     code, printed, told = run("calibrate", "camera", "--json", "found.json")
     assert (code, told) == (0, "")
     assert "camera.exposure_s of the configuration stays in use" in printed
