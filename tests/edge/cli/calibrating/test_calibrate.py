@@ -300,7 +300,9 @@ def test_the_camera_is_measured_told_in_words_and_written_for_programs(
         instrument.board.close()
 
     monkeypatch.setattr(cli_asked, "opened_instrument", opened)
-    (tmp_path / "parfocal.toml").write_text("[camera]\nwidth_px = 320\nheight_px = 320\nexposure_s = 0.008\n[focus]\npatch_px = 160\n")
+    (tmp_path / "parfocal.toml").write_text(
+        "[camera]\nwidth_px = 320\nheight_px = 320\nexposure_s = 0.008\n[focus]\npatch_px = 160\n"
+    )
     code, printed, told = run("calibrate", "camera", "--json", "found.json")
     assert (code, told) == (0, "")
     assert "camera.exposure_s of the configuration stays in use" in printed
