@@ -56,7 +56,7 @@ def _grains(density: FloatArray) -> NDArray[np.bool_]:
     """Where dust lies, (h, w), by the optical density of each channel (h, w, 3)."""
     mean = mean_of(density)
     n_islands, labels, stats, _ = cv2.connectedComponentsWithStats((mean > MIN_DENSITY).astype(np.uint8))
-    islands = np.asarray(labels).ravel()
+    islands = np.asarray(labels, np.int32).ravel()
     core, area = np.zeros(n_islands), stats[:, cv2.CC_STAT_AREA]
     held = np.flatnonzero(islands)
     np.maximum.at(core, islands[held], mean.ravel()[held])

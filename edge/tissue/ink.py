@@ -73,7 +73,7 @@ def is_written(density: FloatArray, label: BoolArray, um_per_px: float) -> BoolA
     height, width = density.shape[:2]
     factor = max(1.0, WRITING_UM_PER_PX / um_per_px)
     size = max(1, round(width / factor)), max(1, round(height / factor))
-    small = cv2.resize(density, size, interpolation=cv2.INTER_AREA)
+    small = np.asarray(cv2.resize(density, size, interpolation=cv2.INTER_AREA), np.float32)
     mean = mean_of(small)
     if float(range_of(density).max()) == 0.0:
         return np.zeros((height, width), bool)

@@ -115,7 +115,7 @@ def _mount(density: FloatArray, noise: float, um_per_px: float) -> BoolArray:
     """
     if float(range_of(density).max()) == 0.0:
         return np.zeros(density.shape[:2], bool)
-    around = cv2.blur(density, (MOUNT_PX, MOUNT_PX))
+    around = np.asarray(cv2.blur(density, (MOUNT_PX, MOUNT_PX)), np.float32)
     mean, deviation = variation(mean_of(density), MOUNT_PX)
     is_even = deviation**2 < MAX_MOUNT_VARIATION**2 + (1.5 * noise / np.maximum(mean, 1e-3)) ** 2
     is_grey = range_of(around) < MAX_MOUNT_COLOUR * mean
@@ -131,7 +131,7 @@ def _faint_ends(certain: BoolArray, density: FloatArray) -> BoolArray:
 
     `density`: of each channel, (h, w, 3). Without colour they cannot be told from uneven light.
     """
-    around = cv2.blur(density, (FAINT_PX, FAINT_PX))
+    around = np.asarray(cv2.blur(density, (FAINT_PX, FAINT_PX)), np.float32)
     mean = mean_of(around)
     ratio = around / np.maximum(mean, 1e-3)[..., None]
     inner = cv2.erode(certain.astype(np.uint8), np.ones((FAINT_PX, FAINT_PX), np.uint8)) > 0

@@ -28,7 +28,8 @@ Pixels = NDArray[np.uint8]
 
 def glass() -> NDArray[np.float32]:
     """Empty glass under a light that falls off by a tenth, with noise."""
-    return drawn_glass().copy()
+    pixels: NDArray[np.float32] = drawn_glass().copy()
+    return pixels
 
 
 @functools.cache
