@@ -3,6 +3,7 @@ heights of the same field. The noise of the camera stays that of each microscope
 """
 
 import hashlib
+import threading
 from collections import OrderedDict
 
 import numpy as np
@@ -22,6 +23,7 @@ _drawn: OrderedDict[object, Picture] = (
     OrderedDict()
 )  # by slide, optics and place, the last one used at the end
 _kept_bytes = 0
+_turn = threading.Lock()  # a picture is drawn by whoever looks at it first
 
 
 def share_pictures(patch: pytest.MonkeyPatch) -> None:
@@ -45,7 +47,13 @@ def _lay(
 
 
 def _draw(scene: Scene, x_um: float, y_um: float, z_um: float) -> Picture:
-    """What `Scene._transmission` returns. A scene keeps what lies under it while a field stays within a pixel."""
+    """What `Scene._transmission` returns."""
+    with _turn:
+        return _drawn_once(scene, x_um, y_um, z_um)
+
+
+def _drawn_once(scene: Scene, x_um: float, y_um: float, z_um: float) -> Picture:
+    """A scene keeps what lies under it while a field stays within a pixel, and so does this."""
     global _kept_bytes  # noqa: PLW0603
     slide, um_per_px = scene._slide, scene._optics.um_per_px
     if (
