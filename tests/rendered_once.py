@@ -15,13 +15,13 @@ from parfocal.edge.simscope.slide import SlideImage, VirtualSlide
 
 Picture = tuple[NDArray[np.float32], ...]
 
-KEPT_BYTES = 128_000_000
+KEPT_BYTES = 128_000_000  # of pictures
+LARGE_BYTES = 20_000_000  # a slide that is larger is laid anew
 
 _lay_anew, _draw_anew = VirtualSlide.__init__, Scene._transmission
 _laid: dict[object, list[NDArray[np.float32]]] = {}  # by what a slide shows and how finely
-_drawn: OrderedDict[object, Picture] = (
-    OrderedDict()
-)  # by slide, optics and place, the last one used at the end
+# By slide, optics and place; the last one used is at the end.
+_drawn: OrderedDict[object, Picture] = OrderedDict()
 _kept_bytes = 0
 _turn = threading.Lock()  # a picture is drawn by whoever looks at it first
 
@@ -35,14 +35,15 @@ def share_pictures(patch: pytest.MonkeyPatch) -> None:
 def _lay(
     slide: VirtualSlide, image: SlideImage, um_per_px: float, seed: int, blank_share: float = 0.15
 ) -> None:
-    content = hashlib.sha256(image.pixels.tobytes()).digest()
+    content = hashlib.sha256(np.ascontiguousarray(image.pixels).data).digest()
     key = (content, image.pixels.shape, image.um_per_px, um_per_px)
     if key in _laid:
         slide._planes = _laid[key]
         slide._um_per_px, slide._seed, slide._blank_share = um_per_px, seed, blank_share
     else:
         _lay_anew(slide, image, um_per_px, seed, blank_share)
-        _laid[key] = slide._planes
+        if sum(plane.nbytes for plane in slide._planes) <= LARGE_BYTES:
+            _laid[key] = slide._planes
     slide.__dict__["key"] = (*key, seed, blank_share)
 
 
@@ -56,9 +57,8 @@ def _drawn_once(scene: Scene, x_um: float, y_um: float, z_um: float) -> Picture:
     """A scene keeps what lies under it while a field stays within a pixel, and so does this."""
     global _kept_bytes  # noqa: PLW0603
     slide, um_per_px = scene._slide, scene._optics.um_per_px
-    if (
-        "key" not in slide.__dict__ or type(slide) is not VirtualSlide
-    ):  # laid before, or of a kind with more to it
+    # One that was laid before these tests began to share, or is of a kind that has more to it.
+    if "key" not in slide.__dict__ or type(slide) is not VirtualSlide:
         return _draw_anew(scene, x_um, y_um, z_um)
     pixel = (round(x_um / um_per_px), round(y_um / um_per_px))
     if scene.__dict__.get("pixel") != pixel:
