@@ -193,9 +193,16 @@ MUTATIONS = (
     Mutation(
         "errors of earlier claims are not taken from a claim",
         "edge/focus/controlled/claims.py",
-        "Claim(claimed_um + error_um,",
+        "Claim(claimed_um + float(to_claim @ known.weights),",
         "Claim(claimed_um,",
         ("tests/edge/focus/controlled/test_claims.py",),
+    ),
+    Mutation(
+        "claims are corrected by what was known some fields ago",
+        "edge/focus/controlled/claims.py",
+        "[-KEPT_RECORDS:], self.others) if records else self",
+        "[-KEPT_RECORDS:], self.others) if False else self",
+        CLAIMS,
     ),
     Mutation(
         "a doubted single shot claims", "edge/focus/controlled/history.py", "single.doubt or ", "", HISTORY
