@@ -56,10 +56,14 @@ class History(msgspec.Struct, frozen=True):
         return self.unverified >= MAX_UNVERIFIED
 
     @property
+    def is_calibrated(self) -> bool:
+        """Whether a calibration has told how far the sharpest plane is from the focus."""
+        return self.curve is not None and self.curve.is_calibrated
+
+    @property
     def is_established(self) -> bool:
         """Whether enough fields were verified for single shots to lead one."""
-        is_calibrated = self.curve is not None and self.curve.is_calibrated
-        return len(self.fields) >= (MIN_CALIBRATED_FIELDS if is_calibrated else MIN_FIELDS)
+        return len(self.fields) >= (MIN_CALIBRATED_FIELDS if self.is_calibrated else MIN_FIELDS)
 
     def with_verification_due(self) -> "History":
         """The same, but the next field must be settled by a pair."""
@@ -117,7 +121,7 @@ class History(msgspec.Struct, frozen=True):
         `records`: what they claimed, if it took a move. `is_by_sharpness`: whether sharpness told their focus; on a
         microscope whose curve was calibrated that is as good as a pair.
         """
-        is_verified = is_by_sharpness and self.curve is not None and self.curve.is_calibrated
+        is_verified = is_by_sharpness and self.is_calibrated
         return msgspec.structs.replace(
             self,
             claim_errors=self.claim_errors.with_others(self._numbered(records)),

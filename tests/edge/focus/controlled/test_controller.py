@@ -35,6 +35,8 @@ BOUNDS = Bounds((2000.0, 3000.0), Reach(4.8, 9.0))
 MEASURES = msgspec.structs.replace(BOUNDS, measures=True)
 DEPTH_UM = 0.96
 NEAR = History(DEPTH_UM, fields=tuple(Verified(1.0, 1000.0) for _ in range(5)))
+# The sharpest plane is at the focus.
+CALIBRATED = msgspec.structs.replace(NEAR, curve=curve_before(DEPTH_UM, 0.0))
 Z_UM = 2500.0
 
 
@@ -64,14 +66,17 @@ def attempt(distance_um: float, z2_um: float = Z_UM, doubt: str | None = None) -
         (Claim(-0.2, 0.4), Pair(Z_UM, "check")),
         (Claim(0.0, 0.49), Pair(Z_UM, "check")),
         # a believable small distance
-        (Claim(0.5, 0.2), Go(Z_UM + 0.5, "single")),
+        (Claim(-0.5, 0.2), Go(Z_UM - 0.5, "single")),
         (Claim(-1.5, 0.4), Go(Z_UM - 1.5, "single")),
-        (Claim(8.9, 0.4), Go(Z_UM + 8.9, "single")),
+        # upwards to below the claimed focus: going farther costs less than going back; but far enough to tell more
+        (Claim(1.5, 0.4), Go(Z_UM + 1.34, "single")),
+        (Claim(8.9, 0.4), Go(Z_UM + 8.74, "single")),
+        (Claim(0.5, 0.2), Go(Z_UM + 0.48, "single")),
         # a far one may be less certain: the next picture, much closer, tells more
         (Claim(-6.0, 0.9), Go(Z_UM - 6.0, "single")),
-        (Claim(8.0, 1.2), Go(Z_UM + 8.0, "single")),
+        (Claim(8.0, 1.2), Go(Z_UM + 7.52, "single")),
         # beyond what the model can tell only the direction counts
-        (Claim(11.0, 0.2), Go(Z_UM + 9.0, "single")),
+        (Claim(11.0, 0.2), Go(Z_UM + 8.92, "single")),
         # too uncertain
         (Claim(-1.5, 1.0), Pair(Z_UM, "check")),
         (Claim(6.0, 1.0), Pair(Z_UM, "check")),
@@ -80,7 +85,18 @@ def attempt(distance_um: float, z2_um: float = Z_UM, doubt: str | None = None) -
     ],
 )
 def test_the_shot_on_arrival_leads_to_one_step(claim: Claim | None, expected: Step) -> None:
-    assert on_arrival(look(claim), NEAR, BOUNDS, CONFIG) == expected
+    step = on_arrival(look(claim), NEAR, BOUNDS, CONFIG)
+    assert type(step) is type(expected)
+    assert msgspec.structs.asdict(step) == pytest.approx(msgspec.structs.asdict(expected))
+
+
+@pytest.mark.parametrize("claim", [Claim(0.38, 0.3), Claim(-0.2, 0.4)])
+def test_where_the_curve_is_calibrated_a_step_up_tells_more_of_a_focus_that_is_near(claim: Claim) -> None:
+    assert on_arrival(look(claim), CALIBRATED, BOUNDS, CONFIG) == Go(Z_UM + 0.48, "single")
+    top = msgspec.structs.replace(BOUNDS, limits_um=(2000.0, Z_UM + 0.4))
+    assert isinstance(on_arrival(look(claim), CALIBRATED, top, CONFIG), Pair)
+    # Where a pair is due there, too.
+    assert on_arrival(look(claim), CALIBRATED.with_verification_due(), BOUNDS, CONFIG) == Pair(Z_UM, "check")
 
 
 @pytest.mark.parametrize(
@@ -92,7 +108,7 @@ def test_the_shot_on_arrival_leads_to_one_step(claim: Claim | None, expected: St
         (Claim(1.4, 0.3), Stay("single_measured")),
         (Claim(-1.4, 0.3), Stay("single_measured")),
         # too far to be told from here, too uncertain
-        (Claim(1.5, 0.3), Go(Z_UM + 1.5, "single")),
+        (Claim(-1.5, 0.3), Go(Z_UM - 1.5, "single")),
         (Claim(-0.45, 0.49), Go(Z_UM - 0.45, "single")),
         (Claim(-0.3, 0.49), Pair(Z_UM, "check")),
     ],
@@ -105,7 +121,7 @@ def test_where_only_the_height_is_wanted_a_shot_near_the_focus_is_enough(
 
 def test_a_height_is_not_measured_by_a_blurred_picture_nor_where_a_pair_is_due() -> None:
     claim, due = Claim(1.0, 0.2), msgspec.structs.replace(NEAR, unverified=MAX_UNVERIFIED)
-    assert on_arrival(look(claim, clarity=40.0), NEAR, MEASURES, CONFIG) == Go(Z_UM + 1.0, "single")
+    assert on_arrival(look(claim, clarity=40.0), NEAR, MEASURES, CONFIG) == Go(Z_UM + 0.92, "single")
     assert on_arrival(look(claim), due, MEASURES, CONFIG) == Pair(Z_UM, "check")
 
 
@@ -203,10 +219,10 @@ def test_no_step_leads_out_of_the_limits() -> None:
         (Claim(0.7, 0.3), 120.0, 1000.0, Stay("single")),  # the mean of both lies 0.35 um away
         (Claim(0.0, 0.7), 120.0, 1000.0, Stay("single")),  # as uncertain, but what it is told before holds
         # The two disagree a little: the nearer one leads on, whatever the first said. Much: a pair.
-        (Claim(1.3, 0.2), 120.0, 1000.0, Go(Z_UM + 1.3, "single")),
+        (Claim(1.3, 0.2), 120.0, 1000.0, Go(Z_UM + 1.22, "single")),
         (Claim(1.5, 0.2), 120.0, 1000.0, Pair(Z_UM, "check")),
         # Not quite there: once more.
-        (Claim(0.9, 0.15), 120.0, 1000.0, Go(Z_UM + 0.72, "single")),
+        (Claim(0.9, 0.15), 120.0, 1000.0, Go(Z_UM + 0.655, "single")),
         (Claim(-0.9, 0.15), 120.0, 1000.0, Go(Z_UM - 0.72, "single")),
         # A little less sharp: the plane that counts as focus is not quite the sharpest. Much less: a wrong direction.
         (Claim(0.0, 0.2), 95.0, 1000.0, Stay("single")),
@@ -290,6 +306,15 @@ def test_where_the_focus_curve_is_known_sharpness_is_the_third_to_say_where_the_
     assert type(without) is not type(expected)
 
 
+def test_a_step_up_that_went_the_wrong_way_leads_down_where_the_curve_is_calibrated() -> None:
+    start = look(Claim(0.1, 0.4), z_um=Z_UM - 0.6, sharpness=fallen(0.4))
+    final = look(Claim(-1.0, 0.2), sharpness=fallen(1.0))
+    step = on_single_check(start, final, CALIBRATED, BOUNDS, CONFIG, 1)
+    assert isinstance(step, Go)
+    assert step.target_um == pytest.approx(Z_UM - 1.0, abs=0.15)
+    assert on_single_check(start, final, NEAR, BOUNDS, CONFIG, 1) == Pair(Z_UM, "check")
+
+
 @pytest.mark.parametrize(("moved_um", "expected"), [(0.2, Pair(Z_UM, "check")), (2.5, Stay("single"))])
 def test_two_single_shots_from_nearly_the_same_height_are_no_more_certain_than_one(
     moved_um: float, expected: Step
@@ -304,7 +329,7 @@ def test_a_far_single_shot_counts_less_than_the_near_one_that_follows() -> None:
     near = look(Claim(0.8, 0.3))
     step = on_single_check(start, near, NEAR, BOUNDS, CONFIG, 1)
     assert isinstance(step, Go)
-    assert step.target_um == pytest.approx(Z_UM + 0.75, abs=0.01)
+    assert step.target_um == pytest.approx(Z_UM + 0.64, abs=0.02)
     # Single shots move twice in a field at most.
     assert on_single_check(start, near, NEAR, BOUNDS, CONFIG, 2) == Pair(Z_UM, "check")
     # The first one had said that the focus lies 2 um below here: it moved 9 um of 11.
