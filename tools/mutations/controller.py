@@ -199,8 +199,15 @@ MUTATIONS = (
     Mutation(
         "a step up takes the place of a pair where no curve is calibrated",
         CONTROLLER,
-        "up_um if history.is_calibrated and up_um",
-        "up_um if up_um",
+        "bounds.measures or not history.is_calibrated",
+        "bounds.measures",
+        STEPS,
+    ),
+    Mutation(
+        "a step up takes the place of a pair where only the height is wanted",
+        CONTROLLER,
+        "bounds.measures or not history.is_calibrated",
+        "not history.is_calibrated",
         STEPS,
     ),
     Mutation(

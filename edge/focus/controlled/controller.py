@@ -127,7 +127,9 @@ def on_arrival(
         target_um = _target_um(claim, look.z_um, history, bounds)
         if target_um is not None and abs(claim.distance_um) <= UNSURE_SHARE * depth_um:
             up_um = look.z_um + LEAST_UP_SHARE * depth_um
-            target_um = up_um if history.is_calibrated and up_um <= bounds.limits_um[1] else None
+            # A pair tells a height without going back to it.
+            is_pair_better = bounds.measures or not history.is_calibrated
+            target_um = None if is_pair_better or up_um > bounds.limits_um[1] else up_um
         if target_um is not None:
             return Go(target_um, "single")
     z1_um = look.z_um

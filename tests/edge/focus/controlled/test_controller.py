@@ -95,7 +95,9 @@ def test_where_the_curve_is_calibrated_a_step_up_tells_more_of_a_focus_that_is_n
     assert on_arrival(look(claim), CALIBRATED, BOUNDS, CONFIG) == Go(Z_UM + 0.48, "single")
     top = msgspec.structs.replace(BOUNDS, limits_um=(2000.0, Z_UM + 0.4))
     assert isinstance(on_arrival(look(claim), CALIBRATED, top, CONFIG), Pair)
-    # Where a pair is due there, too.
+    # A pair where one is due, and where only the height is wanted: it tells that from where it ends.
+    unsure = msgspec.structs.replace(claim, sigma_um=0.49)
+    assert on_arrival(look(unsure), CALIBRATED, MEASURES, CONFIG) == Pair(Z_UM, "check")
     assert on_arrival(look(claim), CALIBRATED.with_verification_due(), BOUNDS, CONFIG) == Pair(Z_UM, "check")
 
 
