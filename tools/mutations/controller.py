@@ -79,14 +79,14 @@ MUTATIONS = (
     Mutation(
         "one field establishes single shots on any microscope",
         "edge/focus/controlled/history.py",
-        "MIN_CALIBRATED_FIELDS if is_calibrated else MIN_FIELDS",
+        "MIN_CALIBRATED_FIELDS if self.is_calibrated else MIN_FIELDS",
         "MIN_CALIBRATED_FIELDS",
         HISTORY,
     ),
     Mutation(
         "a field without a pair counts as verified on any microscope",
         "edge/focus/controlled/history.py",
-        "is_by_sharpness and self.curve is not None and self.curve.is_calibrated",
+        "is_by_sharpness and self.is_calibrated",
         "is_by_sharpness",
         HISTORY,
     ),
