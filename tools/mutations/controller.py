@@ -190,6 +190,20 @@ MUTATIONS = (
         STEPS,
     ),
     Mutation(
+        "the stage aims below a claimed focus where no curve is calibrated",
+        CONTROLLER,
+        "if history.is_calibrated and 0.0 < distance_um",
+        "if 0.0 < distance_um",
+        STEPS,
+    ),
+    Mutation(
+        "the stage aims below far claims as well",
+        CONTROLLER,
+        " and 0.0 < distance_um <= bounds.reach.accepted_um:",
+        " and 0.0 < distance_um:",
+        STEPS,
+    ),
+    Mutation(
         "a move up may be too short to tell anything",
         CONTROLLER,
         "AIM_LOW, LEAST_UP_SHARE = 0.4, 0.5",
