@@ -205,9 +205,10 @@ def on_single_check(
         best = together(best, sharp)
     if agrees and _is_in_focus(best, depth_um):
         return Stay("single") if history.is_clear(final.clarity) else Pair(final.z_um, "check")
-    # Where the curve is calibrated, the move may have gone the wrong way, to learn more.
-    away_um = abs(final.z_um - start.z_um) + depth_um if history.is_calibrated else 0.0
-    before_um = max(abs(said.distance_um), away_um)
+    is_step = (
+        abs(said.distance_um) <= UNSURE_SHARE * depth_um
+    )  # to learn more: it may have gone the wrong way
+    before_um = abs(final.z_um - start.z_um) + depth_um if is_step else abs(said.distance_um)
     is_closer = IN_FOCUS_SHARE * depth_um < abs(best.distance_um) < before_um
     target_um = _target_um(best, final.z_um, history, bounds)
     if n_moves < MAX_SINGLE_MOVES and is_closer and target_um is not None:
@@ -322,7 +323,8 @@ def is_pivot_better(start: Look, final: Look, focus_um: float, history: History)
 def _target_um(claim: Claim, z_um: float, history: History, bounds: Bounds) -> float | None:
     """Where to go by `claim`, made at `z_um`; None if it is too uncertain. The next picture checks it.
 
-    Of a claim from beyond what the model can tell, the direction counts.
+    Of a claim from beyond what the model can tell, the direction counts. On a calibrated microscope: a little below a
+    focus that is above.
     """
     if claim.sigma_um > max(history.depth_of_field_um, FAR_SIGMA_SHARE * abs(claim.distance_um)):
         return None

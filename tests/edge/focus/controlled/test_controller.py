@@ -322,13 +322,15 @@ def test_where_the_focus_curve_is_known_sharpness_is_the_third_to_say_where_the_
     assert type(without) is not type(expected)
 
 
-def test_a_step_up_that_went_the_wrong_way_leads_down_where_the_curve_is_calibrated() -> None:
+def test_a_step_up_that_went_the_wrong_way_leads_down() -> None:
     start = look(Claim(0.1, 0.4), z_um=Z_UM - 0.6, sharpness=fallen(0.4))
     final = look(Claim(-1.0, 0.2), sharpness=fallen(1.0))
     step = on_single_check(start, final, CALIBRATED, BOUNDS, CONFIG, 1)
     assert isinstance(step, Go)
     assert step.target_um == pytest.approx(Z_UM - 1.0, abs=0.15)
-    assert on_single_check(start, final, NEAR, BOUNDS, CONFIG, 1) == Pair(Z_UM, "check")
+    # A move by a claim must have brought it closer.
+    moved = look(Claim(0.6, 0.6), z_um=Z_UM - 0.6, sharpness=fallen(0.4))
+    assert on_single_check(moved, final, CALIBRATED, BOUNDS, CONFIG, 1) == Pair(Z_UM, "check")
 
 
 @pytest.mark.parametrize(("moved_um", "expected"), [(0.2, Pair(Z_UM, "check")), (2.5, Stay("single"))])
