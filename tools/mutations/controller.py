@@ -185,15 +185,22 @@ MUTATIONS = (
     Mutation(
         "the stage aims at a claimed focus, whatever it costs to be above it",
         CONTROLLER,
-        "AIM_LOW, LEAST_UP_SHARE = 0.4, 0.5",
-        "AIM_LOW, LEAST_UP_SHARE = 0.0, 0.5",
+        "AIM_LOW_FROM_UM, LEAST_UP_SHARE = 0.4, 0.3, 0.5",
+        "AIM_LOW_FROM_UM, LEAST_UP_SHARE = 0.0, 0.3, 0.5",
         STEPS,
     ),
     Mutation(
         "the stage aims below a claimed focus where no curve is calibrated",
         CONTROLLER,
-        "if history.is_calibrated and 0.0 < distance_um",
-        "if 0.0 < distance_um",
+        "if history.is_calibrated and is_unsure",
+        "if is_unsure",
+        STEPS,
+    ),
+    Mutation(
+        "the stage aims below certain claims as well",
+        CONTROLLER,
+        "is_unsure = claim.sigma_um > AIM_LOW_FROM_UM",
+        "is_unsure = True",
         STEPS,
     ),
     Mutation(
@@ -206,8 +213,8 @@ MUTATIONS = (
     Mutation(
         "a move up may be too short to tell anything",
         CONTROLLER,
-        "AIM_LOW, LEAST_UP_SHARE = 0.4, 0.5",
-        "AIM_LOW, LEAST_UP_SHARE = 0.4, 0.1",
+        "AIM_LOW_FROM_UM, LEAST_UP_SHARE = 0.4, 0.3, 0.5",
+        "AIM_LOW_FROM_UM, LEAST_UP_SHARE = 0.4, 0.3, 0.1",
         STEPS,
     ),
     Mutation(

@@ -28,11 +28,12 @@ IN_FOCUS_SHARE = 0.5
 # field and one more single shot cost less than a pair. A shorter one shows nothing that is new: without the colours of
 # the objective, fields 2 um from their focus were taken for ones in focus.
 UNSURE_SHARE = 0.42
-# Where the focus curve is calibrated, the stage aims so many uncertainties below a claimed focus above it: what is then
-# missing takes 75 ms, but from above the focus it is 185 ms, down through the play. Not from afar, where claims say too
-# little rather than too much. It goes up by this share of a depth of field at least: from two shots so far apart
-# sharpness tells the focus. So such a step takes the place of a pair if a claim is near and not certain.
-AIM_LOW, LEAST_UP_SHARE = 0.4, 0.5
+# Where the focus curve is calibrated, the stage aims so many uncertainties below a claimed focus above it, if they are
+# larger than this, as in the first fields of a slide: what is then missing takes 75 ms, but from above the focus it is
+# 185 ms, down through the play. Not from afar, where claims say too little rather than too much. It goes up by this
+# share of a depth of field at least: from two shots so far apart sharpness tells the focus. So such a step takes the
+# place of a pair if a claim is near and not certain.
+AIM_LOW, AIM_LOW_FROM_UM, LEAST_UP_SHARE = 0.4, 0.3, 0.5
 # A pair that sees the focus beyond what the model can tell says too little, never too much: a whole of its distance
 # upwards is not too far. Downwards the stage goes farther, since what is missing upwards takes a third of the time of
 # one more way down through the play. How much farther follows from the uncertainty, which grows with what the model
@@ -330,7 +331,8 @@ def _target_um(claim: Claim, z_um: float, history: History, bounds: Bounds) -> f
         return None
     believed_um, (low_um, high_um) = bounds.reach.believed_um, bounds.limits_um
     distance_um = min(max(claim.distance_um, -believed_um), believed_um)
-    if history.is_calibrated and 0.0 < distance_um <= bounds.reach.accepted_um:
+    is_unsure = claim.sigma_um > AIM_LOW_FROM_UM
+    if history.is_calibrated and is_unsure and 0.0 < distance_um <= bounds.reach.accepted_um:
         least_um = min(distance_um, LEAST_UP_SHARE * history.depth_of_field_um)
         distance_um = max(distance_um - AIM_LOW * claim.sigma_um, least_um)
     target_um = z_um + distance_um

@@ -90,7 +90,8 @@ def test_the_shot_on_arrival_leads_to_one_step(claim: Claim | None, expected: St
     [
         (Claim(1.5, 0.4), 1.34),
         (Claim(4.7, 0.5), 4.5),
-        (Claim(0.5, 0.2), 0.48),  # far enough to tell more
+        (Claim(0.5, 0.4), 0.48),  # far enough to tell more
+        (Claim(1.5, 0.25), 1.5),  # certain enough
         (Claim(4.9, 0.5), 4.9),  # from afar claims say too little
         (Claim(-1.5, 0.4), -1.5),
     ],
