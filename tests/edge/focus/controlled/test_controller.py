@@ -68,6 +68,7 @@ def attempt(distance_um: float, z2_um: float = Z_UM, doubt: str | None = None) -
         # a believable small distance
         (Claim(0.5, 0.2), Go(Z_UM + 0.5, "single")),
         (Claim(-1.5, 0.4), Go(Z_UM - 1.5, "single")),
+        (Claim(1.5, 0.4), Go(Z_UM + 1.5, "single")),
         (Claim(8.9, 0.4), Go(Z_UM + 8.9, "single")),
         # a far one may be less certain: the next picture, much closer, tells more
         (Claim(-6.0, 0.9), Go(Z_UM - 6.0, "single")),
