@@ -7,6 +7,7 @@ _SWEPT = ("tests/edge/scan/continuous/test_continuous.py",)
 _MATCHED = ("tests/edge/scan/continuous/test_matching.py",)
 _ROWS = ("tests/edge/scan/continuous/test_rows.py",)
 _JUDGE = ("tests/edge/scan/tiling/test_judge.py",)
+_READING = ("tests/edge/scan/tiling/test_reading.py",)
 
 MUTATIONS = (
     Mutation(
@@ -103,7 +104,7 @@ MUTATIONS = (
     Mutation(
         "a tile that is taken again starts from its neighbours",
         "edge/scan/continuous/scanner.py",
-        "            self._heights.learn_swept(caught.tile, focus_um, doubt * sigma_um)\n",
+        "        self._heights.learn_swept(caught.tile, caught.z_um + judged.distance_um, doubt * sigma_um)\n",
         "",
         _SWEPT,
     ),
@@ -117,7 +118,7 @@ MUTATIONS = (
     Mutation(
         "a tile out of focus is kept",
         "edge/scan/tiling/judge.py",
-        "if abs(distance_um) > out_share * self.depth_um:\n            return Judged",
+        "if abs(distance_um) > retake_share * self.depth_um:\n            return Judged",
         "if abs(distance_um) > 99.0:\n            return Judged",
         _JUDGE,
     ),
@@ -154,7 +155,7 @@ MUTATIONS = (
     Mutation(
         "what a tile has shown is not learned",
         "edge/scan/tiling/scanner.py",
-        "            self._heights.learn(planned.x_um, planned.y_um, focus_um, taken.judged.sigma_um)",
+        "            self._heights.learn(planned.x_um, planned.y_um, focus_um, sigma_um)",
         "            pass",
         _SCAN,
     ),
@@ -181,17 +182,129 @@ MUTATIONS = (
     ),
     Mutation(
         "a fold that the row before has shown is followed",
-        "edge/scan/continuous/rows.py",
-        "AROUND = 11",
-        "AROUND = 5",
+        "edge/scan/continuous/straight.py",
+        "spread_um = np.hypot(sigma_um, SIGMA_UM)",
+        "spread_um = np.full_like(sigma_um, SIGMA_UM)",
         _ROWS,
     ),
     Mutation(
         "parts never meet twice between the same two tiles",
-        "edge/scan/continuous/rows.py",
-        "for one in ((gap[0],), (gap[1],), gap)",
-        "for one in ((gap[0],), (gap[1],))",
+        "edge/scan/continuous/straight.py",
+        "if abs(z_um[k + 1] - z_um[k]) >= MIN_STEP_UM:",
+        "if False:",
         _ROWS,
+    ),
+    Mutation(
+        "a sweep stops wherever that brings its tiles a little nearer",
+        "edge/scan/continuous/straight.py",
+        "return STOP_S + AGAIN_S *",
+        "return 0.001 + AGAIN_S *",
+        _ROWS,
+    ),
+    Mutation(
+        "a line of Z does not lead by what the stage lags behind",
+        "edge/scan/continuous/straight.py",
+        "at_um - 0.5 * step_um * way[..., None] - wanted",
+        "at_um + 1.5 * step_um * way[..., None] - wanted",
+        _ROWS,
+    ),
+    Mutation(
+        "what lies side by side and out of focus is taken again tile by tile, at rest",
+        "edge/scan/continuous/scanner.py",
+        "why == BLURRED and self._heights.has_shown(tile)",
+        "False",
+        _SWEPT,
+    ),
+    Mutation(
+        "a run begins anew behind every tile that is good already",
+        "edge/scan/continuous/rows.py",
+        "MAX_BETWEEN = 4",
+        "MAX_BETWEEN = 0",
+        _ROWS,
+    ),
+    Mutation(
+        "a second sweep goes over more tiles than a camera's driver takes",
+        "edge/scan/continuous/rows.py",
+        "if is_near and at - place(runs[-1][0])[1] < MAX_ROW:",
+        "if is_near:",
+        _ROWS,
+    ),
+    Mutation(
+        "what a tile was expected to show is handed on to its neighbours as news",
+        "edge/scan/continuous/scanner.py",
+        "shown_um = caught.z_um + seen.distance_um\n",
+        "shown_um = caught.z_um + judged.distance_um\n",
+        _SWEPT,
+    ),
+    Mutation(
+        "a sweep does not go lower where the stage stands too high",
+        "edge/scan/continuous/sweep.py",
+        "return round(above_um / step_um) * step_um if is_falling else 0.0",
+        "return 0.0",
+        _SWEPT,
+    ),
+    Mutation(
+        "the height of a picture is not corrected by what is known of the play",
+        "edge/scan/continuous/sweep.py",
+        "            z_um += is_above_um - self._lower_um(above_um, falling[passed])\n",
+        "",
+        _SWEPT,
+    ),
+    Mutation(
+        "the constant of single shots is taken for an error of the play",
+        "edge/scan/continuous/engagement.py",
+        "share * (falling_um - rising_um)",
+        "share * falling_um",
+        ("tests/edge/scan/continuous/test_engagement.py",),
+    ),
+    Mutation(
+        "few pictures tell the play exactly",
+        "edge/scan/continuous/engagement.py",
+        "share = known / (known + told)",
+        "share = 1.0",
+        ("tests/edge/scan/continuous/test_engagement.py",),
+    ),
+    Mutation(
+        "neighbouring tiles do not tell how far single shots scatter",
+        "edge/scan/tiling/judge.py",
+        "        if self._beside_um:\n",
+        "        if False:\n",
+        _JUDGE,
+    ),
+    Mutation(
+        "what single shots say at some distance is their constant",
+        "edge/scan/tiling/reading.py",
+        "self.gain = float(np.clip(1.0 + slope, *GAINS))",
+        "self.gain = 1.0",
+        _READING,
+    ),
+    Mutation(
+        "the gain near the focus is taken off everywhere",
+        "edge/scan/tiling/reading.py",
+        "share = float(np.clip((abs(from_constant_um) - NEAR_UM) / (FAR_UM - NEAR_UM), 0.0, 1.0))",
+        "share = 0.0",
+        _READING,
+    ),
+    Mutation(
+        "the fields that tell the constant all lie where a survey begins",
+        "edge/scan/tiling/judge.py",
+        "n < MIN_FIRST + (MIN_SURE - MIN_FIRST) * share",
+        "n < MIN_SURE",
+        _JUDGE,
+    ),
+    Mutation(
+        "a slide has one constant everywhere",
+        "edge/scan/tiling/reading.py",
+        "return self._constant_um + float(weight @ self._left_um) / (float(weight.sum()) + noise)",
+        "return self._constant_um",
+        _READING,
+    ),
+    Mutation(
+        "a field that is wrong by far teaches how single shots read",
+        "edge/scan/tiling/reading.py",
+        "WRONG = 4.685",
+        "WRONG = 1000.0",
+        _READING,
     ),
     Mutation(
         "what is taken again is visited in any order",
@@ -280,14 +393,14 @@ MUTATIONS = (
     Mutation(
         "a play that is poorly known hides that a picture of a sweep is out of focus",
         "edge/scan/continuous/scanner.py",
-        "judged = self._judge.judge(seen, caught.z_um, expected, OUT_OF_FOCUS_SHARE)",
+        "judged = self._judge.judge(seen, caught.z_um, expected, RETAKE_SHARE_SWEPT)",
         "judged = self._judge.judge(msgspec.structs.replace(seen, sigma_um=3.0), caught.z_um, expected, 0.6)",
         _SWEPT,
     ),
     Mutation(
         "a folded tile of a sweep is kept as it is",
         "edge/scan/continuous/scanner.py",
-        'is_folded = judged.verdict == "good" and scanner.may_be_uneven(seen)',
+        'is_folded = judged.verdict == "good" and may_be_uneven',
         "is_folded = False",
         _SWEPT,
     ),
@@ -384,16 +497,9 @@ MUTATIONS = (
     ),
     Mutation(
         "a bent row is swept in one straight part",
-        "edge/scan/continuous/rows.py",
-        "if not added or n_off == n_out or",
-        "if True or",
-        _ROWS,
-    ),
-    Mutation(
-        "a fold is followed",
-        "edge/scan/continuous/rows.py",
-        "STANDS_OUT = 3.0",
-        "STANDS_OUT = 300.0",
+        "edge/scan/continuous/straight.py",
+        "        for i in range(j):\n",
+        "        for i in range(1):\n",
         _ROWS,
     ),
     Mutation(

@@ -43,7 +43,7 @@ MUTATIONS = (
     Mutation(
         "a scan does not learn from what a pair settled in its survey",
         "edge/scan/tiling/job.py",
-        "judge.learn_field(done.focus)",
+        "judge.learn_field(done.focus, (done.report.x_um, done.report.y_um))",
         "pass",
         _SWEPT,
     ),

@@ -7,27 +7,20 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from parfocal.board.own.board import Along
+from parfocal.edge.scan.continuous.straight import Wanted, straight_parts
+from parfocal.edge.scan.tiling.heights import Expected
 from parfocal.edge.scan.tiling.plan import PlannedTile
 
-Floats = NDArray[np.float64]
-Height = Callable[[float, float], float]
+Expecting = Callable[[float, float], Expected]
 
+# In a second sweep so many tiles that are good already may lie between two that are not: to pass them takes less time
+# than to begin anew.
+MAX_BETWEEN = 4
 MIN_ROW = 3  # fewer tiles are taken one by one, which costs no more
 # More frames than this are not left to a camera's driver; and a shorter row is less to lose.
 MAX_ROW = 64
-# How far Z may be from the surface on a straight part, as a share of the depth of field. Surface, play and single
-# shots err by as much.
-LINE_SHARE = 0.25
-STANDS_OUT = 3.0  # times the tolerance
-# Of so many tiles the median tells whether the one in their middle stands out. A fold across a row is up to 5 wide: it
-# lies elsewhere in every row, so what the row before has shown cannot be followed.
-AROUND = 11
-STOP_S, AGAIN_S = 0.08, 0.45  # what a part more costs, and a tile that is taken again (docs/scan.md)
-# A knot is put where it helps to stay within this share of it: there is room for the next one then.
-NEARER = 0.7
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -116,6 +109,31 @@ def rows_of(
     return tuple(rows), tuple(others)
 
 
+def runs_of(tiles: Iterable[PlannedTile], along: Along = "x") -> list[Row]:
+    """The runs in which tiles are swept for a second time; a tile that lies alone is a run of one."""
+
+    def place(tile: PlannedTile) -> tuple[int, int]:
+        return (tile.row, tile.column) if along == "x" else (tile.column, tile.row)
+
+    runs = list[list[PlannedTile]]()
+    for tile in sorted(tiles, key=place):
+        line, at = place(tile)
+        if runs and place(runs[-1][0])[0] == line:
+            is_near = at - place(runs[-1][-1])[1] <= 1 + MAX_BETWEEN
+            if is_near and at - place(runs[-1][0])[1] < MAX_ROW:
+                runs[-1].append(tile)
+                continue
+        runs.append([tile])
+    return [Row(tuple(run), 1, along) for run in runs]
+
+
+def nearest_run(runs: Iterable[Row], from_um: tuple[float, float]) -> Row:
+    """Of runs that may be driven either way, the one that begins nearest. X and Y move at the same time."""
+    ways = [each for run in runs for each in (run, Row(run.tiles[::-1], -run.way, run.along))]
+    x_um, y_um = from_um
+    return min(ways, key=lambda way: max(abs(way.tiles[0].x_um - x_um), abs(way.tiles[0].y_um - y_um)))
+
+
 def nearest_first(tiles: Iterable[PlannedTile], from_um: tuple[float, float]) -> Iterator[PlannedTile]:
     """`tiles` in an order that saves way: always the nearest one next. X and Y move at the same time."""
     left, (x_um, y_um) = list(tiles), from_um
@@ -133,84 +151,27 @@ class Ends(msgspec.Struct, frozen=True):
     beyond_um: float
 
 
-def line_of(row: Row, height_um: Height, ends: Ends, depth_um: float, step_um: float) -> Line:
-    """The way of a sweep over a row, in as few straight parts as stay near the surface `height_um(x, y)`.
+def line_of(row: Row, expected: Expecting, ends: Ends, depth_um: float, step_um: float) -> Line:
+    """The way of a sweep over a row, in as few straight parts as keep its tiles in focus.
 
-    Parts meet between two tiles, so that the stage is at full speed, or nearly, where a tile is taken. `step_um`: of Z;
-    heights lie on whole steps.
+    `expected` tells where the focus is expected at X and Y. Parts meet between two tiles, so that the stage is at full
+    speed, or nearly, where a tile is taken. `step_um`: of Z; heights lie on whole steps.
     """
     tiles_um = np.array([row.along_um(tile) for tile in row.tiles])
-    zs_um = np.array([height_um(*row.place_um(float(at_um), row.across_um)) for at_um in tiles_um])
-    knots, heights = _fitted(np.abs(tiles_um - tiles_um[0]), zs_um, LINE_SHARE * depth_um)
+    places = [expected(*row.place_um(float(at_um), row.across_um)) for at_um in tiles_um]
+    wanted = Wanted(
+        np.abs(tiles_um - tiles_um[0]),
+        np.array([each.z_um for each in places]),
+        np.array([each.sigma_um for each in places]),
+    )
+    knots, heights = straight_parts(wanted, depth_um, step_um)
     # The first and the last part go on straight to where the stage starts and stops.
     slopes = np.diff(heights) / np.diff(knots)
     heights[0] -= slopes[0] * ends.before_um
     heights[-1] += slopes[-1] * ends.beyond_um
     knots[0] -= ends.before_um
     knots[-1] += ends.beyond_um
-    # Between two steps the stage is half a step behind, on average, so the way is half a step ahead.
-    signs = np.sign(slopes)
-    ahead = np.array([signs[0], *(np.where(signs[1:] == signs[:-1], signs[1:], 0.0)), signs[-1]])
-    on_steps = np.rint(heights / step_um + 0.5 * ahead) * step_um
+    on_steps = np.rint(heights / step_um) * step_um
     ends_um = tiles_um[0] + row.way * knots
     parts = tuple(Part(float(at), float(z)) for at, z in zip(ends_um[1:], on_steps[1:], strict=True))
     return Line(float(ends_um[0]), float(on_steps[0]), parts)
-
-
-def _fitted(along_um: Floats, zs_um: Floats, tolerance_um: float) -> tuple[Floats, Floats]:
-    """Knots along a row and heights there: straight parts within the tolerance of its tiles, as far as that pays.
-
-    Knots are added between two tiles, each where it helps most. Each costs a stop, and a tile that stays off costs a
-    picture in the second pass. Two may lie between the same tiles, as at a step: with one the line would swing up and
-    down behind the step, since each height in a middle follows from the one before it.
-    """
-    together = ~_stands_out(zs_um, STANDS_OUT * tolerance_um)
-    along_um, zs_um, n_out = along_um[together], zs_um[together], int((~together).sum())
-    gaps = [(a + (b - a) / 3.0, a + (b - a) / 1.5) for a, b in itertools.pairwise(along_um.tolist())]
-    knots = along_um[[0, -1]].astype(np.float64)
-    made = list[tuple[float, Floats, Floats]]()
-    while True:
-        heights = _spline(along_um, zs_um, knots)
-        n_off = n_out + int((np.abs(np.interp(along_um, knots, heights) - zs_um) > tolerance_um).sum())
-        made.append((STOP_S * len(knots) + AGAIN_S * n_off, knots, heights))
-        cheapest = min(cost for cost, _, _ in made)
-        added = [one for gap in gaps for one in ((gap[0],), (gap[1],), gap) if not {*one} & {*knots.tolist()}]
-        if not added or n_off == n_out or STOP_S * (len(knots) + 1) + AGAIN_S * n_out >= cheapest:
-            break
-        tried = [np.sort(np.append(knots, one)) for one in added]
-        fits = [_spline(along_um, zs_um, each) for each in tried]
-        nearer_um = NEARER * tolerance_um
-        excess = [_excess(along_um, zs_um, *each, nearer_um) for each in zip(tried, fits, strict=True)]
-        # Two knots must help much more than one.
-        costs = [(each * len(one) ** 2, len(one)) for each, one in zip(excess, added, strict=True)]
-        knots = tried[costs.index(min(costs))]
-    _, knots, heights = min(made, key=lambda each: each[0])
-    return knots, heights
-
-
-def _stands_out(zs_um: Floats, by_um: float) -> NDArray[np.bool_]:
-    """Which tiles of a row lie farther than `by_um` from the median of those about them: a fold, a wrong value.
-
-    The first and the last tile always count, so that the row has both ends.
-    """
-    beyond = min(AROUND // 2, len(zs_um) - 1)
-    padded = np.pad(zs_um, beyond, mode="reflect", reflect_type="odd")
-    around = np.lib.stride_tricks.sliding_window_view(padded, 2 * beyond + 1)
-    out = np.abs(zs_um - np.median(around, axis=1)) > by_um
-    out[[0, -1]] = False
-    return np.asarray(out, bool)
-
-
-def _excess(along_um: Floats, zs_um: Floats, knots: Floats, heights: Floats, tolerance_um: float) -> float:
-    """By how much the tiles lie outside of the tolerance of a broken line, squared and added."""
-    off_um = np.abs(np.interp(along_um, knots, heights) - zs_um)
-    return float(np.square(np.maximum(off_um - tolerance_um, 0.0)).sum())
-
-
-def _spline(along_um: Floats, zs_um: Floats, knots: Floats) -> Floats:
-    """Heights at the knots of the broken line that is nearest to the tiles, by least squares."""
-    hats = np.stack([np.interp(along_um, knots, unit) for unit in np.eye(len(knots))], axis=1)
-    # A knot that the tiles hardly determine is drawn to where its neighbours' line would be.
-    bend = np.diff(np.eye(len(knots)), 2, axis=0) * 1e-3
-    design, wanted = np.vstack([hats, bend]), np.concatenate([zs_um, np.zeros(len(bend))])
-    return np.asarray(np.linalg.lstsq(design, wanted, rcond=None)[0], np.float64)

@@ -12,12 +12,13 @@ from parfocal.edge.focus.picture.exposure import MIN_MEAN_LEVEL, exposure_fault
 from parfocal.edge.focus.shots import Shot
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.measured.calibration import PlayInUse
+from parfocal.edge.scan.continuous.engagement import Engagement
 from parfocal.edge.scan.continuous.plan import SweepPlan
-from parfocal.edge.scan.continuous.rows import Row, line_of, nearest_first, rows_of
+from parfocal.edge.scan.continuous.rows import Row, line_of, nearest_run, rows_of, runs_of
 from parfocal.edge.scan.continuous.sweep import Caught, Sweeper
 from parfocal.edge.scan.tiling.heights import Expected, Heights
 from parfocal.edge.scan.tiling.journal import Journal
-from parfocal.edge.scan.tiling.judge import Judged, Seen, TileJudge
+from parfocal.edge.scan.tiling.judge import RETAKE_SHARE_SWEPT, Judged, Seen, TileJudge
 from parfocal.edge.scan.tiling.plan import PlannedTile
 from parfocal.edge.scan.tiling.scanner import Scanner, Taken, TileDone
 from parfocal.edge.scan.tiling.writer import TileWriter
@@ -31,9 +32,6 @@ GOOD = ("good", "blank")
 # How much less sure a picture of a sweep is where it contradicts its neighbours. Without a step there, it is one of the
 # few of thousands that err most.
 DOUBT = 2.0
-# A picture of a sweep is taken again where it is out of focus by more than this share of the depth of field. A second
-# picture costs five times as much as the first; with 0.5, as at rest, twice as many are, for noise alone.
-OUT_OF_FOCUS_SHARE = 0.6
 MAX_SOFT = 24  # pictures that are kept until it is known whether they are blurred, 90 MB at 1224 x 1024
 SOFT = "its picture of the sweep was less sharp than its neighbours"
 FOLDED = "parts of its picture of the sweep were less sharp than others"
@@ -58,7 +56,9 @@ class ContinuousScanner:
         self._sweeper = Sweeper(instrument, config, plan)
         self._instrument, self._config, self._plan = instrument, config, plan
         self._heights, self._judge, self._watch = heights, judge, watch
-        self._play_sigma_um = _sigma_um(instrument.plays, "z")
+        # The last tile that has shown its focus, and how far above the surface, um.
+        self._before: tuple[PlannedTile, float] | None = None
+        self._engagement = Engagement(_sigma_um(instrument.plays, "z"))
 
     def run(
         self, tiles: Sequence[PlannedTile], scanner: Scanner, journal: Journal, writer: TileWriter
@@ -83,11 +83,38 @@ class ContinuousScanner:
                 yield from self._proven(soft, scanner, journal, writer, left)
                 soft.clear()
         yield from self._proven(soft, scanner, journal, writer, left)
-        for planned in nearest_first(left, scanner.stage_um):
-            yield from scanner.run((planned,), journal, writer, left[planned] or None)
+        yield from self._second_pass(left, scanner, journal, writer)
+
+    def _second_pass(
+        self, left: dict[PlannedTile, str], scanner: Scanner, journal: Journal, writer: TileWriter
+    ) -> Iterator[TileDone]:
+        """Tiles that are left, the nearest one first, each with the reason why.
+
+        Those that were out of focus and lie side by side are swept again, where their pictures have shown the focus.
+        What is alone, and what the second sweep has not settled, is taken at rest.
+        """
+        shown = [tile for tile, why in left.items() if why == BLURRED and self._heights.has_shown(tile)]
+        along = self._plan.along
+        runs = runs_of(shown, along) + [Row((tile,), 1, along) for tile in left if tile not in shown]
+        while runs:
+            run = nearest_run(runs, scanner.stage_um)
+            runs = [each for each in runs if each.tiles[0] not in run.tiles]
+            if len(run.tiles) == 1:
+                yield from scanner.run(run.tiles, journal, writer, left[run.tiles[0]] or None)
+                continue
+            soft = list[tuple[_Looked, str]]()
+            for tile, taken, elapsed_s in self._swept(run, scanner, left, soft):
+                again = msgspec.structs.replace(taken, reason=BLURRED, retaken=1)
+                yield scanner.hand_over(tile, again, journal, writer, elapsed_s)
+            left.update({looked.caught.tile: reason for looked, reason in soft})
+            runs += [Row((tile,), 1, along) for tile in run.tiles if tile in left]
 
     def _swept(
-        self, row: Row, scanner: Scanner, left: dict[PlannedTile, str], soft: list[tuple[_Looked, str]]
+        self,
+        row: Row,
+        scanner: Scanner,
+        left: dict[PlannedTile, str],
+        soft: list[tuple[_Looked, str]],
     ) -> Iterator[tuple[PlannedTile, Taken, float]]:
         """The good tiles of a row, each with its share of the time of the sweep.
 
@@ -96,9 +123,10 @@ class ContinuousScanner:
         """
         began_s = self._instrument.clock.now_s()
         z_step_um = self._config.board.z.um_per_step
-        line = line_of(row, self._height_um, self._plan.ends, self._judge.depth_um, z_step_um)
+        line = line_of(row, self._heights.expected, self._plan.ends, self._judge.depth_um, z_step_um)
         left.update(dict.fromkeys(row.tiles, MISSED))
-        for caught in self._sweeper.sweep(row, line, scanner.offset):
+        above_um = self._engagement.above_um
+        for caught in self._sweeper.sweep(row, line, scanner.offset, above_um):
             elapsed_s = (self._instrument.clock.now_s() - began_s) / len(row.tiles)
             is_faulty = exposure_fault(caught.pixels) is not None
             self._watch.seen_flash(is_faulty and caught.pixels.mean() < MIN_MEAN_LEVEL)
@@ -134,13 +162,10 @@ class ContinuousScanner:
                 if judged is not None:
                     yield scanner.hand_over(looked.caught.tile, looked.taken(judged), journal, writer, 0.0)
 
-    def _height_um(self, x_um: float, y_um: float) -> float:
-        return self._heights.expected(x_um, y_um).z_um
-
     def _looked(self, caught: Caught, scanner: Scanner) -> _Looked:
         """What the picture of a tile shows."""
         shot = Shot(caught.z_um + scanner.offset.z_um, caught.pixels, self._config.focus)
-        return _Looked(caught, shot, self._judge.look(shot))
+        return _Looked(caught, shot, self._judge.look(shot, (caught.x_um, caught.y_um)))
 
     def _sorted(
         self,
@@ -154,28 +179,44 @@ class ContinuousScanner:
         What the picture shows of the focus is learned, unless it may have more than one.
         """
         caught, seen = looked.caught, looked.seen
-        expected = self._heights.expected(caught.x_um, caught.y_um)
+        expected = self._heights.expected_of(caught.tile, caught.x_um, caught.y_um)
         # Engaged downwards, the height of a picture is as uncertain as the play, and so is where the focus is expected
         # from there; not so what the picture itself shows.
-        play_um = self._play_sigma_um if caught.is_falling else 0.0
+        play_um = self._engagement.sigma_um if caught.is_falling else 0.0
         expected = Expected(expected.z_um, math.hypot(expected.sigma_um, play_um))
-        judged = self._judge.judge(seen, caught.z_um, expected, OUT_OF_FOCUS_SHARE)
-        is_folded = judged.verdict == "good" and scanner.may_be_uneven(seen)
-        if judged.verdict in ("good", "predicted") and seen.distance_um is not None and not is_folded:
-            focus_um, sigma_um = caught.z_um + judged.distance_um, math.hypot(judged.sigma_um, play_um)
-            self._heights.learn(caught.x_um, caught.y_um, focus_um, sigma_um)
-            doubt = DOUBT if self._judge.contradicts(seen, caught.z_um, expected) else 1.0
-            self._heights.learn_swept(caught.tile, focus_um, doubt * sigma_um)
+        judged = self._judge.judge(seen, caught.z_um, expected, RETAKE_SHARE_SWEPT)
+        may_be_uneven = judged.verdict in ("good", "predicted") and scanner.may_be_uneven(seen)
+        is_folded = judged.verdict == "good" and may_be_uneven
+        if judged.verdict in ("good", "predicted") and not is_folded:
+            self._learn(caught, seen, judged, expected, play_um)
         if judged.verdict == "blurred" or is_folded:
             soft.append((looked, FOLDED if is_folded else SOFT))
         elif judged.verdict not in GOOD:
-            left[caught.tile] = BLURRED
+            left[caught.tile] = FOLDED if may_be_uneven else BLURRED
         else:
             if judged.verdict == "good":
                 self._judge.accept(seen)
             scanner.learn_even(seen)
             return judged
         return None
+
+    def _learn(self, caught: Caught, seen: Seen, judged: Judged, expected: Expected, play_um: float) -> None:
+        """Learn what a picture shows of the focus: for its neighbours, and for its tile, should it be taken again."""
+        if seen.distance_um is None or seen.sigma_um is None:
+            return
+        # What was expected came from the neighbours. Handed on to them as news, it would count again and again.
+        shown_um = caught.z_um + seen.distance_um
+        self._heights.learn(caught.x_um, caught.y_um, shown_um, math.hypot(seen.sigma_um, play_um))
+        contradicts = self._judge.contradicts(seen, caught.z_um, expected)
+        doubt = DOUBT if contradicts else 1.0
+        sigma_um = math.hypot(judged.sigma_um, play_um)
+        self._heights.learn_swept(caught.tile, caught.z_um + judged.distance_um, doubt * sigma_um)
+        if not contradicts:
+            self._engagement.learn(caught.above_um + expected.z_um - shown_um, caught.is_falling)
+        above_um = shown_um - self._heights.surface_um(caught.x_um, caught.y_um)
+        if self._before is not None and _are_beside(self._before[0], caught.tile):
+            self._judge.learn_beside(above_um - self._before[1])
+        self._before = caught.tile, above_um
 
 
 class _Looked(msgspec.Struct, frozen=True):
@@ -189,6 +230,10 @@ class _Looked(msgspec.Struct, frozen=True):
         """The tile with this picture."""
         place_um = (self.caught.x_um, self.caught.y_um)
         return Taken(self.shot, self.seen, judged, self.caught.error_um, place_um=place_um)
+
+
+def _are_beside(a: PlannedTile, b: PlannedTile) -> bool:
+    return abs(a.row - b.row) + abs(a.column - b.column) == 1
 
 
 def _sigma_um(plays: Sequence[PlayInUse], axis: str) -> float:

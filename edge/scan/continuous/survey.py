@@ -27,14 +27,15 @@ from parfocal.edge.scan.field_result import FieldResult
 from parfocal.edge.scan.plan import Field
 from parfocal.edge.scan.session import Session
 from parfocal.edge.scan.survey import SINGLE_SIGMA_UM, Noted, is_by_single
+from parfocal.edge.scan.tiling.heights import Expected
 from parfocal.edge.scan.tiling.plan import PlannedTile, TilePlan
 from parfocal.edge.scan.tiling.scanner import Offset
 
 SWEPT_FROM = 24  # points: fewer are visited sooner than they are taught and swept
 TAUGHT = 6  # points that two shots settle before the first sweep
 VERIFIED_ROWS = 3  # after so many rows two shots settle a point
-# Z may stay so many depths of field from the expected focus, over the share that the tiles of a scan allow
-# (`LINE_SHARE`): a picture tells its height from there too, and each straight part less saves a stop.
+# The depth of field counts so many times here: a picture tells its height from farther away too, and each straight part
+# less saves a stop.
 WIDER = 2.0
 _QUARTERS = ((0.5, 0.5), (0.25, 0.25), (0.75, 0.25), (0.75, 0.75), (0.25, 0.75))
 
@@ -161,7 +162,7 @@ class SweptSurvey:
         """The points of a row that their pictures in a sweep settle. `verified` is left to be visited."""
         began_s = self._instrument.clock.now_s()
         step_um, depth_um = self._config.board.z.um_per_step, self._session.depth_um
-        line = line_of(row, self._height_um, self._planned.sweeps.ends, WIDER * depth_um, step_um)
+        line = line_of(row, self._expected, self._planned.sweeps.ends, WIDER * depth_um, step_um)
         for caught in self._sweeper.sweep(row, line, Offset()):
             if caught.tile not in self._left or caught.tile == verified:
                 continue
@@ -184,9 +185,11 @@ class SweptSurvey:
             report = msgspec.structs.replace(report, sigma_um=math.hypot(single_um, self._play_sigma_um))
         return FieldResult(report, done.focus, (caught.x_um, caught.y_um))
 
-    def _height_um(self, x_um: float, y_um: float) -> float:
+    def _expected(self, x_um: float, y_um: float) -> Expected:
         expected_um = self._noted.expected_um(Field(x_um, y_um))
-        return self._config.focus.first_sweep_start_um if expected_um is None else expected_um
+        return Expected(
+            self._config.focus.first_sweep_start_um if expected_um is None else expected_um, SINGLE_SIGMA_UM
+        )
 
 
 def taught_first(tiles: Sequence[PlannedTile]) -> Iterator[PlannedTile]:

@@ -44,7 +44,8 @@ class Sweeping(Protocol):
 class Caught(msgspec.Struct, frozen=True):
     """The picture of a tile from a sweep: RGB uint8 (h, w, 3), and where its middle was in its flash, um of the slide.
 
-    `is_falling`: Z was engaged downwards. `error_um`: true height of the stage above the true focus in the flash, None
+    `is_falling`: Z was engaged downwards; `above_um`: by how much it was taken to stand above its command there.
+    `error_um`: true height of the stage above the true focus in the flash, None
     on a real microscope.
     """
 
@@ -54,6 +55,7 @@ class Caught(msgspec.Struct, frozen=True):
     y_um: float
     z_um: float
     is_falling: bool
+    above_um: float
     error_um: float | None
 
 
@@ -82,19 +84,24 @@ class Sweeper:
         """Frames of the last sweep that were lost between camera and computer."""
         return self._camera.n_lost
 
-    def sweep(self, row: Row, line: Line, offset: Offset) -> Iterator[Caught]:
+    def sweep(self, row: Row, line: Line, offset: Offset, above_um: float = 0.0) -> Iterator[Caught]:
         """Go along a line over a row, then hand out the frames; a tile without light or frame is left out.
 
-        `row` and `line` are on the slide, which lies `offset` from where it lay. Raises BoardError, CameraFailed.
+        `row` and `line` are on the slide, which lies `offset` from where it lay. `above_um`: how far the stage stands
+        above its command where Z is engaged downwards. Raises BoardError, CameraFailed.
         """
         is_backwards, falling = row.way < 0, line.is_falling
         off_um, across_off_um = row.place_um(offset.x_um, offset.y_um)
         begin_um = row.place_um(line.at_um + off_um, row.across_um + across_off_um)
+        z_um = line.z_um + offset.z_um - self._lower_um(above_um, falling[0])
         with self._armed_camera(row):
-            self._get_ready(
-                SweepBegin(*begin_um, line.z_um + offset.z_um, is_backwards, falling[0], row.along), row
-            )
-            yield from self._along(row, line, offset)
+            self._get_ready(SweepBegin(*begin_um, z_um, is_backwards, falling[0], row.along), row)
+            yield from self._along(row, line, offset, above_um)
+
+    def _lower_um(self, above_um: float, is_falling: bool) -> float:
+        """By how much a command is lowered in this engagement, um; whole steps."""
+        step_um = self._config.board.z.um_per_step
+        return round(above_um / step_um) * step_um if is_falling else 0.0
 
     @contextlib.contextmanager
     def _armed_camera(self, row: Row) -> Iterator[None]:
@@ -105,20 +112,19 @@ class Sweeper:
         finally:
             self._camera.disarm()
 
-    def _along(self, row: Row, line: Line, offset: Offset) -> Iterator[Caught]:
+    def _along(self, row: Row, line: Line, offset: Offset, above_um: float) -> Iterator[Caught]:
         """Sweep from the begin of a row, then hand out its frames."""
         is_backwards, falling = row.way < 0, line.is_falling
         off_um, across_off_um = row.place_um(offset.x_um, offset.y_um)
         across_um = row.across_um + across_off_um
         armed_um = self._arm(row, offset)
         for k, part in enumerate(line.parts):
+            to_um = offset.z_um - self._lower_um(above_um, falling[k])
             if k and falling[k] != falling[k - 1]:
-                z_um = line.parts[k - 1].z_um + offset.z_um
+                z_um = line.parts[k - 1].z_um + to_um
                 knot_um = row.place_um(line.parts[k - 1].at_um + off_um, across_um)
                 self._board.ready(SweepBegin(*knot_um, z_um, is_backwards, falling[k], row.along))
-            self._board.sweep(
-                part.at_um + off_um, part.z_um + offset.z_um, self._plan.speed_um_per_s, row.along
-            )
+            self._board.sweep(part.at_um + off_um, part.z_um + to_um, self._plan.speed_um_per_s, row.along)
         board = self._instrument.board
         at_across_um = (board.y if row.along == "x" else board.x).stage_um - across_off_um
         # Z makes its steps one by one here: between two of them it is half a step behind the line, on average.
@@ -134,9 +140,11 @@ class Sweeper:
                 len(line.parts) - 1,
             )
             z_um = line.z_at(at_um) + behind_um * line.slope_sign(passed)
+            is_above_um = above_um if falling[passed] else 0.0
+            z_um += is_above_um - self._lower_um(above_um, falling[passed])
             x_um, y_um = row.place_um(at_um, at_across_um)
             error_um = self._error_um(x_um, y_um, flash_s)
-            yield Caught(tile, pixels, x_um, y_um, z_um, falling[passed], error_um)
+            yield Caught(tile, pixels, x_um, y_um, z_um, falling[passed], is_above_um, error_um)
 
     def _error_um(self, x_um: float, y_um: float, flash_s: float) -> float | None:
         truth_at = self._instrument.truth_at

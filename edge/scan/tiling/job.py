@@ -31,6 +31,7 @@ from parfocal.edge.scan.tiling.judge import TileJudge
 from parfocal.edge.scan.tiling.light import Light
 from parfocal.edge.scan.tiling.marks import Mark, SurveyMarks, marks_of_survey, marks_of_tiles
 from parfocal.edge.scan.tiling.plan import TilePlan
+from parfocal.edge.scan.tiling.reading import Known
 from parfocal.edge.scan.tiling.registering import register
 from parfocal.edge.scan.tiling.scanner import TWO_SHOT_SIGMA_UM, Offset, Scanner, TileDone, Unevenness
 from parfocal.edge.scan.tiling.uneven_tiles import UnevenTiles, UsualSpread
@@ -226,14 +227,14 @@ class ScanJob:
                 if done.outcome in ("focused", "recovered") and done.end is not None:
                     # What a single shot settled says nothing of how far single shots are off.
                     if not is_by_single(done.report):
-                        judge.learn_field(done.focus)
+                        judge.learn_field(done.focus, (done.report.x_um, done.report.y_um))
                     # A point that was only measured was left out of focus.
                     if abs(done.focus.left_um) <= 0.5 * judge.depth_um:
                         pixels = reduced(done.end.pixels, config.focus)
                         usual.learn(crispness_of(pixels, config.focus.blank_contrast).spread)
                     x_um, y_um = done.passed_um or (instrument.board.x.stage_um, instrument.board.y.stage_um)
                     marks.see((x_um, y_um, done.z_um), done.end.sharpness, done.end.pixels)
-                if not judge.is_sure:
+                if judge.wants_field(len(fields) / len(points)):
                     session.verify_next()
                 yield done
         report, surface = survey_report(fields, session.first_sweep_s)
@@ -270,7 +271,7 @@ class ScanJob:
             heights.check_covers(planned.x_um, planned.y_um)
             heights.check_reach(planned.x_um, planned.y_um, instrument.board.z.limits_um)
         judge = _judge(instrument, eyes, config)
-        judge.restore(self._kept("known_um"))
+        judge.restore(msgspec.json.decode(self.journal.kept("known_singles") or "[]", type=tuple[Known, ...]))
         usual = UsualSpread(self._kept("usual_spread"))
         for point in surface.points:
             if point.status == "used" and point.z_um is not None:
@@ -317,7 +318,7 @@ class ScanJob:
 
     def _keep(self, judge: TileJudge, usual: UsualSpread) -> None:
         """Keep what was learned of this slide, for a session that goes on."""
-        self.journal.keep("known_um", judge.known_um)
+        self.journal.keep("known_singles", judge.known)
         self.journal.keep("usual_spread", usual.known)
 
     def _kept(self, name: str) -> tuple[float, ...]:

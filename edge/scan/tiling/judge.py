@@ -8,6 +8,7 @@ from typing import Literal
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from parfocal.edge.config import FocusConfig
 from parfocal.edge.focus.judging.depth import depth_of_field_um
@@ -20,12 +21,14 @@ from parfocal.edge.focus.shots import Shot
 from parfocal.edge.focus.uneven.crispness import crispness_of
 from parfocal.edge.scan.dust_alone import is_dust_alone
 from parfocal.edge.scan.tiling.heights import Expected
+from parfocal.edge.scan.tiling.reading import MIN_SIGMA_UM, Known, Reading
 from parfocal.engines.predictor import Predictor
 
 # A single shot is off by a constant that depends on stain and slide. It is taken from tiles whose focus is known.
 MIN_KNOWN = 5
-KEPT_KNOWN = 40
-MIN_SIGMA_UM = 0.25  # of single shots within 2 um of the focus (engines/models/single-20x.md: 0.25 to 0.4 um)
+# How far neighbouring tiles lie apart tells how much single shots scatter. By 25 fields of a survey alone it comes out
+# between 0.25 and 0.42 um where it is 0.30, and how many tiles are taken again would be chance.
+KEPT_BESIDE = 200
 UNKNOWN_SIGMA_UM = 1.0  # before the constant is known
 MAX_TRUSTED_SHARE = 0.9  # of the model's range
 CONTRADICTS = 3.0  # standard deviations by which a picture contradicts what was expected: a step of the slide
@@ -33,13 +36,17 @@ CONTRADICTS = 3.0  # standard deviations by which a picture contradicts what was
 MIN_SHARPNESS_SHARE = 0.6
 N_NEIGHBOURS = 9
 # Single shots scatter by 0.3 um from place to place, so the mean of so many is certain to 0.06 um. With 36 of them
-# instead of 16 a swept slide had 100 tiles taken again instead of 115 (`tests.bench.scan`).
-MIN_SURE = 25
+# instead of 16 a swept slide had 100 tiles taken again instead of 115 (`tests.bench.scan`). Eight come at once.
+MIN_SURE, MIN_FIRST = 25, 8
 # Unless its content is like that of a tile that looked blurred and was found in focus: fine detail is rare there.
 KEPT_PLAIN = 12
 ALIKE_SHARE = 0.2
 
-OUT_OF_FOCUS_SHARE = 0.5  # of the depth of field
+# A picture is taken again where it is out of focus by more than this share of the depth of field: one that was taken at
+# rest, and one of a sweep. There a second picture costs three to seven times as much as the first, and from 0.5 to 0.6
+# most of what is taken again is taken for the noise of single shots.
+RETAKE_SHARE_AT_REST = 0.5
+RETAKE_SHARE_SWEPT = 0.6
 
 Verdict = Literal["good", "blank", "predicted", "blurred", "unknown"]
 
@@ -81,22 +88,23 @@ class TileJudge:
         """`single`: a single-shot model, None to judge by sharpness alone. `um_per_px`: of the camera."""
         self._single, self._config, self._um_per_px = single, config, um_per_px
         self.depth_um = depth_of_field_um(config.objective)
-        self._off_um: deque[float] = deque(maxlen=KEPT_KNOWN)
+        self._reading = Reading()
+        self._beside_um: deque[float] = deque(maxlen=KEPT_BESIDE)
         self._crispness: deque[float] = deque(maxlen=N_NEIGHBOURS)
         self._plain: deque[float] = deque(maxlen=KEPT_PLAIN)
 
     @property
-    def bias_um(self) -> float:
-        """What a single shot says of a picture that is in focus."""
-        return float(np.median(self._off_um)) if self._off_um else 0.0
-
-    @property
     def sigma_um(self) -> float:
-        """Standard uncertainty of a single shot once the constant is taken off."""
+        """Standard uncertainty of a single shot, corrected by how it reads on this slide."""
         if not self._knows_bias:
             return UNKNOWN_SIGMA_UM
-        scatter_um = 1.4826 * float(np.median(np.abs(np.array(self._off_um) - self.bias_um)))
-        return max(MIN_SIGMA_UM, scatter_um)
+        reading = self._reading
+        n, variance = len(reading.known), (reading.scatter_um / reading.gain) ** 2
+        if self._beside_um:
+            # Of two tiles both err, and each tile is in two pairs.
+            n_pairs, of_pairs = len(self._beside_um), _variance(np.array(self._beside_um)) / 2.0
+            variance = (n * variance + 0.5 * n_pairs * of_pairs) / (n + 0.5 * n_pairs)
+        return max(MIN_SIGMA_UM, math.sqrt(variance))
 
     @property
     def is_ready(self) -> bool:
@@ -104,12 +112,12 @@ class TileJudge:
         return self._single is None or self._knows_bias
 
     @property
-    def known_um(self) -> tuple[float, ...]:
-        """What single shots said of pictures in focus, to be kept for a scan that is continued."""
-        return tuple(self._off_um)
+    def known(self) -> tuple[Known, ...]:
+        """What single shots said of pictures whose focus is known, to be kept for a scan that is continued."""
+        return self._reading.known
 
-    def look(self, shot: Shot) -> Seen:
-        """What a picture shows. Raises EngineError."""
+    def look(self, shot: Shot, place_um: tuple[float, float]) -> Seen:
+        """What a picture taken at X and Y of the slide shows. Raises EngineError."""
         pixels = reduced(shot.pixels, self._config)
         whole = smoothed(pixels)
         contrasts = contrast_of(patches_of(whole, self._config.patch_px))
@@ -121,7 +129,8 @@ class TileJudge:
             found = estimate_single(shot.pixels, self._single, self._config)
             trusted_um = MAX_TRUSTED_SHARE * self._single.contract.range_um
             if found.believed is not False and math.isfinite(found.distance_um):
-                distance_um = float(np.clip(found.distance_um, -trusted_um, trusted_um)) - self.bias_um
+                told_um = float(np.clip(found.distance_um, -trusted_um, trusted_um))
+                distance_um = self._reading.distance_um(told_um, place_um)
                 sigma_um = self.sigma_um
             spread_um = found.spread_um if len(found.predictions_um) > 1 else None
         crisp = crispness_of(pixels, self._config.blank_contrast)
@@ -129,11 +138,11 @@ class TileJudge:
         return Seen(distance_um, sigma_um, shot.sharpness, crisp.middle, tissue, spread_um, apart)
 
     def judge(
-        self, seen: Seen, z_um: float, expected: Expected, out_share: float = OUT_OF_FOCUS_SHARE
+        self, seen: Seen, z_um: float, expected: Expected, retake_share: float = RETAKE_SHARE_AT_REST
     ) -> Judged:
         """The verdict on a picture taken at `z_um`, where the focus was expected at `expected`.
 
-        `out_share`: of the depth of field, beyond which it is out of focus.
+        `retake_share`: of the depth of field, beyond which it is out of focus.
         """
         prior_um = expected.z_um - z_um
         if not seen.tissue:
@@ -143,7 +152,7 @@ class TileJudge:
         if not self._knows_bias:
             return Judged("unknown", seen.distance_um, seen.sigma_um)
         distance_um, sigma_um = _together(seen.distance_um, seen.sigma_um, prior_um, expected.sigma_um)
-        if abs(distance_um) > out_share * self.depth_um:
+        if abs(distance_um) > retake_share * self.depth_um:
             return Judged("predicted", distance_um, sigma_um)
         return Judged("blurred" if self._is_blurred(seen) else "good", distance_um, sigma_um)
 
@@ -153,7 +162,7 @@ class TileJudge:
             return False
         return _contradict(seen.distance_um, seen.sigma_um, expected.z_um - z_um, expected.sigma_um)
 
-    def learn_focus(self, shot: Shot, above_um: float = 0.0) -> None:
+    def learn_focus(self, shot: Shot, above_um: float, place_um: tuple[float, float]) -> None:
         """Learn from a picture whose focus is known to lie `above_um` above it. Raises EngineError."""
         if self._single is None or exposure_fault(shot.pixels) is not None:
             return
@@ -161,31 +170,39 @@ class TileJudge:
             found = estimate_single(shot.pixels, self._single, self._config)
         except ValueError:  # no patch has any contrast
             return
-        self._learn_single(found.distance_um, above_um)
+        self._learn_single(found.distance_um, above_um, place_um)
 
-    def learn_field(self, found: FocusResult) -> None:
+    def learn_field(self, found: FocusResult, place_um: tuple[float, float]) -> None:
         """Learn from a field that two shots or a sweep settled: from what single shots said of it near its focus.
 
         Raises EngineError.
         """
         for told_um, true_um in found.singles_um:
             if abs(true_um) <= self.depth_um:
-                self._learn_single(told_um, true_um)
+                self._learn_single(told_um, true_um, place_um)
         if not found.singles_um and found.end is not None and abs(found.left_um) <= self.depth_um / 2.0:
-            self.learn_focus(found.end, found.left_um)
+            self.learn_focus(found.end, found.left_um, place_um)
 
-    @property
-    def is_sure(self) -> bool:
-        """Whether enough fields told how far single shots are off: for a constant that is certain to 0.06 um."""
-        return self._single is None or len(self._off_um) >= MIN_SURE
+    def wants_field(self, share: float) -> bool:
+        """Whether two shots should settle the next field of a survey, so that it tells how far single shots are off.
 
-    def _learn_single(self, told_um: float, true_um: float) -> None:
+        `share`: of the survey, that is done. A few fields at once, the others spread over the slide: the constant is
+        not the same everywhere.
+        """
+        n = len(self._reading.known)
+        return self._single is not None and n < MIN_FIRST + (MIN_SURE - MIN_FIRST) * share
+
+    def learn_beside(self, difference_um: float) -> None:
+        """Learn from two neighbouring tiles by how much more the one lies above the surface, by single shots."""
+        self._beside_um.append(difference_um)
+
+    def _learn_single(self, told_um: float, true_um: float, place_um: tuple[float, float]) -> None:
         if math.isfinite(told_um):
-            self._off_um.append(told_um - true_um)
+            self._reading.learn([Known(told_um, true_um, *place_um)])
 
-    def restore(self, known_um: tuple[float, ...]) -> None:
+    def restore(self, known: tuple[Known, ...]) -> None:
         """Take up what an earlier session of the same scan has learned."""
-        self._off_um.extend(known_um)
+        self._reading.learn(known)
 
     def accept(self, seen: Seen) -> None:
         """Take a good tile as a measure for those that follow."""
@@ -199,7 +216,7 @@ class TileJudge:
 
     @property
     def _knows_bias(self) -> bool:
-        return len(self._off_um) >= MIN_KNOWN
+        return len(self._reading.known) >= MIN_KNOWN
 
     def _is_blurred(self, seen: Seen) -> bool:
         """Whether the picture is much less sharp than those before it, and than those found to have no more detail."""
@@ -209,6 +226,11 @@ class TileJudge:
         if any(abs(plain - crispness) <= ALIKE_SHARE * crispness for plain in self._plain):
             return False
         return crispness < MIN_SHARPNESS_SHARE * float(np.median(self._crispness))
+
+
+def _variance(values: NDArray[np.float64]) -> float:
+    """Of values (n,) about zero, a few wrong ones among them."""
+    return (1.4826 * float(np.median(np.abs(values)))) ** 2
 
 
 def _together(

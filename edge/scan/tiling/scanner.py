@@ -224,7 +224,7 @@ class Scanner:
         """The picture of a tile, taken again if it is out of focus, and examined if it may be uneven."""
         expected = self._heights.expected(planned.x_um, planned.y_um)
         shot = self.take_at(planned.x_um, planned.y_um, expected.z_um)
-        seen = self._judge.look(shot)
+        seen = self._judge.look(shot, (planned.x_um, planned.y_um))
         judged = self._judge.judge(seen, shot.z_um - self.offset.z_um, expected)
         taken = Taken(shot, seen, judged, self._error_um())
         if judged.verdict not in _REASONS:
@@ -238,7 +238,7 @@ class Scanner:
     def _focused(self, planned: PlannedTile, first: Taken, judged: Judged) -> Taken:
         """The same tile in focus; `judged` says why it was not."""
         moved = self._moved(planned, first, judged) if judged.verdict == "predicted" else None
-        return moved or self._again(first, judged)
+        return moved or self._again(first, judged, (planned.x_um, planned.y_um))
 
     def _looks_uneven(self, seen: Seen) -> bool:
         """Whether the parts of a picture differ in sharpness by more than is usual on this slide."""
@@ -283,10 +283,15 @@ class Scanner:
             return
         self._judge.accept(taken.seen)
         if taken.above_um is not None:
-            self._judge.learn_focus(taken.shot, taken.above_um)
+            self._judge.learn_focus(taken.shot, taken.above_um, (planned.x_um, planned.y_um))
         if _shows_focus(taken):
-            focus_um = taken.shot.z_um - self.offset.z_um + taken.judged.distance_um
-            self._heights.learn(planned.x_um, planned.y_um, focus_um, taken.judged.sigma_um)
+            distance_um, sigma_um = taken.judged.distance_um, taken.judged.sigma_um
+            seen = taken.seen
+            if taken.reason is None and seen.distance_um is not None and seen.sigma_um is not None:
+                # What was expected came from the neighbours. Handed on to them as news, it would count again and again.
+                distance_um, sigma_um = seen.distance_um, seen.sigma_um
+            focus_um = taken.shot.z_um - self.offset.z_um + distance_um
+            self._heights.learn(planned.x_um, planned.y_um, focus_um, sigma_um)
 
     def _write_stack(self, planned: PlannedTile, shape: FieldShape, folder: Path, write: Write) -> None:
         """Take a stack through an uneven tile and write it. Raises TileNotWritten; else as `take_at`."""
@@ -312,7 +317,7 @@ class Scanner:
             moves_um.append(f"{judged.distance_um:+.1f}")
             reason = f"{_REASONS['predicted']}; moved by {', '.join(moves_um)} um"
             shot = self.take_at(planned.x_um, planned.y_um, focus_um)
-            seen = self._judge.look(shot)
+            seen = self._judge.look(shot, (planned.x_um, planned.y_um))
             if seen.distance_um is None or seen.sigma_um is None:
                 return None
             if not self._sharpness(shot) > self._sharpness(best.shot):
@@ -330,7 +335,7 @@ class Scanner:
             judged = now
         return None
 
-    def _again(self, first: Taken, judged: Judged) -> Taken:
+    def _again(self, first: Taken, judged: Judged, place_um: tuple[float, float]) -> Taken:
         """Focus by two shots. The picture in focus, or the first one where the tile has no focus or was sharper."""
         result = self.focus_near(first.shot.z_um + judged.distance_um)
         reason = f"{_REASONS[judged.verdict]}; {result.outcome}"
@@ -344,7 +349,7 @@ class Scanner:
             # Never end blurrier than at the start: two shots that lead to a blurrier picture were wrong.
             known = Judged("good", 0.0, self._judge.depth_um / 2.0)
             return msgspec.structs.replace(first, judged=known, reason=reason, above_um=0.0)
-        seen, retaken = self._judge.look(result.end), first.retaken + 1
+        seen, retaken = self._judge.look(result.end, place_um), first.retaken + 1
         return Taken(result.end, seen, known, self._error_um(), reason, retaken, above_um=0.0)
 
     def _sharpness(self, shot: Shot) -> float:

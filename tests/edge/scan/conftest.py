@@ -13,6 +13,7 @@ from parfocal.edge.measured.calibration import PlayInUse
 from parfocal.edge.scan.continuous.plan import SweepPlan
 from parfocal.edge.scan.tiling.job import Request, ScanJob, Ways, Write, settings_of, survey_points
 from parfocal.edge.scan.tiling.plan import TilePlan, field_of, plan_tiles
+from parfocal.edge.scan.tiling.reading import Known
 from parfocal.edge.scan.tiling.scanner import TileDone
 from parfocal.edge.scan.tiling.writer import write_whole
 from parfocal.edge.surface.points import FocusPoint
@@ -34,7 +35,7 @@ class Surveyed(msgspec.Struct, frozen=True):
     """
 
     points: tuple[FocusPoint, ...]
-    known_um: tuple[float, ...]
+    known: tuple[Known, ...]
     folder: Path
 
 
@@ -58,7 +59,7 @@ def surveyed(plan: TilePlan, tmp_path_factory: pytest.TempPathFactory) -> Survey
     ):
         points = survey_points(plan, small.config, 9, 60.0)
         list(job.survey(instrument, small.eyes, small.config, points))
-        known = msgspec.json.decode(job.journal.kept("known_um") or "", type=tuple[float, ...])
+        known = msgspec.json.decode(job.journal.kept("known_singles") or "", type=tuple[Known, ...])
         surface = job.kept_surface()
     assert surface is not None
     return Surveyed(surface.points, known, folder)
@@ -86,7 +87,7 @@ def scan(out: Path, plan: TilePlan, surveyed: Surveyed) -> Scan:
         ):
             surface = job.kept_surface()
             if surface is None:
-                job.journal.keep("known_um", surveyed.known_um)
+                job.journal.keep("known_singles", surveyed.known)
                 surface = job.keep_surface(surveyed.points)
             run = job.tiles(instrument, small.eyes, small.config, surface, ways or Ways(only_exposed, sweeps))
             with contextlib.closing(run):

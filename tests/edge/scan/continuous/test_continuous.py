@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from parfocal.board.errors import BoardError
 from parfocal.board.own.board import Along, Board, TriggeredFrame
+from parfocal.board.stub.virtual_bench import VirtualBench
 from parfocal.edge.camera.frame import Frame
 from parfocal.edge.config import Config
 from parfocal.edge.errors import CameraFailed, ConfigError
@@ -18,13 +19,17 @@ from parfocal.edge.focus.uneven.crispness import Crispness
 from parfocal.edge.images.rgb import rgb_from_file
 from parfocal.edge.measured.trigger_in_use import TriggerInUse
 from parfocal.edge.pixels import UInt8Array
+from parfocal.edge.scan.continuous.engagement import Engagement
 from parfocal.edge.scan.continuous.plan import SweepPlan, sweep_plan
 from parfocal.edge.scan.continuous.scanner import BLURRED, DARK, FOLDED, LOST, MISSED
 from parfocal.edge.scan.continuous.sweep import Sweeper
 from parfocal.edge.scan.tiles import read_scan
+from parfocal.edge.scan.tiling.heights import Expected, Heights
+from parfocal.edge.scan.tiling.judge import Judged, Seen, TileJudge
 from parfocal.edge.scan.tiling.plan import TilePlan, field_of, plan_tiles
 from parfocal.edge.scan.tiling.registering import shift_px
 from parfocal.edge.scan.tiling.scanner import TileDone
+from parfocal.edge.simscope.bench import stub_of
 from parfocal.edge.simscope.triggered_camera import TriggeredCamera
 from parfocal.edge.tissue.area import rectangle
 from tests.edge.scan.conftest import PLAYS, REGION, Scan
@@ -132,9 +137,13 @@ def test_what_came_out_blurred_is_taken_again_after_the_sweeps_and_learned_befor
     stepped = SmallSlide(focus=lambda x, y: bent(x, y) + (4.0 if y > 9_985.0 else 0.0), config=BRIGHT)
     taken = scan(stepped, sweeps=sweeps)
     again = [done for done in taken if (done.tile.reason or "").startswith(BLURRED)]
-    # The first row beyond the step is blurred; most of the rows behind it starts from what it has shown.
-    assert 3 <= len(again) <= 9
+    # The first row beyond the step is blurred; some of the rows behind it start from what it has shown.
+    assert 3 <= len(again) <= 10
     assert taken[-len(again) :] == again
+    # Side by side they are swept again, a run in half the time of as many tiles at rest.
+    swept = [done for done in again if (done.tile.reason, done.tile.retaken) == (BLURRED, 1)]
+    assert len(swept) >= len(again) - 1
+    assert sum(done.tile.elapsed_s for done in swept) < 0.16 * len(swept)
     assert all(done.tile.retaken >= 1 for done in again)
     assert max(errors_um(taken)) < 0.96
 
@@ -157,11 +166,48 @@ def test_a_tile_that_stands_out_alone_is_taken_again_where_its_own_picture_has_s
         is_there = abs(x_um - alone.x_um) < 20.0 and abs(y_um - alone.y_um) < 20.0
         return bent(x_um, y_um) + (2.5 if is_there else 0.0)
 
-    taken = scan(SmallSlide(focus=bump, single_sigma_um=0.1, config=BRIGHT), sweeps=sweeps)
+    taken = scan(SmallSlide(focus=bump, single_sigma_um=0.05, config=BRIGHT), sweeps=sweeps)
     (done,) = (each for each in taken if (each.tile.row, each.tile.column) == (row, 2))
     # One more picture is enough, although its neighbours lead to expect it elsewhere.
     assert (done.tile.reason, done.tile.retaken) == (BLURRED, 1)
     assert abs(done.error_um or 0.0) < 0.48
+
+
+def test_what_the_neighbours_have_shown_is_not_handed_on_to_others_as_news(
+    scan: Scan, sweeps: SweepPlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A picture tells its neighbours what it shows by itself, not what it was judged to be."""
+    learn, judge = Heights.learn, TileJudge.judge
+    learned, shown = list[float](), list[float]()
+
+    def noted(heights: Heights, x_um: float, y_um: float, focus_z_um: float, sigma_um: float) -> None:
+        learned.append(focus_z_um)
+        learn(heights, x_um, y_um, focus_z_um, sigma_um)
+
+    def seen(one: TileJudge, what: Seen, z_um: float, expected: Expected, share: float = 0.5) -> Judged:
+        shown.append(z_um + (what.distance_um or np.nan))
+        return judge(one, what, z_um, expected, share)
+
+    monkeypatch.setattr(Heights, "learn", noted)
+    monkeypatch.setattr(TileJudge, "judge", seen)
+    taken = scan(SmallSlide(config=BRIGHT), sweeps=sweeps)
+    assert sum(done.tile.tissue and done.tile.reason is None for done in taken) >= 10
+    assert {*learned[9:]} <= {*shown}  # nine points of the survey come first
+
+
+def test_what_is_known_of_the_play_brings_pictures_of_falling_z_into_focus(
+    scan: Scan, sweeps: SweepPlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = SmallSlide(single_sigma_um=0.1, config=BRIGHT)
+    small.bench = VirtualBench(stub_of(BRIGHT, 1, z_play_um=20.78))  # 20 um were measured
+    monkeypatch.setattr(Engagement, "above_um", 0.78)  # two and a half steps: two are driven
+    taken = scan(small, sweeps=sweeps)
+    swept = [done for done in taken if done.tile.reason is None and done.tile.tissue]
+    off_um = np.array([done.error_um or 0.0 for done in swept])
+    is_even = np.array([done.tile.row % 2 == 0 for done in swept])  # Z rises in one, and falls in the other
+    assert abs(off_um[is_even].mean() - off_um[~is_even].mean()) < 0.5
+    height_um = [bent(done.tile.x_um, done.tile.y_um) - done.tile.z_um for done in swept] + off_um
+    assert abs(height_um[is_even].mean() - height_um[~is_even].mean()) < 0.1
 
 
 def test_a_single_shot_that_errs_in_a_sweep_does_not_leave_its_tile_out_of_focus(
@@ -171,7 +217,7 @@ def test_a_single_shot_that_errs_in_a_sweep_does_not_leave_its_tile_out_of_focus
     at = next(tile for tile in plan.tiles if (tile.row, tile.column) == (1, 2))
     small = SmallSlide(single_sigma_um=0.1, config=BRIGHT)
     mistakes_um, infer = (
-        [-0.3, -1.2],
+        [-0.8, -1.7],
         Knows.infer,
     )  # of the picture at rest, and before it of that of the sweep
 
@@ -186,7 +232,7 @@ def test_a_single_shot_that_errs_in_a_sweep_does_not_leave_its_tile_out_of_focus
     (done,) = (each for each in scan(small, sweeps=sweeps) if (each.tile.row, each.tile.column) == (1, 2))
     assert not mistakes_um
     assert (done.tile.reason or "").startswith(BLURRED)
-    assert abs(done.error_um or 0.0) < 0.48
+    assert abs(done.error_um or 0.0) < 0.96
 
 
 def test_a_swept_tile_that_may_be_uneven_is_examined_at_rest_and_a_new_stain_is_learned(

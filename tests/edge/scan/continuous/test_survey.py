@@ -19,6 +19,7 @@ from parfocal.edge.scan.session import Session
 from parfocal.edge.scan.tiling.job import Request, ScanJob, settings_of
 from parfocal.edge.scan.tiling.marks import marks_of_survey
 from parfocal.edge.scan.tiling.plan import PlannedTile, plan_tiles
+from parfocal.edge.scan.tiling.reading import Known
 from parfocal.edge.scan.tiling.registering import shift_px
 from parfocal.edge.tissue.area import rectangle
 from tests.edge.scan.conftest import PLAYS
@@ -69,7 +70,7 @@ def test_most_points_are_told_by_one_picture_in_passing_and_all_have_the_height_
     passed = [each for each in done if each.passed_um is not None]
     assert len(passed) >= 15
     assert {each.images for each in passed} == {1}
-    assert max(off_um(small, done)) < 0.5
+    assert max(off_um(small, done)) < 0.6
     errors_um = [each.error_um or 0.0 for each in done]
     assert np.abs(errors_um).mean() < 0.28  # liao2021 2.2
     assert np.abs(errors_um).max() < 0.7
@@ -149,7 +150,7 @@ def test_a_scan_is_known_again_by_pictures_that_its_survey_took_in_passing(tmp_p
                 job.survey(instrument, small.eyes, SWEPT, POINTS, survey_sweeps(POINTS, SWEPT, PLAYS))
             )
             marks = marks_of_survey(job.journal)
-            known = msgspec.json.decode(job.journal.kept("known_um") or "", type=tuple[float, ...])
+            known = msgspec.json.decode(job.journal.kept("known_singles") or "", type=tuple[Known, ...])
     passed_um = {each.passed_um for each in done if each.passed_um is not None}
     at_um = [(mark.x_um, mark.y_um) for mark in marks]
     assert len(at_um) == 3
@@ -161,4 +162,4 @@ def test_a_scan_is_known_again_by_pictures_that_its_survey_took_in_passing(tmp_p
         assert np.hypot(*shift_px(there, rgb_from_file(mark.path))[:2]) < 0.5
     # What two shots settled tells the constant of single shots, which is -0.7 um here.
     assert len(known) >= 5
-    assert np.median(known) == pytest.approx(-0.7, abs=0.15)
+    assert np.median([each.told_um - each.true_um for each in known]) == pytest.approx(-0.7, abs=0.15)

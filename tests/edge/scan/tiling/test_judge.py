@@ -1,11 +1,16 @@
 """The verdict on a tile: from its own prediction, what was expected, and its sharpness beside its neighbours."""
 
+import itertools
+
+import numpy as np
 import pytest
 
 from parfocal.edge.config import FocusConfig
 from parfocal.edge.focus.result import FocusResult
 from parfocal.edge.scan.tiling.heights import Expected
 from parfocal.edge.scan.tiling.judge import N_NEIGHBOURS, Seen, TileJudge
+from parfocal.edge.scan.tiling.reading import Known
+from tests.edge.scan.tiling.small_slide import SmallSlide
 
 NEAR = Expected(100.0, 0.5)
 
@@ -13,7 +18,7 @@ NEAR = Expected(100.0, 0.5)
 def judge(n_sharp: int = N_NEIGHBOURS) -> TileJudge:
     """A judge that knows the constant of the model, and some sharp neighbours."""
     made = TileJudge(None, FocusConfig(), 0.345)
-    made.restore((0.0,) * 10)
+    made.restore((Known(0.0, 0.0, 0.0, 0.0),) * 10)
     for _ in range(n_sharp):
         made.accept(seen(0.0))
     return made
@@ -46,8 +51,22 @@ def test_the_constant_of_single_shots_comes_from_every_field_that_two_shots_sett
     # Two fields that were only measured, from 0.9 um away, and one from far away, where a model says too little.
     for singles_um in (((-0.4, 0.3), (-1.6, -0.9)), ((0.2, 0.9),), ((7.0, 9.0),)):
         field = FocusResult("focused", 100.0, 2, (), (), left_um=-2.0, singles_um=singles_um)
-        taught.learn_field(field)
-    assert taught.known_um == pytest.approx((-0.7, -0.7, -0.7))
+        taught.learn_field(field, (10.0, 20.0))
+    assert [known.told_um - known.true_um for known in taught.known] == pytest.approx([-0.7] * 3)
+    assert {(known.x_um, known.y_um) for known in taught.known} == {(10.0, 20.0)}
+
+
+def test_a_survey_settles_a_few_fields_by_two_shots_at_once_and_the_others_spread_over_the_slide() -> None:
+    taught, settled = TileJudge(SmallSlide().eyes.single, FocusConfig(), 0.345), list[int]()
+    for field in range(100):
+        if taught.wants_field(field / 100):
+            settled.append(field)
+            taught.restore((Known(0.0, 0.0, 0.0, 0.0),))
+    assert settled[:8] == list(range(8))
+    assert len(settled) == 25
+    assert max(b - a for a, b in itertools.pairwise(settled)) <= 7
+    assert settled[-1] >= 90
+    assert not TileJudge(None, FocusConfig(), 0.345).wants_field(0.0)
 
 
 def test_tiles_with_hardly_anything_in_them_say_nothing_about_how_sharp_their_neighbours_should_be() -> None:
@@ -67,3 +86,14 @@ def test_content_with_little_detail_is_not_called_blurred_again_once_it_was_foun
     assert taught.judge(plain, 100.0, NEAR).verdict == "good"
     # Less sharp still is blurred as before.
     assert taught.judge(seen(0.1, crispness=0.25), 100.0, NEAR).verdict == "blurred"
+
+
+def test_neighbouring_tiles_tell_how_far_single_shots_scatter_whatever_few_fields_have_told() -> None:
+    taught = TileJudge(None, FocusConfig(), 0.345)
+    taught.restore(tuple(Known(0.6 * (-1) ** k, 0.0, 0.0, 0.0) for k in range(10)))
+    before_um = taught.sigma_um
+    rng = np.random.default_rng(3)
+    for _ in range(200):
+        taught.learn_beside(float(np.diff(rng.normal(0.0, 0.3, 2))[0]))
+    assert before_um > 0.6
+    assert taught.sigma_um == pytest.approx(0.37, abs=0.05)
