@@ -73,6 +73,8 @@ def _drawn_once(scene: Scene, x_um: float, y_um: float, z_um: float) -> Picture:
         scene._spectrum(*arrived_um)
         scene.__dict__["spectrum_um"] = arrived_um
     picture = _drawn[key] = _draw_anew(scene, x_um, y_um, z_um)
+    for plane in picture:
+        plane.flags.writeable = False  # it is everybody's
     _kept_bytes += sum(plane.nbytes for plane in picture)
     while _kept_bytes > KEPT_BYTES:
         _kept_bytes -= sum(plane.nbytes for plane in _drawn.popitem(last=False)[1])

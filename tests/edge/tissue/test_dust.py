@@ -31,7 +31,7 @@ def glass_with(n: int, radius_px: int, colour: tuple[int, int, int], sigma_px: f
 
 def shows_tissue(pixels: Pixels) -> bool:
     config = FocusConfig()
-    return TileJudge(None, config, UM_PER_PX).look(Shot(0.0, pixels, config)).tissue
+    return TileJudge(None, config, UM_PER_PX).look(Shot(0.0, pixels, config), (0.0, 0.0)).tissue
 
 
 @pytest.mark.parametrize(
