@@ -13,7 +13,7 @@ import parfocal
 from parfocal.board.stub.virtual_bench import VirtualBench
 from parfocal.edge.simscope.simulated import simulated_microscope
 from tests.compiled_once import share_compiled_models
-from tests.edge.scope import small, with_focus
+from tests.edge.scope import small_for_models, with_focus
 
 
 def modules_after(statement: str) -> set[str]:
@@ -50,7 +50,7 @@ def no_engines_or_configuration_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp
 def quick() -> parfocal.Config:
     """A camera just large enough to judge focus by, and a short first sweep."""
     return with_focus(
-        small(parfocal.Config()),
+        small_for_models(parfocal.Config()),
         first_sweep_start_um=2440.0,
         first_sweep_stop_um=2560.0,
     )

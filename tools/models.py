@@ -70,7 +70,7 @@ def stages(model: str, tiles: Path, out: Path, size: Size) -> list[Stage]:
     features = _features(model, tiles, out, size)
     learned: dict[str, object] = {"features": features.output, "held_out": held_out}
     if model in OF_SMALL_SAMPLES:
-        learned |= {"sigma_tiles": tiles, "sigma_fields": size.sigma_fields}
+        learned |= {"sigma_tiles": tiles, "sigma_fields": size.sigma_fields, "fit_batch": 1024}
     start = model_path(SPECTRA_OF.get(model, model))
     delta_um = contract.delta_um or 2.0  # a single shot has none
     is_spectral = model in SPECTRA_OF or model in OF_SMALL_SAMPLES

@@ -99,7 +99,7 @@ def _stack(
     z_um = ladder_um(objective, rng)
     camera = Camera(jpeg_quality=args.jpeg) if args.held_out else random_camera(rng)
     exposing = Exposing(camera, (grid.image_px, grid.image_px), rng, objective.binned)
-    shots = tuple(shots_at(Imaged(sample, instrument, grid), exposing, z_um, rng))
+    shots = tuple(shot for (shot,) in shots_at(Imaged(sample, instrument, grid), [exposing], z_um, rng))
     path = args.out / group / f"seed{args.seed:03d}-{number:05d}.ome.tiff"
     whole = slice(grid.margin_px, -grid.margin_px)
     focus_um = sample.focus_um((whole, whole))

@@ -32,17 +32,17 @@ class Trapezoid(msgspec.Struct, frozen=True):
     def edge_times_s(self) -> NDArray[np.float64]:
         """Time of every step after the start, shape (n_steps,)."""
         peak, accel = self.peak_steps_per_s, self.accel_steps_per_s2
-        done = np.arange(1, self.n_steps + 1, dtype=np.float64)
-        left = self.n_steps - done
         ramp = peak * peak / (2.0 * accel) if self.n_steps else 0.0
-        times = np.empty_like(done)
-        up = done <= ramp
-        down = ~up & (left < ramp)
-        flat = ~(up | down)
-        times[up] = np.sqrt(2.0 * done[up] / accel)
-        times[flat] = peak / accel + (done[flat] - ramp) / max(peak, 1e-300)
-        times[down] = self.duration_s - np.sqrt(2.0 * left[down] / accel)
-        return times
+        n_up = min(math.floor(ramp), self.n_steps)
+        n_down = min(math.ceil(ramp), self.n_steps - n_up)
+        up, flat, down = np.split(np.arange(1.0, self.n_steps + 1.0), [n_up, self.n_steps - n_down])
+        return np.concatenate(
+            [
+                np.sqrt(2.0 * up / accel),
+                peak / accel + (flat - ramp) / max(peak, 1e-300),
+                self.duration_s - np.sqrt(2.0 * (self.n_steps - down) / accel),
+            ]
+        )
 
     def edge_speeds_steps_per_s(self) -> NDArray[np.float64]:
         """Speed at every step, shape (n_steps,). Below the peak the motor accelerates or decelerates."""

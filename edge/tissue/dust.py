@@ -5,7 +5,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parfocal.edge.pixels import UInt8Array
-from parfocal.edge.tissue.glass import FloatArray, density_over_glass
+from parfocal.edge.tissue.glass import FloatArray, density_over_glass, mean_of
 
 UM_PER_PX = 1.4  # of the picture that is looked at: bacteria are still a pixel of their colour
 MIN_GLASS_SHARE = 0.5  # a field that is not mostly glass shows tissue
@@ -54,9 +54,9 @@ def _is_mostly_glass(small: UInt8Array) -> bool:
 
 def _grains(density: FloatArray) -> NDArray[np.bool_]:
     """Where dust lies, (h, w), by the optical density of each channel (h, w, 3)."""
-    mean = density.mean(axis=2)
+    mean = mean_of(density)
     n_islands, labels, stats, _ = cv2.connectedComponentsWithStats((mean > MIN_DENSITY).astype(np.uint8))
-    islands = np.asarray(labels).ravel()
+    islands = np.asarray(labels, np.int32).ravel()
     core, area = np.zeros(n_islands), stats[:, cv2.CC_STAT_AREA]
     held = np.flatnonzero(islands)
     np.maximum.at(core, islands[held], mean.ravel()[held])

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parfocal.edge.pixels import UInt8Array
-from parfocal.edge.tissue.glass import FloatArray, density_over_glass
+from parfocal.edge.tissue.glass import FloatArray, density_over_glass, mean_of, range_of
 
 MIN_STEP = 0.015  # optical density: by so much an end is brighter, along nearly all of a straight edge
 EDGE_SHARE = 0.8
@@ -57,24 +57,18 @@ def bright_end(pixels: UInt8Array) -> tuple[int, int] | None:
     reach = int(MOST_OF_SIDE * width) + STEP_PX + GAP_PX
     looked_at = np.log(pixels[rows][:, :reach].astype(np.float32) + 1.0)
     falls = _falls(looked_at)
-    # By channel: NumPy reduces an axis of three slowly.
-    red, green, blue = (falls[..., k] for k in range(3))
-    mean = (red + green + blue) / np.float32(3.0)
-    apart = np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)
-    is_edge = (mean > MIN_STEP) & (apart < MAX_COLOUR * mean + COLOUR_NOISE)
+    mean = mean_of(falls)
+    is_edge = (mean > MIN_STEP) & (range_of(falls) < MAX_COLOUR * mean + COLOUR_NOISE)
     if is_edge.any(axis=1).mean() < EDGE_SHARE:
         return None  # on no line, whatever its slant
     first = STEP_PX + GAP_PX
     best = 0.0, 0.0, 0
+    edge_row, edge_column = np.nonzero(is_edge)
     for slant in SLANTS:
-        columns = (
-            np.arange(is_edge.shape[1])[None, :] + np.rint(slant * (rows - height / 2.0)).astype(int)[:, None]
-        )
-        is_inside = (columns >= 0) & (columns < is_edge.shape[1])
-        shares = np.where(
-            is_inside, is_edge[np.arange(len(rows))[:, None], columns % is_edge.shape[1]], False
-        )
-        share = shares.mean(axis=0)
+        # The column in which a line of this slant through each place crosses the middle.
+        crosses = edge_column - np.rint(slant * (rows - height / 2.0)).astype(int)[edge_row]
+        is_inside = (crosses >= 0) & (crosses < is_edge.shape[1])
+        share = np.bincount(crosses[is_inside], minlength=is_edge.shape[1]) / len(rows)
         at = round(float(np.flatnonzero(share == share.max()).mean()))  # the middle of a soft edge
         best = max(best, (float(share.max()), -abs(float(slant)), at))
     share_at, slant, column = best

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from parfocal.edge.tissue.glass import FloatArray, Floats
+from parfocal.edge.tissue.glass import FloatArray, Floats, mean_of, range_of
 
 BoolArray = NDArray[np.bool_]
 
@@ -73,16 +73,16 @@ def is_written(density: FloatArray, label: BoolArray, um_per_px: float) -> BoolA
     height, width = density.shape[:2]
     factor = max(1.0, WRITING_UM_PER_PX / um_per_px)
     size = max(1, round(width / factor)), max(1, round(height / factor))
-    small = cv2.resize(density, size, interpolation=cv2.INTER_AREA)
-    mean = small.mean(axis=2)
-    if float(np.ptp(density, axis=2).max()) == 0.0:
+    small = np.asarray(cv2.resize(density, size, interpolation=cv2.INTER_AREA), np.float32)
+    mean = mean_of(small)
+    if float(range_of(density).max()) == 0.0:
         return np.zeros((height, width), bool)
     # At the darkest pixel nearby: its colour counts, since the edge of a stroke is paper in part.
     side = odd(2.0 * PAPER_WITHIN_UM / (um_per_px * factor))
     around = np.ones((side, side), np.uint8)
     darkest, palest = cv2.dilate(mean, around), cv2.erode(mean, around)
     on_label = cv2.resize(label.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
-    black = (mean > MIN_BLACK_DENSITY) & (np.ptp(small, axis=2) < MAX_BLACK_COLOUR * mean)
+    black = (mean > MIN_BLACK_DENSITY) & (range_of(small) < MAX_BLACK_COLOUR * mean)
     near_black = (cv2.dilate(black.astype(np.uint8), around) > 0) & (darkest > MIN_BLACK_DENSITY)
     written = (near_black | (on_label & (darkest > MIN_PEN_DENSITY))) & (palest < PAPER_SHARE * darkest)
     return cv2.resize(written.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST) > 0

@@ -6,7 +6,7 @@ import numpy as np
 
 from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.tissue.ends import density_by_parts
-from parfocal.edge.tissue.glass import FloatArray
+from parfocal.edge.tissue.glass import FloatArray, mean_of, range_of
 from parfocal.edge.tissue.ink import (
     MIN_WRITING_SHARE,
     BoolArray,
@@ -58,8 +58,8 @@ def tissue_mask(pixels: UInt8Array, um_per_px: float) -> TissueMask:
         return TissueMask(np.zeros(size[::-1], bool), factor)
     small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
     of_channels, ends = density_by_parts(small)
-    of_channels = without_mount(of_channels, _noise(of_channels.mean(axis=2)), um_per_px * factor)
-    density = of_channels.mean(axis=2)
+    of_channels = without_mount(of_channels, _noise(mean_of(of_channels)), um_per_px * factor)
+    density = mean_of(of_channels)
     # The median takes out specks of a pixel or two; the blur makes one island of a pale, grainy section.
     without_specks = cv2.medianBlur(density, 5)
     noise = _noise(density)
@@ -113,12 +113,12 @@ def _mount(density: FloatArray, noise: float, um_per_px: float) -> BoolArray:
 
     In a grey picture nothing is: pale tissue cannot be told from it.
     """
-    if float(np.ptp(density, axis=2).max()) == 0.0:
+    if float(range_of(density).max()) == 0.0:
         return np.zeros(density.shape[:2], bool)
-    around = cv2.blur(density, (MOUNT_PX, MOUNT_PX))
-    mean, deviation = variation(np.asarray(density.mean(axis=2), np.float32), MOUNT_PX)
+    around = np.asarray(cv2.blur(density, (MOUNT_PX, MOUNT_PX)), np.float32)
+    mean, deviation = variation(mean_of(density), MOUNT_PX)
     is_even = deviation**2 < MAX_MOUNT_VARIATION**2 + (1.5 * noise / np.maximum(mean, 1e-3)) ** 2
-    is_grey = np.ptp(around, axis=2) < MAX_MOUNT_COLOUR * mean
+    is_grey = range_of(around) < MAX_MOUNT_COLOUR * mean
     veil = (is_even & is_grey & (mean < MAX_MOUNT_DENSITY)).astype(np.uint8)
     # Between grey cells there are even places too, but no wide ones.
     side_px = odd(MIN_MOUNT_UM / um_per_px)
@@ -131,15 +131,15 @@ def _faint_ends(certain: BoolArray, density: FloatArray) -> BoolArray:
 
     `density`: of each channel, (h, w, 3). Without colour they cannot be told from uneven light.
     """
-    around = cv2.blur(density, (FAINT_PX, FAINT_PX))
-    mean = around.mean(axis=2)
+    around = np.asarray(cv2.blur(density, (FAINT_PX, FAINT_PX)), np.float32)
+    mean = mean_of(around)
     ratio = around / np.maximum(mean, 1e-3)[..., None]
     inner = cv2.erode(certain.astype(np.uint8), np.ones((FAINT_PX, FAINT_PX), np.uint8)) > 0
     if not inner.any():
         return np.zeros(certain.shape, bool)
     colours = np.median(ratio[inner], axis=0)
     is_coloured = float(np.ptp(colours)) > MAX_MOUNT_COLOUR
-    alike = np.abs(ratio - colours).max(axis=2) < ALIKE_COLOUR
+    alike = np.logical_and.reduce([np.abs(ratio[..., k] - colours[k]) < ALIKE_COLOUR for k in range(3)])
     faint = (mean > FAINT_DENSITY) & alike & (mean < 2.0 * MIN_DENSITY)
     if not is_coloured:
         return np.zeros(certain.shape, bool)

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from parfocal.edge.tissue.glass import FloatArray
+from parfocal.edge.tissue.glass import FloatArray, mean_of, range_of
 from parfocal.edge.tissue.ink import variation
 
 BoolArray = NDArray[np.bool_]
@@ -29,9 +29,9 @@ def without_mount(density: FloatArray, noise: float, um_per_px: float) -> FloatA
     So what is denser than a mount stays. `noise`: of the density of glass. In a grey picture nothing is a mount: pale
     tissue cannot be told from it.
     """
-    if float(np.ptp(density, axis=2).max()) == 0.0:
+    if float(range_of(density).max()) == 0.0:
         return density
-    mean = np.asarray(density.mean(axis=2), np.float32)
+    mean = mean_of(density)
     veil = _veil(mean, noise)
     hull = _cover_glass(veil, mean, um_per_px)
     if hull is None:

@@ -172,16 +172,21 @@ class Stand:
         self.place_um = PLACES_UM[0]
         self.images = 0
         self.waited_s = 0.0
+        self._asked_s: float | None = None  # when the frame that is due was first asked for
         self._highest_um = -math.inf
         self.axis = self.board.z
         self.instrument = Instrument(self.board, self, self.bench.clock)
 
     def grab(self) -> Frame:
         """The next frame of the camera, and how high the stage truly stood."""
-        asked_s = max(self.bench.clock.now_s(), self.axis._settled_s)
+        if self._asked_s is None:
+            self._asked_s = self.bench.clock.now_s()
         frame = self._camera.grab()
-        if frame.exposure_start_s >= self.axis._settled_s:
-            self.waited_s += max(0.0, frame.exposure_start_s - asked_s)
+        settled_s = self.axis._settled_s
+        if frame.exposure_start_s >= settled_s:
+            # One that was exposed when the stage came to rest is waited for as well, and is of no use.
+            self.waited_s += max(0.0, frame.exposure_start_s - max(self._asked_s, settled_s))
+            self._asked_s = None
         self._highest_um = max(self._highest_um, self.true_z_um())
         return frame
 

@@ -1,8 +1,9 @@
 """Where the time of neighbouring fields goes: the controller against the least that the motors allow.
 
-`python -m tests.bench.focus_where [FIELDS]` takes so many fields of each slide (default 40) as the section "neighbours"
-of the focus bench does, the first ones of each slide included, and prints two tables in Markdown: by slide, and by what
-happens in a field. Seconds are of the microscope, without the waiting for a free-running camera.
+`python -m tests.bench.focus_where [FIELDS [SEEDS]]` takes so many fields of each slide (default 40) as the section
+"neighbours" of the focus bench does, the first ones of each slide included, with so many seeds (default 1, that of the
+bench), and prints two tables in Markdown: by slide, and by what happens in a field. Seconds are of the microscope,
+without the waiting for a free-running camera.
 """
 
 import sys
@@ -19,6 +20,7 @@ from tests.bench.focus_stand import Cost, Policy, Stand, oracle_s, slides
 
 NAME = "controller"
 SINGLE_RULES = ("single", "single_in_focus")
+NEXT_SEED = 100  # slides of one seed have the numbers below it
 FIRST_FIELDS = 4  # of a slide, in which single shots do not lead yet
 
 
@@ -96,12 +98,13 @@ def table(fields: list[Field], head: str, name_of: Callable[[Field], str]) -> st
 
 def main() -> None:
     """Run the command line."""
-    n = int(sys.argv[1]) if len(sys.argv) > 1 else 40
+    n, n_seeds = ([int(word) for word in sys.argv[1:]] + [40, 1][len(sys.argv) - 1 :])[:2]
+    section = next(s for s in SECTIONS if s.kind == "neighbours")
     fields: list[Field] = []
-    for number, (slide, pixels) in enumerate(slides().items()):
-        section = next(s for s in SECTIONS if s.kind == "neighbours")
-        stand = Stand(pixels, section.conditions, 1 + number, side_px_of(NAME))
-        fields += fields_of(number, slide, stand, n)
+    for seed in range(n_seeds):
+        for number, (slide, pixels) in enumerate(slides().items(), start=NEXT_SEED * seed):
+            stand = Stand(pixels, section.conditions, 1 + number, side_px_of(NAME))
+            fields += fields_of(number, slide, stand, n)
     print(table(fields, "slide", lambda field: field.slide), "\n")  # noqa: T201
     print(table(fields, "what happens", lambda field: field.kind), "\n")  # noqa: T201
     groups = {
@@ -116,9 +119,11 @@ def main() -> None:
         waited_s = np.mean([f.cost.waited_s for f in of])
         images = np.mean([f.cost.images for f in of])
         outcomes = dict(Counter(f.cost.outcome for f in of))
+        errors_um = np.abs([f.cost.error_um for f in of])
         print(  # noqa: T201
             f"{name}: {len(of)} fields, {outcomes}, {images:.2f} images, {seconds / len(of):.3f} s and "
-            f"{waited_s:.3f} s waiting, {seconds / limit_s:.2f} times the limit"
+            f"{waited_s:.3f} s waiting, {seconds / limit_s:.3f} times the limit; {errors_um.mean():.3f} um off, "
+            f"{np.percentile(errors_um, 95):.2f} um (p95), {errors_um.max():.2f} um at most"
         )
 
 

@@ -28,7 +28,7 @@ from parfocal.edge.config import Config, FocusConfig
 from parfocal.edge.engine import opened_engine
 from parfocal.edge.focus import field_work, shots
 from parfocal.edge.focus.focuser import Focuser
-from parfocal.edge.focus.picture import part, prepare
+from parfocal.edge.focus.picture import part, prepare, sharpness
 from parfocal.edge.focus.result import FocusLost
 from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.simscope.bench import sample_image
@@ -63,7 +63,7 @@ TIMED: tuple[tuple[Any, str, str], ...] = (
     (prepare, "two_shot_batch", "prepare"),
     (prepare, "single_shot_batch", "prepare"),
     (part, "halved_grey", "prepare"),
-    (part, "laplacian", "prepare"),
+    (sharpness, "laplacian", "prepare"),
     (field_work, "exposure_fault", "checks of the picture"),
     (field_work, "is_frozen", "checks of the picture"),
     (field_work, "doubt_about_pair", "checks of the picture"),
@@ -76,30 +76,34 @@ TIMED: tuple[tuple[Any, str, str], ...] = (
 Seconds = NDArray[np.float64]  # of the wall clock and of the processor, (2,)
 
 
-def clocks_s() -> Seconds:
+def _now_s() -> tuple[float, float]:
     """Return the wall clock, and the processor time of this process, which other load hardly changes."""
-    return np.array([time.perf_counter(), time.process_time()])
+    return time.perf_counter(), time.process_time()
+
+
+def clocks_s() -> Seconds:
+    """Return both clocks, (2,)."""
+    return np.array(_now_s())
 
 
 class Stopwatch:
     """Sums the time of each phase, and the processor time. A phase inside another one stops that one's time."""
 
     def __init__(self) -> None:
-        self._spent_s: dict[str, Seconds] = defaultdict(lambda: np.zeros(2))
+        self._spent_s: dict[str, list[float]] = {}
         self._phases = [REST]
-        self._since_s = clocks_s()
+        self._since_s = _now_s()
         self.images: list[dict[str, Seconds]] = []  # the first is what came before the first frame
 
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        """Count what runs inside for `name`."""
+    def begin(self, name: str) -> None:
+        """Count what follows for `name`."""
         self._switch()
         self._phases.append(name)
-        try:
-            yield
-        finally:
-            self._switch()
-            self._phases.pop()
+
+    def end(self) -> None:
+        """Count what follows for what was counted before the last `begin`."""
+        self._switch()
+        self._phases.pop()
 
     def lap(self) -> list[dict[str, Seconds]]:
         """Return the sums of each image since the last lap, and of what came before the first."""
@@ -110,13 +114,19 @@ class Stopwatch:
     def next_image(self) -> None:
         """What follows belongs to another image."""
         self._switch()
-        self.images.append(self._spent_s)
-        self._spent_s = defaultdict(lambda: np.zeros(2))
+        image: dict[str, Seconds] = defaultdict(lambda: np.zeros(2))
+        image.update((name, np.array(spent_s)) for name, spent_s in self._spent_s.items())
+        self.images.append(image)
+        self._spent_s = {}
+        self._since_s = _now_s()
 
     def _switch(self) -> None:
-        now_s = clocks_s()
-        self._spent_s[self._phases[-1]] += now_s - self._since_s
-        self._since_s = now_s
+        # Plain numbers, and read once more at the end: what this takes itself counts for nothing.
+        (wall_s, processor_s), (since_s, since_processor_s) = _now_s(), self._since_s
+        spent_s = self._spent_s.setdefault(self._phases[-1], [0.0, 0.0])
+        spent_s[0] += wall_s - since_s
+        spent_s[1] += processor_s - since_processor_s
+        self._since_s = _now_s()
 
 
 @contextmanager
@@ -128,8 +138,11 @@ def timed(watch: Stopwatch) -> Iterator[None]:
 
     def wrapped(function: Callable[..., Any], name: str, phase: str) -> Callable[..., Any]:
         def counted(*given: Any, **named: Any) -> Any:  # noqa: ANN401 (whatever the function takes)
-            with watch.phase(phase):
+            watch.begin(phase)
+            try:
                 found = function(*given, **named)
+            finally:
+                watch.end()
             if name == "frame_after":
                 watch.next_image()
             return found

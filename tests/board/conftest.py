@@ -20,6 +20,7 @@ from parfocal.board.stub.firmware.firmware_board import FirmwareBoard
 from parfocal.board.stub.firmware.library import firmware_library
 from parfocal.board.stub.virtual_bench import VirtualBench, VirtualTransport
 from parfocal.board.wire.packet import Packet, StreamDecoder
+from tests.near_home import near_home
 
 Damage = Callable[[Packet, bytes], bytes]
 
@@ -108,7 +109,7 @@ def healthy_board() -> HealthyBoard:
         counters: LinkCounters | None = None,
         homed: bool = True,
     ) -> Iterator[tuple[VirtualBench, Board]]:
-        bench = VirtualBench(stub)
+        bench = VirtualBench(near_home() if stub is None else stub)
         transport: Transport = bench.transport
         if damage is not None:
             transport = DamagedCable(transport, damage)

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,9 +13,13 @@ from parfocal.edge.cli.ending.interrupts import ENDING
 from parfocal.edge.config import Config
 from tests.compiled_once import share_compiled_models
 from tests.edge.scope import Scope, small
+from tests.rendered_once import share_pictures
 
 # matplotlib lists all fonts once for each folder, in a second or two: no empty one for each test.
-FONTS = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser(), "matplotlib")
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
+FONTS = CACHE / "matplotlib"
+# The library is named by what it was compiled from.
+FIRMWARE = Path("parfocal", "firmware")
 
 
 @pytest.fixture(scope="session")
@@ -33,10 +38,27 @@ def no_engines_of_the_user(monkeypatch: pytest.MonkeyPatch, users: Iterator[Path
     monkeypatch.setenv("MPLCONFIGDIR", str(FONTS))
 
 
+@pytest.fixture
+def firmware(no_engines_of_the_user: None) -> None:  # noqa: ARG001  # it names the cache
+    """The firmware, compiled once for this machine and not for each test. Without a C compiler its tests skip."""
+    if shutil.which("cc") is None:
+        pytest.skip("no C compiler `cc` here, so the firmware cannot be built")
+    (CACHE / FIRMWARE).mkdir(parents=True, exist_ok=True)
+    here = Path(os.environ["XDG_CACHE_HOME"], FIRMWARE)
+    here.parent.mkdir(parents=True)
+    here.symlink_to(CACHE / FIRMWARE)
+
+
 @pytest.fixture(autouse=True)
 def each_model_is_compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every command compiles its model. Here they share it."""
     share_compiled_models(monkeypatch)
+
+
+@pytest.fixture(autouse=True)
+def each_picture_is_drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every virtual microscope draws its slide. Here they share what it looks like."""
+    share_pictures(monkeypatch)
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """One run over a real pseudo-terminal in real time, with the stub in a process of its own."""
 
-import shutil
 from pathlib import Path
 
 import msgspec
@@ -12,17 +11,19 @@ from parfocal.edge.cli.focusing.demo import stub_process
 from parfocal.edge.config import Config
 from parfocal.edge.focus.picture.sharpness import variance_of_laplacian
 from parfocal.edge.simscope.bench import at_stub, sample_from
-from tests.edge.scope import small, with_focus
+from tests.edge.scope import small_for_models, with_focus
 
 
 @pytest.mark.parametrize("far_side", ["stub", "firmware"])
-def test_images_over_a_pseudo_terminal_show_the_true_height(tmp_path: Path, far_side: str) -> None:
-    if far_side == "firmware" and shutil.which("cc") is None:
-        pytest.skip("no C compiler `cc` here, so the firmware cannot be built")
+def test_images_over_a_pseudo_terminal_show_the_true_height(
+    request: pytest.FixtureRequest, tmp_path: Path, far_side: str
+) -> None:
+    if far_side == "firmware":
+        request.getfixturevalue("firmware")
     pytest.importorskip("skimage", reason="the demo extra, with the sample tissue, is not installed")
     link = tmp_path / "board"
     # The focus is not far from where homing ends: this test waits in real time.
-    config = with_focus(small(Config()), first_sweep_start_um=60.0, first_sweep_stop_um=100.0)
+    config = with_focus(small_for_models(Config()), first_sweep_start_um=60.0, first_sweep_stop_um=100.0)
     # As fast as the motor of the stub goes.
     z = msgspec.structs.replace(config.board.z, speed_um_per_s=2000.0, accel_um_per_s2=45000.0)
     config = msgspec.structs.replace(config, board=msgspec.structs.replace(config.board, port=str(link), z=z))

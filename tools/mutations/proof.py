@@ -57,15 +57,15 @@ MUTATIONS = (
     Mutation(
         "two records make a claim",
         CLAIMS,
-        "if len(verified) < MIN_RECORDS:",
-        "if len(verified) < 2:",
+        "if len(self.verified) < MIN_RECORDS:",
+        "if len(self.verified) < 2:",
         CLAIMS_TESTS,
     ),
     Mutation(
         "records of one field count as if they were of many",
         CLAIMS,
         "(fields[:, None] == fields)",
-        "np.eye(len(records))",
+        "np.eye(len(fields))",
         CLAIMS_TESTS,
     ),
     Mutation(

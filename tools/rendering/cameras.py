@@ -1,7 +1,7 @@
 """Cameras for synthetic stacks: shot noise, read noise and 8 bits, and what a cheap camera does to its pixels."""
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -54,8 +54,16 @@ class Camera:
 
 def random_camera(rng: Rng) -> Camera:
     """Return a plain camera, or one with some of the faults of cheap ones."""
-    if rng.random() < PLAIN_SHARE:
-        return Camera()
+    return Camera() if rng.random() < PLAIN_SHARE else _faulty(rng)
+
+
+def compressing_camera(rng: Rng) -> Camera:
+    """Return a camera as most webcams are: JPEG with colours at half of the sampling; other faults at random."""
+    quality = int(rng.integers(JPEG_QUALITY[0], JPEG_QUALITY[1] + 1))
+    return replace(_faulty(rng), jpeg_quality=quality, full_chroma=False)
+
+
+def _faulty(rng: Rng) -> Camera:
     has = {fault: bool(rng.random() < share) for fault, share in FAULT_SHARES.items()}
     return Camera(
         demosaiced=has["demosaiced"],

@@ -95,7 +95,7 @@ def shots_of(
     """Yield a sample at each height, smoothed, as one random camera delivers it."""
     exposing = Exposing(camera_of(rng), (grid.image_px, grid.image_px), rng, objective.binned)
     imaged = Imaged(sample, instrument, grid)
-    for shot in seen.shots_at(imaged, exposing, heights_um, rng):
+    for (shot,) in seen.shots_at(imaged, [exposing], heights_um, rng):
         yield smoothed(shot)
 
 

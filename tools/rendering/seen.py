@@ -1,6 +1,6 @@
 """What a network sees of a sample at many heights: patches of two shots, or of one, with their distances."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -77,11 +77,14 @@ def places_in(sample: Sample, grid: Grid, side_px: int, rng: Rng) -> list[Place]
     return places
 
 
-def shots_at(imaged: Imaged, camera: Exposing, heights_um: FloatArray, rng: Rng) -> Iterator[UInt8Array]:
-    """Yield the shot (h, w, 3) at each height of the stage."""
+def shots_at(
+    imaged: Imaged, cameras: Sequence[Exposing], heights_um: FloatArray, rng: Rng
+) -> Iterator[list[UInt8Array]]:
+    """Yield the shots (h, w, 3) at each height of the stage, one of each camera."""
     for z_um in heights_um:
         shift_px = (float(rng.normal(0.0, SHIFT_PX)), float(rng.normal(0.0, SHIFT_PX)))
-        yield camera.shot(imaged.density(float(z_um), shift_px))
+        density = imaged.density(float(z_um), shift_px)
+        yield [camera.shot(density) for camera in cameras]
 
 
 def pairs_of(first: UInt8Array, second: UInt8Array, z_um: float, places: list[Place]) -> Patches | None:

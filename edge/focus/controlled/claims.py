@@ -6,8 +6,9 @@ regression). Where records are near, they say what a claim is off by; far from a
 and is less certain. Nothing is taken from the card of a model: it was measured on other slides.
 """
 
+import functools
 import math
-from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -27,6 +28,8 @@ FIELD_UM, SHARED_UM, UNKNOWN_UM = 0.25, 0.1, 10.0
 # The standard deviations above count as much as so many records. With 3, two fields made a bad model believed.
 SCALE_RECORDS = 6.0
 MIN_RECORDS = 3  # one field that a pair has settled
+# Records that count; older ones are forgotten, as stain and thickness change along a slide.
+KEPT_RECORDS, KEPT_OTHERS = 48, 32
 
 FloatArray = NDArray[np.float64]
 
@@ -52,28 +55,67 @@ class Record(msgspec.Struct, frozen=True):
     focus_sigma_um: float = FIELD_UM
 
 
-def corrected(
-    claimed_um: float, sigma_um: float | None, verified: Sequence[Record], others: Sequence[Record] = ()
-) -> Claim | None:
-    """The claim, corrected by what records were off by; None if too few of them are `verified`.
+class _Prepared(NamedTuple):
+    """What all claims need of the records: what they claimed, um, (n,), and the inverse of their covariance, (n, n).
 
-    `sigma_um`: the uncertainty that the model tells. It holds for any slide, and what slide and instrument have in
-    common is taken out here. `others` are the records of fields without a pair.
+    `weights` are its product with their errors, (n,). `unlikely` multiplies the variance of a claim: by how much the
+    records lie farther apart than was expected.
     """
-    if len(verified) < MIN_RECORDS:
-        return None
-    records, n = (*verified, *others), len(verified)
-    claimed = np.array([record.claimed_um for record in records], np.float64)
-    errors = np.array([record.true_um for record in records], np.float64) - claimed
-    to_claim = _covariance(claimed, claimed_um)
-    among = _covariance(claimed, claimed[:, None]) + _in_common(records, n)
-    explained = np.linalg.solve(among, np.stack([errors, to_claim], axis=1))
-    error_um, known = (float(v) for v in to_claim @ explained)
-    variance = OFFSET_UM**2 + (FACTOR * claimed_um) ** 2 + WAVE_UM**2 + _scatter_um(sigma_um) ** 2 - known
-    # Fields without a pair ended because their claims agreed, so they do not tell how well claims agree.
-    misfit = float(errors[:n] @ np.linalg.solve(among[:n, :n], errors[:n]))
-    variance *= (SCALE_RECORDS + misfit) / (SCALE_RECORDS + n)
-    return Claim(claimed_um + error_um, math.sqrt(variance))
+
+    claimed_um: FloatArray
+    inverse: FloatArray
+    weights: FloatArray
+    unlikely: float
+
+
+class ClaimErrors(msgspec.Struct, frozen=True, dict=True):
+    """What claims were off by: records of fields that a pair has settled, `verified`, and those of `others`.
+
+    What does not depend on the claim that is corrected is computed once, when the first one is.
+    """
+
+    verified: tuple[Record, ...] = ()
+    others: tuple[Record, ...] = ()
+
+    @functools.cached_property
+    def _prepared(self) -> _Prepared:
+        n = len(self.verified)
+        claimed_um, true_um, scatter_um, fields, focus_um = np.array(
+            [
+                (one.claimed_um, one.true_um, _scatter_um(one.sigma_um), one.field, one.focus_sigma_um)
+                for one in (*self.verified, *self.others)
+            ],
+            np.float64,
+        ).T.copy()
+        errors_um = true_um - claimed_um
+        among = _covariance(claimed_um, claimed_um[:, None]) + _in_common(fields, focus_um, scatter_um, n)
+        # Fields without a pair ended because their claims agreed, so they do not tell how well claims agree.
+        misfit = float(errors_um[:n] @ np.linalg.solve(among[:n, :n], errors_um[:n]))
+        inverse: FloatArray = np.linalg.inv(among).astype(np.float64, copy=False)
+        unlikely = (SCALE_RECORDS + misfit) / (SCALE_RECORDS + n)
+        return _Prepared(claimed_um, inverse, inverse @ errors_um, unlikely)
+
+    def with_verified(self, records: tuple[Record, ...]) -> "ClaimErrors":
+        """The errors with those of a field that a pair has settled."""
+        return ClaimErrors((*self.verified, *records)[-KEPT_RECORDS:], self.others) if records else self
+
+    def with_others(self, records: tuple[Record, ...]) -> "ClaimErrors":
+        """The errors with those of a field that single shots settled."""
+        return ClaimErrors(self.verified, (*self.others, *records)[-KEPT_OTHERS:]) if records else self
+
+    def corrected(self, claimed_um: float, sigma_um: float | None) -> Claim | None:
+        """The claim, corrected by what records were off by; None if too few of them are verified.
+
+        `sigma_um`: the uncertainty that the model tells. It holds for any slide, and what slide and instrument have in
+        common is taken out here.
+        """
+        if len(self.verified) < MIN_RECORDS:
+            return None
+        known = self._prepared
+        to_claim = _covariance(known.claimed_um, claimed_um)
+        told = float(to_claim @ known.inverse @ to_claim)
+        variance = OFFSET_UM**2 + (FACTOR * claimed_um) ** 2 + WAVE_UM**2 + _scatter_um(sigma_um) ** 2 - told
+        return Claim(claimed_um + float(to_claim @ known.weights), math.sqrt(variance * known.unlikely))
 
 
 def together(*claims: Claim) -> Claim:
@@ -84,13 +126,12 @@ def together(*claims: Claim) -> Claim:
     return Claim(mean_um, total**-0.5)
 
 
-def _in_common(records: Sequence[Record], n_verified: int) -> FloatArray:
+def _in_common(
+    fields: FloatArray, focus_um: FloatArray, scatter_um: FloatArray, n_verified: int
+) -> FloatArray:
     """Covariance of what records are held against, and of their scatter, um squared."""
-    fields = np.array([record.field for record in records])
-    focus_um = np.array([record.focus_sigma_um for record in records])
-    is_by_curve = (np.arange(len(records)) >= n_verified) & (focus_um < UNKNOWN_UM)
+    is_by_curve = (np.arange(len(fields)) >= n_verified) & (focus_um < UNKNOWN_UM)
     shared_um = np.where(is_by_curve, SHARED_UM, 0.0)
-    scatter_um = [_scatter_um(record.sigma_um) for record in records]
     common: FloatArray = np.outer(focus_um, focus_um) * (fields[:, None] == fields)
     common += np.outer(shared_um, shared_um) + np.diag(np.square(scatter_um))
     return common

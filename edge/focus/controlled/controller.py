@@ -28,6 +28,12 @@ IN_FOCUS_SHARE = 0.5
 # field and one more single shot cost less than a pair. A shorter one shows nothing that is new: without the colours of
 # the objective, fields 2 um from their focus were taken for ones in focus.
 UNSURE_SHARE = 0.42
+# Where the focus curve is calibrated, the stage aims so many uncertainties below a claimed focus above it, if they are
+# larger than this, as in the first fields of a slide: what is then missing takes 75 ms, but from above the focus it is
+# 185 ms, down through the play. Not from afar, where claims say too little rather than too much. It goes up by this
+# share of a depth of field at least: from two shots so far apart sharpness tells the focus. So such a step takes the
+# place of a pair if a claim is near and not certain.
+AIM_LOW, AIM_LOW_FROM_UM, LEAST_UP_SHARE = 0.4, 0.3, 0.5
 # A pair that sees the focus beyond what the model can tell says too little, never too much: a whole of its distance
 # upwards is not too far. Downwards the stage goes farther, since what is missing upwards takes a third of the time of
 # one more way down through the play. How much farther follows from the uncertainty, which grows with what the model
@@ -119,8 +125,13 @@ def on_arrival(
             return Stay("single_in_focus")
         if bounds.measures and _is_measured(claim, depth_um) and is_clear:
             return Stay("single_measured")
-        is_away = abs(claim.distance_um) > UNSURE_SHARE * depth_um
-        if is_away and (target_um := _target_um(claim, look.z_um, history, bounds)):
+        target_um = _target_um(claim, look.z_um, history, bounds)
+        if target_um is not None and abs(claim.distance_um) <= UNSURE_SHARE * depth_um:
+            up_um = look.z_um + LEAST_UP_SHARE * depth_um
+            # A pair tells a height without going back to it.
+            is_pair_better = bounds.measures or not history.is_calibrated
+            target_um = None if is_pair_better or up_um > bounds.limits_um[1] else up_um
+        if target_um is not None:
             return Go(target_um, "single")
     z1_um = look.z_um
     if z1_um + config.delta_um > bounds.limits_um[1]:
@@ -195,7 +206,11 @@ def on_single_check(
         best = together(best, sharp)
     if agrees and _is_in_focus(best, depth_um):
         return Stay("single") if history.is_clear(final.clarity) else Pair(final.z_um, "check")
-    is_closer = IN_FOCUS_SHARE * depth_um < abs(best.distance_um) < abs(said.distance_um)
+    is_step = (
+        abs(said.distance_um) <= UNSURE_SHARE * depth_um
+    )  # to learn more: it may have gone the wrong way
+    before_um = abs(final.z_um - start.z_um) + depth_um if is_step else abs(said.distance_um)
+    is_closer = IN_FOCUS_SHARE * depth_um < abs(best.distance_um) < before_um
     target_um = _target_um(best, final.z_um, history, bounds)
     if n_moves < MAX_SINGLE_MOVES and is_closer and target_um is not None:
         return Go(target_um, "single")
@@ -309,12 +324,18 @@ def is_pivot_better(start: Look, final: Look, focus_um: float, history: History)
 def _target_um(claim: Claim, z_um: float, history: History, bounds: Bounds) -> float | None:
     """Where to go by `claim`, made at `z_um`; None if it is too uncertain. The next picture checks it.
 
-    Of a claim from beyond what the model can tell, the direction counts.
+    Of a claim from beyond what the model can tell, the direction counts. On a calibrated microscope: a little below a
+    focus that is above.
     """
     if claim.sigma_um > max(history.depth_of_field_um, FAR_SIGMA_SHARE * abs(claim.distance_um)):
         return None
     believed_um, (low_um, high_um) = bounds.reach.believed_um, bounds.limits_um
-    target_um = z_um + min(max(claim.distance_um, -believed_um), believed_um)
+    distance_um = min(max(claim.distance_um, -believed_um), believed_um)
+    is_unsure = claim.sigma_um > AIM_LOW_FROM_UM
+    if history.is_calibrated and is_unsure and 0.0 < distance_um <= bounds.reach.accepted_um:
+        least_um = min(distance_um, LEAST_UP_SHARE * history.depth_of_field_um)
+        distance_um = max(distance_um - AIM_LOW * claim.sigma_um, least_um)
+    target_um = z_um + distance_um
     return target_um if low_um <= target_um <= high_um else None
 
 

@@ -117,8 +117,9 @@ def _by(belief: FloatArray, depth_um: float, is_calibrated: bool) -> Curve:
 
 def _mean(weights: FloatArray, values: FloatArray) -> tuple[float, float]:
     """Weighted mean and variance."""
-    mean = float(np.average(values, weights=weights))
-    return mean, float(np.average(np.square(values - mean), weights=weights))
+    total = weights.sum()
+    mean = float((weights * values).sum() / total)
+    return mean, float((weights * np.square(values - mean)).sum() / total)
 
 
 def _fallen(above_um: FloatArray, width_um: FloatArray | float) -> FloatArray:

@@ -11,13 +11,12 @@ from statistics import median
 
 import msgspec
 
-from parfocal.edge.focus.controlled.claims import Claim, Record, corrected
+from parfocal.edge.focus.controlled.claims import Claim, ClaimErrors, Record
 from parfocal.edge.focus.controlled.curve import Curve, claim_by_sharpness, curve_after
 from parfocal.edge.focus.judging.estimate import Estimate
 from parfocal.edge.focus.judging.rule import Seen
 
-# Records and fields that count; older ones are forgotten, as stain and thickness change along a slide.
-KEPT_RECORDS, KEPT_OTHERS, KEPT_FIELDS = 48, 32, 16
+KEPT_FIELDS = 16  # that count; older ones are forgotten, as stain and thickness change along a slide
 # Fields that a single shot may settle. Then one is settled by a pair, and the history goes on.
 MAX_UNVERIFIED = 16
 # A picture in focus has at least this share of the least clarity of the fields before. 3 um out of focus it is a third
@@ -39,17 +38,16 @@ class Verified(msgspec.Struct, frozen=True):
 class History(msgspec.Struct, frozen=True):
     """The fields of one slide so far.
 
-    `records` are of fields that a pair has settled, `others` of those that single shots settled after a move.
+    `claim_errors`: of fields that a pair has settled, and of those that single shots settled after a move.
     `unverified`: how many single shots alone settled since the last pair; `settled`: how many fields there were.
     `curve`: what is known of the focus curve, None to leave sharpness out.
     """
 
     depth_of_field_um: float
-    records: tuple[Record, ...] = ()
+    claim_errors: ClaimErrors = ClaimErrors()
     fields: tuple[Verified, ...] = ()
     unverified: int = 0
     settled: int = 0
-    others: tuple[Record, ...] = ()
     curve: Curve | None = None
 
     @property
@@ -58,10 +56,14 @@ class History(msgspec.Struct, frozen=True):
         return self.unverified >= MAX_UNVERIFIED
 
     @property
+    def is_calibrated(self) -> bool:
+        """Whether a calibration has told how far the sharpest plane is from the focus."""
+        return self.curve is not None and self.curve.is_calibrated
+
+    @property
     def is_established(self) -> bool:
         """Whether enough fields were verified for single shots to lead one."""
-        is_calibrated = self.curve is not None and self.curve.is_calibrated
-        return len(self.fields) >= (MIN_CALIBRATED_FIELDS if is_calibrated else MIN_FIELDS)
+        return len(self.fields) >= (MIN_CALIBRATED_FIELDS if self.is_calibrated else MIN_FIELDS)
 
     def with_verification_due(self) -> "History":
         """The same, but the next field must be settled by a pair."""
@@ -71,7 +73,7 @@ class History(msgspec.Struct, frozen=True):
         """What `single` may be believed to say; None if it may not, or too little is known about claims of its size."""
         if single is None or single.doubt or not math.isfinite(single.distance_um):
             return None
-        return corrected(single.distance_um, single.sigma_um, self.records, self.others)
+        return self.claim_errors.corrected(single.distance_um, single.sigma_um)
 
     def by_sharpness(self, seen: Sequence[Seen], near: Claim) -> Claim | None:
         """The distance to focus from the last of `seen` by sharpness, about where `near` puts it; None if unknown."""
@@ -99,7 +101,7 @@ class History(msgspec.Struct, frozen=True):
         """The history after a field whose focus was found by pairs or a sweep."""
         return msgspec.structs.replace(
             self,
-            records=(*self.records, *self._numbered(records))[-KEPT_RECORDS:],
+            claim_errors=self.claim_errors.with_verified(self._numbered(records)),
             fields=(*self.fields, field)[-KEPT_FIELDS:],
             unverified=0,
             settled=self.settled + 1,
@@ -119,10 +121,10 @@ class History(msgspec.Struct, frozen=True):
         `records`: what they claimed, if it took a move. `is_by_sharpness`: whether sharpness told their focus; on a
         microscope whose curve was calibrated that is as good as a pair.
         """
-        is_verified = is_by_sharpness and self.curve is not None and self.curve.is_calibrated
+        is_verified = is_by_sharpness and self.is_calibrated
         return msgspec.structs.replace(
             self,
-            others=(*self.others, *self._numbered(records))[-KEPT_OTHERS:],
+            claim_errors=self.claim_errors.with_others(self._numbered(records)),
             unverified=self.unverified + (not is_verified),
             settled=self.settled + 1,
         )

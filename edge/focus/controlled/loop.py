@@ -195,30 +195,25 @@ class ControlledLoop:
     def _remembered_pair(self, result: FocusResult, end: Shot, focus_um: float) -> FocusResult:
         """`_remembered` for a field that a pair has settled. In the history, sharpness tells its focus as well."""
         seen = self._work.seen
-        by_pair = Claim(focus_um - seen[-1].z_um, FIELD_UM)
+        last_um = seen[-1].z_um
+        by_pair = Claim(focus_um - last_um, FIELD_UM)
         sharp = self.history.by_sharpness(seen, by_pair)
-        known = by_pair if sharp is None else together(by_pair, sharp)
         self.history = self.history.with_curve(seen, focus_um)
-        self._learn(end, seen[-1].z_um + known.distance_um)
-        return self._with_singles(result, focus_um)
+        if sharp is None:
+            return self._remembered(result, end, focus_um)
+        self._learned(end, last_um + together(by_pair, sharp).distance_um)
+        return _with_singles(result, self._records(focus_um, FIELD_UM))
 
     def _remembered(self, result: FocusResult, end: Shot | None, focus_um: float) -> FocusResult:
         """`result` with what single shots claimed in this field, and what was true; the history has it too."""
-        if end is None:
-            return result
-        self._learn(end, focus_um)
-        return self._with_singles(result, focus_um)
+        return result if end is None else _with_singles(result, self._learned(end, focus_um))
 
-    def _learn(self, end: Shot, focus_um: float) -> None:
-        """Add what single shots claimed in this field, and what was true, to the history."""
-        self.history = self.history.with_verified(
-            self._records(focus_um, FIELD_UM), Verified(focus_um - self._work.pivot_um, end.part.clarity)
-        )
-
-    def _with_singles(self, result: FocusResult, focus_um: float) -> FocusResult:
+    def _learned(self, end: Shot, focus_um: float) -> tuple[Record, ...]:
+        """What single shots claimed in this field, and what was true: the history has it from now on."""
         records = self._records(focus_um, FIELD_UM)
-        singles_um = tuple((record.claimed_um, record.true_um) for record in records)
-        return msgspec.structs.replace(result, singles_um=singles_um)
+        field = Verified(focus_um - self._work.pivot_um, end.part.clarity)
+        self.history = self.history.with_verified(records, field)
+        return records
 
     def _records(self, focus_um: float, sigma_um: float) -> tuple[Record, ...]:
         """What single shots claimed in this field, with its focus at `focus_um`, give or take `sigma_um`."""
@@ -243,7 +238,7 @@ class ControlledLoop:
     @property
     def _is_learning(self) -> bool:
         """Whether too little is known about single shots to ask for fewer of them."""
-        return len(self.history.records) < ENOUGH_RECORDS
+        return len(self.history.claim_errors.verified) < ENOUGH_RECORDS
 
     def _look(self, shot: Shot, with_single: bool) -> Look:
         """What a shot shows; the single-shot model is asked only where its answer counts, as it takes long."""
@@ -253,3 +248,8 @@ class ControlledLoop:
         look = Look(shot.z_um, shot.sharpness, shot.part.clarity, single, self.history.claim_of(single))
         self._looks.append(look)
         return look
+
+
+def _with_singles(result: FocusResult, records: tuple[Record, ...]) -> FocusResult:
+    singles_um = tuple((record.claimed_um, record.true_um) for record in records)
+    return msgspec.structs.replace(result, singles_um=singles_um)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from parfocal.edge.config import FocusConfig
 from parfocal.edge.focus.picture import prepare
-from parfocal.edge.focus.picture.sharpness import halved_grey, laplacian
+from parfocal.edge.focus.picture.sharpness import halved_grey, laplacian_variance
 from parfocal.edge.pixels import UInt8Array
 
 PATCHES_PER_SIDE = 2  # dastidar2020 4.2: the central part is split into four
@@ -65,7 +65,7 @@ class CentralPart:
     @cached_property
     def sharpness(self) -> float:
         """Variance of the Laplacian, grey levels squared (dastidar2020 4.3.1)."""
-        return float(laplacian(self.halved_grey).var())
+        return laplacian_variance(self.halved_grey)
 
     @cached_property
     def trace(self) -> float:
@@ -88,7 +88,7 @@ class CentralPart:
     @property
     def clarity(self) -> float:
         """Sharpness over squared contrast: about the same in every field in focus, pale or dark; 0 without contrast."""
-        mean_square = float(np.mean(np.square(self.contrasts)))
+        mean_square = float(self.contrasts @ self.contrasts) / len(self.contrasts)
         return self.sharpness / mean_square if mean_square > 0.0 else 0.0
 
     @property

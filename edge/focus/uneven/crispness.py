@@ -13,7 +13,7 @@ import cv2
 import msgspec
 import numpy as np
 
-from parfocal.edge.focus.picture.sharpness import halved_grey, laplacian
+from parfocal.edge.focus.picture.sharpness import halved_grey, laplacian, laplacian_variance
 from parfocal.edge.focus.uneven.height_map import CELL_PX, FloatArray, cell_means
 from parfocal.edge.pixels import UInt8Array
 
@@ -45,7 +45,7 @@ def crispness_of(pixels: UInt8Array, min_contrast: float) -> Crispness:
         grey, (grey.shape[1] // COARSER, grey.shape[0] // COARSER), interpolation=cv2.INTER_AREA
     ).astype(np.float32, copy=False)
     if (grey.shape[0] // side_px) * (grey.shape[1] // side_px) < MIN_CELLS:
-        return Crispness(float(laplacian(grey).var()) / max(float(laplacian(coarse).var()), 1.0), None)
+        return Crispness(laplacian_variance(grey) / max(laplacian_variance(coarse), 1.0), None)
     fine_energy = cell_means(np.square(laplacian(grey)), side_px)
     coarse_energy = cell_means(np.square(laplacian(coarse)), side_px // COARSER)
     variance = cell_means(np.square(grey), side_px) - np.square(cell_means(grey, side_px))

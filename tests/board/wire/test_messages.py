@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parfocal.board.wire import layout, messages
@@ -14,6 +16,7 @@ from parfocal.board.wire.table import TABLE, Entry
 RANGES = {"u8": (0, 2**8), "u16": (0, 2**16), "u32": (0, 2**32), "u64": (0, 2**64), "i32": (-(2**31), 2**31)}
 
 
+@functools.cache
 def messages_of(entry: Entry) -> st.SearchStrategy[Message]:
     values: list[st.SearchStrategy[object]] = []
     for field in fields_of(entry.message):
@@ -24,6 +27,7 @@ def messages_of(entry: Entry) -> st.SearchStrategy[Message]:
 
 
 @pytest.mark.parametrize("entry", TABLE, ids=lambda entry: f"{entry.opcode.name}-{entry.kind.name}")
+@settings(max_examples=20)  # of each of the messages, which are packed by one piece of code
 @given(data=st.data())
 def test_every_message_survives_packing_and_fits_a_frame(entry: Entry, data: st.DataObject) -> None:
     message = data.draw(messages_of(entry))

@@ -15,10 +15,9 @@ from parfocal.edge.config import Config, FocusConfig
 from parfocal.edge.instrument import FieldTruth, Instrument
 from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.simscope.camera import SimulatedCamera
-from tests.edge.scope import small, tissue
+from tests.edge.scope import SIDE_PX, small, tissue
 
 FOCUS_Z_UM = 2501.3
-SIDE_PX = 452
 WIDE_PX = 1700  # the drawn section; a field is the middle part, and a move of 200 um is 580 px
 # A short first sweep, so that a test takes a second.
 CONFIG = small(Config(focus=FocusConfig(first_sweep_start_um=2480.0, first_sweep_stop_um=2510.0)))

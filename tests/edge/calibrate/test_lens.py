@@ -27,8 +27,8 @@ from parfocal.edge.instrument import Instrument
 from parfocal.edge.lens_focus import check_lens, through_lens
 from parfocal.edge.pixels import UInt8Array
 from tests.bench.lens import error_um, instrument_with, measured, true_play_um
-from tests.edge.calibrate.plain import CONFIG, FOCUS_Z_UM, NOISE, SECTION, SIDE_PX, WIDE_PX
-from tests.edge.scope import with_focus
+from tests.edge.calibrate.plain import CONFIG, FOCUS_Z_UM, NOISE, SECTION, WIDE_PX
+from tests.edge.scope import SIDE_PX, with_focus
 
 TRUE = TunableLensConfig(um_per_ma=-0.31, bend=0.1, hysteresis_ma=5.0, warmth_um=0.1)
 # Few currents: a test takes a second. A whole run: python -m tests.bench.lens.

@@ -56,4 +56,4 @@ def test_a_whole_recording_says_what_is_in_which_folder(
     assert found["calibration"]["id"] == USED.id
     assert (found["out"], len(found["fields"]), "incomplete" in found) == (str(tmp_path / "s"), 2, False)
     assert f"2 fields in {tmp_path / 's'}: 2 recorded" in printed.err
-    assert "2 fields of 11 planes: 7 MB per field, 14 MB in all" in printed.err
+    assert "2 fields of 11 planes: 2 MB per field, 4 MB in all" in printed.err

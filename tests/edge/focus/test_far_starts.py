@@ -14,8 +14,9 @@ from parfocal.edge.images.rgb import rgb_from_file
 from parfocal.edge.simscope.bench import sample_image
 from parfocal.edge.simscope.slide import density_from_image
 from parfocal.engines.predictor import Predictor
-from tests.edge.scope import FOCUS_Z_UM, TILES, Scope
+from tests.edge.scope import FOCUS_Z_UM, TILES, Scope, small_for_models
 
+CONFIG = small_for_models(Config())
 # Far below, where the model has long saturated, and above.
 STARTS_UM = (-25.0, -15.0, -9.0, 15.0)
 STAINS = {
@@ -48,19 +49,17 @@ def ends_of(scope: Scope, predictor: Predictor) -> list[tuple[str, float]]:
 
 
 @pytest.mark.parametrize("share", [1.0, 0.2])
-def test_no_start_ends_focused_and_wrong(config: Config, predictor: Predictor, share: float) -> None:
-    for outcome, error_um in ends_of(Scope(config, slide=(faint(sample_image(), share), 0.5)), predictor):
+def test_no_start_ends_focused_and_wrong(predictor: Predictor, share: float) -> None:
+    for outcome, error_um in ends_of(Scope(CONFIG, slide=(faint(sample_image(), share), 0.5)), predictor):
         assert outcome in ("focused", "recovered")
         assert abs(error_um) <= 1.0
 
 
 @pytest.mark.skipif(not TILES.exists(), reason="the real tiles are not on this machine")
 @pytest.mark.parametrize("stain", STAINS)
-def test_no_start_ends_focused_and_wrong_on_any_stain(
-    config: Config, predictor: Predictor, stain: str
-) -> None:
+def test_no_start_ends_focused_and_wrong_on_any_stain(predictor: Predictor, stain: str) -> None:
     pattern, um_per_px = STAINS[stain]
     pixels = rgb_from_file(sorted(TILES.glob(pattern))[0])[:1700, :1700]  # the field lies in there
-    for outcome, error_um in ends_of(Scope(config, slide=(pixels, um_per_px)), predictor):
+    for outcome, error_um in ends_of(Scope(CONFIG, slide=(pixels, um_per_px)), predictor):
         assert outcome in ("focused", "recovered")
         assert abs(error_um) <= 1.0

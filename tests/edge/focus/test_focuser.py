@@ -300,7 +300,7 @@ def test_without_belief_the_rule_is_the_papers(config: Config) -> None:
 
 def test_after_a_short_half_way_upwards_the_second_shot_serves_as_the_next_first_one(scope: Scope) -> None:
     # The first estimate is uncertain and says 3 um: half of it lies within the next pair.
-    done = scope.focuser([[-3.0, 3.0, -3.0, 3.0], [0.0] * 4]).focus(FOCUS_Z_UM)
+    done = scope.focuser([[-3.0, 3.0, -3.0, 3.0], [0.0] * 4]).focus(FOCUS_Z_UM - 0.4)
     assert [attempt.rule for attempt in done.attempts] == ["half_spread", "accept"]
     first, second = done.attempts
     assert second.z1_um == first.z2_um

@@ -10,7 +10,7 @@ from parfocal.edge.focus.result import FocusLost
 from parfocal.edge.focus.search import is_static, next_um
 from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.simscope.camera import SimulatedCamera
-from tests.edge.scope import FOCUS_Z_UM, Scope, small, with_focus
+from tests.edge.scope import FOCUS_Z_UM, SIDE_PX, Scope, small, with_focus
 
 BOUNDS_UM = (-24.0, 24.0)
 
@@ -60,7 +60,7 @@ def test_what_the_search_does_not_reach_is_lost_and_the_reason_says_so() -> None
 
 def test_dust_on_the_camera_is_searched_for_once_and_then_known(config: Config) -> None:
     scope = Scope(config, blank=True)
-    specks = np.random.default_rng(3).random((452, 452)) > 0.9995
+    specks = np.random.default_rng(3).random((SIDE_PX, SIDE_PX)) > 0.9995
     dust = 1.0 - 2.0 * cv2.GaussianBlur(specks.astype(np.float32), (0, 0), 5.0)[..., None]
 
     def dusty(x_um: float, y_um: float, z_um: float, duty: float) -> UInt8Array:
@@ -79,12 +79,12 @@ def test_dust_on_the_camera_is_searched_for_once_and_then_known(config: Config) 
 
 def test_noise_shading_and_compression_leave_no_trace(sparse: Scope) -> None:
     rng, config = np.random.default_rng(4), sparse.config.focus
-    across = np.linspace(-8.0, 8.0, 452)[None, :, None]
+    across = np.linspace(-8.0, 8.0, SIDE_PX)[None, :, None]
     for levels in (0.3, 2.4, 8.0):
-        noisy = 220.0 + across + levels * rng.standard_normal((452, 452, 3))
+        noisy = 220.0 + across + levels * rng.standard_normal((SIDE_PX, SIDE_PX, 3))
         assert not CentralPart(np.clip(np.rint(noisy), 0, 255).astype(np.uint8), config).has_trace, levels
     for quality in (60, 85):
-        noise = 220.0 + 2.4 * rng.standard_normal((452, 452, 3))
+        noise = 220.0 + 2.4 * rng.standard_normal((SIDE_PX, SIDE_PX, 3))
         coded = cv2.imencode(".jpg", noise.astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
         assert not CentralPart(np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR), np.uint8), config).has_trace
     assert part_at(sparse, -25.0).has_trace

@@ -1,7 +1,5 @@
 """The firmware in place of the stub's own board focuses the same."""
 
-import shutil
-
 import pytest
 
 from parfocal.board.stub import virtual_bench
@@ -19,9 +17,8 @@ def focused_um() -> tuple[float, float]:
     return scope.board.z.position_um, scope.true_z_um()
 
 
+@pytest.mark.usefixtures("firmware")
 def test_a_field_is_focused_at_the_same_height_through_the_firmware(monkeypatch: pytest.MonkeyPatch) -> None:
-    if shutil.which("cc") is None:
-        pytest.skip("no C compiler `cc` here, so the firmware cannot be built")
     z_um, true_um = focused_um()
     monkeypatch.setattr(virtual_bench, "StubBoard", FirmwareBoard)
     through_firmware_um = focused_um()

@@ -85,10 +85,10 @@ def test_the_slide_is_continued_by_its_mirror_image() -> None:
 
 
 def test_the_same_seed_gives_the_same_slide_and_blank_areas_are_blank() -> None:
+    image = SlideImage(tissue(), 0.345)
+    slides = [VirtualSlide(image, 0.345, seed, blank_share=0.5) for seed in (1, 1)]
     areas = [
-        VirtualSlide(SlideImage(tissue(), 0.345), 0.345, seed, blank_share=0.5).density(x, 2250.0, (64, 64))
-        for seed in (1, 1)
-        for x in np.arange(750.0, 40000.0, 1500.0)
+        slide.density(x, 2250.0, (64, 64)) for slide in slides for x in np.arange(750.0, 40000.0, 1500.0)
     ]
     half = len(areas) // 2
     assert all(np.array_equal(a, b) for a, b in zip(areas[:half], areas[half:], strict=True))

@@ -26,7 +26,7 @@ from parfocal.edge.stacks.record import Extent, Recorder, bytes_of, extent_of
 from parfocal.edge.stacks.stack import Stack
 from parfocal.edge.stacks.write import write_stack
 from parfocal.edge.words import sized
-from tests.edge.scope import FOCUS_Z_UM, Scope, with_focus
+from tests.edge.scope import FOCUS_Z_UM, SIDE_PX, Scope, with_focus
 
 Lay = Callable[[Path, pytest.MonkeyPatch], None]
 
@@ -178,7 +178,7 @@ def cut_short_of_others(path: Path, _monkeypatch: pytest.MonkeyPatch) -> None:
 
 def written(path: Path) -> None:
     """A whole stack of an earlier run."""
-    planes = (np.zeros((452, 452, 3), np.uint8),) * EXTENT.n_planes
+    planes = (np.zeros((SIDE_PX, SIDE_PX, 3), np.uint8),) * EXTENT.n_planes
     write_stack(Stack(path, tuple(k * EXTENT.step_um for k in range(EXTENT.n_planes)), planes, 0.345))
 
 
@@ -259,13 +259,13 @@ def test_a_stack_that_could_not_be_read_again_is_refused_before_anything_moves(
     position_um = scope.true_z_um()
     with pytest.raises(
         ConfigError,
-        match=r"4000 planes of 452 x 452 px a field take 2\.5 GB of memory, the limit is 2\.0 GB, .*; nothing moved\.",
+        match=r"12000 planes of 260 x 260 px a field take 2\.5 GB of memory, the limit is 2\.0 GB, .*; nothing moved\.",
     ):
-        list(recorder(scope, tmp_path / "large", extent=Extent(0.3125, 4000)).run(PLAN[:1]))
+        list(recorder(scope, tmp_path / "large", extent=Extent(0.3125, 12_000)).run(PLAN[:1]))
     assert scope.true_z_um() == position_um
     assert not (tmp_path / "large").exists()
     # The largest stack that is recorded is the largest that is read.
-    least = EXTENT.n_planes * (452 * 452 * 3 + stack_module.PLANE_OVERHEAD_BYTES)
+    least = EXTENT.n_planes * (SIDE_PX * SIDE_PX * 3 + stack_module.PLANE_OVERHEAD_BYTES)
     monkeypatch.setattr(stack_module, "MAX_STACK_BYTES", least)
     (done,) = recorder(scope, tmp_path).run(PLAN[:1])
     assert len(read_stack(tmp_path / done.file).planes) == EXTENT.n_planes
@@ -282,7 +282,7 @@ def test_a_disk_that_is_too_full_is_told_before_anything_moves(
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage._replace(free=2 * each - 1))
     position_um = scope.true_z_um()
     with pytest.raises(
-        ConfigError, match=r"the stacks need 14 MB, but .* has 14 MB free; nothing moved\. Make"
+        ConfigError, match=r"the stacks need 4 MB, but .* has 4 MB free; nothing moved\. Make"
     ):
         list(recorder(scope, tmp_path / "s").run(PLAN))
     assert scope.true_z_um() == position_um

@@ -1,5 +1,6 @@
 """Tissue in an overview: whatever its stain, and nothing else."""
 
+import functools
 from collections.abc import Callable
 
 import cv2
@@ -27,21 +28,30 @@ Pixels = NDArray[np.uint8]
 
 def glass() -> NDArray[np.float32]:
     """Empty glass under a light that falls off by a tenth, with noise."""
+    pixels: NDArray[np.float32] = drawn_glass().copy()
+    return pixels
+
+
+@functools.cache
+def drawn_glass() -> NDArray[np.float32]:
     rows, columns = np.mgrid[-1 : 1 : SHAPE[0] * 1j, -1 : 1 : SHAPE[1] * 1j]
     light = 236.0 * (1.0 - 0.05 * (rows**2 + columns**2))
     noise = np.random.default_rng(2).normal(0.0, 1.0, (*SHAPE, 3))
     return np.asarray(light[..., None] + noise, np.float32)
 
 
+@functools.cache
 def islands() -> NDArray[np.uint8]:
     """Where the sections lie, (h, w)."""
     mask = np.zeros(SHAPE, np.uint8)
     cv2.ellipse(mask, (200, 150), (90, 60), 20, 0, 360, 1, -1)
     cv2.ellipse(mask, (420, 140), (60, 80), 0, 0, 360, 1, -1)
     cv2.circle(mask, (420, 140), 20, 0, -1)
+    mask.flags.writeable = False
     return mask
 
 
+@functools.cache
 def overview(density: tuple[float, float, float], extras: bool = False) -> Pixels:
     """A picture of two sections; with `extras` also dust, marks of pens and a dark rim."""
     rng = np.random.default_rng(5)
@@ -51,6 +61,7 @@ def overview(density: tuple[float, float, float], extras: bool = False) -> Pixel
     if extras:
         pixels = with_extras(pixels)
     shown: Pixels = np.clip(pixels, 0, 255).astype(np.uint8)
+    shown.flags.writeable = False
     return shown
 
 

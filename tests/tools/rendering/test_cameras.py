@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tools.arrays import FloatArray, UInt8Array
-from tools.rendering.cameras import Camera, Exposing, processed, random_camera
+from tools.rendering.cameras import Camera, Exposing, compressing_camera, processed, random_camera
 
 
 def rng() -> np.random.Generator:
@@ -76,3 +76,10 @@ def test_about_half_of_the_cameras_are_plain_and_the_others_have_every_fault() -
     assert {camera.jpeg_quality is None for camera in cameras} == {True, False}
     for fault in ("demosaiced", "gamma", "sharpening", "gain_step", "full_chroma", "pattern", "dead_share"):
         assert len({getattr(camera, fault) for camera in cameras}) > 1
+
+
+def test_compressing_cameras_halve_the_sampling_of_the_colours() -> None:
+    generator = rng()
+    cameras = [compressing_camera(generator) for _ in range(100)]
+    assert all(camera.jpeg_quality is not None and not camera.full_chroma for camera in cameras)
+    assert len({(camera.jpeg_quality, camera.demosaiced, camera.gamma == 1.0) for camera in cameras}) > 20

@@ -164,7 +164,7 @@ def test_patches_are_what_the_microscope_prepares_with_their_distances() -> None
     camera = Exposing(Camera(), (GRID.image_px, GRID.image_px), rng)
     imaged = Imaged(sample, Instrument(Optics(), 6.0), GRID)
     heights_um = np.array([1.0, 3.0], np.float32)
-    first, second = (prepare.smoothed(s) for s in seen.shots_at(imaged, camera, heights_um, rng))
+    first, second = (prepare.smoothed(s) for (s,) in seen.shots_at(imaged, [camera], heights_um, rng))
     places = seen.places_in(sample, GRID, 40, rng)
     assert len(places) == 4
     pairs, singles = seen.pairs_of(first, second, 3.0, places), seen.singles_of(second, 3.0, places)

@@ -141,7 +141,8 @@ class HeldOutFields:
             camera = Exposing(row.camera, (self._grid.image_px, self._grid.image_px), rng, objective.binned)
             heights_um = (planes_um + rng.uniform(0.0, objective.delta_um / 2.0)).astype(np.float32)
             before = None
-            for z_um, taken in zip(heights_um, seen.shots_at(imaged, camera, heights_um, rng), strict=True):
+            shots = seen.shots_at(imaged, [camera], heights_um, rng)
+            for z_um, (taken,) in zip(heights_um, shots, strict=True):
                 shot = smoothed(taken)
                 contrasts = prepare.contrasts_of(prepare.planes_of(shot), PATCH_PX)
                 if before is not None and contrasts.max() >= seen.MIN_CONTRAST:

@@ -20,7 +20,8 @@ from parfocal.edge.measured.optics_file import KeptStack
 from parfocal.edge.pixels import UInt8Array
 from parfocal.engines.predictor import Predictor
 from tests.edge.calibrate.optics.test_optics import OWNER, STAMP, SaysTooMuch, places, runner, two_shot
-from tests.edge.calibrate.plain import CONFIG, FOCUS_Z_UM, SIDE_PX, Look, Plain
+from tests.edge.calibrate.plain import CONFIG, FOCUS_Z_UM, Look, Plain
+from tests.edge.scope import SIDE_PX
 
 __all__ = ["runner"]  # the fixture: the two-shot model knows where the stage is
 
@@ -89,7 +90,7 @@ def test_where_several_fields_are_seen_dust_is_evened_out_and_the_stacks_are_as_
     running.take(places(n=3), 2, lambda _words: None)
     assert running.passed_over == ()
     assert running._camera.dust is not None
-    assert 0.01 < running._camera.dust.covered_share < 0.05
+    assert 0.03 < running._camera.dust.covered_share < 0.08  # twelve specks of 8 px in frames of 260 px
     assert running._camera.dust.least_light == pytest.approx(115 / 255, abs=0.05)
     assert (correlation_of(running._details) or 0.0) < 0.1
     result = running.fit()

@@ -40,7 +40,8 @@ from tests.bench.stage import (
     truths,
 )
 from tests.edge.calibrate.plain import SECTION, Plain
-from tests.edge.cli.typed import SMALL_CAMERA, Run
+from tests.edge.cli.typed import Run
+from tests.edge.scope import PATCH_PX, SIDE_PX
 
 NOW = datetime(2026, 11, 26, tzinfo=timezone.utc)
 STORE = "board-1-20x-0.75.toml"
@@ -58,7 +59,8 @@ def plain(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Plain:
 
     monkeypatch.setattr(cli_asked, "opened_instrument", opened)
     (tmp_path / "parfocal.toml").write_text(
-        f"{SMALL_CAMERA}[focus]\nfirst_sweep_start_um = 2480.0\nfirst_sweep_stop_um = 2510.0\n"
+        f"[camera]\nwidth_px = {SIDE_PX}\nheight_px = {SIDE_PX}\n"
+        f"[focus]\npatch_px = {PATCH_PX}\nfirst_sweep_start_um = 2480.0\nfirst_sweep_stop_um = 2510.0\n"
     )
     return made
 
@@ -67,7 +69,7 @@ def plain(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Plain:
 def test_a_measured_play_is_shown_kept_and_written_for_programs(run: Run, tmp_path: Path) -> None:
     code, printed, told = run("calibrate", "backlash", "--axis", "x", "--json", "found.json")
     assert (code, told) == (0, "")
-    assert "(it was 60 um); 78 images, 13 s of microscope time" in printed
+    assert "(it was 60 um); 114 images, 15 s of microscope time" in printed
     assert f"kept in {default_folder() / STORE}" in printed
     report = msgspec.json.decode((tmp_path / "found.json").read_bytes(), type=BacklashReport)
     assert (report.board_serial, report.objective, report.store) == (
@@ -288,7 +290,11 @@ def test_the_stage_is_measured_each_value_kept_at_once_and_written_for_programs(
 def test_the_camera_is_measured_told_in_words_and_written_for_programs(
     run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    instrument = camera_bench.instrument_of(camera_bench.hidden(6), 6)
+    config = camera_bench.CONFIG  # with half of its pixels: enough to tell processing by its noise
+    camera = msgspec.structs.replace(config.camera, width_px=320, height_px=320)
+    instrument = camera_bench.instrument_of(
+        camera_bench.hidden(6), 6, msgspec.structs.replace(config, camera=camera)
+    )
 
     @contextlib.contextmanager
     def opened(*_arguments: Any, **_named: Any) -> Iterator[Instrument]:  # noqa: ANN401
@@ -296,7 +302,9 @@ def test_the_camera_is_measured_told_in_words_and_written_for_programs(
         instrument.board.close()
 
     monkeypatch.setattr(cli_asked, "opened_instrument", opened)
-    (tmp_path / "parfocal.toml").write_text(f"{SMALL_CAMERA}exposure_s = 0.008\n")
+    (tmp_path / "parfocal.toml").write_text(
+        "[camera]\nwidth_px = 320\nheight_px = 320\nexposure_s = 0.008\n[focus]\npatch_px = 160\n"
+    )
     code, printed, told = run("calibrate", "camera", "--json", "found.json")
     assert (code, told) == (0, "")
     assert "camera.exposure_s of the configuration stays in use" in printed

@@ -20,7 +20,7 @@ from parfocal.edge.errors import ConfigError
 from parfocal.edge.scan.report import RunReport
 from parfocal.edge.simscope import bench
 from parfocal.edge.simscope.bench import in_virtual_time, sample_from
-from tests.edge.scope import small, tissue, with_focus
+from tests.edge.scope import small_for_models, tissue, with_focus
 
 # Not imported: that takes a third of a second in each process of the suite.
 if importlib.util.find_spec("matplotlib") is None:
@@ -31,7 +31,10 @@ if importlib.util.find_spec("matplotlib") is None:
 def in_virtual_time_at_a_drawn_slide(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The demo with a small camera, in virtual time instead of at a stub process."""
     config = with_focus(
-        small(Config()), first_sweep_start_um=2420.0, first_sweep_stop_um=2580.0, first_sweep_step_um=6.25
+        small_for_models(Config()),
+        first_sweep_start_um=2420.0,
+        first_sweep_stop_um=2580.0,
+        first_sweep_step_um=6.25,
     )
     slide = tmp_path / "slide.png"
     cv2.imwrite(str(slide), tissue())

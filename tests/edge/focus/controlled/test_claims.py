@@ -4,11 +4,17 @@ import msgspec
 import numpy as np
 import pytest
 
-from parfocal.edge.focus.controlled.claims import SHARED_UM, UNKNOWN_UM, Claim, Record, corrected, together
+from parfocal.edge.focus.controlled.claims import SHARED_UM, UNKNOWN_UM, Claim, ClaimErrors, Record, together
 
 
 def records(*claimed_and_true_um: tuple[float, float], sigma_um: float | None = None) -> list[Record]:
     return [Record(claimed_um, true_um, sigma_um) for claimed_um, true_um in claimed_and_true_um]
+
+
+def corrected(
+    claimed_um: float, sigma_um: float | None, known: list[Record], others: list[Record] | None = None
+) -> Claim | None:
+    return ClaimErrors(tuple(known), tuple(others or ())).corrected(claimed_um, sigma_um)
 
 
 def claim(claimed_um: float, known: list[Record], sigma_um: float | None = None) -> Claim:
@@ -22,6 +28,18 @@ def test_nothing_is_claimed_before_a_field_was_verified() -> None:
     assert corrected(1.0, None, []) is None
     assert corrected(1.0, None, records(one, one)) is None
     assert corrected(1.0, None, records(one, one, one)) is not None
+
+
+def test_what_a_field_adds_counts_in_the_next_claim() -> None:
+    one, off = records((1.0, 1.0)) * 3, records((1.0, 0.2)) * 3
+    known = ClaimErrors(tuple(one))
+    before = known.corrected(1.0, 0.3)
+    for after in (
+        known.with_verified(tuple(off)),
+        known.with_others(tuple(moved((1.0, 0.2), focus_sigma_um=0.2))),
+    ):
+        assert before == known.corrected(1.0, 0.3) != after.corrected(1.0, 0.3)
+    assert known.with_verified(tuple(off)).corrected(1.0, 0.3) == corrected(1.0, 0.3, one + off)
 
 
 def test_a_claim_unlike_all_records_stands_as_it_is_and_is_less_certain() -> None:

@@ -35,6 +35,8 @@ BOUNDS = Bounds((2000.0, 3000.0), Reach(4.8, 9.0))
 MEASURES = msgspec.structs.replace(BOUNDS, measures=True)
 DEPTH_UM = 0.96
 NEAR = History(DEPTH_UM, fields=tuple(Verified(1.0, 1000.0) for _ in range(5)))
+# The sharpest plane is at the focus.
+CALIBRATED = msgspec.structs.replace(NEAR, curve=curve_before(DEPTH_UM, 0.0))
 Z_UM = 2500.0
 
 
@@ -66,6 +68,7 @@ def attempt(distance_um: float, z2_um: float = Z_UM, doubt: str | None = None) -
         # a believable small distance
         (Claim(0.5, 0.2), Go(Z_UM + 0.5, "single")),
         (Claim(-1.5, 0.4), Go(Z_UM - 1.5, "single")),
+        (Claim(1.5, 0.4), Go(Z_UM + 1.5, "single")),
         (Claim(8.9, 0.4), Go(Z_UM + 8.9, "single")),
         # a far one may be less certain: the next picture, much closer, tells more
         (Claim(-6.0, 0.9), Go(Z_UM - 6.0, "single")),
@@ -81,6 +84,37 @@ def attempt(distance_um: float, z2_um: float = Z_UM, doubt: str | None = None) -
 )
 def test_the_shot_on_arrival_leads_to_one_step(claim: Claim | None, expected: Step) -> None:
     assert on_arrival(look(claim), NEAR, BOUNDS, CONFIG) == expected
+
+
+@pytest.mark.parametrize(
+    ("claim", "up_um"),
+    [
+        (Claim(1.5, 0.4), 1.34),
+        (Claim(4.7, 0.5), 4.5),
+        (Claim(0.5, 0.4), 0.48),  # far enough to tell more
+        (Claim(1.5, 0.25), 1.5),  # certain enough
+        (Claim(4.9, 0.5), 4.9),  # from afar claims say too little
+        (Claim(-1.5, 0.4), -1.5),
+    ],
+)
+def test_where_the_curve_is_calibrated_the_stage_aims_below_a_claimed_focus(
+    claim: Claim, up_um: float
+) -> None:
+    """What is then missing costs less than the way back down through the play."""
+    step = on_arrival(look(claim), CALIBRATED, BOUNDS, CONFIG)
+    assert isinstance(step, Go)
+    assert step.target_um == pytest.approx(Z_UM + up_um)
+
+
+@pytest.mark.parametrize("claim", [Claim(0.38, 0.3), Claim(-0.2, 0.4)])
+def test_where_the_curve_is_calibrated_a_step_up_tells_more_of_a_focus_that_is_near(claim: Claim) -> None:
+    assert on_arrival(look(claim), CALIBRATED, BOUNDS, CONFIG) == Go(Z_UM + 0.48, "single")
+    top = msgspec.structs.replace(BOUNDS, limits_um=(2000.0, Z_UM + 0.4))
+    assert isinstance(on_arrival(look(claim), CALIBRATED, top, CONFIG), Pair)
+    # A pair where one is due, and where only the height is wanted: it tells that from where it ends.
+    unsure = msgspec.structs.replace(claim, sigma_um=0.49)
+    assert on_arrival(look(unsure), CALIBRATED, MEASURES, CONFIG) == Pair(Z_UM, "check")
+    assert on_arrival(look(claim), CALIBRATED.with_verification_due(), BOUNDS, CONFIG) == Pair(Z_UM, "check")
 
 
 @pytest.mark.parametrize(
@@ -288,6 +322,17 @@ def test_where_the_focus_curve_is_known_sharpness_is_the_third_to_say_where_the_
     assert msgspec.structs.asdict(step) == pytest.approx(msgspec.structs.asdict(expected), abs=0.1)
     without = on_single_check(start, final, NEAR, BOUNDS, CONFIG, 1)
     assert type(without) is not type(expected)
+
+
+def test_a_step_up_that_went_the_wrong_way_leads_down() -> None:
+    start = look(Claim(0.1, 0.4), z_um=Z_UM - 0.6, sharpness=fallen(0.4))
+    final = look(Claim(-1.0, 0.2), sharpness=fallen(1.0))
+    step = on_single_check(start, final, CALIBRATED, BOUNDS, CONFIG, 1)
+    assert isinstance(step, Go)
+    assert step.target_um == pytest.approx(Z_UM - 1.0, abs=0.15)
+    # A move by a claim must have brought it closer.
+    moved = look(Claim(0.6, 0.6), z_um=Z_UM - 0.6, sharpness=fallen(0.4))
+    assert on_single_check(moved, final, CALIBRATED, BOUNDS, CONFIG, 1) == Pair(Z_UM, "check")
 
 
 @pytest.mark.parametrize(("moved_um", "expected"), [(0.2, Pair(Z_UM, "check")), (2.5, Stay("single"))])

@@ -3,12 +3,10 @@
 import msgspec
 import pytest
 
-from parfocal.edge.focus.controlled.claims import Claim, Record
+from parfocal.edge.focus.controlled.claims import KEPT_OTHERS, KEPT_RECORDS, Claim, ClaimErrors, Record
 from parfocal.edge.focus.controlled.curve import curve_before
 from parfocal.edge.focus.controlled.history import (
     KEPT_FIELDS,
-    KEPT_OTHERS,
-    KEPT_RECORDS,
     MAX_UNVERIFIED,
     History,
     Verified,
@@ -26,7 +24,7 @@ def single(distance_um: float, sigma_um: float | None = None, doubt: str | None 
 
 def history(*claimed_and_true_um: tuple[float, float], shifts_um: tuple[float, ...] = ()) -> History:
     records = tuple(Record(*pair) for pair in claimed_and_true_um)
-    return History(DEPTH_UM, records, tuple(Verified(shift_um, 1.0) for shift_um in shifts_um))
+    return History(DEPTH_UM, ClaimErrors(records), tuple(Verified(shift_um, 1.0) for shift_um in shifts_um))
 
 
 @pytest.mark.parametrize("doubted", [single(1.0, doubt="strange"), single(float("nan"))])
@@ -90,12 +88,13 @@ def test_a_field_whose_sharpness_tells_its_focus_counts_as_verified_where_the_cu
 
 def test_fields_without_a_pair_are_kept_apart() -> None:
     known = history((1.0, 1.0)).with_unverified((Record(2.0, 1.8), Record(0.1, 0.0)))
-    assert (len(known.records), [record.field for record in known.others]) == (1, [0, 0])
+    errors = known.claim_errors
+    assert (len(errors.verified), [record.field for record in errors.others]) == (1, [0, 0])
     known = known.with_verified((Record(0.0, 0.0),), Verified(0.0, 1.0))
-    assert known.records[-1].field == 1
+    assert known.claim_errors.verified[-1].field == 1
     for _ in range(50):
         known = known.with_unverified((Record(2.0, 1.8), Record(0.1, 0.0)))
-    assert len(known.others) == KEPT_OTHERS
+    assert len(known.claim_errors.others) == KEPT_OTHERS
 
 
 def test_without_a_curve_sharpness_tells_nothing() -> None:
@@ -120,6 +119,6 @@ def test_old_fields_are_forgotten() -> None:
     known = history()
     for k in range(100):
         known = known.with_verified((Record(float(k), 0.0), Record(float(k), 0.0)), Verified(float(k), 1.0))
-    assert (len(known.records), len(known.fields)) == (KEPT_RECORDS, KEPT_FIELDS)
-    assert known.records[-1].claimed_um == 99.0
+    assert (len(known.claim_errors.verified), len(known.fields)) == (KEPT_RECORDS, KEPT_FIELDS)
+    assert known.claim_errors.verified[-1].claimed_um == 99.0
     assert known.fields[-1].shift_um == 99.0

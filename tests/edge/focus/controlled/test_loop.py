@@ -5,7 +5,7 @@ import pytest
 
 from parfocal.board.motion.gear import Engagement
 from parfocal.edge.config import Config
-from parfocal.edge.focus.controlled.claims import Record
+from parfocal.edge.focus.controlled.claims import ClaimErrors, Record
 from parfocal.edge.focus.controlled.history import MAX_UNVERIFIED, History, Verified
 from parfocal.edge.focus.focuser import Focuser
 from parfocal.edge.focus.picture.part import CentralPart
@@ -24,7 +24,7 @@ def known(focuser: Focuser, clarity: float, bias_um: float = 0.0) -> None:
     controlled = focuser._controlled
     assert controlled is not None
     fields = tuple(Verified(1.0, clarity) for _ in range(5))
-    controlled.history = History(controlled.history.depth_of_field_um, records * 4, fields)
+    controlled.history = History(controlled.history.depth_of_field_um, ClaimErrors(records * 4), fields)
 
 
 def history_of(focuser: Focuser) -> History:
@@ -82,8 +82,10 @@ def test_a_pair_that_measures_a_height_does_not_go_back_down_and_goes_on_record(
     # The clarity on record is that of the shot near the focus.
     assert done.start is not None
     assert history.fields[-1].clarity == done.start.part.clarity
-    assert history.records[-1].true_um == pytest.approx(1.25, abs=0.35)
-    assert done.singles_um == ((history.records[-1].claimed_um, history.records[-1].true_um),)
+    assert history.claim_errors.verified[-1].true_um == pytest.approx(1.25, abs=0.35)
+    assert done.singles_um == (
+        (history.claim_errors.verified[-1].claimed_um, history.claim_errors.verified[-1].true_um),
+    )
 
 
 def test_while_single_shots_are_learned_both_shots_of_a_measuring_pair_go_on_record(
@@ -93,11 +95,13 @@ def test_while_single_shots_are_learned_both_shots_of_a_measuring_pair_go_on_rec
     known(focuser, clarity)
     controlled = focuser._controlled
     assert controlled is not None
-    few = msgspec.structs.replace(controlled.history, records=controlled.history.records[:8])
+    few = msgspec.structs.replace(
+        controlled.history, claim_errors=ClaimErrors(controlled.history.claim_errors.verified[:8])
+    )
     controlled.history = few.with_verification_due()
     done = focuser.focus(FOCUS_Z_UM - 1.25)
     assert ([attempt.rule for attempt in done.attempts], done.images) == (["pair_measured"], 2)
-    true_um = [record.true_um for record in history_of(focuser).records[8:]]
+    true_um = [record.true_um for record in history_of(focuser).claim_errors.verified[8:]]
     assert true_um == pytest.approx([1.25, -0.625], abs=0.35)
 
 
@@ -156,7 +160,7 @@ def test_a_new_slide_is_focused_by_pairs_whose_first_shot_is_that_on_arrival(sco
         assert abs(scope.error_um()) <= 0.35
         assert scope.board.z.engagement is Engagement.UP
     # What the single shots claimed is on record, and off by 5 um.
-    errors_um = [record.claimed_um - record.true_um for record in history_of(focuser).records]
+    errors_um = [record.claimed_um - record.true_um for record in history_of(focuser).claim_errors.verified]
     assert errors_um == pytest.approx([5.0] * len(errors_um), abs=0.4)
     assert len(errors_um) == 3 + 2 + 3  # one of each picture
 
@@ -174,9 +178,9 @@ def test_on_a_calibrated_microscope_single_shots_lead_from_the_second_field_on(s
         assert abs(scope.error_um()) <= 0.5
     history = history_of(focuser)
     # The two moves are on record, and their sharpness has told their focus.
-    assert len(history.others) == 4
+    assert len(history.claim_errors.others) == 4
     assert history.unverified == 1
-    errors_um = [record.claimed_um - record.true_um for record in history.others]
+    errors_um = [record.claimed_um - record.true_um for record in history.claim_errors.others]
     assert errors_um == pytest.approx([0.4] * 4, abs=0.35)
 
 
@@ -185,7 +189,7 @@ def test_a_pair_that_is_wrong_is_held_against_the_curve_of_a_calibrated_microsco
     focuser = scope.controlled([[0.7] * 4], above_sharpest_um=-SHARPEST_UM)
     focuser.focus(FOCUS_Z_UM - 3.0)
     assert scope.error_um() == pytest.approx(0.6, abs=0.2)
-    errors_um = [one.claimed_um - one.true_um for one in history_of(focuser).records]
+    errors_um = [one.claimed_um - one.true_um for one in history_of(focuser).claim_errors.verified]
     assert errors_um == pytest.approx([0.0] * 3, abs=0.15)
 
 

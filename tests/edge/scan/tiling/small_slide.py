@@ -26,6 +26,7 @@ from parfocal.edge.simscope.triggered_camera import TriggeredCamera
 from parfocal.engines.model.contract import Contract
 from parfocal.engines.predictor import Predictor
 from tests.contracts import difference_contract, single_contract
+from tests.near_home import near_home
 
 FOCUS_Z_UM = 2500.0
 CENTRE_UM = (20_000.0, 10_000.0)
@@ -66,10 +67,12 @@ def _cut(pixels: NDArray[np.uint8], left: float, top: float, width: int, height:
     """A part of a picture that begins at a fraction of a pixel; beyond the edge the picture goes on as at its edge."""
     x, y = int(np.floor(left)), int(np.floor(top))
     last = len(pixels) - 1
-    rows = np.clip(np.arange(y - 2, y + height + 3), 0, last)
-    columns = np.clip(np.arange(x - 2, x + width + 3), 0, last)
     back = np.array([[1.0, 0.0, 2.0 + left - x], [0.0, 1.0, 2.0 + top - y]])
-    part = pixels[rows][:, columns].astype(np.float32)
+    part = pixels[max(y - 2, 0) : y + height + 3, max(x - 2, 0) : x + width + 3].astype(np.float32)
+    if part.shape[:2] != (height + 5, width + 5):
+        rows = np.clip(np.arange(y - 2, y + height + 3), 0, last)
+        columns = np.clip(np.arange(x - 2, x + width + 3), 0, last)
+        part = pixels[rows][:, columns].astype(np.float32)
     cut: NDArray[np.float32] = cv2.warpAffine(
         part, back, (width, height), flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
     ).astype(np.float32, copy=False)
@@ -128,7 +131,7 @@ class SmallSlide:
         shape = (config.camera.height_px, config.camera.width_px, 3)
         self._noise = np.random.default_rng(1).normal(0.0, 0.8, shape)
         self.focus: Focus = lambda x, y: focus(x - moved_um[0], y - moved_um[1]) + moved_um[2]
-        self.bench = VirtualBench(stub_of(config, 1), faults)
+        self.bench = VirtualBench(near_home(stub_of(config, 1)), faults)
         self.exposed_um: list[tuple[float, float, float]] = []
         two_shot = Knows(self.exposed_um, self.focus, difference_contract(name="knows-two"), 0.1)
         single = Knows(
