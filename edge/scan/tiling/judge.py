@@ -57,7 +57,8 @@ class Seen(msgspec.Struct, frozen=True):
     `distance_um`: from the picture's height to the focus, positive upwards, None without a prediction; `sigma_um` its
     standard uncertainty. `crispness`: fine detail over coarse detail in the middle of its parts, which says little
     about what is in the picture, and `crispness_spread`: how far the parts lie apart; None where too little is in it.
-    `spread_um`: how far the predictions of the picture's patches lie apart, None with one patch.
+    `spread_um`: how far the predictions of the picture's patches lie apart, None with one patch. `told_um`: what the
+    model said.
     """
 
     distance_um: float | None
@@ -67,6 +68,7 @@ class Seen(msgspec.Struct, frozen=True):
     tissue: bool
     spread_um: float | None = None
     crispness_spread: float | None = None
+    told_um: float | None = None
 
 
 class Judged(msgspec.Struct, frozen=True):
@@ -124,7 +126,7 @@ class TileJudge:
         tissue = bool(contrasts.max() >= self._config.blank_contrast)
         if tissue and is_dust_alone(pixels, self._config, self._um_per_px):
             tissue = False
-        distance_um = sigma_um = spread_um = None
+        distance_um = sigma_um = spread_um = said_um = None
         if tissue and self._single is not None:
             found = estimate_single(shot.pixels, self._single, self._config)
             trusted_um = MAX_TRUSTED_SHARE * self._single.contract.range_um
@@ -132,10 +134,11 @@ class TileJudge:
                 told_um = float(np.clip(found.distance_um, -trusted_um, trusted_um))
                 distance_um = self._reading.distance_um(told_um, place_um)
                 sigma_um = self.sigma_um
+            said_um = found.distance_um
             spread_um = found.spread_um if len(found.predictions_um) > 1 else None
         crisp = crispness_of(pixels, self._config.blank_contrast)
         apart = crisp.spread if tissue else None
-        return Seen(distance_um, sigma_um, shot.sharpness, crisp.middle, tissue, spread_um, apart)
+        return Seen(distance_um, sigma_um, shot.sharpness, crisp.middle, tissue, spread_um, apart, said_um)
 
     def judge(
         self, seen: Seen, z_um: float, expected: Expected, retake_share: float = RETAKE_SHARE_AT_REST
@@ -161,6 +164,11 @@ class TileJudge:
         if seen.distance_um is None or seen.sigma_um is None:
             return False
         return _contradict(seen.distance_um, seen.sigma_um, expected.z_um - z_um, expected.sigma_um)
+
+    def learn_tile(self, seen: Seen, above_um: float, place_um: tuple[float, float]) -> None:
+        """Learn from a tile whose focus is known to lie `above_um` above its picture."""
+        if seen.told_um is not None and abs(above_um) <= self.depth_um:
+            self._learn_single(seen.told_um, above_um, place_um)
 
     def learn_focus(self, shot: Shot, above_um: float, place_um: tuple[float, float]) -> None:
         """Learn from a picture whose focus is known to lie `above_um` above it. Raises EngineError."""

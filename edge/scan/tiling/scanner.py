@@ -283,7 +283,7 @@ class Scanner:
             return
         self._judge.accept(taken.seen)
         if taken.above_um is not None:
-            self._judge.learn_focus(taken.shot, taken.above_um, (planned.x_um, planned.y_um))
+            self._judge.learn_tile(taken.seen, taken.above_um, (planned.x_um, planned.y_um))
         if _shows_focus(taken):
             distance_um, sigma_um = taken.judged.distance_um, taken.judged.sigma_um
             seen = taken.seen
