@@ -206,9 +206,8 @@ def on_single_check(
         best = together(best, sharp)
     if agrees and _is_in_focus(best, depth_um):
         return Stay("single") if history.is_clear(final.clarity) else Pair(final.z_um, "check")
-    is_step = (
-        abs(said.distance_um) <= UNSURE_SHARE * depth_um
-    )  # to learn more: it may have gone the wrong way
+    # A step that was taken to learn more may have gone the wrong way.
+    is_step = abs(said.distance_um) <= UNSURE_SHARE * depth_um
     before_um = abs(final.z_um - start.z_um) + depth_um if is_step else abs(said.distance_um)
     is_closer = IN_FOCUS_SHARE * depth_um < abs(best.distance_um) < before_um
     target_um = _target_um(best, final.z_um, history, bounds)

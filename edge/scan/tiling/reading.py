@@ -16,10 +16,8 @@ KEPT = 60
 # (docs/scan.md).
 GAIN_SIGMA = 0.5  # of the gain, before anything is known
 GAINS = (1.0, 2.5)  # no model said too little
-NEAR_UM, FAR_UM = (
-    1.5,
-    3.0,
-)  # by what a single shot says: the gain holds up to the first, there is none from the second
+# By what a single shot says: the gain holds up to the first, and there is none from the second.
+NEAR_UM, FAR_UM = 1.5, 3.0
 MIN_SIGMA_UM = 0.25  # of single shots within 2 um of the focus (engines/models/single-20x.md: 0.25 to 0.4 um)
 REACH_UM = 1500.0  # over which the constant stays alike; tissue changes within millimetres
 LOCAL_SIGMA_UM = 0.2  # by which it changes from place to place
