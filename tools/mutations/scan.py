@@ -274,8 +274,8 @@ MUTATIONS = (
     Mutation(
         "what single shots say at some distance is their constant",
         "edge/scan/tiling/reading.py",
-        "self.gain = float(np.clip(1.0 + slope, *GAINS))",
-        "self.gain = 1.0",
+        "gain = float(np.clip(1.0 + slope, *GAINS))",
+        "gain = 1.0",
         _READING,
     ),
     Mutation(
@@ -288,16 +288,44 @@ MUTATIONS = (
     Mutation(
         "the fields that tell the constant all lie where a survey begins",
         "edge/scan/tiling/judge.py",
-        "n < MIN_FIRST + (MIN_SURE - MIN_FIRST) * share",
+        "n < MIN_FIRST + (enough - MIN_FIRST) * share",
         "n < MIN_SURE",
         _JUDGE,
     ),
     Mutation(
         "a slide has one constant everywhere",
         "edge/scan/tiling/reading.py",
-        "return self._constant_um + float(weight @ self._left_um) / (float(weight.sum()) + noise)",
-        "return self._constant_um",
+        "return line.constant_um + field.at(place_um)[0]",
+        "return line.constant_um",
         _READING,
+    ),
+    Mutation(
+        "another stain is taken for wrong fields",
+        "edge/scan/tiling/reading.py",
+        "(0.2, 0.4, 0.8), (1500.0, 4000.0)",
+        "(0.2,), (1500.0, 4000.0)",
+        _READING,
+    ),
+    Mutation(
+        "a field far off the others makes single shots scatter more",
+        "edge/scan/tiling/reading.py",
+        "STRANGE = 3.5",
+        "STRANGE = 1000.0",
+        _READING,
+    ),
+    Mutation(
+        "single shots are as certain where nothing told how they read",
+        "edge/scan/tiling/judge.py",
+        "return math.hypot(self.sigma_um, self._reading.constant_sigma_um(place_um) / self._reading.gain)",
+        "return self.sigma_um",
+        _JUDGE,
+    ),
+    Mutation(
+        "a slide of two stains has no more fields settled",
+        "edge/scan/tiling/judge.py",
+        "MIN_SURE if self._reading.is_alike else MIN_SURE_IF_VARIED",
+        "MIN_SURE",
+        _JUDGE,
     ),
     Mutation(
         "a field that is wrong by far teaches how single shots read",

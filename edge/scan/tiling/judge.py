@@ -38,6 +38,7 @@ N_NEIGHBOURS = 9
 # Single shots scatter by 0.3 um from place to place, so the mean of so many is certain to 0.06 um. With 36 of them
 # instead of 16 a swept slide had 100 tiles taken again instead of 115 (`tests.bench.scan`). Eight come at once.
 MIN_SURE, MIN_FIRST = 25, 8
+MIN_SURE_IF_VARIED = 40  # where the constant differs from place to place
 # Unless its content is like that of a tile that looked blurred and was found in focus: fine detail is rare there.
 KEPT_PLAIN = 12
 ALIKE_SHARE = 0.2
@@ -108,6 +109,12 @@ class TileJudge:
             variance = (n * variance + 0.5 * n_pairs * of_pairs) / (n + 0.5 * n_pairs)
         return max(MIN_SIGMA_UM, math.sqrt(variance))
 
+    def _sigma_um_at(self, place_um: tuple[float, float]) -> float:
+        """The same at a place of the slide, where the constant is known less well than elsewhere."""
+        if not self._knows_bias:
+            return UNKNOWN_SIGMA_UM
+        return math.hypot(self.sigma_um, self._reading.constant_sigma_um(place_um) / self._reading.gain)
+
     @property
     def is_ready(self) -> bool:
         """Whether it can judge a tile by its own picture: it knows how the model reads this slide, or has no model."""
@@ -133,7 +140,7 @@ class TileJudge:
             if found.believed is not False and math.isfinite(found.distance_um):
                 told_um = float(np.clip(found.distance_um, -trusted_um, trusted_um))
                 distance_um = self._reading.distance_um(told_um, place_um)
-                sigma_um = self.sigma_um
+                sigma_um = self._sigma_um_at(place_um)
             said_um = found.distance_um
             spread_um = found.spread_um if len(found.predictions_um) > 1 else None
         crisp = crispness_of(pixels, self._config.blank_contrast)
@@ -197,8 +204,8 @@ class TileJudge:
         `share`: of the survey, that is done. A few fields at once, the others spread over the slide: the constant is
         not the same everywhere.
         """
-        n = len(self._reading.known)
-        return self._single is not None and n < MIN_FIRST + (MIN_SURE - MIN_FIRST) * share
+        n, enough = len(self._reading.known), MIN_SURE if self._reading.is_alike else MIN_SURE_IF_VARIED
+        return self._single is not None and n < MIN_FIRST + (enough - MIN_FIRST) * share
 
     def learn_beside(self, difference_um: float) -> None:
         """Learn from two neighbouring tiles by how much more the one lies above the surface, by single shots."""

@@ -7,10 +7,11 @@ import pytest
 
 from parfocal.edge.config import FocusConfig
 from parfocal.edge.focus.result import FocusResult
+from parfocal.edge.focus.shots import Shot
 from parfocal.edge.scan.tiling.heights import Expected
 from parfocal.edge.scan.tiling.judge import N_NEIGHBOURS, Seen, TileJudge
 from parfocal.edge.scan.tiling.reading import Known
-from tests.edge.scan.tiling.small_slide import SmallSlide
+from tests.edge.scan.tiling.small_slide import CENTRE_UM, FOCUS_Z_UM, UM_PER_PX, SmallSlide
 
 NEAR = Expected(100.0, 0.5)
 
@@ -67,6 +68,24 @@ def test_a_survey_settles_a_few_fields_by_two_shots_at_once_and_the_others_sprea
     assert max(b - a for a, b in itertools.pairwise(settled)) <= 7
     assert settled[-1] >= 90
     assert not TileJudge(None, FocusConfig(), 0.345).wants_field(0.0)
+
+
+def test_a_picture_is_less_certain_far_from_all_fields_that_have_told_how_single_shots_read() -> None:
+    small = SmallSlide()
+    config = small.config.focus
+    taught = TileJudge(small.eyes.single, config, UM_PER_PX)
+    taught.restore((Known(0.0, 0.0, *CENTRE_UM),) * 10)
+    shot = Shot(FOCUS_Z_UM, small.render(*CENTRE_UM, FOCUS_Z_UM, small.config.scan.lamp_duty), config)
+    near, far = (taught.look(shot, (CENTRE_UM[0] + away_um, CENTRE_UM[1])) for away_um in (0.0, 50_000.0))
+    assert near.sigma_um is not None
+    assert near.sigma_um < 0.27
+    assert far.sigma_um == pytest.approx(np.hypot(0.25, 0.2), abs=0.01)
+
+
+def test_a_slide_of_two_stains_has_more_fields_settled_by_two_shots() -> None:
+    taught = TileJudge(SmallSlide().eyes.single, FocusConfig(), 0.345)
+    taught.restore(tuple(Known(1.5 * (k % 2), 0.0, 9_000.0 * (k % 2), 200.0 * k) for k in range(30)))
+    assert taught.wants_field(1.0)
 
 
 def test_tiles_with_hardly_anything_in_them_say_nothing_about_how_sharp_their_neighbours_should_be() -> None:

@@ -43,3 +43,30 @@ def test_the_constant_follows_the_tissue_and_is_that_of_the_slide_where_nothing_
     assert right_um == pytest.approx(1.3, abs=0.25)
     assert left_um < made.constant_um((0.0, 90_000.0)) < right_um
     assert Reading().distance_um(1.0, (0.0, 0.0)) == 1.0
+
+
+def beside_another_stain(right_um: float) -> Reading:
+    """Thirty fields of one stain, and five of another on a quarter of the slide, there off by `right_um` more."""
+    rng, made = np.random.default_rng(4), Reading()
+    for k in range(35):
+        x_um, y_um = (
+            rng.uniform(7_500.0, 15_000.0, 2) if k < 5 else rng.uniform((0.0, 0.0), (7_500.0, 15_000.0))
+        )
+        said_um = -0.2 + float(rng.normal(0.0, 0.3)) + right_um * (k < 5)
+        made.learn([Known(said_um, 0.0, float(x_um), float(y_um))])
+    return made
+
+
+def test_another_stain_on_a_part_of_the_slide_has_its_own_constant_by_five_fields() -> None:
+    made = beside_another_stain(1.3)
+    assert made.constant_um((11_000.0, 11_000.0)) > 0.6
+    assert made.constant_um((3_000.0, 7_500.0)) == pytest.approx(-0.2, abs=0.25)
+    assert not made.is_alike
+    assert beside_another_stain(0.0).is_alike
+
+
+def test_the_constant_is_less_certain_where_nothing_was_learned() -> None:
+    made = beside_another_stain(1.3)
+    near_um, far_um = (made.constant_sigma_um((3_000.0, y_um)) for y_um in (7_500.0, 60_000.0))
+    assert near_um < 0.25
+    assert far_um >= 0.4
