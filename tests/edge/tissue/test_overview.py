@@ -238,7 +238,7 @@ def test_a_smear_is_found_although_it_is_as_even_as_ink(density: float) -> None:
     ("density", "sides_px"),
     [
         ((0.05, 0.16, 0.09), (420, 260)),  # pink, as blood, and with straight edges all round
-        ((0.01, 0.03, 0.1), (90, 60)),  # yellow, and smaller than a cover glass
+        ((0.01, 0.03, 0.1), (200, 130)),  # yellow, and smaller than a cover glass
     ],
 )
 def test_an_even_film_is_no_mount_unless_it_is_as_wide_and_as_yellow(
