@@ -119,7 +119,7 @@ def test_an_uneven_tile_is_named_and_kept_as_a_composite_with_its_stack(
     scan(small, n_tiles=12, ways=Ways(composite=True, z_stack=True))
     tiles = {tile.path.stem: tile for tile in read_scan(out).tiles}
     uneven = [tile for tile in tiles.values() if tile.uneven]
-    assert [(tile.row, tile.column) for tile in uneven] == [(1, 3), (2, 3)][: len(uneven)]
+    assert [(tile.row, tile.column) for tile in uneven] == [(1, 3)]  # of the first twelve
     for tile in uneven:
         assert "uneven: its focus lies 0.0 um apart" in (tile.reason or "")
         assert (rgb_from_file(tile.path) == green).all()
