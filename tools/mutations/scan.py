@@ -169,7 +169,7 @@ MUTATIONS = (
     Mutation(
         "an uneven tile is not named",
         "edge/scan/tiling/scanner.py",
-        "uneven=taken.shape is not None",
+        "uneven=judged is None",
         "uneven=False",
         ("tests/edge/scan/tiling/test_uneven_tiles.py",),
     ),

@@ -373,7 +373,7 @@ class Scanner:
             focus_sigma_um=judged.sigma_um if judged is not None and is_known else None,
             sharpness=taken.shot.sharpness,
             tissue=taken.seen.tissue,
-            uneven=taken.shape is not None or judged is None,
+            uneven=judged is None,
             retaken=taken.retaken,
             reason=taken.reason,
             elapsed_s=elapsed_s,
