@@ -1,6 +1,6 @@
 """Mutation test: break the code on purpose, and check that tests fail: `python -m tools.mutate [ROOM ...]`.
 
-The rooms are belief, board, calibration, controller, firmware, focus, lens and scan.
+Each file of `tools/mutations` is a room; a name that is none lists them.
 
 Mutations are made one at a time, in a copy of the tree. The tests listed with each must fail. A mutation that survives
 is a promise without a test; the exit status is then 1.
@@ -27,6 +27,7 @@ from tools.mutations import (
     proof,
     scan,
     survey,
+    sweep,
     uneven,
 )
 from tools.mutations.mutation import Mutation
@@ -54,6 +55,7 @@ ROOMS = {
     "proof": proof.MUTATIONS,
     "uneven": uneven.MUTATIONS,
     "scan": scan.MUTATIONS,
+    "sweep": sweep.MUTATIONS,
     "survey": survey.MUTATIONS,
 }
 

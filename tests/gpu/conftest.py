@@ -23,8 +23,7 @@ def memory(device: CudaDevice) -> CudaMemory:
     try:
         return open_memory(zero_copy=device.is_integrated)
     except BuildFailed as error:
-        if not isinstance(
-            error.__cause__, ImportError
-        ):  # a device that cannot be opened is a failure, not a skip
+        # Only a missing package skips. A device that does not open is a failure.
+        if not isinstance(error.__cause__, ImportError):
             raise
         pytest.skip(str(error))

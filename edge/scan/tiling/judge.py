@@ -26,6 +26,10 @@ from parfocal.engines.predictor import Predictor
 
 # A single shot is off by a constant that depends on stain and slide. It is taken from tiles whose focus is known.
 MIN_KNOWN = 5
+# Single shots scatter by 0.3 um from place to place, so the mean of so many is certain to 0.06 um. With 36 of them
+# instead of 16 a swept slide had 100 tiles taken again instead of 115 (`tests.bench.scan`). Eight come at once.
+MIN_SURE, MIN_FIRST = 25, 8
+MIN_SURE_IF_VARIED = 40  # where the constant differs from place to place
 # How far neighbouring tiles lie apart tells how much single shots scatter. By 25 fields of a survey alone it comes out
 # between 0.25 and 0.42 um where it is 0.30, and how many tiles are taken again would be chance.
 KEPT_BESIDE = 200
@@ -35,10 +39,6 @@ CONTRADICTS = 3.0  # standard deviations by which a picture contradicts what was
 # A tile this much less sharp than its neighbours, content taken into account, is taken for blurred.
 MIN_SHARPNESS_SHARE = 0.6
 N_NEIGHBOURS = 9
-# Single shots scatter by 0.3 um from place to place, so the mean of so many is certain to 0.06 um. With 36 of them
-# instead of 16 a swept slide had 100 tiles taken again instead of 115 (`tests.bench.scan`). Eight come at once.
-MIN_SURE, MIN_FIRST = 25, 8
-MIN_SURE_IF_VARIED = 40  # where the constant differs from place to place
 # Unless its content is like that of a tile that looked blurred and was found in focus: fine detail is rare there.
 KEPT_PLAIN = 12
 ALIKE_SHARE = 0.2
