@@ -7,6 +7,8 @@ from collections import deque
 
 import numpy as np
 
+from parfocal.edge.scan.tiling.reading import scatter_of
+
 MIN_PICTURES = 10  # in either engagement, before they tell
 KEPT_PICTURES = 200
 # Neighbouring tiles share the error of where their focus was expected, so so many of them count as one.
@@ -55,5 +57,4 @@ def _middle(values: deque[float]) -> tuple[float, float]:
     """The median and its standard uncertainty."""
     array = np.array(values)
     middle = float(np.median(array))
-    scatter = 1.4826 * float(np.median(np.abs(array - middle)))
-    return middle, 1.25 * scatter * math.sqrt(ALIKE / len(array))
+    return middle, 1.25 * scatter_of(array - middle) * math.sqrt(ALIKE / len(array))

@@ -8,7 +8,6 @@ from typing import Literal
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from parfocal.edge.config import FocusConfig
 from parfocal.edge.focus.judging.depth import depth_of_field_um
@@ -21,7 +20,7 @@ from parfocal.edge.focus.shots import Shot
 from parfocal.edge.focus.uneven.crispness import crispness_of
 from parfocal.edge.scan.dust_alone import is_dust_alone
 from parfocal.edge.scan.tiling.heights import Expected
-from parfocal.edge.scan.tiling.reading import MIN_SIGMA_UM, Known, Reading
+from parfocal.edge.scan.tiling.reading import MIN_SIGMA_UM, Known, Reading, scatter_of
 from parfocal.engines.predictor import Predictor
 
 # A single shot is off by a constant that depends on stain and slide. It is taken from tiles whose focus is known.
@@ -105,7 +104,7 @@ class TileJudge:
         n, variance = len(reading.known), (reading.scatter_um / reading.gain) ** 2
         if self._beside_um:
             # Of two tiles both err, and each tile is in two pairs.
-            n_pairs, of_pairs = len(self._beside_um), _variance(np.array(self._beside_um)) / 2.0
+            n_pairs, of_pairs = len(self._beside_um), scatter_of(np.array(self._beside_um)) ** 2 / 2.0
             variance = (n * variance + 0.5 * n_pairs * of_pairs) / (n + 0.5 * n_pairs)
         return max(MIN_SIGMA_UM, math.sqrt(variance))
 
@@ -241,11 +240,6 @@ class TileJudge:
         if any(abs(plain - crispness) <= ALIKE_SHARE * crispness for plain in self._plain):
             return False
         return crispness < MIN_SHARPNESS_SHARE * float(np.median(self._crispness))
-
-
-def _variance(values: NDArray[np.float64]) -> float:
-    """Of values (n,) about zero, a few wrong ones among them."""
-    return (1.4826 * float(np.median(np.abs(values)))) ** 2
 
 
 def _together(

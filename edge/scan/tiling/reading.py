@@ -127,6 +127,11 @@ class Reading:
         return self._fitted
 
 
+def scatter_of(values: Floats) -> float:
+    """Standard deviation about zero of values (n,), a few wrong ones among them."""
+    return 1.4826 * float(np.median(np.abs(values)))
+
+
 def _line_of(told_um: Floats, true_um: Floats) -> _Line:
     """A line through what was said over what is true, by least squares with few wrong ones among them."""
     if not len(told_um):
@@ -134,7 +139,7 @@ def _line_of(told_um: Floats, true_um: Floats) -> _Line:
     line = _Line(1.0, float(np.median(told_um - true_um)))
     for _ in range(N_FITS):
         left_um = told_um - line.constant_um - line.gain * true_um
-        scatter_um = max(MIN_SIGMA_UM, 1.4826 * float(np.median(np.abs(left_um))))
+        scatter_um = max(MIN_SIGMA_UM, scatter_of(left_um))
         # As Tukey weights them.
         weight = np.square(1.0 - np.square(np.clip(left_um / (WRONG * scatter_um), -0.99, 0.99)))
         true_mean_um, left_mean_um = (
@@ -161,7 +166,7 @@ def _field_of(left_um: Floats, x_um: Floats, y_um: Floats) -> _Field:
     if not len(deviations):
         return field
     # Of few that are tried, held against how far they lie off: one field far off may have had a large one chosen.
-    scatter_um = 1.4826 * float(np.median(np.abs(deviations))) * field.scatter_um
+    scatter_um = scatter_of(deviations) * field.scatter_um
     return field._replace(scatter_um=max(MIN_SIGMA_UM, scatter_um))
 
 
