@@ -185,6 +185,14 @@ class Board(MotorBoard):
                 }
             )
 
+    def rise(self, z_um: float, speed_um_per_s: float) -> float:
+        """Move Z on upwards at a speed of its own; return the time at which the stage is settled, s.
+
+        For triggers along Z: call `Axis.approach_up` first. Raises ValueError against the engagement; else as `ready`.
+        """
+        with self.turn():
+            return self.z.walk_alone(self.z.walk_on(z_um, speed_um_per_s, self.z.config.accel_um_per_s2))
+
     def _walk_all(self, walks: Mapping[str, Walk]) -> float:
         """All axes move at once, one leg after the other."""
         return walk_together(walks, self._move)

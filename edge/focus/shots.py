@@ -1,6 +1,9 @@
 """Shots: frames at a known height, with the stage at rest; and the upward sweep made of them."""
 
+from collections.abc import Sequence
 from functools import cached_property
+
+import msgspec
 
 from parfocal.board.axis import Axis, steps_from_um, um_from_steps
 from parfocal.edge.camera.frame import Camera, frame_after
@@ -8,6 +11,13 @@ from parfocal.edge.config import FocusConfig
 from parfocal.edge.focus.judging.rule import Seen
 from parfocal.edge.focus.picture.part import CentralPart
 from parfocal.edge.pixels import UInt8Array
+
+
+class Plane(msgspec.Struct, frozen=True):
+    """A frame that was exposed while the stage passed `z_um`: RGB uint8 (h, w, 3)."""
+
+    z_um: float
+    pixels: UInt8Array
 
 
 class Shot:
@@ -113,6 +123,12 @@ class Shots:
         self._images += 1
         pixels = frame_after(self._camera, settled_s).pixels
         return Shot(self._axis.position_um, pixels, self._config)
+
+    def passed(self, planes: Sequence[Plane]) -> list[Shot]:
+        """Shots of planes that the stage has passed on its way up."""
+        self._images += len(planes)
+        self._path_um += [self._axis.position_um] if planes else []
+        return [Shot(plane.z_um, plane.pixels, self._config) for plane in planes]
 
     def sweep(self, start_um: float, stop_um: float, step_um: float) -> list[Seen]:
         """Height and sharpness of evenly spaced shots from `start_um` up to at most `stop_um`."""

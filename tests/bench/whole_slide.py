@@ -36,7 +36,7 @@ from parfocal.edge.engine import checked_engine, checked_single_engine
 from parfocal.edge.focus.judging.depth import depth_of_field_um
 from parfocal.edge.measured.calibration import PlayInUse
 from parfocal.edge.pixels import UInt8Array
-from parfocal.edge.scan.continuous.plan import sweep_plan
+from parfocal.edge.scan.continuous.plan import quicker_plan, sweep_plan
 from parfocal.edge.scan.tiling.job import Eyes, Request, ScanJob, Ways, settings_of, survey_points
 from parfocal.edge.scan.tiling.plan import TilePlan, field_of, foretell, overlap_for, plan_tiles
 from parfocal.edge.scan.tiling.scanner import TileDone
@@ -122,16 +122,17 @@ def planes_s() -> float:
 
 def part_of(plan: TilePlan, part: int, n_parts: int) -> TilePlan:
     """A pair of neighbouring rows, one of `n_parts` that are spread over the plan."""
-    last = plan.tiles[-1].row
+    numbers = {tile: tile.row if plan.along == "x" else tile.column for tile in plan.tiles}
+    last = max(numbers.values())
     first = round(float(np.linspace(0.1 * last, 0.9 * last, max(2, n_parts))[part]))
     return msgspec.structs.replace(
-        plan, tiles=tuple(tile for tile in plan.tiles if tile.row in (first, first + 1))
+        plan, tiles=tuple(tile for tile in plan.tiles if numbers[tile] in (first, first + 1))
     )
 
 
 def go_on(given: argparse.Namespace, folder: Path) -> None:
     """Scan on in the whole slide for a while, and note each tile."""
-    plan, noted = whole_plan(), folder / "whole.jsonl"
+    plan, noted = whole_plan(given.continuous), folder / "whole.jsonl"
     sweeps = sweep_plan(plan, CONFIG, PLAYS) if given.continuous else None
     surface = FocusSurface(1, *ORIGIN_UM, 2500.0) if given.stepped else None
     eyes = Eyes(checked_engine(CONFIG).predictor, checked_single_engine(CONFIG).predictor)
@@ -170,6 +171,7 @@ def noted_tile(done: TileDone, spent_s: float, stepped: bool) -> dict[str, objec
         "spent_s": spent_s,
         "tissue": tile.tissue,
         "uneven": tile.uneven,
+        "measured": tile.focus_um is not None,
         "reason": tile.reason,
         "retaken": tile.retaken,
         "error_um": abs(done.error_um or 0.0),
@@ -181,7 +183,7 @@ def whole_so_far(folder: Path, continuous: bool) -> dict[str, object]:
     """The whole slide as far as it was scanned."""
     lines = [json.loads(line) for line in (folder / "whole.jsonl").read_text().splitlines()]
     tiles = list({tuple(line["place"]): line for line in lines if "place" in line}.values())
-    whole = whole_plan()
+    whole = whole_plan(continuous)
     foretold = foretell(whole, CONFIG, 0.15, PLAYS)
     tissue = [tile for tile in tiles if tile["tissue"]]
     even = [tile for tile in tissue if tile["on_fold"] in (0.0, 1.0)]
@@ -208,7 +210,11 @@ def whole_so_far(folder: Path, continuous: bool) -> dict[str, object]:
         "even_lost": int((counted_um > depth_um).sum()),
         "folded": len(folded),
         "folded_called_uneven": sum(tile["uneven"] for tile in folded),
-        "folded_lost": sum(not tile["uneven"] and tile["error_um"] > depth_um for tile in folded),
+        "folded_lost": sum(tile["measured"] and tile["error_um"] > depth_um for tile in folded),
+        "unmeasured": sum(not (tile["measured"] or tile["uneven"]) for tile in tissue),
+        "unmeasured_out_of_focus": sum(
+            not (tile["measured"] or tile["uneven"]) and tile["error_um"] > depth_um for tile in tissue
+        ),
         "mean_error_um": float(counted_um.mean()),
         "p95_error_um": float(np.percentile(counted_um, 95)),
         "within_depth_of_field": float((counted_um <= depth_um).mean()),
@@ -217,7 +223,7 @@ def whole_so_far(folder: Path, continuous: bool) -> dict[str, object]:
 
 def measured(part: int, given: argparse.Namespace, folder: Path) -> dict[str, object]:
     """Scan one part and sum it up."""
-    whole = whole_plan()
+    whole = whole_plan(given.continuous)
     plan = part_of(whole, part, given.parts)
     sweeps = sweep_plan(whole, CONFIG, PLAYS) if given.continuous else None
     surface = FocusSurface(1, *ORIGIN_UM, 2500.0) if given.stepped else None
@@ -262,16 +268,19 @@ def measured(part: int, given: argparse.Namespace, folder: Path) -> dict[str, ob
     }
 
 
-def whole_plan() -> TilePlan:
-    """The tiles of the whole slide."""
+def whole_plan(continuous: bool = False) -> TilePlan:
+    """The tiles of the whole slide; swept, in rows as `parfocal scan --continuous` lays them."""
     field_um, (x_um, y_um) = field_of(CONFIG.camera, CONFIG.camera.um_per_px), ORIGIN_UM
     area = rectangle(x_um, y_um, x_um + SIDE_UM, y_um + SIDE_UM)
-    return plan_tiles(area, CONFIG, field_um, overlap_for(PLAYS, CONFIG, field_um))
+    overlap = overlap_for(PLAYS, CONFIG, field_um)
+    if continuous:
+        return quicker_plan(area, CONFIG, field_um, overlap, PLAYS)
+    return plan_tiles(area, CONFIG, field_um, overlap)
 
 
 def summed(parts: list[dict[str, Any]], continuous: bool) -> dict[str, object]:
     """The parts together, and the time for the whole at their rate."""
-    whole = whole_plan()
+    whole = whole_plan(continuous)
     foretold = foretell(whole, CONFIG, 0.15, PLAYS)
     total = {
         name: sum(part[name] for part in parts)

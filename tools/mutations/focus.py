@@ -199,4 +199,32 @@ MUTATIONS = (
         "        except ZeroDivisionError:\n            self.board.lamp(0.0)",
         ("tests/edge/test_instrument.py",),
     ),
+    Mutation(
+        "only the middle of a tile is judged",
+        "edge/focus/judging/estimate.py",
+        "if middle is not None and middle.believed is not False:",
+        "if middle is not None:",
+        ("tests/edge/focus/judging/test_estimate.py",),
+    ),
+    Mutation(
+        "the part of a tile that holds most is looked for where it holds least",
+        "edge/focus/picture/fullest.py",
+        "np.argmax(held)",
+        "np.argmin(held)",
+        ("tests/edge/focus/picture/test_fullest.py",),
+    ),
+    Mutation(
+        "the smallest corner of tissue tells the focus",
+        "edge/focus/picture/fullest.py",
+        "held[row, column] < MIN_HELD_SHARE * n * n",
+        "held[row, column] < 1",
+        ("tests/edge/focus/picture/test_fullest.py",),
+    ),
+    Mutation(
+        "a square ends beyond the picture",
+        "edge/focus/picture/fullest.py",
+        "min(row * CELL_PX, height_px - side_px)",
+        "row * CELL_PX",
+        ("tests/edge/focus/picture/test_fullest.py",),
+    ),
 )

@@ -69,8 +69,8 @@ MUTATIONS = (
     Mutation(
         "a scan leaves the limits",
         FIELD,
-        " if low_um <= z_um <= high_um]",
-        "]",
+        "            if low_um <= z_um <= high_um\n",
+        "",
         FIELD_TESTS,
     ),
     Mutation(

@@ -54,6 +54,12 @@ def _show(console: Console, found: QualityReport) -> None:
             f"focus error: mean {found.mean_abs_focus_um:.2f} um, p95 {found.p95_abs_focus_um:.2f} um; "
             f"{100 * found.within_depth:.1f} % within a depth of field ({found.depth_of_field_um:.2f} um)",
         )
+    if found.unmeasured:
+        say(
+            console,
+            f"{counted(found.unmeasured, 'tile')} with too little tissue to measure the focus by, taken where the "
+            "neighbours have theirs",
+        )
     say(
         console,
         f"blurred by the independent measure: {found.blurred}, of these taken for sharp: {found.slipped}",

@@ -1,5 +1,7 @@
 """Distance to focus from two shots or one, with its confidence (dastidar2020 4.3.3, liao2021 2.1)."""
 
+from collections.abc import Sequence
+
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
@@ -8,8 +10,9 @@ from parfocal.calib.models.optics import SINGLE_SHOT
 from parfocal.edge.config import FocusConfig
 from parfocal.edge.focus.judging.belief import Doubt, by_belief, by_contrast
 from parfocal.edge.focus.picture import prepare
+from parfocal.edge.focus.picture.fullest import fullest_place
 from parfocal.edge.focus.picture.part import CentralPart, reduced
-from parfocal.edge.focus.picture.places import places
+from parfocal.edge.focus.picture.places import Place, places
 from parfocal.edge.pixels import UInt8Array
 from parfocal.engines.model.head import Prediction
 from parfocal.engines.predictor import Predictor
@@ -60,7 +63,35 @@ def estimate_single(shot: UInt8Array, predictor: Predictor, config: FocusConfig)
         EngineError: from the engine.
     """
     batch, contrasts = single_batch(shot, predictor.contract.patch_px, config)
-    found = weighted(predictor.predict(batch), contrasts, config)
+    return _single(predictor.predict(batch), contrasts, config)
+
+
+def estimate_single_anywhere(shot: UInt8Array, predictor: Predictor, config: FocusConfig) -> Estimate | None:
+    """The same; and where that is not believed, by the part of the frame that holds most. None if neither tells.
+
+    For a tile at the edge of the tissue, whose middle is empty. Raises ValueError if the frame is smaller than one
+    patch of the model; EngineError.
+    """
+    side_px, whole = predictor.contract.patch_px, reduced(shot, config)
+    middle = _estimate_at(whole, places(whole.shape[0], whole.shape[1], side_px), predictor, config)
+    if middle is not None and middle.believed is not False:
+        return middle
+    fullest = fullest_place(whole, side_px, config.blank_contrast)
+    return (None if fullest is None else _estimate_at(whole, (fullest,), predictor, config)) or middle
+
+
+def _estimate_at(
+    whole: UInt8Array, corners: Sequence[Place], predictor: Predictor, config: FocusConfig
+) -> Estimate | None:
+    """What the patches at these corners of a reduced frame say; None if none of them has any contrast."""
+    batch, contrasts = prepare.single_shot_batch(whole, corners, predictor.contract.patch_px)
+    if not contrasts.any():
+        return None
+    return _single(predictor.predict(batch), contrasts, config)
+
+
+def _single(prediction: Prediction, contrasts: NDArray[np.float32], config: FocusConfig) -> Estimate:
+    found = weighted(prediction, contrasts, config)
     is_unsure = found.sigma_um is not None and found.sigma_um > SINGLE_SHOT.sigma_um
     return msgspec.structs.replace(found, doubt="unsure") if is_unsure and not found.doubt else found
 

@@ -6,6 +6,7 @@ three times as certain, and the model is the one that a calibration fits to the 
 """
 
 import math
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import msgspec
@@ -18,7 +19,7 @@ from parfocal.edge.config import FocusConfig
 from parfocal.edge.focus.judging.depth import depth_of_field_um
 from parfocal.edge.focus.picture import prepare
 from parfocal.edge.focus.picture.part import reduced
-from parfocal.edge.focus.shots import Shot, Shots
+from parfocal.edge.focus.shots import Plane, Shot, Shots
 from parfocal.edge.focus.uneven.composite import composite, registered
 from parfocal.edge.focus.uneven.evenness import Evenness, Shape, evenness_of
 from parfocal.edge.focus.uneven.height_map import (
@@ -39,6 +40,7 @@ BATCH = 4  # patches at once: engines are built for the four of the focus loop
 CUT_SHARE = 0.02
 MAX_PLANES = 48  # 180 MB at 1224 x 1024
 
+PassThrough = Callable[[Sequence[float]], list[Plane]]
 Verdict = Literal["even", "uneven", "not confirmed"]
 
 
@@ -102,11 +104,16 @@ class UnevenField:
         config: FocusConfig,
         um_per_px: float,
         planes: Planes = FOR_PICTURE,
+        pass_through: PassThrough | None = None,
     ) -> None:
-        """`predictor` takes two shots; `um_per_px` is the size of a pixel of the camera. Nothing moves."""
+        """`predictor` takes two shots; `um_per_px` is the size of a pixel of the camera. Nothing moves.
+
+        `pass_through` takes planes, evenly spaced upwards, while the stage rises, and leaves out what it could not
+        take; None to stop for each.
+        """
         self._shots, self._predictor, self._config = Shots(axis, camera, config), predictor, config
         self._depth_um = depth_of_field_um(config.objective)
-        self._planes = planes
+        self._planes, self._pass_through = planes, pass_through
         steps = max(1, math.floor(planes.step_share * self._depth_um / axis.config.um_per_step + 0.5))
         self._step_um = steps * axis.config.um_per_step
         self._um_per_px = um_per_px * config.downsample
@@ -207,13 +214,14 @@ class UnevenField:
     def _scan(self, low_um: float, high_um: float, taken: Shot) -> tuple[list[Shot], list[CellPlane]]:
         """Planes from below `low_um` to above `high_um`, and on while cells are sharpest in an outermost plane.
 
-        `taken`, where the stage stands, is one of them: those above it come first, since they need no way down.
+        `taken`, where the stage stands, is one of them where the stage stops for each: those above it come first, since
+        they need no way down. A stage that passes through them passes it once more.
         """
         margin_um, step_um = self._planes.margin_depths * self._depth_um, self._step_um
         first = math.floor((low_um - margin_um - taken.z_um) / step_um)
         last = math.ceil((high_um + margin_um - taken.z_um) / step_um)
         last = min(max(last, first + FIT_PLANES - 1), first + MAX_PLANES - 1)
-        if first <= 0 <= last:
+        if first <= 0 <= last and self._pass_through is None:
             above = self._sweep(taken.z_um + step_um, last)
             shots = [*self._sweep(taken.z_um + first * step_um, -first), taken, *above]
         else:
@@ -239,5 +247,17 @@ class UnevenField:
     def _sweep(self, start_um: float, n_planes: int) -> list[Shot]:
         """Up to `n_planes` upwards from `start_um`, those that lie within the limits."""
         low_um, high_um = self._shots.lowest_um, self._shots.limits_um[1]
-        heights_um = [start_um + k * self._step_um for k in range(n_planes)]
-        return [self._shots.take(z_um) for z_um in heights_um if low_um <= z_um <= high_um]
+        heights_um = [
+            z_um
+            for z_um in (start_um + k * self._step_um for k in range(n_planes))
+            if low_um <= z_um <= high_um
+        ]
+        if self._pass_through is None or len(heights_um) < 2:
+            return [self._shots.take(z_um) for z_um in heights_um]
+        shots = self._shots.passed(self._pass_through(heights_um))
+        lacking_um = [
+            z_um
+            for z_um in heights_um
+            if not any(abs(shot.z_um - z_um) < 0.5 * self._step_um for shot in shots)
+        ]
+        return sorted((*shots, *map(self._shots.take, lacking_um)), key=lambda shot: shot.z_um)

@@ -11,7 +11,7 @@ import msgspec
 from parfocal.board.config import AxisConfig, BoardConfig
 from parfocal.board.motion.profile import Trapezoid
 from parfocal.board.own.board import Along
-from parfocal.edge.config import Config
+from parfocal.edge.config import CameraConfig, Config
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.measured.calibration import PlayInUse
 from parfocal.edge.measured.trigger_in_use import TriggerInUse
@@ -63,8 +63,12 @@ class SweepPlan(msgspec.Struct, frozen=True):
 
         A trigger comes with a step of the motor, and the stage stays there until the next one.
         """
+        return self.ahead_at_um(self.speed_um_per_s, um_per_step)
+
+    def ahead_at_um(self, speed_um_per_s: float, um_per_step: float) -> float:
+        """The same at another speed."""
         # Not by the time alone: that would be half a step too far, on average, to the other side in every other row.
-        return math.floor(self.flash_middle_s * self.speed_um_per_s / um_per_step) * um_per_step
+        return math.floor(self.flash_middle_s * speed_um_per_s / um_per_step) * um_per_step
 
 
 class ForetoldSweeps(Foretold, frozen=True):
@@ -111,11 +115,9 @@ def sweep_plan(
     blur_um = BLUR_PX * camera.um_per_px
     # Light of one exposure at rest, in seconds of a flash at full duty.
     needed_s = camera.exposure_s * scan.lamp_duty / scan.flash_brightness
-    # A camera that is triggered by hand of its own time misses a trigger that comes a little too soon.
-    frame_s = 1.05 * max(camera.frame_period_s, camera.exposure_s)
     limits = {
         "stage": axis.speed_um_per_s,
-        "camera": plan.pitch_um[0 if plan.along == "x" else 1] / frame_s,
+        "camera": plan.pitch_um[0 if plan.along == "x" else 1] / frame_s(camera),
         "light": blur_um / max(needed_s, LEAST_FLASH_S),
     }
     limited_by = min(limits, key=lambda name: limits[name])
@@ -151,6 +153,12 @@ def sweep_plan(
         for a, b in itertools.pairwise(rows)
     )
     return msgspec.structs.replace(made, scan_s=swept_s + change_s, row_change_s=change_s)
+
+
+def frame_s(camera: CameraConfig) -> float:
+    """The time from one trigger to the next that the camera needs, s."""
+    # A camera that is triggered by hand of its own time misses a trigger that comes a little too soon.
+    return 1.05 * max(camera.frame_period_s, camera.exposure_s)
 
 
 def line_s(line: Line, plan: SweepPlan, board: BoardConfig) -> float:

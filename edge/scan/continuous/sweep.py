@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Protocol, runtime_checkable
 
 import msgspec
@@ -11,17 +10,14 @@ import msgspec
 from parfocal.board.own.board import Along, Flash, SweepBegin, TriggeredFrame, TriggerPositions
 from parfocal.edge.camera.frame import TriggeredCamera
 from parfocal.edge.config import Config
-from parfocal.edge.errors import CameraFailed, ConfigError
+from parfocal.edge.errors import ConfigError
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.pixels import UInt8Array
-from parfocal.edge.scan.continuous.matching import told_once, tolerance_s, trigger_of
+from parfocal.edge.scan.continuous.frames import armed, flashed
 from parfocal.edge.scan.continuous.plan import SweepPlan
 from parfocal.edge.scan.continuous.rows import Line, Row
 from parfocal.edge.scan.tiling.plan import PlannedTile
 from parfocal.edge.scan.tiling.scanner import Offset
-from parfocal.edge.words import counted
-
-GRAB_S = 1.0  # how long a frame may take to come over the cable
 
 
 @runtime_checkable
@@ -33,6 +29,9 @@ class Sweeping(Protocol):
 
     def sweep(self, to_um: float, z_um: float, speed_um_per_s: float, along: Along = "x") -> float:
         """Move X, or Y, and Z on along a straight line."""
+
+    def rise(self, z_um: float, speed_um_per_s: float) -> float:
+        """Move Z on upwards at a speed of its own."""
 
     def trigger_at(self, axis: str, positions: TriggerPositions, flash: Flash) -> tuple[float, ...]:
         """Arm triggers of camera and flash; return their positions."""
@@ -59,24 +58,28 @@ class Caught(msgspec.Struct, frozen=True):
     error_um: float | None
 
 
+def sweeping_of(instrument: Instrument) -> tuple[Sweeping, TriggeredCamera]:
+    """Board and camera that sweeps need. Raises ConfigError if one of them cannot be triggered."""
+    board, camera = instrument.board, instrument.triggered
+    if not (isinstance(board, Sweeping) and instrument.board.capabilities.has_strobe):
+        raise ConfigError(
+            "--continuous needs a board that triggers by position (docs/hardware.md), and this one does not; "
+            "nothing moved. Leave out --continuous."
+        )
+    if camera is None:
+        raise ConfigError(
+            "--continuous needs a camera that the board triggers, and this one runs free; nothing moved. Set "
+            "camera.trigger_line (docs/hardware.md), or leave out --continuous."
+        )
+    return board, camera
+
+
 class Sweeper:
     """Sweeps rows. The steady lamp must be off."""
 
     def __init__(self, instrument: Instrument, config: Config, plan: SweepPlan) -> None:
         """Nothing moves. Raises ConfigError if board or camera cannot be triggered."""
-        board, camera = instrument.board, instrument.triggered
-        if not (isinstance(board, Sweeping) and instrument.board.capabilities.has_strobe):
-            raise ConfigError(
-                "--continuous needs a board that triggers by position (docs/hardware.md), and this one does not; "
-                "nothing moved. Leave out --continuous."
-            )
-        if camera is None:
-            raise ConfigError(
-                "--continuous needs a camera that the board triggers, and this one runs free; nothing moved. Set "
-                "camera.trigger_line (docs/hardware.md), or leave out --continuous."
-            )
-        self._board: Sweeping = board
-        self._camera: TriggeredCamera = camera
+        self._board, self._camera = sweeping_of(instrument)
         self._instrument, self._config, self._plan = instrument, config, plan
 
     @property
@@ -94,7 +97,7 @@ class Sweeper:
         off_um, across_off_um = row.place_um(offset.x_um, offset.y_um)
         begin_um = row.place_um(line.at_um + off_um, row.across_um + across_off_um)
         z_um = line.z_um + offset.z_um - self._lower_um(above_um, falling[0])
-        with self._armed_camera(row):
+        with armed(self._camera, count_of(row)):
             self._get_ready(SweepBegin(*begin_um, z_um, is_backwards, falling[0], row.along), row)
             yield from self._along(row, line, offset, above_um)
 
@@ -102,15 +105,6 @@ class Sweeper:
         """By how much a command is lowered in this engagement, um; whole steps."""
         step_um = self._config.board.z.um_per_step
         return round(above_um / step_um) * step_um if is_falling else 0.0
-
-    @contextlib.contextmanager
-    def _armed_camera(self, row: Row) -> Iterator[None]:
-        """The camera waits for triggers; it runs freely again however the block ends."""
-        self._camera.arm(count_of(row))
-        try:
-            yield
-        finally:
-            self._camera.disarm()
 
     def _along(self, row: Row, line: Line, offset: Offset, above_um: float) -> Iterator[Caught]:
         """Sweep from the begin of a row, then hand out its frames."""
@@ -131,8 +125,9 @@ class Sweeper:
         behind_um = -0.5 * self._config.board.z.um_per_step
         first = row.number(row.tiles[0])
         tiles = {abs(row.number(tile) - first): tile for tile in row.tiles}
-        for index, pixels, flash_s in self._frames(len(armed_um)):
-            tile, at_um = tiles.get(index), armed_um[index] - off_um
+        told = self._board.take_triggered_frames()
+        for frame in flashed(self._camera, told, len(armed_um), self._plan.flash_middle_s):
+            tile, at_um = tiles.get(frame.index), armed_um[frame.index] - off_um
             if tile is None:  # between two parts of the tissue
                 continue
             passed = next(
@@ -143,8 +138,8 @@ class Sweeper:
             is_above_um = above_um if falling[passed] else 0.0
             z_um += is_above_um - self._lower_um(above_um, falling[passed])
             x_um, y_um = row.place_um(at_um, at_across_um)
-            error_um = self._error_um(x_um, y_um, flash_s)
-            yield Caught(tile, pixels, x_um, y_um, z_um, falling[passed], is_above_um, error_um)
+            error_um = self._error_um(x_um, y_um, frame.flash_s)
+            yield Caught(tile, frame.pixels, x_um, y_um, z_um, falling[passed], is_above_um, error_um)
 
     def _error_um(self, x_um: float, y_um: float, flash_s: float) -> float | None:
         truth_at = self._instrument.truth_at
@@ -179,46 +174,7 @@ class Sweeper:
         )
         return tuple(at_um + ahead_um + above_um for at_um in armed_um)
 
-    def _frames(self, n_armed: int) -> Iterator[tuple[int, UInt8Array, float]]:
-        """Index, pixels and time of the flash of each frame that came with its trigger.
-
-        An event or a frame may be lost on its cable: then the other one is left out. Raises CameraFailed if no frame
-        came at all.
-        """
-        triggers = told_once(self._board.take_triggered_frames(), n_armed)
-        times_s = [each.trigger_s for each in triggers]
-        within_s = tolerance_s(times_s, GRAB_S)
-        n_taken, strays_s = 0, list[float]()
-        while n_taken < len(triggers):
-            try:
-                frame = self._camera.grab(GRAB_S)
-            except CameraFailed as failed:
-                if n_taken == 0:
-                    raise _none_fits(strays_s, times_s, within_s) if strays_s else failed from failed
-                return
-            found = trigger_of(frame.exposure_start_s, times_s, n_taken, within_s)
-            if found is None:
-                strays_s.append(frame.exposure_start_s)
-                if frame.exposure_start_s <= times_s[-1] + within_s:
-                    continue
-                if n_taken == 0:
-                    raise _none_fits(strays_s, times_s, within_s)
-                return  # later ones belong to no trigger of this sweep
-            n_taken = found + 1
-            trigger = triggers[found]
-            yield trigger.index, frame.pixels, trigger.trigger_s + self._plan.flash_middle_s
-
 
 def count_of(row: Row) -> int:
     """How many triggers a row takes: one for each place along it, with a tile or without."""
     return abs(row.number(row.tiles[-1]) - row.number(row.tiles[0])) + 1
-
-
-def _none_fits(strays_s: Sequence[float], triggers_s: Sequence[float], within_s: float) -> CameraFailed:
-    """The error for frames of which none began with a trigger."""
-    late_s = min((frame_s - trigger_s for frame_s in strays_s for trigger_s in triggers_s), key=abs)
-    return CameraFailed(
-        f"{counted(len(strays_s), 'frame')} came for {counted(len(triggers_s), 'trigger')}, none of them with its "
-        f"trigger: the nearest began {1000.0 * late_s:.1f} ms after one, and {1000.0 * within_s:.1f} ms are allowed. "
-        "Check camera.exposure_s, and that the camera exposes for each trigger."
-    )

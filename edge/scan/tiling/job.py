@@ -16,6 +16,7 @@ from parfocal.edge.focus.uneven.crispness import crispness_of
 from parfocal.edge.focus.uneven.field import FOR_HEIGHTS, FOR_PICTURE, UnevenField
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.scan.continuous.plan import SweepPlan
+from parfocal.edge.scan.continuous.planes import PlaneSweeper
 from parfocal.edge.scan.continuous.scanner import ContinuousScanner
 from parfocal.edge.scan.continuous.survey import SurveySweeps, SweptSurvey
 from parfocal.edge.scan.field_result import FieldResult
@@ -283,7 +284,7 @@ class ScanJob:
             ContinuousScanner(instrument, config, ways.sweeps, heights, judge, watch) if ways.sweeps else None
         )
         light = Light(instrument, config.scan.lamp_duty, ways.is_dark_between)
-        unevenness = self._unevenness(instrument, eyes, config, ways, usual)
+        unevenness = self._unevenness(instrument, eyes, config, ways, usual, light)
         scanner = Scanner(instrument, eyes.two_shot, config, heights, judge, light, unevenness, watch)
         instrument.home_if_allowed()
         with light.scan():
@@ -305,13 +306,24 @@ class ScanJob:
         return marks_of_tiles(self.finished) or marks_of_survey(self.journal)
 
     def _unevenness(
-        self, instrument: Instrument, eyes: Eyes, config: Config, ways: Ways, usual: UsualSpread
+        self,
+        instrument: Instrument,
+        eyes: Eyes,
+        config: Config,
+        ways: Ways,
+        usual: UsualSpread,
+        light: Light,
     ) -> Unevenness:
-        """How uneven tiles are noticed and kept."""
+        """How uneven tiles are noticed and kept. In a continuous scan Z does not stop for their planes either."""
         two_shot, focus = instrument.calibrated(eyes.two_shot, config.focus)
-        planes = FOR_PICTURE if ways.composite else FOR_HEIGHTS
         field = UnevenField(
-            instrument.board.z, instrument.camera, two_shot, focus, instrument.view.um_per_px, planes
+            instrument.board.z,
+            instrument.camera,
+            two_shot,
+            focus,
+            instrument.view.um_per_px,
+            FOR_PICTURE if ways.composite else FOR_HEIGHTS,
+            PlaneSweeper(instrument, config, ways.sweeps, light) if ways.sweeps else None,
         )
         tiles = UnevenTiles(usual, field.examine_and_stay)
         return Unevenness(tiles, ways.composite, self._write if ways.z_stack else None)

@@ -11,7 +11,7 @@ import numpy as np
 
 from parfocal.edge.config import FocusConfig
 from parfocal.edge.focus.judging.depth import depth_of_field_um
-from parfocal.edge.focus.judging.estimate import estimate_single
+from parfocal.edge.focus.judging.estimate import estimate_single_anywhere
 from parfocal.edge.focus.picture.exposure import exposure_fault
 from parfocal.edge.focus.picture.part import reduced
 from parfocal.edge.focus.picture.prepare import contrast_of, patches_of, smoothed
@@ -134,14 +134,15 @@ class TileJudge:
             tissue = False
         distance_um = sigma_um = spread_um = said_um = None
         if tissue and self._single is not None:
-            found = estimate_single(shot.pixels, self._single, self._config)
+            found = estimate_single_anywhere(shot.pixels, self._single, self._config)
             trusted_um = MAX_TRUSTED_SHARE * self._single.contract.range_um
-            if found.believed is not False and math.isfinite(found.distance_um):
-                told_um = float(np.clip(found.distance_um, -trusted_um, trusted_um))
-                distance_um = self._reading.distance_um(told_um, place_um)
-                sigma_um = self._sigma_um_at(place_um)
-            said_um = found.distance_um
-            spread_um = found.spread_um if len(found.predictions_um) > 1 else None
+            if found is not None:
+                if found.believed is not False and math.isfinite(found.distance_um):
+                    told_um = float(np.clip(found.distance_um, -trusted_um, trusted_um))
+                    distance_um = self._reading.distance_um(told_um, place_um)
+                    sigma_um = self._sigma_um_at(place_um)
+                said_um = found.distance_um
+                spread_um = found.spread_um if len(found.predictions_um) > 1 else None
         crisp = crispness_of(pixels, self._config.blank_contrast)
         apart = crisp.spread if tissue else None
         return Seen(distance_um, sigma_um, shot.sharpness, crisp.middle, tissue, spread_um, apart, said_um)
@@ -180,11 +181,9 @@ class TileJudge:
         """Learn from a picture whose focus is known to lie `above_um` above it. Raises EngineError."""
         if self._single is None or exposure_fault(shot.pixels) is not None:
             return
-        try:
-            found = estimate_single(shot.pixels, self._single, self._config)
-        except ValueError:  # no patch has any contrast
-            return
-        self._learn_single(found.distance_um, above_um, place_um)
+        found = estimate_single_anywhere(shot.pixels, self._single, self._config)
+        if found is not None:  # some patch has contrast
+            self._learn_single(found.distance_um, above_um, place_um)
 
     def learn_field(self, found: FocusResult, place_um: tuple[float, float]) -> None:
         """Learn from a field that two shots or a sweep settled: from what single shots said of it near its focus.

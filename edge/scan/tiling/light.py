@@ -35,3 +35,12 @@ class Light:
             yield clock.now_s()
         finally:
             board.lamp(0.0)
+
+    @contextlib.contextmanager
+    def dark(self) -> Iterator[None]:
+        """Dark inside of `exposure`, for flashes, and lit again however the block ends. Raises BoardError."""
+        try:
+            self._instrument.board.lamp(0.0)
+            yield
+        finally:
+            self._instrument.board.lamp(self._duty)

@@ -61,6 +61,7 @@ def _figures(report: QualityReport) -> list[str]:
         ("damaged files", str(report.damaged), report.damaged > 0),
         ("depth of field", f"{report.depth_of_field_um:.2f} um", False),
         ("focus measured in", f"{report.measured} even tiles", False),
+        ("... not in", f"{report.unmeasured} with little tissue", False),
         ("focus error, mean", _um(report.mean_abs_focus_um), False),
         ("focus error, p95", _um(report.p95_abs_focus_um), False),
         ("within half a depth of field", _percent(report.within_half_depth), False),
@@ -107,11 +108,12 @@ def _maps(report: QualityReport) -> list[str]:
             RISING,
         ),
         map_of(
-            "Focus error: the focus above the tile, as measured; framed: more than half a depth of field, or uneven",
+            "Focus error: the focus above the tile, as measured; framed: more than half a depth of field, uneven, "
+            "or not measured",
             "um",
             squares(
                 [t.focus_um for t in report.tiles],
-                [t.fault in ("out of focus", "uneven") for t in report.tiles],
+                [t.fault in ("out of focus", "uneven", "not measured") for t in report.tiles],
             ),
             (-depth_um, depth_um),
             DIVERGING,

@@ -23,7 +23,7 @@ COARSE_PX = 8  # fine enough to find a part to show
 MIN_MIDDLE_SHARE = 0.1  # of the variance of another part
 EMPTY = 255
 
-Fault = Literal["out of focus", "blurred", "uneven", "damaged"]
+Fault = Literal["out of focus", "blurred", "uneven", "not measured", "damaged"]
 
 
 class TileQuality(msgspec.Struct, frozen=True):
@@ -44,7 +44,8 @@ class QualityReport(msgspec.Struct, frozen=True):
     """A scan in figures.
 
     The focus figures are over tiles with tissue that are not uneven and whose focus was measured; the shares are of
-    these. `slipped`: blurred by the independent measure, although the scan took them for sharp. Times are on the
+    these. `unmeasured`: the others of these, which hold too little to tell; they were taken where their neighbours have
+    their focus. `slipped`: blurred by the independent measure, although the scan took them for sharp. Times are on the
     microscope's clock.
     """
 
@@ -57,6 +58,7 @@ class QualityReport(msgspec.Struct, frozen=True):
     damaged: int
     depth_of_field_um: float
     measured: int
+    unmeasured: int
     mean_abs_focus_um: float | None
     p95_abs_focus_um: float | None
     within_half_depth: float | None
@@ -118,7 +120,9 @@ def _fault_of(tile: ScannedTile, is_blurred: bool, is_damaged: bool, depth_um: f
         return "uneven"
     if _is_out_of_focus(tile, depth_um):
         return "out of focus"
-    return "blurred" if is_blurred else None
+    if is_blurred:
+        return "blurred"
+    return "not measured" if tile.tissue and tile.focus_um is None else None
 
 
 def _is_out_of_focus(tile: ScannedTile, depth_um: float) -> bool:
@@ -159,6 +163,7 @@ def _summed(
         damaged=sum(tile.fault == "damaged" for tile in tiles),
         depth_of_field_um=depth_um,
         measured=len(off),
+        unmeasured=sum(tile.fault == "not measured" for tile in tiles),
         mean_abs_focus_um=float(off.mean()) if len(off) else None,
         p95_abs_focus_um=float(np.percentile(off, 95)) if len(off) else None,
         within_half_depth=float((off <= depth_um / 2.0).mean()) if len(off) else None,

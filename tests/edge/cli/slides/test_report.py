@@ -1,8 +1,11 @@
 """`parfocal report` as a user types it."""
 
+import contextlib
 import json
+import sqlite3
 from pathlib import Path
 
+from parfocal.edge.scan.tiles import journal_path
 from tests.edge.cli.typed import Run
 from tests.edge.slide.made import cut_scan, write_scan
 
@@ -15,3 +18,13 @@ def test_a_scan_has_a_page_and_figures(run: Run, tmp_path: Path) -> None:
     assert json.loads(out)["finished"] == 4
     assert "4 of 4 tiles, 1 with tissue" in err
     assert "<title>Scan of A1</title>" in (tmp_path / "A1.report.html").read_text()
+
+
+def test_tiles_whose_focus_nothing_told_are_named(run: Run, tmp_path: Path) -> None:
+    slide = tmp_path / "A1.zarr"
+    write_scan(slide, cut_scan((2, 2)))
+    with contextlib.closing(sqlite3.connect(journal_path(slide))) as journal, journal:
+        journal.execute("UPDATE tiles SET focus_um = NULL")
+    _, out, err = run("report", slide, "--json", "-")
+    assert json.loads(out)["unmeasured"] == 1
+    assert "1 tile with too little tissue to measure the focus by" in " ".join(err.split())

@@ -3,7 +3,12 @@ import pytest
 from numpy.typing import NDArray
 
 from parfocal.edge.config import FocusConfig
-from parfocal.edge.focus.judging.estimate import estimate, estimate_single, weighted
+from parfocal.edge.focus.judging.estimate import (
+    estimate,
+    estimate_single,
+    estimate_single_anywhere,
+    weighted,
+)
 from parfocal.edge.focus.picture.part import CentralPart, is_blank
 from parfocal.engines.model.contract import Contract
 from parfocal.engines.model.head import Prediction
@@ -116,3 +121,61 @@ def test_a_single_shot_that_is_unsure_is_not_believed(sigma_um: float, doubt: st
     # What patches have in common is not averaged out.
     assert found.sigma_um == pytest.approx(0.84 * sigma_um, abs=0.02)
     assert found.doubt == doubt
+
+
+class SureOfTissue(Predictor):
+    """Sure of its distance where a patch is full; sees each batch."""
+
+    def __init__(self) -> None:
+        super().__init__(Sees(single_contract(patch_px=672)))
+        self.batches = list[NDArray[np.float32]]()
+
+    def predict(self, batch: NDArray[np.float32]) -> Prediction:
+        self.batches.append(batch)
+        same = np.ones(len(batch), np.float32)
+        # A patch of glass is standardised to noise, which changes from pixel to pixel.
+        rough = float(np.abs(np.diff(batch, axis=3)).mean())
+        return Prediction(3.0 * same, (0.3 if rough < 0.2 else 9.0) * same, same, 3.0)
+
+
+def a_tile_of_glass_with(tissue: tuple[slice, slice] | None) -> NDArray[np.uint8]:
+    noisy = np.random.default_rng(0).normal(230.0, 0.6, (1024, 1224, 3))
+    pixels: NDArray[np.uint8] = noisy.round().astype(np.uint8)
+    if tissue is not None:
+        y, x = (at.astype(float) for at in np.indices(pixels.shape[:2]))
+        waves = 150.0 + 60.0 * np.sin(x / 20.0) * np.sin(y / 20.0)
+        pixels[tissue] = waves[tissue].round().astype(np.uint8)[..., None]
+    return pixels
+
+
+def test_a_tile_at_the_edge_of_the_tissue_is_judged_by_what_it_holds() -> None:
+    at_its_side = a_tile_of_glass_with((slice(0, 512), slice(0, 190)))
+    predictor = SureOfTissue()
+    assert estimate_single(at_its_side, predictor, CONFIG).doubt == "unsure"
+    found = estimate_single_anywhere(at_its_side, predictor, CONFIG)
+    assert found is not None
+    assert found.doubt == "unsure"  # 18 of 100 cells: too little
+    found = estimate_single_anywhere(a_tile_of_glass_with((slice(0, 704), slice(0, 260))), predictor, CONFIG)
+    assert found is not None
+    assert found.believed
+
+
+def test_a_picture_whose_middle_is_believed_takes_one_inference() -> None:
+    predictor = SureOfTissue()
+    found = estimate_single_anywhere(a_tile_of_glass_with((slice(None), slice(None))), predictor, CONFIG)
+    assert found is not None
+    assert found.believed
+    assert len(predictor.batches) == 1
+
+
+def test_a_picture_without_any_contrast_tells_nothing() -> None:
+    assert estimate_single_anywhere(np.full((1024, 1224, 3), 255, np.uint8), SureOfTissue(), CONFIG) is None
+
+
+def test_tissue_beside_a_saturated_middle_is_seen() -> None:
+    pixels = np.full((1024, 1224, 3), 255, np.uint8)
+    pixels[:, :270] = a_tile_of_glass_with((slice(None), slice(None)))[:, :270]
+    pixels[:, 276:948] = 255
+    found = estimate_single_anywhere(pixels, SureOfTissue(), CONFIG)
+    assert found is not None
+    assert found.believed

@@ -23,12 +23,14 @@ from tests.edge.slide.made import LOST_FOCUS, N_EMPTY, RETAKEN, SIZE_PX, UNEVEN
 from tests.stains import ihc
 
 DEPTH_UM = 0.96
-SLIPPED, DAMAGED = 2, 3  # numbers of tiles
+SLIPPED, DAMAGED, UNMEASURED = 2, 3, 1  # numbers of tiles
 
 
 @pytest.fixture(scope="module")
 def spoilt(scanned: Scan, tmp_path_factory: pytest.TempPathFactory) -> Scan:
-    """The scan with one tile that is blurred although its journal says otherwise, and one file that is damaged."""
+    """The scan with one tile that is blurred although its journal says otherwise, one file that is damaged,
+    and one tile whose focus nothing told.
+    """
     folder = tmp_path_factory.mktemp("spoilt")
     tiles = list(scanned.tiles)
     soft = np.asarray(cv2.GaussianBlur(tile_pixels(scanned, tiles[SLIPPED]), (0, 0), 2.0), np.uint8)
@@ -37,6 +39,7 @@ def spoilt(scanned: Scan, tmp_path_factory: pytest.TempPathFactory) -> Scan:
     (folder / "damaged.png").write_bytes(data[:99])
     tiles[SLIPPED] = msgspec.structs.replace(tiles[SLIPPED], path=folder / "soft.png", digest=digest_of(data))
     tiles[DAMAGED] = msgspec.structs.replace(tiles[DAMAGED], path=folder / "damaged.png")
+    tiles[UNMEASURED] = msgspec.structs.replace(tiles[UNMEASURED], focus_um=None)
     return msgspec.structs.replace(scanned, tiles=tuple(tiles))
 
 
@@ -54,6 +57,7 @@ def test_every_fault_is_found_and_nothing_else(judged: tuple[QualityReport, Pict
         DAMAGED: "damaged",
         UNEVEN: "uneven",
         LOST_FOCUS - 1: "out of focus",
+        UNMEASURED: "not measured",
     }
     assert (report.blurred, report.slipped, report.damaged, report.uneven) == (1, 1, 1, 1)
     shown = [(one.tile.row, one.tile.column) for one in pictures.worst]
@@ -84,9 +88,10 @@ def test_the_focus_figures_are_those_of_the_journal(
         for tile in spoilt.tiles
         if tile.focus_um is not None and tile.tissue and not tile.uneven
     ]
-    assert report.measured == len(off) == 12 - N_EMPTY - 1
+    assert report.measured == len(off) == 12 - N_EMPTY - 2
+    assert report.unmeasured == 1
     assert report.mean_abs_focus_um == pytest.approx(np.mean(off))
-    assert report.within_depth == pytest.approx(np.mean(np.array(off) <= DEPTH_UM)) == 7 / 8
+    assert report.within_depth == pytest.approx(np.mean(np.array(off) <= DEPTH_UM)) == 6 / 7
     assert (report.finished, report.planned, report.tissue, report.retaken) == (12, 12, 9, 1)
     assert report.tiles_s == pytest.approx(12 * 0.31)
     assert report.retaken_s == pytest.approx(0.31)
@@ -106,7 +111,7 @@ def test_the_page_is_whole_in_itself_and_shows_maps_and_pictures(
     assert thumbnail is not None
     assert thumbnail.shape == pictures.thumbnail.shape
     assert page.count("<rect") > 3 * len(spoilt.tiles)
-    for words in ("0.9 um out of focus", "blurred by the independent measure", "87.5 %", "seams were used"):
+    for words in ("0.9 um out of focus", "blurred by the independent measure", "85.7 %", "seams were used"):
         assert words in page
 
 

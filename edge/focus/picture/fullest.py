@@ -1,0 +1,35 @@
+"""Where a picture holds most: a patch there tells the focus of a tile whose middle is empty."""
+
+import cv2
+import numpy as np
+
+from parfocal.edge.focus.picture.places import Place
+from parfocal.edge.pixels import UInt8Array
+
+CELL_PX = 64
+# Of 24 tiles at the edge of tissues of four stains, 6 um below to 6 um above the focus, the single-shot model erred by
+# at most 1.4 um where a quarter of the cells or more held something, and by up to 16 um where fewer did.
+MIN_HELD_SHARE = 0.25
+
+
+def fullest_place(pixels: UInt8Array, side_px: int, min_contrast: float) -> Place | None:
+    """Top and left corner, px, of the square of `side_px` in which most of a picture RGB uint8 (h, w, 3) lies.
+
+    Cells of 64 px with a contrast of `min_contrast` grey levels or more hold something. None if they are fewer than a
+    quarter of every square.
+    """
+    rows, columns = (length // CELL_PX for length in pixels.shape[:2])
+    n = side_px // CELL_PX
+    if n == 0 or min(rows, columns) < n:
+        return None
+    grey = cv2.cvtColor(pixels[: rows * CELL_PX, : columns * CELL_PX], cv2.COLOR_RGB2GRAY).astype(np.float32)
+    size = (columns, rows)
+    mean = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+    variance = cv2.resize(np.square(grey), size, interpolation=cv2.INTER_AREA) - np.square(mean)
+    sums = cv2.integral((variance >= min_contrast**2).astype(np.uint8))
+    held = sums[n:, n:] - sums[:-n, n:] - sums[n:, :-n] + sums[:-n, :-n]
+    row, column = (int(at) for at in np.unravel_index(np.argmax(held), held.shape))
+    if held[row, column] < MIN_HELD_SHARE * n * n:
+        return None
+    height_px, width_px = pixels.shape[:2]
+    return min(row * CELL_PX, height_px - side_px), min(column * CELL_PX, width_px - side_px)

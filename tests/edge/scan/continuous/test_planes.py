@@ -1,0 +1,122 @@
+"""Planes through a fold while Z rises without a stop."""
+
+import msgspec
+import numpy as np
+import pytest
+
+from parfocal.board.motion.gear import Engagement
+from parfocal.edge.camera.frame import Frame, frame_after
+from parfocal.edge.errors import CameraFailed, ConfigError
+from parfocal.edge.focus.uneven.field import FOR_HEIGHTS, FieldShape
+from parfocal.edge.scan.continuous.plan import SweepPlan, sweep_plan
+from parfocal.edge.scan.continuous.planes import PlaneSweeper
+from parfocal.edge.scan.tiling.light import Light
+from parfocal.edge.scan.tiling.plan import field_of, plan_tiles
+from parfocal.edge.simscope.triggered_camera import TriggeredCamera
+from parfocal.edge.tissue.area import rectangle
+from tests.edge.focus.uneven.field_stand import FOCUS_Z_UM, STEP, Field
+from tests.edge.scan.conftest import PLAYS, REGION
+
+HEIGHTS_UM = [FOCUS_Z_UM - 5.0 + 1.25 * k for k in range(9)]
+
+
+def planned(field: Field) -> SweepPlan:
+    tiles = plan_tiles(rectangle(*REGION), field.config, field_of(field.config.camera, 0.345), 0.1)
+    return sweep_plan(tiles, field.config, PLAYS)
+
+
+def sweeper_of(field: Field) -> PlaneSweeper:
+    light = Light(field.instrument, field.config.scan.lamp_duty, only_exposed=True)
+    return PlaneSweeper(field.instrument, field.config, planned(field), light)
+
+
+def examined(field: Field, is_passed: bool) -> tuple[FieldShape, float]:
+    """The shape of a field, and the time that it took, s."""
+    uneven = field.passed_by(sweeper_of(field) if is_passed else None)
+    began_s = field.bench.clock.now_s()
+    shape = uneven.examine()
+    assert shape is not None
+    return shape, field.bench.clock.now_s() - began_s
+
+
+def test_planes_show_the_stage_where_they_say_from_below_and_as_bright_as_at_rest() -> None:
+    field = Field()
+    at_rest = frame_after(field.instrument.camera, field.axis.approach_up(HEIGHTS_UM[4])).pixels
+    field.exposed_um.clear()
+    began_s = field.bench.clock.now_s()
+    planes = sweeper_of(field)(HEIGHTS_UM)
+    elapsed_s = field.bench.clock.now_s() - began_s
+    assert [plane.z_um for plane in planes] == pytest.approx(HEIGHTS_UM, abs=0.16)
+    off_um = np.subtract([plane.z_um for plane in planes], field.exposed_um)
+    # Engaged the other way they would lie 20 um beside it.
+    assert np.ptp(off_um) < 0.2
+    assert np.abs(off_um).max() < 0.6
+    assert planes[4].pixels.mean() == pytest.approx(at_rest.mean(), rel=0.03)
+    assert field.axis.engagement is Engagement.UP
+    # A frame each: at rest a plane takes three.
+    assert elapsed_s < 0.25 + 1.1 * len(planes) * field.config.camera.frame_period_s
+    # The light of the next exposure is on again, and the camera runs freely.
+    assert field.board.state().lamp_duty == pytest.approx(field.config.scan.lamp_duty, abs=1e-3)
+    assert frame_after(field.instrument.camera, field.bench.clock.now_s()).pixels.mean() > 50.0
+
+
+def test_a_fold_has_the_same_heights_in_less_time() -> None:
+    stopping, stopped_s = examined(Field(), is_passed=False)
+    passing, passed_s = examined(Field(), is_passed=True)
+    assert passing.verdict == stopping.verdict == "uneven"
+    assert passing.heights is not None
+    assert stopping.heights is not None
+    apart_um = np.abs(passing.heights.z_um - stopping.heights.z_um)
+    assert np.nanpercentile(apart_um, 90) < 0.4
+    assert passed_s < 0.6 * stopped_s
+    assert passing.best is not None
+
+
+def test_a_plane_whose_frame_was_lost_is_taken_at_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, _ = examined(Field(planes=FOR_HEIGHTS), is_passed=True)
+    grab, n_grabbed = TriggeredCamera.grab, 0
+
+    def lossy(camera: TriggeredCamera, timeout_s: float = 1.0) -> Frame:
+        nonlocal n_grabbed
+        n_grabbed += 1
+        return grab(camera, timeout_s) if n_grabbed != 4 else (grab(camera), grab(camera))[1]
+
+    monkeypatch.setattr(TriggeredCamera, "grab", lossy)
+    shape, _ = examined(Field(planes=FOR_HEIGHTS), is_passed=True)
+    assert shape.images == whole.images
+    assert shape.heights is not None
+    assert whole.heights is not None
+    assert np.nanpercentile(np.abs(shape.heights.z_um - whole.heights.z_um), 90) < 0.4
+
+
+def test_a_camera_that_gives_no_frame_ends_the_sweep_with_the_light_on_and_no_trigger_awaited(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    field = Field()
+
+    def none(_camera: TriggeredCamera, timeout_s: float = 1.0) -> Frame:
+        raise CameraFailed(f"no frame came within {timeout_s} s")
+
+    monkeypatch.setattr(TriggeredCamera, "grab", none)
+    with pytest.raises(CameraFailed):
+        sweeper_of(field)(HEIGHTS_UM)
+    assert field.board.state().lamp_duty > 0.0
+    assert frame_after(field.instrument.camera, field.bench.clock.now_s()).pixels.mean() > 50.0
+
+
+def test_near_a_limit_the_stage_stops_for_its_planes() -> None:
+    field = Field(STEP, max_um=FOCUS_Z_UM + 7.0, planes=FOR_HEIGHTS)
+    last_um = field.axis.limits_um[1]
+    assert sweeper_of(field)([last_um - 2.5, last_um - 1.25, last_um]) == []
+    assert field.exposed_um == []
+    shape, _ = examined(field, is_passed=True)
+    assert shape.verdict in ("uneven", "not confirmed")
+    assert max(field.exposed_um) <= last_um + 0.5
+
+
+def test_planes_need_a_camera_that_is_triggered() -> None:
+    field = Field()
+    free = msgspec.structs.replace(field.instrument, triggered=None)
+    light = Light(free, field.config.scan.lamp_duty, only_exposed=True)
+    with pytest.raises(ConfigError, match="this one runs free"):
+        PlaneSweeper(free, field.config, planned(field), light)
