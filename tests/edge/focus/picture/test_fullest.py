@@ -31,6 +31,8 @@ def test_the_square_lies_where_the_tissue_is(
     found = fullest_place(held_at(*rectangle), SIDE_PX, 2.5)
     assert found is not None
     assert np.abs(np.subtract(found, place)).max() <= 64
+    assert found[0] + SIDE_PX <= 1024
+    assert found[1] + SIDE_PX <= 1224
 
 
 @pytest.mark.parametrize(("side_px", "is_enough"), [(192, False), (384, True)])
