@@ -47,14 +47,13 @@ def test_planes_show_the_stage_where_they_say_from_below_and_as_bright_as_at_res
     planes = sweeper_of(field)(HEIGHTS_UM)
     elapsed_s = field.bench.clock.now_s() - began_s
     assert [plane.z_um for plane in planes] == pytest.approx(HEIGHTS_UM, abs=0.16)
-    off_um = np.subtract([plane.z_um for plane in planes], field.exposed_um)
-    # Engaged the other way they would lie 20 um beside it.
-    assert np.ptp(off_um) < 0.2
-    assert np.abs(off_um).max() < 0.6
+    # Engaged the other way they would lie 20 um beside it, and in a swing of the stage 0.015 um.
+    assert [plane.z_um for plane in planes] == pytest.approx(field.exposed_um, abs=0.01)
     assert planes[4].pixels.mean() == pytest.approx(at_rest.mean(), rel=0.03)
     assert field.axis.engagement is Engagement.UP
-    # A frame each: at rest a plane takes three.
-    assert elapsed_s < 0.25 + 1.1 * len(planes) * field.config.camera.frame_period_s
+    # A frame each: at rest a plane takes three. A camera is not triggered faster than it runs.
+    frames_s = (len(planes) - 1) * field.config.camera.frame_period_s
+    assert frames_s < elapsed_s < 0.25 + 1.1 * frames_s
     # The light of the next exposure is on again, and the camera runs freely.
     assert field.board.state().lamp_duty == pytest.approx(field.config.scan.lamp_duty, abs=1e-3)
     assert frame_after(field.instrument.camera, field.bench.clock.now_s()).pixels.mean() > 50.0
