@@ -5,6 +5,9 @@ board that reboots, the cable of the board that is pulled, a camera that is unpl
 middle of a file; then the slide lies elsewhere, as after a homing. In the end every tile must be there once, whole, and
 where the journal says; what the journal held before a kill must be the same after it. `--pieces N` ends after N
 sessions; the same command again goes on. What was seen so far is in build/bench/scan_kills_so_far.json.
+
+With `--continuous` the tiles are swept: board and cable fail in the middle of a motion, the camera and the program
+among the frames of a row. Into build/bench/scan_kills_continuous.json.
 """
 
 import argparse
@@ -26,31 +29,52 @@ import msgspec
 import numpy as np
 
 from parfocal.board.errors import BoardError
+from parfocal.board.stub.faults import Faults, Reboot, Unplug
 from parfocal.edge.camera.frame import Frame
 from parfocal.edge.errors import CameraFailed
 from parfocal.edge.images.rgb import rgb_from_file
 from parfocal.edge.pixels import UInt8Array
+from parfocal.edge.scan.continuous.plan import sweep_plan
 from parfocal.edge.scan.tiles import journal_path, read_scan, tiles_folder
-from parfocal.edge.scan.tiling.job import Request, ScanJob, kept_request, settings_of, survey_points
+from parfocal.edge.scan.tiling.job import (
+    Request,
+    ScanJob,
+    Ways,
+    kept_request,
+    settings_of,
+    survey_points,
+)
 from parfocal.edge.scan.tiling.journal import digest_of
 from parfocal.edge.scan.tiling.plan import field_of, plan_tiles
 from parfocal.edge.scan.tiling.registering import shift_px
 from parfocal.edge.scan.tiling.writer import TileNotWritten, write_whole
 from parfocal.edge.simscope.camera import SimulatedCamera
+from parfocal.edge.simscope.triggered_camera import TriggeredCamera
 from parfocal.edge.tissue.area import rectangle
-from tests.edge.scan.tiling.small_slide import CENTRE_UM, CONFIG, UM_PER_PX, SmallSlide, drawn
+from tests.edge.scan.conftest import PLAYS
+from tests.edge.scan.tiling.small_slide import BRIGHT, CENTRE_UM, CONFIG, UM_PER_PX, SmallSlide, drawn
 
 KINDS = ("kill", "kill", "board", "cable", "camera", "disk")
 SIDE_PX = 2000
 HALF_UM = (290.0, 285.0)
 
 
-def session(out: Path, seed: int, kind: str, after: int) -> None:
-    """One session, in a process of its own. `kind` of end comes after so many tiles; "none" runs to the end."""
+def session(out: Path, seed: int, kind: str, after: int, continuous: bool) -> None:
+    """One session, in a process of its own. `kind` of end comes after so many tiles; "none" runs to the end.
+
+    Of a sweep, it comes after so many frames of rows, or in a motion.
+    """
     draw, is_first = random.Random(seed), not seen(out)
     moved_um = (draw.uniform(-8.0, 8.0), draw.uniform(-8.0, 8.0), draw.uniform(-3.0, 3.0))
-    small = SmallSlide(pixels=drawn(7, SIDE_PX), moved_um=(0.0, 0.0, 0.0) if is_first else moved_um)
+    small = SmallSlide(
+        pixels=drawn(7, SIDE_PX),
+        moved_um=(0.0, 0.0, 0.0) if is_first else moved_um,
+        faults=Faults(incidents=in_motion(kind, draw)) if continuous else None,
+        config=BRIGHT if continuous else CONFIG,
+    )
     n_written = 0
+    if continuous:
+        fail_among_frames(kind, after)
 
     def write(path: Path, data: bytes) -> None:
         nonlocal n_written
@@ -60,29 +84,57 @@ def session(out: Path, seed: int, kind: str, after: int) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         write_whole(path, data)
 
-    with small.instrument() as instrument:
-        request = kept_request(out) if journal_path(out).exists() else begun()
-        settings = settings_of(request, instrument, CONFIG, small.eyes)
+    with small.instrument(PLAYS if continuous else ()) as instrument:
+        request = kept_request(out) if journal_path(out).exists() else begun(continuous)
+        settings = settings_of(request, instrument, small.config, small.eyes)
+        ways = Ways(sweeps=sweep_plan(request.plan, BRIGHT, PLAYS) if continuous else None)
         job = ScanJob(out, request, settings, datetime.now(timezone.utc), "bench", write)
         with contextlib.closing(job):
             if job.kept_surface() is None:
-                points = survey_points(request.plan, CONFIG, None, 150.0)
-                list(job.survey(instrument, small.eyes, CONFIG, points))
+                points = survey_points(request.plan, small.config, None, 150.0)
+                list(job.survey(instrument, small.eyes, small.config, points))
             surface = job.kept_surface()
             assert surface is not None
             say("scanning")
-            for number, _ in enumerate(job.tiles(instrument, small.eyes, CONFIG, surface), start=1):
-                if number == after:
+            tiles = job.tiles(instrument, small.eyes, small.config, surface, ways)
+            for number, _ in enumerate(tiles, start=1):
+                if number == after and not continuous:
                     happen(kind, small, draw.uniform(0.0, 0.1))
 
 
-def begun() -> Request:
+def in_motion(kind: str, draw: random.Random) -> tuple[Reboot | Unplug, ...]:
+    """What happens to board or cable in a motion: of homing, of the way back to the slide, or of a row."""
+    on_motion, after_s = draw.randint(4, 20), draw.uniform(0.0, 0.15)
+    if kind == "board":
+        return (Reboot(on_motion=on_motion, after_s=after_s),)
+    if kind == "cable":
+        return (Unplug(on_motion=on_motion, after_s=after_s, gone_s=1e6),)
+    return ()
+
+
+def fail_among_frames(kind: str, n_frames: int) -> None:
+    """Be killed, or unplug the camera, after so many frames of sweeps; in this process for good."""
+    grab, n_grabbed = TriggeredCamera.grab, 0
+
+    def counted(camera: TriggeredCamera, timeout_s: float = 1.0) -> Frame:
+        nonlocal n_grabbed
+        n_grabbed += 1
+        if n_grabbed > n_frames and kind == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if n_grabbed > n_frames and kind == "camera":
+            raise CameraFailed("the camera is gone")
+        return grab(camera, timeout_s)
+
+    setattr(TriggeredCamera, "grab", counted)  # noqa: B010
+
+
+def begun(continuous: bool) -> Request:
     """The request of a new scan."""
     (x, y), (dx, dy) = CENTRE_UM, HALF_UM
     plan = plan_tiles(
         rectangle(x - dx, y - dy, x + dx, y + dy), CONFIG, field_of(CONFIG.camera, UM_PER_PX), 0.1
     )
-    return Request("kills", "png", plan)
+    return Request("kills", "png", plan, continuous)
 
 
 def happen(kind: str, small: SmallSlide, soon_s: float) -> None:
@@ -108,7 +160,7 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
-def ended(out: Path, seed: int, kind: str, draw: random.Random) -> str:
+def ended(out: Path, seed: int, kind: str, draw: random.Random, continuous: bool) -> str:
     """Run a session that ends early; how it ended."""
     after = draw.randint(1, 5)
     command = [
@@ -120,6 +172,7 @@ def ended(out: Path, seed: int, kind: str, draw: random.Random) -> str:
         kind,
         str(after),
         str(out),
+        *(["--continuous"] if continuous else []),
     ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
@@ -170,11 +223,11 @@ class SoFar(msgspec.Struct, frozen=True):
     tiles: dict[str, str] = {}
 
 
-def killed_once_more(out: Path, so_far: SoFar) -> SoFar:
+def killed_once_more(out: Path, so_far: SoFar, continuous: bool) -> SoFar:
     """One more session that ends early. Exits if a tile of before is lost or changed."""
     draw = random.Random(f"{so_far.seed} {so_far.number}")
     kind = draw.choice(KINDS)
-    told = ended(out, so_far.number, kind, draw)
+    told = ended(out, so_far.number, kind, draw, continuous)
     now = seen(out)
     lost = {name for name, digest in so_far.tiles.items() if now.get(name) != digest}
     if lost:
@@ -195,29 +248,31 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--pieces", type=int, metavar="N", help="end after N of them, to go on later")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--continuous", action="store_true")
     parser.add_argument("--session", nargs=4)
     given = parser.parse_args()
     if given.session:
         seed, kind, after, out = given.session
         with contextlib.suppress(KeyboardInterrupt):
             try:
-                session(Path(out), int(seed), kind, int(after))
+                session(Path(out), int(seed), kind, int(after), given.continuous)
             except (BoardError, CameraFailed, TileNotWritten) as error:
                 sys.exit(f"{type(error).__name__}: {error}")
         return
     folder = Path("build/bench")
     folder.mkdir(parents=True, exist_ok=True)
-    out, kept = folder / "scan_kills.zarr", folder / "scan_kills_so_far.json"
+    name = f"scan_kills{'_continuous' * given.continuous}"
+    out, kept = folder / f"{name}.zarr", folder / f"{name}_so_far.json"
     so_far = msgspec.json.decode(kept.read_bytes(), type=SoFar) if kept.exists() else SoFar(given.seed)
     if not so_far.number:
         shutil.rmtree(out, ignore_errors=True)
     for _ in range(min(given.pieces or given.kills, given.kills - so_far.number)):
-        so_far = killed_once_more(out, so_far)
+        so_far = killed_once_more(out, so_far, given.continuous)
         write_whole(kept, msgspec.json.encode(so_far))
     if so_far.number < given.kills:
         return
     before, ends, draw = so_far.tiles, so_far.ends, random.Random(f"{so_far.seed} to the end")
-    say(f"to the end: {ended(out, given.kills, 'none', draw)}")
+    say(f"to the end: {ended(out, given.kills, 'none', draw, given.continuous)}")
     scan = read_scan(out)
     files = {path.name for path in tiles_folder(out).iterdir()}
     after = seen(out)
@@ -236,7 +291,7 @@ def main() -> None:
         "off_px_p95": float(np.percentile(off, 95)),
         "off_px_max": max(off),
     }
-    (folder / "scan_kills.json").write_text(json.dumps(result, indent=1))
+    (folder / f"{name}.json").write_text(json.dumps(result, indent=1))
     kept.unlink()
     say(json.dumps(result, indent=1))
 

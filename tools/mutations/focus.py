@@ -202,8 +202,8 @@ MUTATIONS = (
     Mutation(
         "only the middle of a tile is judged",
         "edge/focus/judging/estimate.py",
-        "if middle is not None and middle.believed is not False:",
-        "if middle is not None:",
+        "        corners = (fullest,)\n",
+        "        pass\n",
         ("tests/edge/focus/judging/test_estimate.py",),
     ),
     Mutation(
@@ -216,8 +216,8 @@ MUTATIONS = (
     Mutation(
         "the smallest corner of tissue tells the focus",
         "edge/focus/picture/fullest.py",
-        "held[row, column] < MIN_HELD_SHARE * n * n",
-        "held[row, column] < 1",
+        "held[row, column] < MIN_HELD_SHARE",
+        "held[row, column] <= 0.0",
         ("tests/edge/focus/picture/test_fullest.py",),
     ),
     Mutation(
@@ -225,6 +225,13 @@ MUTATIONS = (
         "edge/focus/picture/fullest.py",
         "min(row * CELL_PX, height_px - side_px)",
         "row * CELL_PX",
+        ("tests/edge/focus/picture/test_fullest.py",),
+    ),
+    Mutation(
+        "a middle that is half empty is as good as a full part",
+        "edge/focus/picture/fullest.py",
+        " or in_the_middle >= ENOUGH_SHARE",
+        " or in_the_middle >= MIN_HELD_SHARE",
         ("tests/edge/focus/picture/test_fullest.py",),
     ),
 )

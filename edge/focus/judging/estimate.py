@@ -1,7 +1,5 @@
 """Distance to focus from two shots or one, with its confidence (dastidar2020 4.3.3, liao2021 2.1)."""
 
-from collections.abc import Sequence
-
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +10,7 @@ from parfocal.edge.focus.judging.belief import Doubt, by_belief, by_contrast
 from parfocal.edge.focus.picture import prepare
 from parfocal.edge.focus.picture.fullest import fullest_place
 from parfocal.edge.focus.picture.part import CentralPart, reduced
-from parfocal.edge.focus.picture.places import Place, places
+from parfocal.edge.focus.picture.places import places
 from parfocal.edge.pixels import UInt8Array
 from parfocal.engines.model.head import Prediction
 from parfocal.engines.predictor import Predictor
@@ -67,27 +65,17 @@ def estimate_single(shot: UInt8Array, predictor: Predictor, config: FocusConfig)
 
 
 def estimate_single_anywhere(shot: UInt8Array, predictor: Predictor, config: FocusConfig) -> Estimate | None:
-    """The same; and where that is not believed, by the part of the frame that holds most. None if neither tells.
+    """The same, but of a frame with one patch by the part that holds most. None if it has no contrast.
 
-    For a tile at the edge of the tissue, whose middle is empty. Raises ValueError if the frame is smaller than one
-    patch of the model; EngineError.
+    For a tile at the edge of the tissue, whose middle is empty, or half empty. Raises ValueError if the frame is
+    smaller than one patch of the model; EngineError.
     """
     side_px, whole = predictor.contract.patch_px, reduced(shot, config)
-    middle = _estimate_at(whole, places(whole.shape[0], whole.shape[1], side_px), predictor, config)
-    if middle is not None and middle.believed is not False:
-        return middle
-    fullest = fullest_place(whole, side_px, config.blank_contrast)
-    return (None if fullest is None else _estimate_at(whole, (fullest,), predictor, config)) or middle
-
-
-def _estimate_at(
-    whole: UInt8Array, corners: Sequence[Place], predictor: Predictor, config: FocusConfig
-) -> Estimate | None:
-    """What the patches at these corners of a reduced frame say; None if none of them has any contrast."""
-    batch, contrasts = prepare.single_shot_batch(whole, corners, predictor.contract.patch_px)
-    if not contrasts.any():
-        return None
-    return _single(predictor.predict(batch), contrasts, config)
+    corners = places(whole.shape[0], whole.shape[1], side_px)
+    if len(corners) == 1 and (fullest := fullest_place(whole, side_px, config.blank_contrast)) is not None:
+        corners = (fullest,)
+    batch, contrasts = prepare.single_shot_batch(whole, corners, side_px)
+    return _single(predictor.predict(batch), contrasts, config) if contrasts.any() else None
 
 
 def _single(prediction: Prediction, contrasts: NDArray[np.float32], config: FocusConfig) -> Estimate:

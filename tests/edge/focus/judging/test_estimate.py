@@ -108,6 +108,7 @@ def test_a_single_shot_model_gets_patches_of_the_whole_frame_weighted_by_contras
     assert runner.batches[0].shape == (7, 3, 90, 90)
     assert found.weights[0] == found.weights[3] == pytest.approx(0.0, abs=3.0)
     assert min(found.weights[2], found.weights[5]) > 10.0
+    assert estimate_single_anywhere(shot, Predictor(runner), CONFIG) == found
 
 
 @pytest.mark.parametrize(("sigma_um", "doubt"), [(1.15, ""), (1.25, "unsure")])
@@ -160,7 +161,7 @@ def test_a_tile_at_the_edge_of_the_tissue_is_judged_by_what_it_holds() -> None:
     assert found.believed
 
 
-def test_a_picture_whose_middle_is_believed_takes_one_inference() -> None:
+def test_every_picture_takes_one_inference() -> None:
     predictor = SureOfTissue()
     found = estimate_single_anywhere(a_tile_of_glass_with((slice(None), slice(None))), predictor, CONFIG)
     assert found is not None

@@ -22,7 +22,7 @@ def held_at(top: int, left: int, height: int, width: int) -> UInt8Array:
     [
         ((0, 0, 400, 640), (0, 0)),
         ((624, 700, 400, 524), (352, 552)),  # as far to the corner as a square goes
-        ((128, 256, 640, 640), (128, 256)),
+        ((0, 640, 1024, 584), (0, 552)),  # a straight edge in the middle
     ],
 )
 def test_the_square_lies_where_the_tissue_is(
@@ -38,6 +38,11 @@ def test_the_square_lies_where_the_tissue_is(
 @pytest.mark.parametrize(("side_px", "is_enough"), [(192, False), (384, True)])
 def test_a_corner_of_tissue_is_too_little_to_tell(side_px: int, is_enough: bool) -> None:
     assert (fullest_place(held_at(0, 0, side_px, side_px), SIDE_PX, 2.5) is not None) == is_enough
+
+
+def test_a_middle_that_is_nearly_full_is_as_good_as_any_other() -> None:
+    assert fullest_place(held_at(128, 256, 640, 640), SIDE_PX, 2.5) is None
+    assert fullest_place(held_at(0, 0, 1024, 1224), SIDE_PX, 2.5) is None
 
 
 def test_noise_and_shading_hold_nothing() -> None:

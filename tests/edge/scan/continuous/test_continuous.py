@@ -13,7 +13,6 @@ from parfocal.board.errors import BoardError
 from parfocal.board.own.board import Along, Board, TriggeredFrame
 from parfocal.board.stub.virtual_bench import VirtualBench
 from parfocal.edge.camera.frame import Frame
-from parfocal.edge.config import Config
 from parfocal.edge.errors import CameraFailed, ConfigError
 from parfocal.edge.focus.uneven.crispness import Crispness
 from parfocal.edge.images.rgb import rgb_from_file
@@ -33,11 +32,7 @@ from parfocal.edge.simscope.bench import stub_of
 from parfocal.edge.simscope.triggered_camera import TriggeredCamera
 from parfocal.edge.tissue.area import rectangle
 from tests.edge.scan.conftest import PLAYS, REGION, Scan
-from tests.edge.scan.tiling.small_slide import CONFIG, UM_PER_PX, Knows, SmallSlide, bent
-
-BRIGHT: Config = msgspec.structs.replace(
-    CONFIG, scan=msgspec.structs.replace(CONFIG.scan, flash_brightness=100.0, flash_delay_s=1e-5)
-)
+from tests.edge.scan.tiling.small_slide import BRIGHT, CONFIG, UM_PER_PX, Knows, SmallSlide, bent
 
 
 @pytest.fixture

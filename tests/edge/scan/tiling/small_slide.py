@@ -36,6 +36,10 @@ CONFIG = config_from_toml(
     "first_sweep_start_um = 2485.0\nfirst_sweep_stop_um = 2515.0\nfirst_sweep_step_um = 4.0\n",
     "the small slide",
 )
+# With a flash that is bright enough for sweeps.
+BRIGHT: Config = msgspec.structs.replace(
+    CONFIG, scan=msgspec.structs.replace(CONFIG.scan, flash_brightness=100.0, flash_delay_s=1e-5)
+)
 STRAIGHT = View(UM_PER_PX)
 SLIDE_PX = 900  # a side, 0.31 mm
 
