@@ -297,4 +297,11 @@ MUTATIONS = (
         "",
         ("tests/edge/slide/quality/test_quality.py",),
     ),
+    Mutation(
+        "a tile that was focused half-way between two heights is taken for even",
+        "edge/scan/tiling/scanner.py",
+        "is_soft = taken.reason is not None and self._judge.is_blurred(taken.seen)",
+        "is_soft = False",
+        ("tests/edge/scan/tiling/test_uneven_tiles.py",),
+    ),
 )

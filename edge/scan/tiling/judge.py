@@ -158,13 +158,13 @@ class TileJudge:
         if not seen.tissue:
             return Judged("blank", prior_um, expected.sigma_um)
         if seen.distance_um is None or seen.sigma_um is None:
-            return Judged("blurred" if self._is_blurred(seen) else "good", prior_um, expected.sigma_um)
+            return Judged("blurred" if self.is_blurred(seen) else "good", prior_um, expected.sigma_um)
         if not self._knows_bias:
             return Judged("unknown", seen.distance_um, seen.sigma_um)
         distance_um, sigma_um = _together(seen.distance_um, seen.sigma_um, prior_um, expected.sigma_um)
         if abs(distance_um) > retake_share * self.depth_um:
             return Judged("predicted", distance_um, sigma_um)
-        return Judged("blurred" if self._is_blurred(seen) else "good", distance_um, sigma_um)
+        return Judged("blurred" if self.is_blurred(seen) else "good", distance_um, sigma_um)
 
     def contradicts(self, seen: Seen, z_um: float, expected: Expected) -> bool:
         """Whether a picture taken at `z_um` says something else than `expected`: a step of the slide, or a mistake."""
@@ -231,7 +231,7 @@ class TileJudge:
     def _knows_bias(self) -> bool:
         return len(self._reading.known) >= MIN_KNOWN
 
-    def _is_blurred(self, seen: Seen) -> bool:
+    def is_blurred(self, seen: Seen) -> bool:
         """Whether the picture is much less sharp than those before it, and than those found to have no more detail."""
         crispness = seen.crispness
         if crispness is None or len(self._crispness) < N_NEIGHBOURS:

@@ -253,7 +253,9 @@ class Scanner:
         tiles = self._unevenness.tiles
         if tiles is None or not taken.seen.tissue:
             return taken
-        is_known, depth_um = taken.judged is not None, self._judge.depth_um
+        # Half-way between two heights both parts are as blurred as each other, and two shots may take that for a focus.
+        is_soft = taken.reason is not None and self._judge.is_blurred(taken.seen)
+        is_known, depth_um = taken.judged is not None and not is_soft, self._judge.depth_um
         doubt = doubt_about(is_known, taken.reason is None, taken.seen.spread_um, depth_um)
         with self._light.exposure(self._instrument.clock.now_s()):
             shape = tiles.shape_of(taken.shot, taken.seen.crispness_spread, doubt)

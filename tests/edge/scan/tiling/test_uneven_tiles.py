@@ -164,3 +164,32 @@ def test_a_fold_out_of_focus_is_examined_at_once_and_kept_as_it_shows_most(
         assert done.error_um == pytest.approx(
             stood_um - small.focus(done.tile.x_um, done.tile.y_um) + best.z_um - stood_um, abs=0.7
         )
+
+
+@pytest.mark.parametrize(("crispness", "doubt"), [(0.3, "contradicting"), (1.0, "unexpected")])
+def test_a_tile_that_was_focused_and_is_still_blurred_is_examined(
+    scan: Scan, monkeypatch: pytest.MonkeyPatch, crispness: float, doubt: Doubt
+) -> None:
+    """Half-way between the heights of a fold, all of it is as blurred as the rest: its parts do not differ."""
+
+    def is_there() -> bool:
+        x_um, y_um, _ = small.exposed_um[-1]
+        return 20_015.0 < x_um < 20_025.0 and y_um > 10_015.0
+
+    doubts = list[Doubt | None]()
+
+    def examined(tiles: UnevenTiles, _: Shot, spread: float | None, found: Doubt | None) -> None:
+        tiles.usual.learn(spread)
+        doubts.extend([found] if is_there() else [])
+
+    small = SmallSlide(
+        focus=lambda x, y: bent(x, y) + (4.0 if 20_015.0 < x < 20_025.0 and y > 10_015 else 0.0)
+    )
+    monkeypatch.setattr(UnevenTiles, "shape_of", examined)
+    monkeypatch.setattr(
+        "parfocal.edge.scan.tiling.judge.crispness_of",
+        lambda *_: Crispness(crispness if is_there() else 1.0, 0.5),
+    )
+    scan(small)
+    assert doubts
+    assert doubts[0] == doubt
