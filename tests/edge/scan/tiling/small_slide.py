@@ -118,8 +118,11 @@ class SmallSlide:
         config: Config = CONFIG,
         view: View = STRAIGHT,
         trigger_delay_s: float = 0.0,
+        pair_sigma_um: float = 0.1,
+        pair_range_um: float = 10.0,
     ) -> None:
-        """`moved_um`: how far the slide lies from where it lay; `single_sigma_um`: noise of single shots.
+        """`moved_um`: how far the slide lies from where it lay; `single_sigma_um`, `pair_sigma_um`: noise of one shot
+        and of two; `pair_range_um`: of the model that takes two.
 
         `view`: how the camera lies by its calibration; in truth it is straight. `trigger_delay_s`: how long after a
         trigger the camera exposes.
@@ -133,7 +136,13 @@ class SmallSlide:
         self.focus: Focus = lambda x, y: focus(x - moved_um[0], y - moved_um[1]) + moved_um[2]
         self.bench = VirtualBench(near_home(stub_of(config, 1)), faults)
         self.exposed_um: list[tuple[float, float, float]] = []
-        two_shot = Knows(self.exposed_um, self.focus, difference_contract(name="knows-two"), 0.1)
+        pair = difference_contract(
+            name="knows-two",
+            objective=config.focus.objective,
+            delta_um=config.focus.delta_um,
+            range_um=pair_range_um,
+        )
+        two_shot = Knows(self.exposed_um, self.focus, pair, pair_sigma_um)
         single = Knows(
             self.exposed_um,
             self.focus,
