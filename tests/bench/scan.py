@@ -16,6 +16,7 @@ frames/s, the other one 1224 x 1024 px of 0.1725 um.
 
 import argparse
 import contextlib
+import functools
 import json
 import math
 import resource
@@ -131,6 +132,7 @@ class LargeSlide(SmallSlide):
     """
 
     is_sloping = False
+    _n_noise = 0
 
     def render(self, x_um: float, y_um: float, z_um: float, duty: float) -> NDArray[np.uint8]:
         """A picture at a true position."""
@@ -140,9 +142,9 @@ class LargeSlide(SmallSlide):
         rows = np.arange(top, top + camera.height_px) % side_px
         columns = np.arange(left, left + camera.width_px) % side_px
         sharp = self._pixels[rows][:, columns]
-        shown = self._sloping(sharp, x_um, y_um, z_um) if self.is_sloping else None
-        if shown is None:
-            shown = self._blurred(sharp, z_um - self.focus(x_um, y_um))
+        if self.is_sloping:
+            return self._sloping(sharp[..., 1], x_um, y_um, z_um, duty / self.config.scan.lamp_duty)
+        shown = self._blurred(sharp, z_um - self.focus(x_um, y_um))
         return np.clip(
             np.rint(shown * (duty / self.config.scan.lamp_duty) + self._fresh_noise()), 0, 255
         ).astype(np.uint8)
@@ -155,13 +157,13 @@ class LargeSlide(SmallSlide):
         return np.asarray(cv2.GaussianBlur(sharp, (0, 0), sigma_px), np.float32)
 
     def _sloping(
-        self, sharp: NDArray[np.uint8], x_um: float, y_um: float, z_um: float
-    ) -> NDArray[np.float32] | None:
-        """The picture of a field in which the focus slopes, or lies at two heights; None if that makes no difference.
+        self, sharp: NDArray[np.uint8], x_um: float, y_um: float, z_um: float, light: float
+    ) -> NDArray[np.uint8]:
+        """The picture of a field in which the focus slopes, or lies at two heights.
 
-        What two tiles share has one focus, whichever of them shows it.
+        What two tiles share has one focus, whichever of them shows it. Colours differ by a constant, which is cheap.
         """
-        height_um, width_um = (side * self.config.camera.um_per_px for side in sharp.shape[:2])
+        height_um, width_um = (side * self.config.camera.um_per_px for side in sharp.shape)
         shares = (np.arange(GRID) + 0.5) / GRID - 0.5
         away_um = np.array(
             [
@@ -171,14 +173,23 @@ class LargeSlide(SmallSlide):
             np.float32,
         )
         if np.abs(away_um).min() > FAR_UM or np.ptp(away_um) < LEVEL_UM / 4.0:
-            return None
-        level = cv2.resize(away_um / LEVEL_UM, sharp.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-        total = np.zeros(sharp.shape, np.float32)
-        for number in range(math.floor(float(level.min())), math.ceil(float(level.max())) + 1):
-            share = np.clip(1.0 - np.abs(level - number), 0.0, None)
-            if share.any():
-                total += share[..., None] * self._blurred(sharp, number * LEVEL_UM)
-        return total
+            shown = self._blurred(sharp, float(away_um.mean()))
+        else:
+            level = cv2.resize(away_um / LEVEL_UM, sharp.shape[::-1], interpolation=cv2.INTER_LINEAR)
+            shown = np.zeros(sharp.shape, np.float32)
+            for number in range(math.floor(float(level.min())), math.ceil(float(level.max())) + 1):
+                share = np.maximum(1.0 - np.abs(level - np.float32(number)), 0.0)
+                shown += share * self._blurred(sharp, number * LEVEL_UM)
+        self._n_noise = (self._n_noise + 7) % sharp.shape[0]
+        shown = shown * np.float32(light) + self._plain_noise[self._n_noise : self._n_noise + sharp.shape[0]]
+        return np.asarray(cv2.merge([cv2.convertScaleAbs(shown, beta=beta) for beta in (20.0, 0.0, 10.0)]), np.uint8)
+
+    @functools.cached_property
+    def _plain_noise(self) -> NDArray[np.float32]:
+        """Noise of a camera, of which each picture takes other rows."""
+        camera = self.config.camera
+        shape = (2 * camera.height_px, camera.width_px)
+        return np.random.default_rng(1).normal(0.0, 0.8, shape).astype(np.float32)
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -240,7 +251,7 @@ def measured(wanted: Wanted, focus: Focus, folder: Path) -> dict[str, object]:
     sweeps = sweep_plan(plan, config, PLAYS) if continuous else None
     began_s = time.monotonic()
     with slide.instrument(plays=PLAYS) as instrument:
-        request = Request(wanted.name, "png", plan)
+        request = Request(wanted.name, "png" if through.has_single else "jpg", plan)
         settings = settings_of(request, instrument, config, slide.eyes)
         job = ScanJob(out, request, settings, datetime.now(timezone.utc), "bench")
         with contextlib.closing(job):

@@ -132,8 +132,10 @@ class Beside:
         here_um = self._surface_um(now.x_um, now.y_um)
         for row, column in ((0, 1), (0, -1), (1, 0), (-1, 0)):
             other = self._pictures.get((tile.row + row, tile.column + column))
-            ratio = None if other is None else self._ratio(other, now)
-            if other is None or ratio is None:
+            if other is None or abs(other.z_um - now.z_um) < LEAST_APART_UM:
+                continue
+            ratio = self._ratio(other, now)
+            if ratio is None:
                 continue
             said = self._said([Sharp(other.z_um, ratio)], now.z_um, 1.0)
             if said is not None:
