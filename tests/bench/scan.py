@@ -64,7 +64,9 @@ class Through(msgspec.Struct, frozen=True):
     has_single: bool
 
 
-def _through(toml: str, drawn: str, objective: str, coarser: float, models: tuple[float, float, bool]) -> Through:
+def _through(
+    toml: str, drawn: str, objective: str, coarser: float, models: tuple[float, float, bool]
+) -> Through:
     focus = f"objective = '{objective}'\n"
     return Through(
         config_from_toml(f"[camera]\n{toml}[focus]\n{focus}[scan]\nflash_brightness = {FLASH}", "the bench"),
@@ -80,7 +82,13 @@ def _through(toml: str, drawn: str, objective: str, coarser: float, models: tupl
 # Two shots at 40x err by 0.3 um near the focus (engines/models/difference-40x.md: 0.35 um of a single patch, 0.25 um of
 # nine together).
 THROUGH = {
-    "20x": _through("", "width_px = 306\nheight_px = 256\num_per_px = 1.38\n[focus]\npatch_px = 56\n", "20x/0.75", 4, (0.1, 10.0, True)),
+    "20x": _through(
+        "",
+        "width_px = 306\nheight_px = 256\num_per_px = 1.38\n[focus]\npatch_px = 56\n",
+        "20x/0.75",
+        4,
+        (0.1, 10.0, True),
+    ),
     "40x": _through(
         "um_per_px = 0.1725\n",
         "width_px = 612\nheight_px = 512\num_per_px = 0.345\n[focus]\n",
@@ -156,6 +164,17 @@ class LargeSlide(SmallSlide):
         sigma_px = math.hypot(0.5, 0.46 * away_um) if self.is_sloping else 0.2 + 0.5 * away_um
         return np.asarray(cv2.GaussianBlur(sharp, (0, 0), sigma_px), np.float32)
 
+    def range_um(self, x_um: float, y_um: float) -> float:
+        """How far the focus lies apart within a field, um."""
+        return float(np.ptp(self._grid_um(x_um, y_um))) if self.is_sloping else 0.0
+
+    def _grid_um(self, x_um: float, y_um: float) -> NDArray[np.float32]:
+        """The focus at `GRID` x `GRID` places of a field, um."""
+        width_um, height_um = self.config.camera.field_um
+        shares = (np.arange(GRID) + 0.5) / GRID - 0.5
+        heights_um = [[self.focus(x_um + a * width_um, y_um + b * height_um) for a in shares] for b in shares]
+        return np.array(heights_um, np.float32)
+
     def _sloping(
         self, sharp: NDArray[np.uint8], x_um: float, y_um: float, z_um: float, light: float
     ) -> NDArray[np.uint8]:
@@ -163,15 +182,7 @@ class LargeSlide(SmallSlide):
 
         What two tiles share has one focus, whichever of them shows it. Colours differ by a constant, which is cheap.
         """
-        height_um, width_um = (side * self.config.camera.um_per_px for side in sharp.shape)
-        shares = (np.arange(GRID) + 0.5) / GRID - 0.5
-        away_um = np.array(
-            [
-                [z_um - self.focus(x_um + a * width_um, y_um + b * height_um) for a in shares]
-                for b in shares
-            ],
-            np.float32,
-        )
+        away_um = np.float32(z_um) - self._grid_um(x_um, y_um)
         if np.abs(away_um).min() > FAR_UM or np.ptp(away_um) < LEVEL_UM / 4.0:
             shown = self._blurred(sharp, float(away_um.mean()))
         else:
@@ -182,7 +193,9 @@ class LargeSlide(SmallSlide):
                 shown += share * self._blurred(sharp, number * LEVEL_UM)
         self._n_noise = (self._n_noise + 7) % sharp.shape[0]
         shown = shown * np.float32(light) + self._plain_noise[self._n_noise : self._n_noise + sharp.shape[0]]
-        return np.asarray(cv2.merge([cv2.convertScaleAbs(shown, beta=beta) for beta in (20.0, 0.0, 10.0)]), np.uint8)
+        return np.asarray(
+            cv2.merge([cv2.convertScaleAbs(shown, beta=beta) for beta in (20.0, 0.0, 10.0)]), np.uint8
+        )
 
     @functools.cached_property
     def _plain_noise(self) -> NDArray[np.float32]:
@@ -257,7 +270,8 @@ def measured(wanted: Wanted, focus: Focus, folder: Path) -> dict[str, object]:
         with contextlib.closing(job):
             survey_began_s = instrument.clock.now_s()
             points = survey_points(plan, config, None, 1000.0)
-            list(job.survey(instrument, slide.eyes, config, points))
+            for _ in job.survey(instrument, slide.eyes, config, points):
+                pass
             scan_began_s = instrument.clock.now_s()
             surface = job.kept_surface()
             assert surface is not None
@@ -268,7 +282,9 @@ def measured(wanted: Wanted, focus: Focus, folder: Path) -> dict[str, object]:
                     sys.stderr.write(f"{wanted.name}: {len(done)} of {len(plan.tiles)}\n")
             ended_s = instrument.clock.now_s()
     depth_um = depth_of_field_um(config.focus.objective)
-    off = np.array([abs(d.error_um or 0.0) for d in done if d.tile.tissue])
+    tissue = [d for d in done if d.tile.tissue]
+    even = [d for d in tissue if slide.range_um(d.tile.x_um, d.tile.y_um) <= depth_um]
+    off = np.array([abs(d.error_um or 0.0) for d in even])
     once = [d for d in done if d.tile.reason is None]
     again_s = sum(d.tile.elapsed_s for d in done if d.tile.reason is not None)
     scan_s = ended_s - scan_began_s
@@ -280,7 +296,8 @@ def measured(wanted: Wanted, focus: Focus, folder: Path) -> dict[str, object]:
         "whole_15_mm_planned_s": sweep_plan(whole, config, PLAYS).scan_s if sweeps else None,
         "whole_15_mm_s": scan_s * len(whole.tiles) / len(plan.tiles),
         "rows_along": plan.along,
-        "tissue": len(off),
+        "tissue": len(tissue),
+        "even": len(even),
         "overlap": overlap,
         "survey_points": len(points),
         "survey_s": scan_began_s - survey_began_s,

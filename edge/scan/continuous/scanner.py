@@ -34,6 +34,7 @@ GOOD = ("good", "blank")
 DOUBT = 2.0
 MAX_SOFT = 24  # pictures that are kept until it is known whether they are blurred, 90 MB at 1224 x 1024
 UNTOLD = "nothing told where its focus was in the sweep"
+CONTRADICTED = "its neighbours contradicted each other in the sweep"
 SOFT = "its picture of the sweep was less sharp than its neighbours"
 FOLDED = "parts of its picture of the sweep were less sharp than others"
 
@@ -200,6 +201,9 @@ class ContinuousScanner:
             play_um = 0.5 * self._engagement.sigma_um
         expected = Expected(expected.z_um, math.hypot(expected.sigma_um, play_um))
         judged = self._judge.judge(seen, caught.z_um, expected, RETAKE_SHARE_SWEPT)
+        if self._judge.is_beside and seen.spread_um is not None and seen.spread_um > self._judge.depth_um:
+            left[caught.tile] = CONTRADICTED
+            return None
         may_be_uneven = judged.verdict in ("good", "predicted") and scanner.may_be_uneven(seen)
         is_folded = judged.verdict == "good" and may_be_uneven
         if judged.verdict in ("good", "predicted") and not is_folded:

@@ -1,9 +1,9 @@
 """Where the focus of a tile is, by what it shares with its neighbours. For a scan without a single-shot model.
 
-Neighbouring tiles show the same strip of the slide. Where they stand at different heights, the strip is sharper in the one
-that is nearer to its focus, and by how much tells where the focus lies, as the sharpness of two shots of one field does
-(`parfocal.edge.focus.controlled.curve`). So every other row is taken a little above where the focus is expected, and
-those between as much below. A tile that is taken again is held against its own first picture too.
+Neighbouring tiles show the same strip of the slide. Where they stand at different heights, the strip is sharper in the
+one that is nearer to its focus, and by how much tells where the focus lies, as the sharpness of two shots of one field
+does (`parfocal.edge.focus.controlled.curve`). So every other row is taken a little above where the focus is expected,
+and those between as much below. A tile that is taken again is held against its own first picture too.
 """
 
 from __future__ import annotations
@@ -37,18 +37,31 @@ APART_SHARE = 0.3
 # the surface (half of what neighbouring tiles differ by, `heights.ROUGHNESS_UM`).
 EDGE_SIGMA_UM = 0.125
 NEAR_UM = 0.5  # standard deviation of where the focus of a tile is expected
-LEAST_APART_UM = 0.2  # of two heights: where the slide slopes, rows come nearer to each other
+# How far the heights of two tiles lie apart that tell: at least, um, as rows come nearer to each other where the slide
+# slopes, and at most, in depths of field. Farther apart, one of them shows next to nothing, and a fold may be between.
+LEAST_APART_UM, MOST_APART_SHARE = 0.2, 2.0
 REACH_UM = 5.0  # by which a stage may err from one tile to the next
 MIN_NCC = 0.5  # strips of one place correlate by 0.8 and more, out of focus or not
 MIN_SIDE_PX = 12  # of a strip at half the size
 KEPT_TILES = 256  # whose pictures are kept, at half the size: two rows and more
 KEPT_FIELDS = 40
-# Detail is measured at the scale of `sharpness.variance_of_laplacian`, in pixels that are not halved: how these fall on an
-# edge differs from tile to tile. It is kept as a mean over so many pixels a side.
+# Detail is measured at the scale of `sharpness.variance_of_laplacian`, in pixels that are not halved: how halved ones
+# fall on an edge differs from tile to tile. It is kept as a mean over so many pixels a side.
 DETAIL_PX, DETAIL_CELL_PX = 1.7, 4
 
 Floats = NDArray[np.float32]
 SurfaceAt = Callable[[float, float], float]
+
+
+class Beheld(msgspec.Struct, frozen=True):
+    """What the neighbours of a tile tell of its focus, um.
+
+    From its picture to its focus, positive upwards, with the standard uncertainty, and how far the neighbours are apart.
+    """
+
+    distance_um: float
+    sigma_um: float
+    spread_um: float
 
 
 class _Picture(msgspec.Struct, frozen=True, eq=False):
@@ -112,8 +125,8 @@ class Beside:
 
     def look(
         self, tile: PlannedTile, place_um: tuple[float, float], z_um: float, pixels: UInt8Array
-    ) -> Claim | None:
-        """The distance from a picture to its focus; None if no neighbour tells. The picture is kept for the next ones.
+    ) -> Beheld | None:
+        """What a picture shows of its focus; None if no neighbour tells. The picture is kept for the next ones.
 
         `pixels`: RGB uint8 (h, w, 3), reduced as the focus uses them; `place_um`: where on the slide their middle lies.
         """
@@ -125,14 +138,18 @@ class Beside:
         self._pictures[place] = now
         while len(self._pictures) > KEPT_TILES:
             del self._pictures[next(iter(self._pictures))]
-        return _together(claims, self._curve.above_sigma_um) if claims else None
+        if not claims:
+            return None
+        together = _together(claims, self._curve.above_sigma_um)
+        told_um = [claim.distance_um for claim in claims]
+        return Beheld(together.distance_um, together.sigma_um, max(told_um) - min(told_um))
 
     def _claims(self, tile: PlannedTile, now: _Picture) -> Iterator[Claim]:
         """What each neighbour says, and the earlier pictures of the tile."""
         here_um = self._surface_um(now.x_um, now.y_um)
         for row, column in ((0, 1), (0, -1), (1, 0), (-1, 0)):
             other = self._pictures.get((tile.row + row, tile.column + column))
-            if other is None or abs(other.z_um - now.z_um) < LEAST_APART_UM:
+            if other is None or not self._tells(other.z_um - now.z_um):
                 continue
             ratio = self._ratio(other, now)
             if ratio is None:
@@ -146,6 +163,9 @@ class Beside:
         said = self._said(earlier, now.z_um, _sharpness(now.detail))
         if said is not None:
             yield said
+
+    def _tells(self, apart_um: float) -> bool:
+        return LEAST_APART_UM <= abs(apart_um) <= MOST_APART_SHARE * self._depth_um
 
     def _said(self, others: list[Sharp], z_um: float, sharpness: float) -> Claim | None:
         # Far on one side of the focus two distances explain a ratio: the nearer one counts.

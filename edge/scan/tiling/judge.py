@@ -63,8 +63,8 @@ class Seen(msgspec.Struct, frozen=True):
     `distance_um`: from the picture's height to the focus, positive upwards, None without a prediction; `sigma_um` its
     standard uncertainty. `crispness`: fine detail over coarse detail in the middle of its parts, which says little
     about what is in the picture, and `crispness_spread`: how far the parts lie apart; None where too little is in it.
-    `spread_um`: how far the predictions of the picture's patches lie apart, None with one patch. `told_um`: what the
-    model said.
+    `spread_um`: how far the predictions of the picture's patches lie apart, or what its neighbours tell; None with one
+    patch. `told_um`: what the model said.
     """
 
     distance_um: float | None
@@ -170,9 +170,10 @@ class TileJudge:
             said_um = found.distance_um
             spread_um = found.spread_um if len(found.predictions_um) > 1 else None
         if tissue and tile is not None and self._beside is not None:
-            claim = self._beside.look(tile, place_um, shot.z_um, pixels)
-            if claim is not None:
-                distance_um, sigma_um = claim.distance_um, claim.sigma_um
+            beheld = self._beside.look(tile, place_um, shot.z_um, pixels)
+            if beheld is not None:
+                distance_um, sigma_um = beheld.distance_um, beheld.sigma_um
+                spread_um = beheld.spread_um
         crisp = crispness_of(pixels, self._config.blank_contrast)
         apart = crisp.spread if tissue else None
         return Seen(distance_um, sigma_um, shot.sharpness, crisp.middle, tissue, spread_um, apart, said_um)
