@@ -56,7 +56,7 @@ SurfaceAt = Callable[[float, float], float]
 class Beheld(msgspec.Struct, frozen=True):
     """What the neighbours of a tile tell of its focus, um.
 
-    From its picture to its focus, positive upwards, with the standard uncertainty, and how far the neighbours are apart.
+    `distance_um`: from its picture to its focus, positive upwards; `spread_um`: how far the neighbours lie apart.
     """
 
     distance_um: float

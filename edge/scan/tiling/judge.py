@@ -81,8 +81,8 @@ class Judged(msgspec.Struct, frozen=True):
     """The verdict on a tile, and the distance to the focus by all that is known, um.
 
     "good", "blank"; "predicted": out of focus by its own prediction, or by what its neighbours show; "blurred": by its
-    sharpness; "unknown": nothing is known of how the model reads this slide, so the tile must be focused once; "untold":
-    without a model, no neighbour tells, and where the focus was expected is not certain enough.
+    sharpness; "unknown": nothing is known of how the model reads this slide, so the tile must be focused once;
+    "untold": without a model, no neighbour tells, and where the focus was expected is not certain enough.
     """
 
     verdict: Verdict
