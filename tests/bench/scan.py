@@ -159,7 +159,7 @@ class LargeSlide(SmallSlide):
 
     def _blurred(self, sharp: NDArray[np.uint8], away_um: float) -> NDArray[np.float32]:
         away_um = min(abs(away_um), 20.0)
-        # Drawn tissue at 40x keeps as much of its sharpness as rendered tissue of four stains does: 0.86, 0.6 and 0.33 at
+        # Drawn tissue at 40x keeps as much of its sharpness as rendered tissue of four stains: 0.86, 0.6 and 0.33 at
         # 1, 2 and 3 um from the focus. At 20x nothing compares the sharpness of two heights.
         sigma_px = math.hypot(0.5, 0.46 * away_um) if self.is_sloping else 0.2 + 0.5 * away_um
         return np.asarray(cv2.GaussianBlur(sharp, (0, 0), sigma_px), np.float32)

@@ -8,6 +8,7 @@ and those between as much below. A tile that is taken again is held against its 
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator
 
@@ -45,6 +46,7 @@ MIN_NCC = 0.5  # strips of one place correlate by 0.8 and more, out of focus or 
 MIN_SIDE_PX = 12  # of a strip at half the size
 KEPT_TILES = 256  # whose pictures are kept, at half the size: two rows and more
 KEPT_FIELDS = 40
+CONTRADICTS = 3.0  # standard deviations by which two neighbours contradict each other
 # Detail is measured at the scale of `sharpness.variance_of_laplacian`, in pixels that are not halved: how halved ones
 # fall on an edge differs from tile to tile. It is kept as a mean over so many pixels a side.
 DETAIL_PX, DETAIL_CELL_PX = 1.7, 4
@@ -56,7 +58,8 @@ SurfaceAt = Callable[[float, float], float]
 class Beheld(msgspec.Struct, frozen=True):
     """What the neighbours of a tile tell of its focus, um.
 
-    `distance_um`: from its picture to its focus, positive upwards; `spread_um`: how far the neighbours lie apart.
+    `distance_um`: from its picture to its focus, positive upwards; `spread_um`: how far neighbours lie apart that
+    contradict each other, 0 if none do.
     """
 
     distance_um: float
@@ -141,8 +144,7 @@ class Beside:
         if not claims:
             return None
         together = _together(claims, self._curve.above_sigma_um)
-        told_um = [claim.distance_um for claim in claims]
-        return Beheld(together.distance_um, together.sigma_um, max(told_um) - min(told_um))
+        return Beheld(together.distance_um, together.sigma_um, _contradiction_um(claims))
 
     def _claims(self, tile: PlannedTile, now: _Picture) -> Iterator[Claim]:
         """What each neighbour says, and the earlier pictures of the tile."""
@@ -208,6 +210,16 @@ def _detail(pixels: UInt8Array) -> Floats:
 def _sharpness(detail: Floats) -> float:
     """What falls with the distance from the focus as the variance of the Laplacian does."""
     return float(detail.mean()) ** 2
+
+
+def _contradiction_um(claims: list[Claim]) -> float:
+    """How far the two claims lie apart, um, that contradict each other most; 0 if none do."""
+    apart_um = [
+        abs(a.distance_um - b.distance_um)
+        for a, b in itertools.combinations(claims, 2)
+        if abs(a.distance_um - b.distance_um) > CONTRADICTS * math.hypot(a.sigma_um, b.sigma_um)
+    ]
+    return max(apart_um, default=0.0)
 
 
 def _together(claims: list[Claim], common_sigma_um: float) -> Claim:

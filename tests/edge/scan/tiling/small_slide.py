@@ -105,7 +105,9 @@ class Knows:
 
 
 class SmallSlide:
-    """The microscope, its slide and its models."""
+    """The microscope, its slide and its models. `blur_px_per_um`: how blurred it is out of focus."""
+
+    blur_px_per_um = 0.9
 
     def __init__(
         self,
@@ -167,7 +169,7 @@ class SmallSlide:
         top = (y_um - self._moved_um[1] - CENTRE_UM[1]) / UM_PER_PX + (side_px - camera.height_px) // 2
         sharp = _cut(self._pixels, left, top, camera.width_px, camera.height_px)
         away_um = abs(z_um - self.focus(x_um, y_um))
-        blurred = cv2.GaussianBlur(sharp, (0, 0), 0.2 + 0.9 * min(away_um, 20.0))
+        blurred = cv2.GaussianBlur(sharp, (0, 0), 0.2 + self.blur_px_per_um * min(away_um, 20.0))
         noisy = blurred * (duty / self.config.scan.lamp_duty) + self._fresh_noise()
         return np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
 
