@@ -34,6 +34,7 @@ from numpy.typing import NDArray
 from parfocal.edge.config import Config, FocusConfig, config_from_toml
 from parfocal.edge.focus.judging.depth import depth_of_field_um
 from parfocal.edge.focus.uneven import crispness
+from parfocal.edge.focus.uneven.height_map import CELL_PX
 from parfocal.edge.measured.calibration import PlayInUse
 from parfocal.edge.scan.continuous.plan import quicker_plan, sweep_plan
 from parfocal.edge.scan.tiling.job import Request, ScanJob, Ways, settings_of, survey_points
@@ -327,7 +328,7 @@ def row_of(wanted: Wanted, folder: Path) -> dict[str, object]:
     """Scan over one of `SURFACES`."""
     # At 20x pictures are four times as coarse as those that the focus uses, and so are the cells in which folds are
     # looked for.
-    cell_px = crispness.CELL_PX * THROUGH[wanted.through].drawn.focus.patch_px // FocusConfig().patch_px
+    cell_px = CELL_PX * THROUGH[wanted.through].drawn.focus.patch_px // FocusConfig().patch_px
     setattr(crispness, "CELL_PX", cell_px)  # noqa: B010  # it is a constant of the product
     stepped = FocusSurface(1, CENTRE_UM[0], CENTRE_UM[1], FOCUS_Z_UM)
     focus = {"smooth": smooth, "waves": waves, "stepped": stepped.z_um}[wanted.surface]

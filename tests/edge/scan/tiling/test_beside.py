@@ -32,7 +32,7 @@ def pictured(left_px: int, away_um: float) -> NDArray[np.uint8]:
     part = drawn()[100 : 100 + HEIGHT_PX, 150 + left_px : 150 + left_px + WIDTH_PX]
     blurred = cv2.GaussianBlur(part, (0, 0), math.hypot(0.5, 0.46 * away_um)).astype(np.float32)
     noise = np.random.default_rng(left_px + 1).normal(0.0, 0.8, blurred.shape)
-    return np.clip(np.rint(blurred + noise), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(blurred + noise), 0, 255), np.uint8)
 
 
 @functools.cache
