@@ -11,6 +11,7 @@ import msgspec
 from parfocal.edge.cli.options import (
     ConfigOption,
     JsonOption,
+    ObjectiveOption,
     PortOption,
     SeedOption,
     SimOption,
@@ -20,6 +21,7 @@ from parfocal.edge.cli.options import (
     ZPlayOption,
     configured,
     opened_instrument,
+    through,
 )
 from parfocal.edge.config import Config
 from parfocal.edge.instrument import Instrument
@@ -49,6 +51,7 @@ class Asked(msgspec.Struct, frozen=True):
 
 def asked_for(
     sim: SimOption = False,
+    objective: ObjectiveOption = None,
     slide: SlideOption = None,
     um_per_px: UmPerPxOption = None,
     seed: SeedOption = 1,
@@ -58,7 +61,7 @@ def asked_for(
     json: JsonOption = None,
 ) -> Asked:
     """What the shared options ask for. Raises ConfigError."""
-    settings = configured(config, port)
+    settings = through(objective, configured(config, port), sim)
     return Asked(Simulation(sim, slide, um_per_px, seed, z_play_um), settings, port is None, json)
 
 

@@ -7,11 +7,16 @@ So time, journal and decisions are those of a scan, and the pictures are not. Ea
 a flash of 14 us at 6.1 mm/s, with the play of the gears measured, along the axis that takes less time. `--flash 600`
 sweeps with a flash that is 600 times as bright as the steady lamp instead of 340. With `--side-mm` or `--high-mm` below
 15 a smaller region is scanned, and the time for 15 x 15 mm is told at its rate. `--surface` takes one surface only;
-"waves" is the smooth one without its fold.
+"waves" is the smooth one without its fold. `--overlap` gives another overlap than the play asks for.
+
+`--through 40x-13mpx` or `40x` scans at 40x/0.65 with what ships for it: two shots that err as those of difference-40x
+near the focus, and no single-shot model. The one has the camera of its paper, 4208 x 3120 px of 0.08625 um and 10
+frames/s, the other one 1224 x 1024 px of 0.1725 um.
 """
 
 import argparse
 import contextlib
+import functools
 import json
 import math
 import resource
@@ -26,9 +31,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from parfocal.edge.config import Config, config_from_toml
+from parfocal.edge.config import Config, FocusConfig, config_from_toml
 from parfocal.edge.focus.judging.depth import depth_of_field_um
 from parfocal.edge.focus.uneven import crispness
+from parfocal.edge.focus.uneven.height_map import CELL_PX
 from parfocal.edge.measured.calibration import PlayInUse
 from parfocal.edge.scan.continuous.plan import quicker_plan, sweep_plan
 from parfocal.edge.scan.tiling.job import Request, ScanJob, Ways, settings_of, survey_points
@@ -38,20 +44,74 @@ from parfocal.edge.simscope.surface import FocusSurface
 from parfocal.edge.tissue.area import rectangle
 from tests.edge.scan.tiling.small_slide import CENTRE_UM, FOCUS_Z_UM, Focus, SmallSlide, drawn
 
-CONFIG = config_from_toml(
-    "[camera]\nwidth_px = 306\nheight_px = 256\num_per_px = 1.38\n[focus]\npatch_px = 56\n"
-    "first_sweep_start_um = 2440.0\nfirst_sweep_stop_um = 2560.0\n"
-    "[scan]\nflash_brightness = 85.0\n",
-    "the bench",
-)
-# How many times brighter than the steady lamp the flash is: assumed, no lamp was measured. Large pixels may blur four
-# times as much, so a quarter of it gives the speed of the real camera.
+# How many times brighter than the steady lamp the flash is: assumed, no lamp was measured.
 FLASH, BRIGHTER_FLASH = 340.0, 600.0
+DRAWN = "first_sweep_start_um = 2440.0\nfirst_sweep_stop_um = 2560.0\n"
+
+
+class Through(msgspec.Struct, frozen=True):
+    """An objective and a camera: as a user configures them, and as the bench draws their pictures.
+
+    Pictures have `coarser` times fewer pixels a side. Such pixels may blur so many times as much in a flash, so a flash
+    that is so much darker gives the speed of the real camera. `pair_sigma_um`: by how much two shots err, as a standard
+    deviation, and `pair_range_um` is the range of their model; `has_single`: whether a single-shot model ships.
+    """
+
+    real: Config
+    drawn: Config
+    coarser: float
+    pair_sigma_um: float
+    pair_range_um: float
+    has_single: bool
+
+
+def _through(
+    toml: str, drawn: str, objective: str, coarser: float, models: tuple[float, float, bool]
+) -> Through:
+    focus = f"objective = '{objective}'\n"
+    return Through(
+        config_from_toml(f"[camera]\n{toml}[focus]\n{focus}[scan]\nflash_brightness = {FLASH}", "the bench"),
+        config_from_toml(
+            f"[camera]\n{drawn}{focus}downsample = 1\n{DRAWN}[scan]\nflash_brightness = {FLASH / coarser}\n",
+            "the bench",
+        ),
+        coarser,
+        *models,
+    )
+
+
+# Two shots at 40x err by 0.3 um near the focus (engines/models/difference-40x.md: 0.35 um of a single patch, 0.25 um of
+# nine together).
+THROUGH = {
+    "20x": _through(
+        "",
+        "width_px = 306\nheight_px = 256\num_per_px = 1.38\n[focus]\npatch_px = 56\n",
+        "20x/0.75",
+        4,
+        (0.1, 10.0, True),
+    ),
+    "40x": _through(
+        "um_per_px = 0.1725\n",
+        "width_px = 612\nheight_px = 512\num_per_px = 0.345\n[focus]\n",
+        "40x/0.65",
+        2,
+        (0.3, 25.0, False),
+    ),
+    "40x-13mpx": _through(
+        "width_px = 4208\nheight_px = 3120\num_per_px = 0.08625\nframe_period_s = 0.1\n",
+        "width_px = 1052\nheight_px = 780\num_per_px = 0.345\nframe_period_s = 0.1\n[focus]\n",
+        "40x/0.65",
+        4,
+        (0.3, 25.0, False),
+    ),
+}
+CONFIG = THROUGH["20x"].drawn
 PLAYS = tuple(PlayInUse(name, 20.0 if name == "z" else 60.0, 0.45) for name in ("x", "y", "z"))
 ORIGIN_UM = (20_000.0, 5_000.0)
 FOLD_UM = 250.0
-# Pictures are four times as coarse as those of the real camera, and so are the cells in which folds are looked for.
-CELL_PX = 16
+# Where the focus slopes inside a field: the places of it that are asked for, and how far apart the planes are that its
+# picture is made of, um. Farther than the last from the focus all looks alike.
+GRID, LEVEL_UM, FAR_UM = 4, 0.4, 6.0
 SURFACES = ("smooth", "waves", "stepped")
 
 
@@ -75,7 +135,13 @@ def in_fold(x_um: float, y_um: float) -> bool:
 
 
 class LargeSlide(SmallSlide):
-    """The drawn tissue, again and again, with islands of glass."""
+    """The drawn tissue, again and again, with islands of glass.
+
+    `is_sloping`: the focus slopes inside of fields as it does across the slide. Else each field has one.
+    """
+
+    is_sloping = False
+    _n_noise = 0
 
     def render(self, x_um: float, y_um: float, z_um: float, duty: float) -> NDArray[np.uint8]:
         """A picture at a true position."""
@@ -85,34 +151,109 @@ class LargeSlide(SmallSlide):
         rows = np.arange(top, top + camera.height_px) % side_px
         columns = np.arange(left, left + camera.width_px) % side_px
         sharp = self._pixels[rows][:, columns]
-        away_um = abs(z_um - self.focus(x_um, y_um))
-        shown = cv2.GaussianBlur(sharp, (0, 0), 0.2 + 0.5 * min(away_um, 20.0)).astype(np.float32)
+        if self.is_sloping:
+            return self._sloping(sharp[..., 1], x_um, y_um, z_um, duty / self.config.scan.lamp_duty)
+        shown = self._blurred(sharp, z_um - self.focus(x_um, y_um))
         return np.clip(
             np.rint(shown * (duty / self.config.scan.lamp_duty) + self._fresh_noise()), 0, 255
         ).astype(np.uint8)
 
+    def _blurred(self, sharp: NDArray[np.uint8], away_um: float) -> NDArray[np.float32]:
+        away_um = min(abs(away_um), 20.0)
+        # Drawn tissue at 40x keeps as much of its sharpness as rendered tissue of four stains: 0.86, 0.6 and 0.33 at
+        # 1, 2 and 3 um from the focus. At 20x nothing compares the sharpness of two heights.
+        sigma_px = math.hypot(0.5, 0.46 * away_um) if self.is_sloping else 0.2 + 0.5 * away_um
+        return np.asarray(cv2.GaussianBlur(sharp, (0, 0), sigma_px), np.float32)
 
-def measured(
-    name: str,
-    focus: Focus,
-    side_mm: float,
-    high_mm: float,
-    folder: Path,
-    continuous: bool = False,
-    flash: float = FLASH,
-) -> dict[str, object]:
+    def range_um(self, x_um: float, y_um: float) -> float:
+        """How far the focus lies apart within a field, um."""
+        return float(np.ptp(self._grid_um(x_um, y_um))) if self.is_sloping else 0.0
+
+    def _grid_um(self, x_um: float, y_um: float) -> NDArray[np.float32]:
+        """The focus at `GRID` x `GRID` places of a field, um."""
+        width_um, height_um = self.config.camera.field_um
+        shares = (np.arange(GRID) + 0.5) / GRID - 0.5
+        heights_um = [[self.focus(x_um + a * width_um, y_um + b * height_um) for a in shares] for b in shares]
+        return np.array(heights_um, np.float32)
+
+    def _sloping(
+        self, sharp: NDArray[np.uint8], x_um: float, y_um: float, z_um: float, light: float
+    ) -> NDArray[np.uint8]:
+        """The picture of a field in which the focus slopes, or lies at two heights.
+
+        What two tiles share has one focus, whichever of them shows it. Colours differ by a constant, which is cheap.
+        """
+        away_um = np.float32(z_um) - self._grid_um(x_um, y_um)
+        if np.abs(away_um).min() > FAR_UM or np.ptp(away_um) < LEVEL_UM / 4.0:
+            shown = self._blurred(sharp, float(away_um.mean()))
+        else:
+            level = cv2.resize(away_um / LEVEL_UM, sharp.shape[::-1], interpolation=cv2.INTER_LINEAR)
+            shown = np.zeros(sharp.shape, np.float32)
+            for number in range(math.floor(float(level.min())), math.ceil(float(level.max())) + 1):
+                share = np.maximum(1.0 - np.abs(level - np.float32(number)), 0.0)
+                shown += share * self._blurred(sharp, number * LEVEL_UM)
+        self._n_noise = (self._n_noise + 7) % sharp.shape[0]
+        shown = shown * np.float32(light) + self._plain_noise[self._n_noise : self._n_noise + sharp.shape[0]]
+        return np.asarray(
+            cv2.merge([cv2.convertScaleAbs(shown, beta=beta) for beta in (20.0, 0.0, 10.0)]), np.uint8
+        )
+
+    @functools.cached_property
+    def _plain_noise(self) -> NDArray[np.float32]:
+        """Noise of a camera, of which each picture takes other rows."""
+        camera = self.config.camera
+        shape = (2 * camera.height_px, camera.width_px)
+        return np.random.default_rng(1).normal(0.0, 0.8, shape).astype(np.float32)
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """What to scan, and how. `flash`: times the steady lamp; `overlap`: None for what the play needs."""
+
+    surface: str
+    continuous: bool = False
+    through: str = "20x"
+    flash: float = FLASH
+    overlap: float | None = None
+    side_mm: float = 15.0
+    high_mm: float = 15.0
+
+    @property
+    def name(self) -> str:
+        """The name of its row."""
+        given = (
+            self.through if self.through != "20x" else "",
+            self.surface,
+            "continuous" if self.continuous else "",
+            f"flash {self.flash:.0f}" if self.flash != FLASH else "",
+            f"overlap {self.overlap:.0%}" if self.overlap is not None else "",
+        )
+        return ", ".join(part for part in given if part)
+
+
+def measured(wanted: Wanted, focus: Focus, folder: Path) -> dict[str, object]:
     """Scan a square and sum it up."""
-    pixels = drawn(7, 1200)
-    config = msgspec.structs.replace(
-        CONFIG, scan=msgspec.structs.replace(CONFIG.scan, flash_brightness=flash / 4.0)
+    through, continuous = THROUGH[wanted.through], wanted.continuous
+    config, scan = through.drawn, through.drawn.scan
+    scan = msgspec.structs.replace(scan, flash_brightness=wanted.flash / through.coarser)
+    config = msgspec.structs.replace(config, scan=scan)
+    slide = LargeSlide(
+        focus=focus,
+        pixels=drawn(7, 1200),
+        single_sigma_um=0.3,
+        has_single=through.has_single,
+        config=config,
+        pair_sigma_um=through.pair_sigma_um,
+        pair_range_um=through.pair_range_um,
     )
-    slide = LargeSlide(focus=focus, pixels=pixels, single_sigma_um=0.3, config=config)
-    out = folder / f"scan-{name}.zarr"
+    slide.is_sloping = not through.has_single
+    out = folder / f"scan-{file_name(wanted.name)}.zarr"
     shutil.rmtree(out, ignore_errors=True)
     field_um = field_of(config.camera, config.camera.um_per_px)
-    overlap = overlap_for(PLAYS, Config(), field_um)  # that of the real camera
+    overlap = wanted.overlap
+    if overlap is None:
+        overlap = overlap_for(PLAYS, through.real, field_um)
     x_um, y_um = ORIGIN_UM
-    area = rectangle(x_um, y_um, x_um + 1000.0 * side_mm, y_um + 1000.0 * high_mm)
+    area = rectangle(x_um, y_um, x_um + 1000.0 * wanted.side_mm, y_um + 1000.0 * wanted.high_mm)
     whole_area = rectangle(x_um, y_um, x_um + 15e3, y_um + 15e3)
     plan, whole = (
         quicker_plan(each, config, field_um, overlap, PLAYS)
@@ -124,13 +265,14 @@ def measured(
     sweeps = sweep_plan(plan, config, PLAYS) if continuous else None
     began_s = time.monotonic()
     with slide.instrument(plays=PLAYS) as instrument:
-        request = Request(name, "png", plan)
+        request = Request(wanted.name, "png" if through.has_single else "jpg", plan)
         settings = settings_of(request, instrument, config, slide.eyes)
         job = ScanJob(out, request, settings, datetime.now(timezone.utc), "bench")
         with contextlib.closing(job):
             survey_began_s = instrument.clock.now_s()
             points = survey_points(plan, config, None, 1000.0)
-            list(job.survey(instrument, slide.eyes, config, points))
+            for _ in job.survey(instrument, slide.eyes, config, points):
+                pass
             scan_began_s = instrument.clock.now_s()
             surface = job.kept_surface()
             assert surface is not None
@@ -138,10 +280,12 @@ def measured(
             for tile in job.tiles(instrument, slide.eyes, config, surface, Ways(sweeps=sweeps)):
                 done.append(tile)
                 if len(done) % 200 == 0:
-                    sys.stderr.write(f"{name}: {len(done)} of {len(plan.tiles)}\n")
+                    sys.stderr.write(f"{wanted.name}: {len(done)} of {len(plan.tiles)}\n")
             ended_s = instrument.clock.now_s()
     depth_um = depth_of_field_um(config.focus.objective)
-    off = np.array([abs(d.error_um or 0.0) for d in done if d.tile.tissue])
+    tissue = [d for d in done if d.tile.tissue]
+    even = [d for d in tissue if slide.range_um(d.tile.x_um, d.tile.y_um) <= depth_um]
+    off = np.array([abs(d.error_um or 0.0) for d in even])
     once = [d for d in done if d.tile.reason is None]
     again_s = sum(d.tile.elapsed_s for d in done if d.tile.reason is not None)
     scan_s = ended_s - scan_began_s
@@ -153,7 +297,8 @@ def measured(
         "whole_15_mm_planned_s": sweep_plan(whole, config, PLAYS).scan_s if sweeps else None,
         "whole_15_mm_s": scan_s * len(whole.tiles) / len(plan.tiles),
         "rows_along": plan.along,
-        "tissue": len(off),
+        "tissue": len(tissue),
+        "even": len(even),
         "overlap": overlap,
         "survey_points": len(points),
         "survey_s": scan_began_s - survey_began_s,
@@ -174,15 +319,20 @@ def measured(
     }
 
 
-def row_of(
-    surface: str, side_mm: float, high_mm: float, folder: Path, continuous: bool, flash: float = FLASH
-) -> dict[str, object]:
-    """Scan over one of `SURFACES`. `flash`: how bright it is, times the steady lamp."""
-    setattr(crispness, "CELL_PX", CELL_PX)  # noqa: B010  # it is a constant of the product
+def file_name(row: str) -> str:
+    """A name of files for a row."""
+    return row.replace(", ", "-").replace("%", "").replace(" ", "-")
+
+
+def row_of(wanted: Wanted, folder: Path) -> dict[str, object]:
+    """Scan over one of `SURFACES`."""
+    # At 20x pictures are four times as coarse as those that the focus uses, and so are the cells in which folds are
+    # looked for.
+    cell_px = CELL_PX * THROUGH[wanted.through].drawn.focus.patch_px // FocusConfig().patch_px
+    setattr(crispness, "CELL_PX", cell_px)  # noqa: B010  # it is a constant of the product
     stepped = FocusSurface(1, CENTRE_UM[0], CENTRE_UM[1], FOCUS_Z_UM)
-    focus = {"smooth": smooth, "waves": waves, "stepped": stepped.z_um}[surface]
-    name = f"{surface}-{'swept' if continuous else 'stops'}{'-bright' * (flash > FLASH)}"
-    return measured(name, focus, side_mm, high_mm, folder, continuous, flash)
+    focus = {"smooth": smooth, "waves": waves, "stepped": stepped.z_um}[wanted.surface]
+    return measured(wanted, focus, folder)
 
 
 def main() -> None:
@@ -191,21 +341,27 @@ def main() -> None:
     parser.add_argument("--high-mm", type=float, help="height of the region, where it is not a square")
     parser.add_argument("--only", choices=("stops", "continuous"))
     parser.add_argument("--surface", choices=SURFACES)
+    parser.add_argument("--through", choices=[*THROUGH], default="20x", help="objective and camera")
     parser.add_argument("--flash", type=float, default=FLASH, help="how bright it is, times the steady lamp")
+    parser.add_argument("--overlap", type=float, help="share of a tile that neighbours have in common")
     given = parser.parse_args()
     folder = Path("build/bench")
     folder.mkdir(parents=True, exist_ok=True)
     for surface in SURFACES:
         for continuous in (False, True):
-            if given.surface in (None, surface) and given.only in (
-                None,
-                "continuous" if continuous else "stops",
-            ):
-                high_mm = given.high_mm or given.side_mm
-                row = row_of(surface, given.side_mm, high_mm, folder, continuous, given.flash)
-                sys.stdout.write(
-                    json.dumps({f"{surface}{', continuous' * continuous}": row}, indent=1) + "\n"
-                )
+            wanted = Wanted(
+                surface,
+                continuous,
+                given.through,
+                given.flash,
+                given.overlap,
+                given.side_mm,
+                given.high_mm or given.side_mm,
+            )
+            only = "continuous" if continuous else "stops"
+            if given.surface in (None, surface) and given.only in (None, only):
+                row = row_of(wanted, folder)
+                sys.stdout.write(json.dumps({wanted.name: row}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

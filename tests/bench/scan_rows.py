@@ -1,12 +1,12 @@
 """Every figure of a scan in one file: `python -m tests.bench.scan_rows`, into build/bench/scan.json.
 
-Rows: the survey, the scans over three focal surfaces with stops and without, plans at three overlaps and two
-magnifications, stitching against truth, masters and exports with their encoding rate and memory, and the focal surface
-against a plain spline with a wrong point. Each row is measured by a process of its own, so that its memory is its own,
-and kept in a file: what is there is not measured again, so the same command goes on after an interruption. A row that
-fails is named at the end, and the others are measured all the same. `--only NAME ...` measures some, `--again` measures
-them anew, `--table` prints what there is as tables in Markdown and measures nothing. All rows together take about 20
-minutes of one core.
+Rows: the survey, the scans over three focal surfaces with stops and without, at 20x, at 40x and at two other overlaps,
+plans at three overlaps and two magnifications, stitching against truth, masters and exports with their encoding rate
+and memory, and the focal surface against a plain spline with a wrong point. Each row is measured by a process of its
+own, so that its memory is its own, and kept in a file: what is there is not measured again, so the same command goes on
+after an interruption. A row that fails is named at the end, and the others are measured all the same. `--only NAME ...`
+measures some, `--again` measures them anew, `--table` prints what there is as tables in Markdown and measures nothing.
+All rows together take about 50 minutes of one core.
 """
 
 import argparse
@@ -21,7 +21,6 @@ from typing import Any
 
 import numpy as np
 
-from parfocal.edge.config import config_from_toml
 from parfocal.edge.scan.continuous.plan import quicker_plan, sweep_plan
 from parfocal.edge.scan.tiling.plan import field_of, foretell, plan_tiles
 from parfocal.edge.scan.tiling.writer import write_whole
@@ -36,14 +35,6 @@ KEPT = FOLDER / "scan-rows"
 Row = dict[str, Any]
 
 OVERLAPS = (0.05, 0.10, 0.20)
-# A 13 Mpx camera at 10 frames/s, and the default one with a 40x objective.
-CAMERAS = {
-    "20x, 1224 x 1024 px": "[scan]\nflash_brightness = 340.0\n",
-    "40x, 1224 x 1024 px": "[camera]\num_per_px = 0.1725\n[focus]\nobjective = '40x'\n"
-    "[scan]\nflash_brightness = 340.0\n",
-    "40x, 13 Mpx": "[camera]\nwidth_px = 4208\nheight_px = 3120\num_per_px = 0.08625\nframe_period_s = 0.1\n"
-    "[focus]\nobjective = '40x'\n[scan]\nflash_brightness = 340.0\n",
-}
 N_TRIALS, SIGMA_UM, WRONG_UM = 100, 0.28, 20.0  # what focusing scatters: liao2021 2.2
 
 
@@ -52,8 +43,8 @@ def planned() -> Row:
     x_um, y_um = ORIGIN_UM
     area = rectangle(x_um, y_um, x_um + 15e3, y_um + 15e3)
     plans: Row = {}
-    for name, toml in CAMERAS.items():
-        config = config_from_toml(toml, "the bench")
+    for name, through in scan.THROUGH.items():
+        config = through.real
         field_um = field_of(config.camera, config.camera.um_per_px)
         for overlap in OVERLAPS:
             stops = foretell(plan_tiles(area, config, field_um, overlap), config, 0.15, PLAYS)
@@ -119,9 +110,22 @@ def surveyed() -> Row:
     return dict(survey.measured(16, scan.CONFIG.board.x.settle_s))
 
 
-def scanned(surface: str, continuous: bool, flash: float = scan.FLASH) -> Row:
-    """15 x 15 mm over one focal surface. `flash`: how bright it is, times the steady lamp."""
-    return scan.row_of(surface, 15.0, 15.0, FOLDER, continuous, flash)
+SCANS = (
+    *(scan.Wanted(surface, continuous) for surface in scan.SURFACES for continuous in (False, True)),
+    *(scan.Wanted(surface, True, flash=scan.BRIGHTER_FLASH) for surface in ("smooth", "waves")),
+    *(
+        scan.Wanted("waves", continuous, overlap=overlap)
+        for overlap in OVERLAPS[1:]
+        for continuous in (False, True)
+    ),
+    *(
+        scan.Wanted(surface, continuous, "40x-13mpx")
+        for surface in scan.SURFACES
+        for continuous in (False, True)
+    ),
+    # A fifth of the slide, in rows as long as those of the whole, which has 7,680 tiles.
+    *(scan.Wanted("waves", continuous, "40x", side_mm=3.0) for continuous in (False, True)),
+)
 
 
 def stitched(stain: str, overlap: float) -> Row:
@@ -138,17 +142,7 @@ def written(codec: str) -> Row:
 
 ROWS: dict[str, Callable[[], Row]] = {
     "survey": surveyed,
-    **{
-        f"{surface}{', continuous' if continuous else ''}": partial(scanned, surface, continuous)
-        for surface in ("smooth", "waves", "stepped")
-        for continuous in (False, True)
-    },
-    **{
-        f"{surface}, continuous, flash {scan.BRIGHTER_FLASH:.0f}": partial(
-            scanned, surface, True, scan.BRIGHTER_FLASH
-        )
-        for surface in ("smooth", "waves")
-    },
+    **{wanted.name: partial(scan.row_of, wanted, FOLDER) for wanted in SCANS},
     "plans": planned,
     "surface": robust,
     **{
@@ -165,7 +159,7 @@ ROWS: dict[str, Callable[[], Row]] = {
 
 
 def path_of(name: str) -> Path:
-    return KEPT / f"{name.replace(', ', '-').replace('%', '').replace(' ', '-')}.json"
+    return KEPT / f"{scan.file_name(name)}.json"
 
 
 def tables(rows: dict[str, Row]) -> Iterator[str]:

@@ -5,6 +5,7 @@ from tools.mutations.mutation import Mutation
 _SWEPT = ("tests/edge/scan/continuous/test_continuous.py",)
 _MATCHED = ("tests/edge/scan/continuous/test_matching.py",)
 _PLANES = ("tests/edge/scan/continuous/test_planes.py",)
+_BESIDE = ("tests/edge/scan/tiling/test_beside.py",)
 _ROWS = ("tests/edge/scan/continuous/test_rows.py",)
 
 MUTATIONS = (
@@ -343,5 +344,47 @@ MUTATIONS = (
         "(*shots, *map(self._shots.take, lacking_um))",
         "shots",
         _PLANES,
+    ),
+    Mutation(
+        "rows that share a strip are taken at the same height",
+        "edge/scan/tiling/beside.py",
+        "(APART_SHARE if line % 2 else -APART_SHARE)",
+        "APART_SHARE",
+        _BESIDE,
+    ),
+    Mutation(
+        "a sweep goes where the focus is expected, not above and below by turns",
+        "edge/scan/continuous/scanner.py",
+        "return Expected(expected.z_um + aim_um",
+        "return Expected(expected.z_um",
+        _SWEPT,
+    ),
+    Mutation(
+        "a swept tile is not held against its neighbours",
+        "edge/scan/continuous/scanner.py",
+        "(caught.x_um, caught.y_um), caught.tile)",
+        "(caught.x_um, caught.y_um))",
+        _SWEPT,
+    ),
+    Mutation(
+        "strips of two places are compared",
+        "edge/scan/tiling/beside.py",
+        "shift.ncc < MIN_NCC",
+        "False",
+        _BESIDE,
+    ),
+    Mutation(
+        "where the focus of a tile is uncertain and nothing tells it, the tile is good",
+        "edge/scan/tiling/judge.py",
+        'sharp: Verdict = "good" if is_sure else "untold"',
+        'sharp: Verdict = "good"',
+        _BESIDE,
+    ),
+    Mutation(
+        "neighbours never contradict each other",
+        "edge/scan/tiling/beside.py",
+        "return max(apart_um, default=0.0)",
+        "return 0.0",
+        _BESIDE,
     ),
 )

@@ -15,7 +15,7 @@ from parfocal.edge.cli.asked import Asked, on_microscope
 from parfocal.edge.cli.focusing.by_lens import by_lens, once
 from parfocal.edge.cli.focusing.composites import Examine, check_folder, examine_into
 from parfocal.edge.cli.focusing.following import follow_field, show_followed
-from parfocal.edge.cli.options import FieldsOption, ObjectiveOption, ReliefOption, finite, through
+from parfocal.edge.cli.options import FieldsOption, ReliefOption, finite
 from parfocal.edge.cli.showing.output import check_writable, console_for, growing_result
 from parfocal.edge.cli.showing.progress import shown_progress
 from parfocal.edge.cli.showing.say import say
@@ -56,7 +56,6 @@ def focus(
     asked: Asked,
     fields: FieldsOption = 25,
     relief: ReliefOption = None,
-    objective: ObjectiveOption = None,
     surface: Annotated[
         Path | None,
         typer.Option(help="Start each field at the height of a survey's surface: its .csv or .geojson file."),
@@ -86,7 +85,7 @@ def focus(
     ] = 0.0,
 ) -> None:
     """Focus neighbouring fields, row by row, and report each."""
-    settings, json = through(objective, asked.settings, asked.simulation.is_asked_for), asked.json
+    settings, json = asked.settings, asked.json
     asked = asked.uneven(relief, drift_um_per_s)
     if follow and (composite is not None or surface is not None):
         raise ConfigError("--follow stays at one field: leave out --composite and --surface")

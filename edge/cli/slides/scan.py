@@ -231,7 +231,8 @@ def _eyes(config: Config, console: Console) -> Eyes:
         (checked_single_engine(config) if config.focus.single_model else None),
     )
     say(console, f"engine: {two_shot.description}")
-    say(console, "tiles judged by: " + ("sharpness alone" if single is None else single.description))
+    judged_by = "what they share with their neighbours" if single is None else single.description
+    say(console, f"tiles judged by: {judged_by}")
     return Eyes(two_shot.predictor, None if single is None else single.predictor)
 
 

@@ -79,16 +79,18 @@ def curve_after(curve: Curve, seen: Sequence[Seen], focus_um: float, depth_um: f
     return _by(belief, depth_um, curve.is_calibrated)
 
 
-def claim_by_sharpness(curve: Curve, seen: Sequence[Seen], near: Claim) -> Claim | None:
+def claim_by_sharpness(
+    curve: Curve, seen: Sequence[Seen], near: Claim, least_apart_um: float = LEAST_APART_UM
+) -> Claim | None:
     """The distance to focus from the last of `seen` by their sharpness, about where `near` puts it.
 
-    None if all of them were taken at about the same height.
+    None if all of them were taken at about the same height, less than `least_apart_um` apart.
     """
     final = seen[-1]
     others = [
         one
         for one in seen
-        if LEAST_APART_UM <= abs(one.z_um - final.z_um) <= MOST_APART_UM and one.sharpness > 0.0
+        if least_apart_um <= abs(one.z_um - final.z_um) <= MOST_APART_UM and one.sharpness > 0.0
     ]
     if not others or final.sharpness <= 0.0:
         return None

@@ -33,6 +33,8 @@ GOOD = ("good", "blank")
 # few of thousands that err most.
 DOUBT = 2.0
 MAX_SOFT = 24  # pictures that are kept until it is known whether they are blurred, 90 MB at 1224 x 1024
+UNTOLD = "nothing told where its focus was in the sweep"
+CONTRADICTED = "its neighbours contradicted each other in the sweep"
 SOFT = "its picture of the sweep was less sharp than its neighbours"
 FOLDED = "parts of its picture of the sweep were less sharp than others"
 
@@ -93,7 +95,12 @@ class ContinuousScanner:
         Those that were out of focus and lie side by side are swept again, where their pictures have shown the focus.
         What is alone, and what the second sweep has not settled, is taken at rest.
         """
-        shown = [tile for tile, why in left.items() if why == BLURRED and self._heights.has_shown(tile)]
+        shown = [
+            tile
+            for tile, why in left.items()
+            # What was not told in the first row, the second one has told.
+            if (why == BLURRED and self._heights.has_shown(tile)) or why == UNTOLD
+        ]
         along = self._plan.along
         runs = runs_of(shown, along) + [Row((tile,), 1, along) for tile in left if tile not in shown]
         while runs:
@@ -123,7 +130,13 @@ class ContinuousScanner:
         """
         began_s = self._instrument.clock.now_s()
         z_step_um = self._config.board.z.um_per_step
-        line = line_of(row, self._heights.expected, self._plan.ends, self._judge.depth_um, z_step_um)
+        aim_um = self._judge.aim_um(row.tiles[0])
+
+        def aimed(x_um: float, y_um: float) -> Expected:
+            expected = self._heights.expected(x_um, y_um)
+            return Expected(expected.z_um + aim_um, expected.sigma_um)
+
+        line = line_of(row, aimed, self._plan.ends, self._judge.depth_um, z_step_um)
         left.update(dict.fromkeys(row.tiles, MISSED))
         above_um = self._engagement.above_um
         for caught in self._sweeper.sweep(row, line, scanner.offset, above_um):
@@ -165,7 +178,7 @@ class ContinuousScanner:
     def _looked(self, caught: Caught, scanner: Scanner) -> _Looked:
         """What the picture of a tile shows."""
         shot = Shot(caught.z_um + scanner.offset.z_um, caught.pixels, self._config.focus)
-        return _Looked(caught, shot, self._judge.look(shot, (caught.x_um, caught.y_um)))
+        return _Looked(caught, shot, self._judge.look(shot, (caught.x_um, caught.y_um), caught.tile))
 
     def _sorted(
         self,
@@ -183,14 +196,22 @@ class ContinuousScanner:
         # Engaged downwards, the height of a picture is as uncertain as the play, and so is where the focus is expected
         # from there; not so what the picture itself shows.
         play_um = self._engagement.sigma_um if caught.is_falling else 0.0
+        if self._judge.is_beside:
+            # Neighbouring rows go opposite ways, so Z is engaged both ways in what is held against each other.
+            play_um = 0.5 * self._engagement.sigma_um
         expected = Expected(expected.z_um, math.hypot(expected.sigma_um, play_um))
         judged = self._judge.judge(seen, caught.z_um, expected, RETAKE_SHARE_SWEPT)
+        if self._judge.is_beside and seen.spread_um is not None and seen.spread_um > self._judge.depth_um:
+            left[caught.tile] = CONTRADICTED
+            return None
         may_be_uneven = judged.verdict in ("good", "predicted") and scanner.may_be_uneven(seen)
         is_folded = judged.verdict == "good" and may_be_uneven
         if judged.verdict in ("good", "predicted") and not is_folded:
             self._learn(caught, seen, judged, expected, play_um)
         if judged.verdict == "blurred" or is_folded:
             soft.append((looked, FOLDED if is_folded else SOFT))
+        elif judged.verdict == "untold":
+            left[caught.tile] = UNTOLD
         elif judged.verdict not in GOOD:
             left[caught.tile] = FOLDED if may_be_uneven else BLURRED
         else:
@@ -211,7 +232,7 @@ class ContinuousScanner:
         doubt = DOUBT if contradicts else 1.0
         sigma_um = math.hypot(judged.sigma_um, play_um)
         self._heights.learn_swept(caught.tile, caught.z_um + judged.distance_um, doubt * sigma_um)
-        if not contradicts:
+        if not contradicts and not self._judge.is_beside:
             self._engagement.learn(caught.above_um + expected.z_um - shown_um, caught.is_falling)
         above_um = shown_um - self._heights.surface_um(caught.x_um, caught.y_um)
         if self._before is not None and _are_beside(self._before[0], caught.tile):

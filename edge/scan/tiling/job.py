@@ -11,6 +11,7 @@ import msgspec
 
 from parfocal.edge.config import Config
 from parfocal.edge.errors import ConfigError
+from parfocal.edge.focus.judging.rule import Seen as Sharp
 from parfocal.edge.focus.picture.part import reduced
 from parfocal.edge.focus.uneven.crispness import crispness_of
 from parfocal.edge.focus.uneven.field import FOR_HEIGHTS, FOR_PICTURE, UnevenField
@@ -26,6 +27,7 @@ from parfocal.edge.scan.report import FieldReport
 from parfocal.edge.scan.session import Session
 from parfocal.edge.scan.survey import SurveyReport, is_by_single, survey_report, surveyed
 from parfocal.edge.scan.tiles import Codec, ScannedTile, ScanSettings, journal_path, scan_folder, tiles_folder
+from parfocal.edge.scan.tiling.beside import Beside
 from parfocal.edge.scan.tiling.heights import Heights
 from parfocal.edge.scan.tiling.journal import Journal, about_scan, digest_of
 from parfocal.edge.scan.tiling.judge import TileJudge
@@ -214,7 +216,7 @@ class ScanJob:
 
         Raises SurfaceRefused if they determine none; else as `Session.run` and `SweptSurvey.run`.
         """
-        judge, usual = _judge(instrument, eyes, config), UsualSpread()
+        judge, usual = self._judge(instrument, eyes, config), UsualSpread()
         session, marks = Session(instrument, eyes.two_shot, config, eyes.single, measures=True), SurveyMarks()
         fields: list[FieldReport] = []
         visits = (
@@ -271,7 +273,7 @@ class ScanJob:
         for planned in self.left:
             heights.check_covers(planned.x_um, planned.y_um)
             heights.check_reach(planned.x_um, planned.y_um, instrument.board.z.limits_um)
-        judge = _judge(instrument, eyes, config)
+        judge = self._judge(instrument, eyes, config, heights)
         judge.restore(msgspec.json.decode(self.journal.kept("known_singles") or "[]", type=tuple[Known, ...]))
         usual = UsualSpread(self._kept("usual_spread"))
         for point in surface.points:
@@ -328,9 +330,24 @@ class ScanJob:
         tiles = UnevenTiles(usual, field.examine_and_stay)
         return Unevenness(tiles, ways.composite, self._write if ways.z_stack else None)
 
+    def _judge(
+        self, instrument: Instrument, eyes: Eyes, config: Config, heights: Heights | None = None
+    ) -> TileJudge:
+        """The judge of the tiles: by a single-shot model, or without one by what neighbours share."""
+        single, view = instrument.single.calibrated(eyes.single), instrument.view
+        beside = None
+        if single is None:
+            surface_um = (lambda _x_um, _y_um: 0.0) if heights is None else heights.surface_um
+            along, above_um = self.request.plan.along, instrument.above_sharpest_um
+            beside = Beside(config.focus, view, along, surface_um, above_um)
+            kept = self.journal.kept("focus_curve") or "[]"
+            beside.restore(msgspec.json.decode(kept, type=tuple[tuple[Sharp, ...], ...]))
+        return TileJudge(single, config.focus, view.um_per_px, beside)
+
     def _keep(self, judge: TileJudge, usual: UsualSpread) -> None:
         """Keep what was learned of this slide, for a session that goes on."""
         self.journal.keep("known_singles", judge.known)
+        self.journal.keep("focus_curve", judge.known_curve)
         self.journal.keep("usual_spread", usual.known)
 
     def _kept(self, name: str) -> tuple[float, ...]:
@@ -353,10 +370,6 @@ class ScanJob:
             else:
                 self.journal.drop(tile)
         return good
-
-
-def _judge(instrument: Instrument, eyes: Eyes, config: Config) -> TileJudge:
-    return TileJudge(instrument.single.calibrated(eyes.single), config.focus, instrument.view.um_per_px)
 
 
 def _learn(heights: Heights, tile: ScannedTile) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from parfocal.edge.config import FocusConfig
 from parfocal.edge.focus.judging.depth import depth_of_field_um
 from parfocal.edge.focus.judging.estimate import estimate_single_anywhere
+from parfocal.edge.focus.judging.rule import Seen as Sharp
 from parfocal.edge.focus.picture.exposure import exposure_fault
 from parfocal.edge.focus.picture.part import reduced
 from parfocal.edge.focus.picture.prepare import contrast_of, patches_of, smoothed
@@ -19,7 +20,9 @@ from parfocal.edge.focus.result import FocusResult
 from parfocal.edge.focus.shots import Shot
 from parfocal.edge.focus.uneven.crispness import crispness_of
 from parfocal.edge.scan.dust_alone import is_dust_alone
+from parfocal.edge.scan.tiling.beside import Beside
 from parfocal.edge.scan.tiling.heights import Expected
+from parfocal.edge.scan.tiling.plan import PlannedTile
 from parfocal.edge.scan.tiling.reading import MIN_SIGMA_UM, Known, Reading, scatter_of
 from parfocal.engines.predictor import Predictor
 
@@ -47,8 +50,11 @@ ALIKE_SHARE = 0.2
 # most of what is taken again is taken for the noise of single shots.
 RETAKE_SHARE_AT_REST = 0.5
 RETAKE_SHARE_SWEPT = 0.6
+# The same without a single-shot model: there tiles are taken 0.3 depths of field beside their focus
+# (`beside.APART_SHARE`), and what their neighbours tell is more certain.
+RETAKE_SHARE_BESIDE = 0.8
 
-Verdict = Literal["good", "blank", "predicted", "blurred", "unknown"]
+Verdict = Literal["good", "blank", "predicted", "blurred", "unknown", "untold"]
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -57,8 +63,8 @@ class Seen(msgspec.Struct, frozen=True):
     `distance_um`: from the picture's height to the focus, positive upwards, None without a prediction; `sigma_um` its
     standard uncertainty. `crispness`: fine detail over coarse detail in the middle of its parts, which says little
     about what is in the picture, and `crispness_spread`: how far the parts lie apart; None where too little is in it.
-    `spread_um`: how far the predictions of the picture's patches lie apart, None with one patch. `told_um`: what the
-    model said.
+    `spread_um`: how far the predictions of the picture's patches lie apart, or what its neighbours tell; None with one
+    patch. `told_um`: what the model said.
     """
 
     distance_um: float | None
@@ -74,8 +80,9 @@ class Seen(msgspec.Struct, frozen=True):
 class Judged(msgspec.Struct, frozen=True):
     """The verdict on a tile, and the distance to the focus by all that is known, um.
 
-    "good", "blank"; "predicted": out of focus by its own prediction; "blurred": by its sharpness; "unknown": nothing is
-    known of how the model reads this slide, so the tile must be focused once.
+    "good", "blank"; "predicted": out of focus by its own prediction, or by what its neighbours show; "blurred": by its
+    sharpness; "unknown": nothing is known of how the model reads this slide, so the tile must be focused once;
+    "untold": without a model, no neighbour tells, and where the focus was expected is not certain enough.
     """
 
     verdict: Verdict
@@ -86,9 +93,15 @@ class Judged(msgspec.Struct, frozen=True):
 class TileJudge:
     """Judges tiles, and learns the constant by which single shots are off on this slide."""
 
-    def __init__(self, single: Predictor | None, config: FocusConfig, um_per_px: float) -> None:
-        """`single`: a single-shot model, None to judge by sharpness alone. `um_per_px`: of the camera."""
-        self._single, self._config, self._um_per_px = single, config, um_per_px
+    def __init__(
+        self, single: Predictor | None, config: FocusConfig, um_per_px: float, beside: Beside | None = None
+    ) -> None:
+        """`single`: a single-shot model, None for none. `um_per_px`: of the camera.
+
+        `beside`: holds tiles against their neighbours in place of a model; without either, tiles are judged by
+        sharpness alone.
+        """
+        self._single, self._config, self._um_per_px, self._beside = single, config, um_per_px, beside
         self.depth_um = depth_of_field_um(config.objective)
         self._reading = Reading()
         self._beside_um: deque[float] = deque(maxlen=KEPT_BESIDE)
@@ -124,8 +137,22 @@ class TileJudge:
         """What single shots said of pictures whose focus is known, to be kept for a scan that is continued."""
         return self._reading.known
 
-    def look(self, shot: Shot, place_um: tuple[float, float]) -> Seen:
-        """What a picture taken at X and Y of the slide shows. Raises EngineError."""
+    @property
+    def is_beside(self) -> bool:
+        """Whether tiles are held against their neighbours, in place of a single-shot model."""
+        return self._beside is not None
+
+    def aim_um(self, tile: PlannedTile) -> float:
+        """How far above the expected focus a tile is to be taken, um, so that its neighbours can tell its focus."""
+        return 0.0 if self._beside is None else self._beside.aim_um(tile)
+
+    @property
+    def known_curve(self) -> tuple[tuple[Sharp, ...], ...]:
+        """The shots by which the focus curve of the slide was learned, to be kept for a scan that is continued."""
+        return () if self._beside is None else self._beside.known
+
+    def look(self, shot: Shot, place_um: tuple[float, float], tile: PlannedTile | None = None) -> Seen:
+        """What a picture taken at X and Y of the slide shows. `tile`: of which tile it is. Raises EngineError."""
         pixels = reduced(shot.pixels, self._config)
         whole = smoothed(pixels)
         contrasts = contrast_of(patches_of(whole, self._config.patch_px))
@@ -143,6 +170,11 @@ class TileJudge:
                     sigma_um = self._sigma_um_at(place_um)
                 said_um = found.distance_um
                 spread_um = found.spread_um if len(found.predictions_um) > 1 else None
+        if tissue and tile is not None and self._beside is not None:
+            beheld = self._beside.look(tile, place_um, shot.z_um, pixels)
+            if beheld is not None:
+                distance_um, sigma_um = beheld.distance_um, beheld.sigma_um
+                spread_um = beheld.spread_um
         crisp = crispness_of(pixels, self._config.blank_contrast)
         apart = crisp.spread if tissue else None
         return Seen(distance_um, sigma_um, shot.sharpness, crisp.middle, tissue, spread_um, apart, said_um)
@@ -158,10 +190,14 @@ class TileJudge:
         if not seen.tissue:
             return Judged("blank", prior_um, expected.sigma_um)
         if seen.distance_um is None or seen.sigma_um is None:
-            return Judged("blurred" if self.is_blurred(seen) else "good", prior_um, expected.sigma_um)
-        if not self._knows_bias:
+            is_sure = self._beside is None or abs(prior_um) + 2.0 * expected.sigma_um <= self.depth_um
+            sharp: Verdict = "good" if is_sure else "untold"
+            return Judged("blurred" if self.is_blurred(seen) else sharp, prior_um, expected.sigma_um)
+        if not self.is_ready:
             return Judged("unknown", seen.distance_um, seen.sigma_um)
         distance_um, sigma_um = _together(seen.distance_um, seen.sigma_um, prior_um, expected.sigma_um)
+        if self._beside is not None:
+            retake_share = RETAKE_SHARE_BESIDE
         if abs(distance_um) > retake_share * self.depth_um:
             return Judged("predicted", distance_um, sigma_um)
         return Judged("blurred" if self.is_blurred(seen) else "good", distance_um, sigma_um)
@@ -190,6 +226,8 @@ class TileJudge:
 
         Raises EngineError.
         """
+        if self._beside is not None:
+            self._beside.learn_field(found)
         for told_um, true_um in found.singles_um:
             if abs(true_um) <= self.depth_um:
                 self._learn_single(told_um, true_um, place_um)

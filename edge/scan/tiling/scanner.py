@@ -48,6 +48,7 @@ _REASONS = {
     "predicted": "its picture was out of focus",
     "blurred": "it was less sharp than its neighbours",
     "unknown": "the focus of this slide had to be learned",
+    "untold": "nothing told where its focus was",
 }
 
 
@@ -223,8 +224,8 @@ class Scanner:
     def _take(self, planned: PlannedTile) -> Taken:
         """The picture of a tile, taken again if it is out of focus, and examined if it may be uneven."""
         expected = self._heights.expected(planned.x_um, planned.y_um)
-        shot = self.take_at(planned.x_um, planned.y_um, expected.z_um)
-        seen = self._judge.look(shot, (planned.x_um, planned.y_um))
+        shot = self.take_at(planned.x_um, planned.y_um, expected.z_um + self._judge.aim_um(planned))
+        seen = self._judge.look(shot, (planned.x_um, planned.y_um), planned)
         judged = self._judge.judge(seen, shot.z_um - self.offset.z_um, expected)
         taken = Taken(shot, seen, judged, self._error_um())
         if judged.verdict not in _REASONS:
@@ -238,7 +239,7 @@ class Scanner:
     def _focused(self, planned: PlannedTile, first: Taken, judged: Judged) -> Taken:
         """The same tile in focus; `judged` says why it was not."""
         moved = self._moved(planned, first, judged) if judged.verdict == "predicted" else None
-        return moved or self._again(first, judged, (planned.x_um, planned.y_um))
+        return moved or self._again(first, judged, planned)
 
     def _looks_uneven(self, seen: Seen) -> bool:
         """Whether the parts of a picture differ in sharpness by more than is usual on this slide."""
@@ -319,7 +320,7 @@ class Scanner:
             moves_um.append(f"{judged.distance_um:+.1f}")
             reason = f"{_REASONS['predicted']}; moved by {', '.join(moves_um)} um"
             shot = self.take_at(planned.x_um, planned.y_um, focus_um)
-            seen = self._judge.look(shot, (planned.x_um, planned.y_um))
+            seen = self._judge.look(shot, (planned.x_um, planned.y_um), planned)
             if seen.distance_um is None or seen.sigma_um is None:
                 return None
             if not self._sharpness(shot) > self._sharpness(best.shot):
@@ -330,6 +331,8 @@ class Scanner:
                 return msgspec.structs.replace(best, judged=known, reason=reason, retaken=retaken)
             sigma_um = math.hypot(judged.sigma_um, GAIN_SIGMA * judged.distance_um)
             now = self._judge.judge(seen, shot.z_um - self.offset.z_um, Expected(focus_um, sigma_um))
+            if now.verdict == "blurred" and self._judge.is_beside:
+                return None  # far from the focus, two pictures beside each other hardly differ
             best = Taken(shot, seen, now, self._error_um(), reason, retaken)
             if now.verdict != "predicted":
                 # What it shows is known by two pictures now, so it is not blurred.
@@ -337,7 +340,7 @@ class Scanner:
             judged = now
         return None
 
-    def _again(self, first: Taken, judged: Judged, place_um: tuple[float, float]) -> Taken:
+    def _again(self, first: Taken, judged: Judged, planned: PlannedTile) -> Taken:
         """Focus by two shots. The picture in focus, or the first one where the tile has no focus or was sharper."""
         result = self.focus_near(first.shot.z_um + judged.distance_um)
         reason = f"{_REASONS[judged.verdict]}; {result.outcome}"
@@ -351,7 +354,8 @@ class Scanner:
             # Never end blurrier than at the start: two shots that lead to a blurrier picture were wrong.
             known = Judged("good", 0.0, self._judge.depth_um / 2.0)
             return msgspec.structs.replace(first, judged=known, reason=reason, above_um=0.0)
-        seen, retaken = self._judge.look(result.end, place_um), first.retaken + 1
+        seen = self._judge.look(result.end, (planned.x_um, planned.y_um), planned)
+        retaken = first.retaken + 1
         return Taken(result.end, seen, known, self._error_um(), reason, retaken, above_um=0.0)
 
     def _sharpness(self, shot: Shot) -> float:

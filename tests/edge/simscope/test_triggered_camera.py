@@ -52,3 +52,12 @@ def test_a_trigger_during_an_exposure_is_ignored() -> None:
         assert np.diff(starts_s) == pytest.approx([0.006, 0.006])
         with pytest.raises(CameraFailed):
             camera.grab(timeout_s=0.1)
+
+
+def test_a_row_at_40x_that_takes_half_a_minute_hands_its_frames_out_after_it() -> None:
+    bench = VirtualBench()
+    camera = TriggeredCamera(bench, bench.clock, CONFIG, lambda *_: np.zeros((2, 2, 3), np.uint8))
+    with bench.open_board() as board:
+        board.strobe(count=2, period_s=0.1, delay_s=0.0, width_s=0.001, duty=0.5)
+        bench.clock.sleep_s(30.0)
+        assert camera.grab().pixels.shape == (2, 2, 3)

@@ -378,3 +378,17 @@ def test_a_camera_that_begins_late_ends_the_scan_and_says_how_late(
     ):
         scan(SmallSlide(config=BRIGHT), sweeps=sweeps)
     assert len(disarmed) == 1  # a camera that failed runs freely again
+
+
+def test_without_a_single_shot_model_rows_tell_each_other_how_far_the_surface_is_off(scan: Scan) -> None:
+    region = rectangle(19_890.0, 9_940.0, 20_070.0, 10_020.0)
+    plan = plan_tiles(region, CONFIG, field_of(CONFIG.camera, UM_PER_PX), 0.3)
+    higher = SmallSlide(focus=lambda x, y: bent(x, y) + 1.0, config=BRIGHT, has_single=False)
+    higher.blur_px_per_um = 0.5  # its sharpness falls as that of tissue at 20x
+    taken = scan(higher, sweeps=sweep_plan(plan, BRIGHT, PLAYS), tiles=plan)
+    rows = [[d for d in taken if d.tile.row == row] for row in range(1 + max(t.row for t in plan.tiles))]
+    # Nothing is beside the first row, which lies below where the survey has put the focus.
+    first_um = [z_um - bent(x_um, y_um) for x_um, y_um, z_um in higher.exposed_um[: len(rows[0])]]
+    assert float(np.median(first_um)) == pytest.approx(-0.29, abs=0.15)
+    # It tells the second one how far the survey is off, and so on.
+    assert max(abs(float(np.mean([d.error_um or 0.0 for d in row]))) for row in rows[1:]) < 0.6

@@ -109,7 +109,9 @@ class Knows:
 
 
 class SmallSlide:
-    """The microscope, its slide and its models."""
+    """The microscope, its slide and its models. `blur_px_per_um`: how blurred it is out of focus."""
+
+    blur_px_per_um = 0.9
 
     def __init__(
         self,
@@ -122,8 +124,11 @@ class SmallSlide:
         config: Config = CONFIG,
         view: View = STRAIGHT,
         trigger_delay_s: float = 0.0,
+        pair_sigma_um: float = 0.1,
+        pair_range_um: float = 10.0,
     ) -> None:
-        """`moved_um`: how far the slide lies from where it lay; `single_sigma_um`: noise of single shots.
+        """`moved_um`: how far the slide lies from where it lay; `single_sigma_um`, `pair_sigma_um`: noise of one shot
+        and of two; `pair_range_um`: of the model that takes two.
 
         `view`: how the camera lies by its calibration; in truth it is straight. `trigger_delay_s`: how long after a
         trigger the camera exposes.
@@ -137,7 +142,13 @@ class SmallSlide:
         self.focus: Focus = lambda x, y: focus(x - moved_um[0], y - moved_um[1]) + moved_um[2]
         self.bench = VirtualBench(near_home(stub_of(config, 1)), faults)
         self.exposed_um: list[tuple[float, float, float]] = []
-        two_shot = Knows(self.exposed_um, self.focus, difference_contract(name="knows-two"), 0.1)
+        pair = difference_contract(
+            name="knows-two",
+            objective=config.focus.objective,
+            delta_um=config.focus.delta_um,
+            range_um=pair_range_um,
+        )
+        two_shot = Knows(self.exposed_um, self.focus, pair, pair_sigma_um)
         single = Knows(
             self.exposed_um,
             self.focus,
@@ -162,7 +173,7 @@ class SmallSlide:
         top = (y_um - self._moved_um[1] - CENTRE_UM[1]) / UM_PER_PX + (side_px - camera.height_px) // 2
         sharp = _cut(self._pixels, left, top, camera.width_px, camera.height_px)
         away_um = abs(z_um - self.focus(x_um, y_um))
-        blurred = cv2.GaussianBlur(sharp, (0, 0), 0.2 + 0.9 * min(away_um, 20.0))
+        blurred = cv2.GaussianBlur(sharp, (0, 0), 0.2 + self.blur_px_per_um * min(away_um, 20.0))
         noisy = blurred * (duty / self.config.scan.lamp_duty) + self._fresh_noise()
         return np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
 
