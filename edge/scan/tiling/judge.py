@@ -11,7 +11,7 @@ import numpy as np
 
 from parfocal.edge.config import FocusConfig
 from parfocal.edge.focus.judging.depth import depth_of_field_um
-from parfocal.edge.focus.judging.estimate import estimate_single_anywhere
+from parfocal.edge.focus.judging.estimate import Estimate, estimate_single_anywhere
 from parfocal.edge.focus.judging.rule import Seen as Sharp
 from parfocal.edge.focus.picture.exposure import exposure_fault
 from parfocal.edge.focus.picture.part import reduced
@@ -160,16 +160,14 @@ class TileJudge:
         if tissue and is_dust_alone(pixels, self._config, self._um_per_px):
             tissue = False
         distance_um = sigma_um = spread_um = said_um = None
-        if tissue and self._single is not None:
-            found = estimate_single_anywhere(shot.pixels, self._single, self._config)
-            trusted_um = MAX_TRUSTED_SHARE * self._single.contract.range_um
-            if found is not None:
-                if found.believed is not False and math.isfinite(found.distance_um):
-                    told_um = float(np.clip(found.distance_um, -trusted_um, trusted_um))
-                    distance_um = self._reading.distance_um(told_um, place_um)
-                    sigma_um = self._sigma_um_at(place_um)
-                said_um = found.distance_um
-                spread_um = found.spread_um if len(found.predictions_um) > 1 else None
+        found = self._single_shot(shot) if tissue else None
+        if found is not None:
+            told_um = self._believed_um(found)
+            if told_um is not None:
+                distance_um = self._reading.distance_um(told_um, place_um)
+                sigma_um = self._sigma_um_at(place_um)
+            said_um = found.distance_um
+            spread_um = found.spread_um if len(found.predictions_um) > 1 else None
         if tissue and tile is not None and self._beside is not None:
             beheld = self._beside.look(tile, place_um, shot.z_um, pixels)
             if beheld is not None:
@@ -178,6 +176,19 @@ class TileJudge:
         crisp = crispness_of(pixels, self._config.blank_contrast)
         apart = crisp.spread if tissue else None
         return Seen(distance_um, sigma_um, shot.sharpness, crisp.middle, tissue, spread_um, apart, said_um)
+
+    def _single_shot(self, shot: Shot) -> Estimate | None:
+        """What the single-shot model says; None without one, or without any contrast."""
+        if self._single is None:
+            return None
+        return estimate_single_anywhere(shot.pixels, self._single, self._config)
+
+    def _believed_um(self, found: Estimate) -> float | None:
+        """The distance that a single shot says, within the range of the model; None if it is not believed."""
+        if self._single is None or found.believed is False or not math.isfinite(found.distance_um):
+            return None
+        trusted_um = MAX_TRUSTED_SHARE * self._single.contract.range_um
+        return float(np.clip(found.distance_um, -trusted_um, trusted_um))
 
     def judge(
         self, seen: Seen, z_um: float, expected: Expected, retake_share: float = RETAKE_SHARE_AT_REST
@@ -215,10 +226,8 @@ class TileJudge:
 
     def learn_focus(self, shot: Shot, above_um: float, place_um: tuple[float, float]) -> None:
         """Learn from a picture whose focus is known to lie `above_um` above it. Raises EngineError."""
-        if self._single is None or exposure_fault(shot.pixels) is not None:
-            return
-        found = estimate_single_anywhere(shot.pixels, self._single, self._config)
-        if found is not None:  # some patch has contrast
+        found = None if exposure_fault(shot.pixels) is not None else self._single_shot(shot)
+        if found is not None:
             self._learn_single(found.distance_um, above_um, place_um)
 
     def learn_field(self, found: FocusResult, place_um: tuple[float, float]) -> None:
