@@ -105,6 +105,13 @@ class Instrument(msgspec.Struct, frozen=True):
         measured = {play.axis for play in self.plays if play.uncertainty_um is not None}
         return self.board.arrive(x_um=x_um, y_um=y_um, z_um=z_um, either_way={"x", "y"} <= measured)
 
+    def error_um(self) -> float | None:
+        """True height of the stage above the true focus, where it stands; None on a real microscope."""
+        if self.truth_at is None:
+            return None
+        truth = self.truth_at(self.board.x.position_um, self.board.y.position_um)
+        return truth.stage_z_um - truth.focus_z_um
+
     @contextlib.contextmanager
     def lit(self, duty: float) -> Iterator[None]:
         """The lamp at `duty` (0..1), and off again however the block ends. Raises BoardError.

@@ -7,16 +7,10 @@ import numpy as np
 from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.tissue.ends import density_by_parts
 from parfocal.edge.tissue.glass import FloatArray, mean_of, range_of
-from parfocal.edge.tissue.ink import (
-    MIN_WRITING_SHARE,
-    BoolArray,
-    is_written,
-    odd,
-    pen_marks,
-    variation,
-    width_px,
-)
+from parfocal.edge.tissue.ink import MIN_WRITING_SHARE, is_written
+from parfocal.edge.tissue.islands import BoolArray, odd, variation, width_px
 from parfocal.edge.tissue.mount import without_mount
+from parfocal.edge.tissue.pen import pen_marks
 
 MIN_DENSITY = 0.035  # optical density of the palest stain over glass, 8 grey levels
 MIN_SIDE_UM = 300.0  # smaller islands are dust
@@ -34,6 +28,7 @@ RIM_SHARE = 0.06
 # What lies along so much of one side of the picture is its label or its frosted end, unless it varies like tissue.
 LABEL_SHARE = 0.8
 MAX_LABEL_VARIATION = 0.15
+MAX_LABEL_REACH = 0.4  # of the picture: as far as that, all on it is left out, such as what is written there
 # A mounting medium darkens the glass evenly and without colour. Stains colour it: see `parfocal.edge.tissue.dust`.
 MIN_MOUNT_UM, MAX_MOUNT_DENSITY, MAX_MOUNT_VARIATION, MAX_MOUNT_COLOUR, MOUNT_PX = 350.0, 0.12, 0.05, 0.35, 5
 # The thin end of a smear is fainter than the palest stain, but of the colour of the rest, and joined to it.
@@ -65,7 +60,7 @@ def tissue_mask(pixels: UInt8Array, um_per_px: float) -> TissueMask:
     noise = _noise(density)
     least = max(MIN_DENSITY, 3.0 * noise)
     um_per_px *= factor
-    left_out = pen_marks(density, um_per_px) | _mount(of_channels, noise, um_per_px)
+    left_out = pen_marks(of_channels, least, noise, um_per_px) | _mount(of_channels, noise, um_per_px)
     blurred = cv2.GaussianBlur(without_specks, (0, 0), BLUR_PX)
     found = (blurred > least) | _faint_ends(blurred > least, of_channels)
     # Without the blur, and without the soft edge that makes a dark line wide.
@@ -101,11 +96,25 @@ def _labels(wide: BoolArray, density: FloatArray, um_per_px: float) -> BoolArray
     _, varies = variation(density, odd(VARIES_UM / um_per_px))
     n_islands, labels = cv2.connectedComponents(wide.astype(np.uint8))
     islands, is_label = np.asarray(labels, np.int32), np.zeros(n_islands, bool)
-    for side in (islands[1], islands[-2], islands[:, 1], islands[:, -2]):
-        along = np.bincount(side, minlength=n_islands) / len(side)
+    covered = np.zeros(wide.shape, np.uint8)
+    for turns in range(4):
+        # All are views: the side in question lies on the left.
+        seen, part = np.rot90(islands, turns), np.rot90(covered, turns)
+        along = np.bincount(seen[:, 1], minlength=n_islands) / len(seen)
         for island in np.flatnonzero(along[1:] > LABEL_SHARE) + 1:
-            is_label[island] |= float(np.median(varies[islands == island])) < MAX_LABEL_VARIATION
-    return cv2.dilate(is_label[islands].astype(np.uint8), np.ones((EDGE_PX, EDGE_PX), np.uint8)) > 0
+            if float(np.median(varies[islands == island])) < MAX_LABEL_VARIATION:
+                is_label[island] = True
+                part[:, : _reach_px(seen == island)] = 1
+    covered[is_label[islands]] = 1
+    return cv2.dilate(covered, np.ones((EDGE_PX, EDGE_PX), np.uint8)) > 0
+
+
+def _reach_px(label: BoolArray) -> int:
+    """How far a label at the left reaches in three quarters of its rows; 0 for a frame all round the slide."""
+    width = label.shape[1]
+    farthest = np.where(label.any(axis=1), width - np.argmax(label[:, ::-1], axis=1), 0)
+    reach_px = int(np.quantile(farthest, 0.25))
+    return reach_px if reach_px < MAX_LABEL_REACH * width else 0
 
 
 def _mount(density: FloatArray, noise: float, um_per_px: float) -> BoolArray:

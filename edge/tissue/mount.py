@@ -5,7 +5,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parfocal.edge.tissue.glass import FloatArray, mean_of, range_of
-from parfocal.edge.tissue.ink import variation
+from parfocal.edge.tissue.islands import variation
 
 BoolArray = NDArray[np.bool_]
 

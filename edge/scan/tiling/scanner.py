@@ -227,7 +227,7 @@ class Scanner:
         shot = self.take_at(planned.x_um, planned.y_um, expected.z_um + self._judge.aim_um(planned))
         seen = self._judge.look(shot, (planned.x_um, planned.y_um), planned)
         judged = self._judge.judge(seen, shot.z_um - self.offset.z_um, expected)
-        taken = Taken(shot, seen, judged, self._error_um())
+        taken = Taken(shot, seen, judged, self._instrument.error_um())
         if judged.verdict not in _REASONS:
             return self._examined(taken)
         if not self._looks_uneven(seen):
@@ -333,7 +333,7 @@ class Scanner:
             now = self._judge.judge(seen, shot.z_um - self.offset.z_um, Expected(focus_um, sigma_um))
             if now.verdict == "blurred" and self._judge.is_beside:
                 return None  # far from the focus, two pictures beside each other hardly differ
-            best = Taken(shot, seen, now, self._error_um(), reason, retaken)
+            best = Taken(shot, seen, now, self._instrument.error_um(), reason, retaken)
             if now.verdict != "predicted":
                 # What it shows is known by two pictures now, so it is not blurred.
                 return msgspec.structs.replace(best, judged=Judged("good", now.distance_um, seen.sigma_um))
@@ -356,7 +356,7 @@ class Scanner:
             return msgspec.structs.replace(first, judged=known, reason=reason, above_um=0.0)
         seen = self._judge.look(result.end, (planned.x_um, planned.y_um), planned)
         retaken = first.retaken + 1
-        return Taken(result.end, seen, known, self._error_um(), reason, retaken, above_um=0.0)
+        return Taken(result.end, seen, known, self._instrument.error_um(), reason, retaken, above_um=0.0)
 
     def _sharpness(self, shot: Shot) -> float:
         """Sharpness of the whole picture, grey levels squared; its middle may be empty."""
@@ -390,14 +390,6 @@ class Scanner:
         low_um, high_um = self._instrument.board.z.limits_um
         lowest_um = low_um + self._instrument.board.z.overshoot_um + self._config.focus.z0_below_um
         return min(max(z_um, lowest_um), high_um)
-
-    def _error_um(self) -> float | None:
-        """True height of the stage above the true focus; None on a real microscope."""
-        if self._instrument.truth_at is None:
-            return None
-        board = self._instrument.board
-        truth = self._instrument.truth_at(board.x.position_um, board.y.position_um)
-        return truth.stage_z_um - truth.focus_z_um
 
 
 def _shows_focus(taken: Taken) -> bool:

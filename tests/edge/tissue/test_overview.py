@@ -224,6 +224,80 @@ def test_tissue_is_not_lost_with_what_it_is_joined_to() -> None:
     assert found.mean() < 1.2 * (islands() > 0).mean()
 
 
+def marked(places: NDArray[np.uint8], density: tuple[float, float, float], stain: str | None) -> Pixels:
+    """Even marks of one dye at `places`, (h, w), beside the sections of a stain, or alone on glass."""
+    pixels = glass() if stain is None else overview(STAINS[stain]).astype(np.float32)
+    thickness = cv2.GaussianBlur(places.astype(np.float32), (0, 0), 0.8)
+    shown = pixels * np.exp(-thickness[..., None] * np.array(density))
+    return np.asarray(np.clip(np.rint(shown), 0, 255), np.uint8)
+
+
+def dots(radius_px: int = 20) -> NDArray[np.uint8]:
+    places = np.zeros(SHAPE, np.uint8)
+    for column in (60, 300, 540):
+        cv2.circle(places, (column, 255), radius_px, 1, -1)
+    return places
+
+
+@pytest.mark.parametrize(
+    ("density", "is_ink"),
+    [
+        ((0.19, 0.05, 0.12), True),  # green
+        ((0.01, 0.03, 0.3), True),  # a yellow highlighter
+        ((0.03, 0.2, 0.13), False),  # pink, as a drop of blood
+        ((0.18, 0.14, 0.04), False),  # blue, as mucus
+    ],
+)
+def test_a_pale_dot_is_ink_only_in_a_colour_that_no_tissue_has(
+    density: tuple[float, float, float], is_ink: bool
+) -> None:
+    found = tissue_mask(marked(dots(), density, "H&E"), UM_PER_PX).mask
+    assert found[islands() > 0].mean() > 0.98
+    assert found[dots() > 0].mean() < 0.01 if is_ink else found[dots() > 0].mean() > 0.98
+    # Without tissue beside them, nothing tells.
+    alone = tissue_mask(marked(dots(), density, None), UM_PER_PX).mask
+    assert alone[dots() > 0].mean() > 0.98
+
+
+def test_a_pale_dot_of_the_pen_that_drew_a_stroke_is_ink() -> None:
+    blue = np.array((1.2, 0.93, 0.27))
+    stroke = np.zeros(SHAPE, np.uint8)
+    cv2.line(stroke, (130, 255), (230, 262), 1, 10)
+    both = marked(dots(), tuple((0.15 * blue).tolist()), "H&E").astype(np.float32)
+    both *= np.exp(-cv2.GaussianBlur(stroke.astype(np.float32), (0, 0), 0.8)[..., None] * blue)
+    found = tissue_mask(np.clip(np.rint(both), 0, 255).astype(np.uint8), UM_PER_PX).mask
+    assert not found[(dots() | stroke) > 0].any()
+    assert found[islands() > 0].mean() > 0.98
+
+
+def test_a_pale_stroke_is_ink_where_no_tissue_has_its_hue() -> None:
+    stroke = np.zeros(SHAPE, np.uint8)
+    cv2.line(stroke, (130, 255), (330, 262), 1, 12)
+    for density, is_ink in (((0.18, 0.14, 0.04), True), ((0.06, 0.2, 0.1), False)):
+        found = tissue_mask(marked(stroke, density, "H&E"), UM_PER_PX).mask
+        assert found[stroke > 0].any() != is_ink
+        assert found[islands() > 0].mean() > 0.98
+
+
+def test_a_dense_even_drop_alone_on_glass_is_tissue_if_it_has_the_hue_of_blood() -> None:
+    assert tissue_mask(marked(dots(), (0.1, 0.65, 0.45), None), UM_PER_PX).mask[dots() > 0].mean() > 0.98
+    assert not tissue_mask(marked(dots(), (1.0, 0.25, 0.6), None), UM_PER_PX).mask.any()
+
+
+def test_writing_on_a_frosted_end_is_no_tissue() -> None:
+    pixels = frosted(overview(STAINS["H&E"]).astype(np.float32))
+    ink = np.zeros(SHAPE, np.float32)
+    for row in (60, 130, 200):
+        cv2.polylines(
+            ink, [np.array([(12, row), (48, row - 30), (30, row + 20), (14, row - 8)])], False, 1.0, 8
+        )
+    grain = cv2.GaussianBlur(np.random.default_rng(4).normal(0.0, 1.0, SHAPE).astype(np.float32), (0, 0), 1.0)
+    pixels *= np.exp(-(ink * (1.0 + 0.5 * grain))[..., None] * np.array((1.2, 0.93, 0.27)))
+    found = tissue_mask(np.clip(np.rint(pixels), 0, 255).astype(np.uint8), UM_PER_PX).mask
+    assert not found[:, :70].any()
+    assert found[islands() > 0].mean() > 0.98
+
+
 @pytest.mark.parametrize("density", [0.3, 0.6])
 def test_a_smear_is_found_although_it_is_as_even_as_ink(density: float) -> None:
     smear = np.zeros(SHAPE, np.float32)
