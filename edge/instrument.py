@@ -107,9 +107,13 @@ class Instrument(msgspec.Struct, frozen=True):
 
     def error_um(self) -> float | None:
         """True height of the stage above the true focus, where it stands; None on a real microscope."""
+        return self.error_um_at(self.board.x.position_um, self.board.y.position_um)
+
+    def error_um_at(self, x_um: float, y_um: float, time_s: float | None = None) -> float | None:
+        """The same at another place, and at a moment that is not long ago."""
         if self.truth_at is None:
             return None
-        truth = self.truth_at(self.board.x.position_um, self.board.y.position_um)
+        truth = self.truth_at(x_um, y_um, time_s)
         return truth.stage_z_um - truth.focus_z_um
 
     @contextlib.contextmanager

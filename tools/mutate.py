@@ -1,6 +1,6 @@
 """Mutation test: break the code on purpose, and check that tests fail: `python -m tools.mutate [ROOM ...]`.
 
-Each file of `tools/mutations` is a room; a name that is none lists them.
+Each file of `tools/mutations` is a room; any other name lists the rooms.
 
 Mutations are made one at a time, in a copy of the tree. The tests listed with each must fail. A mutation that survives
 is a promise without a test; the exit status is then 1.

@@ -6,8 +6,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from parfocal.edge.focus.picture.cells import CELL_PX
 from parfocal.edge.focus.uneven.field import FieldShape, UnevenField
-from parfocal.edge.focus.uneven.height_map import CELL_PX, HeightMap
+from parfocal.edge.focus.uneven.height_map import HeightMap
 from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.scan.field_result import FieldResult
 from parfocal.edge.scan.shape_report import HeightMapReport, ShapeReport

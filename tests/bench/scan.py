@@ -33,8 +33,8 @@ from numpy.typing import NDArray
 
 from parfocal.edge.config import Config, FocusConfig, config_from_toml
 from parfocal.edge.focus.judging.depth import depth_of_field_um
+from parfocal.edge.focus.picture.cells import CELL_PX
 from parfocal.edge.focus.uneven import crispness
-from parfocal.edge.focus.uneven.height_map import CELL_PX
 from parfocal.edge.measured.calibration import PlayInUse
 from parfocal.edge.scan.continuous.plan import quicker_plan, sweep_plan
 from parfocal.edge.scan.tiling.job import Request, ScanJob, Ways, settings_of, survey_points

@@ -19,10 +19,10 @@ from parfocal.board.stub.virtual_bench import VirtualBench
 from parfocal.edge.config import Config
 from parfocal.edge.engine import opened_engine
 from parfocal.edge.focus.judging.depth import depth_of_field_um
+from parfocal.edge.focus.picture.cells import CELL_PX
 from parfocal.edge.focus.picture.places import spread_places
 from parfocal.edge.focus.picture.sharpness import variance_of_laplacian
 from parfocal.edge.focus.uneven.field import FieldShape, UnevenField
-from parfocal.edge.focus.uneven.height_map import CELL_PX
 from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.scan.plan import snake
 from parfocal.edge.simscope.bench import Sample, sample_from, stub_of

@@ -13,8 +13,9 @@ import cv2
 import msgspec
 import numpy as np
 
+from parfocal.edge.focus.picture.cells import CELL_PX, cell_means
 from parfocal.edge.focus.picture.sharpness import halved_grey, laplacian, laplacian_variance
-from parfocal.edge.focus.uneven.height_map import CELL_PX, FloatArray, cell_means
+from parfocal.edge.focus.uneven.height_map import FloatArray
 from parfocal.edge.pixels import UInt8Array
 
 COARSER = 4  # what blur of a few um does not reach

@@ -2,18 +2,17 @@
 
 from collections.abc import Sequence
 
-import cv2
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from parfocal.edge.focus.picture.cells import CELL_PX, cell_means
 from parfocal.edge.focus.picture.sharpness import halved_grey, laplacian
 from parfocal.edge.pixels import UInt8Array
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
-CELL_PX = 64  # of the frame: 22 um at 0.345 um/px, a few cells wide
 # A cell's sharpness must fall by this share from its peak to the blurred end of its curve. Noise alone changes it by a
 # few percent.
 MIN_FALL_SHARE = 0.15
@@ -134,10 +133,3 @@ def _vertices(
         np.minimum(sigma_um, highest_um - lowest_um),
         np.minimum(np.sqrt(-0.5 / bend), float(np.ptp(z_um))),
     )
-
-
-def cell_means(values: NDArray[np.float32], side_px: int) -> FloatArray:
-    """Means over the square cells of values (h, w); (rows, columns). What is left at the edges belongs to no cell."""
-    rows, columns = values.shape[0] // side_px, values.shape[1] // side_px
-    whole = values[: rows * side_px, : columns * side_px]
-    return np.asarray(cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA), np.float64)

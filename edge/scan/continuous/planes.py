@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from parfocal.board.own.board import Flash, TriggerPositions
-from parfocal.edge.camera.frame import TriggeredCamera
 from parfocal.edge.config import Config
 from parfocal.edge.focus.shots import Plane
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.scan.continuous.frames import armed, flashed
 from parfocal.edge.scan.continuous.plan import SweepPlan, frame_s
-from parfocal.edge.scan.continuous.sweep import Sweeping, sweeping_of
+from parfocal.edge.scan.continuous.sweep import sweeping_of
 from parfocal.edge.scan.tiling.light import Light
 
 
@@ -21,8 +20,6 @@ class PlaneSweeper:
 
     def __init__(self, instrument: Instrument, config: Config, plan: SweepPlan, light: Light) -> None:
         """`light` is that of the scan. Nothing moves. Raises ConfigError if board or camera cannot be triggered."""
-        self._board: Sweeping
-        self._camera: TriggeredCamera
         self._board, self._camera = sweeping_of(instrument)
         self._instrument, self._config, self._plan, self._light = instrument, config, plan, light
 

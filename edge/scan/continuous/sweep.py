@@ -138,15 +138,8 @@ class Sweeper:
             is_above_um = above_um if falling[passed] else 0.0
             z_um += is_above_um - self._lower_um(above_um, falling[passed])
             x_um, y_um = row.place_um(at_um, at_across_um)
-            error_um = self._error_um(x_um, y_um, frame.flash_s)
+            error_um = self._instrument.error_um_at(x_um, y_um, frame.flash_s)
             yield Caught(tile, frame.pixels, x_um, y_um, z_um, falling[passed], is_above_um, error_um)
-
-    def _error_um(self, x_um: float, y_um: float, flash_s: float) -> float | None:
-        truth_at = self._instrument.truth_at
-        if truth_at is None:
-            return None
-        truth = truth_at(x_um, y_um, flash_s)
-        return truth.stage_z_um - truth.focus_z_um
 
     def _get_ready(self, begin: SweepBegin, row: Row) -> None:
         """Go to the begin of a sweep. What is left of the time to rest passes while the stage speeds up."""

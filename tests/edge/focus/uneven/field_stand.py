@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from parfocal.board.stub.virtual_bench import VirtualBench
 from parfocal.edge.config import Config
+from parfocal.edge.focus.picture.cells import CELL_PX
 from parfocal.edge.focus.uneven.field import FOR_PICTURE, PassThrough, Planes, UnevenField
-from parfocal.edge.focus.uneven.height_map import CELL_PX
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.simscope.bench import stub_of
 from parfocal.edge.simscope.camera import SimulatedCamera

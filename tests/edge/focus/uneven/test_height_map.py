@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from parfocal.edge.focus.uneven.height_map import CELL_PX, FLOOR_UM, CellPlane, cell_plane, height_map
+from parfocal.edge.focus.picture.cells import CELL_PX
+from parfocal.edge.focus.uneven.height_map import FLOOR_UM, CellPlane, cell_plane, height_map
 from tests.edge.scope import tissue
 
 Z_UM = 100.0 + 0.625 * np.arange(12)  # 100 to 106.9
