@@ -100,6 +100,7 @@ def stages(model: str, tiles: Path, out: Path, size: Size) -> list[Stage]:
                 kind=contract.kind,
                 delta_um=delta_um,
                 objective=objective,
+                patch_px=contract.patch_px,
                 **learned,
                 out=run,
             ),
@@ -118,10 +119,11 @@ def stages(model: str, tiles: Path, out: Path, size: Size) -> list[Stage]:
 def _features(model: str, tiles: Path, out: Path, size: Size) -> Stage:
     """Return what makes the features that a model learns from."""
     contract = contract_from_onnx(model_path(model))
-    features = _folder(out, contract.objective) / "features"
+    is_small = model in OF_SMALL_SAMPLES
+    features = _folder(out, contract.objective) / ("features-small" if is_small else "features")
     start = model_path(SPECTRA_OF.get(model, model))
     common = {"tiles": tiles, "objective": contract.objective, "out": features}
-    if model in OF_SMALL_SAMPLES:
+    if is_small:
         alone = (*_command("make_features", **common, parts=size.small_parts), "--single-shots-alone")
         return Stage("features", alone, (tiles,), features)
     body = "single" if contract.kind == "single" else "pair"

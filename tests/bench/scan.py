@@ -9,9 +9,9 @@ sweeps with a flash that is 600 times as bright as the steady lamp instead of 34
 15 a smaller region is scanned, and the time for 15 x 15 mm is told at its rate. `--surface` takes one surface only;
 "waves" is the smooth one without its fold. `--overlap` gives another overlap than the play asks for.
 
-`--through 40x-13mpx` or `40x` scans at 40x/0.65 with what ships for it: two shots that err as those of difference-40x
-near the focus, and no single-shot model. The one has the camera of its paper, 4208 x 3120 px of 0.08625 um and 10
-frames/s, the other one 1224 x 1024 px of 0.1725 um.
+`--through 40x-13mpx` or `40x` scans at 40x/0.65 with models that err as those that ship for it near the focus. The one
+has the camera of its paper, 4208 x 3120 px of 0.08625 um and 10 frames/s, the other one 1224 x 1024 px of 0.1725 um.
+`--two-shots-alone` scans without the single-shot model, by what neighbouring tiles share.
 """
 
 import argparse
@@ -53,8 +53,9 @@ class Through(msgspec.Struct, frozen=True):
     """An objective and a camera: as a user configures them, and as the bench draws their pictures.
 
     Pictures have `coarser` times fewer pixels a side. Such pixels may blur so many times as much in a flash, so a flash
-    that is so much darker gives the speed of the real camera. `pair_sigma_um`: by how much two shots err, as a standard
-    deviation, and `pair_range_um` is the range of their model; `has_single`: whether a single-shot model ships.
+    that is so much darker gives the speed of the real camera. `pair_sigma_um` and `single_sigma_um`: by how much two shots
+    and one err, as standard deviations, and `pair_range_um` is the range of the model of the two; `is_sloping`: the focus
+    slopes inside of the fields.
     """
 
     real: Config
@@ -62,11 +63,12 @@ class Through(msgspec.Struct, frozen=True):
     coarser: float
     pair_sigma_um: float
     pair_range_um: float
-    has_single: bool
+    single_sigma_um: float
+    is_sloping: bool
 
 
 def _through(
-    toml: str, drawn: str, objective: str, coarser: float, models: tuple[float, float, bool]
+    toml: str, drawn: str, objective: str, coarser: float, models: tuple[float, float, float]
 ) -> Through:
     focus = f"objective = '{objective}'\n"
     return Through(
@@ -77,6 +79,7 @@ def _through(
         ),
         coarser,
         *models,
+        is_sloping=objective != "20x/0.75",
     )
 
 
@@ -88,21 +91,21 @@ THROUGH = {
         "width_px = 306\nheight_px = 256\num_per_px = 1.38\n[focus]\npatch_px = 56\n",
         "20x/0.75",
         4,
-        (0.1, 10.0, True),
+        (0.1, 10.0, 0.3),
     ),
     "40x": _through(
         "um_per_px = 0.1725\n",
         "width_px = 612\nheight_px = 512\num_per_px = 0.345\n[focus]\n",
         "40x/0.65",
         2,
-        (0.3, 25.0, False),
+        (0.3, 25.0, 0.3),
     ),
     "40x-13mpx": _through(
         "width_px = 4208\nheight_px = 3120\num_per_px = 0.08625\nframe_period_s = 0.1\n",
         "width_px = 1052\nheight_px = 780\num_per_px = 0.345\nframe_period_s = 0.1\n[focus]\n",
         "40x/0.65",
         4,
-        (0.3, 25.0, False),
+        (0.3, 25.0, 0.3),
     ),
 }
 CONFIG = THROUGH["20x"].drawn
@@ -214,6 +217,7 @@ class Wanted(msgspec.Struct, frozen=True):
     through: str = "20x"
     flash: float = FLASH
     overlap: float | None = None
+    has_single: bool = True
     side_mm: float = 15.0
     high_mm: float = 15.0
 
@@ -226,6 +230,7 @@ class Wanted(msgspec.Struct, frozen=True):
             "continuous" if self.continuous else "",
             f"flash {self.flash:.0f}" if self.flash != FLASH else "",
             f"overlap {self.overlap:.0%}" if self.overlap is not None else "",
+            "" if self.has_single else "two shots alone",
         )
         return ", ".join(part for part in given if part)
 
@@ -239,13 +244,13 @@ def measured(wanted: Wanted, focus: Focus, folder: Path) -> dict[str, object]:
     slide = LargeSlide(
         focus=focus,
         pixels=drawn(7, 1200),
-        single_sigma_um=0.3,
-        has_single=through.has_single,
+        single_sigma_um=through.single_sigma_um,
+        has_single=wanted.has_single,
         config=config,
         pair_sigma_um=through.pair_sigma_um,
         pair_range_um=through.pair_range_um,
     )
-    slide.is_sloping = not through.has_single
+    slide.is_sloping = through.is_sloping
     out = folder / f"scan-{file_name(wanted.name)}.zarr"
     shutil.rmtree(out, ignore_errors=True)
     field_um = field_of(config.camera, config.camera.um_per_px)
@@ -265,7 +270,7 @@ def measured(wanted: Wanted, focus: Focus, folder: Path) -> dict[str, object]:
     sweeps = sweep_plan(plan, config, PLAYS) if continuous else None
     began_s = time.monotonic()
     with slide.instrument(plays=PLAYS) as instrument:
-        request = Request(wanted.name, "png" if through.has_single else "jpg", plan)
+        request = Request(wanted.name, "jpg" if through.is_sloping else "png", plan)
         settings = settings_of(request, instrument, config, slide.eyes)
         job = ScanJob(out, request, settings, datetime.now(timezone.utc), "bench")
         with contextlib.closing(job):
@@ -344,6 +349,7 @@ def main() -> None:
     parser.add_argument("--through", choices=[*THROUGH], default="20x", help="objective and camera")
     parser.add_argument("--flash", type=float, default=FLASH, help="how bright it is, times the steady lamp")
     parser.add_argument("--overlap", type=float, help="share of a tile that neighbours have in common")
+    parser.add_argument("--two-shots-alone", action="store_true", help="without the single-shot model")
     given = parser.parse_args()
     folder = Path("build/bench")
     folder.mkdir(parents=True, exist_ok=True)
@@ -355,6 +361,7 @@ def main() -> None:
                 given.through,
                 given.flash,
                 given.overlap,
+                not given.two_shots_alone,
                 given.side_mm,
                 given.high_mm or given.side_mm,
             )

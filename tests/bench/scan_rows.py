@@ -123,6 +123,7 @@ SCANS = (
         for surface in scan.SURFACES
         for continuous in (False, True)
     ),
+    *(scan.Wanted("waves", continuous, "40x-13mpx", has_single=False) for continuous in (False, True)),
     # A fifth of the slide, in rows as long as those of the whole, which has 7,680 tiles.
     *(scan.Wanted("waves", continuous, "40x", side_mm=3.0) for continuous in (False, True)),
 )

@@ -152,8 +152,8 @@ MUTATIONS = (
     Mutation(
         "what is taken again is visited in any order",
         "edge/scan/continuous/rows.py",
-        "key=lambda tile: max(abs(tile.x_um - x_um), abs(tile.y_um - y_um))",
-        "key=lambda tile: tile.column",
+        "return max(abs(tile.x_um - from_um[0]), abs(tile.y_um - from_um[1]))",
+        "return tile.column",
         _ROWS,
     ),
     Mutation(
@@ -385,6 +385,20 @@ MUTATIONS = (
         "edge/scan/tiling/beside.py",
         "return max(apart_um, default=0.0)",
         "return 0.0",
+        _BESIDE,
+    ),
+    Mutation(
+        "neighbours in rows that are swept opposite ways are certain of their heights",
+        "edge/scan/tiling/judge.py",
+        "return 0.5 * sigma_um",
+        "return 0.0",
+        _BESIDE,
+    ),
+    Mutation(
+        "a tile about which its neighbours contradict each other is believed",
+        "edge/scan/tiling/judge.py",
+        "and seen.spread_um > self.depth_um",
+        "and False",
         _BESIDE,
     ),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
@@ -128,20 +129,24 @@ def runs_of(tiles: Iterable[PlannedTile], along: Along = "x") -> list[Row]:
 
 
 def nearest_run(runs: Iterable[Row], from_um: tuple[float, float]) -> Row:
-    """Of runs that may be driven either way, the one that begins nearest. X and Y move at the same time."""
+    """Of runs that may be driven either way, the one that begins nearest."""
     ways = [each for run in runs for each in (run, Row(run.tiles[::-1], -run.way, run.along))]
-    x_um, y_um = from_um
-    return min(ways, key=lambda way: max(abs(way.tiles[0].x_um - x_um), abs(way.tiles[0].y_um - y_um)))
+    return min(ways, key=lambda way: _way_um(way.tiles[0], from_um))
 
 
 def nearest_first(tiles: Iterable[PlannedTile], from_um: tuple[float, float]) -> Iterator[PlannedTile]:
-    """`tiles` in an order that saves way: always the nearest one next. X and Y move at the same time."""
-    left, (x_um, y_um) = list(tiles), from_um
+    """`tiles` in an order that saves way: always the nearest one next."""
+    left, at_um = list(tiles), from_um
     while left:
-        nearest = min(left, key=lambda tile: max(abs(tile.x_um - x_um), abs(tile.y_um - y_um)))
+        nearest = min(left, key=functools.partial(_way_um, from_um=at_um))
         left.remove(nearest)
         yield nearest
-        x_um, y_um = nearest.x_um, nearest.y_um
+        at_um = nearest.x_um, nearest.y_um
+
+
+def _way_um(tile: PlannedTile, from_um: tuple[float, float]) -> float:
+    """The longer one of the ways in X and Y, which move at the same time, um."""
+    return max(abs(tile.x_um - from_um[0]), abs(tile.y_um - from_um[1]))
 
 
 class Ends(msgspec.Struct, frozen=True):

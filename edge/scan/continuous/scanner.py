@@ -193,15 +193,12 @@ class ContinuousScanner:
         """
         caught, seen = looked.caught, looked.seen
         expected = self._heights.expected_of(caught.tile, caught.x_um, caught.y_um)
-        # Engaged downwards, the height of a picture is as uncertain as the play, and so is where the focus is expected
-        # from there; not so what the picture itself shows.
-        play_um = self._engagement.sigma_um if caught.is_falling else 0.0
-        if self._judge.is_beside:
-            # Neighbouring rows go opposite ways, so Z is engaged both ways in what is held against each other.
-            play_um = 0.5 * self._engagement.sigma_um
+        # The height of a picture is as uncertain as the play, and so is where the focus is expected from there; not so
+        # what the picture itself shows.
+        play_um = self._judge.play_um(self._engagement.sigma_um, caught.is_falling)
         expected = Expected(expected.z_um, math.hypot(expected.sigma_um, play_um))
         judged = self._judge.judge(seen, caught.z_um, expected, RETAKE_SHARE_SWEPT)
-        if self._judge.is_beside and seen.spread_um is not None and seen.spread_um > self._judge.depth_um:
+        if self._judge.is_contradicted(seen):
             left[caught.tile] = CONTRADICTED
             return None
         may_be_uneven = judged.verdict in ("good", "predicted") and scanner.may_be_uneven(seen)
@@ -232,7 +229,7 @@ class ContinuousScanner:
         doubt = DOUBT if contradicts else 1.0
         sigma_um = math.hypot(judged.sigma_um, play_um)
         self._heights.learn_swept(caught.tile, caught.z_um + judged.distance_um, doubt * sigma_um)
-        if not contradicts and not self._judge.is_beside:
+        if not contradicts and self._judge.shows_play:
             self._engagement.learn(caught.above_um + expected.z_um - shown_um, caught.is_falling)
         above_um = shown_um - self._heights.surface_um(caught.x_um, caught.y_um)
         if self._before is not None and _are_beside(self._before[0], caught.tile):

@@ -138,9 +138,29 @@ class TileJudge:
         return self._reading.known
 
     @property
-    def is_beside(self) -> bool:
-        """Whether tiles are held against their neighbours, in place of a single-shot model."""
-        return self._beside is not None
+    def shows_play(self) -> bool:
+        """Whether pictures of a sweep show what the measured play of Z is off by.
+
+        Not where they are held against neighbouring rows, which are swept the other way.
+        """
+        return self._beside is None
+
+    @property
+    def tells_far_off(self) -> bool:
+        """Whether a picture far from its focus tells where that is. There, two pictures of one place hardly differ."""
+        return self._beside is None
+
+    def play_um(self, sigma_um: float, is_falling: bool) -> float:
+        """How uncertain the height of a swept picture is by the play of Z, um. `sigma_um`: of the measured play."""
+        if self._beside is not None:
+            # Neighbouring rows go opposite ways, so Z is engaged both ways in what is held against each other.
+            return 0.5 * sigma_um
+        # Engaged upwards, the play is out of it.
+        return sigma_um if is_falling else 0.0
+
+    def is_contradicted(self, seen: Seen) -> bool:
+        """Whether the neighbours of a tile contradict each other about it by more than a depth of field."""
+        return self._beside is not None and seen.spread_um is not None and seen.spread_um > self.depth_um
 
     def aim_um(self, tile: PlannedTile) -> float:
         """How far above the expected focus a tile is to be taken, um, so that its neighbours can tell its focus."""

@@ -331,8 +331,8 @@ class Scanner:
                 return msgspec.structs.replace(best, judged=known, reason=reason, retaken=retaken)
             sigma_um = math.hypot(judged.sigma_um, GAIN_SIGMA * judged.distance_um)
             now = self._judge.judge(seen, shot.z_um - self.offset.z_um, Expected(focus_um, sigma_um))
-            if now.verdict == "blurred" and self._judge.is_beside:
-                return None  # far from the focus, two pictures beside each other hardly differ
+            if now.verdict == "blurred" and not self._judge.tells_far_off:
+                return None
             best = Taken(shot, seen, now, self._instrument.error_um(), reason, retaken)
             if now.verdict != "predicted":
                 # What it shows is known by two pictures now, so it is not blurred.

@@ -17,7 +17,7 @@ from parfocal.edge.focus.result import FocusResult
 from parfocal.edge.focus.shots import Shot
 from parfocal.edge.scan.tiling.beside import Beheld, Beside
 from parfocal.edge.scan.tiling.heights import Expected
-from parfocal.edge.scan.tiling.judge import TileJudge
+from parfocal.edge.scan.tiling.judge import Seen, TileJudge
 from parfocal.edge.scan.tiling.plan import PlannedTile
 from tests.edge.scan.tiling.small_slide import UM_PER_PX, drawn
 
@@ -143,3 +143,19 @@ def test_the_verdict_on_a_tile_beside_its_neighbours(z_um: float, expected: Expe
     away_um = z_um if z_um < 2.0 else 0.0
     shot = Shot(z_um, pictured(PITCH_PX, away_um), CONFIG)
     assert judge.judge(judge.look(shot, (SECOND.x_um, 0.0), SECOND), z_um, expected).verdict == verdict
+
+
+def test_rows_are_swept_opposite_ways_so_the_play_of_z_is_in_all_that_neighbours_tell() -> None:
+    by_neighbours, by_itself = (TileJudge(None, CONFIG, UM_PER_PX, held) for held in (beside(), None))
+    assert [by_neighbours.play_um(0.4, is_falling) for is_falling in (False, True)] == [0.2, 0.2]
+    assert [by_itself.play_um(0.4, is_falling) for is_falling in (False, True)] == [0.0, 0.4]
+    assert (by_neighbours.shows_play, by_itself.shows_play) == (False, True)
+
+
+@pytest.mark.parametrize(("spread_um", "is_contradicted"), [(None, False), (0.5, False), (3.0, True)])
+def test_a_tile_about_which_neighbours_contradict_each_other_by_a_depth_of_field_is_told(
+    spread_um: float | None, is_contradicted: bool
+) -> None:
+    seen = Seen(0.0, 0.2, 1.0, 1.0, True, spread_um)
+    assert TileJudge(None, CONFIG, UM_PER_PX, beside()).is_contradicted(seen) is is_contradicted
+    assert not TileJudge(None, CONFIG, UM_PER_PX).is_contradicted(seen)
