@@ -53,9 +53,9 @@ class Through(msgspec.Struct, frozen=True):
     """An objective and a camera: as a user configures them, and as the bench draws their pictures.
 
     Pictures have `coarser` times fewer pixels a side. Such pixels may blur so many times as much in a flash, so a flash
-    that is so much darker gives the speed of the real camera. `pair_sigma_um` and `single_sigma_um`: by how much two shots
-    and one err, as standard deviations, and `pair_range_um` is the range of the model of the two; `is_sloping`: the focus
-    slopes inside of the fields.
+    that is so much darker gives the speed of the real camera. `pair_sigma_um` and `single_sigma_um`: by how much two
+    shots and one err, as standard deviations, and `pair_range_um` is the range of the model of the two; `is_sloping`:
+    the focus slopes inside of the fields.
     """
 
     real: Config
