@@ -82,15 +82,15 @@ MUTATIONS = (
     Mutation(
         "a sweep stops wherever that brings its tiles a little nearer",
         "edge/scan/continuous/straight.py",
-        "return STOP_S + AGAIN_S *",
-        "return 0.001 + AGAIN_S *",
+        "cost_s = costs.part_s + costs.again_s * out",
+        "cost_s = 0.001 + costs.again_s * out",
         _ROWS,
     ),
     Mutation(
         "a line of Z does not lead by what the stage lags behind",
         "edge/scan/continuous/straight.py",
-        "at_um - 0.5 * step_um * way[..., None] - wanted",
-        "at_um + 1.5 * step_um * way[..., None] - wanted",
+        "at_um - 0.5 * step_um * way[..., None]\n",
+        "at_um + 1.5 * step_um * way[..., None]\n",
         _ROWS,
     ),
     Mutation(
@@ -400,5 +400,26 @@ MUTATIONS = (
         "and seen.spread_um > self.depth_um",
         "and False",
         _BESIDE,
+    ),
+    Mutation(
+        "a sweep follows a fold to where the row before has shown it",
+        "edge/scan/continuous/straight.py",
+        "beyond = ~np.isnan(wanted.beyond_um[is_on])",
+        "beyond = np.zeros(int(is_on.sum()), bool)",
+        _ROWS,
+    ),
+    Mutation(
+        "a fold is expected to go on for certain",
+        "edge/scan/tiling/heights.py",
+        "base_um if abs(middle_um) > STANDS_OUT * math.sqrt(self._prior) else None",
+        "None",
+        ("tests/edge/scan/tiling/test_heights.py",),
+    ),
+    Mutation(
+        "stops of a slow sweep are taken to cost as much as those of a quick one",
+        "edge/scan/continuous/plan.py",
+        "COMMAND_S + speed_um_per_s / axis.accel_um_per_s2,",
+        "0.08,",
+        _ROWS,
     ),
 )

@@ -16,6 +16,7 @@ from parfocal.edge.errors import ConfigError
 from parfocal.edge.measured.calibration import PlayInUse
 from parfocal.edge.measured.trigger_in_use import TriggerInUse
 from parfocal.edge.scan.continuous.rows import Ends, Line, Part, Row, rows_of
+from parfocal.edge.scan.continuous.straight import Costs
 from parfocal.edge.scan.tiling.plan import Foretold, TilePlan, plan_tiles
 from parfocal.edge.tissue.area import Area
 
@@ -24,6 +25,10 @@ BLUR_PX = 0.25  # how far the stage may go during a flash
 LEAST_FLASH_S = 2e-6  # the wire counts whole us
 RUN_UP_UM = 20.0  # beyond what the stage takes to reach its speed
 COMMAND_S = 0.002  # a motion costs this on the cable: its request and the event of its end
+# What a tile costs that may be taken again: the way there and the time to rest, and about two frames until one shows
+# it. More if two shots must tell, but only half of the tiles that are out of focus by a little are told from the noise
+# of single shots (docs/scan.md).
+AGAIN_S, AGAIN_FRAMES = 0.23, 2.0
 # Less than this share of the speed of the axis, and stop-and-go is no slower.
 SLOW_SHARE = 0.1
 
@@ -34,9 +39,8 @@ class SweepPlan(msgspec.Struct, frozen=True):
     `limited_by`: what keeps the stage from going faster: "stage", "camera" or "light". `flash_s` and `duty` give the
     same light as an exposure of a stage at rest. `ends`: how far a sweep goes beyond its tiles. `scan_s` is the
     microscope's time for `n_rows`, on a flat slide, without what is taken again; `n_alone` tiles are taken one by
-    one. `row_change_s` is the part of it between the rows. `part_s` is what each straight part more of a row costs,
-    and `reversal_s` what Z needs to turn round between two of them. `trigger`: when the flash comes after its trigger.
-    Rows lie `along` this axis.
+    one. `row_change_s` is the part of it between the rows. `costs` are those by which the line of a row is chosen.
+    `trigger`: when the flash comes after its trigger. Rows lie `along` this axis.
     """
 
     speed_um_per_s: float
@@ -48,8 +52,7 @@ class SweepPlan(msgspec.Struct, frozen=True):
     n_alone: int
     scan_s: float
     row_change_s: float
-    part_s: float
-    reversal_s: float
+    costs: Costs
     trigger: TriggerInUse
     along: Along = "x"
 
@@ -142,8 +145,11 @@ def sweep_plan(
         len(alone),
         0.0,
         0.0,
-        COMMAND_S + speed_um_per_s / axis.accel_um_per_s2,
-        COMMAND_S + reversal_s(config.board.z),
+        Costs(
+            COMMAND_S + speed_um_per_s / axis.accel_um_per_s2,
+            COMMAND_S + reversal_s(config.board.z),
+            AGAIN_S + AGAIN_FRAMES * frame_s(camera),
+        ),
         trigger,
         plan.along,
     )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
 import numpy as np
 
 from parfocal.board.own.board import Along
-from parfocal.edge.scan.continuous.straight import Wanted, straight_parts
+from parfocal.edge.scan.continuous.straight import Costs, Wanted, straight_parts
 from parfocal.edge.scan.tiling.heights import Expected
 from parfocal.edge.scan.tiling.plan import PlannedTile
 
@@ -156,7 +157,7 @@ class Ends(msgspec.Struct, frozen=True):
     beyond_um: float
 
 
-def line_of(row: Row, expected: Expecting, ends: Ends, depth_um: float, step_um: float) -> Line:
+def line_of(row: Row, expected: Expecting, ends: Ends, costs: Costs, depth_um: float, step_um: float) -> Line:
     """The way of a sweep over a row, in as few straight parts as keep its tiles in focus.
 
     `expected` tells where the focus is expected at X and Y. Parts meet between two tiles, so that the stage is at full
@@ -168,8 +169,9 @@ def line_of(row: Row, expected: Expecting, ends: Ends, depth_um: float, step_um:
         np.abs(tiles_um - tiles_um[0]),
         np.array([each.z_um for each in places]),
         np.array([each.sigma_um for each in places]),
+        np.array([math.nan if each.beyond_um is None else each.beyond_um for each in places]),
     )
-    knots, heights = straight_parts(wanted, depth_um, step_um)
+    knots, heights = straight_parts(wanted, costs, depth_um, step_um)
     # The first and the last part go on straight to where the stage starts and stops.
     slopes = np.diff(heights) / np.diff(knots)
     heights[0] -= slopes[0] * ends.before_um

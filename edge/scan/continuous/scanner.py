@@ -134,9 +134,10 @@ class ContinuousScanner:
 
         def aimed(x_um: float, y_um: float) -> Expected:
             expected = self._heights.expected(x_um, y_um)
-            return Expected(expected.z_um + aim_um, expected.sigma_um)
+            beyond_um = None if expected.beyond_um is None else expected.beyond_um + aim_um
+            return Expected(expected.z_um + aim_um, expected.sigma_um, beyond_um)
 
-        line = line_of(row, aimed, self._plan.ends, self._judge.depth_um, z_step_um)
+        line = line_of(row, aimed, self._plan.ends, self._plan.costs, self._judge.depth_um, z_step_um)
         left.update(dict.fromkeys(row.tiles, MISSED))
         above_um = self._engagement.above_um
         for caught in self._sweeper.sweep(row, line, scanner.offset, above_um):

@@ -8,10 +8,6 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-STOP_S, REVERSAL_S = 0.08, 0.08  # what a part more costs, and Z that turns round (`plan.line_s`)
-# What a tile costs that may be taken again: 0.2 to 0.5 s if it is, but only half of those that are out of focus by a
-# little are told from the noise of single shots (docs/scan.md).
-AGAIN_S = 0.3
 OUT_SHARE = 0.5  # of the depth of field, beyond which a tile is taken again
 SIGMA_UM = 0.12  # standard deviation of what steps, screw and play of Z put on top
 LEVELS = 2  # steps of Z above and below the expected focus that are tried at each knot
@@ -19,14 +15,26 @@ MIN_STEP_UM = 1.0  # between two tiles: there two knots are tried, so that Z nee
 
 
 class Wanted(msgspec.Struct, frozen=True, eq=False):
-    """Where the focus of the tiles of a row is expected: way from the first one, height, uncertainty, um, (n,)."""
+    """Where the focus of the tiles of a row is expected: way from the first one, height, uncertainty, um, (n,).
+
+    `beyond_um`: where it lies just as probably, NaN if nowhere else.
+    """
 
     along_um: Floats
     z_um: Floats
     sigma_um: Floats
+    beyond_um: Floats
 
 
-def straight_parts(wanted: Wanted, depth_um: float, step_um: float) -> tuple[Floats, Floats]:
+class Costs(msgspec.Struct, frozen=True):
+    """What takes time in a sweep, s: one straight part more, Z that turns round, a tile that is taken again."""
+
+    part_s: float
+    reversal_s: float
+    again_s: float
+
+
+def straight_parts(wanted: Wanted, costs: Costs, depth_um: float, step_um: float) -> tuple[Floats, Floats]:
     """Knots along a row and heights there, whole steps of Z: the first and the last one at the ends of the row.
 
     Of all broken lines with knots between tiles the one that takes least time: a part more costs a stop, Z that turns
@@ -42,11 +50,12 @@ def straight_parts(wanted: Wanted, depth_um: float, step_um: float) -> tuple[Flo
     for j in range(1, n):
         for i in range(j):
             ends = i, j if j < n - 1 else None
-            cost_s, way = _part(wanted, knots_um, levels_um, ends, depth_um, step_um)
+            out, way = _part(wanted, knots_um, levels_um, ends, depth_um, step_um)
+            cost_s = costs.part_s + costs.again_s * out
             for was in (0, 1):
                 for now in (0, 1):
                     is_possible = (way == (-1.0 if now else 1.0)) | ((way == 0.0) & (was == now))
-                    total_s = least_s[i, :, was, None] + cost_s + REVERSAL_S * (was != now)
+                    total_s = least_s[i, :, was, None] + cost_s + costs.reversal_s * (was != now)
                     total_s = np.where(is_possible, total_s, np.inf)
                     first = total_s.argmin(axis=0)
                     found_s = total_s[first, np.arange(n_levels)]
@@ -73,9 +82,9 @@ def _part(
     depth_um: float,
     step_um: float,
 ) -> tuple[Floats, Floats]:
-    """What one straight part costs, s, and whether Z rises or falls in it, 1 or -1; each by its levels (from, to).
+    """How many tiles of a straight part will be out of focus, and whether Z rises or falls, 1 or -1: (from, to).
 
-    `ends`: the numbers of its knots, None for the last one, beyond which there is none.
+    Both by the levels of its knots. `ends`: the numbers of these, None for the last one, beyond which there is none.
     """
     i, last = ends
     j = len(knots_um) - 1 if last is None else last
@@ -86,8 +95,14 @@ def _part(
     way = np.sign(levels_um[j][None, :] - levels_um[i][:, None])
     at_um = levels_um[i][:, None, None] * (1.0 - share) + levels_um[j][None, :, None] * share
     # Between two steps the stage is half a step behind, on average.
-    off_um = at_um - 0.5 * step_um * way[..., None] - wanted.z_um[is_on]
-    return STOP_S + AGAIN_S * _is_out(off_um, wanted.sigma_um[is_on], depth_um).sum(axis=-1), way
+    at_um = at_um - 0.5 * step_um * way[..., None]
+    out = _is_out(at_um - wanted.z_um[is_on], wanted.sigma_um[is_on], depth_um)
+    beyond = ~np.isnan(wanted.beyond_um[is_on])
+    off_um = at_um[..., beyond] - wanted.beyond_um[is_on][beyond]
+    out[..., beyond] = 0.5 * (
+        out[..., beyond] + _is_out(off_um, np.full(off_um.shape[-1], SIGMA_UM), depth_um)
+    )
+    return out.sum(axis=-1), way
 
 
 def _is_out(off_um: Floats, sigma_um: Floats, depth_um: float) -> Floats:

@@ -162,7 +162,8 @@ class SweptSurvey:
         """The points of a row that their pictures in a sweep settle. `verified` is left to be visited."""
         began_s = self._instrument.clock.now_s()
         step_um, depth_um = self._config.board.z.um_per_step, self._session.depth_um
-        line = line_of(row, self._expected, self._planned.sweeps.ends, WIDER * depth_um, step_um)
+        sweeps = self._planned.sweeps
+        line = line_of(row, self._expected, sweeps.ends, sweeps.costs, WIDER * depth_um, step_um)
         for caught in self._sweeper.sweep(row, line, Offset()):
             if caught.tile not in self._left or caught.tile == verified:
                 continue

@@ -25,6 +25,7 @@ MIN_SURFACE_UM = 0.3  # no survey is better than this, however well its points f
 # What neighbours never tell better than, as a share of the error of the surface: a slide that a survey fits badly has
 # steps, and a step comes without notice.
 MIN_SHARE = 0.5
+STANDS_OUT = 4.0  # standard deviations of the surface by which tiles stand out from the slide
 # Where the tiles about a place lie on one side, the step would have to begin there: they tell more.
 CALM_SHARE = 0.3
 CALM_UM = 0.6  # twice the standard uncertainty of a tile
@@ -33,10 +34,15 @@ MAX_BEYOND_UM = 1500.0  # outside of the surveyed points: a survey leaves blank 
 
 
 class Expected(msgspec.Struct, frozen=True):
-    """The expected height of the focus at one place, and its standard uncertainty, um."""
+    """The expected height of the focus at one place, and its standard uncertainty, um.
+
+    `beyond_um`: where it lies just as probably, since the tiles nearby stand out from the slide, as on a fold, which
+    may end before this place; None if they do not.
+    """
 
     z_um: float
     sigma_um: float
+    beyond_um: float | None = None
 
 
 class Heights:
@@ -117,7 +123,8 @@ class Heights:
         known = total + 1.0 / variance
         share = CALM_SHARE if self._is_calm(x_um, y_um) else MIN_SHARE
         sigma_um = max(math.sqrt(1.0 / known), share * math.sqrt(variance))
-        return Expected(base_um + middle_um * total / known, sigma_um)
+        beyond_um = base_um if abs(middle_um) > STANDS_OUT * math.sqrt(self._prior) else None
+        return Expected(base_um + middle_um * total / known, sigma_um, beyond_um)
 
     def _nearby(self, x_um: float, y_um: float) -> tuple[Floats, Floats]:
         """Height above the surface and weight, 1/um2, of the tiles nearby, (n,), without those beyond a step."""

@@ -1,5 +1,6 @@
 """Rows and their straight parts, and what a sweep costs: pure tables."""
 
+import math
 from collections.abc import Callable
 from datetime import datetime, timezone
 
@@ -24,11 +25,13 @@ from parfocal.edge.scan.continuous.rows import (
     rows_of,
     runs_of,
 )
+from parfocal.edge.scan.continuous.straight import Costs
 from parfocal.edge.scan.tiling.heights import Expected
 from parfocal.edge.scan.tiling.plan import PlannedTile, TilePlan, field_of, plan_tiles
 from parfocal.edge.tissue.area import rectangle
 
 DEPTH_UM, STEP_UM = 0.96, 0.3125
+COSTS, CHEAP_STOPS = Costs(0.08, 0.08, 0.3), Costs(0.02, 0.08, 0.43)
 Height = Callable[[float, float], float]
 PLAYS = tuple(PlayInUse(name, 60.0, 0.3) for name in ("x", "y", "z"))
 BRIGHT = config_from_toml("[scan]\nflash_brightness = 340.0\n", "the test")
@@ -39,15 +42,16 @@ def row(n: int = 38, way: int = 1) -> Row:
     return Row(tiles[::way], way)
 
 
-def swept_line(swept: Row, height_um: Height, flat_um: Height | None = None) -> Line:
-    """The line over a row. `flat_um`: without a fold; what lies apart from it is as uncertain as `Heights` takes it."""
+def swept_line(swept: Row, height_um: Height, flat_um: Height | None = None, costs: Costs = COSTS) -> Line:
+    """The line over a row. `flat_um`: without a fold; what lies apart from it is expected as by `Heights`."""
 
     def expected(x_um: float, y_um: float) -> Expected:
         z_um = height_um(x_um, y_um)
         above_um = 0.0 if flat_um is None else abs(z_um - flat_um(x_um, y_um))
-        return Expected(z_um, max(0.15, 0.5 * above_um))
+        beyond_um = flat_um(x_um, y_um) if flat_um is not None and above_um else None
+        return Expected(z_um, max(0.15, 0.5 * above_um), beyond_um)
 
-    return line_of(swept, expected, Ends(250.0, 260.0), DEPTH_UM, STEP_UM)
+    return line_of(swept, expected, Ends(250.0, 260.0), costs, DEPTH_UM, STEP_UM)
 
 
 def whole(config: Config = BRIGHT) -> TilePlan:
@@ -80,6 +84,19 @@ def test_z_stays_near_the_surface_in_few_straight_parts(
     assert steps == pytest.approx(np.rint(steps))
 
 
+def test_where_a_stop_costs_less_than_a_tile_that_is_taken_again_z_follows_the_slide_more_closely() -> None:
+    def height_um(x_um: float, _y_um: float) -> float:
+        return 2500.0 + 0.5 * math.sin(2.0 * math.pi * x_um / 3000.0)
+
+    dear, cheap = (swept_line(row(46), height_um, costs=Costs(part_s, 0.08, 0.43)) for part_s in (0.6, 0.02))
+    assert len(cheap.parts) > 2 * len(dear.parts)
+    plan = whole()
+    slow = msgspec.structs.replace(BRIGHT, scan=msgspec.structs.replace(BRIGHT.scan, flash_brightness=85.0))
+    costs, slow_costs = (sweep_plan(plan, config, PLAYS).costs for config in (BRIGHT, slow))
+    assert slow_costs.part_s < 0.3 * costs.part_s
+    assert (slow_costs.reversal_s, slow_costs.again_s) == (costs.reversal_s, costs.again_s)
+
+
 def test_short_runs_are_taken_one_by_one_and_long_ones_in_pieces() -> None:
     tiles = [PlannedTile(0, k, 400.0 * k, 0.0) for k in range(70)]
     tiles += [PlannedTile(1, k, 400.0 * k, 300.0) for k in (9, 8)]
@@ -90,7 +107,10 @@ def test_short_runs_are_taken_one_by_one_and_long_ones_in_pieces() -> None:
     assert rows_of(tiles[::-1])[0][0].way == -1
 
 
-def test_a_fold_that_the_row_before_has_shown_is_not_followed_and_bends_nothing_beside_it() -> None:
+@pytest.mark.parametrize("costs", [COSTS, CHEAP_STOPS])
+def test_a_fold_that_the_row_before_has_shown_is_not_followed_and_bends_nothing_beside_it(
+    costs: Costs,
+) -> None:
     """It lies elsewhere in the next row; and the tiles beside it stay in focus."""
     swept = row(46)
     for n_wide in (1, 3, 5):
@@ -99,7 +119,7 @@ def test_a_fold_that_the_row_before_has_shown_is_not_followed_and_bends_nothing_
         def height_um(x_um: float, _y_um: float, ends_um: tuple[float, float] = ends_um) -> float:
             return 2500.0 + (6.0 if ends_um[0] < x_um < ends_um[1] else 0.0)
 
-        line = swept_line(swept, height_um, lambda _x, _y: 2500.0)
+        line = swept_line(swept, height_um, lambda _x, _y: 2500.0, costs)
         assert (len(line.parts), line.n_reversals) == (1, 0)
         assert {part.z_um for part in line.parts} <= {2499.6875, 2500.0}  # half a step ahead of where Z lags
 

@@ -34,3 +34,16 @@ def test_where_tiles_lie_on_one_side_of_a_step_the_next_one_is_expected_there_mo
         expected.append(heights.expected(500.0, 500.0).sigma_um)
     calm_um, beside_edge_um = expected
     assert calm_um == pytest.approx(0.6 * beside_edge_um)
+
+
+@pytest.mark.parametrize(("above_um", "stands_out"), [(0.8, False), (6.0, True), (-6.0, True)])
+def test_beside_a_fold_the_focus_is_as_likely_on_the_slide_as_on_the_fold(
+    above_um: float, stands_out: bool
+) -> None:
+    heights = Heights(fit_surface(TILTED), (100.0, 100.0))
+    for x_um in (400.0, 500.0, 600.0):
+        heights.learn(x_um, 400.0, heights.surface_um(x_um, 400.0) + above_um, 0.1)
+    expected = heights.expected(500.0, 500.0)
+    slide_um = heights.surface_um(500.0, 500.0)
+    assert expected.z_um == pytest.approx(slide_um + above_um, abs=0.2)
+    assert expected.beyond_um == (pytest.approx(slide_um) if stands_out else None)
