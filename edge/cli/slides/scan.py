@@ -268,7 +268,7 @@ def _show_sweeps(console: Console, sweeps: SweepPlan) -> None:
     say(
         console,
         f"between rows: {_clock(sweeps.row_change_s)}; where the slide is not flat, Z costs "
-        f"{sweeps.costs.part_s:.2f} s for each part of a row and {sweeps.costs.reversal_s:.2f} s to turn round",
+        f"{sweeps.part_s:.2f} s for each part of a row and {sweeps.reversal_s:.2f} s to turn round",
     )
 
 

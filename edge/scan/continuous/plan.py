@@ -39,7 +39,8 @@ class SweepPlan(msgspec.Struct, frozen=True):
     `limited_by`: what keeps the stage from going faster: "stage", "camera" or "light". `flash_s` and `duty` give the
     same light as an exposure of a stage at rest. `ends`: how far a sweep goes beyond its tiles. `scan_s` is the
     microscope's time for `n_rows`, on a flat slide, without what is taken again; `n_alone` tiles are taken one by
-    one. `row_change_s` is the part of it between the rows. `costs` are those by which the line of a row is chosen.
+    one. `row_change_s` is the part of it between the rows. `part_s` is what each straight part more of a row costs,
+    `reversal_s` what Z needs to turn round between two of them, and `again_s` what a tile costs that is taken again.
     `trigger`: when the flash comes after its trigger. Rows lie `along` this axis.
     """
 
@@ -52,9 +53,16 @@ class SweepPlan(msgspec.Struct, frozen=True):
     n_alone: int
     scan_s: float
     row_change_s: float
-    costs: Costs
+    part_s: float
+    reversal_s: float
+    again_s: float
     trigger: TriggerInUse
     along: Along = "x"
+
+    @property
+    def costs(self) -> Costs:
+        """By which the line of a row is chosen."""
+        return Costs(self.part_s, self.reversal_s, self.again_s)
 
     @property
     def flash_middle_s(self) -> float:
@@ -145,11 +153,9 @@ def sweep_plan(
         len(alone),
         0.0,
         0.0,
-        Costs(
-            COMMAND_S + speed_um_per_s / axis.accel_um_per_s2,
-            COMMAND_S + reversal_s(config.board.z),
-            AGAIN_S + AGAIN_FRAMES * frame_s(camera),
-        ),
+        COMMAND_S + speed_um_per_s / axis.accel_um_per_s2,
+        COMMAND_S + reversal_s(config.board.z),
+        AGAIN_S + AGAIN_FRAMES * frame_s(camera),
         trigger,
         plan.along,
     )
