@@ -78,7 +78,7 @@ def checked_single_engine(config: Config) -> OpenedEngine:
     name = config.focus.single_model
     if not name:
         raise ConfigError(
-            'this needs a single-shot model, but focus.single_model is "". Leave that key out for single-20x.'
+            'this needs a single-shot model, but focus.single_model is "". Leave that key out for the one that ships.'
         )
     check_single_model(model_at(model_path(name)).contract, config)
     return opened_engine(msgspec.structs.replace(config.focus, model=name))

@@ -10,7 +10,7 @@ FOCUS_OF: dict[str, dict[str, Any]] = {
     "40x/0.65": {
         "objective": "40x/0.65",
         "model": "difference-40x",
-        "single_model": "",
+        "single_model": "single-40x",
         "delta_um": 3.0,
         "downsample": 4,
         "z1_below_um": 8.0,

@@ -33,7 +33,7 @@ def predictor_of(path: Path, condenser: float) -> Predictor:
 
 def estimate(image: Image, predictor: Predictor) -> Together:
     """Return what a model says about one image."""
-    patches, contrast = image.patches(predictor.contract.kind)
+    patches, contrast = image.patches(predictor.contract.kind, predictor.contract.patch_px)
     prediction = predictor.predict(prepare.standardised(patches))
     return by_belief(prediction, contrast)
 

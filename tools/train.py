@@ -173,7 +173,9 @@ def train_head(
     how = fit.FitRecipe(args.epochs, args.fit_batch) if trained is None else fit.refit()
     changed = None
     if args.sigma_tiles is not None:
-        changed = changed_images(net, recipe.kind, objective, args.sigma_tiles, args.sigma_fields)
+        changed = changed_images(
+            net, recipe.kind, recipe.patch_px, objective, args.sigma_tiles, args.sigma_fields
+        )
         say(f"the uncertainty is scaled on {len(changed)} patches with one thing changed at a time")
     fit.fit(
         net,

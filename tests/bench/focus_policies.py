@@ -11,6 +11,7 @@ from parfocal.edge.focus.focuser import Focuser
 from parfocal.edge.focus.judging.estimate import estimate_single
 from parfocal.edge.focus.judging.proof import CALIBRATED, Proof
 from parfocal.edge.focus.result import FocusLost, FocusResult
+from parfocal.edge.objectives import FOCUS_OF
 from parfocal.engines.predictor import Correction, Predictor
 from tests.bench import peers
 from tests.bench.focus_stand import SIDE_OF_SINGLE_PX, SIDE_PX, Conditions, Policy, Stand
@@ -80,10 +81,11 @@ def policy_named(name: str, conditions: Conditions, is_calibrated: bool) -> Call
     if name in PEERS:
         return lambda _stand: PEERS[name]
     condenser = conditions.condenser if is_calibrated else None
-    pair = _predictor(FocusConfig(model=_model(conditions)), condenser)
+    ships = msgspec.structs.replace(FocusConfig(), **FOCUS_OF[conditions.objective])
+    pair = _predictor(FocusConfig(model=ships.model), condenser)
     if name == "paper to the letter":
         return lambda _stand: peers.PaperToTheLetter(pair)
-    single = _predictor(FocusConfig(model="single-20x"), condenser) if name in WITH_SINGLE else None
+    single = _predictor(FocusConfig(model=ships.single_model), condenser) if name in WITH_SINGLE else None
     if name == "single shot alone" and single is not None:
         return lambda _stand: SingleShot(single)
     strategy = name.split(",", maxsplit=1)[0]
@@ -93,10 +95,6 @@ def policy_named(name: str, conditions: Conditions, is_calibrated: bool) -> Call
 def side_px_of(name: str) -> int:
     """Pictures as large as the policy needs."""
     return SIDE_OF_SINGLE_PX if name in WITH_SINGLE else SIDE_PX
-
-
-def _model(conditions: Conditions) -> str:
-    return "difference-20x" if conditions.objective.startswith("20x") else "difference-40x"
 
 
 @functools.cache

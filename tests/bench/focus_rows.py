@@ -22,7 +22,6 @@ NEAR_UM, FAR_UM = (2.0, 10.0), (10.0, 25.0)
 FEW_SLIDES = ("ihc", "drawn", "bacteria", "H&E")
 # What learns on a slide has seen so many fields of it before, up to so far from their focus.
 WARMING, WARMING_UM = 8, (0.0, 4.0)
-WITHOUT_SINGLE = tuple(name for name in NAMES if name not in ("single shot alone", "controller"))
 
 
 class Section(msgspec.Struct, frozen=True):
@@ -76,7 +75,7 @@ SECTIONS = (
     Section("10 um of play", Conditions(play_um=10.0)),
     Section("no play", Conditions(play_um=0.0)),
     Section("noise of 8 grey levels", Conditions(noise_levels=8.0)),
-    Section("40x, NA 0.65", Conditions(objective="40x/0.65"), names=WITHOUT_SINGLE, slides=FEW_SLIDES),
+    Section("40x, NA 0.65", Conditions(objective="40x/0.65"), slides=FEW_SLIDES),
     Section("two depths, 4 um apart", Conditions(step_um=4.0), slides=FEW_SLIDES),
     Section("a few bacteria", n=8, slides=("bacteria",)),
     Section("not calibrated", n=4, names=OURS, is_calibrated=False),

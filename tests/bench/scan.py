@@ -83,8 +83,8 @@ def _through(
     )
 
 
-# Two shots at 40x err by 0.3 um near the focus (engines/models/difference-40x.md: 0.35 um of a single patch, 0.25 um of
-# nine together).
+# Near the focus single shots at 40x err by 0.4 um (engines/models/single-40x.md), at 20x by 0.3 um, and two shots at
+# 40x by 0.3 um (engines/models/difference-40x.md: 0.35 um of a single patch, 0.25 um of nine together).
 THROUGH = {
     "20x": _through(
         "",
@@ -98,14 +98,14 @@ THROUGH = {
         "width_px = 612\nheight_px = 512\num_per_px = 0.345\n[focus]\n",
         "40x/0.65",
         2,
-        (0.3, 25.0, 0.3),
+        (0.3, 25.0, 0.4),
     ),
     "40x-13mpx": _through(
         "width_px = 4208\nheight_px = 3120\num_per_px = 0.08625\nframe_period_s = 0.1\n",
         "width_px = 1052\nheight_px = 780\num_per_px = 0.345\nframe_period_s = 0.1\n[focus]\n",
         "40x/0.65",
         4,
-        (0.3, 25.0, 0.3),
+        (0.3, 25.0, 0.4),
     ),
 }
 CONFIG = THROUGH["20x"].drawn

@@ -46,7 +46,7 @@ def test_a_verb_receives_what_was_asked_for_first_and_its_own_options_after_it(t
 
 def test_a_simulation_looks_through_another_objective_with_its_camera_and_models() -> None:
     settings = asked_for(sim=True, objective="40x/0.65").settings
-    assert (settings.focus.model, settings.focus.single_model) == ("difference-40x", "")
+    assert (settings.focus.model, settings.focus.single_model) == ("difference-40x", "single-40x")
     assert settings.camera.width_px == 4208
     with pytest.raises(ConfigError, match="add --sim"):
         asked_for(objective="40x/0.65")

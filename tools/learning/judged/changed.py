@@ -22,7 +22,9 @@ SEED = 11
 ODD_COLOURS = ("no colour shift", "colour shift mirrored")
 
 
-def changed_images(net: FocusNet, kind: Kind, objective: Objective, tiles: Path, fields: int) -> Features:
+def changed_images(
+    net: FocusNet, kind: Kind, patch_px: int, objective: Objective, tiles: Path, fields: int
+) -> Features:
     """Return the features of the patches of `fields` held-out fields in each row but those with odd colours.
 
     Patches are within the range of the objective and have enough contrast. `tiles` is the folder of sharp images.
@@ -34,7 +36,7 @@ def changed_images(net: FocusNet, kind: Kind, objective: Objective, tiles: Path,
             continue
         condenser = row.optics_of(objective.optics).condenser_sigma
         for image in held_out.images(row):
-            patches, contrast = image.patches(kind)
+            patches, contrast = image.patches(kind, patch_px)
             usable = contrast >= tables.MIN_CONTRAST
             n = int(usable.sum())
             if n == 0 or abs(image.distance_um) > objective.range_um:

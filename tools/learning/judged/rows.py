@@ -22,7 +22,7 @@ from tools.rendering.samples import flat_sample
 from tools.rendering.seen import PATCH_PX, SINGLE_PX
 from tools.tissue.sources import HeldOutObjects
 
-IMAGE_PX = SINGLE_PX  # a model of single shots takes the whole image as one patch
+IMAGE_PX = SINGLE_PX  # which single-20x and single-10x take as one patch
 BEYOND = 1.05  # the lowest height, in parts of the range
 REACH = 1.2  # of the transfer functions, in parts of the range
 
@@ -99,13 +99,13 @@ class Image:
     distance_um: float
     group: str
 
-    def patches(self, kind: Kind) -> tuple[FloatArray, FloatArray]:
+    def patches(self, kind: Kind, patch_px: int) -> tuple[FloatArray, FloatArray]:
         """Return what a model of this kind sees, float32 (n, channels, h, w) in grey levels, and its contrast (n,)."""
         if kind == "single":
-            whole = prepare.patches_of(self.shot, SINGLE_PX)
+            whole = prepare.patches_of(self.shot, patch_px)
             return whole, prepare.contrast_of(whole)
-        lines = range(0, len(self.shot) - PATCH_PX + 1, PATCH_PX)
-        places = [seen.Place(top, left, PATCH_PX, 0.0, self.group) for top in lines for left in lines]
+        lines = range(0, len(self.shot) - patch_px + 1, patch_px)
+        places = [seen.Place(top, left, patch_px, 0.0, self.group) for top in lines for left in lines]
         pairs = seen.pairs_of(self.before, self.shot, 0.0, places)
         if pairs is None:
             raise ValueError("no patch of the image has any contrast")
