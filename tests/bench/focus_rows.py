@@ -76,6 +76,8 @@ SECTIONS = (
     Section("no play", Conditions(play_um=0.0)),
     Section("noise of 8 grey levels", Conditions(noise_levels=8.0)),
     Section("40x, NA 0.65", Conditions(objective="40x/0.65"), slides=FEW_SLIDES),
+    Section("40x, 10 to 25 um away", Conditions(objective="40x/0.65"), start_um=FAR_UM, n=4, names=OURS),
+    Section("40x, neighbours", Conditions(objective="40x/0.65"), n=8, names=OURS, kind="neighbours"),
     Section("two depths, 4 um apart", Conditions(step_um=4.0), slides=FEW_SLIDES),
     Section("a few bacteria", n=8, slides=("bacteria",)),
     Section("not calibrated", n=4, names=OURS, is_calibrated=False),
