@@ -18,6 +18,9 @@ MAX_FOLDS = 12  # of a cross-validation; more take time and say no more
 # The simplest of levels or penalties that are about as good is taken.
 WORTHWHILE_UM = 0.02
 DIRECTION_BEYOND_UM = 1.0  # closer to the focus a wrong direction costs nothing
+# Farther away nothing relies on what one picture says, so a model may be unsure there: the loop moves and looks again
+# (dastidar2020 4.3.3).
+RELIED_ON_UM = 12.0
 # Penalties of the head's weights, weakest last: shares of the variance of what the last layer reads, over its main
 # directions. Weaker ones gain nothing on stacks of another slide (python -m tests.bench.optics).
 STRENGTHS = (2e-4, 6e-5, 2e-5, 6e-6, 2e-6)
@@ -68,7 +71,8 @@ class LevelFit(msgspec.Struct, frozen=True):
     `error_um` is the mean absolute error, `uncertainty_um` half the width of its 95 % interval, from stack to stack.
     `wrong_share` is the share of the pictures more than 1 um away whose direction is wrong. `sigma_scale` makes the
     uncertainty that the model tells, times the gain, that of the errors found; None for a model that tells none.
-    `unsure_share` is the share of the pictures that were left out, as the model tells that it may be far off.
+    `unsure_share` is the share of the pictures within `RELIED_ON_UM` that were left out, as the model tells that it may
+    be far off.
     """
 
     level: Level
@@ -277,7 +281,8 @@ def _level(level: Level, stacks: Sequence[StackSeen], every: Sequence[Off], most
     wrong = float(np.concatenate([off.is_wrong for off in offs])[far].mean()) if far.any() else 0.0
     n = len(errors_um)
     width = half_width_95(float(errors_um.var(ddof=1)) / n, n - 1)
-    unsure = 1.0 - float(np.concatenate(sure).mean())
+    near = np.abs(np.concatenate([stack.true_um for stack in stacks])) <= RELIED_ON_UM
+    unsure = 1.0 - float(np.concatenate(sure)[near].mean()) if near.any() else 1.0
     return LevelFit(
         level, float(errors_um.mean()), width, wrong, tuple(errors_um.tolist()), _sigma_scale(offs), unsure
     )

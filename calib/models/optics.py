@@ -15,6 +15,7 @@ from parfocal.calib.interval import half_width_95
 from parfocal.calib.models.levels import (
     GAINS,
     MAX_OFFSET_UM,
+    RELIED_ON_UM,
     WORTHWHILE_UM,
     Condensers,
     Fitted,
@@ -45,14 +46,21 @@ GAIN_FLOOR, OFFSET_FLOOR_UM = 0.03, 0.08
 class Limit(msgspec.Struct, frozen=True):
     """The largest mean error on the instrument's own stacks. `is_sure`: the upper end of its interval counts.
 
-    `sigma_um`: where the model tells a larger uncertainty it is not believed, and not judged.
+    `sigma_um`: where the model tells a larger uncertainty it is not believed, and not judged. Both are those of an
+    objective with a depth of field of `REFERENCE_DEPTH_UM`.
     """
 
     error_um: float
     is_sure: bool = False
     sigma_um: float = math.inf
 
+    def at_depth(self, depth_um: float) -> "Limit":
+        """The limit for an objective with another depth of field, um: in proportion to it."""
+        times = depth_um / REFERENCE_DEPTH_UM
+        return Limit(times * self.error_um, self.is_sure, times * self.sigma_um)
 
+
+REFERENCE_DEPTH_UM = 0.96  # of 20x/0.75
 # Two shots: three fifths of the depth of field of the reference objective, 0.96 um. The loop checks them.
 TWO_SHOTS = Limit(0.6)
 # Nothing checks a single shot, and a few stacks of one slide may be kind: on an instrument with a condenser of 0.9 it
@@ -182,8 +190,8 @@ def _check(stacks: Sequence[StackSeen]) -> None:
 def _why_poor(chosen: LevelFit, fitted: Fitted, limit: Limit) -> str | None:
     if chosen.unsure_share > MAX_UNSURE_SHARE:
         return (
-            f"the model is unsure of {100.0 * chosen.unsure_share:.0f} % of the pictures by more than "
-            f"{limit.sigma_um:g} um"
+            f"the model is unsure of {100.0 * chosen.unsure_share:.0f} % of the pictures within "
+            f"{RELIED_ON_UM:g} um by more than {limit.sigma_um:.3g} um"
         )
     if chosen.wrong_share > MAX_WRONG_SHARE:
         return (

@@ -288,6 +288,20 @@ MUTATIONS = (
         SINGLE_TESTS,
     ),
     Mutation(
+        "what a model does not know far away speaks against it",
+        "calib/models/levels.py",
+        "<= RELIED_ON_UM",
+        "<= np.inf",
+        ("tests/calib/models/test_optics.py",),
+    ),
+    Mutation(
+        "limits do not grow with the depth of field",
+        "calib/models/optics.py",
+        "times = depth_um / REFERENCE_DEPTH_UM",
+        "times = 1.0",
+        ("tests/calib/models/test_optics.py",),
+    ),
+    Mutation(
         "optics of another model are used",
         "edge/measured/optics_in_use.py",
         "if optics.model_sha256 != model_digest(name):",

@@ -16,6 +16,7 @@ from parfocal.calib.value import Measured
 from parfocal.edge.calibrate.keeper import Keeper
 from parfocal.edge.calibrate.optics.model_view import seen_by, strangest
 from parfocal.edge.calibrate.optics.result import LEVEL_WORDS, OpticsResult, RawOptics, StackCurve
+from parfocal.edge.focus.judging.depth import depth_of_field_um
 from parfocal.edge.measured.optics_file import KeptStack, Taught, optics_bytes, stacks_in
 from parfocal.edge.measured.optics_in_use import Which
 from parfocal.engines.predictor import AS_SHIPPED, Correction, Predictor
@@ -90,7 +91,8 @@ class OneModel:
 
         Raises CalibPoor for too few stacks.
         """
-        return fit_optics(self._seen_at, self._condensers(condenser), LIMITS[self.which])
+        limit = LIMITS[self.which].at_depth(depth_of_field_um(self.predictor.contract.objective))
+        return fit_optics(self._seen_at, self._condensers(condenser), limit)
 
     def planes_apart(self, condenser: float | None) -> Apart | None:
         """How far the sharpest plane lies above that of least wavefront variance.

@@ -12,6 +12,7 @@ from parfocal.calib.errors import CalibPoor
 from parfocal.calib.models.levels import Condensers, Fitted, LevelFit, StackSeen, fit_line
 from parfocal.calib.models.optics import SINGLE_SHOT, Limit, _simplest, fit_optics
 from parfocal.calib.value import Level
+from parfocal.edge.focus.judging.depth import depth_of_field_um
 
 Floats = NDArray[np.float64]
 P, K, H = 17, 2, 8  # patches, what the last layer reads
@@ -204,7 +205,30 @@ def test_pictures_of_which_a_single_shot_is_unsure_are_not_judged_as_they_are_no
 def test_a_model_that_is_unsure_of_many_pictures_is_poor() -> None:
     seen = [unsure(seed, 5) for seed in range(4)]
     poor = fit_optics(lambda _condenser: seen, None, SINGLE_SHOT).poor
-    assert poor == "the model is unsure of 29 % of the pictures by more than 1 um"
+    assert poor == "the model is unsure of 29 % of the pictures within 12 um by more than 1 um"
+
+
+def test_a_model_may_be_unsure_of_pictures_so_far_away_that_nothing_relies_on_them() -> None:
+    """As at 40x, where stacks reach 25 um."""
+    seen = [unsure(seed, 5) for seed in range(4)]
+    far = [
+        msgspec.structs.replace(one, true_um=one.true_um.copy(), predicted_um=one.predicted_um.copy())
+        for one in seen
+    ]
+    for one in far:
+        one.true_um[:5] = np.linspace(25.0, 13.0, 5)
+        one.predicted_um[:5] = one.true_um[:5, None]
+    found = fit_optics(lambda _condenser: far, None, SINGLE_SHOT)
+    assert (found.poor, found.chosen.unsure_share) == (None, 0.0)
+
+
+def test_limits_are_wider_for_an_objective_with_a_larger_depth_of_field() -> None:
+    limit = SINGLE_SHOT.at_depth(depth_of_field_um("40x/0.65"))
+    assert (limit.error_um, limit.sigma_um) == pytest.approx((0.4, 1.33), rel=0.01)
+    reference = SINGLE_SHOT.at_depth(depth_of_field_um("20x/0.75"))
+    assert (reference.error_um, reference.sigma_um) == pytest.approx(
+        (SINGLE_SHOT.error_um, SINGLE_SHOT.sigma_um)
+    )
 
 
 @pytest.mark.parametrize(("told_um", "scale"), [(0.1, 1.0), (0.05, 2.0), (0.4, 0.25)])
