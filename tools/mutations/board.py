@@ -297,7 +297,7 @@ MUTATIONS = (
         ("tests/board/test_guarded.py",),
     ),
     Mutation(
-        "an e-stop line that cannot be read counts as released",
+        "an emergency stop whose line cannot be read counts as released",
         "board/guarded.py",
         "return True  # as with a broken wire",
         "return False  # as with a broken wire",

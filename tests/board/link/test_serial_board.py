@@ -1,4 +1,4 @@
-"""The real port: a stub process on a pty in real time, and ports that cannot be opened."""
+"""The real port: a stub in a process of its own, on a pseudo-terminal in real time, and ports that do not open."""
 
 from __future__ import annotations
 
