@@ -1,15 +1,15 @@
-"""Make the features that heads are trained on, from rendered frames: `python -m tools.make_features --help`.
+"""Make the features that heads are trained on, from rendered shots: `python -m tools.make_features --help`.
 
-Each part is two frames through one random instrument, at a ladder of heights: about 400 pairs. Parts are numbered and
-written one by one, so a run can be stopped and goes on; `tools.train --features` takes what there is.
+Of pairs, a part is two frames through one random instrument, at a ladder of heights: about 400 pairs. Of single shots,
+it is a dozen small samples, each through an instrument of its own. Parts are numbered and written one by one, so a run
+can be stopped and goes on; `tools.train --features` takes what there is.
 """
 
 import argparse
 import os
 from pathlib import Path
 
-from parfocal.engines.model.shipped import model_path
-from tools.learning.data.frames import Making, make
+from tools.learning.data.making import KINDS, Making, make
 from tools.rendering.objectives import OBJECTIVES
 
 
@@ -20,28 +20,23 @@ def main() -> None:
     )
     parser.add_argument("--tiles", type=Path, required=True, help="folder of sharp tiles")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument(
+        "--shots", choices=tuple(KINDS), required=True, help="of a model of pairs, or of one shot"
+    )
+    parser.add_argument(
+        "--body",
+        type=Path,
+        help="model whose body computes the maps; without one, the features of single shots are spectra alone",
+    )
     parser.add_argument("--parts", type=int, default=800, help="number of parts, from 0")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--objective", choices=tuple(OBJECTIVES), default="20x/0.75")
-    parser.add_argument("--pair", type=Path, default=model_path("difference-20x"), help="model with the body")
-    parser.add_argument("--single", type=Path, default=model_path("single-20x"), help="model with the body")
-    parser.add_argument(
-        "--single-shots-alone",
-        action="store_true",
-        help="for a head without a body: spectra of small single shots, each sample through an instrument of its own",
-    )
     args = parser.parse_args()
+    if args.shots == "pair" and args.body is None:
+        parser.error("--shots pair needs --body: the model whose body computes the maps")
     make(
-        Making(
-            args.tiles,
-            args.pair,
-            args.single,
-            args.objective,
-            args.out,
-            args.seed,
-            args.single_shots_alone,
-        ),
+        Making(args.tiles, args.shots, args.body, args.objective, args.out, args.seed),
         args.parts,
         args.workers,
     )

@@ -26,21 +26,17 @@ PROGRAMS = (
     "tools/tissue",
 )
 SHIPPED = ("difference-20x", "single-20x", "difference-40x", "spectral-20x", "single-10x", "single-40x")
-# A model without a body learns from the spectra among the features of the model with one.
+WITHOUT_BODY = ("spectral-20x", "single-10x", "single-40x")
+# Pairs have spectra and maps. A model of pairs without a body learns from the spectra among the features of another.
 SPECTRA_OF = {"spectral-20x": "difference-20x"}
-# Or from spectra of small samples, made for it alone.
-OF_SMALL_SAMPLES = ("single-10x", "single-40x")
 
 
 @dataclass(frozen=True)
 class Size:
-    """How much to make: parts of features, held-out stacks, stacks to calibrate on, fields to scale sigma on.
+    """How much to make: parts of features, held-out stacks, stacks to calibrate on, fields to scale sigma on."""
 
-    `small_parts` are those of small samples.
-    """
-
-    parts: int
-    small_parts: int
+    pair_parts: int
+    single_parts: int
     held_out: int
     training: int
     sigma_fields: int
@@ -70,12 +66,11 @@ def stages(model: str, tiles: Path, out: Path, size: Size) -> list[Stage]:
     stacks = {**common, "patch_px": contract.patch_px, "condenser": 0.6}
     features = _features(model, tiles, out, size)
     learned: dict[str, object] = {"features": features.output, "held_out": held_out}
-    if model in OF_SMALL_SAMPLES:
+    if contract.kind == "single":
         learned |= {"sigma_tiles": tiles, "sigma_fields": size.sigma_fields, "fit_batch": 1024}
-    start = model_path(SPECTRA_OF.get(model, model))
     delta_um = contract.delta_um or 2.0  # a single shot has none
-    is_spectral = model in SPECTRA_OF or model in OF_SMALL_SAMPLES
-    how = {"head": "spectra-only"} if is_spectral else {"start": start}
+    start = model_path(model)
+    how = {"head": "spectra-only"} if model in WITHOUT_BODY else {"start": start}
     return [
         features,
         Stage(
@@ -120,16 +115,13 @@ def stages(model: str, tiles: Path, out: Path, size: Size) -> list[Stage]:
 def _features(model: str, tiles: Path, out: Path, size: Size) -> Stage:
     """Return what makes the features that a model learns from."""
     contract = contract_from_onnx(model_path(model))
-    is_small = model in OF_SMALL_SAMPLES
-    features = _folder(out, contract.objective) / ("features-small" if is_small else "features")
-    start = model_path(SPECTRA_OF.get(model, model))
-    common = {"tiles": tiles, "objective": contract.objective, "out": features}
-    if is_small:
-        alone = (*_command("make_features", **common, parts=size.small_parts), "--single-shots-alone")
-        return Stage("features", alone, (tiles,), features)
-    body = "single" if contract.kind == "single" else "pair"
-    command = _command("make_features", **common, parts=size.parts, **{body: start})
-    return Stage("features", command, (tiles, start), features)
+    shots, parts = ("single", size.single_parts) if contract.kind == "single" else ("pair", size.pair_parts)
+    features = _folder(out, contract.objective) / f"features-{shots}"
+    whose = SPECTRA_OF.get(model, model)
+    body = None if whose in WITHOUT_BODY else model_path(whose)
+    how = {"shots": shots, "parts": parts, **({} if body is None else {"body": body})}
+    command = _command("make_features", tiles=tiles, objective=contract.objective, out=features, **how)
+    return Stage("features", command, (tiles,) if body is None else (tiles, body), features)
 
 
 def _folder(out: Path, objective: str) -> Path:

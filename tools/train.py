@@ -19,7 +19,7 @@ from rich.console import Console
 from parfocal.engines.model.contract import CHANNELS, contract_from_onnx
 from parfocal.engines.model.head import load_head
 from tools.learning import fit
-from tools.learning.data import batches, frames
+from tools.learning.data import batches, making
 from tools.learning.data.examples import Examples
 from tools.learning.data.features import Features, together, without_maps
 from tools.learning.data.kept_features import of_folder
@@ -150,15 +150,15 @@ def train_head(
     if args.features is None:
         training = together([features_in(data, f"data-{side_px}", side_px) for side_px in args.stored_px])
     else:
-        training = together([frames.made(args.features, kind, say) for kind in frames.FOR[recipe.kind]])
-    spectra = frames.made(args.features, "spectral", say) if args.features and recipe.kind == "pair" else None
+        training = together([making.made(args.features, kind, say) for kind in making.FOR[recipe.kind]])
+    spectra = making.made(args.features, "spectral", say) if args.features and recipe.kind == "pair" else None
     if body is None:
         training = together([without_maps(part) for part in (training, spectra) if part is not None])
         spectra = None
     tests = features_in(held_out, "held-out", recipe.patch_px)
     net = recipe.with_spectra(None if body is None else body.cpu())
     begun = None if args.start is None else contract_from_onnx(args.start)
-    trained = None if begun is None else load_head(args.start, begun)
+    trained = None if begun is None or args.new_head else load_head(args.start, begun)
     if trained is not None and begun is not None and begun.head is not None:
         condensers = begun.head.condenser
         if body is not None:
@@ -170,7 +170,7 @@ def train_head(
         fit.prepare_summary(net, training)
         head = Head(net.n_features, condensers is not None, objective.depth)
         fit.prepare_head(head, fit.inputs_of(net, training, condensers))
-    how = fit.FitRecipe(args.epochs, args.fit_batch) if trained is None else fit.refit()
+    how = fit.FitRecipe(args.epochs, args.fit_batch) if trained is None else fit.refit(args.fit_batch)
     changed = None
     if args.sigma_tiles is not None:
         changed = changed_images(
@@ -252,6 +252,11 @@ def main() -> None:
         "--start",
         type=Path,
         help="NAME.onnx to start from; with --head spectrum its body is kept, otherwise use a lower --learning-rate",
+    )
+    parser.add_argument(
+        "--new-head",
+        action="store_true",
+        help="with --start and --head spectrum: keep the body alone, where its head would be trained further",
     )
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--batch", type=int, default=default.batch)

@@ -30,36 +30,15 @@ from parfocal.board.own.link_lamp import LinkLamp
 from parfocal.board.own.link_lens import LinkLens
 from parfocal.board.own.link_motor import LinkMotor, Statements
 from parfocal.board.own.motion import Motion
+from parfocal.board.own.triggers import Flash, TriggeredFrame, TriggerPositions
 from parfocal.board.status import BoardState, BoardStatus, status_of
 from parfocal.board.wire import messages
 from parfocal.board.wire.messages import AxisBit, Fault, Feature, MoveResult, Status, Switch
 
 _MOST_STEPS = 2**31 - 1
 _LONGEST_S = 4294.0  # still fits the wire, in us
+_SHORTEST_PERIOD_US = 1000  # of a strobe, by the protocol
 _FIRST_PINGS = 3  # enough to have one with a short round trip, for the board's clock
-
-
-class TriggeredFrame(msgspec.Struct, frozen=True):
-    """One trigger, of a strobe or at a position: its index, and its time on the host's clock."""
-
-    index: int
-    trigger_s: float
-
-
-class TriggerPositions(msgspec.Struct, frozen=True):
-    """Where to trigger: the first position, the way to the next one (negative: downwards), and how many, um."""
-
-    first_um: float
-    spacing_um: float
-    count: int
-
-
-class Flash(msgspec.Struct, frozen=True):
-    """A flash: when it begins after its trigger, how long it lasts, s, and the duty of the lamp, 0..1."""
-
-    delay_s: float
-    width_s: float
-    duty: float
 
 
 Along = Literal["x", "y"]  # the axis that a sweep goes along
@@ -193,6 +172,13 @@ class Board(MotorBoard):
         with self.turn():
             return self.z.walk_alone(self.z.walk_on(z_um, speed_um_per_s, self.z.config.accel_um_per_s2))
 
+    def meanwhile(self, work: Callable[[], object]) -> AbstractContextManager[None]:
+        """Call `work` again and again while a motion inside of the block goes on; it neither moves anything nor raises.
+
+        For a sweep, whose pictures come while the stage moves. The motors are held for the whole block.
+        """
+        return self._motion.meanwhile(work)
+
     def _walk_all(self, walks: Mapping[str, Walk]) -> float:
         """All axes move at once, one leg after the other."""
         return walk_together(walks, self._move)
@@ -267,6 +253,12 @@ class Board(MotorBoard):
             )
         period_us, delay_us, width_us = (round(time_s * 1e6) for time_s in times_s)
         self._begin_triggers(messages.Strobe(0, count, period_us, delay_us, width_us, round(duty * 10000)))
+
+    def trigger_camera(self) -> None:
+        """Trigger the camera once, now, in the light as it is. Raises LinkTimeout, BoardError when refused."""
+        # A flash of no length, in the duty of the lamp, changes nothing.
+        duty = round(self._lamp.duty * 10000)
+        self._begin_triggers(messages.Strobe(0, 1, _SHORTEST_PERIOD_US, 0, 0, duty))
 
     def trigger_at(self, axis: str, positions: TriggerPositions, flash: Flash) -> tuple[float, ...]:
         """Have the board trigger the camera and flash where `axis` passes `positions`; return when it is armed.

@@ -13,6 +13,7 @@ class LinkLamp:
 
     def __init__(self, link: Link) -> None:
         self._link = link
+        self.duty = 0.0  # as asked for last
 
     def __call__(self, duty: float, on_time_s: float | None = None) -> None:
         """Set the lamp to `duty`, 0 (dark) to 1. Raises ValueError, LinkTimeout, BoardError when refused.
@@ -21,6 +22,7 @@ class LinkLamp:
         """
         if not 0.0 <= duty <= 1.0:
             raise ValueError(f"lamp duty {duty} is invalid: it must be 0..1")
+        self.duty = duty
         if on_time_s is None:
             self._link.keep(messages.Lamp(round(duty * _MAX_DUTY)))
             return
@@ -31,4 +33,5 @@ class LinkLamp:
 
     def forget(self) -> None:
         """Do not light it again in a new session."""
+        self.duty = 0.0
         self._link.forget(messages.Lamp)

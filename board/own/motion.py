@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 
@@ -17,6 +17,7 @@ from parfocal.board.wire.messages import MoveResult, Status
 
 _SLACK_WALL_S = 1.0  # what a stalled host or board may add to a motion before it counts as hung
 _POLL_WALL_S = 0.1  # how long after the expected end STATE is read, in case the event was lost
+_PIECE_WALL_S = 0.01  # how often `meanwhile` looks whether there is something to do
 _RESUMES = 5  # one motion is requested at most this often; a cable that fails more often is broken
 
 
@@ -42,6 +43,7 @@ class Motion:
         self._move_id = last_move_id
         self._lock = threading.RLock()
         self._stops: int | None = None
+        self._work: Callable[[], object] | None = None
         self._forgotten = 0
 
     @property
@@ -73,6 +75,19 @@ class Motion:
                 yield
             finally:
                 self._stops = outer
+
+    @contextlib.contextmanager
+    def meanwhile(self, work: Callable[[], object]) -> Iterator[None]:
+        """Call `work` again and again while a motion inside of this block is waited for. It holds the motors.
+
+        The next motion begins later by what the last piece of `work` takes. It must neither move anything nor raise.
+        """
+        with self.turn():
+            outer, self._work = self._work, work
+            try:
+                yield
+            finally:
+                self._work = outer
 
     def wait_for_rest(self, stops_in_s: float = 0.0) -> messages.State:
         """Wait until nothing moves; return STATE. `stops_in_s`: how long a deceleration under way may take.
@@ -145,7 +160,7 @@ class Motion:
         poll_s = clock.now_s() + job.expected_s + _POLL_WALL_S * clock.speed
         sessions, deadline_s = link.sessions, self._deadline_s(job.expected_s)
         while True:
-            done = link.wait_for_move_done(move_id, min(poll_s, deadline_s))
+            done = self._awaited(move_id, min(poll_s, deadline_s))
             if done is not None:
                 return MoveResult(done.result), self._host_s(done.board_time_us / 1e6)
             state = link.request(messages.StateRequest(), messages.State)
@@ -158,6 +173,16 @@ class Motion:
             if clock.now_s() >= deadline_s:
                 return None
             poll_s = clock.now_s() + _POLL_WALL_S * clock.speed
+
+    def _awaited(self, move_id: int, until_s: float) -> messages.MoveDone | None:
+        """The event of a motion, None past `until_s`. Meanwhile there may be work."""
+        clock, link = self._link.clock, self._link
+        while self._work is not None and (now_s := clock.now_s()) < until_s:
+            done = link.wait_for_move_done(move_id, min(until_s, now_s + _PIECE_WALL_S * clock.speed))
+            if done is not None:
+                return done
+            self._work()
+        return link.wait_for_move_done(move_id, until_s)
 
     def _deadline_s(self, expected_s: float) -> float:
         """When a motion that should take `expected_s` from now counts as hung."""

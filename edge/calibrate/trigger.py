@@ -81,7 +81,7 @@ class TriggerCalibration:
             )
         self._board: Strobing = board
         self._camera: TriggeredCamera = camera
-        self._config, self._step = config, step
+        self._clock, self._config, self._step = instrument.clock, config, step
         self._keeper = Keeper(store, stamp)
         self._width_s = _WIDTH_SHARE * config.camera.exposure_s
         self._duty = 1.0
@@ -160,6 +160,8 @@ class TriggerCalibration:
         period_s = (
             delay_s + self._width_s + self._config.camera.exposure_s + self._config.camera.frame_period_s
         )
+        # Since its last frame the camera may not be ready for another one yet.
+        self._clock.sleep_s(self._config.camera.frame_period_s)
         self._board.strobe(_N_FLASHES, period_s, delay_s, self._width_s, self._duty)
         bands = [_bands(self._camera.grab(_FRAME_S + period_s).pixels) for _ in range(_N_FLASHES)]
         return np.asarray(np.mean(bands, axis=0), np.float64)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from parfocal.edge.camera import genicam
+from parfocal.edge.camera.aravis_nodes import AravisNodes
 from parfocal.edge.camera.device_clock import DeviceClock
 from parfocal.edge.camera.frame import UNCALIBRATED, CameraSettings, Frame, overtaken
 from parfocal.edge.camera.frame_ids import n_lost_between
@@ -51,7 +52,7 @@ def size_and_inputs(name: str) -> tuple[tuple[int, int], tuple[str, ...]]:
     library, glib = aravis()
     try:
         camera = library.Camera.new(name)
-        sensor, nodes = camera.get_sensor_size(), _AravisNodes(library, camera)
+        sensor, nodes = camera.get_sensor_size(), AravisNodes(library, camera)
         sources = nodes.entries("TriggerSource") if nodes.has("TriggerSource") else ()
     except glib.Error as error:
         raise CameraFailed(f"camera {name!r} cannot be read: {error.message.rstrip('.')}.") from error
@@ -82,7 +83,7 @@ class AravisCamera:
             self._camera = self._library.Camera.new(self._id())
         try:
             with self._asking("prepare"):
-                self._nodes = _AravisNodes(self._library, self._camera)
+                self._nodes = AravisNodes(self._library, self._camera)
                 self._prepare(locked)
                 self._stream = self._camera.create_stream(None, None)
                 self._add_buffers(_FREE_BUFFERS)
@@ -107,22 +108,34 @@ class AravisCamera:
         `timeout_s`: how long to wait; by default, what a frame of the free run may take. Raises CameraFailed.
         """
         wait_s = self._config.frame_period_s + self._exposure_s + _LATE_S if timeout_s is None else timeout_s
-        deadline_s = time.monotonic() + wait_s
-        while True:
-            self._put_back()
-            buffer = self._popped(deadline_s)
-            start_s = self._exposure_start_s(buffer)
-            if self._is_armed and start_s < self._armed_s - self._exposure_s:
-                continue  # exposed before it was armed
-            self._n_grabbed += 1
-            return Frame(start_s, functools.partial(self._pixels, self._n_grabbed))
+        frame = self._next(time.monotonic() + wait_s)
+        if frame is not None:
+            return frame
+        if self._is_armed:
+            raise CameraFailed(
+                f"no frame for a trigger at {self._config.trigger_line}. Check the wire from the board to the camera, "
+                "and that the camera takes 3.3 V at this input; or remove camera.trigger_line, and it runs freely."
+            )
+        raise CameraFailed("the camera gave no frame. Unplug it, plug it in again, and start again.")
+
+    def poll(self) -> Frame | None:
+        """The frame of the next trigger if it is there already."""
+        return self._next(time.monotonic())
+
+    @property
+    def is_armed(self) -> bool:
+        """Whether it waits for triggers."""
+        return self._is_armed
 
     def arm(self, n_frames: int) -> None:
         """Expose only for triggers from now on, and keep up to `n_frames` frames until they are asked for.
 
         Frames from before are dropped. Raises CameraFailed; the camera then runs freely.
         """
-        self._switch(self._wait_for_triggers, n_frames)
+        if self._is_armed:
+            self._make_room(n_frames)
+        else:
+            self._switch(self._wait_for_triggers, n_frames)
         self._is_armed, self._n_lost = True, 0
 
     def disarm(self) -> None:
@@ -281,6 +294,15 @@ class AravisCamera:
             least_us = self._camera.get_float_bounds("TriggerDelay").min
             genicam.set_checked(self._nodes, "TriggerDelay", least_us)
 
+    def _make_room(self, n_frames: int) -> None:
+        """Drop the frames that are there. One that is still on its way is known by its time."""
+        self._put_back()
+        while (buffer := self._stream.try_pop_buffer()) is not None:
+            self._stream.push_buffer(buffer)
+        with self._asking("prepare"):
+            self._add_buffers(n_frames + 1 - self._n_buffers)
+        self._last_id, self._armed_s = None, time.monotonic()
+
     def _drain(self) -> None:
         """Drop every frame that was exposed before, also one that is still on the way."""
         self._put_back()
@@ -299,12 +321,28 @@ class AravisCamera:
             self._stream.push_buffer(self._held)
             self._held = None
 
+    def _next(self, deadline_s: float) -> Frame | None:
+        """The next frame, None if none comes until `deadline_s`."""
+        while True:
+            self._put_back()
+            buffer = self._popped(deadline_s)
+            if buffer is None:
+                return None
+            start_s = self._exposure_start_s(buffer)
+            if self._is_armed and start_s < self._armed_s - self._exposure_s:
+                continue  # exposed before it was armed
+            self._n_grabbed += 1
+            return Frame(start_s, functools.partial(self._pixels, self._n_grabbed))
+
     def _popped(self, deadline_s: float) -> Any:  # noqa: ANN401  # PyGObject has no types
         """The next whole frame, held until the next one is asked for; the newest one in the free run."""
-        while (left_s := deadline_s - time.monotonic()) > 0.0:
-            buffer = self._stream.timeout_pop_buffer(round(left_s * _US_PER_S) + 1)
+        while True:
+            left_us = round((deadline_s - time.monotonic()) * _US_PER_S)
+            buffer = (
+                self._stream.timeout_pop_buffer(left_us + 1) if left_us > 0 else self._stream.try_pop_buffer()
+            )
             if buffer is None:
-                break
+                return None
             if not self._is_armed:
                 while (newer := self._stream.try_pop_buffer()) is not None:
                     self._stream.push_buffer(buffer)
@@ -318,12 +356,6 @@ class AravisCamera:
                 return buffer
             self._n_lost += 1
             self._stream.push_buffer(buffer)
-        if self._is_armed:
-            raise CameraFailed(
-                f"no frame for a trigger at {self._config.trigger_line}. Check the wire from the board to the camera, "
-                "and that the camera takes 3.3 V at this input."
-            )
-        raise CameraFailed("the camera gave no frame. Unplug it, plug it in again, and start again.")
 
     def _exposure_start_s(self, buffer: Any) -> float:  # noqa: ANN401  # PyGObject has no types
         """When the exposure of a frame began, s on the clock of board and camera."""
@@ -352,32 +384,3 @@ class AravisCamera:
                 f"cannot {doing} camera {self._config.device!r}: {error.message.rstrip('.')}. Check the camera and its "
                 "cable."
             ) from error
-
-
-class _AravisNodes:
-    """The features of an open camera. Errors of Aravis come as they are."""
-
-    def __init__(self, library: Any, camera: Any) -> None:  # noqa: ANN401  # PyGObject has no types
-        self._library, self._camera = library, camera
-
-    def has(self, name: str) -> bool:
-        return bool(self._camera.is_feature_available(name))
-
-    def entries(self, name: str) -> tuple[str, ...]:
-        return tuple(self._camera.dup_available_enumerations_as_strings(name))
-
-    def read(self, name: str) -> str | float:
-        node, camera = self._camera.get_device().get_feature(name), self._camera
-        if isinstance(node, self._library.GcEnumeration):
-            return str(camera.get_string(name))
-        if isinstance(node, self._library.GcFloat):
-            return float(camera.get_float(name))
-        return float(camera.get_integer(name))
-
-    def write(self, name: str, value: str | float) -> None:
-        if isinstance(value, str):
-            self._camera.set_string(name, value)
-        elif isinstance(self._camera.get_device().get_feature(name), self._library.GcFloat):
-            self._camera.set_float(name, value)
-        else:
-            self._camera.set_integer(name, round(value))

@@ -64,14 +64,22 @@ class TriggeredCamera(Protocol):
     def n_lost(self) -> int:
         """How many frames since it was armed were lost between camera and computer, as far as the camera tells."""
 
+    @property
+    def is_armed(self) -> bool:
+        """Whether it waits for triggers."""
+
     def arm(self, n_frames: int) -> None:
         """Expose only for triggers from now on, and keep up to `n_frames` frames until they are asked for.
 
-        Frames from before are dropped. Raises CameraFailed.
+        Frames from before are dropped. To switch over takes several frame periods; where it is armed already, nearly
+        no time. Raises CameraFailed.
         """
 
     def grab(self, timeout_s: float = 1.0) -> Frame:
         """The frame of the next trigger. Raises CameraFailed when none comes within `timeout_s`."""
+
+    def poll(self) -> Frame | None:
+        """The same if it is there already. Raises CameraFailed."""
 
     def disarm(self) -> None:
         """Run freely again; frames that were not asked for are dropped. Raises CameraFailed."""
@@ -99,12 +107,22 @@ class Adjustable(Protocol):
         """Set the exposure; returns the one in effect, s. Raises CameraFailed."""
 
 
+@runtime_checkable
+class OnDemand(Protocol):
+    """A camera that exposes when it is asked to."""
+
+    def exposed_from(self, settled_s: float) -> Frame:
+        """A frame exposed at `settled_s`, or now if that is over. Raises CameraFailed, BoardError."""
+
+
 def frame_after(camera: Camera, settled_s: float) -> Frame:
     """The first frame whose exposure began at or after `settled_s`, s on the clock of board and camera.
 
     Raises:
         CameraFailed: the camera gives only older frames.
     """
+    if isinstance(camera, OnDemand):
+        return camera.exposed_from(settled_s)
     frame = camera.grab()
     for _ in range(MAX_STALE_FRAMES):
         if frame.exposure_start_s >= settled_s:

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 
 from parfocal.edge.camera.frame import Camera, Frame, TriggeredCamera
+from parfocal.edge.camera.on_demand import OnDemandCamera
 from parfocal.edge.pixels import UInt8Array
 
 
@@ -36,13 +37,25 @@ class LinearTriggered:
         """As the camera itself says."""
         return self._raw.n_lost
 
+    @property
+    def is_armed(self) -> bool:
+        """Whether it waits for triggers."""
+        return self._raw.is_armed
+
     def arm(self, n_frames: int) -> None:
         """Expose only for triggers from now on. Raises CameraFailed."""
         self._raw.arm(n_frames)
 
     def grab(self, timeout_s: float = 1.0) -> Frame:
         """The frame of the next trigger. Raises CameraFailed."""
-        frame = self._raw.grab(timeout_s)
+        return self._undone(self._raw.grab(timeout_s))
+
+    def poll(self) -> Frame | None:
+        """The same if it is there already. Raises CameraFailed."""
+        frame = self._raw.poll()
+        return None if frame is None else self._undone(frame)
+
+    def _undone(self, frame: Frame) -> Frame:
         return Frame(frame.exposure_start_s, lambda: _linear(frame.pixels, self._table))
 
     def disarm(self) -> None:
@@ -61,5 +74,7 @@ def _linear(pixels: UInt8Array, table: UInt8Array) -> UInt8Array:
 
 
 def raw_camera(camera: Camera) -> Camera:
-    """The camera itself, without what is undone."""
-    return camera.raw if isinstance(camera, LinearCamera) else camera
+    """The camera itself, whose settings can be read: without what is undone, and where it runs freely."""
+    while isinstance(camera, LinearCamera | OnDemandCamera):
+        camera = camera.raw
+    return camera

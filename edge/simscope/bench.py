@@ -244,7 +244,7 @@ def in_virtual_time(
         if not isinstance(bench, TextBench):
             brightness = config.scan.flash_brightness
             triggered = TriggeredCamera(
-                bench, bench.clock, config.camera, sample.render, brightness, _TRIGGER_DELAY_S
+                camera, bench, bench.clock, config.camera, sample.render, brightness, _TRIGGER_DELAY_S
             )
         yield msgspec.structs.replace(
             _simulated(board, camera, bench.clock, truth_at, in_use),

@@ -7,6 +7,7 @@ from parfocal.board.clock import Clock
 from parfocal.board.stub.stage.true_stage import TrueStage
 from parfocal.edge.camera.frame import CameraSettings, Frame, overtaken
 from parfocal.edge.config import CameraConfig
+from parfocal.edge.errors import CameraFailed
 from parfocal.edge.pixels import UInt8Array
 
 # A driver keeps this many finished frames. A late `grab` gets the oldest of them, not the newest.
@@ -27,9 +28,12 @@ class SimulatedCamera:
         self._began_s = clock.now_s()
         self._next, self._n_grabbed = 0, 0
         self._exposure_s = config.exposure_s
+        self.waits_for_triggers = False  # the same device as a `TriggeredCamera`, which then has its frames
 
     def grab(self) -> Frame:
-        """The next frame; waits until one is finished."""
+        """The next frame; waits until one is finished. Raises CameraFailed while the camera waits for triggers."""
+        if self.waits_for_triggers:
+            raise CameraFailed("the camera gave no frame: it waits for triggers.")
         period_s, exposure_s = self._config.frame_period_s, self._exposure_s
         finished = math.floor((self._clock.now_s() - self._began_s - exposure_s) / period_s)
         number = max(self._next, finished - QUEUED_FRAMES + 1, 0)

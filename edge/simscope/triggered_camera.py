@@ -14,7 +14,7 @@ from parfocal.edge.camera.frame import Frame, overtaken
 from parfocal.edge.config import CameraConfig
 from parfocal.edge.errors import CameraFailed
 from parfocal.edge.pixels import UInt8Array
-from parfocal.edge.simscope.camera import Render
+from parfocal.edge.simscope.camera import Render, SimulatedCamera
 
 LEAST_SMEAR_PX = 0.5  # a smear shorter than this does not show
 _LOOK_S = 0.001  # how often to look for the next trigger
@@ -35,12 +35,14 @@ class TriggeredStage(TrueStage, Protocol):
 class TriggeredCamera:
     """Exposes once for every trigger of the board, for the configured exposure; `grab` gives the frames in order.
 
-    A trigger during an exposure is ignored, as cameras do. A frame shows the true position at the middle of the light
-    that fell during its exposure, smeared by how far the stage went in that light, and is as bright as that light.
+    A trigger that comes sooner than the next frame of a free run would is ignored, as cameras do. A frame shows the
+    true position at the middle of the light that fell during its exposure, smeared by how far the stage went in that
+    light, and is as bright as that light.
     """
 
     def __init__(
         self,
+        free: SimulatedCamera,
         stage: TriggeredStage,
         clock: Clock,
         config: CameraConfig,
@@ -48,11 +50,12 @@ class TriggeredCamera:
         flash_brightness: float = 1.0,
         delay_s: float = 0.0,
     ) -> None:
-        """`render(x_um, y_um, z_um, lamp_duty)` gives RGB uint8 (h, w, 3).
+        """`free`: the same device where it runs freely. `render(x_um, y_um, z_um, lamp_duty)`: RGB uint8 (h, w, 3).
 
-        `flash_brightness`: how many times brighter light is here than `render` takes it for. `delay_s`: from the
-        trigger to the begin of the exposure.
+        `flash_brightness`: how many times brighter a flash is than the steady lamp, which `render` knows.
+        `delay_s`: from the trigger to the begin of the exposure.
         """
+        self._free = free
         self._stage, self._clock, self._config, self._render = stage, clock, config, render
         self._brightness, self._delay_s = flash_brightness, delay_s
         self._ready_s = clock.now_s()  # triggers before this are ignored
@@ -61,17 +64,28 @@ class TriggeredCamera:
     def grab(self, timeout_s: float = 1.0) -> Frame:
         """The frame of the next trigger; waits for it. Raises CameraFailed when none comes within `timeout_s`."""
         deadline_s = self._clock.now_s() + timeout_s
-        while not (triggers_s := self._stage.triggers_s(self._ready_s)):
+        while (frame := self.poll()) is None:
             if self._clock.now_s() >= deadline_s:
                 raise CameraFailed(
                     f"no trigger within {timeout_s:g} s. Arm the board with a strobe or positions, then move the axis."
                 )
-            self._clock.sleep_s(_LOOK_S)
-        start_s = triggers_s[0] + self._delay_s
-        self._ready_s = end_s = start_s + self._config.exposure_s
-        self._clock.sleep_s(max(end_s + 1e-6 - self._clock.now_s(), 0.0))
+            exposure_s = self._next_exposure_s()
+            # A little longer than the exposure: after rounding, its end must not lie in the future.
+            left_s = 0.0 if exposure_s is None else exposure_s[1] + 1e-6 - self._clock.now_s()
+            self._clock.sleep_s(left_s if left_s > 0.0 else _LOOK_S)
+        return frame
+
+    def poll(self) -> Frame | None:
+        """The frame of the next trigger if it is exposed already."""
+        exposure_s = self._next_exposure_s()
+        if exposure_s is None or exposure_s[1] >= self._clock.now_s():
+            return None
+        start_s, end_s = exposure_s
+        self._ready_s = start_s - self._delay_s + max(self._config.exposure_s, self._config.frame_period_s)
         light = self._stage.light(start_s, end_s)
         middle_s, duty = _light(light, end_s)
+        # A lamp that is on for the whole exposure is no flash.
+        brightness = 1.0 if len(light) == 1 else self._brightness
         position_um = self._stage.true_um(middle_s)
         first_s, last_s = _lit(light, end_s)
         x0_um, y0_um, _ = self._stage.true_um(first_s)
@@ -84,22 +98,43 @@ class TriggeredCamera:
             if grabbed != self._n_grabbed:
                 raise overtaken()
             # `render` knows the light of a whole exposure.
-            return _smeared(self._render(*position_um, duty * self._brightness), smear_px)
+            return _smeared(self._render(*position_um, duty * brightness), smear_px)
 
         return Frame(start_s, decoded)
+
+    def _next_exposure_s(self) -> tuple[float, float] | None:
+        """When the exposure of the next trigger begins and ends, s; None before there is one."""
+        triggers_s = self._stage.triggers_s(self._ready_s)
+        if not triggers_s:
+            return None
+        start_s = triggers_s[0] + self._delay_s
+        return start_s, start_s + self._config.exposure_s
 
     @property
     def n_lost(self) -> int:
         """No frame is lost here."""
         return 0
 
+    @property
+    def is_armed(self) -> bool:
+        """Whether it waits for triggers."""
+        return self._free.waits_for_triggers
+
     def arm(self, n_frames: int) -> None:
         """Ignore triggers from before. There is room for any number of frames."""
         del n_frames
+        self._switch(waits_for_triggers=True)
         self._ready_s = max(self._ready_s, self._clock.now_s())
 
     def disarm(self) -> None:
-        """Nothing to do: the free-running camera of the simulation is another one."""
+        """Run freely again."""
+        self._switch(waits_for_triggers=False)
+
+    def _switch(self, *, waits_for_triggers: bool) -> None:
+        """It takes as long as `AravisCamera` waits for the frames that are still on their way."""
+        if waits_for_triggers != self._free.waits_for_triggers:
+            self._free.waits_for_triggers = waits_for_triggers
+            self._clock.sleep_s(self._config.exposure_s + self._config.frame_period_s)
 
     def close(self) -> None:
         """Nothing to release."""

@@ -37,8 +37,9 @@ from parfocal.edge.focus.picture.cells import CELL_PX
 from parfocal.edge.focus.uneven import crispness
 from parfocal.edge.measured.calibration import PlayInUse
 from parfocal.edge.scan.continuous.plan import quicker_plan, sweep_plan
-from parfocal.edge.scan.tiling.job import Request, ScanJob, Ways, settings_of, survey_points
+from parfocal.edge.scan.tiling.job import Request, ScanJob, Ways, settings_of
 from parfocal.edge.scan.tiling.plan import field_of, foretell, overlap_for, plan_tiles
+from parfocal.edge.scan.tiling.points import survey_points
 from parfocal.edge.scan.tiling.scanner import TileDone
 from parfocal.edge.simscope.surface import FocusSurface
 from parfocal.edge.tissue.area import rectangle
@@ -266,7 +267,7 @@ def measured(wanted: Wanted, focus: Focus, folder: Path) -> dict[str, object]:
         else plan_tiles(each, config, field_um, overlap)
         for each in (area, whole_area)
     )
-    foretold = foretell(plan, config, 0.75, PLAYS)
+    foretold = foretell(plan, config, 0.75, PLAYS, is_triggered=True)
     sweeps = sweep_plan(plan, config, PLAYS) if continuous else None
     began_s = time.monotonic()
     with slide.instrument(plays=PLAYS) as instrument:

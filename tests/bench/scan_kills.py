@@ -42,13 +42,12 @@ from parfocal.edge.scan.tiling.job import (
     Ways,
     kept_request,
     settings_of,
-    survey_points,
 )
 from parfocal.edge.scan.tiling.journal import digest_of
 from parfocal.edge.scan.tiling.plan import field_of, plan_tiles
+from parfocal.edge.scan.tiling.points import survey_points
 from parfocal.edge.scan.tiling.registering import shift_px
 from parfocal.edge.scan.tiling.writer import TileNotWritten, write_whole
-from parfocal.edge.simscope.camera import SimulatedCamera
 from parfocal.edge.simscope.triggered_camera import TriggeredCamera
 from parfocal.edge.tissue.area import rectangle
 from tests.edge.scan.conftest import PLAYS
@@ -113,19 +112,20 @@ def in_motion(kind: str, draw: random.Random) -> tuple[Reboot | Unplug, ...]:
 
 
 def fail_among_frames(kind: str, n_frames: int) -> None:
-    """Be killed, or unplug the camera, after so many frames of sweeps; in this process for good."""
-    grab, n_grabbed = TriggeredCamera.grab, 0
+    """Be killed, or unplug the camera, after so many frames; in this process for good."""
+    poll, n_taken = TriggeredCamera.poll, 0
 
-    def counted(camera: TriggeredCamera, timeout_s: float = 1.0) -> Frame:
-        nonlocal n_grabbed
-        n_grabbed += 1
-        if n_grabbed > n_frames and kind == "kill":
+    def counted(camera: TriggeredCamera) -> Frame | None:
+        nonlocal n_taken
+        frame = poll(camera)
+        n_taken += frame is not None
+        if n_taken > n_frames and kind == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
-        if n_grabbed > n_frames and kind == "camera":
+        if n_taken > n_frames and kind == "camera":
             raise CameraFailed("the camera is gone")
-        return grab(camera, timeout_s)
+        return frame
 
-    setattr(TriggeredCamera, "grab", counted)  # noqa: B010
+    setattr(TriggeredCamera, "poll", counted)  # noqa: B010
 
 
 def begun(continuous: bool) -> Request:
@@ -149,10 +149,10 @@ def happen(kind: str, small: SmallSlide, soon_s: float) -> None:
         small.bench.faulty.is_plugged = False
     if kind == "camera":
 
-        def unplugged(_: SimulatedCamera) -> Frame:
+        def unplugged(_: TriggeredCamera) -> Frame:
             raise CameraFailed("the camera is gone")
 
-        setattr(SimulatedCamera, "grab", unplugged)  # noqa: B010  # for good, in this process
+        setattr(TriggeredCamera, "poll", unplugged)  # noqa: B010  # for good, in this process
 
 
 def say(text: str) -> None:

@@ -47,7 +47,9 @@ def planned() -> Row:
         config = through.real
         field_um = field_of(config.camera, config.camera.um_per_px)
         for overlap in OVERLAPS:
-            stops = foretell(plan_tiles(area, config, field_um, overlap), config, 0.15, PLAYS)
+            stops = foretell(
+                plan_tiles(area, config, field_um, overlap), config, 0.15, PLAYS, is_triggered=True
+            )
             sweeps = sweep_plan(quicker_plan(area, config, field_um, overlap, PLAYS), config, PLAYS)
             plans[f"{name}, overlap {overlap:.0%}"] = {
                 "tiles": stops.n_tiles,

@@ -9,7 +9,9 @@ does one part. `--stepped` takes the stepped surface of the virtual slide.
 `--whole` scans all of it, as much as `--minutes` of processor time allow, and goes on with the same scan when it is
 started again, as `parfocal scan --resume` does. The scan stays in build/bench/whole_slide/whole.zarr, to be stitched.
 
-`limit_s` is one picture a tile: X/Y, settling, a mean wait for a frame, exposure. A folded tile needs more, since
+With `--computing` the microscope waits for what is computed for each tile, as long as that takes on this machine.
+
+`limit_s` is one picture a tile: X/Y, settling, exposure. A folded tile needs more, since
 nothing but planes through its heights shows that it has no single focus: `limit_with_folds_s` adds a plane a depth of
 field.
 """
@@ -39,8 +41,9 @@ from parfocal.edge.measured.calibration import PlayInUse
 from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.scan.continuous.plan import quicker_plan, sweep_plan
 from parfocal.edge.scan.tiles import ScannedTile, read_scan
-from parfocal.edge.scan.tiling.job import Eyes, Request, ScanJob, Ways, settings_of, survey_points
+from parfocal.edge.scan.tiling.job import Eyes, Request, ScanJob, Ways, settings_of
 from parfocal.edge.scan.tiling.plan import TilePlan, field_of, foretell, overlap_for, plan_tiles
+from parfocal.edge.scan.tiling.points import survey_points
 from parfocal.edge.scan.tiling.scanner import TileDone
 from parfocal.edge.simscope.bench import Sample, in_virtual_time, stub_of
 from parfocal.edge.simscope.optics import Optics
@@ -49,6 +52,7 @@ from parfocal.edge.simscope.scene import Scene
 from parfocal.edge.simscope.slide import SlideImage, VirtualSlide
 from parfocal.edge.simscope.surface import FocusSurface
 from parfocal.edge.tissue.area import rectangle
+from tests.bench.charged import computing_charged
 from tests.bench.scan import FOLD_UM, ORIGIN_UM, in_fold, smooth
 from tests.stains import faint, h_and_e, ihc
 
@@ -127,7 +131,7 @@ def planes_s() -> float:
     depth_um, camera, z = depth_of_field_um(CONFIG.focus.objective), CONFIG.camera, CONFIG.board.z
     steps = round(depth_um / z.um_per_step)
     moved = Trapezoid(steps, z.speed_um_per_s / z.um_per_step, z.accel_um_per_s2 / z.um_per_step)
-    each_s = moved.duration_s + z.settle_s + camera.frame_period_s / 2.0 + camera.exposure_s
+    each_s = moved.duration_s + z.settle_s + camera.exposure_s
     return (math.ceil(FOLD_HIGH_UM / depth_um) + 1) * each_s
 
 
@@ -161,9 +165,14 @@ def go_on(given: argparse.Namespace, folder: Path) -> None:
             if job.kept_surface() is None:
                 list(job.survey(instrument, eyes, CONFIG, survey_points(plan, CONFIG, None, 1000.0)))
                 notes.write(json.dumps({"survey_s": instrument.clock.now_s() - before_s}) + "\n")
-            fitted, is_first = job.kept_surface(), True
+            fitted, is_first = job.kept_surface(), bool(job.finished)
             assert fitted is not None
-            with contextlib.closing(job.tiles(instrument, eyes, CONFIG, fitted, Ways(sweeps=sweeps))) as run:
+            computing: contextlib.AbstractContextManager[list[float]] = contextlib.nullcontext([])
+            if given.computing:
+                computing = computing_charged(instrument.clock)
+            tiles = job.tiles(instrument, eyes, CONFIG, fitted, Ways(sweeps=sweeps))
+            before_s = instrument.clock.now_s()
+            with computing as computed_s, contextlib.closing(tiles) as run:
                 for done in run:
                     # Before the first tile of a session the slide is found again.
                     now_s = instrument.clock.now_s()
@@ -172,6 +181,7 @@ def go_on(given: argparse.Namespace, folder: Path) -> None:
                     notes.write(json.dumps(noted_tile(done, spent_s, given.stepped)) + "\n")
                     if time.process_time() > until_s:
                         break
+            notes.write(json.dumps({"computed_s": sum(computed_s)}) + "\n")
 
 
 def noted_tile(done: TileDone, spent_s: float, stepped: bool) -> dict[str, object]:
@@ -195,7 +205,7 @@ def whole_so_far(folder: Path, continuous: bool) -> dict[str, object]:
     lines = [json.loads(line) for line in (folder / "whole.jsonl").read_text().splitlines()]
     tiles = list({tuple(line["place"]): line for line in lines if "place" in line}.values())
     whole = whole_plan(continuous)
-    foretold = foretell(whole, CONFIG, 0.15, PLAYS)
+    foretold = foretell(whole, CONFIG, 0.15, PLAYS, is_triggered=True)
     tissue = [tile for tile in tiles if tile["tissue"]]
     even = [tile for tile in tissue if tile["on_fold"] in (0.0, 1.0)]
     pictures = {(tile.row, tile.column): tile for tile in read_scan(folder / "whole.zarr").tiles}
@@ -214,6 +224,7 @@ def whole_so_far(folder: Path, continuous: bool) -> dict[str, object]:
         "scanned": len(tiles),
         "tissue": len(tissue),
         "survey_s": sum(line.get("survey_s", 0.0) for line in lines),
+        "computed_s": sum(line.get("computed_s", 0.0) for line in lines),
         "scan_s": scan_s,
         "limit_s": limit_s,
         "planned_s": sweep_plan(whole, CONFIG, PLAYS).scan_s if continuous else foretold.scan_s,
@@ -302,7 +313,7 @@ def whole_plan(continuous: bool = False) -> TilePlan:
 def summed(parts: list[dict[str, Any]], continuous: bool) -> dict[str, object]:
     """The parts together, and the time for the whole at their rate."""
     whole = whole_plan(continuous)
-    foretold = foretell(whole, CONFIG, 0.15, PLAYS)
+    foretold = foretell(whole, CONFIG, 0.15, PLAYS, is_triggered=True)
     total = {
         name: sum(part[name] for part in parts)
         for name in parts[0]
@@ -332,9 +343,10 @@ def main() -> None:
     parser.add_argument("--continuous", action="store_true")
     parser.add_argument("--stepped", action="store_true")
     parser.add_argument("--whole", action="store_true", help="scan all of it, a while in each call")
+    parser.add_argument("--computing", action="store_true", help="charge what is computed, for --whole")
     parser.add_argument("--minutes", type=float, default=9.0, help="of processor time, for --whole")
     given = parser.parse_args()
-    name = f"whole_slide{'_stepped' * given.stepped}{'_continuous' * given.continuous}"
+    name = f"whole_slide{'_stepped' * given.stepped}{'_continuous' * given.continuous}{'_computing' * given.computing}"
     folder = Path("build/bench") / name
     folder.mkdir(parents=True, exist_ok=True)
     if given.whole:

@@ -50,6 +50,22 @@ def test_a_strobe_triggers_flashes_and_reports_every_frame(healthy_board: Health
             assert lit == [0.1, 0.9, 0.1]
 
 
+def test_a_single_trigger_gives_one_frame_at_once_and_leaves_the_light_as_it_is(
+    healthy_board: HealthyBoard,
+) -> None:
+    with healthy_board() as (bench, board):
+        for duty in (0.3, 0.0):
+            board.lamp(duty)
+            bench.clock.sleep_s(0.05)
+            began_s = bench.clock.now_s()
+            board.trigger_camera()
+            bench.clock.sleep_s(0.05)
+            assert board.state().frames_done == 1
+            (frame,) = board.take_triggered_frames()
+            assert began_s - 1e-3 <= frame.trigger_s < began_s + 0.01
+            assert {lit for _, lit in bench.light(began_s, bench.clock.now_s())} == {duty}
+
+
 def test_a_lost_frame_event_is_still_counted_in_the_state(healthy_board: HealthyBoard) -> None:
     def lose_the_third(packet: Packet, data: bytes) -> bytes:
         is_third = packet.kind == Kind.EVENT and packet.opcode == Opcode.FRAME and packet.payload[-2] == 2

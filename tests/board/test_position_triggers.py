@@ -9,7 +9,8 @@ import pytest
 
 from parfocal.board.errors import BoardError
 from parfocal.board.link.counters import LinkCounters
-from parfocal.board.own.board import Board, Flash, TriggerPositions
+from parfocal.board.own.board import Board
+from parfocal.board.own.triggers import Flash, TriggerPositions
 from parfocal.board.stub.faults import Faults, HostStall
 from parfocal.board.stub.virtual_bench import VirtualBench
 from parfocal.board.wire import layout, messages

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from parfocal.board.config import BoardConfig
-from parfocal.board.errors import MoveRefused
-from parfocal.board.own.board import Along, Board, Flash, SweepBegin, TriggerPositions
+from parfocal.board.errors import MoveRefused, MoveStopped
+from parfocal.board.own.board import Along, Board, SweepBegin
+from parfocal.board.own.triggers import Flash, TriggerPositions
 from parfocal.board.stub.virtual_bench import VirtualBench
 
 SPEED_UM_PER_S = 6000.0
@@ -92,3 +93,43 @@ def test_a_sweep_against_the_gear_or_beyond_a_limit_moves_nothing(bench: Virtual
     with pytest.raises(MoveRefused, match="limit is"):
         board.ready(SweepBegin(20_000.0, 10_000.0, 5.0, is_down=False, z_down=True))
     assert bench.true_um(bench.clock.now_s())[:2] == pytest.approx(before_um[:2], abs=0.1)
+
+
+def test_work_is_done_while_the_stage_moves_and_delays_the_next_part_by_one_piece_at_most(
+    bench: VirtualBench, board: Board
+) -> None:
+    board.ready(SweepBegin(20_000.0, 10_000.0, 2500.0, is_down=False, z_down=False))
+    began_s, at_um = bench.clock.now_s(), list[float]()
+
+    def work() -> None:
+        at_um.append(bench.true_um(bench.clock.now_s())[0])
+        bench.clock.sleep_s(0.05)
+
+    with board.meanwhile(work):
+        board.sweep(23_000.0, 2504.0, SPEED_UM_PER_S)
+        board.sweep(26_000.0, 2506.0, SPEED_UM_PER_S)
+    lasted_s = bench.clock.now_s() - began_s
+    assert len(at_um) > 10
+    assert at_um == sorted(at_um)
+    assert 20_000.0 <= at_um[0] < 20_500.0
+    assert at_um[-1] > 25_000.0
+    n_done = len(at_um)
+    board.ready(SweepBegin(20_000.0, 10_000.0, 2500.0, is_down=False, z_down=False))
+    began_s = bench.clock.now_s()
+    board.sweep(23_000.0, 2504.0, SPEED_UM_PER_S)
+    board.sweep(26_000.0, 2506.0, SPEED_UM_PER_S)
+    assert len(at_um) == n_done  # not beyond the block
+    assert lasted_s <= bench.clock.now_s() - began_s + 2 * 0.05 + 0.01
+
+
+def test_a_stop_ends_a_sweep_during_whose_work_it_comes(bench: VirtualBench, board: Board) -> None:
+    board.ready(SweepBegin(20_000.0, 10_000.0, 2500.0, is_down=False, z_down=False))
+    stops = [board.stop]
+
+    def work() -> None:
+        if stops and bench.true_um(bench.clock.now_s())[0] > 22_000.0:
+            stops.pop()()
+
+    with board.meanwhile(work), pytest.raises(MoveStopped):
+        board.sweep(26_000.0, 2506.0, SPEED_UM_PER_S)
+    assert 22_000.0 < bench.true_um(bench.clock.now_s())[0] < 25_000.0

@@ -44,9 +44,9 @@ class FitRecipe:
     fit_seed: int = 1
 
 
-def refit() -> FitRecipe:
-    """Return the settings to retrain a trained head on the stacks of another instrument: short, with a low rate."""
-    return FitRecipe(epochs=12, fit_learning_rate=2e-4)
+def refit(fit_batch: int = FitRecipe.fit_batch) -> FitRecipe:
+    """Return the settings to train a trained head further, on other instruments or cameras: short, with a low rate."""
+    return FitRecipe(epochs=12, fit_batch=fit_batch, fit_learning_rate=2e-4)
 
 
 def with_fewer(recipe: FitRecipe) -> FitRecipe:

@@ -4,6 +4,8 @@ from tools.mutations.mutation import Mutation
 
 _SWEPT = ("tests/edge/scan/continuous/test_continuous.py",)
 _MATCHED = ("tests/edge/scan/continuous/test_matching.py",)
+_FRAMES = ("tests/edge/scan/continuous/test_frames.py",)
+_ON_DEMAND = ("tests/edge/scan/test_on_demand.py",)
 _PLANES = ("tests/edge/scan/continuous/test_planes.py",)
 _BESIDE = ("tests/edge/scan/tiling/test_beside.py",)
 _ROWS = ("tests/edge/scan/continuous/test_rows.py",)
@@ -131,7 +133,7 @@ MUTATIONS = (
     Mutation(
         "the height of a picture is not corrected by what is known of the play",
         "edge/scan/continuous/sweep.py",
-        "            z_um += is_above_um - self._lower_um(above_um, falling[passed])\n",
+        "        z_um += is_above_um - self._lower_um(way.above_um, falling[passed])\n",
         "",
         _SWEPT,
     ),
@@ -173,23 +175,93 @@ MUTATIONS = (
     Mutation(
         "a frame belongs to the next trigger, whenever it was exposed",
         "edge/scan/continuous/matching.py",
-        "if nearest is None or abs(triggers_s[nearest] - frame_s) > within_s:",
+        "if nearest is None or abs(nearest.trigger_s - frame_s) > within_s:",
         "if nearest is None:",
         _MATCHED,
     ),
     Mutation(
         "a second frame of one trigger is the next tile",
         "edge/scan/continuous/matching.py",
-        "left = range(n_taken, len(triggers_s))",
-        "left = range(min(n_taken, len(triggers_s) - 1), len(triggers_s))[:1]",
+        "(each for each in triggers if each.index > last_index)",
+        "(each for each in triggers)",
         _MATCHED,
     ),
     Mutation(
-        "an event that came twice is two triggers",
-        "edge/scan/continuous/matching.py",
-        "return tuple(by_index[index] for index in sorted(by_index))",
-        "return tuple(each for each in triggers if each.index < n_armed)",
-        _MATCHED,
+        "an event of another sweep is one of this",
+        "edge/scan/continuous/frames.py",
+        "(each for each in self._take_told() if each.index < self._triggers.count)",
+        "(each for each in self._take_told())",
+        _FRAMES,
+    ),
+    Mutation(
+        "a frame whose event is late is taken for one of no trigger",
+        "edge/scan/continuous/frames.py",
+        "                self._waiting = frame\n",
+        "",
+        _FRAMES,
+    ),
+    Mutation(
+        "a frame that has to wait loses its pixels",
+        "edge/scan/continuous/frames.py",
+        "                frame.pixels  # noqa: B018  # they are gone when the camera is asked for the next frame\n",
+        "",
+        _FRAMES,
+    ),
+    Mutation(
+        "pictures are looked at when the stage has come to rest",
+        "edge/scan/continuous/sweep.py",
+        "frame = None if failed else frames.ready()",
+        "frame = None",
+        _SWEPT,
+    ),
+    Mutation(
+        "what a look at a picture raises leaves the stage moving",
+        "edge/scan/continuous/sweep.py",
+        "except Exception as error:  # noqa: BLE001  # raised again when nothing moves",
+        "except ZeroDivisionError as error:",
+        _SWEPT,
+    ),
+    Mutation(
+        "a camera that was armed runs freely after a sweep",
+        "edge/scan/continuous/frames.py",
+        "if not was_armed:",
+        "if True:",
+        _FRAMES,
+    ),
+    Mutation(
+        "a picture at rest is triggered before the stage is at rest",
+        "edge/camera/on_demand.py",
+        "max(settled_s, self._next_s) - self._clock.now_s()",
+        "self._next_s - self._clock.now_s()",
+        _ON_DEMAND,
+    ),
+    Mutation(
+        "a picture at rest is triggered sooner than the camera takes it",
+        "edge/camera/on_demand.py",
+        "max(settled_s, self._next_s) - self._clock.now_s()",
+        "settled_s - self._clock.now_s()",
+        _ON_DEMAND,
+    ),
+    Mutation(
+        "a frame that is left over is taken for the picture",
+        "edge/camera/on_demand.py",
+        ".exposure_start_s < asked_s - EARLY_S:",
+        ".exposure_start_s < 0.0:",
+        _ON_DEMAND,
+    ),
+    Mutation(
+        "a trigger that was missed ends the scan",
+        "edge/camera/on_demand.py",
+        "            return self._triggered()  # a trigger that came too soon after one of a sweep is missed\n",
+        "            raise\n",
+        _ON_DEMAND,
+    ),
+    Mutation(
+        "the camera still waits for triggers after a scan",
+        "edge/scan/on_demand.py",
+        "        camera.disarm()\n",
+        "        pass\n",
+        _ON_DEMAND,
     ),
     Mutation(
         "a sweep triggers where the motor stands, without the play",

@@ -42,6 +42,7 @@ from parfocal.edge.scan.continuous.plan import (
 )
 from parfocal.edge.scan.continuous.survey import SWEPT_FROM, survey_sweeps
 from parfocal.edge.scan.due import note_due
+from parfocal.edge.scan.on_demand import is_triggered
 from parfocal.edge.scan.plan import Field
 from parfocal.edge.scan.survey import surface_report
 from parfocal.edge.scan.tiling.job import (
@@ -52,7 +53,6 @@ from parfocal.edge.scan.tiling.job import (
     check_new,
     kept_request,
     settings_of,
-    survey_points,
 )
 from parfocal.edge.scan.tiling.plan import (
     Foretold,
@@ -65,6 +65,7 @@ from parfocal.edge.scan.tiling.plan import (
     plan_tiles,
     used_config,
 )
+from parfocal.edge.scan.tiling.points import survey_points
 from parfocal.edge.scan.tiling.report import ScanReport, SessionFigures, scan_report
 from parfocal.edge.scan.tiling.scanner import TileDone
 from parfocal.edge.scan.tiling.writer import EXPECTED_SHARE
@@ -157,7 +158,8 @@ def scan(
             if request.continuous
             else None
         )
-        foretold = foretell(request.plan, used, EXPECTED_SHARE[request.codec], instrument.plays)
+        share, plays = EXPECTED_SHARE[request.codec], instrument.plays
+        foretold = foretell(request.plan, used, share, plays, is_triggered(instrument))
         if sweeps is not None:
             foretold = foretell_sweeps(foretold, sweeps)
         _show_plan(console, request.plan, foretold)

@@ -33,6 +33,7 @@ from parfocal.edge.errors import ConfigError
 from parfocal.edge.scan.continuous.survey import SurveySweeps, SweptSurvey, survey_sweeps
 from parfocal.edge.scan.due import note_due
 from parfocal.edge.scan.grid import Region, points_of_region
+from parfocal.edge.scan.on_demand import on_demand
 from parfocal.edge.scan.plan import Field
 from parfocal.edge.scan.report import FieldReport
 from parfocal.edge.scan.session import Session
@@ -91,11 +92,10 @@ def survey(
     engine = checked_engine(settings)
     say(console, f"engine: {engine.description}")
     with growing_result(json, partial(_show, console)) as result:
-        with asked.opened(settings) as opened:
+        with asked.opened(settings) as opened, contextlib.ExitStack() as triggered:
             show_notes(console, opened.notes)
-            instrument, settings, _ = by_lens(
-                opened, settings, console, plan, engine.predictor, engine.single
-            )
+            seen, settings, _ = by_lens(opened, settings, console, plan, engine.predictor, engine.single)
+            instrument = triggered.enter_context(on_demand(seen, settings.camera))
             session = Session(instrument, engine.predictor, settings, engine.single, measures=True)
             if continuous:
                 sweeps = survey_sweeps(plan, settings, instrument.plays, instrument.trigger)

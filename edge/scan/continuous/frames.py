@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
-from parfocal.board.own.board import TriggeredFrame
-from parfocal.edge.camera.frame import TriggeredCamera
+from parfocal.board.own.triggers import TriggeredFrame
+from parfocal.edge.camera.frame import Frame, TriggeredCamera
 from parfocal.edge.errors import CameraFailed
 from parfocal.edge.pixels import UInt8Array
-from parfocal.edge.scan.continuous.matching import told_once, tolerance_s, trigger_of
+from parfocal.edge.scan.continuous.matching import SAME_SHARE, trigger_of
 from parfocal.edge.words import counted
 
 GRAB_S = 1.0  # how long a frame may take to come over the cable
+
+
+class Triggers(msgspec.Struct, frozen=True):
+    """The triggers that were armed: how many, and the least time between two, s.
+
+    `flash_middle_s`: from a trigger until the middle of its flash.
+    """
+
+    count: int
+    apart_s: float
+    flash_middle_s: float
 
 
 class Flashed(msgspec.Struct, frozen=True):
@@ -27,51 +38,98 @@ class Flashed(msgspec.Struct, frozen=True):
 
 @contextlib.contextmanager
 def armed(camera: TriggeredCamera, n_frames: int) -> Iterator[None]:
-    """The camera waits for triggers; it runs freely again however the block ends. Raises CameraFailed."""
+    """The camera waits for triggers; however the block ends, it then runs freely, if it did. Raises CameraFailed."""
+    was_armed = camera.is_armed
     camera.arm(n_frames)
     try:
         yield
     finally:
-        camera.disarm()
+        if not was_armed:
+            camera.disarm()
 
 
-def flashed(
-    camera: TriggeredCamera, told: Sequence[TriggeredFrame], n_armed: int, flash_middle_s: float
-) -> Iterator[Flashed]:
-    """The frames of the triggers that the board has told of, while the camera is armed.
+class FramesOfSweep:
+    """The frames of the triggers that the board tells of, in their order, while the camera is armed.
 
-    `flash_middle_s`: from a trigger until the middle of its flash. An event or a frame may be lost on its cable: then
-    the other one is left out. Raises CameraFailed if no frame came at all.
+    An event or a frame may be lost on its cable: then the other one is left out.
     """
-    triggers = told_once(told, n_armed)
-    times_s = [each.trigger_s for each in triggers]
-    within_s = tolerance_s(times_s, GRAB_S)
-    n_taken, strays_s = 0, list[float]()
-    while n_taken < len(triggers):
-        try:
-            frame = camera.grab(GRAB_S)
-        except CameraFailed as failed:
-            if n_taken == 0:
-                raise _none_fits(strays_s, times_s, within_s) if strays_s else failed from failed
-            return
-        found = trigger_of(frame.exposure_start_s, times_s, n_taken, within_s)
-        if found is None:
-            strays_s.append(frame.exposure_start_s)
-            if frame.exposure_start_s <= times_s[-1] + within_s:
-                continue
-            if n_taken == 0:
-                raise _none_fits(strays_s, times_s, within_s)
-            return  # later ones belong to no trigger of this sweep
-        n_taken = found + 1
-        trigger = triggers[found]
-        yield Flashed(trigger.index, frame.pixels, trigger.trigger_s + flash_middle_s)
 
+    def __init__(
+        self,
+        camera: TriggeredCamera,
+        take_told: Callable[[], Sequence[TriggeredFrame]],
+        triggers: Triggers,
+    ) -> None:
+        """`take_told` returns the triggers that the board has told of since its last call."""
+        self._camera, self._take_told, self._triggers = camera, take_told, triggers
+        self._told: dict[int, TriggeredFrame] = {}  # an event may be sent again
+        self._within_s = SAME_SHARE * triggers.apart_s
+        self._last_index = -1
+        self._waiting: Frame | None = None  # of whose trigger the board has not told yet
+        self._strays_s: list[float] = []
 
-def _none_fits(strays_s: Sequence[float], triggers_s: Sequence[float], within_s: float) -> CameraFailed:
-    """The error for frames of which none began with a trigger."""
-    late_s = min((frame_s - trigger_s for frame_s in strays_s for trigger_s in triggers_s), key=abs)
-    return CameraFailed(
-        f"{counted(len(strays_s), 'frame')} came for {counted(len(triggers_s), 'trigger')}, none of them with its "
-        f"trigger: the nearest began {1000.0 * late_s:.1f} ms after one, and {1000.0 * within_s:.1f} ms are allowed. "
-        "Check camera.exposure_s, and that the camera exposes for each trigger."
-    )
+    def ready(self) -> Flashed | None:
+        """The next one if it is there already; for while the stage moves. Raises CameraFailed."""
+        self._hear()
+        while (frame := self._waiting or self._camera.poll()) is not None:
+            self._waiting = None
+            found = self._flashed(frame)
+            if found is not None:
+                return found
+            if not self._is_stray(frame):
+                frame.pixels  # noqa: B018  # they are gone when the camera is asked for the next frame
+                self._waiting = frame
+                return None
+        return None
+
+    def others(self) -> Iterator[Flashed]:
+        """Those that are left after the sweep; waits for them. Raises CameraFailed if no frame came at all."""
+        self._hear()
+        while self._told and self._last_index < max(self._told):
+            try:
+                frame, self._waiting = self._waiting or self._camera.grab(GRAB_S), None
+            except CameraFailed as failed:
+                if self._last_index < 0:
+                    raise self._none_fits() if self._strays_s else failed from failed
+                return
+            found = self._flashed(frame)
+            if found is not None:
+                yield found
+            elif not self._is_stray(
+                frame
+            ):  # later than every trigger: those behind it belong to none of this sweep
+                self._strays_s.append(frame.exposure_start_s)
+                if self._last_index < 0:
+                    raise self._none_fits()
+                return
+
+    def _hear(self) -> None:
+        told = (each for each in self._take_told() if each.index < self._triggers.count)
+        self._told.update({each.index: each for each in told})
+
+    def _flashed(self, frame: Frame) -> Flashed | None:
+        """A frame with its trigger, None without one."""
+        trigger = trigger_of(frame.exposure_start_s, self._told.values(), self._last_index, self._within_s)
+        if trigger is None:
+            return None
+        self._last_index = trigger.index
+        return Flashed(trigger.index, frame.pixels, trigger.trigger_s + self._triggers.flash_middle_s)
+
+    def _is_stray(self, frame: Frame) -> bool:
+        """Whether a frame without a trigger is one of none, by what the board has told since; then it is noted."""
+        latest_s = max((each.trigger_s for each in self._told.values()), default=float("-inf"))
+        is_stray = frame.exposure_start_s <= latest_s + self._within_s
+        if is_stray:
+            self._strays_s.append(frame.exposure_start_s)
+        return is_stray
+
+    def _none_fits(self) -> CameraFailed:
+        """The error for frames of which none began with a trigger."""
+        triggers_s = [each.trigger_s for each in self._told.values()]
+        late_s = min((frame_s - trigger_s for frame_s in self._strays_s for trigger_s in triggers_s), key=abs)
+        return CameraFailed(
+            f"{counted(len(self._strays_s), 'frame')} came for {counted(len(triggers_s), 'trigger')}, none of them "
+            f"with its trigger: the nearest began {1000.0 * late_s:.1f} ms after one, and "
+            f"{1000.0 * self._within_s:.1f} ms are allowed. Check camera.exposure_s, and that the camera exposes for "
+            "each trigger."
+        )

@@ -11,7 +11,8 @@ import msgspec
 from parfocal.board.config import AxisConfig, BoardConfig
 from parfocal.board.motion.profile import Trapezoid
 from parfocal.board.own.board import Along
-from parfocal.edge.config import CameraConfig, Config
+from parfocal.edge.camera.on_demand import frame_s
+from parfocal.edge.config import Config
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.measured.calibration import PlayInUse
 from parfocal.edge.measured.trigger_in_use import TriggerInUse
@@ -165,12 +166,6 @@ def sweep_plan(
         for a, b in itertools.pairwise(rows)
     )
     return msgspec.structs.replace(made, scan_s=swept_s + change_s, row_change_s=change_s)
-
-
-def frame_s(camera: CameraConfig) -> float:
-    """The time from one trigger to the next that the camera needs, s."""
-    # A camera that is triggered by hand of its own time misses a trigger that comes a little too soon.
-    return 1.05 * max(camera.frame_period_s, camera.exposure_s)
 
 
 def line_s(line: Line, plan: SweepPlan, board: BoardConfig) -> float:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from parfocal.board.own.board import Flash, TriggerPositions
+from parfocal.board.own.triggers import Flash, TriggerPositions
+from parfocal.edge.camera.on_demand import frame_s
 from parfocal.edge.config import Config
 from parfocal.edge.focus.shots import Plane
 from parfocal.edge.instrument import Instrument
-from parfocal.edge.scan.continuous.frames import armed, flashed
-from parfocal.edge.scan.continuous.plan import SweepPlan, frame_s
+from parfocal.edge.scan.continuous.frames import FramesOfSweep, Triggers, armed
+from parfocal.edge.scan.continuous.plan import SweepPlan
 from parfocal.edge.scan.continuous.sweep import sweeping_of
 from parfocal.edge.scan.tiling.light import Light
 
@@ -48,8 +49,6 @@ class PlaneSweeper:
             )
             clock.sleep_s(settled_s - clock.now_s())
             self._board.rise(end_um, speed_um_per_s)
-            told = self._board.take_triggered_frames()
-            return [
-                Plane(armed_um[frame.index] + ahead_um, frame.pixels)
-                for frame in flashed(self._camera, told, len(armed_um), plan.flash_middle_s)
-            ]
+            triggers = Triggers(len(armed_um), step_um / speed_um_per_s, plan.flash_middle_s)
+            frames = FramesOfSweep(self._camera, self._board.take_triggered_frames, triggers)
+            return [Plane(armed_um[frame.index] + ahead_um, frame.pixels) for frame in frames.others()]

@@ -65,7 +65,7 @@ class ContinuousScanner:
     def run(
         self, tiles: Sequence[PlannedTile], scanner: Scanner, journal: Journal, writer: TileWriter
     ) -> Generator[TileDone, None, None]:
-        """Take `tiles` and hand each to `writer`: those of a row after its sweep, others in the second pass.
+        """Take `tiles` and hand each to `writer`: those of a row while it is swept, others in the second pass.
 
         Tiles that the model needs to learn the slide are taken one by one first. Close the iterator to end between two
         tiles. The axes must be homed and the steady lamp off while nothing is exposed. Raises as `Scanner.run`, and
@@ -79,8 +79,7 @@ class ContinuousScanner:
         left: dict[PlannedTile, str] = dict.fromkeys(others, "")
         soft = list[tuple[_Looked, str]]()
         for row in rows:
-            for tile, taken, elapsed_s in self._swept(row, scanner, left, soft):
-                yield scanner.hand_over(tile, taken, journal, writer, elapsed_s)
+            yield from self._swept(row, scanner, journal, writer, left, soft)
             if len(soft) >= MAX_SOFT:
                 yield from self._proven(soft, scanner, journal, writer, left)
                 soft.clear()
@@ -110,9 +109,7 @@ class ContinuousScanner:
                 yield from scanner.run(run.tiles, journal, writer, left[run.tiles[0]] or None)
                 continue
             soft = list[tuple[_Looked, str]]()
-            for tile, taken, elapsed_s in self._swept(run, scanner, left, soft):
-                again = msgspec.structs.replace(taken, reason=BLURRED, retaken=1)
-                yield scanner.hand_over(tile, again, journal, writer, elapsed_s)
+            yield from self._swept(run, scanner, journal, writer, left, soft, is_again=True)
             left.update({looked.caught.tile: reason for looked, reason in soft})
             runs += [Row((tile,), 1, along) for tile in run.tiles if tile in left]
 
@@ -120,15 +117,19 @@ class ContinuousScanner:
         self,
         row: Row,
         scanner: Scanner,
+        journal: Journal,
+        writer: TileWriter,
         left: dict[PlannedTile, str],
         soft: list[tuple[_Looked, str]],
-    ) -> Iterator[tuple[PlannedTile, Taken, float]]:
-        """The good tiles of a row, each with its share of the time of the sweep.
+        is_again: bool = False,
+    ) -> list[TileDone]:
+        """Sweep a row and hand over its good tiles, each as soon as it was seen, while the stage goes on.
 
         The others are put into `left`, each with its reason; or into `soft`, where only their sharpness, or that of
-        their parts, speaks against them.
+        their parts, speaks against them. `is_again`: they were out of focus in another sweep.
         """
-        began_s = self._instrument.clock.now_s()
+        clock, done = self._instrument.clock, list[TileDone]()
+        handed_s = clock.now_s()
         z_step_um = self._config.board.z.um_per_step
         aim_um = self._judge.aim_um(row.tiles[0])
 
@@ -137,23 +138,34 @@ class ContinuousScanner:
             beyond_um = None if expected.beyond_um is None else expected.beyond_um + aim_um
             return Expected(expected.z_um + aim_um, expected.sigma_um, beyond_um)
 
+        def see(caught: Caught) -> None:
+            nonlocal handed_s
+            looked = self._lit(caught, scanner, left)
+            judged = None if looked is None else self._sorted(looked, scanner, left, soft)
+            if looked is None or judged is None:
+                return
+            taken = looked.taken(judged)
+            if is_again:
+                taken = msgspec.structs.replace(taken, reason=BLURRED, retaken=1)
+            elapsed_s, handed_s = clock.now_s() - handed_s, clock.now_s()
+            done.append(scanner.hand_over(caught.tile, taken, journal, writer, elapsed_s))
+
         line = line_of(row, aimed, self._plan.ends, self._plan.costs, self._judge.depth_um, z_step_um)
         left.update(dict.fromkeys(row.tiles, MISSED))
-        above_um = self._engagement.above_um
-        for caught in self._sweeper.sweep(row, line, scanner.offset, above_um):
-            elapsed_s = (self._instrument.clock.now_s() - began_s) / len(row.tiles)
-            is_faulty = exposure_fault(caught.pixels) is not None
-            self._watch.seen_flash(is_faulty and caught.pixels.mean() < MIN_MEAN_LEVEL)
-            if is_faulty:
-                left[caught.tile] = DARK
-                continue
-            looked = self._looked(caught, scanner)
-            del left[caught.tile]
-            judged = self._sorted(looked, scanner, left, soft)
-            if judged is not None:
-                yield caught.tile, looked.taken(judged), elapsed_s
+        self._sweeper.sweep_seeing(row, line, scanner.offset, see, self._engagement.above_um)
         if self._sweeper.n_lost:
             left.update({tile: LOST for tile in row.tiles if left.get(tile) == MISSED})
+        return done
+
+    def _lit(self, caught: Caught, scanner: Scanner, left: dict[PlannedTile, str]) -> _Looked | None:
+        """What a picture shows that the flash has lit; another one goes to `left`, as what it is."""
+        is_faulty = exposure_fault(caught.pixels) is not None
+        self._watch.seen_flash(is_faulty and caught.pixels.mean() < MIN_MEAN_LEVEL)
+        if is_faulty:
+            left[caught.tile] = DARK
+            return None
+        del left[caught.tile]
+        return self._looked(caught, scanner)
 
     def _proven(
         self,

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 import msgspec
 
-from parfocal.board.own.board import Along, Flash, SweepBegin, TriggeredFrame, TriggerPositions
+from parfocal.board.own.board import Along, SweepBegin
+from parfocal.board.own.triggers import Flash, TriggeredFrame, TriggerPositions
 from parfocal.edge.camera.frame import TriggeredCamera
 from parfocal.edge.config import Config
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.pixels import UInt8Array
-from parfocal.edge.scan.continuous.frames import armed, flashed
+from parfocal.edge.scan.continuous.frames import Flashed, FramesOfSweep, Triggers, armed
 from parfocal.edge.scan.continuous.plan import SweepPlan
 from parfocal.edge.scan.continuous.rows import Line, Row
 from parfocal.edge.scan.tiling.plan import PlannedTile
@@ -29,6 +32,9 @@ class Sweeping(Protocol):
 
     def sweep(self, to_um: float, z_um: float, speed_um_per_s: float, along: Along = "x") -> float:
         """Move X, or Y, and Z on along a straight line."""
+
+    def meanwhile(self, work: Callable[[], object]) -> AbstractContextManager[None]:
+        """Call `work` again and again while a motion inside of the block goes on."""
 
     def rise(self, z_um: float, speed_um_per_s: float) -> float:
         """Move Z on upwards at a speed of its own."""
@@ -74,6 +80,20 @@ def sweeping_of(instrument: Instrument) -> tuple[Sweeping, TriggeredCamera]:
     return board, camera
 
 
+class _Way:
+    """A line over a row on the slide, and how far that lies from where it lay."""
+
+    def __init__(self, row: Row, line: Line, offset: Offset, above_um: float) -> None:
+        self.row, self.line, self.offset, self.above_um = row, line, offset, above_um
+        self.off_um, self.across_off_um = row.place_um(offset.x_um, offset.y_um)
+
+    @cached_property
+    def tiles(self) -> dict[int, PlannedTile]:
+        """The tiles by the index of their trigger; between two parts of the tissue there is none."""
+        first = self.row.number(self.row.tiles[0])
+        return {abs(self.row.number(tile) - first): tile for tile in self.row.tiles}
+
+
 class Sweeper:
     """Sweeps rows. The steady lamp must be off."""
 
@@ -93,53 +113,98 @@ class Sweeper:
         `row` and `line` are on the slide, which lies `offset` from where it lay. `above_um`: how far the stage stands
         above its command where Z is engaged downwards. Raises BoardError, CameraFailed.
         """
-        is_backwards, falling = row.way < 0, line.is_falling
-        off_um, across_off_um = row.place_um(offset.x_um, offset.y_um)
-        begin_um = row.place_um(line.at_um + off_um, row.across_um + across_off_um)
-        z_um = line.z_um + offset.z_um - self._lower_um(above_um, falling[0])
+        way = _Way(row, line, offset, above_um)
         with armed(self._camera, count_of(row)):
-            self._get_ready(SweepBegin(*begin_um, z_um, is_backwards, falling[0], row.along), row)
-            yield from self._along(row, line, offset, above_um)
+            armed_um, frames = self._begin(way)
+            self._go(way)
+            for frame in frames.others():
+                caught = self._caught(frame, way, armed_um)
+                if caught is not None:
+                    yield caught
+
+    def sweep_seeing(
+        self, row: Row, line: Line, offset: Offset, see: Callable[[Caught], None], above_um: float = 0.0
+    ) -> None:
+        """The same, but `see` is given each picture as soon as it is there, while the stage goes on.
+
+        What `see` raises ends the sweep, once the stage is at rest.
+        """
+        way = _Way(row, line, offset, above_um)
+        failed = list[Exception]()
+        with armed(self._camera, count_of(row)):
+            armed_um, frames = self._begin(way)
+
+            def look() -> None:
+                """One picture, if there is one."""
+                try:
+                    frame = None if failed else frames.ready()
+                    caught = None if frame is None else self._caught(frame, way, armed_um)
+                    if caught is not None:
+                        see(caught)
+                except Exception as error:  # noqa: BLE001  # raised again when nothing moves
+                    failed.append(error)
+
+            with self._board.meanwhile(look):
+                self._go(way, failed)
+            if failed:
+                raise failed[0]
+            for frame in frames.others():
+                caught = self._caught(frame, way, armed_um)
+                if caught is not None:
+                    see(caught)
 
     def _lower_um(self, above_um: float, is_falling: bool) -> float:
         """By how much a command is lowered in this engagement, um; whole steps."""
         step_um = self._config.board.z.um_per_step
         return round(above_um / step_um) * step_um if is_falling else 0.0
 
-    def _along(self, row: Row, line: Line, offset: Offset, above_um: float) -> Iterator[Caught]:
-        """Sweep from the begin of a row, then hand out its frames."""
-        is_backwards, falling = row.way < 0, line.is_falling
-        off_um, across_off_um = row.place_um(offset.x_um, offset.y_um)
-        across_um = row.across_um + across_off_um
+    def _begin(self, way: _Way) -> tuple[tuple[float, ...], FramesOfSweep]:
+        """Go to the begin of a sweep and arm its triggers: where the stage will be in each flash, and their frames."""
+        row, line, offset, falling = way.row, way.line, way.offset, way.line.is_falling
+        begin_um = row.place_um(line.at_um + way.off_um, row.across_um + way.across_off_um)
+        z_um = line.z_um + offset.z_um - self._lower_um(way.above_um, falling[0])
+        self._get_ready(SweepBegin(*begin_um, z_um, row.way < 0, falling[0], row.along), row)
         armed_um = self._arm(row, offset)
+        spacing_um = abs(armed_um[1] - armed_um[0])
+        triggers = Triggers(len(armed_um), spacing_um / self._plan.speed_um_per_s, self._plan.flash_middle_s)
+        return armed_um, FramesOfSweep(self._camera, self._board.take_triggered_frames, triggers)
+
+    def _go(self, way: _Way, failed: Sequence[Exception] = ()) -> None:
+        """Go along a line, from its begin; no part more once something has failed."""
+        row, line, falling = way.row, way.line, way.line.is_falling
         for k, part in enumerate(line.parts):
-            to_um = offset.z_um - self._lower_um(above_um, falling[k])
+            if failed:
+                return
+            to_um = way.offset.z_um - self._lower_um(way.above_um, falling[k])
             if k and falling[k] != falling[k - 1]:
                 z_um = line.parts[k - 1].z_um + to_um
-                knot_um = row.place_um(line.parts[k - 1].at_um + off_um, across_um)
-                self._board.ready(SweepBegin(*knot_um, z_um, is_backwards, falling[k], row.along))
-            self._board.sweep(part.at_um + off_um, part.z_um + to_um, self._plan.speed_um_per_s, row.along)
-        board = self._instrument.board
-        at_across_um = (board.y if row.along == "x" else board.x).stage_um - across_off_um
+                knot_um = row.place_um(
+                    line.parts[k - 1].at_um + way.off_um, row.across_um + way.across_off_um
+                )
+                self._board.ready(SweepBegin(*knot_um, z_um, row.way < 0, falling[k], row.along))
+            at_um = part.at_um + way.off_um
+            self._board.sweep(at_um, part.z_um + to_um, self._plan.speed_um_per_s, row.along)
+
+    def _caught(self, frame: Flashed, way: _Way, armed_um: Sequence[float]) -> Caught | None:
+        """The picture of a tile, None of a place between two parts of the tissue."""
+        row, line, falling = way.row, way.line, way.line.is_falling
+        tile, at_um = way.tiles.get(frame.index), armed_um[frame.index] - way.off_um
+        if tile is None:
+            return None
+        passed = next(
+            (k for k, part in enumerate(line.parts) if (part.at_um - at_um) * row.way >= 0.0),
+            len(line.parts) - 1,
+        )
         # Z makes its steps one by one here: between two of them it is half a step behind the line, on average.
         behind_um = -0.5 * self._config.board.z.um_per_step
-        first = row.number(row.tiles[0])
-        tiles = {abs(row.number(tile) - first): tile for tile in row.tiles}
-        told = self._board.take_triggered_frames()
-        for frame in flashed(self._camera, told, len(armed_um), self._plan.flash_middle_s):
-            tile, at_um = tiles.get(frame.index), armed_um[frame.index] - off_um
-            if tile is None:  # between two parts of the tissue
-                continue
-            passed = next(
-                (k for k, part in enumerate(line.parts) if (part.at_um - at_um) * row.way >= 0.0),
-                len(line.parts) - 1,
-            )
-            z_um = line.z_at(at_um) + behind_um * line.slope_sign(passed)
-            is_above_um = above_um if falling[passed] else 0.0
-            z_um += is_above_um - self._lower_um(above_um, falling[passed])
-            x_um, y_um = row.place_um(at_um, at_across_um)
-            error_um = self._instrument.error_um_at(x_um, y_um, frame.flash_s)
-            yield Caught(tile, frame.pixels, x_um, y_um, z_um, falling[passed], is_above_um, error_um)
+        z_um = line.z_at(at_um) + behind_um * line.slope_sign(passed)
+        is_above_um = way.above_um if falling[passed] else 0.0
+        z_um += is_above_um - self._lower_um(way.above_um, falling[passed])
+        board = self._instrument.board
+        across = board.y if row.along == "x" else board.x
+        x_um, y_um = row.place_um(at_um, across.stage_um - way.across_off_um)
+        error_um = self._instrument.error_um_at(x_um, y_um, frame.flash_s)
+        return Caught(tile, frame.pixels, x_um, y_um, z_um, falling[passed], is_above_um, error_um)
 
     def _get_ready(self, begin: SweepBegin, row: Row) -> None:
         """Go to the begin of a sweep. What is left of the time to rest passes while the stage speeds up."""

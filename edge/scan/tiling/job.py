@@ -21,7 +21,7 @@ from parfocal.edge.scan.continuous.planes import PlaneSweeper
 from parfocal.edge.scan.continuous.scanner import ContinuousScanner
 from parfocal.edge.scan.continuous.survey import SurveySweeps, SweptSurvey
 from parfocal.edge.scan.field_result import FieldResult
-from parfocal.edge.scan.grid import Region, points_of_region
+from parfocal.edge.scan.on_demand import on_demand
 from parfocal.edge.scan.plan import Field
 from parfocal.edge.scan.report import FieldReport
 from parfocal.edge.scan.session import Session
@@ -42,7 +42,7 @@ from parfocal.edge.scan.tiling.writer import TileWriter, write_whole
 from parfocal.edge.scan.watch import CameraWatch, Due, watch_of
 from parfocal.edge.surface.files import read_points, write_points
 from parfocal.edge.surface.points import FocusPoint, SurfaceRefused
-from parfocal.edge.surface.surface import MIN_POINTS, FocalSurface, fit_surface
+from parfocal.edge.surface.surface import FocalSurface, fit_surface
 from parfocal.edge.words import named
 from parfocal.engines.predictor import Predictor
 
@@ -133,22 +133,6 @@ def check_new(slide: Path) -> None:
         raise ConfigError(f"{named(slide)} is in the way; nothing moved. Give another --out.")
 
 
-def survey_points(
-    plan: TilePlan, config: Config, n_points: int | None, spacing_um: float
-) -> tuple[Field, ...]:
-    """Focus points for the surface under the tiles of a plan, on tiles only, back and forth. Raises ConfigError."""
-    xs_um, ys_um = [t.x_um for t in plan.tiles], [t.y_um for t in plan.tiles]
-    # A row of tiles still needs points on both sides of it, to tell a tilt.
-    half_um = [pitch_um / 2.0 for pitch_um in plan.pitch_um]
-    (x0, x1), (y0, y1) = (
-        (min(at), max(at)) if min(at) < max(at) else (min(at) - half, max(at) + half)
-        for at, half in ((xs_um, half_um[0]), (ys_um, half_um[1]))
-    )
-    points = points_of_region(Region(x0, y0, x1, y1), config, n_points, spacing_um)
-    near = [point for point in points if _is_on_a_tile(point, plan)]
-    return tuple(near) if len(near) >= 2 * MIN_POINTS else points
-
-
 class ScanJob:
     """A scan that was begun or is continued. Close it at the end."""
 
@@ -216,6 +200,17 @@ class ScanJob:
 
         Raises SurfaceRefused if they determine none; else as `Session.run` and `SweptSurvey.run`.
         """
+        with on_demand(instrument, config.camera) as seeing:
+            yield from self._surveyed(seeing, eyes, config, points, sweeps)
+
+    def _surveyed(
+        self,
+        instrument: Instrument,
+        eyes: Eyes,
+        config: Config,
+        points: tuple[Field, ...],
+        sweeps: SurveySweeps | None,
+    ) -> Generator[FieldResult, None, None]:
         judge, usual = self._judge(instrument, eyes, config), UsualSpread()
         session, marks = Session(instrument, eyes.two_shot, config, eyes.single, measures=True), SurveyMarks()
         fields: list[FieldReport] = []
@@ -269,6 +264,12 @@ class ScanJob:
             ScanAborted: the slide is not found again, or a picture is black.
             TileNotWritten, BoardError, CameraFailed, EngineError: as they come.
         """
+        with on_demand(instrument, config.camera) as seeing:
+            yield from self._taken(seeing, eyes, config, surface, ways)
+
+    def _taken(
+        self, instrument: Instrument, eyes: Eyes, config: Config, surface: FocalSurface, ways: Ways
+    ) -> Generator[TileDone, None, None]:
         heights = Heights(surface, self.request.plan.pitch_um)
         for planned in self.left:
             heights.check_covers(planned.x_um, planned.y_um)
@@ -375,11 +376,3 @@ class ScanJob:
 def _learn(heights: Heights, tile: ScannedTile) -> None:
     if tile.focus_um is not None and tile.focus_sigma_um is not None and not tile.uneven:
         heights.learn(tile.x_um, tile.y_um, tile.z_um + tile.focus_um, tile.focus_sigma_um)
-
-
-def _is_on_a_tile(point: Field, plan: TilePlan) -> bool:
-    width_um, height_um = ((p + o) / 2.0 + 1.0 for p, o in zip(plan.pitch_um, plan.overlap_um, strict=True))
-    return any(
-        abs(point.x_um - tile.x_um) <= width_um and abs(point.y_um - tile.y_um) <= height_um
-        for tile in plan.tiles
-    )

@@ -142,15 +142,22 @@ def overlap_for(plays: Sequence[PlayInUse], config: Config, field_um: tuple[floa
     return min(needed, 0.5)
 
 
-def foretell(plan: TilePlan, config: Config, codec_share: float, plays: Sequence[PlayInUse] = ()) -> Foretold:
+def foretell(
+    plan: TilePlan,
+    config: Config,
+    codec_share: float,
+    plays: Sequence[PlayInUse] = (),
+    is_triggered: bool = False,
+) -> Foretold:
     """Time and space of a plan. `codec_share`: the size of a file over that of its pixels.
 
-    X and Y arrive by the shortest way where the play of both is among `plays`, with its uncertainty.
+    X and Y arrive by the shortest way where the play of both is among `plays`, with its uncertainty. `is_triggered`:
+    the board triggers the camera.
     """
     board, camera = config.board, config.camera
-    frame_s = (
-        camera.exposure_s + camera.frame_period_s / 2.0
-    )  # the mean wait for a frame of a free-running camera
+    # The mean wait for a frame of a free-running camera.
+    wait_s = 0.0 if is_triggered else camera.frame_period_s / 2.0
+    frame_s = camera.exposure_s + wait_s
     settle_s = max(board.x.settle_s, board.y.settle_s)
     travel_s = _travel_s(plan.tiles, _straight(board.x), _straight(board.y))
     measured = {play.axis for play in plays if play.uncertainty_um is not None}

@@ -42,11 +42,12 @@ def instrument(
     bench = VirtualBench()
     with bench.open_board() as board:
         clock = bench.clock
+        free = SimulatedCamera(bench, clock, camera, render)
         yield Instrument(
             board,
-            SimulatedCamera(bench, clock, camera, render),
+            free,
             clock,
-            triggered=TriggeredCamera(bench, clock, camera, render, delay_s=delay_s),
+            triggered=TriggeredCamera(free, bench, clock, camera, render, delay_s=delay_s),
         )
 
 

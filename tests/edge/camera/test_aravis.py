@@ -101,6 +101,44 @@ def test_frames_wait_in_their_order_until_they_are_asked_for(
     camera.disarm()
 
 
+def test_a_frame_is_there_or_not_and_nobody_waits(camera: AravisCamera, device: GigeCamera) -> None:
+    was_armed = camera.is_armed
+    camera.arm(2)
+    assert (was_armed, camera.is_armed) == (False, True)
+    began_s = time.monotonic()
+    assert camera.poll() is None
+    assert time.monotonic() - began_s < 0.5 * SLOW_S
+    device.pulse()
+    answered(device)
+    deadline_s = time.monotonic() + SLOW_S
+    while (frame := camera.poll()) is None:
+        assert time.monotonic() < deadline_s
+    assert frame.pixels.shape == (48, 64, 3)
+    assert camera.poll() is None
+    camera.disarm()
+
+
+def test_armed_again_it_drops_the_frames_from_before_and_goes_on_waiting_for_triggers(
+    camera: AravisCamera, device: GigeCamera
+) -> None:
+    camera.arm(2)
+    for _ in range(2):
+        device.pulse()
+        answered(device)
+    camera.grab(SLOW_S)  # and the other one is there, or on its way
+    camera.arm(12)  # more than there is room for in the free run
+    assert device.is_waiting
+    assert camera.poll() is None
+    for _ in range(12):
+        device.pulse()
+        answered(device)
+    for _ in range(12):
+        camera.grab(SLOW_S)
+    assert camera.n_lost == 0
+    camera.disarm()
+    assert not device.is_waiting
+
+
 def test_a_frame_for_which_there_was_no_room_is_noticed_by_the_next_ones_id(
     camera: AravisCamera, device: GigeCamera
 ) -> None:

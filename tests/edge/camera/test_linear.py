@@ -12,6 +12,7 @@ class Triggered:
     """A camera that notes what it was asked."""
 
     n_lost = 3
+    is_armed = True
 
     def __init__(self) -> None:
         self.asked: list[object] = []
@@ -22,6 +23,9 @@ class Triggered:
     def grab(self, timeout_s: float = 1.0) -> Frame:
         self.asked.append(("grab", timeout_s))
         return Frame(12.5, lambda: np.full((2, 2, 3), 128, np.uint8))
+
+    def poll(self) -> Frame | None:
+        return None if "poll" in self.asked else self.grab()
 
     def disarm(self) -> None:
         self.asked.append("disarm")
@@ -36,8 +40,13 @@ def test_a_measured_gamma_is_undone_in_triggered_frames_too() -> None:
     camera.disarm()
     assert (frame.pixels == table_of(0.5, 10.0)[128]).all()
     assert frame.exposure_start_s == 12.5
-    assert camera.n_lost == 3
+    assert (camera.n_lost, camera.is_armed) == (3, True)
     assert raw.asked == [("arm", 7), ("grab", 0.25), "disarm"]
+    polled = camera.poll()
+    assert polled is not None
+    assert (polled.pixels == frame.pixels).all()
+    raw.asked.append("poll")
+    assert camera.poll() is None
 
 
 def test_a_camera_with_a_straight_response_or_none_is_left_as_it_is() -> None:

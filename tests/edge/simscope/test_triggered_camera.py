@@ -5,14 +5,24 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from parfocal.board.own.board import Flash, TriggerPositions
+from parfocal.board.own.triggers import Flash, TriggerPositions
 from parfocal.board.stub.virtual_bench import VirtualBench
 from parfocal.edge.config import CameraConfig
 from parfocal.edge.errors import CameraFailed
 from parfocal.edge.pixels import UInt8Array
+from parfocal.edge.simscope.camera import Render, SimulatedCamera
 from parfocal.edge.simscope.triggered_camera import TriggeredCamera
 
-CONFIG = CameraConfig(exposure_s=0.004)
+CONFIG = CameraConfig(exposure_s=0.004, frame_period_s=0.005)
+
+
+def black(*_: float) -> UInt8Array:
+    return np.zeros((2, 2, 3), np.uint8)
+
+
+def camera_of(bench: VirtualBench, render: Render = black, brightness: float = 1.0) -> TriggeredCamera:
+    free = SimulatedCamera(bench, bench.clock, CONFIG, render)
+    return TriggeredCamera(free, bench, bench.clock, CONFIG, render, brightness)
 
 
 def test_a_sweep_gives_one_frame_at_each_position_lit_by_its_flash_alone() -> None:
@@ -26,7 +36,7 @@ def test_a_sweep_gives_one_frame_at_each_position_lit_by_its_flash_alone() -> No
     with bench.open_board() as board:
         board.home(("z",))
         board.z.move_to(100.0)
-        camera = TriggeredCamera(bench, bench.clock, CONFIG, render)
+        camera = camera_of(bench, render)
         at_um = board.trigger_at("z", TriggerPositions(120.0, 10.0, 8), Flash(0.002, 0.001, 0.8))
         board.z.move_to(250.0)
         frames = board.take_triggered_frames()
@@ -44,7 +54,7 @@ def test_a_sweep_gives_one_frame_at_each_position_lit_by_its_flash_alone() -> No
 
 def test_a_trigger_during_an_exposure_is_ignored() -> None:
     bench = VirtualBench()
-    camera = TriggeredCamera(bench, bench.clock, CONFIG, lambda *_: np.zeros((2, 2, 3), np.uint8))
+    camera = camera_of(bench)
     with bench.open_board() as board:
         board.strobe(count=6, period_s=0.003, delay_s=0.0, width_s=0.001, duty=0.5)
         bench.clock.sleep_s(0.1)
@@ -56,7 +66,7 @@ def test_a_trigger_during_an_exposure_is_ignored() -> None:
 
 def test_a_row_at_40x_that_takes_half_a_minute_hands_its_frames_out_after_it() -> None:
     bench = VirtualBench()
-    camera = TriggeredCamera(bench, bench.clock, CONFIG, lambda *_: np.zeros((2, 2, 3), np.uint8))
+    camera = camera_of(bench)
     with bench.open_board() as board:
         board.strobe(count=2, period_s=0.1, delay_s=0.0, width_s=0.001, duty=0.5)
         bench.clock.sleep_s(30.0)

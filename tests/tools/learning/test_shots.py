@@ -1,14 +1,19 @@
-"""Small samples for the head of an objective without a body. Needs the training extra."""
+"""Single shots of small samples. Needs the training extra."""
 
 import numpy as np
 import pytest
 
-pytest.importorskip("torch", reason="the training extra is not installed")
+torch = pytest.importorskip("torch", reason="the training extra is not installed")
 
-from tools.arrays import FloatArray
-from tools.learning.data import shots
-from tools.learning.data.features import Features
-from tools.rendering.objectives import OBJECTIVES
+from parfocal.engines.model.shipped import model_path  # noqa: E402
+from tools.arrays import FloatArray  # noqa: E402
+from tools.learning.data import shots  # noqa: E402
+from tools.learning.data.features import Features  # noqa: E402
+from tools.learning.recipe import Recipe  # noqa: E402
+from tools.learning.start import body_from  # noqa: E402
+from tools.networks.spectrum import n_spectral  # noqa: E402
+from tools.networks.standardising import standardised  # noqa: E402
+from tools.rendering.objectives import OBJECTIVES  # noqa: E402
 
 OBJECTIVE = OBJECTIVES["10x/0.3"]
 
@@ -25,15 +30,20 @@ def means(x: FloatArray) -> FloatArray:
     return np.asarray(x.mean(axis=(2, 3)), np.float32)
 
 
-def part(seed: int) -> dict[str, Features]:
-    return shots.part_of(OBJECTIVE, lines, means, means, np.random.default_rng(seed))
+WITHOUT_BODY = shots.Networks(means, shots.no_maps)
 
 
-def test_a_part_shows_each_sample_through_an_instrument_of_its_own_over_the_whole_range(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def part(seed: int, networks: shots.Networks = WITHOUT_BODY) -> dict[str, Features]:
+    return shots.part_of(OBJECTIVE, lines, networks, networks, np.random.default_rng(seed))
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"PATCH_PX": 40, "SHOT_PX": 80, "SAMPLES": 2}.items():
         monkeypatch.setattr(shots, name, value)
+
+
+def test_a_part_shows_each_sample_through_an_instrument_of_its_own_over_the_whole_range() -> None:
     found, again, other = part(1), part(1), part(2)
     whole, blocks = found["single"], found["block"]
     assert len(np.unique(whole.condenser)) == 2
@@ -47,3 +57,22 @@ def test_a_part_shows_each_sample_through_an_instrument_of_its_own_over_the_whol
         for name, values in vars(features).items():
             np.testing.assert_array_equal(values, getattr(again[kind], name))
     assert not np.isin(other["single"].condenser, whole.condenser).any()
+
+
+def test_with_a_body_whole_shots_and_their_blocks_have_its_maps() -> None:
+    for features in part(1, shots.Networks(means, lambda x: 2.0 * means(x))).values():
+        np.testing.assert_allclose(features.pooled, 2.0 * features.spectral)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_the_maps_are_those_of_the_body_of_the_model_at_both_sizes() -> None:
+    body = Recipe(kind="single").network()
+    body_from(body, model_path("single-20x"))
+    body.eval()
+    for side_px in (64, 96):
+        networks = shots.networks_of(side_px, model_path("single-20x"))
+        patches = np.random.default_rng(1).uniform(0, 255, (2, 3, side_px, side_px)).astype(np.float32)
+        with torch.no_grad():
+            wanted = body.pooled(standardised(torch.from_numpy(patches))).numpy()
+        np.testing.assert_allclose(networks.maps(patches), wanted, rtol=1e-3, atol=1e-3)
+        assert networks.spectrum(patches).shape == (2, n_spectral(3))

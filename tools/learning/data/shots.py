@@ -1,25 +1,35 @@
-"""Spectra of single shots of small samples, each through an instrument of its own.
+"""Features of single shots of small samples, each through an instrument of its own.
 
-A head without a body learns from many instruments, not from large frames: a small sample takes half a second, and a
-part of two whole frames seven. Each height is exposed by two cameras, which costs a quarter more than one: a random
+What a single shot shows depends on the instrument, so a head learns from many of them rather than from large frames: a
+small sample takes half a second. Each height is exposed by two cameras, which costs a quarter more than one: a random
 one, and one that compresses with half of the sampling of the colours, in which a single shot has its direction.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 
+import cv2
 import numpy as np
+import torch
 
 from parfocal.edge.focus.picture.prepare import smoothed
 from tools.arrays import FloatArray, UInt8Array
+from tools.learning.data.columns import Columns
 from tools.learning.data.features import Features
+from tools.learning.recipe import Recipe
+from tools.learning.start import body_from
+from tools.networks.compiled import Compiled, Pooled
+from tools.networks.spectrum import COLOURS, Spectrum
 from tools.rendering import seen
 from tools.rendering.cameras import Exposing, compressing_camera, random_camera
 from tools.rendering.imaging import Grid, Imaged, Instrument
 from tools.rendering.instruments import SINGLE_SHOT, random_instrument
-from tools.rendering.objectives import Objective
+from tools.rendering.objectives import OBJECTIVES, Objective
 from tools.rendering.parts import Drawing, ladder_um, reach_um
 from tools.rendering.samples import random_sample
 from tools.rendering.seen import PATCH_PX
+from tools.tissue.sources import TrainingObjects
 from tools.tissue.textures import Rng
 
 SAMPLES = 12  # of a part
@@ -28,18 +38,57 @@ SHOT_PX = BLOCKS_PER_SIDE * PATCH_PX
 BLOCKS = 2  # of each shot, by themselves
 CAMERAS = (random_camera, compressing_camera)  # through which each height is seen
 
-Spectra = Callable[[FloatArray], FloatArray]
+Network = Callable[[FloatArray], FloatArray]
+
+
+@dataclass(frozen=True)
+class Networks:
+    """What computes features of patches of one size: their spectra, and the averaged maps of a body (n, maps or 0)."""
+
+    spectrum: Network
+    maps: Network
+
+
+def networks_of(side_px: int, model_path: Path | None) -> Networks:
+    """Return the networks for patches of `side_px`, with the body of a model if one is given."""
+    spectrum = Compiled(Spectrum(COLOURS, side_px), COLOURS, side_px)
+    if model_path is None:
+        return Networks(spectrum, no_maps)
+    body = Recipe(kind="single").network()
+    body_from(body, model_path)
+    return Networks(spectrum, Compiled(Pooled(body), COLOURS, side_px))
+
+
+def no_maps(patches: FloatArray) -> FloatArray:
+    """Return the maps of patches (n, 0) of a model without a body."""
+    return np.zeros((len(patches), 0), np.float32)
+
+
+class ShotMaker:
+    """Makes parts in one process."""
+
+    def __init__(self, tiles: Path, objective: str, body: Path | None) -> None:
+        """Read the sharp images of `tiles`, and the model whose `body` computes the maps, if there is one."""
+        torch.set_num_threads(1)
+        cv2.setNumThreads(1)
+        self._objective = OBJECTIVES[objective]
+        self._objects = TrainingObjects(tiles, self._objective.optics.um_per_px)
+        self._whole, self._block = (networks_of(side_px, body) for side_px in (SHOT_PX, PATCH_PX))
+
+    def part(self, rng: Rng) -> Mapping[str, Features]:
+        """Return the features of one part, by kind of patch."""
+        return part_of(self._objective, self._objects.draw, self._whole, self._block, rng)
 
 
 def part_of(
-    objective: Objective, draw: Drawing, whole: Spectra, block: Spectra, rng: Rng
+    objective: Objective, draw: Drawing, whole: Networks, block: Networks, rng: Rng
 ) -> dict[str, Features]:
-    """Return the spectra of one part: of whole small shots as kind "single", of parts of them as "block".
+    """Return the features of one part: of whole small shots as kind "single", of parts of them as "block".
 
-    `draw` gives sharp objects; `whole` and `block` compute the spectra of patches of `SHOT_PX` and of `PATCH_PX`.
+    `draw` gives sharp objects; `whole` and `block` compute the features of patches of `SHOT_PX` and of `PATCH_PX`.
     """
     grid = Grid(SHOT_PX + 2 * objective.margin_px, objective.margin_px)
-    columns: dict[str, list[tuple[np.ndarray, ...]]] = {"single": [], "block": []}
+    columns = Columns()
     for number in range(SAMPLES):
         optics = random_instrument(objective.optics, rng, SINGLE_SHOT)
         instrument = Instrument(optics, reach_um(objective), objective.depth)
@@ -51,17 +100,12 @@ def part_of(
         heights_um = ladder_um(objective, rng)
         first = number * len(heights_um)
         for plane, z_um, shot in _shots(Imaged(sample, instrument, grid), objective, heights_um, rng):
-            for kind, places, spectra in (("single", every, whole), ("block", some, block)):
+            for kind, places, networks in (("single", every, whole), ("block", some, block)):
                 patches = seen.singles_of(shot, z_um, places)
                 if patches is not None:
-                    columns[kind].append(
-                        _row(spectra(patches.x), patches, optics.condenser_sigma, first + plane)
-                    )
-    return {
-        kind: Features(*(np.concatenate(column) for column in zip(*rows, strict=True)))
-        for kind, rows in columns.items()
-        if rows
-    }
+                    features = networks.spectrum(patches.x), networks.maps(patches.x)
+                    columns.add(kind, *features, patches, optics.condenser_sigma, first + plane)
+    return columns.features()
 
 
 def _shots(
@@ -73,16 +117,3 @@ def _shots(
     for plane, shots in enumerate(seen.shots_at(imaged, cameras, heights_um, rng)):
         for shot in shots:
             yield plane, float(heights_um[plane]), smoothed(shot)
-
-
-def _row(spectral: FloatArray, patches: seen.Patches, condenser: float, plane: int) -> tuple[np.ndarray, ...]:
-    n = len(patches)
-    return (
-        spectral.reshape(n, -1),
-        np.zeros((n, 0), np.float32),
-        patches.distance_um,
-        patches.contrast,
-        np.full(n, condenser, np.float32),
-        np.array(patches.groups),
-        np.full(n, plane),
-    )

@@ -91,11 +91,12 @@ class Field:
             return scene.uneven_shot(2250.0, 2250.0, np.float32(z_um - FOCUS_Z_UM) - heights_um, light)
 
         clock, brightness = self.bench.clock, self.config.scan.flash_brightness
+        free = SimulatedCamera(self.bench, clock, camera_config, render)
         self.instrument = Instrument(
             self.board,
-            SimulatedCamera(self.bench, clock, camera_config, render),
+            free,
             clock,
-            triggered=TriggeredCamera(self.bench, clock, camera_config, render, brightness),
+            triggered=TriggeredCamera(free, self.bench, clock, camera_config, render, brightness),
         )
         self.axis = self.board.z
         self.axis.approach_up(FOCUS_Z_UM)

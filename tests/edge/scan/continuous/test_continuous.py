@@ -10,7 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from parfocal.board.errors import BoardError
-from parfocal.board.own.board import Along, Board, TriggeredFrame
+from parfocal.board.own.board import Along, Board
+from parfocal.board.own.triggers import TriggeredFrame
 from parfocal.board.stub.virtual_bench import VirtualBench
 from parfocal.edge.camera.frame import Frame
 from parfocal.edge.errors import CameraFailed, ConfigError
@@ -20,14 +21,16 @@ from parfocal.edge.measured.trigger_in_use import TriggerInUse
 from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.scan.continuous.engagement import Engagement
 from parfocal.edge.scan.continuous.plan import SweepPlan, sweep_plan
+from parfocal.edge.scan.continuous.rows import Line, Row, line_of, rows_of
 from parfocal.edge.scan.continuous.scanner import BLURRED, DARK, FOLDED, LOST, MISSED
-from parfocal.edge.scan.continuous.sweep import Sweeper
+from parfocal.edge.scan.continuous.sweep import Caught, Sweeper
 from parfocal.edge.scan.tiles import read_scan
 from parfocal.edge.scan.tiling.heights import Expected, Heights
 from parfocal.edge.scan.tiling.judge import Judged, Seen, TileJudge
 from parfocal.edge.scan.tiling.plan import TilePlan, field_of, plan_tiles
 from parfocal.edge.scan.tiling.registering import shift_px
-from parfocal.edge.scan.tiling.scanner import TileDone
+from parfocal.edge.scan.tiling.scanner import Offset, TileDone
+from parfocal.edge.scan.tiling.writer import TileNotWritten
 from parfocal.edge.simscope.bench import stub_of
 from parfocal.edge.simscope.triggered_camera import TriggeredCamera
 from parfocal.edge.tissue.area import rectangle
@@ -250,62 +253,67 @@ def test_a_swept_tile_that_may_be_uneven_is_examined_at_rest_and_a_new_stain_is_
     assert not any(done.tile.uneven for done in taken)
 
 
-def test_the_camera_waits_for_triggers_during_sweeps_only_with_room_for_a_row_and_lost_frames_are_named(
+def test_the_camera_is_armed_once_with_room_for_a_row_and_lost_frames_are_named(
     scan: Scan, sweeps: SweepPlan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calls = list[int | str]()
-    arm, grab, disarm = TriggeredCamera.arm, TriggeredCamera.grab, TriggeredCamera.disarm
+    rooms, n_disarmed, is_first = list[int](), 0, False
+    arm, poll, disarm = TriggeredCamera.arm, TriggeredCamera.poll, TriggeredCamera.disarm
 
     def armed(camera: TriggeredCamera, n_frames: int) -> None:
-        calls.append(n_frames)
+        nonlocal is_first
+        rooms.append(n_frames)
+        is_first = n_frames > 1
         arm(camera, n_frames)
 
-    def drops_first(camera: TriggeredCamera, timeout_s: float = 1.0) -> Frame:
-        if calls[-1] != "grab":
-            calls.append("grab")
-            grab(camera, timeout_s)
-        return grab(camera, timeout_s)
+    def drops_first(camera: TriggeredCamera) -> Frame | None:
+        nonlocal is_first
+        frame = poll(camera)
+        if frame is not None and is_first:
+            is_first, frame = False, None
+        return frame
 
     def disarmed(camera: TriggeredCamera) -> None:
-        calls.append("disarm")
+        nonlocal n_disarmed
+        n_disarmed += 1
         disarm(camera)
 
+    def n_rows() -> int:
+        return sum(room > 1 for room in rooms)
+
     monkeypatch.setattr(TriggeredCamera, "arm", armed)
-    monkeypatch.setattr(TriggeredCamera, "grab", drops_first)
+    monkeypatch.setattr(TriggeredCamera, "poll", drops_first)
     monkeypatch.setattr(TriggeredCamera, "disarm", disarmed)
-    monkeypatch.setattr(TriggeredCamera, "n_lost", property(lambda _: int(calls.count("disarm") == 2)))
+    monkeypatch.setattr(TriggeredCamera, "n_lost", property(lambda _: int(n_rows() == 2)))
     taken = scan(SmallSlide(config=BRIGHT), sweeps=sweeps)
-    rows = [calls[k : k + 3] for k in range(0, len(calls), 3)]
-    assert len(rows) >= 3
-    assert all(row[1:] == ["grab", "disarm"] for row in rows)
-    assert all(isinstance(row[0], int) and row[0] >= 4 for row in rows)
+    assert n_disarmed == 1  # at the end
+    assert n_rows() >= 3
+    assert all(room == 1 or room >= 4 for room in rooms)
     reasons = [done.tile.reason or "" for done in taken]
-    assert [reason for reason in reasons if reason.startswith((MISSED, LOST))] != []
     assert sum(reason.startswith(LOST) for reason in reasons) == 1  # of the second row
-    assert sum(reason.startswith(MISSED) for reason in reasons) == len(rows) - 1
+    assert sum(reason.startswith(MISSED) for reason in reasons) == n_rows() - 1
 
 
 def test_a_missed_trigger_frame_or_flash_costs_its_tile_a_second_pass_and_shifts_no_other(
     scan: Scan, out: Path, sweeps: SweepPlan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    take, grab = Board.take_triggered_frames, TriggeredCamera.grab
+    take, poll = Board.take_triggered_frames, TriggeredCamera.poll
     n_grabbed = 0
 
     def lossy(board: Board) -> tuple[TriggeredFrame, ...]:
         return tuple(each for each in take(board) if each.index != 2)  # an event that the cable lost
 
-    def drops(camera: TriggeredCamera, timeout_s: float = 1.0) -> Frame:
+    def drops(camera: TriggeredCamera) -> Frame | None:
         nonlocal n_grabbed
+        frame = poll(camera)
+        if frame is None:
+            return None
         n_grabbed += 1
-        frame = grab(camera, timeout_s)
-        if n_grabbed in (4, 9):  # a frame that the camera has dropped
-            frame = grab(camera, timeout_s)
-        if n_grabbed == 13:
+        if n_grabbed == 14:
             return Frame(frame.exposure_start_s, lambda: np.zeros((128, 160, 3), np.uint8))
-        return frame
+        return None if n_grabbed in (4, 9) else frame  # a frame that the camera has dropped
 
     monkeypatch.setattr(Board, "take_triggered_frames", lossy)
-    monkeypatch.setattr(TriggeredCamera, "grab", drops)
+    monkeypatch.setattr(TriggeredCamera, "poll", drops)
     taken = scan(SmallSlide(config=BRIGHT), sweeps=sweeps)
     reasons = [done.tile.reason or "" for done in taken]
     assert sum(reason.startswith(MISSED) for reason in reasons) >= 5
@@ -345,21 +353,69 @@ def test_a_sweep_that_was_interrupted_goes_on_with_the_tiles_that_are_not_finish
             assert np.hypot(*shift_px(there, rgb_from_file(tile.path))[:2]) < 0.7
 
 
+def first_row(plan: TilePlan, sweeps: SweepPlan) -> tuple[Row, Line]:
+    """A row of five tiles, and the line over it."""
+    row = rows_of(plan.tiles)[0][0]
+    flat = Expected(2500.0, 0.1)
+    return row, line_of(row, lambda _x_um, _y_um: flat, sweeps.ends, sweeps.costs, 0.96, 0.3125)
+
+
+def test_pictures_are_looked_at_while_the_stage_goes_on(plan: TilePlan, sweeps: SweepPlan) -> None:
+    row, line = first_row(plan, sweeps)
+    with SmallSlide(config=BRIGHT).instrument(PLAYS) as instrument:
+        instrument.board.home()
+        clock, sweeper, lasted_s = instrument.clock, Sweeper(instrument, BRIGHT, sweeps), list[float]()
+        for look_s in (0.0, 0.02):  # of the 36 ms from one tile to the next
+            seen = list[Caught]()
+
+            def see(caught: Caught, look_s: float = look_s, seen: list[Caught] = seen) -> None:
+                seen.append(caught)
+                clock.sleep_s(look_s)
+
+            sweeper.sweep_seeing(row, line, Offset(), lambda _: None)
+            began_s = clock.now_s()
+            sweeper.sweep_seeing(row, line, Offset(), see)
+            lasted_s.append(clock.now_s() - began_s)
+            assert tuple(caught.tile for caught in seen) == row.tiles
+        assert (
+            lasted_s[1] - lasted_s[0] < 2.5 * 0.02
+        )  # that of the last picture, and one in the way of the end
+
+
+def test_what_a_look_at_a_picture_raises_ends_the_sweep_when_the_stage_is_at_rest(
+    plan: TilePlan, sweeps: SweepPlan
+) -> None:
+    row, line = first_row(plan, sweeps)
+    with SmallSlide(config=BRIGHT).instrument(PLAYS) as instrument:
+        instrument.board.home()
+        sweeper, seen = Sweeper(instrument, BRIGHT, sweeps), list[Caught]()
+
+        def full(caught: Caught) -> None:
+            seen.append(caught)
+            raise TileNotWritten("the disk is full")
+
+        with pytest.raises(TileNotWritten):
+            sweeper.sweep_seeing(row, line, Offset(), full)
+        assert [caught.tile for caught in seen] == [row.tiles[0]]
+        assert isinstance(instrument.board, Board)
+        assert not instrument.board.state().moving
+        assert instrument.board.x.stage_um == pytest.approx(line.parts[-1].at_um, abs=1.0)
+        sweeper.sweep_seeing(row, line, Offset(), seen.append)
+        assert len(seen) == 6
+
+
 def test_a_camera_that_sends_nothing_ends_the_scan(
     scan: Scan, sweeps: SweepPlan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def silent(_: TriggeredCamera, timeout_s: float = 1.0) -> Frame:
-        raise CameraFailed(f"no trigger within {timeout_s:g} s")
-
-    monkeypatch.setattr(TriggeredCamera, "grab", silent)
-    with pytest.raises(CameraFailed):
+    monkeypatch.setattr(TriggeredCamera, "poll", lambda _: None)
+    with pytest.raises(CameraFailed, match="no trigger within 1 s"):
         scan(SmallSlide(config=BRIGHT), sweeps=sweeps)
 
 
 def test_a_camera_that_begins_late_ends_the_scan_and_says_how_late(
     scan: Scan, sweeps: SweepPlan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    grab, disarm = TriggeredCamera.grab, TriggeredCamera.disarm
+    poll, disarm = TriggeredCamera.poll, TriggeredCamera.disarm
     disarmed = list[TriggeredCamera]()
 
     def noted(self: TriggeredCamera) -> None:
@@ -368,11 +424,11 @@ def test_a_camera_that_begins_late_ends_the_scan_and_says_how_late(
 
     monkeypatch.setattr(TriggeredCamera, "disarm", noted)
 
-    def late(self: TriggeredCamera, timeout_s: float = 1.0) -> Frame:
-        frame = grab(self, timeout_s)
-        return Frame(frame.exposure_start_s + 0.02, lambda: frame.pixels)
+    def late(self: TriggeredCamera) -> Frame | None:
+        frame = poll(self)
+        return None if frame is None else Frame(frame.exposure_start_s + 0.02, lambda: frame.pixels)
 
-    monkeypatch.setattr(TriggeredCamera, "grab", late)
+    monkeypatch.setattr(TriggeredCamera, "poll", late)
     with pytest.raises(
         CameraFailed, match=r"none of them with its trigger: the nearest began \S+ ms after one"
     ):

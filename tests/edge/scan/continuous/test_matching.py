@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from parfocal.board.own.board import TriggeredFrame
-from parfocal.edge.scan.continuous.matching import told_once, tolerance_s, trigger_of
+from parfocal.board.own.triggers import TriggeredFrame
+from parfocal.edge.scan.continuous.matching import trigger_of
 
-TRIGGERS_S = (10.0, 10.1, 10.2, 10.3)
+TRIGGERS = tuple(TriggeredFrame(index, 10.0 + 0.1 * index) for index in range(4))
 
 
 def matched(*frames_s: float) -> list[int | None]:
-    """Places of the triggers of frames that come one after another."""
-    places, n_taken = list[int | None](), 0
+    """Indices of the triggers of frames that come one after another."""
+    indices, last = list[int | None](), -1
     for frame_s in frames_s:
-        place = trigger_of(frame_s, TRIGGERS_S, n_taken, tolerance_s(TRIGGERS_S, 1.0))
-        places.append(place)
-        n_taken = n_taken if place is None else place + 1
-    return places
+        trigger = trigger_of(frame_s, TRIGGERS, last, 0.025)
+        indices.append(None if trigger is None else trigger.index)
+        last = last if trigger is None else trigger.index
+    return indices
 
 
 @pytest.mark.parametrize(
@@ -38,10 +38,3 @@ def test_each_frame_belongs_to_its_own_trigger_or_to_none(
     frames_s: tuple[float, ...], places: list[int | None]
 ) -> None:
     assert matched(*frames_s) == places
-
-
-def test_an_event_that_came_twice_is_one_trigger() -> None:
-    a, b, beyond = TriggeredFrame(0, 10.0), TriggeredFrame(1, 10.1), TriggeredFrame(7, 10.2)
-    assert told_once((b, a, a, b, beyond), n_armed=2) == (a, b)
-    assert tolerance_s((10.0, 10.1), alone_s=1.0) == pytest.approx(0.025)
-    assert tolerance_s((10.0,), alone_s=1.0) == 0.25

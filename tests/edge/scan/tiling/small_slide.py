@@ -195,7 +195,7 @@ class SmallSlide:
 
             brightness = self.config.scan.flash_brightness
             triggered = TriggeredCamera(
-                self.bench, clock, self.config.camera, self.render, brightness, self._trigger_delay_s
+                camera, self.bench, clock, self.config.camera, self.render, brightness, self._trigger_delay_s
             )
             yield Instrument(
                 board,

@@ -23,7 +23,7 @@ from parfocal.edge.scan.tiling.plan import TilePlan
 from parfocal.edge.scan.tiling.registering import shift_px
 from parfocal.edge.scan.tiling.scanner import ScanAborted, Scanner, TileDone
 from parfocal.edge.scan.tiling.writer import TileNotWritten
-from parfocal.edge.simscope.camera import SimulatedCamera
+from parfocal.edge.simscope.triggered_camera import TriggeredCamera
 from tests.edge.scan.conftest import REGION, Scan, Surveyed
 from tests.edge.scan.tiling.small_slide import CONFIG, SmallSlide, bent, drawn
 
@@ -278,18 +278,19 @@ def test_a_full_disk_an_unplugged_camera_and_a_board_that_reboots_lose_no_tile(s
         scan(SmallSlide(), write=full)
     assert len(read_scan(out).tiles) == 4
 
-    grab, n_grabbed = SimulatedCamera.grab, 0
+    poll, n_taken = TriggeredCamera.poll, 0
 
-    def unplugged(camera: SimulatedCamera) -> Frame:
-        nonlocal n_grabbed
-        n_grabbed += 1
-        if n_grabbed > 90:
+    def unplugged(camera: TriggeredCamera) -> Frame | None:
+        nonlocal n_taken
+        frame = poll(camera)
+        n_taken += frame is not None
+        if n_taken > 24:
             raise CameraFailed("camera 0 is gone. Plug it in.")
-        return grab(camera)
+        return frame
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(SimulatedCamera, "grab", unplugged)
-        with pytest.raises(CameraFailed):
+        patch.setattr(TriggeredCamera, "poll", unplugged)
+        with pytest.raises(CameraFailed, match="camera 0 is gone"):
             scan(SmallSlide())
     assert 4 < len(read_scan(out).tiles) < 20
 

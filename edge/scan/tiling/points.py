@@ -1,0 +1,33 @@
+"""The focus points of the survey of a scan."""
+
+from __future__ import annotations
+
+from parfocal.edge.config import Config
+from parfocal.edge.scan.grid import Region, points_of_region
+from parfocal.edge.scan.plan import Field
+from parfocal.edge.scan.tiling.plan import TilePlan
+from parfocal.edge.surface.surface import MIN_POINTS
+
+
+def survey_points(
+    plan: TilePlan, config: Config, n_points: int | None, spacing_um: float
+) -> tuple[Field, ...]:
+    """Focus points for the surface under the tiles of a plan, on tiles only, back and forth. Raises ConfigError."""
+    xs_um, ys_um = [t.x_um for t in plan.tiles], [t.y_um for t in plan.tiles]
+    # A row of tiles still needs points on both sides of it, to tell a tilt.
+    half_um = [pitch_um / 2.0 for pitch_um in plan.pitch_um]
+    (x0, x1), (y0, y1) = (
+        (min(at), max(at)) if min(at) < max(at) else (min(at) - half, max(at) + half)
+        for at, half in ((xs_um, half_um[0]), (ys_um, half_um[1]))
+    )
+    points = points_of_region(Region(x0, y0, x1, y1), config, n_points, spacing_um)
+    near = [point for point in points if _is_on_a_tile(point, plan)]
+    return tuple(near) if len(near) >= 2 * MIN_POINTS else points
+
+
+def _is_on_a_tile(point: Field, plan: TilePlan) -> bool:
+    width_um, height_um = ((p + o) / 2.0 + 1.0 for p, o in zip(plan.pitch_um, plan.overlap_um, strict=True))
+    return any(
+        abs(point.x_um - tile.x_um) <= width_um and abs(point.y_um - tile.y_um) <= height_um
+        for tile in plan.tiles
+    )
