@@ -81,7 +81,7 @@ class TriggeredCamera:
         if exposure_s is None or exposure_s[1] >= self._clock.now_s():
             return None
         start_s, end_s = exposure_s
-        self._ready_s = start_s - self._delay_s + max(self._config.exposure_s, self._config.frame_period_s)
+        self._take(start_s)
         light = self._stage.light(start_s, end_s)
         middle_s, duty = _light(light, end_s)
         # A lamp that is on for the whole exposure is no flash.
@@ -110,6 +110,11 @@ class TriggeredCamera:
         start_s = triggers_s[0] + self._delay_s
         return start_s, start_s + self._config.exposure_s
 
+    def _take(self, start_s: float) -> None:
+        """Until when the camera is busy with an exposure that began at `start_s`."""
+        config = self._config
+        self._ready_s = start_s - self._delay_s + max(config.exposure_s, config.frame_period_s)
+
     @property
     def n_lost(self) -> int:
         """No frame is lost here."""
@@ -124,6 +129,8 @@ class TriggeredCamera:
         """Ignore triggers from before. There is room for any number of frames."""
         del n_frames
         self._switch(waits_for_triggers=True)
+        while (exposure_s := self._next_exposure_s()) is not None:
+            self._take(exposure_s[0])
         self._ready_s = max(self._ready_s, self._clock.now_s())
 
     def disarm(self) -> None:

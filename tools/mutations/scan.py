@@ -7,7 +7,58 @@ _SWEPT = ("tests/edge/scan/continuous/test_continuous.py",)
 _JUDGE = ("tests/edge/scan/tiling/test_judge.py",)
 _READING = ("tests/edge/scan/tiling/test_reading.py",)
 
+_AHEAD = ("tests/edge/scan/tiling/test_ahead.py",)
+
 MUTATIONS = (
+    Mutation(
+        "the stage stays until a picture was looked at",
+        "edge/scan/tiling/ahead.py",
+        "if go is None or not self.saves_time or",
+        "if True or",
+        _AHEAD,
+    ),
+    Mutation(
+        "the stage goes on though it will often have to go back",
+        "edge/scan/tiling/ahead.py",
+        "> self._back_share * 2.0 * way_s",
+        "> 0.0",
+        _AHEAD,
+    ),
+    Mutation(
+        "what a look raises leaves the stage moving",
+        "edge/scan/tiling/ahead.py",
+        "except Exception as error:  # noqa: BLE001  # raised again when nothing moves",
+        "except ZeroDivisionError as error:",
+        _AHEAD,
+    ),
+    Mutation(
+        "a tile that the stage has left is focused where the stage is",
+        "edge/scan/tiling/scanner.py",
+        "        self._be_back(planned, first.shot)\n",
+        "",
+        _AHEAD,
+    ),
+    Mutation(
+        "a tile is said to lie where the stage has gone on to",
+        "edge/scan/tiling/scanner.py",
+        "Taken(shot, seen, judged, error_um, place_um=place_um)",
+        "Taken(shot, seen, judged, error_um)",
+        _AHEAD,
+    ),
+    Mutation(
+        "the picture of the next tile is taken on the way",
+        "edge/scan/tiling/going.py",
+        "settled_s = gone.settled_s",
+        "settled_s = 0.0",
+        _AHEAD,
+    ),
+    Mutation(
+        "the stage is taken to be at the next tile when it has been elsewhere since",
+        "edge/scan/tiling/going.py",
+        "gone, self._gone = self._gone, None",
+        "gone = self._gone",
+        _AHEAD,
+    ),
     Mutation(
         "triggered frames keep their gamma",
         "edge/instrument.py",
@@ -18,7 +69,7 @@ MUTATIONS = (
     Mutation(
         "a slide is found again where the stage was sent, not where it stands",
         "edge/scan/tiling/registering.py",
-        "at_x_um, at_y_um = scanner.stage_um",
+        "at_x_um, at_y_um = scanner.going.stage_um",
         "at_x_um, at_y_um = mark.x_um, mark.y_um",
         _SCAN,
     ),
@@ -118,7 +169,7 @@ MUTATIONS = (
     Mutation(
         "every tile is scanned along the axis",
         "edge/scan/tiling/uneven_tiles.py",
-        "if not self._may_be_uneven(spread, doubt):",
+        "if not self.may_be_uneven(spread, doubt):",
         "if False:",
         ("tests/edge/scan/tiling/test_uneven_tiles.py",),
     ),

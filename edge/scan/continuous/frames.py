@@ -65,7 +65,8 @@ class FramesOfSweep:
         self._told: dict[int, TriggeredFrame] = {}  # an event may be sent again
         self._within_s = SAME_SHARE * triggers.apart_s
         self._last_index = -1
-        self._waiting: Frame | None = None  # of whose trigger the board has not told yet
+        # Of whose trigger the board has not told yet. Meanwhile no other is taken, so it keeps its pixels.
+        self._waiting: Frame | None = None
         self._strays_s: list[float] = []
 
     def ready(self) -> Flashed | None:
@@ -77,7 +78,6 @@ class FramesOfSweep:
             if found is not None:
                 return found
             if not self._is_stray(frame):
-                frame.pixels  # noqa: B018  # they are gone when the camera is asked for the next frame
                 self._waiting = frame
                 return None
         return None

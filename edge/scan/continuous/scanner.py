@@ -103,7 +103,7 @@ class ContinuousScanner:
         along = self._plan.along
         runs = runs_of(shown, along) + [Row((tile,), 1, along) for tile in left if tile not in shown]
         while runs:
-            run = nearest_run(runs, scanner.stage_um)
+            run = nearest_run(runs, scanner.going.stage_um)
             runs = [each for each in runs if each.tiles[0] not in run.tiles]
             if len(run.tiles) == 1:
                 yield from scanner.run(run.tiles, journal, writer, left[run.tiles[0]] or None)
@@ -152,7 +152,7 @@ class ContinuousScanner:
 
         line = line_of(row, aimed, self._plan.ends, self._plan.costs, self._judge.depth_um, z_step_um)
         left.update(dict.fromkeys(row.tiles, MISSED))
-        self._sweeper.sweep_seeing(row, line, scanner.offset, see, self._engagement.above_um)
+        self._sweeper.sweep_seeing(row, line, scanner.going.offset, see, self._engagement.above_um)
         if self._sweeper.n_lost:
             left.update({tile: LOST for tile in row.tiles if left.get(tile) == MISSED})
         return done
@@ -190,7 +190,7 @@ class ContinuousScanner:
 
     def _looked(self, caught: Caught, scanner: Scanner) -> _Looked:
         """What the picture of a tile shows."""
-        shot = Shot(caught.z_um + scanner.offset.z_um, caught.pixels, self._config.focus)
+        shot = Shot(caught.z_um + scanner.going.offset.z_um, caught.pixels, self._config.focus)
         return _Looked(caught, shot, self._judge.look(shot, (caught.x_um, caught.y_um), caught.tile))
 
     def _sorted(

@@ -19,8 +19,8 @@ from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.scan.continuous.frames import Flashed, FramesOfSweep, Triggers, armed
 from parfocal.edge.scan.continuous.plan import SweepPlan
 from parfocal.edge.scan.continuous.rows import Line, Row
+from parfocal.edge.scan.tiling.going import Offset
 from parfocal.edge.scan.tiling.plan import PlannedTile
-from parfocal.edge.scan.tiling.scanner import Offset
 
 
 @runtime_checkable

@@ -28,6 +28,7 @@ from parfocal.edge.scan.session import Session
 from parfocal.edge.scan.survey import SurveyReport, is_by_single, survey_report, surveyed
 from parfocal.edge.scan.tiles import Codec, ScannedTile, ScanSettings, journal_path, scan_folder, tiles_folder
 from parfocal.edge.scan.tiling.beside import Beside
+from parfocal.edge.scan.tiling.going import Offset
 from parfocal.edge.scan.tiling.heights import Heights
 from parfocal.edge.scan.tiling.journal import Journal, about_scan, digest_of
 from parfocal.edge.scan.tiling.judge import TileJudge
@@ -36,7 +37,7 @@ from parfocal.edge.scan.tiling.marks import Mark, SurveyMarks, marks_of_survey, 
 from parfocal.edge.scan.tiling.plan import TilePlan
 from parfocal.edge.scan.tiling.reading import Known
 from parfocal.edge.scan.tiling.registering import register
-from parfocal.edge.scan.tiling.scanner import TWO_SHOT_SIGMA_UM, Offset, Scanner, TileDone, Unevenness
+from parfocal.edge.scan.tiling.scanner import TWO_SHOT_SIGMA_UM, Scanner, TileDone, Unevenness
 from parfocal.edge.scan.tiling.uneven_tiles import UnevenTiles, UsualSpread
 from parfocal.edge.scan.tiling.writer import TileWriter, write_whole
 from parfocal.edge.scan.watch import CameraWatch, Due, watch_of
@@ -292,7 +293,7 @@ class ScanJob:
         instrument.home_if_allowed()
         with light.scan():
             self.offset, found = register(scanner, self._marks(), instrument.view)
-            scanner.offset = self.offset
+            scanner.going.offset = self.offset
             self.journal.keep(f"session {self.journal.session}", {"offset": self.offset, "found": found})
             with TileWriter(self.journal, self.request.codec, self._write) as writer:
                 if swept is None:

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from parfocal.calib.camera.view import View
 from parfocal.edge.images.rgb import rgb_from_file
 from parfocal.edge.pixels import UInt8Array
+from parfocal.edge.scan.tiling.going import Offset, ScanAborted
 from parfocal.edge.scan.tiling.marks import Mark
-from parfocal.edge.scan.tiling.scanner import Offset, ScanAborted, Scanner
+from parfocal.edge.scan.tiling.scanner import Scanner
 from parfocal.edge.stitch.shift import shift_between
 from parfocal.edge.words import counted
 
@@ -41,7 +42,7 @@ def register(scanner: Scanner, marks: Sequence[Mark], view: View) -> tuple[Offse
     """
     if not marks:
         return Offset(), ()
-    scanner.offset = Offset()
+    scanner.going.offset = Offset()
     found = tuple(_found_again(scanner, mark, view) for mark in marks)
     good = [each for each in found if each.response >= MIN_RESPONSE]
     if not good:
@@ -84,13 +85,13 @@ def _found_again(scanner: Scanner, mark: Mark, view: View) -> Found:
     The first comparison is off where the pictures share only a part, so the second, of nearly the same place, counts.
     """
     stored, focus_um = rgb_from_file(mark.path), mark.focus_um
-    scanner.take_at(mark.x_um, mark.y_um, focus_um)
+    scanner.going.take_at(mark.x_um, mark.y_um, focus_um)
     result = scanner.focus_near(focus_um)
     if result.end is None:
         return Found(Offset(), 0.0)
     away = _away(scanner, mark, view, stored, result.end.pixels)
     offset = away.offset
-    shot = scanner.take_at(mark.x_um + offset.x_um, mark.y_um + offset.y_um, result.z_um)
+    shot = scanner.going.take_at(mark.x_um + offset.x_um, mark.y_um + offset.y_um, result.z_um)
     again = _away(scanner, mark, view, stored, shot.pixels)
     # The right place looks more alike than a wrong guess did.
     best = again if again.response >= min(away.response, MIN_RESPONSE) else away
@@ -104,7 +105,7 @@ def _away(scanner: Scanner, mark: Mark, view: View, stored: UInt8Array, pixels: 
     """
     *away_px, response = shift_px(stored, pixels)
     x_um, y_um = view.um_from_px(*away_px)
-    at_x_um, at_y_um = scanner.stage_um
+    at_x_um, at_y_um = scanner.going.stage_um
     return Found(Offset(at_x_um + x_um - mark.x_um, at_y_um + y_um - mark.y_um), response)
 
 

@@ -8,11 +8,8 @@ from pathlib import Path
 
 import msgspec
 
-from parfocal.edge.camera.frame import frame_after
 from parfocal.edge.config import Config
-from parfocal.edge.errors import EdgeError
 from parfocal.edge.focus.focuser import Focuser
-from parfocal.edge.focus.picture.exposure import exposure_fault
 from parfocal.edge.focus.picture.part import reduced
 from parfocal.edge.focus.picture.sharpness import variance_of_laplacian
 from parfocal.edge.focus.result import FocusLost, FocusResult
@@ -21,6 +18,8 @@ from parfocal.edge.focus.uneven.field import FieldShape
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.scan.tiles import ScannedTile, stacks_folder, tile_name, tiles_folder
+from parfocal.edge.scan.tiling.ahead import Ahead
+from parfocal.edge.scan.tiling.going import Going
 from parfocal.edge.scan.tiling.heights import Expected, Heights
 from parfocal.edge.scan.tiling.journal import Journal
 from parfocal.edge.scan.tiling.judge import Judged, Seen, TileJudge
@@ -42,6 +41,8 @@ TWO_SHOT_SIGMA_UM = 0.25  # of a focused field (docs/focus.md)
 GAIN_SIGMA = 0.15  # share by which a model may say too much or too little (engines/models/single-20x.md)
 # Moves to where a tile's own pictures say the focus is; each takes a quarter of the time of two shots.
 MAX_MOVES = 2
+# Of the depth of field: so much nearer to where the focus is expected meanwhile does not pay for a move of Z.
+SAME_HEIGHT_SHARE = 0.25
 UNEVEN = "uneven: its focus"
 # Why a tile is focused anew and taken again, by its verdict.
 _REASONS = {
@@ -50,18 +51,6 @@ _REASONS = {
     "unknown": "the focus of this slide had to be learned",
     "untold": "nothing told where its focus was",
 }
-
-
-class ScanAborted(EdgeError):
-    """The scan ended early. What the journal holds is good; correct the cause and continue."""
-
-
-class Offset(msgspec.Struct, frozen=True):
-    """Where the stage finds a place of the slide now, less where it found it in the first session, um."""
-
-    x_um: float = 0.0
-    y_um: float = 0.0
-    z_um: float = 0.0
 
 
 class TileDone(msgspec.Struct, frozen=True):
@@ -134,13 +123,8 @@ class Scanner:
         # Tiles are judged one by one already: what is focused here is what single shots could not settle.
         focus = msgspec.structs.replace(focus, strategy="two-shot")
         self._focuser = Focuser(instrument.board.z, instrument.camera, corrected, focus)
-        self.offset = Offset()
-
-    @property
-    def stage_um(self) -> tuple[float, float]:
-        """Where the stage stands in X and Y, um, without any offset."""
-        board = self._instrument.board
-        return board.x.stage_um, board.y.stage_um
+        self.going = Going(instrument, config, light, SAME_HEIGHT_SHARE * judge.depth_um)
+        self._ahead = Ahead(instrument)
 
     def may_be_uneven(self, seen: Seen) -> bool:
         """Whether the parts of a picture of a sweep differ in sharpness as they do where a tile has no single focus."""
@@ -168,9 +152,9 @@ class Scanner:
             TileNotWritten: the disk is full or gone.
             BoardError, CameraFailed, EngineError: as they come; tiles that were handed over are finished.
         """
-        for planned in tiles:
+        for number, planned in enumerate(tiles, start=1):
             began_s = self._instrument.clock.now_s()
-            taken = self._take(planned)
+            taken = self._take(planned, tiles[number] if number < len(tiles) else None)
             self._learn(planned, taken)
             if again is not None:
                 reason = again if taken.reason is None else f"{again}; then {taken.reason}"
@@ -195,45 +179,54 @@ class Scanner:
         writer.put(tile, taken.pixels)
         return TileDone(tile, taken.error_um)
 
-    def take_at(self, x_um: float, y_um: float, z_um: float) -> Shot:
-        """Go to a place on the slide and take a picture at rest. Raises BoardError, CameraFailed, ScanAborted."""
-        offset = self.offset
-        settled_s = self._instrument.approach(
-            x_um + offset.x_um, y_um + offset.y_um, self._allowed_um(z_um + offset.z_um)
-        )
-        with self._light.exposure(settled_s) as lit_s:
-            pixels = frame_after(self._instrument.camera, lit_s).pixels
-        fault = exposure_fault(pixels)
-        if fault is not None:
-            raise ScanAborted(
-                f"the scan ended at x={x_um:.0f} y={y_um:.0f} um: {fault}. Finished tiles are safe; then go on with "
-                "`parfocal scan --resume`."
-            )
-        return Shot(self._instrument.board.z.position_um, pixels, self._config.focus)
-
     def focus_near(self, pivot_um: float) -> FocusResult:
         """Focus the field under the objective by two shots. A lost one is a result too. Raises as `run`."""
         with self._light.exposure(self._instrument.clock.now_s()):
             try:
-                return self._focuser.focus(self._allowed_um(pivot_um))
+                return self._focuser.focus(self.going.allowed_um(pivot_um))
             except FocusLost as lost:
                 if lost.result is None:
                     raise
                 return lost.result
 
-    def _take(self, planned: PlannedTile) -> Taken:
-        """The picture of a tile, taken again if it is out of focus, and examined if it may be uneven."""
+    def _take(self, planned: PlannedTile, following: PlannedTile | None) -> Taken:
+        """The picture of a tile, taken again if it is out of focus, and examined if it may be uneven.
+
+        `following`: the next tile, to which the stage may go on meanwhile.
+        """
+        was_there = self.going.has_gone_on
         expected = self._heights.expected(planned.x_um, planned.y_um)
-        shot = self.take_at(planned.x_um, planned.y_um, expected.z_um + self._judge.aim_um(planned))
-        seen = self._judge.look(shot, (planned.x_um, planned.y_um), planned)
-        judged = self._judge.judge(seen, shot.z_um - self.offset.z_um, expected)
-        taken = Taken(shot, seen, judged, self._instrument.error_um())
-        if judged.verdict not in _REASONS:
-            return self._examined(taken)
-        if not self._looks_uneven(seen):
-            return self._examined(self._focused(planned, taken, judged))
+        shot = self.going.take_at(planned.x_um, planned.y_um, expected.z_um + self._judge.aim_um(planned))
+        if not was_there:
+            self._ahead.moved(self.going.way_s)
+        place_um, error_um = self.going.place_um, self._instrument.error_um()
+
+        def go_on(to: PlannedTile) -> None:
+            z_um = self._heights.expected(to.x_um, to.y_um).z_um + self._judge.aim_um(to)
+            self.going.go_on(to.x_um, to.y_um, z_um)
+
+        seen = self._ahead.seen(
+            lambda: self._judge.look(shot, (planned.x_um, planned.y_um), planned),
+            None if following is None else lambda: go_on(following),
+        )
+        judged = self._judge.judge(seen, shot.z_um - self.going.offset.z_um, expected)
+        taken = self._settled(planned, Taken(shot, seen, judged, error_um, place_um=place_um))
+        self._ahead.judged(taken.reason is None and taken.above_um is None)
+        return taken
+
+    def _be_back(self, planned: PlannedTile, shot: Shot) -> None:
+        """Be where the picture of a tile was taken."""
+        self.going.be_back(planned.x_um, planned.y_um, shot.z_um - self.going.offset.z_um)
+
+    def _settled(self, planned: PlannedTile, taken: Taken) -> Taken:
+        """The same tile, in focus, and examined if it may be uneven."""
+        judged = taken.judged
+        if judged is None or judged.verdict not in _REASONS:
+            return self._examined(planned, taken)
+        if not self._looks_uneven(taken.seen):
+            return self._examined(planned, self._focused(planned, taken, judged))
         # To look for the focus of a fold takes longer than to see that it has none.
-        examined = self._examined(taken)
+        examined = self._examined(planned, taken)
         return examined if examined.shape is not None else self._focused(planned, examined, judged)
 
     def _focused(self, planned: PlannedTile, first: Taken, judged: Judged) -> Taken:
@@ -246,7 +239,7 @@ class Scanner:
         tiles = self._unevenness.tiles
         return tiles is not None and tiles.usual.is_ready and tiles.usual.is_unusual(seen.crispness_spread)
 
-    def _examined(self, taken: Taken) -> Taken:
+    def _examined(self, planned: PlannedTile, taken: Taken) -> Taken:
         """The same tile, with its focus by two shots if they show that it has one.
 
         If it has none: with its shape, and the picture in which most of it is near its focus.
@@ -258,6 +251,8 @@ class Scanner:
         is_soft = taken.reason is not None and self._judge.is_blurred(taken.seen)
         is_known, depth_um = taken.judged is not None and not is_soft, self._judge.depth_um
         doubt = doubt_about(is_known, taken.reason is None, taken.seen.spread_um, depth_um)
+        if tiles.may_be_uneven(taken.seen.crispness_spread, doubt):
+            self._be_back(planned, taken.shot)
         with self._light.exposure(self._instrument.clock.now_s()):
             shape = tiles.shape_of(taken.shot, taken.seen.crispness_spread, doubt)
         if shape is None:
@@ -293,14 +288,14 @@ class Scanner:
             if taken.reason is None and seen.distance_um is not None and seen.sigma_um is not None:
                 # What was expected came from the neighbours. Handed on to them as news, it would count again and again.
                 distance_um, sigma_um = seen.distance_um, seen.sigma_um
-            focus_um = taken.shot.z_um - self.offset.z_um + distance_um
+            focus_um = taken.shot.z_um - self.going.offset.z_um + distance_um
             self._heights.learn(planned.x_um, planned.y_um, focus_um, sigma_um)
 
     def _write_stack(self, planned: PlannedTile, shape: FieldShape, folder: Path, write: Write) -> None:
         """Take a stack through an uneven tile and write it. Raises TileNotWritten; else as `take_at`."""
-        offset_um, depth_um = self.offset.z_um, self._judge.depth_um
+        offset_um, depth_um = self.going.offset.z_um, self._judge.depth_um
         shots = [
-            self.take_at(planned.x_um, planned.y_um, z_um - offset_um)
+            self.going.take_at(planned.x_um, planned.y_um, z_um - offset_um)
             for z_um in stack_heights(shape, depth_um)
         ]
         planes = [(shot.z_um - offset_um, shot.pixels) for shot in shots]
@@ -316,10 +311,10 @@ class Scanner:
         """
         best, moves_um = first, list[str]()
         for retaken in range(first.retaken + 1, first.retaken + 1 + MAX_MOVES):
-            focus_um = best.shot.z_um - self.offset.z_um + judged.distance_um
+            focus_um = best.shot.z_um - self.going.offset.z_um + judged.distance_um
             moves_um.append(f"{judged.distance_um:+.1f}")
             reason = f"{_REASONS['predicted']}; moved by {', '.join(moves_um)} um"
-            shot = self.take_at(planned.x_um, planned.y_um, focus_um)
+            shot = self.going.take_at(planned.x_um, planned.y_um, focus_um)
             seen = self._judge.look(shot, (planned.x_um, planned.y_um), planned)
             if seen.distance_um is None or seen.sigma_um is None:
                 return None
@@ -330,7 +325,7 @@ class Scanner:
                 known = Judged("good", 0.0, self._judge.depth_um / 2.0)
                 return msgspec.structs.replace(best, judged=known, reason=reason, retaken=retaken)
             sigma_um = math.hypot(judged.sigma_um, GAIN_SIGMA * judged.distance_um)
-            now = self._judge.judge(seen, shot.z_um - self.offset.z_um, Expected(focus_um, sigma_um))
+            now = self._judge.judge(seen, shot.z_um - self.going.offset.z_um, Expected(focus_um, sigma_um))
             if now.verdict == "blurred" and not self._judge.tells_far_off:
                 return None
             best = Taken(shot, seen, now, self._instrument.error_um(), reason, retaken)
@@ -342,6 +337,7 @@ class Scanner:
 
     def _again(self, first: Taken, judged: Judged, planned: PlannedTile) -> Taken:
         """Focus by two shots. The picture in focus, or the first one where the tile has no focus or was sharper."""
+        self._be_back(planned, first.shot)
         result = self.focus_near(first.shot.z_um + judged.distance_um)
         reason = f"{_REASONS[judged.verdict]}; {result.outcome}"
         # A tile may hold something at its edge only, where two shots do not look.
@@ -363,9 +359,8 @@ class Scanner:
         return variance_of_laplacian(reduced(shot.pixels, self._config.focus))
 
     def _tile(self, planned: PlannedTile, taken: Taken, journal: Journal, elapsed_s: float) -> ScannedTile:
-        offset, judged = self.offset, taken.judged
-        stage_x_um, stage_y_um = self.stage_um
-        x_um, y_um = taken.place_um or (stage_x_um - offset.x_um, stage_y_um - offset.y_um)
+        judged = taken.judged
+        x_um, y_um = taken.place_um or self.going.place_um
         is_known = judged is not None and judged.verdict == "good" and _shows_focus(taken)
         name = tile_name(planned.row, planned.column, journal.about.settings.codec)
         return ScannedTile(
@@ -373,7 +368,7 @@ class Scanner:
             column=planned.column,
             x_um=x_um,
             y_um=y_um,
-            z_um=taken.shot.z_um - offset.z_um,
+            z_um=taken.shot.z_um - self.going.offset.z_um,
             path=tiles_folder(journal.slide) / name,
             focus_um=judged.distance_um if judged is not None and is_known else None,
             focus_sigma_um=judged.sigma_um if judged is not None and is_known else None,
@@ -384,12 +379,6 @@ class Scanner:
             reason=taken.reason,
             elapsed_s=elapsed_s,
         )
-
-    def _allowed_um(self, z_um: float) -> float:
-        """The height, within what the axis allows with its run-up."""
-        low_um, high_um = self._instrument.board.z.limits_um
-        lowest_um = low_um + self._instrument.board.z.overshoot_um + self._config.focus.z0_below_um
-        return min(max(z_um, lowest_um), high_um)
 
 
 def _shows_focus(taken: Taken) -> bool:

@@ -98,7 +98,7 @@ class UnevenTiles:
         `spread`: of the sharpness of its parts. The stage may end at another height. Raises BoardError, CameraFailed,
         EngineError.
         """
-        if not self._may_be_uneven(spread, doubt):
+        if not self.may_be_uneven(spread, doubt):
             self.usual.learn(spread)
             return None
         shape = self._examine(shot)
@@ -106,7 +106,8 @@ class UnevenTiles:
             self.usual.learn(spread, is_even=shape is not None)
         return shape
 
-    def _may_be_uneven(self, spread: float | None, doubt: Doubt | None) -> bool:
+    def may_be_uneven(self, spread: float | None, doubt: Doubt | None) -> bool:
+        """Whether `shape_of` examines such a tile, with the stage where its picture was taken."""
         if doubt == "unexpected" and spread is not None:
             return self.usual.is_unusual(spread, UNUSUAL_UNEXPECTED)
         return doubt is not None or self.usual.is_unusual(spread)

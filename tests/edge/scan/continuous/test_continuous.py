@@ -25,11 +25,12 @@ from parfocal.edge.scan.continuous.rows import Line, Row, line_of, rows_of
 from parfocal.edge.scan.continuous.scanner import BLURRED, DARK, FOLDED, LOST, MISSED
 from parfocal.edge.scan.continuous.sweep import Caught, Sweeper
 from parfocal.edge.scan.tiles import read_scan
+from parfocal.edge.scan.tiling.going import Offset
 from parfocal.edge.scan.tiling.heights import Expected, Heights
 from parfocal.edge.scan.tiling.judge import Judged, Seen, TileJudge
 from parfocal.edge.scan.tiling.plan import TilePlan, field_of, plan_tiles
 from parfocal.edge.scan.tiling.registering import shift_px
-from parfocal.edge.scan.tiling.scanner import Offset, TileDone
+from parfocal.edge.scan.tiling.scanner import TileDone
 from parfocal.edge.scan.tiling.writer import TileNotWritten
 from parfocal.edge.simscope.bench import stub_of
 from parfocal.edge.simscope.triggered_camera import TriggeredCamera

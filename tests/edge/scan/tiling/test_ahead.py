@@ -1,0 +1,204 @@
+"""A scan with stops whose pictures are looked at on the way to the next tile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from parfocal.edge.focus.result import FocusResult
+from parfocal.edge.images.rgb import rgb_from_file
+from parfocal.edge.scan.tiles import read_scan
+from parfocal.edge.scan.tiling.ahead import Ahead
+from parfocal.edge.scan.tiling.going import Going
+from parfocal.edge.scan.tiling.judge import Seen, TileJudge
+from parfocal.edge.scan.tiling.light import Light
+from parfocal.edge.scan.tiling.plan import TilePlan
+from parfocal.edge.scan.tiling.registering import shift_px
+from parfocal.edge.scan.tiling.scanner import Scanner
+from parfocal.edge.scan.tiling.uneven_tiles import UsualSpread
+from parfocal.engines.errors import EngineError
+from tests.edge.scan.conftest import Scan
+from tests.edge.scan.tiling.small_slide import CONFIG, SmallSlide, bent
+
+LOOK_S = 0.06
+
+Slow = Callable[[SmallSlide], SmallSlide]
+
+
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch) -> Slow:
+    """A computer that looks at each picture for `LOOK_S`."""
+    look = TileJudge.look
+
+    def slowed(small: SmallSlide) -> SmallSlide:
+        def slow_look(judge: TileJudge, *given: object) -> Seen:
+            small.bench.clock.sleep_s(LOOK_S)
+            return look(judge, *given)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(TileJudge, "look", slow_look)
+        # As after some tiles: at first every one is examined.
+        monkeypatch.setattr(UsualSpread, "is_unusual", lambda *_: False)
+        return small
+
+    return slowed
+
+
+def test_what_is_computed_passes_on_the_way_and_tiles_lie_where_they_were_taken(
+    scan: Scan, out: Path, plan: TilePlan, slow: Slow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    went = list[float]()
+    go_on = Going.go_on
+
+    def noted(going: Going, x_um: float, y_um: float, z_um: float) -> None:
+        went.append(x_um)
+        go_on(going, x_um, y_um, z_um)
+
+    monkeypatch.setattr(Going, "go_on", noted)
+    small = slow(SmallSlide(single_sigma_um=0.05))
+    taken = scan(small)
+    assert len(went) > len(taken) / 2
+    assert max(abs(done.error_um or 0.0) for done in taken if done.tile.tissue) < 0.96
+    ideal = SmallSlide()
+    for done in taken:
+        tile = done.tile
+        there = next(each for each in plan.tiles if (each.row, each.column) == (tile.row, tile.column))
+        assert np.hypot(tile.x_um - there.x_um, tile.y_um - there.y_um) < 3.0
+        if tile.column >= 2:
+            pixels = ideal.render(
+                tile.x_um, tile.y_um, ideal.focus(tile.x_um, tile.y_um), CONFIG.scan.lamp_duty
+            )
+            assert np.hypot(*shift_px(pixels, rgb_from_file(tile.path))[:2]) < 0.5
+    assert read_scan(out).is_complete
+
+
+def test_a_scan_takes_less_time_so(
+    scan: Scan, out: Path, slow: Slow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = slow(SmallSlide(single_sigma_um=0.05))
+    ahead_s = sum(done.tile.elapsed_s for done in scan(small) if done.tile.retaken == 0)
+    out.rename(out.with_name("ahead"))
+    monkeypatch.setattr(Ahead, "saves_time", False)
+    staying = slow(SmallSlide(single_sigma_um=0.05))
+    taken = scan(staying)
+    staying_s = sum(done.tile.elapsed_s for done in taken if done.tile.retaken == 0)
+    assert ahead_s < staying_s - 0.4 * LOOK_S * len(taken)
+
+
+def test_what_was_out_of_focus_is_gone_back_to(
+    scan: Scan, slow: Slow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Ahead, "saves_time", True)
+    stepped = slow(SmallSlide(focus=lambda x, y: bent(x, y) + (4.0 if y > 9_985.0 else 0.0)))
+    taken = scan(stepped)
+    again = [done for done in taken if done.tile.retaken]
+    assert len(again) >= 2
+    tissue = [done for done in taken if done.tile.tissue]
+    assert max(abs(done.error_um or 0.0) for done in tissue) < 0.96
+    ideal = SmallSlide()
+    for done in again:
+        there = ideal.render(done.tile.x_um, done.tile.y_um, ideal.focus(done.tile.x_um, done.tile.y_um), 0.5)
+        if done.tile.column >= 2:
+            assert np.hypot(*shift_px(there, rgb_from_file(done.tile.path))[:2]) < 0.7
+
+
+def test_a_model_that_fails_on_the_way_ends_the_scan_at_rest(
+    scan: Scan, slow: Slow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = slow(SmallSlide())
+    slow_look, n_looked = TileJudge.look, 0
+
+    def fails(judge: TileJudge, *given: object) -> Seen:
+        nonlocal n_looked
+        n_looked += 1
+        if n_looked == 8:
+            raise EngineError("the device is gone")
+        return slow_look(judge, *given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(TileJudge, "look", fails)
+    with pytest.raises(EngineError, match="the device is gone"):
+        scan(small)
+    at_um = small.bench.true_um(small.bench.clock.now_s())
+    small.bench.clock.sleep_s(0.2)
+    assert small.bench.true_um(small.bench.clock.now_s()) == pytest.approx(
+        at_um, abs=0.05
+    )  # it still swings a little
+
+
+@pytest.mark.parametrize(
+    ("look_s", "move_s", "n_back", "saves"),
+    [
+        (0.0, 0.2, 0, False),  # nothing to gain
+        (0.03, 0.2, 0, True),
+        (0.03, 0.2, 20, False),  # every other tile is gone back to
+        (0.5, 0.2, 3, True),
+    ],
+)
+def test_the_stage_goes_on_where_that_saves_more_than_going_back_costs(
+    look_s: float, move_s: float, n_back: int, saves: bool
+) -> None:
+    small = SmallSlide()
+    with small.instrument() as instrument:
+        ahead = Ahead(instrument)
+        for k in range(100):
+            ahead.moved(move_s)
+            ahead.seen(lambda: instrument.clock.sleep_s(look_s), None)
+            ahead.judged(is_good=k % 40 >= n_back)
+        assert ahead.saves_time is saves
+        still = Ahead(msgspec.structs.replace(instrument, board=object()))
+        still.moved(move_s)
+        still.seen(lambda: instrument.clock.sleep_s(look_s), None)
+        assert not still.saves_time
+
+
+def test_a_tile_that_two_shots_have_to_settle_is_gone_back_to(
+    scan: Scan, slow: Slow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Ahead, "saves_time", True)
+    monkeypatch.setattr(TileJudge, "is_ready", False)  # so every tile has to be focused
+    went, focus_near = list[float](), Scanner.focus_near
+    small = slow(SmallSlide())
+
+    def noted(scanner: Scanner, pivot_um: float) -> FocusResult:
+        went.append(scanner.going.place_um[0])
+        return focus_near(scanner, pivot_um)
+
+    monkeypatch.setattr(Scanner, "focus_near", noted)
+    taken = [done for done in scan(small, n_tiles=8) if done.tile.tissue]
+    assert len(taken) >= 4
+    assert went == pytest.approx([done.tile.x_um for done in taken], abs=3.0)
+    assert max(abs(done.error_um or 0.0) for done in taken) < 0.96
+
+
+def test_the_stage_is_where_it_has_gone_on_to_at_rest_and_nowhere_else() -> None:
+    small = SmallSlide()
+    with small.instrument() as instrument:
+        instrument.board.home()
+        instrument.board.lamp(CONFIG.scan.lamp_duty)
+        light = Light(instrument, CONFIG.scan.lamp_duty, only_exposed=False)
+        going = Going(instrument, CONFIG, light, same_um=0.24)
+        one, other = (19_950.0, 10_000.0, 2500.0), (20_000.0, 10_030.0, 2501.25)
+        going.take_at(*one)
+        going.go_on(*other)
+        assert going.has_gone_on
+        moved_s = instrument.clock.now_s()
+        going.take_at(other[0], other[1], other[2] + 0.2)
+        assert not going.has_gone_on
+        assert small.exposed_um[-1] == pytest.approx(other, abs=0.1)  # it no longer swings
+        assert instrument.clock.now_s() - moved_s < 0.12
+        going.take_at(*one)
+        going.take_at(*other)  # it was elsewhere since
+        assert small.exposed_um[-1] == pytest.approx(other, abs=0.1)
+        going.go_on(*one)
+        going.take_at(one[0], one[1], one[2] + 2.0)  # the height is another one by now
+        assert small.exposed_um[-1] == pytest.approx((one[0], one[1], one[2] + 2.0), abs=0.2)
+        going.go_on(*other)
+        going.be_back(*one)
+        assert small.bench.true_um(instrument.clock.now_s()) == pytest.approx(one, abs=0.1)
+        going.go_on(*other)
+        going.take_at(*one)
+        going.take_at(*other)
+        assert small.exposed_um[-1] == pytest.approx(other, abs=0.1)
