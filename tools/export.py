@@ -30,6 +30,7 @@ from parfocal.engines.model.contract import (
 from parfocal.engines.model.golden import Patches, batch_of, save_golden
 from parfocal.engines.model.head import load_head, save_head
 from parfocal.engines.predictor import Predictor
+from tools.arrays import FloatArray
 from tools.engines.int8 import measure
 from tools.learning import fit
 from tools.learning.data.examples import GREY_OFFSET, Examples
@@ -49,6 +50,7 @@ INPUT_NAMES = {"difference": "difference", "pair": "pair", "single": "shot"}
 # only the middle of large patches is stored; `parfocal.engines.model.golden` extends it by its mirror image.
 N_GOLDEN = {224: 24, 672: 12}
 MAX_GOLDEN_PX = 336
+MISREAD_SHARE = 0.1  # of the range of the model, by which it errs on a patch that it misreads
 CALIBRATION_STACKS = 100
 ALL_PATCHES = 1000  # per plane
 
@@ -171,12 +173,26 @@ def reference(path: Path) -> Predictor:
     return Predictor(runner, load_head(path, runner.contract))
 
 
-def write_golden(path: Path, contract: Contract, held_out: Examples, training: Examples, n: int) -> None:
-    """Write `n` golden patches, spread over the held-out groups, and as many training patches for the calibration."""
+def write_golden(
+    path: Path,
+    contract: Contract,
+    held_out: Examples,
+    predicted_um: FloatArray,
+    training: Examples,
+    n: int,
+) -> None:
+    """Write `n` golden patches, spread over the held-out groups, and as many training patches for the calibration.
+
+    `predicted_um`: of the held-out patches. One that the model misreads tells how a rounding falls, not whether an
+    engine computes as it should.
+    """
     predictor = reference(path)
-    chosen = _spread_over_groups(held_out, n, contract.range_um)
+    error_um = np.abs(predicted_um - np.array(held_out.distance_um, np.float32))
+    is_read = error_um <= MISREAD_SHARE * contract.range_um
+    chosen = _spread_over_groups(held_out, tables.usable(held_out, contract.range_um) & is_read, n)
     golden = _as_stored(held_out, chosen, contract.kind)
-    others = _as_stored(training, _spread_over_groups(training, n, contract.range_um), contract.kind)
+    usable = tables.usable(training, contract.range_um)
+    others = _as_stored(training, _spread_over_groups(training, usable, n), contract.kind)
     written = save_golden(
         path,
         golden,
@@ -197,10 +213,10 @@ def _as_stored(examples: Examples, chosen: list[int], kind: Kind) -> Patches:
     return (patches.astype(np.int16) + int(GREY_OFFSET)).astype(np.uint8) if kind == "single" else patches
 
 
-def _spread_over_groups(examples: Examples, n: int, range_um: float) -> list[int]:
+def _spread_over_groups(examples: Examples, usable: NDArray[np.bool_], n: int) -> list[int]:
     """Return the indices of `n` usable examples, spread evenly over the groups, with the nearest to focus of each."""
     by_group: dict[str, list[int]] = {}
-    for k in np.flatnonzero(tables.usable(examples, range_um)):
+    for k in np.flatnonzero(usable):
         by_group.setdefault(examples.group[k], []).append(int(k))
     # Neighbours are heights of one object, so take examples at equal steps.
     share = -(-n // len(by_group))
@@ -286,11 +302,11 @@ def main() -> None:
     training = Examples(args.data, recipe.kind, recipe.delta_um, recipe.patch_px)
     held_out.refresh()
     training.refresh(most_stacks=CALIBRATION_STACKS)
-    write_golden(args.out, contract, held_out, training, N_GOLDEN.get(recipe.patch_px, 16))
-    measure(args.out)
     found, predicted_um = measured(
         trained.distances(), recipe, contract.range_um, held_out, args.symmetric, args.images
     )
+    write_golden(args.out, contract, held_out, predicted_um, training, N_GOLDEN.get(recipe.patch_px, 16))
+    measure(args.out)
     record = json.loads((args.run / "log.json").read_text())
     notes = args.notes.read_text() if args.notes else ""
     args.out.with_suffix(".md").write_text(card(contract, record, found, notes))
