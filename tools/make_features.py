@@ -10,7 +10,9 @@ import os
 from pathlib import Path
 
 from tools.learning.data.making import KINDS, Making, make
+from tools.learning.data.shots import SHOT_PX
 from tools.rendering.objectives import OBJECTIVES
+from tools.rendering.seen import SINGLE_PX
 
 
 def main() -> None:
@@ -28,6 +30,13 @@ def main() -> None:
         type=Path,
         help="model whose body computes the maps; without one, the features of single shots are spectra alone",
     )
+    parser.add_argument(
+        "--shot-px",
+        type=int,
+        default=SHOT_PX,
+        choices=(SHOT_PX, SINGLE_PX),
+        help="side of a whole single shot",
+    )
     parser.add_argument("--parts", type=int, default=800, help="number of parts, from 0")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--seed", type=int, default=1)
@@ -36,7 +45,7 @@ def main() -> None:
     if args.shots == "pair" and args.body is None:
         parser.error("--shots pair needs --body: the model whose body computes the maps")
     make(
-        Making(args.tiles, args.shots, args.body, args.objective, args.out, args.seed),
+        Making(args.tiles, args.shots, args.body, args.objective, args.out, args.seed, args.shot_px),
         args.parts,
         args.workers,
     )

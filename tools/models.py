@@ -119,7 +119,12 @@ def _features(model: str, tiles: Path, out: Path, size: Size) -> Stage:
     features = _folder(out, contract.objective) / f"features-{shots}"
     whose = SPECTRA_OF.get(model, model)
     body = None if whose in WITHOUT_BODY else model_path(whose)
-    how = {"shots": shots, "parts": parts, **({} if body is None else {"body": body})}
+    how: dict[str, object] = {"shots": shots, "parts": parts}
+    if body is not None:
+        how["body"] = body
+    if body is not None and shots == "single":
+        # Maps and spectra of smaller shots scatter more, and a head that learns from them errs more near the focus.
+        how["shot_px"] = contract.patch_px
     command = _command("make_features", tiles=tiles, objective=contract.objective, out=features, **how)
     return Stage("features", command, (tiles,) if body is None else (tiles, body), features)
 

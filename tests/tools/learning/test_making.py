@@ -56,5 +56,5 @@ def test_pairs_need_a_body() -> None:
 
 
 def test_parts_name_what_they_are_made_from() -> None:
-    assert making.source_of(made_of(Path("out"), Path("one.onnx"))) == "1 20x/0.75 pair one.onnx"
-    assert making.source_of(made_of(Path("out"))) == "1 20x/0.75 pair spectra"
+    assert making.source_of(made_of(Path("out"), Path("one.onnx"))) == "1 20x/0.75 pair of 448 px one.onnx"
+    assert making.source_of(made_of(Path("out"))) == "1 20x/0.75 pair of 448 px spectra"

@@ -30,17 +30,14 @@ def means(x: FloatArray) -> FloatArray:
     return np.asarray(x.mean(axis=(2, 3)), np.float32)
 
 
-WITHOUT_BODY = shots.Networks(means, shots.no_maps)
-
-
-def part(seed: int, networks: shots.Networks = WITHOUT_BODY) -> dict[str, Features]:
-    return shots.part_of(OBJECTIVE, lines, networks, networks, np.random.default_rng(seed))
+def part(seed: int, maps: shots.Network = shots.no_maps) -> dict[str, Features]:
+    whole, block = (shots.Networks(side_px, means, maps) for side_px in (80, 40))
+    return shots.part_of(OBJECTIVE, lines, whole, block, np.random.default_rng(seed))
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"PATCH_PX": 40, "SHOT_PX": 80, "SAMPLES": 2}.items():
-        monkeypatch.setattr(shots, name, value)
+    monkeypatch.setattr(shots, "SAMPLES", 2)
 
 
 def test_a_part_shows_each_sample_through_an_instrument_of_its_own_over_the_whole_range() -> None:
@@ -60,7 +57,7 @@ def test_a_part_shows_each_sample_through_an_instrument_of_its_own_over_the_whol
 
 
 def test_with_a_body_whole_shots_and_their_blocks_have_its_maps() -> None:
-    for features in part(1, shots.Networks(means, lambda x: 2.0 * means(x))).values():
+    for features in part(1, lambda x: 2.0 * means(x)).values():
         np.testing.assert_allclose(features.pooled, 2.0 * features.spectral)
 
 

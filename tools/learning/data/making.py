@@ -14,7 +14,7 @@ import numpy as np
 from tools.learning.data.features import Features, together
 from tools.learning.data.frames import PairMaker
 from tools.learning.data.kept_features import load_part, save_part
-from tools.learning.data.shots import ShotMaker
+from tools.learning.data.shots import SHOT_PX, ShotMaker
 
 Shots = Literal["pair", "single"]
 # The kinds of patches of pairs, of which the second have no maps, and of single shots: blocks and whole shots.
@@ -37,6 +37,7 @@ class Making:
         objective: name of the objective, of `OBJECTIVES`.
         out: folder for the parts.
         seed: another seed gives other parts.
+        shot_px: side of a whole single shot.
     """
 
     tiles: Path
@@ -45,12 +46,13 @@ class Making:
     objective: str
     out: Path
     seed: int
+    shot_px: int = SHOT_PX
 
 
 def maker_of(making: Making) -> PairMaker | ShotMaker:
     """Return what makes the parts. Raises ValueError for pairs without a body."""
     if making.shots == "single":
-        return ShotMaker(making.tiles, making.objective, making.body)
+        return ShotMaker(making.tiles, making.objective, making.body, making.shot_px)
     if making.body is None:
         raise ValueError("features of pairs not made: they need the body of a model")
     return PairMaker(making.tiles, making.objective, making.body)
@@ -75,7 +77,8 @@ def make_parts(making: Making, numbers: Iterable[int]) -> None:
 
 def source_of(making: Making) -> str:
     """Return what the parts of a run are made from."""
-    return f"{making.seed} {making.objective} {making.shots} {making.body.name if making.body else 'spectra'}"
+    body = "spectra" if making.body is None else making.body.name
+    return f"{making.seed} {making.objective} {making.shots} of {making.shot_px} px {body}"
 
 
 def make(making: Making, parts: int, workers: int) -> None:

@@ -33,8 +33,7 @@ from tools.tissue.sources import TrainingObjects
 from tools.tissue.textures import Rng
 
 SAMPLES = 12  # of a part
-BLOCKS_PER_SIDE = 2
-SHOT_PX = BLOCKS_PER_SIDE * PATCH_PX
+SHOT_PX = 2 * PATCH_PX  # unless asked otherwise: whole blocks
 BLOCKS = 2  # of each shot, by themselves
 CAMERAS = (random_camera, compressing_camera)  # through which each height is seen
 
@@ -45,6 +44,7 @@ Network = Callable[[FloatArray], FloatArray]
 class Networks:
     """What computes features of patches of one size: their spectra, and the averaged maps of a body (n, maps or 0)."""
 
+    side_px: int
     spectrum: Network
     maps: Network
 
@@ -53,10 +53,10 @@ def networks_of(side_px: int, model_path: Path | None) -> Networks:
     """Return the networks for patches of `side_px`, with the body of a model if one is given."""
     spectrum = Compiled(Spectrum(COLOURS, side_px), COLOURS, side_px)
     if model_path is None:
-        return Networks(spectrum, no_maps)
+        return Networks(side_px, spectrum, no_maps)
     body = Recipe(kind="single").network()
     body_from(body, model_path)
-    return Networks(spectrum, Compiled(Pooled(body), COLOURS, side_px))
+    return Networks(side_px, spectrum, Compiled(Pooled(body), COLOURS, side_px))
 
 
 def no_maps(patches: FloatArray) -> FloatArray:
@@ -67,13 +67,16 @@ def no_maps(patches: FloatArray) -> FloatArray:
 class ShotMaker:
     """Makes parts in one process."""
 
-    def __init__(self, tiles: Path, objective: str, body: Path | None) -> None:
-        """Read the sharp images of `tiles`, and the model whose `body` computes the maps, if there is one."""
+    def __init__(self, tiles: Path, objective: str, body: Path | None, shot_px: int = SHOT_PX) -> None:
+        """Read the sharp images of `tiles`, and the model whose `body` computes the maps, if there is one.
+
+        `shot_px`: side of a whole shot, some blocks of `PATCH_PX`.
+        """
         torch.set_num_threads(1)
         cv2.setNumThreads(1)
         self._objective = OBJECTIVES[objective]
         self._objects = TrainingObjects(tiles, self._objective.optics.um_per_px)
-        self._whole, self._block = (networks_of(side_px, body) for side_px in (SHOT_PX, PATCH_PX))
+        self._whole, self._block = (networks_of(side_px, body) for side_px in (shot_px, PATCH_PX))
 
     def part(self, rng: Rng) -> Mapping[str, Features]:
         """Return the features of one part, by kind of patch."""
@@ -85,21 +88,24 @@ def part_of(
 ) -> dict[str, Features]:
     """Return the features of one part: of whole small shots as kind "single", of parts of them as "block".
 
-    `draw` gives sharp objects; `whole` and `block` compute the features of patches of `SHOT_PX` and of `PATCH_PX`.
+    `draw` gives sharp objects; `whole` and `block` compute the features of patches of their sizes.
     """
-    grid = Grid(SHOT_PX + 2 * objective.margin_px, objective.margin_px)
+    shot_px, block_px = whole.side_px, block.side_px
+    grid = Grid(shot_px + 2 * objective.margin_px, objective.margin_px)
     columns = Columns()
     for number in range(SAMPLES):
         optics = random_instrument(objective.optics, rng, SINGLE_SHOT)
         instrument = Instrument(optics, reach_um(objective), objective.depth)
         sample = random_sample([draw(grid.side_px, rng)], rng)
-        every = [seen.place_of(sample, grid, 0, 0, SHOT_PX)]
-        lines = range(0, SHOT_PX, PATCH_PX)
-        blocks = [seen.place_of(sample, grid, top, left, PATCH_PX) for top in lines for left in lines]
+        every = [seen.place_of(sample, grid, 0, 0, shot_px)]
+        lines = range(0, shot_px, block_px)
+        blocks = [seen.place_of(sample, grid, top, left, block_px) for top in lines for left in lines]
         some = [blocks[k] for k in rng.permutation(len(blocks))[:BLOCKS]]
         heights_um = ladder_um(objective, rng)
         first = number * len(heights_um)
-        for plane, z_um, shot in _shots(Imaged(sample, instrument, grid), objective, heights_um, rng):
+        for plane, z_um, shot in _shots(
+            Imaged(sample, instrument, grid), objective, heights_um, rng, shot_px
+        ):
             for kind, places, networks in (("single", every, whole), ("block", some, block)):
                 patches = seen.singles_of(shot, z_um, places)
                 if patches is not None:
@@ -109,10 +115,10 @@ def part_of(
 
 
 def _shots(
-    imaged: Imaged, objective: Objective, heights_um: FloatArray, rng: Rng
+    imaged: Imaged, objective: Objective, heights_um: FloatArray, rng: Rng, shot_px: int
 ) -> Iterator[tuple[int, float, UInt8Array]]:
     """Yield plane, height and smoothed shot of a sample, at each height once by every camera."""
-    shape_px = (SHOT_PX, SHOT_PX)
+    shape_px = (shot_px, shot_px)
     cameras = [Exposing(camera_of(rng), shape_px, rng, objective.binned) for camera_of in CAMERAS]
     for plane, shots in enumerate(seen.shots_at(imaged, cameras, heights_um, rng)):
         for shot in shots:
