@@ -183,10 +183,9 @@ def test_the_stage_is_where_it_has_gone_on_to_at_rest_and_nowhere_else() -> None
         one, other = (19_950.0, 10_000.0, 2500.0), (20_000.0, 10_030.0, 2501.25)
         going.take_at(*one)
         going.go_on(*other)
-        assert going.has_gone_on
-        moved_s = instrument.clock.now_s()
+        has_gone_on, moved_s = [going.has_gone_on], instrument.clock.now_s()
         going.take_at(other[0], other[1], other[2] + 0.2)
-        assert not going.has_gone_on
+        assert [*has_gone_on, going.has_gone_on] == [True, False]
         assert small.exposed_um[-1] == pytest.approx(other, abs=0.1)  # it no longer swings
         assert instrument.clock.now_s() - moved_s < 0.12
         going.take_at(*one)
