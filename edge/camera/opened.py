@@ -1,10 +1,10 @@
 """The one place where a camera is opened, by its kind."""
 
-from parfocal.edge.camera.aravis import AravisCamera
 from parfocal.edge.camera.frame import UNCALIBRATED, Camera, CameraSettings, TriggeredCamera
 from parfocal.edge.camera.gstreamer import GstreamerCamera
 from parfocal.edge.camera.micromanager import MicroManagerCamera
 from parfocal.edge.camera.video import VideoCamera
+from parfocal.edge.camera.vision.aravis import AravisCamera
 from parfocal.edge.config import CameraConfig
 
 

@@ -13,7 +13,7 @@ _ROWS = ("tests/edge/scan/continuous/test_rows.py",)
 MUTATIONS = (
     Mutation(
         "frames that are missing by their ids are not counted",
-        "edge/camera/frame_ids.py",
+        "edge/camera/vision/frame_ids.py",
         "return later - earlier - 1",
         "return 0",
         ("tests/edge/camera/test_frame_ids.py",),
@@ -34,21 +34,21 @@ MUTATIONS = (
     ),
     Mutation(
         "another trigger of the camera stays on",
-        "edge/camera/genicam.py",
+        "edge/camera/vision/genicam.py",
         "    check_trigger(nodes, line)\n    free_run(nodes)",
         "    check_trigger(nodes, line)",
         ("tests/edge/camera/test_genicam.py",),
     ),
     Mutation(
         "what a camera did not take is not noticed",
-        "edge/camera/genicam.py",
+        "edge/camera/vision/genicam.py",
         "if found != value:",
         "if False:",
         ("tests/edge/camera/test_genicam.py",),
     ),
     Mutation(
         "the last frame's delay dates every frame",
-        "edge/camera/device_clock.py",
+        "edge/camera/vision/device_clock.py",
         "min(apart_s for _, apart_s in self._seen)",
         "self._seen[-1][1]",
         ("tests/edge/camera/test_device_clock.py",),

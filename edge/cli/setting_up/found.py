@@ -14,9 +14,9 @@ from parfocal.board.link.ports import UsbPort
 from parfocal.board.link.probe import Probed
 from parfocal.board.open import probe_board
 from parfocal.edge.camera import v4l2
-from parfocal.edge.camera.aravis import cameras_there, size_and_inputs
 from parfocal.edge.camera.devices import VideoDevice, video_devices
 from parfocal.edge.camera.v4l2 import Mode
+from parfocal.edge.camera.vision.aravis import cameras_there, size_and_inputs
 from parfocal.edge.errors import CameraFailed
 
 

@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from parfocal.edge.camera.aravis import aravis
+from parfocal.edge.camera.vision.aravis import aravis
 
 ADDRESS = "127.0.0.1"
 _TRIGGER_COMMAND, _TRIGGER_DELAY = 0x30C, 0x344

@@ -8,9 +8,9 @@ import msgspec
 import numpy as np
 import pytest
 
-from parfocal.edge.camera.aravis import AravisCamera, aravis, size_and_inputs
 from parfocal.edge.camera.frame import frame_after
 from parfocal.edge.camera.opened import open_camera, triggered_of
+from parfocal.edge.camera.vision.aravis import AravisCamera, aravis, size_and_inputs
 from parfocal.edge.config import CameraConfig
 from parfocal.edge.errors import CameraFailed
 from tests.edge.camera.gige import ADDRESS, GigeCamera

@@ -2,7 +2,7 @@
 
 import pytest
 
-from parfocal.edge.camera.device_clock import DeviceClock
+from parfocal.edge.camera.vision.device_clock import DeviceClock
 
 
 def test_a_late_arrival_does_not_change_when_a_frame_was_exposed() -> None:

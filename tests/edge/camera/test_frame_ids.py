@@ -2,7 +2,7 @@
 
 import pytest
 
-from parfocal.edge.camera.frame_ids import n_lost_between
+from parfocal.edge.camera.vision.frame_ids import n_lost_between
 
 
 @pytest.mark.parametrize(

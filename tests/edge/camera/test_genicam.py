@@ -2,7 +2,7 @@
 
 import pytest
 
-from parfocal.edge.camera.genicam import check_trigger, free_run, set_checked, wait_for_triggers
+from parfocal.edge.camera.vision.genicam import check_trigger, free_run, set_checked, wait_for_triggers
 from parfocal.edge.errors import CameraFailed
 from tests.edge.camera.genicam import CAMERA, FakeNodes, without
 

@@ -11,13 +11,13 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from parfocal.edge.camera import genicam
-from parfocal.edge.camera.aravis_nodes import AravisNodes
-from parfocal.edge.camera.device_clock import DeviceClock
 from parfocal.edge.camera.frame import UNCALIBRATED, CameraSettings, Frame, overtaken
-from parfocal.edge.camera.frame_ids import n_lost_between
 from parfocal.edge.camera.gi_modules import from_system
 from parfocal.edge.camera.pixel_formats import UNDERSTOOD, rgb_from_bytes
+from parfocal.edge.camera.vision import genicam
+from parfocal.edge.camera.vision.aravis_nodes import AravisNodes
+from parfocal.edge.camera.vision.device_clock import DeviceClock
+from parfocal.edge.camera.vision.frame_ids import n_lost_between
 from parfocal.edge.config import CameraConfig
 from parfocal.edge.errors import CameraFailed
 from parfocal.edge.pixels import UInt8Array

@@ -1,0 +1,1 @@
+"""Cameras of the USB3 Vision and GigE Vision standards."""
