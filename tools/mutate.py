@@ -28,6 +28,7 @@ from tools.mutations import (
     scan,
     survey,
     sweep,
+    triggers,
     uneven,
 )
 from tools.mutations.mutation import Mutation
@@ -56,6 +57,7 @@ ROOMS = {
     "uneven": uneven.MUTATIONS,
     "scan": scan.MUTATIONS,
     "sweep": sweep.MUTATIONS,
+    "triggers": triggers.MUTATIONS,
     "survey": survey.MUTATIONS,
 }
 

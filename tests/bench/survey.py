@@ -13,14 +13,13 @@ import json
 import sys
 from pathlib import Path
 
-import msgspec
 import numpy as np
 
-from parfocal.edge.camera.frame import Frame
 from parfocal.edge.focus.shots import Shots
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.scan.continuous.survey import SweptSurvey, survey_sweeps
 from parfocal.edge.scan.grid import Region, points_of_region
+from parfocal.edge.scan.on_demand import on_demand
 from parfocal.edge.scan.plan import Field
 from parfocal.edge.scan.session import Session
 from parfocal.edge.scan.survey import surveyed
@@ -28,26 +27,6 @@ from tests.bench.scan import CONFIG, ORIGIN_UM, PLAYS, LargeSlide, smooth
 from tests.edge.scan.tiling.small_slide import drawn
 
 SIDE_UM, N_POINTS, PLANE_UM = 10_000.0, 256, 0.5
-
-
-class AtRest:
-    """A camera that exposes when it is asked for a frame, but not before the stage is at rest."""
-
-    def __init__(self, instrument: Instrument, slide: LargeSlide) -> None:
-        self._instrument, self._slide = instrument, slide
-
-    def grab(self) -> Frame:
-        """A frame that begins now, or when the stage is at rest."""
-        board, clock, exposure_s = self._instrument.board, self._instrument.clock, CONFIG.camera.exposure_s
-        start_s = max(clock.now_s(), *(axis._settled_s for axis in board.axes.values()))
-        clock.sleep_s(start_s + exposure_s - clock.now_s())
-        place_um = self._slide.bench.true_um(start_s + exposure_s / 2.0)
-        duty = self._slide.bench.lamp_duty(start_s + exposure_s / 2.0)
-        pixels = self._slide.render(*place_um, duty)
-        return Frame(start_s, lambda: pixels)
-
-    def close(self) -> None:
-        """Nothing to release."""
 
 
 def way_s(instrument: Instrument, points: tuple[Field, ...]) -> float:
@@ -76,7 +55,7 @@ def stacks_s(instrument: Instrument, points: tuple[Field, ...], n_planes: int) -
 def swept(points: tuple[Field, ...], settle_s: float) -> dict[str, object]:
     """The survey without stops."""
     slide = LargeSlide(focus=smooth, pixels=drawn(7, 1200), single_sigma_um=0.3, config=CONFIG)
-    with slide.instrument(plays=PLAYS) as instrument:
+    with slide.instrument(plays=PLAYS) as opened, on_demand(opened, CONFIG.camera) as instrument:
         settle_sideways(instrument, settle_s)
         instrument.home_if_allowed()
         began_s = instrument.clock.now_s()
@@ -95,10 +74,9 @@ def swept(points: tuple[Field, ...], settle_s: float) -> dict[str, object]:
 
 
 def triggered_s(points: tuple[Field, ...], settle_s: float) -> float:
-    """The time of the survey with a camera that does not run freely."""
+    """The time of the survey with a camera that the board triggers."""
     slide = LargeSlide(focus=smooth, pixels=drawn(7, 1200), single_sigma_um=0.3, config=CONFIG)
-    with slide.instrument(plays=PLAYS) as opened:
-        instrument = msgspec.structs.replace(opened, camera=AtRest(opened, slide))
+    with slide.instrument(plays=PLAYS) as opened, on_demand(opened, CONFIG.camera) as instrument:
         settle_sideways(instrument, settle_s)
         instrument.home_if_allowed()
         began_s = instrument.clock.now_s()

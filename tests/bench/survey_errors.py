@@ -8,6 +8,7 @@ left, with their median taken off: the constant between the plane that the model
 """
 
 import argparse
+import contextlib
 import json
 import sys
 import time
@@ -25,6 +26,7 @@ from parfocal.edge.focus.picture.sharpness import brenner_gradient, parabola_ver
 from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.scan.continuous.survey import SweptSurvey, survey_sweeps
 from parfocal.edge.scan.grid import Region, points_of_region
+from parfocal.edge.scan.on_demand import on_demand
 from parfocal.edge.scan.session import Session
 from parfocal.edge.scan.survey import survey_report, surveyed
 from parfocal.edge.scan.tiling.writer import write_whole
@@ -89,9 +91,14 @@ def measured(picture: tuple[UInt8Array, float], is_swept: bool = False) -> dict[
         Region(x_um, y_um, x_um + SIDE_UM, y_um + SIDE_UM), CONFIG, N_POINTS, spacing_um=SIDE_UM
     )
     began_s, truth_um, fields = time.process_time(), {}, []
-    with in_virtual_time(slide.sample, CONFIG, stub_of(CONFIG, 1)) as opened:
+    with (
+        in_virtual_time(slide.sample, CONFIG, stub_of(CONFIG, 1)) as opened,
+        contextlib.ExitStack() as triggered,
+    ):
         instrument = msgspec.structs.replace(opened, plays=PLAYS)
         instrument.home_if_allowed()
+        if is_swept:
+            instrument = triggered.enter_context(on_demand(instrument, CONFIG.camera))
         microscope_s = -instrument.clock.now_s()
         two_shot, single = checked_engine(CONFIG).predictor, checked_single_engine(CONFIG).predictor
         session = Session(instrument, two_shot, CONFIG, single, measures=True)

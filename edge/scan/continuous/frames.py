@@ -9,12 +9,11 @@ import msgspec
 
 from parfocal.board.own.triggers import TriggeredFrame
 from parfocal.edge.camera.frame import Frame, TriggeredCamera
+from parfocal.edge.camera.on_demand import COMES_S
 from parfocal.edge.errors import CameraFailed
 from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.scan.continuous.matching import SAME_SHARE, trigger_of
 from parfocal.edge.words import counted
-
-GRAB_S = 1.0  # how long a frame may take to come over the cable
 
 
 class Triggers(msgspec.Struct, frozen=True):
@@ -87,7 +86,7 @@ class FramesOfSweep:
         self._hear()
         while self._told and self._last_index < max(self._told):
             try:
-                frame, self._waiting = self._waiting or self._camera.grab(GRAB_S), None
+                frame, self._waiting = self._waiting or self._camera.grab(COMES_S), None
             except CameraFailed as failed:
                 if self._last_index < 0:
                     raise self._none_fits() if self._strays_s else failed from failed
@@ -95,9 +94,8 @@ class FramesOfSweep:
             found = self._flashed(frame)
             if found is not None:
                 yield found
-            elif not self._is_stray(
-                frame
-            ):  # later than every trigger: those behind it belong to none of this sweep
+            elif not self._is_stray(frame):
+                # Later than every trigger: those behind it belong to none of this sweep.
                 self._strays_s.append(frame.exposure_start_s)
                 if self._last_index < 0:
                     raise self._none_fits()

@@ -117,10 +117,7 @@ class Sweeper:
         with armed(self._camera, count_of(row)):
             armed_um, frames = self._begin(way)
             self._go(way)
-            for frame in frames.others():
-                caught = self._caught(frame, way, armed_um)
-                if caught is not None:
-                    yield caught
+            yield from self._others(frames, way, armed_um)
 
     def sweep_seeing(
         self, row: Row, line: Line, offset: Offset, see: Callable[[Caught], None], above_um: float = 0.0
@@ -148,10 +145,8 @@ class Sweeper:
                 self._go(way, failed)
             if failed:
                 raise failed[0]
-            for frame in frames.others():
-                caught = self._caught(frame, way, armed_um)
-                if caught is not None:
-                    see(caught)
+            for caught in self._others(frames, way, armed_um):
+                see(caught)
 
     def _lower_um(self, above_um: float, is_falling: bool) -> float:
         """By how much a command is lowered in this engagement, um; whole steps."""
@@ -184,6 +179,13 @@ class Sweeper:
                 self._board.ready(SweepBegin(*knot_um, z_um, row.way < 0, falling[k], row.along))
             at_um = part.at_um + way.off_um
             self._board.sweep(at_um, part.z_um + to_um, self._plan.speed_um_per_s, row.along)
+
+    def _others(self, frames: FramesOfSweep, way: _Way, armed_um: Sequence[float]) -> Iterator[Caught]:
+        """The pictures that are left when the stage is at rest. Raises CameraFailed if no frame came at all."""
+        for frame in frames.others():
+            caught = self._caught(frame, way, armed_um)
+            if caught is not None:
+                yield caught
 
     def _caught(self, frame: Flashed, way: _Way, armed_um: Sequence[float]) -> Caught | None:
         """The picture of a tile, None of a place between two parts of the tissue."""

@@ -17,7 +17,7 @@ def made_of(out: Path, body: Path | None = None) -> Making:
 
 
 class Maker:
-    """Makes pairs with random features, in odd parts without those whose maps were not computed."""
+    """Makes pairs with random features, in some parts none of those whose maps were not computed."""
 
     def part(self, rng: np.random.Generator) -> dict[str, Features]:
         def some(n: int) -> Features:
