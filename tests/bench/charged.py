@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from parfocal.board.clock import Clock
-from parfocal.edge.scan.tiling.judge import TileJudge
+from parfocal.edge.scan.tiling.judging.judge import TileJudge
 from parfocal.edge.scan.tiling.scanner import Scanner
 
 # What is computed for each tile, without the rendering of its picture: it is judged, watched, and handed to the writer.

@@ -11,7 +11,7 @@ from parfocal.board.errors import BoardError
 from parfocal.calib.errors import CalibError
 from parfocal.edge.errors import CameraFailed
 from parfocal.edge.focus.result import FocusLost
-from parfocal.edge.scan.tiling.going import ScanAborted
+from parfocal.edge.scan.tiling.moving.going import ScanAborted
 from parfocal.edge.scan.tiling.writer import TileNotWritten
 from parfocal.edge.surface.points import SurfaceRefused
 from parfocal.engines.errors import EngineError

@@ -7,7 +7,7 @@ from collections import deque
 
 import numpy as np
 
-from parfocal.edge.scan.tiling.reading import scatter_of
+from parfocal.edge.scan.tiling.judging.reading import scatter_of
 
 MIN_PICTURES = 10  # in either engagement, before they tell
 KEPT_PICTURES = 200

@@ -13,7 +13,7 @@ from parfocal.edge.instrument import Instrument
 from parfocal.edge.scan.continuous.frames import FramesOfSweep, Triggers, armed
 from parfocal.edge.scan.continuous.plan import SweepPlan
 from parfocal.edge.scan.continuous.sweep import sweeping_of
-from parfocal.edge.scan.tiling.light import Light
+from parfocal.edge.scan.tiling.moving.light import Light
 
 
 class PlaneSweeper:

@@ -18,7 +18,7 @@ from parfocal.edge.scan.continuous.rows import Row, line_of, nearest_run, rows_o
 from parfocal.edge.scan.continuous.sweep import Caught, Sweeper
 from parfocal.edge.scan.tiling.heights import Expected, Heights
 from parfocal.edge.scan.tiling.journal import Journal
-from parfocal.edge.scan.tiling.judge import RETAKE_SHARE_SWEPT, Judged, Seen, TileJudge
+from parfocal.edge.scan.tiling.judging.judge import RETAKE_SHARE_SWEPT, Judged, Seen, TileJudge
 from parfocal.edge.scan.tiling.plan import PlannedTile
 from parfocal.edge.scan.tiling.scanner import Scanner, Taken, TileDone
 from parfocal.edge.scan.tiling.writer import TileWriter

@@ -27,8 +27,8 @@ from parfocal.edge.scan.field_result import FieldResult
 from parfocal.edge.scan.plan import Field
 from parfocal.edge.scan.session import Session
 from parfocal.edge.scan.survey import SINGLE_SIGMA_UM, Noted, is_by_single
-from parfocal.edge.scan.tiling.going import Offset
 from parfocal.edge.scan.tiling.heights import Expected
+from parfocal.edge.scan.tiling.moving.going import Offset
 from parfocal.edge.scan.tiling.plan import PlannedTile, TilePlan
 
 SWEPT_FROM = 24  # points: fewer are visited sooner than they are taught and swept

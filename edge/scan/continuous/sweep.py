@@ -19,7 +19,7 @@ from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.scan.continuous.frames import Flashed, FramesOfSweep, Triggers, armed
 from parfocal.edge.scan.continuous.plan import SweepPlan
 from parfocal.edge.scan.continuous.rows import Line, Row
-from parfocal.edge.scan.tiling.going import Offset
+from parfocal.edge.scan.tiling.moving.going import Offset
 from parfocal.edge.scan.tiling.plan import PlannedTile
 
 

@@ -27,18 +27,18 @@ from parfocal.edge.scan.report import FieldReport
 from parfocal.edge.scan.session import Session
 from parfocal.edge.scan.survey import SurveyReport, is_by_single, survey_report, surveyed
 from parfocal.edge.scan.tiles import Codec, ScannedTile, ScanSettings, journal_path, scan_folder, tiles_folder
-from parfocal.edge.scan.tiling.beside import Beside
-from parfocal.edge.scan.tiling.going import Offset
 from parfocal.edge.scan.tiling.heights import Heights
 from parfocal.edge.scan.tiling.journal import Journal, about_scan, digest_of
-from parfocal.edge.scan.tiling.judge import TileJudge
-from parfocal.edge.scan.tiling.light import Light
+from parfocal.edge.scan.tiling.judging.beside import Beside
+from parfocal.edge.scan.tiling.judging.judge import TileJudge
+from parfocal.edge.scan.tiling.judging.reading import Known
+from parfocal.edge.scan.tiling.judging.uneven_tiles import UnevenTiles, UsualSpread
 from parfocal.edge.scan.tiling.marks import Mark, SurveyMarks, marks_of_survey, marks_of_tiles
+from parfocal.edge.scan.tiling.moving.going import Offset
+from parfocal.edge.scan.tiling.moving.light import Light
 from parfocal.edge.scan.tiling.plan import TilePlan
-from parfocal.edge.scan.tiling.reading import Known
 from parfocal.edge.scan.tiling.registering import register
 from parfocal.edge.scan.tiling.scanner import TWO_SHOT_SIGMA_UM, Scanner, TileDone, Unevenness
-from parfocal.edge.scan.tiling.uneven_tiles import UnevenTiles, UsualSpread
 from parfocal.edge.scan.tiling.writer import TileWriter, write_whole
 from parfocal.edge.scan.watch import CameraWatch, Due, watch_of
 from parfocal.edge.surface.files import read_points, write_points

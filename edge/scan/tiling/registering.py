@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from parfocal.calib.camera.view import View
 from parfocal.edge.images.rgb import rgb_from_file
 from parfocal.edge.pixels import UInt8Array
-from parfocal.edge.scan.tiling.going import Offset, ScanAborted
 from parfocal.edge.scan.tiling.marks import Mark
+from parfocal.edge.scan.tiling.moving.going import Offset, ScanAborted
 from parfocal.edge.scan.tiling.scanner import Scanner
 from parfocal.edge.stitch.shift import shift_between
 from parfocal.edge.words import counted

@@ -18,14 +18,10 @@ from parfocal.edge.focus.uneven.field import FieldShape
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.scan.tiles import ScannedTile, stacks_folder, tile_name, tiles_folder
-from parfocal.edge.scan.tiling.ahead import Ahead
-from parfocal.edge.scan.tiling.going import Going
 from parfocal.edge.scan.tiling.heights import Expected, Heights
 from parfocal.edge.scan.tiling.journal import Journal
-from parfocal.edge.scan.tiling.judge import Judged, Seen, TileJudge
-from parfocal.edge.scan.tiling.light import Light
-from parfocal.edge.scan.tiling.plan import PlannedTile
-from parfocal.edge.scan.tiling.uneven_tiles import (
+from parfocal.edge.scan.tiling.judging.judge import Judged, Seen, TileJudge
+from parfocal.edge.scan.tiling.judging.uneven_tiles import (
     UnevenTiles,
     Write,
     doubt_about,
@@ -33,6 +29,10 @@ from parfocal.edge.scan.tiling.uneven_tiles import (
     stack_heights,
     write_planes,
 )
+from parfocal.edge.scan.tiling.moving.ahead import Ahead
+from parfocal.edge.scan.tiling.moving.going import Going
+from parfocal.edge.scan.tiling.moving.light import Light
+from parfocal.edge.scan.tiling.plan import PlannedTile
 from parfocal.edge.scan.tiling.writer import TileWriter, not_written
 from parfocal.edge.scan.watch import CameraWatch
 from parfocal.engines.predictor import Predictor

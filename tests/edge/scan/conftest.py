@@ -12,9 +12,9 @@ from parfocal.edge.instrument import Instrument
 from parfocal.edge.measured.calibration import PlayInUse
 from parfocal.edge.scan.continuous.plan import SweepPlan
 from parfocal.edge.scan.tiling.job import Request, ScanJob, Ways, Write, settings_of
+from parfocal.edge.scan.tiling.judging.reading import Known
 from parfocal.edge.scan.tiling.plan import TilePlan, field_of, plan_tiles
 from parfocal.edge.scan.tiling.points import survey_points
-from parfocal.edge.scan.tiling.reading import Known
 from parfocal.edge.scan.tiling.scanner import TileDone
 from parfocal.edge.scan.tiling.writer import write_whole
 from parfocal.edge.surface.points import FocusPoint

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from parfocal.edge.config import FocusConfig
 from parfocal.edge.focus.shots import Shot
-from parfocal.edge.scan.tiling.judge import TileJudge
+from parfocal.edge.scan.tiling.judging.judge import TileJudge
 from parfocal.edge.tissue.dust import without_dust
 from tests.stains import faint, h_and_e, ihc
 

@@ -25,9 +25,9 @@ from parfocal.edge.scan.continuous.rows import Line, Row, line_of, rows_of
 from parfocal.edge.scan.continuous.scanner import BLURRED, DARK, FOLDED, LOST, MISSED
 from parfocal.edge.scan.continuous.sweep import Caught, Sweeper
 from parfocal.edge.scan.tiles import read_scan
-from parfocal.edge.scan.tiling.going import Offset
 from parfocal.edge.scan.tiling.heights import Expected, Heights
-from parfocal.edge.scan.tiling.judge import Judged, Seen, TileJudge
+from parfocal.edge.scan.tiling.judging.judge import Judged, Seen, TileJudge
+from parfocal.edge.scan.tiling.moving.going import Offset
 from parfocal.edge.scan.tiling.plan import TilePlan, field_of, plan_tiles
 from parfocal.edge.scan.tiling.registering import shift_px
 from parfocal.edge.scan.tiling.scanner import TileDone
@@ -245,7 +245,7 @@ def test_a_swept_tile_that_may_be_uneven_is_examined_at_rest_and_a_new_stain_is_
         return Crispness(1.0, next(spreads))
 
     spreads = itertools.chain([0.5] * 9, [1.4], [0.9] * 99)
-    monkeypatch.setattr("parfocal.edge.scan.tiling.judge.crispness_of", crisp)
+    monkeypatch.setattr("parfocal.edge.scan.tiling.judging.judge.crispness_of", crisp)
     taken = scan(small, sweeps=sweeps)
     folded = [done for done in taken if (done.tile.reason or "").startswith(FOLDED)]
     swept = [done for done in taken if done.tile.reason is None]

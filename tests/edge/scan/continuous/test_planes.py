@@ -11,7 +11,7 @@ from parfocal.edge.focus.uneven.field import FOR_HEIGHTS, FieldShape
 from parfocal.edge.scan.continuous.plan import SweepPlan, sweep_plan
 from parfocal.edge.scan.continuous.planes import PlaneSweeper
 from parfocal.edge.scan.on_demand import on_demand
-from parfocal.edge.scan.tiling.light import Light
+from parfocal.edge.scan.tiling.moving.light import Light
 from parfocal.edge.scan.tiling.plan import field_of, plan_tiles
 from parfocal.edge.simscope.triggered_camera import TriggeredCamera
 from parfocal.edge.tissue.area import rectangle

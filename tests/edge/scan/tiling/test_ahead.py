@@ -12,14 +12,14 @@ import pytest
 from parfocal.edge.focus.result import FocusResult
 from parfocal.edge.images.rgb import rgb_from_file
 from parfocal.edge.scan.tiles import read_scan
-from parfocal.edge.scan.tiling.ahead import Ahead
-from parfocal.edge.scan.tiling.going import Going
-from parfocal.edge.scan.tiling.judge import Seen, TileJudge
-from parfocal.edge.scan.tiling.light import Light
+from parfocal.edge.scan.tiling.judging.judge import Seen, TileJudge
+from parfocal.edge.scan.tiling.judging.uneven_tiles import UsualSpread
+from parfocal.edge.scan.tiling.moving.ahead import Ahead
+from parfocal.edge.scan.tiling.moving.going import Going
+from parfocal.edge.scan.tiling.moving.light import Light
 from parfocal.edge.scan.tiling.plan import TilePlan
 from parfocal.edge.scan.tiling.registering import shift_px
 from parfocal.edge.scan.tiling.scanner import Scanner
-from parfocal.edge.scan.tiling.uneven_tiles import UsualSpread
 from parfocal.engines.errors import EngineError
 from tests.edge.scan.conftest import Scan
 from tests.edge.scan.tiling.small_slide import CONFIG, SmallSlide, bent

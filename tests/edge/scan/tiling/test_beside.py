@@ -15,9 +15,9 @@ from parfocal.edge.focus.judging.rule import Seen as Sharp
 from parfocal.edge.focus.picture.sharpness import variance_of_laplacian
 from parfocal.edge.focus.result import FocusResult
 from parfocal.edge.focus.shots import Shot
-from parfocal.edge.scan.tiling.beside import Beheld, Beside
 from parfocal.edge.scan.tiling.heights import Expected
-from parfocal.edge.scan.tiling.judge import Seen, TileJudge
+from parfocal.edge.scan.tiling.judging.beside import Beheld, Beside
+from parfocal.edge.scan.tiling.judging.judge import Seen, TileJudge
 from parfocal.edge.scan.tiling.plan import PlannedTile
 from tests.edge.scan.tiling.small_slide import UM_PER_PX, drawn
 

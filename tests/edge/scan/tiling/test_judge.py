@@ -9,8 +9,8 @@ from parfocal.edge.config import FocusConfig
 from parfocal.edge.focus.result import FocusResult
 from parfocal.edge.focus.shots import Shot
 from parfocal.edge.scan.tiling.heights import Expected
-from parfocal.edge.scan.tiling.judge import N_NEIGHBOURS, Seen, TileJudge
-from parfocal.edge.scan.tiling.reading import Known
+from parfocal.edge.scan.tiling.judging.judge import N_NEIGHBOURS, Seen, TileJudge
+from parfocal.edge.scan.tiling.judging.reading import Known
 from tests.edge.scan.tiling.small_slide import CENTRE_UM, FOCUS_Z_UM, UM_PER_PX, SmallSlide
 
 NEAR = Expected(100.0, 0.5)

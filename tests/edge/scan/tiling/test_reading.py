@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from parfocal.edge.scan.tiling.reading import Known, Reading
+from parfocal.edge.scan.tiling.judging.reading import Known, Reading
 
 
 def taught(gain: float, true_um: tuple[float, float], right_um: float = 0.0, n: int = 40) -> Reading:

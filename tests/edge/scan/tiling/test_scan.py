@@ -18,8 +18,8 @@ from parfocal.edge.focus.result import FocusResult
 from parfocal.edge.images.rgb import rgb_from_file
 from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.scan.tiles import journal_path, read_scan, scan_folder, tiles_folder
-from parfocal.edge.scan.tiling.going import ScanAborted
 from parfocal.edge.scan.tiling.journal import digest_of
+from parfocal.edge.scan.tiling.moving.going import ScanAborted
 from parfocal.edge.scan.tiling.plan import TilePlan
 from parfocal.edge.scan.tiling.registering import shift_px
 from parfocal.edge.scan.tiling.scanner import Scanner, TileDone

@@ -12,7 +12,7 @@ from parfocal.edge.focus.uneven.field import FieldShape
 from parfocal.edge.images.rgb import rgb_from_file
 from parfocal.edge.scan.tiles import read_scan, stacks_folder
 from parfocal.edge.scan.tiling.job import Ways
-from parfocal.edge.scan.tiling.uneven_tiles import Doubt, UnevenTiles, UsualSpread
+from parfocal.edge.scan.tiling.judging.uneven_tiles import Doubt, UnevenTiles, UsualSpread
 from parfocal.edge.stacks.read import read_stack
 from tests.edge.scan.conftest import Scan
 from tests.edge.scan.tiling.small_slide import CONFIG, SmallSlide, bent, drawn
@@ -153,7 +153,8 @@ def test_a_fold_out_of_focus_is_examined_at_once_and_kept_as_it_shows_most(
     small = SmallSlide(focus=lambda x, y: bent(x, y) + (4.0 if 20_015.0 < x < 20_025.0 else 0.0))
     monkeypatch.setattr(UnevenTiles, "shape_of", examined)
     monkeypatch.setattr(
-        "parfocal.edge.scan.tiling.judge.crispness_of", lambda *_: Crispness(1.0, 1.4 if is_fold() else 0.5)
+        "parfocal.edge.scan.tiling.judging.judge.crispness_of",
+        lambda *_: Crispness(1.0, 1.4 if is_fold() else 0.5),
     )
     taken = [done for done in scan(small) if done.tile.uneven]
     assert len(taken) == len(seen) >= 1  # by the first picture of each
@@ -187,7 +188,7 @@ def test_a_tile_that_was_focused_and_is_still_blurred_is_examined(
     )
     monkeypatch.setattr(UnevenTiles, "shape_of", examined)
     monkeypatch.setattr(
-        "parfocal.edge.scan.tiling.judge.crispness_of",
+        "parfocal.edge.scan.tiling.judging.judge.crispness_of",
         lambda *_: Crispness(crispness if is_there() else 1.0, 0.5),
     )
     scan(small)

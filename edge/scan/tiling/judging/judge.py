@@ -20,10 +20,10 @@ from parfocal.edge.focus.result import FocusResult
 from parfocal.edge.focus.shots import Shot
 from parfocal.edge.focus.uneven.crispness import crispness_of
 from parfocal.edge.scan.dust_alone import is_dust_alone
-from parfocal.edge.scan.tiling.beside import Beside
 from parfocal.edge.scan.tiling.heights import Expected
+from parfocal.edge.scan.tiling.judging.beside import Beside
+from parfocal.edge.scan.tiling.judging.reading import MIN_SIGMA_UM, Known, Reading, scatter_of
 from parfocal.edge.scan.tiling.plan import PlannedTile
-from parfocal.edge.scan.tiling.reading import MIN_SIGMA_UM, Known, Reading, scatter_of
 from parfocal.engines.predictor import Predictor
 
 # A single shot is off by a constant that depends on stain and slide. It is taken from tiles whose focus is known.

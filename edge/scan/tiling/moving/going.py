@@ -13,7 +13,7 @@ from parfocal.edge.errors import EdgeError
 from parfocal.edge.focus.picture.exposure import exposure_fault
 from parfocal.edge.focus.shots import Shot
 from parfocal.edge.instrument import Instrument
-from parfocal.edge.scan.tiling.light import Light
+from parfocal.edge.scan.tiling.moving.light import Light
 
 
 class ScanAborted(EdgeError):

@@ -1,0 +1,1 @@
+"""Where the stage goes in a scan, and in what light."""
