@@ -37,6 +37,7 @@ from parfocal.edge.focus.picture.cells import CELL_PX
 from parfocal.edge.focus.uneven import crispness
 from parfocal.edge.measured.calibration import PlayInUse
 from parfocal.edge.scan.continuous.plan import quicker_plan, sweep_plan
+from parfocal.edge.scan.continuous.survey import sweeps_if_quicker
 from parfocal.edge.scan.tiling.job import Request, ScanJob, Ways, settings_of
 from parfocal.edge.scan.tiling.plan import field_of, foretell, overlap_for, plan_tiles
 from parfocal.edge.scan.tiling.points import survey_points
@@ -276,8 +277,9 @@ def measured(wanted: Wanted, focus: Focus, folder: Path) -> dict[str, object]:
         job = ScanJob(out, request, settings, datetime.now(timezone.utc), "bench")
         with contextlib.closing(job):
             survey_began_s = instrument.clock.now_s()
-            points = survey_points(plan, config, None, 1000.0)
-            for _ in job.survey(instrument, slide.eyes, config, points):
+            points = survey_points(plan, config)
+            swept = sweeps_if_quicker(points, config, slide.eyes.single, PLAYS) if continuous else None
+            for _ in job.survey(instrument, slide.eyes, config, points, swept):
                 pass
             scan_began_s = instrument.clock.now_s()
             surface = job.kept_surface()

@@ -90,7 +90,7 @@ def session(out: Path, seed: int, kind: str, after: int, continuous: bool) -> No
         job = ScanJob(out, request, settings, datetime.now(timezone.utc), "bench", write)
         with contextlib.closing(job):
             if job.kept_surface() is None:
-                points = survey_points(request.plan, small.config, None, 150.0)
+                points = survey_points(request.plan, small.config, 150.0)
                 list(job.survey(instrument, small.eyes, small.config, points))
             surface = job.kept_surface()
             assert surface is not None

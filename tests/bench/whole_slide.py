@@ -37,9 +37,11 @@ from parfocal.edge.config import Config, config_from_toml
 from parfocal.edge.engine import checked_engine, checked_single_engine
 from parfocal.edge.focus.judging.depth import depth_of_field_um
 from parfocal.edge.images.rgb import rgb_from_file
+from parfocal.edge.instrument import Instrument
 from parfocal.edge.measured.calibration import PlayInUse
 from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.scan.continuous.plan import quicker_plan, sweep_plan
+from parfocal.edge.scan.continuous.survey import sweeps_if_quicker
 from parfocal.edge.scan.tiles import ScannedTile, read_scan
 from parfocal.edge.scan.tiling.job import Eyes, Request, ScanJob, Ways, settings_of
 from parfocal.edge.scan.tiling.plan import TilePlan, field_of, foretell, overlap_for, plan_tiles
@@ -145,6 +147,13 @@ def part_of(plan: TilePlan, part: int, n_parts: int) -> TilePlan:
     )
 
 
+def survey(job: ScanJob, instrument: Instrument, eyes: Eyes, plan: TilePlan, continuous: bool) -> None:
+    """Survey the tiles of a plan, as `parfocal scan` does."""
+    points = survey_points(plan, CONFIG)
+    sweeps = sweeps_if_quicker(points, CONFIG, eyes.single, PLAYS) if continuous else None
+    list(job.survey(instrument, eyes, CONFIG, points, sweeps))
+
+
 def go_on(given: argparse.Namespace, folder: Path) -> None:
     """Scan on in the whole slide for a while, and note each tile."""
     plan, noted = whole_plan(given.continuous), folder / "whole.jsonl"
@@ -163,7 +172,7 @@ def go_on(given: argparse.Namespace, folder: Path) -> None:
         with contextlib.closing(job):
             before_s = instrument.clock.now_s()
             if job.kept_surface() is None:
-                list(job.survey(instrument, eyes, CONFIG, survey_points(plan, CONFIG, None, 1000.0)))
+                survey(job, instrument, eyes, plan, given.continuous)
                 notes.write(json.dumps({"survey_s": instrument.clock.now_s() - before_s}) + "\n")
             fitted, is_first = job.kept_surface(), bool(job.finished)
             assert fitted is not None
@@ -266,7 +275,7 @@ def measured(part: int, given: argparse.Namespace, folder: Path) -> dict[str, ob
         job = ScanJob(out, request, settings, datetime.now(timezone.utc), "bench")
         with contextlib.closing(job):
             surveyed_s = -instrument.clock.now_s()
-            list(job.survey(instrument, eyes, CONFIG, survey_points(plan, CONFIG, None, 1000.0)))
+            survey(job, instrument, eyes, plan, given.continuous)
             surveyed_s += instrument.clock.now_s()
             fitted = job.kept_surface()
             assert fitted is not None

@@ -10,8 +10,30 @@ _REVIEW = ("tests/edge/slide/review/test_review.py",)
 _CONTROLLER = "edge/focus/controlled/controller.py"
 
 _SWEPT = ("tests/edge/scan/continuous/test_survey.py",)
+_POINTS = ("tests/edge/scan/tiling/test_points.py",)
 
 MUTATIONS = (
+    Mutation(
+        "a scan of a large slide surveys as many points as a small one for its size",
+        "edge/scan/tiling/points.py",
+        "NEAREST_UM, FARTHEST_UM = 1000.0, 2000.0",
+        "NEAREST_UM, FARTHEST_UM = 1000.0, 1000.0",
+        _POINTS,
+    ),
+    Mutation(
+        "two pieces of tissue far apart count as the glass between them",
+        "edge/scan/tiling/points.py",
+        "len(plan.tiles) * plan.pitch_um[0] * plan.pitch_um[1]",
+        "(max(t.x_um for t in plan.tiles) - min(t.x_um for t in plan.tiles)) ** 2",
+        _POINTS,
+    ),
+    Mutation(
+        "a few points are swept, which takes longer than to visit them",
+        "edge/scan/continuous/survey.py",
+        "if single is None or len(points) < SWEPT_FROM or",
+        "if single is None or",
+        _SWEPT,
+    ),
     Mutation(
         "a picture taken in passing tells a height that it cannot be sure of",
         _CONTROLLER,

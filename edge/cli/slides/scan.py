@@ -27,7 +27,7 @@ from parfocal.edge.cli.showing.output import (
 from parfocal.edge.cli.showing.progress import shown_progress
 from parfocal.edge.cli.showing.say import say
 from parfocal.edge.cli.showing.tables import show_notes
-from parfocal.edge.cli.slides.survey import MAX_UM, SPACING_UM
+from parfocal.edge.cli.slides.survey import MAX_UM
 from parfocal.edge.config import Config
 from parfocal.edge.engine import checked_engine, checked_single_engine
 from parfocal.edge.errors import ConfigError
@@ -40,7 +40,7 @@ from parfocal.edge.scan.continuous.plan import (
     quicker_plan,
     sweep_plan,
 )
-from parfocal.edge.scan.continuous.survey import SWEPT_FROM, survey_sweeps
+from parfocal.edge.scan.continuous.survey import sweeps_if_quicker
 from parfocal.edge.scan.due import note_due
 from parfocal.edge.scan.on_demand import is_triggered
 from parfocal.edge.scan.plan import Field
@@ -101,11 +101,14 @@ def scan(
         typer.Option(help="Points of an earlier survey, .csv or .geojson. Default: survey first."),
     ] = None,
     spacing_um: Annotated[
-        float,
+        float | None,
         typer.Option(
-            min=1.0, max=MAX_UM, callback=finite, help="Largest distance between points of the survey, um."
+            min=1.0,
+            max=MAX_UM,
+            callback=finite,
+            help="Largest distance between points of the survey, um. Default: 1000 to 2000, by the size of the region.",
         ),
-    ] = SPACING_UM,
+    ] = None,
     overlap: Annotated[
         float | None,
         typer.Option(
@@ -186,7 +189,7 @@ class _Work(msgspec.Struct, frozen=True):
     instrument: Instrument
     config: Config
     eyes: Eyes
-    spacing_um: float
+    spacing_um: float | None
     ways: Ways
 
 
@@ -345,11 +348,13 @@ def _surface(job: ScanJob, work: _Work, given: FocalSurface | None) -> FocalSurf
         return kept
     if given is not None:
         return job.keep_surface(given.points)
-    points = survey_points(job.request.plan, work.config, None, work.spacing_um)
+    points = survey_points(job.request.plan, work.config, work.spacing_um)
     sweeps = None
-    can_sweep = work.ways.sweeps is not None and work.eyes.single is not None
-    if can_sweep and len(points) >= SWEPT_FROM and work.config.focus.strategy == "controller":
-        sweeps = survey_sweeps(points, work.config, work.instrument.plays, work.instrument.trigger)
+    if work.ways.sweeps is not None:
+        instrument = work.instrument
+        sweeps = sweeps_if_quicker(
+            points, work.config, work.eyes.single, instrument.plays, instrument.trigger
+        )
     with (
         shown_progress(work.console, "surveying", len(points), "first sweep") as step,
         contextlib.closing(job.survey(work.instrument, work.eyes, work.config, points, sweeps)) as run,

@@ -30,6 +30,7 @@ from parfocal.edge.scan.survey import SINGLE_SIGMA_UM, Noted, is_by_single
 from parfocal.edge.scan.tiling.heights import Expected
 from parfocal.edge.scan.tiling.moving.going import Offset
 from parfocal.edge.scan.tiling.plan import PlannedTile, TilePlan
+from parfocal.engines.predictor import Predictor
 
 SWEPT_FROM = 24  # points: fewer are visited sooner than they are taught and swept
 TAUGHT = 6  # points that two shots settle before the first sweep
@@ -63,6 +64,22 @@ def survey_sweeps(
             "a smaller --region, or leave out --continuous."
         )
     return min(inside, key=lambda each: each.sweeps.scan_s)
+
+
+def sweeps_if_quicker(
+    points: Sequence[Field],
+    config: Config,
+    single: Predictor | None,
+    plays: Sequence[PlayInUse],
+    trigger: TriggerInUse | None = None,
+) -> SurveySweeps | None:
+    """How to sweep `points`; None where they are visited sooner: few points, or no single shot tells their heights.
+
+    `single`: the single-shot model, if there is one. Raises as `survey_sweeps`.
+    """
+    if single is None or len(points) < SWEPT_FROM or config.focus.strategy != "controller":
+        return None
+    return survey_sweeps(points, config, plays, trigger)
 
 
 def _in_rows(points: Sequence[Field], along: Along) -> TilePlan:

@@ -11,10 +11,10 @@ import pytest
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.measured.calibration import PlayInUse
 from parfocal.edge.scan.continuous.plan import SweepPlan
+from parfocal.edge.scan.grid import Region, points_of_region
 from parfocal.edge.scan.tiling.job import Request, ScanJob, Ways, Write, settings_of
 from parfocal.edge.scan.tiling.judging.reading import Known
 from parfocal.edge.scan.tiling.plan import TilePlan, field_of, plan_tiles
-from parfocal.edge.scan.tiling.points import survey_points
 from parfocal.edge.scan.tiling.scanner import TileDone
 from parfocal.edge.scan.tiling.writer import write_whole
 from parfocal.edge.surface.points import FocusPoint
@@ -54,11 +54,13 @@ def out(tmp_path: Path) -> Path:
 def surveyed(plan: TilePlan, tmp_path_factory: pytest.TempPathFactory) -> Surveyed:
     """The survey of the slide with its bent surface, made once."""
     small, folder = SmallSlide(), tmp_path_factory.mktemp("survey") / "slide.zarr"
+    xs_um, ys_um = ([getattr(tile, name) for tile in plan.tiles] for name in ("x_um", "y_um"))
     with (
         small.instrument() as instrument,
         contextlib.closing(_job(folder, "A1", plan, small, instrument)) as job,
     ):
-        points = survey_points(plan, small.config, 9, 60.0)
+        corners_um = (min(xs_um), min(ys_um), max(xs_um), max(ys_um))
+        points = points_of_region(Region(*corners_um), small.config, 8, 60.0)
         list(job.survey(instrument, small.eyes, small.config, points))
         known = msgspec.json.decode(job.journal.kept("known_singles") or "", type=tuple[Known, ...])
         surface = job.kept_surface()

@@ -11,7 +11,14 @@ import pytest
 from parfocal.edge.config import Config
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.images.rgb import rgb_from_file
-from parfocal.edge.scan.continuous.survey import SurveySweeps, SweptSurvey, survey_sweeps, taught_first
+from parfocal.edge.scan.continuous.survey import (
+    SWEPT_FROM,
+    SurveySweeps,
+    SweptSurvey,
+    survey_sweeps,
+    sweeps_if_quicker,
+    taught_first,
+)
 from parfocal.edge.scan.field_result import FieldResult
 from parfocal.edge.scan.grid import Region, points_of_region
 from parfocal.edge.scan.plan import Field
@@ -83,6 +90,18 @@ def test_most_points_are_told_by_one_picture_in_passing_and_all_have_the_height_
     # Engaged downwards, a height is as uncertain as the play, which is known to 0.3 um.
     sigmas_um = {round(each.report.sigma_um or 0.0, 2) for each in passed}
     assert min(sigmas_um) < 0.3 < max(sigmas_um)
+
+
+def test_few_points_and_points_that_no_single_shot_tells_are_visited() -> None:
+    single, by_pairs = (
+        SmallSlide(config=SWEPT).eyes.single,
+        msgspec.structs.replace(SWEPT.focus, strategy="two-shot"),
+    )
+    assert single is not None
+    assert sweeps_if_quicker(POINTS, SWEPT, single, PLAYS) == survey_sweeps(POINTS, SWEPT, PLAYS)
+    assert sweeps_if_quicker(POINTS[: SWEPT_FROM - 1], SWEPT, single, PLAYS) is None
+    assert sweeps_if_quicker(POINTS, SWEPT, None, PLAYS) is None
+    assert sweeps_if_quicker(POINTS, msgspec.structs.replace(SWEPT, focus=by_pairs), single, PLAYS) is None
 
 
 def test_a_point_that_lies_apart_from_what_is_expected_is_visited() -> None:
