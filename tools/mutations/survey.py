@@ -28,10 +28,17 @@ MUTATIONS = (
         _POINTS,
     ),
     Mutation(
-        "a few points are swept, which takes longer than to visit them",
+        "points far apart are swept, which takes longer than to stop at them",
         "edge/scan/continuous/survey.py",
-        "if single is None or len(points) < SWEPT_FROM or",
-        "if single is None or",
+        "return planned if planned.sweeps.scan_s < ",
+        "return planned if 0.0 < ",
+        _SWEPT,
+    ),
+    Mutation(
+        "what two shots must settle at rest anyway does not count",
+        "edge/scan/continuous/survey.py",
+        "(1.0 - SETTLED_AT_REST / n_points) * visits_s",
+        "2.0 * visits_s",
         _SWEPT,
     ),
     Mutation(

@@ -29,10 +29,11 @@ from parfocal.edge.scan.session import Session
 from parfocal.edge.scan.survey import SINGLE_SIGMA_UM, Noted, is_by_single
 from parfocal.edge.scan.tiling.heights import Expected
 from parfocal.edge.scan.tiling.moving.going import Offset
-from parfocal.edge.scan.tiling.plan import PlannedTile, TilePlan
+from parfocal.edge.scan.tiling.plan import PlannedTile, TilePlan, foretell
 from parfocal.engines.predictor import Predictor
 
-SWEPT_FROM = 24  # points: fewer are visited sooner than they are taught and swept
+# Points that two shots settle at rest before a scan knows how single shots read the slide (`judging/judge.py`).
+SETTLED_AT_REST = 40
 TAUGHT = 6  # points that two shots settle before the first sweep
 VERIFIED_ROWS = 3  # after so many rows two shots settle a point
 # The depth of field counts so many times here: a picture tells its height from farther away too, and each straight part
@@ -73,13 +74,19 @@ def sweeps_if_quicker(
     plays: Sequence[PlayInUse],
     trigger: TriggerInUse | None = None,
 ) -> SurveySweeps | None:
-    """How to sweep `points`; None where they are visited sooner: few points, or no single shot tells their heights.
+    """How to sweep the points of a scan's survey; None where it takes less time to stop at each of them, or cannot be.
 
-    `single`: the single-shot model, if there is one. Raises as `survey_sweeps`.
+    `single`: the single-shot model; without one nothing tells a height in passing.
     """
-    if single is None or len(points) < SWEPT_FROM or config.focus.strategy != "controller":
+    n_points = len(points)
+    if single is None or n_points <= SETTLED_AT_REST or config.focus.strategy != "controller":
         return None
-    return survey_sweeps(points, config, plays, trigger)
+    try:
+        planned = survey_sweeps(points, config, plays, trigger)
+    except ConfigError:  # they lie so near to each other, or to the end of the stage
+        return None
+    visits_s = foretell(planned.points, config, 1.0, plays, is_triggered=True).scan_s
+    return planned if planned.sweeps.scan_s < (1.0 - SETTLED_AT_REST / n_points) * visits_s else None
 
 
 def _in_rows(points: Sequence[Field], along: Along) -> TilePlan:

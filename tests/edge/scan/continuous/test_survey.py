@@ -12,7 +12,7 @@ from parfocal.edge.config import Config
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.images.rgb import rgb_from_file
 from parfocal.edge.scan.continuous.survey import (
-    SWEPT_FROM,
+    SETTLED_AT_REST,
     SurveySweeps,
     SweptSurvey,
     survey_sweeps,
@@ -92,16 +92,24 @@ def test_most_points_are_told_by_one_picture_in_passing_and_all_have_the_height_
     assert min(sigmas_um) < 0.3 < max(sigmas_um)
 
 
-def test_few_points_and_points_that_no_single_shot_tells_are_visited() -> None:
+def test_a_scan_sweeps_its_points_only_where_that_takes_less_time_than_to_stop_at_them() -> None:
     single, by_pairs = (
         SmallSlide(config=SWEPT).eyes.single,
         msgspec.structs.replace(SWEPT.focus, strategy="two-shot"),
     )
     assert single is not None
-    assert sweeps_if_quicker(POINTS, SWEPT, single, PLAYS) == survey_sweeps(POINTS, SWEPT, PLAYS)
-    assert sweeps_if_quicker(POINTS[: SWEPT_FROM - 1], SWEPT, single, PLAYS) is None
-    assert sweeps_if_quicker(POINTS, SWEPT, None, PLAYS) is None
-    assert sweeps_if_quicker(POINTS, msgspec.structs.replace(SWEPT, focus=by_pairs), single, PLAYS) is None
+    area = Region(X_UM - 1000.0, Y_UM - 500.0, X_UM + 1000.0, Y_UM + 500.0)
+    dense = points_of_region(area, SWEPT, None, 100.0)
+    assert sweeps_if_quicker(dense, SWEPT, single, PLAYS) == survey_sweeps(dense, SWEPT, PLAYS)
+    # Two shots settle 40 points at rest anyway. More than these, but far apart, are passed at the speed of a sweep.
+    far = Region(X_UM - 9000.0, Y_UM - 2500.0, X_UM + 9000.0, Y_UM + 2500.0)
+    assert sweeps_if_quicker(points_of_region(far, SWEPT, None, 1000.0), SWEPT, single, PLAYS) is None
+    # So near to each other the camera cannot follow.
+    close = points_of_region(Region(X_UM, Y_UM, X_UM + 40.0, Y_UM + 40.0), SWEPT, None, 4.0)
+    assert sweeps_if_quicker(close, SWEPT, single, PLAYS) is None
+    assert sweeps_if_quicker(dense[:SETTLED_AT_REST], SWEPT, single, PLAYS) is None
+    assert sweeps_if_quicker(dense, SWEPT, None, PLAYS) is None
+    assert sweeps_if_quicker(dense, msgspec.structs.replace(SWEPT, focus=by_pairs), single, PLAYS) is None
 
 
 def test_a_point_that_lies_apart_from_what_is_expected_is_visited() -> None:

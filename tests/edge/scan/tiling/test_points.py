@@ -24,7 +24,7 @@ def planned(width_mm: float, height_mm: float) -> TilePlan:
 def farthest_um(points: tuple[Field, ...]) -> float:
     """The largest distance of neighbours along X and along Y."""
     lines = (sorted({getattr(point, name) for point in points}) for name in ("x_um", "y_um"))
-    return max(b - a for line in lines for a, b in itertools.pairwise(line))
+    return max(float(b - a) for line in lines for a, b in itertools.pairwise(line))
 
 
 @pytest.mark.parametrize(
