@@ -32,6 +32,33 @@ class Frame:
         return self._pixels
 
 
+class Coming:
+    """A frame that was exposed, and may still be on its way from the camera."""
+
+    def __init__(self, poll: Callable[[], Frame | None], wait: Callable[[], Frame]) -> None:
+        """`poll` returns the frame if it is there, `wait` waits for it; both raise CameraFailed."""
+        self._poll, self._wait = poll, wait
+        self._frame: Frame | None = None
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it has come. Raises CameraFailed."""
+        if self._frame is None:
+            self._frame = self._poll()
+        return self._frame is not None
+
+    def frame(self) -> Frame:
+        """The frame; waits for it. Raises CameraFailed if it does not come."""
+        if self._frame is None:
+            self._frame = self._wait()
+        return self._frame
+
+
+def come(frame: Frame) -> Coming:
+    """A frame that is there already."""
+    return Coming(lambda: frame, lambda: frame)
+
+
 def overtaken() -> RuntimeError:
     """The error for pixels that are gone: a camera keeps those of its newest frame only."""
     return RuntimeError(
@@ -113,6 +140,19 @@ class OnDemand(Protocol):
 
     def exposed_from(self, settled_s: float) -> Frame:
         """A frame exposed at `settled_s`, or now if that is over. Raises CameraFailed, BoardError."""
+
+    def expose_from(self, settled_s: float) -> Coming:
+        """The same, but return as soon as all lines have exposed, where it is known when that is."""
+
+
+def expose_after(camera: Camera, settled_s: float) -> Coming:
+    """Expose a frame as `frame_after`, and return when the stage may move, which may be before the frame is there.
+
+    A frame that is lost on its way raises CameraFailed when it is asked for; nothing exposes it again.
+    """
+    if isinstance(camera, OnDemand):
+        return camera.expose_from(settled_s)
+    return come(frame_after(camera, settled_s))
 
 
 def frame_after(camera: Camera, settled_s: float) -> Frame:

@@ -13,7 +13,8 @@ class TriggerInUse(msgspec.Struct, frozen=True):
     """From a trigger until its flash begins, s; with half the 95 % interval of the delay that it was chosen by.
 
     For `room_s` from then on all lines of the sensor expose. Uncertainty, room and date are None if the configuration
-    gives the delay. `remark`: what the user should know of it, a sentence.
+    gives the delay. `remark`: what the user should know of it, a sentence. `exposed_s`: how long after a trigger all
+    lines have exposed, None if it was not measured.
     """
 
     delay_s: float
@@ -21,6 +22,7 @@ class TriggerInUse(msgspec.Struct, frozen=True):
     room_s: float | None = None
     measured_at: datetime | None = None
     remark: str | None = None
+    exposed_s: float | None = None
 
     def __str__(self) -> str:
         """As in messages: "0.05 ms after the trigger, as measured on 2026-11-27 (+- 0.02 ms)"."""
@@ -57,14 +59,16 @@ def trigger_of(calibration: Calibration, config: Config, exposure_s: float) -> T
         )
     # All lines end as much later as the exposure is longer now.
     until_s = delay.value + room.value - room.uncertainty + exposure_s - before.exposure_s
+    chosen_s = safe_delay_s(delay.value, delay.uncertainty)
+    exposed_s = chosen_s + exposure_s  # the last line begins before `chosen_s`
     if config.calibration.keep_flash_delay:
         if delay.interval[0] <= configured.delay_s < until_s:
-            return configured
+            return msgspec.structs.replace(configured, exposed_s=exposed_s)
         told = f"from {1e3 * delay.value:.2f} until {1e3 * until_s:.2f} ms after a trigger. Remove that key."
         remark = f"scan.flash_delay_s = {configured.delay_s:g} is configured, but all lines expose {told}"
-        return msgspec.structs.replace(configured, remark=remark)
-    chosen_s = safe_delay_s(delay.value, delay.uncertainty)
-    return TriggerInUse(chosen_s, delay.uncertainty, max(0.0, until_s - chosen_s), delay.measured_at)
+        return msgspec.structs.replace(configured, remark=remark, exposed_s=exposed_s)
+    room_s = max(0.0, until_s - chosen_s)
+    return TriggerInUse(chosen_s, delay.uncertainty, room_s, delay.measured_at, exposed_s=exposed_s)
 
 
 def _named(one: TriggeredInput) -> str:

@@ -31,7 +31,8 @@ def on_demand(instrument: Instrument, config: CameraConfig) -> Iterator[Instrume
         return
     camera.arm(1)
     try:
-        exposing = OnDemandCamera(instrument.camera, camera, board, instrument.clock, config)
+        exposed_s = None if instrument.trigger is None else instrument.trigger.exposed_s
+        exposing = OnDemandCamera(instrument.camera, camera, board, instrument.clock, config, exposed_s)
         yield msgspec.structs.replace(instrument, camera=exposing)
     finally:
         camera.disarm()

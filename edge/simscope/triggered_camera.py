@@ -49,15 +49,16 @@ class TriggeredCamera:
         render: Render,
         flash_brightness: float = 1.0,
         delay_s: float = 0.0,
+        read_out_s: float = 0.0,
     ) -> None:
         """`free`: the same device where it runs freely. `render(x_um, y_um, z_um, lamp_duty)`: RGB uint8 (h, w, 3).
 
         `flash_brightness`: how many times brighter a flash is than the steady lamp, which `render` knows.
-        `delay_s`: from the trigger to the begin of the exposure.
+        `delay_s`: from the trigger to the begin of the exposure; `read_out_s`: from its end until the frame is there.
         """
         self._free = free
         self._stage, self._clock, self._config, self._render = stage, clock, config, render
-        self._brightness, self._delay_s = flash_brightness, delay_s
+        self._brightness, self._delay_s, self._read_out_s = flash_brightness, delay_s, read_out_s
         self._ready_s = clock.now_s()  # triggers before this are ignored
         self._n_grabbed = 0
 
@@ -70,15 +71,17 @@ class TriggeredCamera:
                     f"no trigger within {timeout_s:g} s. Arm the board with a strobe or positions, then move the axis."
                 )
             exposure_s = self._next_exposure_s()
-            # A little longer than the exposure: after rounding, its end must not lie in the future.
-            left_s = 0.0 if exposure_s is None else exposure_s[1] + 1e-6 - self._clock.now_s()
+            # A little longer: after rounding, its end must not lie in the future.
+            left_s = (
+                0.0 if exposure_s is None else exposure_s[1] + self._read_out_s + 1e-6 - self._clock.now_s()
+            )
             self._clock.sleep_s(left_s if left_s > 0.0 else _LOOK_S)
         return frame
 
     def poll(self) -> Frame | None:
-        """The frame of the next trigger if it is exposed already."""
+        """The frame of the next trigger if it is there already."""
         exposure_s = self._next_exposure_s()
-        if exposure_s is None or exposure_s[1] >= self._clock.now_s():
+        if exposure_s is None or exposure_s[1] + self._read_out_s >= self._clock.now_s():
             return None
         start_s, end_s = exposure_s
         self._take(start_s)

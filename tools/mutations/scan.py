@@ -8,8 +8,60 @@ _JUDGE = ("tests/edge/scan/tiling/test_judge.py",)
 _READING = ("tests/edge/scan/tiling/test_reading.py",)
 
 _AHEAD = ("tests/edge/scan/tiling/test_ahead.py",)
+_ON_DEMAND = ("tests/edge/scan/test_on_demand.py",)
+_TRIGGER = ("tests/edge/measured/test_trigger_in_use.py",)
 
 MUTATIONS = (
+    Mutation(
+        "the stage goes on while lines still expose",
+        "edge/camera/on_demand.py",
+        "        self._clock.sleep_s(self._exposed_s)\n",
+        "",
+        _ON_DEMAND,
+    ),
+    Mutation(
+        "the stage waits for every frame to come",
+        "edge/camera/on_demand.py",
+        "if self._exposed_s is None:",
+        "if True:",
+        _AHEAD,
+    ),
+    Mutation(
+        "a frame from before counts as the one that is on its way",
+        "edge/camera/on_demand.py",
+        "return None if frame is None or frame.exposure_start_s < asked_s - EARLY_S else frame",
+        "return frame",
+        _ON_DEMAND,
+    ),
+    Mutation(
+        "a lost frame ends the scan",
+        "edge/scan/tiling/scanner.py",
+        "except CameraFailed:  # the frame was lost on its way",
+        "except ZeroDivisionError:",
+        _AHEAD,
+    ),
+    Mutation(
+        "what was lost is taken again where the stage has gone on to",
+        "edge/scan/tiling/scanner.py",
+        "            self.going.be_back(planned.x_um, planned.y_um, aim_um)\n"
+        "            shot = self.going.take_at(planned.x_um, planned.y_um, aim_um)\n",
+        "            shot = self.going.take_at(*self.going.place_um, aim_um)\n",
+        _AHEAD,
+    ),
+    Mutation(
+        "a motion waits for a frame that has not come",
+        "edge/scan/tiling/moving/ahead.py",
+        "                    if is_here():\n",
+        "                    if True:\n",
+        _AHEAD,
+    ),
+    Mutation(
+        "lines count as exposed when the last one begins",
+        "edge/measured/trigger_in_use.py",
+        "exposed_s = chosen_s + exposure_s",
+        "exposed_s = chosen_s",
+        _TRIGGER,
+    ),
     Mutation(
         "the stage stays until a picture was looked at",
         "edge/scan/tiling/moving/ahead.py",

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from parfocal.edge.config import Config
+from parfocal.edge.errors import CameraFailed
 from parfocal.edge.focus.focuser import Focuser
 from parfocal.edge.focus.picture.part import reduced
 from parfocal.edge.focus.picture.sharpness import variance_of_laplacian
@@ -196,19 +198,27 @@ class Scanner:
         """
         was_there = self.going.has_gone_on
         expected = self._heights.expected(planned.x_um, planned.y_um)
-        shot = self.going.take_at(planned.x_um, planned.y_um, expected.z_um + self._judge.aim_um(planned))
+        aim_um = expected.z_um + self._judge.aim_um(planned)
+        exposed = self.going.expose_at(planned.x_um, planned.y_um, aim_um)
         if not was_there:
             self._ahead.moved(self.going.way_s)
         place_um, error_um = self.going.place_um, self._instrument.error_um()
+
+        def look() -> tuple[Shot, Seen]:
+            shot = exposed.shot()
+            return shot, self._judge.look(shot, (planned.x_um, planned.y_um), planned)
 
         def go_on(to: PlannedTile) -> None:
             z_um = self._heights.expected(to.x_um, to.y_um).z_um + self._judge.aim_um(to)
             self.going.go_on(to.x_um, to.y_um, z_um)
 
-        seen = self._ahead.seen(
-            lambda: self._judge.look(shot, (planned.x_um, planned.y_um), planned),
-            None if following is None else lambda: go_on(following),
-        )
+        go = None if following is None else partial(go_on, following)
+        try:
+            shot, seen = self._ahead.seen(look, go, lambda: exposed.is_here)
+        except CameraFailed:  # the frame was lost on its way
+            self.going.be_back(planned.x_um, planned.y_um, aim_um)
+            shot = self.going.take_at(planned.x_um, planned.y_um, aim_um)
+            seen = self._judge.look(shot, (planned.x_um, planned.y_um), planned)
         judged = self._judge.judge(seen, shot.z_um - self.going.offset.z_um, expected)
         taken = self._settled(planned, Taken(shot, seen, judged, error_um, place_um=place_um))
         self._ahead.judged(taken.reason is None and taken.above_um is None)

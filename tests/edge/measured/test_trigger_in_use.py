@@ -38,7 +38,7 @@ def used(
 def test_a_flash_begins_when_all_lines_surely_expose_and_ends_before_the_first_of_them_does() -> None:
     found = used()
     assert found.room_s == pytest.approx(0.00778)
-    assert found == TriggerInUse(0.0005, 0.00002, found.room_s, WHEN)
+    assert found == TriggerInUse(0.0005, 0.00002, found.room_s, WHEN, exposed_s=found.exposed_s)
     assert str(found) == "0.50 ms after the trigger, as measured on 2026-11-27 (+- 0.02 ms)"
 
 
@@ -49,9 +49,16 @@ def test_a_longer_exposure_than_in_the_measurement_leaves_more_time_for_a_flash(
     assert used(exposure_s=0.0001).room_s == 0.0
 
 
+@pytest.mark.parametrize("toml", ["", "[scan]\nflash_delay_s = 0.0006\n", "[scan]\nflash_delay_s = 0.009\n"])
+def test_the_last_line_has_exposed_an_exposure_after_it_has_surely_begun(toml: str) -> None:
+    assert used(toml).exposed_s == pytest.approx(0.0005 + EXPOSURE_S)
+    assert used(toml, exposure_s=0.002).exposed_s == pytest.approx(0.0005 + 0.002)
+
+
 def test_nothing_measured_leaves_what_is_configured() -> None:
     found = used(calibration=Calibration(1, 7, "20x/0.75"))
     assert found == TriggerInUse(Config().scan.flash_delay_s)
+    assert found.exposed_s is None
     assert str(found) == "0.10 ms after the trigger, as configured"
 
 
@@ -62,7 +69,7 @@ def test_the_delay_of_another_camera_or_input_is_not_used_and_the_command_is_nam
     assert CALIBRATION.trigger is not None
     other = msgspec.structs.replace(CALIBRATION.trigger, **change)
     found = used(calibration=msgspec.structs.replace(CALIBRATION, trigger=other))
-    assert (found.delay_s, found.measured_at) == (Config().scan.flash_delay_s, None)
+    assert (found.delay_s, found.measured_at, found.exposed_s) == (Config().scan.flash_delay_s, None, None)
     assert found.remark is not None
     assert found.remark.endswith(
         "and camera Basler-1 of kind aravis at its input Line1 is configured. Run `parfocal calibrate trigger`."

@@ -7,7 +7,7 @@ import itertools
 import msgspec
 import pytest
 
-from parfocal.edge.camera.frame import Frame, frame_after
+from parfocal.edge.camera.frame import Frame, expose_after, frame_after
 from parfocal.edge.camera.linear import raw_camera
 from parfocal.edge.camera.on_demand import OnDemandCamera, Triggering
 from parfocal.edge.errors import CameraFailed
@@ -73,6 +73,60 @@ def test_a_trigger_that_the_camera_missed_is_given_again(monkeypatch: pytest.Mon
             with pytest.raises(CameraFailed, match="no trigger within"):
                 frame_after(seeing.camera, instrument.clock.now_s())
             monkeypatch.setattr(TriggeredCamera, "poll", poll)
+
+
+READ_OUT_S = 0.08
+
+
+def test_the_stage_may_go_on_when_the_lines_have_exposed_and_the_frame_comes_later() -> None:
+    with SmallSlide(
+        config=BRIGHT, read_out_s=READ_OUT_S, is_exposure_measured=True
+    ).instrument() as instrument:
+        at_home(instrument)
+        with on_demand(instrument, BRIGHT.camera) as seeing:
+            settled_s = instrument.clock.now_s() + 0.05
+            coming = expose_after(seeing.camera, settled_s)
+            ended_s = instrument.clock.now_s()
+            assert settled_s + EXPOSURE_S <= ended_s < settled_s + EXPOSURE_S + 0.004
+            assert not coming.is_here
+            frame = coming.frame()
+            assert instrument.clock.now_s() == pytest.approx(ended_s + READ_OUT_S, abs=0.004)
+            assert settled_s <= frame.exposure_start_s <= ended_s - EXPOSURE_S
+            assert coming.is_here
+            assert coming.frame() is frame
+            instrument.clock.sleep_s(PERIOD_S)
+            later = expose_after(seeing.camera, instrument.clock.now_s())
+            instrument.clock.sleep_s(1.1 * READ_OUT_S)
+            assert later.is_here
+
+
+def test_where_it_is_not_known_when_lines_expose_the_stage_waits_for_the_frame() -> None:
+    with SmallSlide(config=BRIGHT, read_out_s=READ_OUT_S).instrument() as instrument:
+        at_home(instrument)
+        with on_demand(instrument, BRIGHT.camera) as seeing:
+            settled_s = instrument.clock.now_s()
+            coming = expose_after(seeing.camera, settled_s)
+            assert coming.is_here
+            assert instrument.clock.now_s() > settled_s + EXPOSURE_S + READ_OUT_S
+        settled_s = instrument.clock.now_s()
+        free = expose_after(instrument.camera, settled_s)
+        assert free.is_here
+        assert free.frame().exposure_start_s >= settled_s
+
+
+def test_a_frame_that_is_left_over_has_not_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    with SmallSlide(
+        config=BRIGHT, read_out_s=READ_OUT_S, is_exposure_measured=True
+    ).instrument() as instrument:
+        at_home(instrument)
+        with on_demand(instrument, BRIGHT.camera) as seeing:
+            old = frame_after(seeing.camera, instrument.clock.now_s())
+            coming = expose_after(seeing.camera, instrument.clock.now_s())
+            poll = TriggeredCamera.poll
+            monkeypatch.setattr(TriggeredCamera, "poll", lambda _: old)
+            assert not coming.is_here
+            monkeypatch.setattr(TriggeredCamera, "poll", poll)
+            assert coming.frame().exposure_start_s > old.exposure_start_s
 
 
 def test_pictures_one_after_another_come_no_faster_than_the_camera_runs() -> None:

@@ -47,10 +47,13 @@ class Ahead:
         look_s, way_s = median(self._looks_s), median(self._ways_s)
         return (1.0 - self._back_share) * min(look_s, way_s) > self._back_share * 2.0 * way_s
 
-    def seen(self, look: Callable[[], T], go: Callable[[], None] | None) -> T:
+    def seen(
+        self, look: Callable[[], T], go: Callable[[], None] | None, is_here: Callable[[], bool] = lambda: True
+    ) -> T:
         """What `look` returns. Meanwhile `go` brings the stage to the next tile, if that saves time.
 
-        `go` is None for the last tile. Raises what they raise, when the stage is at rest.
+        `go` is None for the last tile. `is_here`: whether there is something to look at yet. Raises what they raise,
+        when the stage is at rest.
         """
         if go is None or not self.saves_time or not isinstance(self._board, Working):
             return self._looked(look)
@@ -59,7 +62,8 @@ class Ahead:
         def once() -> None:
             if not found and not failed:
                 try:
-                    found.append(self._looked(look))
+                    if is_here():
+                        found.append(self._looked(look))
                 except Exception as error:  # noqa: BLE001  # raised again when nothing moves
                     failed.append(error)
 

@@ -5,14 +5,17 @@ The slide may lie elsewhere than in the first session, and the stage may be on i
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
-from parfocal.edge.camera.frame import frame_after
+from parfocal.edge.camera.frame import Camera, Coming, come, expose_after, frame_after
 from parfocal.edge.config import Config
 from parfocal.edge.errors import EdgeError
 from parfocal.edge.focus.picture.exposure import exposure_fault
 from parfocal.edge.focus.shots import Shot
 from parfocal.edge.instrument import Instrument
+from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.scan.tiling.moving.light import Light
 
 
@@ -35,6 +38,26 @@ class Gone(msgspec.Struct, frozen=True):
     y_um: float
     z_um: float
     settled_s: float
+
+
+class Exposed:
+    """A picture that was exposed at rest. It may still be on its way from the camera."""
+
+    def __init__(self, coming: Coming, as_shot: Callable[[UInt8Array], Shot]) -> None:
+        """`as_shot` makes a shot of its pixels."""
+        self._coming, self._as_shot = coming, as_shot
+        self._shot: Shot | None = None
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it has come. Raises CameraFailed."""
+        return self._coming.is_here
+
+    def shot(self) -> Shot:
+        """The picture; waits for it. Raises CameraFailed if it was lost, and ScanAborted."""
+        if self._shot is None:
+            self._shot = self._as_shot(self._coming.frame().pixels)
+        return self._shot
 
 
 class Going:
@@ -66,6 +89,15 @@ class Going:
 
     def take_at(self, x_um: float, y_um: float, z_um: float) -> Shot:
         """Go to a place on the slide and take a picture at rest. Raises BoardError, CameraFailed, ScanAborted."""
+        return self._exposed(x_um, y_um, z_um, lambda camera, lit_s: come(frame_after(camera, lit_s))).shot()
+
+    def expose_at(self, x_um: float, y_um: float, z_um: float) -> Exposed:
+        """The same, but return as soon as the stage may go on. Raises BoardError, CameraFailed."""
+        return self._exposed(x_um, y_um, z_um, expose_after)
+
+    def _exposed(
+        self, x_um: float, y_um: float, z_um: float, expose: Callable[[Camera, float], Coming]
+    ) -> Exposed:
         gone, self._gone = self._gone, None
         is_there = gone is not None and (gone.x_um, gone.y_um) == (x_um, y_um)
         if gone is not None and is_there and abs(gone.z_um - z_um) <= self._same_um:
@@ -73,14 +105,19 @@ class Going:
         else:
             settled_s = self._approach(x_um, y_um, z_um)
         with self._light.exposure(settled_s) as lit_s:
-            pixels = frame_after(self._instrument.camera, lit_s).pixels
-        fault = exposure_fault(pixels)
-        if fault is not None:
-            raise ScanAborted(
-                f"the scan ended at x={x_um:.0f} y={y_um:.0f} um: {fault}. Finished tiles are safe; then go on with "
-                "`parfocal scan --resume`."
-            )
-        return Shot(self._instrument.board.z.position_um, pixels, self._config.focus)
+            coming = expose(self._instrument.camera, lit_s)
+        stage_z_um = self._instrument.board.z.position_um
+
+        def as_shot(pixels: UInt8Array) -> Shot:
+            fault = exposure_fault(pixels)
+            if fault is not None:
+                raise ScanAborted(
+                    f"the scan ended at x={x_um:.0f} y={y_um:.0f} um: {fault}. Finished tiles are safe; then go on "
+                    "with `parfocal scan --resume`."
+                )
+            return Shot(stage_z_um, pixels, self._config.focus)
+
+        return Exposed(coming, as_shot)
 
     def go_on(self, x_um: float, y_um: float, z_um: float) -> None:
         """Go to a place on the slide where a picture will be taken soon. Raises BoardError."""

@@ -19,6 +19,7 @@ from parfocal.calib.camera.view import View
 from parfocal.edge.config import Config, config_from_toml
 from parfocal.edge.instrument import FieldTruth, Instrument
 from parfocal.edge.measured.calibration import PlayInUse
+from parfocal.edge.measured.trigger_in_use import TriggerInUse
 from parfocal.edge.scan.tiling.job import Eyes
 from parfocal.edge.simscope.bench import stub_of
 from parfocal.edge.simscope.camera import SimulatedCamera
@@ -126,14 +127,18 @@ class SmallSlide:
         trigger_delay_s: float = 0.0,
         pair_sigma_um: float = 0.1,
         pair_range_um: float = 10.0,
+        read_out_s: float = 0.0,
+        is_exposure_measured: bool = False,
     ) -> None:
         """`moved_um`: how far the slide lies from where it lay; `single_sigma_um`, `pair_sigma_um`: noise of one shot
         and of two; `pair_range_um`: of the model that takes two.
 
         `view`: how the camera lies by its calibration; in truth it is straight. `trigger_delay_s`: how long after a
-        trigger the camera exposes.
+        trigger the camera exposes; `read_out_s`: how long after that a triggered frame comes. `is_exposure_measured`:
+        it is known when an exposure is over.
         """
-        self._trigger_delay_s = trigger_delay_s
+        self._trigger_delay_s, self._read_out_s = trigger_delay_s, read_out_s
+        self._exposed_s = trigger_delay_s + config.camera.exposure_s if is_exposure_measured else None
         self.config, self.view = config, view
         self._pixels = drawn() if pixels is None else pixels
         self._moved_um = moved_um
@@ -195,8 +200,16 @@ class SmallSlide:
 
             brightness = self.config.scan.flash_brightness
             triggered = TriggeredCamera(
-                camera, self.bench, clock, self.config.camera, self.render, brightness, self._trigger_delay_s
+                camera,
+                self.bench,
+                clock,
+                self.config.camera,
+                self.render,
+                brightness,
+                self._trigger_delay_s,
+                self._read_out_s,
             )
+            trigger = TriggerInUse(self.config.scan.flash_delay_s, exposed_s=self._exposed_s)
             yield Instrument(
                 board,
                 camera,
@@ -208,4 +221,5 @@ class SmallSlide:
                 # Calibrated: a proof takes pictures after the last one, and the predictors know only the last one.
                 above_sharpest_um=0.0,
                 triggered=triggered,
+                trigger=trigger,
             )

@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from parfocal.edge.camera.frame import Frame
 from parfocal.edge.focus.result import FocusResult
 from parfocal.edge.images.rgb import rgb_from_file
 from parfocal.edge.scan.tiles import read_scan
@@ -20,11 +21,13 @@ from parfocal.edge.scan.tiling.moving.light import Light
 from parfocal.edge.scan.tiling.plan import TilePlan
 from parfocal.edge.scan.tiling.registering import shift_px
 from parfocal.edge.scan.tiling.scanner import Scanner
+from parfocal.edge.simscope.triggered_camera import TriggeredCamera
 from parfocal.engines.errors import EngineError
 from tests.edge.scan.conftest import Scan
-from tests.edge.scan.tiling.small_slide import CONFIG, SmallSlide, bent
+from tests.edge.scan.tiling.small_slide import BRIGHT, CONFIG, SmallSlide, bent
 
 LOOK_S = 0.06
+READ_OUT_S = 0.1
 
 Slow = Callable[[SmallSlide], SmallSlide]
 
@@ -128,6 +131,56 @@ def test_a_model_that_fails_on_the_way_ends_the_scan_at_rest(
     )  # it still swings a little
 
 
+def test_a_picture_is_read_out_on_the_way_and_shows_the_tile_at_rest(
+    scan: Scan, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(UsualSpread, "is_unusual", lambda *_: False)  # as after some tiles
+
+    def seconds(is_measured: bool) -> float:
+        out.rename(out.with_name("before")) if out.exists() else None
+        small = SmallSlide(
+            single_sigma_um=0.05, config=BRIGHT, read_out_s=READ_OUT_S, is_exposure_measured=is_measured
+        )
+        taken = scan(small)
+        assert max(abs(done.error_um or 0.0) for done in taken if done.tile.tissue) < 0.96
+        ideal = SmallSlide()
+        for done in taken:
+            tile = done.tile
+            if tile.column >= 2:
+                pixels = ideal.render(tile.x_um, tile.y_um, ideal.focus(tile.x_um, tile.y_um), 0.5)
+                assert np.hypot(*shift_px(pixels, rgb_from_file(tile.path))[:2]) < 0.5
+        return sum(done.tile.elapsed_s for done in taken if done.tile.retaken == 0) / len(taken)
+
+    waiting_s, going_s = seconds(is_measured=False), seconds(is_measured=True)
+    assert going_s < waiting_s - 0.6 * READ_OUT_S
+
+
+def test_a_frame_that_is_lost_on_its_way_is_taken_again_where_it_belongs(
+    scan: Scan, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(UsualSpread, "is_unusual", lambda *_: False)
+    monkeypatch.setattr(Ahead, "saves_time", True)
+    poll, n_come = TriggeredCamera.poll, 0
+
+    def loses(camera: TriggeredCamera) -> Frame | None:
+        nonlocal n_come
+        frame = poll(camera)
+        n_come += frame is not None
+        return None if n_come % 5 == 0 else frame
+
+    monkeypatch.setattr(TriggeredCamera, "poll", loses)
+    small = SmallSlide(single_sigma_um=0.05, config=BRIGHT, read_out_s=READ_OUT_S, is_exposure_measured=True)
+    taken = scan(small)
+    assert n_come > len(taken)
+    ideal = SmallSlide()
+    for done in taken:
+        tile = done.tile
+        if tile.column >= 2:
+            pixels = ideal.render(tile.x_um, tile.y_um, ideal.focus(tile.x_um, tile.y_um), 0.5)
+            assert np.hypot(*shift_px(pixels, rgb_from_file(tile.path))[:2]) < 0.5
+    assert read_scan(out).is_complete
+
+
 @pytest.mark.parametrize(
     ("look_s", "move_s", "n_back", "saves"),
     [
@@ -152,6 +205,29 @@ def test_the_stage_goes_on_where_that_saves_more_than_going_back_costs(
         still.moved(move_s)
         still.seen(lambda: instrument.clock.sleep_s(look_s), None)
         assert not still.saves_time
+
+
+def test_a_motion_does_not_wait_for_a_picture_that_has_not_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Ahead, "saves_time", True)
+    with SmallSlide().instrument() as instrument:
+        instrument.board.home()
+        comes, happened = [False, False, True], list[str]()
+
+        def is_here() -> bool:
+            happened.append("asked")
+            return comes.pop(0)
+
+        def go() -> None:
+            instrument.board.arrive(x_um=20_000.0, y_um=10_000.0, z_um=2500.0)
+            happened.append("there")
+
+        Ahead(instrument).seen(lambda: happened.append("looked"), go, is_here)
+        assert happened == ["asked", "asked", "asked", "looked", "there"]
+        happened.clear()
+        Ahead(instrument).seen(
+            lambda: happened.append("looked"), lambda: happened.append("there"), lambda: False
+        )
+        assert happened == ["there", "looked"]
 
 
 def test_a_tile_that_two_shots_have_to_settle_is_gone_back_to(
