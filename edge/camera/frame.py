@@ -40,8 +40,7 @@ class Coming:
         self._poll, self._wait = poll, wait
         self._frame: Frame | None = None
 
-    @property
-    def is_here(self) -> bool:
+    def has_come(self) -> bool:
         """Whether it has come. Raises CameraFailed."""
         if self._frame is None:
             self._frame = self._poll()

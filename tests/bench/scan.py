@@ -42,7 +42,7 @@ from parfocal.edge.scan.continuous.survey import sweeps_if_quicker
 from parfocal.edge.scan.tiling.job import Request, ScanJob, Ways, settings_of
 from parfocal.edge.scan.tiling.plan import field_of, foretell, overlap_for, plan_tiles
 from parfocal.edge.scan.tiling.points import survey_points
-from parfocal.edge.scan.tiling.scanner import TileDone
+from parfocal.edge.scan.tiling.taken import TileDone
 from parfocal.edge.simscope.surface import FocusSurface
 from parfocal.edge.tissue.area import rectangle
 from tests.edge.scan.tiling.small_slide import CENTRE_UM, FOCUS_Z_UM, Focus, SmallSlide, drawn

@@ -46,7 +46,7 @@ from parfocal.edge.scan.tiles import ScannedTile, read_scan
 from parfocal.edge.scan.tiling.job import Eyes, Request, ScanJob, Ways, settings_of
 from parfocal.edge.scan.tiling.plan import TilePlan, field_of, foretell, overlap_for, plan_tiles
 from parfocal.edge.scan.tiling.points import survey_points
-from parfocal.edge.scan.tiling.scanner import TileDone
+from parfocal.edge.scan.tiling.taken import TileDone
 from parfocal.edge.simscope.bench import Sample, in_virtual_time, stub_of
 from parfocal.edge.simscope.optics import Optics
 from parfocal.edge.simscope.relief import points_um

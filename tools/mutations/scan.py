@@ -51,7 +51,7 @@ MUTATIONS = (
     Mutation(
         "a motion waits for a frame that has not come",
         "edge/scan/tiling/moving/ahead.py",
-        "                    if is_here():\n",
+        "                    if has_come():\n",
         "                    if True:\n",
         _AHEAD,
     ),

@@ -67,7 +67,7 @@ from parfocal.edge.scan.tiling.plan import (
 )
 from parfocal.edge.scan.tiling.points import survey_points
 from parfocal.edge.scan.tiling.report import ScanReport, SessionFigures, scan_report
-from parfocal.edge.scan.tiling.scanner import TileDone
+from parfocal.edge.scan.tiling.taken import TileDone
 from parfocal.edge.scan.tiling.writer import EXPECTED_SHARE
 from parfocal.edge.surface.files import read_points
 from parfocal.edge.surface.surface import FocalSurface, fit_surface

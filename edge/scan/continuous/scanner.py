@@ -20,7 +20,8 @@ from parfocal.edge.scan.tiling.heights import Expected, Heights
 from parfocal.edge.scan.tiling.journal import Journal
 from parfocal.edge.scan.tiling.judging.judge import RETAKE_SHARE_SWEPT, Judged, Seen, TileJudge
 from parfocal.edge.scan.tiling.plan import PlannedTile
-from parfocal.edge.scan.tiling.scanner import Scanner, Taken, TileDone
+from parfocal.edge.scan.tiling.scanner import Scanner
+from parfocal.edge.scan.tiling.taken import Taken, TileDone
 from parfocal.edge.scan.tiling.writer import TileWriter
 from parfocal.edge.scan.watch import CameraWatch
 

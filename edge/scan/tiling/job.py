@@ -38,7 +38,8 @@ from parfocal.edge.scan.tiling.moving.going import Offset
 from parfocal.edge.scan.tiling.moving.light import Light
 from parfocal.edge.scan.tiling.plan import TilePlan
 from parfocal.edge.scan.tiling.registering import register
-from parfocal.edge.scan.tiling.scanner import TWO_SHOT_SIGMA_UM, Scanner, TileDone, Unevenness
+from parfocal.edge.scan.tiling.scanner import TWO_SHOT_SIGMA_UM, Scanner, Unevenness
+from parfocal.edge.scan.tiling.taken import TileDone
 from parfocal.edge.scan.tiling.writer import TileWriter, write_whole
 from parfocal.edge.scan.watch import CameraWatch, Due, watch_of
 from parfocal.edge.surface.files import read_points, write_points

@@ -11,7 +11,7 @@ from parfocal.calib.value import UsedCalibration
 from parfocal.edge.scan.survey import SurfaceReport
 from parfocal.edge.scan.tiles import ScannedTile
 from parfocal.edge.scan.tiling.plan import Foretold
-from parfocal.edge.scan.tiling.scanner import TileDone
+from parfocal.edge.scan.tiling.taken import TileDone
 from parfocal.edge.scan.watch import Due
 
 

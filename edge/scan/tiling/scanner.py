@@ -18,7 +18,6 @@ from parfocal.edge.focus.result import FocusLost, FocusResult
 from parfocal.edge.focus.shots import Shot
 from parfocal.edge.focus.uneven.field import FieldShape
 from parfocal.edge.instrument import Instrument
-from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.scan.tiles import ScannedTile, stacks_folder, tile_name, tiles_folder
 from parfocal.edge.scan.tiling.heights import Expected, Heights
 from parfocal.edge.scan.tiling.journal import Journal
@@ -35,6 +34,7 @@ from parfocal.edge.scan.tiling.moving.ahead import Ahead
 from parfocal.edge.scan.tiling.moving.going import Going
 from parfocal.edge.scan.tiling.moving.light import Light
 from parfocal.edge.scan.tiling.plan import PlannedTile
+from parfocal.edge.scan.tiling.taken import Taken, TileDone
 from parfocal.edge.scan.tiling.writer import TileWriter, not_written
 from parfocal.edge.scan.watch import CameraWatch
 from parfocal.engines.predictor import Predictor
@@ -53,39 +53,6 @@ _REASONS = {
     "unknown": "the focus of this slide had to be learned",
     "untold": "nothing told where its focus was",
 }
-
-
-class TileDone(msgspec.Struct, frozen=True):
-    """A tile that was taken, and what only a simulation knows: how far it is out of focus, um."""
-
-    tile: ScannedTile
-    error_um: float | None = None
-
-
-class Taken(msgspec.Struct, frozen=True):
-    """A picture of a tile, and what is known of it.
-
-    `judged` is None for a tile whose focus was not found. `place_um`: where its middle lies on the slide, None for
-    where the stage stands now. `above_um`: how far above the picture the focus is by two shots, None where only single
-    ones were taken. `shape` is that of an uneven tile, and `composite` its all-in-focus picture, where one is to be
-    kept.
-    """
-
-    shot: Shot
-    seen: Seen
-    judged: Judged | None
-    error_um: float | None
-    reason: str | None = None
-    retaken: int = 0
-    place_um: tuple[float, float] | None = None
-    above_um: float | None = None
-    shape: FieldShape | None = None
-    composite: UInt8Array | None = None
-
-    @property
-    def pixels(self) -> UInt8Array:
-        """The picture to keep, RGB uint8 (h, w, 3)."""
-        return self.shot.pixels if self.composite is None else self.composite
 
 
 class Unevenness(msgspec.Struct, frozen=True):
@@ -214,7 +181,7 @@ class Scanner:
 
         go = None if following is None else partial(go_on, following)
         try:
-            shot, seen = self._ahead.seen(look, go, lambda: exposed.is_here)
+            shot, seen = self._ahead.seen(look, go, exposed.has_come)
         except CameraFailed:  # the frame was lost on its way
             self.going.be_back(planned.x_um, planned.y_um, aim_um)
             shot = self.going.take_at(planned.x_um, planned.y_um, aim_um)

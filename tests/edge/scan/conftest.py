@@ -15,7 +15,7 @@ from parfocal.edge.scan.grid import Region, points_of_region
 from parfocal.edge.scan.tiling.job import Request, ScanJob, Ways, Write, settings_of
 from parfocal.edge.scan.tiling.judging.reading import Known
 from parfocal.edge.scan.tiling.plan import TilePlan, field_of, plan_tiles
-from parfocal.edge.scan.tiling.scanner import TileDone
+from parfocal.edge.scan.tiling.taken import TileDone
 from parfocal.edge.scan.tiling.writer import write_whole
 from parfocal.edge.surface.points import FocusPoint
 from parfocal.edge.tissue.area import rectangle

@@ -88,16 +88,16 @@ def test_the_stage_may_go_on_when_the_lines_have_exposed_and_the_frame_comes_lat
             coming = expose_after(seeing.camera, settled_s)
             ended_s = instrument.clock.now_s()
             assert settled_s + EXPOSURE_S <= ended_s < settled_s + EXPOSURE_S + 0.004
-            assert not coming.is_here
+            assert not coming.has_come()
             frame = coming.frame()
             assert instrument.clock.now_s() == pytest.approx(ended_s + READ_OUT_S, abs=0.004)
             assert settled_s <= frame.exposure_start_s <= ended_s - EXPOSURE_S
-            assert coming.is_here
+            assert coming.has_come()
             assert coming.frame() is frame
             instrument.clock.sleep_s(PERIOD_S)
             later = expose_after(seeing.camera, instrument.clock.now_s())
             instrument.clock.sleep_s(1.1 * READ_OUT_S)
-            assert later.is_here
+            assert later.has_come()
 
 
 def test_where_it_is_not_known_when_lines_expose_the_stage_waits_for_the_frame() -> None:
@@ -106,11 +106,11 @@ def test_where_it_is_not_known_when_lines_expose_the_stage_waits_for_the_frame()
         with on_demand(instrument, BRIGHT.camera) as seeing:
             settled_s = instrument.clock.now_s()
             coming = expose_after(seeing.camera, settled_s)
-            assert coming.is_here
+            assert coming.has_come()
             assert instrument.clock.now_s() > settled_s + EXPOSURE_S + READ_OUT_S
         settled_s = instrument.clock.now_s()
         free = expose_after(instrument.camera, settled_s)
-        assert free.is_here
+        assert free.has_come()
         assert free.frame().exposure_start_s >= settled_s
 
 
@@ -124,7 +124,7 @@ def test_a_frame_that_is_left_over_has_not_come(monkeypatch: pytest.MonkeyPatch)
             coming = expose_after(seeing.camera, instrument.clock.now_s())
             poll = TriggeredCamera.poll
             monkeypatch.setattr(TriggeredCamera, "poll", lambda _: old)
-            assert not coming.is_here
+            assert not coming.has_come()
             monkeypatch.setattr(TriggeredCamera, "poll", poll)
             assert coming.frame().exposure_start_s > old.exposure_start_s
 

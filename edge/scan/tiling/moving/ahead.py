@@ -48,11 +48,14 @@ class Ahead:
         return (1.0 - self._back_share) * min(look_s, way_s) > self._back_share * 2.0 * way_s
 
     def seen(
-        self, look: Callable[[], T], go: Callable[[], None] | None, is_here: Callable[[], bool] = lambda: True
+        self,
+        look: Callable[[], T],
+        go: Callable[[], None] | None,
+        has_come: Callable[[], bool] = lambda: True,
     ) -> T:
         """What `look` returns. Meanwhile `go` brings the stage to the next tile, if that saves time.
 
-        `go` is None for the last tile. `is_here`: whether there is something to look at yet. Raises what they raise,
+        `go` is None for the last tile. `has_come`: whether there is something to look at yet. Raises what they raise,
         when the stage is at rest.
         """
         if go is None or not self.saves_time or not isinstance(self._board, Working):
@@ -62,7 +65,7 @@ class Ahead:
         def once() -> None:
             if not found and not failed:
                 try:
-                    if is_here():
+                    if has_come():
                         found.append(self._looked(look))
                 except Exception as error:  # noqa: BLE001  # raised again when nothing moves
                     failed.append(error)

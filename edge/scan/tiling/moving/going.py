@@ -48,10 +48,9 @@ class Exposed:
         self._coming, self._as_shot = coming, as_shot
         self._shot: Shot | None = None
 
-    @property
-    def is_here(self) -> bool:
+    def has_come(self) -> bool:
         """Whether it has come. Raises CameraFailed."""
-        return self._coming.is_here
+        return self._coming.has_come()
 
     def shot(self) -> Shot:
         """The picture; waits for it. Raises CameraFailed if it was lost, and ScanAborted."""

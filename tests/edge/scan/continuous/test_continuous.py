@@ -30,7 +30,7 @@ from parfocal.edge.scan.tiling.judging.judge import Judged, Seen, TileJudge
 from parfocal.edge.scan.tiling.moving.going import Offset
 from parfocal.edge.scan.tiling.plan import TilePlan, field_of, plan_tiles
 from parfocal.edge.scan.tiling.registering import shift_px
-from parfocal.edge.scan.tiling.scanner import TileDone
+from parfocal.edge.scan.tiling.taken import TileDone
 from parfocal.edge.scan.tiling.writer import TileNotWritten
 from parfocal.edge.simscope.bench import stub_of
 from parfocal.edge.simscope.triggered_camera import TriggeredCamera

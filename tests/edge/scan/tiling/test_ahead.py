@@ -213,7 +213,7 @@ def test_a_motion_does_not_wait_for_a_picture_that_has_not_come(monkeypatch: pyt
         instrument.board.home()
         comes, happened = [False, False, True], list[str]()
 
-        def is_here() -> bool:
+        def has_come() -> bool:
             happened.append("asked")
             return comes.pop(0)
 
@@ -221,7 +221,7 @@ def test_a_motion_does_not_wait_for_a_picture_that_has_not_come(monkeypatch: pyt
             instrument.board.arrive(x_um=20_000.0, y_um=10_000.0, z_um=2500.0)
             happened.append("there")
 
-        Ahead(instrument).seen(lambda: happened.append("looked"), go, is_here)
+        Ahead(instrument).seen(lambda: happened.append("looked"), go, has_come)
         assert happened == ["asked", "asked", "asked", "looked", "there"]
         happened.clear()
         Ahead(instrument).seen(

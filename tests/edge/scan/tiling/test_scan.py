@@ -22,7 +22,8 @@ from parfocal.edge.scan.tiling.journal import digest_of
 from parfocal.edge.scan.tiling.moving.going import ScanAborted
 from parfocal.edge.scan.tiling.plan import TilePlan
 from parfocal.edge.scan.tiling.registering import shift_px
-from parfocal.edge.scan.tiling.scanner import Scanner, TileDone
+from parfocal.edge.scan.tiling.scanner import Scanner
+from parfocal.edge.scan.tiling.taken import TileDone
 from parfocal.edge.scan.tiling.writer import TileNotWritten
 from parfocal.edge.simscope.triggered_camera import TriggeredCamera
 from tests.edge.scan.conftest import REGION, Scan, Surveyed
