@@ -40,7 +40,7 @@ from tools.learning.judged.physics import direction_with_shots_swapped, wrong_di
 from tools.learning.judged.pictures import draw_learning, draw_scatter
 from tools.learning.judged.prediction import predict
 from tools.learning.recipe import Recipe
-from tools.networks.focus import FocusNet, Head, Whole
+from tools.networks.focus import HIDDEN, FocusNet, Head, Whole
 from tools.rendering.objectives import OBJECTIVES
 
 OPSET = 17  # the highest that TensorRT 8.6 parses
@@ -89,7 +89,8 @@ def trained_in(folder: Path) -> Trained:
     net = recipe.with_spectra(recipe.network() if recipe.has_body else None)
     net.load_state_dict(state["net"])
     condensers = None if state["condensers"] is None else CondenserTerms(*state["condensers"])
-    head = Head(net.n_features, condensers is not None)
+    members = len(state["head"]["first.bias"]) // HIDDEN
+    head = Head(net.n_features, condensers is not None, members=members)
     head.load_state_dict(state["head"])
     return Trained(recipe, net.eval(), head.eval(), condensers)
 

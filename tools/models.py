@@ -27,6 +27,9 @@ PROGRAMS = (
 )
 SHIPPED = ("difference-20x", "single-20x", "difference-40x", "spectral-20x", "single-10x", "single-40x")
 WITHOUT_BODY = ("spectral-20x", "single-10x", "single-40x")
+# The head of `single-20x` keeps its first members, which err least near the focus. Those beside them are made anew and
+# have seen compressing cameras (docs/models.md).
+ADDED = {"keep_members": 4, "add_members": 8, "linear_from_um": 0.1}
 # Pairs have spectra and maps. A model of pairs without a body learns from the spectra among the features of another.
 SPECTRA_OF = {"spectral-20x": "difference-20x"}
 
@@ -68,6 +71,8 @@ def stages(model: str, tiles: Path, out: Path, size: Size) -> list[Stage]:
     learned: dict[str, object] = {"features": features.output, "held_out": held_out}
     if contract.kind == "single":
         learned |= {"sigma_tiles": tiles, "sigma_fields": size.sigma_fields, "fit_batch": 1024}
+        if model not in WITHOUT_BODY:
+            learned |= ADDED
     delta_um = contract.delta_um or 2.0  # a single shot has none
     start = model_path(model)
     how = {"head": "spectra-only"} if model in WITHOUT_BODY else {"start": start}

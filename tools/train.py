@@ -16,21 +16,21 @@ import numpy as np
 import torch
 from rich.console import Console
 
-from parfocal.engines.model.contract import CHANNELS, contract_from_onnx
-from parfocal.engines.model.head import load_head
+from parfocal.engines.model.contract import CHANNELS
 from tools.learning import fit
 from tools.learning.data import batches, making
 from tools.learning.data.examples import Examples
 from tools.learning.data.features import Features, together, without_maps
 from tools.learning.data.kept_features import of_folder
+from tools.learning.heads import head_from, new_head
 from tools.learning.judged import tables
 from tools.learning.judged.changed import changed_images
 from tools.learning.judged.pictures import draw_learning, draw_scatter
 from tools.learning.judged.prediction import predict
 from tools.learning.recipe import SPECTRA_ONLY, Recipe
-from tools.learning.start import body_from, start_from, summary_from
+from tools.learning.start import body_from, start_from
 from tools.learning.training import FROZEN_SHARE, Training, rate_at
-from tools.networks.focus import FocusNet, Head
+from tools.networks.focus import FocusNet
 from tools.networks.layers import Body
 from tools.progress import shown_progress
 from tools.rendering.objectives import OBJECTIVES
@@ -157,20 +157,14 @@ def train_head(
         spectra = None
     tests = features_in(held_out, "held-out", recipe.patch_px)
     net = recipe.with_spectra(None if body is None else body.cpu())
-    begun = None if args.start is None else contract_from_onnx(args.start)
-    trained = None if begun is None or args.new_head else load_head(args.start, begun)
-    if trained is not None and begun is not None and begun.head is not None:
-        condensers = begun.head.condenser
-        if body is not None:
-            summary_from(net, args.start)
-        head = Head(net.n_features, condensers is not None)
-        head.load(trained)
-    else:
-        condensers = fit.condensers_of(training)
-        fit.prepare_summary(net, training)
-        head = Head(net.n_features, condensers is not None, objective.depth)
-        fit.prepare_head(head, fit.inputs_of(net, training, condensers))
-    how = fit.FitRecipe(args.epochs, args.fit_batch) if trained is None else fit.refit(args.fit_batch)
+    begun = None
+    if args.start is not None and not args.new_head:
+        begun = head_from(net, args.start, training, objective.depth, args.add_members, args.keep_members)
+    if begun is None:
+        begun = new_head(net, training, objective.depth)
+    how = fit.FitRecipe(args.epochs, args.fit_batch, fit_seed=args.fit_seed, linear_from=args.linear_from_um)
+    if not begun.is_new:
+        how = fit.refit(args.fit_batch)
     changed = None
     if args.sigma_tiles is not None:
         changed = changed_images(
@@ -179,8 +173,8 @@ def train_head(
         say(f"the uncertainty is scaled on {len(changed)} patches with one thing changed at a time")
     fit.fit(
         net,
-        head,
-        condensers,
+        begun.head,
+        begun.condensers,
         asdict(recipe),
         how,
         training,
@@ -191,6 +185,7 @@ def train_head(
         spectra,
         changed,
         args.device,
+        begun.kept,
     )
 
 
@@ -258,18 +253,41 @@ def main() -> None:
         action="store_true",
         help="with --start and --head spectrum: keep the body alone, where its head would be trained further",
     )
+    parser.add_argument(
+        "--add-members",
+        type=int,
+        metavar="N",
+        help="with --start and --head spectrum: keep the head, and train N members more beside those that it has",
+    )
+    parser.add_argument(
+        "--keep-members",
+        type=int,
+        metavar="N",
+        help="with --add-members: keep the first N members of the head; default: all",
+    )
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--batch", type=int, default=default.batch)
     parser.add_argument("--learning-rate", type=float, default=default.learning_rate)
     parser.add_argument("--seed", type=int, default=default.seed)
     parser.add_argument("--epochs", type=int, default=fit.FitRecipe.epochs, help="of the head, if it is new")
     parser.add_argument("--fit-batch", type=int, default=fit.FitRecipe.fit_batch)
+    parser.add_argument("--fit-seed", type=int, default=fit.FitRecipe.fit_seed, help="of the head")
+    parser.add_argument(
+        "--linear-from-um",
+        type=float,
+        default=fit.FitRecipe.linear_from,
+        help="error from which on the loss of the head is linear; dastidar2020: 0.5",
+    )
     parser.add_argument("--report-s", type=float, default=300.0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     if (args.data is None) == (args.features is None):
         parser.error("give either --data or --features")
+    if args.add_members is not None and (args.start is None or args.new_head):
+        parser.error("--add-members adds to the head of --start: give --start, and leave out --new-head")
+    if args.keep_members is not None and args.add_members is None:
+        parser.error("--keep-members goes with --add-members")
     has_body = args.start is not None and args.head == "spectrum"
     if args.features is not None and not has_body and args.head != SPECTRA_ONLY:
         parser.error(

@@ -11,13 +11,20 @@ import numpy as np
 import torch
 
 from parfocal.engines.model.contract import CondenserTerms
+from parfocal.engines.model.head import Head as HeadArrays
 from parfocal.engines.model.head import Prediction
 from tools.arrays import FloatArray
 from tools.learning.data.features import Features
 from tools.learning.judged import tables
 from tools.learning.judged.pictures import draw_learning, draw_scatter
-from tools.learning.losses import distance_weight, negative_log_likelihood, patch_weight, smooth_l1
-from tools.networks.focus import SUMMARY, FocusNet, Head
+from tools.learning.losses import (
+    LINEAR_FROM,
+    distance_weight,
+    negative_log_likelihood,
+    patch_weight,
+    smooth_l1,
+)
+from tools.networks.focus import SUMMARY, FocusNet, Head, head_of, joined
 
 MODEL_FILE = "model.pt"
 # Uncertainty of the aperture of a condenser. The training adds this error, so that the head does not rely on more.
@@ -42,6 +49,7 @@ class FitRecipe:
     fit_learning_rate: float = 2e-3
     fit_weight_decay: float = 0.05
     fit_seed: int = 1
+    linear_from: float = LINEAR_FROM  # um of error
 
 
 def refit(fit_batch: int = FitRecipe.fit_batch) -> FitRecipe:
@@ -163,14 +171,20 @@ def prepare_strangeness(head: Head, given: Inputs, held_out: Inputs) -> None:
 
 
 def loss_of_member(
-    outputs: torch.Tensor, distance_um: torch.Tensor, unit_um: torch.Tensor | float = 1.0
+    outputs: torch.Tensor,
+    distance_um: torch.Tensor,
+    unit_um: torch.Tensor | float = 1.0,
+    linear_from: float = LINEAR_FROM,
 ) -> torch.Tensor:
     """Return the loss of each patch (n,) for distance and log(sigma) of one member (n, 2), not weighted.
 
     Errors of distance count in units of `unit_um`, so that their share of the loss is the same for every objective.
+    They count linearly from `linear_from` um on.
     """
     error_um = outputs[:, 0] - distance_um
-    return smooth_l1(error_um) / unit_um + SIGMA_WEIGHT * negative_log_likelihood(error_um, outputs[:, 1])
+    return smooth_l1(error_um, linear_from) / unit_um + SIGMA_WEIGHT * negative_log_likelihood(
+        error_um, outputs[:, 1]
+    )
 
 
 def train_members(head: Head, given: Inputs, recipe: FitRecipe, report: Callable[[int, float], None]) -> None:
@@ -198,7 +212,7 @@ def train_members(head: Head, given: Inputs, recipe: FitRecipe, report: Callable
                 if head.takes_condenser:
                     x[:, -1] += error * torch.randn(len(x), device=x.device)
                 outputs = head.outputs_of(member, x)
-                loss = loss_of_member(outputs, truth[chosen], head.unit_um)
+                loss = loss_of_member(outputs, truth[chosen], head.unit_um, recipe.linear_from)
                 total = total + (weight[chosen] * loss).sum() / weight[chosen].sum()
             optimiser.zero_grad()
             total.backward()
@@ -250,11 +264,13 @@ def fit(
     spectra: Features | None = None,
     changed: Features | None = None,
     device: str = "cpu",
+    kept: HeadArrays | None = None,
 ) -> None:
     """Train the head, measure it on held-out patches, and save it in `out` with `net` and its plots.
 
     With `spectra`, of patches whose maps were not computed, the head is trained on the spectra of all patches first.
-    It is trained on `device`. Its uncertainty is scaled on `changed`, or else on the held-out patches.
+    It is trained on `device`. Its uncertainty is scaled on `changed`, or else on the held-out patches. The members of
+    `kept`, which read the same features, join those that were trained.
     """
     log: list[dict[str, Any]] = []
     given, tests = inputs_of(net, features, condensers), inputs_of(net, held_out, condensers)
@@ -277,9 +293,12 @@ def fit(
         recipe, seen_before = with_fewer(recipe), int(log[-1]["patches"])
     train_members(head, _moved(given, device), recipe, report)
     head.cpu()
+    if kept is not None:
+        head = head_of(joined(kept, head.arrays()), condensers is not None).eval()
     calibrate_sigma(head, tests if changed is None else inputs_of(net, changed, condensers))
     prepare_strangeness(head, given, tests)
-    save(net, head, condensers, recipes, asdict(recipe), log, out)
+    settings = {**asdict(recipe), "members": len(head.members)}
+    save(net, head, condensers, recipes, settings, log, out)
     distance_um: FloatArray = predicted(head, tests).distance_um
     draw_scatter(held_out, distance_um, range_um, out / "scatter.png", "held-out patches")
 

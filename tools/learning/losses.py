@@ -8,9 +8,17 @@ CONTRAST_BOUNDS = (2.0, 60.0)
 LARGEST_LOG_SIGMA = 4.0  # 55 um and 0.02 um
 
 
-def smooth_l1(x: torch.Tensor) -> torch.Tensor:
-    """Return the smooth L1 loss of each element (dastidar2020, eq. 1)."""
-    return torch.where(x.abs() > 0.5, 0.5 * (x.abs() - 0.25), 0.5 * x * x)
+LINEAR_FROM = 0.5  # dastidar2020, eq. 1
+
+
+def smooth_l1(x: torch.Tensor, linear_from: float = LINEAR_FROM) -> torch.Tensor:
+    """Return the smooth L1 loss of each element (dastidar2020, eq. 1): quadratic, then linear from `linear_from` on.
+
+    What is learned by the quadratic part is a mean. Where a single shot could be from either side of the focus, that
+    lies between the two, by the linear one on the likelier side.
+    """
+    linear = 0.5 * (x.abs() - 0.5 * linear_from)
+    return torch.where(x.abs() > linear_from, linear, 0.25 / linear_from * x * x)
 
 
 def negative_log_likelihood(error_um: torch.Tensor, log_sigma: torch.Tensor) -> torch.Tensor:

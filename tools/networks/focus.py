@@ -58,7 +58,9 @@ class Head(nn.Module):
     the logarithm of its uncertainty.
     """
 
-    def __init__(self, features: int, takes_condenser: bool, unit_um: float = 1.0) -> None:
+    def __init__(
+        self, features: int, takes_condenser: bool, unit_um: float = 1.0, members: int = MEMBERS
+    ) -> None:
         """The layers compute distances in units of `unit_um`: numbers of about 1 are learned fastest."""
         super().__init__()
         self.register_buffer("unit_um", torch.tensor(unit_um))
@@ -76,8 +78,8 @@ class Head(nn.Module):
         self.feature_mean: torch.Tensor
         self.strangeness_limit: torch.Tensor
         # The first layers of all members, stacked: one product is faster than four.
-        self.first = nn.Linear(inputs, MEMBERS * HIDDEN)
-        self.members = nn.ModuleList(_member() for _ in range(MEMBERS))
+        self.first = nn.Linear(inputs, members * HIDDEN)
+        self.members = nn.ModuleList(_member() for _ in range(members))
 
     def inputs(self, features: torch.Tensor, condenser: torch.Tensor | None = None) -> torch.Tensor:
         """Return the inputs of the members, not standardised, (n, inputs)."""
@@ -97,13 +99,14 @@ class Head(nn.Module):
     def forward(self, features: torch.Tensor, condenser: torch.Tensor | None = None) -> torch.Tensor:
         """Return distances in um, (n,)."""
         x = self.standardised(self.inputs(features, condenser))
-        outputs = torch.stack([self.outputs_of(member, x) for member in range(MEMBERS)])
+        outputs = torch.stack([self.outputs_of(member, x) for member in range(len(self.members))])
         return outputs[:, :, 0].mean(dim=0)
 
     def arrays(self) -> HeadArrays:
         """Return the head as the product applies it."""
         later = [[member[k] for member in self.members] for k in DENSE]
-        first = self.first.weight.view(MEMBERS, HIDDEN, -1), self.first.bias.view(MEMBERS, HIDDEN)
+        members = len(self.members)
+        first = self.first.weight.view(members, HIDDEN, -1), self.first.bias.view(members, HIDDEN)
         stacked = [
             (torch.stack([m.weight for m in layer]), torch.stack([m.bias for m in layer])) for layer in later
         ]
@@ -138,7 +141,7 @@ class Head(nn.Module):
             self.unit_um.fill_(1.0)
             self.mean.copy_(torch.from_numpy(arrays.mean))
             self.deviation.copy_(torch.from_numpy(arrays.deviation))
-            self.first.weight.copy_(torch.from_numpy(first_weight).reshape(MEMBERS * HIDDEN, -1))
+            self.first.weight.copy_(torch.from_numpy(first_weight).reshape(len(self.first.bias), -1))
             self.first.bias.copy_(torch.from_numpy(first_bias).reshape(-1))
             for (weight, bias), k in zip(later, DENSE, strict=True):
                 for member, own_weight, own_bias in zip(self.members, weight, bias, strict=True):
@@ -148,6 +151,31 @@ class Head(nn.Module):
                         layer.bias.fill_(math.log(FIRST_SIGMA_UM))
                     layer.weight[: len(own_weight)] = torch.from_numpy(own_weight)
                     layer.bias[: len(own_bias)] = torch.from_numpy(own_bias)
+
+
+def head_of(arrays: HeadArrays, takes_condenser: bool) -> Head:
+    """Return a head with these weights, to be trained or exported. It computes in um."""
+    n_inputs, members = len(arrays.mean), len(arrays.layers[0][0])
+    head = Head(n_inputs - int(takes_condenser), takes_condenser, members=members)
+    head.load(arrays)
+    return head
+
+
+def joined(first: HeadArrays, second: HeadArrays) -> HeadArrays:
+    """Return a head with the members of both, which read the same features. What is strange is left to be set.
+
+    Raises ValueError if their layers differ.
+    """
+    layers = []
+    for number, ((weight, bias), (own_weight, own_bias)) in enumerate(
+        zip(first.layers, second.layers, strict=True)
+    ):
+        added_weight, added_bias = own_weight, own_bias
+        if number == 0:  # the second is given what is standardised for the first
+            scale, shift = first.deviation / second.deviation, (first.mean - second.mean) / second.deviation
+            added_weight, added_bias = own_weight * scale, own_bias + own_weight @ shift
+        layers.append((np.concatenate([weight, added_weight]), np.concatenate([bias, added_bias])))
+    return HeadArrays(first.mean, first.deviation, tuple(layers))
 
 
 def _member() -> nn.Sequential:

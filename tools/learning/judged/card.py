@@ -188,9 +188,10 @@ def _curve(contract: Contract, record: dict[str, Any]) -> list[str]:
 def _recipe(record: dict[str, Any]) -> list[str]:
     recipe = record["recipe"]
     settings = ", ".join(f"{key} {value}" for key, value in recipe.items())
+    members = recipe.get("members", MEMBERS)
     if "joint_batch" in recipe:
-        return ["## Recipe", JOINT.format(settings=settings, members=MEMBERS)]
+        return ["## Recipe", JOINT.format(settings=settings, members=members)]
     return [
         "## Recipe",
-        RECIPE.format(settings=settings, head=HEADS[recipe["head"]].format(members=MEMBERS)),
+        RECIPE.format(settings=settings, head=HEADS[recipe["head"]].format(members=members)),
     ]
