@@ -101,7 +101,7 @@ MUTATIONS = (
     Mutation(
         "a trigger that was missed ends the scan",
         "edge/camera/on_demand.py",
-        "            return self._triggered()  # a trigger that came too soon after one of a sweep is missed\n",
+        "            return self._arrived(self._trigger())  # a trigger that came too soon after one of a sweep is missed\n",
         "            raise\n",
         _ON_DEMAND,
     ),
