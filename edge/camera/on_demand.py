@@ -52,10 +52,8 @@ class OnDemandCamera:
         self._wait_until(settled_s)
         try:
             return self._arrived(self._trigger())
-        except CameraFailed:
-            return self._arrived(
-                self._trigger()
-            )  # a trigger that came too soon after one of a sweep is missed
+        except CameraFailed:  # a trigger that came too soon after one of a sweep is missed
+            return self._arrived(self._trigger())
 
     def expose_from(self, settled_s: float) -> Coming:
         """The same, but return as soon as all lines have exposed, if it is known when that is."""

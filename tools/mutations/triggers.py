@@ -101,8 +101,8 @@ MUTATIONS = (
     Mutation(
         "a trigger that was missed ends the scan",
         "edge/camera/on_demand.py",
-        "            return self._arrived(self._trigger())  # a trigger that came too soon after one of a sweep is missed\n",
-        "            raise\n",
+        "        except CameraFailed:  # a trigger that came too soon after one of a sweep is missed\n",
+        "        except ZeroDivisionError:\n",
         _ON_DEMAND,
     ),
     Mutation(
