@@ -56,6 +56,13 @@ MUTATIONS = (
         _AHEAD,
     ),
     Mutation(
+        "what the stage does not wait for, because it goes on, seems to take no time",
+        "edge/scan/tiling/moving/ahead.py",
+        "        found = look()\n        self._looks_s",
+        "        began_s, found = self._clock.now_s(), look()\n        self._looks_s",
+        _AHEAD,
+    ),
+    Mutation(
         "lines count as exposed when the last one begins",
         "edge/measured/trigger_in_use.py",
         "exposed_s = chosen_s + exposure_s",

@@ -58,15 +58,16 @@ class Ahead:
         `go` is None for the last tile. `has_come`: whether there is something to look at yet. Raises what they raise,
         when the stage is at rest.
         """
+        began_s = self._clock.now_s()
         if go is None or not self.saves_time or not isinstance(self._board, Working):
-            return self._looked(look)
+            return self._looked(look, began_s)
         found, failed = list[T](), list[Exception]()
 
         def once() -> None:
             if not found and not failed:
                 try:
                     if has_come():
-                        found.append(self._looked(look))
+                        found.append(self._looked(look, began_s))
                 except Exception as error:  # noqa: BLE001  # raised again when nothing moves
                     failed.append(error)
 
@@ -74,7 +75,7 @@ class Ahead:
             go()
         if failed:
             raise failed[0]
-        return found[0] if found else self._looked(look)  # for a way so short that there was no time
+        return found[0] if found else self._looked(look, began_s)  # for a way so short that there was no time
 
     def moved(self, lasted_s: float) -> None:
         """Learn how long it took to a tile, s."""
@@ -84,8 +85,8 @@ class Ahead:
         """Learn whether the stage may leave a tile once its picture was looked at."""
         self._back_share = KEPT_SHARE * self._back_share + (1.0 - KEPT_SHARE) * (not is_good)
 
-    def _looked(self, look: Callable[[], T]) -> T:
-        began_s = self._clock.now_s()
+    def _looked(self, look: Callable[[], T], began_s: float) -> T:
+        """What `look` returns, noting how long it took since `began_s`: what was waited for counts in either case."""
         found = look()
         self._looks_s.append(self._clock.now_s() - began_s)
         return found

@@ -230,6 +230,29 @@ def test_a_motion_does_not_wait_for_a_picture_that_has_not_come(monkeypatch: pyt
         assert happened == ["there", "looked"]
 
 
+def test_the_stage_keeps_going_on_though_it_no_longer_waits_for_pictures() -> None:
+    with SmallSlide().instrument() as instrument:
+        board, clock = instrument.board, instrument.clock
+        board.home()
+        ahead, look_s, way_um = Ahead(instrument), 0.1, 400.0
+        for _ in range(30):
+            ahead.moved(0.15)
+            ahead.seen(lambda: clock.sleep_s(look_s), None)
+            ahead.judged(is_good=True)
+        assert ahead.saves_time
+        for number in range(30):
+            comes_s = clock.now_s() + look_s
+
+            def go(x_um: float = 20_000.0 + way_um * (number % 2)) -> None:
+                board.arrive(x_um=x_um, y_um=10_000.0, z_um=2500.0)
+
+            def has_come(comes_s: float = comes_s) -> bool:
+                return clock.now_s() >= comes_s
+
+            ahead.seen(lambda: None, go, has_come)
+        assert ahead.saves_time
+
+
 def test_a_tile_that_two_shots_have_to_settle_is_gone_back_to(
     scan: Scan, slow: Slow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
