@@ -44,8 +44,8 @@ MUTATIONS = (
         "what was lost is taken again where the stage has gone on to",
         "edge/scan/tiling/scanner.py",
         "            self.going.be_back(planned.x_um, planned.y_um, aim_um)\n"
-        "            shot = self.going.take_at(planned.x_um, planned.y_um, aim_um)\n",
-        "            shot = self.going.take_at(*self.going.place_um, aim_um)\n",
+        "            shot, seen = looked_at(self.going.take_at(planned.x_um, planned.y_um, aim_um))\n",
+        "            shot, seen = looked_at(self.going.take_at(*self.going.place_um, aim_um))\n",
         _AHEAD,
     ),
     Mutation(

@@ -171,8 +171,7 @@ class Scanner:
             self._ahead.moved(self.going.way_s)
         place_um, error_um = self.going.place_um, self._instrument.error_um()
 
-        def look() -> tuple[Shot, Seen]:
-            shot = exposed.shot()
+        def looked_at(shot: Shot) -> tuple[Shot, Seen]:
             return shot, self._judge.look(shot, (planned.x_um, planned.y_um), planned)
 
         def go_on(to: PlannedTile) -> None:
@@ -181,11 +180,11 @@ class Scanner:
 
         go = None if following is None else partial(go_on, following)
         try:
-            shot, seen = self._ahead.seen(look, go, exposed.has_come)
+            shot, seen = self._ahead.seen(lambda: looked_at(exposed.shot()), go, exposed.has_come)
         except CameraFailed:  # the frame was lost on its way
             self.going.be_back(planned.x_um, planned.y_um, aim_um)
-            shot = self.going.take_at(planned.x_um, planned.y_um, aim_um)
-            seen = self._judge.look(shot, (planned.x_um, planned.y_um), planned)
+            shot, seen = looked_at(self.going.take_at(planned.x_um, planned.y_um, aim_um))
+            place_um, error_um = self.going.place_um, self._instrument.error_um()
         judged = self._judge.judge(seen, shot.z_um - self.going.offset.z_um, expected)
         taken = self._settled(planned, Taken(shot, seen, judged, error_um, place_um=place_um))
         self._ahead.judged(taken.reason is None and taken.above_um is None)
