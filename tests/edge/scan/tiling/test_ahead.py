@@ -163,7 +163,7 @@ def test_a_picture_is_read_out_on_the_way_and_shows_the_tile_at_rest(
 
 
 def test_a_frame_that_is_lost_on_its_way_is_taken_again_where_it_belongs(
-    scan: Scan, out: Path, monkeypatch: pytest.MonkeyPatch
+    scan: Scan, out: Path, plan: TilePlan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(UsualSpread, "is_unusual", lambda *_: False)
     monkeypatch.setattr(Ahead, "saves_time", True)
@@ -179,6 +179,10 @@ def test_a_frame_that_is_lost_on_its_way_is_taken_again_where_it_belongs(
     small = SmallSlide(single_sigma_um=0.05, config=BRIGHT, read_out_s=READ_OUT_S, is_exposure_measured=True)
     taken = scan(small)
     assert n_come > len(taken)
+    places_um = {(tile.row, tile.column): (tile.x_um, tile.y_um) for tile in plan.tiles}
+    for tile in (done.tile for done in taken):
+        x_um, y_um = places_um[tile.row, tile.column]
+        assert np.hypot(tile.x_um - x_um, tile.y_um - y_um) < 3.0
     assert farthest_px(taken) < 0.5
     assert read_scan(out).is_complete
 
