@@ -37,7 +37,7 @@ from parfocal.edge.focus.judging.depth import depth_of_field_um
 from parfocal.edge.focus.picture.cells import CELL_PX
 from parfocal.edge.focus.uneven import crispness
 from parfocal.edge.measured.calibration import PlayInUse
-from parfocal.edge.scan.continuous.plan import quicker_plan, sweep_plan
+from parfocal.edge.scan.continuous.plan import blur_um_of, quicker_plan, sweep_plan
 from parfocal.edge.scan.continuous.survey import sweeps_if_quicker
 from parfocal.edge.scan.tiling.job import Request, ScanJob, Ways, settings_of
 from parfocal.edge.scan.tiling.plan import field_of, foretell, overlap_for, plan_tiles
@@ -55,32 +55,30 @@ DRAWN = "first_sweep_start_um = 2440.0\nfirst_sweep_stop_um = 2560.0\n"
 class Through(msgspec.Struct, frozen=True):
     """An objective and a camera: as a user configures them, and as the bench draws their pictures.
 
-    Pictures have `coarser` times fewer pixels a side. Such pixels may blur so many times as much in a flash, so a flash
-    that is so much darker gives the speed of the real camera. `pair_sigma_um` and `single_sigma_um`: by how much two
+    Pictures have larger pixels. Such pixels may blur more in a flash, so a flash that is so much darker gives the speed
+    of the real camera. `pair_sigma_um` and `single_sigma_um`: by how much two
     shots and one err, as standard deviations, and `pair_range_um` is the range of the model of the two; `is_sloping`:
     the focus slopes inside of the fields.
     """
 
     real: Config
     drawn: Config
-    coarser: float
     pair_sigma_um: float
     pair_range_um: float
     single_sigma_um: float
     is_sloping: bool
 
 
-def _through(
-    toml: str, drawn: str, objective: str, coarser: float, models: tuple[float, float, float]
-) -> Through:
+def _through(toml: str, drawn: str, objective: str, models: tuple[float, float, float]) -> Through:
     focus = f"objective = '{objective}'\n"
+    real = config_from_toml(
+        f"[camera]\n{toml}[focus]\n{focus}[scan]\nflash_brightness = {FLASH}", "the bench"
+    )
+    seen = config_from_toml(f"[camera]\n{drawn}{focus}downsample = 1\n{DRAWN}", "the bench")
+    scan = msgspec.structs.replace(seen.scan, flash_brightness=FLASH * blur_um_of(real) / blur_um_of(seen))
     return Through(
-        config_from_toml(f"[camera]\n{toml}[focus]\n{focus}[scan]\nflash_brightness = {FLASH}", "the bench"),
-        config_from_toml(
-            f"[camera]\n{drawn}{focus}downsample = 1\n{DRAWN}[scan]\nflash_brightness = {FLASH / coarser}\n",
-            "the bench",
-        ),
-        coarser,
+        real,
+        msgspec.structs.replace(seen, scan=scan),
         *models,
         is_sloping=objective != "20x/0.75",
     )
@@ -93,21 +91,18 @@ THROUGH = {
         "",
         "width_px = 306\nheight_px = 256\num_per_px = 1.38\n[focus]\npatch_px = 56\n",
         "20x/0.75",
-        4,
         (0.1, 10.0, 0.3),
     ),
     "40x": _through(
         "um_per_px = 0.1725\n",
         "width_px = 612\nheight_px = 512\num_per_px = 0.345\n[focus]\n",
         "40x/0.65",
-        2,
         (0.3, 25.0, 0.4),
     ),
     "40x-13mpx": _through(
         "width_px = 4208\nheight_px = 3120\num_per_px = 0.08625\nframe_period_s = 0.1\n",
         "width_px = 1052\nheight_px = 780\num_per_px = 0.345\nframe_period_s = 0.1\n[focus]\n",
         "40x/0.65",
-        4,
         (0.3, 25.0, 0.4),
     ),
 }
@@ -250,7 +245,7 @@ def measured(wanted: Wanted, focus: Focus, folder: Path) -> dict[str, object]:
     """Scan a square and sum it up."""
     through, continuous = THROUGH[wanted.through], wanted.continuous
     config, scan = through.drawn, through.drawn.scan
-    scan = msgspec.structs.replace(scan, flash_brightness=wanted.flash / through.coarser)
+    scan = msgspec.structs.replace(scan, flash_brightness=scan.flash_brightness * wanted.flash / FLASH)
     config = msgspec.structs.replace(config, scan=scan)
     slide = LargeSlide(
         focus=focus,

@@ -219,6 +219,20 @@ MUTATIONS = (
         _ROWS,
     ),
     Mutation(
+        "small pixels blur by no more than a quarter of one",
+        "edge/scan/continuous/plan.py",
+        "max(config.camera.um_per_px, finest_um(config.focus.objective) / 2.0)",
+        "config.camera.um_per_px",
+        _ROWS,
+    ),
+    Mutation(
+        "large pixels blur by no more than the objective shows",
+        "edge/scan/continuous/plan.py",
+        "max(config.camera.um_per_px, finest_um(config.focus.objective) / 2.0)",
+        "finest_um(config.focus.objective) / 2.0",
+        _ROWS,
+    ),
+    Mutation(
         "the flash may last as long as the light needs",
         "edge/scan/continuous/plan.py",
         '"light": blur_um / max(needed_s, LEAST_FLASH_S),',

@@ -1,6 +1,7 @@
-"""The depth of field of an objective, which every distance of the focus loop is measured by."""
+"""What an objective resolves: its depth of field, which every distance of the focus loop is measured by, and detail."""
 
 GREEN_UM = 0.54  # wavelength; the middle of a brightfield picture
+BLUE_UM = 0.45  # the peak of a white LED, and the shortest wavelength in its light
 OIL_INDEX = 1.515
 
 
@@ -9,6 +10,20 @@ def depth_of_field_um(objective: str) -> float:
 
     An aperture of 1 or more needs oil between slide and objective. Raises ValueError if the name has no aperture.
     """
+    aperture = _aperture_of(objective)
+    return (OIL_INDEX if aperture >= 1.0 else 1.0) * GREEN_UM / aperture**2
+
+
+def finest_um(objective: str) -> float:
+    """The finest period that `objective` shows in any light, um: lambda / (2 NA), 0.30 um for "20x/0.75".
+
+    For a condenser of the same aperture, and finer than with any smaller one. Raises ValueError if the name has no
+    aperture.
+    """
+    return BLUE_UM / (2.0 * _aperture_of(objective))
+
+
+def _aperture_of(objective: str) -> float:
     try:
         aperture = float(objective.rsplit("/", 1)[1])
     except (IndexError, ValueError):
@@ -17,4 +32,4 @@ def depth_of_field_um(objective: str) -> float:
         raise ValueError(
             f"objective {objective!r} has no numerical aperture: write magnification and aperture, as in 20x/0.75"
         )
-    return (OIL_INDEX if aperture >= 1.0 else 1.0) * GREEN_UM / aperture**2
+    return aperture

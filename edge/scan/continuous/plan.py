@@ -14,6 +14,7 @@ from parfocal.board.own.board import Along
 from parfocal.edge.camera.on_demand import frame_s
 from parfocal.edge.config import Config
 from parfocal.edge.errors import ConfigError
+from parfocal.edge.focus.judging.depth import finest_um
 from parfocal.edge.measured.calibration import PlayInUse
 from parfocal.edge.measured.trigger_in_use import TriggerInUse
 from parfocal.edge.scan.continuous.rows import Ends, Line, Part, Row, rows_of
@@ -112,6 +113,15 @@ def quicker_plan(
     return min(plans, key=lambda plan: sweep_plan(plan, config, plays, trigger).scan_s)
 
 
+def blur_um_of(config: Config) -> float:
+    """How far the stage may go during a flash, um.
+
+    A quarter of a pixel; where the camera has smaller ones, of the largest that shows all that the objective does.
+    Either way the finest detail of the picture keeps 97 % of its contrast.
+    """
+    return BLUR_PX * max(config.camera.um_per_px, finest_um(config.focus.objective) / 2.0)
+
+
 def sweep_plan(
     plan: TilePlan, config: Config, plays: Sequence[PlayInUse], trigger: TriggerInUse | None = None
 ) -> SweepPlan:
@@ -124,7 +134,7 @@ def sweep_plan(
     _check_plays(plays)
     trigger = trigger or TriggerInUse(config.scan.flash_delay_s)
     camera, scan, axis = config.camera, config.scan, config.board.axis(plan.along)
-    blur_um = BLUR_PX * camera.um_per_px
+    blur_um = blur_um_of(config)
     # Light of one exposure at rest, in seconds of a flash at full duty.
     needed_s = camera.exposure_s * scan.lamp_duty / scan.flash_brightness
     limits = {
@@ -239,7 +249,7 @@ def _refuse(
         enough = flash_brightness * needed_s * SLOW_SHARE * axis.speed_um_per_s / blur_um
         raise ConfigError(
             f"the lamp is too dark for --continuous: at scan.flash_brightness = {flash_brightness:g} the stage may go "
-            f"{speed_um_per_s / 1000.0:.2g} mm/s for a quarter of a pixel of blur; nothing moved. Use a brighter flash "
+            f"{speed_um_per_s / 1000.0:.2g} mm/s for {blur_um:.2g} um of blur; nothing moved. Use a brighter flash "
             f"({math.ceil(enough):d} or more), or leave out --continuous."
         )
     raise ConfigError(

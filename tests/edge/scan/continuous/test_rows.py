@@ -13,7 +13,7 @@ from parfocal.edge.config import Config, config_from_toml
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.measured.calibration import PlayInUse
 from parfocal.edge.measured.trigger_in_use import TriggerInUse
-from parfocal.edge.scan.continuous.plan import line_s, quicker_plan, sweep_plan
+from parfocal.edge.scan.continuous.plan import blur_um_of, line_s, quicker_plan, sweep_plan
 from parfocal.edge.scan.continuous.rows import (
     Ends,
     Line,
@@ -220,6 +220,29 @@ def test_a_scan_that_would_be_dark_inexact_or_slow_is_refused(
     config = config_from_toml(toml, "the test")
     with pytest.raises(ConfigError, match=message):
         sweep_plan(whole(config), config, plays)
+
+
+@pytest.mark.parametrize(
+    ("objective", "um_per_px", "wavelength_um"),
+    [
+        ("20x/0.75", 0.345, 0.45),
+        ("40x/0.65", 0.1725, 0.45),
+        ("40x/0.65", 0.08625, 0.45),
+        ("10x/0.3", 0.08625, 0.45),
+        ("100x/1.25", 0.0345, 0.45),
+    ],
+)
+def test_a_flash_leaves_the_finest_detail_of_a_picture_its_contrast(
+    objective: str, um_per_px: float, wavelength_um: float
+) -> None:
+    config = config_from_toml(
+        f"[camera]\num_per_px = {um_per_px}\n[focus]\nobjective = '{objective}'\n", "the test"
+    )
+    # Nothing finer is in the picture: two pixels, or what an aperture lets through (Abbe).
+    finest_um = max(2.0 * um_per_px, wavelength_um / (2.0 * float(objective.split("/")[1])))
+    way_um = np.linspace(-0.5, 0.5, 2001) * blur_um_of(config)
+    contrast = np.cos(2.0 * np.pi * way_um / finest_um).mean()
+    assert 0.97 < contrast < 0.98  # no slower than this needs
 
 
 def test_a_flash_ends_before_the_exposure_that_was_measured() -> None:
