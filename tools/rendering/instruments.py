@@ -74,6 +74,11 @@ def random_instrument(reference: Optics, rng: Rng, spread: Spread = TWO_SHOT) ->
     )
 
 
+def usual_instrument(reference: Optics, rng: Rng) -> Optics:
+    """Return the objective itself with the condenser that it is used with."""
+    return replace(_nominal(reference, rng), condenser_sigma=_reference_condenser(rng))
+
+
 def _nominal(reference: Optics, rng: Rng) -> Optics:
     """Return the objective itself with any condenser."""
     colours = 1.0 + NOMINAL_COLOURS * float(rng.uniform(-1.0, 1.0))
@@ -90,9 +95,11 @@ def _nominal(reference: Optics, rng: Rng) -> Optics:
 
 def _random_condenser(rng: Rng) -> float:
     """Return the aperture of a condenser: the reference within its tolerance, or any."""
-    if rng.random() < REFERENCE_SHARE:
-        return REFERENCE_CONDENSER + REFERENCE_TOLERANCE * float(rng.uniform(-1.0, 1.0))
-    return float(rng.uniform(*CONDENSERS))
+    return _reference_condenser(rng) if rng.random() < REFERENCE_SHARE else float(rng.uniform(*CONDENSERS))
+
+
+def _reference_condenser(rng: Rng) -> float:
+    return REFERENCE_CONDENSER + REFERENCE_TOLERANCE * float(rng.uniform(-1.0, 1.0))
 
 
 def is_odd(optics: Optics, reference: Optics) -> bool:

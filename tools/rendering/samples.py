@@ -15,6 +15,7 @@ PHASE_PER_DENSITY_RAD = ((0.1, 0.8), (-0.1, 0.1), (-0.4, -0.1), (0.8, 1.6))
 PHASE_SHARES = (0.71, 0.12, 0.11, 0.06)
 BY_COLOUR_SHARE = 0.4  # of the samples, in which the phase of a colour follows the density of that colour
 OWN_SHARE, OWN_RAD = 0.5, (0.02, 0.15)  # of the objects, with phase of finer structure than their density
+USUAL_PHASE_RAD = (0.2, 0.4)  # per unit of optical density, of a thin stained smear
 UNSTAINED_SHARE = 0.1  # of the objects, with phase where nothing absorbs: unstained cells, mounting medium
 UNSTAINED_RAD = (0.05, 0.4)
 DUST_SHARE = 0.15  # of the objects, with a few dark specks at some height
@@ -66,6 +67,11 @@ def flat_sample(density: FloatArray, group: str, phase_per_density_rad: float) -
     whole = (slice(0, density.shape[1]), slice(0, density.shape[2]))
     none = np.zeros((1, *density.shape[1:]), np.float32)
     return Sample(density[None], none, phase_per_density_rad, np.zeros(1, np.float32), ((whole, group),))
+
+
+def usual_sample(density: FloatArray, group: str, rng: Rng) -> Sample:
+    """Return one object (3, s, s) as most of a thin smear is: flat, and its phase follows its density."""
+    return flat_sample(density, group, float(rng.uniform(*USUAL_PHASE_RAD)))
 
 
 def random_sample(

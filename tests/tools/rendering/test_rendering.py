@@ -14,7 +14,7 @@ from tools.arrays import FloatArray
 from tools.rendering import imaging, samples, seen
 from tools.rendering.cameras import Camera, Exposing
 from tools.rendering.imaging import Grid, Imaged, Instrument
-from tools.rendering.instruments import CONDENSERS, SINGLE_SHOT, random_instrument
+from tools.rendering.instruments import CONDENSERS, SINGLE_SHOT, random_instrument, usual_instrument
 from tools.rendering.objectives import OBJECTIVES
 from tools.rendering.transfer import points_per_diameter, transfers
 
@@ -155,6 +155,19 @@ def test_half_of_the_instruments_of_small_samples_are_the_objective_itself() -> 
     ]
     assert 0.4 < np.mean(is_own) < 0.6
     assert np.ptp([one.condenser_sigma for one, its in zip(found, is_own, strict=True) if its]) > 0.5
+
+
+def test_a_usual_sample_is_flat_with_phase_by_its_density_through_the_objective_itself() -> None:
+    rng, own = np.random.default_rng(4), Optics()
+    for _ in range(20):
+        one = usual_instrument(own, rng)
+        assert abs(one.na / own.na - 1.0) <= 0.005
+        assert abs(one.chromatic_shift_um[2] / own.chromatic_shift_um[2] - 1.0) <= 0.03
+        assert abs(one.condenser_sigma - 0.6) <= 0.03
+        sample = samples.usual_sample(an_object(96), "thin", rng)
+        assert sample.height_um.tolist() == [0.0]
+        assert not sample.phase_rad.any()
+        assert 0.2 <= sample.phase_per_density_rad <= 0.4
 
 
 def test_patches_are_what_the_microscope_prepares_with_their_distances() -> None:

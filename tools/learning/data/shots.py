@@ -24,11 +24,10 @@ from tools.networks.spectrum import COLOURS, Spectrum
 from tools.rendering import seen
 from tools.rendering.cameras import Exposing, compressing_camera, random_camera
 from tools.rendering.imaging import Grid, Imaged, Instrument
-from tools.rendering.instruments import SINGLE_SHOT, random_instrument
 from tools.rendering.objectives import OBJECTIVES, Objective
 from tools.rendering.parts import Drawing, ladder_um, reach_um
-from tools.rendering.samples import random_sample
 from tools.rendering.seen import PATCH_PX
+from tools.rendering.small import seen_through
 from tools.tissue.sources import TrainingObjects
 from tools.tissue.textures import Rng
 
@@ -94,9 +93,8 @@ def part_of(
     grid = Grid(shot_px + 2 * objective.margin_px, objective.margin_px)
     columns = Columns()
     for number in range(SAMPLES):
-        optics = random_instrument(objective.optics, rng, SINGLE_SHOT)
+        optics, sample = seen_through(objective, draw(grid.side_px, rng), rng)
         instrument = Instrument(optics, reach_um(objective), objective.depth)
-        sample = random_sample([draw(grid.side_px, rng)], rng)
         every = [seen.place_of(sample, grid, 0, 0, shot_px)]
         lines = range(0, shot_px, block_px)
         blocks = [seen.place_of(sample, grid, top, left, block_px) for top in lines for left in lines]

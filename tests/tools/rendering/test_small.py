@@ -1,0 +1,33 @@
+"""What small samples are seen through."""
+
+import numpy as np
+import pytest
+
+from tools.arrays import FloatArray
+from tools.rendering import small
+from tools.rendering.objectives import OBJECTIVES
+
+OBJECTIVE = OBJECTIVES["20x/0.75"]
+LINES: FloatArray = np.zeros((3, 32, 32), np.float32)
+LINES[:, :, ::4] = 0.8
+
+
+def test_a_quarter_of_the_small_samples_are_usual_ones() -> None:
+    rng = np.random.default_rng(5)
+    drawn = [small.seen_through(OBJECTIVE, ("lines", LINES), rng) for _ in range(200)]
+    is_usual = [
+        len(sample.height_um) == 1
+        and not sample.phase_rad.any()
+        and 0.2 <= sample.phase_per_density_rad <= 0.4
+        and abs(optics.condenser_sigma - 0.6) <= 0.03
+        for optics, sample in drawn
+    ]
+    assert 0.18 < np.mean(is_usual) < 0.36
+    assert {sample.groups[0][1] for _, sample in drawn} == {"lines"}
+
+
+def test_the_other_small_samples_are_of_every_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(small, "USUAL_SHARE", 0.0)
+    rng = np.random.default_rng(6)
+    others = [small.seen_through(OBJECTIVE, ("lines", LINES), rng)[1] for _ in range(50)]
+    assert sum(len(sample.height_um) > 1 for sample in others) > 15
