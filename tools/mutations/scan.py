@@ -375,8 +375,8 @@ MUTATIONS = (
     Mutation(
         "coarse detail does not count in the crispness of a cell",
         "edge/focus/uneven/crispness.py",
-        "/ np.maximum(coarse_energy[part], 1.0))",
-        "/ 1.0)",
+        "crispness = fine - coarser",
+        "crispness = fine",
         ("tests/edge/focus/uneven/test_crispness.py",),
     ),
     Mutation(

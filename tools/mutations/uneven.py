@@ -8,8 +8,31 @@ EVENNESS = "edge/focus/uneven/evenness.py"
 EVENNESS_TESTS = ("tests/edge/focus/uneven/test_evenness.py",)
 HEIGHTS = "edge/focus/uneven/height_map.py"
 HEIGHTS_TESTS = ("tests/edge/focus/uneven/test_height_map.py",)
+CRISPNESS = "edge/focus/uneven/crispness.py"
+CRISPNESS_TESTS = ("tests/edge/focus/uneven/test_crispness.py",)
 
 MUTATIONS = (
+    Mutation(
+        "a large grain of dust makes a tile uneven",
+        CRISPNESS,
+        "np.clip(smooth, *np.percentile(smooth, CLIPPED_PERCENTILES)).std()",
+        "smooth.std()",
+        CRISPNESS_TESTS,
+    ),
+    Mutation(
+        "fine detail is expected in proportion to coarse",
+        CRISPNESS,
+        "COARSE_POWER = 0.85",
+        "COARSE_POWER = 1.0",
+        CRISPNESS_TESTS,
+    ),
+    Mutation(
+        "fine detail is expected to depend little on coarse",
+        CRISPNESS,
+        "COARSE_POWER = 0.85",
+        "COARSE_POWER = 0.5",
+        CRISPNESS_TESTS,
+    ),
     Mutation(
         "as many steps may be tried as there are, at no cost",
         EVENNESS,

@@ -20,14 +20,20 @@ from parfocal.edge.pixels import UInt8Array
 
 COARSER = 4  # what blur of a few um does not reach
 MIN_CELLS = 16
-SPREAD_PERCENTILES = (5.0, 95.0)  # a few cells with dust or an edge do not count
+# Where coarse detail is strong, as at the rim of a nucleus, the fine beside it is less than in proportion. On 284 even
+# and 408 uneven pictures of six stains this power of the coarse energy leaves the least that depends on the content.
+COARSE_POWER = 0.85
+CLIPPED_PERCENTILES = (2.0, 98.0)  # a cell or two with dust or an edge count no more than these
+# The spread is given as the way from the 5th to the 95th percentile of a normal distribution, which the deviation of
+# all cells tells better than those two percentiles of a few hundred.
+DEVIATIONS = 3.29
 
 
 class Crispness(msgspec.Struct, frozen=True):
     """Fine detail over coarse detail in the cells of a picture.
 
-    `middle`: the median over the cells; None where too few hold anything. `spread`: how far they lie apart, as a
-    natural logarithm; None where too few lie inside the tissue.
+    `middle`: the median over the cells; None where too few hold anything. `spread`: how far nine tenths of them lie
+    apart, as a natural logarithm; None where too few lie inside the tissue.
     """
 
     middle: float | None
@@ -52,16 +58,17 @@ def crispness_of(pixels: UInt8Array, min_contrast: float) -> Crispness:
     variance = cell_means(np.square(grey), side_px) - np.square(cell_means(grey, side_px))
     rows, columns = (min(a, b) for a, b in zip(fine_energy.shape, coarse_energy.shape, strict=True))
     part = np.s_[:rows, :columns]
-    crispness = np.log(np.maximum(fine_energy[part], 1e-6) / np.maximum(coarse_energy[part], 1.0))
+    fine, coarser = np.log(np.maximum(fine_energy[part], 1e-6)), np.log(np.maximum(coarse_energy[part], 1.0))
+    crispness = fine - coarser
     held = (variance[part] >= min_contrast**2).astype(np.uint8)
     # The edge of the tissue has no fine detail, so cells beside empty ones do not count either.
     inside = cv2.erode(held, np.ones((3, 3), np.uint8)) > 0
     if np.count_nonzero(inside) < MIN_CELLS:
         sparse = crispness[held > 0]
         return Crispness(float(np.exp(np.median(sparse))) if len(sparse) >= MIN_CELLS else None, None)
-    smooth = _median_of_neighbours(np.where(inside, crispness, np.nan))
-    low, high = np.percentile(smooth[inside], SPREAD_PERCENTILES)
-    return Crispness(float(np.exp(np.median(crispness[inside]))), float(high - low))
+    smooth = _median_of_neighbours(np.where(inside, fine - COARSE_POWER * coarser, np.nan))[inside]
+    spread = DEVIATIONS * float(np.clip(smooth, *np.percentile(smooth, CLIPPED_PERCENTILES)).std())
+    return Crispness(float(np.exp(np.median(crispness[inside]))), spread)
 
 
 def _median_of_neighbours(values: FloatArray) -> FloatArray:
