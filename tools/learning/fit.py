@@ -1,7 +1,7 @@
 """Train the head that ships, on features of the spectra and of a frozen body, computed once for every patch."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ MODEL_FILE = "model.pt"
 CONDENSER_ERROR = 0.015
 REFERENCE_CONDENSER = 0.6  # of the reference instrument (`edge/simscope`)
 REPORTS = 8
+PREDICTED_AT_ONCE = 65_536  # inputs
 SIGMA_WEIGHT = 0.1  # of the likelihood in the loss: the distance comes first
 WITHIN_SIGMA = 0.683  # share of a normal distribution within one standard deviation
 SMALLEST_EIGENVALUE = 1e-3  # of the correlation of features; smaller ones are noise
@@ -246,8 +247,24 @@ def predicted(head: Head, given: Inputs) -> Prediction:
     """Return the predictions of a head as the product applies it."""
     inputs = (
         given.features if given.condenser is None else torch.cat([given.features, given.condenser], dim=1)
+    ).numpy()
+    applied = head.arrays()
+    # The members of a head together need more memory than a training has, for all at once.
+    parts = [
+        applied.predict_inputs(inputs[k : k + PREDICTED_AT_ONCE])
+        for k in range(0, len(inputs), PREDICTED_AT_ONCE)
+    ]
+    return Prediction(
+        np.concatenate([part.distance_um for part in parts]),
+        _all_of([part.sigma_um for part in parts]),
+        _all_of([part.strangeness for part in parts]),
+        parts[0].strangeness_limit,
     )
-    return head.arrays().predict_inputs(inputs.numpy())
+
+
+def _all_of(parts: Sequence[FloatArray | None]) -> FloatArray | None:
+    there = [part for part in parts if part is not None]
+    return np.concatenate(there) if there else None
 
 
 def fit(
