@@ -83,6 +83,18 @@ def test_the_product_applies_the_head_as_it_was_trained() -> None:
         np.testing.assert_allclose(found.distance_um, expected, atol=1e-4)
 
 
+def test_predictions_in_parts_are_those_of_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, head, given = prepared(made(50, condenser=True), CONDENSERS)
+    whole = fit.predicted(head, given)
+    monkeypatch.setattr(fit, "PREDICTED_AT_ONCE", 7)
+    parts = fit.predicted(head, given)
+    for name in ("distance_um", "sigma_um", "strangeness"):
+        found, expected = getattr(parts, name), getattr(whole, name)
+        assert (found is None) == (expected is None)
+        if found is not None:
+            np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("outputs", [1, 2])
 def test_a_head_is_restored_from_its_file(outputs: int) -> None:
     features = made(200, condenser=True)
