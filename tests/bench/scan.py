@@ -110,6 +110,8 @@ CONFIG = THROUGH["20x"].drawn
 PLAYS = tuple(PlayInUse(name, 20.0 if name == "z" else 60.0, 0.45) for name in ("x", "y", "z"))
 ORIGIN_UM = (20_000.0, 5_000.0)
 FOLD_UM = 250.0
+# The drawn tissue repeats itself after this. An eighth of it is a stripe of glass.
+TISSUE_UM = 1656.0
 # Where the focus slopes inside a field: the places of it that are asked for, and how far apart the planes are that its
 # picture is made of, um. Farther than the last from the focus all looks alike.
 GRID, LEVEL_UM, FAR_UM = 4, 0.4, 6.0
@@ -249,7 +251,7 @@ def measured(wanted: Wanted, focus: Focus, folder: Path) -> dict[str, object]:
     config = msgspec.structs.replace(config, scan=scan)
     slide = LargeSlide(
         focus=focus,
-        pixels=drawn(7, 1200),
+        pixels=drawn(7, round(TISSUE_UM / config.camera.um_per_px)),
         single_sigma_um=through.single_sigma_um,
         has_single=wanted.has_single,
         config=config,

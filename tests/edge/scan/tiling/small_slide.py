@@ -61,9 +61,9 @@ def drawn(seed: int = 7, side_px: int = SLIDE_PX) -> NDArray[np.uint8]:
     small = cv2.resize(coarse, (side_px, side_px))
     fine = cv2.GaussianBlur(rng.normal(0.0, 1.0, (side_px, side_px)).astype(np.float32), (0, 0), 1.2)
     grey = 150.0 + 25.0 * small + 130.0 * fine
-    pixels: NDArray[np.uint8] = np.clip(grey[..., None] + np.array([30.0, -20.0, 20.0]), 0, 235).astype(
-        np.uint8
-    )
+    pixels: NDArray[np.uint8] = np.empty((side_px, side_px, 3), np.uint8)
+    for channel, more in enumerate((30.0, -20.0, 20.0)):  # one by one, for a large slide
+        pixels[..., channel] = np.clip(grey.astype(np.float64) + more, 0, 235)
     pixels[:, : side_px // 8] = 235
     return pixels
 
