@@ -27,9 +27,9 @@ PROGRAMS = (
 )
 SHIPPED = ("difference-20x", "single-20x", "difference-40x", "spectral-20x", "single-10x", "single-40x")
 WITHOUT_BODY = ("spectral-20x", "single-10x", "single-40x")
-# The head of `single-20x` keeps its first members, which err least near the focus. Those beside them are made anew and
+# The head of `single-20x` keeps its first members, which err least on soft tissue. Those beside them are made anew and
 # have seen compressing cameras (docs/models.md).
-ADDED = {"keep_members": 4, "add_members": 8, "linear_from_um": 0.1}
+ADDED = {"keep_members": 4, "add_members": 8, "linear_from_um": 0.3}
 # Pairs have spectra and maps. A model of pairs without a body learns from the spectra among the features of another.
 SPECTRA_OF = {"spectral-20x": "difference-20x"}
 

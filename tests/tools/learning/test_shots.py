@@ -47,7 +47,7 @@ def test_a_part_shows_each_sample_through_an_instrument_of_its_own_over_the_whol
     assert whole.distance_um.min() < -OBJECTIVE.range_um
     assert whole.distance_um.max() > OBJECTIVE.range_um
     seen = np.unique(whole.plane, return_counts=True)[1]
-    assert seen.max() == len(shots.CAMERAS)  # each height through every camera
+    assert set(seen) <= {1, 2}  # each height through every camera of its sample
     assert set(blocks.plane) <= set(whole.plane)
     assert whole.pooled.shape == (len(whole), 0)
     for kind, features in found.items():

@@ -1,8 +1,8 @@
 """Features of single shots of small samples, each through an instrument of its own.
 
 What a single shot shows depends on the instrument, so a head learns from many of them rather than from large frames: a
-small sample takes half a second. Each height is exposed by two cameras, which costs a quarter more than one: a random
-one, and one that compresses with half of the sampling of the colours, in which a single shot has its direction.
+small sample takes half a second. Each height is exposed by a random camera, and of some samples also by one that
+compresses with half of the sampling of the colours, in which a single shot has its direction.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -22,7 +22,7 @@ from tools.learning.start import body_from
 from tools.networks.compiled import Compiled, Pooled
 from tools.networks.spectrum import COLOURS, Spectrum
 from tools.rendering import seen
-from tools.rendering.cameras import Exposing, compressing_camera, random_camera
+from tools.rendering.cameras import Exposing
 from tools.rendering.imaging import Grid, Imaged, Instrument
 from tools.rendering.objectives import OBJECTIVES, Objective
 from tools.rendering.parts import Drawing, ladder_um, reach_um
@@ -34,7 +34,6 @@ from tools.tissue.textures import Rng
 SAMPLES = 12  # of a part
 SHOT_PX = 2 * PATCH_PX  # unless asked otherwise: whole blocks
 BLOCKS = 2  # of each shot, by themselves
-CAMERAS = (random_camera, compressing_camera)  # through which each height is seen
 
 Network = Callable[[FloatArray], FloatArray]
 
@@ -93,31 +92,32 @@ def part_of(
     grid = Grid(shot_px + 2 * objective.margin_px, objective.margin_px)
     columns = Columns()
     for number in range(SAMPLES):
-        optics, sample = seen_through(objective, draw(grid.side_px, rng), rng)
-        instrument = Instrument(optics, reach_um(objective), objective.depth)
-        every = [seen.place_of(sample, grid, 0, 0, shot_px)]
+        small = seen_through(objective, draw(grid.side_px, rng), rng)
+        instrument = Instrument(small.optics, reach_um(objective), objective.depth)
+        every = [seen.place_of(small.sample, grid, 0, 0, shot_px)]
         lines = range(0, shot_px, block_px)
-        blocks = [seen.place_of(sample, grid, top, left, block_px) for top in lines for left in lines]
+        blocks = [seen.place_of(small.sample, grid, top, left, block_px) for top in lines for left in lines]
         some = [blocks[k] for k in rng.permutation(len(blocks))[:BLOCKS]]
         heights_um = ladder_um(objective, rng)
         first = number * len(heights_um)
-        for plane, z_um, shot in _shots(
-            Imaged(sample, instrument, grid), objective, heights_um, rng, shot_px
-        ):
+        shape_px = (shot_px, shot_px)
+        cameras = [
+            Exposing(draw_camera(rng), shape_px, rng, objective.binned) for draw_camera in small.cameras
+        ]
+        imaged = Imaged(small.sample, instrument, grid)
+        for plane, z_um, shot in _shots(imaged, cameras, heights_um, rng):
             for kind, places, networks in (("single", every, whole), ("block", some, block)):
                 patches = seen.singles_of(shot, z_um, places)
                 if patches is not None:
                     features = networks.spectrum(patches.x), networks.maps(patches.x)
-                    columns.add(kind, *features, patches, optics.condenser_sigma, first + plane)
+                    columns.add(kind, *features, patches, small.optics.condenser_sigma, first + plane)
     return columns.features()
 
 
 def _shots(
-    imaged: Imaged, objective: Objective, heights_um: FloatArray, rng: Rng, shot_px: int
+    imaged: Imaged, cameras: list[Exposing], heights_um: FloatArray, rng: Rng
 ) -> Iterator[tuple[int, float, UInt8Array]]:
     """Yield plane, height and smoothed shot of a sample, at each height once by every camera."""
-    shape_px = (shot_px, shot_px)
-    cameras = [Exposing(camera_of(rng), shape_px, rng, objective.binned) for camera_of in CAMERAS]
     for plane, shots in enumerate(seen.shots_at(imaged, cameras, heights_um, rng)):
         for shot in shots:
             yield plane, float(heights_um[plane]), smoothed(shot)
