@@ -24,8 +24,8 @@ UNUSUAL = 1.25
 # The same for a tile whose focus was not where it was expected. Of these 409 uneven fields five lie below, and so does
 # half of the even ones.
 UNUSUAL_UNEXPECTED = 1.0
-# The same in a sweep, where a second picture costs five times as much as the first: beyond lie 124 of the 133 folds, 134
-# of the 139 steps, 80 of the 137 tilts, and one even field.
+# The same in a sweep, where a second picture costs five times as much as the first: beyond lie 124 of the 133 folds,
+# 134 of the 139 steps, 80 of the 137 tilts, and one even field.
 UNUSUAL_SWEPT = 1.5
 MIN_USUAL = 5
 KEPT_USUAL = 20
