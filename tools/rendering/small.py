@@ -14,7 +14,7 @@ from tools.tissue.textures import Rng
 # Of the samples, flat through the objective itself. Near the focus a picture could be from either side of the sharpest
 # plane, and a head that has learned from foreign ones alone says "there".
 USUAL_SHARE = 0.25
-# Of the others, those that a camera which compresses sees as well. Compressed pictures have no direction near the focus,
+# Of the others, those that a compressing camera sees as well. Compressed pictures have no direction near the focus,
 # and soft tissue looks like them: a head to which every sample was shown compressed too is unsure of both.
 COMPRESSED_SHARE = 0.35
 
