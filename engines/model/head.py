@@ -22,7 +22,7 @@ import hashlib
 import io
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -59,6 +59,21 @@ class Prediction:
         """Return the predictions for some of the patches."""
         sigma_um, strangeness = (None if a is None else a[chosen] for a in (self.sigma_um, self.strangeness))
         return Prediction(self.distance_um[chosen], sigma_um, strangeness, self.strangeness_limit)
+
+    @classmethod
+    def of_parts(cls, parts: Sequence["Prediction"]) -> "Prediction":
+        """Return the predictions of one head for some patches after others, at least one part."""
+        return cls(
+            np.concatenate([part.distance_um for part in parts]),
+            _all_of([part.sigma_um for part in parts]),
+            _all_of([part.strangeness for part in parts]),
+            parts[0].strangeness_limit,
+        )
+
+
+def _all_of(parts: Sequence[FloatArray | None]) -> FloatArray | None:
+    there = [part for part in parts if part is not None]
+    return np.concatenate(there) if there else None
 
 
 @dataclass(frozen=True)

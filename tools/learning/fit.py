@@ -1,7 +1,7 @@
 """Train the head that ships, on features of the spectra and of a frozen body, computed once for every patch."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -250,21 +250,8 @@ def predicted(head: Head, given: Inputs) -> Prediction:
     ).numpy()
     applied = head.arrays()
     # The members of a head together need more memory than a training has, for all at once.
-    parts = [
-        applied.predict_inputs(inputs[k : k + PREDICTED_AT_ONCE])
-        for k in range(0, len(inputs), PREDICTED_AT_ONCE)
-    ]
-    return Prediction(
-        np.concatenate([part.distance_um for part in parts]),
-        _all_of([part.sigma_um for part in parts]),
-        _all_of([part.strangeness for part in parts]),
-        parts[0].strangeness_limit,
-    )
-
-
-def _all_of(parts: Sequence[FloatArray | None]) -> FloatArray | None:
-    there = [part for part in parts if part is not None]
-    return np.concatenate(there) if there else None
+    starts = range(0, len(inputs), PREDICTED_AT_ONCE)
+    return Prediction.of_parts([applied.predict_inputs(inputs[k : k + PREDICTED_AT_ONCE]) for k in starts])
 
 
 def fit(

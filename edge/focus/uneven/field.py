@@ -31,6 +31,7 @@ from parfocal.edge.focus.uneven.height_map import (
     height_map,
 )
 from parfocal.edge.pixels import UInt8Array
+from parfocal.engines.model.head import Prediction
 from parfocal.engines.predictor import Predictor
 
 # Standard uncertainty of a patch where the model does not tell it, um: see the card of `difference-20x`.
@@ -196,11 +197,11 @@ class UnevenField:
         whole = np.s_[top : top + rows * side_px, left : left + columns * side_px]
         one, other = (prepare.planes_of(prepare.smoothed(frame[whole])) for frame in frames)
         batch = prepare.two_shot_batch(one, other, side_px, with_second=contract.kind == "pair")
-        parts = [self._predictor.predict(batch[k : k + BATCH]) for k in range(0, len(batch), BATCH)]
-        distance_um = np.concatenate([part.distance_um for part in parts])
-        sigma_um = np.concatenate(
-            [np.full_like(p.distance_um, PATCH_SIGMA_UM) if p.sigma_um is None else p.sigma_um for p in parts]
-        )
+        starts = range(0, len(batch), BATCH)
+        found = Prediction.of_parts([self._predictor.predict(batch[k : k + BATCH]) for k in starts])
+        distance_um, sigma_um = found.distance_um, found.sigma_um
+        if sigma_um is None:
+            sigma_um = np.full_like(distance_um, PATCH_SIGMA_UM)
         middles_px = np.array(
             [(column + 0.5, row + 0.5) for row in range(rows) for column in range(columns)], np.float64
         )

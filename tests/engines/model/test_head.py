@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from parfocal.engines.errors import BuildFailed
 from parfocal.engines.model.contract import CondenserTerms, Contract, HeadTerms
-from parfocal.engines.model.head import Head, head_path, load_head, save_head
+from parfocal.engines.model.head import Head, Prediction, head_path, load_head, save_head
 from tests.contracts import difference_contract
 from tests.heads import made_head
 
@@ -183,3 +183,16 @@ def test_head_cut_off_is_refused_in_one_line(tmp_path: Path) -> None:
         with pytest.raises(BuildFailed) as refusal:
             load_head(path, renamed)
         assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("is_unsure", [True, False])
+def test_predictions_of_parts_are_those_of_the_whole(is_unsure: bool) -> None:
+    um = np.arange(7, dtype=np.float32)
+    whole = Prediction(um, um / 10.0 if is_unsure else None, um + 1.0 if is_unsure else None, 3.0)
+    found = Prediction.of_parts([whole[:3], whole[3:4], whole[4:]])
+    assert found.strangeness_limit == 3.0
+    np.testing.assert_array_equal(found.distance_um, um)
+    for one, other in ((found.sigma_um, whole.sigma_um), (found.strangeness, whole.strangeness)):
+        assert (one is None) == (other is None)
+        if one is not None and other is not None:
+            np.testing.assert_array_equal(one, other)
