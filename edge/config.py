@@ -106,6 +106,8 @@ class FocusConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     # Closer than this, the stage stays where it is: it is less than half the depth of field (0.8 um at NA 0.75), and
     # another approach costs a second pair of shots.
     in_focus_um: NotNegative = 0.25
+    # How far beside its end a field is looked at, to prove the predictions: where it is visibly less sharp.
+    proof_um: Positive = 2.0
     max_attempts: Count = 8  # each comes closer; from 30 um below the focus it takes 6
     # A patch with less contrast than this counts as blank, in grey levels: the standard deviation of the smoothed
     # second shot's grey values; see `is_blank` in edge/focus/picture/part.py.

@@ -49,6 +49,8 @@ INPUT_NAMES = {"difference": "difference", "pair": "pair", "single": "shot"}
 # Number of golden patches, by side of a patch, and of patches to calibrate on. Camera noise makes them large files, so
 # only the middle of large patches is stored; `parfocal.engines.model.golden` extends it by its mirror image.
 N_GOLDEN = {224: 24, 672: 12}
+# Of a model without convolutions: nothing of it is rounded to INT8, so there is little to check, nothing to calibrate.
+N_GOLDEN_OF_SPECTRA, N_CALIBRATION_OF_SPECTRA = 8, 2
 MAX_GOLDEN_PX = 336
 MISREAD_SHARE = 0.1  # of the range of the model, by which it errs on a patch that it misreads
 CALIBRATION_STACKS = 100
@@ -180,20 +182,20 @@ def write_golden(
     held_out: Examples,
     predicted_um: FloatArray,
     training: Examples,
-    n: int,
+    counts: tuple[int, int],
 ) -> None:
-    """Write `n` golden patches, spread over the held-out groups, and as many training patches for the calibration.
+    """Write golden patches, spread over the held-out groups, and training patches for the calibration: so many of each.
 
     `predicted_um`: of the held-out patches. One that the model misreads tells how a rounding falls, not whether an
     engine computes as it should.
     """
-    predictor = reference(path)
+    predictor, (n_golden, n_calibration) = reference(path), counts
     error_um = np.abs(predicted_um - np.array(held_out.distance_um, np.float32))
     is_read = error_um <= MISREAD_SHARE * contract.range_um
-    chosen = _spread_over_groups(held_out, tables.usable(held_out, contract.range_um) & is_read, n)
+    chosen = _spread_over_groups(held_out, tables.usable(held_out, contract.range_um) & is_read, n_golden)
     golden = _as_stored(held_out, chosen, contract.kind)
     usable = tables.usable(training, contract.range_um)
-    others = _as_stored(training, _spread_over_groups(training, usable, n), contract.kind)
+    others = _as_stored(training, _spread_over_groups(training, usable, n_calibration), contract.kind)
     written = save_golden(
         path,
         golden,
@@ -306,7 +308,9 @@ def main() -> None:
     found, predicted_um = measured(
         trained.distances(), recipe, contract.range_um, held_out, args.symmetric, args.images
     )
-    write_golden(args.out, contract, held_out, predicted_um, training, N_GOLDEN.get(recipe.patch_px, 16))
+    n_golden = N_GOLDEN.get(recipe.patch_px, 16)
+    counts = (n_golden, n_golden) if recipe.has_body else (N_GOLDEN_OF_SPECTRA, N_CALIBRATION_OF_SPECTRA)
+    write_golden(args.out, contract, held_out, predicted_um, training, counts)
     measure(args.out)
     record = json.loads((args.run / "log.json").read_text())
     notes = args.notes.read_text() if args.notes else ""

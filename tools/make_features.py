@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument(
         "--body",
         type=Path,
-        help="model whose body computes the maps; without one, the features of single shots are spectra alone",
+        help="model whose body computes the maps; without one, the features are spectra alone",
     )
     parser.add_argument(
         "--shot-px",
@@ -42,8 +42,6 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--objective", choices=tuple(OBJECTIVES), default="20x/0.75")
     args = parser.parse_args()
-    if args.shots == "pair" and args.body is None:
-        parser.error("--shots pair needs --body: the model whose body computes the maps")
     make(
         Making(args.tiles, args.shots, args.body, args.objective, args.out, args.seed, args.shot_px),
         args.parts,

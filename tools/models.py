@@ -25,8 +25,16 @@ PROGRAMS = (
     "tools/rendering",
     "tools/tissue",
 )
-SHIPPED = ("difference-20x", "single-20x", "difference-40x", "spectral-20x", "single-10x", "single-40x")
-WITHOUT_BODY = ("spectral-20x", "single-10x", "single-40x")
+SHIPPED = (
+    "difference-20x",
+    "single-20x",
+    "difference-40x",
+    "spectral-20x",
+    "single-10x",
+    "single-40x",
+    "spectral-10x",
+)
+WITHOUT_BODY = ("spectral-20x", "single-10x", "single-40x", "spectral-10x")
 # The head of `single-20x` keeps its first members, which err least on soft tissue. Those beside them are made anew and
 # have seen compressing cameras (docs/models.md).
 ADDED = {"keep_members": 4, "add_members": 8, "linear_from_um": 0.3}
@@ -36,16 +44,20 @@ SPECTRA_OF = {"spectral-20x": "difference-20x"}
 
 @dataclass(frozen=True)
 class Size:
-    """How much to make: parts of features, held-out stacks, stacks to calibrate on, fields to scale sigma on."""
+    """How much to make: parts of features, held-out stacks, stacks to calibrate on, fields to scale sigma on.
+
+    Of pairs, `pair_parts` have maps. With spectra alone a part takes a quarter of the time: `spectra_parts`.
+    """
 
     pair_parts: int
+    spectra_parts: int
     single_parts: int
     held_out: int
     training: int
     sigma_fields: int
 
 
-FULL, LIGHT = Size(500, 1200, 120, 100, 8), Size(2, 2, 8, 6, 1)
+FULL, LIGHT = Size(500, 1200, 1200, 120, 100, 8), Size(2, 2, 2, 8, 6, 1)
 
 
 @dataclass(frozen=True)
@@ -120,10 +132,12 @@ def stages(model: str, tiles: Path, out: Path, size: Size) -> list[Stage]:
 def _features(model: str, tiles: Path, out: Path, size: Size) -> Stage:
     """Return what makes the features that a model learns from."""
     contract = contract_from_onnx(model_path(model))
-    shots, parts = ("single", size.single_parts) if contract.kind == "single" else ("pair", size.pair_parts)
-    features = _folder(out, contract.objective) / f"features-{shots}"
     whose = SPECTRA_OF.get(model, model)
     body = None if whose in WITHOUT_BODY else model_path(whose)
+    shots, parts = ("single", size.single_parts)
+    if contract.kind == "pair":
+        shots, parts = ("pair", size.spectra_parts if body is None else size.pair_parts)
+    features = _folder(out, contract.objective) / f"features-{shots}"
     how: dict[str, object] = {"shots": shots, "parts": parts}
     if body is not None:
         how["body"] = body

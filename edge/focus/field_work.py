@@ -129,12 +129,12 @@ class FieldWork:
 
         They are taken only where a proof is due.
         """
-        distance_um = self.attempts[-1].distance_um
-        if not self.proof.is_due(distance_um):
+        distance_um, probe_um = self.attempts[-1].distance_um, self.config.proof_um
+        if not self.proof.is_due(distance_um, probe_um):
             return None
-        for z_um in missing_um(final.z_um, self.seen, self.limits_um):
+        for z_um in missing_um(final.z_um, self.seen, self.limits_um, probe_um):
             self.lit_shot(z_um)
-        aside = sharpest_aside(final.seen, self.seen)
+        aside = sharpest_aside(final.seen, self.seen, probe_um)
         if aside is None:
             return None
         share = aside.sharpness / final.sharpness

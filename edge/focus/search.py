@@ -7,10 +7,11 @@ they leave a trace (`CentralPart.trace`), which noise does not. Where there is o
 from collections.abc import Mapping
 
 from parfocal.edge.focus.field_work import FieldWork
+from parfocal.edge.focus.judging.depth import depth_scale
 from parfocal.edge.focus.picture.sharpness import parabola_vertex
 from parfocal.edge.focus.shots import Shot
 
-# A few bacteria show enough contrast from this far away: shots twice as far apart would do.
+# A few bacteria show enough contrast from this far away, through 20x/0.75: shots twice as far apart would do.
 STEP_UM = 12.0
 # From one shot of a search to another, the trace of a specimen changes by more than this factor. What is on the camera
 # stays the same.
@@ -32,8 +33,9 @@ def search(work: FieldWork, start: Shot) -> Shot | None:
         return None
     reach_um, (low_um, high_um) = work.config.recovery_reach_um, work.limits_um
     bounds_um = max(low_um, start.z_um - reach_um), min(high_um, start.z_um + reach_um)
+    step_um = min(STEP_UM * depth_scale(work.config.objective), 0.5 * reach_um)
     traces = {start.z_um: trace}
-    while (z_um := next_um(traces, min(STEP_UM, 0.5 * reach_um), bounds_um)) is not None:
+    while (z_um := next_um(traces, step_um, bounds_um)) is not None:
         shot = work.lit_shot(z_um)
         if not shot.part.is_blank:
             return shot

@@ -69,6 +69,8 @@ def held_against_move(found: Estimate, z2_um: float, attempts: list[Attempt], re
     if abs(last.distance_um) > reach.accepted_um:
         return found  # from that far away a model may say too little on any microscope
     earlier_um = last.z2_um + last.distance_um
-    if contradicts_move(z2_um + found.distance_um, found.sigma_um, earlier_um, last.sigma_um):
+    if contradicts_move(
+        z2_um + found.distance_um, found.sigma_um, earlier_um, last.sigma_um, reach.agreement_um
+    ):
         return msgspec.structs.replace(found, doubt="move")
     return found

@@ -6,6 +6,7 @@ import msgspec
 import numpy as np
 
 from parfocal.calib.value import UsedCalibration
+from parfocal.edge.focus.judging.depth import REFERENCE_DEPTH_UM
 from parfocal.edge.focus.result import Attempt, Outcome
 from parfocal.edge.measured.calibration import PlayInUse
 from parfocal.edge.measured.optics_in_use import OpticsInUse
@@ -58,11 +59,12 @@ class Summary(msgspec.Struct, frozen=True):
     lost: int
     mean_abs_error_um: float | None
     p95_abs_error_um: float | None
-    within_1_um: float | None
+    within_depth: float | None
     images_per_focus: float | None
     s_per_focus: float | None
     first_sweep_images: int
     first_sweep_s: float
+    depth_of_field_um: float
     advice: str | None = None
     not_believed: int = 0
 
@@ -96,8 +98,9 @@ def run_report(
     optics: OpticsInUse | None = None,
     learned: Learning | None = None,
     due: tuple[Due, ...] = (),
+    depth_um: float = REFERENCE_DEPTH_UM,
 ) -> RunReport:
-    """Sum up a run."""
+    """Sum up a run. `depth_um`: depth of field of the objective, for the share of the fields within it."""
     done = [f for f in fields if f.outcome in ("focused", "recovered")]
     errors = np.array([abs(f.error_um) for f in done if f.error_um is not None])
     counts = {
@@ -114,7 +117,10 @@ def run_report(
         mean_abs_error_um=float(errors.mean()) if len(errors) else None,
         p95_abs_error_um=float(np.percentile(errors, 95)) if len(errors) else None,
         # A lost field counts as a miss: it holds something, and no focus was found.
-        within_1_um=float((errors <= 1.0).sum() / (len(done) + counts["lost"])) if len(errors) else None,
+        within_depth=float((errors <= depth_um).sum() / (len(done) + counts["lost"]))
+        if len(errors)
+        else None,
+        depth_of_field_um=depth_um,
         images_per_focus=float(np.mean([f.images for f in done])) if done else None,
         s_per_focus=float(np.mean([f.elapsed_s for f in done])) if done else None,
         first_sweep_images=first_sweep_images,

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 FloatArray = NDArray[np.float32]
 
 N_RADIAL_FREQUENCIES = 192
+REFERENCE_NA = 0.75
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Optics:
     neighbours is less than 2 rad at 16 um of defocus and NA 0.75, so the sum does not break up into ghost images.
     """
 
-    na: float = 0.75
+    na: float = REFERENCE_NA
     n_medium: float = 1.0  # a dry objective: the stage moves in air
     condenser_sigma: float = 0.6
     wavelengths_um: tuple[float, float, float] = (0.62, 0.54, 0.46)
@@ -52,6 +53,11 @@ class Optics:
             raise ValueError(f"condenser_sigma {self.condenser_sigma} must be in (0, 1]")
         if self.um_per_px <= 0.0:
             raise ValueError(f"um_per_px {self.um_per_px} must be positive")
+
+    @property
+    def depth(self) -> float:
+        """Depth of field over that of the reference objective."""
+        return (REFERENCE_NA / self.na) ** 2
 
 
 def radial_frequencies(um_per_px: float) -> FloatArray:

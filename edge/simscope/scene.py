@@ -17,6 +17,7 @@ MARGIN_PX = 48  # defocus blurs this much into the field; beyond about 16 um the
 # Of most stained objects it is 0.2 to 0.8; 0.4 to 0.5 was measured on a blood smear (docs/optics.md).
 PHASE_PER_DENSITY_RAD = 0.3
 WHITE_LEVEL = 232.0
+# All three are for NA 0.75; through another aperture they go with the depth of field.
 MAX_DEFOCUS_UM = 40.0  # farther out only the mean is left, and single source points would show
 PROFILE_STEP_UM = 0.2  # a quarter of the depth of field: the transfer between two steps is nearly linear
 KEPT_FIELDS = 1  # spectra in memory: a stage is at one field at a time
@@ -45,6 +46,7 @@ class Scene:
     ) -> None:
         """`shape_px` is (h, w) of the binned picture, of which the camera has `binned` pixels along each side."""
         self._slide, self._optics, self._shape_px, self._binned = slide, optics, shape_px, binned
+        self._max_um, self._plane_step_um = MAX_DEFOCUS_UM * optics.depth, PLANE_STEP_UM * optics.depth
         self._padded_px = (
             cv2.getOptimalDFTSize(shape_px[0] + 2 * MARGIN_PX),
             2 * cv2.getOptimalDFTSize((shape_px[1] + 2 * MARGIN_PX + 1) // 2),
@@ -69,12 +71,12 @@ class Scene:
 
         `brightness` is the lamp's light relative to the light that the exposure was set for.
         """
-        z_um = float(np.clip(defocus_um, -MAX_DEFOCUS_UM, MAX_DEFOCUS_UM))
+        z_um = float(np.clip(defocus_um, -self._max_um, self._max_um))
         return self._exposed(self._transmission(x_um, y_um, z_um), brightness)
 
     def uneven_shot(self, x_um: float, y_um: float, defocus_um: FloatArray, brightness: float) -> UInt8Array:
         """A noisy shot as `shot` gives it, with a defocus of its own for each pixel, um (h, w)."""
-        level = np.clip(defocus_um, -MAX_DEFOCUS_UM, MAX_DEFOCUS_UM) / PLANE_STEP_UM
+        level = np.clip(defocus_um, -self._max_um, self._max_um) / self._plane_step_um
         densities = tuple(np.zeros(self._shape_px, np.float32) for _ in range(3))
         for number in range(math.floor(level.min()), math.ceil(level.max()) + 1):
             share = np.clip(1.0 - np.abs(level - np.float32(number)), 0.0, None)
@@ -99,12 +101,12 @@ class Scene:
         return shot
 
     def _plane(self, x_um: float, y_um: float, number: int) -> tuple[FloatArray, ...]:
-        """Density of the image of an even field at the defocus `number * PLANE_STEP_UM`."""
+        """Density of the image of an even field, so many steps of planes above its focus."""
         key = (x_um, y_um, number)
         if key not in self._planes:
             while len(self._planes) >= KEPT_PLANES:
                 self._planes.pop(next(iter(self._planes)))
-            self._planes[key] = self._image_density(x_um, y_um, number * PLANE_STEP_UM)
+            self._planes[key] = self._image_density(x_um, y_um, number * self._plane_step_um)
         return self._planes[key]
 
     def _transmission(self, x_um: float, y_um: float, z_um: float) -> tuple[FloatArray, ...]:
@@ -135,8 +137,9 @@ class Scene:
 
     def _profile(self, z_um: float) -> FloatArray:
         """Transfer at one height, float32 (3, n_q), interpolated between cached heights."""
-        below = math.floor(z_um / PROFILE_STEP_UM)
-        share = np.float32(z_um / PROFILE_STEP_UM - below)
+        step_um = PROFILE_STEP_UM * self._optics.depth
+        below = math.floor(z_um / step_um)
+        share = np.float32(z_um / step_um - below)
         lower, upper = _CHANNELS.map(functools.partial(_transfer, self._optics), (below, below + 1))
         result: FloatArray = lower * (1 - share) + upper * share
         return result
@@ -165,8 +168,9 @@ def _transmitted(density: FloatArray) -> FloatArray:
 
 @functools.lru_cache(maxsize=1024)  # 2 kB each, and every scene of one optical setting needs the same ones
 def _transfer(optics: Optics, number: int) -> FloatArray:
-    """Transfer of a stained object at the height `number * PROFILE_STEP_UM`, float32 (3, n_q)."""
-    absorption, phase = transfer_profiles(optics, np.array([number * PROFILE_STEP_UM], np.float32))
+    """Transfer of a stained object, so many steps of profiles above its focus, float32 (3, n_q)."""
+    z_um = number * PROFILE_STEP_UM * optics.depth
+    absorption, phase = transfer_profiles(optics, np.array([z_um], np.float32))
     # The phase of the object is proportional to its density, so both transfers add up to one per channel.
     profile: FloatArray = absorption[0] + PHASE_PER_DENSITY_RAD * phase[0]
     return profile

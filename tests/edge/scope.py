@@ -16,7 +16,7 @@ from parfocal.edge.focus.focuser import Focuser
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.simscope.bench import Sample, stub_of
 from parfocal.edge.simscope.camera import SimulatedCamera
-from parfocal.edge.simscope.optics import Optics
+from parfocal.edge.simscope.objectives import simulated_optics
 from parfocal.edge.simscope.scene import Scene
 from parfocal.edge.simscope.slide import SlideImage, VirtualSlide
 from parfocal.engines.model.contract import Contract
@@ -150,7 +150,7 @@ class Scope:
         um_per_px = config.camera.um_per_px
         laid = section(um_per_px, blank) if slide is None else put_under(slide, um_per_px, blank)
         shape_px = (config.camera.height_px, config.camera.width_px)
-        scene = Scene(laid, Optics(um_per_px=config.camera.um_per_px), shape_px, seed=1)
+        scene = Scene(laid, simulated_optics(config.focus.objective, um_per_px), shape_px, seed=1)
         # The middle of a cell of the slide's blank areas: empty through and through when ``blank``.
         self.x_um = self.y_um = 2250.0
         self.sample = Sample(

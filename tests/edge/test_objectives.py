@@ -36,10 +36,10 @@ def test_the_model_of_an_objective_was_made_for_its_settings_and_its_camera(obje
 
 
 def test_an_objective_that_nobody_described_is_not_simulated_as_another() -> None:
-    with pytest.raises(ConfigError, match="'10x/0.3' cannot be simulated"):
-        simulated_optics("10x/0.3", 0.345)
-    with pytest.raises(ConfigError, match="no two-shot model ships for objective '10x/0.3'"):
-        simulated_through("10x/0.3", Config())
+    with pytest.raises(ConfigError, match="'4x/0.1' cannot be simulated"):
+        simulated_optics("4x/0.1", 0.345)
+    with pytest.raises(ConfigError, match="no two-shot model ships for objective '4x/0.1'"):
+        simulated_through("4x/0.1", Config())
 
 
 def test_the_objective_of_a_real_microscope_is_not_chosen_on_the_command_line() -> None:

@@ -67,7 +67,7 @@ MUTATIONS = (
     Mutation(
         "a patch may claim any certainty",
         "edge/focus/judging/belief.py",
-        " + FLOOR_UM**2",
+        " + (FLOOR_UM * scale) ** 2",
         "",
         BELIEF_TESTS,
     ),
@@ -130,8 +130,8 @@ MUTATIONS = (
     Mutation(
         "belief cannot be switched off",
         "edge/focus/judging/estimate.py",
-        "by_belief if config.belief else by_contrast",
-        "by_belief",
+        "if config.belief",
+        "if True",
         LOOP_TESTS,
     ),
     Mutation(

@@ -263,8 +263,8 @@ MUTATIONS = (
     Mutation(
         "claims are corrected by what was known some fields ago",
         "edge/focus/controlled/claims.py",
-        "[-KEPT_RECORDS:], self.others) if records else self",
-        "[-KEPT_RECORDS:], self.others) if False else self",
+        "return ClaimErrors(verified, self.others, self.scale) if records else self",
+        "return ClaimErrors(verified, self.others, self.scale) if False else self",
         CLAIMS,
     ),
     Mutation(

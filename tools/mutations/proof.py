@@ -12,7 +12,7 @@ MUTATIONS = (
     Mutation(
         "a far distance needs no proof of its own",
         PROOF,
-        " or abs(distance_um) > self.reach_um + REACH_UM",
+        " or abs(distance_um) > self.reach_um + REACH * probe_um",
         "",
         TESTS,
     ),

@@ -249,7 +249,7 @@ MUTATIONS = (
     Mutation(
         "the gain near the focus is taken off everywhere",
         "edge/scan/tiling/judging/reading.py",
-        "share = float(np.clip((abs(from_constant_um) - NEAR_UM) / (FAR_UM - NEAR_UM), 0.0, 1.0))",
+        "share = float(np.clip(beyond_um / (FAR_UM - NEAR_UM), 0.0, 1.0))",
         "share = 0.0",
         _READING,
     ),
@@ -263,8 +263,8 @@ MUTATIONS = (
     Mutation(
         "a slide has one constant everywhere",
         "edge/scan/tiling/judging/reading.py",
-        "return line.constant_um + field.at(place_um)[0]",
-        "return line.constant_um",
+        "return (line.constant_um + field.at(place_um)[0]) * self._scale",
+        "return line.constant_um * self._scale",
         _READING,
     ),
     Mutation(

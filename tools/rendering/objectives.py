@@ -27,7 +27,7 @@ class Objective:
     @property
     def depth(self) -> float:
         """Depth of field over that of the reference objective."""
-        return (Optics().na / self.optics.na) ** 2
+        return self.optics.depth
 
 
 OBJECTIVES = {
@@ -35,6 +35,6 @@ OBJECTIVES = {
     "20x/0.75": Objective(SIMULATED["20x/0.75"], 10.0, 2.0, 48),
     # dastidar2020 4.2, 4.3: 13 Mpx at 0.0863 um/px, down-sampled four times.
     "40x/0.65": Objective(SIMULATED["40x/0.65"], 25.0, 3.0, 68, 16),
-    # liao2021 2.1: 10x / 0.3, +-36 um, for single shots.
-    "10x/0.3": Objective(Optics(na=0.3, chromatic_shift_um=(1.9, 0.0, -1.9), um_per_px=0.69), 36.0, 10.0, 40),
+    # liao2021 2.1: 10x / 0.3, +-36 um.
+    "10x/0.3": Objective(SIMULATED["10x/0.3"], 36.0, 10.0, 40),
 }

@@ -78,7 +78,7 @@ def frames_of(
 
 def samples_of(objective: Objective, draw: Drawing, rng: Rng) -> Iterator[tuple[Sample, Instrument]]:
     """Yield the samples of a part, of one object and of four, with the random instrument that they share."""
-    instrument = Instrument(random_instrument(objective.optics, rng), reach_um(objective))
+    instrument = Instrument(random_instrument(objective.optics, rng), reach_um(objective), objective.depth)
     for objects in (1, 4):
         yield sample_of(objects, draw, rng), instrument
 

@@ -48,6 +48,7 @@ Done = tuple[
     OpticsInUse | None,
     Learning | None,
     tuple[Due, ...],
+    float,
 ]
 
 
@@ -150,10 +151,10 @@ def focus_fields(
     """Focus the fields of `plan`, with a progress bar.
 
     Returns the reports, the images and seconds of the first sweep, the play in use, the condenser that the model was
-    given, the calibration in force, how the model was corrected, what was learned about it, and which calibrations are
-    due. `seen` is called after each field, `grown` with the report of all fields so far. `pivot_at` is that of
-    `Session.run`, `single` that of `Session`. `examine` may look at each field once more before the stage goes on.
-    Raises what Session and `examine` raise; the lamp is off afterwards.
+    given, the calibration in force, how the model was corrected, what was learned about it, which calibrations are due,
+    and the depth of field. `seen` is called after each field, `grown` with the report of all fields so far. `pivot_at`
+    is that of `Session.run`, `single` that of `Session`. `examine` may look at each field once more before the stage
+    goes on. Raises what Session and `examine` raise; the lamp is off afterwards.
     """
     show_notes(console, instrument.notes)
     session = Session(instrument, predictor, config, single)
@@ -170,6 +171,7 @@ def focus_fields(
             instrument.optics,
             session.learning,
             session.due,
+            session.depth_um,
         )
 
     with (

@@ -57,8 +57,9 @@ def summary_lines(summary: Summary) -> list[str]:
     )
     if summary.mean_abs_error_um is not None and summary.p95_abs_error_um is not None:
         lines.append(
-            f"error to the true focus: mean {summary.mean_abs_error_um:.2f} um, p95 {summary.p95_abs_error_um:.2f} um, "
-            f"{100.0 * (summary.within_1_um or 0.0):.0f} % within 1 um"
+            f"error: mean {summary.mean_abs_error_um:.2f} um, p95 {summary.p95_abs_error_um:.2f} um, "
+            f"{100.0 * (summary.within_depth or 0.0):.0f} % within a depth of field "
+            f"({summary.depth_of_field_um:.2f} um)"
         )
     if summary.images_per_focus is not None and summary.s_per_focus is not None:
         lines.append(

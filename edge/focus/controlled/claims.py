@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+# All um here are those of 20x/0.75; through another objective claims err by as many depths of field (`depth_scale`).
 # Standard deviation of the error before anything is known: its offset, um, its factor, and a wave of so many um and so
 # long, um. Measured at the reference, on seven slides of twelve places, -12 to +12 um. Condensers that the model does
 # not know have larger factors; what their records are off by then makes every claim less certain.
@@ -71,24 +72,27 @@ class _Prepared(NamedTuple):
 class ClaimErrors(msgspec.Struct, frozen=True, dict=True):
     """What claims were off by: records of fields that a pair has settled, `verified`, and those of `others`.
 
-    What does not depend on the claim that is corrected is computed once, when the first one is.
+    `scale`: depth of field over that of 20x/0.75. What does not depend on the claim that is corrected is computed once,
+    when the first one is.
     """
 
     verified: tuple[Record, ...] = ()
     others: tuple[Record, ...] = ()
+    scale: float = 1.0
 
     @functools.cached_property
     def _prepared(self) -> _Prepared:
         n = len(self.verified)
         claimed_um, true_um, scatter_um, fields, focus_um = np.array(
             [
-                (one.claimed_um, one.true_um, _scatter_um(one.sigma_um), one.field, one.focus_sigma_um)
+                (one.claimed_um, one.true_um, self._scatter_um(one.sigma_um), one.field, one.focus_sigma_um)
                 for one in (*self.verified, *self.others)
             ],
             np.float64,
         ).T.copy()
         errors_um = true_um - claimed_um
-        among = _covariance(claimed_um, claimed_um[:, None]) + _in_common(fields, focus_um, scatter_um, n)
+        among = self._covariance(claimed_um, claimed_um[:, None])
+        among += self._in_common(fields, focus_um, scatter_um)
         # Fields without a pair ended because their claims agreed, so they do not tell how well claims agree.
         misfit = float(errors_um[:n] @ np.linalg.solve(among[:n, :n], errors_um[:n]))
         inverse: FloatArray = np.linalg.inv(among).astype(np.float64, copy=False)
@@ -97,11 +101,13 @@ class ClaimErrors(msgspec.Struct, frozen=True, dict=True):
 
     def with_verified(self, records: tuple[Record, ...]) -> "ClaimErrors":
         """The errors with those of a field that a pair has settled."""
-        return ClaimErrors((*self.verified, *records)[-KEPT_RECORDS:], self.others) if records else self
+        verified = (*self.verified, *records)[-KEPT_RECORDS:]
+        return ClaimErrors(verified, self.others, self.scale) if records else self
 
     def with_others(self, records: tuple[Record, ...]) -> "ClaimErrors":
         """The errors with those of a field that single shots settled."""
-        return ClaimErrors(self.verified, (*self.others, *records)[-KEPT_OTHERS:]) if records else self
+        others = (*self.others, *records)[-KEPT_OTHERS:]
+        return ClaimErrors(self.verified, others, self.scale) if records else self
 
     def corrected(self, claimed_um: float, sigma_um: float | None) -> Claim | None:
         """The claim, corrected by what records were off by; None if too few of them are verified.
@@ -112,10 +118,31 @@ class ClaimErrors(msgspec.Struct, frozen=True, dict=True):
         if len(self.verified) < MIN_RECORDS:
             return None
         known = self._prepared
-        to_claim = _covariance(known.claimed_um, claimed_um)
+        to_claim = self._covariance(known.claimed_um, claimed_um)
         told = float(to_claim @ known.inverse @ to_claim)
-        variance = OFFSET_UM**2 + (FACTOR * claimed_um) ** 2 + WAVE_UM**2 + _scatter_um(sigma_um) ** 2 - told
+        before = (OFFSET_UM**2 + WAVE_UM**2) * self.scale**2 + (FACTOR * claimed_um) ** 2
+        variance = before + self._scatter_um(sigma_um) ** 2 - told
         return Claim(claimed_um + float(to_claim @ known.weights), math.sqrt(variance * known.unlikely))
+
+    def _in_common(self, fields: FloatArray, focus_um: FloatArray, scatter_um: FloatArray) -> FloatArray:
+        """Covariance of what records are held against, and of their scatter, um squared."""
+        is_other = np.arange(len(fields)) >= len(self.verified)
+        is_by_curve = is_other & (focus_um < UNKNOWN_UM * self.scale)
+        shared_um = np.where(is_by_curve, SHARED_UM * self.scale, 0.0)
+        common: FloatArray = np.outer(focus_um, focus_um) * (fields[:, None] == fields)
+        common += np.outer(shared_um, shared_um) + np.diag(np.square(scatter_um))
+        return common
+
+    def _scatter_um(self, sigma_um: float | None) -> float:
+        """By how much claims scatter from place to place where the model tells this uncertainty."""
+        if sigma_um is None:
+            return SCATTER_UM * self.scale
+        return max(LEAST_SCATTER_UM * self.scale, SCATTER_PER_UM / self.scale * sigma_um**2)
+
+    def _covariance(self, one_um: FloatArray, other_um: FloatArray | float) -> FloatArray:
+        """Covariance of the errors of two claims, before anything is known, um squared."""
+        wave: FloatArray = np.exp(-0.5 * ((one_um - other_um) / (LENGTH_UM * self.scale)) ** 2)
+        return FACTOR**2 * one_um * other_um + (OFFSET_UM**2 + WAVE_UM**2 * wave) * self.scale**2
 
 
 def together(*claims: Claim) -> Claim:
@@ -124,25 +151,3 @@ def together(*claims: Claim) -> Claim:
     total = sum(weights)
     mean_um = sum(weight * claim.distance_um for weight, claim in zip(weights, claims, strict=True)) / total
     return Claim(mean_um, total**-0.5)
-
-
-def _in_common(
-    fields: FloatArray, focus_um: FloatArray, scatter_um: FloatArray, n_verified: int
-) -> FloatArray:
-    """Covariance of what records are held against, and of their scatter, um squared."""
-    is_by_curve = (np.arange(len(fields)) >= n_verified) & (focus_um < UNKNOWN_UM)
-    shared_um = np.where(is_by_curve, SHARED_UM, 0.0)
-    common: FloatArray = np.outer(focus_um, focus_um) * (fields[:, None] == fields)
-    common += np.outer(shared_um, shared_um) + np.diag(np.square(scatter_um))
-    return common
-
-
-def _scatter_um(sigma_um: float | None) -> float:
-    """By how much claims scatter from place to place where the model tells this uncertainty."""
-    return SCATTER_UM if sigma_um is None else max(LEAST_SCATTER_UM, SCATTER_PER_UM * sigma_um**2)
-
-
-def _covariance(one_um: FloatArray, other_um: FloatArray | float) -> FloatArray:
-    """Covariance of the errors of two claims, before anything is known, um squared."""
-    wave: FloatArray = np.exp(-0.5 * ((one_um - other_um) / LENGTH_UM) ** 2)
-    return OFFSET_UM**2 + FACTOR**2 * one_um * other_um + WAVE_UM**2 * wave

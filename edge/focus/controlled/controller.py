@@ -16,7 +16,6 @@ from parfocal.edge.config import FocusConfig
 from parfocal.edge.focus.controlled.claims import LENGTH_UM, Claim, together
 from parfocal.edge.focus.controlled.history import History
 from parfocal.edge.focus.judging import rule
-from parfocal.edge.focus.judging.belief import AGREEMENT_UM
 from parfocal.edge.focus.judging.estimate import Estimate
 from parfocal.edge.focus.picture.sharpness import MIN_FALL_SHARE
 from parfocal.edge.focus.result import Attempt
@@ -28,6 +27,7 @@ IN_FOCUS_SHARE = 0.5
 # field and one more single shot cost less than a pair. A shorter one shows nothing that is new: without the colours of
 # the objective, fields 2 um from their focus were taken for ones in focus.
 UNSURE_SHARE = 0.42
+# All um here are those of 20x/0.75, and through another objective as many depths of field (`Reach.scale`).
 # Where the focus curve is calibrated, the stage aims so many uncertainties below a claimed focus above it, if they are
 # larger than this, as in the first fields of a slide: what is then missing takes 75 ms, but from above the focus it is
 # 185 ms, down through the play. Not from afar, where claims say too little rather than too much. It goes up by this
@@ -197,7 +197,8 @@ def on_single_check(
     if apart_um > DISAGREE * allowed_um:
         return Pair(final.z_um, "check")
     agrees = apart_um <= allowed_um
-    best = _of_both(expected, claim, start.z_um - final.z_um) if agrees else claim
+    moved_um = start.z_um - final.z_um
+    best = _of_both(expected, claim, moved_um, LENGTH_UM * bounds.reach.scale) if agrees else claim
     sharp = history.by_sharpness((start.seen, final.seen), best)
     if sharp is not None:
         apart_um = abs(sharp.distance_um - best.distance_um)
@@ -225,8 +226,8 @@ def on_pair_followed(found: Estimate, second: Look, step: Step, bounds: Bounds) 
         return None
     distance_um = found.distance_um
     is_far = step.rule == "far"
-    sigma_um = FAR_SHARE * abs(distance_um) if is_far else AGREEMENT_UM
-    moved_um = _down_um(found) if is_far and distance_um < 0.0 else distance_um
+    sigma_um = FAR_SHARE * abs(distance_um) if is_far else bounds.reach.agreement_um
+    moved_um = _down_um(found, bounds.reach) if is_far and distance_um < 0.0 else distance_um
     low_um, high_um = bounds.limits_um
     target_um = min(max(second.z_um + moved_um, low_um), high_um)
     claim = Claim(distance_um, sigma_um)
@@ -244,7 +245,7 @@ def confirmed_by(look: Look, focus_um: float, reach: rule.Reach) -> float | None
     if single is None or single.doubt or not abs(single.distance_um) <= reach.believed_um:
         return None
     single_um = look.z_um + single.distance_um
-    return single_um if abs(single_um - focus_um) <= AGREEMENT_UM else None
+    return single_um if abs(single_um - focus_um) <= reach.agreement_um else None
 
 
 def on_pair(
@@ -265,7 +266,7 @@ def on_pair(
         found, z2_um, len(attempts) + 1, bounds.limits_um, config, bounds.reach, earlier_um, doubted
     )
     focus_um = z2_um + found.distance_um
-    agrees = earlier_um is not None and abs(earlier_um - focus_um) <= AGREEMENT_UM
+    agrees = earlier_um is not None and abs(earlier_um - focus_um) <= bounds.reach.agreement_um
     is_settled = decision.rule == "down" and (earlier_um is None or agrees)
     sigma_um = math.inf if found.sigma_um is None else found.sigma_um
     if is_settled and _is_in_focus(Claim(found.distance_um, sigma_um), depth_um):
@@ -330,7 +331,7 @@ def _target_um(claim: Claim, z_um: float, history: History, bounds: Bounds) -> f
         return None
     believed_um, (low_um, high_um) = bounds.reach.believed_um, bounds.limits_um
     distance_um = min(max(claim.distance_um, -believed_um), believed_um)
-    is_unsure = claim.sigma_um > AIM_LOW_FROM_UM
+    is_unsure = claim.sigma_um > AIM_LOW_FROM_UM * bounds.reach.scale
     if history.is_calibrated and is_unsure and 0.0 < distance_um <= bounds.reach.accepted_um:
         least_um = min(distance_um, LEAST_UP_SHARE * history.depth_of_field_um)
         distance_um = max(distance_um - AIM_LOW * claim.sigma_um, least_um)
@@ -341,15 +342,17 @@ def _target_um(claim: Claim, z_um: float, history: History, bounds: Bounds) -> f
 def _far_um(found: Estimate, z2_um: float, bounds: Bounds, config: FocusConfig) -> float:
     """First shot of the next pair, where a pair that ends at `z2_um` sees the focus beyond what the model can tell."""
     low_um, high_um = bounds.limits_um
-    z1_um = z2_um + (_down_um(found) if found.distance_um < 0.0 else found.distance_um - config.delta_um)
+    z1_um = z2_um + (
+        _down_um(found, bounds.reach) if found.distance_um < 0.0 else found.distance_um - config.delta_um
+    )
     return min(max(z1_um, low_um), high_um - config.delta_um)
 
 
-def _down_um(found: Estimate) -> float:
+def _down_um(found: Estimate, reach: rule.Reach) -> float:
     """How far to go, negative, where the focus is farther below than the model can tell."""
     if found.sigma_um is None:
         return FAR_DOWN * found.distance_um
-    beyond = FAR_DOWN_PER_UM * max(0.0, found.sigma_um - FAR_DOWN_FROM_UM)
+    beyond = FAR_DOWN_PER_UM * max(0.0, found.sigma_um / reach.scale - FAR_DOWN_FROM_UM)
     return min(1.0 + beyond, MAX_FAR_DOWN) * found.distance_um
 
 
@@ -359,9 +362,12 @@ def _all_far(found: Estimate, reach: rule.Reach) -> bool:
     return min(distances_um) > reach.believed_um or max(distances_um) < -reach.believed_um
 
 
-def _of_both(expected: Claim, claim: Claim, moved_um: float) -> Claim:
-    """What two single shots say together that are `moved_um` apart: from nearly the same height, no more than one."""
-    alike = math.exp(-0.5 * (moved_um / LENGTH_UM) ** 2)
+def _of_both(expected: Claim, claim: Claim, moved_um: float, length_um: float) -> Claim:
+    """What two single shots say together that are `moved_um` apart: from nearly the same height, no more than one.
+
+    `length_um`: over which their errors change.
+    """
+    alike = math.exp(-0.5 * (moved_um / length_um) ** 2)
     best = together(expected, claim)
     return Claim(best.distance_um, best.sigma_um * math.sqrt(1.0 + alike))
 

@@ -111,9 +111,7 @@ class History(msgspec.Struct, frozen=True):
         """The history with what the shots `seen` of a field tell of the curve, whose focus a pair put at `focus_um`."""
         if self.curve is None:
             return self
-        return msgspec.structs.replace(
-            self, curve=curve_after(self.curve, seen, focus_um, self.depth_of_field_um)
-        )
+        return msgspec.structs.replace(self, curve=curve_after(self.curve, seen, focus_um))
 
     def with_unverified(self, records: tuple[Record, ...] = (), is_by_sharpness: bool = False) -> "History":
         """The history after a field that single shots settled.

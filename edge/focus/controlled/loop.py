@@ -3,12 +3,12 @@
 import msgspec
 
 from parfocal.edge.focus.controlled import controller
-from parfocal.edge.focus.controlled.claims import FIELD_UM, UNKNOWN_UM, Claim, Record, together
+from parfocal.edge.focus.controlled.claims import FIELD_UM, UNKNOWN_UM, Claim, ClaimErrors, Record, together
 from parfocal.edge.focus.controlled.controller import Bounds, Go, Look, Pair, Stay, Step, Sweep
 from parfocal.edge.focus.controlled.curve import curve_before
 from parfocal.edge.focus.controlled.history import History, Verified
 from parfocal.edge.focus.field_work import FieldWork
-from parfocal.edge.focus.judging.depth import depth_of_field_um
+from parfocal.edge.focus.judging.depth import depth_of_field_um, depth_scale
 from parfocal.edge.focus.judging.estimate import Estimate, estimate, estimate_single
 from parfocal.edge.focus.judging.rule import Reach
 from parfocal.edge.focus.result import FocusResult
@@ -40,7 +40,9 @@ class ControlledLoop:
         self._bounds = Bounds(work.limits_um, reach, measures)
         depth_um = depth_of_field_um(work.config.objective)
         curve = curve_before(depth_um, None if above_sharpest_um is None else -above_sharpest_um)
-        self.history = History(depth_um, curve=curve)
+        scale = depth_scale(work.config.objective)
+        self._field_um, self._unknown_um = FIELD_UM * scale, UNKNOWN_UM * scale
+        self.history = History(depth_um, ClaimErrors(scale=scale), curve=curve)
         self._looks: list[Look] = []  # of the present field; the first is that on arrival
 
     def use(self, predictor: Predictor, reach: Reach) -> None:
@@ -108,14 +110,14 @@ class ControlledLoop:
 
     def _settled(self, start: Shot, final: Shot, look: Look) -> FocusResult:
         """A field that single shots end; `look` is what `final` shows."""
-        left = look.claim or Claim(0.0, UNKNOWN_UM)
+        left = look.claim or Claim(0.0, self._unknown_um)
         sharp = self.history.by_sharpness([one.seen for one in self._looks], left)
         records: tuple[Record, ...] = ()
         if sharp is not None:
             records = self._records(final.z_um + sharp.distance_um, sharp.sigma_um)
             left = together(left, sharp)
         elif final is not start:
-            records = self._records(final.z_um + left.distance_um, UNKNOWN_UM)
+            records = self._records(final.z_um + left.distance_um, self._unknown_um)
         self.history = self.history.with_unverified(records, sharp is not None)
         return self._work.ended("focused", final.z_um, start, final, left.distance_um)
 
@@ -196,13 +198,13 @@ class ControlledLoop:
         """`_remembered` for a field that a pair has settled. In the history, sharpness tells its focus as well."""
         seen = self._work.seen
         last_um = seen[-1].z_um
-        by_pair = Claim(focus_um - last_um, FIELD_UM)
+        by_pair = Claim(focus_um - last_um, self._field_um)
         sharp = self.history.by_sharpness(seen, by_pair)
         self.history = self.history.with_curve(seen, focus_um)
         if sharp is None:
             return self._remembered(result, end, focus_um)
         self._learned(end, last_um + together(by_pair, sharp).distance_um)
-        return _with_singles(result, self._records(focus_um, FIELD_UM))
+        return _with_singles(result, self._records(focus_um, self._field_um))
 
     def _remembered(self, result: FocusResult, end: Shot | None, focus_um: float) -> FocusResult:
         """`result` with what single shots claimed in this field, and what was true; the history has it too."""
@@ -210,7 +212,7 @@ class ControlledLoop:
 
     def _learned(self, end: Shot, focus_um: float) -> tuple[Record, ...]:
         """What single shots claimed in this field, and what was true: the history has it from now on."""
-        records = self._records(focus_um, FIELD_UM)
+        records = self._records(focus_um, self._field_um)
         field = Verified(focus_um - self._work.pivot_um, end.part.clarity)
         self.history = self.history.with_verified(records, field)
         return records

@@ -15,7 +15,7 @@ from parfocal.edge.camera.frame import Camera, frame_after
 from parfocal.edge.config import FocusConfig
 from parfocal.edge.focus.following.rule import Alarm, next_height_um
 from parfocal.edge.focus.following.track import Prediction, Track, followed, waited
-from parfocal.edge.focus.judging.depth import depth_of_field_um
+from parfocal.edge.focus.judging.depth import depth_of_field_um, depth_scale
 from parfocal.edge.focus.judging.estimate import weighted
 from parfocal.edge.focus.judging.rule import reach_of
 from parfocal.edge.focus.picture import prepare
@@ -104,7 +104,8 @@ class Follower:
         self._alarm = self._alarm.heard(shot.sharpness / float(cv2.mean(shot.part.pixels)[1]) ** 2)
         self.unsharp_frames += self._alarm.n_unsharp > 0
         found = weighted(self._predictor.predict(batch), contrasts, self._config)
-        sigma_um = PATCH_SIGMA_UM if found.sigma_um is None else found.sigma_um
+        assumed_um = PATCH_SIGMA_UM * depth_scale(self._config.objective)
+        sigma_um = assumed_um if found.sigma_um is None else found.sigma_um
         seen = Prediction(exposed_s, shot.z_um + found.distance_um, max(sigma_um, found.spread_um))
         self._track = followed(self._track, seen)
         if self._held_since_s is not None:

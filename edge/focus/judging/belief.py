@@ -21,7 +21,8 @@ Doubt = Literal["", "strange", "patches", "move", "unsure"]
 
 FloatArray = NDArray[np.float64]
 
-# No patch is taken for more certain than this, um, however certain it says it is: it would be the only one that counts.
+# Both in um through 20x/0.75, and in proportion to the depth of field through others (`depth_scale`).
+# No patch is taken for more certain than this, however certain it says it is: it would be the only one that counts.
 FLOOR_UM = 0.1
 # A patch this many uncertainties away from the others is left out. Of a normal distribution, 0.3 % lie farther out.
 REJECTED_BEYOND = 3.0
@@ -58,10 +59,10 @@ def by_contrast(prediction: Prediction, contrasts: NDArray[np.float32]) -> Toget
     return Together(*_mean_and_spread(prediction.distance_um.astype(np.float64), _checked(contrasts)))
 
 
-def by_belief(prediction: Prediction, contrasts: NDArray[np.float32]) -> Together:
+def by_belief(prediction: Prediction, contrasts: NDArray[np.float32], scale: float = 1.0) -> Together:
     """Mean of the patches (n,) that agree, weighted by contrast and certainty, and whether it is believed.
 
-    Raises ValueError if no patch has any contrast.
+    `scale`: depth of field over that of 20x/0.75. Raises ValueError if no patch has any contrast.
     """
     contrast = _checked(contrasts)
     all_contrast = contrast.sum()
@@ -71,7 +72,7 @@ def by_belief(prediction: Prediction, contrasts: NDArray[np.float32]) -> Togethe
         distance_um, spread_um = _mean_and_spread(distances_um, contrast)
         return Together(distance_um, spread_um, None, strange)
     predicted = np.square(prediction.sigma_um.astype(np.float64))
-    variances = predicted + FLOOR_UM**2
+    variances = predicted + (FLOOR_UM * scale) ** 2
     weight = contrast / variances
     if not weight.sum() > 0.0:  # one uncertainty is no number, or all are infinite
         return Together(float("nan"), float("nan"), None, strange)
@@ -90,17 +91,21 @@ def by_belief(prediction: Prediction, contrasts: NDArray[np.float32]) -> Togethe
 
 
 def contradicts_move(
-    focus_um: float, sigma_um: float | None, earlier_um: float, earlier_sigma_um: float | None
+    focus_um: float,
+    sigma_um: float | None,
+    earlier_um: float,
+    earlier_sigma_um: float | None,
+    agreement_um: float = AGREEMENT_UM,
 ) -> bool:
     """Whether two estimates of the height of the focus, from different heights, contradict each other.
 
     After a move of d the distance must be shorter by d. It is not on a microscope on which the model says too much or
-    too little. False for a model that does not predict its uncertainty.
+    too little. Within `agreement_um` they agree. False for a model that does not predict its uncertainty.
     """
     if sigma_um is None or earlier_sigma_um is None:
         return False
     explained_um = REJECTED_BEYOND * float(np.hypot(sigma_um, earlier_sigma_um))
-    return abs(focus_um - earlier_um) > max(AGREEMENT_UM, explained_um)
+    return abs(focus_um - earlier_um) > max(agreement_um, explained_um)
 
 
 def _checked(contrasts: NDArray[np.float32]) -> FloatArray:

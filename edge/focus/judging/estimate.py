@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from parfocal.calib.models.optics import SINGLE_SHOT
 from parfocal.edge.config import FocusConfig
 from parfocal.edge.focus.judging.belief import Doubt, by_belief, by_contrast
-from parfocal.edge.focus.judging.depth import depth_of_field_um
+from parfocal.edge.focus.judging.depth import depth_of_field_um, depth_scale
 from parfocal.edge.focus.picture import prepare
 from parfocal.edge.focus.picture.fullest import fullest_place
 from parfocal.edge.focus.picture.part import CentralPart, reduced
@@ -102,7 +102,11 @@ def weighted(prediction: Prediction, weights: NDArray[np.float32], config: Focus
 
     Raises ValueError if no patch has any contrast: black, saturated or of one colour.
     """
-    together = (by_belief if config.belief else by_contrast)(prediction, weights)
+    together = (
+        by_belief(prediction, weights, depth_scale(config.objective))
+        if config.belief
+        else by_contrast(prediction, weights)
+    )
     return Estimate(
         distance_um=together.distance_um,
         spread_um=together.spread_um,

@@ -11,6 +11,7 @@ import msgspec
 
 from parfocal.edge.config import FocusConfig
 from parfocal.edge.focus.judging.belief import AGREEMENT_UM
+from parfocal.edge.focus.judging.depth import depth_scale
 from parfocal.edge.focus.judging.estimate import Estimate
 
 RuleName = Literal[
@@ -39,8 +40,8 @@ RuleName = Literal[
 BELIEVED_SHARE = 0.9
 # The paper accepts 12 um from a model of +-25 um (dastidar2020 4.2, 4.3.3).
 ACCEPTED_SHARE = 12.0 / 25.0
-# A shot this far from focus is visibly blurred: its sharpness falls to 0.7 or less. So if two shots farther apart than
-# this are equally sharp, the focus is between them.
+# A shot this far from focus is visibly blurred, through 20x/0.75: its sharpness falls to 0.7 or less. So if two shots
+# farther apart than this are equally sharp, the focus is between them.
 APART_UM = 1.9
 MAX_SHARPNESS_APART = 0.9
 
@@ -49,11 +50,17 @@ class Reach(msgspec.Struct, frozen=True):
     """How far the predictions of one model may be followed, um.
 
     Up to `accepted_um` one estimate is enough. Up to `believed_um` a second estimate, taken at the predicted focus,
-    must agree. Beyond that only the direction is used.
+    must agree. Beyond that only the direction is used. `scale`: depth of field over that of 20x/0.75.
     """
 
     accepted_um: float
     believed_um: float
+    scale: float = 1.0
+
+    @property
+    def agreement_um(self) -> float:
+        """Two estimates of one focus agree within this."""
+        return AGREEMENT_UM * self.scale
 
 
 class Accept(msgspec.Struct, frozen=True):
@@ -92,20 +99,20 @@ def reach_of(range_um: float, config: FocusConfig, told_um: float | None = None)
 
     `told_um`: where it saturates on this instrument, if that is nearer than `range_um`.
     """
-    believed_um = BELIEVED_SHARE * range_um
+    believed_um, scale = BELIEVED_SHARE * range_um, depth_scale(config.objective)
     if told_um is not None and told_um < range_um:
         reach = reach_of(range_um, config)
         nearer_um = BELIEVED_SHARE * told_um
-        return Reach(min(reach.accepted_um, nearer_um), nearer_um)
+        return Reach(min(reach.accepted_um, nearer_um), nearer_um, scale)
     if config.max_distance_um is None:
-        return Reach(ACCEPTED_SHARE * range_um, believed_um)
+        return Reach(ACCEPTED_SHARE * range_um, believed_um, scale)
     if config.max_distance_um > believed_um:
         raise ValueError(
             f"focus.max_distance_um = {config.max_distance_um:g} is too large for a model trained within "
             f"+-{range_um:g} um: give {believed_um:g} or less, or leave it out for "
             f"{ACCEPTED_SHARE * range_um:g}"
         )
-    return Reach(config.max_distance_um, believed_um)
+    return Reach(config.max_distance_um, believed_um, scale)
 
 
 def first_shot_um(pivot_um: float, config: FocusConfig) -> float:
@@ -160,13 +167,14 @@ def decide(
 def contradicts(final: Seen, others: Iterable[Seen], config: FocusConfig) -> bool:
     """Whether other shots of the same field show that `final` is out of focus.
 
-    Either one of them is clearly sharper, or one is about as sharp although it was taken more than `APART_UM` away:
-    then the focus is between the two, and both are equally blurred.
+    Either one of them is clearly sharper, or one is about as sharp although it was taken two depths of field away or
+    more: then the focus is between the two, and both are equally blurred.
     """
+    apart_um = APART_UM * depth_scale(config.objective)
     return any(
         final.sharpness < config.min_relative_sharpness * other.sharpness
         or (
-            abs(other.z_um - final.z_um) >= APART_UM
+            abs(other.z_um - final.z_um) >= apart_um
             and other.sharpness > MAX_SHARPNESS_APART * final.sharpness
         )
         for other in others
@@ -189,7 +197,7 @@ def _unbounded(
         # below the focus as in a new field. The axis takes up the play.
         z1_um = max(z2_um + 2.0 * distance_um - config.delta_um, first_shot_um(focus_um, config))
         return Again(z1_um=z1_um, rule="down", focus_um=focus_um)
-    agrees = earlier_um is not None and abs(earlier_um - focus_um) <= AGREEMENT_UM
+    agrees = earlier_um is not None and abs(earlier_um - focus_um) <= reach.agreement_um
     if earlier_um is not None and not agrees:
         return Again(z1_um=focus_um - config.delta_um, rule="disagrees", focus_um=focus_um)
     if distance_um > reach.accepted_um and not agrees:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from parfocal.board.axis import Axis
 from parfocal.edge.camera.frame import Camera
 from parfocal.edge.config import FocusConfig
-from parfocal.edge.focus.judging.depth import depth_of_field_um
+from parfocal.edge.focus.judging.depth import depth_of_field_um, depth_scale
 from parfocal.edge.focus.picture import prepare
 from parfocal.edge.focus.picture.part import reduced
 from parfocal.edge.focus.shots import Plane, Shot, Shots
@@ -201,7 +201,7 @@ class UnevenField:
         found = Prediction.of_parts([self._predictor.predict(batch[k : k + BATCH]) for k in starts])
         distance_um, sigma_um = found.distance_um, found.sigma_um
         if sigma_um is None:
-            sigma_um = np.full_like(distance_um, PATCH_SIGMA_UM)
+            sigma_um = np.full_like(distance_um, PATCH_SIGMA_UM * depth_scale(self._config.objective))
         middles_px = np.array(
             [(column + 0.5, row + 0.5) for row in range(rows) for column in range(columns)], np.float64
         )

@@ -3,13 +3,16 @@
 One picture comes with scikit-image, so that every clone keeps this promise; the tiles are more stains, where they are.
 """
 
+import msgspec
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from parfocal.edge.config import Config
+from parfocal.edge.config import Config, simulated_through
 from parfocal.edge.engine import checked_engine
 from parfocal.edge.focus.focuser import Focuser
+from parfocal.edge.focus.judging.depth import depth_of_field_um
+from parfocal.edge.focus.judging.proof import Proof
 from parfocal.edge.images.rgb import rgb_from_file
 from parfocal.edge.simscope.bench import sample_image
 from parfocal.edge.simscope.slide import density_from_image
@@ -53,6 +56,19 @@ def test_no_start_ends_focused_and_wrong(predictor: Predictor, share: float) -> 
     for outcome, error_um in ends_of(Scope(CONFIG, slide=(faint(sample_image(), share), 0.5)), predictor):
         assert outcome in ("focused", "recovered")
         assert abs(error_um) <= 1.0
+
+
+def test_no_start_through_10x_ends_focused_and_out_of_its_depth_of_field() -> None:
+    """All distances of the loop are depths of field, 6 um through this objective."""
+    through = simulated_through("10x/0.3", CONFIG)
+    camera = msgspec.structs.replace(through.camera, width_px=712, height_px=712)
+    scope = Scope(msgspec.structs.replace(through, camera=camera), slide=(sample_image(), 0.5))
+    scope.x_um = scope.y_um = 700.0
+    focus, engine = scope.config.focus, checked_engine(scope.config)
+    focuser = Focuser(scope.board.z, scope.camera, engine.predictor, focus, engine.single, Proof())
+    for start_um in (-90.0, 30.0, -20.0, 60.0):
+        assert focuser.focus(FOCUS_Z_UM + start_um).outcome == "focused"
+        assert abs(scope.error_um()) <= depth_of_field_um(focus.objective)
 
 
 @pytest.mark.skipif(not TILES.exists(), reason="the real tiles are not on this machine")

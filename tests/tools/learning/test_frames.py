@@ -20,6 +20,7 @@ from tools.rendering import parts  # noqa: E402
 from tools.rendering.instruments import is_odd  # noqa: E402
 from tools.rendering.objectives import OBJECTIVES  # noqa: E402
 from tools.rendering.parts import ladder_um  # noqa: E402
+from tools.rendering.seen import PATCH_PX  # noqa: E402
 
 
 class Objects:
@@ -64,6 +65,15 @@ def test_the_first_pairs_of_a_plane_have_maps_and_all_have_spectra(part: dict[st
         assert found.spectral.shape == (len(found), 6)
         assert found.distance_um.min() < -2.0
         assert found.distance_um.max() > 2.0
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_pairs_without_a_body_have_spectra_alone() -> None:
+    networks = frames.Networks(None)
+    side_px = PATCH_PX
+    x = np.random.default_rng(1).uniform(0.0, 255.0, (2, 6, side_px, side_px)).astype(np.float32)
+    assert networks.maps(x).shape == (2, 0)
+    assert np.ptp(networks.spectrum(x), axis=1).min() > 0.0
 
 
 def test_the_ladder_of_an_objective_covers_its_range() -> None:

@@ -50,11 +50,6 @@ def test_a_stopped_run_goes_on_and_makes_the_same_parts(
         making.made(tmp_path, "pair", said.append)
 
 
-def test_pairs_need_a_body() -> None:
-    with pytest.raises(ValueError, match="need the body of a model"):
-        making.maker_of(made_of(Path("out")))
-
-
 def test_parts_name_what_they_are_made_from() -> None:
     assert making.source_of(made_of(Path("out"), Path("one.onnx"))) == "1 20x/0.75 pair of 448 px one.onnx"
     assert making.source_of(made_of(Path("out"))) == "1 20x/0.75 pair of 448 px spectra"

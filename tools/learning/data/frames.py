@@ -8,12 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import cv2
-import numpy as np
 import torch
 
-from tools.arrays import FloatArray
 from tools.learning.data.columns import Columns
 from tools.learning.data.features import Features
+from tools.learning.data.shots import Network, no_maps
 from tools.learning.recipe import Recipe
 from tools.learning.start import body_from
 from tools.networks.compiled import Compiled, Pooled
@@ -33,20 +32,22 @@ PAIRS_WITH_MAPS = 5  # of the pairs at each height; of the others, only the spec
 
 
 class Networks:
-    """What computes features of pairs: their spectra, and the averaged maps of a body."""
+    """What computes features of pairs: their spectra, and the averaged maps of a body if there is one."""
 
-    def __init__(self, model_path: Path) -> None:
-        body = Recipe(kind="pair").network()
-        body_from(body, model_path)
+    def __init__(self, model_path: Path | None) -> None:
         self.spectrum = Compiled(Spectrum(PAIR_CHANNELS, PATCH_PX), PAIR_CHANNELS, PATCH_PX)
-        self.maps = Compiled(Pooled(body), PAIR_CHANNELS, PATCH_PX)
+        self.maps: Network = no_maps
+        if model_path is not None:
+            body = Recipe(kind="pair").network()
+            body_from(body, model_path)
+            self.maps = Compiled(Pooled(body), PAIR_CHANNELS, PATCH_PX)
 
 
 class PairMaker:
     """Makes parts in one process."""
 
-    def __init__(self, tiles: Path, objective: str, body: Path) -> None:
-        """Read the sharp images of `tiles`, and the model whose `body` computes the maps."""
+    def __init__(self, tiles: Path, objective: str, body: Path | None) -> None:
+        """Read the sharp images of `tiles`, and the model whose `body` computes the maps, if there is one."""
         torch.set_num_threads(1)
         cv2.setNumThreads(1)
         self._objective = OBJECTIVES[objective]
@@ -83,5 +84,6 @@ class PairMaker:
         maps = self._networks.maps(pairs.x[mapped])
         columns.add("pair", spectral[mapped], maps, pairs.part(mapped), condenser, plane)
         if len(pairs) > PAIRS_WITH_MAPS:
-            none: FloatArray = np.zeros((len(pairs) - PAIRS_WITH_MAPS, 0), np.float32)
-            columns.add("spectral", spectral[others], none, pairs.part(others), condenser, plane)
+            columns.add(
+                "spectral", spectral[others], no_maps(pairs.x[others]), pairs.part(others), condenser, plane
+            )

@@ -33,7 +33,7 @@ class Making:
     Attributes:
         tiles: folder of the sharp images that objects are made from.
         shots: pairs, or single shots.
-        body: model whose body computes the maps. Without one, the features of single shots are their spectra alone.
+        body: model whose body computes the maps. Without one, the features are spectra alone.
         objective: name of the objective, of `OBJECTIVES`.
         out: folder for the parts.
         seed: another seed gives other parts.
@@ -50,11 +50,9 @@ class Making:
 
 
 def maker_of(making: Making) -> PairMaker | ShotMaker:
-    """Return what makes the parts. Raises ValueError for pairs without a body."""
+    """Return what makes the parts."""
     if making.shots == "single":
         return ShotMaker(making.tiles, making.objective, making.body, making.shot_px)
-    if making.body is None:
-        raise ValueError("features of pairs not made: they need the body of a model")
     return PairMaker(making.tiles, making.objective, making.body)
 
 

@@ -111,7 +111,7 @@ class Beside:
         """Take up what an earlier session of the same scan has learned."""
         for shots in known:
             self._fields.append(shots)
-            self._curve = curve_after(self._curve, shots, 0.0, self._depth_um)
+            self._curve = curve_after(self._curve, shots, 0.0)
 
     def learn_field(self, found: FocusResult) -> None:
         """Learn the focus curve from a field that two shots have settled."""

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from parfocal.edge.config import FocusConfig
-from parfocal.edge.focus.judging.depth import depth_of_field_um
+from parfocal.edge.focus.judging.depth import depth_of_field_um, depth_scale
 from parfocal.edge.focus.judging.estimate import Estimate, estimate_single_anywhere
 from parfocal.edge.focus.judging.rule import Seen as Sharp
 from parfocal.edge.focus.picture.exposure import exposure_fault
@@ -35,7 +35,7 @@ MIN_SURE_IF_VARIED = 40  # where the constant differs from place to place
 # How far neighbouring tiles lie apart tells how much single shots scatter. By 25 fields of a survey alone it comes out
 # between 0.25 and 0.42 um where it is 0.30, and how many tiles are taken again would be chance.
 KEPT_BESIDE = 200
-UNKNOWN_SIGMA_UM = 1.0  # before the constant is known
+UNKNOWN_SIGMA_UM = 1.0  # before the constant is known, through 20x/0.75
 MAX_TRUSTED_SHARE = 0.9  # of the model's range
 CONTRADICTS = 3.0  # standard deviations by which a picture contradicts what was expected: a step of the slide
 # A tile this much less sharp than its neighbours, content taken into account, is taken for blurred.
@@ -103,7 +103,9 @@ class TileJudge:
         """
         self._single, self._config, self._um_per_px, self._beside = single, config, um_per_px, beside
         self.depth_um = depth_of_field_um(config.objective)
-        self._reading = Reading()
+        scale = depth_scale(config.objective)
+        self._unknown_sigma_um, self._min_sigma_um = UNKNOWN_SIGMA_UM * scale, MIN_SIGMA_UM * scale
+        self._reading = Reading(scale)
         self._beside_um: deque[float] = deque(maxlen=KEPT_BESIDE)
         self._crispness: deque[float] = deque(maxlen=N_NEIGHBOURS)
         self._plain: deque[float] = deque(maxlen=KEPT_PLAIN)
@@ -112,19 +114,19 @@ class TileJudge:
     def sigma_um(self) -> float:
         """Standard uncertainty of a single shot, corrected by how it reads on this slide."""
         if not self._knows_bias:
-            return UNKNOWN_SIGMA_UM
+            return self._unknown_sigma_um
         reading = self._reading
         n, variance = len(reading.known), (reading.scatter_um / reading.gain) ** 2
         if self._beside_um:
             # Of two tiles both err, and each tile is in two pairs.
             n_pairs, of_pairs = len(self._beside_um), scatter_of(np.array(self._beside_um)) ** 2 / 2.0
             variance = (n * variance + 0.5 * n_pairs * of_pairs) / (n + 0.5 * n_pairs)
-        return max(MIN_SIGMA_UM, math.sqrt(variance))
+        return max(self._min_sigma_um, math.sqrt(variance))
 
     def _sigma_um_at(self, place_um: tuple[float, float]) -> float:
         """The same at a place of the slide, where the constant is known less well than elsewhere."""
         if not self._knows_bias:
-            return UNKNOWN_SIGMA_UM
+            return self._unknown_sigma_um
         return math.hypot(self.sigma_um, self._reading.constant_sigma_um(place_um) / self._reading.gain)
 
     @property

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 KEPT = 80
+# All um of distances here are those of 20x/0.75, and through another objective as many depths of field.
 # Shipped models said 1.6 to 2.2 times the distance within 1 um of the focus, and the right one from 2.3 um on
 # (docs/scan.md).
 GAIN_SIGMA = 0.5  # of the gain, before anything is known
@@ -68,9 +69,13 @@ class _Field(NamedTuple):
 
 
 class Reading:
-    """Learns how single shots read, and corrects what they say."""
+    """Learns how single shots read, and corrects what they say.
 
-    def __init__(self) -> None:
+    What it learns is kept in um through 20x/0.75: `scale` is the depth of field over that of this objective.
+    """
+
+    def __init__(self, scale: float = 1.0) -> None:
+        self._scale = scale
         self._known: deque[Known] = deque(maxlen=KEPT)
         self._fitted: tuple[_Line, _Field] | None = None
 
@@ -87,7 +92,7 @@ class Reading:
     @property
     def scatter_um(self) -> float:
         """Standard deviation of what single shots say about what they say on average there, um."""
-        return self._fit[1].scatter_um
+        return self._fit[1].scatter_um * self._scale
 
     @property
     def is_alike(self) -> bool:
@@ -102,17 +107,18 @@ class Reading:
     def distance_um(self, told_um: float, place_um: tuple[float, float]) -> float:
         """How far the focus is, where a single shot says `told_um` of a picture taken at a place of the slide."""
         from_constant_um = told_um - self.constant_um(place_um)
-        share = float(np.clip((abs(from_constant_um) - NEAR_UM) / (FAR_UM - NEAR_UM), 0.0, 1.0))
+        beyond_um = abs(from_constant_um) / self._scale - NEAR_UM
+        share = float(np.clip(beyond_um / (FAR_UM - NEAR_UM), 0.0, 1.0))
         return from_constant_um * ((1.0 - share) / self.gain + share)
 
     def constant_um(self, place_um: tuple[float, float]) -> float:
         """What a single shot says of a picture that is in focus at a place of the slide."""
         line, field = self._fit
-        return line.constant_um + field.at(place_um)[0]
+        return (line.constant_um + field.at(place_um)[0]) * self._scale
 
     def constant_sigma_um(self, place_um: tuple[float, float]) -> float:
         """Standard uncertainty of `constant_um`."""
-        return self._fit[1].at(place_um)[1]
+        return self._fit[1].at(place_um)[1] * self._scale
 
     @property
     def _fit(self) -> tuple[_Line, _Field]:
@@ -121,6 +127,7 @@ class Reading:
                 np.array([getattr(known, name) for known in self._known], np.float64)
                 for name in ("told_um", "true_um", "x_um", "y_um")
             )
+            told_um, true_um = told_um / self._scale, true_um / self._scale
             line = _line_of(told_um, true_um)
             left_um = told_um - line.constant_um - line.gain * true_um
             self._fitted = line, _field_of(left_um, x_um, y_um)

@@ -24,7 +24,7 @@ def learned(above_um: float | None, n: int = 3, pair_error_um: float = 0.0) -> C
     """The curve after `n` fields whose pairs were off by `pair_error_um`."""
     curve = curve_before(DEPTH_UM, above_um)
     for _ in range(n):
-        curve = curve_after(curve, seen(*HEIGHTS_UM), 100.0 + pair_error_um, DEPTH_UM)
+        curve = curve_after(curve, seen(*HEIGHTS_UM), 100.0 + pair_error_um)
     return curve
 
 
@@ -78,17 +78,17 @@ def test_shots_at_one_height_tell_nothing() -> None:
     curve = learned(None, n=1)
     assert claim_by_sharpness(curve, seen(0.0), ABOUT) is None
     assert claim_by_sharpness(curve, seen(0.1, 0.0), ABOUT) is None
-    assert curve_after(curve, seen(0.0, 0.1), 100.0, DEPTH_UM) is curve
+    assert curve_after(curve, seen(0.0, 0.1), 100.0) is curve
     black = [msgspec.structs.replace(one, sharpness=0.0) for one in seen(0.0, 2.0)]
     assert claim_by_sharpness(curve, black, ABOUT) is None
-    assert curve_after(curve, black, 100.0, DEPTH_UM) is curve
+    assert curve_after(curve, black, 100.0) is curve
 
 
 def test_shots_far_from_the_focus_are_left_out_as_noise_fills_the_tail_of_the_curve() -> None:
     curve = learned(None, n=1)
     noisy = [Seen(92.0, 200.0), *seen(0.0)]
     assert claim_by_sharpness(curve, noisy, ABOUT) is None
-    assert curve_after(curve, noisy, 100.0, DEPTH_UM) is curve
+    assert curve_after(curve, noisy, 100.0) is curve
     with_others, without = ([*first, *seen(-2.0, 0.0)] for first in (noisy[:1], []))
     assert claim_by_sharpness(curve, with_others, ABOUT) == claim_by_sharpness(curve, without, ABOUT)
 
@@ -96,4 +96,4 @@ def test_shots_far_from_the_focus_are_left_out_as_noise_fills_the_tail_of_the_cu
 def test_one_field_unlike_the_others_does_not_turn_what_is_known() -> None:
     curve = learned(None, n=6)
     folded = [Seen(99.5, 300.0), Seen(101.5, 20.0), Seen(99.8, 80.0)]
-    assert curve_after(curve, folded, 100.0, DEPTH_UM).above_um == pytest.approx(curve.above_um, abs=0.1)
+    assert curve_after(curve, folded, 100.0).above_um == pytest.approx(curve.above_um, abs=0.1)

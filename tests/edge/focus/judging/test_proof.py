@@ -4,33 +4,34 @@ import msgspec
 import numpy as np
 import pytest
 
-from parfocal.edge.config import Config
+from parfocal.edge.config import Config, FocusConfig
 from parfocal.edge.focus.focuser import Focuser
-from parfocal.edge.focus.judging.proof import CALIBRATED, FIELDS, REACH_UM, Proof, missing_um, sharpest_aside
+from parfocal.edge.focus.judging.proof import CALIBRATED, FIELDS, REACH, Proof, missing_um, sharpest_aside
 from parfocal.edge.focus.judging.rule import Seen
 from parfocal.engines.predictor import Predictor
 from tests.edge.scope import FOCUS_Z_UM, KnowsTruth, KnowsTruthOfOne, Scope
 
 Z_UM, LIMITS_UM = 2500.0, (2000.0, 3000.0)
+PROBE_UM = FocusConfig().proof_um
 
 
 def test_a_run_is_proven_by_three_fields_and_a_calibrated_microscope_by_none() -> None:
     proof = Proof()
     for _ in range(FIELDS):
         assert not proof.is_given
-        assert proof.is_due(0.0)
+        assert proof.is_due(0.0, PROBE_UM)
         proof = proof.after(0.6, 2.0)
     assert proof.is_given
-    assert not proof.is_due(1.0)
+    assert not proof.is_due(1.0, PROBE_UM)
     assert CALIBRATED.is_given
-    assert not CALIBRATED.is_due(1e6)
+    assert not CALIBRATED.is_due(1e6, PROBE_UM)
 
 
 def test_a_distance_far_beyond_those_proven_needs_a_proof_of_its_own() -> None:
     proof = Proof(FIELDS, 2.0)
-    assert not proof.is_due(2.0 + REACH_UM)
-    assert proof.is_due(-2.1 - REACH_UM)
-    assert not proof.after(0.6, -6.0).is_due(6.0 + REACH_UM)
+    assert not proof.is_due(2.0 + REACH * PROBE_UM, PROBE_UM)
+    assert proof.is_due(-2.1 - REACH * PROBE_UM, PROBE_UM)
+    assert not proof.after(0.6, -6.0).is_due(6.0 + REACH * PROBE_UM, PROBE_UM)
 
 
 def test_a_field_that_disproves_predictions_costs_the_trust_and_more_fields_to_gain_it() -> None:
@@ -58,12 +59,12 @@ def test_a_proof_takes_shots_only_where_none_was_taken(
     seen_um: tuple[float, ...], missing: tuple[float, ...]
 ) -> None:
     seen = [Seen(Z_UM + away_um, 1.0) for away_um in seen_um]
-    assert missing_um(Z_UM, seen, LIMITS_UM) == tuple(Z_UM + away_um for away_um in missing)
+    assert missing_um(Z_UM, seen, LIMITS_UM, PROBE_UM) == tuple(Z_UM + away_um for away_um in missing)
 
 
 def test_no_shot_of_a_proof_lies_beyond_the_limits() -> None:
-    assert missing_um(Z_UM, [], (2000.0, Z_UM + 1.0)) == (Z_UM - 2.0,)
-    assert missing_um(Z_UM, [], (Z_UM - 1.0, 3000.0)) == (Z_UM + 2.0,)
+    assert missing_um(Z_UM, [], (2000.0, Z_UM + 1.0), PROBE_UM) == (Z_UM - 2.0,)
+    assert missing_um(Z_UM, [], (Z_UM - 1.0, 3000.0), PROBE_UM) == (Z_UM + 2.0,)
 
 
 def test_a_field_that_is_only_just_in_focus_proves_nothing_for_the_next() -> None:
@@ -75,8 +76,8 @@ def test_a_field_that_is_only_just_in_focus_proves_nothing_for_the_next() -> Non
 def test_the_sharpest_shot_aside_is_held_against_the_end() -> None:
     final = Seen(Z_UM, 100.0)
     near, below, above = Seen(Z_UM + 0.7, 104.0), Seen(Z_UM - 2.0, 60.0), Seen(Z_UM + 4.0, 70.0)
-    assert sharpest_aside(final, [final, near, below, above]) == above
-    assert sharpest_aside(final, [final, near]) is None
+    assert sharpest_aside(final, [final, near, below, above], PROBE_UM) == above
+    assert sharpest_aside(final, [final, near], PROBE_UM) is None
 
 
 def unproven(scope: Scope, strategy: str, gain: float, offset_um: float) -> Focuser:

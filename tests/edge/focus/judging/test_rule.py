@@ -32,7 +32,7 @@ def seen(distance_um: float, spread_um: float = 0.2) -> Estimate:
 
 def test_a_model_is_followed_as_far_as_its_range_allows() -> None:
     assert reach_of(25.0, CONFIG) == Reach(accepted_um=12.0, believed_um=22.5)
-    assert msgspec.structs.astuple(REACH) == pytest.approx((4.8, 9.0))
+    assert msgspec.structs.astuple(REACH) == pytest.approx((4.8, 9.0, 1.0))
     assert reach_of(25.0, FocusConfig(max_distance_um=8.0)).accepted_um == 8.0
 
 
