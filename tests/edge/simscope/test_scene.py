@@ -19,9 +19,9 @@ SIDE_PX = 500
 ONES = np.ones((SIDE_PX, SIDE_PX), np.float32)
 
 
-def scene_of(shape_px: tuple[int, int] = (129, 64), seed: int = 1) -> Scene:
+def scene_of(shape_px: tuple[int, int] = (129, 64), seed: int = 1, na: float = 0.75) -> Scene:
     slide = VirtualSlide(SlideImage(tissue(), 0.345), 0.345, seed=1, blank_share=0.0)
-    return Scene(slide, Optics(), shape_px, seed)
+    return Scene(slide, Optics(na=na), shape_px, seed)
 
 
 @pytest.mark.parametrize("shape_px", [(129, 64), (64, 129)])  # an odd number of padded rows, and an even one
@@ -59,6 +59,19 @@ def test_beyond_the_greatest_defocus_shots_differ_only_in_noise_and_noise_is_new
     assert np.array_equal(first, nearer.shot(1000.0, 1000.0, scene.MAX_DEFOCUS_UM, 1.0))
     assert not np.array_equal(first, second)
     assert np.abs(first.mean(axis=(0, 1)) - second.mean(axis=(0, 1))).max() < 0.2
+
+
+def test_an_aperture_that_sees_deeper_is_drawn_as_much_farther_out() -> None:
+    """Through NA 0.3 a loop begins 60 um from the focus and more."""
+    reach_um = scene.MAX_DEFOCUS_UM * Optics(na=0.3).depth
+    assert reach_um == pytest.approx(250.0)
+    made, fresh = scene_of(na=0.3), scene_of(na=0.3)
+    nearer, farther = made.shot(1000.0, 1000.0, 60.0, 1.0), fresh.shot(1000.0, 1000.0, 90.0, 1.0)
+    assert not np.array_equal(nearer, farther), "the noise of both is the same"
+    beyond = [
+        one.shot(1000.0, 1000.0, z_um, 1.0) for one, z_um in ((made, reach_um), (fresh, 2.0 * reach_um))
+    ]
+    assert np.array_equal(*beyond)
 
 
 @pytest.mark.parametrize("there", [(2000.0, 1000.0, 1.3), (1000.0, 2000.0, 1.3), (1000.0, 1000.0, -1.3)])
