@@ -23,6 +23,7 @@ N_UNKNOWN = ORDER + 1 + HYSTERESIS_ORDER + 1 + 1  # and the drift
 N_KNOTS = 97
 # Where the curve is less steep than this share of its median, the lens or its driver gives no more.
 MIN_SLOPE_SHARE = 0.2
+# All um are those of 20x/0.75, and as many depths of field through another objective.
 MIN_REACH_UM = (
     10.0  # less than the range of a model: the lens does nothing, or is not in the way of the light
 )
@@ -61,8 +62,10 @@ class LensFit(msgspec.Struct, frozen=True):
     residuals_um: tuple[float, ...]
 
 
-def fit_lens(planes: Sequence[FocalPlane]) -> LensFit:
+def fit_lens(planes: Sequence[FocalPlane], scale: float = 1.0) -> LensFit:
     """The curve from focal planes at rising and falling currents.
+
+    `scale`: depth of field over that of 20x/0.75.
 
     Raises CalibPoor for a lens that does nothing, a curve that turns back or goes flat, large residuals and a wide
     interval; ValueError for too few planes.
@@ -74,7 +77,7 @@ def fit_lens(planes: Sequence[FocalPlane]) -> LensFit:
     heights_um = -np.array([plane.z_um for plane in planes])
     times_s = np.array([plane.time_s for plane in planes])
     low_ma, high_ma = float(current_ma.min()), float(current_ma.max())
-    _check_steps(current_ma, heights_um)
+    _check_steps(current_ma, heights_um, scale * MIN_REACH_UM)
     x = _scaled(current_ma, low_ma, high_ma)
     is_upward = bool(np.polyfit(x, heights_um, 1)[0] > 0.0)
     # Heights rise with rising or with falling currents. The other direction lags behind by the hysteresis.
@@ -99,25 +102,27 @@ def fit_lens(planes: Sequence[FocalPlane]) -> LensFit:
     n_curve, n_lag = ORDER + 1, HYSTERESIS_ORDER + 1
     curve_um = rows @ found[:n_curve]
     worst_um = float(np.abs(residuals_um).max())
-    if worst_um > MAX_RESIDUAL_UM:
+    if worst_um > scale * MAX_RESIDUAL_UM:
         where_ma = float(current_ma[int(np.abs(residuals_um).argmax())])
         raise CalibPoor(
             f"curve of the lens refused: at {where_ma:g} mA it is {worst_um:.2f} um away from a smooth one, at most "
-            f"{MAX_RESIDUAL_UM:g} um. Raise lens.settle_s, let the lens warm up, keep the table still."
+            f"{scale * MAX_RESIDUAL_UM:.3g} um. Raise lens.settle_s, let the lens warm up, keep the table still."
         )
     _check_monotone(curve_um)
     variance = np.einsum("ij,jk,ik->i", rows, covariance[:n_curve, :n_curve], rows)
-    uncertainty_um = float(np.hypot(half_width_95(float(variance.max()), degrees), PLANE_ERROR_UM))
-    if uncertainty_um > MAX_UNCERTAINTY_UM:
+    error_um, most_um = scale * PLANE_ERROR_UM, scale * MAX_UNCERTAINTY_UM
+    uncertainty_um = float(np.hypot(half_width_95(float(variance.max()), degrees), error_um))
+    if uncertainty_um > most_um:
         raise CalibPoor(
             f"curve of the lens refused: its interval is +-{uncertainty_um:.2f} um, and must be "
-            f"+-{MAX_UNCERTAINTY_UM:g} um or less. Choose a field with more structure, keep the table still."
+            f"+-{most_um:.3g} um or less. Choose a field with more structure, keep the table still."
         )
     play_um, play_uncertainty_um = _hysteresis(
         at,
         found[n_curve : n_curve + n_lag],
         covariance[n_curve : n_curve + n_lag, n_curve : n_curve + n_lag],
         degrees,
+        error_um,
     )
     slope, slope_variance = _slope(found, covariance, low_ma, high_ma)
     order = slice(None) if is_upward else slice(None, None, -1)
@@ -140,17 +145,17 @@ def _scaled(current_ma: Floats, low_ma: float, high_ma: float) -> Floats:
     return (2.0 * current_ma - low_ma - high_ma) / (high_ma - low_ma)
 
 
-def _check_steps(current_ma: Floats, heights_um: Floats) -> None:
+def _check_steps(current_ma: Floats, heights_um: Floats, least_um: float) -> None:
     """Refuse a lens that does nothing, or that goes flat or turns back at one of the currents."""
     currents_ma, of_current = np.unique(current_ma, return_inverse=True)
     means_um = np.bincount(of_current, heights_um) / np.bincount(of_current)
     steps = np.diff(means_um) / np.diff(currents_ma)
     usual = float(np.median(steps))
     reach_um = abs(usual) * float(currents_ma[-1] - currents_ma[0])
-    if reach_um < MIN_REACH_UM:
+    if reach_um < least_um:
         raise CalibPoor(
             f"curve of the lens refused: from {currents_ma[0]:g} to {currents_ma[-1]:g} mA the focus moves by "
-            f"{reach_um:.1f} um, less than {MIN_REACH_UM:g} um. Check that the lens is in the way of the light and its "
+            f"{reach_um:.1f} um, less than {least_um:.3g} um. Check that the lens is in the way of the light and its "
             "cable is plugged in, or widen lens.min_ma and lens.max_ma."
         )
     weak = np.flatnonzero(steps / usual < MIN_SLOPE_SHARE)
@@ -174,16 +179,19 @@ def _check_monotone(curve_um: Floats) -> None:
         )
 
 
-def _hysteresis(at: Floats, found: Floats, covariance: Floats, degrees: int) -> tuple[float, float]:
-    """The widest part of the loop, um, and half its 95 % interval. Noise may make it negative: then it is 0."""
+def _hysteresis(
+    at: Floats, found: Floats, covariance: Floats, degrees: int, error_um: float
+) -> tuple[float, float]:
+    """The widest part of the loop, um, and half its 95 % interval. Noise may make it negative: then it is 0.
+
+    `error_um`: what scatter does not show.
+    """
     rows = chebyshev.chebvander(at, HYSTERESIS_ORDER)
     # On the way down the lens stands higher than on the way up, at the same current.
     widths_um = rows @ found
     widest = int(widths_um.argmax())
     variance = float(rows[widest] @ covariance @ rows[widest])
-    return max(0.0, float(widths_um[widest])), float(
-        np.hypot(half_width_95(variance, degrees), PLANE_ERROR_UM)
-    )
+    return max(0.0, float(widths_um[widest])), float(np.hypot(half_width_95(variance, degrees), error_um))
 
 
 def _slope(found: Floats, covariance: Floats, low_ma: float, high_ma: float) -> tuple[float, float]:

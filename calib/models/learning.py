@@ -14,6 +14,8 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
+# All um are those of 20x/0.75, and as many depths of field through another objective. `scale`: depth of field over that
+# of 20x/0.75.
 MAX_GAIN_CHANGE, MAX_OFFSET_UM = 0.1, 0.3
 # The estimate is the median of so many of the latest values, at least so many.
 N_LATEST, N_LEAST = 9, 5
@@ -61,7 +63,7 @@ class Learned(msgspec.Struct, frozen=True):
     first_down: tuple[float, ...] = ()
 
 
-def learned_from(before: Learned, seen: Observation) -> Learned:
+def learned_from(before: Learned, seen: Observation, scale: float = 1.0) -> Learned:
     """What is known after another field. After a sudden change nothing more is learned."""
     if before.told.startswith(_SUDDEN):
         return before
@@ -75,7 +77,7 @@ def learned_from(before: Learned, seen: Observation) -> Learned:
     if seen.below_um is not None:
         offsets_um = (*offsets_um, before.offset_um - seen.below_um)[-N_LATEST - N_SUDDEN :]
     n_fields = before.n_fields + (seen.gain is not None or seen.below_um is not None)
-    told = _sudden(gains, SUDDEN_GAIN, "gain") or _sudden(offsets_um, SUDDEN_UM, "offset, um,")
+    told = _sudden(gains, SUDDEN_GAIN, "gain") or _sudden(offsets_um, scale * SUDDEN_UM, "offset, um,")
     if told:
         return msgspec.structs.replace(
             before, n_fields=n_fields, told=told, gains=gains, offsets_um=offsets_um
@@ -83,8 +85,9 @@ def learned_from(before: Learned, seen: Observation) -> Learned:
     gain = 1.0 + _followed(
         before.gain - 1.0, [one - 1.0 for one in gains[-N_LATEST:]], GAIN_STEP, MAX_GAIN_CHANGE
     )
-    offset_um = _followed(before.offset_um, offsets_um[-N_LATEST:], OFFSET_STEP_UM, MAX_OFFSET_UM)
-    if abs(gain - 1.0) >= MAX_GAIN_CHANGE - 1e-9 or abs(offset_um) >= MAX_OFFSET_UM - 1e-9:
+    step_um, most_um = scale * OFFSET_STEP_UM, scale * MAX_OFFSET_UM
+    offset_um = _followed(before.offset_um, offsets_um[-N_LATEST:], step_um, most_um)
+    if abs(gain - 1.0) >= MAX_GAIN_CHANGE - 1e-9 or abs(offset_um) >= most_um - 1e-9:
         told = (
             f"the model has drifted to the limit of what is corrected (gain {gain:.2f}, offset {offset_um:+.2f} um). "
             "Run `parfocal calibrate optics`."
@@ -92,21 +95,23 @@ def learned_from(before: Learned, seen: Observation) -> Learned:
     return Learned(gain, offset_um, n_fields, told, gains, offsets_um, before.first_up, before.first_down)
 
 
-def gain_between(z_um: tuple[float, float], distances_um: tuple[float, float]) -> float | None:
+def gain_between(
+    z_um: tuple[float, float], distances_um: tuple[float, float], scale: float = 1.0
+) -> float | None:
     """The gain by two estimates, from heights `z_um` each; None if they are too close or contradict each other."""
     moved_um, told_um = z_um[1] - z_um[0], distances_um[0] - distances_um[1]
-    if abs(moved_um) < LEAST_MOVE_UM or moved_um * told_um <= 0.0:
+    if abs(moved_um) < scale * LEAST_MOVE_UM or moved_um * told_um <= 0.0:
         return None
     return moved_um / told_um
 
 
-def peak_of_shots(z_um: Sequence[float], sharpness: Sequence[float]) -> float | None:
+def peak_of_shots(z_um: Sequence[float], sharpness: Sequence[float], scale: float = 1.0) -> float | None:
     """The sharpest plane by a few shots of one field; None if they do not enclose it, or do not lie on one curve.
 
     The curve is a squared Lorentzian, whose tails are like those of sharpness. On simulated optics with condensers
     of 0.45 to 0.9 its peak was within 0.05 um (standard deviation) of that of the whole focus curve.
     """
-    heights_um, values = np.array(z_um, np.float64), np.array(sharpness, np.float64)
+    heights_um, values = np.array(z_um, np.float64) / scale, np.array(sharpness, np.float64)
     if len(np.unique(np.round(heights_um, 1))) < 4 or values.min() <= 0.0:
         return None
     top_um = float(heights_um[values.argmax()])
@@ -128,7 +133,7 @@ def peak_of_shots(z_um: Sequence[float], sharpness: Sequence[float]) -> float | 
     at_end = row in (0, len(peaks_um) - 1) or column in (0, len(WIDTHS_UM) - 1)
     if at_end or math.sqrt(float(costs[row, column])) > MAX_MISFIT:
         return None
-    return top_um + float(peaks_um[row])
+    return scale * (top_um + float(peaks_um[row]))
 
 
 def _begun(before: Learned, gain: float, is_up: bool) -> Learned:

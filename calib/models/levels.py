@@ -3,6 +3,7 @@
 Distances are those to the sharpest plane of each stack.
 """
 
+import math
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -15,6 +16,7 @@ from parfocal.calib.value import Level
 Floats = NDArray[np.float64]
 
 MAX_FOLDS = 12  # of a cross-validation; more take time and say no more
+# All um are those of 20x/0.75, and as many depths of field through another objective (`Limit.scale`).
 # The simplest of levels or penalties that are about as good is taken.
 WORTHWHILE_UM = 0.02
 DIRECTION_BEYOND_UM = 1.0  # closer to the focus a wrong direction costs nothing
@@ -58,6 +60,26 @@ class StackSeen(msgspec.Struct, frozen=True, eq=False):
 SeenAt = Callable[[float | None], Sequence[StackSeen]]
 
 
+class Limit(msgspec.Struct, frozen=True):
+    """What is asked of a model: the largest mean error on the instrument's own stacks.
+
+    `is_sure`: the upper end of its interval counts. `sigma_um`: where the model tells a larger uncertainty it is not
+    believed, and not judged. `scale`: depth of field over that of 20x/0.75.
+    """
+
+    error_um: float = math.inf
+    is_sure: bool = False
+    sigma_um: float = math.inf
+    scale: float = 1.0
+
+    def at(self, scale: float) -> "Limit":
+        """The limit through 20x/0.75 for an objective with another depth of field: in proportion to it."""
+        return Limit(scale * self.error_um, self.is_sure, scale * self.sigma_um, scale)
+
+
+NO_LIMIT = Limit()
+
+
 class Condensers(msgspec.Struct, frozen=True):
     """The condensers that a head was trained for, shares of the objective's aperture."""
 
@@ -69,10 +91,10 @@ class LevelFit(msgspec.Struct, frozen=True):
     """How good a level is on stacks that it was not fitted on.
 
     `error_um` is the mean absolute error, `uncertainty_um` half the width of its 95 % interval, from stack to stack.
-    `wrong_share` is the share of the pictures more than 1 um away whose direction is wrong. `sigma_scale` makes the
-    uncertainty that the model tells, times the gain, that of the errors found; None for a model that tells none.
-    `unsure_share` is the share of the pictures within `RELIED_ON_UM` that were left out, as the model tells that it may
-    be far off.
+    `wrong_share` is the share of the pictures more than `DIRECTION_BEYOND_UM` away whose direction is wrong.
+    `sigma_scale` makes the uncertainty that the model tells, times the gain, that of the errors found; None for a model
+    that tells none. `unsure_share` is the share of the pictures within `RELIED_ON_UM` that were left out, as the model
+    tells that it may be far off.
     """
 
     level: Level
@@ -188,15 +210,15 @@ class Grid:
         offset_um = float(np.median(np.concatenate([_left_um(seen[k]) for k in kept])))
         return Fitted(1.0, offset_um, condenser)
 
-    def judged(self, most_sigma_um: float = np.inf) -> LevelFit:
-        """The level on stacks that it was not fitted on. `most_sigma_um`: as `judged` takes it."""
+    def judged(self, limit: Limit = NO_LIMIT) -> LevelFit:
+        """The level on stacks that it was not fitted on. `limit`: as `judged` takes it."""
         n = len(self._left_um[0])
         offs: dict[int, Off] = {}
         for out in _folds(n):
             fitted = self.fitted([k for k in range(n) if k not in out])
             seen = self._seen_at(fitted.condenser)
             offs |= {k: fitted.off(seen[k]) for k in out}
-        return _level("condenser", self._seen_at(None), [offs[k] for k in range(n)], most_sigma_um)
+        return _level("condenser", self._seen_at(None), [offs[k] for k in range(n)], limit)
 
 
 def _left_um(stack: StackSeen) -> Floats:
@@ -232,37 +254,37 @@ def lengthened(fitted: Fitted, directions: Floats) -> Fitted:
 
 
 def judged_head(
-    stacks: Sequence[StackSeen], condenser: float | None, most_sigma_um: float = np.inf
+    stacks: Sequence[StackSeen], condenser: float | None, limit: Limit = NO_LIMIT
 ) -> tuple[LevelFit, float]:
     """The taught head on stacks that it was not taught on, with the penalty that suits it best, and that penalty.
 
-    `most_sigma_um`: as `judged` takes it.
+    `limit`: as `judged` takes it.
     """
 
     def with_penalty(strength: float) -> LevelFit:
-        return judged("head", stacks, lambda kept: fit_head(kept, strength, condenser), most_sigma_um)
+        return judged("head", stacks, lambda kept: fit_head(kept, strength, condenser), limit)
 
     tried = [(with_penalty(strength), strength) for strength in STRENGTHS]
     best = min(level.error_um for level, _ in tried)
     # The strongest that is about as good: the less the head is changed, the better it knows other slides.
-    return next(one for one in tried if one[0].error_um <= best + WORTHWHILE_UM)
+    return next(one for one in tried if one[0].error_um <= best + limit.scale * WORTHWHILE_UM)
 
 
 def judged(
     level: Level,
     stacks: Sequence[StackSeen],
     fit: Callable[[Sequence[StackSeen]], Fitted],
-    most_sigma_um: float = np.inf,
+    limit: Limit = NO_LIMIT,
 ) -> LevelFit:
     """A level on stacks that it was not fitted on.
 
-    `most_sigma_um`: pictures of which the model tells a larger uncertainty are left out, as they are when it is used.
+    Pictures of which the model tells more uncertainty than `limit` allows are left out, as they are when it is used.
     """
     offs: dict[int, Off] = {}
     for out in _folds(len(stacks)):
         fitted = fit([stack for k, stack in enumerate(stacks) if k not in out])
         offs |= {k: fitted.off(stacks[k]) for k in out}
-    return _level(level, stacks, [offs[k] for k in range(len(stacks))], most_sigma_um)
+    return _level(level, stacks, [offs[k] for k in range(len(stacks))], limit)
 
 
 def _folds(n: int) -> list[range]:
@@ -270,18 +292,18 @@ def _folds(n: int) -> list[range]:
     return [range(k, n, MAX_FOLDS) for k in range(min(n, MAX_FOLDS))]
 
 
-def _level(level: Level, stacks: Sequence[StackSeen], every: Sequence[Off], most_sigma_um: float) -> LevelFit:
-    sure = [off.is_sure(most_sigma_um) for off in every]
+def _level(level: Level, stacks: Sequence[StackSeen], every: Sequence[Off], limit: Limit) -> LevelFit:
+    sure = [off.is_sure(limit.sigma_um) for off in every]
     offs = [off.of(mask) if mask.any() else off for off, mask in zip(every, sure, strict=True)]
     true_um = [
         stack.true_um[mask] if mask.any() else stack.true_um for stack, mask in zip(stacks, sure, strict=True)
     ]
     errors_um = np.array([np.abs(off.error_um).mean() for off in offs])
-    far = np.abs(np.concatenate(true_um)) > DIRECTION_BEYOND_UM
+    far = np.abs(np.concatenate(true_um)) > limit.scale * DIRECTION_BEYOND_UM
     wrong = float(np.concatenate([off.is_wrong for off in offs])[far].mean()) if far.any() else 0.0
     n = len(errors_um)
     width = half_width_95(float(errors_um.var(ddof=1)) / n, n - 1)
-    near = np.abs(np.concatenate([stack.true_um for stack in stacks])) <= RELIED_ON_UM
+    near = np.abs(np.concatenate([stack.true_um for stack in stacks])) <= limit.scale * RELIED_ON_UM
     unsure = 1.0 - float(np.concatenate(sure)[near].mean()) if near.any() else 1.0
     return LevelFit(
         level, float(errors_um.mean()), width, wrong, tuple(errors_um.tolist()), _sigma_scale(offs), unsure

@@ -11,6 +11,7 @@ from parfocal.calib.interval import half_width_95
 
 # Of the approaches, the share that predictions alone must lead to the focus. A sweep says nothing about the model.
 MIN_FOCUSED_SHARE = 0.9
+# All um are those of 20x/0.75, and as many depths of field through another objective, except for the run-up.
 MAX_REPEATABILITY_UM = 0.5
 # Where a neighbouring field left the stage lies within this of the focus on most slides (the steps of a section).
 PIVOT_SPREAD_UM = 2.5
@@ -64,8 +65,10 @@ class Judged(msgspec.Struct, frozen=True):
     error_um: float
 
 
-def fit_loop(approaches: Sequence[Approach], planes: Sequence[SharpestPlane]) -> LoopFit:
+def fit_loop(approaches: Sequence[Approach], planes: Sequence[SharpestPlane], scale: float = 1.0) -> LoopFit:
     """The repeatability of the loop; a drift of the focus between the focus curves is taken out.
+
+    `scale`: depth of field over that of 20x/0.75.
 
     Raises CalibPoor if too few approaches were focused by predictions, or they scatter too much; ValueError for too
     few approaches or planes.
@@ -83,10 +86,11 @@ def fit_loop(approaches: Sequence[Approach], planes: Sequence[SharpestPlane]) ->
     sharpest_um = np.interp([one.time_s for one in focused], times_s, [one.z_um for one in planes])
     above_um = np.array([one.z_um for one in focused]) - sharpest_um
     n, deviation = len(above_um), float(above_um.std(ddof=1))
-    if deviation > MAX_REPEATABILITY_UM:
+    most_um = MAX_REPEATABILITY_UM * scale
+    if deviation > most_um:
         raise CalibPoor(
             f"loop refused: its final heights have a standard deviation of {deviation:.2f} um, "
-            f"{MAX_REPEATABILITY_UM:g} um is the limit. Keep the table still, let the microscope warm up, run "
+            f"{most_um:.3g} um is the limit. Keep the table still, let the microscope warm up, run "
             "`parfocal calibrate backlash` and `parfocal calibrate optics`."
         )
     return LoopFit(
@@ -98,21 +102,22 @@ def fit_loop(approaches: Sequence[Approach], planes: Sequence[SharpestPlane]) ->
 
 
 def choose_spacing(
-    judged: Sequence[Judged], delta_um: float, accepted_um: float, run_up_um: float
+    judged: Sequence[Judged], delta_um: float, accepted_um: float, run_up_um: float, scale: float = 1.0
 ) -> Spacing:
     """Where to take the shots, so that one estimate is enough for most pivots, and the model errs least.
 
     The second shot must lie below the focus, for only then the stage goes up to it, and no farther than
     `accepted_um`. Among these, where the model is best (dastidar2020 4.2, 4.3.2). The approach starts `run_up_um` and
-    a little below the first shot, so that the gear is engaged there.
+    a little below the first shot, so that the gear is engaged there. `scale`: depth of field over that of 20x/0.75.
 
     Raises ValueError without judged pictures below the focus.
     """
     distances_um = np.array([one.distance_um for one in judged])
     errors_um = np.abs([one.error_um for one in judged])
-    pivots_um = np.linspace(-PIVOT_SPREAD_UM, PIVOT_SPREAD_UM, 11)
+    spread_um, step_um = scale * PIVOT_SPREAD_UM, scale * Z1_STEP_UM
+    pivots_um = np.linspace(-spread_um, spread_um, 11)
     best: tuple[float, float, float] | None = None
-    for z1_um in np.arange(delta_um + Z1_STEP_UM, delta_um + accepted_um, Z1_STEP_UM):
+    for z1_um in np.arange(delta_um + step_um, delta_um + accepted_um, step_um):
         seconds_um = z1_um - delta_um + pivots_um
         misses = float(((seconds_um < 0.0) | (seconds_um > accepted_um)).mean())
         inside = (distances_um >= seconds_um[0]) & (distances_um <= seconds_um[-1])

@@ -4,7 +4,6 @@ Each level is fitted on some stacks of the instrument and judged on the others (
 simplest level that the held-out stacks support is taken.
 """
 
-import math
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -21,6 +20,7 @@ from parfocal.calib.models.levels import (
     Fitted,
     Grid,
     LevelFit,
+    Limit,
     SeenAt,
     StackSeen,
     along_main_directions,
@@ -32,6 +32,7 @@ from parfocal.calib.models.levels import (
 )
 from parfocal.calib.value import Level
 
+# All um are those of 20x/0.75, and as many depths of field through another objective (`Limit.at`).
 MIN_STACKS = 2
 MIN_PICTURES = 8  # of one stack, within the range of the model
 # A more elaborate level must be better than a simpler one by WORTHWHILE_UM, and by two standard errors; by this much it
@@ -43,24 +44,6 @@ MAX_WRONG_SHARE = 0.01
 GAIN_FLOOR, OFFSET_FLOOR_UM = 0.03, 0.08
 
 
-class Limit(msgspec.Struct, frozen=True):
-    """The largest mean error on the instrument's own stacks. `is_sure`: the upper end of its interval counts.
-
-    `sigma_um`: where the model tells a larger uncertainty it is not believed, and not judged. Both are those of an
-    objective with a depth of field of `REFERENCE_DEPTH_UM`.
-    """
-
-    error_um: float
-    is_sure: bool = False
-    sigma_um: float = math.inf
-
-    def at_depth(self, depth_um: float) -> "Limit":
-        """The limit for an objective with another depth of field, um: in proportion to it."""
-        times = depth_um / REFERENCE_DEPTH_UM
-        return Limit(times * self.error_um, self.is_sure, times * self.sigma_um)
-
-
-REFERENCE_DEPTH_UM = 0.96  # of 20x/0.75
 # Two shots: three fifths of the depth of field of the reference objective, 0.96 um. The loop checks them.
 TWO_SHOTS = Limit(0.6)
 # Nothing checks a single shot, and a few stacks of one slide may be kind: on an instrument with a condenser of 0.9 it
@@ -101,38 +84,38 @@ def fit_optics(seen_at: SeenAt, condensers: Condensers | None, limit: Limit = TW
     """
     stacks = seen_at(None)
     _check(stacks)
-    most_um = limit.sigma_um
     tried = [
-        judged("shipped", stacks, lambda _kept: Fitted(), most_um),
-        judged("line", stacks, fit_line, most_um),
+        judged("shipped", stacks, lambda _kept: Fitted(), limit),
+        judged("line", stacks, fit_line, limit),
     ]
     fits: dict[Level, Callable[[], Fitted]] = {"shipped": Fitted, "line": lambda: fit_line(stacks)}
     base = stacks
     if condensers is not None:
         grid = Grid(seen_at, condensers)
-        tried.append(grid.judged(most_um))
+        tried.append(grid.judged(limit))
         at = grid.fitted(range(len(stacks)))
         fits["condenser"] = lambda: at
         base = seen_at(at.condenser)
     if all(stack.hidden is not None for stack in base):
         condenser = None if base is stacks else fits["condenser"]().condenser
         short, directions = along_main_directions(base)
-        taught, strength = judged_head(short, condenser, most_um)
+        taught, strength = judged_head(short, condenser, limit)
         tried.append(taught)
         fits["head"] = lambda: lengthened(fit_head(short, strength, condenser), directions)
-    chosen = _simplest(tried)
+    chosen = _simplest(tried, limit.scale)
     fitted = fits[chosen.level]()
-    found = _with_uncertainty(chosen, tuple(tried), fitted, stacks, seen_at, condensers)
+    found = _with_uncertainty(chosen, tuple(tried), fitted, stacks, seen_at, condensers, limit.scale)
     return msgspec.structs.replace(found, poor=_why_poor(chosen, fitted, limit))
 
 
-def _simplest(tried: Sequence[LevelFit]) -> LevelFit:
+def _simplest(tried: Sequence[LevelFit], scale: float = 1.0) -> LevelFit:
     """The first level that the best one does not surpass by more than chance, and whose direction is right."""
     best = min(tried, key=lambda one: one.error_um)
     for one in tried:
         worse_um = np.array(one.stack_errors_um) - np.array(best.stack_errors_um)
         error_um = float(worse_um.std(ddof=1)) / np.sqrt(len(worse_um))
-        is_supported = float(worse_um.mean()) <= max(WORTHWHILE_UM, min(N_ERRORS * error_um, SURELY_UM))
+        by_chance_um = max(scale * WORTHWHILE_UM, min(N_ERRORS * error_um, scale * SURELY_UM))
+        is_supported = float(worse_um.mean()) <= by_chance_um
         if is_supported and (one.wrong_share <= MAX_WRONG_SHARE or one is best):
             return one
     return best
@@ -145,6 +128,7 @@ def _with_uncertainty(
     stacks: Sequence[StackSeen],
     seen_at: SeenAt,
     condensers: Condensers | None,
+    scale: float,
 ) -> OpticsFit:
     """The uncertainty of what was fitted, from how it changes as each stack is left out (jackknife)."""
     n = len(stacks)
@@ -153,7 +137,7 @@ def _with_uncertainty(
         grid = Grid(seen_at, condensers)
         fits = [grid.fitted(kept) for kept in others]
         width = _jackknife([one.condenser or 0.0 for one in fits])
-        offset = np.hypot(_jackknife([one.offset_um for one in fits]), OFFSET_FLOOR_UM)
+        offset = np.hypot(_jackknife([one.offset_um for one in fits]), scale * OFFSET_FLOOR_UM)
         return OpticsFit(tried, chosen, fitted, 0.0, float(offset), width)
     if chosen.level == "shipped":
         return OpticsFit(tried, chosen, fitted, 0.0, 0.0, None)
@@ -163,7 +147,7 @@ def _with_uncertainty(
         of_condenser = _jackknife([grid.fitted(kept).condenser or 0.0 for kept in others])
     lines = [fit_line([base[j] for j in kept]) for kept in others]
     gain = np.hypot(_jackknife([one.gain for one in lines]), GAIN_FLOOR)
-    offset = np.hypot(_jackknife([one.offset_um for one in lines]), OFFSET_FLOOR_UM)
+    offset = np.hypot(_jackknife([one.offset_um for one in lines]), scale * OFFSET_FLOOR_UM)
     return OpticsFit(tried, chosen, fitted, float(gain), float(offset), of_condenser)
 
 
@@ -191,22 +175,23 @@ def _why_poor(chosen: LevelFit, fitted: Fitted, limit: Limit) -> str | None:
     if chosen.unsure_share > MAX_UNSURE_SHARE:
         return (
             f"the model is unsure of {100.0 * chosen.unsure_share:.0f} % of the pictures within "
-            f"{RELIED_ON_UM:g} um by more than {limit.sigma_um:.3g} um"
+            f"{limit.scale * RELIED_ON_UM:.3g} um by more than {limit.sigma_um:.3g} um"
         )
     if chosen.wrong_share > MAX_WRONG_SHARE:
         return (
             f"in {100.0 * chosen.wrong_share:.0f} % of the pictures the model predicts the wrong direction, and no "
             "correction helps"
         )
-    if not (GAINS[0] <= fitted.gain <= GAINS[1] and abs(fitted.offset_um) <= MAX_OFFSET_UM):
+    most_um = limit.scale * MAX_OFFSET_UM
+    if not (GAINS[0] <= fitted.gain <= GAINS[1] and abs(fitted.offset_um) <= most_um):
         return (
             f"a gain of {fitted.gain:.2f} and an offset of {fitted.offset_um:+.2f} um would correct the model; "
-            f"{GAINS[0]:g} to {GAINS[1]:g} and {MAX_OFFSET_UM:g} um are the limits"
+            f"{GAINS[0]:g} to {GAINS[1]:g} and {most_um:.3g} um are the limits"
         )
     if chosen.error_um + (chosen.uncertainty_um if limit.is_sure else 0.0) > limit.error_um:
         errs = f"{chosen.error_um:.2f}{f' +- {chosen.uncertainty_um:.2f}' if limit.is_sure else ''} um"
         return (
             f"the model errs by {errs} on this microscope's own stacks, with the best correction; "
-            f"{limit.error_um:g} um is the limit"
+            f"{limit.error_um:.3g} um is the limit"
         )
     return None

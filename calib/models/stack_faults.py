@@ -7,6 +7,8 @@ import numpy as np
 from parfocal.calib.errors import CalibPoor
 from parfocal.calib.motion.play import MIN_POINTS, FocusCurve, peak_of
 
+# All um are those of 20x/0.75, and as many depths of field through another objective. `scale`: depth of field over that
+# of 20x/0.75.
 # How far the focus may move from a stack to a second look, which comes about as much later as a stack takes. Over 20 um
 # this makes a gain wrong by 1.5 %, half of what stacks of one slide leave uncertain.
 MAX_SHIFT_UM = 0.3
@@ -36,9 +38,9 @@ def pale_limit(contrasts: Sequence[float]) -> float:
     return PALE_SHARE * float(np.quantile(contrasts, 0.75)) if len(contrasts) else 0.0
 
 
-def heights_again(z_um: Sequence[float], peak_um: float) -> tuple[float, ...] | None:
+def heights_again(z_um: Sequence[float], peak_um: float, scale: float = 1.0) -> tuple[float, ...] | None:
     """Some of the heights of a stack, where its focus is looked at again; None if they are too few for a peak."""
-    near = [z for z in z_um if abs(z - peak_um) <= AGAIN_REACH_UM]
+    near = [z for z in z_um if abs(z - peak_um) <= scale * AGAIN_REACH_UM]
     chosen = near[::2] if len(near[::2]) >= MIN_POINTS else near
     return tuple(chosen) if len(chosen) >= MIN_POINTS else None
 
@@ -57,24 +59,26 @@ def moved_um(stack: FocusCurve, again: FocusCurve) -> float:
     return peak_of(again).z_um - peak_of(same).z_um
 
 
-def check_steady(stack: FocusCurve, shift_um: float) -> None:
+def check_steady(stack: FocusCurve, shift_um: float, scale: float = 1.0) -> None:
     """Refuse a stack whose focus was `shift_um` away when it was looked at again. Raises StackDrifts."""
-    if abs(shift_um) > MAX_SHIFT_UM:
+    most_um = scale * MAX_SHIFT_UM
+    if abs(shift_um) > most_um:
         raise StackDrifts(
             f"stack of {stack.z_um[0]:.1f}..{stack.z_um[-1]:.1f} um refused: its focus moved by {shift_um:+.2f} um "
-            f"until it was looked at again; {MAX_SHIFT_UM:g} um is the limit. Let the microscope warm up, keep the "
+            f"until it was looked at again; {most_um:.3g} um is the limit. Let the microscope warm up, keep the "
             "table still, and check that the stage does not sink."
         )
 
 
-def check_fixed(stack: FocusCurve) -> None:
+def check_fixed(stack: FocusCurve, scale: float = 1.0) -> None:
     """Refuse a stack that stays sharp far from its focus. One that does not reach that far is not judged.
 
     Raises StackStaysSharp.
     """
     z_um, sharpness = np.array(stack.z_um), np.array(stack.sharpness)
     apart_um = z_um - z_um[int(sharpness.argmax())]
-    sides = (sharpness[apart_um <= -FAR_UM], sharpness[apart_um >= FAR_UM])
+    far_um = scale * FAR_UM
+    sides = (sharpness[apart_um <= -far_um], sharpness[apart_um >= far_um])
     if not all(len(side) for side in sides):
         return
     share = float(min(side.min() for side in sides) / sharpness.max())

@@ -30,6 +30,8 @@ TOP_SHARE = 0.5  # the peak is fitted to the points above this share of its heig
 MIN_TOP_POINTS = 5
 # Part of a step by which the fitted peak of an asymmetric curve may depend on where its points happen to lie.
 PHASE_ERROR_STEPS = 0.1
+# Through 20x/0.75, half its depth of field, and as many depths of field through another objective: the stage stands off
+# by what the play is wrong by, which blurs as much then, and a curve as many times as wide tells its peak no better.
 MAX_UNCERTAINTY_UM = 0.5
 N_UNKNOWN = 3  # focus, drift, play
 
@@ -64,8 +66,10 @@ class PlayFit(msgspec.Struct, frozen=True):
     peaks_um: tuple[float, ...]
 
 
-def fit_play(curves: Sequence[FocusCurve]) -> PlayFit:
+def fit_play(curves: Sequence[FocusCurve], scale: float = 1.0) -> PlayFit:
     """The play from at least four curves, two or more in each direction.
+
+    `scale`: depth of field over that of 20x/0.75.
 
     Raises CalibPoor where a curve is saturated, flat, has two peaks or none inside, or the interval is too wide;
     ValueError for too few curves.
@@ -85,10 +89,11 @@ def fit_play(curves: Sequence[FocusCurve]) -> PlayFit:
     step_um = float(np.median(np.abs(np.diff(curves[0].z_um))))
     uncertainty_um = float(np.hypot(half_width_95(variance, degrees), PHASE_ERROR_STEPS * step_um))
     play_um = float(found[2])
-    if uncertainty_um > MAX_UNCERTAINTY_UM:
+    most_um = MAX_UNCERTAINTY_UM * scale
+    if uncertainty_um > most_um:
         raise CalibPoor(
             f"play of {play_um:.2f} +- {uncertainty_um:.2f} um refused: the interval must be "
-            f"+-{MAX_UNCERTAINTY_UM:g} um or less. The peaks of {len(curves)} curves scatter: keep the table still, "
+            f"+-{most_um:.3g} um or less. The peaks of {len(curves)} curves scatter: keep the table still, "
             "let the microscope warm up, choose a field with more structure."
         )
     if play_um < -uncertainty_um:

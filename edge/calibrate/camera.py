@@ -21,12 +21,14 @@ from parfocal.edge.calibrate.keeper import Found, Keeper, KeptValue, Stamp
 from parfocal.edge.camera.frame import Adjustable, CameraSettings, frame_after
 from parfocal.edge.camera.linear import raw_camera
 from parfocal.edge.config import Config
+from parfocal.edge.focus.judging.depth import depth_scale
 from parfocal.edge.focus.picture.exposure import MIN_MEAN_LEVEL, SATURATED_LEVEL
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.pixels import UInt8Array
 
 METHOD = "out of focus: nine places, the dark, rising light, frames in a row"
-# So far below the first sweep every structure is blurred, and only the light is left.
+# So far below the first sweep every structure is blurred, and only the light is left. Through 20x/0.75, and as many
+# depths of field through another objective.
 BELOW_UM = 60.0
 PLACES = tuple((column, row) for row in (-1, 0, 1) for column in (-1, 0, 1))
 # Of a field, from place to place: a third is seen twice, in whole cells of a flat field.
@@ -139,7 +141,9 @@ class CameraCalibration:
     def _measured(self) -> tuple[Found, ...]:
         instrument, scan = self._instrument, self._config.scan
         instrument.home_if_allowed()
-        z_um = max(self._config.focus.first_sweep_start_um - BELOW_UM, instrument.board.z.limits_um[0])
+        focus = self._config.focus
+        below_um = depth_scale(focus.objective) * BELOW_UM
+        z_um = max(focus.first_sweep_start_um - below_um, instrument.board.z.limits_um[0])
         with instrument.lit(scan.lamp_duty):
             instrument.board.z.move_to(z_um)
             places = self._exposed()

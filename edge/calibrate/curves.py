@@ -10,6 +10,7 @@ from parfocal.calib.errors import CalibPoor
 from parfocal.calib.motion.play import Direction, FocusCurve, check_curve, peak_of
 from parfocal.edge.config import FocusConfig
 from parfocal.edge.focus.downward import sweep_down
+from parfocal.edge.focus.judging.depth import depth_scale
 from parfocal.edge.focus.picture.exposure import MIN_MEAN_LEVEL, SATURATED_LEVEL
 from parfocal.edge.focus.shots import Shot, Shots
 from parfocal.edge.instrument import Instrument
@@ -18,7 +19,7 @@ from parfocal.edge.instrument import Instrument
 MAX_PLAY_UM = 60.0
 # Upward curves start from this far below, more than the play that a downward search can find.
 RUN_UP_UM = 75.0
-LOCATE_REACH_UM, LOCATE_STEP_UM = 7.5, 1.25
+LOCATE_REACH_UM, LOCATE_STEP_UM = 7.5, 1.25  # of `near`
 
 WHITE, BRIGHTEST = (SATURATED_LEVEL,) * 3, (255,) * 3
 
@@ -31,7 +32,10 @@ def white_share(shot: Shot) -> float:
 
 
 class Curves:
-    """Takes focus curves of the present field. The lamp is on, the axes are homed."""
+    """Takes focus curves of the present field. The lamp is on, the axes are homed.
+
+    `scale`: depth of field over that of 20x/0.75. A focus curve is so many times as wide.
+    """
 
     def __init__(
         self,
@@ -43,7 +47,7 @@ class Curves:
         """Nothing moves. `step` is called after each curve, with a few words about it; `judged_by` gives its values."""
         self._judged_by = judged_by
         self._axis, self._camera, self._clock = instrument.board.z, instrument.camera, instrument.clock
-        self._config, self._step = config, step
+        self._config, self._step, self.scale = config, step, depth_scale(config.objective)
         self._shots = Shots(self._axis, self._camera, config, RUN_UP_UM)
         self.taken: list[FocusCurve] = []
         self.images = 0
@@ -61,7 +65,14 @@ class Curves:
         )
         check_curve(wide)
         middle_um = wide.z_um[int(np.argmax(wide.sharpness))]
-        return peak_of(self.upward(self.heights(middle_um, LOCATE_REACH_UM, LOCATE_STEP_UM))).z_um
+        return peak_of(self.upward(self.near(middle_um, LOCATE_REACH_UM, LOCATE_STEP_UM))).z_um
+
+    def near(self, middle_um: float, reach_um: float, step_um: float) -> tuple[float, ...]:
+        """`heights` about a focus. `reach_um` and `step_um` are those of 20x/0.75.
+
+        Through another objective they are as many depths of field, since the curve is as wide.
+        """
+        return self.heights(middle_um, self.scale * reach_um, self.scale * step_um)
 
     def heights(self, middle_um: float, reach_um: float, step_um: float) -> tuple[float, ...]:
         """Evenly spaced heights within `reach_um` of `middle_um`, ascending, a whole number of motor steps apart."""

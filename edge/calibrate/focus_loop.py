@@ -6,6 +6,7 @@ import numpy as np
 from parfocal.board.axis import steps_from_um, um_from_steps
 from parfocal.calib.errors import CalibPoor
 from parfocal.calib.models.loop import (
+    PIVOT_SPREAD_UM,
     Approach,
     Judged,
     LoopFit,
@@ -31,9 +32,10 @@ METHOD = "{n} approaches of the loop, against focus curves before, between and a
 STEM = "focus"
 N_APPROACHES, N_PER_CURVE = 20, 5
 N_STEPS = 2 + 1 + N_APPROACHES // N_PER_CURVE + N_APPROACHES
-REACH_UM, STEP_UM = 5.0, 0.625
-# From where the approaches begin, um from the sharpest plane: as neighbouring fields leave the stage.
-PIVOTS_UM = tuple(float(um) for um in np.linspace(-2.5, 2.5, N_APPROACHES))
+REACH_UM, STEP_UM = 5.0, 0.625  # of `Curves.near`
+# From where the approaches begin, um from the sharpest plane through 20x/0.75: as neighbouring fields leave the stage.
+# As many depths of field through another objective, so that the loop has as far to go.
+PIVOTS_UM = tuple(float(um) for um in np.linspace(-PIVOT_SPREAD_UM, PIVOT_SPREAD_UM, N_APPROACHES))
 ORDER = tuple(
     k * 7 % N_APPROACHES for k in range(N_APPROACHES)
 )  # so that a drift is not taken for the pivot's work
@@ -106,11 +108,11 @@ class LoopCalibration:
             for number, k in enumerate(ORDER):
                 if number and number % N_PER_CURVE == 0:
                     sharpest_um = self._sharpest_um(curves, sharpest_um)
-                self._approach(focuser, sharpest_um + PIVOTS_UM[k])
+                self._approach(focuser, sharpest_um + curves.scale * PIVOTS_UM[k])
                 step(f"approach {number + 1} of {N_APPROACHES}")
             curves.leave_at(self._sharpest_um(curves, sharpest_um))
             self.images += curves.images
-        fit = fit_loop(self.seen.approaches, self.seen.planes)
+        fit = fit_loop(self.seen.approaches, self.seen.planes, curves.scale)
         self._see(fit=fit)
         return (
             Found("focus_repeatability_um", fit.repeatability_um, fit.repeatability_uncertainty_um),
@@ -123,7 +125,8 @@ class LoopCalibration:
         """Take a stack of the field, see how the model errs on it, and choose where to take the shots."""
         axis, focus = self._instrument.board.z, self._config.focus
         planes: list[Plane] = []
-        heights_um = plane_heights(near_um, self._predictor, focus, axis.config.um_per_step)
+        um_per_step = axis.config.um_per_step
+        heights_um = plane_heights(near_um, self._predictor, focus, um_per_step)
         curve = curves.upward(heights_um, lambda shot: planes.append(Plane(shot)))
         self._found(curve)
         (seen,) = seen_by([kept_stack(planes, curve, self._predictor, focus)], self._predictor)
@@ -132,15 +135,14 @@ class LoopCalibration:
             Judged(float(true), float(said - true)) for true, said in zip(seen.true_um, said_um, strict=True)
         )
         reach = rule.reach_of(self._predictor.contract.range_um, focus, self._predictor.range_um)
-        scale = axis.config.um_per_step
-        delta_um = um_from_steps(steps_from_um(focus.delta_um, scale), scale)
-        spacing = choose_spacing(judged, delta_um, reach.accepted_um, axis.overshoot_um)
+        delta_um = um_from_steps(steps_from_um(focus.delta_um, um_per_step), um_per_step)
+        spacing = choose_spacing(judged, delta_um, reach.accepted_um, axis.overshoot_um, curves.scale)
         self._see(judged=judged, spacing=spacing)
         return spacing
 
     def _sharpest_um(self, curves: Curves, near_um: float) -> float:
         """The sharpest plane now, by a close focus curve."""
-        return self._found(curves.upward(curves.heights(near_um, REACH_UM, STEP_UM)))
+        return self._found(curves.upward(curves.near(near_um, REACH_UM, STEP_UM)))
 
     def _found(self, curve: FocusCurve) -> float:
         plane = SharpestPlane(peak_of(curve).z_um, curve.time_s)

@@ -21,6 +21,8 @@ from parfocal.edge.instrument import Instrument
 METHOD = "focal plane by Brenner gradient at rising and falling currents, twice each"
 STEM = "lens"
 N_SWEEPS = 4  # up, down, up, down
+# All um are those of 20x/0.75, and as many depths of field through another objective: the lens does about as many, and
+# an objective that sees deeper is farther from its sample.
 REACH_UM, STEP_UM = 5.0, 0.625
 # Where the focal plane is not within reach of its guess: a wider look. The lens may be steeper than its neighbours say.
 WIDE_REACH_UM, WIDE_STEP_UM = 30.0, 2.5
@@ -96,7 +98,7 @@ class LensCalibration:
                 self._sweep_all()
                 temperatures_c += self._temperature()
                 self._curves.leave_at(self._focus_um)
-            fitted = fit_lens(self._planes)
+            fitted = fit_lens(self._planes, self._curves.scale)
         except CalibPoor as error:
             raw = self._raw(tuple(temperatures_c), None, str(error))
             raise self._keeper.poor(error, "the lens", STEM, raw) from error
@@ -133,7 +135,8 @@ class LensCalibration:
 
         `um_per_ma`: its slope, about. Raises CalibPoor.
         """
-        if abs(um_per_ma) * min(abs(one) for one in self._lens.range_ma) < CHANGE_UM:
+        change_um = self._curves.scale * CHANGE_UM
+        if abs(um_per_ma) * min(abs(one) for one in self._lens.range_ma) < change_um:
             return
         self._settling = LensSettling(self._instrument, self._lens, self._config.camera, um_per_ma)
         self._settled = self._settling.measure(self._curves, self._focus_um, self._config.focus)
@@ -151,17 +154,19 @@ class LensCalibration:
                 return self._peak_um(self._peak_um(near_um, WIDE_REACH_UM, WIDE_STEP_UM), REACH_UM, STEP_UM)
             except CalibPoor as error:
                 raise CalibPoor(
-                    f"no focal plane at {current_ma:g} mA within {WIDE_REACH_UM:g} um of {near_um:.1f} um. {error} "
+                    f"no focal plane at {current_ma:g} mA within {self._curves.scale * WIDE_REACH_UM:.3g} um of "
+                    f"{near_um:.1f} um. {error} "
                     "Or set lens.min_ma and lens.max_ma closer to 0, or lens.step_ma smaller."
                 ) from error
 
     def _peak_um(self, middle_um: float, reach_um: float, step_um: float) -> float:
-        highest_um = min(self._focus_um + HIGHEST_UM, self._instrument.board.z.limits_um[1])
-        if middle_um + reach_um > highest_um:
+        scale = self._curves.scale
+        highest_um = min(self._focus_um + scale * HIGHEST_UM, self._instrument.board.z.limits_um[1])
+        if middle_um + scale * reach_um > highest_um:
             raise CalibPoor(
                 f"the focal plane would lie at {middle_um:.1f} um; the stage goes to {highest_um:.1f} um at most."
             )
-        return peak_of(self._curves.upward(self._curves.heights(middle_um, reach_um, step_um))).z_um
+        return peak_of(self._curves.upward(self._curves.near(middle_um, reach_um, step_um))).z_um
 
     def _beyond(self, current_ma: float, is_rising: bool) -> float:
         low_ma, high_ma = self._lens.range_ma

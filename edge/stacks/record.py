@@ -17,6 +17,7 @@ from parfocal.calib.motion.play import FocusCurve, peak_of
 from parfocal.calib.value import UsedCalibration
 from parfocal.edge.config import CameraConfig, Config
 from parfocal.edge.errors import ConfigError
+from parfocal.edge.focus.judging.depth import depth_scale
 from parfocal.edge.focus.picture.sharpness import peak_um
 from parfocal.edge.focus.shots import Shot, Shots
 from parfocal.edge.instrument import Instrument
@@ -248,7 +249,7 @@ class Recorder:
     def _moved_um(self, stack: FocusCurve) -> float | None:
         """How far the focus is away when it is looked at again; None where the curves have no clear peak."""
         try:
-            again = heights_again(stack.z_um, peak_of(stack).z_um)
+            again = heights_again(stack.z_um, peak_of(stack).z_um, depth_scale(self._config.focus.objective))
             if again is None:
                 return None
             return moved_um(stack, _curve([self._shots.take(z_um) for z_um in again]))

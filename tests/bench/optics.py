@@ -42,7 +42,7 @@ from parfocal.edge.calibrate.optics.one_model import LIMITS, ModelName, OneModel
 from parfocal.edge.calibrate.optics.result import OpticsResult
 from parfocal.edge.calibrate.optics.run import FIELDS_PER_STACK, Models, OpticsCalibration
 from parfocal.edge.config import CameraConfig, Config, FocusConfig
-from parfocal.edge.focus.judging.depth import depth_of_field_um
+from parfocal.edge.focus.judging.depth import depth_scale
 from parfocal.edge.focus.shots import Shot
 from parfocal.edge.instrument import FieldTruth, Instrument
 from parfocal.edge.measured.optics_file import KeptStack, Taught, taught_in
@@ -346,7 +346,7 @@ def level_row(row: str, which: Which, models: Models, config: Config, folder: Pa
     judged = [stack for made in others.values() for stack in tested(made, models, which, SEED)]
     yield row
     yield f"{float(np.mean([stack.constant_um for stack in judged])):+.2f}"
-    most_um = LIMITS[which].at_depth(depth_of_field_um(config.focus.objective)).sigma_um
+    most_um = LIMITS[which].at(depth_scale(config.focus.objective)).sigma_um
     yield str(errors_of(one.predictor, False, judged, most_sigma_um=most_um))
     line = fit_line(seen_by(one.kept, one.predictor))
     by_line = one.predictor.corrected(Correction(line.gain, line.offset_um))

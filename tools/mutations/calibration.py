@@ -87,7 +87,7 @@ MUTATIONS = (
     Mutation(
         "the best level is taken, however little better it is",
         "calib/models/optics.py",
-        "is_supported = float(worse_um.mean()) <= max(WORTHWHILE_UM, min(N_ERRORS * error_um, SURELY_UM))",
+        "is_supported = float(worse_um.mean()) <= by_chance_um",
         "is_supported = one is best",
         OPTICS_TESTS,
     ),
@@ -157,7 +157,7 @@ MUTATIONS = (
     Mutation(
         "a level that is much worse is taken because few stacks scatter",
         "calib/models/optics.py",
-        "min(N_ERRORS * error_um, SURELY_UM)",
+        "min(N_ERRORS * error_um, scale * SURELY_UM)",
         "N_ERRORS * error_um",
         OPTICS_TESTS,
     ),
@@ -185,7 +185,7 @@ MUTATIONS = (
     Mutation(
         "a stack that drifts is used",
         "calib/models/stack_faults.py",
-        "if abs(shift_um) > MAX_SHIFT_UM:",
+        "if abs(shift_um) > most_um:",
         "if False:",
         FAULT_TESTS,
     ),
@@ -269,7 +269,7 @@ MUTATIONS = (
     Mutation(
         "a stack that dust outweighs is used",
         "edge/calibrate/optics/run.py",
-        "        check_fixed(curve)\n",
+        "        check_fixed(curve, self._scale)\n",
         "",
         FAULT_TESTS,
     ),
@@ -290,15 +290,15 @@ MUTATIONS = (
     Mutation(
         "what a model does not know far away speaks against it",
         "calib/models/levels.py",
-        "<= RELIED_ON_UM",
+        "<= limit.scale * RELIED_ON_UM",
         "<= np.inf",
         ("tests/calib/models/test_optics.py",),
     ),
     Mutation(
         "limits do not grow with the depth of field",
-        "calib/models/optics.py",
-        "times = depth_um / REFERENCE_DEPTH_UM",
-        "times = 1.0",
+        "calib/models/levels.py",
+        "Limit(scale * self.error_um, self.is_sure, scale * self.sigma_um, scale)",
+        "Limit(self.error_um, self.is_sure, self.sigma_um, scale)",
         ("tests/calib/models/test_optics.py",),
     ),
     Mutation(

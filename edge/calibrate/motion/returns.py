@@ -22,8 +22,8 @@ N_HOMES = 4
 RUN_UP_UM = 160.0
 # Half a picture pixel at each end. A motor that loses step with its field falls back by four full steps at once.
 LOST_PX = 2.0
-LOOK_ERROR_UM = 0.05  # of a registration, or of the peak of a focus curve
-HOME_REACH_UM, HOME_STEP_UM = 5.0, 0.625
+LOOK_ERROR_UM = 0.05  # of a registration, or of the peak of a focus curve through 20x/0.75
+HOME_REACH_UM, HOME_STEP_UM = 5.0, 0.625  # of `Curves.near`
 
 
 class Trips(msgspec.Struct, frozen=True):
@@ -45,10 +45,10 @@ class Homes(msgspec.Struct, frozen=True):
         x, y, z = np.array(self.positions_um).std(axis=0, ddof=1).tolist()
         return x, y, z
 
-    def uncertainty_um(self, scatter_um: float) -> float:
-        """Half the 95 % interval of a standard deviation; what a single look may be off by is in it."""
+    def uncertainty_um(self, scatter_um: float, look_error_um: float) -> float:
+        """Half the 95 % interval of a standard deviation. `look_error_um`: what a single look may be off by."""
         share = 1.96 / math.sqrt(2.0 * (len(self.positions_um) - 1))
-        return math.hypot(share * scatter_um, LOOK_ERROR_UM)
+        return math.hypot(share * scatter_um, look_error_um)
 
 
 def trips(axis: Axis, instrument: Instrument, camera: CameraConfig, step: Step) -> Trips:
@@ -101,7 +101,7 @@ def homes(
     for number in range(1, N_HOMES + 1):
         instrument.board.home()
         instrument.go_to(x_um, y_um)
-        peak = peak_of(curves.upward(curves.heights(focus_um, HOME_REACH_UM, HOME_STEP_UM)))
+        peak = peak_of(curves.upward(curves.near(focus_um, HOME_REACH_UM, HOME_STEP_UM)))
         picture = frame_after(instrument.camera, curves.leave_at(focus_um)).pixels
         first = picture if first is None else first
         shift = fine_shift_between(first, picture)

@@ -20,14 +20,15 @@ METHOD = "frames from the last step of equal moves on, a damped swing fitted"
 N_MOVES = 24
 WATCHED_S = 0.25  # after each move, or longer if that is configured
 WATCHED_SETTLES = 2.5
-# At rest: half a pixel sideways; in height an eighth of the depth of field at NA 0.75.
+# At rest: half a pixel sideways; in height an eighth of the depth of field, which is this through 20x/0.75.
 LIMIT_PX, LIMIT_Z_UM = 0.5, 0.1
 # The last frame of a move, from which the others are measured, may not show the stage quite at rest. In height the
 # ruler adds to it (python -m tests.bench.stage).
 SIDE_ERROR_SHARE, Z_ERROR_SHARE = 0.05, 0.12
 # Long enough for full speed with the default speed and acceleration: the swing is largest then.
 SIDE_MOVE_UM, Z_MOVE_UM = 2000.0, 40.0
-# Where the sharpness falls fastest: this far below the focus, and the heights whose sharpness is the ruler.
+# Where the sharpness falls fastest: this far below the focus, and the heights whose sharpness is the ruler. Through
+# 20x/0.75, and as many depths of field through another objective.
 FLANK_UM, RULER_REACH_UM, RULER_STEP_UM = 2.5, 2.5, 0.625
 MIN_RULER = 4  # steps of the ruler below its top
 SIDE_RUN_UP_UM = 160.0
@@ -68,8 +69,8 @@ class Settling:
 
         Raises CalibPoor, BoardError, CameraFailed.
         """
-        flank_um = focus_um - FLANK_UM
-        ruler = curves.upward(curves.heights(flank_um, RULER_REACH_UM, RULER_STEP_UM))
+        flank_um = focus_um - curves.scale * FLANK_UM
+        ruler = curves.upward(curves.near(flank_um, RULER_REACH_UM, RULER_STEP_UM))
         height_um = ruler_from(ruler.z_um, ruler.sharpness)
         for k in range(N_MOVES):
             self._axis.approach_up(flank_um - Z_MOVE_UM, flank_um - Z_MOVE_UM - RUN_UP_UM)
@@ -78,7 +79,7 @@ class Settling:
             self._keep(times_s, [one - z_um[-1] for one in z_um[:-1]])
         self._step("settle time of z")
         curves.leave_at(focus_um)
-        return fit_settle(self.taken, LIMIT_Z_UM, Z_ERROR_SHARE)
+        return fit_settle(self.taken, curves.scale * LIMIT_Z_UM, Z_ERROR_SHARE)
 
     def _watched(self, to_um: float, number: int) -> tuple[list[float], list[UInt8Array]]:
         """Frames after a move to `to_um`: the middle of each exposure after the last step, s, and its pixels."""

@@ -193,8 +193,11 @@ class StageCalibration:
             refused = {"refused": str(error)}
             raise self._keeper.poor(error, "the repeatability of homing", "home", refused) from error
         scatter_um = dict(zip(("x", "y", "z"), seen.scatter_um(), strict=True))
+        errors_um = dict.fromkeys(scatter_um, returns.LOOK_ERROR_UM)
+        errors_um["z"] *= curves.scale
         found = tuple(
-            Found(f"{name}_home_um", um, seen.uncertainty_um(um)) for name, um in scatter_um.items()
+            Found(f"{name}_home_um", um, seen.uncertainty_um(um, errors_um[name]))
+            for name, um in scatter_um.items()
         )
         yield from self._kept(found, returns.HOMES_METHOD, "home", seen)
 

@@ -12,7 +12,8 @@ from parfocal.edge.camera.frame import Camera, Frame, frame_after
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.pixels import UInt8Array
 
-# Far enough below the focus that every structure is blurred over more than a speck.
+# Far enough below the focus that every structure is blurred over more than a speck. Through 20x/0.75, and as many
+# depths of field through another objective.
 BELOW_UM = 60.0
 N_PLACES, MIN_PLACES = 6, 3
 
@@ -78,7 +79,7 @@ def look_for_dust(
     """
     if len(places) < MIN_PLACES:
         return 0
-    curves.leave_at(max(focus_um - BELOW_UM, curves.lowest_um))
+    curves.leave_at(max(focus_um - curves.scale * BELOW_UM, curves.lowest_um))
     far = []
     for x_um, y_um in places[:N_PLACES]:
         instrument.go_to(x_um, y_um)

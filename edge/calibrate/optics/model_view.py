@@ -14,6 +14,7 @@ from parfocal.calib.motion.play import FocusCurve, peak_of
 from parfocal.edge.calibrate.curves import white_share
 from parfocal.edge.config import FocusConfig
 from parfocal.edge.focus.judging.belief import by_belief
+from parfocal.edge.focus.judging.depth import depth_scale
 from parfocal.edge.focus.judging.estimate import single_batch
 from parfocal.edge.focus.picture import prepare
 from parfocal.edge.focus.picture.part import is_blank
@@ -23,7 +24,7 @@ from parfocal.edge.measured.optics_file import KeptStack
 from parfocal.edge.pixels import UInt8Array
 from parfocal.engines.predictor import Predictor
 
-STEP_UM = 0.625  # about; a whole number of steps of the planes is delta
+STEP_UM = 0.625  # about, through 20x/0.75; a whole number of steps of the planes is delta
 # How far from delta two planes of a recorded stack may be.
 PAIR_TOLERANCE_SHARE = 0.1
 
@@ -46,18 +47,20 @@ class Plane:
 
 
 def plane_heights(
-    focus_um: float, predictor: Predictor, config: FocusConfig, scale: float
+    focus_um: float, predictor: Predictor, config: FocusConfig, um_per_step: float
 ) -> tuple[float, ...]:
-    """Heights of the planes of a stack, ascending, evenly spaced by whole motor steps of `scale` um.
+    """Heights of the planes of a stack, ascending, evenly spaced by whole motor steps.
 
     The second shots of its pairs lie within the range of the model about `focus_um`, and their first shots are as far
     below as the focus rule takes them.
     """
-    delta = steps_from_um(config.delta_um, scale)
-    step = min((n for n in range(1, delta + 1) if delta % n == 0), key=lambda n: abs(n * scale - STEP_UM))
-    middle, reach = steps_from_um(focus_um, scale), steps_from_um(predictor.contract.range_um, scale) // step
+    delta, wanted_um = steps_from_um(config.delta_um, um_per_step), depth_scale(config.objective) * STEP_UM
+    whole = (n for n in range(1, delta + 1) if delta % n == 0)
+    step = min(whole, key=lambda n: abs(n * um_per_step - wanted_um))
+    middle = steps_from_um(focus_um, um_per_step)
+    reach = steps_from_um(predictor.contract.range_um, um_per_step) // step
     lowest = -reach - delta // step
-    return tuple(um_from_steps(middle + k * step, scale) for k in range(lowest, reach + 1))
+    return tuple(um_from_steps(middle + k * step, um_per_step) for k in range(lowest, reach + 1))
 
 
 def curve_of(planes: Sequence[Plane]) -> FocusCurve:
@@ -163,9 +166,9 @@ def _seen(stack: KeptStack, predictor: Predictor) -> StackSeen:
     said = predictor.read(outputs)
     sigma_um = None
     if said.sigma_um is not None:
-        n = shape[1]
+        n, scale = shape[1], depth_scale(predictor.contract.objective)
         together = [
-            by_belief(said[k * n : (k + 1) * n], contrast) for k, contrast in enumerate(stack.contrast)
+            by_belief(said[k * n : (k + 1) * n], contrast, scale) for k, contrast in enumerate(stack.contrast)
         ]
         sigma_um = np.array([one.sigma_um for one in together], np.float64)
     return StackSeen(

@@ -7,8 +7,8 @@ import msgspec
 import numpy as np
 
 from parfocal.calib.errors import CalibMissing
-from parfocal.calib.models.levels import Condensers, StackSeen
-from parfocal.calib.models.optics import SINGLE_SHOT, TWO_SHOTS, Limit, OpticsFit, fit_optics
+from parfocal.calib.models.levels import Condensers, Limit, StackSeen
+from parfocal.calib.models.optics import SINGLE_SHOT, TWO_SHOTS, OpticsFit, fit_optics
 from parfocal.calib.models.planes import Apart, planes_apart
 from parfocal.calib.motion.play import FocusCurve
 from parfocal.calib.store import OpticsModel, Store
@@ -16,7 +16,7 @@ from parfocal.calib.value import Measured
 from parfocal.edge.calibrate.keeper import Keeper
 from parfocal.edge.calibrate.optics.model_view import seen_by, strangest
 from parfocal.edge.calibrate.optics.result import LEVEL_WORDS, OpticsResult, RawOptics, StackCurve
-from parfocal.edge.focus.judging.depth import depth_of_field_um
+from parfocal.edge.focus.judging.depth import depth_scale
 from parfocal.edge.measured.optics_file import KeptStack, Taught, optics_bytes, stacks_in
 from parfocal.edge.measured.optics_in_use import Which
 from parfocal.engines.predictor import AS_SHIPPED, Correction, Predictor
@@ -51,6 +51,7 @@ class OneModel:
         """`predictor` may be corrected; the fit begins with the model as it ships."""
         self.which, self.model = which, model
         self.predictor = predictor.corrected(AS_SHIPPED)
+        self._scale = depth_scale(predictor.contract.objective)
         self.kept: list[KeptStack] = []
         self.curves: list[FocusCurve] = []
         self.n_earlier = 0
@@ -91,7 +92,7 @@ class OneModel:
 
         Raises CalibPoor for too few stacks.
         """
-        limit = LIMITS[self.which].at_depth(depth_of_field_um(self.predictor.contract.objective))
+        limit = LIMITS[self.which].at(self._scale)
         return fit_optics(self._seen_at, self._condensers(condenser), limit)
 
     def planes_apart(self, condenser: float | None) -> Apart | None:
@@ -101,7 +102,7 @@ class OneModel:
         """
         if self.predictor.condenser is None:  # it takes another condenser for another focus
             return None
-        return planes_apart(self._seen_at, self._condensers(condenser))
+        return planes_apart(self._seen_at, self._condensers(condenser), self._scale)
 
     def raw(self, fit: OpticsFit | None, passed_over: tuple[str, ...], refused: str | None) -> RawOptics:
         """What the fit was computed from; `refused` says why it was refused."""

@@ -34,6 +34,7 @@ from parfocal.edge.calibrate.optics.model_view import (
 from parfocal.edge.calibrate.optics.one_model import Kept, OneModel, Taken
 from parfocal.edge.calibrate.optics.result import OpticsResult, OpticsResults
 from parfocal.edge.config import Config
+from parfocal.edge.focus.judging.depth import depth_scale
 from parfocal.edge.focus.shots import Shot
 from parfocal.edge.instrument import Instrument
 
@@ -43,7 +44,7 @@ FEW = 6  # with fewer stacks, more of them may be all that is missing
 FIELDS_PER_STACK = 3
 MAX_EMPTY = 6  # fields before the first stack; then the place is wrong, or the light
 MIN_PLANES = 7  # of a recorded stack
-SEARCH_REACH_UM, SEARCH_STEP_UM = 20.0, 2.5
+SEARCH_REACH_UM, SEARCH_STEP_UM = 20.0, 2.5  # of `Curves.near`
 STEPS_PER_FIELD, FIRST_STEPS = 3, 2
 MAX_DETAILS = 12  # stacks among which dust is looked for; more take time and say no more
 WHY_PASSED_OVER: dict[type[CalibPoor], str] = {
@@ -73,6 +74,7 @@ class OpticsCalibration:
         self._instrument, self._config, self._models = instrument, config, models
         self._keeper = Keeper(store, stamp)
         self._camera = EvenedCamera(instrument.camera)
+        self._scale = depth_scale(config.focus.objective)
         self._passed_over: list[tuple[str, CalibPoor]] = []
         self._details: list[FineDetail] = []
         self.images, self.elapsed_s = 0, 0.0
@@ -124,7 +126,7 @@ class OpticsCalibration:
                 raise CalibPoor(f"it has {len(planes)} planes, {MIN_PLANES} or more are needed.")
             curve = curve_of(planes)
             if moved_um is not None:
-                check_steady(curve, moved_um)
+                check_steady(curve, moved_um, self._scale)
             self._see(planes, singles, curve)
         except CalibPoor as error:
             self._passed_over.append((name, error))
@@ -231,20 +233,20 @@ class OpticsCalibration:
 
     def _found_um(self, curves: Curves, near_um: float) -> float:
         """About where the focus of a field lies, from that of the field before."""
-        wide = curves.upward(curves.heights(near_um, SEARCH_REACH_UM, SEARCH_STEP_UM))
+        wide = curves.upward(curves.near(near_um, SEARCH_REACH_UM, SEARCH_STEP_UM))
         return wide.z_um[int(np.argmax(wide.sharpness))]
 
     def _stack(self, curves: Curves, near_um: float) -> float:
         """Take a stack of the present field; returns where its focus is. Raises CalibPoor if the focus moves."""
-        focus, scale = self._config.focus, self._instrument.board.z.config.um_per_step
-        heights_um = plane_heights(near_um, self._models.two_shot.predictor, focus, scale)
+        focus, um_per_step = self._config.focus, self._instrument.board.z.config.um_per_step
+        heights_um = plane_heights(near_um, self._models.two_shot.predictor, focus, um_per_step)
         planes: list[Plane] = []
         see, singles = self._eyes(planes)
         curve = curves.upward(heights_um, see)
         # At some of the same heights: nothing but the focus may have changed.
-        again = heights_again(heights_um, peak_of(curve).z_um)
+        again = heights_again(heights_um, peak_of(curve).z_um, self._scale)
         if again is not None:
-            check_steady(curve, moved_um(curve, curves.upward(again)))
+            check_steady(curve, moved_um(curve, curves.upward(again)), self._scale)
         self._see(planes, singles, curve)
         return curve.z_um[int(np.argmax(curve.sharpness))]
 
@@ -262,7 +264,7 @@ class OpticsCalibration:
         return see, singles
 
     def _see(self, planes: Sequence[Plane], singles: SinglePlanes | None, curve: FocusCurve) -> None:
-        check_fixed(curve)
+        check_fixed(curve, self._scale)
         two_shot, single = self._models.two_shot, self._models.single
         two_shot.add(kept_stack(planes, curve, two_shot.predictor, self._config.focus), curve)
         if len(self._details) < MAX_DETAILS:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from parfocal.calib.models.optics import SINGLE_SHOT
 from parfocal.edge.config import FocusConfig
 from parfocal.edge.focus.judging.belief import Doubt, by_belief, by_contrast
-from parfocal.edge.focus.judging.depth import depth_of_field_um, depth_scale
+from parfocal.edge.focus.judging.depth import depth_scale
 from parfocal.edge.focus.picture import prepare
 from parfocal.edge.focus.picture.fullest import fullest_place
 from parfocal.edge.focus.picture.part import CentralPart, reduced
@@ -81,7 +81,7 @@ def estimate_single_anywhere(shot: UInt8Array, predictor: Predictor, config: Foc
 
 def _single(prediction: Prediction, contrasts: NDArray[np.float32], config: FocusConfig) -> Estimate:
     found = weighted(prediction, contrasts, config)
-    most_um = SINGLE_SHOT.at_depth(depth_of_field_um(config.objective)).sigma_um
+    most_um = SINGLE_SHOT.at(depth_scale(config.objective)).sigma_um
     is_unsure = found.sigma_um is not None and found.sigma_um > most_um
     return msgspec.structs.replace(found, doubt="unsure") if is_unsure and not found.doubt else found
 

@@ -9,10 +9,10 @@ import pytest
 from numpy.typing import NDArray
 
 from parfocal.calib.errors import CalibPoor
-from parfocal.calib.models.levels import Condensers, Fitted, LevelFit, StackSeen, fit_line
-from parfocal.calib.models.optics import SINGLE_SHOT, Limit, _simplest, fit_optics
+from parfocal.calib.models.levels import Condensers, Fitted, LevelFit, Limit, StackSeen, fit_line
+from parfocal.calib.models.optics import SINGLE_SHOT, _simplest, fit_optics
 from parfocal.calib.value import Level
-from parfocal.edge.focus.judging.depth import depth_of_field_um
+from parfocal.edge.focus.judging.depth import depth_scale
 
 Floats = NDArray[np.float64]
 P, K, H = 17, 2, 8  # patches, what the last layer reads
@@ -223,12 +223,9 @@ def test_a_model_may_be_unsure_of_pictures_so_far_away_that_nothing_relies_on_th
 
 
 def test_limits_are_wider_for_an_objective_with_a_larger_depth_of_field() -> None:
-    limit = SINGLE_SHOT.at_depth(depth_of_field_um("40x/0.65"))
+    limit = SINGLE_SHOT.at(depth_scale("40x/0.65"))
     assert (limit.error_um, limit.sigma_um) == pytest.approx((0.4, 1.33), rel=0.01)
-    reference = SINGLE_SHOT.at_depth(depth_of_field_um("20x/0.75"))
-    assert (reference.error_um, reference.sigma_um) == pytest.approx(
-        (SINGLE_SHOT.error_um, SINGLE_SHOT.sigma_um)
-    )
+    assert SINGLE_SHOT.at(depth_scale("20x/0.75")) == SINGLE_SHOT
 
 
 @pytest.mark.parametrize(("told_um", "scale"), [(0.1, 1.0), (0.05, 2.0), (0.4, 0.25)])

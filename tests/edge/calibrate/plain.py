@@ -1,6 +1,7 @@
 """A microscope that is quick to draw: defocus is a Gaussian blur, the stage is the stub board's.
 
-What calibration measures lies in the mechanics; the optics need no more than a peak, a field and noise, in grey.
+What calibration measures lies in the mechanics; the optics need no more than a peak, a field and noise, in grey. Blur
+grows with the distance in depths of field.
 """
 
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import numpy as np
 from parfocal.board.stub.config import StubConfig
 from parfocal.board.stub.virtual_bench import VirtualBench
 from parfocal.edge.config import Config, FocusConfig
+from parfocal.edge.focus.judging.depth import depth_scale
 from parfocal.edge.instrument import FieldTruth, Instrument
 from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.simscope.camera import SimulatedCamera
@@ -22,7 +24,7 @@ WIDE_PX = 1700  # the drawn section; a field is the middle part, and a move of 2
 # A short first sweep, so that a test takes a second.
 CONFIG = small(Config(focus=FocusConfig(first_sweep_start_um=2480.0, first_sweep_stop_um=2510.0)))
 
-# Far from the focus only the light is left. Nearer the blur stays small: it takes time.
+# Through 20x/0.75. Far from the focus only the light is left. Nearer the blur stays small: it takes time.
 FAR_UM, FAR_BLUR_PX = 50.0, 25.0
 
 Look = Callable[[UInt8Array], UInt8Array]
@@ -69,10 +71,8 @@ class Plain:
             WIDE_PX / 2.0 + (y_um - scan.origin_y_um) / um_per_px,
         )
         sharp = cv2.getRectSubPix(self._section, (SIDE_PX, SIDE_PX), middle_px)
-        sigmas = [
-            FAR_BLUR_PX if abs(z_um - um) > FAR_UM else min(0.4 + 0.5 * abs(z_um - um), 4.0)
-            for um in self._focus_um
-        ]
+        aside_um = [abs(z_um - um) / depth_scale(self.config.focus.objective) for um in self._focus_um]
+        sigmas = [FAR_BLUR_PX if um > FAR_UM else min(0.4 + 0.5 * um, 4.0) for um in aside_um]
         layers = [cv2.GaussianBlur(sharp, (0, 0), sigma) for sigma in sigmas]
         image = cv2.addWeighted(layers[0], 0.5, layers[-1], 0.5, 0.0)
         lit = cv2.convertScaleAbs(image, alpha=duty / scan.lamp_duty)
