@@ -86,11 +86,28 @@ def test_shots_are_taken_as_many_depths_of_field_below_the_pivot_and_the_run_up_
         assert 16.0 <= one.z0_below_um - one.z1_below_um <= 16.5
 
 
+def wrong_near_the_focus(seed: int) -> StackSeen:
+    """A stack of which no picture is within 0.3 um of the focus; those within 0.9 um have the wrong direction."""
+    seen = test_optics.stack(seed)
+    return msgspec.structs.replace(
+        seen, true_um=seen.true_um + 0.6, predicted_um=np.round(seen.predicted_um) - 0.6
+    )
+
+
+def faint(seed: int) -> StackSeen:
+    """A stack whose bend only a weakly held head can learn, from inputs that hardly vary."""
+    seen = test_optics.stack(seed, bend=0.2)
+    assert seen.hidden is not None
+    hidden = seen.hidden.copy()
+    hidden[..., 1] *= 0.05
+    return msgspec.structs.replace(seen, hidden=hidden)
+
+
 @pytest.mark.parametrize(
     ("seen", "limit"),
     [
-        (stacks(gain=0.6, bend=0.4), TWO_SHOTS),
-        (stacks(offset_um=0.8), TWO_SHOTS),  # the direction is wrong near the focus
+        ([faint(seed) for seed in range(4)], TWO_SHOTS),
+        ([wrong_near_the_focus(seed) for seed in range(4)], TWO_SHOTS),
         (stacks(gain=0.6, bend=0.4, noise_um=0.2), TWO_SHOTS),
         ([unsure(seed, 5) for seed in range(4)], SINGLE_SHOT),
     ],
@@ -106,6 +123,8 @@ def test_the_same_level_corrects_a_model_that_sees_as_many_times_as_far(
         assert (one.wrong_share, one.unsure_share) == (other.wrong_share, other.unsure_share)
         assert SCALE * one.error_um == pytest.approx(other.error_um, rel=1e-4)
     assert near.fitted.gain == pytest.approx(far.fitted.gain, rel=1e-4)
+    if near.fitted.weights is not None and far.fitted.weights is not None:
+        assert SCALE * near.fitted.weights == pytest.approx(far.fitted.weights, rel=1e-3, abs=1e-4)
     lengths = (near.fitted.offset_um, near.offset_uncertainty_um, near.fitted.bias_um)
     deeper = (far.fitted.offset_um, far.offset_uncertainty_um, far.fitted.bias_um)
     assert SCALE * np.array(lengths) == pytest.approx(np.array(deeper), rel=1e-3, abs=1e-4)
@@ -183,16 +202,16 @@ def test_faults_of_a_stack_are_as_many_depths_of_field_long() -> None:
     stack_faults.check_fixed(short, SCALE)
 
 
-@pytest.mark.parametrize("jump_um", [0.0, 0.5, 0.8])
+@pytest.mark.parametrize("jump_um", [0.0, 0.2, 0.5])
 def test_a_drift_is_followed_by_as_many_depths_of_field(jump_um: float) -> None:
     near, far = Learned(), Learned()
     for k in range(60):
-        too_high_um = 0.012 * k + (jump_um if k > 20 else 0.0) + 0.02 * float(np.sin(9.0 * k))
+        too_high_um = 0.006 * k + (jump_um if k > 20 else 0.0) + 0.02 * float(np.sin(9.0 * k))
         near = learned_from(near, Observation(below_um=too_high_um + near.offset_um))
         far = learned_from(far, Observation(below_um=SCALE * too_high_um + far.offset_um), SCALE)
         assert SCALE * near.offset_um == pytest.approx(far.offset_um)
         assert bool(near.told) == bool(far.told)
-    assert near.told.startswith("the optics changed suddenly") is (jump_um > 0.0)
+    assert near.told.startswith("the optics changed suddenly") is (jump_um > 0.3)
 
 
 def test_a_gain_needs_a_move_of_as_many_depths_of_field() -> None:
