@@ -91,7 +91,7 @@ MUTATIONS = (
     Mutation(
         "a lens that does nothing is kept",
         "calib/lens/curve.py",
-        "if reach_um < MIN_REACH_UM:",
+        "if reach_um < least_um:",
         "if False:",
         FIT_TESTS,
     ),
@@ -182,7 +182,7 @@ MUTATIONS = (
     Mutation(
         "what lies beyond the ruler counts as the swing of a lens",
         "edge/calibrate/lens_settling.py",
-        "if abs(z_um - rest_um) < RULER_UM]",
+        "if abs(z_um - rest_um) < RULER_UM * scale]",
         "]",
         LENS_TESTS,
     ),
