@@ -13,7 +13,7 @@ from parfocal.calib.errors import CalibPoor
 from parfocal.calib.lens.curve import FocalPlane, fit_lens
 from parfocal.calib.models import stack_faults
 from parfocal.calib.models.learning import Learned, Observation, gain_between, learned_from, peak_of_shots
-from parfocal.calib.models.levels import Condensers, StackSeen
+from parfocal.calib.models.levels import Condensers, Limit, StackSeen
 from parfocal.calib.models.loop import choose_spacing, fit_loop
 from parfocal.calib.models.optics import SINGLE_SHOT, TWO_SHOTS, _simplest, fit_optics
 from parfocal.calib.models.planes import planes_apart
@@ -114,7 +114,7 @@ def faint(seed: int) -> StackSeen:
     ids=["head", "near", "noisy", "unsure"],
 )
 def test_the_same_level_corrects_a_model_that_sees_as_many_times_as_far(
-    seen: Sequence[StackSeen], limit: test_optics.Limit
+    seen: Sequence[StackSeen], limit: Limit
 ) -> None:
     deep = [deep_stack(one) for one in seen]
     near, far = fit_optics(lambda _: seen, None, limit), fit_optics(lambda _: deep, None, limit.at(SCALE))

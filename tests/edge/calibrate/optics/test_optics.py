@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from parfocal.calib.errors import CalibError, CalibMissing, CalibPoor, CalibRefused
-from parfocal.calib.models.optics import Limit
+from parfocal.calib.models.levels import Limit
 from parfocal.calib.store import Calibration, OpticsModel, Owner, Store
 from parfocal.edge.calibrate.keeper import Stamp
 from parfocal.edge.calibrate.optics import model_view, run
