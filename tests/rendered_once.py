@@ -56,7 +56,7 @@ def _draw(scene: Scene, x_um: float, y_um: float, z_um: float) -> Picture:
 def _drawn_once(scene: Scene, x_um: float, y_um: float, z_um: float) -> Picture:
     """A scene keeps what lies under it while a field stays within a pixel, and so does this."""
     global _kept_bytes  # noqa: PLW0603
-    slide, um_per_px = scene._slide, scene._optics.um_per_px
+    slide, um_per_px = scene._slide, scene._optics.um_per_px / scene._binned
     # One that was laid before these tests began to share, or is of a kind that has more to it.
     if "key" not in slide.__dict__ or type(slide) is not VirtualSlide:
         return _draw_anew(scene, x_um, y_um, z_um)
@@ -64,7 +64,7 @@ def _drawn_once(scene: Scene, x_um: float, y_um: float, z_um: float) -> Picture:
     if scene.__dict__.get("pixel") != pixel:
         scene.__dict__.update(pixel=pixel, arrived_um=(x_um, y_um))
     arrived_um: tuple[float, float] = scene.__dict__["arrived_um"]
-    key = (slide.__dict__["key"], scene._optics, scene._shape_px, *arrived_um, z_um)
+    key = (slide.__dict__["key"], scene._optics, scene._shape_px, scene._binned, *arrived_um, z_um)
     if key in _drawn:
         _drawn.move_to_end(key)
         return _drawn[key]

@@ -2,6 +2,7 @@
 
 import functools
 import math
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import cv2
@@ -145,13 +146,28 @@ class Scene:
         return result
 
     def _spectrum(self, x_um: float, y_um: float) -> tuple[NDArray[np.complex64], ...]:
-        """Spectrum of the object times the transfer of a pixel, (w // 2 + 1, h) for each channel."""
-        key = (round(x_um / self._optics.um_per_px), round(y_um / self._optics.um_per_px))
+        """Spectrum of the object times the transfer of a pixel, (w // 2 + 1, h) for each channel.
+
+        The slide moves by whole pixels of the camera: of a picture that is binned, by parts of its own.
+        """
+        um_per_px = self._optics.um_per_px
+        key = (round(self._binned * x_um / um_per_px), round(self._binned * y_um / um_per_px))
         if key not in self._spectra:
             while len(self._spectra) >= KEPT_FIELDS:
                 self._spectra.pop(next(iter(self._spectra)))
+            beside_px = [number / self._binned - round(number / self._binned) for number in key]
+            if self._binned > 1:
+                # In the middle of a whole pixel, also where the picture has an odd side.
+                x_um, y_um = (
+                    (round(number / self._binned) + 0.25 * (side_px % 2)) * um_per_px
+                    for number, side_px in zip(key, self._padded_px[::-1], strict=True)
+                )
             density = self._slide.density(x_um, y_um, self._padded_px)
-            self._spectra[key] = tuple(_CHANNELS.map(self._transformed, density))
+            spectra = tuple(_CHANNELS.map(self._transformed, density))
+            if any(beside_px):
+                ramp = _ramp(beside_px, self._padded_px)
+                spectra = tuple(spectrum * ramp for spectrum in spectra)
+            self._spectra[key] = spectra
         return self._spectra[key]
 
     def _transformed(self, density: FloatArray) -> NDArray[np.complex64]:
@@ -160,6 +176,18 @@ class Scene:
             np.complex64, copy=False
         )
         return spectrum
+
+
+def _ramp(beside_px: Sequence[float], padded_px: tuple[int, int]) -> NDArray[np.complex64]:
+    """What moves the object by parts of a pixel in x and y, over (w // 2 + 1, h) frequencies."""
+    height_px, width_px = padded_px
+    x, y = (
+        np.exp(2j * np.pi * part_px * frequency)
+        for part_px, frequency in zip(
+            beside_px, (np.fft.rfftfreq(width_px), np.fft.fftfreq(height_px)), strict=True
+        )
+    )
+    return np.asarray(x[:, None] * y, np.complex64)
 
 
 def _transmitted(density: FloatArray) -> FloatArray:

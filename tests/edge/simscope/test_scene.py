@@ -13,6 +13,7 @@ from parfocal.edge.simscope.noise import FULL_WELL_ELECTRONS, READ_NOISE_LEVELS,
 from parfocal.edge.simscope.optics import Optics, radial_grid, spread
 from parfocal.edge.simscope.scene import Scene
 from parfocal.edge.simscope.slide import SlideImage, VirtualSlide
+from parfocal.edge.stitch.shift import shift_between
 from tests.edge.scope import tissue
 
 SIDE_PX = 500
@@ -61,6 +62,23 @@ def test_beyond_the_greatest_defocus_shots_differ_only_in_noise_and_noise_is_new
     assert np.abs(first.mean(axis=(0, 1)) - second.mean(axis=(0, 1))).max() < 0.2
 
 
+def test_a_slide_under_a_binned_camera_moves_by_pixels_of_the_camera() -> None:
+    """Where the stage swings, a camera of 0.086 um per px sees 0.1 um of it."""
+    slide = VirtualSlide(SlideImage(tissue(), 0.345), 0.345, seed=1, blank_share=0.0)
+
+    def image(x_px: float, y_px: float) -> NDArray[np.float32]:
+        made = Scene(slide, Optics(), (128, 96), 1, binned=4)
+        return made._image_density(1000.1 + 0.345 * x_px, 1000.1 + 0.345 * y_px, 0.0)[1]
+
+    there = image(0.0, 0.0)
+    for x_px, y_px in ((0.25, 0.0), (0.5, 0.0), (0.0, 0.25), (-0.25, 0.5)):
+        found = shift_between(there, image(x_px, y_px), 3.0)
+        assert found is not None
+        assert (found.dx_px, found.dy_px) == pytest.approx((x_px, y_px), abs=0.03)
+    whole = image(1.0, 0.0)
+    assert np.abs(whole[:, :-1] - there[:, 1:]).max() < 0.02
+
+
 def test_an_aperture_that_sees_deeper_is_drawn_as_much_farther_out() -> None:
     """Through NA 0.3 a loop begins 60 um from the focus and more."""
     reach_um = scene.MAX_DEFOCUS_UM * Optics(na=0.3).depth
@@ -68,10 +86,8 @@ def test_an_aperture_that_sees_deeper_is_drawn_as_much_farther_out() -> None:
     made, fresh = scene_of(na=0.3), scene_of(na=0.3)
     nearer, farther = made.shot(1000.0, 1000.0, 60.0, 1.0), fresh.shot(1000.0, 1000.0, 90.0, 1.0)
     assert not np.array_equal(nearer, farther), "the noise of both is the same"
-    beyond = [
-        one.shot(1000.0, 1000.0, z_um, 1.0) for one, z_um in ((made, reach_um), (fresh, 2.0 * reach_um))
-    ]
-    assert np.array_equal(*beyond)
+    ends = (made.shot(1000.0, 1000.0, reach_um, 1.0), fresh.shot(1000.0, 1000.0, 2.0 * reach_um, 1.0))
+    assert np.array_equal(ends[0], ends[1])
 
 
 @pytest.mark.parametrize("there", [(2000.0, 1000.0, 1.3), (1000.0, 2000.0, 1.3), (1000.0, 1000.0, -1.3)])
