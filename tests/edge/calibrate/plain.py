@@ -4,14 +4,18 @@ What calibration measures lies in the mechanics; the optics need no more than a 
 grows with the distance in depths of field.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Protocol
 
 import cv2
 import msgspec
 import numpy as np
+import pytest
 
 from parfocal.board.stub.config import StubConfig
 from parfocal.board.stub.virtual_bench import VirtualBench
+from parfocal.edge.calibrate.optics import model_view
+from parfocal.edge.calibrate.optics.model_view import Plane
 from parfocal.edge.config import Config, FocusConfig
 from parfocal.edge.focus.judging.depth import depth_scale
 from parfocal.edge.instrument import FieldTruth, Instrument
@@ -79,3 +83,22 @@ class Plain:
         grey = cv2.add(lit, NOISE[self.frames % len(NOISE)])
         shot = cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB).astype(np.uint8, copy=False)
         return shot if self._look is None else self._look(shot)
+
+
+class SeesPairs(Protocol):
+    """A runner that may be told the height of the second shot that it is asked about, um; None for the present one."""
+
+    z2_um: float | None
+
+
+def told_pairs(runner: SeesPairs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tell a runner the height of the second shot of each pair of a stack, which it is asked about later."""
+    pairs = model_view.pairs_of
+
+    def told(planes: list[Plane], delta_um: float) -> Iterator[tuple[Plane, Plane]]:
+        for first, second in pairs(planes, delta_um):
+            runner.z2_um = second.z_um
+            yield first, second
+        runner.z2_um = None
+
+    monkeypatch.setattr(model_view, "pairs_of", told)

@@ -21,8 +21,8 @@ from parfocal.edge.calibrate.motion.backlash import Backlash
 from parfocal.edge.calibrate.motion.returns import LOOK_ERROR_UM
 from parfocal.edge.calibrate.motion.settling import LIMIT_Z_UM, Settling
 from parfocal.edge.calibrate.motion.stage import StageCalibration
-from parfocal.edge.calibrate.optics import dust, model_view
-from parfocal.edge.calibrate.optics.model_view import Plane, plane_heights, seen_by
+from parfocal.edge.calibrate.optics import dust
+from parfocal.edge.calibrate.optics.model_view import plane_heights, seen_by
 from parfocal.edge.calibrate.optics.one_model import ModelName, OneModel
 from parfocal.edge.calibrate.optics.run import Models, OpticsCalibration
 from parfocal.edge.config import Config, FocusConfig
@@ -39,7 +39,7 @@ from parfocal.engines.model.contract import CondenserTerms, HeadTerms
 from parfocal.engines.predictor import Predictor
 from tests.contracts import difference_contract
 from tests.edge.calibrate.optics.test_optics import STAMP, F, Features, kept
-from tests.edge.calibrate.plain import FOCUS_Z_UM, Plain
+from tests.edge.calibrate.plain import FOCUS_Z_UM, Plain, told_pairs
 from tests.edge.scope import small, with_focus
 from tests.heads import made_head
 
@@ -83,15 +83,8 @@ def plain() -> Iterator[Plain]:
 
 @pytest.fixture
 def runner(plain: Plain, monkeypatch: pytest.MonkeyPatch) -> TooHigh:
-    made, pairs = TooHigh(plain), model_view.pairs_of
-
-    def told(planes: list[Plane], delta_um: float) -> Iterator[tuple[Plane, Plane]]:
-        for first, second in pairs(planes, delta_um):
-            made.z2_um = second.z_um
-            yield first, second
-        made.z2_um = None
-
-    monkeypatch.setattr(model_view, "pairs_of", told)
+    made = TooHigh(plain)
+    told_pairs(made, monkeypatch)
     return made
 
 

@@ -1,6 +1,5 @@
 """`parfocal calibrate focus` on a microscope whose model ends too high, and what a run makes of it."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -13,15 +12,13 @@ from parfocal.calib.store import Store
 from parfocal.calib.value import Measured
 from parfocal.edge.calibrate import focus_loop
 from parfocal.edge.calibrate.focus_loop import LoopCalibration
-from parfocal.edge.calibrate.optics import model_view
-from parfocal.edge.calibrate.optics.model_view import Plane
 from parfocal.edge.cli.calibrating.focus_verb import loop_words, measuring
 from parfocal.edge.config import config_from_toml
 from parfocal.edge.measured.calibration import SpacingInUse, spacing_of, use_calibration
 from parfocal.engines.predictor import Predictor
 from tests.contracts import difference_contract
 from tests.edge.calibrate.optics.test_optics import OWNER, STAMP
-from tests.edge.calibrate.plain import CONFIG, FOCUS_Z_UM, Plain
+from tests.edge.calibrate.plain import CONFIG, FOCUS_Z_UM, Plain, told_pairs
 from tests.edge.scope import with_focus
 
 HIGH_UM = 0.5
@@ -49,15 +46,8 @@ def plain() -> Plain:
 
 @pytest.fixture
 def runner(plain: Plain, monkeypatch: pytest.MonkeyPatch) -> EndsHigh:
-    made, pairs = EndsHigh(plain), model_view.pairs_of
-
-    def told(planes: list[Plane], delta_um: float) -> Iterator[tuple[Plane, Plane]]:
-        for first, second in pairs(planes, delta_um):
-            made.z2_um = second.z_um
-            yield first, second
-        made.z2_um = None
-
-    monkeypatch.setattr(model_view, "pairs_of", told)
+    made = EndsHigh(plain)
+    told_pairs(made, monkeypatch)
     monkeypatch.setattr(focus_loop, "ORDER", (0, 12, 4))
     return made
 
