@@ -278,7 +278,7 @@ def simulated_through(objective: str, config: Config) -> Config:
     """
     if objective not in FOCUS_OF:
         raise ConfigError(
-            f"no two-shot model ships for objective {objective!r}, only for {' and '.join(FOCUS_OF)}"
+            f"no two-shot model ships for objective {objective!r}, only for {', '.join(FOCUS_OF)}"
         )
     defaults = msgspec.to_builtins(Config())
     changed = {}

@@ -19,7 +19,7 @@ def simulated_optics(objective: str, um_per_px: float) -> Optics:
     """The optics of an objective, at a sampling. Raises ConfigError for an objective not in `SIMULATED`."""
     if objective not in SIMULATED:
         raise ConfigError(
-            f"objective {objective!r} cannot be simulated, only {' and '.join(SIMULATED)}: set focus.objective, or "
+            f"objective {objective!r} cannot be simulated, only {', '.join(SIMULATED)}: set focus.objective, or "
             "leave out --sim"
         )
     return replace(SIMULATED[objective], um_per_px=um_per_px)
