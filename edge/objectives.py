@@ -14,6 +14,7 @@ FOCUS_OF: dict[str, dict[str, Any]] = {
         "downsample": 4,
         "z1_below_um": 8.0,
         "max_distance_um": 12.0,
+        "proof_um": 2.3,
     },
     # liao2021 2.1: +-36 um. What depends on the depth of field is as many of it, 6 um, as through 20x/0.75. The shots
     # of a pair are 10 um apart, the second one 8 um below the pivot; the range of the model asks for that.
