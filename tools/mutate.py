@@ -1,6 +1,6 @@
 """Mutation test: break the code on purpose, and check that tests fail: `python -m tools.mutate [ROOM ...]`.
 
-Each file of `tools/mutations` is a room; any other name lists the rooms.
+Each file in the folders of `tools/mutations` is a room; any other name lists the rooms.
 
 Mutations are made one at a time, in a copy of the tree. The tests listed with each must fail. A mutation that survives
 is a promise without a test; the exit status is then 1.
@@ -15,24 +15,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tools.mutations import (
-    belief,
-    board,
-    calibration,
-    controller,
-    depths,
-    firmware,
-    focus,
-    following,
-    lens,
-    proof,
-    scan,
-    survey,
-    sweep,
-    triggers,
-    uneven,
-)
+from tools.mutations.focusing import belief, controller, depths, focus, following, proof, uneven
+from tools.mutations.instrument import board, calibration, firmware, lens
 from tools.mutations.mutation import Mutation
+from tools.mutations.scanning import scan, survey, sweep, triggers
 
 ROOT = Path(__file__).parent.parent
 COPIED = (

@@ -1,0 +1,1 @@
+"""Mutations of the focus loop, of following and of uneven fields."""

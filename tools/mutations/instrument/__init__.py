@@ -1,0 +1,1 @@
+"""Mutations of the motor board and its firmware, of the lens, and of calibrations."""

@@ -1,0 +1,1 @@
+"""Mutations of surveys and scans, with stops and swept."""
