@@ -19,6 +19,7 @@ from parfocal.edge.cli.showing.progress import shown_progress
 from parfocal.edge.cli.showing.say import say
 from parfocal.edge.engine import opened_engine
 from parfocal.edge.stacks.evaluate import evaluate_stacks
+from parfocal.edge.stacks.figures import SIGN_COUNTS_BEYOND
 from parfocal.edge.stacks.listing import stacks_at
 from parfocal.edge.stacks.read import Overrides, read_stack
 from parfocal.edge.stacks.results import Evaluation, Figures, StackResult
@@ -153,7 +154,7 @@ def _lines(result: Evaluation) -> list[str]:
             f"{result.model}: mean error {figures.mean_um:.2f} +- {figures.sd_um:.2f} um, "
             f"{figures.mean_per_depth_of_field:.2f} depths of field ({result.depth_of_field_um:.2f} um), "
             f"{_percent(figures.within_depth_of_field)} within one; "
-            f"wrong sign beyond 1 um: {_percent(figures.wrong_sign)}"
+            f"wrong sign beyond {SIGN_COUNTS_BEYOND * result.depth_of_field_um:.3g} um: {_percent(figures.wrong_sign)}"
         )
     planes = [plane for stack in result.stacks for plane in stack.planes]
     n_blank, n_far = sum(p.blank for p in planes), sum(not p.in_range for p in planes)

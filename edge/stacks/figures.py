@@ -5,11 +5,12 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from parfocal.edge.focus.judging.depth import REFERENCE_DEPTH_UM
 from parfocal.edge.stacks.results import BinFigures, Figures, PlaneResult
 
-# Within 1 um of the focus a wrong sign costs nothing (depth of field about 0.8 um, dastidar2020 2.2.1).
-SIGN_COUNTS_BEYOND_UM = 1.0
-BIN_EDGES_UM = (0.0, 1.0, 2.0, 4.0, 6.0, 8.0, 10.0, 15.0, 25.0)
+# In depths of field. About that near a wrong sign costs nothing; 1 um through 20x/0.75, as in dastidar2020 2.2.1.
+SIGN_COUNTS_BEYOND = 1.0 / REFERENCE_DEPTH_UM
+BIN_EDGES_UM = (0.0, 1.0, 2.0, 4.0, 6.0, 8.0, 10.0, 15.0, 25.0, 50.0)
 
 
 def judged(planes: Iterable[PlaneResult]) -> list[PlaneResult]:
@@ -33,15 +34,15 @@ def figures_of(planes: Sequence[PlaneResult], depth_um: float) -> Figures | None
         bias_um=float(errors_um.mean()),
         mean_per_depth_of_field=mean_um / depth_um,
         within_depth_of_field=float((absolute_um <= depth_um).mean()),
-        wrong_sign=_wrong_sign(planes),
+        wrong_sign=_wrong_sign(planes, SIGN_COUNTS_BEYOND * depth_um),
         accepted=float(accepted.mean()),
         accepted_mean_um=float(absolute_um[accepted].mean()) if accepted.any() else None,
     )
 
 
-def _wrong_sign(planes: Sequence[PlaneResult]) -> float | None:
-    """Share of the planes outside the focus that are predicted on its other side; None where all are inside."""
-    outside = [plane for plane in planes if abs(plane.true_um) > SIGN_COUNTS_BEYOND_UM]
+def _wrong_sign(planes: Sequence[PlaneResult], beyond_um: float) -> float | None:
+    """Share of the planes farther from the focus that are predicted on its other side; None where none is."""
+    outside = [plane for plane in planes if abs(plane.true_um) > beyond_um]
     if not outside:
         return None
     return sum(plane.true_um * (plane.predicted_um or 0.0) < 0.0 for plane in outside) / len(outside)

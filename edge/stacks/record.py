@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Literal
 
 import msgspec
-import numpy as np
 
 from parfocal.board.axis import Axis
 from parfocal.board.errors import MoveRefused
@@ -23,6 +22,7 @@ from parfocal.edge.focus.shots import Shot, Shots
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.scan.plan import Field
+from parfocal.edge.stacks.extent import Extent
 from parfocal.edge.stacks.read import read_stack
 from parfocal.edge.stacks.stack import Stack, StackDamaged, StackRefused, too_large
 from parfocal.edge.stacks.write import is_begun, write_stack
@@ -49,36 +49,13 @@ class Recording(msgspec.Struct, frozen=True):
     calibration: UsedCalibration | None = None
 
 
-class Extent(msgspec.Struct, frozen=True):
-    """Planes of a stack: `n_planes`, evenly spaced by `step_um`, centred on the focus."""
-
-    step_um: float
-    n_planes: int
-
-    @property
-    def height_um(self) -> float:
-        """Height from the lowest plane to the highest."""
-        return (self.n_planes - 1) * self.step_um
+def fits(extent: Extent, camera: CameraConfig) -> bool:
+    """Whether `read_stack` would read such a stack of a field."""
+    return _too_large(extent, camera) is None
 
 
-def extent_of(reach_um: float, step_um: float, um_per_step: float) -> Extent:
-    """Planes over +-`reach_um`, with the spacing rounded to whole motor steps so that it is even.
-
-    Raises ConfigError if that makes no stack.
-    """
-    n_steps = round(step_um / um_per_step) if np.isfinite(step_um) else 0
-    if n_steps < 1:
-        raise ConfigError(
-            f"planes every {step_um} um are not possible: one step of the Z motor is {um_per_step} um. Give "
-            "a --step-um of that or more."
-        )
-    whole_um = n_steps * um_per_step
-    if not (np.isfinite(reach_um) and reach_um >= 2.0 * whole_um):
-        raise ConfigError(
-            f"a stack of +-{reach_um} um in steps of {whole_um} um has fewer than five planes. "
-            "Give a larger --reach-um."
-        )
-    return Extent(whole_um, 2 * int(reach_um / whole_um + 1e-6) + 1)
+def _too_large(extent: Extent, camera: CameraConfig) -> str | None:
+    return too_large(extent.n_planes, camera.width_px * camera.height_px * 3)
 
 
 def bytes_of(extent: Extent, camera: CameraConfig) -> int:
@@ -130,7 +107,7 @@ class Recorder:
     def _check_size(self) -> None:
         """Refuse stacks that `read_stack` would refuse. Raises ConfigError."""
         camera, extent = self._config.camera, self._extent
-        why = too_large(extent.n_planes, camera.width_px * camera.height_px * 3)
+        why = _too_large(extent, camera)
         if why:
             raise ConfigError(
                 f"{counted(extent.n_planes, 'plane')} of {camera.width_px} x {camera.height_px} px a field {why}, and "

@@ -19,12 +19,12 @@ from parfocal.edge.focus.judging.estimate import single_batch
 from parfocal.edge.focus.picture import prepare
 from parfocal.edge.focus.picture.part import is_blank
 from parfocal.edge.focus.picture.sharpness import laplacian
+from parfocal.edge.focus.planes import usual_steps
 from parfocal.edge.focus.shots import Shot
 from parfocal.edge.measured.optics_file import KeptStack
 from parfocal.edge.pixels import UInt8Array
 from parfocal.engines.predictor import Predictor
 
-STEP_UM = 0.625  # about, through 20x/0.75; a whole number of steps of the planes is delta
 # How far from delta two planes of a recorded stack may be.
 PAIR_TOLERANCE_SHARE = 0.1
 
@@ -54,9 +54,7 @@ def plane_heights(
     The second shots of its pairs lie within the range of the model about `focus_um`, and their first shots are as far
     below as the focus rule takes them.
     """
-    delta, wanted_um = steps_from_um(config.delta_um, um_per_step), depth_scale(config.objective) * STEP_UM
-    whole = (n for n in range(1, delta + 1) if delta % n == 0)
-    step = min(whole, key=lambda n: abs(n * um_per_step - wanted_um))
+    delta, step = steps_from_um(config.delta_um, um_per_step), usual_steps(config, um_per_step)
     middle = steps_from_um(focus_um, um_per_step)
     reach = steps_from_um(predictor.contract.range_um, um_per_step) // step
     lowest = -reach - delta // step

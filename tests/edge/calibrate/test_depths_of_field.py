@@ -33,8 +33,9 @@ from parfocal.edge.focus.shots import Shot
 from parfocal.edge.objectives import FOCUS_OF
 from parfocal.edge.scan.learner import Learner
 from parfocal.edge.scan.plan import Field
+from parfocal.edge.stacks.extent import extent_of
 from parfocal.edge.stacks.read import read_stack
-from parfocal.edge.stacks.record import Recorder, extent_of
+from parfocal.edge.stacks.record import Recorder
 from parfocal.engines.model.contract import CondenserTerms, HeadTerms
 from parfocal.engines.predictor import Predictor
 from tests.contracts import difference_contract

@@ -5,12 +5,16 @@ import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from parfocal.edge.cli import asked as cli_asked
 from parfocal.edge.cli import record as cli_record
+from parfocal.edge.config import Config, simulated_through
 from parfocal.edge.errors import CameraFailed
 from parfocal.edge.instrument import Instrument
+from parfocal.edge.stacks.extent import Extent
+from parfocal.edge.stacks.record import fits
 from tests.edge.scope import Scope
 from tests.edge.stacks.test_record import USED, GivesUp, instrument, short_sweep
 
@@ -57,3 +61,30 @@ def test_a_whole_recording_says_what_is_in_which_folder(
     assert (found["out"], len(found["fields"]), "incomplete" in found) == (str(tmp_path / "s"), 2, False)
     assert f"2 fields in {tmp_path / 's'}: 2 recorded" in printed.err
     assert "2 fields of 11 planes: 2 MB per field, 4 MB in all" in printed.err
+
+
+@pytest.mark.parametrize(
+    ("objective", "reach_um", "step_um"),
+    [("20x/0.75", 12.5, 0.625), ("40x/0.65", 31.25, 1.5625), ("10x/0.3", 45.0, 5.0)],
+)
+def test_a_stack_reaches_beyond_the_range_of_the_model_and_has_its_pairs(
+    objective: str, reach_um: float, step_um: float
+) -> None:
+    settings = simulated_through(objective, Config())
+    extent = cli_record._extent(settings, None, None)
+    assert extent.height_um / 2.0 == pytest.approx(reach_um)
+    assert extent.step_um == pytest.approx(step_um)
+    assert fits(extent, settings.camera)
+
+
+def test_default_stack_of_a_small_camera_is_as_fine_as_its_objective_asks_for() -> None:
+    settings = simulated_through("40x/0.65", Config())
+    camera = msgspec.structs.replace(settings.camera, width_px=1224, height_px=1024)
+    extent = cli_record._extent(msgspec.structs.replace(settings, camera=camera), None, None)
+    assert extent == Extent(0.625, 105)
+
+
+def test_what_was_asked_for_is_recorded_through_any_objective() -> None:
+    settings = simulated_through("10x/0.3", Config())
+    assert cli_record._extent(settings, 20.0, 2.5) == Extent(2.5, 17)
+    assert cli_record._extent(settings, 20.0, None).step_um == pytest.approx(5.0)

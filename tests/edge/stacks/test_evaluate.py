@@ -11,7 +11,7 @@ from parfocal.edge.engine import check_model
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.focus.judging.depth import depth_of_field_um
 from parfocal.edge.stacks.evaluate import evaluate_stacks
-from parfocal.edge.stacks.figures import figures_of
+from parfocal.edge.stacks.figures import bins_of, figures_of
 from parfocal.edge.stacks.pairs import pair_indices
 from parfocal.edge.stacks.results import Evaluation, PlaneResult
 from parfocal.engines.errors import InputMismatch
@@ -20,6 +20,21 @@ from parfocal.engines.predictor import Predictor
 from tests.contracts import single_contract
 from tests.edge.scope import with_focus
 from tests.edge.stacks.made import FOCUS_Z_UM, TRUE_UM, Z_UM, SaysOfSingles, says, shots, tissue_stack
+
+
+def plane(true_um: float, predicted_um: float) -> PlaneResult:
+    return PlaneResult(
+        z1_um=0.0,
+        z2_um=0.0,
+        true_um=true_um,
+        predicted_um=predicted_um,
+        error_um=predicted_um - true_um,
+        spread_um=0.1,
+        rule="whole",
+        accepted=True,
+        blank=False,
+        in_range=True,
+    )
 
 
 @pytest.fixture
@@ -50,6 +65,19 @@ def test_wrong_signs_count_only_beyond_a_um(small_patches: Config) -> None:
     figures = evaluate_stacks([tissue_stack()], says([-t for t in TRUE_UM]), small_patches).figures
     assert figures is not None
     assert figures.wrong_sign == 1.0
+
+
+def test_wrong_signs_count_beyond_a_depth_of_field_of_the_objective() -> None:
+    wrong, right = plane(3.0, -3.0), plane(8.0, 7.0)
+    for depth_um, share in ((0.96, 0.5), (6.0, 0.0)):
+        figures = figures_of([wrong, right], depth_um)
+        assert figures is not None
+        assert figures.wrong_sign == share
+
+
+def test_no_plane_of_a_deep_objective_is_missing_in_the_table_of_distances() -> None:
+    bins = bins_of([plane(t, t) for t in (0.5, 5.0, 24.0, -36.0)], 6.0)
+    assert sum(row.figures.planes for row in bins) == 4
 
 
 def test_patches_that_disagree_are_not_accepted(small_patches: Config) -> None:
@@ -153,8 +181,7 @@ def test_depth_of_field_follows_from_the_aperture() -> None:
 
 
 def test_without_planes_beyond_a_um_there_is_no_share_of_wrong_signs() -> None:
-    near = PlaneResult(0.0, 2.0, 0.5, -0.5, -1.0, 0.1, "down", True, False, True)
-    figures = figures_of([near], 1.0)
+    figures = figures_of([plane(0.5, -0.5)], 1.0)
     assert figures is not None
     assert figures.wrong_sign is None
 

@@ -20,9 +20,10 @@ from parfocal.edge.instrument import FieldTruth, Instrument
 from parfocal.edge.scan.plan import Field
 from parfocal.edge.simscope.camera import SimulatedCamera
 from parfocal.edge.stacks import stack as stack_module
+from parfocal.edge.stacks.extent import Extent, extent_of
 from parfocal.edge.stacks.label import label_planes
 from parfocal.edge.stacks.read import read_stack
-from parfocal.edge.stacks.record import Extent, Recorder, bytes_of, extent_of
+from parfocal.edge.stacks.record import Recorder, bytes_of
 from parfocal.edge.stacks.stack import Stack
 from parfocal.edge.stacks.write import write_stack
 from parfocal.edge.words import sized
