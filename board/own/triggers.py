@@ -24,3 +24,8 @@ class Flash(msgspec.Struct, frozen=True):
     delay_s: float
     width_s: float
     duty: float
+
+    @property
+    def middle_s(self) -> float:
+        """From its trigger until the middle of the flash, s."""
+        return self.delay_s + self.width_s / 2.0

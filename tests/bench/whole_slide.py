@@ -39,6 +39,7 @@ from parfocal.edge.focus.judging.depth import depth_of_field_um
 from parfocal.edge.images.rgb import rgb_from_file
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.measured.calibration import PlayInUse
+from parfocal.edge.measured.trigger_in_use import TriggerInUse
 from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.scan.continuous.plan import quicker_plan, sweep_plan
 from parfocal.edge.scan.continuous.survey import sweeps_if_quicker
@@ -65,6 +66,10 @@ FOLD_HIGH_UM = 6.0  # as `smooth` has it
 FOLD_SHARE = 0.10
 GLASS_LEVEL = 222  # of the darkest channel, slightly blurred; tissue is darker
 CONFIG = config_from_toml("[scan]\nflash_brightness = 340.0\n", "the bench")
+# As `parfocal calibrate trigger --sim` measures it.
+TRIGGER = TriggerInUse(
+    0.00009, 0.00004, 0.00795, datetime(2026, 11, 28, tzinfo=timezone.utc), exposed_s=0.00809
+)
 PLAYS = tuple(PlayInUse(name, 20.0 if name == "z" else 60.0, 0.3) for name in ("x", "y", "z"))
 
 
@@ -165,7 +170,7 @@ def go_on(given: argparse.Namespace, folder: Path) -> None:
         noted.open("a") as notes,
         in_virtual_time(sample(CONFIG, surface), CONFIG, stub_of(CONFIG, 1)) as opened,
     ):
-        instrument = msgspec.structs.replace(opened, plays=PLAYS)
+        instrument = msgspec.structs.replace(opened, plays=PLAYS, trigger=TRIGGER)
         request = Request("whole", "jpg", plan, given.continuous)
         settings = settings_of(request, instrument, CONFIG, eyes)
         job = ScanJob(folder / "whole.zarr", request, settings, datetime.now(timezone.utc), "bench")
@@ -269,7 +274,7 @@ def measured(part: int, given: argparse.Namespace, folder: Path) -> dict[str, ob
     shutil.rmtree(out, ignore_errors=True)
     began_s = time.process_time()
     with in_virtual_time(sample(CONFIG, surface), CONFIG, stub_of(CONFIG, 1)) as opened:
-        instrument = msgspec.structs.replace(opened, plays=PLAYS)
+        instrument = msgspec.structs.replace(opened, plays=PLAYS, trigger=TRIGGER)
         request = Request("whole", "jpg", plan, given.continuous)
         settings = settings_of(request, instrument, CONFIG, eyes)
         job = ScanJob(out, request, settings, datetime.now(timezone.utc), "bench")

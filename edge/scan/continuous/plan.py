@@ -11,6 +11,7 @@ import msgspec
 from parfocal.board.config import AxisConfig, BoardConfig
 from parfocal.board.motion.profile import Trapezoid
 from parfocal.board.own.board import Along
+from parfocal.board.own.triggers import Flash
 from parfocal.edge.camera.on_demand import frame_s
 from parfocal.edge.config import Config
 from parfocal.edge.errors import ConfigError
@@ -67,21 +68,13 @@ class SweepPlan(msgspec.Struct, frozen=True):
         return Costs(self.part_s, self.reversal_s, self.again_s)
 
     @property
-    def flash_middle_s(self) -> float:
-        """From a trigger until the middle of its flash, s."""
-        return self.trigger.delay_s + self.flash_s / 2.0
+    def flash(self) -> Flash:
+        """The flash of every picture."""
+        return Flash(self.trigger.delay_s, self.flash_s, self.duty)
 
     def ahead_um(self, um_per_step: float) -> float:
-        """How far the stage is beyond its trigger in the middle of the flash, um: there the picture shows it.
-
-        A trigger comes with a step of the motor, and the stage stays there until the next one.
-        """
-        return self.ahead_at_um(self.speed_um_per_s, um_per_step)
-
-    def ahead_at_um(self, speed_um_per_s: float, um_per_step: float) -> float:
-        """The same at another speed."""
-        # Not by the time alone: that would be half a step too far, on average, to the other side in every other row.
-        return math.floor(self.flash_middle_s * speed_um_per_s / um_per_step) * um_per_step
+        """How far the stage is beyond its trigger in the middle of the flash, um: there the picture shows it."""
+        return ahead_um_of(self.flash, self.speed_um_per_s, um_per_step)
 
 
 class ForetoldSweeps(Foretold, frozen=True):
@@ -113,6 +106,32 @@ def quicker_plan(
     return min(plans, key=lambda plan: sweep_plan(plan, config, plays, trigger).scan_s)
 
 
+def ahead_um_of(flash: Flash, speed_um_per_s: float, um_per_step: float) -> float:
+    """How far an axis goes on from a trigger to the middle of its flash, um.
+
+    A trigger comes with a step of the motor, and the stage stays there until the next one.
+    """
+    # Not by the time alone: that would be half a step too far, on average, to the other side in every other row.
+    return math.floor(flash.middle_s * speed_um_per_s / um_per_step) * um_per_step
+
+
+def flash_like_rest(config: Config, trigger: TriggerInUse | None) -> Flash | None:
+    """The shortest flash that gives a picture the light of one at rest, within the exposure of all lines.
+
+    None where it was not measured when that is (`parfocal calibrate trigger`), or where the flash does not fit in.
+    """
+    if trigger is None or trigger.room_s is None:
+        return None
+    needed_s = _light_s(config)
+    width_s = max(math.ceil(round(1e6 * needed_s, 6)), round(1e6 * LEAST_FLASH_S)) / 1e6
+    return Flash(trigger.delay_s, width_s, needed_s / width_s) if width_s <= trigger.room_s else None
+
+
+def _light_s(config: Config) -> float:
+    """Light of one exposure at rest, in seconds of a flash at full duty."""
+    return config.camera.exposure_s * config.scan.lamp_duty / config.scan.flash_brightness
+
+
 def blur_um_of(config: Config) -> float:
     """How far the stage may go during a flash, um.
 
@@ -135,8 +154,7 @@ def sweep_plan(
     trigger = trigger or TriggerInUse(config.scan.flash_delay_s)
     camera, scan, axis = config.camera, config.scan, config.board.axis(plan.along)
     blur_um = blur_um_of(config)
-    # Light of one exposure at rest, in seconds of a flash at full duty.
-    needed_s = camera.exposure_s * scan.lamp_duty / scan.flash_brightness
+    needed_s = _light_s(config)
     limits = {
         "stage": axis.speed_um_per_s,
         "camera": plan.pitch_um[0 if plan.along == "x" else 1] / frame_s(camera),

@@ -11,18 +11,22 @@ from parfocal.edge.config import Config
 from parfocal.edge.focus.shots import Plane
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.scan.continuous.frames import FramesOfSweep, Triggers, armed
-from parfocal.edge.scan.continuous.plan import SweepPlan
-from parfocal.edge.scan.continuous.sweep import sweeping_of
+from parfocal.edge.scan.continuous.plan import ahead_um_of, flash_like_rest
+from parfocal.edge.scan.continuous.sweep import Sweeping, sweeping_of
+from parfocal.edge.scan.on_demand import is_triggered
 from parfocal.edge.scan.tiling.moving.light import Light
 
 
 class PlaneSweeper:
     """Takes evenly spaced planes in one rise of Z: a frame each, where a stage that stops takes two or three."""
 
-    def __init__(self, instrument: Instrument, config: Config, plan: SweepPlan, light: Light) -> None:
-        """`light` is that of the scan. Nothing moves. Raises ConfigError if board or camera cannot be triggered."""
+    def __init__(self, instrument: Instrument, config: Config, flash: Flash, light: Light) -> None:
+        """`flash` makes pictures as bright as at rest; `light` is that of the scan. Nothing moves.
+
+        Raises ConfigError if board or camera cannot be triggered.
+        """
         self._board, self._camera = sweeping_of(instrument)
-        self._instrument, self._config, self._plan, self._light = instrument, config, plan, light
+        self._instrument, self._config, self._flash, self._light = instrument, config, flash, light
 
     def __call__(self, heights_um: Sequence[float]) -> list[Plane]:
         """The planes at these heights, two or more, upwards and evenly spaced; one whose frame was lost is left out.
@@ -30,12 +34,12 @@ class PlaneSweeper:
         None of them where Z has no room to speed up below them and to slow down above. Inside `Light.exposure`.
         Raises BoardError, CameraFailed.
         """
-        z, clock, plan = self._instrument.board.z, self._instrument.clock, self._plan
+        z, clock = self._instrument.board.z, self._instrument.clock
         scale = z.config.um_per_step
         step_um = min(high - low for low, high in pairwise(heights_um))
         speed_um_per_s = min(step_um / frame_s(self._config.camera), z.config.speed_um_per_s)
         run_um = speed_um_per_s**2 / (2.0 * z.config.accel_um_per_s2) + 2.0 * scale
-        ahead_um = plan.ahead_at_um(speed_um_per_s, scale)
+        ahead_um = ahead_um_of(self._flash, speed_um_per_s, scale)
         begin_um, end_um = heights_um[0] - ahead_um - run_um, heights_um[-1] + run_um
         low_um, high_um = z.limits_um
         if begin_um - z.overshoot_um < low_um or end_um > high_um:
@@ -45,10 +49,24 @@ class PlaneSweeper:
             armed_um = self._board.trigger_at(
                 "z",
                 TriggerPositions(heights_um[0] - ahead_um, step_um, len(heights_um)),
-                Flash(plan.trigger.delay_s, plan.flash_s, plan.duty),
+                self._flash,
             )
             clock.sleep_s(settled_s - clock.now_s())
             self._board.rise(end_um, speed_um_per_s)
-            triggers = Triggers(len(armed_um), step_um / speed_um_per_s, plan.flash_middle_s)
+            triggers = Triggers(len(armed_um), step_um / speed_um_per_s, self._flash.middle_s)
             frames = FramesOfSweep(self._camera, self._board.take_triggered_frames, triggers)
             return [Plane(armed_um[frame.index] + ahead_um, frame.pixels) for frame in frames.others()]
+
+
+def flash_of_planes(instrument: Instrument, config: Config) -> Flash | None:
+    """The flash by which planes are taken in a scan that stops for its tiles; None where it stops for planes too.
+
+    So it does unless board and camera can be triggered and it was measured when all lines expose: nobody has asked
+    for flashes, so none is tried that may miss its picture.
+    """
+    is_able = (
+        isinstance(instrument.board, Sweeping)
+        and instrument.board.capabilities.has_lamp
+        and is_triggered(instrument)
+    )
+    return flash_like_rest(config, instrument.trigger) if is_able else None

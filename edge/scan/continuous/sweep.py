@@ -161,7 +161,7 @@ class Sweeper:
         self._get_ready(SweepBegin(*begin_um, z_um, row.way < 0, falling[0], row.along), row)
         armed_um = self._arm(row, offset)
         spacing_um = abs(armed_um[1] - armed_um[0])
-        triggers = Triggers(len(armed_um), spacing_um / self._plan.speed_um_per_s, self._plan.flash_middle_s)
+        triggers = Triggers(len(armed_um), spacing_um / self._plan.speed_um_per_s, self._plan.flash.middle_s)
         return armed_um, FramesOfSweep(self._camera, self._board.take_triggered_frames, triggers)
 
     def _go(self, way: _Way, failed: Sequence[Exception] = ()) -> None:
@@ -230,7 +230,7 @@ class Sweeper:
         armed_um = self._board.trigger_at(
             row.along,
             TriggerPositions(row.along_um(first) + off_um - ahead_um - above_um, spacing_um, count),
-            Flash(plan.trigger.delay_s, plan.flash_s, plan.duty),
+            plan.flash,
         )
         return tuple(at_um + ahead_um + above_um for at_um in armed_um)
 

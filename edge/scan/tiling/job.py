@@ -17,7 +17,7 @@ from parfocal.edge.focus.uneven.crispness import crispness_of
 from parfocal.edge.focus.uneven.field import FOR_HEIGHTS, FOR_PICTURE, UnevenField
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.scan.continuous.plan import SweepPlan
-from parfocal.edge.scan.continuous.planes import PlaneSweeper
+from parfocal.edge.scan.continuous.planes import PlaneSweeper, flash_of_planes
 from parfocal.edge.scan.continuous.scanner import ContinuousScanner
 from parfocal.edge.scan.continuous.survey import SurveySweeps, SweptSurvey
 from parfocal.edge.scan.field_result import FieldResult
@@ -319,8 +319,9 @@ class ScanJob:
         usual: UsualSpread,
         light: Light,
     ) -> Unevenness:
-        """How uneven tiles are noticed and kept. In a continuous scan Z does not stop for their planes either."""
+        """How uneven tiles are noticed and kept. Z does not stop for their planes where it need not."""
         two_shot, focus = instrument.calibrated(eyes.two_shot, config.focus)
+        flash = ways.sweeps.flash if ways.sweeps else flash_of_planes(instrument, config)
         field = UnevenField(
             instrument.board.z,
             instrument.camera,
@@ -328,7 +329,7 @@ class ScanJob:
             focus,
             instrument.view.um_per_px,
             FOR_PICTURE if ways.composite else FOR_HEIGHTS,
-            PlaneSweeper(instrument, config, ways.sweeps, light) if ways.sweeps else None,
+            PlaneSweeper(instrument, config, flash, light) if flash else None,
         )
         tiles = UnevenTiles(usual, field.examine_and_stay)
         return Unevenness(tiles, ways.composite, self._write if ways.z_stack else None)

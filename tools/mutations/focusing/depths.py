@@ -378,7 +378,7 @@ MUTATIONS = (
     ),
     Mutation(
         "planes are 0.625 um apart through any objective",
-        f"{STACKS}/model_view.py",
+        "edge/focus/planes.py",
         "depth_scale(config.objective) * STEP_UM",
         "STEP_UM",
         CALIBRATE_TESTS,

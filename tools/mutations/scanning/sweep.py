@@ -3,7 +3,6 @@
 from tools.mutations.mutation import Mutation
 
 _SWEPT = ("tests/edge/scan/continuous/test_continuous.py",)
-_PLANES = ("tests/edge/scan/continuous/test_planes.py",)
 _BESIDE = ("tests/edge/scan/tiling/test_beside.py",)
 _ROWS = ("tests/edge/scan/continuous/test_rows.py",)
 
@@ -179,15 +178,15 @@ MUTATIONS = (
     Mutation(
         "the stage is where time alone leads to expect it in a flash",
         "edge/scan/continuous/plan.py",
-        "math.floor(self.flash_middle_s * speed_um_per_s / um_per_step)",
-        "(self.flash_middle_s * speed_um_per_s / um_per_step)",
+        "math.floor(flash.middle_s * speed_um_per_s / um_per_step)",
+        "(flash.middle_s * speed_um_per_s / um_per_step)",
         _SWEPT,
     ),
     Mutation(
         "a sweep flashes as configured whatever was measured",
-        "edge/scan/continuous/sweep.py",
-        "Flash(plan.trigger.delay_s,",
-        "Flash(self._config.scan.flash_delay_s,",
+        "edge/scan/continuous/plan.py",
+        "return Flash(self.trigger.delay_s, self.flash_s, self.duty)",
+        "return Flash(0.0001, self.flash_s, self.duty)",
         _SWEPT,
     ),
     Mutation(
@@ -266,55 +265,6 @@ MUTATIONS = (
         "n_steps / max(lasts_s - ramp_s, 1e-6)",
         "2.0 * n_steps / max(lasts_s - ramp_s, 1e-6)",
         ("tests/board/test_sweeps.py",),
-    ),
-    Mutation(
-        "planes come without a flash of their own, in the steady light",
-        "edge/scan/continuous/planes.py",
-        "armed(self._camera, len(heights_um)), self._light.dark()",
-        "armed(self._camera, len(heights_um))",
-        _PLANES,
-    ),
-    Mutation(
-        "the lamp stays dark after planes",
-        "edge/scan/tiling/moving/light.py",
-        "            self._instrument.board.lamp(self._duty)\n",
-        "            pass\n",
-        _PLANES,
-    ),
-    Mutation(
-        "planes begin before the stage has come to rest",
-        "edge/scan/continuous/planes.py",
-        "            clock.sleep_s(settled_s - clock.now_s())\n",
-        "",
-        _PLANES,
-    ),
-    Mutation(
-        "a stage that rises has no room to speed up",
-        "edge/scan/continuous/planes.py",
-        "heights_um[0] - ahead_um - run_um",
-        "heights_um[0]",
-        _PLANES,
-    ),
-    Mutation(
-        "planes are passed faster than the camera takes frames",
-        "edge/scan/continuous/planes.py",
-        "step_um / frame_s(self._config.camera)",
-        "2.0 * step_um / frame_s(self._config.camera)",
-        _PLANES,
-    ),
-    Mutation(
-        "planes are passed beyond a limit",
-        "edge/scan/continuous/planes.py",
-        " or end_um > high_um:",
-        ":",
-        _PLANES,
-    ),
-    Mutation(
-        "a plane whose frame was lost is not taken again",
-        "edge/focus/uneven/field.py",
-        "(*shots, *map(self._shots.take, lacking_um))",
-        "shots",
-        _PLANES,
     ),
     Mutation(
         "rows that share a strip are taken at the same height",

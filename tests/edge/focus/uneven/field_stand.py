@@ -66,6 +66,7 @@ class Field:
         max_um: float = 5000.0,
         blank: bool = False,
         planes: Planes = FOR_PICTURE,
+        flash_brightness: float = 340.0,
     ) -> None:
         base = Config()
         camera_config = msgspec.structs.replace(base.camera, height_px=HEIGHT_PX, width_px=WIDTH_PX)
@@ -75,7 +76,7 @@ class Field:
             camera=camera_config,
             board=msgspec.structs.replace(base.board, z=z),
             focus=msgspec.structs.replace(base.focus, patch_px=PATCH_PX),
-            scan=msgspec.structs.replace(base.scan, flash_brightness=340.0),
+            scan=msgspec.structs.replace(base.scan, flash_brightness=flash_brightness),
         )
         self.bench = VirtualBench(stub_of(self.config, 1))
         self.board = self.bench.open_board(self.config.board)

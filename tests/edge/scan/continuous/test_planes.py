@@ -1,15 +1,19 @@
 """Planes through a fold while Z rises without a stop."""
 
+from datetime import datetime, timezone
+
 import msgspec
 import numpy as np
 import pytest
 
 from parfocal.board.motion.gear import Engagement
 from parfocal.edge.camera.frame import Frame, frame_after
+from parfocal.edge.config import Config
 from parfocal.edge.errors import CameraFailed, ConfigError
 from parfocal.edge.focus.uneven.field import FOR_HEIGHTS, FieldShape
-from parfocal.edge.scan.continuous.plan import SweepPlan, sweep_plan
-from parfocal.edge.scan.continuous.planes import PlaneSweeper
+from parfocal.edge.measured.trigger_in_use import TriggerInUse
+from parfocal.edge.scan.continuous.plan import SweepPlan, flash_like_rest, sweep_plan
+from parfocal.edge.scan.continuous.planes import PlaneSweeper, flash_of_planes
 from parfocal.edge.scan.on_demand import on_demand
 from parfocal.edge.scan.tiling.moving.light import Light
 from parfocal.edge.scan.tiling.plan import field_of, plan_tiles
@@ -21,6 +25,10 @@ from tests.edge.scan.conftest import PLAYS, REGION
 HEIGHTS_UM = [FOCUS_Z_UM - 5.0 + 1.25 * k for k in range(9)]
 
 
+def scanning(config: Config, **changes: object) -> Config:
+    return msgspec.structs.replace(config, scan=msgspec.structs.replace(config.scan, **changes))
+
+
 def planned(field: Field) -> SweepPlan:
     tiles = plan_tiles(rectangle(*REGION), field.config, field_of(field.config.camera, 0.345), 0.1)
     return sweep_plan(tiles, field.config, PLAYS)
@@ -28,7 +36,7 @@ def planned(field: Field) -> SweepPlan:
 
 def sweeper_of(field: Field) -> PlaneSweeper:
     light = Light(field.instrument, field.config.scan.lamp_duty, only_exposed=True)
-    return PlaneSweeper(field.instrument, field.config, planned(field), light)
+    return PlaneSweeper(field.instrument, field.config, planned(field).flash, light)
 
 
 def examined(field: Field, is_passed: bool) -> tuple[FieldShape, float]:
@@ -118,4 +126,63 @@ def test_planes_need_a_camera_that_is_triggered() -> None:
     free = msgspec.structs.replace(field.instrument, triggered=None)
     light = Light(free, field.config.scan.lamp_duty, only_exposed=True)
     with pytest.raises(ConfigError, match="this one runs free"):
-        PlaneSweeper(free, field.config, planned(field), light)
+        PlaneSweeper(free, field.config, planned(field).flash, light)
+
+
+MEASURED = TriggerInUse(
+    0.0001, 0.00004, 0.0079, datetime(2026, 11, 28, tzinfo=timezone.utc), exposed_s=0.0081
+)
+
+
+@pytest.mark.parametrize("brightness", [1.0, 2.5, 340.0, 1e5])
+def test_a_flash_for_planes_gives_the_light_of_a_picture_at_rest_as_briefly_as_it_can(
+    brightness: float,
+) -> None:
+    config = scanning(Config(), flash_brightness=brightness)
+    flash = flash_like_rest(config, MEASURED)
+    assert flash is not None
+    at_rest_s = config.camera.exposure_s * config.scan.lamp_duty / brightness
+    assert flash.width_s * flash.duty == pytest.approx(at_rest_s)
+    assert flash.width_s == pytest.approx(max(at_rest_s, 2e-6), abs=1e-6)
+    assert flash.width_s == pytest.approx(round(1e6 * flash.width_s) / 1e6)  # the wire counts us
+    assert (flash.delay_s, flash.duty <= 1.0) == (MEASURED.delay_s, True)
+
+
+def test_without_a_measured_trigger_or_room_for_the_flash_the_stage_stops_for_planes() -> None:
+    config = Config()
+    assert flash_like_rest(config, None) is None
+    assert flash_like_rest(config, TriggerInUse(config.scan.flash_delay_s)) is None  # only configured
+    short = msgspec.structs.replace(MEASURED, room_s=0.9 * 0.6 * 0.008)
+    assert flash_like_rest(config, short) is None
+    assert flash_like_rest(scanning(config, flash_brightness=2.0), short) is not None
+
+
+@pytest.mark.parametrize("lacking", ["nothing", "camera", "board", "lamp", "measured"])
+def test_planes_of_a_scan_with_stops_are_passed_where_everything_for_it_is_there(
+    lacking: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    field = Field()
+    instrument = msgspec.structs.replace(field.instrument, trigger=MEASURED)
+    if lacking == "camera":
+        instrument = msgspec.structs.replace(instrument, triggered=None)
+    elif lacking == "measured":
+        instrument = msgspec.structs.replace(instrument, trigger=None)
+    elif lacking in ("board", "lamp"):
+        name = {"board": "has_strobe", "lamp": "has_lamp"}[lacking]
+        told = msgspec.structs.replace(field.board.capabilities, **{name: False})
+        monkeypatch.setattr(field.board, "capabilities", told)
+    assert (flash_of_planes(instrument, field.config) is None) == (lacking != "nothing")
+
+
+def test_planes_in_the_light_of_a_plain_lamp_are_those_at_rest() -> None:
+    """Without a bright flash: 4.8 ms at full duty instead of 8 ms at 0.6, while Z goes on."""
+    field = Field(flash_brightness=1.0)
+    at_rest = frame_after(field.instrument.camera, field.axis.approach_up(HEIGHTS_UM[4])).pixels
+    flash = flash_like_rest(field.config, MEASURED)
+    assert flash is not None
+    light = Light(field.instrument, field.config.scan.lamp_duty, only_exposed=False)
+    field.exposed_um.clear()
+    planes = PlaneSweeper(field.instrument, field.config, flash, light)(HEIGHTS_UM)
+    assert [plane.z_um for plane in planes] == pytest.approx(field.exposed_um, abs=0.1)
+    assert planes[4].pixels.mean() == pytest.approx(at_rest.mean(), rel=0.03)
+    assert field.board.state().lamp_duty == pytest.approx(field.config.scan.lamp_duty, abs=1e-3)

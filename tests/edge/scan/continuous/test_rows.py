@@ -253,7 +253,7 @@ def test_a_flash_ends_before_the_exposure_that_was_measured() -> None:
     plan = sweep_plan(whole(), brighter, PLAYS, short)
     assert plan.flash_s == 0.000005 < sweep_plan(whole(), brighter, PLAYS).flash_s
     assert plan.flash_s * plan.duty == pytest.approx(0.008 * 0.6 / 3400.0, rel=0.02)  # no less light
-    assert plan.flash_middle_s == 0.0001 + plan.flash_s / 2.0
+    assert plan.flash.middle_s == 0.0001 + plan.flash_s / 2.0
     with pytest.raises(ConfigError, match=r"all lines of the camera expose together for 0\.001 ms"):
         sweep_plan(whole(), brighter, PLAYS, msgspec.structs.replace(short, room_s=0.000001))
 

@@ -209,7 +209,11 @@ class SmallSlide:
                 self._trigger_delay_s,
                 self._read_out_s,
             )
-            trigger = TriggerInUse(self.config.scan.flash_delay_s, exposed_s=self._exposed_s)
+            trigger = TriggerInUse(
+                self.config.scan.flash_delay_s,
+                room_s=None if self._exposed_s is None else self.config.camera.exposure_s,
+                exposed_s=self._exposed_s,
+            )
             yield Instrument(
                 board,
                 camera,

@@ -5,19 +5,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from parfocal.edge.config import FocusConfig
+from parfocal.board.own.triggers import Flash
+from parfocal.edge.config import Config, FocusConfig
 from parfocal.edge.focus.shots import Shot
 from parfocal.edge.focus.uneven.crispness import Crispness
 from parfocal.edge.focus.uneven.field import FieldShape
 from parfocal.edge.images.rgb import rgb_from_file
+from parfocal.edge.instrument import Instrument
+from parfocal.edge.measured.trigger_in_use import TriggerInUse
+from parfocal.edge.scan.continuous.plan import flash_like_rest
+from parfocal.edge.scan.continuous.planes import PlaneSweeper
 from parfocal.edge.scan.tiles import read_scan, stacks_folder
 from parfocal.edge.scan.tiling.job import Ways
 from parfocal.edge.scan.tiling.judging.uneven_tiles import Doubt, UnevenTiles, UsualSpread
+from parfocal.edge.scan.tiling.moving.light import Light
 from parfocal.edge.stacks.read import read_stack
 from tests.edge.scan.conftest import Scan
 from tests.edge.scan.tiling.small_slide import CONFIG, SmallSlide, bent, drawn
 
 SHOT = Shot(2500.0, np.ascontiguousarray(drawn()[300:492, 300:556]), FocusConfig())
+MEASURED = TriggerInUse(CONFIG.scan.flash_delay_s, room_s=CONFIG.camera.exposure_s)
 USUAL = (0.50, 0.52, 0.49, 0.55, 0.51)
 
 
@@ -130,6 +137,22 @@ def test_an_uneven_tile_is_named_and_kept_as_a_composite_with_its_stack(
     # Without being asked for, a composite is not kept.
     scan(SmallSlide())
     assert (rgb_from_file(tiles["0000-0002"].path) != green).any()
+
+
+@pytest.mark.parametrize("is_measured", [True, False])
+def test_a_scan_with_stops_does_not_stop_for_the_planes_of_a_fold_if_the_trigger_was_measured(
+    scan: Scan, monkeypatch: pytest.MonkeyPatch, is_measured: bool
+) -> None:
+    flashes = list[Flash]()
+
+    def made(instrument: Instrument, config: Config, flash: Flash, light: Light) -> PlaneSweeper:
+        flashes.append(flash)
+        return PlaneSweeper(instrument, config, flash, light)
+
+    monkeypatch.setattr("parfocal.edge.scan.tiling.job.PlaneSweeper", made)
+    scan(SmallSlide(is_exposure_measured=is_measured), n_tiles=1)
+    expected = [flash_like_rest(CONFIG, MEASURED)] if is_measured else []
+    assert flashes == expected
 
 
 def test_a_fold_out_of_focus_is_examined_at_once_and_kept_as_it_shows_most(
