@@ -43,8 +43,8 @@ from parfocal.edge.slide.master import MasterReport
 from parfocal.edge.slide.quality.report import QualityReport
 from parfocal.edge.slide.review.concordance import ConcordanceReport
 from parfocal.edge.slide.review.draw import ReviewReport
+from parfocal.edge.stacks.judging.results import Evaluation
 from parfocal.edge.stacks.record import Recording
-from parfocal.edge.stacks.results import Evaluation
 from parfocal.engines.build import Outcome
 from parfocal.engines.choose import Choice
 from parfocal.engines.model.contract import Contract

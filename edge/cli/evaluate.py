@@ -18,11 +18,11 @@ from parfocal.edge.cli.showing.output import check_writable, console_for, growin
 from parfocal.edge.cli.showing.progress import shown_progress
 from parfocal.edge.cli.showing.say import say
 from parfocal.edge.engine import opened_engine
-from parfocal.edge.stacks.evaluate import evaluate_stacks
-from parfocal.edge.stacks.figures import SIGN_COUNTS_BEYOND
+from parfocal.edge.stacks.judging.evaluate import evaluate_stacks
+from parfocal.edge.stacks.judging.figures import SIGN_COUNTS_BEYOND
+from parfocal.edge.stacks.judging.results import Evaluation, Figures, StackResult
 from parfocal.edge.stacks.listing import stacks_at
 from parfocal.edge.stacks.read import Overrides, read_stack
-from parfocal.edge.stacks.results import Evaluation, Figures, StackResult
 from parfocal.edge.stacks.stack import StackRefused
 from parfocal.edge.words import counted
 
@@ -176,7 +176,7 @@ def _review_line(stack: StackResult) -> str:
 
 
 def _draw(path: Path, result: Evaluation) -> None:
-    from parfocal.edge.stacks.evaluate_picture import draw
+    from parfocal.edge.stacks.judging.evaluate_picture import draw
 
     with result_file(path, "--plot") as file:
         draw(file, result)

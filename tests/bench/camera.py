@@ -25,7 +25,7 @@ from parfocal.edge.engine import checked_engine
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.simscope.camera import Render, SimulatedCamera
-from parfocal.edge.stacks.evaluate import evaluate_stacks
+from parfocal.edge.stacks.judging.evaluate import evaluate_stacks
 from parfocal.edge.stacks.stack import Stack
 from tests.bench import play
 from tests.bench.noise import NoisePool

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from parfocal.edge.cli import app as cli
 from parfocal.edge.cli.evaluate import _show
-from parfocal.edge.stacks.results import Evaluation, Figures, StackResult
+from parfocal.edge.stacks.judging.results import Evaluation, Figures, StackResult
 from parfocal.edge.stacks.stack import Stack
 from parfocal.edge.stacks.write import write_stack
 from tests.edge.scope import tissue

@@ -14,8 +14,8 @@ from rich.progress import track
 
 from parfocal.edge.focus.picture import prepare
 from parfocal.edge.stacks.folder import INDEX_NAME
+from parfocal.edge.stacks.judging.pairs import pair_indices
 from parfocal.edge.stacks.label import label_stack
-from parfocal.edge.stacks.pairs import pair_indices
 from parfocal.edge.stacks.read import read_stack
 from parfocal.edge.stacks.stack import Stack
 from parfocal.engines.model.contract import Kind

@@ -7,11 +7,11 @@ from parfocal.edge.config import Config, FocusConfig
 from parfocal.edge.engine import check_model
 from parfocal.edge.focus.judging.depth import depth_of_field_um
 from parfocal.edge.focus.picture.part import PATCHES_PER_SIDE
-from parfocal.edge.stacks.figures import bins_of, figures_of, judged
+from parfocal.edge.stacks.judging.figures import bins_of, figures_of, judged
+from parfocal.edge.stacks.judging.pairs import Pair, pairs_of
+from parfocal.edge.stacks.judging.predict import judged_prediction
+from parfocal.edge.stacks.judging.results import Evaluation, StackResult
 from parfocal.edge.stacks.label import label_stack
-from parfocal.edge.stacks.pairs import Pair, pairs_of
-from parfocal.edge.stacks.predict import judged_prediction
-from parfocal.edge.stacks.results import Evaluation, StackResult
 from parfocal.edge.stacks.stack import Stack, StackRefused
 from parfocal.edge.words import named
 from parfocal.engines.model.contract import SIGN_OF_SINGLE, Contract, Expectation, require

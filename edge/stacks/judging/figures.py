@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from parfocal.edge.focus.judging.depth import REFERENCE_DEPTH_UM
-from parfocal.edge.stacks.results import BinFigures, Figures, PlaneResult
+from parfocal.edge.stacks.judging.results import BinFigures, Figures, PlaneResult
 
 # In depths of field. About that near a wrong sign costs nothing; 1 um through 20x/0.75, as in dastidar2020 2.2.1.
 SIGN_COUNTS_BEYOND = 1.0 / REFERENCE_DEPTH_UM

@@ -11,8 +11,8 @@ from parfocal.edge.focus.picture import prepare
 from parfocal.edge.focus.picture.part import CentralPart, is_blank, reduced
 from parfocal.edge.focus.picture.places import places
 from parfocal.edge.pixels import UInt8Array
-from parfocal.edge.stacks.pairs import Pair
-from parfocal.edge.stacks.results import PlaneResult
+from parfocal.edge.stacks.judging.pairs import Pair
+from parfocal.edge.stacks.judging.results import PlaneResult
 from parfocal.engines.predictor import Predictor
 
 # The evaluation accepts predictions downwards too, although the rule approaches from below only, and those that the

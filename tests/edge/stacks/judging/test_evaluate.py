@@ -10,10 +10,10 @@ from parfocal.edge.config import Config
 from parfocal.edge.engine import check_model
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.focus.judging.depth import depth_of_field_um
-from parfocal.edge.stacks.evaluate import evaluate_stacks
-from parfocal.edge.stacks.figures import bins_of, figures_of
-from parfocal.edge.stacks.pairs import pair_indices
-from parfocal.edge.stacks.results import Evaluation, PlaneResult
+from parfocal.edge.stacks.judging.evaluate import evaluate_stacks
+from parfocal.edge.stacks.judging.figures import bins_of, figures_of
+from parfocal.edge.stacks.judging.pairs import pair_indices
+from parfocal.edge.stacks.judging.results import Evaluation, PlaneResult
 from parfocal.engines.errors import InputMismatch
 from parfocal.engines.model.contract import Contract
 from parfocal.engines.predictor import Predictor

@@ -4,7 +4,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from parfocal.edge.stacks.results import Evaluation
+from parfocal.edge.stacks.judging.results import Evaluation
 from parfocal.edge.words import counted
 
 
