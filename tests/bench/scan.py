@@ -84,8 +84,9 @@ def _through(toml: str, drawn: str, objective: str, models: tuple[float, float, 
     )
 
 
-# Near the focus single shots at 40x err by 0.4 um (engines/models/single-40x.md), at 20x by 0.3 um, and two shots at
-# 40x by 0.3 um (engines/models/difference-40x.md: 0.35 um of a single patch, 0.25 um of nine together).
+# Near the focus single shots at 20x err by 0.3 um; at 40x by 0.24 um on flat samples (engines/models/single-40x.md),
+# and are taken to err by 0.4 um. Two shots at 40x err by 0.3 um (engines/models/difference-40x.md: 0.35 um of a single
+# patch, 0.25 um of nine together).
 THROUGH = {
     "20x": _through(
         "",
