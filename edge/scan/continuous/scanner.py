@@ -215,7 +215,7 @@ class ContinuousScanner:
         if self._judge.is_contradicted(seen):
             left[caught.tile] = CONTRADICTED
             return None
-        may_be_uneven = judged.verdict in ("good", "predicted") and scanner.may_be_uneven(seen)
+        may_be_uneven = judged.verdict in ("good", "predicted") and scanner.may_be_uneven(caught.tile, seen)
         is_folded = judged.verdict == "good" and may_be_uneven
         if judged.verdict in ("good", "predicted") and not is_folded:
             self._learn(caught, seen, judged, expected, play_um)
@@ -228,7 +228,7 @@ class ContinuousScanner:
         else:
             if judged.verdict == "good":
                 self._judge.accept(seen)
-            scanner.learn_even(seen)
+            scanner.learn_even(caught.tile, seen)
             return judged
         return None
 

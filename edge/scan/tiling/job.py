@@ -32,7 +32,7 @@ from parfocal.edge.scan.tiling.journal import Journal, about_scan, digest_of
 from parfocal.edge.scan.tiling.judging.beside import Beside
 from parfocal.edge.scan.tiling.judging.judge import TileJudge
 from parfocal.edge.scan.tiling.judging.reading import Known
-from parfocal.edge.scan.tiling.judging.uneven_tiles import UnevenTiles, UsualSpread
+from parfocal.edge.scan.tiling.judging.uneven_tiles import UnevenTiles, Usual, UsualSpread
 from parfocal.edge.scan.tiling.marks import Mark, SurveyMarks, marks_of_survey, marks_of_tiles
 from parfocal.edge.scan.tiling.moving.going import Offset
 from parfocal.edge.scan.tiling.moving.light import Light
@@ -231,7 +231,8 @@ class ScanJob:
                     # A point that was only measured was left out of focus.
                     if abs(done.focus.left_um) <= 0.5 * judge.depth_um:
                         pixels = reduced(done.end.pixels, config.focus)
-                        usual.learn(crispness_of(pixels, config.focus.blank_contrast).spread)
+                        spread = crispness_of(pixels, config.focus.blank_contrast).spread
+                        usual.learn(spread, (done.report.x_um, done.report.y_um))
                     x_um, y_um = done.passed_um or (instrument.board.x.stage_um, instrument.board.y.stage_um)
                     marks.see((x_um, y_um, done.z_um), done.end.sharpness, done.end.pixels)
                 if judge.wants_field(len(fields) / len(points)):
@@ -278,7 +279,7 @@ class ScanJob:
             heights.check_reach(planned.x_um, planned.y_um, instrument.board.z.limits_um)
         judge = self._judge(instrument, eyes, config, heights)
         judge.restore(msgspec.json.decode(self.journal.kept("known_singles") or "[]", type=tuple[Known, ...]))
-        usual = UsualSpread(self._kept("usual_spread"))
+        usual = UsualSpread(self._kept_usual())
         for point in surface.points:
             if point.status == "used" and point.z_um is not None:
                 heights.learn(point.x_um, point.y_um, point.z_um, point.sigma_um or TWO_SHOT_SIGMA_UM)
@@ -352,10 +353,10 @@ class ScanJob:
         """Keep what was learned of this slide, for a session that goes on."""
         self.journal.keep("known_singles", judge.known)
         self.journal.keep("focus_curve", judge.known_curve)
-        self.journal.keep("usual_spread", usual.known)
+        self.journal.keep("usual_spreads", usual.known)
 
-    def _kept(self, name: str) -> tuple[float, ...]:
-        return msgspec.json.decode(self.journal.kept(name) or "[]", type=tuple[float, ...])
+    def _kept_usual(self) -> tuple[Usual, ...]:
+        return msgspec.json.decode(self.journal.kept("usual_spreads") or "[]", type=tuple[Usual, ...])
 
     def close(self) -> None:
         """Close the journal. Idempotent."""

@@ -95,15 +95,17 @@ class Scanner:
         self.going = Going(instrument, config, light, SAME_HEIGHT_SHARE * judge.depth_um)
         self._ahead = Ahead(instrument)
 
-    def may_be_uneven(self, seen: Seen) -> bool:
+    def may_be_uneven(self, planned: PlannedTile, seen: Seen) -> bool:
         """Whether the parts of a picture of a sweep differ in sharpness as they do where a tile has no single focus."""
         tiles = self._unevenness.tiles
-        return tiles is not None and seen.tissue and tiles.usual.is_unusual_in_sweep(seen.crispness_spread)
+        place_um = (planned.x_um, planned.y_um)
+        spread = seen.crispness_spread
+        return tiles is not None and seen.tissue and tiles.usual.is_unusual_in_sweep(spread, place_um)
 
-    def learn_even(self, seen: Seen) -> None:
+    def learn_even(self, planned: PlannedTile, seen: Seen) -> None:
         """Learn how a tile looks that was taken for even."""
         if self._unevenness.tiles is not None and seen.tissue:
-            self._unevenness.tiles.usual.learn(seen.crispness_spread)
+            self._unevenness.tiles.usual.learn(seen.crispness_spread, (planned.x_um, planned.y_um))
 
     def run(
         self,
@@ -199,7 +201,7 @@ class Scanner:
         judged = taken.judged
         if judged is None or judged.verdict not in _REASONS:
             return self._examined(planned, taken)
-        if not self._looks_uneven(taken.seen):
+        if not self._looks_uneven(planned, taken.seen):
             return self._examined(planned, self._focused(planned, taken, judged))
         # To look for the focus of a fold takes longer than to see that it has none.
         examined = self._examined(planned, taken)
@@ -210,10 +212,12 @@ class Scanner:
         moved = self._moved(planned, first, judged) if judged.verdict == "predicted" else None
         return moved or self._again(first, judged, planned)
 
-    def _looks_uneven(self, seen: Seen) -> bool:
+    def _looks_uneven(self, planned: PlannedTile, seen: Seen) -> bool:
         """Whether the parts of a picture differ in sharpness by more than is usual on this slide."""
         tiles = self._unevenness.tiles
-        return tiles is not None and tiles.usual.is_ready and tiles.usual.is_unusual(seen.crispness_spread)
+        if tiles is None or not tiles.usual.is_ready:
+            return False
+        return tiles.usual.is_unusual(seen.crispness_spread, (planned.x_um, planned.y_um))
 
     def _examined(self, planned: PlannedTile, taken: Taken) -> Taken:
         """The same tile, with its focus by two shots if they show that it has one.
@@ -227,10 +231,11 @@ class Scanner:
         is_soft = taken.reason is not None and self._judge.is_blurred(taken.seen)
         is_known, depth_um = taken.judged is not None and not is_soft, self._judge.depth_um
         doubt = doubt_about(is_known, taken.reason is None, taken.seen.spread_um, depth_um)
-        if tiles.may_be_uneven(taken.seen.crispness_spread, doubt):
+        spread, place_um = taken.seen.crispness_spread, (planned.x_um, planned.y_um)
+        if tiles.may_be_uneven(spread, place_um, doubt):
             self._be_back(planned, taken.shot)
         with self._light.exposure(self._instrument.clock.now_s()):
-            shape = tiles.shape_of(taken.shot, taken.seen.crispness_spread, doubt)
+            shape = tiles.shape_of(taken.shot, spread, place_um, doubt)
         if shape is None:
             return taken
         if shape.verdict == "even":

@@ -1,8 +1,9 @@
-"""Mutations of planes through an uneven tile while Z rises."""
+"""Mutations of uneven tiles: what is usual about a place, and planes while Z rises."""
 
 from tools.mutations.mutation import Mutation
 
 _PLANES = ("tests/edge/scan/continuous/test_planes.py",)
+_UNEVEN = ("tests/edge/scan/tiling/test_uneven_tiles.py",)
 
 MUTATIONS = (
     Mutation(
@@ -87,6 +88,20 @@ MUTATIONS = (
         "edge/scan/tiling/job.py",
         "flash_of_planes(instrument, config)",
         "None",
-        ("tests/edge/scan/tiling/test_uneven_tiles.py",),
+        _UNEVEN,
+    ),
+    Mutation(
+        "the last tiles of a scan say what is usual everywhere",
+        "edge/scan/tiling/judging/uneven_tiles.py",
+        'np.argsort(apart_um, kind="stable")[:NEAREST]',
+        'np.argsort(0.0 * apart_um, kind="stable")[:NEAREST]',
+        _UNEVEN,
+    ),
+    Mutation(
+        "of two tiles at a place the earlier one says what is usual",
+        "edge/scan/tiling/judging/uneven_tiles.py",
+        "np.array(self._known)[::-1]",
+        "np.array(self._known)",
+        _UNEVEN,
     ),
 )

@@ -228,7 +228,7 @@ MUTATIONS = (
     Mutation(
         "every tile is scanned along the axis",
         "edge/scan/tiling/judging/uneven_tiles.py",
-        "if not self.may_be_uneven(spread, doubt):",
+        "if not self.may_be_uneven(spread, place_um, doubt):",
         "if False:",
         ("tests/edge/scan/tiling/test_uneven_tiles.py",),
     ),
@@ -341,7 +341,7 @@ MUTATIONS = (
         "folds teach what is usual",
         "edge/scan/tiling/judging/uneven_tiles.py",
         "        shape = self._examine(shot)\n",
-        "        shape = self._examine(shot)\n        self.usual.learn(spread, is_even=True)\n",
+        "        shape = self._examine(shot)\n        self.usual.learn(spread, place_um, is_even=True)\n",
         ("tests/edge/scan/tiling/test_uneven_tiles.py",),
     ),
     Mutation(
@@ -368,7 +368,7 @@ MUTATIONS = (
     Mutation(
         "of a stain whose parts differ much only the most even tiles count",
         "edge/scan/tiling/judging/uneven_tiles.py",
-        "is_usual = spread <= MAX_USUAL or (self.is_ready and not self.is_unusual(spread))",
+        "is_usual = spread <= MAX_USUAL or (self.is_ready and not self.is_unusual(spread, place_um))",
         "is_usual = spread <= MAX_USUAL",
         ("tests/edge/scan/tiling/test_uneven_tiles.py",),
     ),

@@ -28,7 +28,10 @@ UNUSUAL_UNEXPECTED = 1.0
 # 134 of the 139 steps, 80 of the 137 tilts, and one even field.
 UNUSUAL_SWEPT = 1.5
 MIN_USUAL = 5
-KEPT_USUAL = 20
+# What is usual about a place is the median of so many even tiles, the nearest ones: of two stains side by side each has
+# its own. By the last 20 of a scan along rows, twice as many even tiles of four stains were looked at a second time.
+NEAREST = 20
+KEPT_USUAL = 1000  # even tiles that are remembered: of 25 rows of a slide
 # So many tiles that were unusual and proved even are remembered. The second highest counts: one may be mistaken.
 KEPT_PROVEN = 12
 # More than even tiles of most stains had (0.9), and less than nearly all folds. Farther apart, the parts of a tile
@@ -39,6 +42,10 @@ STACK_STEP_SHARE = 0.6  # of the depth of field from plane to plane
 MAX_PLANES = 48
 
 Examine = Callable[[Shot], FieldShape | None]
+Place = tuple[float, float]  # X and Y, um
+Usual = tuple[
+    float, float, float
+]  # how far apart the parts of an even tile are in sharpness, and its X and Y, um
 Write = Callable[[Path, bytes], None]
 # What beside its parts speaks against a single focus of a tile: it was not in focus where it was expected; or its
 # patches contradict each other, or no focus was found.
@@ -46,15 +53,15 @@ Doubt = Literal["unexpected", "contradicting"]
 
 
 class UsualSpread:
-    """How far apart the sharpness of the parts of an even tile lies on this slide. It depends on the stain."""
+    """How far apart the sharpness of the parts of an even tile lies. It depends on the stain, and so on the place."""
 
-    def __init__(self, known: Sequence[float] = ()) -> None:
+    def __init__(self, known: Sequence[Usual] = ()) -> None:
         """`known`: what an earlier session of the same scan has learned."""
-        self._known: deque[float] = deque(known, maxlen=KEPT_USUAL)
+        self._known: deque[Usual] = deque(known, maxlen=KEPT_USUAL)
         self._proven: deque[float] = deque(maxlen=KEPT_PROVEN)
 
     @property
-    def known(self) -> tuple[float, ...]:
+    def known(self) -> tuple[Usual, ...]:
         """What was learned, to be kept for a scan that is continued."""
         return tuple(self._known)
 
@@ -63,27 +70,32 @@ class UsualSpread:
         """Whether enough is known to judge by it."""
         return len(self._known) >= MIN_USUAL
 
-    def learn(self, spread: float | None, is_even: bool = False) -> None:
+    def learn(self, spread: float | None, place_um: Place, is_even: bool = False) -> None:
         """Learn from a tile. `is_even`: its shape was measured; else a spread that is unusual is left out."""
         if spread is None:
             return
-        if is_even and self.is_unusual(spread):
+        if is_even and self.is_unusual(spread, place_um):
             self._proven.append(spread)
-        is_usual = spread <= MAX_USUAL or (self.is_ready and not self.is_unusual(spread))
+        is_usual = spread <= MAX_USUAL or (self.is_ready and not self.is_unusual(spread, place_um))
         if is_even or is_usual:
-            self._known.append(spread)
+            self._known.append((spread, *place_um))
 
-    def is_unusual(self, spread: float | None, share: float = UNUSUAL) -> bool:
+    def is_unusual(self, spread: float | None, place_um: Place, share: float = UNUSUAL) -> bool:
         """Whether a tile may be uneven, by more than `share` of what is usual. None: too little is in it to tell."""
         if spread is None:
             return False
-        return not self.is_ready or spread > share * float(np.median(self._known))
+        return not self.is_ready or spread > share * self._usual_about(place_um)
 
-    def is_unusual_in_sweep(self, spread: float | None) -> bool:
+    def is_unusual_in_sweep(self, spread: float | None, place_um: Place) -> bool:
         """The same where a second picture is dear: not what is like content that looked uneven and proved even."""
-        if spread is None or not self.is_unusual(spread, UNUSUAL_SWEPT):
+        if spread is None or not self.is_unusual(spread, place_um, UNUSUAL_SWEPT):
             return False
         return len(self._proven) < 2 or spread > sorted(self._proven)[-2]
+
+    def _usual_about(self, place_um: Place) -> float:
+        known = np.array(self._known)[::-1]  # of two as near the later one: a place may be seen again
+        apart_um = np.hypot(known[:, 1] - place_um[0], known[:, 2] - place_um[1])
+        return float(np.median(known[np.argsort(apart_um, kind="stable")[:NEAREST], 0]))
 
 
 class UnevenTiles:
@@ -93,25 +105,27 @@ class UnevenTiles:
         """`examine` judges the field of a shot by a second one, and scans through it if need be."""
         self.usual, self._examine = usual, examine
 
-    def shape_of(self, shot: Shot, spread: float | None, doubt: Doubt | None) -> FieldShape | None:
+    def shape_of(
+        self, shot: Shot, spread: float | None, place_um: Place, doubt: Doubt | None
+    ) -> FieldShape | None:
         """The shape of a tile that may be uneven, as it was measured; None for one that was taken for even.
 
         `spread`: of the sharpness of its parts. The stage may end at another height. Raises BoardError, CameraFailed,
         EngineError.
         """
-        if not self.may_be_uneven(spread, doubt):
-            self.usual.learn(spread)
+        if not self.may_be_uneven(spread, place_um, doubt):
+            self.usual.learn(spread, place_um)
             return None
         shape = self._examine(shot)
         if shape is None or shape.verdict != "uneven":
-            self.usual.learn(spread, is_even=shape is not None)
+            self.usual.learn(spread, place_um, is_even=shape is not None)
         return shape
 
-    def may_be_uneven(self, spread: float | None, doubt: Doubt | None) -> bool:
+    def may_be_uneven(self, spread: float | None, place_um: Place, doubt: Doubt | None) -> bool:
         """Whether `shape_of` examines such a tile, with the stage where its picture was taken."""
         if doubt == "unexpected" and spread is not None:
-            return self.usual.is_unusual(spread, UNUSUAL_UNEXPECTED)
-        return doubt is not None or self.usual.is_unusual(spread)
+            return self.usual.is_unusual(spread, place_um, UNUSUAL_UNEXPECTED)
+        return doubt is not None or self.usual.is_unusual(spread, place_um)
 
 
 def doubt_about(is_known: bool, was_expected: bool, spread_um: float | None, depth_um: float) -> Doubt | None:

@@ -17,7 +17,7 @@ from parfocal.edge.scan.continuous.plan import flash_like_rest
 from parfocal.edge.scan.continuous.planes import PlaneSweeper
 from parfocal.edge.scan.tiles import read_scan, stacks_folder
 from parfocal.edge.scan.tiling.job import Ways
-from parfocal.edge.scan.tiling.judging.uneven_tiles import Doubt, UnevenTiles, UsualSpread
+from parfocal.edge.scan.tiling.judging.uneven_tiles import Doubt, Place, UnevenTiles, UsualSpread
 from parfocal.edge.scan.tiling.moving.light import Light
 from parfocal.edge.stacks.read import read_stack
 from tests.edge.scan.conftest import Scan
@@ -25,7 +25,8 @@ from tests.edge.scan.tiling.small_slide import CONFIG, SmallSlide, bent, drawn
 
 SHOT = Shot(2500.0, np.ascontiguousarray(drawn()[300:492, 300:556]), FocusConfig())
 MEASURED = TriggerInUse(CONFIG.scan.flash_delay_s, room_s=CONFIG.camera.exposure_s)
-USUAL = (0.50, 0.52, 0.49, 0.55, 0.51)
+HERE = (20_000.0, 10_000.0)
+USUAL = tuple((spread, *HERE) for spread in (0.50, 0.52, 0.49, 0.55, 0.51))
 
 
 class Examined:
@@ -61,7 +62,7 @@ def test_a_tile_whose_parts_are_not_equally_sharp_is_examined_which_decides(
     spread: float | None, doubt: Doubt | None, verdict: str | None, is_asked: bool
 ) -> None:
     examine = Examined(verdict)
-    shape = UnevenTiles(UsualSpread(USUAL), examine).shape_of(SHOT, spread, doubt)
+    shape = UnevenTiles(UsualSpread(USUAL), examine).shape_of(SHOT, spread, HERE, doubt)
     assert (None if shape is None else shape.verdict) == (verdict if is_asked else None)
     assert examine.asked == is_asked
 
@@ -70,44 +71,64 @@ def test_what_is_usual_is_learned_from_even_tiles_only() -> None:
     examine = Examined("uneven")
     tiles = UnevenTiles(UsualSpread(), examine)
     for _ in range(7):  # a slide that is folded everywhere
-        assert tiles.shape_of(SHOT, 1.4, None) is not None
+        assert tiles.shape_of(SHOT, 1.4, HERE, None) is not None
     assert not tiles.usual.known
     even = Examined("even")
     tiles = UnevenTiles(tiles.usual, even)
     for _ in range(20):  # then a stain whose cells differ as much
-        tiles.shape_of(SHOT, 1.4, None)
+        tiles.shape_of(SHOT, 1.4, HERE, None)
     assert even.asked == 5
     # Points of a survey are in focus, but may lie on a fold.
     usual = UsualSpread()
     for spread in (1.4, 0.5, None):
-        usual.learn(spread)
-    assert usual.known == (0.5,)
+        usual.learn(spread, HERE)
+    assert usual.known == ((0.5, *HERE),)
 
 
 def test_where_even_tiles_differ_much_the_whole_of_what_is_usual_is_learned_not_its_lower_end() -> None:
     usual = UsualSpread()
     for spread in np.random.default_rng(1).normal(1.22, 0.13, 400):
-        usual.learn(float(spread))
-    assert np.median(usual.known) > 1.15
-    assert not usual.is_unusual_in_sweep(1.62)  # one of a hundred is as far apart
-    assert usual.is_unusual_in_sweep(2.4)
+        usual.learn(float(spread), HERE)
+    assert np.median([spread for spread, *_ in usual.known]) > 1.15
+    assert not usual.is_unusual_in_sweep(1.62, HERE)  # one of a hundred is as far apart
+    assert usual.is_unusual_in_sweep(2.4, HERE)
     # A fifth of the tiles lie on folds: they do not count.
     folded = UsualSpread()
     for k in range(400):
-        folded.learn(1.2 if k % 5 == 0 else 0.6)
-    assert set(folded.known) == {0.6}
+        folded.learn(1.2 if k % 5 == 0 else 0.6, HERE)
+    assert {spread for spread, *_ in folded.known} == {0.6}
+
+
+def test_what_is_usual_is_that_of_the_nearest_tiles_on_either_side_of_a_border_of_stains() -> None:
+    """Rows back and forth over two stains, of which one differs more within even tiles."""
+    usual = UsualSpread()
+    places = [
+        (400.0 * k, 350.0 * row)
+        for row in range(6)
+        for k in (range(40) if row % 2 == 0 else range(39, -1, -1))
+    ]
+    for x_um, y_um in places:
+        usual.learn(0.5 if x_um < 8_000.0 else 0.8, (x_um, y_um))
+    here_um, beyond_um = (7_200.0, 2_100.0), (8_800.0, 2_100.0)
+    assert not usual.is_unusual(0.8, beyond_um)
+    assert usual.is_unusual(0.8, here_um)  # a fold in the other stain
+    assert usual.is_unusual(1.1, beyond_um)
+    assert usual.is_unusual_in_sweep(0.8, here_um)
+    assert not usual.is_unusual_in_sweep(0.8, beyond_um)
+    # A scan that goes on knows it too.
+    assert UsualSpread(usual.known).is_unusual(0.8, here_um)
 
 
 def test_in_a_sweep_content_that_looked_uneven_twice_and_proved_even_is_not_taken_again() -> None:
     usual = UsualSpread(USUAL)
-    assert not usual.is_unusual_in_sweep(0.70)
-    assert usual.is_unusual_in_sweep(0.80)
-    usual.learn(0.90, is_even=True)  # one may be a fold that was mistaken
-    assert usual.is_unusual_in_sweep(0.80)
-    usual.learn(0.85, is_even=True)
-    assert not usual.is_unusual_in_sweep(0.80)
-    assert usual.is_unusual_in_sweep(0.88)
-    assert usual.is_unusual(0.80)  # at rest it costs little to look
+    assert not usual.is_unusual_in_sweep(0.70, HERE)
+    assert usual.is_unusual_in_sweep(0.80, HERE)
+    usual.learn(0.90, HERE, is_even=True)  # one may be a fold that was mistaken
+    assert usual.is_unusual_in_sweep(0.80, HERE)
+    usual.learn(0.85, HERE, is_even=True)
+    assert not usual.is_unusual_in_sweep(0.80, HERE)
+    assert usual.is_unusual_in_sweep(0.88, HERE)
+    assert usual.is_unusual(0.80, HERE)  # at rest it costs little to look
 
 
 def test_an_uneven_tile_is_named_and_kept_as_a_composite_with_its_stack(
@@ -115,7 +136,9 @@ def test_an_uneven_tile_is_named_and_kept_as_a_composite_with_its_stack(
 ) -> None:
     green = np.full((128, 160, 3), (10, 200, 30), np.uint8)
 
-    def folded(_: UnevenTiles, shot: Shot, spread: float | None, doubt: Doubt | None) -> FieldShape | None:
+    def folded(
+        _: UnevenTiles, shot: Shot, spread: float | None, __: Place, doubt: Doubt | None
+    ) -> FieldShape | None:
         assert spread is None
         assert doubt in (None, "unexpected")
         is_fold = 20_015.0 < small.exposed_um[-1][0] < 20_025.0 and small.exposed_um[-1][1] > 9_985.0
@@ -165,8 +188,10 @@ def test_a_fold_out_of_focus_is_examined_at_once_and_kept_as_it_shows_most(
         x_um, y_um, _ = small.exposed_um[-1]
         return 20_015.0 < x_um < 20_025.0 and 9_985.0 < y_um < 10_015.0
 
-    def examined(tiles: UnevenTiles, _: Shot, spread: float | None, doubt: Doubt | None) -> FieldShape | None:
-        tiles.usual.learn(spread)
+    def examined(
+        tiles: UnevenTiles, _: Shot, spread: float | None, place_um: Place, doubt: Doubt | None
+    ) -> FieldShape | None:
+        tiles.usual.learn(spread, place_um)
         if not is_fold():
             return None
         assert (spread, doubt) == (1.4, None)
@@ -202,8 +227,10 @@ def test_a_tile_that_was_focused_and_is_still_blurred_is_examined(
 
     doubts = list[Doubt | None]()
 
-    def examined(tiles: UnevenTiles, _: Shot, spread: float | None, found: Doubt | None) -> None:
-        tiles.usual.learn(spread)
+    def examined(
+        tiles: UnevenTiles, _: Shot, spread: float | None, place_um: Place, found: Doubt | None
+    ) -> None:
+        tiles.usual.learn(spread, place_um)
         doubts.extend([found] if is_there() else [])
 
     small = SmallSlide(
