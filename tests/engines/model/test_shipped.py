@@ -48,8 +48,12 @@ def test_shipped_model_has_its_name_and_its_card(path: Path) -> None:
 def test_card_tells_errors_limits_and_recipe_in_this_order(model: Model) -> None:
     card = model.path.with_suffix(".md").read_text()
     told = [line for line in card.splitlines() if line.startswith("## ")]
-    assert told == ["## Held-out errors", "## What was compared, and limits", "## Learning curve", "## Recipe"]
-
+    assert told == [
+        "## Held-out errors",
+        "## What was compared, and limits",
+        "## Learning curve",
+        "## Recipe",
+    ]
 
 
 def test_models_of_one_name_in_different_folders_are_different(
