@@ -43,9 +43,8 @@ MAX_PLANES = 48
 
 Examine = Callable[[Shot], FieldShape | None]
 Place = tuple[float, float]  # X and Y, um
-Usual = tuple[
-    float, float, float
-]  # how far apart the parts of an even tile are in sharpness, and its X and Y, um
+# Of an even tile: how far apart its parts are in sharpness, and its X and Y, um.
+Usual = tuple[float, float, float]
 Write = Callable[[Path, bytes], None]
 # What beside its parts speaks against a single focus of a tile: it was not in focus where it was expected; or its
 # patches contradict each other, or no focus was found.
