@@ -80,7 +80,7 @@ def _extent(settings: Config, reach_um: float | None, step_um: float | None) -> 
     if step_um is None:
         usual = usual_steps(settings.focus, um_per_step)
         steps_um = [n * um_per_step for n in whole_parts(settings.focus, um_per_step) if n >= usual]
-        # Large frames make fewer planes, of which two are still delta apart, rather than a stack that cannot be read.
+        # Where so many large frames would not fit into memory, planes lie farther apart, but still a part of delta.
         fitting = (um for um in steps_um if fits(extent_of(reach_um, um, um_per_step), settings.camera))
         step_um = next(fitting, steps_um[0])
     return extent_of(reach_um, step_um, um_per_step)

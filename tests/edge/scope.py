@@ -50,6 +50,11 @@ def with_focus(config: Config, **changes: object) -> Config:
     return msgspec.structs.replace(config, focus=msgspec.structs.replace(config.focus, **changes))
 
 
+def with_scan(config: Config, **changes: object) -> Config:
+    """The configuration with other numbers for a scan."""
+    return msgspec.structs.replace(config, scan=msgspec.structs.replace(config.scan, **changes))
+
+
 @functools.cache
 def tissue(side_px: int = 600) -> NDArray[np.uint8]:
     """A drawn section: pink ground with dark nuclei of several sizes. All tests share it, so it is read-only."""

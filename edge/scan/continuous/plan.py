@@ -72,10 +72,6 @@ class SweepPlan(msgspec.Struct, frozen=True):
         """The flash of every picture."""
         return Flash(self.trigger.delay_s, self.flash_s, self.duty)
 
-    def ahead_um(self, um_per_step: float) -> float:
-        """How far the stage is beyond its trigger in the middle of the flash, um: there the picture shows it."""
-        return ahead_um_of(self.flash, self.speed_um_per_s, um_per_step)
-
 
 class ForetoldSweeps(Foretold, frozen=True):
     """What a continuous scan will take. `scan_s` is that of `sweeps`; `limit_s` is that of a stage that stops."""
@@ -107,7 +103,7 @@ def quicker_plan(
 
 
 def ahead_um_of(flash: Flash, speed_um_per_s: float, um_per_step: float) -> float:
-    """How far an axis goes on from a trigger to the middle of its flash, um.
+    """How far an axis goes on from a trigger to the middle of its flash, um: there the picture shows it.
 
     A trigger comes with a step of the motor, and the stage stays there until the next one.
     """

@@ -17,7 +17,7 @@ from parfocal.edge.errors import ConfigError
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.scan.continuous.frames import Flashed, FramesOfSweep, Triggers, armed
-from parfocal.edge.scan.continuous.plan import SweepPlan
+from parfocal.edge.scan.continuous.plan import SweepPlan, ahead_um_of
 from parfocal.edge.scan.continuous.rows import Line, Row
 from parfocal.edge.scan.tiling.moving.going import Offset
 from parfocal.edge.scan.tiling.plan import PlannedTile
@@ -225,7 +225,7 @@ class Sweeper:
         plan = self._plan
         # The stage goes on from the trigger to the middle of the flash; and it stands above its command by the play
         # where it is engaged downwards.
-        ahead_um = row.way * plan.ahead_um(axis.config.um_per_step)
+        ahead_um = row.way * ahead_um_of(plan.flash, plan.speed_um_per_s, axis.config.um_per_step)
         above_um = axis.stage_um - axis.position_um
         armed_um = self._board.trigger_at(
             row.along,

@@ -94,15 +94,15 @@ class Heights:
     def learn_swept(self, planned: PlannedTile, focus_z_um: float, sigma_um: float) -> None:
         """Take in the focus that a tile has shown in a sweep, should it be taken again."""
         if abs(focus_z_um - self.surface_um(planned.x_um, planned.y_um)) <= MAX_CORRECTION_UM:
-            self._shown[planned.x_um, planned.y_um] = Expected(focus_z_um, sigma_um)
+            self._shown[planned.place_um] = Expected(focus_z_um, sigma_um)
 
     def has_shown(self, planned: PlannedTile) -> bool:
         """Whether a picture of a sweep has shown the focus of this tile."""
-        return (planned.x_um, planned.y_um) in self._shown
+        return planned.place_um in self._shown
 
     def expected_of(self, planned: PlannedTile, x_um: float, y_um: float) -> Expected:
         """The expected focus of a tile whose middle lies at `x_um`, `y_um` in a picture."""
-        return self._shown.get((planned.x_um, planned.y_um)) or self.expected(x_um, y_um)
+        return self._shown.get(planned.place_um) or self.expected(x_um, y_um)
 
     def expected(self, x_um: float, y_um: float) -> Expected:
         """The expected focus at a place: what its own picture has shown in a sweep, if it was taken in one. Else:

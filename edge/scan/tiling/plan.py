@@ -45,6 +45,11 @@ class PlannedTile(msgspec.Struct, frozen=True):
     x_um: float
     y_um: float
 
+    @property
+    def place_um(self) -> tuple[float, float]:
+        """X and Y of its centre, um."""
+        return self.x_um, self.y_um
+
 
 class TilePlan(msgspec.Struct, frozen=True):
     """The tiles in the order of the visit.

@@ -98,14 +98,14 @@ class Scanner:
     def may_be_uneven(self, planned: PlannedTile, seen: Seen) -> bool:
         """Whether the parts of a picture of a sweep differ in sharpness as they do where a tile has no single focus."""
         tiles = self._unevenness.tiles
-        place_um = (planned.x_um, planned.y_um)
-        spread = seen.crispness_spread
-        return tiles is not None and seen.tissue and tiles.usual.is_unusual_in_sweep(spread, place_um)
+        if tiles is None or not seen.tissue:
+            return False
+        return tiles.usual.is_unusual_in_sweep(seen.crispness_spread, planned.place_um)
 
     def learn_even(self, planned: PlannedTile, seen: Seen) -> None:
         """Learn how a tile looks that was taken for even."""
         if self._unevenness.tiles is not None and seen.tissue:
-            self._unevenness.tiles.usual.learn(seen.crispness_spread, (planned.x_um, planned.y_um))
+            self._unevenness.tiles.usual.learn(seen.crispness_spread, planned.place_um)
 
     def run(
         self,
@@ -174,7 +174,7 @@ class Scanner:
         place_um, error_um = self.going.place_um, self._instrument.error_um()
 
         def looked_at(shot: Shot) -> tuple[Shot, Seen]:
-            return shot, self._judge.look(shot, (planned.x_um, planned.y_um), planned)
+            return shot, self._judge.look(shot, planned.place_um, planned)
 
         def go_on(to: PlannedTile) -> None:
             z_um = self._heights.expected(to.x_um, to.y_um).z_um + self._judge.aim_um(to)
@@ -217,7 +217,7 @@ class Scanner:
         tiles = self._unevenness.tiles
         if tiles is None or not tiles.usual.is_ready:
             return False
-        return tiles.usual.is_unusual(seen.crispness_spread, (planned.x_um, planned.y_um))
+        return tiles.usual.is_unusual(seen.crispness_spread, planned.place_um)
 
     def _examined(self, planned: PlannedTile, taken: Taken) -> Taken:
         """The same tile, with its focus by two shots if they show that it has one.
@@ -231,7 +231,7 @@ class Scanner:
         is_soft = taken.reason is not None and self._judge.is_blurred(taken.seen)
         is_known, depth_um = taken.judged is not None and not is_soft, self._judge.depth_um
         doubt = doubt_about(is_known, taken.reason is None, taken.seen.spread_um, depth_um)
-        spread, place_um = taken.seen.crispness_spread, (planned.x_um, planned.y_um)
+        spread, place_um = taken.seen.crispness_spread, planned.place_um
         if tiles.may_be_uneven(spread, place_um, doubt):
             self._be_back(planned, taken.shot)
         with self._light.exposure(self._instrument.clock.now_s()):
@@ -262,7 +262,7 @@ class Scanner:
             return
         self._judge.accept(taken.seen)
         if taken.above_um is not None:
-            self._judge.learn_tile(taken.seen, taken.above_um, (planned.x_um, planned.y_um))
+            self._judge.learn_tile(taken.seen, taken.above_um, planned.place_um)
         if _shows_focus(taken):
             distance_um, sigma_um = taken.judged.distance_um, taken.judged.sigma_um
             seen = taken.seen
@@ -296,7 +296,7 @@ class Scanner:
             moves_um.append(f"{judged.distance_um:+.1f}")
             reason = f"{_REASONS['predicted']}; moved by {', '.join(moves_um)} um"
             shot = self.going.take_at(planned.x_um, planned.y_um, focus_um)
-            seen = self._judge.look(shot, (planned.x_um, planned.y_um), planned)
+            seen = self._judge.look(shot, planned.place_um, planned)
             if seen.distance_um is None or seen.sigma_um is None:
                 return None
             if not self._sharpness(shot) > self._sharpness(best.shot):
@@ -331,7 +331,7 @@ class Scanner:
             # Never end blurrier than at the start: two shots that lead to a blurrier picture were wrong.
             known = Judged("good", 0.0, self._judge.depth_um / 2.0)
             return msgspec.structs.replace(first, judged=known, reason=reason, above_um=0.0)
-        seen = self._judge.look(result.end, (planned.x_um, planned.y_um), planned)
+        seen = self._judge.look(result.end, planned.place_um, planned)
         retaken = first.retaken + 1
         return Taken(result.end, seen, known, self._instrument.error_um(), reason, retaken, above_um=0.0)
 

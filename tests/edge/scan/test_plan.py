@@ -1,6 +1,5 @@
 import itertools
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,6 +7,7 @@ from hypothesis import strategies as st
 from parfocal.edge.config import Config
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.scan.plan import snake
+from tests.edge.scope import with_scan
 
 CONFIG = Config()
 
@@ -35,13 +35,13 @@ def test_no_field_at_all_is_refused(n: int) -> None:
 
 @pytest.mark.parametrize("n", [100_001, 1_000_000_000, 10**400])
 def test_more_fields_than_any_slide_holds_are_refused_before_they_are_laid_out(n: int) -> None:
-    overlapping = msgspec.structs.replace(CONFIG, scan=msgspec.structs.replace(CONFIG.scan, overlap=0.999999))
+    overlapping = with_scan(CONFIG, overlap=0.999999)
     for config in (CONFIG, overlapping):
         with pytest.raises(ConfigError, match="give 100000 or fewer"):
             snake(n, config)
 
 
 def test_one_field_is_not_called_fields() -> None:
-    away = msgspec.structs.replace(CONFIG, scan=msgspec.structs.replace(CONFIG.scan, origin_x_um=1e9))
+    away = with_scan(CONFIG, origin_x_um=1e9)
     with pytest.raises(ConfigError, match="^no room for 1 field:"):
         snake(1, away)

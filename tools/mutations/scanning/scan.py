@@ -368,8 +368,8 @@ MUTATIONS = (
     Mutation(
         "of a stain whose parts differ much only the most even tiles count",
         "edge/scan/tiling/judging/uneven_tiles.py",
-        "is_usual = spread <= MAX_USUAL or (self.is_ready and not self.is_unusual(spread, place_um))",
-        "is_usual = spread <= MAX_USUAL",
+        "if is_even or spread <= MAX_USUAL or not is_unusual:",
+        "if is_even or spread <= MAX_USUAL:",
         ("tests/edge/scan/tiling/test_uneven_tiles.py",),
     ),
     Mutation(

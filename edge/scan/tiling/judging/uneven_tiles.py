@@ -73,10 +73,10 @@ class UsualSpread:
         """Learn from a tile. `is_even`: its shape was measured; else a spread that is unusual is left out."""
         if spread is None:
             return
-        if is_even and self.is_unusual(spread, place_um):
+        is_unusual = self.is_unusual(spread, place_um)
+        if is_even and is_unusual:
             self._proven.append(spread)
-        is_usual = spread <= MAX_USUAL or (self.is_ready and not self.is_unusual(spread, place_um))
-        if is_even or is_usual:
+        if is_even or spread <= MAX_USUAL or not is_unusual:
             self._known.append((spread, *place_um))
 
     def is_unusual(self, spread: float | None, place_um: Place, share: float = UNUSUAL) -> bool:

@@ -21,12 +21,9 @@ from parfocal.edge.simscope.triggered_camera import TriggeredCamera
 from parfocal.edge.tissue.area import rectangle
 from tests.edge.focus.uneven.field_stand import FOCUS_Z_UM, STEP, Field
 from tests.edge.scan.conftest import PLAYS, REGION
+from tests.edge.scope import with_scan
 
 HEIGHTS_UM = [FOCUS_Z_UM - 5.0 + 1.25 * k for k in range(9)]
-
-
-def scanning(config: Config, **changes: object) -> Config:
-    return msgspec.structs.replace(config, scan=msgspec.structs.replace(config.scan, **changes))
 
 
 def planned(field: Field) -> SweepPlan:
@@ -138,7 +135,7 @@ MEASURED = TriggerInUse(
 def test_a_flash_for_planes_gives_the_light_of_a_picture_at_rest_as_briefly_as_it_can(
     brightness: float,
 ) -> None:
-    config = scanning(Config(), flash_brightness=brightness)
+    config = with_scan(Config(), flash_brightness=brightness)
     flash = flash_like_rest(config, MEASURED)
     assert flash is not None
     at_rest_s = config.camera.exposure_s * config.scan.lamp_duty / brightness
@@ -154,7 +151,7 @@ def test_without_a_measured_trigger_or_room_for_the_flash_the_stage_stops_for_pl
     assert flash_like_rest(config, TriggerInUse(config.scan.flash_delay_s)) is None  # only configured
     short = msgspec.structs.replace(MEASURED, room_s=0.9 * 0.6 * 0.008)
     assert flash_like_rest(config, short) is None
-    assert flash_like_rest(scanning(config, flash_brightness=2.0), short) is not None
+    assert flash_like_rest(with_scan(config, flash_brightness=2.0), short) is not None
 
 
 @pytest.mark.parametrize("lacking", ["nothing", "camera", "board", "lamp", "measured"])

@@ -29,6 +29,7 @@ from parfocal.edge.scan.continuous.straight import Costs
 from parfocal.edge.scan.tiling.heights import Expected
 from parfocal.edge.scan.tiling.plan import PlannedTile, TilePlan, field_of, plan_tiles
 from parfocal.edge.tissue.area import rectangle
+from tests.edge.scope import with_scan
 
 DEPTH_UM, STEP_UM = 0.96, 0.3125
 COSTS, CHEAP_STOPS = Costs(0.08, 0.08, 0.3), Costs(0.02, 0.08, 0.43)
@@ -91,7 +92,7 @@ def test_where_a_stop_costs_less_than_a_tile_that_is_taken_again_z_follows_the_s
     dear, cheap = (swept_line(row(46), height_um, costs=Costs(part_s, 0.08, 0.43)) for part_s in (0.6, 0.02))
     assert len(cheap.parts) > 2 * len(dear.parts)
     plan = whole()
-    slow = msgspec.structs.replace(BRIGHT, scan=msgspec.structs.replace(BRIGHT.scan, flash_brightness=85.0))
+    slow = with_scan(BRIGHT, flash_brightness=85.0)
     costs, slow_costs = (sweep_plan(plan, config, PLAYS).costs for config in (BRIGHT, slow))
     assert slow_costs.part_s < 0.3 * costs.part_s
     assert (slow_costs.reversal_s, slow_costs.again_s) == (costs.reversal_s, costs.again_s)
@@ -246,9 +247,7 @@ def test_a_flash_leaves_the_finest_detail_of_a_picture_its_contrast(
 
 
 def test_a_flash_ends_before_the_exposure_that_was_measured() -> None:
-    brighter = msgspec.structs.replace(
-        BRIGHT, scan=msgspec.structs.replace(BRIGHT.scan, flash_brightness=3400.0)
-    )
+    brighter = with_scan(BRIGHT, flash_brightness=3400.0)
     short = TriggerInUse(0.0001, 0.00001, 0.000005, datetime(2026, 11, 27, tzinfo=timezone.utc))
     plan = sweep_plan(whole(), brighter, PLAYS, short)
     assert plan.flash_s == 0.000005 < sweep_plan(whole(), brighter, PLAYS).flash_s

@@ -8,7 +8,6 @@ import msgspec
 import numpy as np
 import pytest
 
-from parfocal.edge.config import Config
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.images.rgb import rgb_from_file
 from parfocal.edge.scan.continuous.survey import (
@@ -30,14 +29,11 @@ from parfocal.edge.scan.tiling.plan import PlannedTile, plan_tiles
 from parfocal.edge.scan.tiling.registering import shift_px
 from parfocal.edge.tissue.area import rectangle
 from tests.edge.scan.conftest import PLAYS
-from tests.edge.scan.tiling.small_slide import CENTRE_UM, CONFIG, SmallSlide, bent
+from tests.edge.scan.tiling.small_slide import BRIGHT, CENTRE_UM, SmallSlide, bent
+from tests.edge.scope import with_focus, with_scan
 
 # A flash bright enough for 1.4 mm/s, and the controller, which the survey measures by.
-SWEPT: Config = msgspec.structs.replace(
-    CONFIG,
-    scan=msgspec.structs.replace(CONFIG.scan, flash_brightness=100.0, flash_delay_s=1e-5),
-    focus=msgspec.structs.replace(CONFIG.focus, strategy="controller"),
-)
+SWEPT = with_focus(BRIGHT, strategy="controller")
 X_UM, Y_UM = CENTRE_UM
 POINTS = points_of_region(Region(X_UM - 50.0, Y_UM - 100.0, X_UM + 130.0, Y_UM + 100.0), SWEPT, 30, 100.0)
 
@@ -158,7 +154,7 @@ def test_rows_lie_along_the_axis_that_takes_less_time_and_keep_their_gaps() -> N
 
 def test_a_sweep_that_would_leave_the_stage_is_refused() -> None:
     points = points_of_region(Region(200.0, 200.0, 3000.0, 3000.0), SWEPT, 16, 1000.0)
-    fast = msgspec.structs.replace(SWEPT, scan=msgspec.structs.replace(SWEPT.scan, flash_brightness=500.0))
+    fast = with_scan(SWEPT, flash_brightness=500.0)
     with pytest.raises(ConfigError, match=r"would go to [xy]=-\d+ um, beyond the stage; nothing moved"):
         survey_sweeps(points, fast, PLAYS)
 

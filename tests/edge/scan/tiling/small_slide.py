@@ -27,6 +27,7 @@ from parfocal.edge.simscope.triggered_camera import TriggeredCamera
 from parfocal.engines.model.contract import Contract
 from parfocal.engines.predictor import Predictor
 from tests.contracts import difference_contract, single_contract
+from tests.edge.scope import with_scan
 from tests.near_home import near_home
 
 FOCUS_Z_UM = 2500.0
@@ -38,9 +39,7 @@ CONFIG = config_from_toml(
     "the small slide",
 )
 # With a flash that is bright enough for sweeps.
-BRIGHT: Config = msgspec.structs.replace(
-    CONFIG, scan=msgspec.structs.replace(CONFIG.scan, flash_brightness=100.0, flash_delay_s=1e-5)
-)
+BRIGHT = with_scan(CONFIG, flash_brightness=100.0, flash_delay_s=1e-5)
 STRAIGHT = View(UM_PER_PX)
 SLIDE_PX = 900  # a side, 0.31 mm
 
