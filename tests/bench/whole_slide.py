@@ -9,7 +9,8 @@ does one part. `--stepped` takes the stepped surface of the virtual slide.
 `--whole` scans all of it, as much as `--minutes` of processor time allow, and goes on with the same scan when it is
 started again, as `parfocal scan --resume` does. The scan stays in build/bench/whole_slide/whole.zarr, to be stitched.
 
-With `--computing` the microscope waits for what is computed for each tile, as long as that takes on this machine.
+`--flash 600` sweeps with a flash that is 600 times as bright as the steady lamp instead of 340. With `--computing` the
+microscope waits for what is computed for each tile, as long as that takes on this machine.
 
 `limit_s` is one picture a tile: X/Y, settling, exposure. A folded tile needs more, since
 nothing but planes through its heights shows that it has no single focus: `limit_with_folds_s` adds a plane a depth of
@@ -27,110 +28,44 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-import cv2
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from parfocal.board.motion.profile import Trapezoid
 from parfocal.edge.config import Config, config_from_toml
 from parfocal.edge.engine import checked_engine, checked_single_engine
 from parfocal.edge.focus.judging.depth import depth_of_field_um
-from parfocal.edge.images.rgb import rgb_from_file
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.measured.calibration import PlayInUse
 from parfocal.edge.measured.trigger_in_use import TriggerInUse
-from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.scan.continuous.plan import quicker_plan, sweep_plan
 from parfocal.edge.scan.continuous.survey import sweeps_if_quicker
-from parfocal.edge.scan.tiles import ScannedTile, read_scan
+from parfocal.edge.scan.tiles import read_scan
 from parfocal.edge.scan.tiling.job import Eyes, Request, ScanJob, Ways, settings_of
 from parfocal.edge.scan.tiling.plan import TilePlan, field_of, foretell, overlap_for, plan_tiles
 from parfocal.edge.scan.tiling.points import survey_points
 from parfocal.edge.scan.tiling.taken import TileDone
-from parfocal.edge.simscope.bench import Sample, in_virtual_time, stub_of
-from parfocal.edge.simscope.optics import Optics
-from parfocal.edge.simscope.relief import points_um
-from parfocal.edge.simscope.scene import Scene
-from parfocal.edge.simscope.slide import SlideImage, VirtualSlide
+from parfocal.edge.simscope.bench import in_virtual_time, stub_of
 from parfocal.edge.simscope.surface import FocusSurface
 from parfocal.edge.tissue.area import rectangle
 from tests.bench.charged import computing_charged
-from tests.bench.scan import FOLD_UM, ORIGIN_UM, in_fold, smooth
-from tests.stains import faint, h_and_e, ihc
+from tests.bench.rendered_slide import (
+    FOLD_HIGH_UM,
+    SIDE_UM,
+    sample,
+    share_of_tissue_on_fold,
+    share_on_fold,
+)
+from tests.bench.scan import ORIGIN_UM
 
-SIDE_UM = 15_000.0
-IMAGE_UM_PER_PX = 0.5
-FOLD_HIGH_UM = 6.0  # as `smooth` has it
 # Less of a tile's tissue than this on the fold, or beside it, is not counted as folded: a strip of 0.04 mm.
 FOLD_SHARE = 0.10
-GLASS_LEVEL = 222  # of the darkest channel, slightly blurred; tissue is darker
 CONFIG = config_from_toml("[scan]\nflash_brightness = 340.0\n", "the bench")
 # As `parfocal calibrate trigger --sim` measures it.
 TRIGGER = TriggerInUse(
     0.00009, 0.00004, 0.00795, datetime(2026, 11, 28, tzinfo=timezone.utc), exposed_s=0.00809
 )
 PLAYS = tuple(PlayInUse(name, 20.0 if name == "z" else 60.0, 0.3) for name in ("x", "y", "z"))
-
-
-def dusty(picture: UInt8Array, seed: int) -> UInt8Array:
-    """The picture with a stripe of empty glass and grains of dust."""
-    rng, made = np.random.default_rng(seed), picture.copy()
-    made[:, :90] = 238
-    for _ in range(6):
-        x, y = (int(value) for value in rng.integers(0, len(made), 2))
-        cv2.circle(made, (x, y), int(rng.integers(3, 12)), (60, 55, 50), -1, cv2.LINE_AA)
-    return np.asarray(cv2.GaussianBlur(made, (0, 0), 0.6), np.uint8)
-
-
-def sample(config: Config, surface: FocusSurface | None) -> Sample:
-    """Four stains by the quarter, each field in one of them. `surface`: the stepped one, None for the smooth one."""
-    camera = config.camera
-    shape_px = (camera.height_px, camera.width_px)
-    stains = (ihc(), h_and_e(), faint(), np.ascontiguousarray(ihc()[..., ::-1]))
-    scenes = [
-        Scene(
-            VirtualSlide(SlideImage(dusty(stain, k), IMAGE_UM_PER_PX), camera.um_per_px, k),
-            Optics(um_per_px=camera.um_per_px),
-            shape_px,
-            k,
-        )
-        for k, stain in enumerate(stains)
-    ]
-    focus_z_um = smooth if surface is None else surface.z_um
-
-    def render(x_um: float, y_um: float, z_um: float, duty: float) -> UInt8Array:
-        right, low = (
-            int(at > zero + SIDE_UM / 2.0) for at, zero in zip((x_um, y_um), ORIGIN_UM, strict=True)
-        )
-        scene, light = scenes[2 * low + right], duty / config.scan.lamp_duty
-        away_um = z_um - focus_z_um(x_um, y_um)
-        if surface is not None or share_on_fold(x_um, y_um) in (0.0, 1.0):
-            return scene.shot(x_um, y_um, away_um, light)
-        above_um = FOLD_HIGH_UM * (on_fold(x_um, y_um).astype(np.float32) - float(in_fold(x_um, y_um)))
-        return scene.uneven_shot(x_um, y_um, np.float32(away_um) - above_um, light)
-
-    return Sample(render, focus_z_um)
-
-
-def on_fold(x_um: float, y_um: float) -> NDArray[np.bool_]:
-    """Which pixels of a field lie on the fold, (h, w)."""
-    camera = CONFIG.camera
-    xs_um, ys_um = points_um(x_um, y_um, (camera.height_px, camera.width_px), camera.um_per_px)
-    along_um = (xs_um - ORIGIN_UM[0])[None, :] - 0.5 * (ys_um - ORIGIN_UM[1])[:, None]
-    return np.asarray(np.abs(along_um - 3_000.0) < FOLD_UM, np.bool_)
-
-
-def share_on_fold(x_um: float, y_um: float) -> float:
-    """How much of a field lies on the fold."""
-    return float(on_fold(x_um, y_um).mean())
-
-
-def share_of_tissue_on_fold(tile: ScannedTile) -> float:
-    """How much of the tissue of a tile lies on the fold."""
-    darkest = cv2.GaussianBlur(rgb_from_file(tile.path), (0, 0), 8.0).min(axis=2)
-    held = on_fold(tile.x_um, tile.y_um)[darkest < GLASS_LEVEL]
-    return float(held.mean()) if held.size else 0.0
 
 
 def planes_s() -> float:
@@ -152,39 +87,49 @@ def part_of(plan: TilePlan, part: int, n_parts: int) -> TilePlan:
     )
 
 
-def survey(job: ScanJob, instrument: Instrument, eyes: Eyes, plan: TilePlan, continuous: bool) -> None:
+def flashed(brightness: str) -> Config:
+    """The microscope with another flash."""
+    scan = msgspec.structs.replace(CONFIG.scan, flash_brightness=float(brightness))
+    return msgspec.structs.replace(CONFIG, scan=scan)
+
+
+def survey(
+    job: ScanJob, instrument: Instrument, eyes: Eyes, plan: TilePlan, given: argparse.Namespace
+) -> None:
     """Survey the tiles of a plan, as `parfocal scan` does."""
-    points = survey_points(plan, CONFIG)
-    sweeps = sweeps_if_quicker(points, CONFIG, eyes.single, PLAYS) if continuous else None
-    list(job.survey(instrument, eyes, CONFIG, points, sweeps))
+    config: Config = given.config
+    points = survey_points(plan, config)
+    sweeps = sweeps_if_quicker(points, config, eyes.single, PLAYS) if given.continuous else None
+    list(job.survey(instrument, eyes, config, points, sweeps))
 
 
 def go_on(given: argparse.Namespace, folder: Path) -> None:
     """Scan on in the whole slide for a while, and note each tile."""
-    plan, noted = whole_plan(given.continuous), folder / "whole.jsonl"
-    sweeps = sweep_plan(plan, CONFIG, PLAYS) if given.continuous else None
+    config: Config = given.config
+    plan, noted = whole_plan(config, given.continuous), folder / "whole.jsonl"
+    sweeps = sweep_plan(plan, config, PLAYS) if given.continuous else None
     surface = FocusSurface(1, *ORIGIN_UM, 2500.0) if given.stepped else None
-    eyes = Eyes(checked_engine(CONFIG).predictor, checked_single_engine(CONFIG).predictor)
+    eyes = Eyes(checked_engine(config).predictor, checked_single_engine(config).predictor)
     until_s = time.process_time() + 60.0 * given.minutes
     with (
         noted.open("a") as notes,
-        in_virtual_time(sample(CONFIG, surface), CONFIG, stub_of(CONFIG, 1)) as opened,
+        in_virtual_time(sample(config, surface), config, stub_of(config, 1)) as opened,
     ):
         instrument = msgspec.structs.replace(opened, plays=PLAYS, trigger=TRIGGER)
         request = Request("whole", "jpg", plan, given.continuous)
-        settings = settings_of(request, instrument, CONFIG, eyes)
+        settings = settings_of(request, instrument, config, eyes)
         job = ScanJob(folder / "whole.zarr", request, settings, datetime.now(timezone.utc), "bench")
         with contextlib.closing(job):
             before_s = instrument.clock.now_s()
             if job.kept_surface() is None:
-                survey(job, instrument, eyes, plan, given.continuous)
+                survey(job, instrument, eyes, plan, given)
                 notes.write(json.dumps({"survey_s": instrument.clock.now_s() - before_s}) + "\n")
             fitted, is_first = job.kept_surface(), bool(job.finished)
             assert fitted is not None
             computing: contextlib.AbstractContextManager[list[float]] = contextlib.nullcontext([])
             if given.computing:
                 computing = computing_charged(instrument.clock)
-            tiles = job.tiles(instrument, eyes, CONFIG, fitted, Ways(sweeps=sweeps))
+            tiles = job.tiles(instrument, eyes, config, fitted, Ways(sweeps=sweeps))
             before_s = instrument.clock.now_s()
             with computing as computed_s, contextlib.closing(tiles) as run:
                 for done in run:
@@ -214,12 +159,12 @@ def noted_tile(done: TileDone, spent_s: float, stepped: bool) -> dict[str, objec
     }
 
 
-def whole_so_far(folder: Path, continuous: bool) -> dict[str, object]:
+def whole_so_far(folder: Path, config: Config, continuous: bool) -> dict[str, object]:
     """The whole slide as far as it was scanned."""
     lines = [json.loads(line) for line in (folder / "whole.jsonl").read_text().splitlines()]
     tiles = list({tuple(line["place"]): line for line in lines if "place" in line}.values())
-    whole = whole_plan(continuous)
-    foretold = foretell(whole, CONFIG, 0.15, PLAYS, is_triggered=True)
+    whole = whole_plan(config, continuous)
+    foretold = foretell(whole, config, 0.15, PLAYS, is_triggered=True)
     tissue = [tile for tile in tiles if tile["tissue"]]
     even = [tile for tile in tissue if tile["on_fold"] in (0.0, 1.0)]
     pictures = {(tile.row, tile.column): tile for tile in read_scan(folder / "whole.zarr").tiles}
@@ -232,7 +177,7 @@ def whole_so_far(folder: Path, continuous: bool) -> dict[str, object]:
     counted_um = np.array([tile["error_um"] for tile in even if not tile["uneven"]])
     scan_s = sum(tile["spent_s"] for tile in tiles)
     limit_s = foretold.limit_s * len(tiles) / len(whole.tiles)
-    depth_um = depth_of_field_um(CONFIG.focus.objective)
+    depth_um = depth_of_field_um(config.focus.objective)
     return {
         "planned": len(whole.tiles),
         "scanned": len(tiles),
@@ -241,7 +186,7 @@ def whole_so_far(folder: Path, continuous: bool) -> dict[str, object]:
         "computed_s": sum(line.get("computed_s", 0.0) for line in lines),
         "scan_s": scan_s,
         "limit_s": limit_s,
-        "planned_s": sweep_plan(whole, CONFIG, PLAYS).scan_s if continuous else foretold.scan_s,
+        "planned_s": sweep_plan(whole, config, PLAYS).scan_s if continuous else foretold.scan_s,
         "over_limit": scan_s / limit_s,
         "limit_with_folds_s": limit_s + len(folded) * planes_s(),
         "over_limit_with_folds": scan_s / (limit_s + len(folded) * planes_s()),
@@ -265,29 +210,30 @@ def whole_so_far(folder: Path, continuous: bool) -> dict[str, object]:
 
 def measured(part: int, given: argparse.Namespace, folder: Path) -> dict[str, object]:
     """Scan one part and sum it up."""
-    whole = whole_plan(given.continuous)
+    config: Config = given.config
+    whole = whole_plan(config, given.continuous)
     plan = part_of(whole, part, given.parts)
-    sweeps = sweep_plan(whole, CONFIG, PLAYS) if given.continuous else None
+    sweeps = sweep_plan(whole, config, PLAYS) if given.continuous else None
     surface = FocusSurface(1, *ORIGIN_UM, 2500.0) if given.stepped else None
-    eyes = Eyes(checked_engine(CONFIG).predictor, checked_single_engine(CONFIG).predictor)
+    eyes = Eyes(checked_engine(config).predictor, checked_single_engine(config).predictor)
     out = folder / f"part-{part}.zarr"
     shutil.rmtree(out, ignore_errors=True)
     began_s = time.process_time()
-    with in_virtual_time(sample(CONFIG, surface), CONFIG, stub_of(CONFIG, 1)) as opened:
+    with in_virtual_time(sample(config, surface), config, stub_of(config, 1)) as opened:
         instrument = msgspec.structs.replace(opened, plays=PLAYS, trigger=TRIGGER)
         request = Request("whole", "jpg", plan, given.continuous)
-        settings = settings_of(request, instrument, CONFIG, eyes)
+        settings = settings_of(request, instrument, config, eyes)
         job = ScanJob(out, request, settings, datetime.now(timezone.utc), "bench")
         with contextlib.closing(job):
             surveyed_s = -instrument.clock.now_s()
-            survey(job, instrument, eyes, plan, given.continuous)
+            survey(job, instrument, eyes, plan, given)
             surveyed_s += instrument.clock.now_s()
             fitted = job.kept_surface()
             assert fitted is not None
             scan_s = -instrument.clock.now_s()
-            done = list(job.tiles(instrument, eyes, CONFIG, fitted, Ways(sweeps=sweeps)))
+            done = list(job.tiles(instrument, eyes, config, fitted, Ways(sweeps=sweeps)))
             scan_s += instrument.clock.now_s()
-    depth_um = depth_of_field_um(CONFIG.focus.objective)
+    depth_um = depth_of_field_um(config.focus.objective)
     tissue = [d for d in done if d.tile.tissue]
     share = {d: 0.0 if given.stepped else share_on_fold(d.tile.x_um, d.tile.y_um) for d in tissue}
     even = [d for d in tissue if share[d] in (0.0, 1.0)]
@@ -314,20 +260,20 @@ def measured(part: int, given: argparse.Namespace, folder: Path) -> dict[str, ob
     }
 
 
-def whole_plan(continuous: bool = False) -> TilePlan:
+def whole_plan(config: Config, continuous: bool) -> TilePlan:
     """The tiles of the whole slide; swept, in rows as `parfocal scan --continuous` lays them."""
-    field_um, (x_um, y_um) = field_of(CONFIG.camera, CONFIG.camera.um_per_px), ORIGIN_UM
+    field_um, (x_um, y_um) = field_of(config.camera, config.camera.um_per_px), ORIGIN_UM
     area = rectangle(x_um, y_um, x_um + SIDE_UM, y_um + SIDE_UM)
-    overlap = overlap_for(PLAYS, CONFIG, field_um)
+    overlap = overlap_for(PLAYS, config, field_um)
     if continuous:
-        return quicker_plan(area, CONFIG, field_um, overlap, PLAYS)
-    return plan_tiles(area, CONFIG, field_um, overlap)
+        return quicker_plan(area, config, field_um, overlap, PLAYS)
+    return plan_tiles(area, config, field_um, overlap)
 
 
-def summed(parts: list[dict[str, Any]], continuous: bool) -> dict[str, object]:
+def summed(parts: list[dict[str, Any]], config: Config, continuous: bool) -> dict[str, object]:
     """The parts together, and the time for the whole at their rate."""
-    whole = whole_plan(continuous)
-    foretold = foretell(whole, CONFIG, 0.15, PLAYS, is_triggered=True)
+    whole = whole_plan(config, continuous)
+    foretold = foretell(whole, config, 0.15, PLAYS, is_triggered=True)
     total = {
         name: sum(part[name] for part in parts)
         for name in parts[0]
@@ -338,7 +284,7 @@ def summed(parts: list[dict[str, Any]], continuous: bool) -> dict[str, object]:
     return {
         "whole_tiles": len(whole.tiles),
         "whole_limit_s": foretold.limit_s,
-        "whole_planned_s": sweep_plan(whole, CONFIG, PLAYS).scan_s if continuous else foretold.scan_s,
+        "whole_planned_s": sweep_plan(whole, config, PLAYS).scan_s if continuous else foretold.scan_s,
         "whole_s_at_this_rate": scan_s * len(whole.tiles) / total["scanned"],
         "over_limit": scan_s / limit_s,
         "over_limit_with_folds": scan_s / (limit_s + total["folded"] * planes_s()),
@@ -359,13 +305,22 @@ def main() -> None:
     parser.add_argument("--whole", action="store_true", help="scan all of it, a while in each call")
     parser.add_argument("--computing", action="store_true", help="charge what is computed, for --whole")
     parser.add_argument("--minutes", type=float, default=9.0, help="of processor time, for --whole")
+    parser.add_argument(
+        "--flash",
+        dest="config",
+        type=flashed,
+        default=CONFIG,
+        help="how bright it is, times the steady lamp (default: 340)",
+    )
     given = parser.parse_args()
     name = f"whole_slide{'_stepped' * given.stepped}{'_continuous' * given.continuous}{'_computing' * given.computing}"
+    if given.config is not CONFIG:
+        name += f"_flash_{given.config.scan.flash_brightness:.0f}"
     folder = Path("build/bench") / name
     folder.mkdir(parents=True, exist_ok=True)
     if given.whole:
         go_on(given, folder)
-        told = json.dumps(whole_so_far(folder, given.continuous), indent=1)
+        told = json.dumps(whole_so_far(folder, given.config, given.continuous), indent=1)
         (folder.parent / f"{name}_all.json").write_text(told)
         sys.stdout.write(told + "\n")
         return
@@ -374,7 +329,9 @@ def main() -> None:
         if not path.exists() and given.only in (None, part):
             path.write_text(json.dumps(measured(part, given, folder)))
             sys.stderr.write(f"part {part} of {given.parts} is done\n")
-    result = summed([json.loads(path.read_text()) for path in kept if path.exists()], given.continuous)
+    result = summed(
+        [json.loads(path.read_text()) for path in kept if path.exists()], given.config, given.continuous
+    )
     (folder.parent / f"{name}.json").write_text(json.dumps(result, indent=1))
     sys.stdout.write(json.dumps(result, indent=1) + "\n")
 

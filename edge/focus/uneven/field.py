@@ -6,8 +6,8 @@ three times as certain, and the model is the one that a calibration fits to the 
 """
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Literal
+from collections.abc import Sequence
+from typing import Literal, Protocol
 
 import msgspec
 import numpy as np
@@ -41,8 +41,17 @@ BATCH = 4  # patches at once: engines are built for the four of the focus loop
 CUT_SHARE = 0.02
 MAX_PLANES = 48  # 180 MB at 1224 x 1024
 
-PassThrough = Callable[[Sequence[float]], list[Plane]]
 Verdict = Literal["even", "uneven", "not confirmed"]
+
+
+class PassThrough(Protocol):
+    """Takes planes while the stage rises."""
+
+    def begin_um(self, heights_um: Sequence[float]) -> float:
+        """Where the stage stands before it passes these heights, engaged upwards."""
+
+    def __call__(self, heights_um: Sequence[float]) -> list[Plane]:
+        """The planes at these heights, evenly spaced upwards; what could not be taken is left out."""
 
 
 class Planes(msgspec.Struct, frozen=True):
@@ -94,6 +103,19 @@ class FieldShape(msgspec.Struct, frozen=True):
     best: Shot | None = None
 
 
+class Passed(msgspec.Struct, frozen=True):
+    """What planes through a field have shown without any prediction.
+
+    The lowest and the highest focus, um; whether they lie more than a depth of field apart; the shot in which most of
+    the field is near its focus; and the picture of an uneven one, all in focus, where one is wanted.
+    """
+
+    range_um: tuple[float, float]
+    is_uneven: bool
+    best: Shot
+    picture: UInt8Array | None = None
+
+
 class UnevenField:
     """Judges fields patch by patch, and scans through those that may be uneven. Arrives from below only."""
 
@@ -109,8 +131,7 @@ class UnevenField:
     ) -> None:
         """`predictor` takes two shots; `um_per_px` is the size of a pixel of the camera. Nothing moves.
 
-        `pass_through` takes planes, evenly spaced upwards, while the stage rises, and leaves out what it could not
-        take; None to stop for each.
+        `pass_through`: None to stop for each plane.
         """
         self._shots, self._predictor, self._config = Shots(axis, camera, config), predictor, config
         self._depth_um = depth_of_field_um(config.objective)
@@ -155,6 +176,33 @@ class UnevenField:
         self._shots.restart_trace()
         return self._shape(shot)
 
+    def begin_um(self, low_um: float, high_um: float) -> float:
+        """Where the stage stands before it goes `through`, engaged upwards."""
+        heights_um = self._within_limits(*self._span(low_um, high_um, low_um))
+        if self._pass_through is None or len(heights_um) < 2:
+            return heights_um[0] if heights_um else low_um
+        return self._pass_through.begin_um(heights_um)
+
+    def through(self, low_um: float, high_um: float) -> Passed | None:
+        """Scan through a field whose focus lies about between these heights; the stage stays at the end.
+
+        None if nothing has a focus there, or the limits leave no room. Raises as `examine`.
+        """
+        self._shots.restart_trace()
+        shots, planes = self._scan(low_um, high_um, None)
+        if len(planes) < FIT_PLANES:
+            return None
+        heights = height_map(planes, self._config.blank_contrast)
+        if heights.range_um is None:
+            return None
+        best = shots[fullest_plane(planes, heights, self._depth_um)]
+        is_uneven = self._is_uneven(heights)
+        return Passed(heights.range_um, is_uneven, best, self._picture(shots) if is_uneven else None)
+
+    def _is_uneven(self, heights: HeightMap) -> bool:
+        range_um = heights.range_um
+        return range_um is not None and range_um[1] - range_um[0] > self._depth_um
+
     def _shape(self, shot: Shot) -> FieldShape | None:
         second = self._second(shot)
         patches, found = self._looked(shot, second)
@@ -167,8 +215,7 @@ class UnevenField:
         if len(planes) < FIT_PLANES:  # no room within the limits
             return FieldShape("not confirmed", found.shape, found.z_um, predicted_um, self._shots.images)
         heights = height_map(planes, self._config.blank_contrast)
-        range_um = heights.range_um
-        is_uneven = range_um is not None and range_um[1] - range_um[0] > self._depth_um
+        is_uneven = self._is_uneven(heights)
         return FieldShape(
             verdict="uneven" if is_uneven else "not confirmed",
             predicted=found.shape,
@@ -212,21 +259,31 @@ class UnevenField:
             contrasts=prepare.contrasts_of(other, side_px).astype(np.float64),
         )
 
-    def _scan(self, low_um: float, high_um: float, taken: Shot) -> tuple[list[Shot], list[CellPlane]]:
+    def _span(self, low_um: float, high_um: float, from_um: float) -> tuple[float, int]:
+        """The first plane of a scan between these heights with its margins, and how many there are.
+
+        `from_um`, or a whole number of steps from it, is one of them.
+        """
+        margin_um, step_um = self._planes.margin_depths * self._depth_um, self._step_um
+        first = math.floor((low_um - margin_um - from_um) / step_um)
+        last = math.ceil((high_um + margin_um - from_um) / step_um)
+        last = min(max(last, first + FIT_PLANES - 1), first + MAX_PLANES - 1)
+        return from_um + first * step_um, last - first + 1
+
+    def _scan(self, low_um: float, high_um: float, taken: Shot | None) -> tuple[list[Shot], list[CellPlane]]:
         """Planes from below `low_um` to above `high_um`, and on while cells are sharpest in an outermost plane.
 
         `taken`, where the stage stands, is one of them where the stage stops for each: those above it come first, since
         they need no way down. A stage that passes through them passes it once more.
         """
-        margin_um, step_um = self._planes.margin_depths * self._depth_um, self._step_um
-        first = math.floor((low_um - margin_um - taken.z_um) / step_um)
-        last = math.ceil((high_um + margin_um - taken.z_um) / step_um)
-        last = min(max(last, first + FIT_PLANES - 1), first + MAX_PLANES - 1)
-        if first <= 0 <= last and self._pass_through is None:
-            above = self._sweep(taken.z_um + step_um, last)
-            shots = [*self._sweep(taken.z_um + first * step_um, -first), taken, *above]
+        step_um = self._step_um
+        first_um, n = self._span(low_um, high_um, low_um if taken is None else taken.z_um)
+        n_below = 0 if taken is None else round((taken.z_um - first_um) / step_um)
+        if taken is not None and 0 <= n_below < n and self._pass_through is None:
+            above = self._sweep(taken.z_um + step_um, n - n_below - 1)
+            shots = [*self._sweep(first_um, n_below), taken, *above]
         else:
-            shots = self._sweep(taken.z_um + first * step_um, last - first + 1)
+            shots = self._sweep(first_um, n)
         planes = [cell_plane(shot.z_um, shot.pixels) for shot in shots]
         while FIT_PLANES <= len(shots) < MAX_PLANES:
             cut = height_map(planes, self._config.blank_contrast)
@@ -247,12 +304,7 @@ class UnevenField:
 
     def _sweep(self, start_um: float, n_planes: int) -> list[Shot]:
         """Up to `n_planes` upwards from `start_um`, those that lie within the limits."""
-        low_um, high_um = self._shots.lowest_um, self._shots.limits_um[1]
-        heights_um = [
-            z_um
-            for z_um in (start_um + k * self._step_um for k in range(n_planes))
-            if low_um <= z_um <= high_um
-        ]
+        heights_um = self._within_limits(start_um, n_planes)
         if self._pass_through is None or len(heights_um) < 2:
             return [self._shots.take(z_um) for z_um in heights_um]
         shots = self._shots.passed(self._pass_through(heights_um))
@@ -262,3 +314,8 @@ class UnevenField:
             if not any(abs(shot.z_um - z_um) < 0.5 * self._step_um for shot in shots)
         ]
         return sorted((*shots, *map(self._shots.take, lacking_um)), key=lambda shot: shot.z_um)
+
+    def _within_limits(self, start_um: float, n_planes: int) -> list[float]:
+        low_um, high_um = self._shots.lowest_um, self._shots.limits_um[1]
+        heights_um = (start_um + k * self._step_um for k in range(n_planes))
+        return [z_um for z_um in heights_um if low_um <= z_um <= high_um]

@@ -107,7 +107,7 @@ class ContinuousScanner:
             run = nearest_run(runs, scanner.going.stage_um)
             runs = [each for each in runs if each.tiles[0] not in run.tiles]
             if len(run.tiles) == 1:
-                yield from scanner.run(run.tiles, journal, writer, left[run.tiles[0]] or None)
+                yield from _anew(run.tiles[0], left[run.tiles[0]], scanner, journal, writer)
                 continue
             soft = list[tuple[_Looked, str]]()
             yield from self._swept(run, scanner, journal, writer, left, soft, is_again=True)
@@ -183,7 +183,7 @@ class ContinuousScanner:
         """
         while soft:
             (first, reason), rest, soft = soft[0], soft[1:], list[tuple[_Looked, str]]()
-            yield from scanner.run((first.caught.tile,), journal, writer, reason)
+            yield from _anew(first.caught.tile, reason, scanner, journal, writer)
             for looked, _ in rest:
                 judged = self._sorted(looked, scanner, left, soft)
                 if judged is not None:
@@ -215,12 +215,12 @@ class ContinuousScanner:
         if self._judge.is_contradicted(seen):
             left[caught.tile] = CONTRADICTED
             return None
-        may_be_uneven = judged.verdict in ("good", "predicted") and scanner.may_be_uneven(caught.tile, seen)
+        may_be_uneven = scanner.may_be_uneven(caught.tile, seen)
         is_folded = judged.verdict == "good" and may_be_uneven
         if judged.verdict in ("good", "predicted") and not is_folded:
             self._learn(caught, seen, judged, expected, play_um)
         if judged.verdict == "blurred" or is_folded:
-            soft.append((looked, FOLDED if is_folded else SOFT))
+            soft.append((looked, FOLDED if may_be_uneven else SOFT))
         elif judged.verdict == "untold":
             left[caught.tile] = UNTOLD
         elif judged.verdict not in GOOD:
@@ -262,6 +262,13 @@ class _Looked(msgspec.Struct, frozen=True):
         """The tile with this picture."""
         place_um = (self.caught.x_um, self.caught.y_um)
         return Taken(self.shot, self.seen, judged, self.caught.error_um, place_um=place_um)
+
+
+def _anew(
+    tile: PlannedTile, why: str, scanner: Scanner, journal: Journal, writer: TileWriter
+) -> Iterator[TileDone]:
+    """A tile at rest, or by planes if it may lie on a fold. `why` its picture of the sweep will not do, "" for none."""
+    yield from scanner.run((tile,), journal, writer, why or None, is_folded=why == FOLDED)
 
 
 def _are_beside(a: PlannedTile, b: PlannedTile) -> bool:

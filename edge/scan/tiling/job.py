@@ -332,7 +332,7 @@ class ScanJob:
             FOR_PICTURE if ways.composite else FOR_HEIGHTS,
             PlaneSweeper(instrument, config, flash, light) if flash else None,
         )
-        tiles = UnevenTiles(usual, field.examine_and_stay)
+        tiles = UnevenTiles(usual, field)
         return Unevenness(tiles, ways.composite, self._write if ways.z_stack else None)
 
     def _judge(

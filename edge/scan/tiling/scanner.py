@@ -16,9 +16,9 @@ from parfocal.edge.focus.picture.part import reduced
 from parfocal.edge.focus.picture.sharpness import variance_of_laplacian
 from parfocal.edge.focus.result import FocusLost, FocusResult
 from parfocal.edge.focus.shots import Shot
-from parfocal.edge.focus.uneven.field import FieldShape
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.scan.tiles import ScannedTile, stacks_folder, tile_name, tiles_folder
+from parfocal.edge.scan.tiling.folds import Folds
 from parfocal.edge.scan.tiling.heights import Expected, Heights
 from parfocal.edge.scan.tiling.journal import Journal
 from parfocal.edge.scan.tiling.judging.judge import Judged, Seen, TileJudge
@@ -45,7 +45,6 @@ GAIN_SIGMA = 0.15  # share by which a model may say too much or too little (engi
 MAX_MOVES = 2
 # Of the depth of field: so much nearer to where the focus is expected meanwhile does not pay for a move of Z.
 SAME_HEIGHT_SHARE = 0.25
-UNEVEN = "uneven: its focus"
 # Why a tile is focused anew and taken again, by its verdict.
 _REASONS = {
     "predicted": "its picture was out of focus",
@@ -94,6 +93,7 @@ class Scanner:
         self._focuser = Focuser(instrument.board.z, instrument.camera, corrected, focus)
         self.going = Going(instrument, config, light, SAME_HEIGHT_SHARE * judge.depth_um)
         self._ahead = Ahead(instrument)
+        self._folds = Folds(instrument, heights, judge, self.going, light)
 
     def may_be_uneven(self, planned: PlannedTile, seen: Seen) -> bool:
         """Whether the parts of a picture of a sweep differ in sharpness as they do where a tile has no single focus."""
@@ -113,10 +113,12 @@ class Scanner:
         journal: Journal,
         writer: TileWriter,
         again: str | None = None,
+        is_folded: bool = False,
     ) -> Generator[TileDone, None, None]:
         """Take `tiles` in order and hand each to `writer`. Close the iterator to end between two tiles.
 
         The axes must be homed and the light of the scan on. `again`: why these tiles are taken for a second time.
+        `is_folded`: their parts differed in sharpness as they do on a fold.
 
         Raises:
             ScanAborted: a picture is black or saturated.
@@ -125,7 +127,8 @@ class Scanner:
         """
         for number, planned in enumerate(tiles, start=1):
             began_s = self._instrument.clock.now_s()
-            taken = self._take(planned, tiles[number] if number < len(tiles) else None)
+            following = tiles[number] if number < len(tiles) else None
+            taken = (self._taken_by_planes(planned) if is_folded else None) or self._take(planned, following)
             self._learn(planned, taken)
             if again is not None:
                 reason = again if taken.reason is None else f"{again}; then {taken.reason}"
@@ -142,9 +145,9 @@ class Scanner:
         """
         tile = self._tile(planned, taken, journal, elapsed_s)
         write = self._unevenness.write
-        if taken.shape is not None and write is not None:
+        if taken.range_um is not None and write is not None:
             folder = stacks_folder(journal.slide) / tile.path.stem
-            self._write_stack(planned, taken.shape, folder, write)
+            self._write_stack(planned, taken.range_um, folder, write)
         if self._watch is not None:
             self._watch.look(tile.x_um, tile.y_um, taken.shot.pixels, not taken.seen.tissue)
         writer.put(tile, taken.pixels)
@@ -160,6 +163,11 @@ class Scanner:
                     raise
                 return lost.result
 
+    def _taken_by_planes(self, planned: PlannedTile) -> Taken | None:
+        """A tile by planes alone; None where nothing tells between which heights, or it does not tell its focus."""
+        tiles = self._unevenness.tiles
+        return None if tiles is None else self._folds.taken(planned, tiles, self._unevenness.composite)
+
     def _take(self, planned: PlannedTile, following: PlannedTile | None) -> Taken:
         """The picture of a tile, taken again if it is out of focus, and examined if it may be uneven.
 
@@ -172,6 +180,7 @@ class Scanner:
         if not was_there:
             self._ahead.moved(self.going.way_s)
         place_um, error_um = self.going.place_um, self._instrument.error_um()
+        is_at_fold = self._folds.is_beside(planned)
 
         def looked_at(shot: Shot) -> tuple[Shot, Seen]:
             return shot, self._judge.look(shot, planned.place_um, planned)
@@ -182,14 +191,14 @@ class Scanner:
 
         go = None if following is None else partial(go_on, following)
         try:
-            shot, seen = self._ahead.seen(lambda: looked_at(exposed.shot()), go, exposed.has_come)
+            shot, seen = self._ahead.seen(lambda: looked_at(exposed.shot()), go, exposed.has_come, is_at_fold)
         except CameraFailed:  # the frame was lost on its way
             self.going.be_back(planned.x_um, planned.y_um, aim_um)
             shot, seen = looked_at(self.going.take_at(planned.x_um, planned.y_um, aim_um))
             place_um, error_um = self.going.place_um, self._instrument.error_um()
         judged = self._judge.judge(seen, shot.z_um - self.going.offset.z_um, expected)
         taken = self._settled(planned, Taken(shot, seen, judged, error_um, place_um=place_um))
-        self._ahead.judged(taken.reason is None and taken.above_um is None)
+        self._ahead.judged(taken.reason is None and taken.above_um is None, is_at_fold)
         return taken
 
     def _be_back(self, planned: PlannedTile, shot: Shot) -> None:
@@ -205,7 +214,7 @@ class Scanner:
             return self._examined(planned, self._focused(planned, taken, judged))
         # To look for the focus of a fold takes longer than to see that it has none.
         examined = self._examined(planned, taken)
-        return examined if examined.shape is not None else self._focused(planned, examined, judged)
+        return examined if examined.range_um is not None else self._focused(planned, examined, judged)
 
     def _focused(self, planned: PlannedTile, first: Taken, judged: Judged) -> Taken:
         """The same tile in focus; `judged` says why it was not."""
@@ -232,6 +241,16 @@ class Scanner:
         is_known, depth_um = taken.judged is not None and not is_soft, self._judge.depth_um
         doubt = doubt_about(is_known, taken.reason is None, taken.seen.spread_um, depth_um)
         spread, place_um = taken.seen.crispness_spread, planned.place_um
+        composite = self._unevenness.composite
+        passed = None
+        if doubt is None and tiles.usual.is_unusual_in_sweep(spread, place_um):
+            # So unusual and beside a fold it is one: two shots would only tell between which heights to look.
+            passed = self._folds.passed(planned, tiles.field)
+        if passed is not None:
+            if passed.is_uneven:
+                return taken.uneven(passed.best, passed.range_um, passed.picture if composite else None)
+            tiles.usual.learn(spread, place_um, is_even=True)
+            return taken
         if tiles.may_be_uneven(spread, place_um, doubt):
             self._be_back(planned, taken.shot)
         with self._light.exposure(self._instrument.clock.now_s()):
@@ -242,23 +261,13 @@ class Scanner:
             return msgspec.structs.replace(taken, above_um=shape.z_um - taken.shot.z_um)
         if shape.verdict == "not confirmed":
             return taken
-        low_um, high_um = spread_of(shape)
-        uneven = f"{UNEVEN} lies {high_um - low_um:.1f} um apart"
         best = shape.best or taken.shot
-        error_um = None if taken.error_um is None else taken.error_um + best.z_um - taken.shot.z_um
-        return msgspec.structs.replace(
-            taken,
-            shot=best,
-            judged=None,
-            error_um=error_um,
-            reason=uneven if taken.reason is None else f"{taken.reason}; {uneven}",
-            shape=shape,
-            composite=shape.picture if self._unevenness.composite else None,
-        )
+        return taken.uneven(best, spread_of(shape), shape.picture if composite else None)
 
     def _learn(self, planned: PlannedTile, taken: Taken) -> None:
-        """Learn what a tile shows of the focus. A fold says nothing about its neighbours."""
-        if taken.judged is None or taken.judged.verdict != "good" or taken.shape is not None:
+        """Learn what a tile shows of the focus. A fold says nothing about its neighbours but folds."""
+        self._folds.learn(planned, taken)
+        if taken.judged is None or taken.judged.verdict != "good" or taken.range_um is not None:
             return
         self._judge.accept(taken.seen)
         if taken.above_um is not None:
@@ -272,12 +281,14 @@ class Scanner:
             focus_um = taken.shot.z_um - self.going.offset.z_um + distance_um
             self._heights.learn(planned.x_um, planned.y_um, focus_um, sigma_um)
 
-    def _write_stack(self, planned: PlannedTile, shape: FieldShape, folder: Path, write: Write) -> None:
+    def _write_stack(
+        self, planned: PlannedTile, range_um: tuple[float, float], folder: Path, write: Write
+    ) -> None:
         """Take a stack through an uneven tile and write it. Raises TileNotWritten; else as `take_at`."""
         offset_um, depth_um = self.going.offset.z_um, self._judge.depth_um
         shots = [
             self.going.take_at(planned.x_um, planned.y_um, z_um - offset_um)
-            for z_um in stack_heights(shape, depth_um)
+            for z_um in stack_heights(range_um, depth_um)
         ]
         planes = [(shot.z_um - offset_um, shot.pixels) for shot in shots]
         try:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import msgspec
 
 from parfocal.edge.focus.shots import Shot
-from parfocal.edge.focus.uneven.field import FieldShape
 from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.scan.tiles import ScannedTile
 from parfocal.edge.scan.tiling.judging.judge import Judged, Seen
+
+UNEVEN = "uneven: its focus"
 
 
 class TileDone(msgspec.Struct, frozen=True):
@@ -23,8 +24,8 @@ class Taken(msgspec.Struct, frozen=True):
 
     `judged` is None for a tile whose focus was not found. `place_um`: where its middle lies on the slide, None for
     where the stage stands now. `above_um`: how far above the picture the focus is by two shots, None where only single
-    ones were taken. `shape` is that of an uneven tile, and `composite` its all-in-focus picture, where one is to be
-    kept.
+    ones were taken. `range_um`: the lowest and the highest focus of an uneven tile, and `composite` its all-in-focus
+    picture, where one is to be kept.
     """
 
     shot: Shot
@@ -35,8 +36,21 @@ class Taken(msgspec.Struct, frozen=True):
     retaken: int = 0
     place_um: tuple[float, float] | None = None
     above_um: float | None = None
-    shape: FieldShape | None = None
+    range_um: tuple[float, float] | None = None
     composite: UInt8Array | None = None
+
+    def uneven(self, best: Shot, range_um: tuple[float, float], composite: UInt8Array | None) -> Taken:
+        """The same tile, whose focus lies between these heights, kept as `best` shows it or as a composite."""
+        uneven = f"{UNEVEN} lies {range_um[1] - range_um[0]:.1f} um apart"
+        return msgspec.structs.replace(
+            self,
+            shot=best,
+            judged=None,
+            error_um=None if self.error_um is None else self.error_um + best.z_um - self.shot.z_um,
+            reason=uneven if self.reason is None else f"{self.reason}; {uneven}",
+            range_um=range_um,
+            composite=composite,
+        )
 
     @property
     def pixels(self) -> UInt8Array:

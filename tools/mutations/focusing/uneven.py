@@ -92,8 +92,8 @@ MUTATIONS = (
     Mutation(
         "a scan leaves the limits",
         FIELD,
-        "            if low_um <= z_um <= high_um\n",
-        "",
+        "for z_um in heights_um if low_um <= z_um <= high_um]",
+        "for z_um in heights_um]",
         FIELD_TESTS,
     ),
     Mutation(

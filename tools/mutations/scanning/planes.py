@@ -1,8 +1,9 @@
-"""Mutations of uneven tiles: what is usual about a place, and planes while Z rises."""
+"""Mutations of uneven tiles: what is usual, planes while Z rises, and what one fold tells of the next tile."""
 
 from tools.mutations.mutation import Mutation
 
 _PLANES = ("tests/edge/scan/continuous/test_planes.py",)
+_FOLDS = ("tests/edge/scan/tiling/test_folds.py",)
 _UNEVEN = ("tests/edge/scan/tiling/test_uneven_tiles.py",)
 
 MUTATIONS = (
@@ -44,7 +45,7 @@ MUTATIONS = (
     Mutation(
         "planes are passed beyond a limit",
         "edge/scan/continuous/planes.py",
-        " or end_um > high_um:",
+        " or rise.end_um > high_um:",
         ":",
         _PLANES,
     ),
@@ -103,5 +104,152 @@ MUTATIONS = (
         "np.array(self._known)[::-1]",
         "np.array(self._known)",
         _UNEVEN,
+    ),
+    Mutation(
+        "one tile that looked uneven and proved even is enough",
+        "edge/scan/tiling/judging/uneven_tiles.py",
+        "len(self._proven) < 2 or spread > sorted(self._proven)[-2]",
+        "not self._proven or spread > max(self._proven)",
+        _UNEVEN,
+    ),
+    Mutation(
+        "every tile beyond a step is examined for folds",
+        "edge/scan/tiling/judging/uneven_tiles.py",
+        'if doubt == "unexpected" and spread is not None:',
+        "if False:",
+        _UNEVEN,
+    ),
+    Mutation(
+        "the stage comes back from a second shot before the next tile",
+        "edge/focus/uneven/field.py",
+        "        self._shots.restart_trace()\n        return self._shape(shot)",
+        "        return self.examine(shot)",
+        ("tests/edge/focus/uneven/test_field.py",),
+    ),
+    Mutation(
+        "folds teach what is usual",
+        "edge/scan/tiling/judging/uneven_tiles.py",
+        "        shape = self.field.examine_and_stay(shot)\n",
+        "        shape = self.field.examine_and_stay(shot)\n        self.usual.learn(spread, place_um, is_even=True)\n",
+        _UNEVEN,
+    ),
+    Mutation(
+        "an edge of the tissue counts in how sharp a picture is",
+        "edge/focus/uneven/crispness.py",
+        "float(np.exp(np.median(crispness[inside])))",
+        "float(fine_energy.sum() / coarse_energy.sum())",
+        ("tests/edge/focus/uneven/test_crispness.py",),
+    ),
+    Mutation(
+        "of a stain whose parts differ much only the most even tiles count",
+        "edge/scan/tiling/judging/uneven_tiles.py",
+        "if is_even or spread <= MAX_USUAL or not is_unusual:",
+        "if is_even or spread <= MAX_USUAL:",
+        _UNEVEN,
+    ),
+    Mutation(
+        "coarse detail does not count in the crispness of a cell",
+        "edge/focus/uneven/crispness.py",
+        "crispness = fine - coarser",
+        "crispness = fine",
+        ("tests/edge/focus/uneven/test_crispness.py",),
+    ),
+    Mutation(
+        "a tile that was focused half-way between two heights is taken for even",
+        "edge/scan/tiling/scanner.py",
+        "is_soft = taken.reason is not None and self._judge.is_blurred(taken.seen)",
+        "is_soft = False",
+        _UNEVEN,
+    ),
+    Mutation(
+        "a stage that has come below the planes goes down once more",
+        "edge/focus/uneven/field.py",
+        "        return self._pass_through.begin_um(heights_um)\n",
+        "        return self._pass_through.begin_um(heights_um) + 1.0\n",
+        _PLANES,
+    ),
+    Mutation(
+        "planes alone need no part of the field in focus",
+        "edge/focus/uneven/field.py",
+        "        if heights.range_um is None:\n            return None\n",
+        "        assert heights.range_um\n",
+        ("tests/edge/focus/uneven/test_field.py",),
+    ),
+    Mutation(
+        "the heights of a fold are those of another one",
+        "edge/scan/tiling/folds.py",
+        "NEAR_TILES = 2 ",
+        "NEAR_TILES = 9 ",
+        _FOLDS,
+    ),
+    Mutation(
+        "the heights of a fold do not go with the slope of the slide",
+        "edge/scan/tiling/folds.py",
+        "        surface_um = self._surface_um(planned)\n",
+        "        surface_um = self._surface_um(known.tile)\n",
+        _FOLDS,
+    ),
+    Mutation(
+        "planes begin where the stage stands",
+        "edge/scan/tiling/folds.py",
+        "field.begin_um(low_um, high_um) - self._going.offset.z_um)",
+        "low_um - self._going.offset.z_um)",
+        _FOLDS,
+    ),
+    Mutation(
+        "a tile is passed through again and again",
+        "edge/scan/tiling/folds.py",
+        "        self._passed.add(place)\n",
+        "",
+        _FOLDS,
+    ),
+    Mutation(
+        "a plane of a fold counts as taken where Z stands now",
+        "edge/scan/tiling/folds.py",
+        "error_um += shot.z_um - self._instrument.board.z.position_um",
+        "error_um += 0.0",
+        _FOLDS,
+    ),
+    Mutation(
+        "a tile that proved even by planes teaches nothing",
+        "edge/scan/tiling/folds.py",
+        "        tiles.usual.learn(seen.crispness_spread, planned.place_um, is_even=True)\n",
+        "",
+        _FOLDS,
+    ),
+    Mutation(
+        "beside a fold two shots are taken before planes",
+        "edge/scan/tiling/scanner.py",
+        "doubt is None and tiles.usual.is_unusual_in_sweep(spread, place_um)",
+        "False",
+        _FOLDS,
+    ),
+    Mutation(
+        "a tile that proved even by planes is judged by two shots too",
+        "edge/scan/tiling/scanner.py",
+        "        if passed is not None:\n            if passed.is_uneven:\n",
+        "        if passed is not None and passed.is_uneven:\n            if passed.is_uneven:\n",
+        _FOLDS,
+    ),
+    Mutation(
+        "what looked folded in a sweep is taken at rest first",
+        "edge/scan/continuous/scanner.py",
+        "is_folded=why == FOLDED",
+        "is_folded=False",
+        _FOLDS,
+    ),
+    Mutation(
+        "beside a fold the stage goes on as elsewhere",
+        "edge/scan/tiling/folds.py",
+        "return any(_apart(known.tile, planned) == 1 for known in self._known.values())",
+        "return False",
+        _FOLDS,
+    ),
+    Mutation(
+        "folds say how often the stage must go back elsewhere",
+        "edge/scan/tiling/moving/ahead.py",
+        "        self._back_shares[is_at_fold] = share\n",
+        "        self._back_shares = {False: share, True: share}\n",
+        ("tests/edge/scan/tiling/test_ahead.py",),
     ),
 )

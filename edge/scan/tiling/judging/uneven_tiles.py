@@ -8,12 +8,12 @@ import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 
 from parfocal.edge.focus.shots import Shot
-from parfocal.edge.focus.uneven.field import FieldShape
+from parfocal.edge.focus.uneven.field import FieldShape, Passed
 from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.scan.tiling.writer import encoded
 
@@ -41,7 +41,6 @@ MAX_USUAL = 1.0
 STACK_STEP_SHARE = 0.6  # of the depth of field from plane to plane
 MAX_PLANES = 48
 
-Examine = Callable[[Shot], FieldShape | None]
 Place = tuple[float, float]  # X and Y, um
 # Of an even tile: how far apart its parts are in sharpness, and its X and Y, um.
 Usual = tuple[float, float, float]
@@ -97,12 +96,25 @@ class UsualSpread:
         return float(np.median(known[np.argsort(apart_um, kind="stable")[:NEAREST], 0]))
 
 
+class Field(Protocol):
+    """The field under the objective: `UnevenField`."""
+
+    def examine_and_stay(self, shot: Shot) -> FieldShape | None:
+        """Judge the field of a shot by a second one, and scan through it if need be."""
+
+    def begin_um(self, low_um: float, high_um: float) -> float:
+        """Where the stage stands before it goes `through`, engaged upwards."""
+
+    def through(self, low_um: float, high_um: float) -> Passed | None:
+        """Scan through the field, whose focus lies about between these heights."""
+
+
 class UnevenTiles:
     """Judges whether a tile has a single focus."""
 
-    def __init__(self, usual: UsualSpread, examine: Examine) -> None:
-        """`examine` judges the field of a shot by a second one, and scans through it if need be."""
-        self.usual, self._examine = usual, examine
+    def __init__(self, usual: UsualSpread, field: Field) -> None:
+        """`field` is where the stage stands."""
+        self.usual, self.field = usual, field
 
     def shape_of(
         self, shot: Shot, spread: float | None, place_um: Place, doubt: Doubt | None
@@ -115,7 +127,7 @@ class UnevenTiles:
         if not self.may_be_uneven(spread, place_um, doubt):
             self.usual.learn(spread, place_um)
             return None
-        shape = self._examine(shot)
+        shape = self.field.examine_and_stay(shot)
         if shape is None or shape.verdict != "uneven":
             self.usual.learn(spread, place_um, is_even=shape is not None)
         return shape
@@ -144,9 +156,9 @@ def spread_of(shape: FieldShape) -> tuple[float, float]:
     return shape.heights.range_um
 
 
-def stack_heights(shape: FieldShape, depth_um: float) -> tuple[float, ...]:
+def stack_heights(range_um: tuple[float, float], depth_um: float) -> tuple[float, ...]:
     """Heights of a stack through a field, upwards, from a depth of field below its lowest focus to one above."""
-    low_um, high_um = spread_of(shape)
+    low_um, high_um = range_um
     n = min(MAX_PLANES, 1 + math.ceil((high_um - low_um + 2.0 * depth_um) / (STACK_STEP_SHARE * depth_um)))
     return tuple(float(z) for z in np.linspace(low_um - depth_um, high_um + depth_um, n))
 

@@ -124,8 +124,11 @@ class Going:
 
     def be_back(self, x_um: float, y_um: float, z_um: float) -> None:
         """Be at rest at a place on the slide, from which the stage may have gone on. Raises BoardError."""
-        if self._gone is None:
-            return
+        if self._gone is not None:
+            self.come(x_um, y_um, z_um)
+
+    def come(self, x_um: float, y_um: float, z_um: float) -> None:
+        """Come to rest at a place on the slide. Raises BoardError."""
         self._gone, clock = None, self._instrument.clock
         clock.sleep_s(self._approach(x_um, y_um, z_um) - clock.now_s())
 

@@ -141,3 +141,36 @@ def test_a_model_that_tells_nothing_has_the_uncertainty_of_its_card() -> None:
     assert patches.sigma_um.tolist() == pytest.approx([PATCH_SIGMA_UM] * len(PLACES))
     assert patches.xy_um.mean(axis=0) == pytest.approx([0.0, 0.0], abs=1e-6)
     assert np.ptp(patches.xy_um[:, 0]) == pytest.approx((WIDTH_PX - PATCH_PX) * 0.345)
+
+
+def test_planes_alone_between_known_heights_tell_the_focus_of_both_parts_and_go_up_only() -> None:
+    field = Field(planes=FOR_HEIGHTS)
+    begin_um = field.uneven.begin_um(FOCUS_Z_UM, FOCUS_Z_UM + 3.5)
+    assert begin_um < FOCUS_Z_UM
+    field.axis.approach_up(begin_um)
+    passed = field.uneven.through(FOCUS_Z_UM, FOCUS_Z_UM + 3.5)
+    assert passed is not None
+    assert passed.is_uneven
+    assert passed.range_um == pytest.approx((FOCUS_Z_UM, FOCUS_Z_UM + 3.5), abs=0.6)
+    assert passed.picture is None
+    assert field.exposed_um == sorted(field.exposed_um)
+    assert field.exposed_um[0] == pytest.approx(begin_um, abs=0.35)
+    assert len(field.exposed_um) <= 8
+    assert Field().uneven.through(FOCUS_Z_UM, FOCUS_Z_UM + 3.5).picture is not None  # type: ignore[union-attr]
+
+
+def test_planes_alone_go_on_where_a_neighbour_was_lower() -> None:
+    passed = Field(planes=FOR_HEIGHTS).uneven.through(FOCUS_Z_UM, FOCUS_Z_UM + 0.5)
+    assert passed is not None
+    assert passed.range_um == pytest.approx((FOCUS_Z_UM, FOCUS_Z_UM + 3.5), abs=0.6)
+
+
+def test_planes_alone_show_an_even_field_too_and_nothing_of_an_empty_one() -> None:
+    passed = Field(EVEN, planes=FOR_HEIGHTS).uneven.through(FOCUS_Z_UM - 1.0, FOCUS_Z_UM + 3.5)
+    assert passed is not None
+    assert not passed.is_uneven
+    assert sum(passed.range_um) / 2.0 == pytest.approx(FOCUS_Z_UM, abs=0.4)
+    assert Field(EVEN, blank=True, planes=FOR_HEIGHTS).uneven.through(FOCUS_Z_UM, FOCUS_Z_UM + 3.5) is None
+    low = Field(EVEN, planes=FOR_HEIGHTS, max_um=FOCUS_Z_UM + 10.0)
+    assert low.uneven.through(FOCUS_Z_UM + 50.0, FOCUS_Z_UM + 60.0) is None
+    assert low.exposed_um == []

@@ -108,6 +108,22 @@ def test_a_camera_that_gives_no_frame_ends_the_sweep_with_the_light_on_and_no_tr
     assert frame_after(field.instrument.camera, field.bench.clock.now_s()).pixels.mean() > 50.0
 
 
+def test_a_stage_that_has_come_below_the_planes_goes_up_at_once() -> None:
+    """So X and Y may move meanwhile."""
+    field = Field(planes=FOR_HEIGHTS)
+    uneven = field.passed_by(sweeper_of(field))
+    field.axis.approach_up(uneven.begin_um(FOCUS_Z_UM, FOCUS_Z_UM + 3.5))
+    began_s = field.bench.clock.now_s()
+    with on_demand(field.instrument, field.config.camera) as field.instrument:
+        passed = uneven.through(FOCUS_Z_UM, FOCUS_Z_UM + 3.5)
+    assert passed is not None
+    assert passed.is_uneven
+    ended_s = field.bench.clock.now_s()
+    stood_um = [field.bench.true_um(time_s)[2] for time_s in np.linspace(began_s, ended_s, 100)]
+    assert np.diff(stood_um).min() > -0.2  # it swings; through the play it would go 20 um down
+    assert ended_s - began_s < 0.2 + 1.1 * len(field.exposed_um) * field.config.camera.frame_period_s
+
+
 def test_near_a_limit_the_stage_stops_for_its_planes() -> None:
     field = Field(STEP, max_um=FOCUS_Z_UM + 7.0, planes=FOR_HEIGHTS)
     last_um = field.axis.limits_um[1]

@@ -96,7 +96,7 @@ def test_a_scan_takes_less_time_so(
     small = slow(SmallSlide(single_sigma_um=0.05))
     ahead_s = sum(done.tile.elapsed_s for done in scan(small) if done.tile.retaken == 0)
     out.rename(out.with_name("ahead"))
-    monkeypatch.setattr(Ahead, "saves_time", False)
+    monkeypatch.setattr(Ahead, "saves_time", lambda *_: False)
     staying = slow(SmallSlide(single_sigma_um=0.05))
     taken = scan(staying)
     staying_s = sum(done.tile.elapsed_s for done in taken if done.tile.retaken == 0)
@@ -106,7 +106,7 @@ def test_a_scan_takes_less_time_so(
 def test_what_was_out_of_focus_is_gone_back_to(
     scan: Scan, slow: Slow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Ahead, "saves_time", True)
+    monkeypatch.setattr(Ahead, "saves_time", lambda *_: True)
     stepped = slow(SmallSlide(focus=lambda x, y: bent(x, y) + (4.0 if y > 9_985.0 else 0.0)))
     taken = scan(stepped)
     again = [done for done in taken if done.tile.retaken]
@@ -166,7 +166,7 @@ def test_a_frame_that_is_lost_on_its_way_is_taken_again_where_it_belongs(
     scan: Scan, out: Path, plan: TilePlan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(UsualSpread, "is_unusual", lambda *_: False)
-    monkeypatch.setattr(Ahead, "saves_time", True)
+    monkeypatch.setattr(Ahead, "saves_time", lambda *_: True)
     poll, n_come = TriggeredCamera.poll, 0
 
     def loses(camera: TriggeredCamera) -> Frame | None:
@@ -205,16 +205,37 @@ def test_the_stage_goes_on_where_that_saves_more_than_going_back_costs(
         for k in range(100):
             ahead.moved(move_s)
             ahead.seen(lambda: instrument.clock.sleep_s(look_s), None)
-            ahead.judged(is_good=k % 40 >= n_back)
-        assert ahead.saves_time is saves
+            ahead.judged(k % 40 >= n_back, is_at_fold=False)
+        assert ahead.saves_time(is_at_fold=False) is saves
         still = Ahead(msgspec.structs.replace(instrument, board=object()))
         still.moved(move_s)
         still.seen(lambda: instrument.clock.sleep_s(look_s), None)
-        assert not still.saves_time
+        assert not still.saves_time(is_at_fold=False)
+
+
+def test_beside_a_fold_the_stage_stays_until_it_is_known_that_it_need_not() -> None:
+    with SmallSlide().instrument() as instrument:
+        ahead = Ahead(instrument)
+        for _ in range(20):
+            ahead.moved(0.2)
+            ahead.seen(lambda: instrument.clock.sleep_s(0.05), None)
+            ahead.judged(is_good=True, is_at_fold=False)
+        assert ahead.saves_time(is_at_fold=False)
+        assert not ahead.saves_time(is_at_fold=True)
+        went = list[str]()
+        ahead.seen(lambda: None, lambda: went.append("on"), is_at_fold=True)
+        assert went == []
+        for _ in range(60):
+            ahead.judged(is_good=True, is_at_fold=True)
+        assert ahead.saves_time(is_at_fold=True)
+        for _ in range(60):
+            ahead.judged(is_good=False, is_at_fold=True)
+        assert not ahead.saves_time(is_at_fold=True)
+        assert ahead.saves_time(is_at_fold=False)  # folds say nothing of the others
 
 
 def test_a_motion_does_not_wait_for_a_picture_that_has_not_come(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Ahead, "saves_time", True)
+    monkeypatch.setattr(Ahead, "saves_time", lambda *_: True)
     with SmallSlide().instrument() as instrument:
         instrument.board.home()
         comes, happened = [False, False, True], list[str]()
@@ -244,8 +265,8 @@ def test_the_stage_keeps_going_on_though_it_no_longer_waits_for_pictures() -> No
         for _ in range(30):
             ahead.moved(0.15)
             ahead.seen(lambda: clock.sleep_s(look_s), None)
-            ahead.judged(is_good=True)
-        assert ahead.saves_time
+            ahead.judged(is_good=True, is_at_fold=False)
+        assert ahead.saves_time(is_at_fold=False)
         for number in range(30):
             comes_s = clock.now_s() + look_s
 
@@ -256,13 +277,13 @@ def test_the_stage_keeps_going_on_though_it_no_longer_waits_for_pictures() -> No
                 return clock.now_s() >= comes_s
 
             ahead.seen(lambda: None, go, has_come)
-        assert ahead.saves_time
+        assert ahead.saves_time(is_at_fold=False)
 
 
 def test_a_tile_that_two_shots_have_to_settle_is_gone_back_to(
     scan: Scan, slow: Slow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Ahead, "saves_time", True)
+    monkeypatch.setattr(Ahead, "saves_time", lambda *_: True)
     monkeypatch.setattr(TileJudge, "is_ready", False)  # so every tile has to be focused
     went, focus_near = list[float](), Scanner.focus_near
     small = slow(SmallSlide())

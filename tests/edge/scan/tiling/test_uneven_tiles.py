@@ -9,7 +9,7 @@ from parfocal.board.own.triggers import Flash
 from parfocal.edge.config import Config, FocusConfig
 from parfocal.edge.focus.shots import Shot
 from parfocal.edge.focus.uneven.crispness import Crispness
-from parfocal.edge.focus.uneven.field import FieldShape
+from parfocal.edge.focus.uneven.field import FieldShape, Passed
 from parfocal.edge.images.rgb import rgb_from_file
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.measured.trigger_in_use import TriggerInUse
@@ -30,13 +30,19 @@ USUAL = tuple((spread, *HERE) for spread in (0.50, 0.52, 0.49, 0.55, 0.51))
 
 
 class Examined:
-    """Judges a field by a second shot, and counts how often it was asked."""
+    """A field that is judged by a second shot; it counts how often it was asked."""
 
     def __init__(self, verdict: str | None) -> None:
         """`verdict`: None for an empty field."""
         self.asked, self._verdict = 0, verdict
 
-    def __call__(self, shot: Shot) -> FieldShape | None:
+    def begin_um(self, low_um: float, high_um: float) -> float:
+        raise AssertionError(f"asked for planes from {low_um} to {high_um} um")
+
+    def through(self, low_um: float, high_um: float) -> Passed | None:
+        raise AssertionError(f"asked for planes from {low_um} to {high_um} um")
+
+    def examine_and_stay(self, shot: Shot) -> FieldShape | None:
         self.asked += 1
         if self._verdict is None:
             return None
