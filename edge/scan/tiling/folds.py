@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from parfocal.edge.focus.uneven.field import Passed
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.scan.tiling.heights import Expected, Heights
@@ -15,15 +13,13 @@ from parfocal.edge.scan.tiling.plan import PlannedTile
 from parfocal.edge.scan.tiling.taken import Taken
 
 NEAR_TILES = 2  # rows and columns; farther off, a fold is another one, or as high elsewhere
+_NEAR = range(-NEAR_TILES, NEAR_TILES + 1)
+# The places about a tile, the nearest first, itself not.
+_AROUND = sorted(
+    ((row, column) for row in _NEAR for column in _NEAR if row or column),
+    key=lambda place: max(map(abs, place)),
+)
 PLANES_SIGMA_SHARE = 0.25  # of the depth of field: how well planes tell the one focus of a tile
-
-
-class _Known(msgspec.Struct, frozen=True):
-    """An uneven tile, and how far its lowest and highest focus lie above the surface, um."""
-
-    tile: PlannedTile
-    low_um: float
-    high_um: float
 
 
 class Folds:
@@ -43,30 +39,30 @@ class Folds:
         """Nothing moves."""
         self._instrument, self._heights, self._judge = instrument, heights, judge
         self._going, self._light = going, light
-        self._known = dict[tuple[int, int], _Known]()
+        # By row and column of an uneven tile, how far its lowest and highest focus lie above the surface, um.
+        self._known_um = dict[tuple[int, int], tuple[float, float]]()
         self._passed = set[tuple[int, int]]()  # once is enough: then two shots must tell
 
     def learn(self, planned: PlannedTile, taken: Taken) -> None:
         """Learn from a tile that was taken, if it is uneven."""
         if taken.range_um is not None:
-            low_um, high_um = (z_um - self._surface_um(planned) for z_um in taken.range_um)
-            self._known[planned.row, planned.column] = _Known(planned, low_um, high_um)
+            (low_um, high_um), surface_um = taken.range_um, self._surface_um(planned)
+            self._known_um[planned.row, planned.column] = low_um - surface_um, high_um - surface_um
 
     def is_beside(self, planned: PlannedTile) -> bool:
         """Whether one of the eight tiles around this one is uneven."""
-        return any(_apart(known.tile, planned) == 1 for known in self._known.values())
+        return any(_place_at(planned, place) in self._known_um for place in _AROUND[:8])
 
     def passed(self, planned: PlannedTile, field: Field) -> Passed | None:
         """What planes through a tile show; None where no neighbour told between which heights, or they show nothing.
 
         The stage may stand elsewhere before. Raises BoardError, CameraFailed.
         """
-        known, place = self._nearest(planned), (planned.row, planned.column)
-        if known is None or place in self._passed:
+        known_um, place = self._nearest_um(planned), (planned.row, planned.column)
+        if known_um is None or place in self._passed:
             return None
         self._passed.add(place)
-        surface_um = self._surface_um(planned)
-        low_um, high_um = surface_um + known.low_um, surface_um + known.high_um
+        low_um, high_um = (self._surface_um(planned) + above_um for above_um in known_um)
         self._going.come(*planned.place_um, field.begin_um(low_um, high_um) - self._going.offset.z_um)
         with self._light.exposure(self._instrument.clock.now_s()):
             return field.through(low_um, high_um)
@@ -102,11 +98,12 @@ class Folds:
         """Height of the surface, um of the stage. Where the focus is expected may lie on the fold or beside it."""
         return self._heights.surface_um(*planned.place_um) + self._going.offset.z_um
 
-    def _nearest(self, planned: PlannedTile) -> _Known | None:
-        known = min(self._known.values(), key=lambda known: _apart(known.tile, planned), default=None)
-        return known if known is not None and _apart(known.tile, planned) <= NEAR_TILES else None
+    def _nearest_um(self, planned: PlannedTile) -> tuple[float, float] | None:
+        """What is known of the nearest uneven tile; None without one nearby."""
+        places = (_place_at(planned, place) for place in _AROUND)
+        return next((self._known_um[place] for place in places if place in self._known_um), None)
 
 
-def _apart(a: PlannedTile, b: PlannedTile) -> int:
-    """How many rows or columns lie between two tiles, whichever are more."""
-    return max(abs(a.row - b.row), abs(a.column - b.column))
+def _place_at(planned: PlannedTile, place: tuple[int, int]) -> tuple[int, int]:
+    """Row and column of the tile that lies so many rows and columns from this one."""
+    return planned.row + place[0], planned.column + place[1]

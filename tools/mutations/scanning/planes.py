@@ -185,8 +185,8 @@ MUTATIONS = (
     Mutation(
         "the heights of a fold do not go with the slope of the slide",
         "edge/scan/tiling/folds.py",
-        "        surface_um = self._surface_um(planned)\n",
-        "        surface_um = self._surface_um(known.tile)\n",
+        "return self._heights.surface_um(*planned.place_um) + ",
+        "return ",
         _FOLDS,
     ),
     Mutation(
@@ -241,7 +241,7 @@ MUTATIONS = (
     Mutation(
         "beside a fold the stage goes on as elsewhere",
         "edge/scan/tiling/folds.py",
-        "return any(_apart(known.tile, planned) == 1 for known in self._known.values())",
+        "return any(_place_at(planned, place) in self._known_um for place in _AROUND[:8])",
         "return False",
         _FOLDS,
     ),
