@@ -14,7 +14,7 @@ from parfocal.edge.instrument import Instrument
 from parfocal.edge.measured.calibration import PlayInUse
 from parfocal.edge.scan.continuous.engagement import Engagement
 from parfocal.edge.scan.continuous.plan import SweepPlan
-from parfocal.edge.scan.continuous.rows import Row, line_of, nearest_run, rows_of, runs_of
+from parfocal.edge.scan.continuous.rows import Row, line_of, nearest_first, nearest_run, rows_of, runs_of
 from parfocal.edge.scan.continuous.sweep import Caught, Sweeper
 from parfocal.edge.scan.tiling.heights import Expected, Heights
 from parfocal.edge.scan.tiling.journal import Journal
@@ -176,15 +176,19 @@ class ContinuousScanner:
         writer: TileWriter,
         left: dict[PlannedTile, str],
     ) -> Iterator[TileDone]:
-        """Tiles that only sharpness speaks against.
+        """Tiles that only sharpness speaks against, the nearest one first.
 
         Taken at rest, the first one shows whether this content has little detail, or much of it here and little there.
         Then so have others like it, and their pictures are good.
         """
         while soft:
-            (first, reason), rest, soft = soft[0], soft[1:], list[tuple[_Looked, str]]()
-            yield from _anew(first.caught.tile, reason, scanner, journal, writer)
+            reasons = {looked.caught.tile: reason for looked, reason in soft}
+            nearest = next(nearest_first(reasons, scanner.going.stage_um))
+            rest, soft = soft, list[tuple[_Looked, str]]()
+            yield from _anew(nearest, reasons[nearest], scanner, journal, writer)
             for looked, _ in rest:
+                if looked.caught.tile == nearest:
+                    continue
                 judged = self._sorted(looked, scanner, left, soft)
                 if judged is not None:
                     yield scanner.hand_over(looked.caught.tile, looked.taken(judged), journal, writer, 0.0)

@@ -166,7 +166,9 @@ class Scanner:
     def _taken_by_planes(self, planned: PlannedTile) -> Taken | None:
         """A tile by planes alone; None where nothing tells between which heights, or it does not tell its focus."""
         tiles = self._unevenness.tiles
-        return None if tiles is None else self._folds.taken(planned, tiles, self._unevenness.composite)
+        if tiles is None or not tiles.usual.is_ready:
+            return None
+        return self._folds.taken(planned, tiles, self._unevenness.composite)
 
     def _take(self, planned: PlannedTile, following: PlannedTile | None) -> Taken:
         """The picture of a tile, taken again if it is out of focus, and examined if it may be uneven.
@@ -243,7 +245,8 @@ class Scanner:
         spread, place_um = taken.seen.crispness_spread, planned.place_um
         composite = self._unevenness.composite
         passed = None
-        if doubt is None and tiles.usual.is_unusual_in_sweep(spread, place_um):
+        is_like_fold = tiles.usual.is_ready and tiles.usual.is_unusual_in_sweep(spread, place_um)
+        if doubt is None and is_like_fold:
             # So unusual and beside a fold it is one: two shots would only tell between which heights to look.
             passed = self._folds.passed(planned, tiles.field)
         if passed is not None:

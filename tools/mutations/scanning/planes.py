@@ -220,8 +220,8 @@ MUTATIONS = (
     Mutation(
         "beside a fold two shots are taken before planes",
         "edge/scan/tiling/scanner.py",
-        "doubt is None and tiles.usual.is_unusual_in_sweep(spread, place_um)",
-        "False",
+        "if doubt is None and is_like_fold:",
+        "if False:",
         _FOLDS,
     ),
     Mutation(
@@ -251,5 +251,19 @@ MUTATIONS = (
         "        self._back_shares[is_at_fold] = share\n",
         "        self._back_shares = {False: share, True: share}\n",
         ("tests/edge/scan/tiling/test_ahead.py",),
+    ),
+    Mutation(
+        "what only sharpness speaks against is taken in the order of the rows",
+        "edge/scan/continuous/scanner.py",
+        "next(nearest_first(reasons, scanner.going.stage_um))",
+        "next(iter(reasons))",
+        _FOLDS,
+    ),
+    Mutation(
+        "planes go through every tile before it is known what is usual",
+        "edge/scan/tiling/scanner.py",
+        "tiles.usual.is_ready and tiles.usual.is_unusual_in_sweep(spread, place_um)",
+        "tiles.usual.is_unusual_in_sweep(spread, place_um)",
+        _FOLDS,
     ),
 )
