@@ -57,6 +57,7 @@ from tests.bench.rendered_slide import (
     share_on_fold,
 )
 from tests.bench.scan import ORIGIN_UM
+from tests.edge.scope import with_scan
 
 # Less of a tile's tissue than this on the fold, or beside it, is not counted as folded: a strip of 0.04 mm.
 FOLD_SHARE = 0.10
@@ -89,8 +90,7 @@ def part_of(plan: TilePlan, part: int, n_parts: int) -> TilePlan:
 
 def flashed(brightness: str) -> Config:
     """The microscope with another flash."""
-    scan = msgspec.structs.replace(CONFIG.scan, flash_brightness=float(brightness))
-    return msgspec.structs.replace(CONFIG, scan=scan)
+    return with_scan(CONFIG, flash_brightness=float(brightness))
 
 
 def survey(
