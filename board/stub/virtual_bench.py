@@ -40,12 +40,14 @@ class VirtualTransport:
         while True:
             self._pass_time()
             now_s = self._clock.now_s()
-            self._arrived += self._board.take_output(now_s - self._round_trip_s)
+            # Not `sent_s <= now_s - round trip`: where the clock stands at the sum, that may round to before `sent_s`.
+            while (sent_s := self._board.next_output_s()) + self._round_trip_s <= now_s:
+                self._arrived += self._board.take_output(sent_s)
             if self._arrived:
                 return self._arrived.pop(0)
             if now_s >= deadline_s:
                 return b""
-            arrives_s = self._board.next_output_s() + self._round_trip_s
+            arrives_s = sent_s + self._round_trip_s
             due_s = self._board.next_due_s()
             if due_s <= now_s:  # a frame that is already on its way
                 due_s = arrives_s

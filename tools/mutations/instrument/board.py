@@ -380,4 +380,11 @@ MUTATIONS = (
         "            self._settled_s = completed_s + self.config.settle_s",
         _TOGETHER,
     ),
+    Mutation(
+        "an answer is not taken where the moment of its arrival rounds down",
+        "board/stub/virtual_bench.py",
+        "while (sent_s := self._board.next_output_s()) + self._round_trip_s <= now_s:",
+        "while (sent_s := self._board.next_output_s()) <= now_s - self._round_trip_s:",
+        ("tests/board/stub/test_virtual_bench.py",),
+    ),
 )
