@@ -47,7 +47,7 @@ def line_of(truth_um: list[float], found: list[Together], depth: float) -> str:
     sigma = [f.sigma_um for f in found if f.sigma_um is not None]
     doubted = float(np.mean([bool(f.doubt) for f in found]))
     return (
-        f"{np.abs(error).mean():.2f} +- {np.abs(error).std():.2f} | {error.mean():+.2f} | {100 * wrong:.0f} % | "
+        f"{np.abs(error).mean():.2f} +- {np.abs(error).std():.2f} | {error.mean():+.2f} | {100 * wrong:.1f} % | "
         f"{np.median(sigma) if sigma else float('nan'):.2f} | {100 * doubted:.0f} %"
     )
 

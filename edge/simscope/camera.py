@@ -19,7 +19,9 @@ Render = Callable[[float, float, float, float], UInt8Array]
 class SimulatedCamera:
     """Exposes a frame every period, whether it is read or not; `grab` gives the oldest one in the queue.
 
-    A frame shows the TRUE position in the middle of its exposure. It is rendered when its pixels are first read.
+    A frame is there when it was read out, a period after its exposure: a sensor that runs at its highest rate takes a
+    whole period to be read, and so `VideoCamera` takes it. It shows the TRUE position in the middle of its exposure,
+    and is rendered when its pixels are first read.
     """
 
     def __init__(self, stage: TrueStage, clock: Clock, config: CameraConfig, render: Render) -> None:
@@ -35,11 +37,12 @@ class SimulatedCamera:
         if self.waits_for_triggers:
             raise CameraFailed("the camera gave no frame: it waits for triggers.")
         period_s, exposure_s = self._config.frame_period_s, self._exposure_s
-        finished = math.floor((self._clock.now_s() - self._began_s - exposure_s) / period_s)
+        until_there_s = exposure_s + period_s
+        finished = math.floor((self._clock.now_s() - self._began_s - until_there_s) / period_s)
         number = max(self._next, finished - QUEUED_FRAMES + 1, 0)
         start_s = self._began_s + number * period_s
-        # A little longer than the exposure: after rounding, its end must not lie in the future.
-        self._clock.sleep_s(start_s + exposure_s + 1e-6 - self._clock.now_s())
+        # A little longer: after rounding, its end must not lie in the future.
+        self._clock.sleep_s(start_s + until_there_s + 1e-6 - self._clock.now_s())
         self._next = number + 1
         middle_s = start_s + exposure_s / 2.0
         position_um, duty = self._stage.true_um(middle_s), self._stage.lamp_duty(middle_s)

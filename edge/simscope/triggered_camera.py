@@ -35,9 +35,9 @@ class TriggeredStage(TrueStage, Protocol):
 class TriggeredCamera:
     """Exposes once for every trigger of the board, for the configured exposure; `grab` gives the frames in order.
 
-    A trigger that comes sooner than the next frame of a free run would is ignored, as cameras do. A frame shows the
-    true position at the middle of the light that fell during its exposure, smeared by how far the stage went in that
-    light, and is as bright as that light.
+    A trigger that comes sooner than the next frame of a free run would is ignored, as cameras do. A frame is there when
+    it was read out, a frame period after its exposure. It shows the true position at the middle of the light that fell
+    during its exposure, smeared by how far the stage went in that light, and is as bright as that light.
     """
 
     def __init__(
@@ -49,16 +49,15 @@ class TriggeredCamera:
         render: Render,
         flash_brightness: float = 1.0,
         delay_s: float = 0.0,
-        read_out_s: float = 0.0,
     ) -> None:
         """`free`: the same device where it runs freely. `render(x_um, y_um, z_um, lamp_duty)`: RGB uint8 (h, w, 3).
 
         `flash_brightness`: how many times brighter a flash is than the steady lamp, which `render` knows.
-        `delay_s`: from the trigger to the begin of the exposure; `read_out_s`: from its end until the frame is there.
+        `delay_s`: from the trigger to the begin of the exposure.
         """
         self._free = free
         self._stage, self._clock, self._config, self._render = stage, clock, config, render
-        self._brightness, self._delay_s, self._read_out_s = flash_brightness, delay_s, read_out_s
+        self._brightness, self._delay_s = flash_brightness, delay_s
         self._ready_s = clock.now_s()  # triggers before this are ignored
         self._n_grabbed = 0
 
@@ -72,16 +71,14 @@ class TriggeredCamera:
                 )
             exposure_s = self._next_exposure_s()
             # A little longer: after rounding, its end must not lie in the future.
-            left_s = (
-                0.0 if exposure_s is None else exposure_s[1] + self._read_out_s + 1e-6 - self._clock.now_s()
-            )
+            left_s = 0.0 if exposure_s is None else self._there_s(exposure_s) + 1e-6 - self._clock.now_s()
             self._clock.sleep_s(left_s if left_s > 0.0 else _LOOK_S)
         return frame
 
     def poll(self) -> Frame | None:
         """The frame of the next trigger if it is there already."""
         exposure_s = self._next_exposure_s()
-        if exposure_s is None or exposure_s[1] + self._read_out_s >= self._clock.now_s():
+        if exposure_s is None or self._there_s(exposure_s) >= self._clock.now_s():
             return None
         start_s, end_s = exposure_s
         self._take(start_s)
@@ -112,6 +109,10 @@ class TriggeredCamera:
             return None
         start_s = triggers_s[0] + self._delay_s
         return start_s, start_s + self._config.exposure_s
+
+    def _there_s(self, exposure_s: tuple[float, float]) -> float:
+        """When the frame of an exposure (begin, end) is there, s."""
+        return exposure_s[1] + self._config.frame_period_s
 
     def _take(self, start_s: float) -> None:
         """Until when the camera is busy with an exposure that began at `start_s`."""

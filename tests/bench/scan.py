@@ -213,8 +213,7 @@ class LargeSlide(SmallSlide):
 class Wanted(msgspec.Struct, frozen=True):
     """What to scan, and how. `flash`: times the steady lamp; `overlap`: None for what the play needs.
 
-    `read_out_s`: from the end of an exposure until its frame is there. `is_exposure_measured`: it is known when an
-    exposure is over.
+    `is_exposure_measured`: it is known when an exposure is over.
     """
 
     surface: str
@@ -223,7 +222,6 @@ class Wanted(msgspec.Struct, frozen=True):
     flash: float = FLASH
     overlap: float | None = None
     has_single: bool = True
-    read_out_s: float = 0.0
     is_exposure_measured: bool = True
     side_mm: float = 15.0
     high_mm: float = 15.0
@@ -238,7 +236,6 @@ class Wanted(msgspec.Struct, frozen=True):
             f"flash {self.flash:.0f}" if self.flash != FLASH else "",
             f"overlap {self.overlap:.0%}" if self.overlap is not None else "",
             "" if self.has_single else "two shots alone",
-            f"read out in {1000.0 * self.read_out_s:.0f} ms" if self.read_out_s else "",
             "" if self.is_exposure_measured else "exposure not measured",
         )
         return ", ".join(part for part in given if part)
@@ -258,7 +255,6 @@ def measured(wanted: Wanted, focus: Focus, folder: Path) -> dict[str, object]:
         config=config,
         pair_sigma_um=through.pair_sigma_um,
         pair_range_um=through.pair_range_um,
-        read_out_s=wanted.read_out_s,
         is_exposure_measured=wanted.is_exposure_measured,
     )
     slide.is_sloping = through.is_sloping
@@ -361,7 +357,6 @@ def main() -> None:
     parser.add_argument("--through", choices=[*THROUGH], default="20x", help="objective and camera")
     parser.add_argument("--flash", type=float, default=FLASH, help="how bright it is, times the steady lamp")
     parser.add_argument("--overlap", type=float, help="share of a tile that neighbours have in common")
-    parser.add_argument("--read-out-ms", type=float, default=0.0, help="from an exposure until its frame")
     parser.add_argument(
         "--exposure-not-measured", action="store_true", help="the stage waits for each frame to come"
     )
@@ -378,7 +373,6 @@ def main() -> None:
                 given.flash,
                 given.overlap,
                 not given.two_shots_alone,
-                given.read_out_ms / 1000.0,
                 not given.exposure_not_measured,
                 given.side_mm,
                 given.high_mm or given.side_mm,

@@ -134,6 +134,19 @@ def test_a_late_grab_gives_an_old_frame_and_waiting_gives_a_fresh_one() -> None:
     assert clock.now_s() >= fresh.exposure_start_s + 0.02
 
 
+@pytest.mark.parametrize("after_s", [0.0, 0.01, 0.027, 3.141])
+def test_a_frame_of_a_free_run_is_there_a_period_after_its_exposure(after_s: float) -> None:
+    clock = VirtualClock(100.0)
+    camera = SimulatedCamera(
+        Ramp(), clock, CameraConfig(frame_period_s=0.03, exposure_s=0.01), height_as_pixels
+    )
+    clock.sleep_s(after_s)
+    asked_s = clock.now_s()
+    frame = frame_after(camera, asked_s)
+    assert asked_s <= frame.exposure_start_s <= asked_s + 0.03 + 1e-6
+    assert clock.now_s() == pytest.approx(frame.exposure_start_s + 0.01 + 0.03, abs=1e-5)
+
+
 def test_no_frame_is_given_twice() -> None:
     clock = VirtualClock(100.0)
     camera = SimulatedCamera(Ramp(), clock, CameraConfig(), height_as_pixels)

@@ -52,6 +52,21 @@ def test_a_sweep_gives_one_frame_at_each_position_lit_by_its_flash_alone() -> No
             camera.grab(timeout_s=0.5)
 
 
+def test_a_triggered_frame_is_there_a_frame_period_after_its_exposure() -> None:
+    bench = VirtualBench()
+    camera = camera_of(bench)
+    with bench.open_board() as board:
+        camera.arm(1)
+        board.trigger_camera()
+        frame = camera.grab()
+        assert bench.clock.now_s() == pytest.approx(frame.exposure_start_s + 0.004 + 0.005, abs=1e-5)
+        board.trigger_camera()
+        bench.clock.sleep_s(0.0075)
+        assert camera.poll() is None
+        bench.clock.sleep_s(0.002)
+        assert camera.poll() is not None
+
+
 def test_a_trigger_during_an_exposure_is_ignored() -> None:
     bench = VirtualBench()
     camera = camera_of(bench)

@@ -69,7 +69,7 @@ def plain(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Plain:
 def test_a_measured_play_is_shown_kept_and_written_for_programs(run: Run, tmp_path: Path) -> None:
     code, printed, told = run("calibrate", "backlash", "--axis", "x", "--json", "found.json")
     assert (code, told) == (0, "")
-    assert "(it was 60 um); 114 images, 15 s of microscope time" in printed
+    assert "(it was 60 um); 114 images, 19 s of microscope time" in printed
     assert f"kept in {default_folder() / STORE}" in printed
     report = msgspec.json.decode((tmp_path / "found.json").read_bytes(), type=BacklashReport)
     assert (report.board_serial, report.objective, report.store) == (

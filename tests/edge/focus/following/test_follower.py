@@ -37,7 +37,8 @@ def blurred(quarters: int) -> UInt8Array:
 class Followed:
     """A sample whose focus rises by `risen_um(time_s)`, followed from where it is in focus.
 
-    The model says `told_um(true distance, time)`; the picture is blurred, or `seen` gives another one for the time.
+    The model says `told_um(distance, time)` of the distance in the frame; the picture is blurred, or `seen` gives
+    another one for the time.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Followed:
         self.began_s = self.clock.now_s()
         self.stage = DriftingStage(self.bench, self.began_s, risen_um)
         self._told_um, self._seen = told_um, seen
+        self._shown_um = FOCUS_Z_UM  # of the frame that was looked at last
         camera = SimulatedCamera(self.stage, self.clock, config.camera, self._render)
         self.follower = Follower(self.axis, camera, self.clock, Predictor(self), config.focus, 1)
         self.errors_um: list[float] = []
@@ -68,7 +70,7 @@ class Followed:
         return single_contract(patch_px=32)
 
     def infer(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        told_um = self._told_um(-self._error_um(), self.clock.now_s() - self.began_s)
+        told_um = self._told_um(FOCUS_Z_UM - self._shown_um, self.clock.now_s() - self.began_s)
         return np.full((len(batch), 1), told_um, np.float32)
 
     def run(self, seconds: float) -> list[FollowEvent]:
@@ -88,6 +90,7 @@ class Followed:
 
     def _render(self, _x_um: float, _y_um: float, z_um: float, _duty: float) -> UInt8Array:
         # At rest: the frame shows the height that was commanded. The stub's screw is off by up to half a um.
+        self._shown_um = z_um
         true_um = self.bench.true_um(self.clock.now_s())[2]
         assert true_um == pytest.approx(self.axis.position_um, abs=0.6)
         other = self._seen(self.clock.now_s() - self.began_s)
@@ -167,10 +170,10 @@ def test_where_no_height_is_sharp_the_stage_is_held_whatever_the_model_says() ->
 
 def test_a_held_stage_follows_again_when_the_picture_is_sharp_again() -> None:
     followed = Followed(
-        lambda time_s: 2.0 if time_s > 3.2 else 0.0,
-        seen=lambda time_s: blurred(30) if 0.5 < time_s < 3.0 else None,
+        lambda time_s: 2.0 if time_s > 3.8 else 0.0,
+        seen=lambda time_s: blurred(30) if 0.5 < time_s < 3.6 else None,
     )
-    assert [event.kind for event in followed.run(3.7)] == ["held", "up"]
+    assert [event.kind for event in followed.run(4.3)] == ["held", "up"]
     assert abs(followed.errors_um[-1]) <= DEPTH_UM
 
 

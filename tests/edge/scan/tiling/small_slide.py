@@ -126,17 +126,15 @@ class SmallSlide:
         trigger_delay_s: float = 0.0,
         pair_sigma_um: float = 0.1,
         pair_range_um: float = 10.0,
-        read_out_s: float = 0.0,
         is_exposure_measured: bool = False,
     ) -> None:
         """`moved_um`: how far the slide lies from where it lay; `single_sigma_um`, `pair_sigma_um`: noise of one shot
         and of two; `pair_range_um`: of the model that takes two.
 
         `view`: how the camera lies by its calibration; in truth it is straight. `trigger_delay_s`: how long after a
-        trigger the camera exposes; `read_out_s`: how long after that a triggered frame comes. `is_exposure_measured`:
-        it is known when an exposure is over.
+        trigger the camera exposes. `is_exposure_measured`: it is known when an exposure is over.
         """
-        self._trigger_delay_s, self._read_out_s = trigger_delay_s, read_out_s
+        self._trigger_delay_s = trigger_delay_s
         self._exposed_s = trigger_delay_s + config.camera.exposure_s if is_exposure_measured else None
         self.config, self.view = config, view
         self._pixels = drawn() if pixels is None else pixels
@@ -206,7 +204,6 @@ class SmallSlide:
                 self.render,
                 brightness,
                 self._trigger_delay_s,
-                self._read_out_s,
             )
             trigger = TriggerInUse(
                 self.config.scan.flash_delay_s,

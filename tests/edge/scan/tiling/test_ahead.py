@@ -28,7 +28,7 @@ from tests.edge.scan.conftest import Scan
 from tests.edge.scan.tiling.small_slide import BRIGHT, CONFIG, SmallSlide, bent
 
 LOOK_S = 0.06
-READ_OUT_S = 0.1
+READ_OUT_S = BRIGHT.camera.frame_period_s
 
 Slow = Callable[[SmallSlide], SmallSlide]
 
@@ -150,9 +150,7 @@ def test_a_picture_is_read_out_on_the_way_and_shows_the_tile_at_rest(
 
     def seconds(is_measured: bool) -> float:
         out.rename(out.with_name("before")) if out.exists() else None
-        small = SmallSlide(
-            single_sigma_um=0.05, config=BRIGHT, read_out_s=READ_OUT_S, is_exposure_measured=is_measured
-        )
+        small = SmallSlide(single_sigma_um=0.05, config=BRIGHT, is_exposure_measured=is_measured)
         taken = scan(small)
         assert max(abs(done.error_um or 0.0) for done in taken if done.tile.tissue) < 0.96
         assert farthest_px(taken) < 0.5
@@ -176,7 +174,7 @@ def test_a_frame_that_is_lost_on_its_way_is_taken_again_where_it_belongs(
         return None if n_come % 5 == 0 else frame
 
     monkeypatch.setattr(TriggeredCamera, "poll", loses)
-    small = SmallSlide(single_sigma_um=0.05, config=BRIGHT, read_out_s=READ_OUT_S, is_exposure_measured=True)
+    small = SmallSlide(single_sigma_um=0.05, config=BRIGHT, is_exposure_measured=True)
     taken = scan(small)
     assert n_come > len(taken)
     places_um = {(tile.row, tile.column): (tile.x_um, tile.y_um) for tile in plan.tiles}
@@ -313,7 +311,7 @@ def test_the_stage_is_where_it_has_gone_on_to_at_rest_and_nowhere_else() -> None
         going.take_at(other[0], other[1], other[2] + 0.2)
         assert [*has_gone_on, going.has_gone_on] == [True, False]
         assert small.exposed_um[-1] == pytest.approx(other, abs=0.1)  # it no longer swings
-        assert instrument.clock.now_s() - moved_s < 0.12
+        assert instrument.clock.now_s() - moved_s < 0.12 + READ_OUT_S
         going.take_at(*one)
         going.take_at(*other)  # it was elsewhere since
         assert small.exposed_um[-1] == pytest.approx(other, abs=0.1)
