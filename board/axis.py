@@ -14,13 +14,14 @@ from contextlib import AbstractContextManager
 import msgspec
 
 from parfocal.board.config import AxisConfig
-from parfocal.board.errors import MoveRefused, MoveStopped, PositionLost
+from parfocal.board.errors import MoveBrokenOff, MoveRefused, MoveStopped, PositionLost
 from parfocal.board.motion.gear import (
     Engagement,
     engagement_after,
     overshoot_steps_from_play,
     plan_approach_up,
 )
+from parfocal.board.motion.limits import beyond_limits
 from parfocal.board.motion.walk import Walk, walk_together
 from parfocal.board.motor import Leg, Motor, Rates
 
@@ -139,7 +140,8 @@ class Axis:
         measured. `stage_um` says where the stage stands afterwards. Raises as `walk_up`.
         """
         self._require_position(target_um)
-        if steps_from_um(target_um - self.stage_um, self.config.um_per_step) == 0:
+        is_there = steps_from_um(target_um - self.stage_um, self.config.um_per_step) == 0
+        if is_there and self.engagement is not Engagement.UNKNOWN:
             return self._walk(())
         down_um = target_um - self.config.play_um
         is_long = self.position_um - down_um >= self.overshoot_um
@@ -327,6 +329,11 @@ class Axis:
                 if isinstance(early, MoveRefused) and point_steps == way_points[0]:
                     raise
                 self._adopt_board_position()
+                if isinstance(
+                    early, MoveBrokenOff
+                ):  # on a ramp, so its way has engaged the gear like any other
+                    gone_steps = self._pos_steps - pos_steps
+                    self._engagement = engagement_after(engagement, gone_steps, self._overshoot_steps)
                 raise self._early_end(early) from early
             self.rests_from(completed_s + self.config.settle_s)
             engagement = engagement_after(engagement, delta_steps, self._overshoot_steps)
@@ -386,14 +393,5 @@ class Axis:
 
     def _refusal(self, point_um: float, target_um: float) -> MoveRefused:
         """The error of a way point outside the limits, on the way to `target_um`."""
-        why = "" if point_um == target_um else f" (to approach {float(round(target_um, 3))} um from below)"
-        low_um, high_um = self.limits_um
-        if point_um > high_um:
-            remedy, key, is_configured = "Lower", "max_um", high_um == self.config.highest_um
-        else:
-            remedy, key, is_configured = "Raise", "min_um", low_um == self.config.min_um
-        widen = f", or set board.{self.name}.{key} if the stage may go there" if is_configured else ""
-        return MoveRefused(
-            f"move to {self.name}={float(round(point_um, 3))} um{why} refused: limit is {low_um}..{high_um} um; "
-            f"nothing moved. {remedy} the target{widen}."
-        )
+        configured_um = self.config.min_um, self.config.highest_um
+        return beyond_limits(self.name, point_um, target_um, self.limits_um, configured_um)

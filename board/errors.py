@@ -41,6 +41,10 @@ class MoveStopped(BoardError):
     """A move ended before its target (STOP or watchdog). The position is known; decide again."""
 
 
+class MoveBrokenOff(MoveStopped):
+    """A move was stopped by what was done meanwhile, and by nobody else. The position is known; decide again."""
+
+
 class PositionLost(BoardError):
     """The step counter can no longer be trusted. Home the axes."""
 

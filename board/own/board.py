@@ -172,10 +172,11 @@ class Board(MotorBoard):
         with self.turn():
             return self.z.walk_alone(self.z.walk_on(z_um, speed_um_per_s, self.z.config.accel_um_per_s2))
 
-    def meanwhile(self, work: Callable[[], object]) -> AbstractContextManager[None]:
+    def meanwhile(self, work: Callable[[], bool]) -> AbstractContextManager[None]:
         """Call `work` again and again while a motion inside of the block goes on; it neither moves anything nor raises.
 
-        For a sweep, whose pictures come while the stage moves. The motors are held for the whole block.
+        Once it returns True, the motion is stopped and raises MoveBrokenOff. For pictures that come while the stage
+        moves. The motors are held for the whole block.
         """
         return self._motion.meanwhile(work)
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from parfocal.board.config import AXIS_NAMES
-from parfocal.board.errors import LinkTimeout, MoveRefused, MoveStopped, PositionLost
+from parfocal.board.errors import LinkTimeout, MoveBrokenOff, MoveRefused, MoveStopped, PositionLost
 from parfocal.board.link.answers import Refusal
 from parfocal.board.link.link import Link
 from parfocal.board.wire import messages
@@ -17,7 +17,7 @@ from parfocal.board.wire.messages import MoveResult, Status
 
 _SLACK_WALL_S = 1.0  # what a stalled host or board may add to a motion before it counts as hung
 _POLL_WALL_S = 0.1  # how long after the expected end STATE is read, in case the event was lost
-_PIECE_WALL_S = 0.01  # how often `meanwhile` looks whether there is something to do
+_PIECE_WALL_S = 0.005  # how often `meanwhile` looks whether there is something to do
 _RESUMES = 5  # one motion is requested at most this often; a cable that fails more often is broken
 
 
@@ -43,7 +43,8 @@ class Motion:
         self._move_id = last_move_id
         self._lock = threading.RLock()
         self._stops: int | None = None
-        self._work: Callable[[], object] | None = None
+        self._work: Callable[[], bool] | None = None
+        self._is_broken_off = False  # by the work, and by no other STOP
         self._forgotten = 0
 
     @property
@@ -77,17 +78,18 @@ class Motion:
                 self._stops = outer
 
     @contextlib.contextmanager
-    def meanwhile(self, work: Callable[[], object]) -> Iterator[None]:
+    def meanwhile(self, work: Callable[[], bool]) -> Iterator[None]:
         """Call `work` again and again while a motion inside of this block is waited for. It holds the motors.
 
-        The next motion begins later by what the last piece of `work` takes. It must neither move anything nor raise.
+        Once it returns True, the motion is stopped and raises MoveBrokenOff, or the next one in the block does. The
+        next motion begins later by what the last piece of `work` takes. It must neither move anything nor raise.
         """
         with self.turn():
             outer, self._work = self._work, work
             try:
                 yield
             finally:
-                self._work = outer
+                self._work, self._is_broken_off = outer, False
 
     def wait_for_rest(self, stops_in_s: float = 0.0) -> messages.State:
         """Wait until nothing moves; return STATE. `stops_in_s`: how long a deceleration under way may take.
@@ -131,6 +133,8 @@ class Motion:
             if result is MoveResult.ESTOP:
                 self.forget()
             if result is not MoveResult.WATCHDOG or not self._link.heart.wait_for_beat():
+                if result is MoveResult.STOPPED and self._has_only_own_stop:
+                    raise _broken_off(asked)
                 _raise_unless_done(result, asked)
                 return completed_s
             message = msgspec.structs.replace(job.message, move_id=self.next_move_id())
@@ -148,6 +152,12 @@ class Motion:
             # Accepted in the previous session, whose answer was lost with it.
             if refusal.status != Status.DUPLICATE or self._link.sessions == sessions:
                 raise MoveRefused(f"{job.asked} refused by the board: {refusal.why}") from refusal
+        except (
+            MoveStopped
+        ) as stopped:  # it came to its end before the STOP of the work, and this is the next one
+            if self._has_only_own_stop:
+                raise _broken_off(job.asked) from stopped
+            raise
         self._link.heart.is_moving = True
         try:
             return self._wait_for_end(job, boots)
@@ -181,8 +191,19 @@ class Motion:
             done = link.wait_for_move_done(move_id, min(until_s, now_s + _PIECE_WALL_S * clock.speed))
             if done is not None:
                 return done
-            self._work()
+            if self._work():
+                self._break_off()
         return link.wait_for_move_done(move_id, until_s)
+
+    def _break_off(self) -> None:
+        """Stop what moves, and do no more work in this block. Raises LinkTimeout, BoardNotFound, PositionLost."""
+        self._work, self._is_broken_off = None, True
+        self._link.stop()
+
+    @property
+    def _has_only_own_stop(self) -> bool:
+        """Whether the work has stopped a motion, and nobody else one in this turn."""
+        return self._is_broken_off and self._stops is not None and self._link.stops == self._stops + 1
 
     def _deadline_s(self, expected_s: float) -> float:
         """When a motion that should take `expected_s` from now counts as hung."""
@@ -192,6 +213,10 @@ class Motion:
         """Host time of a board time in the past, never too early."""
         latest_s, now_s = self._link.board_clock.latest_host_s(board_time_s), self.now_s()
         return now_s if latest_s is None else min(latest_s, now_s)
+
+
+def _broken_off(asked: str) -> MoveBrokenOff:
+    return MoveBrokenOff(f"{asked} broken off by what was done meanwhile")
 
 
 def _raise_unless_done(result: MoveResult, asked: str) -> None:

@@ -101,9 +101,10 @@ def test_work_is_done_while_the_stage_moves_and_delays_the_next_part_by_one_piec
     board.ready(SweepBegin(20_000.0, 10_000.0, 2500.0, is_down=False, z_down=False))
     began_s, at_um = bench.clock.now_s(), list[float]()
 
-    def work() -> None:
+    def work() -> bool:
         at_um.append(bench.true_um(bench.clock.now_s())[0])
         bench.clock.sleep_s(0.05)
+        return False
 
     with board.meanwhile(work):
         board.sweep(23_000.0, 2504.0, SPEED_UM_PER_S)
@@ -126,9 +127,10 @@ def test_a_stop_ends_a_sweep_during_whose_work_it_comes(bench: VirtualBench, boa
     board.ready(SweepBegin(20_000.0, 10_000.0, 2500.0, is_down=False, z_down=False))
     stops = [board.stop]
 
-    def work() -> None:
+    def work() -> bool:
         if stops and bench.true_um(bench.clock.now_s())[0] > 22_000.0:
             stops.pop()()
+        return False
 
     with board.meanwhile(work), pytest.raises(MoveStopped):
         board.sweep(26_000.0, 2506.0, SPEED_UM_PER_S)

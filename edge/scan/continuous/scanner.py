@@ -219,7 +219,7 @@ class ContinuousScanner:
         if self._judge.is_contradicted(seen):
             left[caught.tile] = CONTRADICTED
             return None
-        may_be_uneven = scanner.may_be_uneven(caught.tile, seen)
+        may_be_uneven = scanner.parts.may_be_uneven_in_sweep(caught.tile, seen)
         is_folded = judged.verdict == "good" and may_be_uneven
         if judged.verdict in ("good", "predicted") and not is_folded:
             self._learn(caught, seen, judged, expected, play_um)
@@ -232,7 +232,7 @@ class ContinuousScanner:
         else:
             if judged.verdict == "good":
                 self._judge.accept(seen)
-            scanner.learn_even(caught.tile, seen)
+            scanner.parts.learn_even(caught.tile, seen)
             return judged
         return None
 

@@ -33,8 +33,8 @@ class Sweeping(Protocol):
     def sweep(self, to_um: float, z_um: float, speed_um_per_s: float, along: Along = "x") -> float:
         """Move X, or Y, and Z on along a straight line."""
 
-    def meanwhile(self, work: Callable[[], object]) -> AbstractContextManager[None]:
-        """Call `work` again and again while a motion inside of the block goes on."""
+    def meanwhile(self, work: Callable[[], bool]) -> AbstractContextManager[None]:
+        """Call `work` again and again while a motion inside of the block goes on; True would end it."""
 
     def rise(self, z_um: float, speed_um_per_s: float) -> float:
         """Move Z on upwards at a speed of its own."""
@@ -131,8 +131,8 @@ class Sweeper:
         with armed(self._camera, count_of(row)):
             armed_um, frames = self._begin(way)
 
-            def look() -> None:
-                """One picture, if there is one."""
+            def look() -> bool:
+                """One picture, if there is one. The sweep goes on whatever it shows, to the next stop at least."""
                 try:
                     frame = None if failed else frames.ready()
                     caught = None if frame is None else self._caught(frame, way, armed_um)
@@ -140,6 +140,7 @@ class Sweeper:
                         see(caught)
                 except Exception as error:  # noqa: BLE001  # raised again when nothing moves
                     failed.append(error)
+                return False
 
             with self._board.meanwhile(look):
                 self._go(way, failed)

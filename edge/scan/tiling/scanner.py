@@ -18,15 +18,12 @@ from parfocal.edge.focus.result import FocusLost, FocusResult
 from parfocal.edge.focus.shots import Shot
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.scan.tiles import ScannedTile, stacks_folder, tile_name, tiles_folder
-from parfocal.edge.scan.tiling.folds import Folds
 from parfocal.edge.scan.tiling.heights import Expected, Heights
 from parfocal.edge.scan.tiling.journal import Journal
-from parfocal.edge.scan.tiling.judging.judge import Judged, Seen, TileJudge
+from parfocal.edge.scan.tiling.judging.judge import Judged, TileJudge
 from parfocal.edge.scan.tiling.judging.uneven_tiles import (
     UnevenTiles,
     Write,
-    doubt_about,
-    spread_of,
     stack_heights,
     write_planes,
 )
@@ -35,6 +32,8 @@ from parfocal.edge.scan.tiling.moving.going import Going
 from parfocal.edge.scan.tiling.moving.light import Light
 from parfocal.edge.scan.tiling.plan import PlannedTile
 from parfocal.edge.scan.tiling.taken import Taken, TileDone
+from parfocal.edge.scan.tiling.uneven.examining import Examining
+from parfocal.edge.scan.tiling.uneven.folds import Folds
 from parfocal.edge.scan.tiling.writer import TileWriter, not_written
 from parfocal.edge.scan.watch import CameraWatch
 from parfocal.engines.predictor import Predictor
@@ -94,18 +93,8 @@ class Scanner:
         self.going = Going(instrument, config, light, SAME_HEIGHT_SHARE * judge.depth_um)
         self._ahead = Ahead(instrument)
         self._folds = Folds(instrument, heights, judge, self.going, light)
-
-    def may_be_uneven(self, planned: PlannedTile, seen: Seen) -> bool:
-        """Whether the parts of a picture of a sweep differ in sharpness as they do where a tile has no single focus."""
-        tiles = self._unevenness.tiles
-        if tiles is None or not seen.tissue:
-            return False
-        return tiles.usual.is_unusual_in_sweep(seen.crispness_spread, planned.place_um)
-
-    def learn_even(self, planned: PlannedTile, seen: Seen) -> None:
-        """Learn how a tile looks that was taken for even."""
-        if self._unevenness.tiles is not None and seen.tissue:
-            self._unevenness.tiles.usual.learn(seen.crispness_spread, planned.place_um)
+        tiles, composite = unevenness.tiles, unevenness.composite
+        self.parts = Examining(instrument, judge, self.going, light, self._folds, tiles, composite)
 
     def run(
         self,
@@ -128,7 +117,7 @@ class Scanner:
         for number, planned in enumerate(tiles, start=1):
             began_s = self._instrument.clock.now_s()
             following = tiles[number] if number < len(tiles) else None
-            taken = (self._taken_by_planes(planned) if is_folded else None) or self._take(planned, following)
+            taken = (self.parts.by_planes(planned) if is_folded else None) or self._take(planned, following)
             self._learn(planned, taken)
             if again is not None:
                 reason = again if taken.reason is None else f"{again}; then {taken.reason}"
@@ -163,13 +152,6 @@ class Scanner:
                     raise
                 return lost.result
 
-    def _taken_by_planes(self, planned: PlannedTile) -> Taken | None:
-        """A tile by planes alone; None where nothing tells between which heights, or it does not tell its focus."""
-        tiles = self._unevenness.tiles
-        if tiles is None or not tiles.usual.is_ready:
-            return None
-        return self._folds.taken(planned, tiles, self._unevenness.composite)
-
     def _take(self, planned: PlannedTile, following: PlannedTile | None) -> Taken:
         """The picture of a tile, taken again if it is out of focus, and examined if it may be uneven.
 
@@ -184,24 +166,35 @@ class Scanner:
         place_um, error_um = self.going.place_um, self._instrument.error_um()
         is_at_fold = self._folds.is_beside(planned)
 
-        def looked_at(shot: Shot) -> tuple[Shot, Seen]:
-            return shot, self._judge.look(shot, planned.place_um, planned)
+        def looked_at(shot: Shot) -> Taken:
+            seen = self._judge.look(shot, planned.place_um, planned)
+            judged = self._judge.judge(seen, shot.z_um - self.going.offset.z_um, expected)
+            return Taken(shot, seen, judged, error_um, place_um=place_um)
 
         def go_on(to: PlannedTile) -> None:
             z_um = self._heights.expected(to.x_um, to.y_um).z_um + self._judge.aim_um(to)
             self.going.go_on(to.x_um, to.y_um, z_um)
 
-        go = None if following is None else partial(go_on, following)
+        go = None
+        if following is not None and self._ahead.saves_time(expected.sigma_um, is_at_fold):
+            go = partial(go_on, following)
         try:
-            shot, seen = self._ahead.seen(lambda: looked_at(exposed.shot()), go, exposed.has_come, is_at_fold)
+            taken = self._ahead.seen(
+                lambda: looked_at(exposed.shot()), go, exposed.has_come, partial(self._is_good, planned)
+            )
         except CameraFailed:  # the frame was lost on its way
             self.going.be_back(planned.x_um, planned.y_um, aim_um)
-            shot, seen = looked_at(self.going.take_at(planned.x_um, planned.y_um, aim_um))
+            shot = self.going.take_at(planned.x_um, planned.y_um, aim_um)
             place_um, error_um = self.going.place_um, self._instrument.error_um()
-        judged = self._judge.judge(seen, shot.z_um - self.going.offset.z_um, expected)
-        taken = self._settled(planned, Taken(shot, seen, judged, error_um, place_um=place_um))
-        self._ahead.judged(taken.reason is None and taken.above_um is None, is_at_fold)
+            taken = looked_at(shot)
+        taken = self._settled(planned, taken)
+        self._ahead.judged(taken.reason is None and taken.above_um is None, expected.sigma_um, is_at_fold)
         return taken
+
+    def _is_good(self, planned: PlannedTile, taken: Taken) -> bool:
+        """Whether a tile needs no more than its first picture, so that the stage may leave it."""
+        is_in_focus = taken.judged is None or taken.judged.verdict not in _REASONS
+        return is_in_focus and not self.parts.is_due(planned, taken)
 
     def _be_back(self, planned: PlannedTile, shot: Shot) -> None:
         """Be where the picture of a tile was taken."""
@@ -211,61 +204,17 @@ class Scanner:
         """The same tile, in focus, and examined if it may be uneven."""
         judged = taken.judged
         if judged is None or judged.verdict not in _REASONS:
-            return self._examined(planned, taken)
-        if not self._looks_uneven(planned, taken.seen):
-            return self._examined(planned, self._focused(planned, taken, judged))
+            return self.parts.examined(planned, taken)
+        if not self.parts.looks_uneven(planned, taken.seen):
+            return self.parts.examined(planned, self._focused(planned, taken, judged))
         # To look for the focus of a fold takes longer than to see that it has none.
-        examined = self._examined(planned, taken)
+        examined = self.parts.examined(planned, taken)
         return examined if examined.range_um is not None else self._focused(planned, examined, judged)
 
     def _focused(self, planned: PlannedTile, first: Taken, judged: Judged) -> Taken:
         """The same tile in focus; `judged` says why it was not."""
         moved = self._moved(planned, first, judged) if judged.verdict == "predicted" else None
         return moved or self._again(first, judged, planned)
-
-    def _looks_uneven(self, planned: PlannedTile, seen: Seen) -> bool:
-        """Whether the parts of a picture differ in sharpness by more than is usual on this slide."""
-        tiles = self._unevenness.tiles
-        if tiles is None or not tiles.usual.is_ready:
-            return False
-        return tiles.usual.is_unusual(seen.crispness_spread, planned.place_um)
-
-    def _examined(self, planned: PlannedTile, taken: Taken) -> Taken:
-        """The same tile, with its focus by two shots if they show that it has one.
-
-        If it has none: with its shape, and the picture in which most of it is near its focus.
-        """
-        tiles = self._unevenness.tiles
-        if tiles is None or not taken.seen.tissue:
-            return taken
-        # Half-way between two heights both parts are as blurred as each other, and two shots may take that for a focus.
-        is_soft = taken.reason is not None and self._judge.is_blurred(taken.seen)
-        is_known, depth_um = taken.judged is not None and not is_soft, self._judge.depth_um
-        doubt = doubt_about(is_known, taken.reason is None, taken.seen.spread_um, depth_um)
-        spread, place_um = taken.seen.crispness_spread, planned.place_um
-        composite = self._unevenness.composite
-        passed = None
-        is_like_fold = tiles.usual.is_ready and tiles.usual.is_unusual_in_sweep(spread, place_um)
-        if doubt is None and is_like_fold:
-            # So unusual and beside a fold it is one: two shots would only tell between which heights to look.
-            passed = self._folds.passed(planned, tiles.field)
-        if passed is not None:
-            if passed.is_uneven:
-                return taken.uneven(passed.best, passed.range_um, passed.picture if composite else None)
-            tiles.usual.learn(spread, place_um, is_even=True)
-            return taken
-        if tiles.may_be_uneven(spread, place_um, doubt):
-            self._be_back(planned, taken.shot)
-        with self._light.exposure(self._instrument.clock.now_s()):
-            shape = tiles.shape_of(taken.shot, spread, place_um, doubt)
-        if shape is None:
-            return taken
-        if shape.verdict == "even":
-            return msgspec.structs.replace(taken, above_um=shape.z_um - taken.shot.z_um)
-        if shape.verdict == "not confirmed":
-            return taken
-        best = shape.best or taken.shot
-        return taken.uneven(best, spread_of(shape), shape.picture if composite else None)
 
     def _learn(self, planned: PlannedTile, taken: Taken) -> None:
         """Learn what a tile shows of the focus. A fold says nothing about its neighbours but folds."""

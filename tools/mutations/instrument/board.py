@@ -3,6 +3,7 @@
 from tools.mutations.mutation import Mutation
 
 _TOGETHER = ("tests/board/test_together.py",)
+_BROKEN_OFF = ("tests/board/test_broken_off.py",)
 _MICROMANAGER = ("tests/board/foreign/test_micromanager.py",)
 
 MUTATIONS = (
@@ -379,6 +380,55 @@ MUTATIONS = (
         "            self.rests_from(completed_s + self.config.settle_s)",
         "            self._settled_s = completed_s + self.config.settle_s",
         _TOGETHER,
+    ),
+    Mutation(
+        "a way that was broken off leaves the gear as it was",
+        "board/axis.py",
+        "engagement_after(engagement, gone_steps, self._overshoot_steps)",
+        "engagement",
+        _BROKEN_OFF,
+    ),
+    Mutation(
+        "an axis whose gear may be engaged either way counts as there",
+        "board/axis.py",
+        "if is_there and self.engagement is not Engagement.UNKNOWN:",
+        "if is_there:",
+        _BROKEN_OFF,
+    ),
+    Mutation(
+        "a STOP by somebody else is taken for that of the work",
+        "board/own/motion.py",
+        "self._stops is not None and self._link.stops == self._stops + 1",
+        "self._stops is not None",
+        _BROKEN_OFF,
+    ),
+    Mutation(
+        "a later STOP is taken for that of the work",
+        "board/own/motion.py",
+        "self._work, self._is_broken_off = outer, False",
+        "self._work = outer",
+        _BROKEN_OFF,
+    ),
+    Mutation(
+        "work that comes to its end when the motion is over ends a scan",
+        "board/own/motion.py",
+        "            if self._has_only_own_stop:\n                raise _broken_off(job.asked) from stopped\n",
+        "",
+        _BROKEN_OFF,
+    ),
+    Mutation(
+        "a simulated frame is there when it was exposed",
+        "edge/simscope/camera.py",
+        "until_there_s = exposure_s + period_s",
+        "until_there_s = exposure_s",
+        ("tests/edge/simscope/test_simscope.py",),
+    ),
+    Mutation(
+        "a simulated frame that was triggered is there when it was exposed",
+        "edge/simscope/triggered_camera.py",
+        "return exposure_s[1] + self._config.frame_period_s",
+        "return exposure_s[1]",
+        ("tests/edge/simscope/test_triggered_camera.py",),
     ),
     Mutation(
         "an answer is not taken where the moment of its arrival rounds down",

@@ -85,10 +85,12 @@ class UsualSpread:
         return not self.is_ready or spread > share * self._usual_about(place_um)
 
     def is_unusual_in_sweep(self, spread: float | None, place_um: Place) -> bool:
-        """The same where a second picture is dear: not what is like content that looked uneven and proved even."""
-        if spread is None or not self.is_unusual(spread, place_um, UNUSUAL_SWEPT):
-            return False
-        return len(self._proven) < 2 or spread > sorted(self._proven)[-2]
+        """The same where a second picture is dear."""
+        return self.is_unusual(spread, place_um, UNUSUAL_SWEPT) and not self.is_like_proven(spread)
+
+    def is_like_proven(self, spread: float | None) -> bool:
+        """Whether it is like content that looked uneven and proved even."""
+        return spread is not None and len(self._proven) >= 2 and spread <= sorted(self._proven)[-2]
 
     def _usual_about(self, place_um: Place) -> float:
         known = np.array(self._known)[::-1]  # of two as near the later one: a place may be seen again
@@ -117,14 +119,15 @@ class UnevenTiles:
         self.usual, self.field = usual, field
 
     def shape_of(
-        self, shot: Shot, spread: float | None, place_um: Place, doubt: Doubt | None
+        self, shot: Shot, spread: float | None, place_um: Place, doubt: Doubt | None, has_left: bool = False
     ) -> FieldShape | None:
         """The shape of a tile that may be uneven, as it was measured; None for one that was taken for even.
 
-        `spread`: of the sharpness of its parts. The stage may end at another height. Raises BoardError, CameraFailed,
+        `spread`: of the sharpness of its parts. `has_left`: the stage had left the tile before it was looked at, and
+        came back if `may_be_uneven` said so. The stage may end at another height. Raises BoardError, CameraFailed,
         EngineError.
         """
-        if not self.may_be_uneven(spread, place_um, doubt):
+        if not self.may_be_uneven(spread, place_um, doubt, has_left):
             self.usual.learn(spread, place_um)
             return None
         shape = self.field.examine_and_stay(shot)
@@ -132,11 +135,20 @@ class UnevenTiles:
             self.usual.learn(spread, place_um, is_even=shape is not None)
         return shape
 
-    def may_be_uneven(self, spread: float | None, place_um: Place, doubt: Doubt | None) -> bool:
-        """Whether `shape_of` examines such a tile, with the stage where its picture was taken."""
+    def may_be_uneven(
+        self, spread: float | None, place_um: Place, doubt: Doubt | None, has_left: bool = False
+    ) -> bool:
+        """Whether `shape_of` examines such a tile, with the stage where its picture was taken.
+
+        Where it `has_left`, coming back is dear, so content that is like some that proved even is left alone.
+        """
         if doubt == "unexpected" and spread is not None:
             return self.usual.is_unusual(spread, place_um, UNUSUAL_UNEXPECTED)
-        return doubt is not None or self.usual.is_unusual(spread, place_um)
+        if doubt is not None:
+            return True
+        return self.usual.is_unusual(spread, place_um) and not (
+            has_left and self.usual.is_like_proven(spread)
+        )
 
 
 def doubt_about(is_known: bool, was_expected: bool, spread_um: float | None, depth_um: float) -> Doubt | None:

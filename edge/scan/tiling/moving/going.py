@@ -5,6 +5,7 @@ The slide may lie elsewhere than in the first session, and the stage may be on i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import msgspec
@@ -38,6 +39,10 @@ class Gone(msgspec.Struct, frozen=True):
     y_um: float
     z_um: float
     settled_s: float
+
+
+# It is neither at a tile nor on its way to one.
+_BROKEN_OFF = Gone(math.nan, math.nan, math.nan, math.inf)
 
 
 class Exposed:
@@ -83,7 +88,7 @@ class Going:
 
     @property
     def has_gone_on(self) -> bool:
-        """Whether the stage is at a tile, or on its way to it, of which no picture was taken yet."""
+        """Whether the stage has left the place of the last picture."""
         return self._gone is not None
 
     def take_at(self, x_um: float, y_um: float, z_um: float) -> Shot:
@@ -119,7 +124,11 @@ class Going:
         return Exposed(coming, as_shot)
 
     def go_on(self, x_um: float, y_um: float, z_um: float) -> None:
-        """Go to a place on the slide where a picture will be taken soon. Raises BoardError."""
+        """Go to a place on the slide where a picture will be taken soon. Raises BoardError.
+
+        On MoveBrokenOff the stage stands somewhere on the way, and knows it.
+        """
+        self._gone = _BROKEN_OFF
         self._gone = Gone(x_um, y_um, z_um, self._approach(x_um, y_um, z_um))
 
     def be_back(self, x_um: float, y_um: float, z_um: float) -> None:

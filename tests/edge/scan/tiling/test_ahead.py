@@ -28,6 +28,7 @@ from tests.edge.scan.conftest import Scan
 from tests.edge.scan.tiling.small_slide import BRIGHT, CONFIG, SmallSlide, bent
 
 LOOK_S = 0.06
+SIGMA_UM = 0.2
 READ_OUT_S = BRIGHT.camera.frame_period_s
 
 Slow = Callable[[SmallSlide], SmallSlide]
@@ -190,7 +191,10 @@ def test_a_frame_that_is_lost_on_its_way_is_taken_again_where_it_belongs(
     [
         (0.0, 0.2, 0, False),  # nothing to gain
         (0.03, 0.2, 0, True),
-        (0.03, 0.2, 20, False),  # every other tile is gone back to
+        (0.03, 0.2, 5, True),
+        (0.03, 0.2, 7, False),  # to stop, go back and come to rest takes longer than to look
+        (0.15, 0.2, 7, True),  # but never more than two ways
+        (0.03, 0.2, 20, False),
         (0.5, 0.2, 3, True),
     ],
 )
@@ -203,12 +207,31 @@ def test_the_stage_goes_on_where_that_saves_more_than_going_back_costs(
         for k in range(100):
             ahead.moved(move_s)
             ahead.seen(lambda: instrument.clock.sleep_s(look_s), None)
-            ahead.judged(k % 40 >= n_back, is_at_fold=False)
-        assert ahead.saves_time(is_at_fold=False) is saves
+            ahead.judged(k % 40 >= n_back, SIGMA_UM, is_at_fold=False)
+        assert ahead.saves_time(SIGMA_UM, is_at_fold=False) is saves
         still = Ahead(msgspec.structs.replace(instrument, board=object()))
         still.moved(move_s)
         still.seen(lambda: instrument.clock.sleep_s(look_s), None)
-        assert not still.saves_time(is_at_fold=False)
+        assert not still.saves_time(SIGMA_UM, is_at_fold=False)
+
+
+def test_the_stage_stays_where_the_focus_is_as_uncertain_as_where_it_had_to_go_back() -> None:
+    with SmallSlide().instrument() as instrument:
+        ahead = Ahead(instrument)
+        ahead.moved(0.2)
+        ahead.seen(lambda: instrument.clock.sleep_s(0.05), None)
+        for k in range(200):
+            is_uncertain = k % 2 == 1
+            ahead.judged(not is_uncertain or k % 8 < 6, 0.5 if is_uncertain else 0.2, is_at_fold=False)
+        assert [ahead.saves_time(sigma_um, is_at_fold=False) for sigma_um in (0.15, 0.25, 0.45, 2.0)] == [
+            True,
+            True,
+            False,
+            False,
+        ]
+        for _ in range(40):  # later ones count more than those before
+            ahead.judged(is_good=True, sigma_um=0.5, is_at_fold=False)
+        assert ahead.saves_time(0.5, is_at_fold=False)
 
 
 def test_beside_a_fold_the_stage_stays_until_it_is_known_that_it_need_not() -> None:
@@ -217,19 +240,16 @@ def test_beside_a_fold_the_stage_stays_until_it_is_known_that_it_need_not() -> N
         for _ in range(20):
             ahead.moved(0.2)
             ahead.seen(lambda: instrument.clock.sleep_s(0.05), None)
-            ahead.judged(is_good=True, is_at_fold=False)
-        assert ahead.saves_time(is_at_fold=False)
-        assert not ahead.saves_time(is_at_fold=True)
-        went = list[str]()
-        ahead.seen(lambda: None, lambda: went.append("on"), is_at_fold=True)
-        assert went == []
+            ahead.judged(True, SIGMA_UM, is_at_fold=False)
+        assert ahead.saves_time(SIGMA_UM, is_at_fold=False)
+        assert not ahead.saves_time(SIGMA_UM, is_at_fold=True)
         for _ in range(60):
-            ahead.judged(is_good=True, is_at_fold=True)
-        assert ahead.saves_time(is_at_fold=True)
+            ahead.judged(True, SIGMA_UM, is_at_fold=True)
+        assert ahead.saves_time(SIGMA_UM, is_at_fold=True)
         for _ in range(60):
-            ahead.judged(is_good=False, is_at_fold=True)
-        assert not ahead.saves_time(is_at_fold=True)
-        assert ahead.saves_time(is_at_fold=False)  # folds say nothing of the others
+            ahead.judged(False, SIGMA_UM, is_at_fold=True)
+        assert not ahead.saves_time(SIGMA_UM, is_at_fold=True)
+        assert ahead.saves_time(SIGMA_UM, is_at_fold=False)  # folds say nothing of the others
 
 
 def test_a_motion_does_not_wait_for_a_picture_that_has_not_come(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -263,8 +283,8 @@ def test_the_stage_keeps_going_on_though_it_no_longer_waits_for_pictures() -> No
         for _ in range(30):
             ahead.moved(0.15)
             ahead.seen(lambda: clock.sleep_s(look_s), None)
-            ahead.judged(is_good=True, is_at_fold=False)
-        assert ahead.saves_time(is_at_fold=False)
+            ahead.judged(True, SIGMA_UM, is_at_fold=False)
+        assert ahead.saves_time(SIGMA_UM, is_at_fold=False)
         for number in range(30):
             comes_s = clock.now_s() + look_s
 
@@ -275,7 +295,28 @@ def test_the_stage_keeps_going_on_though_it_no_longer_waits_for_pictures() -> No
                 return clock.now_s() >= comes_s
 
             ahead.seen(lambda: None, go, has_come)
-        assert ahead.saves_time(is_at_fold=False)
+        assert ahead.saves_time(SIGMA_UM, is_at_fold=False)
+
+
+def test_the_stage_is_stopped_on_its_way_from_a_tile_that_is_not_good() -> None:
+    with SmallSlide().instrument() as instrument:
+        board, clock = instrument.board, instrument.clock
+        board.home()
+        board.arrive(x_um=20_000.0, y_um=10_000.0, z_um=2500.0)
+        ahead, began_s = Ahead(instrument), clock.now_s()
+
+        def go() -> None:
+            board.arrive(x_um=20_422.0, y_um=10_000.0, z_um=2500.0)
+
+        def has_come() -> bool:
+            return clock.now_s() >= began_s + 0.033
+
+        assert ahead.seen(lambda: "blurred", go, has_come, lambda seen: seen == "sharp") == "blurred"
+        assert clock.now_s() - began_s < 0.09
+        assert 20_010.0 < board.x.position_um < 20_300.0
+        began_s = clock.now_s()
+        assert ahead.seen(lambda: "sharp", go, has_come, lambda seen: seen == "sharp") == "sharp"
+        assert board.x.position_um == pytest.approx(20_422.0, abs=0.7)
 
 
 def test_a_tile_that_two_shots_have_to_settle_is_gone_back_to(

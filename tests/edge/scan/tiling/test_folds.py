@@ -177,21 +177,21 @@ def test_in_a_scan_with_stops_planes_follow_the_first_picture_at_once(
     scan: Scan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told = dict[float, list[bool]]()
-    seen = Ahead.seen
+    saves_time = Ahead.saves_time
 
-    def noted(ahead: Ahead, *given: object) -> object:
+    def noted(ahead: Ahead, sigma_um: float, is_at_fold: bool) -> bool:
         x_um, _, _ = folded.small.bench.true_um(folded.small.bench.clock.now_s())
-        told.setdefault(round(x_um / 10.0), []).append(bool(given[3]))
-        return seen(ahead, *given)  # type: ignore[arg-type]
+        told.setdefault(round(x_um / 10.0), []).append(is_at_fold)
+        return saves_time(ahead, sigma_um, is_at_fold)
 
-    monkeypatch.setattr(Ahead, "seen", noted)
+    monkeypatch.setattr(Ahead, "saves_time", noted)
     folded = Folded(monkeypatch, COLUMN)
     done = taken_of(scan(folded.small), folded)
     # At first it is not known what is usual, and two shots tell of every tile.
     assert (folded.n_examined, len(folded.rises)) == (2, 2)
     # About an uneven tile the stage does not go on before a picture was looked at, elsewhere it may.
     by_column = [told[x] for x in sorted(told)]
-    assert by_column[0] == [False] * 4
+    assert by_column[0] == [False] * 3  # the last tile has none to go on to
     assert by_column[3] == [False, True, True, True]
     assert (sum(by_column[2]), sum(by_column[4])) == (3, 4)
     for each in done:

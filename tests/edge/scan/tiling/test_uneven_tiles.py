@@ -137,13 +137,33 @@ def test_in_a_sweep_content_that_looked_uneven_twice_and_proved_even_is_not_take
     assert usual.is_unusual(0.80, HERE)  # at rest it costs little to look
 
 
+@pytest.mark.parametrize(
+    ("spread", "doubt", "has_left", "is_asked"),
+    [
+        (0.70, None, False, True),
+        (0.70, None, True, False),  # to come back costs too much for what has proved even twice
+        (0.95, None, True, True),
+        (0.70, "unexpected", True, True),  # it is gone back to anyway
+        (0.70, "contradicting", True, True),
+    ],
+)
+def test_to_content_that_looked_uneven_twice_and_proved_even_the_stage_does_not_come_back(
+    spread: float, doubt: Doubt | None, has_left: bool, is_asked: bool
+) -> None:
+    usual, examine = UsualSpread(USUAL), Examined("even")
+    for proven in (0.90, 0.85):
+        usual.learn(proven, HERE, is_even=True)
+    UnevenTiles(usual, examine).shape_of(SHOT, spread, HERE, doubt, has_left)
+    assert examine.asked == is_asked
+
+
 def test_an_uneven_tile_is_named_and_kept_as_a_composite_with_its_stack(
     scan: Scan, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     green = np.full((128, 160, 3), (10, 200, 30), np.uint8)
 
     def folded(
-        _: UnevenTiles, shot: Shot, spread: float | None, __: Place, doubt: Doubt | None
+        _: UnevenTiles, shot: Shot, spread: float | None, __: Place, doubt: Doubt | None, ___: bool
     ) -> FieldShape | None:
         assert spread is None
         assert doubt in (None, "unexpected")
@@ -195,7 +215,7 @@ def test_a_fold_out_of_focus_is_examined_at_once_and_kept_as_it_shows_most(
         return 20_015.0 < x_um < 20_025.0 and 9_985.0 < y_um < 10_015.0
 
     def examined(
-        tiles: UnevenTiles, _: Shot, spread: float | None, place_um: Place, doubt: Doubt | None
+        tiles: UnevenTiles, _: Shot, spread: float | None, place_um: Place, doubt: Doubt | None, ___: bool
     ) -> FieldShape | None:
         tiles.usual.learn(spread, place_um)
         if not is_fold():
@@ -234,7 +254,7 @@ def test_a_tile_that_was_focused_and_is_still_blurred_is_examined(
     doubts = list[Doubt | None]()
 
     def examined(
-        tiles: UnevenTiles, _: Shot, spread: float | None, place_um: Place, found: Doubt | None
+        tiles: UnevenTiles, _: Shot, spread: float | None, place_um: Place, found: Doubt | None, ___: bool
     ) -> None:
         tiles.usual.learn(spread, place_um)
         doubts.extend([found] if is_there() else [])
