@@ -23,7 +23,7 @@ from tests.bench.focus_stand import textures
 CONFIG = Config()
 STAINS = ("ihc", "ihc faint", "H&E", "H&E of CMU", "blood", "marrow")
 OFF_UM, REGION_UM, SEED = 0.3, 3000.0, 3
-SHARES = (1.0, 1.25, 1.5)
+SHARES = (1.1, 1.25, 1.5)
 
 
 def spreads(sample: Sample, n_fields: int, rng: np.random.Generator) -> Iterator[float]:

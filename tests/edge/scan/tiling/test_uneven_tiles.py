@@ -58,8 +58,8 @@ class Examined:
         (0.70, None, "not confirmed", True),  # the axial scan decides
         (0.70, None, None, True),
         (None, None, "uneven", False),  # too little in it to tell
-        (0.52, "unexpected", "uneven", True),
-        (0.50, "unexpected", "uneven", False),  # a step between tiles: its own parts are alike
+        (0.57, "unexpected", "uneven", True),
+        (0.55, "unexpected", "uneven", False),  # a step between tiles: its own parts are alike
         (None, "unexpected", "uneven", True),
         (0.50, "contradicting", "uneven", True),
     ],
