@@ -329,9 +329,8 @@ class Axis:
                 if isinstance(early, MoveRefused) and point_steps == way_points[0]:
                     raise
                 self._adopt_board_position()
-                if isinstance(
-                    early, MoveBrokenOff
-                ):  # on a ramp, so its way has engaged the gear like any other
+                if isinstance(early, MoveBrokenOff):
+                    # On a ramp, so the way that it went has engaged the gear like any other.
                     gone_steps = self._pos_steps - pos_steps
                     self._engagement = engagement_after(engagement, gone_steps, self._overshoot_steps)
                 raise self._early_end(early) from early

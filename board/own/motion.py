@@ -152,9 +152,8 @@ class Motion:
             # Accepted in the previous session, whose answer was lost with it.
             if refusal.status != Status.DUPLICATE or self._link.sessions == sessions:
                 raise MoveRefused(f"{job.asked} refused by the board: {refusal.why}") from refusal
-        except (
-            MoveStopped
-        ) as stopped:  # it came to its end before the STOP of the work, and this is the next one
+        except MoveStopped as stopped:
+            # The one before came to its end before the STOP of the work.
             if self._has_only_own_stop:
                 raise _broken_off(job.asked) from stopped
             raise
