@@ -137,6 +137,16 @@ def test_pictures_one_after_another_come_no_faster_than_the_camera_runs() -> Non
             assert all(PERIOD_S <= each_s < until_there_s + 0.004 for each_s in apart_s)
 
 
+def test_a_picture_whose_frame_is_not_waited_for_is_triggered_when_the_camera_takes_it() -> None:
+    with SmallSlide(config=BRIGHT, is_exposure_measured=True).instrument() as instrument:
+        at_home(instrument)
+        with on_demand(instrument, BRIGHT.camera) as seeing:
+            asked_s = instrument.clock.now_s()
+            expose_after(seeing.camera, asked_s)  # its frame is on its way when the next one is asked for
+            later = expose_after(seeing.camera, instrument.clock.now_s()).frame()
+            assert PERIOD_S <= later.exposure_start_s - asked_s < 1.2 * PERIOD_S
+
+
 def test_a_scan_with_stops_arms_the_camera_once_and_waits_for_no_frame(
     scan: Scan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
