@@ -19,6 +19,7 @@ from parfocal.calib.store import Store
 from parfocal.edge.calibrate.keeper import Found, Keeper, Stamp
 from parfocal.edge.calibrate.optics.model_view import Plane, curve_of, pairs_of
 from parfocal.edge.config import FocusConfig
+from parfocal.edge.focus.judging.depth import depth_scale
 from parfocal.edge.focus.picture import prepare
 from parfocal.edge.focus.shots import Shot
 from parfocal.engines.cpu.outputs import GraphOnCpu
@@ -30,7 +31,7 @@ from parfocal.engines.predictor import Predictor
 STEM = "int8"
 METHOD = "{n} stacks, a pair in each fifth of the model's range; a quarter of them judged"
 JUDGES_EVERY = 4
-SAME_UM = 0.005  # rounding; a hundredth of half the depth of field of the reference objective
+SAME_UM = 0.005  # rounding; a hundredth of half the depth of field at 20x/0.75
 Batch = NDArray[np.float32]
 
 
@@ -153,7 +154,8 @@ class Int8Calibration:
             before_um=float(np.mean(before_um)),
             judged_um=tuple(off_um),
         )
-        if np.mean(off_um) > np.mean(before_um) + SAME_UM:
+        same_um = depth_scale(model.contract.objective) * SAME_UM
+        if np.mean(off_um) > np.mean(before_um) + same_um:
             raise self._poor(
                 f"int8 refused: with the measured ranges the INT8 form deviates by {np.mean(off_um):.4f} um from FP32, "
                 f"with those in force by {np.mean(before_um):.4f} um.",

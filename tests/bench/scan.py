@@ -11,8 +11,9 @@ sweeps with a flash that is 600 times as bright as the steady lamp instead of 34
 
 `--through 40x-13mpx` or `40x` scans at 40x/0.65 with models that err as those that ship for it near the focus. The one
 has the camera of its paper, 4208 x 3120 px of 0.08625 um and 10 frames/s, the other one 1224 x 1024 px of 0.1725 um.
-`--read-out-ms 100` lets frames come so long after their exposure; with `--exposure-not-measured` the stage waits for
-them. `--two-shots-alone` scans without the single-shot model, by what neighbouring tiles share.
+`--frames-per-s 60` gives the camera another frame rate, so each frame is there 17 ms after its exposure; with
+`--exposure-not-measured` the stage waits for it. `--two-shots-alone` scans without the single-shot model, by what
+neighbouring tiles share.
 """
 
 import argparse
@@ -225,6 +226,7 @@ class Wanted(msgspec.Struct, frozen=True):
     is_exposure_measured: bool = True
     side_mm: float = 15.0
     high_mm: float = 15.0
+    frames_per_s: float | None = None
 
     @property
     def name(self) -> str:
@@ -237,6 +239,7 @@ class Wanted(msgspec.Struct, frozen=True):
             f"overlap {self.overlap:.0%}" if self.overlap is not None else "",
             "" if self.has_single else "two shots alone",
             "" if self.is_exposure_measured else "exposure not measured",
+            f"{self.frames_per_s:.0f} frames per s" if self.frames_per_s is not None else "",
         )
         return ", ".join(part for part in given if part)
 
@@ -247,6 +250,9 @@ def measured(wanted: Wanted, focus: Focus, folder: Path) -> dict[str, object]:
     config, scan = through.drawn, through.drawn.scan
     scan = msgspec.structs.replace(scan, flash_brightness=scan.flash_brightness * wanted.flash / FLASH)
     config = msgspec.structs.replace(config, scan=scan)
+    if wanted.frames_per_s is not None:
+        camera = msgspec.structs.replace(config.camera, frame_period_s=1.0 / wanted.frames_per_s)
+        config = msgspec.structs.replace(config, camera=camera)
     slide = LargeSlide(
         focus=focus,
         pixels=drawn(7, round(TISSUE_UM / config.camera.um_per_px)),
@@ -361,6 +367,7 @@ def main() -> None:
         "--exposure-not-measured", action="store_true", help="the stage waits for each frame to come"
     )
     parser.add_argument("--two-shots-alone", action="store_true", help="without the single-shot model")
+    parser.add_argument("--frames-per-s", type=float, help="of the camera")
     given = parser.parse_args()
     folder = Path("build/bench")
     folder.mkdir(parents=True, exist_ok=True)
@@ -376,6 +383,7 @@ def main() -> None:
                 not given.exposure_not_measured,
                 given.side_mm,
                 given.high_mm or given.side_mm,
+                given.frames_per_s,
             )
             only = "continuous" if continuous else "stops"
             if given.surface in (None, surface) and given.only in (None, only):

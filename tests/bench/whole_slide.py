@@ -88,9 +88,11 @@ def part_of(plan: TilePlan, part: int, n_parts: int) -> TilePlan:
     )
 
 
-def flashed(brightness: str) -> Config:
-    """The microscope with another flash."""
-    return with_scan(CONFIG, flash_brightness=float(brightness))
+def with_flash_and_camera(brightness: float, frames_per_s: float) -> Config:
+    """The microscope with another flash and a camera of another frame rate."""
+    config = with_scan(CONFIG, flash_brightness=brightness)
+    camera = msgspec.structs.replace(config.camera, frame_period_s=1.0 / frames_per_s)
+    return msgspec.structs.replace(config, camera=camera)
 
 
 def survey(
@@ -305,17 +307,16 @@ def main() -> None:
     parser.add_argument("--whole", action="store_true", help="scan all of it, a while in each call")
     parser.add_argument("--computing", action="store_true", help="charge what is computed, for --whole")
     parser.add_argument("--minutes", type=float, default=9.0, help="of processor time, for --whole")
-    parser.add_argument(
-        "--flash",
-        dest="config",
-        type=flashed,
-        default=CONFIG,
-        help="how bright it is, times the steady lamp (default: 340)",
-    )
+    flash, frames_per_s = CONFIG.scan.flash_brightness, round(1.0 / CONFIG.camera.frame_period_s)
+    parser.add_argument("--flash", type=float, default=flash, help="how bright it is, times the steady lamp")
+    parser.add_argument("--frames-per-s", type=int, default=frames_per_s, help="of the camera")
     given = parser.parse_args()
     name = f"whole_slide{'_stepped' * given.stepped}{'_continuous' * given.continuous}{'_computing' * given.computing}"
-    if given.config is not CONFIG:
-        name += f"_flash_{given.config.scan.flash_brightness:.0f}"
+    given.config = with_flash_and_camera(given.flash, given.frames_per_s)
+    if given.flash != flash:
+        name += f"_flash_{given.flash:.0f}"
+    if given.frames_per_s != frames_per_s:
+        name += f"_{given.frames_per_s}_frames_per_s"
     folder = Path("build/bench") / name
     folder.mkdir(parents=True, exist_ok=True)
     if given.whole:

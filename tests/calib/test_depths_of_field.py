@@ -196,10 +196,24 @@ def test_faults_of_a_stack_are_as_many_depths_of_field_long() -> None:
     with pytest.raises(stack_faults.StackDrifts, match=r"by \+1\.30 um .*; 1\.2 um is the limit"):
         stack_faults.check_steady(deep, 1.3, SCALE)
     with pytest.raises(stack_faults.StackStaysSharp):
-        stack_faults.check_fixed(deep, SCALE)
+        stack_faults.check_fixed(deep, SCALE * 10.0, SCALE)
     half = slice(4, -4)  # it reaches 7.5 um, or 30 um
     short = FocusCurve("up", deep.z_um[half], deep.sharpness[half], deep.white_share[half], 0.0)
-    stack_faults.check_fixed(short, SCALE)
+    stack_faults.check_fixed(short, SCALE * 10.0, SCALE)
+
+
+def test_dust_is_seen_in_a_stack_that_ends_with_the_range_of_its_model() -> None:
+    # As `calibrate optics` takes them through 10x/0.3, with six times the depth of field and a model for +-36 um.
+    z_um = tuple(float(z) for z in np.arange(-45.0, 35.1, 2.5))
+
+    def stack(dust: float, of: slice = slice(None)) -> FocusCurve:
+        sharpness = tuple(dust + 1.0 / (1.0 + (z / 6.0) ** 2) ** 2 for z in z_um[of])
+        return FocusCurve("up", z_um[of], sharpness, (0.0,) * len(z_um[of]), 0.0)
+
+    stack_faults.check_fixed(stack(0.05), 36.0, 6.25)
+    with pytest.raises(stack_faults.StackStaysSharp, match="17 % as sharp"):
+        stack_faults.check_fixed(stack(0.2), 36.0, 6.25)
+    stack_faults.check_fixed(stack(0.2, slice(None, -3)), 36.0, 6.25)  # it ends 27.5 um above its focus
 
 
 @pytest.mark.parametrize("jump_um", [0.0, 0.2, 0.5])

@@ -264,8 +264,8 @@ class OpticsCalibration:
         return see, singles
 
     def _see(self, planes: Sequence[Plane], singles: SinglePlanes | None, curve: FocusCurve) -> None:
-        check_fixed(curve, self._scale)
         two_shot, single = self._models.two_shot, self._models.single
+        check_fixed(curve, two_shot.predictor.contract.range_um, self._scale)
         two_shot.add(kept_stack(planes, curve, two_shot.predictor, self._config.focus), curve)
         if len(self._details) < MAX_DETAILS:
             self._details.append(fine_detail(planes))

@@ -239,8 +239,8 @@ MUTATIONS = (
     Mutation(
         "a stack must be blurred 8 um away through any objective",
         FAULTS,
-        "far_um = scale * FAR_UM",
-        "far_um = FAR_UM",
+        "far_um = min(scale * FAR_UM, ",
+        "far_um = min(FAR_UM, ",
         FIT_TESTS,
     ),
     Mutation(

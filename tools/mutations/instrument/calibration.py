@@ -269,9 +269,16 @@ MUTATIONS = (
     Mutation(
         "a stack that dust outweighs is used",
         "edge/calibrate/optics/run.py",
-        "        check_fixed(curve, self._scale)\n",
+        "        check_fixed(curve, two_shot.predictor.contract.range_um, self._scale)\n",
         "",
         FAULT_TESTS,
+    ),
+    Mutation(
+        "dust is looked for farther away than stacks through 10x reach",
+        "calib/models/stack_faults.py",
+        "min(scale * FAR_UM, FAR_SHARE_OF_RANGE * range_um)",
+        "scale * FAR_UM",
+        ("tests/calib/test_depths_of_field.py",),
     ),
     Mutation(
         "a single-shot model that was refused is used",
