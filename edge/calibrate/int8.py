@@ -75,6 +75,11 @@ class Int8Result(msgspec.Struct, frozen=True):
     file: str
 
 
+def is_worse(off_um: float, before_um: float, objective: str) -> bool:
+    """Whether the INT8 form deviates more from FP32 than before, by more than rounding through this objective."""
+    return off_um > before_um + depth_scale(objective) * SAME_UM
+
+
 class Int8Calibration:
     """Collects prepared patches of the two-shot model, and measures the ranges of its activations on them."""
 
@@ -154,8 +159,7 @@ class Int8Calibration:
             before_um=float(np.mean(before_um)),
             judged_um=tuple(off_um),
         )
-        same_um = depth_scale(model.contract.objective) * SAME_UM
-        if np.mean(off_um) > np.mean(before_um) + same_um:
+        if is_worse(float(np.mean(off_um)), float(np.mean(before_um)), model.contract.objective):
             raise self._poor(
                 f"int8 refused: with the measured ranges the INT8 form deviates by {np.mean(off_um):.4f} um from FP32, "
                 f"with those in force by {np.mean(before_um):.4f} um.",

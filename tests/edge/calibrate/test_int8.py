@@ -14,7 +14,7 @@ from rich.console import Console
 from parfocal.calib.errors import CalibMissing, CalibPoor
 from parfocal.calib.quantise import forms
 from parfocal.calib.store import Store
-from parfocal.edge.calibrate.int8 import Int8Calibration
+from parfocal.edge.calibrate.int8 import Int8Calibration, is_worse
 from parfocal.edge.cli.calibrating import int8_verb
 from parfocal.edge.cli.calibrating.bench import Bench
 from parfocal.edge.config import FocusConfig
@@ -108,6 +108,14 @@ def test_ranges_that_follow_fp32_less_well_are_refused(
         CalibPoor, match=r"with the measured ranges the INT8 form deviates by .* from FP32, with those"
     ):
         calibration(path, Store(tmp_path, OWNER)).measured()
+
+
+@pytest.mark.parametrize(("objective", "rounding_um"), [("20x/0.75", 0.005), ("10x/0.3", 0.031)])
+def test_rounding_is_as_many_depths_of_field_through_every_objective(
+    objective: str, rounding_um: float
+) -> None:
+    assert not is_worse(0.04 + 0.9 * rounding_um, 0.04, objective)
+    assert is_worse(0.04 + 1.1 * rounding_um, 0.04, objective)
 
 
 @pytest.mark.parametrize("refused", ["", "too far off"])
