@@ -83,6 +83,9 @@ class _Wanted(msgspec.Struct, frozen=True):
     codec: str | None = None
     slide_name: str | None = None
     continuous: bool = False
+    lamp_off_between: bool = False
+    composite: bool = False
+    z_stack: bool = False
 
 
 @on_microscope()
@@ -141,7 +144,9 @@ def scan(
     """Scan a region of a slide tile by tile, in focus. An interrupted scan goes on with --resume."""
     asked = asked.uneven(relief)
     settings, json = asked.settings, asked.json
-    wanted = _Wanted(_area(region, mask), overlap, codec, slide_name, continuous)
+    wanted = _Wanted(
+        _area(region, mask), overlap, codec, slide_name, continuous, lamp_off_between, composite, z_stack
+    )
     kept = _kept_request(out, wanted) if resume else None
     if (kept or wanted).continuous and settings.lens.focuses:
         raise ConfigError("a continuous scan follows the slide with the Z motor: set lens.focuses = false")
@@ -169,7 +174,7 @@ def scan(
         if eyes is None:
             write_json(json, foretold)
             return
-        ways = Ways(lamp_off_between, sweeps, composite, z_stack)
+        ways = Ways(request.lamp_off_between, sweeps, request.composite, request.z_stack)
         tiles = request.plan.tiles
         middle_first = tiles[len(tiles) // 2 :] + tiles[: len(tiles) // 2]  # the first ones are often empty
         fields = tuple(Field(tile.x_um, tile.y_um) for tile in middle_first)
@@ -210,8 +215,8 @@ def _kept_request(out: Path, wanted: _Wanted) -> Request:
     """What the scan in `out` was begun with. Raises ConfigError for options that would change it."""
     if wanted != _Wanted():
         raise ConfigError(
-            "--resume goes on as the scan was begun: leave out --region, --mask, --overlap, --codec, --slide-name and "
-            "--continuous"
+            "--resume goes on as the scan was begun: leave out --region, --mask, --overlap, --codec, --slide-name, "
+            "--continuous, --lamp-off-between, --composite and --z-stack"
         )
     return kept_request(out)
 
@@ -227,7 +232,15 @@ def _request(wanted: _Wanted, config: Config, instrument: Instrument) -> Request
         plan = quicker_plan(wanted.area, config, field_um, overlap, instrument.plays, instrument.trigger)
     else:
         plan = plan_tiles(wanted.area, config, field_um, overlap)
-    return Request(wanted.slide_name or "", checked_codec(wanted.codec or "png"), plan, wanted.continuous)
+    return Request(
+        wanted.slide_name or "",
+        checked_codec(wanted.codec or "png"),
+        plan,
+        wanted.continuous,
+        wanted.lamp_off_between,
+        wanted.composite,
+        wanted.z_stack,
+    )
 
 
 def _eyes(config: Config, console: Console) -> Eyes:

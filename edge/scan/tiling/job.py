@@ -52,12 +52,18 @@ Write = Callable[[Path, bytes], None]
 
 
 class Request(msgspec.Struct, frozen=True):
-    """What the user asked for, kept beside the journal for a scan that is continued."""
+    """What the user asked for, kept beside the journal for a scan that is continued.
+
+    `lamp_off_between`, `composite` and `z_stack` as in `Ways`.
+    """
 
     slide: str
     codec: Codec
     plan: TilePlan
     continuous: bool = False
+    lamp_off_between: bool = False
+    composite: bool = False
+    z_stack: bool = False
 
 
 class Eyes(msgspec.Struct, frozen=True):

@@ -10,8 +10,30 @@ _READING = ("tests/edge/scan/tiling/test_reading.py",)
 _AHEAD = ("tests/edge/scan/tiling/test_ahead.py",)
 _ON_DEMAND = ("tests/edge/scan/test_on_demand.py",)
 _TRIGGER = ("tests/edge/measured/test_trigger_in_use.py",)
+_TYPED = ("tests/edge/cli/slides/test_scan.py",)
 
 MUTATIONS = (
+    Mutation(
+        "a scan that goes on keeps no composites",
+        "edge/cli/slides/scan.py",
+        "sweeps, request.composite, request.z_stack)",
+        "sweeps, composite, request.z_stack)",
+        _TYPED,
+    ),
+    Mutation(
+        "a scan that goes on keeps no stacks",
+        "edge/cli/slides/scan.py",
+        "sweeps, request.composite, request.z_stack)",
+        "sweeps, request.composite, z_stack)",
+        _TYPED,
+    ),
+    Mutation(
+        "a scan that goes on leaves the lamp lit",
+        "edge/cli/slides/scan.py",
+        "Ways(request.lamp_off_between, sweeps",
+        "Ways(lamp_off_between, sweeps",
+        _TYPED,
+    ),
     Mutation(
         "the stage goes on while lines still expose",
         "edge/camera/on_demand.py",

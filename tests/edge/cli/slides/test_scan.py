@@ -1,13 +1,17 @@
 """`parfocal scan` as a user types it."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from parfocal.edge.scan.tiles import read_scan
+from parfocal.edge.scan.tiling.job import ScanJob, Ways
 from parfocal.edge.scan.tiling.report import ScanReport
+from parfocal.edge.scan.tiling.taken import TileDone
 from parfocal.edge.tissue.area import rectangle, write_area
 from tests.edge.cli.typed import SHORT_SWEEP, Run, configured, image
 from tests.edge.scope import tissue
@@ -56,6 +60,25 @@ def test_a_scan_is_planned_made_and_never_written_over(run: Run, scan: list[obje
     assert "leave out --region, --mask" in told
 
 
+@pytest.mark.parametrize("option", ["--lamp-off-between", "--composite", "--z-stack"])
+def test_a_scan_goes_on_in_the_way_it_was_begun(
+    run: Run, scan: list[object], monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    seen, tiles = list[Ways](), ScanJob.tiles
+
+    def noted(job: ScanJob, *given: Any, **named: Any) -> Iterator[TileDone]:  # noqa: ANN401  # as they came
+        seen.append(given[-1])
+        return tiles(job, *given, **named)
+
+    monkeypatch.setattr(ScanJob, "tiles", noted)
+    assert run(*scan, "--region", *REGION, option)[0] == 0
+    assert run(*scan, "--resume")[0] == 0
+    begun, gone_on = seen
+    asked = (option == "--lamp-off-between", option == "--composite", option == "--z-stack")
+    assert (begun.only_exposed, begun.composite, begun.z_stack) == asked
+    assert gone_on == begun
+
+
 def test_a_mask_leaves_tiles_out(run: Run, scan: list[object], tmp_path: Path) -> None:
     corner = rectangle(20_000.0, 10_000.0, 20_010.0, 10_010.0)
     area = rectangle(20_300.0, 10_290.0, 20_390.0, 10_390.0)
@@ -76,7 +99,10 @@ def test_a_mask_leaves_tiles_out(run: Run, scan: list[object], tmp_path: Path) -
         (["--mask", "missing.geojson"], "area missing.geojson cannot be used"),
         (["--region", *REGION, "--codec", "bmp"], "--codec bmp is not known: give png, jpg, webp"),
         (["--resume"], "no scan to continue in slide.zarr"),
-        (["--resume", "--continuous"], "--slide-name and --continuous"),
+        (["--resume", "--continuous"], "--slide-name, --continuous, --lamp-off-between"),
+        (["--resume", "--lamp-off-between"], "leave out --region"),
+        (["--resume", "--composite"], "leave out --region"),
+        (["--resume", "--z-stack"], "leave out --region"),
         (["--region", *REGION, "--continuous"], "the play of x, y, z was not measured; nothing moved"),
         (["--region", *REGION, "--surface", "missing.csv"], "points missing.csv cannot be used"),
         (["--region", "nan", 0, 1000, 1000], "not a finite number"),
