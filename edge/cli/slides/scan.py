@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
@@ -27,6 +27,7 @@ from parfocal.edge.cli.showing.output import (
 from parfocal.edge.cli.showing.progress import shown_progress
 from parfocal.edge.cli.showing.say import say
 from parfocal.edge.cli.showing.tables import show_notes
+from parfocal.edge.cli.slides.scan_told import show_plan, show_report, words_of
 from parfocal.edge.cli.slides.survey import MAX_UM
 from parfocal.edge.config import Config
 from parfocal.edge.engine import checked_engine, checked_single_engine
@@ -34,8 +35,6 @@ from parfocal.edge.errors import ConfigError
 from parfocal.edge.focus.judging.depth import depth_of_field_um
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.scan.continuous.plan import (
-    ForetoldSweeps,
-    SweepPlan,
     foretell_sweeps,
     quicker_plan,
     sweep_plan,
@@ -56,7 +55,6 @@ from parfocal.edge.scan.tiling.job import (
 )
 from parfocal.edge.scan.tiling.plan import (
     Foretold,
-    TilePlan,
     check_disk,
     checked_codec,
     field_of,
@@ -72,7 +70,7 @@ from parfocal.edge.scan.tiling.writer import EXPECTED_SHARE
 from parfocal.edge.surface.files import read_points
 from parfocal.edge.surface.surface import FocalSurface, fit_surface
 from parfocal.edge.tissue.area import Area, read_area, rectangle
-from parfocal.edge.words import counted, sized
+from parfocal.edge.words import counted
 
 
 class _Wanted(msgspec.Struct, frozen=True):
@@ -170,7 +168,7 @@ def scan(
         foretold = foretell(request.plan, used, share, plays, is_triggered(instrument))
         if sweeps is not None:
             foretold = foretell_sweeps(foretold, sweeps)
-        _show_plan(console, request.plan, foretold)
+        show_plan(console, request.plan, foretold)
         if eyes is None:
             write_json(json, foretold)
             return
@@ -181,7 +179,7 @@ def scan(
         seen, used, _ = by_lens(instrument, used, console, fields, eyes.two_shot, eyes.single)
         work = _Work(console, seen, used, eyes, spacing_um, ways)
         with (
-            growing_result(json, partial(_show, console)) as result,
+            growing_result(json, partial(show_report, console)) as result,
             _open_job(out, request, foretold, work) as job,
         ):
             _scan(job, work, given, foretold, result)
@@ -254,42 +252,6 @@ def _eyes(config: Config, console: Console) -> Eyes:
     return Eyes(two_shot.predictor, None if single is None else single.predictor)
 
 
-def _show_plan(console: Console, plan: TilePlan, foretold: Foretold) -> None:
-    x_um, y_um = plan.overlap_um
-    tiles, n_bytes = counted(len(plan.tiles), "tile"), sized(foretold.n_tiles * foretold.tile_bytes)
-    say(console, f"plan: {tiles}, {plan.n_left_out} left out; overlap {x_um:.0f} x {y_um:.0f} um")
-    is_swept = isinstance(foretold, ForetoldSweeps)
-    if isinstance(foretold, ForetoldSweeps):
-        _show_sweeps(console, foretold.sweeps)
-    say(
-        console,
-        f"time: about {_clock(foretold.scan_s)} and the survey; the least that this stage allows is "
-        f"{_clock(foretold.limit_s)}{', stopping for each tile' if is_swept else ''}",
-    )
-    say(
-        console,
-        f"space: about {n_bytes} for the tiles, {sized(foretold.needed_bytes)} with the slide made from them",
-    )
-
-
-def _show_sweeps(console: Console, sweeps: SweepPlan) -> None:
-    alone = f", {counted(sweeps.n_alone, 'tile')} one by one" if sweeps.n_alone else ""
-    say(
-        console,
-        f"sweeps: {counted(sweeps.n_rows, 'row')} along {sweeps.along.upper()}{alone}; "
-        f"{sweeps.speed_um_per_s / 1000.0:.1f} mm/s, limited by the "
-        f"{sweeps.limited_by}; flashes of {sweeps.flash_s * 1e6:.0f} us at a duty of {sweeps.duty:.2f}, "
-        f"{sweeps.trigger}",
-    )
-    if sweeps.trigger.remark is not None:
-        say(console, f"calibration: {sweeps.trigger.remark}")
-    say(
-        console,
-        f"between rows: {_clock(sweeps.row_change_s)}; where the slide is not flat, Z costs "
-        f"{sweeps.part_s:.2f} s for each part of a row and {sweeps.reversal_s:.2f} s to turn round",
-    )
-
-
 @contextlib.contextmanager
 def _open_job(out: Path, request: Request, foretold: Foretold, work: _Work) -> Iterator[ScanJob]:
     """The scan, begun or continued. Raises ConfigError before anything moves."""
@@ -334,7 +296,7 @@ def _scan(
         for done in run:
             taken.append(done)
             result.grown(report())
-            step(_words(done))
+            step(words_of(done))
             if pause.wait(lambda: _dark(work)):
                 say(work.console, "going on after a pause")
     note_due(work.instrument, work.config, job.due, job.confirmed)
@@ -378,35 +340,3 @@ def _surface(job: ScanJob, work: _Work, given: FocalSurface | None) -> FocalSurf
     if surveyed is None:
         raise RuntimeError("the survey has left no surface")
     return surveyed
-
-
-def _words(done: TileDone) -> str:
-    tile = done.tile
-    told = "uneven" if tile.uneven else "empty" if not tile.tissue else "taken"
-    return (
-        f"row {tile.row} column {tile.column} {told}{' again' if tile.retaken else ''} at {tile.z_um:.1f} um"
-    )
-
-
-def _show(console: Console, report: ScanReport) -> None:
-    show: Callable[[str], None] = partial(say, console)
-    show(
-        f"{report.finished} of {counted(report.planned, 'tile')} finished in {report.out}: {report.tissue} with "
-        f"tissue, {report.refocused} focused anew, {report.retaken} taken again, {report.uneven} uneven"
-    )
-    if report.s_per_tile is not None:
-        show(
-            f"{_clock(report.elapsed_s)} of microscope time, {report.s_per_tile:.3f} s a tile; survey "
-            f"{_clock(report.survey_s)}"
-        )
-    if report.mean_abs_error_um is not None and report.within_depth_of_field is not None:
-        show(
-            f"focus error {report.mean_abs_error_um:.2f} um in the mean, "
-            f"{100.0 * report.within_depth_of_field:.1f} % within a depth of field"
-        )
-    for due in report.due:
-        show(due.told)
-
-
-def _clock(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120.0 else f"{seconds / 60.0:.1f} min"
