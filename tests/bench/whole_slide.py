@@ -9,8 +9,9 @@ does one part. `--stepped` takes the stepped surface of the virtual slide.
 `--whole` scans all of it, as much as `--minutes` of processor time allow, and goes on with the same scan when it is
 started again, as `parfocal scan --resume` does. The scan stays in build/bench/whole_slide/whole.zarr, to be stitched.
 
-`--flash 600` sweeps with a flash that is 600 times as bright as the steady lamp instead of 340. With `--computing` the
-microscope waits for what is computed for each tile, as long as that takes on this machine.
+`--flash 600` sweeps with a flash that is 600 times as bright as the steady lamp instead of 340, `--frames-per-s 60`
+gives the camera another frame rate. With `--computing` the microscope waits for what is computed for each tile, as long
+as that takes on this machine.
 
 `limit_s` is one picture a tile: X/Y, settling, exposure. A folded tile needs more, since
 nothing but planes through its heights shows that it has no single focus: `limit_with_folds_s` adds a plane a depth of
