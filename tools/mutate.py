@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 from tools.mutations.focusing import belief, controller, depths, focus, following, proof, uneven
-from tools.mutations.instrument import board, calibration, firmware, lens
+from tools.mutations.instrument import board, calibration, camera, firmware, lens
 from tools.mutations.mutation import Mutation
 from tools.mutations.scanning import planes, scan, survey, sweep, triggers
 
@@ -35,6 +35,7 @@ ROOMS = {
     "belief": belief.MUTATIONS,
     "calibration": calibration.MUTATIONS,
     "board": board.MUTATIONS,
+    "camera": camera.MUTATIONS,
     "controller": controller.MUTATIONS,
     "depths": depths.MUTATIONS,
     "firmware": firmware.MUTATIONS,

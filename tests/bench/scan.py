@@ -47,6 +47,7 @@ from parfocal.edge.scan.tiling.taken import TileDone
 from parfocal.edge.simscope.surface import FocusSurface
 from parfocal.edge.tissue.area import rectangle
 from tests.edge.scan.tiling.small_slide import CENTRE_UM, FOCUS_Z_UM, Focus, SmallSlide, drawn
+from tests.edge.scope import with_camera, with_scan
 
 # How many times brighter than the steady lamp the flash is: assumed, no lamp was measured.
 FLASH, BRIGHTER_FLASH = 340.0, 600.0
@@ -247,12 +248,10 @@ class Wanted(msgspec.Struct, frozen=True):
 def measured(wanted: Wanted, focus: Focus, folder: Path) -> dict[str, object]:
     """Scan a square and sum it up."""
     through, continuous = THROUGH[wanted.through], wanted.continuous
-    config, scan = through.drawn, through.drawn.scan
-    scan = msgspec.structs.replace(scan, flash_brightness=scan.flash_brightness * wanted.flash / FLASH)
-    config = msgspec.structs.replace(config, scan=scan)
+    brightness = through.drawn.scan.flash_brightness * wanted.flash / FLASH
+    config = with_scan(through.drawn, flash_brightness=brightness)
     if wanted.frames_per_s is not None:
-        camera = msgspec.structs.replace(config.camera, frame_period_s=1.0 / wanted.frames_per_s)
-        config = msgspec.structs.replace(config, camera=camera)
+        config = with_camera(config, frame_period_s=1.0 / wanted.frames_per_s)
     slide = LargeSlide(
         focus=focus,
         pixels=drawn(7, round(TISSUE_UM / config.camera.um_per_px)),

@@ -58,7 +58,7 @@ from tests.bench.rendered_slide import (
     share_on_fold,
 )
 from tests.bench.scan import ORIGIN_UM
-from tests.edge.scope import with_scan
+from tests.edge.scope import with_camera, with_scan
 
 # Less of a tile's tissue than this on the fold, or beside it, is not counted as folded: a strip of 0.04 mm.
 FOLD_SHARE = 0.10
@@ -87,13 +87,6 @@ def part_of(plan: TilePlan, part: int, n_parts: int) -> TilePlan:
     return msgspec.structs.replace(
         plan, tiles=tuple(tile for tile in plan.tiles if numbers[tile] in (first, first + 1))
     )
-
-
-def with_flash_and_camera(brightness: float, frames_per_s: float) -> Config:
-    """The microscope with another flash and a camera of another frame rate."""
-    config = with_scan(CONFIG, flash_brightness=brightness)
-    camera = msgspec.structs.replace(config.camera, frame_period_s=1.0 / frames_per_s)
-    return msgspec.structs.replace(config, camera=camera)
 
 
 def survey(
@@ -313,7 +306,8 @@ def main() -> None:
     parser.add_argument("--frames-per-s", type=int, default=frames_per_s, help="of the camera")
     given = parser.parse_args()
     name = f"whole_slide{'_stepped' * given.stepped}{'_continuous' * given.continuous}{'_computing' * given.computing}"
-    given.config = with_flash_and_camera(given.flash, given.frames_per_s)
+    given.config = with_scan(CONFIG, flash_brightness=given.flash)
+    given.config = with_camera(given.config, frame_period_s=1.0 / given.frames_per_s)
     if given.flash != flash:
         name += f"_flash_{given.flash:.0f}"
     if given.frames_per_s != frames_per_s:

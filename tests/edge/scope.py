@@ -35,14 +35,17 @@ def small(config: Config) -> Config:
 
     For predictors that know the truth.
     """
-    camera = msgspec.structs.replace(config.camera, width_px=SIDE_PX, height_px=SIDE_PX)
-    return msgspec.structs.replace(with_focus(config, patch_px=PATCH_PX), camera=camera)
+    return with_camera(with_focus(config, patch_px=PATCH_PX), width_px=SIDE_PX, height_px=SIDE_PX)
 
 
 def small_for_models(config: Config) -> Config:
     """The same instrument with a camera just large enough for four patches of the shipped models."""
-    camera = msgspec.structs.replace(config.camera, width_px=452, height_px=452)
-    return msgspec.structs.replace(config, camera=camera)
+    return with_camera(config, width_px=452, height_px=452)
+
+
+def with_camera(config: Config, **changes: object) -> Config:
+    """The configuration with another camera."""
+    return msgspec.structs.replace(config, camera=msgspec.structs.replace(config.camera, **changes))
 
 
 def with_focus(config: Config, **changes: object) -> Config:

@@ -27,7 +27,7 @@ from parfocal.edge.cli.showing.output import (
 from parfocal.edge.cli.showing.progress import shown_progress
 from parfocal.edge.cli.showing.say import say
 from parfocal.edge.cli.showing.tables import show_notes
-from parfocal.edge.cli.slides.scan_told import show_plan, show_report, words_of
+from parfocal.edge.cli.slides.scan_output import show_plan, show_report, words_of
 from parfocal.edge.cli.slides.survey import MAX_UM
 from parfocal.edge.config import Config
 from parfocal.edge.engine import checked_engine, checked_single_engine

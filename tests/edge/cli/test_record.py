@@ -5,7 +5,6 @@ import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from parfocal.edge.cli import asked as cli_asked
@@ -15,7 +14,7 @@ from parfocal.edge.errors import CameraFailed
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.stacks.extent import Extent
 from parfocal.edge.stacks.record import fits
-from tests.edge.scope import Scope
+from tests.edge.scope import Scope, with_camera
 from tests.edge.stacks.test_record import USED, GivesUp, instrument, short_sweep
 
 
@@ -79,8 +78,7 @@ def test_a_stack_reaches_beyond_the_range_of_the_model_and_has_its_pairs(
 
 def test_default_stack_of_a_small_camera_is_as_fine_as_its_objective_asks_for() -> None:
     settings = simulated_through("40x/0.65", Config())
-    camera = msgspec.structs.replace(settings.camera, width_px=1224, height_px=1024)
-    extent = cli_record._extent(msgspec.structs.replace(settings, camera=camera), None, None)
+    extent = cli_record._extent(with_camera(settings, width_px=1224, height_px=1024), None, None)
     assert extent == Extent(0.625, 105)
 
 

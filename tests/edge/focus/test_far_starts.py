@@ -3,7 +3,6 @@
 One picture comes with scikit-image, so that every clone keeps this promise; the tiles are more stains, where they are.
 """
 
-import msgspec
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -17,7 +16,7 @@ from parfocal.edge.images.rgb import rgb_from_file
 from parfocal.edge.simscope.bench import sample_image
 from parfocal.edge.simscope.slide import density_from_image
 from parfocal.engines.predictor import Predictor
-from tests.edge.scope import FOCUS_Z_UM, TILES, Scope, small_for_models
+from tests.edge.scope import FOCUS_Z_UM, TILES, Scope, small_for_models, with_camera
 
 CONFIG = small_for_models(Config())
 # Far below, where the model has long saturated, and above.
@@ -61,8 +60,7 @@ def test_no_start_ends_focused_and_wrong(predictor: Predictor, share: float) -> 
 def test_no_start_through_10x_ends_focused_and_out_of_its_depth_of_field() -> None:
     """All distances of the loop are depths of field, 6 um through this objective."""
     through = simulated_through("10x/0.3", CONFIG)
-    camera = msgspec.structs.replace(through.camera, width_px=712, height_px=712)
-    scope = Scope(msgspec.structs.replace(through, camera=camera), slide=(sample_image(), 0.5))
+    scope = Scope(with_camera(through, width_px=712, height_px=712), slide=(sample_image(), 0.5))
     scope.x_um = scope.y_um = 700.0
     focus, engine = scope.config.focus, checked_engine(scope.config)
     focuser = Focuser(scope.board.z, scope.camera, engine.predictor, focus, engine.single, Proof())

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import pytest
 
@@ -24,15 +23,14 @@ from parfocal.edge.simscope.relief import (
 from parfocal.edge.simscope.scene import Scene
 from parfocal.edge.simscope.slide import SlideImage, VirtualSlide
 from tests.edge.cli.typed import image
-from tests.edge.scope import tissue
+from tests.edge.scope import tissue, with_camera
 
 ACROSS_UM = np.arange(0.0, 2000.0, 4.0)
 SHAPE_PX = (150, 240)
 
 
 def small(config: Config) -> Config:
-    camera = msgspec.structs.replace(config.camera, height_px=SHAPE_PX[0], width_px=SHAPE_PX[1])
-    return msgspec.structs.replace(config, camera=camera)
+    return with_camera(config, height_px=SHAPE_PX[0], width_px=SHAPE_PX[1])
 
 
 def test_a_tilt_rises_evenly_a_step_has_two_heights_and_a_fold_rises_from_the_flat() -> None:

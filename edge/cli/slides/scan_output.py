@@ -1,4 +1,4 @@
-"""What `parfocal scan` says: its plan, each tile, and what came of it."""
+"""The output of `parfocal scan`: its plan, each tile, and the result."""
 
 from collections.abc import Callable
 from functools import partial
