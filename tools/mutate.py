@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 from tools.mutations.focusing import belief, controller, depths, focus, following, proof, uneven
-from tools.mutations.instrument import board, calibration, camera, firmware, lens
+from tools.mutations.instrument import board, calibration, camera, firmware, lens, way_points
 from tools.mutations.mutation import Mutation
 from tools.mutations.scanning import planes, scan, survey, sweep, triggers
 
@@ -49,6 +49,7 @@ ROOMS = {
     "planes": planes.MUTATIONS,
     "triggers": triggers.MUTATIONS,
     "survey": survey.MUTATIONS,
+    "way-points": way_points.MUTATIONS,
 }
 
 

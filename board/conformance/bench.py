@@ -195,7 +195,7 @@ class Bench:
             (x * accel_steps_per_s2, y * accel_steps_per_s2, z * accel_steps_per_s2),
         )
 
-    def begin(self, message: messages.MoveAbs | messages.Home) -> None:
+    def begin(self, message: messages.MoveAbs | messages.Sweep | messages.Home) -> None:
         """Request a motion, which is accepted."""
         require_status(self.ask(message), Status.OK)
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+
+import msgspec
+
 from parfocal.board.conformance.bench import (
     IDLE_MS,
     MOTION_MS,
@@ -20,6 +24,7 @@ from parfocal.board.wire.messages import Fault, Kind, MoveResult, Opcode, Status
 Z = 2
 _WATCHDOG_MS = 250
 _EDGE_TOLERANCE_US = 100
+_MOST_LOOKS = 2000
 _REACH_TAKES_S = 2.0
 _HOME_SPEED_FRACTION, _EDGE_SPEED_FRACTION = 0.25, 0.025
 
@@ -236,6 +241,44 @@ def triggers_come_at_their_positions(bench: Bench) -> None:
     require(off_us <= _EDGE_TOLERANCE_US + 0.001 * expected_us, f"a trigger was off by {off_us:.0f} us")
     state = bench.state()
     require(state.frames_done == n_triggers, f"STATE counts {state.frames_done} triggers")
+
+
+def sweep_moves_z_at_its_way_points(bench: Bench) -> None:
+    """SWEEP moves an axis without a stop, and each leg of Z begins where the axis reaches its position."""
+    lead = next((i for i in axes_of(bench) if i != Z), None)
+    if lead is None or not bench.hello.axes >> Z & 1:
+        return  # nothing to sweep with
+    for i in (Z, lead):
+        to_lower_end(bench, i)
+    there, high = reach(bench, lead), reach(bench, Z) // 20
+    speed, accel = rates(bench, lead)
+    legs = ((there // 4, high), (there // 2, high // 2))
+    for index, (at_steps, z_steps) in enumerate(legs):
+        point = messages.WayPoint(index, at_steps, z_steps, *rates(bench, Z))
+        require_status(bench.ask(point), Status.OK)
+    sweep = messages.Sweep(bench.next_move_id(), 1 << lead, there, speed, accel, len(legs))
+    require_status(bench.ask(msgspec.structs.replace(sweep, count=1)), Status.WAY_POINTS)
+    bench.events.clear()
+    began_us = bench.get(messages.Ping(), messages.Pong).board_time_us
+    bench.begin(sweep)
+    seen: list[tuple[int, int]] = []
+    while (state := bench.state()).moving:
+        require(len(seen) < _MOST_LOOKS, "the sweep does not end")
+        seen.append((state.pos_steps[lead], state.pos_steps[Z]))
+        bench.hear(0.01)
+    done = bench.end(sweep.move_id, 1.0)
+    require_result(done, MoveResult.DONE)
+    ends = done.pos_steps[lead], done.pos_steps[Z]
+    require(ends == (there, legs[1][1]), f"it ended at {ends}")
+    require(all(z == 0 for at, z in seen if at < legs[0][0]), "Z has moved before its first position")
+    falls = [b[0] for a, b in itertools.pairwise(seen) if b[1] < a[1]]
+    require(bool(falls) and falls[0] >= legs[1][0], f"the second leg of Z began at {falls[:1]}")
+    expected_s = Trapezoid(there, speed, accel).duration_s
+    took_s = (done.board_time_us - began_us) / 1e6
+    require(took_s <= 1.05 * expected_s + 0.06, f"a sweep of {expected_s:.3f} s took {took_s:.3f} s")
+    require_status(bench.ask(msgspec.structs.replace(sweep, move_id=bench.next_move_id())), Status.WAY_POINTS)
+    for i in (Z, lead):
+        to_lower_end(bench, i)
 
 
 def stop_keeps_the_position(bench: Bench) -> None:

@@ -60,6 +60,7 @@ CHECKS = (
     Check(motion_checks.limits_hold_after_homing, "motion", is_vital=True, needs=_SWITCHES),
     Check(motion_checks.moves_end_where_and_when_they_should, "motion", needs=_SWITCHES),
     Check(motion_checks.triggers_come_at_their_positions, "motion", needs=_SWITCHES | Feature.STROBE),
+    Check(motion_checks.sweep_moves_z_at_its_way_points, "motion", needs=_SWITCHES),
     Check(motion_checks.stop_keeps_the_position, "motion", is_vital=True, needs=_SWITCHES),
     Check(motion_checks.watchdog_decelerates_a_silent_motion, "motion", needs=_SWITCHES),
     Check(motion_checks.resent_move_moves_once, "motion", needs=_SWITCHES),

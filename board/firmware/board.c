@@ -291,6 +291,8 @@ uint8_t pf_board_carry_out(pf_board *board, const pf_packet *request, pf_packet 
         COMMAND(PF_OPCODE_WATCHDOG, pf_watchdog, set_watchdog)
         COMMAND(PF_OPCODE_CLEAR, pf_clear, clear)
         COMMAND(PF_OPCODE_MOVE_ABS, pf_move_abs, pf_motion_move)
+        COMMAND(PF_OPCODE_WAY_POINT, pf_way_point, pf_motion_keep)
+        COMMAND(PF_OPCODE_SWEEP, pf_sweep, pf_motion_sweep)
         COMMAND(PF_OPCODE_HOME, pf_home, pf_motion_home)
         COMMAND(PF_OPCODE_MOTORS, pf_motors, pf_motion_motors)
         COMMAND(PF_OPCODE_LAMP, pf_lamp, set_lamp)

@@ -18,6 +18,7 @@
 #define PF_N_AXES 3
 #define PF_N_REPLIES 8
 #define PF_N_TRIGGERS 16
+#define PF_N_WAY_POINTS 200
 #define PF_NO_STEP INT32_MAX
 
 /* What the maker of a board measures and compiles in, in steps and us. */
@@ -77,6 +78,8 @@ typedef struct {
     uint64_t end_us;            /* when the last axis came to rest */
     uint32_t fast, slow, accel; /* of a homing */
     int32_t first_edge, second_edge;
+    uint8_t lead;               /* of a sweep: the axis along which it goes */
+    uint8_t n_legs, next_leg;   /* of Z in a sweep, 0 otherwise, and which begins next */
 } pf_motion;
 
 /* What is next. PF_TRIGGERED: a step has given the trigger, which is still to be noted. PF_PAUSE: the end of the time in
@@ -130,6 +133,8 @@ typedef struct {
 
     /* Only read in the alarm. */
     pf_motion motion;
+    pf_way_point way_points[PF_N_WAY_POINTS];
+    uint8_t n_way_points;       /* kept for the next sweep; one that is under way has its own count */
     int32_t lens_ua;
     uint8_t homed, motors, last_result;
     uint16_t faults;
@@ -165,6 +170,8 @@ void pf_board_state(pf_board *board, pf_state *state);
 
 /* motion.c: what requests do to the axes. Return a status. From here on no caller holds the lock, unless it says so. */
 uint8_t pf_motion_move(pf_board *board, const pf_move_abs *request);
+uint8_t pf_motion_keep(pf_board *board, const pf_way_point *request);
+uint8_t pf_motion_sweep(pf_board *board, const pf_sweep *request);
 uint8_t pf_motion_home(pf_board *board, const pf_home *request);
 uint8_t pf_motion_motors(pf_board *board, const pf_motors *request);
 void pf_motion_break_off(pf_board *board, uint8_t result);

@@ -4,7 +4,7 @@
 #include <stdint.h>
 
 #define PF_VERSION 1
-#define PF_SCHEMA_HASH 0x2889FE54u
+#define PF_SCHEMA_HASH 0x9AEBBFD3u
 #define PF_MAX_FRAME 64
 #define PF_MAX_PAYLOAD 49
 
@@ -28,6 +28,8 @@ enum {
     PF_OPCODE_MOVE_DONE = 19,
     PF_OPCODE_ESTOP = 20,
     PF_OPCODE_MOTORS = 21,
+    PF_OPCODE_WAY_POINT = 22,
+    PF_OPCODE_SWEEP = 23,
     PF_OPCODE_LAMP = 32,
     PF_OPCODE_STROBE = 33,
     PF_OPCODE_FRAME = 34,
@@ -51,6 +53,7 @@ enum {
     PF_STATUS_ESTOP = 11,
     PF_STATUS_MOTOR_OFF = 12,
     PF_STATUS_PULL_OUT = 13,
+    PF_STATUS_WAY_POINTS = 14,
 };
 
 enum {
@@ -269,7 +272,7 @@ static inline int pf_pong_unpack(pf_pong *m, const uint8_t *payload, int n_paylo
 typedef struct {
     uint64_t board_time_us; /* us: since the board started */
     int32_t pos_steps[3]; /* steps: step counters */
-    uint32_t last_move_id; /* 1: last accepted MOVE_ABS or HOME, 0 for none */
+    uint32_t last_move_id; /* 1: last accepted MOVE_ABS, SWEEP or HOME, 0 for none */
     uint16_t lamp_duty; /* 1/10000: duty of the lamp */
     uint16_t faults; /* Fault: sticky faults */
     uint32_t last_strobe_id; /* 1: last accepted STROBE, 0 for none */
@@ -546,6 +549,67 @@ static inline int pf_motors_pack(const pf_motors *m, uint8_t *payload) {
 static inline int pf_motors_unpack(pf_motors *m, const uint8_t *payload, int n_payload) {
     if (n_payload != 1) return -1;
     m->axes = (uint8_t)pf_get(payload + 0, 1);
+    return 0;
+}
+
+#define PF_WAY_POINT_BYTES 17
+typedef struct {
+    uint8_t index; /* 1: 0: the first, and what was kept is dropped; else how many are kept */
+    int32_t at_steps; /* steps: counter of the axis that the sweep goes along */
+    int32_t z_steps; /* steps: target of Z */
+    uint32_t z_speed_steps_per_s; /* steps/s: top speed of Z */
+    uint32_t z_accel_steps_per_s2; /* steps/s2: acceleration of Z */
+} pf_way_point;
+
+static inline int pf_way_point_pack(const pf_way_point *m, uint8_t *payload) {
+    pf_put(payload + 0, (uint8_t)m->index, 1);
+    pf_put(payload + 1, (uint32_t)m->at_steps, 4);
+    pf_put(payload + 5, (uint32_t)m->z_steps, 4);
+    pf_put(payload + 9, (uint32_t)m->z_speed_steps_per_s, 4);
+    pf_put(payload + 13, (uint32_t)m->z_accel_steps_per_s2, 4);
+    return 17;
+}
+
+/* 0, or -1 when the length does not fit. */
+static inline int pf_way_point_unpack(pf_way_point *m, const uint8_t *payload, int n_payload) {
+    if (n_payload != 17) return -1;
+    m->index = (uint8_t)pf_get(payload + 0, 1);
+    m->at_steps = (int32_t)pf_get(payload + 1, 4);
+    m->z_steps = (int32_t)pf_get(payload + 5, 4);
+    m->z_speed_steps_per_s = (uint32_t)pf_get(payload + 9, 4);
+    m->z_accel_steps_per_s2 = (uint32_t)pf_get(payload + 13, 4);
+    return 0;
+}
+
+#define PF_SWEEP_BYTES 18
+typedef struct {
+    uint32_t move_id; /* 1: as in MOVE_ABS */
+    uint8_t axes; /* AxisBit: X or Y, homed like Z */
+    int32_t target_steps; /* steps: target of this axis */
+    uint32_t speed_steps_per_s; /* steps/s: top speed */
+    uint32_t accel_steps_per_s2; /* steps/s2: acceleration */
+    uint8_t count; /* 1: way points kept, in their order along the way, none beyond the target */
+} pf_sweep;
+
+static inline int pf_sweep_pack(const pf_sweep *m, uint8_t *payload) {
+    pf_put(payload + 0, (uint32_t)m->move_id, 4);
+    pf_put(payload + 4, (uint8_t)m->axes, 1);
+    pf_put(payload + 5, (uint32_t)m->target_steps, 4);
+    pf_put(payload + 9, (uint32_t)m->speed_steps_per_s, 4);
+    pf_put(payload + 13, (uint32_t)m->accel_steps_per_s2, 4);
+    pf_put(payload + 17, (uint8_t)m->count, 1);
+    return 18;
+}
+
+/* 0, or -1 when the length does not fit. */
+static inline int pf_sweep_unpack(pf_sweep *m, const uint8_t *payload, int n_payload) {
+    if (n_payload != 18) return -1;
+    m->move_id = (uint32_t)pf_get(payload + 0, 4);
+    m->axes = (uint8_t)pf_get(payload + 4, 1);
+    m->target_steps = (int32_t)pf_get(payload + 5, 4);
+    m->speed_steps_per_s = (uint32_t)pf_get(payload + 9, 4);
+    m->accel_steps_per_s2 = (uint32_t)pf_get(payload + 13, 4);
+    m->count = (uint8_t)pf_get(payload + 17, 1);
     return 0;
 }
 

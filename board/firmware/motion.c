@@ -4,15 +4,18 @@
 #define ALL_AXES (PF_AXIS_BIT_X | PF_AXIS_BIT_Y | PF_AXIS_BIT_Z)
 /* Steps of each axis that are computed in one go: more than pass while the main loop answers a packet. */
 #define N_AT_ONCE 12
+#define Z 2
 
 static void forget_homing(pf_board *board, uint8_t axes) {
     board->homed &= (uint8_t)~axes;
+    board->n_way_points = 0;
     pf_lamp_disarm(board, axes);
 }
 
 static void begin_motion(pf_board *board, uint32_t move_id, uint8_t axes) {
     board->motion = (pf_motion){.is_active = 1, .axes = axes, .result = PF_MOVE_RESULT_DONE, .move_id = move_id,
                                 .end_us = pf_hal_now_us(board->hal)};
+    board->n_way_points = 0;
     board->last_move_id = move_id;
     board->last_result = PF_MOVE_RESULT_RUNNING;
     board->n_motions++;
@@ -36,6 +39,26 @@ static void follow(pf_board *board, int i) {
     }
     if (axis->run == PF_OUT_OF_STEPS) pf_axis_resume(board, axis);
     while (axis->run == PF_LEG_ENDED) end_leg(board, i); /* a leg may have no step */
+}
+
+/* Send an axis to a target. The target and its rates were checked. */
+static void begin_leg(pf_board *board, int i, int32_t target_steps, uint32_t speed, uint32_t accel) {
+    const int32_t delta = target_steps - board->axis[i].pos_steps;
+    pf_axis_begin(board, i, PF_MOVING, delta < 0 ? -1 : 1, (uint32_t)(delta < 0 ? -delta : delta), speed, accel);
+}
+
+/* Begin the legs of Z in a sweep whose positions its other axis has reached. */
+static void begin_due_legs(pf_board *board) {
+    pf_motion *motion = &board->motion;
+    const pf_axis *lead = &board->axis[motion->lead];
+    if (motion->result != PF_MOVE_RESULT_DONE) motion->n_legs = 0; /* something has ended it: no leg more */
+    while (motion->next_leg < motion->n_legs && board->axis[Z].mode == PF_AT_REST) {
+        const pf_way_point *point = &board->way_points[motion->next_leg];
+        if (lead->sign > 0 ? lead->pos_steps < point->at_steps : lead->pos_steps > point->at_steps) return;
+        motion->next_leg++;
+        begin_leg(board, Z, point->z_steps, point->z_speed_steps_per_s, point->z_accel_steps_per_s2);
+        follow(board, Z); /* a leg may have no step */
+    }
 }
 
 static void end_if_at_rest(pf_board *board) {
@@ -64,6 +87,7 @@ static void end_if_at_rest(pf_board *board) {
 void pf_motion_follow(pf_board *board) {
     if (!board->motion.is_active) return;
     for (int i = 0; i < PF_N_AXES; i++) follow(board, i);
+    begin_due_legs(board);
     end_if_at_rest(board);
 }
 
@@ -95,16 +119,16 @@ static uint8_t rates_refusal(const pf_axis_config *config, uint32_t speed, uint3
     return PF_STATUS_OK;
 }
 
-static uint8_t axis_refusal(const pf_board *board, int i, const pf_move_abs *request) {
+/* Why an axis may not go to this target, or OK. `may_jog`: a short and slow move is allowed before homing. */
+static uint8_t axis_refusal(const pf_board *board, int i, int32_t target, uint32_t speed, uint32_t accel, int may_jog) {
     const pf_axis_config *config = &board->config->axis[i];
-    const int32_t target = request->target_steps[i];
-    const uint32_t speed = request->speed_steps_per_s[i];
     int64_t delta;
     uint8_t status;
     if (!(board->motors >> i & 1)) return PF_STATUS_MOTOR_OFF;
-    status = rates_refusal(config, speed, request->accel_steps_per_s2[i]);
+    status = rates_refusal(config, speed, accel);
     if (status != PF_STATUS_OK) return status;
     if (board->homed >> i & 1) return target < 0 || target > config->max_steps ? PF_STATUS_LIMIT : PF_STATUS_OK;
+    if (!may_jog) return PF_STATUS_NOT_HOMED;
     delta = (int64_t)target - board->axis[i].pos_steps;
     if (delta < 0) delta = -delta;
     return delta > config->jog_steps || speed > config->jog_speed ? PF_STATUS_NOT_HOMED : PF_STATUS_OK;
@@ -116,17 +140,63 @@ uint8_t pf_motion_move(pf_board *board, const pf_move_abs *request) {
     if (request->axes == 0 || request->axes > ALL_AXES) return PF_STATUS_BAD_VALUE;
     for (int i = 0; i < PF_N_AXES; i++) {
         if (!(request->axes >> i & 1)) continue;
-        status = axis_refusal(board, i, request);
+        status = axis_refusal(board, i, request->target_steps[i], request->speed_steps_per_s[i],
+                              request->accel_steps_per_s2[i], 1);
         if (status != PF_STATUS_OK) return status;
     }
     begin_motion(board, request->move_id, request->axes);
     for (int i = 0; i < PF_N_AXES; i++) {
-        int32_t delta;
         if (!(request->axes >> i & 1)) continue;
-        delta = request->target_steps[i] - board->axis[i].pos_steps;
-        pf_axis_begin(board, i, PF_MOVING, delta < 0 ? -1 : 1, (uint32_t)(delta < 0 ? -delta : delta),
-                      request->speed_steps_per_s[i], request->accel_steps_per_s2[i]);
+        begin_leg(board, i, request->target_steps[i], request->speed_steps_per_s[i], request->accel_steps_per_s2[i]);
     }
+    return PF_STATUS_OK;
+}
+
+uint8_t pf_motion_keep(pf_board *board, const pf_way_point *request) {
+    uint8_t status;
+    if (board->faults & PF_FAULT_ESTOP) return PF_STATUS_ESTOP;
+    if (board->faults & PF_FAULT_WATCHDOG) return PF_STATUS_WATCHDOG;
+    if (board->motion.is_active) return PF_STATUS_BUSY;
+    if ((request->index != 0 && request->index != board->n_way_points) || request->index >= PF_N_WAY_POINTS) {
+        return PF_STATUS_BAD_VALUE;
+    }
+    status = axis_refusal(board, Z, request->z_steps, request->z_speed_steps_per_s, request->z_accel_steps_per_s2, 0);
+    if (status != PF_STATUS_OK) return status;
+    board->way_points[request->index] = *request;
+    board->n_way_points = (uint8_t)(request->index + 1);
+    return PF_STATUS_OK;
+}
+
+/* Whether the way points that are kept lie one after the other on the way to a target. */
+static int are_in_order(const pf_board *board, int is_up, int32_t target) {
+    for (int k = 0; k < board->n_way_points; k++) {
+        const int32_t at = board->way_points[k].at_steps;
+        const int32_t next = k + 1 < board->n_way_points ? board->way_points[k + 1].at_steps : target;
+        if (is_up ? at > next : at < next) return 0;
+    }
+    return 1;
+}
+
+uint8_t pf_motion_sweep(pf_board *board, const pf_sweep *request) {
+    const uint8_t n_legs = board->n_way_points;
+    uint8_t status = refusal(board, request->move_id);
+    int i;
+    if (status != PF_STATUS_OK) return status;
+    switch (request->axes) {
+        case PF_AXIS_BIT_X: i = 0; break;
+        case PF_AXIS_BIT_Y: i = 1; break;
+        default: return PF_STATUS_BAD_VALUE;
+    }
+    status = axis_refusal(board, i, request->target_steps, request->speed_steps_per_s, request->accel_steps_per_s2, 0);
+    if (status != PF_STATUS_OK) return status;
+    if (n_legs == 0 || request->count != n_legs) return PF_STATUS_WAY_POINTS; /* none is kept unless Z is homed */
+    if (!are_in_order(board, request->target_steps >= board->axis[i].pos_steps, request->target_steps)) {
+        return PF_STATUS_BAD_VALUE;
+    }
+    begin_motion(board, request->move_id, (uint8_t)(request->axes | PF_AXIS_BIT_Z));
+    board->motion.lead = (uint8_t)i;
+    board->motion.n_legs = n_legs;
+    begin_leg(board, i, request->target_steps, request->speed_steps_per_s, request->accel_steps_per_s2);
     return PF_STATUS_OK;
 }
 
@@ -181,6 +251,7 @@ uint8_t pf_motion_motors(pf_board *board, const pf_motors *request) {
 void pf_motion_break_off(pf_board *board, uint8_t result) {
     pf_motion *motion = &board->motion;
     const uint64_t now_us = pf_hal_now_us(board->hal);
+    board->n_way_points = 0;
     if (!motion->is_active || motion->result == PF_MOVE_RESULT_STOPPED ||
         motion->result == PF_MOVE_RESULT_WATCHDOG) {
         return; /* it decelerates already */

@@ -86,6 +86,7 @@ static void answer_hello(pf_board *board, const pf_packet *request, pf_packet *r
         board->next_session = board->next_session == UINT16_MAX ? 1 : (uint16_t)(board->next_session + 1);
         board->session = board->next_session;
         board->last_seq = request->seq;
+        board->n_way_points = 0;
         for (int i = 0; i < PF_N_REPLIES; i++) board->replies[i].n_bytes = 0;
         board->fed_us = pf_hal_now_us(board->hal);
     }

@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from parfocal.board.stub.config import StubConfig
-from parfocal.board.stub.optics.lights import SINGLE_AXES, Lights
+from parfocal.board.stub.motion import MotionUnderWay
+from parfocal.board.stub.optics.lights import SINGLE_AXES, Lights, refusal_of
+from parfocal.board.stub.stage.counted import CountedStage, Z
+from parfocal.board.stub.stage.homing import StuckSwitch, seek
 from parfocal.board.stub.stage.mechanics import AxisMechanics
 from parfocal.board.stub.stage.ratings import LENS, Ratings
 from parfocal.board.stub.stage.true_stage import HISTORY_S
+from parfocal.board.stub.watchdog import WatchdogTimer
+from parfocal.board.stub.way_points import WayPoints
 from parfocal.board.wire.messages import (
     AxisBit,
     Clear,
@@ -27,24 +31,13 @@ from parfocal.board.wire.messages import (
     PositionTrigger,
     State,
     Status,
-    Triple,
+    Sweep,
     Watchdog,
+    WayPoint,
 )
 
 _ALL = AxisBit.X | AxisBit.Y | AxisBit.Z
 _ENDED_EARLY = (MoveResult.STOPPED, MoveResult.WATCHDOG)
-
-
-@dataclass
-class _Motion:
-    """The motion under way. It is computed to its end when it begins, unless it is stopped."""
-
-    move_id: int
-    axes: AxisBit
-    result: MoveResult
-    homing_axis: int | None = None
-    spread_steps: int = 0
-    switch_s: float = float("inf")  # when an axis runs onto a switch
 
 
 class Machine:
@@ -54,7 +47,10 @@ class Machine:
         """`clock_speed`: the watchdog counts wall time, so its delays scale with the clock."""
         draw = random.Random(config.seed)  # noqa: S311  # a gear, not a secret
         self.ratings = Ratings((config.x, config.y, config.z))
-        self.axes = tuple(AxisMechanics(axis, now_s, draw.random()) for axis in self.ratings.configs)
+        self._stage = CountedStage(
+            [AxisMechanics(axis, now_s, draw.random()) for axis in self.ratings.configs]
+        )
+        self.axes = self._stage.axes
         self._clock_speed = clock_speed
         self.history_s = HISTORY_S * clock_speed
         self._now_s = now_s
@@ -65,15 +61,16 @@ class Machine:
 
     def _start_up(self) -> None:
         """Set what a processor knows after a reset. Motors and stage stay where they are."""
-        self._zero_counts = [axis.end_count for axis in self.axes]  # at power-up the counters read 0
-        self._start_s = self._fed_s = self._motion_end_s = self._now_s
+        self._stage.read_zero()
+        self._start_s = self._motion_end_s = self._now_s
         self._homed = AxisBit(0)
         self._motors = _ALL
-        self._motion: _Motion | None = None
+        self._motion: MotionUnderWay | None = None
         self._last_move_id = 0
         self._last_result = MoveResult.NONE
         self._faults = Fault(0)
-        self._motion_limit_s = self._idle_limit_s = 1.0 * self._clock_speed
+        self.way_points = WayPoints()
+        self.watchdog = WatchdogTimer(self._now_s, self._clock_speed)
         self._events: list[tuple[float, MoveDone | Frame]] = []
         if self.estop_pressed:
             self.estop()
@@ -101,18 +98,17 @@ class Machine:
 
     def next_due_s(self) -> float:
         """When something next happens by itself, s; infinity when nothing will."""
-        due_s, limit_s = self.lights.lamp.next_due_s(), self._idle_limit_s
+        due_s = self.lights.lamp.next_due_s()
         if self._motion is not None:
             due_s = min(due_s, self._motion_end_s, self._position_s())
-            limit_s = self._motion_limit_s
         elif not self.lights.is_used:
             return due_s  # nothing for the watchdog to guard
         has_fired = self._faults and self._faults & Fault.WATCHDOG  # `&` of flags is slow
-        return due_s if has_fired else min(due_s, self._fed_s + limit_s)
+        return due_s if has_fired else min(due_s, self.watchdog.due_s(self._motion is not None))
 
     def feed(self) -> None:
         """Feed the watchdog: the host is alive."""
-        self._fed_s = self._now_s
+        self.watchdog.fed_s = self._now_s
 
     def take_events(self) -> list[tuple[float, MoveDone | Frame]]:
         """Events since the last call, with their times."""
@@ -126,21 +122,52 @@ class Machine:
             return refusal
         if not 0 < request.axes <= _ALL:
             return Status.BAD_VALUE
-        axes = [i for i in range(3) if request.axes >> i & 1]
-        for i in axes:
-            refusal = self._axis_refusal(i, request)
+        fields = zip(
+            range(3), request.target_steps, request.speed_steps_per_s, request.accel_steps_per_s2, strict=True
+        )
+        legs = [leg for leg in fields if request.axes >> leg[0] & 1]
+        for leg in legs:
+            refusal = self._axis_refusal(*leg, may_jog=True)
             if refusal is not Status.OK:
                 return refusal
-        motion = _Motion(request.move_id, AxisBit(request.axes), MoveResult.DONE)
-        for i in axes:
-            delta_steps = request.target_steps[i] + self._zero_counts[i] - self.axes[i].end_count
-            profile = (request.speed_steps_per_s[i], request.accel_steps_per_s2[i])
-            if delta_steps and not self.axes[i].drive(self._now_s, delta_steps, *profile):
-                motion.result = MoveResult.LIMIT_SWITCH
-                motion.switch_s = min(motion.switch_s, max(self.axes[i].end_s, self._now_s))
-        self._begin(motion)
-        self.motions_begun += 1
-        return Status.OK
+        motion = MotionUnderWay(request.move_id, AxisBit(request.axes), MoveResult.DONE)
+        for leg in legs:
+            motion.note_switch(self._stage.drive(self._now_s, *leg))
+        return self._accept(motion)
+
+    def keep(self, request: WayPoint) -> Status:
+        """Carry out WAY_POINT."""
+        refusal = refusal_of(self._faults)
+        if refusal is not Status.OK:
+            return refusal
+        if self._motion is not None:
+            return Status.BUSY
+        if not self.way_points.may_be_next(request):
+            return Status.BAD_VALUE
+        rates = request.z_speed_steps_per_s, request.z_accel_steps_per_s2
+        refusal = self._axis_refusal(Z, request.z_steps, *rates, may_jog=False)
+        if refusal is Status.OK:
+            self.way_points.keep(request)
+        return refusal
+
+    def sweep(self, request: Sweep) -> Status:
+        """Carry out SWEEP: X or Y goes on, and each leg of Z begins where it has reached its position."""
+        refusal = self._refusal(request.move_id)
+        if refusal is not Status.OK:
+            return refusal
+        if request.axes not in (AxisBit.X, AxisBit.Y):
+            return Status.BAD_VALUE
+        lead = SINGLE_AXES.index(AxisBit(request.axes))
+        rates = request.speed_steps_per_s, request.accel_steps_per_s2
+        refusal = self._axis_refusal(lead, request.target_steps, *rates, may_jog=False)
+        if refusal is Status.OK:
+            refusal = self.way_points.refusal(request, self._stage.counters(self._now_s)[lead])
+        if refusal is not Status.OK:
+            return refusal
+        switch_s = self._stage.sweep(lead, request, self.way_points.take(), self._now_s)
+        motion = MotionUnderWay(request.move_id, AxisBit(request.axes) | AxisBit.Z, MoveResult.DONE)
+        motion.note_switch(switch_s)
+        return self._accept(motion)
 
     def home(self, request: Home) -> Status:
         """Carry out HOME: off a pressed switch, fast onto it, slowly off, both once more slowly, then up to 0."""
@@ -155,15 +182,17 @@ class Machine:
         refusal = self.ratings.refusal(i, request.fast_steps_per_s, request.accel_steps_per_s2)
         if refusal is not Status.OK:
             return refusal
-        self._motors |= AxisBit(request.axes)
-        self._forget_homing(AxisBit(request.axes))
-        spread_steps = self._seek(i, request)
-        motion = _Motion(request.move_id, AxisBit(request.axes), MoveResult.HOME_FAILED)
+        self._motors |= (axis := AxisBit(request.axes))
+        self._forget_homing(axis)
+        motion = MotionUnderWay(request.move_id, axis, MoveResult.HOME_FAILED)
+        try:
+            spread_steps = seek(self.axes[i], self.ratings.seek_steps(i), request, self._now_s)
+        except StuckSwitch:
+            spread_steps = None
+            self._faults |= Fault.STUCK_SWITCH
         if spread_steps is not None:
-            motion = _Motion(request.move_id, AxisBit(request.axes), MoveResult.DONE, i, spread_steps)
-        self._begin(motion)
-        self.motions_begun += 1
-        return Status.OK
+            motion = MotionUnderWay(request.move_id, axis, MoveResult.DONE, i, spread_steps)
+        return self._accept(motion)
 
     def stop(self) -> None:
         """Carry out STOP: decelerate every axis."""
@@ -174,8 +203,8 @@ class Machine:
         self.lights.switch_off(self._now_s)
         self._switch_off(_ALL)
         if self._motion is not None:
-            self._motion.result, self._motion_end_s = MoveResult.ESTOP, self._now_s
-            self._motion.homing_axis = None
+            self._motion = MotionUnderWay(self._motion.move_id, self._motion.axes, MoveResult.ESTOP)
+            self._motion_end_s = self._now_s
         self._faults |= Fault.ESTOP
 
     def press_estop(self, pressed: bool) -> None:
@@ -231,19 +260,16 @@ class Machine:
 
     def set_watchdog(self, request: Watchdog) -> Status:
         """Carry out WATCHDOG: set and arm it, clear its fault."""
-        if not 100 <= request.motion_ms <= request.idle_ms <= 60000:
+        if not self.watchdog.set(request):
             return Status.BAD_VALUE
-        self._motion_limit_s = request.motion_ms * self._clock_speed / 1000.0
-        self._idle_limit_s = request.idle_ms * self._clock_speed / 1000.0
         self._faults &= ~Fault.WATCHDOG
         return Status.OK
 
     def state(self) -> State:
         """The answer to STATE."""
-        closed = [contact for axis in self.axes for contact in axis.sensed_at(self._now_s)[1:]]
         return State(
             board_time_us=self.time_us(self._now_s),
-            pos_steps=self._counters(),
+            pos_steps=self._stage.counters(self._now_s),
             last_move_id=self._last_move_id,
             lamp_duty=self.lights.lamp.duty,
             faults=self._faults,
@@ -253,7 +279,7 @@ class Machine:
             moving=self._motion.axes if self._motion is not None else 0,
             homed=self._homed,
             motors=self._motors,
-            switches=sum(contact << i for i, contact in enumerate(closed)),
+            switches=self._stage.closed(self._now_s),
             lens_ua=self.lights.lens.current_ua,
         )
 
@@ -263,8 +289,7 @@ class Machine:
 
     def true_um(self, time_s: float) -> tuple[float, float, float]:
         """True x, y, z at `time_s`, um. The caller has checked `time_s` against the history."""
-        x, y, z = (axis.true_um(time_s) for axis in self.axes)
-        return x, y, z
+        return self._stage.true_um(time_s)
 
     def light(self, begin_s: float, end_s: float) -> tuple[tuple[float, float], ...]:
         """Duty of the lamp from `begin_s` to `end_s`: pairs of time, s, and duty from then on, 0..1."""
@@ -276,52 +301,25 @@ class Machine:
 
     def _refusal(self, move_id: int) -> Status:
         """Why no motion may begin now, or OK."""
-        if self._faults & Fault.ESTOP:
-            return Status.ESTOP
-        if self._faults & Fault.WATCHDOG:
-            return Status.WATCHDOG
+        refusal = refusal_of(self._faults)
+        if refusal is not Status.OK:
+            return refusal
         if move_id <= self._last_move_id:
             return Status.DUPLICATE
         return Status.OK if self._motion is None else Status.BUSY
 
-    def _axis_refusal(self, i: int, request: MoveAbs) -> Status:
-        """Why an axis may not move as asked, or OK."""
-        target_steps, speed_steps_per_s = request.target_steps[i], request.speed_steps_per_s[i]
+    def _axis_refusal(self, i: int, target_steps: int, speed: int, accel: int, *, may_jog: bool) -> Status:
+        """Why an axis may not go to a target, or OK. `may_jog`: a short and slow move is allowed before homing."""
         if not self._motors & 1 << i:
             return Status.MOTOR_OFF
-        refusal = self.ratings.refusal(i, speed_steps_per_s, request.accel_steps_per_s2[i])
-        if refusal is not Status.OK:
-            return refusal
-        if self._homed & 1 << i:
-            return Status.OK if 0 <= target_steps <= self.ratings.max_steps[i] else Status.LIMIT
-        is_jog = self.ratings.is_jog(i, target_steps - self._counters()[i], speed_steps_per_s)
-        return Status.OK if is_jog else Status.NOT_HOMED
-
-    def _seek(self, i: int, request: Home) -> int | None:
-        """Plan the legs of a homing; return the spread of the two edges found, steps, or None if there is none."""
-        axis, seek = self.axes[i], self.ratings.seek_steps(i)
-        fast_steps_per_s, slow_steps_per_s = request.fast_steps_per_s, request.slow_steps_per_s
-        accel_steps_per_s2 = request.accel_steps_per_s2
-        now_s = self._now_s
-        if axis.lower_closed(now_s) and axis.seek_release(now_s, seek.off, slow_steps_per_s) is None:
-            self._faults |= Fault.STUCK_SWITCH
-            return None
-        edges: list[int] = []
-        for max_steps, steps_per_s in ((seek.whole, fast_steps_per_s), (2 * seek.edge, slow_steps_per_s)):
-            if not axis.seek_down(max(axis.end_s, now_s), max_steps, steps_per_s, accel_steps_per_s2):
-                return None
-            edge = axis.seek_release(axis.end_s, seek.off, slow_steps_per_s)
-            if edge is None:
-                self._faults |= Fault.STUCK_SWITCH
-                return None
-            edges.append(edge)
-        # The board knows the position of its switch: from there up to 0.
-        zero_count = edges[1] - seek.switch
-        axis.drive(axis.end_s, zero_count - axis.end_count, fast_steps_per_s, accel_steps_per_s2)
-        return abs(edges[1] - edges[0])
+        if not self._homed & 1 << i and not may_jog:
+            return self.ratings.refusal(i, speed, accel) or Status.NOT_HOMED
+        at_steps = None if self._homed & 1 << i else self._stage.counters(self._now_s)[i]
+        return self.ratings.target_refusal(i, target_steps, (speed, accel), at_steps)
 
     def _break_off(self, result: MoveResult) -> None:
         """Decelerate what moves. Doing it twice changes nothing."""
+        self.way_points.drop()
         motion = self._motion
         if motion is None or motion.result in _ENDED_EARLY:
             return
@@ -329,25 +327,31 @@ class Machine:
         for i, axis in enumerate(self.axes):
             if motion.axes & 1 << i and axis.end_s > self._now_s:
                 axis.stop(self._now_s)
-        self._begin(motion := _Motion(motion.move_id, motion.axes, result))
+        self._begin(motion := MotionUnderWay(motion.move_id, motion.axes, result))
         if is_on_switch:  # the counter of one axis was wrong, whatever ends the others
             motion.result, motion.switch_s = MoveResult.LIMIT_SWITCH, float("-inf")
 
-    def _begin(self, motion: _Motion) -> None:
+    def _accept(self, motion: MotionUnderWay) -> Status:
+        """Begin what a request has asked for."""
+        self._begin(motion)
+        self.motions_begun += 1
+        return Status.OK
+
+    def _begin(self, motion: MotionUnderWay) -> None:
         """Make `motion` the one under way, with the end that is planned now."""
         ends_s = [axis.end_s for i, axis in enumerate(self.axes) if motion.axes & 1 << i]
         self._motion, self._motion_end_s = motion, max(self._now_s, *ends_s)
         self._last_move_id = motion.move_id
         self._last_result = MoveResult.RUNNING
+        self.way_points.drop()
         for axis in self.axes:
             axis.forget_before(self._now_s - self.history_s)
 
-    def _end_motion(self, motion: _Motion) -> None:
+    def _end_motion(self, motion: MotionUnderWay) -> None:
         self._motion = None
         self._last_result = motion.result
         if motion.homing_axis is not None:
-            i = motion.homing_axis
-            self._zero_counts[i] = self.axes[i].end_count  # a homing ends at 0
+            self._stage.end_at_zero(motion.homing_axis)
             self._homed |= motion.axes
         if motion.result is MoveResult.LIMIT_SWITCH:
             # There is no switch inside the travel: the counter was wrong. A jog may reach one.
@@ -356,7 +360,7 @@ class Machine:
         ended = (
             self.time_us(self._now_s),
             motion.move_id,
-            self._counters(),
+            self._stage.counters(self._now_s),
             motion.spread_steps,
             motion.result,
         )
@@ -368,8 +372,7 @@ class Machine:
         if position is None or self._motion is None:
             return float("inf")
         axis, at_steps, sign = position
-        i = SINGLE_AXES.index(axis)
-        return self.axes[i].reaches_s(self._now_s, at_steps + self._zero_counts[i], sign)
+        return self._stage.reaches_s(SINGLE_AXES.index(axis), self._now_s, at_steps, sign)
 
     def _note_trigger(self, index: int | None) -> None:
         if index is not None:
@@ -379,6 +382,7 @@ class Machine:
 
     def _forget_homing(self, axes: AxisBit) -> None:
         self._homed &= ~axes
+        self.way_points.drop()
         self.lights.lamp.disarm(axes, self._now_s)
 
     def _fire_watchdog(self) -> None:
@@ -393,8 +397,3 @@ class Machine:
                 axis.switch_off(self._now_s)
         self._motors &= ~axes
         self._forget_homing(axes)
-
-    def _counters(self) -> Triple:
-        x, y, z = (axis.count_at(self._now_s) for axis in self.axes)
-        zero_x, zero_y, zero_z = self._zero_counts
-        return x - zero_x, y - zero_y, z - zero_z

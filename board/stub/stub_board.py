@@ -120,6 +120,7 @@ class StubBoard:
             self._session = self._next_session = self._next_session % 0xFFFF + 1
             self._last_seq = packet.seq
             self._replies.clear()
+            self.machine.way_points.drop()
             self.machine.feed()
         granted = self._session if hello.nonce == self._nonce else 0
         return _frame(packet, Status.OK, self._hello_reply(hello.nonce), session=granted)
@@ -170,12 +171,26 @@ class StubBoard:
         return self._command(request), Ack()
 
     def _command(self, request: Message) -> Status:
+        moved = self._motion(request)
+        return self._setting(request) if moved is None else moved
+
+    def _motion(self, request: Message) -> Status | None:
+        """Carry out a request that moves something or prepares it; None for any other."""
         machine = self.machine
         match request:
             case messages.MoveAbs():
                 return machine.move(request)
+            case messages.WayPoint():
+                return machine.keep(request)
+            case messages.Sweep():
+                return machine.sweep(request)
             case messages.Home():
                 return machine.home(request)
+        return None
+
+    def _setting(self, request: Message) -> Status:
+        machine = self.machine
+        match request:
             case messages.Lamp():
                 return machine.lights.set_lamp(request, machine.faults, machine.now_s)
             case messages.Strobe():

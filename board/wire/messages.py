@@ -42,6 +42,8 @@ class Opcode(enum.IntEnum):
     MOVE_DONE = 0x13
     ESTOP = 0x14
     MOTORS = 0x15
+    WAY_POINT = 0x16
+    SWEEP = 0x17
     LAMP = 0x20
     STROBE = 0x21
     FRAME = 0x22
@@ -67,6 +69,7 @@ class Status(enum.IntEnum):
     ESTOP = 11  # the emergency stop is latched; CLEAR releases it
     MOTOR_OFF = 12  # the motor of this axis is off; HOME or MOTORS switches it on
     PULL_OUT = 13  # the motor cannot follow this speed and acceleration together
+    WAY_POINTS = 14  # SWEEP names another number of way points than the board keeps
 
 
 class MoveResult(enum.IntEnum):
@@ -182,7 +185,7 @@ class State(Message, frozen=True):
 
     board_time_us: Annotated[int, Wire("u64", "us", "since the board started")]
     pos_steps: Annotated[Triple, Wire("i32", "steps", "step counters")]
-    last_move_id: Annotated[int, Wire("u32", "1", "last accepted MOVE_ABS or HOME, 0 for none")]
+    last_move_id: Annotated[int, Wire("u32", "1", "last accepted MOVE_ABS, SWEEP or HOME, 0 for none")]
     lamp_duty: Annotated[int, Wire("u16", "1/10000", "duty of the lamp")]
     faults: Annotated[int, Wire("u16", "Fault", "sticky faults")]
     last_strobe_id: Annotated[int, Wire("u32", "1", "last accepted STROBE, 0 for none")]
@@ -256,6 +259,38 @@ class MoveAbs(Message, frozen=True):
     accel_steps_per_s2: Annotated[Triple, Wire("u32", "steps/s2", "accelerations")]
 
 
+class WayPoint(Message, frozen=True):
+    """Keep one leg of Z for the SWEEP that comes next: it begins where the sweep reaches `at_steps`.
+
+    STOP, ESTOP, the watchdog, another session, and whatever moves or homes an axis or switches a motor off drop what
+    is kept.
+    """
+
+    index: Annotated[
+        int, Wire("u8", "1", "0: the first, and what was kept is dropped; else how many are kept")
+    ]
+    at_steps: Annotated[int, Wire("i32", "steps", "counter of the axis that the sweep goes along")]
+    z_steps: Annotated[int, Wire("i32", "steps", "target of Z")]
+    z_speed_steps_per_s: Annotated[int, Wire("u32", "steps/s", "top speed of Z")]
+    z_accel_steps_per_s2: Annotated[int, Wire("u32", "steps/s2", "acceleration of Z")]
+
+
+class Sweep(Message, frozen=True):
+    """Move X, or Y, to an absolute target without a stop, and Z along the way points that are kept.
+
+    A leg of Z begins once the axis has reached its position and the leg before it has ended.
+    """
+
+    move_id: Annotated[int, Wire("u32", "1", "as in MOVE_ABS")]
+    axes: Annotated[int, Wire("u8", "AxisBit", "X or Y, homed like Z")]
+    target_steps: Annotated[int, Wire("i32", "steps", "target of this axis")]
+    speed_steps_per_s: Annotated[int, Wire("u32", "steps/s", "top speed")]
+    accel_steps_per_s2: Annotated[int, Wire("u32", "steps/s2", "acceleration")]
+    count: Annotated[
+        int, Wire("u8", "1", "way points kept, in their order along the way, none beyond the target")
+    ]
+
+
 class Home(Message, frozen=True):
     """Switch the motor of one axis on, find its lower switch, tie the counter to it, end at 0 upwards.
 
@@ -288,7 +323,7 @@ class Motors(Message, frozen=True):
 
 
 class MoveDone(Message, frozen=True):
-    """A MOVE_ABS or HOME has ended. STATE also has the result."""
+    """A MOVE_ABS, SWEEP or HOME has ended. STATE also has the result."""
 
     board_time_us: Annotated[int, Wire("u64", "us", "time of the last step")]
     move_id: Annotated[int, Wire("u32", "1", "as in the request")]

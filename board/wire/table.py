@@ -39,8 +39,10 @@ from parfocal.board.wire.messages import (
     Status,
     Stop,
     Strobe,
+    Sweep,
     Switch,
     Watchdog,
+    WayPoint,
 )
 
 
@@ -78,6 +80,10 @@ TABLE: tuple[Entry, ...] = (
     Entry(Opcode.ESTOP, Kind.RESPONSE, Ack),
     Entry(Opcode.MOTORS, Kind.REQUEST, Motors),
     Entry(Opcode.MOTORS, Kind.RESPONSE, Ack),
+    Entry(Opcode.WAY_POINT, Kind.REQUEST, WayPoint),
+    Entry(Opcode.WAY_POINT, Kind.RESPONSE, Ack),
+    Entry(Opcode.SWEEP, Kind.REQUEST, Sweep),
+    Entry(Opcode.SWEEP, Kind.RESPONSE, Ack),
     Entry(Opcode.LAMP, Kind.REQUEST, Lamp),
     Entry(Opcode.LAMP, Kind.RESPONSE, Ack),
     Entry(Opcode.STROBE, Kind.REQUEST, Strobe),

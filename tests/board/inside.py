@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from parfocal.board.stub.firmware.firmware_board import FirmwareBoard, Inside
-from parfocal.board.stub.machine import _Motion
+from parfocal.board.stub.motion import MotionUnderWay
 from parfocal.board.stub.stub_board import StubBoard
 from parfocal.board.stub.wired_board import WiredBoard
 from parfocal.board.wire.messages import AxisBit, Fault, MoveResult
@@ -40,7 +40,7 @@ def set_homed(board: WiredBoard, homed: AxisBit) -> None:
 def set_busy(board: WiredBoard) -> None:
     """A motion of x that never ends."""
     if isinstance(board, StubBoard):
-        board.machine._motion = _Motion(0, AxisBit.X, MoveResult.DONE)
+        board.machine._motion = MotionUnderWay(0, AxisBit.X, MoveResult.DONE)
         board.machine._motion_end_s = float("inf")
     else:
         _set(board, Inside.IS_MOVING, 1)
@@ -60,7 +60,7 @@ class WatchdogTimes(msgspec.Struct, frozen=True):
 
 def watchdog_times(board: WiredBoard) -> WatchdogTimes:
     if isinstance(board, StubBoard):
-        return WatchdogTimes(board.machine._motion_limit_s, board.machine._idle_limit_s)
+        return WatchdogTimes(board.machine.watchdog.motion_limit_s, board.machine.watchdog.idle_limit_s)
     machine = _firmware(board).machine
     limits_ms = machine.inside(Inside.MOTION_LIMIT_MS), machine.inside(Inside.IDLE_LIMIT_MS)
     return WatchdogTimes(limits_ms[0] / 1000.0, limits_ms[1] / 1000.0)

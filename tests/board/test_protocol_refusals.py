@@ -50,8 +50,24 @@ def motor_off(wire: Wire) -> None:
     set_motors(wire.bench.stub, AxisBit.X | AxisBit.Y)
 
 
+def motor_off_y(wire: Wire) -> None:
+    set_motors(wire.bench.stub, AxisBit.X | AxisBit.Z)
+
+
 def homed(wire: Wire) -> None:
-    set_homed(wire.bench.stub, AxisBit.Z)
+    set_homed(wire.bench.stub, AxisBit.Y | AxisBit.Z)
+
+
+def not_homed(wire: Wire) -> None:
+    set_homed(wire.bench.stub, AxisBit(0))
+
+
+def two_way_points(wire: Wire) -> None:
+    """Kept for a sweep, of homed axes."""
+    homed(wire)
+    for index, at_steps in enumerate((50, 80)):
+        asked = wire.ask(messages.WayPoint(index, at_steps, 10 * index, 640, 80000))
+        assert asked.status == Status.OK
 
 
 def pressed(wire: Wire) -> None:
@@ -77,6 +93,27 @@ FINE: dict[str, tuple[type[Message], dict[str, object]]] = {
             "target_steps": (0, 0, 100),
             "speed_steps_per_s": (0, 0, 640),
             "accel_steps_per_s2": (0, 0, 80000),
+        },
+    ),
+    "WAY_POINT": (
+        messages.WayPoint,
+        {
+            "index": 2,
+            "at_steps": 90,
+            "z_steps": 100,
+            "z_speed_steps_per_s": 640,
+            "z_accel_steps_per_s2": 80000,
+        },
+    ),
+    "SWEEP": (
+        messages.Sweep,
+        {
+            "move_id": 9,
+            "axes": AxisBit.Y,
+            "target_steps": 100,
+            "speed_steps_per_s": 640,
+            "accel_steps_per_s2": 80000,
+            "count": 2,
         },
     ),
     "HOME": (
@@ -124,6 +161,31 @@ REASONS: dict[str, dict[str, Reason]] = {
         "PULL_OUT": Reason(speed_steps_per_s=(0, 0, 6400), accel_steps_per_s2=(0, 0, 160001)),
         "LIMIT": Reason(homed, target_steps=(0, 0, 16001)),
         "NOT_HOMED": Reason(target_steps=(0, 0, 16001)),
+    },
+    "WAY_POINT": {
+        "ESTOP": ESTOP,
+        "WATCHDOG": WATCHDOG,
+        "BUSY": Reason(busy),
+        "BAD_VALUE (index)": Reason(index=3),
+        "MOTOR_OFF": Reason(motor_off),
+        "BAD_VALUE (speed or acceleration)": Reason(z_speed_steps_per_s=6401),
+        "PULL_OUT": Reason(z_speed_steps_per_s=6400, z_accel_steps_per_s2=160001),
+        "LIMIT": Reason(homed, z_steps=16001),
+        "NOT_HOMED": Reason(not_homed),
+    },
+    "SWEEP": {
+        "ESTOP": ESTOP,
+        "WATCHDOG": WATCHDOG,
+        "DUPLICATE": Reason(move_id=0),
+        "BUSY": Reason(busy),
+        "BAD_VALUE (axes)": Reason(axes=AxisBit.Z),
+        "MOTOR_OFF": Reason(motor_off_y),
+        "BAD_VALUE (speed or acceleration)": Reason(speed_steps_per_s=0),
+        "PULL_OUT": Reason(speed_steps_per_s=16000, accel_steps_per_s2=160000),
+        "LIMIT": Reason(homed, target_steps=20001),
+        "NOT_HOMED": Reason(not_homed),
+        "WAY_POINTS": Reason(count=3),
+        "BAD_VALUE (order)": Reason(target_steps=79),
     },
     "HOME": {
         "ESTOP": ESTOP,
@@ -176,6 +238,8 @@ def test_a_request_is_refused_for_the_first_reason_in_the_documented_order(
     message, fields = FINE[request_name]
     if request_name == "POSITION_TRIGGER":
         homed(wire)
+    if request_name in ("WAY_POINT", "SWEEP"):
+        two_way_points(wire)
     reasons = [REASONS[request_name][status] for status in refusals()[request_name][first:]]
     for reason in reversed(reasons):  # if two set the same field, the first reason wins
         fields = {**fields, **reason.fields}
@@ -184,7 +248,9 @@ def test_a_request_is_refused_for_the_first_reason_in_the_documented_order(
     expected = refusals()[request_name][first].split(" ")[0] if reasons else "OK"
     begun = wire.machine.motions_begun
     assert wire.ask(message(**fields)).status == Status[expected]
-    assert (wire.machine.motions_begun > begun) is (expected == "OK" and request_name in ("MOVE_ABS", "HOME"))
+    assert (wire.machine.motions_begun > begun) is (
+        expected == "OK" and request_name in ("MOVE_ABS", "SWEEP", "HOME")
+    )
 
 
 def test_the_axes_of_a_move_are_checked_in_the_order_x_y_z(wire: Wire) -> None:
@@ -235,7 +301,7 @@ STATES: dict[str, Callable[[Wire], None]] = {
     "ESTOP latched": faulty(Fault.ESTOP),
     "WATCHDOG set": faulty(Fault.WATCHDOG),
     "moving": busy,
-    "motor off": motor_off,
+    "motor off": lambda wire: set_motors(wire.bench.stub, AxisBit.Y),
     "not homed": lambda _: None,
 }
 ROW = re.compile(
@@ -255,6 +321,10 @@ def test_every_state_gives_the_status_of_the_table(wire: Wire, request_name: str
     message, fields = FINE.get(request_name, (None, {}))
     if request_name == "MOVE_ABS" and state == "not homed":
         fields = {**fields, "target_steps": (0, 0, 16000)}  # longer than a jog
+    if request_name == "WAY_POINT":
+        fields = {**fields, "index": 0}
+    if request_name == "SWEEP" and state == "motor off":
+        fields = {**fields, "axes": AxisBit.X}
     if message is None:
         message = next(entry.message for entry in TABLE if entry.opcode.name == request_name)
         if request_name == "HELLO":

@@ -57,6 +57,8 @@ EXAMPLES: dict[type[Message], Message] = {
     messages.Lamp: messages.Lamp(5000, 60000),
     messages.Strobe: messages.Strobe(3, 25, 100_000, 200, 1000, 10000),
     messages.Frame: messages.Frame(81_700_000, 3, 4),
+    messages.WayPoint: messages.WayPoint(1, 19_200, 8016, 51, 80_000),
+    messages.Sweep: messages.Sweep(4712, AxisBit.Y, 28_400, 4890, 60_000, 2),
     messages.PositionTrigger: messages.PositionTrigger(4, AxisBit.X, 8000, 420, 40, 0, 14, 10000),
     messages.LensRequest: messages.LensRequest(),
     messages.Lens: messages.Lens(-250_000, 250_000),

@@ -228,7 +228,7 @@ static void nonsense(uint32_t n_packets) {
 static void sensible(rig *r, pf_virtual *virtual, uint32_t *id) {
     uint8_t payload[PF_MAX_PAYLOAD];
     const uint16_t session = r->session;
-    switch (below(13)) {
+    switch (below(15)) {
         case 0: case 1: case 2: case 3: case 4: {
             pf_move_abs move = {.move_id = ++*id, .axes = (uint8_t)(1 + below(7))};
             for (int i = 0; i < PF_N_AXES; i++) {
@@ -237,6 +237,20 @@ static void sensible(rig *r, pf_virtual *virtual, uint32_t *id) {
                 move.accel_steps_per_s2[i] = 100 + below(80000);
             }
             say(virtual, PF_OPCODE_MOVE_ABS, session, payload, pf_move_abs_pack(&move, payload));
+            break;
+        }
+        case 13: case 14: {
+            const uint8_t n_points = (uint8_t)(1 + below(5));
+            pf_sweep sweep = {.move_id = ++*id, .axes = (uint8_t)(1u << below(3)), .target_steps = (int32_t)below(16000),
+                              .speed_steps_per_s = 1 + below(6400), .accel_steps_per_s2 = 100 + below(80000)};
+            for (uint8_t k = 0; k < n_points; k++) {
+                const pf_way_point point = {.index = k, .at_steps = (int32_t)below(16000),
+                    .z_steps = below(20) ? (int32_t)below(16000) : (int32_t)draw(),
+                    .z_speed_steps_per_s = 1 + below(6400), .z_accel_steps_per_s2 = 100 + below(80000)};
+                say(virtual, PF_OPCODE_WAY_POINT, session, payload, pf_way_point_pack(&point, payload));
+            }
+            sweep.count = below(10) ? n_points : (uint8_t)draw();
+            say(virtual, PF_OPCODE_SWEEP, session, payload, pf_sweep_pack(&sweep, payload));
             break;
         }
         case 5: {

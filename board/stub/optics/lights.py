@@ -37,12 +37,12 @@ class Lights:
 
     def set_lamp(self, request: Lamp, faults: Fault, now_s: float) -> Status:
         """Carry out LAMP."""
-        refusal = _refusal(faults) if request.duty else Status.OK
+        refusal = refusal_of(faults) if request.duty else Status.OK
         return self.lamp.set(request, now_s) if refusal is Status.OK else refusal
 
     def strobe(self, request: Strobe, faults: Fault, now_s: float) -> Status:
         """Carry out STROBE."""
-        refusal = _refusal(faults) if request.count else Status.OK
+        refusal = refusal_of(faults) if request.count else Status.OK
         return self.lamp.strobe(request, now_s) if refusal is Status.OK else refusal
 
     def trigger_at(
@@ -54,7 +54,7 @@ class Lights:
         max_steps: tuple[int, ...],
     ) -> Status:
         """Carry out POSITION_TRIGGER. `ready`: the axes that are homed; None while something moves."""
-        refusal = _refusal(faults) if request.count else Status.OK
+        refusal = refusal_of(faults) if request.count else Status.OK
         if refusal is not Status.OK:
             return refusal
         if request.strobe_id <= self.lamp.last_strobe_id:
@@ -72,7 +72,7 @@ class Lights:
 
     def set_current(self, request: SetCurrent, faults: Fault) -> Status:
         """Carry out SET_CURRENT."""
-        refusal = _refusal(faults) if request.current_ua else Status.OK
+        refusal = refusal_of(faults) if request.current_ua else Status.OK
         return self.lens.set(request) if refusal is Status.OK else refusal
 
     def switch_off(self, now_s: float) -> None:
@@ -95,8 +95,8 @@ class Lights:
         self.lamp.continue_history(before)
 
 
-def _refusal(faults: Fault) -> Status:
-    """Why nothing may be switched on now, or OK."""
+def refusal_of(faults: Fault) -> Status:
+    """Why nothing may move or be switched on now, or OK."""
     if faults & Fault.ESTOP:
         return Status.ESTOP
     return Status.WATCHDOG if faults & Fault.WATCHDOG else Status.OK

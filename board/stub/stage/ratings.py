@@ -56,6 +56,20 @@ class Ratings:
         ends = line.no_torque_steps_per_s[i], line.from_rest_steps_per_s2[i]
         return Status.OK if is_followed(speed_steps_per_s, accel_steps_per_s2, *ends) else Status.PULL_OUT
 
+    def target_refusal(
+        self, i: int, target_steps: int, rates: tuple[int, int], jogs_from_steps: int | None
+    ) -> Status:
+        """Why axis `i` may not go to a target at this speed and acceleration, or OK.
+
+        `jogs_from_steps`: where it stands if it is not homed, None if it is.
+        """
+        refusal = self.refusal(i, *rates)
+        if refusal is not Status.OK:
+            return refusal
+        if jogs_from_steps is None:
+            return Status.OK if 0 <= target_steps <= self.max_steps[i] else Status.LIMIT
+        return Status.OK if self.is_jog(i, target_steps - jogs_from_steps, rates[0]) else Status.NOT_HOMED
+
     def is_jog(self, i: int, delta_steps: int, speed_steps_per_s: int) -> bool:
         """Whether a move is short and slow enough for an axis that is not homed."""
         limits = self.limits

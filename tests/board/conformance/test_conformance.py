@@ -126,7 +126,7 @@ def late_watchdog(stub: StubBoard, monkeypatch: pytest.MonkeyPatch) -> None:
 
     def slower(request: messages.Watchdog) -> Status:
         status = take(request)
-        machine._motion_limit_s += 0.02
+        machine.watchdog.motion_limit_s += 0.02
         return status
 
     monkeypatch.setattr(machine, "set_watchdog", slower)
@@ -152,8 +152,8 @@ def fed_by_anybody(stub: StubBoard, monkeypatch: pytest.MonkeyPatch) -> None:
 def no_limits(_stub: StubBoard, monkeypatch: pytest.MonkeyPatch) -> None:
     refusal = Machine._axis_refusal
 
-    def lenient(machine: Machine, i: int, request: messages.MoveAbs) -> Status:
-        found = refusal(machine, i, request)
+    def lenient(machine: Machine, i: int, target_steps: int, *rates: int, may_jog: bool) -> Status:
+        found = refusal(machine, i, target_steps, *rates, may_jog=may_jog)
         return Status.OK if found is Status.LIMIT else found
 
     monkeypatch.setattr(Machine, "_axis_refusal", lenient)

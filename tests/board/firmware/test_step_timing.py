@@ -206,6 +206,31 @@ def test_positions_that_trigger_and_flash_while_three_axes_step(rig: Rig) -> Non
         rig.measured()
 
 
+def test_a_sweep_at_full_speed_does_not_falter_where_the_legs_of_z_begin(rig: Rig) -> None:
+    n_legs, apart = 30, 450
+    for index in range(n_legs):
+        rig.do(messages.WayPoint(index, 1000 + apart * index, 20 * (index % 2), 10000, ACCEL))
+    rig.do(
+        messages.Sweep(rig.bench.next_move_id(), AxisBit.X, FAR, FULL_SPEED, ACCEL, n_legs),
+    )
+    rig.bench.hear(1.2)
+    found = rig.measured()
+    assert rig.bench.state().pos_steps == (FAR, 0, 20)
+    assert_timely(f"a sweep at {FULL_SPEED} steps/s, {n_legs} legs of Z begin on the way", found)
+    x_us, _, z_us = (np.array(times) / 1000.0 for times in found["edges"])
+    at_full_speed = x_us[1000:15000]
+    late_us = at_full_speed - at_full_speed[0] - np.arange(len(at_full_speed)) * 1e6 / FULL_SPEED
+    firsts_us = z_us[::20]  # the first leg has no step, each of the others 20
+    reached_us = x_us[1000 - 1 + apart * np.arange(1, n_legs)]
+    waits_us = firsts_us - reached_us - np.sqrt(2.0 / ACCEL) * 1e6
+    print(  # noqa: T201
+        f"legs of Z begin {waits_us.min():.0f} to {waits_us.max():.0f} us after the step, "
+        f"steps of X move by {late_us.max() - late_us.min():.1f} us"
+    )
+    assert np.all((waits_us > 0.0) & (waits_us < 500.0))
+    assert late_us.max() - late_us.min() <= 10.0
+
+
 def test_a_strobe_while_three_axes_step(rig: Rig) -> None:
     rig.move(FAR, UNEQUAL)
     rig.do(messages.Strobe(rig.strobe_id(), 500, 1000, 0, 200, 9000))

@@ -139,8 +139,26 @@ class Pair:
         return not any(board.machine.state().moving for board in self.boards)
 
 
-def request(draw: random.Random, move_id: int) -> Message:
-    kind = draw.randrange(10)
+def sweep(pair: Pair, draw: random.Random, move_id: int) -> Message:
+    """A sweep whose way points were sent, and hardly ever one that is refused."""
+    lead, n_legs = draw.choice((1, 1, 2, 2, 4)), draw.randrange(1, 6)
+    to, at = draw.randrange(0, 16000), pair.boards[0].machine.state().pos_steps[lead % 2 ^ 1]
+    places = sorted(draw.randrange(min(at, to) - 50, max(at, to) + 1) for _ in range(n_legs))
+    if to < at:
+        places = [min(place + 50, at + 50) for place in places[::-1]]
+    for index, place in enumerate(places):
+        z_steps = draw.choice((draw.randrange(0, 300), draw.randrange(0, 17000)))
+        point = messages.WayPoint(index, place, z_steps, draw.choice((3200, 6400)), 80000)
+        stub, firmware = pair.ask(point)
+        assert stub.status == firmware.status
+    count = n_legs if draw.random() < 0.9 else 7
+    return messages.Sweep(move_id, lead, to, draw.choice((3200, 6400)), 60000, count)
+
+
+def request(pair: Pair, draw: random.Random, move_id: int) -> Message:
+    kind = draw.randrange(13)
+    if kind >= 10:
+        return sweep(pair, draw, move_id)
     if kind < 5:
         axes = draw.choice((1, 2, 4, 4, 7, 6, 0, 9))
         targets = [draw.choice((draw.randrange(0, 17000), draw.randrange(0, 300), -5)) for _ in range(3)]
@@ -186,7 +204,7 @@ def test_the_firmware_answers_and_ends_as_the_stub_does(seed: int) -> None:
     assert_equal_at_rest(pair)
     assert pair.boards[1].machine.state().homed == 7
     for _ in range(60):
-        stub, firmware = pair.ask(request(draw, pair.seq))
+        stub, firmware = pair.ask(request(pair, draw, pair.seq))
         assert (firmware.status, firmware.seq, firmware.session) == (stub.status, stub.seq, stub.session)
         if stub.status == Status.OK and draw.random() < 0.2:
             pair.wait(draw.random() * 0.2)

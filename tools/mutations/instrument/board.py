@@ -178,9 +178,9 @@ MUTATIONS = (
     ),
     Mutation(
         "a stuck switch sends the stage up",
-        "board/stub/machine.py",
-        "axis.seek_release(now_s, seek.off, slow_steps_per_s) is None",
-        "axis.seek_release(now_s, seek.whole, slow_steps_per_s) is None",
+        "board/stub/stage/homing.py",
+        "axis.seek_release(now_s, steps.off, slow_steps_per_s) is None",
+        "axis.seek_release(now_s, steps.whole, slow_steps_per_s) is None",
         ("tests/board/stub/test_faults.py",),
     ),
     Mutation(
