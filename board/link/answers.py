@@ -62,7 +62,7 @@ def mismatch(expected: str, found: str) -> ProtocolMismatch:
     """The error when the board speaks another protocol than this host."""
     return ProtocolMismatch(
         f"{expected} expected from the board, {found} found; nothing moved. "
-        "Flash the firmware of this release."
+        "Flash the firmware of this release: `parfocal board flash`."
     )
 
 

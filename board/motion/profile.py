@@ -50,6 +50,19 @@ class Trapezoid(msgspec.Struct, frozen=True):
         ramp = np.sqrt(2.0 * self.accel_steps_per_s2 * np.minimum(done, self.n_steps - done + 1.0))
         return np.minimum(ramp, self.peak_steps_per_s)
 
+    def time_s(self, distance_steps: float) -> float:
+        """When it has gone so far, s after the start."""
+        peak, accel = self.peak_steps_per_s, self.accel_steps_per_s2
+        left_steps = self.n_steps - distance_steps
+        ramp_steps = peak * peak / (2.0 * accel)
+        if distance_steps <= 0.0:
+            return 0.0
+        if distance_steps < ramp_steps:
+            return math.sqrt(2.0 * distance_steps / accel)
+        if left_steps < ramp_steps:
+            return self.duration_s - math.sqrt(2.0 * max(left_steps, 0.0) / accel)
+        return peak / accel + (distance_steps - ramp_steps) / peak
+
     def progress_at(self, time_s: float) -> tuple[float, float]:
         """Distance (steps, fractional) and speed (steps/s) `time_s` after the start."""
         if self.n_steps == 0 or time_s <= 0.0:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import MappingProxyType
-from typing import Literal, final
+from typing import final
 
 import msgspec
 
@@ -22,7 +21,6 @@ from parfocal.board.link.answers import Refusal
 from parfocal.board.link.counters import LinkCounters
 from parfocal.board.link.link import Link
 from parfocal.board.link.transport import Transport
-from parfocal.board.motion.profile import Trapezoid
 from parfocal.board.motion.walk import Walk, walk_together
 from parfocal.board.motor import Leg
 from parfocal.board.motor_board import MotorBoard, checked_names
@@ -30,6 +28,7 @@ from parfocal.board.own.link_lamp import LinkLamp
 from parfocal.board.own.link_lens import LinkLens
 from parfocal.board.own.link_motor import LinkMotor, Statements
 from parfocal.board.own.motion import Motion
+from parfocal.board.own.sweeping import Along, Knot, StepKnot, SweepBegin
 from parfocal.board.own.triggers import Flash, TriggeredFrame, TriggerPositions
 from parfocal.board.status import BoardState, BoardStatus, status_of
 from parfocal.board.wire import messages
@@ -39,20 +38,6 @@ _MOST_STEPS = 2**31 - 1
 _LONGEST_S = 4294.0  # still fits the wire, in us
 _SHORTEST_PERIOD_US = 1000  # of a strobe, by the protocol
 _FIRST_PINGS = 3  # enough to have one with a short round trip, for the board's clock
-
-
-Along = Literal["x", "y"]  # the axis that a sweep goes along
-
-
-class SweepBegin(msgspec.Struct, frozen=True):
-    """Where a sweep begins, um of the stage, and whether the axis `along` which it goes, and Z, will move downwards."""
-
-    x_um: float
-    y_um: float
-    z_um: float
-    is_down: bool
-    z_down: bool
-    along: Along = "x"
 
 
 @final
@@ -136,33 +121,48 @@ class Board(MotorBoard):
                 walks[axis.name] = axis.walk_down(to_um) if is_down else axis.walk_up(to_um)
             return self._walk_all(walks)
 
-    def sweep(self, to_um: float, z_um: float, speed_um_per_s: float, along: Along = "x") -> float:
-        """Move X, or Y, and Z on along a straight line, both at once; return the time at which the stage is settled, s.
+    def sweep(self, to_um: float, knots: Sequence[Knot], speed_um_per_s: float, along: Along = "x") -> float:
+        """Move X, or Y, without a stop while Z goes along `knots`; return the time at which the stage is settled, s.
 
-        Z speeds up and slows down in proportion, so it stands on the line at every moment, but for a step. Both go on
-        as they are engaged: call `ready` first, and again before Z turns round.
-        Raises ValueError against the engagement; else as `ready`.
+        Z stands at the first of them, which lie one after the other on the way, and goes on as it is engaged, like the
+        other axis: call `ready` first, and again before Z turns round. It stays on its line but for a step, or comes
+        late where that is steeper than its motor is fast.
+        Raises ValueError against the engagement, or where Z would turn round; else as `ready`.
         """
+        heights_um = [knot.z_um for knot in knots]
+        if heights_um not in (sorted(heights_um), sorted(heights_um, reverse=True)):
+            raise ValueError(
+                f"Z would turn round in a sweep along {heights_um} um. Call `Board.ready` there."
+            )
         with self.turn():
-            axis = self.axes[along]
-            accel_um_per_s2, um_per_step = axis.config.accel_um_per_s2, axis.config.um_per_step
-            lasts_s = Trapezoid(
-                round(abs(to_um - axis.stage_um) / um_per_step),
-                speed_um_per_s / um_per_step,
-                accel_um_per_s2 / um_per_step,
-            ).duration_s
-            speed, accel = _rates_lasting(
-                round(abs(z_um - self.z.stage_um) / self.z.config.um_per_step),
-                lasts_s,
-                min(speed_um_per_s / accel_um_per_s2, lasts_s / 2.0),  # a short one never gets to full speed
+            axis, z = self.axes[along], self.z.config
+            origin_um = axis.stage_um, self.z.stage_um
+            walks = {
+                along: axis.walk_on(to_um, speed_um_per_s, axis.config.accel_um_per_s2),
+                "z": self.z.walk_on(heights_um[-1], z.speed_um_per_s, z.accel_um_per_s2),
+            }
+            return walk_together(walks, lambda legs: self._sweep(legs, along, knots, origin_um))
+
+    def _sweep(
+        self, legs: Mapping[str, Leg], along: Along, knots: Sequence[Knot], origin_um: tuple[float, float]
+    ) -> float:
+        """One motion of both axes, which stand at `origin_um`; of one alone where the other one stays."""
+        if len(legs) < 2:
+            return self._move(legs)
+        lead, z = legs[along], legs["z"]
+        scales = self.axes[along].config.um_per_step, self.z.config.um_per_step
+        begins = lead.target_steps - lead.delta_steps, z.target_steps - z.delta_steps
+        offset, z_offset = (
+            begin - steps_from_um(um, scale)
+            for begin, um, scale in zip(begins, origin_um, scales, strict=True)
+        )
+        at_steps = [
+            StepKnot(
+                offset + steps_from_um(knot.at_um, scales[0]), z_offset + steps_from_um(knot.z_um, scales[1])
             )
-            scale = self.z.config.um_per_step
-            return self._walk_all(
-                {
-                    along: axis.walk_on(to_um, speed_um_per_s, accel_um_per_s2),
-                    "z": self.z.walk_on(z_um, speed * scale, accel * scale),
-                }
-            )
+            for knot in knots
+        ]
+        return self._motors[along].sweep(lead, self._motors["z"], at_steps, z.rates)
 
     def rise(self, z_um: float, speed_um_per_s: float) -> float:
         """Move Z on upwards at a speed of its own; return the time at which the stage is settled, s.
@@ -368,16 +368,6 @@ class Board(MotorBoard):
     def __enter__(self) -> Board:
         """The open board."""
         return self
-
-
-def _rates_lasting(n_steps: int, lasts_s: float, ramp_s: float) -> tuple[float, float]:
-    """Speed and acceleration, steps, of a move that lasts as long as another one with ramps of `ramp_s`.
-
-    The wire takes whole numbers, which would make a slow move last longer. So the speed is rounded up, and the
-    acceleration makes up for it.
-    """
-    speed = max(1.0, math.ceil(n_steps / max(lasts_s - ramp_s, 1e-6) - 1e-9))
-    return speed, max(1.0, round(speed / max(lasts_s - n_steps / speed, 1e-3)))
 
 
 def _capabilities_of(features: Feature) -> Capabilities:

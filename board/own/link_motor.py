@@ -13,6 +13,7 @@ from parfocal.board.motion.profile import Trapezoid
 from parfocal.board.motion.pull_out import is_followed
 from parfocal.board.motor import Leg, MotorRatings, Rates, Standstill
 from parfocal.board.own.motion import Job, Motion
+from parfocal.board.own.sweeping import StepKnot, legs_of_z
 from parfocal.board.wire import messages
 
 _HOME_SPEED_FRACTION = 0.5
@@ -87,6 +88,27 @@ class LinkMotor:
         for motor, leg in parts:
             motor.require_followed(leg.rates, asked)
         return self._motion.run(Job(message, asked, expected_s, stops_in_s))
+
+    def sweep(self, own: Leg, z: LinkMotor, knots: Sequence[StepKnot], most: Rates) -> float:
+        """Move this motor while Z goes along `knots`, at no more than `most`; return the host time of the end, s.
+
+        Raises as `move`.
+        """
+        speed, accel = _whole(own.rates)
+        legs = legs_of_z(Leg(own.target_steps, own.delta_steps, Rates(speed, accel)), knots, most)
+        if not legs.points:
+            return self.move(own.target_steps, own.delta_steps, own.rates)
+        to_um, z_um = (
+            round(steps * motor.config.um_per_step, 3)
+            for motor, steps in ((self, own.target_steps), (z, knots[-1].z_steps))
+        )
+        asked = f"sweep to {self.name}={to_um} {z.name}={z_um} um"
+        message = messages.Sweep(
+            self._motion.next_move_id(), 1 << self.index, own.target_steps, speed, accel, len(legs.points)
+        )
+        self.require_followed(own.rates, asked)
+        z.require_followed(most, asked)
+        return self._motion.run(Job(message, asked, legs.lasts_s, speed / accel, legs.points))
 
     def home(self, rates: Rates) -> float:
         """Find the lower switch, go to 0 upwards; return the host time of the end, s.

@@ -25,13 +25,14 @@ class Job(msgspec.Struct, frozen=True):
     """One motion to run.
 
     `asked` names it in errors. `expected_s`: how long it should take. `stops_in_s`: how long its motor takes to
-    decelerate from full speed.
+    decelerate from full speed. `way_points`: kept on the board before a sweep.
     """
 
-    message: messages.MoveAbs | messages.Home
+    message: messages.MoveAbs | messages.Sweep | messages.Home
     asked: str
     expected_s: float
     stops_in_s: float
+    way_points: tuple[messages.WayPoint, ...] = ()
 
 
 class Motion:
@@ -143,15 +144,13 @@ class Motion:
 
     def _run_once(self, job: Job) -> tuple[MoveResult, float] | None:
         """Request the motion and wait for its end: how and when it ended, or None past the deadline."""
-        boots, sessions = self._link.boots, self._link.sessions
+        boots = self._link.boots
         try:
-            self._link.request(job.message, messages.Ack, unless_stopped_since=self._stops)
+            self._request(job)
         except Refusal as refusal:
             if refusal.status == Status.ESTOP:
                 self.forget()
-            # Accepted in the previous session, whose answer was lost with it.
-            if refusal.status != Status.DUPLICATE or self._link.sessions == sessions:
-                raise MoveRefused(f"{job.asked} refused by the board: {refusal.why}") from refusal
+            raise MoveRefused(f"{job.asked} refused by the board: {refusal.why}") from refusal
         except MoveStopped as stopped:
             # The one before came to its end before the STOP of the work.
             if self._has_only_own_stop:
@@ -162,6 +161,24 @@ class Motion:
             return self._wait_for_end(job, boots)
         finally:
             self._link.heart.is_moving = False
+
+    def _request(self, job: Job) -> None:
+        """Request the motion, after its way points. Raises Refusal, MoveStopped, LinkTimeout, PositionLost."""
+        while True:
+            sessions = self._link.sessions
+            try:
+                for message in (*job.way_points, job.message):
+                    self._link.request(message, messages.Ack, unless_stopped_since=self._stops)
+                return
+            except Refusal as refusal:
+                if self._link.sessions == sessions:
+                    raise
+                # Accepted in the previous session, whose answer was lost with it.
+                if refusal.status == Status.DUPLICATE:
+                    return
+                # The board has dropped what was kept in that session.
+                if not job.way_points or refusal.status not in (Status.WAY_POINTS, Status.BAD_VALUE):
+                    raise
 
     def _wait_for_end(self, job: Job, boots: int) -> tuple[MoveResult, float] | None:
         """How and when the motion ended, from its event or else from STATE; None past the deadline."""

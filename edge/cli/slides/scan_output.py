@@ -45,8 +45,8 @@ def _show_sweeps(console: Console, sweeps: SweepPlan) -> None:
         say(console, f"calibration: {sweeps.trigger.remark}")
     say(
         console,
-        f"between rows: {_clock(sweeps.row_change_s)}; where the slide is not flat, Z costs "
-        f"{sweeps.part_s:.2f} s for each part of a row and {sweeps.reversal_s:.2f} s to turn round",
+        f"between rows: {_clock(sweeps.row_change_s)}; where Z turns round in a row it costs "
+        f"{sweeps.reversal_s:.2f} s",
     )
 
 

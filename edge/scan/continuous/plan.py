@@ -10,7 +10,7 @@ import msgspec
 
 from parfocal.board.config import AxisConfig, BoardConfig
 from parfocal.board.motion.profile import Trapezoid
-from parfocal.board.own.board import Along
+from parfocal.board.own.sweeping import Along, Knot
 from parfocal.board.own.triggers import Flash
 from parfocal.edge.camera.on_demand import frame_s
 from parfocal.edge.config import Config
@@ -18,15 +18,14 @@ from parfocal.edge.errors import ConfigError
 from parfocal.edge.focus.judging.depth import finest_um
 from parfocal.edge.measured.calibration import PlayInUse
 from parfocal.edge.measured.trigger_in_use import TriggerInUse
-from parfocal.edge.scan.continuous.rows import Ends, Line, Part, Row, rows_of
-from parfocal.edge.scan.continuous.straight import Costs
+from parfocal.edge.scan.continuous.rows import RUN_UP_UM, Ends, Line, Row, rows_of
+from parfocal.edge.scan.continuous.straight import Costs, Pace
 from parfocal.edge.scan.tiling.plan import Foretold, TilePlan, plan_tiles
 from parfocal.edge.tissue.area import Area
 
 ALONGS: tuple[Along, ...] = ("x", "y")
 BLUR_PX = 0.25  # how far the stage may go during a flash
 LEAST_FLASH_S = 2e-6  # the wire counts whole us
-RUN_UP_UM = 20.0  # beyond what the stage takes to reach its speed
 COMMAND_S = 0.002  # a motion costs this on the cable: its request and the event of its end
 # What a tile costs that may be taken again: the way there and the time to rest, and about two frames until one shows
 # it. More if two shots must tell, but only half of the tiles that are out of focus by a little are told from the noise
@@ -42,8 +41,8 @@ class SweepPlan(msgspec.Struct, frozen=True):
     `limited_by`: what keeps the stage from going faster: "stage", "camera" or "light". `flash_s` and `duty` give the
     same light as an exposure of a stage at rest. `ends`: how far a sweep goes beyond its tiles. `scan_s` is the
     microscope's time for `n_rows`, on a flat slide, without what is taken again; `n_alone` tiles are taken one by
-    one. `row_change_s` is the part of it between the rows. `part_s` is what each straight part more of a row costs,
-    `reversal_s` what Z needs to turn round between two of them, and `again_s` what a tile costs that is taken again.
+    one. `row_change_s` is the part of it between the rows. `stop_s` is what a stop within a row costs,
+    `reversal_s` what Z needs to turn round there, stop included, and `again_s` what a tile costs that is taken again.
     `trigger`: when the flash comes after its trigger. Rows lie `along` this axis.
     """
 
@@ -56,16 +55,16 @@ class SweepPlan(msgspec.Struct, frozen=True):
     n_alone: int
     scan_s: float
     row_change_s: float
-    part_s: float
+    stop_s: float
     reversal_s: float
     again_s: float
     trigger: TriggerInUse
     along: Along = "x"
 
-    @property
-    def costs(self) -> Costs:
+    def costs(self, z: AxisConfig) -> Costs:
         """By which the line of a row is chosen."""
-        return Costs(self.part_s, self.reversal_s, self.again_s)
+        pace = Pace(self.speed_um_per_s, z.speed_um_per_s, z.accel_um_per_s2)
+        return Costs(COMMAND_S, self.stop_s, self.reversal_s, self.again_s, pace)
 
     @property
     def flash(self) -> Flash:
@@ -168,6 +167,7 @@ def sweep_plan(
     # A little farther beyond than before, so that the next row is engaged the other way by one straight move.
     ends = Ends(run_up_um, run_up_um + max(2.0, 0.1 * axis.play_um) + 2.0 * axis.um_per_step)
     rows, alone = rows_of(plan.tiles, plan.along)
+    stop_s = COMMAND_S + speed_um_per_s / axis.accel_um_per_s2
     made = SweepPlan(
         speed_um_per_s,
         limited_by,
@@ -178,8 +178,8 @@ def sweep_plan(
         len(alone),
         0.0,
         0.0,
-        COMMAND_S + speed_um_per_s / axis.accel_um_per_s2,
-        COMMAND_S + reversal_s(config.board.z),
+        stop_s,
+        stop_s + COMMAND_S + reversal_s(config.board.z),
         AGAIN_S + AGAIN_FRAMES * frame_s(camera),
         trigger,
         plan.along,
@@ -193,13 +193,12 @@ def sweep_plan(
 
 
 def line_s(line: Line, plan: SweepPlan, board: BoardConfig) -> float:
-    """The time of one sweep, s: its parts, with a stop between two of them, and what Z needs to turn round."""
-    at_um, total_s, falling = line.at_um, 0.0, line.is_falling
-    for k, part in enumerate(line.parts):
-        total_s += COMMAND_S + _move_s(board.axis(plan.along), abs(part.at_um - at_um), plan.speed_um_per_s)
-        if k and falling[k] != falling[k - 1]:
-            total_s += COMMAND_S + reversal_s(board.z)
-        at_um = part.at_um
+    """The time of one sweep, s: its sections, with a stop between two of them, and what Z needs to turn round."""
+    at_um, total_s = line.begin_um, line.n_reversals * (COMMAND_S + reversal_s(board.z))
+    for section in line.sections:
+        total_s += len(section.knots) * COMMAND_S
+        total_s += _move_s(board.axis(plan.along), abs(section.to_um - at_um), plan.speed_um_per_s)
+        at_um = section.to_um
     return total_s
 
 
@@ -216,7 +215,7 @@ def row_change_s(before: Line, after: Line, across_um: float, plan: SweepPlan, b
     time to speed up.
     """
     axis, other = board.axis(plan.along), board.axis("y" if plan.along == "x" else "x")
-    along_um = abs(after.at_um - before.parts[-1].at_um) + axis.play_um
+    along_um = abs(after.begin_um - before.end_um) + axis.play_um
     moved_s = max(
         _move_s(axis, along_um, axis.speed_um_per_s), _move_s(other, abs(across_um), other.speed_um_per_s)
     )
@@ -227,7 +226,11 @@ def row_change_s(before: Line, after: Line, across_um: float, plan: SweepPlan, b
 def flat(row: Row, ends: Ends) -> Line:
     """The way over a row of a flat slide."""
     first_um, last_um = row.along_um(row.tiles[0]), row.along_um(row.tiles[-1])
-    return Line(first_um - row.way * ends.before_um, 0.0, (Part(last_um + row.way * ends.beyond_um, 0.0),))
+    return Line(
+        first_um - row.way * ends.before_um,
+        last_um + row.way * ends.beyond_um,
+        (Knot(first_um, 0.0), Knot(last_um, 0.0)),
+    )
 
 
 def _fitted(room_s: float, needed_s: float) -> float:

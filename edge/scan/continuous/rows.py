@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import msgspec
 import numpy as np
 
-from parfocal.board.own.board import Along
+from parfocal.board.own.sweeping import Along, Knot
 from parfocal.edge.scan.continuous.straight import Costs, Wanted, straight_parts
 from parfocal.edge.scan.tiling.heights import Expected
 from parfocal.edge.scan.tiling.plan import PlannedTile
@@ -21,6 +21,7 @@ Expecting = Callable[[float, float], Expected]
 # than to begin anew.
 MAX_BETWEEN = 4
 MIN_ROW = 3  # fewer tiles are taken one by one, which costs no more
+RUN_UP_UM = 20.0  # beyond what the stage takes to reach its speed; there Z gets on its way
 # More frames than this are not left to a camera's driver; and a shorter row is less to lose.
 MAX_ROW = 64
 
@@ -53,44 +54,68 @@ class Row(msgspec.Struct, frozen=True):
         return (at_um, across_um) if self.along == "x" else (across_um, at_um)
 
 
-class Part(msgspec.Struct, frozen=True):
-    """One straight part of a sweep, from where the one before it ended: along the row, and height, um of the slide."""
+class Section(msgspec.Struct, frozen=True):
+    """What a sweep passes without a stop: where it ends, the knots of Z on it, and whether Z goes down there."""
 
-    at_um: float
-    z_um: float
+    to_um: float
+    knots: tuple[Knot, ...]
+    is_falling: bool
 
 
 class Line(msgspec.Struct, frozen=True):
-    """The way of a sweep: where it begins, and its straight parts."""
+    """The way of a sweep, um of the slide: where it begins and ends, and the knots between which Z goes straight.
 
-    at_um: float
-    z_um: float
-    parts: tuple[Part, ...]
+    `stops`: the numbers of the knots at which the stage stops, since Z turns round there, or is too slow to go on.
+    """
+
+    begin_um: float
+    end_um: float
+    knots: tuple[Knot, ...]
+    stops: tuple[int, ...] = ()
+
+    @property
+    def z_um(self) -> float:
+        """The height at which it begins."""
+        return self.knots[0].z_um
 
     def z_at(self, at_um: float) -> float:
         """The height to which Z is sent where the sweep passes `at_um`."""
-        ends = sorted((part.at_um, part.z_um) for part in (Part(self.at_um, self.z_um), *self.parts))
+        ends = sorted((knot.at_um, knot.z_um) for knot in self.knots)
         return float(np.interp(at_um, [at for at, _ in ends], [z for _, z in ends]))
 
-    def slope_sign(self, k: int) -> int:
-        """1 if Z rises in part `k`, -1 if it falls, 0 if it stands."""
-        before_um = self.parts[k - 1].z_um if k else self.z_um
-        return (self.parts[k].z_um > before_um) - (self.parts[k].z_um < before_um)
+    @property
+    def slope_signs(self) -> tuple[int, ...]:
+        """For each part between two knots: 1 if Z rises, -1 if it falls, 0 if it stands."""
+        return tuple((b.z_um > a.z_um) - (b.z_um < a.z_um) for a, b in itertools.pairwise(self.knots))
 
     @property
     def is_falling(self) -> tuple[bool, ...]:
-        """For each part, whether Z goes down; a flat one goes on like the one before it."""
-        falling, z_um = list[bool](), self.z_um
-        for part in self.parts:
-            is_flat = part.z_um == z_um
-            falling.append(falling[-1] if is_flat and falling else part.z_um < z_um)
-            z_um = part.z_um
+        """For each part, whether Z goes down. A flat one is like the one before, a first one like the next."""
+        signs = self.slope_signs
+        falls, falling = next((sign < 0 for sign in signs if sign), False), list[bool]()
+        for sign in signs:
+            falls = sign < 0 if sign else falls
+            falling.append(falls)
         return tuple(falling)
 
     @property
     def n_reversals(self) -> int:
         """How often Z turns round."""
         return sum(a != b for a, b in itertools.pairwise(self.is_falling))
+
+    @property
+    def sections(self) -> tuple[Section, ...]:
+        """What it passes without a stop, one after the other."""
+        ends = (0, *self.stops, len(self.knots) - 1)
+        falling = self.is_falling
+        return tuple(
+            Section(
+                self.knots[b].at_um if b < len(self.knots) - 1 else self.end_um,
+                self.knots[a : b + 1],
+                falling[a],
+            )
+            for a, b in itertools.pairwise(ends)
+        )
 
 
 def rows_of(
@@ -158,10 +183,9 @@ class Ends(msgspec.Struct, frozen=True):
 
 
 def line_of(row: Row, expected: Expecting, ends: Ends, costs: Costs, depth_um: float, step_um: float) -> Line:
-    """The way of a sweep over a row, in as few straight parts as keep its tiles in focus.
+    """The way of a sweep over a row, on which Z keeps its tiles in focus.
 
-    `expected` tells where the focus is expected at X and Y. Parts meet between two tiles, so that the stage is at full
-    speed, or nearly, where a tile is taken. `step_um`: of Z; heights lie on whole steps.
+    `expected` tells where the focus is expected at X and Y. `step_um`: of Z; heights lie on whole steps.
     """
     tiles_um = np.array([row.along_um(tile) for tile in row.tiles])
     places = [expected(*row.place_um(float(at_um), row.across_um)) for at_um in tiles_um]
@@ -171,14 +195,27 @@ def line_of(row: Row, expected: Expecting, ends: Ends, costs: Costs, depth_um: f
         np.array([each.sigma_um for each in places]),
         np.array([math.nan if each.beyond_um is None else each.beyond_um for each in places]),
     )
-    knots, heights = straight_parts(wanted, costs, depth_um, step_um)
-    # The first and the last part go on straight to where the stage starts and stops.
-    slopes = np.diff(heights) / np.diff(knots)
-    heights[0] -= slopes[0] * ends.before_um
-    heights[-1] += slopes[-1] * ends.beyond_um
-    knots[0] -= ends.before_um
-    knots[-1] += ends.beyond_um
-    on_steps = np.rint(heights / step_um) * step_um
-    ends_um = tiles_um[0] + row.way * knots
-    parts = tuple(Part(float(at), float(z)) for at, z in zip(ends_um[1:], on_steps[1:], strict=True))
-    return Line(float(ends_um[0]), float(on_steps[0]), parts)
+    along_um, heights_um = straight_parts(wanted, costs, depth_um, step_um)
+    # Z is on its line already where the first tile is taken, and still where the last one is.
+    slopes = np.diff(heights_um) / np.diff(along_um)
+    heights_um[0] -= slopes[0] * RUN_UP_UM
+    heights_um[-1] += slopes[-1] * RUN_UP_UM
+    along_um[0] -= RUN_UP_UM
+    along_um[-1] += RUN_UP_UM
+    on_steps_um = np.rint(heights_um / step_um) * step_um
+    at_um = tiles_um[0] + row.way * along_um
+    line = Line(
+        float(tiles_um[0] - row.way * ends.before_um),
+        float(tiles_um[-1] + row.way * ends.beyond_um),
+        tuple(Knot(float(at), float(z)) for at, z in zip(at_um, on_steps_um, strict=True)),
+    )
+    return msgspec.structs.replace(line, stops=_stops(line, costs))
+
+
+def _stops(line: Line, costs: Costs) -> tuple[int, ...]:
+    """The knots at which the stage stops."""
+    turns = {k + 1 for k, (a, b) in enumerate(itertools.pairwise(line.is_falling)) if a != b}
+    for k, (a, b) in enumerate(itertools.pairwise(line.knots)):
+        if costs.pace.is_steep(np.array(abs(b.z_um - a.z_um)), abs(b.at_um - a.at_um)):
+            turns |= {k, k + 1}
+    return tuple(sorted(turns - {0, len(line.knots) - 1}))

@@ -131,7 +131,7 @@ class ContinuousScanner:
         """
         clock, done = self._instrument.clock, list[TileDone]()
         handed_s = clock.now_s()
-        z_step_um = self._config.board.z.um_per_step
+        z, costs = self._config.board.z, self._plan.costs(self._config.board.z)
         aim_um = self._judge.aim_um(row.tiles[0])
 
         def aimed(x_um: float, y_um: float) -> Expected:
@@ -151,7 +151,7 @@ class ContinuousScanner:
             elapsed_s, handed_s = clock.now_s() - handed_s, clock.now_s()
             done.append(scanner.hand_over(caught.tile, taken, journal, writer, elapsed_s))
 
-        line = line_of(row, aimed, self._plan.ends, self._plan.costs, self._judge.depth_um, z_step_um)
+        line = line_of(row, aimed, self._plan.ends, costs, self._judge.depth_um, z.um_per_step)
         left.update(dict.fromkeys(row.tiles, MISSED))
         self._sweeper.sweep_seeing(row, line, scanner.going.offset, see, self._engagement.above_um)
         if self._sweeper.n_lost:

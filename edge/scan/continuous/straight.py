@@ -1,4 +1,4 @@
-"""The straight parts that Z goes along in a sweep: as few as keep the tiles in focus. Pure."""
+"""The straight parts that Z goes along in a sweep, so that the tiles are in focus. Pure."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ OUT_SHARE = 0.5  # of the depth of field, beyond which a tile is taken again
 SIGMA_UM = 0.12  # standard deviation of what steps, screw and play of Z put on top
 LEVELS = 2  # steps of Z above and below the expected focus that are tried at each knot
 MIN_STEP_UM = 1.0  # between two tiles: there two knots are tried, so that Z need not swing behind a step
+STEP_SHARE = 0.15  # of the way between the tiles, from each of them: where these two knots lie
 
 
 class Wanted(msgspec.Struct, frozen=True, eq=False):
@@ -26,19 +27,40 @@ class Wanted(msgspec.Struct, frozen=True, eq=False):
     beyond_um: Floats
 
 
+class Pace(msgspec.Struct, frozen=True):
+    """How fast a sweep goes, and how fast Z may be."""
+
+    speed_um_per_s: float
+    z_speed_um_per_s: float
+    z_accel_um_per_s2: float
+
+    def is_steep(self, rise_um: Floats, length_um: float) -> NDArray[np.bool_]:
+        """Whether Z takes longer for a rise than the sweep for the length of its part."""
+        speed, accel = self.z_speed_um_per_s, self.z_accel_um_per_s2
+        takes_s = np.where(
+            rise_um <= speed**2 / accel, 2.0 * np.sqrt(rise_um / accel), rise_um / speed + speed / accel
+        )
+        return np.asarray(takes_s > length_um / self.speed_um_per_s)
+
+
 class Costs(msgspec.Struct, frozen=True):
-    """What takes time in a sweep, s: one straight part more, Z that turns round, a tile that is taken again."""
+    """What takes time in a sweep, s: one straight part more, a stop, Z that turns round, a tile that is taken again.
+
+    To turn round takes a stop too. `pace`: where Z is too slow for a part, the stage stops before and behind it.
+    """
 
     part_s: float
+    stop_s: float
     reversal_s: float
     again_s: float
+    pace: Pace
 
 
 def straight_parts(wanted: Wanted, costs: Costs, depth_um: float, step_um: float) -> tuple[Floats, Floats]:
     """Knots along a row and heights there, whole steps of Z: the first and the last one at the ends of the row.
 
-    Of all broken lines with knots between tiles the one that takes least time: a part more costs a stop, Z that turns
-    round takes up its play, and a tile costs a second picture as probably as it will be out of focus. So a line does
+    Of all broken lines with knots between tiles the one that takes least time: a part more costs a request, Z that
+    turns round a stop and its play, and a tile a second picture as probably as it will be out of focus. So a line does
     not follow what is hardly known, as a fold that the row before has shown: the fold lies elsewhere in this one.
     """
     knots_um, levels_um = _tried(wanted, step_um)
@@ -51,7 +73,9 @@ def straight_parts(wanted: Wanted, costs: Costs, depth_um: float, step_um: float
         for i in range(j):
             ends = i, j if j < n - 1 else None
             out, way = _part(wanted, knots_um, levels_um, ends, depth_um, step_um)
-            cost_s = costs.part_s + costs.again_s * out
+            rise_um = np.abs(levels_um[j][None, :] - levels_um[i][:, None])
+            is_steep = costs.pace.is_steep(rise_um, float(knots_um[j] - knots_um[i]))
+            cost_s = costs.part_s + 2.0 * costs.stop_s * is_steep + costs.again_s * out
             for was in (0, 1):
                 for now in (0, 1):
                     is_possible = (way == (-1.0 if now else 1.0)) | ((way == 0.0) & (was == now))
@@ -128,8 +152,8 @@ def _tried(wanted: Wanted, step_um: float) -> tuple[Floats, Floats]:
         gap_um = float(along_um[k + 1] - along_um[k])
         if abs(z_um[k + 1] - z_um[k]) >= MIN_STEP_UM:
             knots += [
-                (float(along_um[k]) + gap_um / 3.0, float(z_um[k])),
-                (float(along_um[k]) + gap_um / 1.5, float(z_um[k + 1])),
+                (float(along_um[k]) + STEP_SHARE * gap_um, float(z_um[k])),
+                (float(along_um[k]) + (1.0 - STEP_SHARE) * gap_um, float(z_um[k + 1])),
             ]
         else:
             knots.append((float(along_um[k]) + gap_um / 2.0, float(z_um[k] + z_um[k + 1]) / 2.0))

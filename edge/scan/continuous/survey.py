@@ -13,7 +13,7 @@ from collections.abc import Generator, Iterator, Sequence
 
 import msgspec
 
-from parfocal.board.own.board import Along
+from parfocal.board.own.sweeping import Along
 from parfocal.edge.config import Config
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.focus.shots import Shot
@@ -36,8 +36,8 @@ from parfocal.engines.predictor import Predictor
 SETTLED_AT_REST = 40
 TAUGHT = 6  # points that two shots settle before the first sweep
 VERIFIED_ROWS = 3  # after so many rows two shots settle a point
-# The depth of field counts so many times here: a picture tells its height from farther away too, and each straight part
-# less saves a stop.
+# The depth of field counts so many times here: a picture tells its height from farther away too, and what is expected
+# here is hardly known.
 WIDER = 2.0
 _QUARTERS = ((0.5, 0.5), (0.25, 0.25), (0.75, 0.25), (0.75, 0.75), (0.25, 0.75))
 
@@ -124,7 +124,7 @@ def _beyond(made: SurveySweeps, config: Config) -> str | None:
     axis = config.board.axis(along)
     for row in rows_of(made.points.tiles, along)[0]:
         line = flat(row, made.sweeps.ends)
-        for at_um in (line.at_um, line.parts[-1].at_um):
+        for at_um in (line.begin_um, line.end_um):
             if not axis.min_um + 2.0 * axis.play_um <= at_um <= axis.highest_um:
                 return f"{along}={at_um:.0f}"
     return None
@@ -185,9 +185,8 @@ class SweptSurvey:
     def _swept(self, row: Row, verified: PlannedTile | None) -> Iterator[FieldResult]:
         """The points of a row that their pictures in a sweep settle. `verified` is left to be visited."""
         began_s = self._instrument.clock.now_s()
-        step_um, depth_um = self._config.board.z.um_per_step, self._session.depth_um
-        sweeps = self._planned.sweeps
-        line = line_of(row, self._expected, sweeps.ends, sweeps.costs, WIDER * depth_um, step_um)
+        sweeps, z, depth_um = self._planned.sweeps, self._config.board.z, self._session.depth_um
+        line = line_of(row, self._expected, sweeps.ends, sweeps.costs(z), WIDER * depth_um, z.um_per_step)
         for caught in self._sweeper.sweep(row, line, Offset()):
             if caught.tile not in self._left or caught.tile == verified:
                 continue

@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 
 import msgspec
 
-from parfocal.board.own.board import Along, SweepBegin
+from parfocal.board.own.sweeping import Along, Knot, SweepBegin
 from parfocal.board.own.triggers import Flash, TriggeredFrame, TriggerPositions
 from parfocal.edge.camera.frame import TriggeredCamera
 from parfocal.edge.config import Config
@@ -30,8 +30,8 @@ class Sweeping(Protocol):
     def ready(self, begin: SweepBegin) -> float:
         """Bring all axes to the begin of a sweep; return the time at which the stage is settled, s."""
 
-    def sweep(self, to_um: float, z_um: float, speed_um_per_s: float, along: Along = "x") -> float:
-        """Move X, or Y, and Z on along a straight line."""
+    def sweep(self, to_um: float, knots: Sequence[Knot], speed_um_per_s: float, along: Along = "x") -> float:
+        """Move X, or Y, without a stop while Z goes along knots."""
 
     def meanwhile(self, work: Callable[[], bool]) -> AbstractContextManager[None]:
         """Call `work` again and again while a motion inside of the block goes on; True would end it."""
@@ -132,7 +132,7 @@ class Sweeper:
             armed_um, frames = self._begin(way)
 
             def look() -> bool:
-                """One picture, if there is one. The sweep goes on whatever it shows, to the next stop at least."""
+                """One picture, if there is one. The sweep goes on whatever it shows, to its next stop."""
                 try:
                     frame = None if failed else frames.ready()
                     caught = None if frame is None else self._caught(frame, way, armed_um)
@@ -156,30 +156,30 @@ class Sweeper:
 
     def _begin(self, way: _Way) -> tuple[tuple[float, ...], FramesOfSweep]:
         """Go to the begin of a sweep and arm its triggers: where the stage will be in each flash, and their frames."""
-        row, line, offset, falling = way.row, way.line, way.offset, way.line.is_falling
-        begin_um = row.place_um(line.at_um + way.off_um, row.across_um + way.across_off_um)
-        z_um = line.z_um + offset.z_um - self._lower_um(way.above_um, falling[0])
-        self._get_ready(SweepBegin(*begin_um, z_um, row.way < 0, falling[0], row.along), row)
+        row, line, offset, falls = way.row, way.line, way.offset, way.line.is_falling[0]
+        begin_um = row.place_um(line.begin_um + way.off_um, row.across_um + way.across_off_um)
+        z_um = line.z_um + offset.z_um - self._lower_um(way.above_um, falls)
+        self._get_ready(SweepBegin(*begin_um, z_um, row.way < 0, falls, row.along), row)
         armed_um = self._arm(row, offset)
         spacing_um = abs(armed_um[1] - armed_um[0])
         triggers = Triggers(len(armed_um), spacing_um / self._plan.speed_um_per_s, self._plan.flash.middle_s)
         return armed_um, FramesOfSweep(self._camera, self._board.take_triggered_frames, triggers)
 
     def _go(self, way: _Way, failed: Sequence[Exception] = ()) -> None:
-        """Go along a line, from its begin; no part more once something has failed."""
-        row, line, falling = way.row, way.line, way.line.is_falling
-        for k, part in enumerate(line.parts):
+        """Go along a line, from its begin; no section more once something has failed."""
+        row, before = way.row, None
+        for section in way.line.sections:
             if failed:
                 return
-            to_um = way.offset.z_um - self._lower_um(way.above_um, falling[k])
-            if k and falling[k] != falling[k - 1]:
-                z_um = line.parts[k - 1].z_um + to_um
-                knot_um = row.place_um(
-                    line.parts[k - 1].at_um + way.off_um, row.across_um + way.across_off_um
+            to_um = way.offset.z_um - self._lower_um(way.above_um, section.is_falling)
+            knots = [Knot(knot.at_um + way.off_um, knot.z_um + to_um) for knot in section.knots]
+            if before is not None and before.is_falling != section.is_falling:
+                knot_um = row.place_um(knots[0].at_um, row.across_um + way.across_off_um)
+                self._board.ready(
+                    SweepBegin(*knot_um, knots[0].z_um, row.way < 0, section.is_falling, row.along)
                 )
-                self._board.ready(SweepBegin(*knot_um, z_um, row.way < 0, falling[k], row.along))
-            at_um = part.at_um + way.off_um
-            self._board.sweep(at_um, part.z_um + to_um, self._plan.speed_um_per_s, row.along)
+            self._board.sweep(section.to_um + way.off_um, knots, self._plan.speed_um_per_s, row.along)
+            before = section
 
     def _others(self, frames: FramesOfSweep, way: _Way, armed_um: Sequence[float]) -> Iterator[Caught]:
         """The pictures that are left when the stage is at rest. Raises CameraFailed if no frame came at all."""
@@ -195,12 +195,12 @@ class Sweeper:
         if tile is None:
             return None
         passed = next(
-            (k for k, part in enumerate(line.parts) if (part.at_um - at_um) * row.way >= 0.0),
-            len(line.parts) - 1,
+            (k for k, knot in enumerate(line.knots[1:]) if (knot.at_um - at_um) * row.way >= 0.0),
+            len(line.knots) - 2,
         )
         # Z makes its steps one by one here: between two of them it is half a step behind the line, on average.
         behind_um = -0.5 * self._config.board.z.um_per_step
-        z_um = line.z_at(at_um) + behind_um * line.slope_sign(passed)
+        z_um = line.z_at(at_um) + behind_um * line.slope_signs[passed]
         is_above_um = way.above_um if falling[passed] else 0.0
         z_um += is_above_um - self._lower_um(way.above_um, falling[passed])
         board = self._instrument.board

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from parfocal.board.config import AxisConfig
 from parfocal.board.motion.profile import Trapezoid
 from parfocal.board.motor_board import MotorBoard
-from parfocal.board.own.board import Along
+from parfocal.board.own.sweeping import Along
 from parfocal.edge.config import CameraConfig, Config
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.measured.calibration import PlayInUse

@@ -19,6 +19,7 @@ from parfocal.board.errors import LinkTimeout
 from parfocal.board.stub.config import StubConfig
 from parfocal.board.stub.machine import Machine
 from parfocal.board.stub.optics.lamp import LampDriver
+from parfocal.board.stub.stage.counted import CountedStage
 from parfocal.board.stub.stage.mechanics import AxisMechanics
 from parfocal.board.stub.stub_board import StubBoard
 from parfocal.board.stub.virtual_bench import VirtualBench
@@ -235,6 +236,10 @@ def triggers_late(_stub: StubBoard, monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
+def legs_at_once(_stub: StubBoard, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CountedStage, "reaches_s", lambda _stage, _i, after_s, _at, _sign: after_s)
+
+
 NEXT_POSITION: Any = LampDriver.next_position
 
 
@@ -261,6 +266,7 @@ BREAKS: dict[str, tuple[Break, str]] = {
     "lens stays on": (lens_stays_on, "SET_CURRENT sets a current"),
     "triggers both ways": (triggers_both_ways, "POSITION_TRIGGER gives one trigger"),
     "triggers late": (triggers_late, "POSITION_TRIGGER gives one trigger"),
+    "legs at once": (legs_at_once, "SWEEP moves an axis without a stop"),
     "no session needed": (no_session_needed, "Every golden request is decoded"),
 }
 

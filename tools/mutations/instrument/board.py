@@ -8,13 +8,6 @@ _MICROMANAGER = ("tests/board/foreign/test_micromanager.py",)
 
 MUTATIONS = (
     Mutation(
-        "a short part of a sweep is driven as if it got to full speed",
-        "board/own/board.py",
-        "min(speed_um_per_s / accel_um_per_s2, lasts_s / 2.0)",
-        "speed_um_per_s / accel_um_per_s2",
-        ("tests/board/test_sweeps.py",),
-    ),
-    Mutation(
         "a wrong CRC passes",
         "board/wire/packet.py",
         "!= zlib.crc32(body):",

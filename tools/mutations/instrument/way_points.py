@@ -3,6 +3,8 @@
 from tools.mutations.mutation import Mutation
 
 _WAY_POINTS = ("tests/board/test_way_points.py",)
+_SWEEPS = ("tests/board/test_sweeps.py",)
+_LEGS, _HOST = "board/own/sweeping.py", "board/own/motion.py"
 _REFUSALS = ("tests/board/test_protocol_refusals.py",)
 _MOTION, _STUB, _STAGE = "board/firmware/motion.c", "board/stub/machine.py", "board/stub/stage/counted.py"
 
@@ -114,5 +116,61 @@ MUTATIONS: tuple[Mutation, ...] = (
         "        self.way_points.drop()\n        self.lights",
         "        self.lights",
         _WAY_POINTS,
+    ),
+    Mutation(
+        "where the stage speeds up Z goes evenly",
+        _LEGS,
+        "_divided(way, heights, _on_ramps(profile))",
+        "_divided(way, heights, [])",
+        _SWEEPS,
+    ),
+    Mutation(
+        "a slow leg of Z is one ramp up and down",
+        _LEGS,
+        "if off_steps > MOST_OFF_STEPS and",
+        "if False and",
+        _SWEEPS,
+    ),
+    Mutation(
+        "a leg of Z is twice as fast as its line",
+        _LEGS,
+        "    return int(whole), min",
+        "    return 2 * int(whole), min",
+        _SWEEPS,
+    ),
+    Mutation(
+        "a leg of Z takes the time of the whole way",
+        _LEGS,
+        "return rates_lasting(leg.n_steps, profile.time_s(leg.end) - profile.time_s(leg.begin), most)",
+        "return rates_lasting(leg.n_steps, profile.time_s(leg.end), most)",
+        _SWEEPS,
+    ),
+    Mutation(
+        "downwards the positions of the legs lie upwards",
+        _LEGS,
+        "start_steps + sign * leg.begin",
+        "start_steps + leg.begin",
+        _SWEEPS,
+    ),
+    Mutation(
+        "Z is not late where it is too slow: the sweep counts as hung",
+        _LEGS,
+        "    return LegsOfZ(tuple(points), max(profile.duration_s, ended_s))",
+        "    return LegsOfZ(tuple(points), profile.duration_s)",
+        _SWEEPS,
+    ),
+    Mutation(
+        "way points are not sent again in a new session",
+        _HOST,
+        "                if not job.way_points or refusal.status not in (Status.WAY_POINTS, Status.BAD_VALUE):\n",
+        "                if True:\n",
+        _SWEEPS,
+    ),
+    Mutation(
+        "a sweep that the board has accepted is asked for again",
+        _HOST,
+        "                if refusal.status == Status.DUPLICATE:\n                    return\n",
+        "",
+        (*_SWEEPS, "tests/board/link/test_recovery.py"),
     ),
 )

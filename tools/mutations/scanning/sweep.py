@@ -43,10 +43,10 @@ MUTATIONS = (
         _ROWS,
     ),
     Mutation(
-        "a sweep stops wherever that brings its tiles a little nearer",
-        "edge/scan/continuous/straight.py",
-        "cost_s = costs.part_s + costs.again_s * out",
-        "cost_s = 0.001 + costs.again_s * out",
+        "a sweep stops at no step that is too steep for Z",
+        "edge/scan/continuous/rows.py",
+        "            turns |= {k, k + 1}\n",
+        "            pass\n",
         _ROWS,
     ),
     Mutation(
@@ -253,17 +253,38 @@ MUTATIONS = (
         ("tests/board/test_sweeps.py",),
     ),
     Mutation(
+        "a stop at a steep step costs nothing",
+        "edge/scan/continuous/straight.py",
+        "2.0 * costs.stop_s * is_steep",
+        "0.0 * costs.stop_s * is_steep",
+        _ROWS,
+    ),
+    Mutation(
+        "a sweep does not stop where Z turns round",
+        "edge/scan/continuous/rows.py",
+        "    turns = {k + 1 for",
+        "    turns = {0 for",
+        _ROWS,
+    ),
+    Mutation(
+        "Z is on its way only where the first tile is taken",
+        "edge/scan/continuous/rows.py",
+        "    along_um[0] -= RUN_UP_UM\n",
+        "",
+        _ROWS,
+    ),
+    Mutation(
+        "a flat part at the begin is engaged upwards",
+        "edge/scan/continuous/rows.py",
+        "next((sign < 0 for sign in signs if sign), False)",
+        "False",
+        _ROWS,
+    ),
+    Mutation(
         "a downward arrival forgets the play",
         "board/axis.py",
         "down_um = target_um - self.config.play_um if self._overshoot_steps else target_um",
         "down_um = target_um",
-        ("tests/board/test_sweeps.py",),
-    ),
-    Mutation(
-        "Z goes faster than X",
-        "board/own/board.py",
-        "n_steps / max(lasts_s - ramp_s, 1e-6)",
-        "2.0 * n_steps / max(lasts_s - ramp_s, 1e-6)",
         ("tests/board/test_sweeps.py",),
     ),
     Mutation(
@@ -335,12 +356,5 @@ MUTATIONS = (
         "base_um if abs(middle_um) > STANDS_OUT * math.sqrt(self._prior) else None",
         "None",
         ("tests/edge/scan/tiling/test_heights.py",),
-    ),
-    Mutation(
-        "stops of a slow sweep are taken to cost as much as those of a quick one",
-        "edge/scan/continuous/plan.py",
-        "COMMAND_S + speed_um_per_s / axis.accel_um_per_s2,",
-        "0.08,",
-        _ROWS,
     ),
 )

@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from parfocal.board.own.board import Along
+from parfocal.board.own.sweeping import Along
 from parfocal.calib.camera.view import View
 from parfocal.edge.config import FocusConfig
 from parfocal.edge.focus.controlled.claims import Claim

@@ -1,5 +1,6 @@
 """Rows and their straight parts, and what a sweep costs: pure tables."""
 
+import itertools
 import math
 from collections.abc import Callable
 from datetime import datetime, timezone
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from parfocal.board.motion.profile import Trapezoid
+from parfocal.board.own.sweeping import Knot
 from parfocal.edge.config import Config, config_from_toml
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.measured.calibration import PlayInUse
@@ -17,7 +19,6 @@ from parfocal.edge.scan.continuous.plan import blur_um_of, line_s, quicker_plan,
 from parfocal.edge.scan.continuous.rows import (
     Ends,
     Line,
-    Part,
     Row,
     line_of,
     nearest_first,
@@ -25,14 +26,16 @@ from parfocal.edge.scan.continuous.rows import (
     rows_of,
     runs_of,
 )
-from parfocal.edge.scan.continuous.straight import Costs
+from parfocal.edge.scan.continuous.straight import Costs, Pace
 from parfocal.edge.scan.tiling.heights import Expected
 from parfocal.edge.scan.tiling.plan import PlannedTile, TilePlan, field_of, plan_tiles
 from parfocal.edge.tissue.area import rectangle
 from tests.edge.scope import with_scan
 
 DEPTH_UM, STEP_UM = 0.96, 0.3125
-COSTS, CHEAP_STOPS = Costs(0.08, 0.08, 0.3), Costs(0.02, 0.08, 0.43)
+PACE = Pace(6000.0, 1000.0, 25000.0)
+COSTS = Costs(part_s=0.002, stop_s=0.08, reversal_s=0.16, again_s=0.3, pace=PACE)
+SLOW = Costs(part_s=0.002, stop_s=0.02, reversal_s=0.1, again_s=0.43, pace=PACE)
 Height = Callable[[float, float], float]
 PLAYS = tuple(PlayInUse(name, 60.0, 0.3) for name in ("x", "y", "z"))
 BRIGHT = config_from_toml("[scan]\nflash_brightness = 340.0\n", "the test")
@@ -63,39 +66,60 @@ def whole(config: Config = BRIGHT) -> TilePlan:
 
 @pytest.mark.parametrize("way", [1, -1])
 @pytest.mark.parametrize(
-    ("height_um", "n_parts", "n_reversals"),
+    ("height_um", "n_stops"),
     [
-        (lambda _x, _y: 2500.0, 1, 0),
-        (lambda x, _y: 2500.0 + 0.002 * x, 1, 0),  # a tilt of 30 um over 15 mm
-        (lambda x, _y: 2500.0 + 0.05e-6 * (x - 7500.0) ** 2, 4, 1),  # a bend of 2.8 um, down and up again
-        (lambda x, _y: 2500.0 + 0.05e-6 * (x - 7500.0) ** 2 + 0.002 * x, 4, 0),
+        (lambda _x, _y: 2500.0, 0),
+        (lambda x, _y: 2500.0 + 0.002 * x, 0),  # a tilt of 30 um over 15 mm
+        (lambda x, _y: 2500.0 + 0.05e-6 * (x - 7500.0) ** 2, 1),  # a bend of 2.8 um, down and up again
+        (lambda x, _y: 2500.0 + 0.05e-6 * (x - 7500.0) ** 2 + 0.002 * x, 0),
+        (lambda x, _y: 2500.0 + 0.002 * x + 2.0 * math.sin(x / 800.0), 3),
     ],
 )
-def test_z_stays_near_the_surface_in_few_straight_parts(
-    way: int, height_um: Height, n_parts: int, n_reversals: int
+def test_z_stays_near_the_surface_and_the_stage_stops_only_where_it_turns_round(
+    way: int, height_um: Height, n_stops: int
 ) -> None:
     swept = row(way=way)
     line = swept_line(swept, height_um)
-    assert (len(line.parts), line.n_reversals) == (n_parts, n_reversals)
+    assert len(line.stops) == line.n_reversals <= n_stops
     off_um = np.array([line.z_at(t.x_um) - height_um(t.x_um, 0.0) for t in swept.tiles])
     assert np.abs(off_um).max() < 0.45  # 0.3 of the depth of field, and half a step
-    assert line.at_um == swept.tiles[0].x_um - way * 250.0
-    assert line.parts[-1].at_um == swept.tiles[-1].x_um + way * 260.0
-    steps = np.array([line.z_um, *(part.z_um for part in line.parts)]) / STEP_UM
+    assert line.begin_um == swept.tiles[0].x_um - way * 250.0
+    assert line.end_um == swept.tiles[-1].x_um + way * 260.0
+    assert [section.to_um for section in line.sections] == [
+        *(line.knots[k].at_um for k in line.stops),
+        line.end_um,
+    ]
+    assert sum(len(section.knots) - 1 for section in line.sections) == len(line.knots) - 1
+    steps = np.array([knot.z_um for knot in line.knots]) / STEP_UM
     assert steps == pytest.approx(np.rint(steps))
+    # Z is on its line where the first tile is taken and where the last one is.
+    assert way * (line.knots[0].at_um - swept.tiles[0].x_um) == pytest.approx(-20.0)
+    assert way * (line.knots[-1].at_um - swept.tiles[-1].x_um) == pytest.approx(20.0)
 
 
-def test_where_a_stop_costs_less_than_a_tile_that_is_taken_again_z_follows_the_slide_more_closely() -> None:
-    def height_um(x_um: float, _y_um: float) -> float:
-        return 2500.0 + 0.5 * math.sin(2.0 * math.pi * x_um / 3000.0)
+def test_a_flat_part_is_engaged_like_the_slope_before_it_and_a_first_one_like_the_next() -> None:
+    def line(*heights_um: float) -> Line:
+        return Line(0.0, 9.0, tuple(Knot(float(k), z_um) for k, z_um in enumerate(heights_um)))
 
-    dear, cheap = (swept_line(row(46), height_um, costs=Costs(part_s, 0.08, 0.43)) for part_s in (0.6, 0.02))
-    assert len(cheap.parts) > 2 * len(dear.parts)
-    plan = whole()
-    slow = with_scan(BRIGHT, flash_brightness=85.0)
-    costs, slow_costs = (sweep_plan(plan, config, PLAYS).costs for config in (BRIGHT, slow))
-    assert slow_costs.part_s < 0.3 * costs.part_s
-    assert (slow_costs.reversal_s, slow_costs.again_s) == (costs.reversal_s, costs.again_s)
+    assert line(5.0, 5.0, 4.0, 4.0, 3.0).is_falling == (True, True, True, True)
+    assert line(5.0, 5.0, 6.0, 6.0, 5.0).is_falling == (False, False, False, True)
+    assert line(5.0, 5.0).is_falling == (False,)
+
+
+@pytest.mark.parametrize(("rise_um", "n_stops"), [(6.0, 0), (13.0, 0), (14.0, 0), (15.0, 2), (30.0, 2)])
+def test_the_stage_stops_at_a_step_for_which_z_is_too_slow(rise_um: float, n_stops: int) -> None:
+    swept = row(46)
+    line = swept_line(swept, lambda x_um, _y: 2500.0 + (rise_um if x_um > 8100.0 else 0.0))
+    assert (len(line.stops), line.n_reversals) == (n_stops, 0)
+    assert (
+        max(abs(line.z_at(t.x_um) - 2500.0 - (rise_um if t.x_um > 8100.0 else 0.0)) for t in swept.tiles)
+        < 0.5
+    )
+    for a, b in itertools.pairwise(line.knots):
+        takes_s = Trapezoid(
+            round(abs(b.z_um - a.z_um) / STEP_UM), 1000.0 / STEP_UM, 25000.0 / STEP_UM
+        ).duration_s
+        assert takes_s <= (b.at_um - a.at_um) / 6000.0 or n_stops
 
 
 def test_short_runs_are_taken_one_by_one_and_long_ones_in_pieces() -> None:
@@ -108,7 +132,7 @@ def test_short_runs_are_taken_one_by_one_and_long_ones_in_pieces() -> None:
     assert rows_of(tiles[::-1])[0][0].way == -1
 
 
-@pytest.mark.parametrize("costs", [COSTS, CHEAP_STOPS])
+@pytest.mark.parametrize("costs", [COSTS, SLOW])
 def test_a_fold_that_the_row_before_has_shown_is_not_followed_and_bends_nothing_beside_it(
     costs: Costs,
 ) -> None:
@@ -121,8 +145,19 @@ def test_a_fold_that_the_row_before_has_shown_is_not_followed_and_bends_nothing_
             return 2500.0 + (6.0 if ends_um[0] < x_um < ends_um[1] else 0.0)
 
         line = swept_line(swept, height_um, lambda _x, _y: 2500.0, costs)
-        assert (len(line.parts), line.n_reversals) == (1, 0)
-        assert {part.z_um for part in line.parts} <= {2499.6875, 2500.0}  # half a step ahead of where Z lags
+        assert line.stops == ()
+        assert {knot.z_um for knot in line.knots} <= {2499.6875, 2500.0}  # half a step ahead of where Z lags
+
+
+@pytest.mark.parametrize(("sigma_um", "is_followed"), [(0.15, True), (3.0, False)])
+def test_a_height_is_followed_as_far_as_it_is_known(sigma_um: float, is_followed: bool) -> None:
+    def expected(x_um: float, _y_um: float) -> Expected:
+        is_there = 7900.0 < x_um < 9900.0
+        return Expected(2502.5 if is_there else 2500.0, sigma_um if is_there else 0.15)
+
+    line = line_of(row(46), expected, Ends(250.0, 260.0), COSTS, DEPTH_UM, STEP_UM)
+    assert (line.n_reversals > 0) is is_followed
+    assert (abs(line.z_at(8800.0) - 2502.5) < 0.4) is is_followed
 
 
 def test_a_step_is_followed_and_nothing_swings_behind_it() -> None:
@@ -132,7 +167,7 @@ def test_a_step_is_followed_and_nothing_swings_behind_it() -> None:
         return 2500.0 + (2.5 if x_um > 8100.0 else 0.0)
 
     line = swept_line(swept, height_um)
-    assert (len(line.parts), line.n_reversals) == (3, 0)
+    assert (len(line.sections), line.n_reversals) == (1, 0)
     assert max(abs(line.z_at(t.x_um) - height_um(t.x_um, 0.0)) for t in swept.tiles) < 0.4
 
 
@@ -189,17 +224,24 @@ def test_rows_with_the_long_side_of_the_picture_across_them_are_fewer_and_are_ch
     assert quicker_plan(flat, BRIGHT, field_um, 0.05, PLAYS).along == "x"
 
 
-def test_a_part_costs_a_stop_and_a_reversal_the_play_too() -> None:
+def test_a_part_costs_a_request_and_a_reversal_a_stop_and_the_play() -> None:
     plan = sweep_plan(whole(), BRIGHT, PLAYS)
-    straight = Line(0.0, 2500.0, (Part(10_000.0, 2502.0),))
-    bent = Line(0.0, 2500.0, (Part(5_000.0, 2502.0), Part(10_000.0, 2503.0)))
-    turned = Line(0.0, 2500.0, (Part(5_000.0, 2502.0), Part(10_000.0, 2500.0)))
+    straight = Line(0.0, 10_000.0, (Knot(100.0, 2500.0), Knot(9_900.0, 2502.0)))
+    bent = Line(0.0, 10_000.0, (Knot(100.0, 2500.0), Knot(5_000.0, 2502.0), Knot(9_900.0, 2503.0)))
+    turned = Line(0.0, 10_000.0, (Knot(100.0, 2500.0), Knot(5_000.0, 2502.0), Knot(9_900.0, 2500.0)), (1,))
     once, twice, back = (line_s(line, plan, BRIGHT.board) for line in (straight, bent, turned))
-    assert twice - once == pytest.approx(plan.speed_um_per_s / BRIGHT.board.x.accel_um_per_s2, abs=0.01)
-    z = BRIGHT.board.z
+    assert twice - once == pytest.approx(0.002)
+    z, costs = BRIGHT.board.z, plan.costs(BRIGHT.board.z)
+    stop_s = plan.speed_um_per_s / BRIGHT.board.x.accel_um_per_s2
     take_up_s = Trapezoid(round(22.0 / z.um_per_step), 3200.0, 80_000.0).duration_s
-    assert back - twice == pytest.approx(take_up_s, abs=0.03)
-    assert back > twice + 0.05
+    assert back - twice == pytest.approx(stop_s + take_up_s, abs=0.03)
+    assert back - twice == pytest.approx(costs.reversal_s, abs=0.005)
+    assert costs.stop_s == pytest.approx(stop_s, abs=0.003)
+    slow = with_scan(BRIGHT, flash_brightness=85.0)
+    slow_costs = sweep_plan(whole(), slow, PLAYS).costs(z)
+    assert slow_costs.stop_s < 0.3 * costs.stop_s
+    assert slow_costs.again_s == costs.again_s
+    assert slow_costs.pace.speed_um_per_s < 0.3 * costs.pace.speed_um_per_s
 
 
 @pytest.mark.parametrize(
