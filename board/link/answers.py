@@ -20,6 +20,7 @@ _WHY: dict[int, str] = {
     "--clear-faults`.",
     Status.PULL_OUT: "its motor cannot follow that speed and acceleration together; nothing moved. Lower one of "
     "them in the configuration.",
+    Status.WAY_POINTS: "it has dropped the way points of the sweep; nothing moved. Check the cable, then try again.",
     Status.MOTOR_OFF: "its motor is switched off; nothing moved. Home the axis.",
 }
 
@@ -31,7 +32,7 @@ class Refusal(BoardError):
         self.status = status
         self.why = _WHY.get(status, f"status {status}; nothing was done. Flash the firmware of this release.")
         if status == Status.BAD_VALUE:
-            is_motion = opcode in (Opcode.MOVE_ABS, Opcode.HOME)
+            is_motion = opcode in (Opcode.MOVE_ABS, Opcode.WAY_POINT, Opcode.SWEEP, Opcode.HOME)
             remedy = "Lower speed or acceleration in the configuration" if is_motion else "Ask for less"
             self.why = f"a value is more than the board allows; nothing was done. {remedy}."
         super().__init__(f"{opcode.name} refused by the board: {self.why}")

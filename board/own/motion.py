@@ -164,20 +164,22 @@ class Motion:
 
     def _request(self, job: Job) -> None:
         """Request the motion, after its way points. Raises Refusal, MoveStopped, LinkTimeout, PositionLost."""
-        while True:
+        for n_asked in range(1, _RESUMES + 1):
             sessions = self._link.sessions
             try:
                 for message in (*job.way_points, job.message):
                     self._link.request(message, messages.Ack, unless_stopped_since=self._stops)
                 return
             except Refusal as refusal:
-                if self._link.sessions == sessions:
-                    raise
+                is_another = self._link.sessions != sessions
                 # Accepted in the previous session, whose answer was lost with it.
-                if refusal.status == Status.DUPLICATE:
+                if refusal.status == Status.DUPLICATE and is_another:
                     return
-                # The board has dropped what was kept in that session.
-                if not job.way_points or refusal.status not in (Status.WAY_POINTS, Status.BAD_VALUE):
+                # The board has dropped what it kept: the session has changed, or its watchdog has fired.
+                was_dropped = refusal.status == Status.WAY_POINTS or (
+                    refusal.status == Status.BAD_VALUE and is_another
+                )
+                if not (job.way_points and was_dropped) or n_asked == _RESUMES:
                     raise
 
     def _wait_for_end(self, job: Job, boots: int) -> tuple[MoveResult, float] | None:

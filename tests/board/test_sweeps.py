@@ -15,6 +15,7 @@ from parfocal.board.own.board import Board
 from parfocal.board.own.sweeping import Along, Knot, StepKnot, SweepBegin, legs_of_z
 from parfocal.board.own.triggers import Flash, TriggerPositions
 from parfocal.board.stub.faults import Faults, HostStall
+from parfocal.board.stub.stub_board import StubBoard
 from parfocal.board.stub.virtual_bench import VirtualBench
 from parfocal.board.wire import layout, messages
 from parfocal.board.wire.messages import Kind, Opcode
@@ -294,3 +295,27 @@ def test_way_points_that_are_lost_with_their_session_are_sent_again_and_the_swee
             bench.clock.sleep_s(0.2)
             assert bench.true_um(bench.clock.now_s()) == pytest.approx((29_500.0, 10_000.0, 2507.5), abs=0.1)
         assert board.counters.reconnects == 1
+
+
+def test_way_points_that_a_watchdog_drops_before_the_sweep_are_sent_again_and_not_for_ever() -> None:
+    bench = VirtualBench()
+    assert isinstance(bench.stub, StubBoard)
+    kept, drops = bench.stub.machine.way_points, [True]
+
+    def dropping(packet: Packet, data: bytes) -> bytes:
+        if packet.opcode == Opcode.SWEEP and packet.kind == Kind.REQUEST and drops:
+            drops.pop()
+            kept.drop()
+        return data
+
+    with Board.open(DamagedCable(bench.transport, dropping), bench.clock, BoardConfig()) as board:
+        board.home()
+        board.ready(SweepBegin(20_000.0, 10_000.0, 2500.0, is_down=False, z_down=False))
+        board.sweep(29_500.0, ALONG_A_SLOPE, SPEED_UM_PER_S)
+        assert board.z.stage_um == pytest.approx(2507.5, abs=0.1)
+        drops += [True] * 100
+        board.ready(SweepBegin(20_000.0, 10_000.0, 2500.0, is_down=False, z_down=False))
+        with pytest.raises(MoveRefused, match="it has dropped the way points"):
+            board.sweep(29_500.0, ALONG_A_SLOPE, SPEED_UM_PER_S)
+        assert len(drops) == 95
+        assert board.x.stage_um == pytest.approx(20_000.0, abs=1.0)
