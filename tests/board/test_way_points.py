@@ -217,6 +217,7 @@ def test_a_sweep_uses_its_way_points_up_and_a_resent_one_moves_once(wire: Wire) 
 
 
 def test_the_board_keeps_two_hundred_and_refuses_one_more(wire: Wire) -> None:
+    says("by one WAY_POINT each, up to 200.")
     keep(wire, tuple((10 + k, k % 7) for k in range(200)))
     assert wire.ask(messages.WayPoint(200, 300, 1, Z_SPEED, Z_ACCEL)).status == Status.BAD_VALUE
     assert wire.ask(sweep(count=200)).status == Status.OK
