@@ -168,6 +168,16 @@ uint64_t pf_board_next_us(const pf_board *board);
 /* Everything that changes, as STATE reports it. */
 void pf_board_state(pf_board *board, pf_state *state);
 
+/* The axis that a mask names, -1 if it is not exactly one. */
+static inline int pf_single_axis(uint8_t axes) {
+    switch (axes) {
+        case PF_AXIS_BIT_X: return 0;
+        case PF_AXIS_BIT_Y: return 1;
+        case PF_AXIS_BIT_Z: return 2;
+        default: return -1;
+    }
+}
+
 /* motion.c: what requests do to the axes. Return a status. From here on no caller holds the lock, unless it says so. */
 uint8_t pf_motion_move(pf_board *board, const pf_move_abs *request);
 uint8_t pf_motion_keep(pf_board *board, const pf_way_point *request);

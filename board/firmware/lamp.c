@@ -146,14 +146,11 @@ uint8_t pf_lamp_strobe(pf_board *board, const pf_strobe *request) {
 static uint8_t positions_refusal(const pf_board *board, const pf_position_trigger *request) {
     const int64_t first = request->first_steps;
     const int64_t last = first + (int64_t)(request->count - 1) * request->spacing_steps;
+    const int i = pf_single_axis(request->axes);
     int32_t max_steps;
     if (board->motion.is_active) return PF_STATUS_BUSY;
-    switch (request->axes) {
-        case PF_AXIS_BIT_X: max_steps = board->config->axis[0].max_steps; break;
-        case PF_AXIS_BIT_Y: max_steps = board->config->axis[1].max_steps; break;
-        case PF_AXIS_BIT_Z: max_steps = board->config->axis[2].max_steps; break;
-        default: return PF_STATUS_BAD_VALUE;
-    }
+    if (i < 0) return PF_STATUS_BAD_VALUE;
+    max_steps = board->config->axis[i].max_steps;
     if (request->spacing_steps == 0 || request->duty > MAX_DUTY || request->width_us > MAX_WIDTH_US ||
         request->delay_us > MAX_DELAY_US) {
         return PF_STATUS_BAD_VALUE;

@@ -179,14 +179,10 @@ static int are_in_order(const pf_board *board, int is_up, int32_t target) {
 
 uint8_t pf_motion_sweep(pf_board *board, const pf_sweep *request) {
     const uint8_t n_legs = board->n_way_points;
+    const int i = pf_single_axis(request->axes);
     uint8_t status = refusal(board, request->move_id);
-    int i;
     if (status != PF_STATUS_OK) return status;
-    switch (request->axes) {
-        case PF_AXIS_BIT_X: i = 0; break;
-        case PF_AXIS_BIT_Y: i = 1; break;
-        default: return PF_STATUS_BAD_VALUE;
-    }
+    if (i < 0 || i == Z) return PF_STATUS_BAD_VALUE;
     status = axis_refusal(board, i, request->target_steps, request->speed_steps_per_s, request->accel_steps_per_s2, 0);
     if (status != PF_STATUS_OK) return status;
     if (n_legs == 0 || request->count != n_legs) return PF_STATUS_WAY_POINTS; /* none is kept unless Z is homed */
@@ -201,15 +197,10 @@ uint8_t pf_motion_sweep(pf_board *board, const pf_sweep *request) {
 }
 
 uint8_t pf_motion_home(pf_board *board, const pf_home *request) {
+    const int i = pf_single_axis(request->axes);
     uint8_t status = refusal(board, request->move_id);
-    int i;
     if (status != PF_STATUS_OK) return status;
-    switch (request->axes) {
-        case PF_AXIS_BIT_X: i = 0; break;
-        case PF_AXIS_BIT_Y: i = 1; break;
-        case PF_AXIS_BIT_Z: i = 2; break;
-        default: return PF_STATUS_BAD_VALUE;
-    }
+    if (i < 0) return PF_STATUS_BAD_VALUE;
     if (request->slow_steps_per_s == 0 || request->slow_steps_per_s > request->fast_steps_per_s) {
         return PF_STATUS_BAD_VALUE;
     }

@@ -308,14 +308,15 @@ class Machine:
             return Status.DUPLICATE
         return Status.OK if self._motion is None else Status.BUSY
 
-    def _axis_refusal(self, i: int, target_steps: int, speed: int, accel: int, *, may_jog: bool) -> Status:
+    def _axis_refusal(
+        self, i: int, target_steps: int, speed_steps_per_s: int, accel_steps_per_s2: int, *, may_jog: bool
+    ) -> Status:
         """Why an axis may not go to a target, or OK. `may_jog`: a short and slow move is allowed before homing."""
         if not self._motors & 1 << i:
             return Status.MOTOR_OFF
-        if not self._homed & 1 << i and not may_jog:
-            return self.ratings.refusal(i, speed, accel) or Status.NOT_HOMED
-        at_steps = None if self._homed & 1 << i else self._stage.counters(self._now_s)[i]
-        return self.ratings.target_refusal(i, target_steps, (speed, accel), at_steps)
+        at_steps = self._stage.counters(self._now_s)[i] if may_jog else None
+        rates = speed_steps_per_s, accel_steps_per_s2
+        return self.ratings.target_refusal(i, target_steps, rates, bool(self._homed & 1 << i), at_steps)
 
     def _break_off(self, result: MoveResult) -> None:
         """Decelerate what moves. Doing it twice changes nothing."""

@@ -47,11 +47,13 @@ class CountedStage:
         """When a planned step in the direction of `sign` makes the counter `at_steps`; infinity when none does."""
         return self.axes[i].reaches_s(after_s, at_steps + self._zero_counts[i], sign)
 
-    def drive(self, start_s: float, i: int, target_steps: int, speed: int, accel: int) -> float:
+    def drive(
+        self, start_s: float, i: int, target_steps: int, speed_steps_per_s: int, accel_steps_per_s2: int
+    ) -> float:
         """Plan a leg to a target; return when it ends on a switch, infinity if on none."""
         axis = self.axes[i]
         delta_steps = target_steps + self._zero_counts[i] - axis.end_count
-        if delta_steps == 0 or axis.drive(start_s, delta_steps, speed, accel):
+        if delta_steps == 0 or axis.drive(start_s, delta_steps, speed_steps_per_s, accel_steps_per_s2):
             return float("inf")
         return max(axis.end_s, start_s)
 

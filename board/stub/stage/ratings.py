@@ -57,18 +57,24 @@ class Ratings:
         return Status.OK if is_followed(speed_steps_per_s, accel_steps_per_s2, *ends) else Status.PULL_OUT
 
     def target_refusal(
-        self, i: int, target_steps: int, rates: tuple[int, int], jogs_from_steps: int | None
+        self,
+        i: int,
+        target_steps: int,
+        rates: tuple[int, int],
+        is_homed: bool,
+        jogs_from_steps: int | None,
     ) -> Status:
         """Why axis `i` may not go to a target at this speed and acceleration, or OK.
 
-        `jogs_from_steps`: where it stands if it is not homed, None if it is.
+        `jogs_from_steps`: from where it may jog before it is homed, None if it may not.
         """
         refusal = self.refusal(i, *rates)
         if refusal is not Status.OK:
             return refusal
-        if jogs_from_steps is None:
+        if is_homed:
             return Status.OK if 0 <= target_steps <= self.max_steps[i] else Status.LIMIT
-        return Status.OK if self.is_jog(i, target_steps - jogs_from_steps, rates[0]) else Status.NOT_HOMED
+        may_go = jogs_from_steps is not None and self.is_jog(i, target_steps - jogs_from_steps, rates[0])
+        return Status.OK if may_go else Status.NOT_HOMED
 
     def is_jog(self, i: int, delta_steps: int, speed_steps_per_s: int) -> bool:
         """Whether a move is short and slow enough for an axis that is not homed."""

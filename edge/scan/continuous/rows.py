@@ -216,6 +216,6 @@ def _stops(line: Line, costs: Costs) -> tuple[int, ...]:
     """The knots at which the stage stops."""
     turns = {k + 1 for k, (a, b) in enumerate(itertools.pairwise(line.is_falling)) if a != b}
     for k, (a, b) in enumerate(itertools.pairwise(line.knots)):
-        if costs.pace.is_steep(np.array(abs(b.z_um - a.z_um)), abs(b.at_um - a.at_um)):
+        if abs(b.z_um - a.z_um) > costs.pace.most_rise_um(abs(b.at_um - a.at_um)):
             turns |= {k, k + 1}
     return tuple(sorted(turns - {0, len(line.knots) - 1}))

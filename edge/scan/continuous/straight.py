@@ -34,13 +34,12 @@ class Pace(msgspec.Struct, frozen=True):
     z_speed_um_per_s: float
     z_accel_um_per_s2: float
 
-    def is_steep(self, rise_um: Floats, length_um: float) -> NDArray[np.bool_]:
-        """Whether Z takes longer for a rise than the sweep for the length of its part."""
-        speed, accel = self.z_speed_um_per_s, self.z_accel_um_per_s2
-        takes_s = np.where(
-            rise_um <= speed**2 / accel, 2.0 * np.sqrt(rise_um / accel), rise_um / speed + speed / accel
-        )
-        return np.asarray(takes_s > length_um / self.speed_um_per_s)
+    def most_rise_um(self, length_um: float) -> float:
+        """How far Z gets, from rest to rest, while the sweep passes a part of this length."""
+        lasts_s, ramp_s = length_um / self.speed_um_per_s, self.z_speed_um_per_s / self.z_accel_um_per_s2
+        if lasts_s < 2.0 * ramp_s:
+            return self.z_accel_um_per_s2 * lasts_s**2 / 4.0
+        return self.z_speed_um_per_s * (lasts_s - ramp_s)
 
 
 class Costs(msgspec.Struct, frozen=True):
@@ -74,7 +73,7 @@ def straight_parts(wanted: Wanted, costs: Costs, depth_um: float, step_um: float
             ends = i, j if j < n - 1 else None
             out, way = _part(wanted, knots_um, levels_um, ends, depth_um, step_um)
             rise_um = np.abs(levels_um[j][None, :] - levels_um[i][:, None])
-            is_steep = costs.pace.is_steep(rise_um, float(knots_um[j] - knots_um[i]))
+            is_steep = rise_um > costs.pace.most_rise_um(float(knots_um[j] - knots_um[i]))
             cost_s = costs.part_s + 2.0 * costs.stop_s * is_steep + costs.again_s * out
             for was in (0, 1):
                 for now in (0, 1):
