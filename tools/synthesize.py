@@ -97,7 +97,7 @@ def _stack(
     group, density = objects.draw(grid.side_px, rng)
     sample = random_sample([(group, density)], rng, 0.0 if args.symmetric else args.phase)
     z_um = ladder_um(objective, rng)
-    camera = Camera(jpeg_quality=args.jpeg) if args.held_out else random_camera(rng)
+    camera = _held_out_camera(args.jpeg) if args.held_out else random_camera(rng)
     exposing = Exposing(camera, (grid.image_px, grid.image_px), rng, objective.binned)
     shots = tuple(shot for (shot,) in shots_at(Imaged(sample, instrument, grid), [exposing], z_um, rng))
     path = args.out / group / f"seed{args.seed:03d}-{number:05d}.ome.tiff"
@@ -111,6 +111,10 @@ def _stack(
         focus_um,
         instrument.optics.condenser_sigma,
     )
+
+
+def _held_out_camera(jpeg_quality: int | None) -> Camera:
+    return Camera() if jpeg_quality is None else Camera(jpeg_quality=jpeg_quality, chroma="4:2:0")
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from parfocal.edge.camera import v4l2
 from parfocal.edge.camera.devices import device_number
 from parfocal.edge.camera.frame import UNCALIBRATED, CameraSettings, Frame, overtaken
+from parfocal.edge.camera.jpeg import chroma_of
 from parfocal.edge.config import CameraConfig
 from parfocal.edge.errors import CameraFailed
 from parfocal.edge.opencv_log import silenced
@@ -18,6 +19,7 @@ from parfocal.edge.pixels import UInt8Array
 
 # Compressed frames are the last choice: compression changes fine detail from shot to shot.
 COMPRESSED = "MJPG"
+QUARTERED = "4:2:0"
 UNKNOWN = -1.0  # what OpenCV reads from a control that the camera does not have
 EXPOSURE_UNIT_S = 1e-4  # V4L2: exposure_time_absolute
 # Many cameras round the exposure to their own steps. Beyond this share the brightness is off.
@@ -51,6 +53,8 @@ class VideoCamera:
                 self._choose_mode()
                 self._check_rate()
                 self._lock()
+                if self._is_compressed():
+                    self._note_colours()
             except CameraFailed:
                 self.close()
                 raise
@@ -138,10 +142,28 @@ class VideoCamera:
                 f"{found[0]} x {found[1]}. Set camera.width_px and camera.height_px to a mode of this camera"
                 f"{self._modes_in_words(v4l2.modes_at(device_path(self._config)))}."
             )
-        if self._capture.get(cv2.CAP_PROP_FOURCC) == compressed:
+        if self._is_compressed():
             self._notes.append(
                 f"frames of this size are compressed ({COMPRESSED}), which changes fine detail; "
                 f"uncompressed ones are better{self._modes_in_words(self._uncompressed())}"
+            )
+
+    def _is_compressed(self) -> bool:
+        return self._capture.get(cv2.CAP_PROP_FOURCC) == cv2.VideoWriter.fourcc(*COMPRESSED)
+
+    def _note_colours(self) -> None:
+        """Note a camera that halves the colours both ways, in which a single shot has most of its direction.
+
+        The USB Video Class asks for 4:2:2. What the camera does is in the header of its frames.
+        """
+        self._capture.set(cv2.CAP_PROP_CONVERT_RGB, 0.0)
+        # Where no frame comes, the first `grab` says so.
+        frame = self._capture.retrieve()[1] if self._capture.grab() else None
+        self._capture.set(cv2.CAP_PROP_CONVERT_RGB, 1.0)
+        if frame is not None and chroma_of(frame.tobytes()) == QUARTERED:
+            self._notes.append(
+                f"its JPEG keeps one colour for four pixels ({QUARTERED}), where USB cameras keep two (4:2:2): single "
+                "shots err in their direction more often than they would with another camera; pairs of shots do not"
             )
 
     def _uncompressed(self) -> list[v4l2.Mode]:

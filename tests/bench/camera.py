@@ -64,7 +64,7 @@ def hidden(seed: int) -> Hidden:
         gamma=gamma,
         sharpening=float(rng.uniform(0.3, 0.8)) if kind in (2, 5) else 0.0,
         jpeg_quality=int(rng.integers(70, 96)) if kind in (3, 5) else None,
-        full_chroma=bool(rng.random() < 0.5),
+        chroma="4:2:0" if rng.random() >= 0.5 and kind in (3, 5) else "4:4:4",
     )
     return Hidden(
         camera,
@@ -179,8 +179,8 @@ def expected_in_words(camera: Camera) -> str:
 
 COSTLY = {
     "nothing": Camera(),
-    "JPEG 95": Camera(jpeg_quality=95),
-    "JPEG 85": Camera(jpeg_quality=85),
+    "JPEG 95": Camera(jpeg_quality=95, chroma="4:2:0"),
+    "JPEG 85": Camera(jpeg_quality=85, chroma="4:2:0"),
     "demosaiced": Camera(demosaiced=True),
     "sharpened by 0.5": Camera(sharpening=0.5),
     "gamma 0.45": Camera(gamma=0.45),

@@ -127,7 +127,7 @@ class Foreign:
     def shot(self, x_um: float, y_um: float, above_um: float, light: float = 1.0) -> UInt8Array:
         """A frame with the stage this far above the plane of least wavefront variance."""
         pixels = self.scene.shot(x_um, y_um, above_um, light)
-        return processed(pixels, Camera(jpeg_quality=85)) if self._is_compressed else pixels
+        return processed(pixels, Camera(jpeg_quality=85, chroma="4:2:0")) if self._is_compressed else pixels
 
     def instrument(self, seed: int) -> Instrument:
         """A stub with this microscope, not homed yet; its focal surface has steps and a tilt."""

@@ -2,6 +2,7 @@
 
 import functools
 from dataclasses import dataclass, replace
+from typing import Any, Final, Literal
 
 import cv2
 import numpy as np
@@ -31,23 +32,41 @@ WHITE = (205.0, 248.0)  # grey levels
 FULL_WELL_ELECTRONS = (7000.0, 30000.0)
 READ_NOISE_LEVELS = (0.3, 1.2)
 N_NORMAL = 2**23
+DENOISED_PX, DENOISED_LEVELS, DENOISED_SIGMA_PX = 5, 12.0, 1.5  # of the bilateral filter of a webcam
+LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # of red, green, blue, as YUV and JPEG weigh them
+
+# Pixels in a row; samples of their colours; and further samples for the same pixels of the row below.
+Chroma = Literal["4:4:4", "4:2:2", "4:2:0"]
+_JPEG_SAMPLING: Final[dict[Chroma, int]] = {
+    "4:4:4": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
+    "4:2:2": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_422,
+    "4:2:0": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420,
+}
+# To uncompressed colours of fewer samples and back, as OpenCV decodes the frames of a USB camera.
+_THERE_AND_BACK: Final[dict[Chroma, tuple[int, int]]] = {
+    "4:2:2": (cv2.COLOR_RGB2YUV_YUYV, cv2.COLOR_YUV2RGB_YUYV),
+    "4:2:0": (cv2.COLOR_RGB2YUV_I420, cv2.COLOR_YUV2RGB_I420),
+}
 
 
 @dataclass(frozen=True)
 class Camera:
     """What a camera does to an image besides adding noise. The default does nothing.
 
-    `gamma` is the exponent of its response, `sharpening` the strength of an unsharp mask, `gain_step` the relative
-    deviation of brightness between shots. `jpeg_quality` is None without compression; `full_chroma` is 4:4:4 instead of
-    4:2:0. `pattern` is the relative deviation of the sensitivity of pixels, `dead_share` the share of dark ones.
+    `gamma` is the exponent of its response, `saturation` multiplies the colours, `denoised` smooths what is not an
+    edge, `sharpening` is the strength of an unsharp mask, `gain_step` the relative deviation of brightness between
+    shots. `chroma` is the sampling of the colours; `jpeg_quality` is None without compression. `pattern` is the
+    relative deviation of the sensitivity of pixels, `dead_share` the share of dark ones.
     """
 
     demosaiced: bool = False
     gamma: float = 1.0
+    saturation: float = 1.0
+    denoised: bool = False
     sharpening: float = 0.0
     gain_step: float = 0.0
+    chroma: Chroma = "4:4:4"
     jpeg_quality: int | None = None
-    full_chroma: bool = False
     pattern: float = 0.0
     dead_share: float = 0.0
 
@@ -58,9 +77,12 @@ def random_camera(rng: Rng) -> Camera:
 
 
 def compressing_camera(rng: Rng) -> Camera:
-    """Return a camera as most webcams are: JPEG with colours at half of the sampling; other faults at random."""
+    """Return a camera that compresses with colours at half of the sampling both ways; other faults at random.
+
+    Webcams keep all rows of the colours (4:2:2, as USB has it), with which a single shot errs less. This is the worst.
+    """
     quality = int(rng.integers(JPEG_QUALITY[0], JPEG_QUALITY[1] + 1))
-    return replace(_faulty(rng), jpeg_quality=quality, full_chroma=False)
+    return replace(_faulty(rng), jpeg_quality=quality, chroma="4:2:0")
 
 
 def _faulty(rng: Rng) -> Camera:
@@ -71,7 +93,7 @@ def _faulty(rng: Rng) -> Camera:
         sharpening=float(rng.uniform(*SHARPENING)) if has["sharpened"] else 0.0,
         gain_step=GAIN_STEP if has["gain"] else 0.0,
         jpeg_quality=int(rng.integers(JPEG_QUALITY[0], JPEG_QUALITY[1] + 1)) if has["jpeg"] else None,
-        full_chroma=bool(rng.random() < 0.5),
+        chroma="4:2:0" if rng.random() >= 0.5 and has["jpeg"] else "4:4:4",
         pattern=float(rng.uniform(*PATTERN)) if has["pattern"] else 0.0,
         dead_share=DEAD_SHARE if has["dead"] else 0.0,
     )
@@ -130,25 +152,36 @@ def _normal() -> FloatArray:
 
 
 def processed(shot: UInt8Array, camera: Camera) -> UInt8Array:
-    """Return a shot (h, w, 3) as the camera delivers it: demosaiced, sharpened, compressed."""
+    """Return a shot (h, w, 3) as the camera delivers it: demosaiced, smoothed, sharpened, compressed."""
     if camera.demosaiced:
         mosaic = shot[..., 1].copy()
         mosaic[::2, ::2] = shot[::2, ::2, 0]
         mosaic[1::2, 1::2] = shot[1::2, 1::2, 2]
-        shot = cv2.cvtColor(mosaic, cv2.COLOR_BayerRGGB2RGB).astype(np.uint8, copy=False)
+        shot = _uint8(cv2.cvtColor(mosaic, cv2.COLOR_BayerRGGB2RGB))
+    if camera.saturation != 1.0:
+        grey = (shot.astype(np.float32) @ LUMINANCE)[..., None]
+        shot = _uint8(np.clip(np.rint(grey + np.float32(camera.saturation) * (shot - grey)), 0.0, 255.0))
+    if camera.denoised:
+        shot = _uint8(cv2.bilateralFilter(shot, DENOISED_PX, DENOISED_LEVELS, DENOISED_SIGMA_PX))
     if camera.sharpening:
         blurred = cv2.GaussianBlur(shot, (0, 0), 1.0)
-        shot = cv2.addWeighted(shot, 1.0 + camera.sharpening, blurred, -camera.sharpening, 0.0).astype(
-            np.uint8, copy=False
-        )
-    if camera.jpeg_quality is None:
+        shot = _uint8(cv2.addWeighted(shot, 1.0 + camera.sharpening, blurred, -camera.sharpening, 0.0))
+    if camera.jpeg_quality is not None:
+        return _compressed(shot, camera.jpeg_quality, camera.chroma)
+    if camera.chroma == "4:4:4":
         return shot
-    sampling = (
-        cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444 if camera.full_chroma else cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420
-    )
-    options = [cv2.IMWRITE_JPEG_QUALITY, camera.jpeg_quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling]
+    there, back = _THERE_AND_BACK[camera.chroma]
+    return _uint8(cv2.cvtColor(cv2.cvtColor(shot, there), back))
+
+
+def _compressed(shot: UInt8Array, quality: int, chroma: Chroma) -> UInt8Array:
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, _JPEG_SAMPLING[chroma]]
     _, data = cv2.imencode(".jpg", cv2.cvtColor(shot, cv2.COLOR_RGB2BGR), options)
     pixels = cv2.imdecode(data, cv2.IMREAD_COLOR)
     if pixels is None:
         raise RuntimeError("OpenCV cannot decode a JPEG that it encoded")
-    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
+    return _uint8(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
+
+
+def _uint8(pixels: np.ndarray[Any, np.dtype[Any]]) -> UInt8Array:
+    return pixels.astype(np.uint8, copy=False)

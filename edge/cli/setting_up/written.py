@@ -99,7 +99,9 @@ def _camera(instrument: Instrument) -> list[str]:
         lines += [f"# {camera.device}", f"device = {_text(camera.device.lasting_name)}"]
     if mode is not None:
         if mode.is_compressed:
-            lines.append(f"# {mode.pixel_format} is compressed, which doubles the error of single shots.")
+            lines.append(
+                f"# {mode.pixel_format} is compressed, which raises the error of single shots by a third."
+            )
         lines += [f"width_px = {mode.width_px}", f"height_px = {mode.height_px}"]
         others = (
             [str(other) for other in camera.modes if other != mode] if isinstance(camera, FoundCamera) else []

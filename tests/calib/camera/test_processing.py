@@ -28,9 +28,10 @@ def named(one: Processing) -> set[str]:
         (Camera(), set()),
         (Camera(sharpening=0.3), {"sharpened"}),
         (Camera(demosaiced=True), {"demosaiced"}),
-        (Camera(jpeg_quality=70), {"compressed"}),
-        (Camera(jpeg_quality=95, full_chroma=True), {"compressed"}),
-        (Camera(demosaiced=True, sharpening=0.5, jpeg_quality=85), {"compressed"}),
+        (Camera(jpeg_quality=70, chroma="4:2:0"), {"compressed"}),
+        (Camera(jpeg_quality=85, chroma="4:2:2"), {"compressed"}),
+        (Camera(jpeg_quality=95), {"compressed"}),
+        (Camera(demosaiced=True, sharpening=0.5, jpeg_quality=85, chroma="4:2:0"), {"compressed"}),
     ],
 )
 def test_each_kind_of_processing_is_told_from_the_others(camera: Camera, kinds: set[str]) -> None:

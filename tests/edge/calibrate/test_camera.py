@@ -88,7 +88,7 @@ def test_a_camera_with_faults_is_seen_through_and_its_exposure_found_and_read_ba
 
 
 def test_a_compressed_camera_is_told_what_it_costs(store: Store) -> None:
-    plain = hidden(SEED)._replace(camera=Camera(jpeg_quality=85), light=1.0, dark_level=0.0)
+    plain = hidden(SEED)._replace(camera=Camera(jpeg_quality=85, chroma="4:2:0"), light=1.0, dark_level=0.0)
     _, running, _ = measure(store, plain)
     assert any(
         "compressed (JPEG). Predictions err by 0.14 um instead" in one

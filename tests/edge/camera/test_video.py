@@ -177,6 +177,25 @@ def test_a_mode_that_only_comes_compressed_opens(device: Device) -> None:
     assert "compressed (MJPG)" in opened.notes[0]
 
 
+def test_a_camera_whose_jpeg_quarters_the_colours_says_so(device: Device) -> None:
+    device.sizes = {"YUYV": ((640, 480),), "MJPG": ((1224, 1024),)}
+    assert not [note for note in VideoCamera(CONFIG).notes if "4:2:0" in note]
+    device.jpeg_sampling = cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420
+    opened = VideoCamera(CONFIG)
+    assert "keeps one colour for four pixels (4:2:0)" in opened.notes[1]
+    assert tuple(opened.grab().pixels[0, 0]) == colour_of(device.n_frames)
+
+
+def test_a_camera_that_compresses_and_gives_no_frame_opens_and_fails_when_it_is_asked_for_one(
+    device: Device,
+) -> None:
+    device.sizes, device.gives_frames = {"MJPG": ((1224, 1024),)}, False
+    opened = VideoCamera(CONFIG)
+    assert len(opened.notes) == 1
+    with pytest.raises(CameraFailed, match="gave no frame"):
+        opened.grab()
+
+
 def test_a_mode_that_also_comes_raw_is_taken_raw(device: Device) -> None:
     device.sizes = {"MJPG": ((640, 480), (800, 600)), "YUYV": ((640, 480), (800, 600))}
     assert VideoCamera(CameraConfig(width_px=800, height_px=600)).notes == ()

@@ -24,11 +24,18 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     if compiler is None or not Path("/usr/include/linux/videodev2.h").exists():
         pytest.skip("no C compiler or no headers of the kernel here: `apt install gcc libc6-dev`")
     folder = tmp_path_factory.mktemp("webcam")
-    library, jpeg = folder / "fake.so", folder / "frame.jpg"
+    library = folder / "fake.so"
     source = HERE / "fake_v4l2.c"
     subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", library, source, "-ldl"], check=True)
-    cv2.imwrite(str(jpeg), np.full((1080, 1920, 3), 90, np.uint8))
-    paths = {"LD_PRELOAD": library, "FAKE_JPEG": jpeg, "FAKE_GONE": folder / "gone"}
+    jpegs = {
+        "FAKE_JPEG": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_422,
+        "OTHER_JPEG": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420,
+    }
+    for name, sampling in jpegs.items():
+        grey = np.full((1080, 1920, 3), 90, np.uint8)
+        cv2.imwrite(str(folder / f"{name}.jpg"), grey, [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling])
+    paths = {"LD_PRELOAD": library, "FAKE_GONE": folder / "gone"}
+    paths |= {name: folder / f"{name}.jpg" for name in jpegs}
     ran = subprocess.run(
         [sys.executable, "-m", "tests.edge.camera.webcam_run"],
         env=os.environ | {name: str(path) for name, path in paths.items()},
@@ -57,6 +64,15 @@ def test_every_mode_opens_as_init_writes_it_and_a_compressed_one_says_so(told: d
     assert [len(notes) for *_, notes in told["opened"]] == [0, 0, 1]
     assert "compressed (MJPG)" in told["opened"][2][2][0]
     assert told["settings"] == [0.008, 20.0]
+
+
+def test_a_webcam_that_quarters_the_colours_is_told_and_its_frames_come_all_the_same(
+    told: dict[str, Any],
+) -> None:
+    *shape, mean, notes = told["quartered"]
+    assert shape == [1080, 1920]
+    assert mean == pytest.approx(90.0, abs=1.0)
+    assert ["(4:2:0)" in note for note in notes] == [False, True]
 
 
 def test_a_frame_is_as_old_as_it_says_though_the_driver_had_it_waiting(told: dict[str, Any]) -> None:

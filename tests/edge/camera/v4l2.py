@@ -72,6 +72,7 @@ class Device:
     n_frames: int = 0
     is_open: bool = False
     palette: str = ""
+    jpeg_sampling: int = cv2.IMWRITE_JPEG_SAMPLING_FACTOR_422  # USB Video Class 1.5, Motion-JPEG payload
     written: dict[int, int] = field(default_factory=dict)
 
     def adapted(self, palette: str, size: Size) -> tuple[str, Size]:
@@ -103,6 +104,7 @@ class Capture:
         self._width_set = self._height_set = 0
         self._form: tuple[str, Size] = ("", (0, 0))
         self._streams, self._held, self._time_s = False, 0, 0.0
+        self._converts = True
         self._frame: NDArray[np.uint8] = np.zeros((0,), np.uint8)
         device.is_open = device.is_there and self._init_capture()
 
@@ -123,6 +125,9 @@ class Capture:
             return self._set_palette("".join(chr(asked >> 8 * k & 0xFF) for k in range(4)))
         if key == cv2.CAP_PROP_FPS:
             self._fps = asked
+            return True
+        if key == cv2.CAP_PROP_CONVERT_RGB:
+            self._converts = bool(asked)
             return True
         return key in self._device.controls and self._device.write(key, asked)
 
@@ -154,14 +159,24 @@ class Capture:
         return True
 
     def retrieve(self) -> tuple[bool, NDArray[np.uint8]]:
-        """retrieveFrame: decodes the buffer held NOW; without one it gives the picture before once more."""
+        """retrieveFrame: decodes the buffer held NOW; without one it gives the picture before once more.
+
+        Unless it converts, it gives the bytes as they came from the driver, one row of them.
+        """
         if self._held:
             width, height = self._form[1]
             self._frame = np.full((height, width, 3), colour_of(self._held)[::-1], np.uint8)
+            if not self._converts:
+                self._frame = self._as_it_came(self._frame)
             if self._held in self._device.damaged_frames:
                 self._frame = np.zeros((0,), np.uint8)
             self._held = 0
         return True, self._frame.copy()
+
+    def _as_it_came(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        assert self._palette == "MJPG"
+        options = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, self._device.jpeg_sampling]
+        return cv2.imencode(".jpg", pixels, options)[1].reshape(1, -1).astype(np.uint8, copy=False)
 
     def _set_frame_size(self, width: int, height: int) -> bool:
         """icvSetFrameSize: one side alone is only noted down; both together are asked of the driver."""

@@ -56,6 +56,11 @@ def main() -> None:
         opened.append([*camera.grab().pixels.shape[:2], list(camera.notes)])
         told["settings"] = [camera.settings().exposure_s, camera.settings().gain]
         camera.close()
+    os.environ["FAKE_JPEG"] = os.environ["OTHER_JPEG"]
+    camera = VideoCamera(written(modes[-1], modes))
+    pixels = camera.grab().pixels
+    told["quartered"] = [*pixels.shape[:2], float(pixels.mean()), list(camera.notes)]
+    camera.close()
     small = next(mode for mode in modes if mode.width_px == 640)
     camera = VideoCamera(written(small, modes))
     frames = []

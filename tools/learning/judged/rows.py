@@ -49,11 +49,13 @@ class Row:
         return replace(reference, **changed)
 
 
-def _camera(**changed: float | bool) -> Row:
+def _camera(**changed: float | bool | str) -> Row:
     return Row(camera=replace(Camera(), **changed))  # type: ignore[arg-type]
 
 
-CHEAP = Camera(demosaiced=True, sharpening=0.5, gamma=0.45, jpeg_quality=85)
+CHEAP = Camera(demosaiced=True, sharpening=0.5, gamma=0.45, jpeg_quality=85, chroma="4:2:0")
+# What the USB Video Class has a webcam deliver: JPEG with colours at half of the sampling along rows alone.
+WEBCAM = replace(CHEAP, chroma="4:2:2", saturation=1.2, denoised=True)
 REFERENCE: Final = "nothing"  # changed
 ROWS: Final[dict[str, Row]] = {
     REFERENCE: Row(),
@@ -73,14 +75,21 @@ ROWS: Final[dict[str, Row]] = {
     "no phase": Row(phase_per_density_rad=0.0),
     "phase -0.3": Row(phase_per_density_rad=-0.3),
     "phase +0.8": Row(phase_per_density_rad=0.8),
-    "JPEG 85, 4:2:0": _camera(jpeg_quality=85),
-    "JPEG 85, 4:4:4": _camera(jpeg_quality=85, full_chroma=True),
-    "JPEG 95, 4:2:0": _camera(jpeg_quality=95),
+    "JPEG 85, 4:2:0": _camera(jpeg_quality=85, chroma="4:2:0"),
+    "JPEG 85, 4:2:2": _camera(jpeg_quality=85, chroma="4:2:2"),
+    "JPEG 85, 4:4:4": _camera(jpeg_quality=85),
+    "JPEG 95, 4:2:0": _camera(jpeg_quality=95, chroma="4:2:0"),
+    "uncompressed, 4:2:2": _camera(chroma="4:2:2"),
+    "uncompressed, 4:2:0": _camera(chroma="4:2:0"),
+    "saturation 0.6": _camera(saturation=0.6),
+    "saturation 1.5": _camera(saturation=1.5),
+    "denoised": _camera(denoised=True),
     "sharpened": _camera(sharpening=0.5),
     "gamma of sRGB": _camera(gamma=0.45),
     "light steps of 1 %": _camera(gain_step=0.01),
     "demosaiced": _camera(demosaiced=True),
     "a cheap camera": Row(camera=CHEAP),
+    "a webcam": Row(camera=WEBCAM),
 }
 
 

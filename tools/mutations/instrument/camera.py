@@ -10,6 +10,8 @@ RESPONSE_TESTS = ("tests/calib/camera/test_response.py",)
 TURNED_TESTS = ("tests/edge/stitch/test_turned.py",)
 WATCH_TESTS = ("tests/edge/scan/test_watch.py",)
 MASTER_TESTS = ("tests/edge/slide/test_master.py",)
+VIDEO_TESTS = ("tests/edge/camera/test_video.py",)
+JPEG_TESTS = ("tests/edge/camera/test_jpeg.py",)
 
 MUTATIONS = (
     Mutation(
@@ -130,5 +132,33 @@ MUTATIONS = (
         "near = 1.5 * away**3 - 2.5 * away**2 + 1.0",
         "near = 1.25 * away**3 - 2.25 * away**2 + 1.0",
         ("tests/edge/calibrate/test_register.py", "tests/edge/test_subpixel.py"),
+    ),
+    Mutation(
+        "a camera goes on giving the bytes of its frames",
+        "edge/camera/video.py",
+        "        self._capture.set(cv2.CAP_PROP_CONVERT_RGB, 1.0)\n",
+        "",
+        VIDEO_TESTS,
+    ),
+    Mutation(
+        "colours that are halved along rows alone are told as quartered",
+        "edge/camera/video.py",
+        "chroma_of(frame.tobytes()) == QUARTERED",
+        "chroma_of(frame.tobytes()) != '4:4:4'",
+        VIDEO_TESTS,
+    ),
+    Mutation(
+        "rows and columns of a JPEG are taken for each other",
+        "edge/camera/jpeg.py",
+        "byte >> 4 if high else byte & 15",
+        "byte & 15 if high else byte >> 4",
+        JPEG_TESTS,
+    ),
+    Mutation(
+        "a table of a JPEG is taken for its frame header",
+        "edge/camera/jpeg.py",
+        "- {0xC4, 0xC8, 0xCC}",
+        "",
+        JPEG_TESTS,
     ),
 )

@@ -65,7 +65,7 @@ def test_what_was_found_and_answered_is_in_the_file() -> None:
     assert "# other mode: 1920 x 1080 YUYV, 5 frames/s" in text
     assert "is compressed" not in text
     packed = toml_of(instrument(mode=PACKED))
-    assert "# MJPG is compressed, which doubles the error of single shots." in packed
+    assert "# MJPG is compressed, which raises the error of single shots by a third." in packed
     slow = config_from_toml(toml_of(instrument(mode=BIG)), "written")
     assert slow.camera.frame_period_s == 0.2
 
