@@ -20,6 +20,7 @@ from parfocal.edge.pixels import UInt8Array
 # Compressed frames are the last choice: compression changes fine detail from shot to shot.
 COMPRESSED = "MJPG"
 QUARTERED = "4:2:0"
+QUARTERED_FORMATS = tuple(cv2.VideoWriter.fourcc(*name) for name in ("YU12", "YV12", "NV12", "NV21"))
 UNKNOWN = -1.0  # what OpenCV reads from a control that the camera does not have
 EXPOSURE_UNIT_S = 1e-4  # V4L2: exposure_time_absolute
 # Many cameras round the exposure to their own steps. Beyond this share the brightness is off.
@@ -53,8 +54,7 @@ class VideoCamera:
                 self._choose_mode()
                 self._check_rate()
                 self._lock()
-                if self._is_compressed():
-                    self._note_colours()
+                self._note_colours()
             except CameraFailed:
                 self.close()
                 raise
@@ -152,19 +152,26 @@ class VideoCamera:
         return self._capture.get(cv2.CAP_PROP_FOURCC) == cv2.VideoWriter.fourcc(*COMPRESSED)
 
     def _note_colours(self) -> None:
-        """Note a camera that halves the colours both ways, in which a single shot has most of its direction.
+        """Note a camera that keeps a quarter of the colours, in which a single shot has most of its direction.
 
-        The USB Video Class asks for 4:2:2. What the camera does is in the header of its frames.
+        The USB Video Class asks for half of them, 4:2:2, in JPEG. What the camera does is in the header of its frames.
         """
+        if self._is_compressed():
+            keeps_a_quarter = self._chroma_of_jpeg() == QUARTERED
+        else:
+            keeps_a_quarter = self._capture.get(cv2.CAP_PROP_FOURCC) in QUARTERED_FORMATS
+        if keeps_a_quarter:
+            self._notes.append(
+                f"its frames keep one colour for four pixels ({QUARTERED}), where those of most USB cameras keep two "
+                "(4:2:2): single shots err more, and more often in their direction; pairs of shots do not"
+            )
+
+    def _chroma_of_jpeg(self) -> str | None:
         self._capture.set(cv2.CAP_PROP_CONVERT_RGB, 0.0)
         # Where no frame comes, the first `grab` says so.
         frame = self._capture.retrieve()[1] if self._capture.grab() else None
         self._capture.set(cv2.CAP_PROP_CONVERT_RGB, 1.0)
-        if frame is not None and chroma_of(frame.tobytes()) == QUARTERED:
-            self._notes.append(
-                f"its JPEG keeps one colour for four pixels ({QUARTERED}), where USB cameras keep two (4:2:2): single "
-                "shots err in their direction more often than they would with another camera; pairs of shots do not"
-            )
+        return None if frame is None else chroma_of(frame.tobytes())
 
     def _uncompressed(self) -> list[v4l2.Mode]:
         """The uncompressed modes, where the driver lists them."""

@@ -182,8 +182,18 @@ def test_a_camera_whose_jpeg_quarters_the_colours_says_so(device: Device) -> Non
     assert not [note for note in VideoCamera(CONFIG).notes if "4:2:0" in note]
     device.jpeg_sampling = cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420
     opened = VideoCamera(CONFIG)
-    assert "keeps one colour for four pixels (4:2:0)" in opened.notes[1]
+    assert "its frames keep one colour for four pixels (4:2:0)" in opened.notes[1]
     assert tuple(opened.grab().pixels[0, 0]) == colour_of(device.n_frames)
+
+
+@pytest.mark.parametrize(
+    ("palette", "is_told"), [("YU12", True), ("NV12", True), ("YUYV", False), ("RGB3", False)]
+)
+def test_an_uncompressed_format_that_quarters_the_colours_is_told(
+    device: Device, palette: str, is_told: bool
+) -> None:
+    device.sizes = {palette: ((1224, 1024),)}
+    assert [("4:2:0" in note) for note in VideoCamera(CONFIG).notes] == [True] * is_told
 
 
 def test_a_camera_that_compresses_and_gives_no_frame_opens_and_fails_when_it_is_asked_for_one(

@@ -143,8 +143,8 @@ MUTATIONS = (
     Mutation(
         "colours that are halved along rows alone are told as quartered",
         "edge/camera/video.py",
-        "chroma_of(frame.tobytes()) == QUARTERED",
-        "chroma_of(frame.tobytes()) != '4:4:4'",
+        "self._chroma_of_jpeg() == QUARTERED",
+        "self._chroma_of_jpeg() != '4:4:4'",
         VIDEO_TESTS,
     ),
     Mutation(
