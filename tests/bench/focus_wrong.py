@@ -137,7 +137,7 @@ def main() -> int:
     parser.add_argument("strategies", nargs="*", default=["two-shot", "controller"])
     parser.add_argument("--condenser", type=float, nargs="+", default=[REFERENCE, 0.30, 0.45, 0.75, 0.90])
     parser.add_argument("--colours", type=float, default=1.0, help="share of the colour shift; -1 mirrors it")
-    parser.add_argument("--objective", choices=tuple(FOCUS_OF), default=Case.objective)
+    parser.add_argument("--objective", choices=tuple(FOCUS_OF), default=FocusConfig().objective)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--slides", nargs="+")
     parser.add_argument("--textures", action="store_true")
