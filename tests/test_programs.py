@@ -1,4 +1,4 @@
-"""The programs of `tools` and `tests/bench`, which no other test runs, begin: their modules load, and so do their options."""
+"""The programs of `tools` and `tests/bench`, which no other test runs, begin: modules load, and options have defaults."""
 
 import argparse
 import importlib
@@ -15,7 +15,7 @@ PROGRAMS = sorted(
 )
 
 
-class AskedFor(Exception):  # noqa: N818  # it is no error
+class AskedFor(Exception):  # it is no error
     """A program has read its options; `args[0]` are those of a call without any that may be left out."""
 
 
