@@ -1,4 +1,4 @@
-"""The programs of `tools` and `tests/bench`, which no other test runs, begin: modules load, and options have defaults."""
+"""The programs of `tools` and `tests/bench`, which no other test runs: their modules load, their defaults are possible."""
 
 import argparse
 import importlib
