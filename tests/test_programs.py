@@ -1,4 +1,4 @@
-"""The programs of `tools` and `tests/bench`, which no other test runs: their modules load, their defaults are possible."""
+"""The programs of `tools` and `tests/bench`, which no other test runs: they load, and their defaults are possible."""
 
 import argparse
 import importlib
