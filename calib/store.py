@@ -44,6 +44,7 @@ RANGES = {
     "camera_fine_noise": (0.0, 100.0),
     "camera_mosaic": (0.0, 1.0),
     "camera_blocks": (0.0, 100.0),
+    "camera_lag_share": (0.0, 1.0),
     "optics_error_um": (0.0, 10.0),
     "optics_gain": (0.1, 10.0),
     "optics_offset_um": (-10.0, 10.0),
@@ -123,10 +124,11 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `x_home_um` and so on: how far a position may be off after homing. `camera_angle_deg` and `camera_is_mirrored` (0
     or 1): see `parfocal.calib.camera.view.View`. Of the camera: gain and white balance in its own units, levels of
     255, shares of the light; `camera_fine_noise`, `camera_mosaic` and `camera_blocks`: see
-    `parfocal.calib.camera.processing.Processing`. Of the optics: `optics_error_um` is the mean error of the corrected
-    model on stacks that it was not fitted on; the others are what corrects it, see `parfocal.calib.models.optics`, and
-    how far the sharpest plane lies above that of least wavefront variance, see `parfocal.calib.models.planes`;
-    `single` and `single_...` are the same of the single-shot model. `int8_deviation_um`: how far the INT8 form
+    `parfocal.calib.camera.processing.Processing`; `camera_lag_share`: see
+    `parfocal.calib.camera.lag`. Of the optics: `optics_error_um` is the mean error of the corrected model on stacks
+    that it was not fitted on; the others are what corrects it, see `parfocal.calib.models.optics`, and how far the
+    sharpest plane lies above that of least wavefront variance, see `parfocal.calib.models.planes`; `single` and
+    `single_...` are the same of the single-shot model. `int8_deviation_um`: how far the INT8 form
     deviates from FP32. Of the loop: standard deviation of its final heights, how far they lie above the sharpest
     plane, and where it takes its shots, see `parfocal.calib.models.loop`. Of a tunable lens: its curve, how far focal
     planes lie from it (root mean square; the uncertainty is that of the curve), its hysteresis, slope and settle time,
@@ -161,6 +163,7 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     camera_fine_noise: Measured | None = None
     camera_mosaic: Measured | None = None
     camera_blocks: Measured | None = None
+    camera_lag_share: Measured | None = None
     optics: OpticsModel | None = None
     optics_error_um: Measured | None = None
     optics_gain: Measured | None = None

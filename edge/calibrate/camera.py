@@ -1,10 +1,12 @@
 """`parfocal calibrate camera`: exposure, response, flicker, flat field, and what the camera does to its pictures."""
 
+import math
 from collections.abc import Iterator
 
 import msgspec
 import numpy as np
 
+from parfocal.calib.camera.lag import LAGS_FROM, lag_of
 from parfocal.calib.camera.processing import Processing, processing_of
 from parfocal.calib.camera.response import (
     Level,
@@ -18,7 +20,7 @@ from parfocal.calib.errors import CalibPoor
 from parfocal.calib.store import Store
 from parfocal.edge.calibrate.curves import Step
 from parfocal.edge.calibrate.keeper import Found, Keeper, KeptValue, Stamp
-from parfocal.edge.camera.frame import Adjustable, CameraSettings, frame_after
+from parfocal.edge.camera.frame import Adjustable, CameraSettings, Frame, frame_after
 from parfocal.edge.camera.linear import raw_camera
 from parfocal.edge.config import Config
 from parfocal.edge.focus.judging.depth import depth_scale
@@ -37,6 +39,8 @@ LIGHTS = (0.08, 0.12, 0.17, 0.25, 0.35, 0.5, 0.65, 0.8, 1.0, 1.2, 1.4, 1.6)  # o
 MAX_FALL_UNCERTAINTY = 0.05  # more, and the structure of the slide decides, not the lamp
 N_PER_LIGHT = 4
 N_DARK, N_STEADY, N_NOISE = 4, 32, 8
+FORGOTTEN_SHARE, MOST_LAG = 0.002, 0.9
+LAG_UNCERTAINTY = 0.1  # python -m tests.bench.camera
 LAMP_S = 0.1  # a lamp takes a moment
 # The brightest parts of a field, grey levels: bright enough for little noise, with room below saturation.
 BRIGHT_PERCENTILE = 99.5
@@ -49,9 +53,9 @@ class RawCamera(msgspec.Struct, frozen=True):
     """What the values of a camera were computed from; `refused` says why they were not kept.
 
     `flat` is a grid of 9 by 9 shares of the brightest part of a field of `frame_px`, `fall` that of the darkest corner
-    below it with its uncertainty, `steady_light` the mean light of frames in a row, `white` the levels of
-    the brightest part, red, green, blue, under a lamp of `lamp_duty`. Gain and white balance are the
-    camera's own.
+    below it with its uncertainty, `steady_light` the mean light of frames in a row, `lag` the share of the frame
+    before in each of them, `white` the levels of the brightest part, red, green, blue, under a lamp of `lamp_duty`.
+    Gain and white balance are the camera's own.
     """
 
     settings: CameraSettings
@@ -65,6 +69,7 @@ class RawCamera(msgspec.Struct, frozen=True):
     white: tuple[float, float, float] | None = None
     lamp_duty: float | None = None
     processing: Processing | None = None
+    lag: float | None = None
     refused: str | None = None
 
 
@@ -75,6 +80,11 @@ def camera_verdicts(seen: RawCamera) -> tuple[str, ...]:
     (python -m tests.bench.camera costs).
     """
     response, told = seen.response, _of_processing(seen.processing)
+    if seen.lag is not None and seen.lag >= LAGS_FROM:
+        told.append(
+            f"noise reduction over time: each picture keeps {100.0 * seen.lag:.0f} % of the frame before. Switch it "
+            "off: a picture taken after a move shows a trace of what the camera saw on the way"
+        )
     if response is not None and response.is_linear:
         told.append(f"response: linear (gamma {response.gamma:.2f})")
     elif response is not None:
@@ -119,6 +129,7 @@ class CameraCalibration:
         self._camera = raw_camera(instrument.camera)
         self._keeper = Keeper(store, stamp)
         self.images = 0
+        self._forgets_s = 0.0  # until a camera that mixes frames shows another light
         self.seen = RawCamera(self._settings())
 
     def run(self) -> Iterator[KeptValue]:
@@ -149,6 +160,7 @@ class CameraCalibration:
             places = self._exposed()
             self._see(settings=self._settings(), white=_white(places), lamp_duty=scan.lamp_duty)
             self._step("nine places")
+            processing, lag = self._noise()
             response = self._response()
             table = light_table(response)
             flat, fall, fall_uncertainty = flat_field(
@@ -158,15 +170,9 @@ class CameraCalibration:
             height_px, width_px = places[0].shape[:2]
             grid = tuple(map(tuple, flat.tolist()))
             self._see(flat=grid, fall=(fall, fall_uncertainty), frame_px=(width_px, height_px))
-            means, noisy = [], []
-            for number in range(N_STEADY):
-                picture = self._picture()
-                means.append(float(table[picture].mean()))
-                if number < N_NOISE:
-                    noisy.append(_corner(picture))
+            means = [float(table[self._picture()].mean()) for _ in range(N_STEADY)]
             flicker, flicker_uncertainty = flicker_of(means)
-            processing = processing_of([picture.astype(np.float64) for picture in noisy])
-            self._see(steady_light=tuple(means), processing=processing)
+            self._see(steady_light=tuple(means))
             self._step("frames in a row")
         found = [
             Found("camera_flicker_share", flicker, flicker_uncertainty),
@@ -175,6 +181,8 @@ class CameraCalibration:
             Found("camera_mosaic", processing.mosaic, 0.05),
             Found("camera_blocks", processing.blocks, 0.05),
         ]
+        if lag is not None:
+            found.append(Found("camera_lag_share", lag, LAG_UNCERTAINTY))
         if fall_uncertainty <= MAX_FALL_UNCERTAINTY:
             found.append(Found("camera_falloff_share", max(0.0, fall), fall_uncertainty))
         if response is not None:
@@ -216,6 +224,20 @@ class CameraCalibration:
             f"{BRIGHT_LEVELS[1]:.0f}: they have {bright:.0f}. Change scan.lamp_duty."
         )
 
+    def _noise(self) -> tuple[Processing, float | None]:
+        """What the noise of frames in a row tells, and the share of the frame before in each of them."""
+        noisy, taken_s = [], []
+        for _ in range(N_NOISE):
+            frame = self._frame()
+            noisy.append(_corner(frame.pixels).astype(np.float64))
+            taken_s.append(frame.exposure_start_s)
+        period_s = self._config.camera.frame_period_s
+        processing, lag = processing_of(noisy), lag_of(noisy, round(np.median(np.diff(taken_s)) / period_s))
+        self._see(processing=processing, lag=lag)
+        if lag is not None and lag >= LAGS_FROM:
+            self._forgets_s = period_s * math.log(FORGOTTEN_SHARE) / math.log(min(lag, MOST_LAG))
+        return processing, lag
+
     def _response(self) -> ResponseFit | None:
         """The response curve; None on a board without a lamp, where nothing changes the light."""
         board, duty = self._instrument.board, self._config.scan.lamp_duty
@@ -243,12 +265,15 @@ class CameraCalibration:
 
     def _under(self, duty: float) -> UInt8Array:
         self._instrument.board.lamp(duty)
-        self._instrument.clock.sleep_s(LAMP_S)
+        self._instrument.clock.sleep_s(LAMP_S + self._forgets_s)
         return self._picture()
 
     def _picture(self) -> UInt8Array:
+        return self._frame().pixels
+
+    def _frame(self) -> Frame:
         self.images += 1
-        return frame_after(self._camera, self._instrument.clock.now_s()).pixels
+        return frame_after(self._camera, self._instrument.clock.now_s())
 
     def _settings(self) -> CameraSettings:
         return self._camera.settings() if isinstance(self._camera, Adjustable) else CameraSettings()

@@ -52,6 +52,7 @@ _CAMERA_VALUES = (
     "camera_fine_noise",
     "camera_mosaic",
     "camera_blocks",
+    "camera_lag_share",
 )
 _STAGE_VALUES = (
     "um_per_step",

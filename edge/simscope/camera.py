@@ -44,8 +44,7 @@ class SimulatedCamera:
         # A little longer: after rounding, its end must not lie in the future.
         self._clock.sleep_s(start_s + until_there_s + 1e-6 - self._clock.now_s())
         self._next = number + 1
-        middle_s = start_s + exposure_s / 2.0
-        position_um, duty = self._stage.true_um(middle_s), self._stage.lamp_duty(middle_s)
+        exposed = self._exposed(number)
         self._n_grabbed += 1
         grabbed = self._n_grabbed
 
@@ -53,10 +52,17 @@ class SimulatedCamera:
             # As with a real camera, only the newest frame has pixels.
             if grabbed != self._n_grabbed:
                 raise overtaken()
-            # `render` knows the light of the configured exposure only.
-            return self._render(*position_um, duty * exposure_s / self._config.exposure_s)
+            return exposed()
 
         return Frame(start_s, decoded)
+
+    def _exposed(self, number: int) -> Callable[[], UInt8Array]:
+        """What frame `number` shows, rendered when it is called."""
+        exposure_s = self._exposure_s
+        middle_s = self._began_s + number * self._config.frame_period_s + exposure_s / 2.0
+        position_um, duty = self._stage.true_um(middle_s), self._stage.lamp_duty(middle_s)
+        # `render` knows the light of the configured exposure only.
+        return lambda: self._render(*position_um, duty * exposure_s / self._config.exposure_s)
 
     def settings(self) -> CameraSettings:
         """Its exposure; gain and white balance cannot be set."""

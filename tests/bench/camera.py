@@ -8,12 +8,14 @@ Everything is simulated in virtual time, over a drawn section.
 
 import sys
 import tempfile
+from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import NamedTuple
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from parfocal.board.stub.config import StubConfig
 from parfocal.board.stub.virtual_bench import VirtualBench
@@ -38,8 +40,15 @@ CONFIG = Config(
     focus=FocusConfig(first_sweep_start_um=2480.0, first_sweep_stop_um=2520.0),
 )
 WHITE = 225.0  # of an empty place, before the light is too bright or too dim
-LIMITS = {"camera_gamma": 0.05, "camera_dark_level": 1.0, "camera_falloff_share": 0.03}
+LIMITS = {
+    "camera_gamma": 0.05,
+    "camera_dark_level": 1.0,
+    "camera_falloff_share": 0.03,
+    "camera_lag_share": 0.1,
+}
 N_KEPT = 16  # pictures of places
+MIXED = 12  # frames: what lies before them has no share left
+LAGS = (0.0, 0.2, 0.4, 0.6)
 FLICKER_LIMIT = 0.5  # of the truth, as a share
 
 
@@ -52,6 +61,7 @@ class Hidden(NamedTuple):
     flicker: float
     light: float
     full_well: float
+    lag: float = 0.0
 
 
 def hidden(seed: int) -> Hidden:
@@ -73,7 +83,35 @@ def hidden(seed: int) -> Hidden:
         float(rng.uniform(0.002, 0.02)),
         float(np.exp(rng.uniform(np.log(0.4), np.log(2.5)))),
         float(np.exp(rng.uniform(np.log(5000.0), np.log(20000.0)))),
+        LAGS[seed // 2 % len(LAGS)],
     )
+
+
+class LaggingCamera(SimulatedCamera):
+    """Reduces noise over time: gives a share of what it gave before, and for the rest the new frame.
+
+    As the recursive filters in the image processors of webcams, a Raspberry Pi 5 (temporal denoise) and a Jetson
+    (`tnr-mode`), where nothing moves: these follow motion, and mix less of it.
+    """
+
+    lag = 0.0
+    _given: NDArray[np.float32] | None = None
+    _last = -1
+
+    def _exposed(self, number: int) -> Callable[[], UInt8Array]:
+        since = max(self._last + 1, number - MIXED)
+        frames = [super(LaggingCamera, self)._exposed(one) for one in range(since, number + 1)]
+
+        def mixed() -> UInt8Array:
+            given = self._given
+            for frame in frames:
+                new = frame().astype(np.float32)
+                given = new if given is None else self.lag * given + np.float32(1.0 - self.lag) * new
+            self._given, self._last = given, number
+            rounded: UInt8Array = np.rint(np.asarray(given)).astype(np.uint8)
+            return rounded
+
+        return mixed
 
 
 def rendered(section: UInt8Array, truth: Hidden, seed: int, config: CameraConfig = CONFIG.camera) -> Render:
@@ -128,7 +166,8 @@ def instrument_of(truth: Hidden, seed: int, config: Config = CONFIG) -> Instrume
     """An instrument with this camera, not homed yet."""
     bench = VirtualBench(StubConfig(seed=seed))
     render = rendered(drawn(seed), truth, seed, config.camera)
-    camera = SimulatedCamera(bench, bench.clock, config.camera, render)
+    camera = LaggingCamera(bench, bench.clock, config.camera, render)
+    camera.lag = truth.lag
     return Instrument(bench.open_board(config.board), camera, bench.clock, may_home=True)
 
 
@@ -150,7 +189,9 @@ def truths(truth: Hidden, seed: int) -> dict[str, float]:
         "camera_gamma": truth.camera.gamma,
         "camera_dark_level": dark_level,
         "camera_falloff_share": truth.fall,
-        "camera_flicker_share": truth.flicker,
+        # Of pictures two frames apart, whose light a camera that mixes frames evens out.
+        "camera_flicker_share": truth.flicker * (1.0 - truth.lag),
+        "camera_lag_share": truth.lag,
     }
 
 
@@ -210,8 +251,8 @@ def main() -> int:
         costs()
         return 0
     seeds = range(1, 1 + (int(sys.argv[1]) if len(sys.argv) > 1 else 12))
-    print("| seed | light | exposure s | gamma | dark | fall | flicker | done by the camera | found |")  # noqa: T201
-    print("|---|---|---|---|---|---|---|---|---|")  # noqa: T201
+    print("| seed | light | exposure s | gamma | dark | fall | flicker | lag | done by the camera | found |")  # noqa: T201
+    print("|---|---|---|---|---|---|---|---|---|---|")  # noqa: T201
     held = within = n = right = 0
     for seed in seeds:
         truth = hidden(seed)

@@ -164,6 +164,7 @@ _CAMERA_WORDS = {
     "camera_fine_noise": "noise in fine over that in coarse detail {0.value:.2f} +- {0.uncertainty:.2f}",
     "camera_mosaic": "noise of least over most noisy pixels of 2 by 2 {0.value:.2f} +- {0.uncertainty:.2f}",
     "camera_blocks": "fine detail on over between blocks of 8 {0.value:.2f} +- {0.uncertainty:.2f}",
+    "camera_lag_share": "{percent:.0f} +- {percent_uncertainty:.0f} % of the frame before in each picture",
 }
 
 

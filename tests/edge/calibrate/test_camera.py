@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -60,6 +61,7 @@ def test_a_camera_with_faults_is_seen_through_and_its_exposure_found_and_read_ba
     verdicts = camera_verdicts(running.seen)
     assert any("it sharpens" in verdict for verdict in verdicts)
     assert any("which is undone from now on" in verdict for verdict in verdicts)
+    assert not any("over time" in verdict for verdict in verdicts)
     kept = store.load()
     assert set(kept.values()) == set(found)
     raw = json.loads((store.path.parent / found["camera_gamma"].raw).read_text())
@@ -95,6 +97,15 @@ def test_a_compressed_camera_is_told_what_it_costs(store: Store) -> None:
         for one in camera_verdicts(running.seen)
     )
     assert camera_of(store.load(), CONFIG).gamma is None
+
+
+def test_a_camera_that_mixes_frames_is_told_and_waited_for_where_the_light_changes(store: Store) -> None:
+    truth = hidden(SEED)._replace(lag=0.6)
+    found, running, _ = measure(store, truth)
+    for name, value in truths(truth, SEED).items():
+        assert abs(found[name].value - value) <= LIMITS.get(name, 0.5 * value), name
+    (told,) = (one for one in camera_verdicts(running.seen) if "over time" in one)
+    assert re.search(r"keeps (5[5-9]|6[0-5]) % of the frame before\. Switch it off", told)
 
 
 def test_in_the_dark_nothing_is_kept_and_the_exposure_is_put_back(store: Store) -> None:

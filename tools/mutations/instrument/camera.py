@@ -11,6 +11,7 @@ TURNED_TESTS = ("tests/edge/stitch/test_turned.py",)
 WATCH_TESTS = ("tests/edge/scan/test_watch.py",)
 MASTER_TESTS = ("tests/edge/slide/test_master.py",)
 VIDEO_TESTS = ("tests/edge/camera/test_video.py",)
+LAG_TESTS = ("tests/calib/camera/test_lag.py",)
 JPEG_TESTS = ("tests/edge/camera/test_jpeg.py",)
 
 MUTATIONS = (
@@ -132,6 +133,34 @@ MUTATIONS = (
         "near = 1.5 * away**3 - 2.5 * away**2 + 1.0",
         "near = 1.25 * away**3 - 2.25 * away**2 + 1.0",
         ("tests/edge/calibrate/test_register.py", "tests/edge/test_subpixel.py"),
+    ),
+    Mutation(
+        "a camera that mixes frames is not waited for where the light changes",
+        "edge/calibrate/camera.py",
+        "sleep_s(LAMP_S + self._forgets_s)",
+        "sleep_s(LAMP_S)",
+        CAMERA_TESTS,
+    ),
+    Mutation(
+        "pictures are taken for frames in a row",
+        "calib/camera/lag.py",
+        "share ** (1.0 / max(frames_apart, 1.0))",
+        "share",
+        LAG_TESTS,
+    ),
+    Mutation(
+        "the mean of the noise is thought to be none",
+        "calib/camera/lag.py",
+        "centred @ share**apart @ centred",
+        "share**apart",
+        LAG_TESTS,
+    ),
+    Mutation(
+        "the steps of 8 bits count as noise of the sensor",
+        "calib/camera/lag.py",
+        "- STEPS_VARIANCE * centred",
+        "- 0.0 * centred",
+        LAG_TESTS,
     ),
     Mutation(
         "a camera goes on giving the bytes of its frames",
