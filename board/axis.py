@@ -254,9 +254,13 @@ class Axis:
             self._take(config)
             self._rates = Rates(speed_um_per_s / config.um_per_step, accel_um_per_s2 / config.um_per_step)
 
-    def rests_from(self, settled_s: float) -> None:
-        """Count as settled no earlier than `settled_s`: another axis comes to rest then. No I/O."""
+    def rests_from(self, settled_s: float) -> float:
+        """Count as settled no earlier than `settled_s`; returns when it does, s. No I/O.
+
+        Another axis comes to rest then, or the light changes.
+        """
         self._settled_s = max(self._settled_s, settled_s)
+        return self._settled_s
 
     def jog(self, delta_um: float) -> float:
         """Move by `delta_um`, short and slowly, homed or not; return the time at which the stage is settled, s.

@@ -80,14 +80,12 @@ class MotorBoard(abc.ABC):
         return self.rests_from(max(self.x.approach_up(x_um), self.y.approach_up(y_um)))
 
     def rests_from(self, settled_s: float) -> float:
-        """Tell every axis when the whole stage is at rest; returns `settled_s`, s. No I/O.
+        """Tell every axis when the whole stage is at rest; returns the latest such time that they were told, s. No I/O.
 
         A camera has frames ready from before. The first shot at a place is often taken with Z already standing at its
         height, and must still be exposed after X and Y came to rest.
         """
-        for axis in self.axes.values():
-            axis.rests_from(settled_s)
-        return settled_s
+        return max(axis.rests_from(settled_s) for axis in self.axes.values())
 
     def _walk_all(self, walks: Mapping[str, Walk]) -> float:
         """Go along all walks; return the time at which the stage is settled, s."""

@@ -16,7 +16,7 @@ from parfocal.board.tunable.opened import opened_lens
 from parfocal.calib.camera.view import View
 from parfocal.calib.value import UsedCalibration
 from parfocal.edge.camera.frame import Adjustable, Camera, CameraSettings, TriggeredCamera
-from parfocal.edge.camera.linear import LinearCamera, LinearTriggered
+from parfocal.edge.camera.linear import LinearCamera, LinearTriggered, raw_camera
 from parfocal.edge.camera.opened import open_camera, triggered_of
 from parfocal.edge.config import Config, FocusConfig
 from parfocal.edge.measured.calibration import (
@@ -88,6 +88,17 @@ class Instrument(msgspec.Struct, frozen=True):
             predictor = predictor.corrected(self.correction)
         return predictor, config if self.spacing is None else self.spacing.of(config)
 
+    def used_config(self, config: Config) -> Config:
+        """The configuration with axes and exposure as they are in use: with what a calibration measured."""
+        axes = {name: axis.config for name, axis in self.board.axes.items()}
+        camera = raw_camera(self.camera)
+        exposure_s = camera.settings().exposure_s if isinstance(camera, Adjustable) else None
+        return msgspec.structs.replace(
+            config,
+            board=msgspec.structs.replace(config.board, **axes),
+            camera=msgspec.structs.replace(config.camera, exposure_s=exposure_s or config.camera.exposure_s),
+        )
+
     def home_if_allowed(self) -> None:
         """Home the axes if they are not homed and the instrument may do so by itself. Raises BoardError."""
         if self.may_home and not self.board.z.is_homed:
@@ -126,10 +137,16 @@ class Instrument(msgspec.Struct, frozen=True):
             yield
             return
         try:
-            self.board.lamp(duty)
+            self.shine(duty)
             yield
         finally:
             self.board.lamp(0.0)
+
+    def shine(self, duty: float) -> None:
+        """Set the lamp of a board that has one; shots from now on are exposed in this light. Raises BoardError."""
+        self.board.lamp(duty)
+        # A free-running camera has frames ready from before, and where the stage stands already no move dates them.
+        self.board.rests_from(self.clock.now_s())
 
 
 def board_notes(capabilities: Capabilities) -> tuple[str, ...]:

@@ -11,9 +11,9 @@ import numpy as np
 from parfocal.edge.camera import v4l2
 from parfocal.edge.camera.devices import device_number
 from parfocal.edge.camera.frame import UNCALIBRATED, CameraSettings, Frame, overtaken
-from parfocal.edge.camera.jpeg import chroma_of
 from parfocal.edge.config import CameraConfig
 from parfocal.edge.errors import CameraFailed
+from parfocal.edge.jpeg import chroma_of
 from parfocal.edge.opencv_log import silenced
 from parfocal.edge.pixels import UInt8Array
 

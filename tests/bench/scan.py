@@ -40,9 +40,10 @@ from parfocal.edge.focus.uneven import crispness
 from parfocal.edge.measured.calibration import PlayInUse
 from parfocal.edge.scan.continuous.plan import blur_um_of, quicker_plan, sweep_plan
 from parfocal.edge.scan.continuous.survey import sweeps_if_quicker
-from parfocal.edge.scan.tiling.job import Request, ScanJob, Ways, settings_of
+from parfocal.edge.scan.tiling.job import ScanJob, Ways, settings_of
 from parfocal.edge.scan.tiling.plan import field_of, foretell, overlap_for, plan_tiles
 from parfocal.edge.scan.tiling.points import survey_points
+from parfocal.edge.scan.tiling.request import Request
 from parfocal.edge.scan.tiling.taken import TileDone
 from parfocal.edge.simscope.surface import FocusSurface
 from parfocal.edge.tissue.area import rectangle

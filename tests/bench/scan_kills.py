@@ -36,17 +36,12 @@ from parfocal.edge.images.rgb import rgb_from_file
 from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.scan.continuous.plan import sweep_plan
 from parfocal.edge.scan.tiles import journal_path, read_scan, tiles_folder
-from parfocal.edge.scan.tiling.job import (
-    Request,
-    ScanJob,
-    Ways,
-    kept_request,
-    settings_of,
-)
+from parfocal.edge.scan.tiling.job import ScanJob, Ways, settings_of
 from parfocal.edge.scan.tiling.journal import digest_of
 from parfocal.edge.scan.tiling.plan import field_of, plan_tiles
 from parfocal.edge.scan.tiling.points import survey_points
 from parfocal.edge.scan.tiling.registering import shift_px
+from parfocal.edge.scan.tiling.request import Request, kept_request
 from parfocal.edge.scan.tiling.writer import TileNotWritten, write_whole
 from parfocal.edge.simscope.triggered_camera import TriggeredCamera
 from parfocal.edge.tissue.area import rectangle

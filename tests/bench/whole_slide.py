@@ -42,9 +42,10 @@ from parfocal.edge.measured.trigger_in_use import TriggerInUse
 from parfocal.edge.scan.continuous.plan import quicker_plan, sweep_plan
 from parfocal.edge.scan.continuous.survey import sweeps_if_quicker
 from parfocal.edge.scan.tiles import read_scan
-from parfocal.edge.scan.tiling.job import Eyes, Request, ScanJob, Ways, settings_of
+from parfocal.edge.scan.tiling.job import Eyes, ScanJob, Ways, settings_of
 from parfocal.edge.scan.tiling.plan import TilePlan, field_of, foretell, overlap_for, plan_tiles
 from parfocal.edge.scan.tiling.points import survey_points
+from parfocal.edge.scan.tiling.request import Request
 from parfocal.edge.scan.tiling.taken import TileDone
 from parfocal.edge.simscope.bench import in_virtual_time, stub_of
 from parfocal.edge.simscope.surface import FocusSurface

@@ -18,7 +18,9 @@ from parfocal.edge.cli.focusing.focus import focus_fields
 from parfocal.edge.config import Config, config_from_toml
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.focus.result import FocusLost
+from parfocal.edge.focus.shots import Shots
 from parfocal.edge.instrument import board_notes
+from parfocal.edge.measured.calibration import CameraInUse
 from parfocal.edge.scan.plan import Field
 from parfocal.engines.cache import EngineCache
 from parfocal.engines.errors import EngineError, InputMismatch
@@ -82,6 +84,29 @@ def test_the_lamp_goes_out_however_a_run_ends(config: Config) -> None:
     with pytest.raises(EngineError):
         focus_fields(opened, Predictor(Fails()), near, plan, Console(quiet=True))
     assert scope.bench.lamp_duty(scope.bench.clock.now_s()) == 0.0
+
+
+def test_a_shot_after_the_lamp_came_on_is_lit_though_nothing_moved(config: Config) -> None:
+    scope = Scope(config)
+    opened = scope.instrument()
+    scope.board.lamp(0.0)
+    scope.bench.clock.sleep_s(1.0)  # the camera goes on, and has frames of the dark ready
+    with opened.lit(config.scan.lamp_duty):
+        z_um = opened.board.z.position_um
+        shot = Shots(opened.board.z, opened.camera, config.focus).take(z_um)
+    assert shot.pixels.mean() > 100.0
+
+
+def test_the_configuration_in_use_has_the_axes_and_the_exposure_that_were_measured(config: Config) -> None:
+    scope = Scope(config)
+    opened = scope.instrument()
+    scope.board.x.use_rates(1234.0, 5678.0)
+    assert opened.used_config(config).camera == config.camera
+    camera = instrument.calibrated_camera(opened.camera, CameraInUse(exposure_s=0.0056, gamma=0.5))
+    used = msgspec.structs.replace(opened, camera=camera).used_config(config)
+    assert used.camera.exposure_s == 0.0056
+    assert used.board.x.speed_um_per_s == 1234.0
+    assert used.focus == config.focus
 
 
 @pytest.mark.parametrize("downsample", [1, 2])

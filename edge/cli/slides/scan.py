@@ -44,15 +44,8 @@ from parfocal.edge.scan.due import note_due
 from parfocal.edge.scan.on_demand import is_triggered
 from parfocal.edge.scan.plan import Field
 from parfocal.edge.scan.survey import surface_report
-from parfocal.edge.scan.tiling.job import (
-    Eyes,
-    Request,
-    ScanJob,
-    Ways,
-    check_new,
-    kept_request,
-    settings_of,
-)
+from parfocal.edge.scan.tiles import journal_path
+from parfocal.edge.scan.tiling.job import Eyes, ScanJob, Ways, settings_of
 from parfocal.edge.scan.tiling.plan import (
     Foretold,
     check_disk,
@@ -61,10 +54,10 @@ from parfocal.edge.scan.tiling.plan import (
     foretell,
     overlap_for,
     plan_tiles,
-    used_config,
 )
 from parfocal.edge.scan.tiling.points import survey_points
 from parfocal.edge.scan.tiling.report import ScanReport, SessionFigures, scan_report
+from parfocal.edge.scan.tiling.request import Request, check_new, kept_request
 from parfocal.edge.scan.tiling.taken import TileDone
 from parfocal.edge.scan.tiling.writer import EXPECTED_SHARE
 from parfocal.edge.surface.files import read_points
@@ -155,9 +148,10 @@ def scan(
     console = console_for(json)
     # Before the board is opened: a wrong model is reported at once, and loading it does not delay the heartbeat.
     eyes = None if plan else _eyes(settings, console)
-    with asked.opened(settings) as instrument:
+    # Also while it is set up and surveyed: without a handler the signal would end the program.
+    with Pause() as pause, asked.opened(settings) as instrument:
         show_notes(console, instrument.notes)
-        used = used_config(settings, instrument.board)
+        used = instrument.used_config(settings)
         request = kept or _request(wanted, used, instrument)
         sweeps = (
             sweep_plan(request.plan, used, instrument.plays, instrument.trigger)
@@ -177,7 +171,7 @@ def scan(
         middle_first = tiles[len(tiles) // 2 :] + tiles[: len(tiles) // 2]  # the first ones are often empty
         fields = tuple(Field(tile.x_um, tile.y_um) for tile in middle_first)
         seen, used, _ = by_lens(instrument, used, console, fields, eyes.two_shot, eyes.single)
-        work = _Work(console, seen, used, eyes, spacing_um, ways)
+        work = _Work(console, seen, used, eyes, spacing_um, ways, pause)
         with (
             growing_result(json, partial(show_report, console)) as result,
             _open_job(out, request, foretold, work) as job,
@@ -194,6 +188,24 @@ class _Work(msgspec.Struct, frozen=True):
     eyes: Eyes
     spacing_um: float | None
     ways: Ways
+    pause: Pause
+
+    def wait_while_paused(self, *, is_lit: bool) -> None:
+        """Wait as long as the run is paused, in the dark. `is_lit`: whether the lamp is on now."""
+        if self.pause.wait(lambda: self._dark(is_lit)):
+            say(self.console, "going on after a pause")
+
+    @contextlib.contextmanager
+    def _dark(self, is_lit: bool) -> Iterator[None]:
+        """The lamp off during a pause, and on again after it as it was."""
+        board = self.instrument.board
+        is_lit = is_lit and board.capabilities.has_lamp
+        if is_lit:
+            board.lamp(0.0)
+        say(self.console, f"paused; `kill -USR1 {os.getpid()}` to go on, Ctrl-C to end")
+        yield
+        if is_lit:
+            self.instrument.shine(self.config.scan.lamp_duty)
 
 
 def _area(region: tuple[float, float, float, float] | None, mask: Path | None) -> Area | None:
@@ -255,10 +267,12 @@ def _eyes(config: Config, console: Console) -> Eyes:
 @contextlib.contextmanager
 def _open_job(out: Path, request: Request, foretold: Foretold, work: _Work) -> Iterator[ScanJob]:
     """The scan, begun or continued. Raises ConfigError before anything moves."""
-    check_disk(foretold, foretold.n_tiles, out)
+    if not journal_path(out).exists():
+        check_disk(foretold, foretold.n_tiles, out)
     settings = settings_of(request, work.instrument, work.config, work.eyes)
     job = ScanJob(out, request, settings, datetime.now(timezone.utc), __version__)
     with contextlib.closing(job):
+        check_disk(foretold, len(job.left), out)
         if job.finished:
             say(work.console, f"{len(job.finished)} of {counted(foretold.n_tiles, 'tile')} finished already")
         yield job
@@ -291,29 +305,14 @@ def _scan(
     with (
         shown_progress(work.console, "scanning", len(job.left), "to the first tile") as step,
         contextlib.closing(job.tiles(work.instrument, work.eyes, work.config, surface, work.ways)) as run,
-        Pause() as pause,
     ):
         for done in run:
             taken.append(done)
             result.grown(report())
             step(words_of(done))
-            if pause.wait(lambda: _dark(work)):
-                say(work.console, "going on after a pause")
+            work.wait_while_paused(is_lit=not work.ways.is_dark_between)
     note_due(work.instrument, work.config, job.due, job.confirmed)
     result.done(report())
-
-
-@contextlib.contextmanager
-def _dark(work: _Work) -> Iterator[None]:
-    """The lamp off during a pause, and on again after it as it was."""
-    board = work.instrument.board
-    is_lit = board.capabilities.has_lamp and not work.ways.is_dark_between
-    if is_lit:
-        board.lamp(0.0)
-    say(work.console, f"paused; `kill -USR1 {os.getpid()}` to go on, Ctrl-C to end")
-    yield
-    if is_lit:
-        board.lamp(work.config.scan.lamp_duty)
 
 
 def _surface(job: ScanJob, work: _Work, given: FocalSurface | None) -> FocalSurface:
@@ -336,6 +335,7 @@ def _surface(job: ScanJob, work: _Work, given: FocalSurface | None) -> FocalSurf
     ):
         for done in run:
             step(f"{done.outcome} at {done.z_um:.1f} um")
+            work.wait_while_paused(is_lit=sweeps is None)
     surveyed = job.kept_surface()
     if surveyed is None:
         raise RuntimeError("the survey has left no surface")

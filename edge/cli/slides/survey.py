@@ -94,7 +94,8 @@ def survey(
     with growing_result(json, partial(_show, console)) as result:
         with asked.opened(settings) as opened, contextlib.ExitStack() as triggered:
             show_notes(console, opened.notes)
-            seen, settings, _ = by_lens(opened, settings, console, plan, engine.predictor, engine.single)
+            used = opened.used_config(settings)
+            seen, settings, _ = by_lens(opened, used, console, plan, engine.predictor, engine.single)
             instrument = triggered.enter_context(on_demand(seen, settings.camera))
             session = Session(instrument, engine.predictor, settings, engine.single, measures=True)
             if continuous:

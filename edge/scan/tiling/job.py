@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Generator
+import sqlite3
+from collections.abc import Callable, Generator, Iterator
 from datetime import datetime
 from pathlib import Path
 
 import msgspec
 
 from parfocal.edge.config import Config
-from parfocal.edge.errors import ConfigError
 from parfocal.edge.focus.judging.rule import Seen as Sharp
 from parfocal.edge.focus.picture.part import reduced
 from parfocal.edge.focus.uneven.crispness import crispness_of
@@ -26,7 +26,7 @@ from parfocal.edge.scan.plan import Field
 from parfocal.edge.scan.report import FieldReport
 from parfocal.edge.scan.session import Session
 from parfocal.edge.scan.survey import SurveyReport, is_by_single, survey_report, surveyed
-from parfocal.edge.scan.tiles import Codec, ScannedTile, ScanSettings, journal_path, scan_folder, tiles_folder
+from parfocal.edge.scan.tiles import ScannedTile, ScanSettings, scan_folder, tiles_folder
 from parfocal.edge.scan.tiling.heights import Heights
 from parfocal.edge.scan.tiling.journal import Journal, about_scan, digest_of
 from parfocal.edge.scan.tiling.judging.beside import Beside
@@ -36,8 +36,8 @@ from parfocal.edge.scan.tiling.judging.uneven_tiles import UnevenTiles, Usual, U
 from parfocal.edge.scan.tiling.marks import Mark, SurveyMarks, marks_of_survey, marks_of_tiles
 from parfocal.edge.scan.tiling.moving.going import Offset
 from parfocal.edge.scan.tiling.moving.light import Light
-from parfocal.edge.scan.tiling.plan import TilePlan
 from parfocal.edge.scan.tiling.registering import register
+from parfocal.edge.scan.tiling.request import Request, keep_request
 from parfocal.edge.scan.tiling.scanner import TWO_SHOT_SIGMA_UM, Scanner, Unevenness
 from parfocal.edge.scan.tiling.taken import TileDone
 from parfocal.edge.scan.tiling.writer import TileWriter, write_whole
@@ -45,25 +45,9 @@ from parfocal.edge.scan.watch import CameraWatch, Due, watch_of
 from parfocal.edge.surface.files import read_points, write_points
 from parfocal.edge.surface.points import FocusPoint, SurfaceRefused
 from parfocal.edge.surface.surface import FocalSurface, fit_surface
-from parfocal.edge.words import named
 from parfocal.engines.predictor import Predictor
 
 Write = Callable[[Path, bytes], None]
-
-
-class Request(msgspec.Struct, frozen=True):
-    """What the user asked for, kept beside the journal for a scan that is continued.
-
-    `lamp_off_between`, `composite` and `z_stack` as in `Ways`.
-    """
-
-    slide: str
-    codec: Codec
-    plan: TilePlan
-    continuous: bool = False
-    lamp_off_between: bool = False
-    composite: bool = False
-    z_stack: bool = False
 
 
 class Eyes(msgspec.Struct, frozen=True):
@@ -118,29 +102,6 @@ def settings_of(request: Request, instrument: Instrument, config: Config, eyes: 
     )
 
 
-def kept_request(slide: Path) -> Request:
-    """The request of a scan that was begun. Raises ConfigError if there is none."""
-    path = scan_folder(slide) / "request.json"
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Request)
-    except (OSError, msgspec.MsgspecError) as error:
-        why = error.strerror if isinstance(error, OSError) else str(error)
-        raise ConfigError(
-            f"no scan to continue in {named(slide)}: {named(path)}: {why}; nothing moved. Leave out --resume to begin "
-            "one."
-        ) from error
-
-
-def check_new(slide: Path) -> None:
-    """Refuse a folder that holds a scan, or anything else. Raises ConfigError."""
-    if journal_path(slide).exists():
-        raise ConfigError(
-            f"{named(slide)} holds a scan already; nothing moved. Go on with it by --resume, or give another --out."
-        )
-    if slide.exists() and (not slide.is_dir() or any(slide.iterdir())):
-        raise ConfigError(f"{named(slide)} is in the way; nothing moved. Give another --out.")
-
-
 class ScanJob:
     """A scan that was begun or is continued. Close it at the end."""
 
@@ -163,8 +124,8 @@ class ScanJob:
         self.offset = Offset()
         self._watch: CameraWatch | None = None
         about = about_scan(settings, request.plan.places, began_at, program_version)
+        keep_request(slide, request)
         self.journal = Journal(slide, about)
-        write_whole(scan_folder(slide) / "request.json", msgspec.json.encode(request))
         for part in tiles_folder(slide).glob("*.part"):
             part.unlink()
         good = self._good_tiles()
@@ -299,7 +260,7 @@ class ScanJob:
         unevenness = self._unevenness(instrument, eyes, config, ways, usual, light)
         scanner = Scanner(instrument, eyes.two_shot, config, heights, judge, light, unevenness, watch)
         instrument.home_if_allowed()
-        with light.scan():
+        with self._kept_at_the_end(judge, usual), light.scan():
             self.offset, found = register(scanner, self._marks(), instrument.view)
             scanner.going.offset = self.offset
             self.journal.keep(f"session {self.journal.session}", {"offset": self.offset, "found": found})
@@ -309,7 +270,6 @@ class ScanJob:
                 else:
                     yield from swept.run(self.left, scanner, self.journal, writer)
         watch.check_settings()
-        self._keep(judge, usual)
 
     def _marks(self) -> tuple[Mark, ...]:
         """By what the slide is known again; nothing right after its survey."""
@@ -355,6 +315,17 @@ class ScanJob:
             beside.restore(msgspec.json.decode(kept, type=tuple[tuple[Sharp, ...], ...]))
         return TileJudge(single, config.focus, view.um_per_px, beside)
 
+    @contextlib.contextmanager
+    def _kept_at_the_end(self, judge: TileJudge, usual: UsualSpread) -> Iterator[None]:
+        """What is learned inside is kept however it ends. Where that fails too, the first error is told."""
+        try:
+            yield
+        except BaseException:
+            with contextlib.suppress(sqlite3.Error):
+                self._keep(judge, usual)
+            raise
+        self._keep(judge, usual)
+
     def _keep(self, judge: TileJudge, usual: UsualSpread) -> None:
         """Keep what was learned of this slide, for a session that goes on."""
         self.journal.keep("known_singles", judge.known)
@@ -374,7 +345,7 @@ class ScanJob:
         for tile in self.journal.tiles():
             try:
                 is_good = digest_of(tile.path.read_bytes()) == tile.digest
-            except FileNotFoundError:
+            except OSError:  # it is missing, or the disk cannot read it
                 is_good = False
             if is_good:
                 good[tile.row, tile.column] = tile

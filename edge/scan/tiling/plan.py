@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from parfocal.board.config import AxisConfig
 from parfocal.board.motion.profile import Trapezoid
-from parfocal.board.motor_board import MotorBoard
 from parfocal.board.own.sweeping import Along
 from parfocal.edge.config import CameraConfig, Config
 from parfocal.edge.errors import ConfigError
@@ -190,12 +189,6 @@ def check_disk(foretold: Foretold, n_left: int, folder: Path) -> None:
             f"the scan of {counted(foretold.n_tiles, 'tile')} needs {sized(needed)}, but {named(folder)} has "
             f"{sized(free)} free; nothing moved. Make room, give another --out or --codec, or a smaller --region."
         )
-
-
-def used_config(config: Config, board: MotorBoard) -> Config:
-    """The configuration with the axes as the open board uses them: with what a calibration measured."""
-    axes = {name: axis.config for name, axis in board.axes.items()}
-    return msgspec.structs.replace(config, board=msgspec.structs.replace(config.board, **axes))
 
 
 def field_of(camera: CameraConfig, um_per_px: float, angle_deg: float = 0.0) -> tuple[float, float]:

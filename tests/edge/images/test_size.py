@@ -20,7 +20,7 @@ def written(path: Path, height_px: int = 30, width_px: int = 47) -> Path:
     return path
 
 
-@pytest.mark.parametrize("ending", [".png", ".jpg", ".tif", ".bmp"])
+@pytest.mark.parametrize("ending", [".png", ".jpg", ".tif", ".bmp", ".webp"])
 def test_the_header_of_each_format_gives_the_size_of_the_image(tmp_path: Path, ending: str) -> None:
     path = written(tmp_path / f"a{ending}")
     assert size_px_of(path) == (47, 30)
@@ -35,6 +35,19 @@ def test_a_jpeg_with_long_metadata_and_fill_bytes_gives_its_size(tmp_path: Path)
     assert size_px_of(tmp_path / "b.jpg") == (47, 30)
 
 
+def test_each_kind_of_webp_gives_its_size(tmp_path: Path) -> None:
+    pixels = tissue(64)[:30, :47]
+    lossy = cv2.imencode(".webp", pixels, [cv2.IMWRITE_WEBP_QUALITY, 80])[1].tobytes()
+    lossless = cv2.imencode(".webp", pixels, [cv2.IMWRITE_WEBP_QUALITY, 101])[1].tobytes()
+    assert (lossy[12:16], lossless[12:16]) == (b"VP8 ", b"VP8L")
+    further = struct.pack("<B3x", 0) + (46).to_bytes(3, "little") + (29).to_bytes(3, "little")
+    extended = lossy[:12] + b"VP8X" + struct.pack("<I", 10) + further + lossy[12:]
+    for number, data in enumerate((lossy, lossless, extended)):
+        path = tmp_path / f"{number}.webp"
+        path.write_bytes(data)
+        assert size_px_of(path) == (47, 30)
+
+
 def test_a_bmp_with_rows_from_the_top_has_a_positive_size(tmp_path: Path) -> None:
     plain = bytearray(written(tmp_path / "a.bmp").read_bytes())
     plain[22:26] = struct.pack("<i", -30)
@@ -42,7 +55,7 @@ def test_a_bmp_with_rows_from_the_top_has_a_positive_size(tmp_path: Path) -> Non
     assert size_px_of(tmp_path / "b.bmp") == (47, 30)
 
 
-@pytest.mark.parametrize("ending", [".png", ".jpg", ".tif", ".bmp"])
+@pytest.mark.parametrize("ending", [".png", ".jpg", ".tif", ".bmp", ".webp"])
 def test_an_image_truncated_in_its_header_is_refused(
     tmp_path: Path, ending: str, capfd: pytest.CaptureFixture[str]
 ) -> None:

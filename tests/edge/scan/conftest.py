@@ -12,9 +12,11 @@ from parfocal.edge.instrument import Instrument
 from parfocal.edge.measured.calibration import PlayInUse
 from parfocal.edge.scan.continuous.plan import SweepPlan
 from parfocal.edge.scan.grid import Region, points_of_region
-from parfocal.edge.scan.tiling.job import Request, ScanJob, Ways, Write, settings_of
+from parfocal.edge.scan.tiles import Codec
+from parfocal.edge.scan.tiling.job import ScanJob, Ways, Write, settings_of
 from parfocal.edge.scan.tiling.judging.reading import Known
 from parfocal.edge.scan.tiling.plan import TilePlan, field_of, plan_tiles
+from parfocal.edge.scan.tiling.request import Request
 from parfocal.edge.scan.tiling.taken import TileDone
 from parfocal.edge.scan.tiling.writer import write_whole
 from parfocal.edge.surface.points import FocusPoint
@@ -70,7 +72,10 @@ def surveyed(plan: TilePlan, tmp_path_factory: pytest.TempPathFactory) -> Survey
 
 @pytest.fixture
 def scan(out: Path, plan: TilePlan, surveyed: Surveyed) -> Scan:
-    """Scan the plan into `out`, all of it or `n_tiles` more, as the command does."""
+    """Scan the plan into `out`, all of it or `n_tiles` more, as the command does.
+
+    `is_free`: the camera runs freely. `each` is called after each tile, with how many there are.
+    """
 
     def scanned(
         small: SmallSlide,
@@ -82,20 +87,27 @@ def scan(out: Path, plan: TilePlan, surveyed: Surveyed) -> Scan:
         ways: Ways | None = None,
         told: list[str] | None = None,
         tiles: TilePlan = plan,
+        codec: Codec = "png",
+        known: tuple[Known, ...] = surveyed.known,
+        is_free: bool = False,
+        each: Callable[[Instrument, int], None] = lambda _instrument, _n: None,
     ) -> list[TileDone]:
         taken: list[TileDone] = []
         with (
             small.instrument(PLAYS if sweeps else ()) as instrument,
-            contextlib.closing(_job(out, slide, tiles, small, instrument, write)) as job,
+            contextlib.closing(_job(out, slide, tiles, small, instrument, write, codec)) as job,
         ):
+            triggered = None if is_free else instrument.triggered
+            seeing = msgspec.structs.replace(instrument, triggered=triggered)
             surface = job.kept_surface()
             if surface is None:
-                job.journal.keep("known_singles", surveyed.known)
+                job.journal.keep("known_singles", known)
                 surface = job.keep_surface(surveyed.points)
-            run = job.tiles(instrument, small.eyes, small.config, surface, ways or Ways(only_exposed, sweeps))
+            run = job.tiles(seeing, small.eyes, small.config, surface, ways or Ways(only_exposed, sweeps))
             with contextlib.closing(run):
                 for done in run:
                     taken.append(done)
+                    each(instrument, len(taken))
                     if len(taken) == n_tiles:
                         break
             if told is not None:
@@ -112,7 +124,8 @@ def _job(
     small: SmallSlide,
     instrument: Instrument,
     write: Write = write_whole,
+    codec: Codec = "png",
 ) -> ScanJob:
-    request = Request(slide, "png", plan)
+    request = Request(slide, codec, plan)
     settings = settings_of(request, instrument, small.config, small.eyes)
     return ScanJob(out, request, settings, datetime(2026, 11, 27, tzinfo=timezone.utc), "0.1", write)

@@ -12,7 +12,7 @@ WATCH_TESTS = ("tests/edge/scan/test_watch.py",)
 MASTER_TESTS = ("tests/edge/slide/test_master.py",)
 VIDEO_TESTS = ("tests/edge/camera/test_video.py",)
 LAG_TESTS = ("tests/calib/camera/test_lag.py",)
-JPEG_TESTS = ("tests/edge/camera/test_jpeg.py",)
+JPEG_TESTS = ("tests/edge/test_jpeg.py",)
 
 MUTATIONS = (
     Mutation(
@@ -178,14 +178,14 @@ MUTATIONS = (
     ),
     Mutation(
         "rows and columns of a JPEG are taken for each other",
-        "edge/camera/jpeg.py",
-        "byte >> 4 if high else byte & 15",
-        "byte & 15 if high else byte >> 4",
+        "edge/jpeg.py",
+        "(factors >> 4, factors & 15)",
+        "(factors & 15, factors >> 4)",
         JPEG_TESTS,
     ),
     Mutation(
         "a table of a JPEG is taken for its frame header",
-        "edge/camera/jpeg.py",
+        "edge/jpeg.py",
         "- {0xC4, 0xC8, 0xCC}",
         "",
         JPEG_TESTS,

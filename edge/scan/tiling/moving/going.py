@@ -105,7 +105,8 @@ class Going:
         gone, self._gone = self._gone, None
         is_there = gone is not None and (gone.x_um, gone.y_um) == (x_um, y_um)
         if gone is not None and is_there and abs(gone.z_um - z_um) <= self._same_um:
-            settled_s = gone.settled_s
+            # Since the stage went on, the lamp may have been dark for a pause.
+            settled_s = self._instrument.board.rests_from(gone.settled_s)
         else:
             settled_s = self._approach(x_um, y_um, z_um)
         with self._light.exposure(settled_s) as lit_s:

@@ -28,13 +28,13 @@ class Light:
         if not self._switched:
             yield settled_s
             return
-        board, clock = self._instrument.board, self._instrument.clock
+        clock = self._instrument.clock
         clock.sleep_s(settled_s - clock.now_s())
         try:
-            board.lamp(self._duty)
+            self._instrument.shine(self._duty)
             yield clock.now_s()
         finally:
-            board.lamp(0.0)
+            self._instrument.board.lamp(0.0)
 
     @contextlib.contextmanager
     def dark(self) -> Iterator[None]:
@@ -43,4 +43,4 @@ class Light:
             self._instrument.board.lamp(0.0)
             yield
         finally:
-            self._instrument.board.lamp(self._duty)
+            self._instrument.shine(self._duty)

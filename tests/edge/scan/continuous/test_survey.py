@@ -22,11 +22,12 @@ from parfocal.edge.scan.field_result import FieldResult
 from parfocal.edge.scan.grid import Region, points_of_region
 from parfocal.edge.scan.plan import Field
 from parfocal.edge.scan.session import Session
-from parfocal.edge.scan.tiling.job import Request, ScanJob, settings_of
+from parfocal.edge.scan.tiling.job import ScanJob, settings_of
 from parfocal.edge.scan.tiling.judging.reading import Known
 from parfocal.edge.scan.tiling.marks import marks_of_survey
 from parfocal.edge.scan.tiling.plan import PlannedTile, plan_tiles
 from parfocal.edge.scan.tiling.registering import shift_px
+from parfocal.edge.scan.tiling.request import Request
 from parfocal.edge.tissue.area import rectangle
 from tests.edge.scan.conftest import PLAYS
 from tests.edge.scan.tiling.small_slide import BRIGHT, CENTRE_UM, SmallSlide, bent

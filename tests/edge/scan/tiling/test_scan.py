@@ -6,6 +6,7 @@ import os
 import shutil
 import sqlite3
 from pathlib import Path
+from typing import Any, NoReturn
 
 import msgspec
 import numpy as np
@@ -16,18 +17,26 @@ from parfocal.edge.camera.frame import Frame
 from parfocal.edge.errors import CameraFailed, ConfigError
 from parfocal.edge.focus.result import FocusResult
 from parfocal.edge.images.rgb import rgb_from_file
+from parfocal.edge.instrument import Instrument
 from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.scan.tiles import journal_path, read_scan, scan_folder, tiles_folder
+from parfocal.edge.scan.tiling import job
 from parfocal.edge.scan.tiling.journal import digest_of
+from parfocal.edge.scan.tiling.judging.judge import TileJudge
 from parfocal.edge.scan.tiling.moving.going import ScanAborted
 from parfocal.edge.scan.tiling.plan import TilePlan
 from parfocal.edge.scan.tiling.registering import shift_px
+from parfocal.edge.scan.tiling.request import kept_request
 from parfocal.edge.scan.tiling.scanner import Scanner
 from parfocal.edge.scan.tiling.taken import TileDone
 from parfocal.edge.scan.tiling.writer import TileNotWritten
 from parfocal.edge.simscope.triggered_camera import TriggeredCamera
 from tests.edge.scan.conftest import REGION, Scan, Surveyed
 from tests.edge.scan.tiling.small_slide import CONFIG, SmallSlide, bent, drawn
+
+
+def raised(error: BaseException) -> NoReturn:
+    raise error
 
 
 def errors_um(taken: list[TileDone]) -> list[float]:
@@ -176,6 +185,88 @@ def test_a_scan_that_was_ended_goes_on_where_it_was_and_redoes_nothing(
     assert stored.is_complete
     assert len(first) + len(second) == len(plan.tiles)
     assert {t.path.name: t.digest for t in stored.tiles[:9]} == digests
+
+
+@pytest.mark.parametrize("codec", ["jpg", "webp"])
+def test_the_slide_is_known_again_by_tiles_of_every_codec(scan: Scan, out: Path, codec: str) -> None:
+    scan(SmallSlide(), n_tiles=9, codec=codec)
+    scan(SmallSlide(), codec=codec)
+    assert read_scan(out).is_complete
+
+
+def test_what_was_learned_before_a_scan_was_ended_is_not_learned_anew(scan: Scan) -> None:
+    first = scan(SmallSlide(), n_tiles=15, known=())
+    assert [done for done in first if "learned" in (done.tile.reason or "")]
+    second = scan(SmallSlide(), known=())
+    assert not [done for done in second if "learned" in (done.tile.reason or "")]
+
+
+def test_a_scan_ended_before_its_journal_was_made_goes_on(
+    scan: Scan, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as ended:
+        ended.setattr(job, "Journal", lambda *_: raised(KeyboardInterrupt()))
+        with pytest.raises(KeyboardInterrupt):
+            scan(SmallSlide())
+    assert kept_request(out).codec == "png"
+    assert len(scan(SmallSlide())) == 20
+
+
+def test_a_tile_that_the_disk_cannot_read_is_taken_again(
+    scan: Scan, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    damaged = scan(SmallSlide(), n_tiles=9)[4].tile.path
+    read = Path.read_bytes
+
+    def fails(path: Path) -> bytes:
+        return raised(OSError(errno.EIO, "Input/output error")) if path == damaged else read(path)
+
+    with monkeypatch.context() as bad_sector:
+        bad_sector.setattr(Path, "read_bytes", fails)
+        again = scan(SmallSlide(), n_tiles=1)
+    assert [(done.tile.row, done.tile.column) for done in again] == [(0, 4)]
+    assert len(read_scan(out).tiles) == 9
+
+
+@pytest.mark.parametrize("at", [7, 12, 18])
+def test_a_picture_after_a_pause_in_the_dark_is_lit(
+    scan: Scan, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    small, look = SmallSlide(), TileJudge.look
+
+    def slow(judge: TileJudge, *given: Any, **named: Any) -> Any:  # noqa: ANN401  # as they came
+        small.bench.clock.sleep_s(0.08)  # what a look takes on a real computer
+        return look(judge, *given, **named)
+
+    def pause(instrument: Instrument, n_taken: int) -> None:
+        if n_taken == at:
+            instrument.board.lamp(0.0)
+            instrument.clock.sleep_s(60.0)
+            instrument.shine(small.config.scan.lamp_duty)
+
+    monkeypatch.setattr(TileJudge, "look", slow)
+    assert len(scan(small, is_free=True, each=pause)) == 20
+
+
+def test_with_a_lamp_that_is_dark_between_a_second_focus_at_the_same_height_is_lit(
+    scan: Scan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small, look, settled, outcomes = SmallSlide(), TileJudge.look, Scanner._settled, list[str]()
+
+    def slow(judge: TileJudge, *given: Any, **named: Any) -> Any:  # noqa: ANN401  # as they came
+        small.bench.clock.sleep_s(0.2)
+        return look(judge, *given, **named)
+
+    def twice(scanner: Scanner, planned: Any, taken: Any) -> Any:  # noqa: ANN401  # as they came
+        if taken.seen.tissue:
+            scanner._be_back(planned, taken.shot)
+            outcomes.append(scanner.focus_near(taken.shot.z_um).outcome)
+        return settled(scanner, planned, taken)
+
+    monkeypatch.setattr(TileJudge, "look", slow)
+    monkeypatch.setattr(Scanner, "_settled", twice)
+    scan(small, only_exposed=True, is_free=True)
+    assert set(outcomes) == {"focused"}
 
 
 def test_after_the_slide_has_shifted_later_tiles_lie_on_the_coordinates_of_the_earlier_ones(

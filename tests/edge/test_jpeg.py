@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parfocal.edge.camera.jpeg import chroma_of
+from parfocal.edge.jpeg import chroma_of
 
 WRITTEN = {
     "4:4:4": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
