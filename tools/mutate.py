@@ -18,7 +18,7 @@ from pathlib import Path
 from tools.mutations.focusing import belief, controller, depths, focus, following, proof, uneven
 from tools.mutations.instrument import board, calibration, camera, firmware, lens, way_points
 from tools.mutations.mutation import Mutation
-from tools.mutations.scanning import planes, scan, survey, sweep, triggers
+from tools.mutations.scanning import going_on, planes, scan, survey, sweep, triggers
 
 ROOT = Path(__file__).parent.parent
 COPIED = (
@@ -36,6 +36,7 @@ ROOMS = {
     "calibration": calibration.MUTATIONS,
     "board": board.MUTATIONS,
     "camera": camera.MUTATIONS,
+    "going-on": going_on.MUTATIONS,
     "controller": controller.MUTATIONS,
     "depths": depths.MUTATIONS,
     "firmware": firmware.MUTATIONS,

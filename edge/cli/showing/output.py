@@ -53,11 +53,20 @@ class GrowingResult(Generic[Value]):
         """Write nothing yet: the result of an earlier run stays until there is one to replace it."""
         self._path, self._option = path, option
         self._n_grown, self._next_written = 0, 1
-        self.latest: Value | None = None
+        self._made: Callable[[], Value | None] = lambda: None
+
+    @property
+    def latest(self) -> Value | None:
+        """The result so far; None before there is one."""
+        return self._made()
 
     def grown(self, value: Value) -> None:
         """Keep the result so far, and write it now and then. Raises ConfigError."""
-        self.latest = value
+        self.growing(lambda: value)
+
+    def growing(self, make: Callable[[], Value]) -> None:
+        """The same for a result that takes a while to make: `make` is called where it is written or shown."""
+        self._made = make
         self._n_grown += 1
         if self._path not in (None, STANDARD_OUTPUT) and self._n_grown >= self._next_written:
             self._next_written = self._n_grown + max(1, math.floor(GROWN_SHARE * self._n_grown))
@@ -65,7 +74,7 @@ class GrowingResult(Generic[Value]):
 
     def done(self, value: Value) -> None:
         """Write the complete result. Raises ConfigError."""
-        self.latest = value
+        self._made = lambda: value
         write_json(self._path, value, self._option)
 
     def cut_off(self, error: BaseException) -> None:
@@ -75,10 +84,9 @@ class GrowingResult(Generic[Value]):
             self._write_incomplete(_reason(error))
 
     def _write_incomplete(self, why: str) -> None:
-        if self._path is not None and self.latest is not None:
-            _write(
-                self._path, _encoded({**msgspec.to_builtins(self.latest), "incomplete": why}), self._option
-            )
+        latest = None if self._path is None else self.latest
+        if self._path is not None and latest is not None:
+            _write(self._path, _encoded({**msgspec.to_builtins(latest), "incomplete": why}), self._option)
 
 
 @contextlib.contextmanager
@@ -96,8 +104,9 @@ def growing_result(
         result.cut_off(error)
         raise
     finally:
-        if result.latest is not None:
-            show(result.latest)
+        latest = result.latest
+        if latest is not None:
+            show(latest)
 
 
 @contextlib.contextmanager

@@ -45,6 +45,7 @@ from parfocal.edge.scan.on_demand import is_triggered
 from parfocal.edge.scan.plan import Field
 from parfocal.edge.scan.survey import surface_report
 from parfocal.edge.scan.tiles import journal_path
+from parfocal.edge.scan.tiling.heights import Heights
 from parfocal.edge.scan.tiling.job import Eyes, ScanJob, Ways, settings_of
 from parfocal.edge.scan.tiling.plan import (
     Foretold,
@@ -162,6 +163,8 @@ def scan(
         foretold = foretell(request.plan, used, share, plays, is_triggered(instrument))
         if sweeps is not None:
             foretold = foretell_sweeps(foretold, sweeps)
+        if given is not None:
+            Heights(given, request.plan.pitch_um).check(request.plan.tiles, instrument.board.z.limits_um)
         show_plan(console, request.plan, foretold)
         if eyes is None:
             write_json(json, foretold)
@@ -300,7 +303,9 @@ def _scan(
             work.instrument.calibration,
             job.due,
         )
-        return scan_report(str(job.slide), foretold, job.finished, taken, figures, depth_um)
+        # A tile that was taken is on the disk a little later, or never.
+        written = [done for done in taken if (done.tile.row, done.tile.column) in job.written]
+        return scan_report(str(job.slide), foretold, job.finished, written, figures, depth_um)
 
     with (
         shown_progress(work.console, "scanning", len(job.left), "to the first tile") as step,
@@ -308,7 +313,7 @@ def _scan(
     ):
         for done in run:
             taken.append(done)
-            result.grown(report())
+            result.growing(report)
             step(words_of(done))
             work.wait_while_paused(is_lit=not work.ways.is_dark_between)
     note_due(work.instrument, work.config, job.due, job.confirmed)
@@ -316,12 +321,17 @@ def _scan(
 
 
 def _surface(job: ScanJob, work: _Work, given: FocalSurface | None) -> FocalSurface:
-    """The surface of the scan: that of an earlier session, the given one, or a new survey."""
+    """The surface of the scan: the given one, that of an earlier session, or a new survey. Raises ConfigError."""
+    if given is not None:
+        if job.finished:
+            raise ConfigError(
+                f"--surface is for a scan without tiles, and this one has {counted(len(job.finished), 'tile')} by its "
+                "own; nothing moved. Leave out --surface."
+            )
+        return job.keep_surface(given.points)
     kept = job.kept_surface()
     if kept is not None:
         return kept
-    if given is not None:
-        return job.keep_surface(given.points)
     points = survey_points(job.request.plan, work.config, work.spacing_um)
     sweeps = None
     if work.ways.sweeps is not None:

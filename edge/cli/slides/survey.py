@@ -112,7 +112,7 @@ def survey(
             ):
                 for done in run:
                     fields.append(done.report)
-                    result.grown(_so_far(fields, session))
+                    result.growing(partial(_so_far, fields, session))
                     step(f"{done.outcome} at {done.z_um:.1f} um")
             note_due(instrument, settings, session.due, session.confirmed)
         report, surface = survey_report(fields, session.first_sweep_s, session.due)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import msgspec
 import numpy as np
@@ -52,9 +53,19 @@ class Heights:
         """`pitch_um`: distance of neighbouring tiles in X and Y."""
         self._surface, self._pitch_um = surface, pitch_um
         self._prior = max(surface.error.rms_um, MIN_SURFACE_UM) ** 2
-        self._learned: dict[tuple[float, float], tuple[float, float]] = {}
-        self._array: Floats = np.empty((0, 4))
+        self._learned: Floats = np.empty(
+            (64, 4)
+        )  # X, Y, height above the surface, its sigma; rows beyond are free
+        self._row_of: dict[tuple[float, float], int] = {}
+        # Rows by cells of a pitch, so that a slide of twenty thousand tiles is not looked through for each of them.
+        self._cells: dict[tuple[int, int], list[int]] = {}
         self._shown: dict[tuple[float, float], Expected] = {}
+
+    def check(self, tiles: Iterable[PlannedTile], limits_um: tuple[float, float]) -> None:
+        """Refuse tiles that the surface does not reach, or Z does not, within its limits. Raises SurfaceRefused."""
+        for planned in tiles:
+            self.check_covers(planned.x_um, planned.y_um)
+            self.check_reach(planned.x_um, planned.y_um, limits_um)
 
     def check_covers(self, x_um: float, y_um: float) -> None:
         """Refuse a place too far outside of the surface's points. Raises SurfaceRefused."""
@@ -88,8 +99,26 @@ class Heights:
         """Take in the focus that a tile has shown. A later one at the same place replaces it."""
         above_um = focus_z_um - self.surface_um(x_um, y_um)
         if abs(above_um) <= MAX_CORRECTION_UM:
-            self._learned[x_um, y_um] = (above_um, sigma_um)
-            self._array = np.array([(*place, *value) for place, value in self._learned.items()])
+            row = self._row_of.setdefault((x_um, y_um), len(self._row_of))
+            if row == len(self._learned):
+                self._learned = np.concatenate([self._learned, np.empty_like(self._learned)])
+            cell = self._cells.setdefault(self._cell(x_um, y_um), [])
+            if row not in cell:
+                cell.append(row)
+            self._learned[row] = x_um, y_um, above_um, sigma_um
+
+    def _cell(self, x_um: float, y_um: float) -> tuple[int, int]:
+        return round(x_um / self._pitch_um[0]), round(y_um / self._pitch_um[1])
+
+    def _about(self, x_um: float, y_um: float, n_cells: int) -> tuple[Floats, Floats]:
+        """What was learned within so many cells of a place, (n, 4), in that order, and how far away it is, pitches."""
+        column, line = self._cell(x_um, y_um)
+        near = range(-n_cells, n_cells + 1)
+        rows = [row for dx in near for dy in near for row in self._cells.get((column + dx, line + dy), ())]
+        found = self._learned[sorted(rows)]
+        return found, np.hypot(
+            (found[:, 0] - x_um) / self._pitch_um[0], (found[:, 1] - y_um) / self._pitch_um[1]
+        )
 
     def learn_swept(self, planned: PlannedTile, focus_z_um: float, sigma_um: float) -> None:
         """Take in the focus that a tile has shown in a sweep, should it be taken again."""
@@ -128,13 +157,11 @@ class Heights:
 
     def _nearby(self, x_um: float, y_um: float) -> tuple[Floats, Floats]:
         """Height above the surface and weight, 1/um2, of the tiles nearby, (n,), without those beyond a step."""
-        apart = np.hypot(
-            (self._array[:, 0] - x_um) / self._pitch_um[0], (self._array[:, 1] - y_um) / self._pitch_um[1]
-        )
+        learned, apart = self._about(x_um, y_um, math.ceil(REACH_PITCHES))
         near = np.argsort(apart, kind="stable")[:MAX_NEIGHBOURS]
         near = near[apart[near] <= REACH_PITCHES]
-        above_um = self._array[near, 2]
-        variance = self._array[near, 3] ** 2 + (ROUGHNESS_UM * apart[near]) ** 2
+        above_um = learned[near, 2]
+        variance = learned[near, 3] ** 2 + (ROUGHNESS_UM * apart[near]) ** 2
         guess_um = self._across_edges_um(x_um, y_um)
         if guess_um is not None:
             is_alike = np.abs(above_um - guess_um) <= BEYOND_STEP * np.sqrt(variance + MIN_SURFACE_UM**2)
@@ -178,13 +205,11 @@ class Heights:
 
     def _at(self, x_um: float, y_um: float) -> float | None:
         """What the tile at this place has shown, um above the surface; None if there is none."""
-        if not len(self._array):
+        learned, apart = self._about(x_um, y_um, 1)
+        if not len(learned):
             return None
-        off = np.hypot(
-            (self._array[:, 0] - x_um) / self._pitch_um[0], (self._array[:, 1] - y_um) / self._pitch_um[1]
-        )
-        nearest = int(np.argmin(off))
-        return float(self._array[nearest, 2]) if off[nearest] < SAME_PLACE else None
+        nearest = int(np.argmin(apart))
+        return float(learned[nearest, 2]) if apart[nearest] < SAME_PLACE else None
 
 
 def _weighted_median(values: Floats, weights: Floats) -> float:

@@ -122,6 +122,7 @@ class ScanJob:
         self.slide, self.request, self._write = slide, request, write
         self.surveyed: SurveyReport | None = None
         self.offset = Offset()
+        self.written: set[tuple[int, int]] = set()  # tiles of this session that are on the disk
         self._watch: CameraWatch | None = None
         about = about_scan(settings, request.plan.places, began_at, program_version)
         keep_request(slide, request)
@@ -241,9 +242,7 @@ class ScanJob:
         self, instrument: Instrument, eyes: Eyes, config: Config, surface: FocalSurface, ways: Ways
     ) -> Generator[TileDone, None, None]:
         heights = Heights(surface, self.request.plan.pitch_um)
-        for planned in self.left:
-            heights.check_covers(planned.x_um, planned.y_um)
-            heights.check_reach(planned.x_um, planned.y_um, instrument.board.z.limits_um)
+        heights.check(self.left, instrument.board.z.limits_um)
         judge = self._judge(instrument, eyes, config, heights)
         judge.restore(msgspec.json.decode(self.journal.kept("known_singles") or "[]", type=tuple[Known, ...]))
         usual = UsualSpread(self._kept_usual())
@@ -264,7 +263,7 @@ class ScanJob:
             self.offset, found = register(scanner, self._marks(), instrument.view)
             scanner.going.offset = self.offset
             self.journal.keep(f"session {self.journal.session}", {"offset": self.offset, "found": found})
-            with TileWriter(self.journal, self.request.codec, self._write) as writer:
+            with TileWriter(self.journal, self.request.codec, self._write, self.written) as writer:
                 if swept is None:
                     yield from scanner.run(self.left, self.journal, writer)
                 else:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import sqlite3
 from datetime import datetime
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 
@@ -19,6 +21,7 @@ from parfocal.edge.scan.tiles import (
     ScanSettings,
     about_of,
     journal_path,
+    scan_folder,
     tiles_folder,
     tiles_of,
 )
@@ -34,17 +37,27 @@ class Journal:
     def __init__(self, slide: Path, about: ScanAbout) -> None:
         """Create the journal of `slide`, or open the one that is there.
 
-        Raises ConfigError if that one is of another slide or of other settings; OSError, sqlite3.Error.
+        Raises ConfigError if that one is of another slide, of other settings, damaged, or of a scan that still runs;
+        OSError.
         """
         self.slide = slide
         tiles_folder(slide).mkdir(parents=True, exist_ok=True)
-        self._database = sqlite3.connect(journal_path(slide), check_same_thread=False, isolation_level=None)
         with contextlib.ExitStack() as if_it_fails:
-            if_it_fails.callback(self._database.close)
-            self._database.execute("PRAGMA journal_mode = WAL")
-            self._database.execute("PRAGMA synchronous = FULL")
-            self.about = self._begun(about)
-            self.session = self._next_session()
+            self._lock = if_it_fails.enter_context(_locked(slide))
+            try:
+                self._database = sqlite3.connect(
+                    journal_path(slide), check_same_thread=False, isolation_level=None
+                )
+                if_it_fails.callback(self._database.close)
+                self._database.execute("PRAGMA journal_mode = WAL")
+                self._database.execute("PRAGMA synchronous = FULL")
+                self.about = self._begun(about)
+                self.session = self._next_session()
+            except (sqlite3.Error, msgspec.MsgspecError) as error:
+                raise ConfigError(
+                    f"{named(slide)} cannot be continued: its journal {named(journal_path(slide))} cannot be used: "
+                    f"{error}; nothing moved. Put back a copy of that file, or give another --out."
+                ) from error
             if_it_fails.pop_all()
 
     def tiles(self) -> tuple[ScannedTile, ...]:
@@ -98,6 +111,7 @@ class Journal:
     def close(self) -> None:
         """Close it. Idempotent."""
         self._database.close()
+        self._lock.close()
 
     def _begun(self, about: ScanAbout) -> ScanAbout:
         """Begin the scan in a new journal, or check that the journal is of this scan."""
@@ -122,6 +136,19 @@ class Journal:
         session = int(self.kept("sessions") or 0) + 1
         self.keep("sessions", session)
         return session
+
+
+def _locked(slide: Path) -> BinaryIO:
+    """A lock on the scan, held until it is closed or the program ends. Raises ConfigError where another has it."""
+    lock = (scan_folder(slide) / "lock").open("wb")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock.close()
+        raise ConfigError(
+            f"another program scans into {named(slide)}; nothing moved. Wait for its end, or give another --out."
+        ) from error
+    return lock
 
 
 def about_scan(

@@ -63,8 +63,13 @@ class TileWriter:
         journal: Journal,
         codec: Codec,
         write: Callable[[Path, bytes], None] = write_whole,
+        written: set[tuple[int, int]] | None = None,
     ) -> None:
-        """`write` puts bytes at a path, on the disk when it returns; it raises OSError."""
+        """`write` puts bytes at a path, on the disk when it returns; it raises OSError.
+
+        Rows and columns of tiles go to `written` once they are in the journal.
+        """
+        self._written = set[tuple[int, int]]() if written is None else written
         self._journal, self._codec, self._write = journal, codec, write
         self._waiting: queue.Queue[tuple[ScannedTile, UInt8Array] | None] = queue.Queue(QUEUED)
         self._error: Exception | None = None
@@ -104,6 +109,7 @@ class TileWriter:
         data = encoded(pixels, self._codec)
         self._write(tile.path, data)
         self._journal.add(msgspec.structs.replace(tile, digest=digest_of(data)), len(data))
+        self._written.add((tile.row, tile.column))
 
 
 def not_written(error: Exception) -> TileNotWritten:

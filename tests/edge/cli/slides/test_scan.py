@@ -1,5 +1,6 @@
 """`parfocal scan` as a user types it."""
 
+import errno
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,10 +9,15 @@ from typing import Any
 import msgspec
 import pytest
 
+from parfocal.edge.config import Config
+from parfocal.edge.instrument import Instrument
 from parfocal.edge.scan.tiles import read_scan
+from parfocal.edge.scan.tiling import plan as tiling_plan
 from parfocal.edge.scan.tiling.job import ScanJob, Ways
 from parfocal.edge.scan.tiling.report import ScanReport
 from parfocal.edge.scan.tiling.taken import TileDone
+from parfocal.edge.surface.files import write_points
+from parfocal.edge.surface.points import FocusPoint
 from parfocal.edge.tissue.area import rectangle, write_area
 from tests.edge.cli.typed import SHORT_SWEEP, Run, configured, image
 from tests.edge.scope import tissue
@@ -77,6 +83,78 @@ def test_a_scan_goes_on_in_the_way_it_was_begun(
     asked = (option == "--lamp-off-between", option == "--composite", option == "--z-stack")
     assert (begun.only_exposed, begun.composite, begun.z_stack) == asked
     assert gone_on == begun
+
+
+def test_a_scan_is_planned_with_the_exposure_in_use(
+    run: Run, scan: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    foretold, used = [], Instrument.used_config
+    for exposure_s in (0.008, 0.5):
+
+        def with_exposure(instrument: Instrument, config: Config, exposure_s: float = exposure_s) -> Config:
+            found = used(instrument, config)
+            camera = msgspec.structs.replace(found.camera, exposure_s=exposure_s)
+            return msgspec.structs.replace(found, camera=camera)
+
+        monkeypatch.setattr(Instrument, "used_config", with_exposure)
+        assert run(*scan, "--region", *REGION, "--plan", "--json", "plan.json")[0] == 0
+        foretold.append(json.loads((tmp_path / "plan.json").read_text())["limit_s"])
+    assert foretold[1] > foretold[0] + 4 * 0.4
+
+
+def surface_about(path: Path, x_um: float, y_um: float) -> Path:
+    """Focus points of a level surface, as `parfocal survey --out` writes them."""
+    sides = [(x_um + dx, y_um + dy) for dx in (-200.0, 0.0, 200.0) for dy in (-200.0, 0.0, 200.0)]
+    write_points(path, tuple(FocusPoint(x, y, 2500.0, 0.1) for x, y in sides))
+    return path
+
+
+def test_a_surface_that_does_not_reach_the_tiles_is_refused_in_the_plan_and_leaves_nothing(
+    run: Run, scan: list[object], tmp_path: Path
+) -> None:
+    far, near = (
+        surface_about(tmp_path / "far.csv", 30_000, 10_000),
+        surface_about(tmp_path / "near.csv", 20_100, 10_100),
+    )
+    for more in (["--plan"], []):
+        code, _, told = run(*scan, "--region", *REGION, "--surface", far, *more)
+        assert code == 6
+        assert "mm outside of the points of the focal surface" in told
+        assert not (tmp_path / "slide.zarr").exists()
+    assert run(*scan, "--region", *REGION, "--surface", near)[0] == 0
+    code, _, told = run(*scan, "--resume", "--surface", near)
+    assert code == 2
+    assert "--surface is for a scan without tiles, and this one has 4 tiles by its own; nothing moved" in told
+
+
+def test_tiles_that_were_never_written_are_not_counted(
+    run: Run, scan: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_path: Path, _data: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(ScanJob.__init__, "__defaults__", (full,))
+    surface = surface_about(tmp_path / "near.csv", 20_100, 10_100)
+    code, printed, told = run(*scan, "--region", *REGION, "--surface", surface, "--json", "scan.json")
+    assert (code, "TileNotWritten" in told) == (6, True), told
+    assert "0 of 4 tiles finished" in printed
+    report = json.loads((tmp_path / "scan.json").read_text())
+    assert (report["finished"], report["taken"]) == (0, 0)
+    assert report["incomplete"].startswith("TileNotWritten")
+
+
+def test_a_scan_goes_on_where_the_disk_has_room_for_what_is_left(
+    run: Run, scan: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(*scan, "--region", *REGION, "--plan", "--json", "plan.json")[0] == 0
+    needed = json.loads((tmp_path / "plan.json").read_text())["needed_bytes"]
+    with monkeypatch.context() as full:
+        full.setattr(tiling_plan, "free_bytes", lambda _folder: needed - 1)
+        code, _, told = run(*scan, "--region", *REGION)
+        assert (code, "nothing moved. Make room" in told) == (2, True)
+    assert run(*scan, "--region", *REGION)[0] == 0
+    monkeypatch.setattr(tiling_plan, "free_bytes", lambda _folder: needed - 1)
+    assert run(*scan, "--resume")[0] == 0
 
 
 def test_a_mask_leaves_tiles_out(run: Run, scan: list[object], tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Where a scan may not go, and what tiles tell of those beside them."""
 
+import numpy as np
 import pytest
 
 from parfocal.edge.scan.tiling.heights import Heights
@@ -34,6 +35,32 @@ def test_where_tiles_lie_on_one_side_of_a_step_the_next_one_is_expected_there_mo
         expected.append(heights.expected(500.0, 500.0).sigma_um)
     calm_um, beside_edge_um = expected
     assert calm_um == pytest.approx(0.6 * beside_edge_um)
+
+
+def test_what_is_expected_comes_from_the_nearest_tiles_as_if_all_were_looked_through() -> None:
+    """Tiles are kept by cells; a plain search over all of them is the reference."""
+    rng = np.random.default_rng(5)
+    heights, learned = Heights(fit_surface(TILTED), (100.0, 80.0)), dict[tuple[float, float], float]()
+    for _ in range(300):
+        place = float(rng.uniform(0.0, 1000.0)), float(rng.uniform(0.0, 1000.0))
+        learned[place] = float(rng.normal(0.0, 0.3))
+        heights.learn(*place, heights.surface_um(*place) + learned[place], 0.2)
+    for place in list(learned)[:20]:  # seen again
+        learned[place] += 0.1
+        heights.learn(*place, heights.surface_um(*place) + learned[place], 0.2)
+    places = np.array(list(learned))
+    for x_um, y_um in rng.uniform(0.0, 1000.0, (50, 2)):
+        apart = np.hypot((places[:, 0] - x_um) / 100.0, (places[:, 1] - y_um) / 80.0)
+        near = np.argsort(apart, kind="stable")[:8]
+        near = near[apart[near] <= 2.6]
+        wanted_um = sorted(list(learned.values())[k] for k in near)
+        found_um, _ = heights._nearby(float(x_um), float(y_um))
+        assert set(np.round(found_um, 9)) <= set(np.round(wanted_um, 9))
+        alone = heights._at(float(x_um), float(y_um))
+        nearest = int(np.argmin(apart))
+        assert alone == (list(learned.values())[nearest] if apart[nearest] < 0.3 else None) or (
+            alone == pytest.approx(list(learned.values())[nearest])
+        )
 
 
 @pytest.mark.parametrize(("above_um", "stands_out"), [(0.8, False), (6.0, True), (-6.0, True)])

@@ -23,6 +23,7 @@ from parfocal.edge.scan.tiles import journal_path, read_scan, scan_folder, tiles
 from parfocal.edge.scan.tiling import job
 from parfocal.edge.scan.tiling.journal import digest_of
 from parfocal.edge.scan.tiling.judging.judge import TileJudge
+from parfocal.edge.scan.tiling.moving.ahead import Ahead
 from parfocal.edge.scan.tiling.moving.going import ScanAborted
 from parfocal.edge.scan.tiling.plan import TilePlan
 from parfocal.edge.scan.tiling.registering import shift_px
@@ -264,9 +265,35 @@ def test_with_a_lamp_that_is_dark_between_a_second_focus_at_the_same_height_is_l
         return settled(scanner, planned, taken)
 
     monkeypatch.setattr(TileJudge, "look", slow)
+    monkeypatch.setattr(Ahead, "saves_time", lambda *_: False)  # the stage stays, so that no move dates the shots
     monkeypatch.setattr(Scanner, "_settled", twice)
     scan(small, only_exposed=True, is_free=True)
     assert set(outcomes) == {"focused"}
+
+
+def test_a_scan_that_runs_keeps_another_one_out(scan: Scan, out: Path) -> None:
+    def second(_instrument: Instrument, n_taken: int) -> None:
+        if n_taken == 3:
+            with pytest.raises(ConfigError, match="another program scans into .*; nothing moved"):
+                scan(SmallSlide())
+
+    scan(SmallSlide(), n_tiles=5, each=second)
+    assert len(read_scan(out).tiles) == 5
+    assert len(scan(SmallSlide())) == 15
+
+
+@pytest.mark.parametrize("content", [b"", b"no database", None])
+def test_a_damaged_journal_is_refused_with_what_is_wrong(
+    scan: Scan, out: Path, content: bytes | None
+) -> None:
+    scan(SmallSlide(), n_tiles=2)
+    path = journal_path(out)
+    path.write_bytes(path.read_bytes()[:5000] if content is None else content)
+    if content == b"":  # as a journal that was never begun
+        assert len(scan(SmallSlide())) == 20
+        return
+    with pytest.raises(ConfigError, match="its journal .* cannot be used: .*; nothing moved"):
+        scan(SmallSlide())
 
 
 def test_after_the_slide_has_shifted_later_tiles_lie_on_the_coordinates_of_the_earlier_ones(
