@@ -229,6 +229,39 @@ def test_answers_are_written_and_wrong_ones_asked_again(
     assert (written.board.x.um_per_step, written.board.z.um_per_step) == (1.25, 0.078125)
 
 
+def test_answers_that_make_no_instrument_together_are_asked_again_with_the_reason(
+    run: Run, parts: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = ("n", "1", "20x/0.75", "3.45", "1e9", "20x/0.75", "3.45", "0.5")
+    absurd = ("inf", "4", "1", "200", "16")
+    too_finely_driven = ("4", "4", "1", "200", "512")
+    too_coarse = ("4", "4", "2", "200", "2")
+    answers(monkeypatch, *start, *absurd, *too_finely_driven, *too_coarse, "4", "4", "2", "200", "16")
+    code, printed, _ = run("init")
+    assert (code, parts[-1]) == (0, "doctor parfocal.toml")
+    told = " ".join(printed.split())
+    assert "seen through 20x and 1e+09x, is 0 um on the sample" in told
+    assert (
+        "X with a screw of inf mm a turn, 200 steps a turn and 16 microsteps, on the inf um of travel" in told
+    )
+    assert "is not possible: um_per_step = inf: it must be" in told
+    assert "is not possible: microsteps = 512: it must be 1..256. Once more, please:" in told
+    assert "with these screws: board.z.um_per_step = 5: the two shots of a pair" in told
+    assert config_from_file(tmp_path / "parfocal.toml").board.z.um_per_step == 0.625
+
+
+def test_a_board_that_states_an_absurd_travel_is_refused_where_nothing_may_be_asked(
+    run: Run, parts: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stuck = FoundBoard("parfocal", BOARD.port, "board 7", (60000, 20000, 3))
+    monkeypatch.setattr(found, "board_at", lambda port: stuck if port == BOARD.port else "heard nothing.")
+    code, _, error = run("init", "--yes")
+    assert (code, parts) == (2, [])  # the doctor was not called
+    assert "the defaults do not fit: Z with a screw of 1 mm a turn" in error
+    assert "leave no room for one step" in error
+    assert not (tmp_path / "parfocal.toml").exists()
+
+
 def test_an_existing_file_is_left_without_a_yes(
     run: Run, parts: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
