@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from parfocal.board.axis import steps_from_um
 from parfocal.board.config import AXIS_NAMES, BoardConfig, LensConfig
 from parfocal.edge.config_keys import check_finite, check_keys, in_toml_words
 from parfocal.edge.errors import ConfigError
@@ -190,6 +191,17 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lens: LensConfig = LensConfig()
     calibration: CalibrationConfig = CalibrationConfig()
 
+    def __post_init__(self) -> None:
+        """Raises ValueError where Z cannot go as little as from one shot of a pair to the other."""
+        delta_um, um_per_step = self.focus.delta_um, self.board.z.um_per_step
+        is_always_the_lens = self.lens.focuses and self.lens.park_um is not None
+        if not is_always_the_lens and steps_from_um(delta_um, um_per_step) == 0:
+            raise ValueError(
+                f"board.z.um_per_step = {um_per_step:g}: the two shots of a pair are to lie focus.delta_um = "
+                f"{delta_um:g} um apart, which is half a step of Z or less, so both would be taken at one height; give "
+                "Z a finer screw or more microsteps, or correct the key that is wrong"
+            )
+
 
 def config_from_toml(text: str, source: str) -> Config:
     """The defaults, overridden by the TOML in `text`. Raises ConfigError naming `source` and the key."""
@@ -274,7 +286,7 @@ def _defaults_for(given: dict[str, Any]) -> dict[str, Any]:
 def simulated_through(objective: str, config: Config) -> Config:
     """The configuration with an objective, the settings that go with it, and the camera of its paper.
 
-    Raises ConfigError for an objective without a model.
+    Raises ConfigError for an objective without a model, or one that does not go with the rest.
     """
     if objective not in FOCUS_OF:
         raise ConfigError(
@@ -285,7 +297,12 @@ def simulated_through(objective: str, config: Config) -> Config:
     for table, settings_of in (("focus", FOCUS_OF), ("camera", CAMERA_OF)):
         keys = {key for settings in settings_of.values() for key in settings}
         changed[table] = {key: defaults[table][key] for key in keys} | settings_of[objective]
-    return msgspec.convert(_merged(msgspec.to_builtins(config), changed), Config)
+    try:
+        return msgspec.convert(_merged(msgspec.to_builtins(config), changed), Config)
+    except msgspec.ValidationError as error:
+        raise ConfigError(
+            f"the configuration does not go with objective {objective}: {in_toml_words(str(error))}."
+        ) from error
 
 
 def _axis_of(given: dict[str, Any], name: str) -> dict[str, Any]:

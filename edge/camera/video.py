@@ -4,6 +4,7 @@ import contextlib
 import functools
 import math
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -29,6 +30,13 @@ PERIOD_TOLERANCE_SHARE = 0.1
 MODES_SHOWN = 6
 
 
+class _Found(NamedTuple):
+    """What a camera makes of a size and a frame rate: its size, px, and period, s; None where it does not say it."""
+
+    size: tuple[int, int]
+    period_s: float | None
+
+
 def device_path(config: CameraConfig) -> Path:
     """Device file of the configured camera. Raises CameraFailed for a name that no camera or several have."""
     return Path(f"/dev/video{device_number(config.device)}")
@@ -52,7 +60,6 @@ class VideoCamera:
             try:
                 self._check_open()
                 self._choose_mode()
-                self._check_rate()
                 self._lock()
                 self._note_colours()
             except CameraFailed:
@@ -129,24 +136,59 @@ class VideoCamera:
         raise CameraFailed(f"camera {self._config.device} not found. Plug it in, or set camera.device.")
 
     def _choose_mode(self) -> None:
-        """Set the configured size, uncompressed if the camera offers it, else compressed."""
+        """Set the configured size, uncompressed if the camera offers it and it is quick enough, else compressed.
+
+        Frames that came more slowly than configured would look younger than they are.
+        """
         asked = (self._config.width_px, self._config.height_px)
-        found = self._sized(asked)
-        compressed = cv2.VideoWriter.fourcc(*COMPRESSED)
-        if found != asked:
-            self._capture.set(cv2.CAP_PROP_FOURCC, compressed)
-            found = self._sized(asked)
-        if found != asked:
-            raise CameraFailed(
-                f"camera {self._config.device} has no frames of {asked[0]} x {asked[1]} px; it gives "
-                f"{found[0]} x {found[1]}. Set camera.width_px and camera.height_px to a mode of this camera"
-                f"{self._modes_in_words(v4l2.modes_at(device_path(self._config)))}."
-            )
+        uncompressed = found = self._tried(asked)
+        if not self._is_met(found):
+            # USB 2 carries a large uncompressed frame a few times a second, a compressed one many times.
+            self._capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*COMPRESSED))
+            found = self._tried(asked)
+        if not self._is_met(found):
+            raise self._refused([mode for mode in (uncompressed, found) if mode.size == asked], found)
+        if found.period_s is None:
+            self._notes.append("it does not report its frame rate; camera.frame_period_s is used unchecked")
         if self._is_compressed():
+            is_slow = uncompressed is not found and uncompressed.size == asked
+            slow = (
+                f"; uncompressed they would come every {uncompressed.period_s:.3g} s only" if is_slow else ""
+            )
             self._notes.append(
-                f"frames of this size are compressed ({COMPRESSED}), which changes fine detail; "
+                f"frames of this size are compressed ({COMPRESSED}), which changes fine detail{slow}; "
                 f"uncompressed ones are better{self._modes_in_words(self._uncompressed())}"
             )
+
+    def _tried(self, asked: tuple[int, int]) -> _Found:
+        """Set size and frame rate in the present pixel format; returns what the camera makes of them."""
+        size = self._sized(asked)
+        self._capture.set(cv2.CAP_PROP_FPS, max(1.0, 1.0 / self._config.frame_period_s))
+        rate_hz = self._capture.get(cv2.CAP_PROP_FPS)
+        return _Found(size, 1.0 / rate_hz if math.isfinite(rate_hz) and rate_hz > 0.0 else None)
+
+    def _is_met(self, found: _Found) -> bool:
+        """Whether a mode has the configured size, and frames as often as configured as far as it is known."""
+        config = self._config
+        longest_s = config.frame_period_s * (1.0 + PERIOD_TOLERANCE_SHARE)
+        is_quick = found.period_s is None or found.period_s <= longest_s
+        return is_quick and found.size == (config.width_px, config.height_px)
+
+    def _refused(self, of_size: list[_Found], last: _Found) -> CameraFailed:
+        """The error where no mode will do. `of_size`: those of the configured size, which are too slow."""
+        config = self._config
+        if of_size:
+            period_s = min(mode.period_s for mode in of_size if mode.period_s is not None)
+            return CameraFailed(
+                f"camera {config.device} gives a frame every {period_s:.3g} s in this mode, not every "
+                f"{config.frame_period_s:.3g} s. Set camera.frame_period_s = {period_s:.3g}, or a smaller "
+                "mode."
+            )
+        return CameraFailed(
+            f"camera {config.device} has no frames of {config.width_px} x {config.height_px} px; it gives "
+            f"{last.size[0]} x {last.size[1]}. Set camera.width_px and camera.height_px to a mode of this camera"
+            f"{self._modes_in_words(v4l2.modes_at(device_path(config)))}."
+        )
 
     def _is_compressed(self) -> bool:
         return self._capture.get(cv2.CAP_PROP_FOURCC) == cv2.VideoWriter.fourcc(*COMPRESSED)
@@ -195,20 +237,6 @@ class VideoCamera:
             round(self._capture.get(cv2.CAP_PROP_FRAME_WIDTH)),
             round(self._capture.get(cv2.CAP_PROP_FRAME_HEIGHT)),
         )
-
-    def _check_rate(self) -> None:
-        """Refuse a frame rate lower than configured: frames would look younger than they are."""
-        config = self._config
-        self._capture.set(cv2.CAP_PROP_FPS, max(1.0, 1.0 / config.frame_period_s))
-        found_hz = self._capture.get(cv2.CAP_PROP_FPS)
-        if not (math.isfinite(found_hz) and found_hz > 0.0):
-            self._notes.append("it does not report its frame rate; camera.frame_period_s is used unchecked")
-        elif 1.0 / found_hz > config.frame_period_s * (1.0 + PERIOD_TOLERANCE_SHARE):
-            raise CameraFailed(
-                f"camera {config.device} gives a frame every {1.0 / found_hz:.3g} s in this mode, not every "
-                f"{config.frame_period_s:.3g} s. Set camera.frame_period_s = {1.0 / found_hz:.3g}, or a smaller "
-                "mode."
-            )
 
     def _lock(self) -> None:
         """Set exposure, gain, white balance and focus to manual and read them back. Raises CameraFailed."""

@@ -68,12 +68,17 @@ def _columns_and_rows(n_points: int, aspect: float) -> tuple[int, int]:
     return columns, max(2, n_points // columns)
 
 
+def room_um(axis: AxisConfig) -> tuple[float, float]:
+    """The lowest and the highest position of X or Y that can be approached, um."""
+    # Both axes are approached from below, so there must be room for the run-up too.
+    return axis.min_um + 2.0 * axis.play_um, axis.highest_um
+
+
 def check_room(low_um: float, high_um: float, name: str, axis: AxisConfig) -> None:
     """Refuse positions from `low_um` to `high_um` that leave the axis `name`, run-up included. Raises ConfigError."""
-    # Both axes are approached from below, so there must be room for the run-up too.
-    lowest_um = axis.min_um + 2.0 * axis.play_um
-    if low_um < lowest_um or high_um > axis.highest_um:
+    lowest_um, highest_um = room_um(axis)
+    if low_um < lowest_um or high_um > highest_um:
         raise ConfigError(
             f"region of {name}={low_um:.0f}..{high_um:.0f} um leaves the stage, which allows "
-            f"{lowest_um:.0f}..{axis.highest_um:.0f} um; nothing moved. Give another --region."
+            f"{lowest_um:.0f}..{highest_um:.0f} um; nothing moved. Give another --region."
         )

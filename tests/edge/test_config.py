@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from parfocal.board.gpio import GpioConfig
-from parfocal.edge.config import Config, config_from_file, config_from_toml
+from parfocal.edge.config import Config, config_from_file, config_from_toml, simulated_through
 from parfocal.edge.errors import ConfigError
 
 
@@ -50,6 +50,26 @@ def test_an_invalid_key_is_named(text: str, named: str) -> None:
     with pytest.raises(ConfigError, match=named) as caught:
         config_from_toml(text, "instrument.toml")
     assert "\n" not in str(caught.value)
+
+
+def test_a_z_whose_steps_are_too_coarse_for_a_pair_of_shots_is_refused() -> None:
+    told = r"um_per_step = 5: .* focus\.delta_um = 2 um apart, which is half a step of Z or less"
+    for um_per_step in (5.0, 4.0):
+        with pytest.raises(ConfigError, match=told.replace("5:", f"{um_per_step:g}:")):
+            config_from_toml(f"[board.z]\num_per_step = {um_per_step}\n", "t")
+    assert config_from_toml("[board.z]\num_per_step = 3.9\n", "t").board.z.um_per_step == 3.9
+    coarse = config_from_toml('[board.z]\num_per_step = 5.0\n[focus]\nobjective = "10x/0.3"\n', "t")
+    assert coarse.focus.delta_um == 10.0
+    with pytest.raises(ConfigError, match=f"does not go with objective 20x/0.75: board.z.{told}"):
+        simulated_through("20x/0.75", coarse)
+
+
+def test_a_lens_focuses_where_the_steps_of_z_are_coarse() -> None:
+    lens = '[lens]\nkind = "board"\nfocuses = true\n'
+    config = config_from_toml(f"[board.z]\num_per_step = 5.0\n{lens}park_um = 2500.0\n", "t")
+    assert config.lens.focuses
+    with pytest.raises(ConfigError, match="half a step of Z"):  # the motor finds the first focus
+        config_from_toml(f"[board.z]\num_per_step = 5.0\n{lens}", "t")
 
 
 @pytest.mark.parametrize(

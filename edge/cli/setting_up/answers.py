@@ -11,6 +11,7 @@ from parfocal.edge.camera.v4l2 import Mode
 from parfocal.edge.config import CameraConfig
 
 DEFAULTS = {"x": X_DEFAULT, "y": Y_DEFAULT, "z": Z_DEFAULT}
+_LARGEST_PX_UM = 100.0  # as for camera.um_per_px
 _OBJECTIVE = re.compile(r"(\d+(?:\.\d+)?)x(?:/(\d?\.\d+))?")
 
 
@@ -42,10 +43,19 @@ def magnification_of(objective: str) -> float:
 
 
 def um_per_px(pixel_um: float, magnification: float, adapter: float) -> float:
-    """Size of a camera pixel on the sample, um. `adapter`: magnification between objective and camera."""
+    """Size of a camera pixel on the sample, um. `adapter`: magnification between objective and camera.
+
+    Raises ValueError for one that no microscope has.
+    """
     if min(pixel_um, magnification, adapter) <= 0.0:
         raise ValueError("size of a pixel and magnifications must be positive")
-    return round(pixel_um / (magnification * adapter), 5)
+    on_sample_um = round(pixel_um / (magnification * adapter), 5)
+    if not 0.0 < on_sample_um <= _LARGEST_PX_UM:
+        raise ValueError(
+            f"a pixel of {pixel_um:g} um, seen through {magnification:g}x and {adapter:g}x, is {on_sample_um:g} um on "
+            f"the sample, and must be more than 0 and {_LARGEST_PX_UM:g} um at most."
+        )
+    return on_sample_um
 
 
 def axis_from_screw(name: str, screw: Screw, travel_um: float | None) -> AxisConfig:
@@ -74,7 +84,14 @@ def axes_from_screws(
     for i, name in enumerate(AXIS_NAMES):
         screw = screws[name]
         travel_um = None if travel_steps is None else travel_steps[i] * screw.um_per_step
-        axes[name] = axis_from_screw(name, screw, travel_um)
+        try:
+            axes[name] = axis_from_screw(name, screw, travel_um)
+        except ValueError as error:
+            told = "" if travel_um is None else f", on the {travel_um:g} um of travel that the board states,"
+            raise ValueError(
+                f"{name.upper()} with a screw of {screw.lead_mm:g} mm a turn, {screw.steps_per_turn} steps a turn and "
+                f"{screw.microsteps} microsteps{told} is not possible: {error}."
+            ) from error
     return axes
 
 

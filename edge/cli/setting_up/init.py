@@ -55,6 +55,21 @@ class Asker:
                 continue
             return answer
 
+    def together(self, answers: Callable[[], T]) -> T:
+        """What several answers make together; they are asked again until `answers` raises no error.
+
+        Raises ConfigError where it may not ask.
+        """
+        while True:
+            try:
+                made = answers()
+            except (ValueError, ConfigError) as error:
+                if not self._may_ask:
+                    raise ConfigError(f"the defaults do not fit: {error} Leave out --yes.") from error
+                say(self.console, f"{error} Once more, please:")
+                continue
+            return made
+
     def choice(self, question: str, options: list[T]) -> T:
         """One of several, by its number; the first one where it may not ask."""
         for number, option in enumerate(options, start=1):
@@ -171,24 +186,40 @@ def _asked(
         modes = sorted(camera.modes, key=lambda other: other != mode)[:12]
         names = [str(each) for each in modes]
         mode = modes[names.index(asker.choice("Which mode?", names))]
+    objective, scale = asker.together(lambda: _seen_through(asker))
+    if core is not None and not core.problems:
+        screws = dict(SCREWS)
+        return Instrument(board, camera, mode, objective, scale, screws, axes_from_screws(screws, None), core)
+    travel_steps = None if board is None else board.travel_steps
+
+    def driven() -> Instrument:
+        screws = _screws(asker)
+        axes = axes_from_screws(screws, travel_steps)
+        made = Instrument(board, camera, mode, objective, scale, screws, axes, core)
+        config_from_toml(toml_of(made), "with these screws")
+        return made
+
+    return asker.together(driven)
+
+
+def _seen_through(asker: Asker) -> tuple[str, float]:
+    """The objective, and the size of a pixel on the sample, um. Raises ValueError for one that no microscope has."""
     objective = asker.value("Objective (magnification/aperture)", FocusConfig().objective, magnification_of)
     pixel_um = asker.value("Pixel of the camera's sensor, um", _PIXEL_UM, _require_positive)
     adapter = asker.value("Magnification between objective and camera", _ADAPTER, _require_positive)
-    screws = dict(SCREWS)
-    scale = um_per_px(pixel_um, magnification_of(objective), adapter)
-    if core is not None and not core.problems:
-        return Instrument(board, camera, mode, objective, scale, screws, axes_from_screws(screws, None), core)
-    for name in AXIS_NAMES:
-        default = SCREWS[name]
-        lead_mm = asker.value(
-            f"{name.upper()}: lead of the screw, mm a turn", default.lead_mm, _require_positive
+    return objective, um_per_px(pixel_um, magnification_of(objective), adapter)
+
+
+def _screws(asker: Asker) -> dict[str, Screw]:
+    leads_mm = {
+        name: asker.value(
+            f"{name.upper()}: lead of the screw, mm a turn", SCREWS[name].lead_mm, _require_positive
         )
-        screws[name] = Screw(lead_mm, default.steps_per_turn, default.microsteps)
+        for name in AXIS_NAMES
+    }
     steps = asker.value("Full steps a turn of the motors", SCREWS["z"].steps_per_turn, _require_positive)
     microsteps = asker.value("Microsteps a full step", SCREWS["z"].microsteps, _require_positive)
-    screws = {name: Screw(screw.lead_mm, steps, microsteps) for name, screw in screws.items()}
-    axes = axes_from_screws(screws, None if board is None else board.travel_steps)
-    return Instrument(board, camera, mode, objective, scale, screws, axes, core)
+    return {name: Screw(lead_mm, steps, microsteps) for name, lead_mm in leads_mm.items()}
 
 
 def _require_positive(value: float) -> None:

@@ -18,7 +18,7 @@ from parfocal.edge.errors import ConfigError
 from parfocal.edge.focus.judging.depth import finest_um
 from parfocal.edge.measured.calibration import PlayInUse
 from parfocal.edge.measured.trigger_in_use import TriggerInUse
-from parfocal.edge.scan.continuous.rows import RUN_UP_UM, Ends, Line, Row, rows_of
+from parfocal.edge.scan.continuous.rows import RUN_UP_UM, Ends, Line, Row, room_for_rows, rows_of
 from parfocal.edge.scan.continuous.straight import Costs, Pace
 from parfocal.edge.scan.tiling.plan import Foretold, TilePlan, plan_tiles
 from parfocal.edge.tissue.area import Area
@@ -40,10 +40,11 @@ class SweepPlan(msgspec.Struct, frozen=True):
 
     `limited_by`: what keeps the stage from going faster: "stage", "camera" or "light". `flash_s` and `duty` give the
     same light as an exposure of a stage at rest. `ends`: how far a sweep goes beyond its tiles. `scan_s` is the
-    microscope's time for `n_rows`, on a flat slide, without what is taken again; `n_alone` tiles are taken one by
-    one. `row_change_s` is the part of it between the rows. `stop_s` is what a stop within a row costs,
-    `reversal_s` what Z needs to turn round there, stop included, and `again_s` what a tile costs that is taken again.
-    `trigger`: when the flash comes after its trigger. Rows lie `along` this axis.
+    microscope's time for `n_rows`, on a flat slide, without what is taken again, and for `n_alone` tiles that are taken
+    one by one, as too few for a row, or too near to the end of the stage. `row_change_s` is the part of it between the
+    rows. `stop_s` is what a stop within a row costs, `reversal_s` what Z needs to turn round there, stop included, and
+    `again_s` what a tile costs that is taken again. `trigger`: when the flash comes after its trigger. Rows lie `along`
+    this axis.
     """
 
     speed_um_per_s: float
@@ -166,7 +167,8 @@ def sweep_plan(
     run_up_um = speed_um_per_s**2 / (2.0 * axis.accel_um_per_s2) + RUN_UP_UM
     # A little farther beyond than before, so that the next row is engaged the other way by one straight move.
     ends = Ends(run_up_um, run_up_um + max(2.0, 0.1 * axis.play_um) + 2.0 * axis.um_per_step)
-    rows, alone = rows_of(plan.tiles, plan.along)
+    room_um = room_for_rows((axis.min_um, axis.highest_um), axis, ends)
+    rows, alone = rows_of(plan.tiles, plan.along, room_um)
     stop_s = COMMAND_S + speed_um_per_s / axis.accel_um_per_s2
     made = SweepPlan(
         speed_um_per_s,
@@ -189,7 +191,8 @@ def sweep_plan(
         row_change_s(flat(a, ends), flat(b, ends), b.across_um - a.across_um, made, config.board)
         for a, b in itertools.pairwise(rows)
     )
-    return msgspec.structs.replace(made, scan_s=swept_s + change_s, row_change_s=change_s)
+    scan_s = swept_s + change_s + len(alone) * made.again_s
+    return msgspec.structs.replace(made, scan_s=scan_s, row_change_s=change_s)
 
 
 def line_s(line: Line, plan: SweepPlan, board: BoardConfig) -> float:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import msgspec
 import numpy as np
 
+from parfocal.board.config import AxisConfig
 from parfocal.board.own.sweeping import Along, Knot
 from parfocal.edge.scan.continuous.straight import Costs, Wanted, straight_parts
 from parfocal.edge.scan.tiling.heights import Expected
@@ -118,15 +119,35 @@ class Line(msgspec.Struct, frozen=True):
         )
 
 
+def room_for_rows(
+    limits_um: tuple[float, float], axis: AxisConfig, ends: Ends, off_um: float = 0.0
+) -> tuple[float, float]:
+    """From where to where tiles may lie along a row that is swept, either way, um of the slide.
+
+    `limits_um`: where the axis may be sent. `off_um`: how far the slide lies from where it lay, along the row.
+    """
+    # Engaged downwards, an axis is sent lower by its play. To be engaged where a sweep begins, it goes beyond that by
+    # the margin of an approach, which is in `beyond_um` too. And all of it is rounded to steps.
+    spare_um = ends.beyond_um + axis.um_per_step
+    return limits_um[0] + axis.play_um + spare_um - off_um, limits_um[1] - spare_um - off_um
+
+
 def rows_of(
-    tiles: Sequence[PlannedTile], along: Along = "x"
+    tiles: Sequence[PlannedTile], along: Along = "x", room_um: tuple[float, float] = (-math.inf, math.inf)
 ) -> tuple[tuple[Row, ...], tuple[PlannedTile, ...]]:
-    """The rows in which `tiles` are swept, in their order, and the tiles that are too few for a row."""
+    """The rows in which `tiles` are swept, in their order, and the tiles that are not swept.
+
+    Those are too few for a row, or lie along it beyond `room_um`: at the end of the stage there is no way on which to
+    get to the speed of a sweep.
+    """
     rows, others = list[Row](), list[PlannedTile]()
     for _, found in itertools.groupby(tiles, key=lambda tile: tile.row if along == "x" else tile.column):
-        in_row = tuple(found)
+        in_row = list[PlannedTile]()
+        for tile in found:
+            is_inside = room_um[0] <= (tile.x_um if along == "x" else tile.y_um) <= room_um[1]
+            (in_row if is_inside else others).append(tile)
         for first in range(0, len(in_row), MAX_ROW):
-            run = in_row[first : first + MAX_ROW]
+            run = tuple(in_row[first : first + MAX_ROW])
             if len(run) < MIN_ROW:
                 others += run
             else:

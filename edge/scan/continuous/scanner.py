@@ -14,7 +14,15 @@ from parfocal.edge.instrument import Instrument
 from parfocal.edge.measured.calibration import PlayInUse
 from parfocal.edge.scan.continuous.engagement import Engagement
 from parfocal.edge.scan.continuous.plan import SweepPlan
-from parfocal.edge.scan.continuous.rows import Row, line_of, nearest_first, nearest_run, rows_of, runs_of
+from parfocal.edge.scan.continuous.rows import (
+    Row,
+    line_of,
+    nearest_first,
+    nearest_run,
+    room_for_rows,
+    rows_of,
+    runs_of,
+)
 from parfocal.edge.scan.continuous.sweep import Caught, Sweeper
 from parfocal.edge.scan.tiling.heights import Expected, Heights
 from parfocal.edge.scan.tiling.journal import Journal
@@ -76,7 +84,7 @@ class ContinuousScanner:
         while n_first < len(tiles) and not self._judge.is_ready:
             yield from scanner.run(tiles[n_first : n_first + 1], journal, writer)
             n_first += 1
-        rows, others = rows_of(tiles[n_first:], self._plan.along)
+        rows, others = rows_of(tiles[n_first:], self._plan.along, self._room_um(scanner))
         left: dict[PlannedTile, str] = dict.fromkeys(others, "")
         soft = list[tuple[_Looked, str]]()
         for row in rows:
@@ -86,6 +94,13 @@ class ContinuousScanner:
                 soft.clear()
         yield from self._proven(soft, scanner, journal, writer, left)
         yield from self._second_pass(left, scanner, journal, writer)
+
+    def _room_um(self, scanner: Scanner) -> tuple[float, float]:
+        """Where tiles may lie that are swept, with the slide where it lies now."""
+        along, offset = self._plan.along, scanner.going.offset
+        axis = self._instrument.board.axes[along]
+        off_um = offset.x_um if along == "x" else offset.y_um
+        return room_for_rows(axis.limits_um, axis.config, self._plan.ends, off_um)
 
     def _second_pass(
         self, left: dict[PlannedTile, str], scanner: Scanner, journal: Journal, writer: TileWriter

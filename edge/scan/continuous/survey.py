@@ -20,8 +20,8 @@ from parfocal.edge.focus.shots import Shot
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.measured.calibration import PlayInUse
 from parfocal.edge.measured.trigger_in_use import TriggerInUse
-from parfocal.edge.scan.continuous.plan import ALONGS, SweepPlan, flat, sweep_plan
-from parfocal.edge.scan.continuous.rows import Row, line_of, nearest_first, rows_of
+from parfocal.edge.scan.continuous.plan import ALONGS, SweepPlan, sweep_plan
+from parfocal.edge.scan.continuous.rows import Row, line_of, nearest_first, room_for_rows, rows_of
 from parfocal.edge.scan.continuous.sweep import Caught, Sweeper
 from parfocal.edge.scan.field_result import FieldResult
 from parfocal.edge.scan.plan import Field
@@ -122,11 +122,14 @@ def _beyond(made: SurveySweeps, config: Config) -> str | None:
     """Where a sweep would leave the stage, as in messages; None if none does."""
     along = made.sweeps.along
     axis = config.board.axis(along)
+    limits_um = axis.min_um, axis.highest_um
+    low_um, high_um = room_for_rows(limits_um, axis, made.sweeps.ends)
     for row in rows_of(made.points.tiles, along)[0]:
-        line = flat(row, made.sweeps.ends)
-        for at_um in (line.begin_um, line.end_um):
-            if not axis.min_um + 2.0 * axis.play_um <= at_um <= axis.highest_um:
-                return f"{along}={at_um:.0f}"
+        ends_um = sorted((row.along_um(row.tiles[0]), row.along_um(row.tiles[-1])))
+        if ends_um[0] < low_um:
+            return f"{along}={ends_um[0] - low_um + limits_um[0]:.0f}"
+        if ends_um[1] > high_um:
+            return f"{along}={ends_um[1] - high_um + limits_um[1]:.0f}"
     return None
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 
+from parfocal.board.config import AxisConfig
 from parfocal.edge.config import Config
-from parfocal.edge.scan.grid import Region, points_of_region
+from parfocal.edge.scan.grid import Region, points_of_region, room_um
 from parfocal.edge.scan.plan import Field
 from parfocal.edge.scan.tiling.plan import TilePlan
 from parfocal.edge.surface.surface import MIN_POINTS
@@ -29,15 +30,25 @@ def survey_points(plan: TilePlan, config: Config, spacing_um: float | None = Non
     No farther apart than `spacing_um`, None for `spacing_for` the plan. Raises ConfigError.
     """
     xs_um, ys_um = [t.x_um for t in plan.tiles], [t.y_um for t in plan.tiles]
-    # A row of tiles still needs points on both sides of it, to tell a tilt.
-    half_um = [pitch_um / 2.0 for pitch_um in plan.pitch_um]
     (x0, x1), (y0, y1) = (
-        (min(at), max(at)) if min(at) < max(at) else (min(at) - half, max(at) + half)
-        for at, half in ((xs_um, half_um[0]), (ys_um, half_um[1]))
+        _bounds(at_um, pitch_um / 2.0, axis)
+        for at_um, pitch_um, axis in zip(
+            (xs_um, ys_um), plan.pitch_um, (config.board.x, config.board.y), strict=True
+        )
     )
     points = points_of_region(Region(x0, y0, x1, y1), config, None, spacing_um or spacing_for(plan))
     near = [point for point in points if _is_on_a_tile(point, plan)]
     return tuple(near) if len(near) >= 2 * MIN_POINTS else points
+
+
+def _bounds(at_um: list[float], half_um: float, axis: AxisConfig) -> tuple[float, float]:
+    """From where to where the points lie, um."""
+    low_um, high_um = min(at_um), max(at_um)
+    if low_um < high_um:
+        return low_um, high_um
+    # A row of tiles still needs points on both sides of it, to tell a tilt; at the end of the stage, on one.
+    lowest_um, highest_um = room_um(axis)
+    return max(low_um - half_um, lowest_um), min(high_um + half_um, highest_um)
 
 
 def _is_on_a_tile(point: Field, plan: TilePlan) -> bool:

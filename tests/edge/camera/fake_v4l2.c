@@ -1,7 +1,7 @@
 /* A webcam that is not there, for LD_PRELOAD: /dev/video63 answers the calls of V4L2 as uvcvideo does.
  *
- * Raw frames (YUYV) of 640 x 480 at 30/s and 1280 x 720 at 10/s, JPEG ones of 1920 x 1080 at 30/s, from the file
- * FAKE_JPEG. The luminance of raw frame k is 16 + 8 * (k % 24). While the file FAKE_GONE exists it is unplugged.
+ * Raw frames (YUYV) of 640 x 480 at 30/s and 1280 x 720 at 10/s, JPEG ones of 1280 x 720 and 1920 x 1080 at 30/s, from
+ * the files FAKE_JPEG-720.jpg and FAKE_JPEG-1080.jpg. The luminance of raw frame k is 16 + 8 * (k % 24). While the file FAKE_GONE exists it is unplugged.
  * As in the kernel, the format cannot change while buffers are there, and a frame is read into the oldest buffer that
  * was queued; without one it is lost.
  */
@@ -23,7 +23,8 @@
 enum { NODE = 63, MOST = 8, SLOT = 1 << 24, N_CTRL = 6 };
 struct mode { uint32_t format, width, height, rate; };
 static const struct mode MODES[] = {
-	{V4L2_PIX_FMT_YUYV, 640, 480, 30}, {V4L2_PIX_FMT_YUYV, 1280, 720, 10}, {V4L2_PIX_FMT_MJPEG, 1920, 1080, 30}};
+	{V4L2_PIX_FMT_YUYV, 640, 480, 30}, {V4L2_PIX_FMT_YUYV, 1280, 720, 10}, {V4L2_PIX_FMT_MJPEG, 1280, 720, 30},
+	{V4L2_PIX_FMT_MJPEG, 1920, 1080, 30}};
 static const uint32_t FORMATS[] = {V4L2_PIX_FMT_YUYV, V4L2_PIX_FMT_MJPEG};
 static struct { uint32_t id; int32_t value, least, most; } ctrls[N_CTRL] = {
 	{V4L2_CID_AUTO_WHITE_BALANCE, 1, 0, 1}, {V4L2_CID_GAIN, 20, 0, 100}, {V4L2_CID_POWER_LINE_FREQUENCY, 1, 0, 2},
@@ -108,7 +109,9 @@ static void fill(struct v4l2_buffer *buffer, long frame) {
 	if (mode->format == V4L2_PIX_FMT_YUYV) {
 		for (uint32_t i = 0; i < size_of(mode); i += 2) at[i] = 16 + 8 * (frame % 24), at[i + 1] = 128;
 	} else {
-		FILE *jpeg = fopen(getenv("FAKE_JPEG"), "rb");
+		char path[4096];
+		snprintf(path, sizeof path, "%s-%u.jpg", getenv("FAKE_JPEG"), mode->height);
+		FILE *jpeg = fopen(path, "rb");
 		buffer->bytesused = jpeg ? fread(at, 1, size_of(mode), jpeg) : 0;
 		if (jpeg) fclose(jpeg);
 	}

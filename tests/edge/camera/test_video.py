@@ -177,6 +177,33 @@ def test_a_mode_that_only_comes_compressed_opens(device: Device) -> None:
     assert "compressed (MJPG)" in opened.notes[0]
 
 
+def test_a_size_that_comes_too_slowly_uncompressed_is_taken_compressed(device: Device) -> None:
+    size = (4208, 3120)
+    device.sizes = {"YUYV": ((640, 480), size), "MJPG": ((640, 480), size)}
+    device.rates_of = {("YUYV", size): (1,), ("MJPG", size): (20, 10)}
+    config = CameraConfig(width_px=size[0], height_px=size[1], exposure_s=0.01, frame_period_s=0.05)
+    (note,) = VideoCamera(config).notes
+    assert device.palette == "MJPG"
+    assert "compressed (MJPG), which changes fine detail; uncompressed they would come every 1 s only" in note
+    patient = CameraConfig(width_px=size[0], height_px=size[1], exposure_s=0.01, frame_period_s=1.0)
+    assert VideoCamera(patient).notes == ()
+    assert device.palette == "YUYV"
+
+
+@pytest.mark.parametrize("compressed", [((640, 480),), ((640, 480), (1224, 1024))])
+def test_a_size_that_comes_too_slowly_in_every_format_is_refused_with_the_quickest(
+    device: Device, compressed: tuple[tuple[int, int], ...]
+) -> None:
+    device.sizes = {"YUYV": ((640, 480), (1224, 1024)), "MJPG": compressed}
+    device.rates_of = {("YUYV", (1224, 1024)): (2, 1), ("MJPG", (1224, 1024)): (5,)}
+    quickest = r"0\.2" if (1224, 1024) in compressed else r"0\.5"
+    with pytest.raises(
+        CameraFailed, match=rf"a frame every {quickest} s .* Set camera\.frame_period_s = {quickest},"
+    ):
+        VideoCamera(CONFIG)
+    assert not device.is_open
+
+
 def test_a_camera_whose_jpeg_quarters_the_colours_says_so(device: Device) -> None:
     device.sizes = {"YUYV": ((640, 480),), "MJPG": ((1224, 1024),)}
     assert not [note for note in VideoCamera(CONFIG).notes if "4:2:0" in note]

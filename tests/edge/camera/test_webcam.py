@@ -31,11 +31,11 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         "FAKE_JPEG": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_422,
         "OTHER_JPEG": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420,
     }
-    for name, sampling in jpegs.items():
-        grey = np.full((1080, 1920, 3), 90, np.uint8)
-        cv2.imwrite(str(folder / f"{name}.jpg"), grey, [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling])
+    for (name, sampling), (width, height) in itertools.product(jpegs.items(), ((1280, 720), (1920, 1080))):
+        grey = np.full((height, width, 3), 90, np.uint8)
+        cv2.imwrite(str(folder / f"{name}-{height}.jpg"), grey, [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling])
     paths = {"LD_PRELOAD": library, "FAKE_GONE": folder / "gone"}
-    paths |= {name: folder / f"{name}.jpg" for name in jpegs}
+    paths |= {name: folder / name for name in jpegs}
     ran = subprocess.run(
         [sys.executable, "-m", "tests.edge.camera.webcam_run"],
         env=os.environ | {name: str(path) for name, path in paths.items()},
@@ -55,14 +55,17 @@ def test_the_modes_of_the_webcam_are_listed_raw_ones_first(told: dict[str, Any])
         "1280 x 720 YUYV, 10 frames/s",
         "640 x 480 YUYV, 30 frames/s",
         "1920 x 1080 MJPG, 30 frames/s",
+        "1280 x 720 MJPG, 30 frames/s",
     ]
 
 
 def test_every_mode_opens_as_init_writes_it_and_a_compressed_one_says_so(told: dict[str, Any]) -> None:
     sizes = [(height, width) for height, width, _ in told["opened"]]
-    assert sizes == [(720, 1280), (480, 640), (1080, 1920)]
-    assert [len(notes) for *_, notes in told["opened"]] == [0, 0, 1]
-    assert "compressed (MJPG)" in told["opened"][2][2][0]
+    assert sizes == [(720, 1280), (480, 640), (1080, 1920), (720, 1280)]
+    assert [len(notes) for *_, notes in told["opened"]] == [0, 0, 1, 1]
+    notes = [told["opened"][k][2][0] for k in (2, 3)]
+    assert all("compressed (MJPG)" in note for note in notes)
+    assert ["would come every 0.1 s only" in note for note in notes] == [False, True]
     assert told["settings"] == [0.008, 20.0]
 
 

@@ -3,7 +3,7 @@
 Built from OpenCV's `modules/videoio/src/cap_v4l.cpp` (4.x and 5.0; the names in the comments are its functions) and,
 for what the driver does, from Linux' `drivers/media/usb/uvc` and the V4L2 specification of S_FMT, S_PARM and S_CTRL.
 
-Not modelled: frame rates that hang on the size, multi-planar devices, buffers that run out.
+Not modelled: multi-planar devices, buffers that run out.
 """
 
 from dataclasses import dataclass, field
@@ -61,7 +61,10 @@ def usual_controls() -> dict[int, Control]:
 
 @dataclass
 class Device:
-    """The camera and its driver: sizes by pixel format, controls, and frames, which are numbered from 1."""
+    """The camera and its driver: sizes by pixel format, controls, and frames, which are numbered from 1.
+
+    `rates`: frames a second in every mode that `rates_of` does not name.
+    """
 
     is_there: bool = True
     gives_frames: bool = True
@@ -69,6 +72,7 @@ class Device:
     sizes: dict[str, tuple[Size, ...]] = field(default_factory=lambda: {"YUYV": ((640, 480), (1224, 1024))})
     controls: dict[int, Control] = field(default_factory=usual_controls)
     rates: tuple[int, ...] = (30, 20, 15, 10, 5)
+    rates_of: dict[tuple[str, Size], tuple[int, ...]] = field(default_factory=dict)
     n_frames: int = 0
     is_open: bool = False
     palette: str = ""
@@ -84,6 +88,11 @@ class Device:
             return there[0] * there[1] + size[0] * size[1] - 2 * both
 
         return format_, min(self.sizes[format_], key=apart)
+
+    def rate(self, form: tuple[str, Size], asked: int) -> float:
+        """VIDIOC_S_PARM: of the periods of this format and size the nearest one (uvc_try_frame_interval)."""
+        rates = self.rates_of.get(form, self.rates)
+        return min(rates, key=lambda rate: abs(1.0 / rate - 1.0 / asked)) if rates else -1.0
 
     def write(self, key: int, value: int) -> bool:
         """Exposure cannot be written while it is automatic (EACCES of uvc_ctrl_is_accessible)."""
@@ -140,8 +149,7 @@ class Capture:
         if key == cv2.CAP_PROP_FOURCC:
             return float(cv2.VideoWriter.fourcc(*self._palette))
         if key == cv2.CAP_PROP_FPS:
-            rates = self._device.rates
-            return min(rates, key=lambda rate: abs(rate - self._fps)) if rates else -1.0
+            return self._device.rate(self._form, self._fps)
         if key == cv2.CAP_PROP_POS_MSEC:
             return 1000.0 * self._time_s if self._streams else 0.0
         return self._device.controls[key].read() if key in self._device.controls else -1.0

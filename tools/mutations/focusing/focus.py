@@ -4,6 +4,13 @@ from tools.mutations.mutation import Mutation
 
 MUTATIONS = (
     Mutation(
+        "both shots of a pair are taken at one height where the steps of Z are coarse",
+        "edge/config.py",
+        "if not is_always_the_lens and steps_from_um(delta_um, um_per_step) == 0:",
+        "if False:",
+        ("tests/edge/test_config.py",),
+    ),
+    Mutation(
         "a frame exposed before the stage was at rest counts",
         "edge/camera/frame.py",
         "if frame.exposure_start_s >= settled_s:",

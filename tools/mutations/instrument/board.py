@@ -430,4 +430,18 @@ MUTATIONS = (
         "while (sent_s := self._board.next_output_s()) <= now_s - self._round_trip_s:",
         ("tests/board/stub/test_virtual_bench.py",),
     ),
+    Mutation(
+        "answers that make no instrument together are lost",
+        "edge/cli/setting_up/init.py",
+        "            except (ValueError, ConfigError) as error:\n",
+        "            except ZeroDivisionError as error:\n",
+        ("tests/edge/cli/setting_up/test_init.py",),
+    ),
+    Mutation(
+        "a configuration that cannot be read is found when every question was answered",
+        "edge/cli/setting_up/init.py",
+        '        config_from_toml(toml_of(made), "with these screws")\n',
+        "",
+        ("tests/edge/cli/setting_up/test_init.py",),
+    ),
 )

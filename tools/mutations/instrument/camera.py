@@ -163,6 +163,20 @@ MUTATIONS = (
         LAG_TESTS,
     ),
     Mutation(
+        "a size that comes too slowly uncompressed is not tried compressed",
+        "edge/camera/video.py",
+        "        uncompressed = found = self._tried(asked)\n        if not self._is_met(found):\n",
+        "        uncompressed = found = self._tried(asked)\n        if found.size != asked:\n",
+        (*VIDEO_TESTS, "tests/edge/camera/test_webcam.py"),
+    ),
+    Mutation(
+        "of two modes that are too slow the slower one is told",
+        "edge/camera/video.py",
+        "period_s = min(mode.period_s for mode in of_size",
+        "period_s = max(mode.period_s for mode in of_size",
+        VIDEO_TESTS,
+    ),
+    Mutation(
         "a camera goes on giving the bytes of its frames",
         "edge/camera/video.py",
         "        self._capture.set(cv2.CAP_PROP_CONVERT_RGB, 1.0)\n",

@@ -21,6 +21,13 @@ MUTATIONS = (
         _POINTS,
     ),
     Mutation(
+        "one row of tiles at the end of the stage is refused",
+        "edge/scan/tiling/points.py",
+        "return max(low_um - half_um, lowest_um), min(high_um + half_um, highest_um)",
+        "return low_um - half_um, high_um + half_um",
+        _POINTS,
+    ),
+    Mutation(
         "two pieces of tissue far apart count as the glass between them",
         "edge/scan/tiling/points.py",
         "len(plan.tiles) * plan.pitch_um[0] * plan.pitch_um[1]",

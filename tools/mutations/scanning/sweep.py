@@ -4,9 +4,45 @@ from tools.mutations.mutation import Mutation
 
 _SWEPT = ("tests/edge/scan/continuous/test_continuous.py",)
 _BESIDE = ("tests/edge/scan/tiling/test_beside.py",)
+_STAGE_ENDS = ("tests/edge/scan/continuous/test_stage_ends.py",)
 _ROWS = ("tests/edge/scan/continuous/test_rows.py",)
 
 MUTATIONS = (
+    Mutation(
+        "a row is swept though its run-up leaves the stage",
+        "edge/scan/continuous/scanner.py",
+        "rows_of(tiles[n_first:], self._plan.along, self._room_um(scanner))",
+        "rows_of(tiles[n_first:], self._plan.along)",
+        _STAGE_ENDS,
+    ),
+    Mutation(
+        "the run-up is looked for where the slide lay before an interruption",
+        "edge/scan/continuous/scanner.py",
+        "return room_for_rows(axis.limits_um, axis.config, self._plan.ends, off_um)",
+        "return room_for_rows(axis.limits_um, axis.config, self._plan.ends)",
+        _STAGE_ENDS,
+    ),
+    Mutation(
+        "an axis that is engaged downwards needs no room for its play",
+        "edge/scan/continuous/rows.py",
+        "limits_um[0] + axis.play_um + spare_um - off_um",
+        "limits_um[0] + spare_um - off_um",
+        _STAGE_ENDS,
+    ),
+    Mutation(
+        "the plan sweeps tiles at the end of the stage",
+        "edge/scan/continuous/plan.py",
+        "rows_of(plan.tiles, plan.along, room_um)",
+        "rows_of(plan.tiles, plan.along)",
+        _STAGE_ENDS,
+    ),
+    Mutation(
+        "what is taken one by one takes no time",
+        "edge/scan/continuous/plan.py",
+        "scan_s = swept_s + change_s + len(alone) * made.again_s",
+        "scan_s = swept_s + change_s",
+        _STAGE_ENDS,
+    ),
     Mutation(
         "frames that the camera knows to be lost are not named",
         "edge/scan/continuous/scanner.py",

@@ -82,11 +82,14 @@ def test_a_foreign_board_and_a_camera_without_a_name_are_written_as_they_are_fou
 @pytest.mark.parametrize("microsteps", [1, 16, 256])
 def test_every_screw_gives_a_valid_axis_that_the_motor_follows(lead_mm: float, microsteps: int) -> None:
     screws = dict.fromkeys(AXIS_NAMES, Screw(lead_mm, 200, microsteps))
+    if screws["z"].um_per_step > Config().focus.delta_um:  # too coarse for a pair of shots
+        screws["z"] = SCREWS["z"]
     axes = axes_from_screws(screws, None)
+    assert axes["x"].um_per_step == lead_mm * 1000 / (200 * microsteps)
     written = config_from_toml(toml_of(instrument(screws=screws, axes=axes)), "written")
     for name in AXIS_NAMES:
         axis = written.board.axis(name)
-        assert axis.um_per_step == lead_mm * 1000 / (200 * microsteps)
+        assert axis.um_per_step == screws[name].um_per_step
         default = axis_from_screw(name, SCREWS[name], None)
         assert axis.speed_um_per_s / axis.um_per_step <= default.speed_um_per_s / default.um_per_step * 1.0001
         assert (
@@ -224,6 +227,39 @@ def test_answers_are_written_and_wrong_ones_asked_again(
     written = config_from_file(tmp_path / "parfocal.toml")
     assert (written.focus.objective, written.camera.um_per_px) == ("40x/0.95", 0.06)
     assert (written.board.x.um_per_step, written.board.z.um_per_step) == (1.25, 0.078125)
+
+
+def test_answers_that_make_no_instrument_together_are_asked_again_with_the_reason(
+    run: Run, parts: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = ("n", "1", "20x/0.75", "3.45", "1e9", "20x/0.75", "3.45", "0.5")
+    absurd = ("inf", "4", "1", "200", "16")
+    too_finely_driven = ("4", "4", "1", "200", "512")
+    too_coarse = ("4", "4", "2", "200", "2")
+    answers(monkeypatch, *start, *absurd, *too_finely_driven, *too_coarse, "4", "4", "2", "200", "16")
+    code, printed, _ = run("init")
+    assert (code, parts[-1]) == (0, "doctor parfocal.toml")
+    told = " ".join(printed.split())
+    assert "seen through 20x and 1e+09x, is 0 um on the sample" in told
+    assert (
+        "X with a screw of inf mm a turn, 200 steps a turn and 16 microsteps, on the inf um of travel" in told
+    )
+    assert "is not possible: um_per_step = inf: it must be" in told
+    assert "is not possible: microsteps = 512: it must be 1..256. Once more, please:" in told
+    assert "with these screws: board.z.um_per_step = 5: the two shots of a pair" in told
+    assert config_from_file(tmp_path / "parfocal.toml").board.z.um_per_step == 0.625
+
+
+def test_a_board_that_states_an_absurd_travel_is_refused_where_nothing_may_be_asked(
+    run: Run, parts: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stuck = FoundBoard("parfocal", BOARD.port, "board 7", (60000, 20000, 3))
+    monkeypatch.setattr(found, "board_at", lambda port: stuck if port == BOARD.port else "heard nothing.")
+    code, _, error = run("init", "--yes")
+    assert (code, parts) == (2, [])  # the doctor was not called
+    assert "the defaults do not fit: Z with a screw of 1 mm a turn" in error
+    assert "leave no room for one step" in error
+    assert not (tmp_path / "parfocal.toml").exists()
 
 
 def test_an_existing_file_is_left_without_a_yes(

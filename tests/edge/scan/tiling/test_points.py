@@ -68,3 +68,20 @@ def test_two_small_pieces_of_tissue_far_apart_get_as_many_points_as_one_piece() 
             and ((point.x_um, point.y_um) <= piece.max(axis=0) + FIELD_UM).all()
             for piece in pieces
         )
+
+
+@pytest.mark.parametrize("is_row", [True, False])
+@pytest.mark.parametrize("end", ["lowest", "highest"])
+def test_one_row_of_tiles_at_the_end_of_the_stage_is_surveyed_within_it(is_row: bool, end: str) -> None:
+    axis, other = (CONFIG.board.y, CONFIG.board.x) if is_row else (CONFIG.board.x, CONFIG.board.y)
+    room = axis.min_um + 2.0 * axis.play_um, axis.highest_um
+    at_um = room[0] + 25.0 if end == "lowest" else room[1] - 25.0
+    along_um = (other.max_um / 2.0, other.max_um / 2.0 + 3000.0)
+    bounds = (along_um[0], at_um - 20.0, along_um[1], at_um + 20.0)
+    plan = plan_tiles(
+        rectangle(*(bounds if is_row else (*bounds[1::-1], *bounds[:1:-1]))), CONFIG, FIELD_UM, 0.05
+    )
+    assert len({tile.row if is_row else tile.column for tile in plan.tiles}) == 1
+    across_um = [point.y_um if is_row else point.x_um for point in survey_points(plan, CONFIG)]
+    assert room[0] <= min(across_um) < max(across_um) <= room[1]
+    assert max(across_um) - min(across_um) > plan.pitch_um[1 if is_row else 0] / 2.0
