@@ -356,8 +356,8 @@ MUTATIONS = (
     Mutation(
         "Z counts as at rest while X and Y still move",
         "board/motor_board.py",
-        "            axis.rests_from(settled_s)",
-        "            pass",
+        "max(axis.rests_from(settled_s) for axis in self.axes.values())",
+        "settled_s",
         ("tests/edge/scan/test_session.py", *_TOGETHER),
     ),
     Mutation(

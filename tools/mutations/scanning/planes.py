@@ -17,7 +17,7 @@ MUTATIONS = (
     Mutation(
         "the lamp stays dark after planes",
         "edge/scan/tiling/moving/light.py",
-        "            self._instrument.board.lamp(self._duty)\n",
+        "            self._instrument.shine(self._duty)\n",
         "            pass\n",
         _PLANES,
     ),

@@ -171,7 +171,7 @@ MUTATIONS = (
     Mutation(
         "the picture of the next tile is taken on the way",
         "edge/scan/tiling/moving/going.py",
-        "settled_s = gone.settled_s",
+        "settled_s = self._instrument.board.rests_from(gone.settled_s)",
         "settled_s = 0.0",
         _AHEAD,
     ),
