@@ -171,11 +171,14 @@ class Heights:
         return above_um, 1.0 / np.maximum(variance, 1e-4)
 
     def _across_edges_um(self, x_um: float, y_um: float) -> float | None:
-        """Height above the surface from the neighbours in the row, in the column, and between the two.
+        """Height above the surface from what was measured at the very place, else from the neighbours about it.
 
         The predictor of JPEG-LS: if the diagonal neighbour is like the one in the row, an edge lies between columns,
         and the one in the column tells; and the other way round. None without a neighbour.
         """
+        here = self._at(x_um, y_um)
+        if here is not None:
+            return here
         corner = self._corner_um(x_um, y_um)
         if corner is not None:
             row, column, between = corner

@@ -92,6 +92,13 @@ MUTATIONS = (
         ("tests/edge/images/test_size.py",),
     ),
     Mutation(
+        "what was measured at the very place is held against its neighbours",
+        "edge/scan/tiling/heights.py",
+        "        if here is not None:\n            return here\n",
+        "",
+        ("tests/edge/scan/tiling/test_heights.py",),
+    ),
+    Mutation(
         "tiles two pitches away are not looked at",
         "edge/scan/tiling/heights.py",
         "math.ceil(REACH_PITCHES)",

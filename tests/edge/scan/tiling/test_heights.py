@@ -37,6 +37,13 @@ def test_where_tiles_lie_on_one_side_of_a_step_the_next_one_is_expected_there_mo
     assert calm_um == pytest.approx(0.6 * beside_edge_um)
 
 
+def test_what_was_measured_at_the_very_place_counts_though_its_neighbours_differ() -> None:
+    heights = Heights(fit_surface(TILTED), (100.0, 100.0))
+    for x_um, above_um in ((400.0, 2.0), (500.0, 0.0), (600.0, 2.0)):
+        heights.learn(x_um, 500.0, heights.surface_um(x_um, 500.0) + above_um, 0.1)
+    assert heights.expected(500.0, 500.0).z_um == pytest.approx(heights.surface_um(500.0, 500.0), abs=0.2)
+
+
 def test_what_is_expected_comes_from_the_nearest_tiles_as_if_all_were_looked_through() -> None:
     """Tiles are kept by cells; a plain search over all of them is the reference."""
     rng = np.random.default_rng(5)
