@@ -161,6 +161,7 @@ def _details(scan: Scan, stitching: Stitching, mosaic: Mosaic) -> dict[str, Any]
                 "z_um": tile.z_um,
                 "focus_um": tile.focus_um,
                 "focus_sigma_um": tile.focus_sigma_um,
+                "digest": tile.digest,
                 "x_px": int(x),
                 "y_px": int(y),
             }
