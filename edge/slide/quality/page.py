@@ -167,8 +167,8 @@ def is_stitch_outdated(report: QualityReport) -> bool:
 
 def _seams(report: QualityReport) -> str:
     if report.stitched is None:
-        is_known = report.stitched_tiles is None
-        return f"<p>{'The slide has not been stitched yet' if is_known else 'How it was stitched is not known'}.</p>"
+        is_new = report.stitched_tiles is None
+        return f"<p>{'The slide has not been stitched yet' if is_new else 'How it was stitched is not known'}.</p>"
     fit = report.stitched.stitch
     told = (
         f"{fit.seams_used} of {fit.seams} seams were used; the others hold by the stage. "
