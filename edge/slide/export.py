@@ -9,9 +9,10 @@ import msgspec
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.images.chunks import CHUNK_PX
 from parfocal.edge.images.deep_zoom import tiles_folder_of, write_deep_zoom
-from parfocal.edge.images.ome_zarr import Master
+from parfocal.edge.images.ome_zarr import ATTRIBUTES, Master
 from parfocal.edge.images.pyramid import cells
 from parfocal.edge.images.slide_tiff import write_ome_tiff, write_openslide_tiff
+from parfocal.edge.scan.tiles import read_scan
 from parfocal.edge.slide.held import check_current
 from parfocal.edge.words import named
 
@@ -58,8 +59,10 @@ def export(
 ) -> ExportReport:
     """Write the master of `slide` as `form` to `path`. Memory does not grow with the slide.
 
-    Raises MasterUnreadable; MasterOutdated where the scan has gone on since it was stitched; OSError.
+    Raises ScanUnreadable, MasterUnreadable; MasterOutdated where the scan has gone on since it was stitched; OSError.
     """
+    if slide.is_dir() and not (slide / ATTRIBUTES).exists():
+        read_scan(slide)  # a folder that is no slide has nothing to stitch either
     master = Master(slide)
     held = check_current(master, slide)
     n_tiles = sum(1 for shape in master.shapes_px for _ in cells(shape, CHUNK_PX))

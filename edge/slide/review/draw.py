@@ -47,6 +47,11 @@ def drawn_tiles(scan: Scan, n_fields: int, seed: int) -> tuple[ScannedTile, ...]
     with_tissue = sorted(
         (tile for tile in scan.tiles if tile.tissue), key=lambda tile: (tile.row, tile.column)
     )
+    if not with_tissue:
+        raise ConfigError(
+            f"{named(scan.folder)} has no tile with tissue: there is no field to draw. "
+            f"{'Give another slide.' if scan.is_complete else 'Finish its scan first.'}"
+        )
     if len(with_tissue) < n_fields:
         raise ConfigError(
             f"{counted(n_fields, 'field')} asked for, but {named(scan.folder)} has "

@@ -50,6 +50,17 @@ def test_what_is_missing_is_said(run: Run, slide: Path) -> None:
     code, _, err = run("export", slide, "--as", "deepzoom")
     assert (code, err.count("\n")) == (2, 1)
     assert f"{slide} has no master yet. Make it with `parfocal stitch {slide}`" in err
+    Path("file.zarr").touch()
+    Path("empty.zarr").mkdir()
+    for given, why in (
+        ("nothere.zarr", "there is no slide nothere.zarr: no such folder"),
+        ("file.zarr", "there is no slide file.zarr: it is no folder"),
+        ("empty.zarr", "empty.zarr holds no scan"),
+    ):
+        code, _, err = run("export", given, "--as", "deepzoom")
+        assert (code, err.count("\n")) == (2, 1)
+        assert why in err
+        assert "stitch" not in err
     code, _, err = run("stitch", slide.parent)
     assert code == 2
     assert "holds no scan" in err

@@ -45,6 +45,9 @@ def test_the_same_seed_draws_the_same_fields_and_only_tissue(scanned: Scan) -> N
 def test_more_fields_than_there_are_is_refused(scanned: Scan) -> None:
     with pytest.raises(ConfigError, match="30 fields asked for, but .* has 9 tiles with tissue"):
         drawn_tiles(scanned, 30, 1)
+    glass = tuple(msgspec.structs.replace(tile, tissue=False) for tile in scanned.tiles)
+    with pytest.raises(ConfigError, match=r"has no tile with tissue: .* Give another slide"):
+        drawn_tiles(msgspec.structs.replace(scanned, tiles=glass), 1, 1)
 
 
 def test_the_same_review_again_leaves_a_sheet_that_was_filled_in(scanned: Scan, tmp_path: Path) -> None:
