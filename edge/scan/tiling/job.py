@@ -259,6 +259,7 @@ class ScanJob:
         light = Light(instrument, config.scan.lamp_duty, ways.is_dark_between)
         unevenness = self._unevenness(instrument, eyes, config, ways, usual, light)
         scanner = Scanner(instrument, eyes.two_shot, config, heights, judge, light, unevenness, watch)
+        scanner.going.slide = self.slide
         instrument.home_if_allowed()
         with self._kept_at_the_end(judge, usual), light.scan():
             self.offset, found = register(scanner, self._marks(), instrument.view)
