@@ -45,7 +45,7 @@ from parfocal.edge.scan.on_demand import is_triggered
 from parfocal.edge.scan.plan import Field
 from parfocal.edge.scan.survey import surface_report
 from parfocal.edge.scan.tiles import journal_path
-from parfocal.edge.scan.tiling.job import Eyes, ScanJob, Ways, settings_of
+from parfocal.edge.scan.tiling.job import Eyes, ScanJob, Ways, settings_of, surface_path
 from parfocal.edge.scan.tiling.plan import (
     Foretold,
     check_disk,
@@ -133,6 +133,10 @@ def scan(
     relief: ReliefOption = None,
 ) -> None:
     """Scan a region of a slide tile by tile, in focus. An interrupted scan goes on with --resume."""
+    if surface is not None and spacing_um is not None:
+        raise ConfigError(
+            "--spacing-um is for a survey, and --surface gives an earlier one: give one of them"
+        )
     asked = asked.uneven(relief)
     settings, json = asked.settings, asked.json
     wanted = _Wanted(
@@ -162,7 +166,8 @@ def scan(
         foretold = foretell(request.plan, used, share, plays, is_triggered(instrument))
         if sweeps is not None:
             foretold = foretell_sweeps(foretold, sweeps)
-        show_plan(console, request.plan, foretold)
+        surveys = given is None and not (resume and surface_path(out).exists())
+        show_plan(console, request.plan, foretold, surveys=surveys)
         if eyes is None:
             write_json(json, foretold)
             return

@@ -102,6 +102,11 @@ def settings_of(request: Request, instrument: Instrument, config: Config, eyes: 
     )
 
 
+def surface_path(slide: Path) -> Path:
+    """The focus points of a scan, which are there once it is surveyed."""
+    return scan_folder(slide) / "surface.csv"
+
+
 class ScanJob:
     """A scan that was begun or is continued. Close it at the end."""
 
@@ -145,7 +150,7 @@ class ScanJob:
     @property
     def points_path(self) -> Path:
         """The focus points that the surface goes through."""
-        return scan_folder(self.slide) / "surface.csv"
+        return surface_path(self.slide)
 
     def kept_surface(self) -> FocalSurface | None:
         """The surface of this scan; None before its survey. Raises ConfigError, SurfaceRefused."""
