@@ -108,6 +108,11 @@ class Master:
     def __init__(self, slide: Path) -> None:
         """Open it. Raises MasterUnreadable."""
         self._slide = slide
+        if not slide.is_dir():
+            why = "it is no folder" if slide.exists() else "no such folder"
+            raise MasterUnreadable(
+                f"there is no slide {named(slide)}: {why}. Give the folder of a slide, NAME.zarr."
+            )
         if not (slide / ATTRIBUTES).is_file():
             raise MasterUnreadable(
                 f"{named(slide)} has no master yet. Make it with `parfocal stitch {named(slide)}`."
@@ -124,8 +129,14 @@ class Master:
             ]
             self.codec = codec_of(arrays[0])
             self.shapes_px = [(int(array["shape"][1]), int(array["shape"][2])) for array in arrays]
-        except (OSError, msgspec.MsgspecError, LookupError, TypeError, ValueError) as error:
+        except OSError as error:
+            raise _damaged(slide, f"{named(Path(error.filename or ATTRIBUTES))}: {error.strerror}") from error
+        except ChunkDamaged as error:
             raise _damaged(slide, str(error)) from error
+        except (msgspec.MsgspecError, LookupError, TypeError, ValueError, AttributeError) as error:
+            raise _damaged(
+                slide, f"{ATTRIBUTES} and the {ARRAY} of its levels do not describe one of parfocal"
+            ) from error
 
     def chunk(self, level: int, row: int, column: int) -> UInt8Array:
         """The chunk (CHUNK_PX, CHUNK_PX, 3) of a level, RGB; past the rim it is filled up.
@@ -138,7 +149,8 @@ class Master:
         except FileNotFoundError:
             return np.full((CHUNK_PX, CHUNK_PX, 3), EMPTY, np.uint8)
         except (OSError, ChunkDamaged) as error:
-            raise _damaged(self._slide, f"chunk {level}/0/{row}/{column}: {error}") from error
+            why = error.strerror if isinstance(error, OSError) else error
+            raise _damaged(self._slide, f"chunk {level}/0/{row}/{column}: {why}") from error
 
     def level(self, level: int) -> UInt8Array:
         """A whole level (h, w, 3), RGB; for the small ones. Raises MasterUnreadable."""

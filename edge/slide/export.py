@@ -9,9 +9,11 @@ import msgspec
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.images.chunks import CHUNK_PX
 from parfocal.edge.images.deep_zoom import tiles_folder_of, write_deep_zoom
-from parfocal.edge.images.ome_zarr import Master
+from parfocal.edge.images.ome_zarr import ATTRIBUTES, Master
 from parfocal.edge.images.pyramid import cells
 from parfocal.edge.images.slide_tiff import write_ome_tiff, write_openslide_tiff
+from parfocal.edge.scan.tiles import read_scan
+from parfocal.edge.slide.held import check_current
 from parfocal.edge.words import named
 
 Form = Literal["ome-tiff", "openslide-tiff", "deepzoom"]
@@ -22,7 +24,7 @@ WRITERS = {"ome-tiff": write_ome_tiff, "openslide-tiff": write_openslide_tiff, "
 
 
 class ExportReport(msgspec.Struct, frozen=True):
-    """What was written."""
+    """What was written. `tiles` of the `planned` ones are in it; None where there is no scan beside the master."""
 
     form: Form
     path: str
@@ -30,6 +32,8 @@ class ExportReport(msgspec.Struct, frozen=True):
     height_px: int
     levels: int
     n_bytes: int
+    tiles: int | None = None
+    planned: int | None = None
 
 
 def export_path(slide: Path, form: Form, out: Path | None) -> Path:
@@ -55,9 +59,12 @@ def export(
 ) -> ExportReport:
     """Write the master of `slide` as `form` to `path`. Memory does not grow with the slide.
 
-    Raises MasterUnreadable, OSError.
+    Raises ScanUnreadable, MasterUnreadable; MasterOutdated where the scan has gone on since it was stitched; OSError.
     """
+    if slide.is_dir() and not (slide / ATTRIBUTES).exists():
+        read_scan(slide)  # a folder that is no slide has nothing to stitch either
     master = Master(slide)
+    held = check_current(master, slide)
     n_tiles = sum(1 for shape in master.shapes_px for _ in cells(shape, CHUNK_PX))
     done = 0
 
@@ -68,7 +75,16 @@ def export(
 
     WRITERS[form](master, path, quality, count)
     height, width = master.shapes_px[0]
-    return ExportReport(form, named(path), width, height, len(master.shapes_px), _bytes_of(form, path))
+    return ExportReport(
+        form=form,
+        path=named(path),
+        width_px=width,
+        height_px=height,
+        levels=len(master.shapes_px),
+        n_bytes=_bytes_of(form, path),
+        tiles=None if held is None else held.tiles,
+        planned=None if held is None else held.planned,
+    )
 
 
 def _bytes_of(form: Form, path: Path) -> int:

@@ -18,7 +18,7 @@ from parfocal.edge.slide.tiles import tile_pixels
 from parfocal.edge.stitch.layout import StagePlace
 from parfocal.edge.stitch.light import gain_of_grid
 from parfocal.edge.stitch.mosaic import Mosaic
-from parfocal.edge.stitch.stitching import Seam, Stitching, StitchReport, stitched
+from parfocal.edge.stitch.stitching import Seam, Stitching, StitchRefused, StitchReport, stitched
 from parfocal.edge.whole_file import free_bytes, whole_file
 from parfocal.edge.words import named, sized
 
@@ -55,6 +55,11 @@ def make_master(
 
     Raises StitchRefused, TileDamaged; ConfigError where the disk has no room, before anything is written; OSError.
     """
+    if not scan.tiles:
+        raise StitchRefused(
+            "no tile to stitch: the scan has none yet. Finish it with "
+            f"`parfocal scan --out {named(scan.folder)} --resume`."
+        )
     codec = codec or usual_codec(scan)
     began_s = time.monotonic()
     n_tiles = len(scan.tiles)
@@ -161,6 +166,7 @@ def _details(scan: Scan, stitching: Stitching, mosaic: Mosaic) -> dict[str, Any]
                 "z_um": tile.z_um,
                 "focus_um": tile.focus_um,
                 "focus_sigma_um": tile.focus_sigma_um,
+                "digest": tile.digest,
                 "x_px": int(x),
                 "y_px": int(y),
             }

@@ -87,9 +87,7 @@ def stitched(
     `load` gives tile k as RGB uint8 (h, w, 3), all of one size. Raises StitchRefused.
     """
     if not places:
-        raise StitchRefused(
-            "no tile to stitch: the scan has none yet. Finish it with `parfocal scan --resume`."
-        )
+        raise StitchRefused("no tile to stitch. Give one at least.")
     told, (view, turned) = view, view_by_tiles(places, load, view)
     first = load(0)
     size_px = (first.shape[1], first.shape[0])

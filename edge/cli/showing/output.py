@@ -12,6 +12,7 @@ from rich.console import Console
 
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.whole_file import check_can_write, whole_file
+from parfocal.edge.words import named
 
 Value = TypeVar("Value")
 
@@ -35,6 +36,17 @@ def check_writable(path: Path | None, option: str = "--json") -> None:
         return
     with naming_option(path, option):
         check_can_write(path)
+
+
+def check_png(path: Path | None, option: str) -> None:
+    """Refuse a name by which programs would not take the file for the PNG that it is.
+
+    Raises ConfigError naming the `option`.
+    """
+    if path is not None and path.suffix.lower() != ".png":
+        raise ConfigError(
+            f"{option} {named(path)} does not end in .png: give such a name, a PNG file is written"
+        )
 
 
 def write_json(path: Path | None, value: object, option: str = "--json") -> None:

@@ -11,7 +11,7 @@ from parfocal.edge.cli.showing.phases import shown_phases
 from parfocal.edge.cli.showing.say import say
 from parfocal.edge.slide.export import Form, export_path
 from parfocal.edge.slide.export import export as exported
-from parfocal.edge.words import sized
+from parfocal.edge.words import counted, sized
 
 SlideArgument = Annotated[Path, typer.Argument(help="A slide with a master.", metavar="SLIDE.zarr")]
 
@@ -41,4 +41,7 @@ def export(
         console,
         f"{report.path}: {report.width_px} x {report.height_px} px, {report.levels} levels, {sized(report.n_bytes)}",
     )
+    if report.tiles is not None and report.planned is not None and report.tiles < report.planned:
+        of_all = counted(report.planned, "tile")
+        say(console, f"the scan is not complete: {report.tiles} of {of_all} are in the export")
     write_json(json, report)

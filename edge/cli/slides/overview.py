@@ -8,7 +8,13 @@ import numpy as np
 import typer
 
 from parfocal.edge.cli.options import finite
-from parfocal.edge.cli.showing.output import check_writable, console_for, naming_option, result_file
+from parfocal.edge.cli.showing.output import (
+    check_png,
+    check_writable,
+    console_for,
+    naming_option,
+    result_file,
+)
 from parfocal.edge.cli.showing.say import say
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.images.rgb import rgb_from_file
@@ -35,6 +41,7 @@ def overview(
     """Find the tissue in a picture of the whole slide, for --mask of survey and scan."""
     placement = placed([_landmark(text) for text in landmark])
     check_writable(out, "--out")
+    check_png(picture, "--picture")
     check_writable(picture, "--picture")
     try:
         pixels = rgb_from_file(image)

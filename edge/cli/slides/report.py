@@ -12,7 +12,7 @@ from parfocal.edge.cli.showing.progress import shown_progress
 from parfocal.edge.cli.showing.say import say
 from parfocal.edge.focus.judging.depth import depth_of_field_um
 from parfocal.edge.scan.tiles import read_scan
-from parfocal.edge.slide.quality.page import page_of
+from parfocal.edge.slide.quality.page import is_stitch_outdated, page_of
 from parfocal.edge.slide.quality.report import QualityReport, quality_of
 from parfocal.edge.words import counted
 
@@ -64,3 +64,9 @@ def _show(console: Console, found: QualityReport) -> None:
         console,
         f"blurred by the independent measure: {found.blurred}, of these taken for sharp: {found.slipped}",
     )
+    if is_stitch_outdated(found):
+        say(
+            console,
+            f"the stitched slide holds {found.stitched_tiles} of {counted(found.finished, 'tile')} as they are now: "
+            "run `parfocal stitch` again",
+        )

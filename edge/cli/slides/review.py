@@ -10,7 +10,7 @@ from parfocal.edge.cli.showing.output import check_writable, console_for, naming
 from parfocal.edge.cli.showing.progress import shown_progress
 from parfocal.edge.cli.showing.say import say
 from parfocal.edge.scan.tiles import read_scan
-from parfocal.edge.slide.review.draw import review_code, write_review
+from parfocal.edge.slide.review.draw import drawn_tiles, review_code, write_review
 from parfocal.edge.slide.review.sheet import FINDINGS
 from parfocal.edge.words import counted
 
@@ -38,9 +38,11 @@ def review(
     check_writable(json)
     console = console_for(json)
     scan = read_scan(slide)
-    folder = out or slide.resolve().parent / review_code(scan, fields, seed)
+    findings = finding or list(FINDINGS)
+    code = review_code(scan, drawn_tiles(scan, fields, seed), seed, findings)
+    folder = out or slide.resolve().parent / code
     with naming_option(folder, "--out"), shown_progress(console, "drawing", fields, "") as step:
-        report = write_review(scan, fields, seed, folder, finding or list(FINDINGS), lambda _: step(""))
+        report = write_review(scan, fields, seed, folder, findings, lambda _: step(""))
     say(
         console,
         f"review {report.review}: {counted(report.fields, 'field')} of {report.fields_with_tissue} with tissue in "

@@ -1,6 +1,7 @@
 """`parfocal scan`: a region of a slide, tile by tile, onto the disk; an interrupted scan is continued."""
 
 import contextlib
+import math
 import os
 from collections.abc import Iterator
 from datetime import datetime, timezone
@@ -46,7 +47,7 @@ from parfocal.edge.scan.plan import Field
 from parfocal.edge.scan.survey import surface_report
 from parfocal.edge.scan.tiles import journal_path
 from parfocal.edge.scan.tiling.heights import Heights
-from parfocal.edge.scan.tiling.job import Eyes, ScanJob, Ways, settings_of
+from parfocal.edge.scan.tiling.job import Eyes, ScanJob, Ways, settings_of, surface_path
 from parfocal.edge.scan.tiling.plan import (
     Foretold,
     check_disk,
@@ -134,6 +135,10 @@ def scan(
     relief: ReliefOption = None,
 ) -> None:
     """Scan a region of a slide tile by tile, in focus. An interrupted scan goes on with --resume."""
+    if surface is not None and spacing_um is not None:
+        raise ConfigError(
+            "--spacing-um is for a survey, and --surface gives an earlier one: give one of them"
+        )
     asked = asked.uneven(relief)
     settings, json = asked.settings, asked.json
     wanted = _Wanted(
@@ -164,8 +169,11 @@ def scan(
         if sweeps is not None:
             foretold = foretell_sweeps(foretold, sweeps)
         if given is not None:
-            Heights(given, request.plan.pitch_um).check(request.plan.tiles, instrument.board.z.limits_um)
-        show_plan(console, request.plan, foretold)
+            # How far a lens reaches is known once it is Z.
+            limits_um = (-math.inf, math.inf) if used.lens.focuses else instrument.board.z.limits_um
+            Heights(given, request.plan.pitch_um).check(request.plan.tiles, limits_um)
+        surveys = given is None and not (resume and surface_path(out).exists())
+        show_plan(console, request.plan, foretold, surveys=surveys)
         if eyes is None:
             write_json(json, foretold)
             return

@@ -13,17 +13,17 @@ from parfocal.edge.scan.tiling.taken import TileDone
 from parfocal.edge.words import counted, sized
 
 
-def show_plan(console: Console, plan: TilePlan, foretold: Foretold) -> None:
-    """The tiles, how they are swept, and the time and space that they take."""
+def show_plan(console: Console, plan: TilePlan, foretold: Foretold, *, surveys: bool) -> None:
+    """The tiles, how they are swept, and the time and space that they take. `surveys`: a survey comes first."""
     x_um, y_um = plan.overlap_um
     tiles, n_bytes = counted(len(plan.tiles), "tile"), sized(foretold.n_tiles * foretold.tile_bytes)
     say(console, f"plan: {tiles}, {plan.n_left_out} left out; overlap {x_um:.0f} x {y_um:.0f} um")
-    is_swept = isinstance(foretold, ForetoldSweeps)
+    is_swept, survey = isinstance(foretold, ForetoldSweeps), " and the survey" if surveys else ""
     if isinstance(foretold, ForetoldSweeps):
         _show_sweeps(console, foretold.sweeps)
     say(
         console,
-        f"time: about {_clock(foretold.scan_s)} and the survey; the least that this stage allows is "
+        f"time: about {_clock(foretold.scan_s)}{survey}; the least that this stage allows is "
         f"{_clock(foretold.limit_s)}{', stopping for each tile' if is_swept else ''}",
     )
     say(

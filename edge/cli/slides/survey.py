@@ -18,6 +18,7 @@ from parfocal.edge.cli.options import finite
 from parfocal.edge.cli.showing.drawing import import_matplotlib
 from parfocal.edge.cli.showing.output import (
     GrowingResult,
+    check_png,
     check_writable,
     console_for,
     growing_result,
@@ -165,6 +166,7 @@ def _check_outputs(out: Path | None, picture: Path | None, json: Path | None) ->
     """Refuse what could not be written, before anything moves. Raises ConfigError."""
     if out is not None:
         check_ending(out, "--out")
+    check_png(picture, "--picture")
     if picture is not None:
         import_matplotlib("--picture")
     for path, option in ((out, "--out"), (picture, "--picture"), (json, "--json")):

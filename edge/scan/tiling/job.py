@@ -102,6 +102,11 @@ def settings_of(request: Request, instrument: Instrument, config: Config, eyes: 
     )
 
 
+def surface_path(slide: Path) -> Path:
+    """The focus points of a scan, which are there once it is surveyed."""
+    return scan_folder(slide) / "surface.csv"
+
+
 class ScanJob:
     """A scan that was begun or is continued. Close it at the end."""
 
@@ -146,7 +151,7 @@ class ScanJob:
     @property
     def points_path(self) -> Path:
         """The focus points that the surface goes through."""
-        return scan_folder(self.slide) / "surface.csv"
+        return surface_path(self.slide)
 
     def kept_surface(self) -> FocalSurface | None:
         """The surface of this scan; None before its survey. Raises ConfigError, SurfaceRefused."""
@@ -258,6 +263,7 @@ class ScanJob:
         light = Light(instrument, config.scan.lamp_duty, ways.is_dark_between)
         unevenness = self._unevenness(instrument, eyes, config, ways, usual, light)
         scanner = Scanner(instrument, eyes.two_shot, config, heights, judge, light, unevenness, watch)
+        scanner.going.slide = self.slide
         instrument.home_if_allowed()
         with self._kept_at_the_end(judge, usual), light.scan():
             self.offset, found = register(scanner, self._marks(), instrument.view)

@@ -135,8 +135,7 @@ class Scanner:
         tile = self._tile(planned, taken, journal, elapsed_s)
         write = self._unevenness.write
         if taken.range_um is not None and write is not None:
-            folder = stacks_folder(journal.slide) / tile.path.stem
-            self._write_stack(planned, taken.range_um, folder, write)
+            self._write_stack(planned, taken.range_um, tile, journal.slide, write)
         if self._watch is not None:
             self._watch.look(tile.x_um, tile.y_um, taken.shot.pixels, not taken.seen.tissue)
         writer.put(tile, taken.pixels)
@@ -234,7 +233,12 @@ class Scanner:
             self._heights.learn(planned.x_um, planned.y_um, focus_um, sigma_um)
 
     def _write_stack(
-        self, planned: PlannedTile, range_um: tuple[float, float], folder: Path, write: Write
+        self,
+        planned: PlannedTile,
+        range_um: tuple[float, float],
+        tile: ScannedTile,
+        slide: Path,
+        write: Write,
     ) -> None:
         """Take a stack through an uneven tile and write it. Raises TileNotWritten; else as `take_at`."""
         offset_um, depth_um = self.going.offset.z_um, self._judge.depth_um
@@ -244,9 +248,9 @@ class Scanner:
         ]
         planes = [(shot.z_um - offset_um, shot.pixels) for shot in shots]
         try:
-            write_planes(folder, planes, write)
+            write_planes(stacks_folder(slide) / tile.path.stem, planes, write)
         except OSError as error:
-            raise not_written(error) from error
+            raise not_written(slide, error) from error
 
     def _moved(self, planned: PlannedTile, first: Taken, judged: Judged) -> Taken | None:
         """The picture from where the ones before it say the focus is (liao2021 2.2), or the first one if it is sharper.

@@ -94,7 +94,7 @@ class TileWriter:
 
     def _check(self) -> None:
         if self._error is not None:
-            raise not_written(self._error) from self._error
+            raise not_written(self._journal.slide, self._error) from self._error
 
     def _work(self) -> None:
         while (item := self._waiting.get()) is not None:
@@ -112,11 +112,11 @@ class TileWriter:
         self._written.add((tile.row, tile.column))
 
 
-def not_written(error: Exception) -> TileNotWritten:
-    """The error of a tile that could not be written."""
+def not_written(slide: Path, error: Exception) -> TileNotWritten:
+    """The error of a tile of `slide` that could not be written."""
     where = f" {named(Path(error.filename))}" if isinstance(error, OSError) and error.filename else ""
     why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return TileNotWritten(
         f"the scan ended since a tile could not be written{where}: {why}. Finished tiles are safe. Make room, then go "
-        "on with `parfocal scan --resume`."
+        f"on with `parfocal scan --out {named(slide)} --resume`."
     )

@@ -77,6 +77,9 @@ def _figures(report: QualityReport) -> list[str]:
         ("time for tiles", _seconds(report.tiles_s), False),
         ("... of these taken again", _seconds(report.retaken_s), False),
     ]
+    if report.stitched_tiles is not None:
+        of_all, is_outdated = f"{report.stitched_tiles} of {report.finished}", is_stitch_outdated(report)
+        lines.append(("in the stitched slide as they are", of_all, is_outdated))
     if report.stitched is not None:
         lines.append(("time to stitch (computing)", _seconds(report.stitched.stitch_s), False))
         lines.append(("time to write the master", _seconds(report.stitched.write_s), False))
@@ -157,29 +160,37 @@ def _retaken(tiles: Sequence[TileQuality]) -> str:
     return _table(("row", "column", "times", "why", "focus error now"), rows) + more
 
 
+def is_stitch_outdated(report: QualityReport) -> bool:
+    """Whether tiles were taken after the slide was stitched."""
+    return report.stitched_tiles is not None and report.stitched_tiles < report.finished
+
+
 def _seams(report: QualityReport) -> str:
     if report.stitched is None:
-        return "<p>The slide has not been stitched yet.</p>"
+        is_new = report.stitched_tiles is None
+        return f"<p>{'The slide has not been stitched yet' if is_new else 'How it was stitched is not known'}.</p>"
     fit = report.stitched.stitch
     told = (
         f"{fit.seams_used} of {fit.seams} seams were used; the others hold by the stage. "
         f"Residual: median {_px(fit.median_residual_px)}, p95 {_px(fit.p95_residual_px)}. "
         f"Steps of the stage were off by {_um(fit.stage_step_error_um)} (rms)."
     )
+    if is_stitch_outdated(report):
+        older = (
+            f"This is of a stitch that holds {report.stitched_tiles} of the {report.finished} tiles as they are now. "
+            "Run parfocal stitch again."
+        )
+        return f"<p class='poor'>{html.escape(older)}</p><p>{html.escape(told)}</p>"
+    if fit.tiles != report.finished:  # seams name their tiles by numbers of then, which are others by now
+        return f"<p>{html.escape(told)}</p>"
     used = [seam for seam in report.stitched.seams if seam.used and seam.residual_px is not None]
     worst = sorted(used, key=_residual, reverse=True)[:N_WORST_SEAMS]
     names = [f"{tile.row}, {tile.column}" for tile in report.tiles]
     rows = [
-        [_name(names, s.first), _name(names, s.second), f"{_residual(s):.2f}", f"{s.correlation or 0.0:.2f}"]
-        for s in worst
+        [names[s.first], names[s.second], f"{_residual(s):.2f}", f"{s.correlation or 0.0:.2f}"] for s in worst
     ]
     table = _table(("tile (row, column)", "neighbour", "residual px", "correlation"), rows) if rows else ""
     return f"<p>{html.escape(told)}</p>{table}"
-
-
-def _name(names: Sequence[str], number: int) -> str:
-    """A tile by its place; by its number if it was scanned after the slide was stitched."""
-    return names[number] if number < len(names) else f"number {number}"
 
 
 def _residual(seam: Seam) -> float:

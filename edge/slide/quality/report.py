@@ -11,7 +11,8 @@ from parfocal.calib.camera.view import View
 from parfocal.calib.value import UsedCalibration
 from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.scan.tiles import Scan, ScannedTile
-from parfocal.edge.slide.master import MasterReport, read_stitch
+from parfocal.edge.slide.held import stitch_of
+from parfocal.edge.slide.master import MasterReport
 from parfocal.edge.slide.quality.blur import blurred, fineness_of
 from parfocal.edge.slide.tiles import TileDamaged, tile_pixels
 from parfocal.edge.stitch.layout import StagePlace, nominal_px
@@ -46,7 +47,8 @@ class QualityReport(msgspec.Struct, frozen=True):
     The focus figures are over tiles with tissue that are not uneven and whose focus was measured; the shares are of
     these. `unmeasured`: the others of these, which hold too little to tell; they were taken where their neighbours have
     their focus. `slipped`: blurred by the independent measure, although the scan took them for sharp. Times are on the
-    microscope's clock.
+    microscope's clock. `stitched_tiles`: how many of the finished tiles the master shows as they are now, None without
+    a master; the figures of `stitched` are of the tiles in the master, which may be fewer or older.
     """
 
     slide: str
@@ -69,6 +71,7 @@ class QualityReport(msgspec.Struct, frozen=True):
     retaken_s: float
     calibration: UsedCalibration | None
     stitched: MasterReport | None
+    stitched_tiles: int | None = None
     tiles: tuple[TileQuality, ...] = ()
 
 
@@ -153,6 +156,7 @@ def _summed(
         soft and not _is_out_of_focus(tile, depth_um)
         for tile, soft in zip(scan.tiles, is_blurred, strict=True)
     ]
+    stitched, held = stitch_of(scan)
     return QualityReport(
         slide=scan.settings.slide or scan.folder.stem,
         planned=len(scan.about.planned),
@@ -173,7 +177,8 @@ def _summed(
         tiles_s=sum(tile.elapsed_s for tile in scan.tiles),
         retaken_s=sum(tile.elapsed_s for tile in scan.tiles if tile.retaken),
         calibration=scan.calibration,
-        stitched=read_stitch(scan.folder),
+        stitched=stitched,
+        stitched_tiles=None if held is None else held.current,
         tiles=tuple(tiles),
     )
 

@@ -1,8 +1,9 @@
 """Draws random fields with tissue and writes them for a reviewer who must not know the slide."""
 
+import contextlib
 import hashlib
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -46,6 +47,11 @@ def drawn_tiles(scan: Scan, n_fields: int, seed: int) -> tuple[ScannedTile, ...]
     with_tissue = sorted(
         (tile for tile in scan.tiles if tile.tissue), key=lambda tile: (tile.row, tile.column)
     )
+    if not with_tissue:
+        raise ConfigError(
+            f"{named(scan.folder)} has no tile with tissue: there is no field to draw. "
+            f"{'Give another slide.' if scan.is_complete else 'Finish its scan first.'}"
+        )
     if len(with_tissue) < n_fields:
         raise ConfigError(
             f"{counted(n_fields, 'field')} asked for, but {named(scan.folder)} has "
@@ -55,10 +61,13 @@ def drawn_tiles(scan: Scan, n_fields: int, seed: int) -> tuple[ScannedTile, ...]
     return tuple(random.Random(seed).sample(with_tissue, n_fields))  # noqa: S311  # not for secrets
 
 
-def review_code(scan: Scan, n_fields: int, seed: int) -> str:
-    """A code that says nothing of the slide, and is the same for the same draw."""
-    about = f"{scan.settings.slide}|{scan.about.settings_digest}|{scan.about.began_at}|{n_fields}|{seed}"
-    return f"R-{hashlib.blake2b(about.encode(), digest_size=4).hexdigest().upper()}"
+def review_code(scan: Scan, tiles: Sequence[ScannedTile], seed: int, findings: Sequence[str]) -> str:
+    """A code that says nothing of the slide, and is the same for the same draw of the same pictures and columns."""
+    about = [scan.settings.slide, scan.about.settings_digest, str(scan.about.began_at), str(seed)]
+    # A scan that went on has other fields for the same seed; a sheet would be put down to the wrong ones.
+    about += [f"{tile.row},{tile.column},{tile.digest}" for tile in tiles]
+    about += [column_of(finding) for finding in findings]
+    return f"R-{hashlib.blake2b('|'.join(about).encode(), digest_size=4).hexdigest().upper()}"
 
 
 def write_review(
@@ -71,22 +80,26 @@ def write_review(
 ) -> ReviewReport:
     """Write pictures, sheet and page of a review to a folder, and its key into the slide.
 
-    Without `out` the folder has the name of the code, and lies beside the slide. Raises ConfigError, TileDamaged,
-    OSError.
+    Without `out` the folder has the name of the code, and lies beside the slide. One that holds anything but this very
+    review, not filled in, is refused. If this fails, nothing is left behind. Raises ConfigError, TileDamaged, OSError.
     """
     names = [column_of(finding) for finding in findings]
     if not all(names) or len(set(names)) < len(names):
         raise ConfigError("--finding needs names that differ, of letters and digits. Give others.")
     tiles = drawn_tiles(scan, n_fields, seed)
-    code = review_code(scan, n_fields, seed)
+    code = review_code(scan, tiles, seed, findings)
     folder = out or scan.folder.resolve().parent / code
+    sheet = {"sheet.csv": empty_sheet(code, n_fields, findings).encode()}
+    names_of_pictures = [f"field-{number:02d}.jpg" for number in range(1, n_fields + 1)]
+    # Before the work, as far as it can be told: a sheet that was filled in is the usual case.
+    _check_folder(folder, {**dict.fromkeys([*names_of_pictures, "review.html"]), **sheet})
     pictures = []
     for number, tile in enumerate(tiles, start=1):
         pictures.append(jpeg_of(tile_pixels(scan, tile), PICTURE_QUALITY))
-        _write(folder / f"field-{number:02d}.jpg", pictures[-1])
         on_field(number)
-    _write(folder / "sheet.csv", empty_sheet(code, n_fields, findings).encode())
-    _write(folder / "review.html", review_html(code, pictures, findings, scan.um_per_px).encode())
+    page = review_html(code, pictures, findings, scan.um_per_px).encode()
+    files = {**dict(zip(names_of_pictures, pictures, strict=True)), **sheet, "review.html": page}
+    _check_folder(folder, files)
     key = ReviewKey(
         code,
         scan.settings.slide or scan.folder.resolve().stem,
@@ -95,7 +108,8 @@ def write_review(
         tuple((tile.row, tile.column) for tile in tiles),
     )
     key_path = scan_folder(scan.folder) / KEYS / f"{code}.json"
-    _write(key_path, msgspec.json.format(msgspec.json.encode(key), indent=1) + b"\n")
+    key_json = msgspec.json.format(msgspec.json.encode(key), indent=1) + b"\n"
+    _write_all({**{folder / name: data for name, data in files.items()}, key_path: key_json})
     n_with_tissue = sum(tile.tissue for tile in scan.tiles)
     return ReviewReport(code, named(folder), named(key_path), n_fields, n_with_tissue, seed)
 
@@ -121,6 +135,35 @@ def _read_key(path: Path) -> ReviewKey:
         ) from error
 
 
-def _write(path: Path, data: bytes) -> None:
-    with whole_file(path) as file:
-        file.write(data)
+def _check_folder(folder: Path, files: Mapping[str, bytes | None]) -> None:
+    """Refuse a folder that holds anything but `files`; None stands for any content. Raises ConfigError, OSError.
+
+    So a killed command can be given again, and no sheet that was filled in is lost.
+    """
+    for path in sorted(folder.iterdir()) if folder.exists() else ():
+        name, is_part = path.name.removesuffix(".part"), path.name.endswith(".part")
+        is_own = name in files and path.is_file()
+        if not is_own or not (is_part or files[name] in (None, path.read_bytes())):
+            why = "was filled in or is of another review" if is_own else "is not of this review"
+            raise ConfigError(
+                f"{named(folder)} holds {named(Path(path.name))}, which {why}; nothing was written. Give another --out."
+            )
+
+
+def _write_all(files: Mapping[Path, bytes]) -> None:
+    """Write all files, or leave none of them and no new folder behind. Raises OSError."""
+    with contextlib.ExitStack() as if_it_fails:
+        for path, data in files.items():
+            for new in reversed([folder for folder in path.parents if not folder.exists()]):
+                if_it_fails.callback(_try, new.rmdir)
+            if not path.exists():
+                if_it_fails.callback(_try, path.unlink)
+            with whole_file(path) as file:
+                file.write(data)
+        if_it_fails.pop_all()
+
+
+def _try(undo: Callable[[], None]) -> None:
+    """Undo a step, as far as the file system lets it."""
+    with contextlib.suppress(OSError):
+        undo()

@@ -175,3 +175,31 @@ def test_a_master_of_another_program_is_refused(tmp_path: Path, picture: UInt8Ar
     (tmp_path / "0" / ".zarray").write_text(json.dumps({**array, "compressor": {"id": "blosc"}}))
     with pytest.raises(MasterUnreadable, match="not packed by parfocal"):
         Master(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "array", "why"),
+    [
+        ("{}", None, r"\.zattrs and the \.zarray of its levels do not describe one of parfocal\."),
+        ("[]", None, r"do not describe one of parfocal\."),
+        ('{"multiscales": [[]]}', None, r"do not describe one of parfocal\."),
+        ("{", None, r"do not describe one of parfocal\."),
+        (None, "[]", r"do not describe one of parfocal\."),
+        (None, "", r"do not describe one of parfocal\."),
+        (None, "missing", r"0/\.zarray: No such file or directory\."),
+    ],
+)
+def test_damage_of_the_metadata_is_told_without_the_words_of_the_program(
+    tmp_path: Path, picture: UInt8Array, attributes: str | None, array: str | None, why: str
+) -> None:
+    write_master(tmp_path, (100, 100), block_of(picture), "lossless", ABOUT)
+    if attributes is not None:
+        (tmp_path / ".zattrs").write_text(attributes)
+    if array is not None:
+        (tmp_path / "0" / ".zarray").write_text(array)
+    if array == "missing":
+        (tmp_path / "0" / ".zarray").unlink()
+    with pytest.raises(
+        MasterUnreadable, match=rf"cannot be read: .*{why} Make it anew with `parfocal stitch"
+    ):
+        Master(tmp_path)

@@ -1,5 +1,7 @@
 """A scan of real tissue on the disk, made without a microscope: tiles with known truth, and their journal."""
 
+import contextlib
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -34,6 +36,23 @@ def cut_scan(grid: tuple[int, int] = (3, 4)) -> Cut:
         return picture[y : y + h, x : x + w]
 
     return cut(source, grid, SIZE_PX, 0.15, UM_PER_PX, seed=3, errors=StageErrors(slow_um=20.0), fall=0.0)
+
+
+def without_tiles(slide: Path, places: set[tuple[int, int]]) -> tuple[ScannedTile, ...]:
+    """Take tiles out of the journal, as if they had not been scanned yet, and give them to `scan_on`."""
+    scan = read_scan(slide)
+    gone = tuple(tile for tile in scan.tiles if (tile.row, tile.column) in places)
+    with contextlib.closing(Journal(slide, scan.about)) as journal:
+        for tile in gone:
+            journal.drop(tile)
+    return gone
+
+
+def scan_on(slide: Path, tiles: Sequence[ScannedTile]) -> None:
+    """Enter tiles into the journal whose pictures are there, as `parfocal scan --resume` does."""
+    with contextlib.closing(Journal(slide, read_scan(slide).about)) as journal:
+        for tile in tiles:
+            journal.add(tile, tile.path.stat().st_size)
 
 
 def write_scan(

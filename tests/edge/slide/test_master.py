@@ -1,6 +1,7 @@
 """From tiles on the disk to a master that other programs read, and what happens where tiles are missing or damaged."""
 
 import json
+import re
 from pathlib import Path
 
 import msgspec
@@ -86,7 +87,7 @@ def test_a_scan_that_is_not_complete_is_stitched_as_far_as_it_is(tmp_path: Path,
     (tmp_path / "scan").mkdir()
     half = msgspec.structs.replace(scanned, folder=tmp_path, tiles=scanned.tiles[:4])
     assert make_master(half).stitch.tiles == 4
-    with pytest.raises(StitchRefused, match="parfocal scan --resume"):
+    with pytest.raises(StitchRefused, match=f"`parfocal scan --out {re.escape(str(tmp_path))} --resume`"):
         make_master(msgspec.structs.replace(half, tiles=()))
 
 
@@ -108,7 +109,8 @@ def test_a_damaged_tile_is_named(scanned: Scan, tmp_path: Path, damage: str) -> 
         "other size": "7 x 7 px",
         "no picture": "190 x 150",
     }
-    with pytest.raises(TileDamaged, match=why[damage]):
+    again = f"{why[damage]}.*`parfocal scan --out {re.escape(str(scanned.folder))} --resume`"
+    with pytest.raises(TileDamaged, match=again):
         tile_pixels(msgspec.structs.replace(scanned, about=about), bad)
 
 

@@ -12,7 +12,30 @@ _ON_DEMAND = ("tests/edge/scan/test_on_demand.py",)
 _TRIGGER = ("tests/edge/measured/test_trigger_in_use.py",)
 _TYPED = ("tests/edge/cli/slides/test_scan.py",)
 
+_HELD = ("tests/edge/slide/test_held.py", "tests/edge/cli/slides/test_stitch_export.py")
+
 MUTATIONS = (
+    Mutation(
+        "a master is exported though the scan has grown since",
+        "edge/slide/held.py",
+        "return self.newer > 0 or self.again > 0",
+        "return self.again > 0",
+        _HELD,
+    ),
+    Mutation(
+        "a master is exported though a tile was taken again since",
+        "edge/slide/held.py",
+        "return self.newer > 0 or self.again > 0",
+        "return self.newer > 0",
+        _HELD,
+    ),
+    Mutation(
+        "a report mixes in a stitch of fewer tiles without a word",
+        "edge/slide/quality/report.py",
+        "stitched_tiles=None if held is None else held.current,",
+        "stitched_tiles=None,",
+        ("tests/edge/cli/slides/test_report.py",),
+    ),
     Mutation(
         "a scan that goes on keeps no composites",
         "edge/cli/slides/scan.py",

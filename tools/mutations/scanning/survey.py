@@ -14,6 +14,34 @@ _POINTS = ("tests/edge/scan/tiling/test_points.py",)
 
 MUTATIONS = (
     Mutation(
+        "a sheet that was filled in is emptied by the same review again",
+        "edge/slide/review/draw.py",
+        "if not is_own or not (is_part or files[name] in (None, path.read_bytes())):",
+        "if not is_own:",
+        _REVIEW,
+    ),
+    Mutation(
+        "a review mixes its fields with what is in the folder",
+        "edge/slide/review/draw.py",
+        "if not is_own or not (is_part or files[name] in (None, path.read_bytes())):",
+        "if is_own and not (is_part or files[name] in (None, path.read_bytes())):",
+        _REVIEW,
+    ),
+    Mutation(
+        "a review of other columns has the same code",
+        "edge/slide/review/draw.py",
+        "    about += [column_of(finding) for finding in findings]\n",
+        "",
+        _REVIEW,
+    ),
+    Mutation(
+        "a review that fails leaves fields behind",
+        "edge/slide/review/draw.py",
+        "                if_it_fails.callback(_try, path.unlink)\n",
+        "                pass\n",
+        _REVIEW,
+    ),
+    Mutation(
         "a scan of a large slide surveys as many points as a small one for its size",
         "edge/scan/tiling/points.py",
         "NEAREST_UM, FARTHEST_UM = 1000.0, 2000.0",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 
 import msgspec
 
@@ -18,6 +19,7 @@ from parfocal.edge.focus.shots import Shot
 from parfocal.edge.instrument import Instrument
 from parfocal.edge.pixels import UInt8Array
 from parfocal.edge.scan.tiling.moving.light import Light
+from parfocal.edge.words import named
 
 
 class ScanAborted(EdgeError):
@@ -71,6 +73,7 @@ class Going:
         """`same_um`: a height that lies so near to the wanted one does not pay for a move of Z. Nothing moves."""
         self._instrument, self._config, self._light, self._same_um = instrument, config, light, same_um
         self.offset = Offset()
+        self.slide: Path | None = None  # the folder, for what a user reads
         self.way_s = 0.0  # how long the last way took, without the time to rest
         self._gone: Gone | None = None
 
@@ -116,9 +119,10 @@ class Going:
         def as_shot(pixels: UInt8Array) -> Shot:
             fault = exposure_fault(pixels)
             if fault is not None:
+                folder = "" if self.slide is None else f" --out {named(self.slide)}"
                 raise ScanAborted(
                     f"the scan ended at x={x_um:.0f} y={y_um:.0f} um: {fault}. Finished tiles are safe; then go on "
-                    "with `parfocal scan --resume`."
+                    f"with `parfocal scan{folder} --resume`."
                 )
             return Shot(stage_z_um, pixels, self._config.focus)
 

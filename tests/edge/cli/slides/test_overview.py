@@ -18,6 +18,10 @@ def test_the_tissue_of_a_picture_is_written_as_polygons_and_drawn(run: Run, tmp_
         "overview", slide, *LANDMARKS, "--out", "tissue.geojson", "--picture", "tissue.png"
     )
     assert code == 0, told
+    refused, _, why = run("overview", slide, *LANDMARKS, "--out", "other.geojson", "--picture", "tissue.jpg")
+    assert refused == 2
+    assert "--picture tissue.jpg does not end in .png" in why
+    assert not (tmp_path / "other.geojson").exists()
     assert "tissue: 2 polygons in tissue.geojson, x=5" in printed
     area = read_area(tmp_path / "tissue.geojson")
     assert area.contains(np.array(10_000.0), np.array(7_500.0))

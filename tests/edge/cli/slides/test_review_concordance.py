@@ -31,6 +31,22 @@ def test_a_review_comes_back_as_a_line_of_the_tables(run: Run, tmp_path: Path) -
     assert (line["concurrences"]["count"], line["surpassed"], line["method"]) == (1, 1, "automated 20x/0.75")
 
 
+def test_a_review_is_not_written_over_a_filled_sheet(run: Run, tmp_path: Path) -> None:
+    slide = tmp_path / "A1.zarr"
+    write_scan(slide, cut_scan((2, 2)))
+    typed = ("review", slide, "--fields", 1)
+    assert run(*typed)[0] == 0
+    (folder,) = tmp_path.glob("R-*")
+    (folder / "sheet.csv").write_text("filled in")
+    code, _, err = run(*typed)
+    assert (code, err.count("\n")) == (2, 1)
+    assert f"{folder} holds sheet.csv" in err
+    assert (folder / "sheet.csv").read_text() == "filled in"
+    code, out, _ = run(*typed, "--finding", "necrosis")
+    assert code == 0
+    assert folder.name not in out
+
+
 def test_a_table_that_cannot_be_compared_is_said_in_one_line(run: Run) -> None:
     Path("manual.csv").write_text("slide,observer,method,cocci\nA1,X,automated,no\n")
     code, _, err = run("concordance", "manual.csv")

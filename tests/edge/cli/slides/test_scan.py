@@ -41,6 +41,7 @@ def test_a_scan_is_planned_made_and_never_written_over(run: Run, scan: list[obje
     code, printed, told = run(*scan, "--region", *REGION, "--plan", "--json", "plan.json")
     assert code == 0, told
     assert "plan: 4 tiles, 0 left out; overlap 16 x 16 um" in printed
+    assert " s and the survey; the least" in printed
     assert not (tmp_path / "slide.zarr").exists()
     foretold = json.loads((tmp_path / "plan.json").read_text())
     assert foretold["n_tiles"] == 4
@@ -61,6 +62,13 @@ def test_a_scan_is_planned_made_and_never_written_over(run: Run, scan: list[obje
     code, printed, told = run(*scan, "--resume")
     assert code == 0, told
     assert "4 of 4 tiles finished already" in printed
+    assert "and the survey" not in printed  # it is done
+    given = [option for option in scan if option not in ("--spacing-um", 150)]
+    surface = ["--region", *REGION, "--surface", "slide.zarr/scan/surface.csv", "--plan"]
+    code, printed, told = run(*given, *surface)
+    assert code == 0, told
+    assert "time: about" in printed
+    assert "and the survey" not in printed
     code, _, told = run(*scan, "--resume", "--codec", "jpg")
     assert code == 2
     assert "leave out --region, --mask" in told
@@ -182,7 +190,7 @@ def test_a_mask_leaves_tiles_out(run: Run, scan: list[object], tmp_path: Path) -
         (["--resume", "--composite"], "leave out --region"),
         (["--resume", "--z-stack"], "leave out --region"),
         (["--region", *REGION, "--continuous"], "the play of x, y, z was not measured; nothing moved"),
-        (["--region", *REGION, "--surface", "missing.csv"], "points missing.csv cannot be used"),
+        (["--region", *REGION, "--surface", "map.csv"], "--spacing-um is for a survey, and --surface gives"),
         (["--region", "nan", 0, 1000, 1000], "not a finite number"),
     ],
 )
@@ -193,4 +201,12 @@ def test_a_scan_that_cannot_be_done_is_refused_before_anything_moves(
     assert code == 2
     assert why in told
     assert told.count("\n") == 1
+    assert not (tmp_path / "slide.zarr").exists()
+
+
+def test_a_surface_that_cannot_be_read_is_refused(run: Run, scan: list[object], tmp_path: Path) -> None:
+    given = [option for option in scan if option not in ("--spacing-um", 150)]
+    code, _, told = run(*given, "--region", *REGION, "--surface", "missing.csv")
+    assert (code, told.count("\n")) == (2, 1)
+    assert "points missing.csv cannot be used" in told
     assert not (tmp_path / "slide.zarr").exists()

@@ -90,6 +90,7 @@ def test_a_survey_of_three_points_keeps_them_and_says_what_is_missing(
     [
         (["--points", 9, "--spacing-um", 500], "--points and --spacing-um both say"),
         (["--out", "map.txt"], "neither .csv nor .geojson"),
+        (["--picture", "map.jpg"], "--picture map.jpg does not end in .png"),
         (["--out", "/proc/map.csv"], "Give another --out path"),
         (["--points", 3], "--points"),
         (["--spacing-um", "nan"], "--spacing-um"),

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import re
 import shutil
 import sqlite3
 from pathlib import Path
@@ -265,7 +266,9 @@ def test_with_a_lamp_that_is_dark_between_a_second_focus_at_the_same_height_is_l
         return settled(scanner, planned, taken)
 
     monkeypatch.setattr(TileJudge, "look", slow)
-    monkeypatch.setattr(Ahead, "saves_time", lambda *_: False)  # the stage stays, so that no move dates the shots
+    monkeypatch.setattr(
+        Ahead, "saves_time", lambda *_: False
+    )  # the stage stays, so that no move dates the shots
     monkeypatch.setattr(Scanner, "_settled", twice)
     scan(small, only_exposed=True, is_free=True)
     assert set(outcomes) == {"focused"}
@@ -429,6 +432,6 @@ def test_a_black_picture_ends_the_scan_and_is_no_tile(scan: Scan, out: Path) -> 
     scan(SmallSlide(), n_tiles=3)
     dark = SmallSlide()
     dark.render = lambda *_: np.zeros((128, 160, 3), np.uint8)  # type: ignore[method-assign]
-    with pytest.raises(ScanAborted, match="black.*--resume"):
+    with pytest.raises(ScanAborted, match=f"black.*`parfocal scan --out {re.escape(str(out))} --resume`"):
         scan(dark)
     assert len(read_scan(out).tiles) == 3

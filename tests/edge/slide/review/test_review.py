@@ -1,10 +1,14 @@
 """A review shows random fields of tissue, says nothing of the slide, and comes back as a sheet."""
 
+import contextlib
 import csv
 import io
 import json
 import re
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import cv2
 import msgspec
@@ -13,9 +17,11 @@ import pytest
 
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.scan.tiles import Scan
-from parfocal.edge.slide.review.draw import drawn_tiles, find_key, write_review
+from parfocal.edge.slide.review import draw
+from parfocal.edge.slide.review.draw import drawn_tiles, find_key, review_code, write_review
 from parfocal.edge.slide.review.sheet import FINDINGS, SheetRefused, read_readings, read_sheet
-from parfocal.edge.slide.tiles import tile_pixels
+from parfocal.edge.slide.tiles import TileDamaged, tile_pixels
+from parfocal.edge.whole_file import whole_file
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +45,77 @@ def test_the_same_seed_draws_the_same_fields_and_only_tissue(scanned: Scan) -> N
 def test_more_fields_than_there_are_is_refused(scanned: Scan) -> None:
     with pytest.raises(ConfigError, match="30 fields asked for, but .* has 9 tiles with tissue"):
         drawn_tiles(scanned, 30, 1)
+    glass = tuple(msgspec.structs.replace(tile, tissue=False) for tile in scanned.tiles)
+    with pytest.raises(ConfigError, match=r"has no tile with tissue: .* Give another slide"):
+        drawn_tiles(msgspec.structs.replace(scanned, tiles=glass), 1, 1)
+
+
+def test_the_same_review_again_leaves_a_sheet_that_was_filled_in(scanned: Scan, tmp_path: Path) -> None:
+    folder = tmp_path / "review"
+    first = write_review(scanned, 3, 7, folder, FINDINGS)
+    assert write_review(scanned, 3, 7, folder, FINDINGS) == first  # nothing was filled in
+    (folder / "sheet.csv.part").write_bytes(b"of a command that was killed")
+    (folder / "field-02.jpg").unlink()
+    write_review(scanned, 3, 7, folder, FINDINGS)
+    assert len([*folder.iterdir()]) == 5
+    sheet = folder / "sheet.csv"
+    filled_in = sheet.read_text().replace(",,1,,", ",Dr. X,1,3,")
+    sheet.write_text(filled_in)
+    with pytest.raises(ConfigError, match="holds sheet.csv, which was filled in or is of another review"):
+        write_review(scanned, 3, 7, folder, FINDINGS)
+    assert sheet.read_text() == filled_in
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "field-04.jpg", "field-01.jpg", "review.html"])
+def test_files_of_others_are_neither_written_over_nor_mixed_in(
+    scanned: Scan, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / name).write_bytes(b"mine")
+    with pytest.raises(ConfigError, match=f"holds {name}, which .*; nothing was written"):
+        write_review(scanned, 3, 7, tmp_path, FINDINGS)
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [(name, b"mine")]
+
+
+def test_other_columns_fields_or_pictures_are_another_review(scanned: Scan) -> None:
+    tiles = drawn_tiles(scanned, 3, 7)
+    code = review_code(scanned, tiles, 7, FINDINGS)
+    assert code == review_code(scanned, tiles, 7, ["Gram positive cocci", "gram negative bacilli"])
+    retaken = (msgspec.structs.replace(tiles[0], digest="0" * 32), *tiles[1:])
+    others = {
+        review_code(scanned, tiles, 7, ["necrosis"]),
+        review_code(scanned, tiles, 8, FINDINGS),
+        review_code(scanned, drawn_tiles(scanned, 3, 8), 7, FINDINGS),
+        review_code(scanned, retaken, 7, FINDINGS),
+    }
+    assert len(others | {code}) == 5
+
+
+@pytest.mark.parametrize("fault", ["damaged tile", "full disk", "killed"])
+def test_a_review_that_fails_leaves_nothing_behind(
+    scanned: Scan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    folder, error = tmp_path / "a" / "review", {"full disk": OSError, "killed": KeyboardInterrupt}
+    last, files = drawn_tiles(scanned, 3, 17)[-1], Counter[str]()
+    if fault == "damaged tile":
+        bad = msgspec.structs.replace(last, path=tmp_path / "missing.png")
+        scanned = msgspec.structs.replace(
+            scanned, tiles=tuple(bad if t == last else t for t in scanned.tiles)
+        )
+
+    @contextlib.contextmanager
+    def failing(path: Path) -> Iterator[BinaryIO]:
+        files[path.name] += 1
+        if fault in error and files.total() == 3:
+            raise error[fault]
+        with whole_file(path) as file:
+            yield file
+
+    monkeypatch.setattr(draw, "whole_file", failing)
+    with pytest.raises((TileDamaged, OSError, KeyboardInterrupt)):
+        write_review(scanned, 3, 17, folder, FINDINGS)
+    assert not any(tmp_path.iterdir())
+    code = review_code(scanned, drawn_tiles(scanned, 3, 17), 17, FINDINGS)
+    assert not (scanned.folder / "scan" / "reviews" / f"{code}.json").exists()
 
 
 def test_nothing_that_the_reviewer_gets_names_the_slide_or_the_place(review: Path) -> None:
