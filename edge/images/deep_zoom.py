@@ -1,5 +1,6 @@
 """Slides as DeepZoom: a folder of JPEG tiles and a description, for OpenSeadragon on a page."""
 
+import contextlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -30,6 +31,21 @@ def write_deep_zoom(master: Master, path: Path, quality: int, on_tile: Callable[
     part = part_of(folder)
     if part.exists():
         shutil.rmtree(part)
+    with contextlib.ExitStack() as if_it_fails:
+        if_it_fails.callback(shutil.rmtree, part, ignore_errors=True)
+        _write_levels(master, part, quality, on_tile)
+        if folder.exists():
+            path.unlink(missing_ok=True)  # it would name tiles that are being replaced
+            shutil.rmtree(folder)
+        part.rename(folder)
+        if_it_fails.pop_all()
+    height, width = master.shapes_px[0]
+    with whole_file(path) as file:
+        file.write(DESCRIPTION.format(side=CHUNK_PX, width=width, height=height).encode())
+
+
+def _write_levels(master: Master, part: Path, quality: int, on_tile: Callable[[], None]) -> None:
+    """Write the tiles of all levels into the folder `part`."""
     height, width = master.shapes_px[0]
     top = max(height, width, 1)
     n_levels = (top - 1).bit_length() + 1  # down to a single pixel
@@ -46,9 +62,3 @@ def write_deep_zoom(master: Master, path: Path, quality: int, on_tile: Callable[
         small = halved(small)
         (part / str(level)).mkdir()
         (part / str(level) / "0_0.jpg").write_bytes(jpeg_of(small, quality))
-    if folder.exists():
-        path.unlink(missing_ok=True)  # it would name tiles that are being replaced
-        shutil.rmtree(folder)
-    part.rename(folder)
-    with whole_file(path) as file:
-        file.write(DESCRIPTION.format(side=CHUNK_PX, width=width, height=height).encode())

@@ -127,8 +127,11 @@ def test_an_export_is_not_much_larger_than_jpeg_tiles(tmp_path: Path, form: Form
     assert report.n_bytes < 1.5 * len(jpeg_of(picture))
 
 
-def test_an_export_that_fails_leaves_the_old_one(slide: Path, tmp_path: Path) -> None:
-    path = tmp_path / "A1.tif"
+@pytest.mark.parametrize(("form", "name"), [("openslide-tiff", "A1.tif"), ("deepzoom", "A1.dzi")])
+def test_an_export_that_fails_leaves_the_old_one_alone(
+    slide: Path, tmp_path: Path, form: Form, name: str
+) -> None:
+    path = tmp_path / name
     path.write_bytes(b"old")
 
     def stop(done: int, _all: int) -> None:
@@ -136,9 +139,9 @@ def test_an_export_that_fails_leaves_the_old_one(slide: Path, tmp_path: Path) ->
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        export(slide, "openslide-tiff", path, 85, stop)
+        export(slide, form, path, 85, stop)
     assert path.read_bytes() == b"old"
-    assert [file.name for file in tmp_path.iterdir()] == ["A1.tif"]
+    assert [file.name for file in tmp_path.iterdir()] == [name]
 
 
 def test_an_export_replaces_the_tiles_of_an_earlier_one(slide: Path, tmp_path: Path) -> None:

@@ -1,0 +1,31 @@
+"""Mutations of the files of a slide: its master, its exports, its journal where it may only be read."""
+
+from tools.mutations.mutation import Mutation
+
+_OME_ZARR = ("tests/edge/images/test_ome_zarr.py",)
+_MASTER = ("tests/edge/slide/test_master.py",)
+_EXPORT = ("tests/edge/slide/test_export.py",)
+
+MUTATIONS = (
+    Mutation(
+        "what a killed stitch has left takes the room of the next",
+        "edge/slide/master.py",
+        "    remove_remains(scan.folder)  # first: they may fill the room that this one needs\n",
+        "",
+        _MASTER,
+    ),
+    Mutation(
+        "a master that fails stays on the disk",
+        "edge/images/ome_zarr.py",
+        "            remove_remains(slide)\n        raise\n",
+        "            pass\n        raise\n",
+        _OME_ZARR,
+    ),
+    Mutation(
+        "an export that fails stays on the disk",
+        "edge/images/deep_zoom.py",
+        "        if_it_fails.callback(shutil.rmtree, part, ignore_errors=True)\n",
+        "",
+        _EXPORT,
+    ),
+)
