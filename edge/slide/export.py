@@ -55,7 +55,7 @@ def export(
 ) -> ExportReport:
     """Write the master of `slide` as `form` to `path`. Memory does not grow with the slide.
 
-    Raises MasterUnreadable, OSError.
+    Raises MasterUnreadable, OSError; ConfigError where something else has the place of the tiles of a deepzoom.
     """
     master = Master(slide)
     n_tiles = sum(1 for shape in master.shapes_px for _ in cells(shape, CHUNK_PX))

@@ -28,4 +28,18 @@ MUTATIONS = (
         "",
         _EXPORT,
     ),
+    Mutation(
+        "an export replaces a folder that is none",
+        "edge/images/deep_zoom.py",
+        "    _check_own(folder, path)\n",
+        "",
+        _EXPORT,
+    ),
+    Mutation(
+        "an export that was killed is in the way of the next",
+        "edge/images/deep_zoom.py",
+        "return None if other is None else",
+        "return",
+        _EXPORT,
+    ),
 )
