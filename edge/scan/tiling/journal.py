@@ -97,6 +97,10 @@ class Journal:
 
     def close(self) -> None:
         """Close it. Idempotent."""
+        # Without the log one file is all of it, and it can be read where nothing can be written. It stays while
+        # somebody reads, and where the disk is full.
+        with contextlib.suppress(sqlite3.Error):
+            self._database.execute("PRAGMA journal_mode = DELETE")
         self._database.close()
 
     def _begun(self, about: ScanAbout) -> ScanAbout:

@@ -4,6 +4,7 @@ from tools.mutations.mutation import Mutation
 
 _OME_ZARR = ("tests/edge/images/test_ome_zarr.py",)
 _MASTER = ("tests/edge/slide/test_master.py",)
+_JOURNAL = ("tests/edge/scan/tiling/test_journal.py",)
 _EXPORT = ("tests/edge/slide/test_export.py",)
 
 MUTATIONS = (
@@ -41,5 +42,26 @@ MUTATIONS = (
         "return None if other is None else",
         "return",
         _EXPORT,
+    ),
+    Mutation(
+        "a slide that may only be read cannot be read",
+        "edge/scan/tiles.py",
+        'else "immutable=1"',
+        'else "mode=ro"',
+        _JOURNAL,
+    ),
+    Mutation(
+        "what a killed scan entered last is not read where nothing can be written",
+        "edge/scan/tiles.py",
+        '"mode=ro" if log.exists() and log.stat().st_size else "immutable=1"',
+        '"immutable=1"',
+        _JOURNAL,
+    ),
+    Mutation(
+        "a journal keeps its log",
+        "edge/scan/tiling/journal.py",
+        'execute("PRAGMA journal_mode = DELETE")',
+        'execute("PRAGMA journal_mode")',
+        _JOURNAL,
     ),
 )
