@@ -10,7 +10,7 @@ from parfocal.edge.errors import ConfigError
 from parfocal.edge.images.chunks import CHUNK_PX, jpeg_of
 from parfocal.edge.images.ome_zarr import Master
 from parfocal.edge.images.pyramid import cells, halved
-from parfocal.edge.whole_file import part_of, whole_file
+from parfocal.edge.whole_file import part_of, whole_file, write_plainly
 from parfocal.edge.words import named
 
 TILE = re.compile(r"\d+/\d+_\d+\.jpg")  # LEVEL/COLUMN_ROW.jpg
@@ -84,10 +84,10 @@ def _write_levels(master: Master, part: Path, quality: int, on_tile: Callable[[]
         for row, column in cells(shape, CHUNK_PX):
             chunk = master.chunk(level, row, column)
             inside = chunk[: shape[0] - row * CHUNK_PX, : shape[1] - column * CHUNK_PX]
-            (to / f"{column}_{row}.jpg").write_bytes(jpeg_of(inside, quality))
+            write_plainly(to / f"{column}_{row}.jpg", jpeg_of(inside, quality))
             on_tile()
     small = master.level(len(master.shapes_px) - 1)
     for level in range(n_levels - 1 - len(master.shapes_px), -1, -1):
         small = halved(small)
         (part / str(level)).mkdir()
-        (part / str(level) / "0_0.jpg").write_bytes(jpeg_of(small, quality))
+        write_plainly(part / str(level) / "0_0.jpg", jpeg_of(small, quality))

@@ -26,7 +26,7 @@ from parfocal.edge.images.chunks import (
 )
 from parfocal.edge.images.pyramid import cells, grown, halved, level_shapes
 from parfocal.edge.pixels import UInt8Array
-from parfocal.edge.whole_file import whole_file
+from parfocal.edge.whole_file import whole_file, write_plainly
 from parfocal.edge.words import named
 
 # Pixels (h, w, 3) of a part of the whole picture, by (x, y, width, height); None where nothing is.
@@ -214,7 +214,7 @@ def _write_chunk(level: Path, row: int, column: int, pixels: UInt8Array, codec: 
         return
     folder = level / "0" / str(row)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / str(column)).write_bytes(packed(grown(pixels, CHUNK_PX, CHUNK_PX), codec))
+    write_plainly(folder / str(column), packed(grown(pixels, CHUNK_PX, CHUNK_PX), codec))
 
 
 def _put_in_place(slide: Path, part: Path, n_levels: int, about: MasterAbout) -> None:

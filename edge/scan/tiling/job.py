@@ -156,7 +156,7 @@ class ScanJob:
         """Open the journal and check what is there. Nothing moves.
 
         `write` puts bytes at a path, on the disk when it returns. Raises ConfigError for another slide or other
-        settings; OSError, sqlite3.Error.
+        settings; OSError, JournalNotWritten.
         """
         self.slide, self.request, self._write = slide, request, write
         self.surveyed: SurveyReport | None = None

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import sqlite3
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
 import msgspec
 
-from parfocal.edge.errors import ConfigError
+from parfocal.edge.errors import ConfigError, EdgeError
 from parfocal.edge.scan.tiles import (
     FORMAT,
     SCHEMA,
@@ -28,18 +29,24 @@ DIGEST_BYTES = 16
 _INSERT = "INSERT INTO tiles VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
+class JournalNotWritten(EdgeError):
+    """The journal could not be written: the disk is full or gone. What it holds is good; continue later."""
+
+
 class Journal:
     """An open journal. One thread at a time; a transaction is on the disk when the call returns."""
 
     def __init__(self, slide: Path, about: ScanAbout) -> None:
         """Create the journal of `slide`, or open the one that is there.
 
-        Raises ConfigError if that one is of another slide or of other settings; OSError, sqlite3.Error.
+        Raises ConfigError if that one is of another slide or of other settings; OSError, JournalNotWritten.
         """
         self.slide = slide
         tiles_folder(slide).mkdir(parents=True, exist_ok=True)
-        self._database = sqlite3.connect(journal_path(slide), check_same_thread=False, isolation_level=None)
-        with contextlib.ExitStack() as if_it_fails:
+        with self._told(), contextlib.ExitStack() as if_it_fails:
+            self._database = sqlite3.connect(
+                journal_path(slide), check_same_thread=False, isolation_level=None
+            )
             if_it_fails.callback(self._database.close)
             self._database.execute("PRAGMA journal_mode = WAL")
             self._database.execute("PRAGMA synchronous = FULL")
@@ -86,9 +93,10 @@ class Journal:
         )
 
     def keep(self, key: str, value: object) -> None:
-        """Keep a value of the scan as JSON, instead of an earlier one. Raises sqlite3.Error."""
+        """Keep a value of the scan as JSON, instead of an earlier one. Raises JournalNotWritten."""
         encoded = msgspec.json.encode(value).decode()
-        self._database.execute("INSERT OR REPLACE INTO scan VALUES (?, ?)", (key, encoded))
+        with self._told():
+            self._database.execute("INSERT OR REPLACE INTO scan VALUES (?, ?)", (key, encoded))
 
     def kept(self, key: str) -> str | None:
         """A value that was kept, as JSON; None if there is none."""
@@ -102,6 +110,17 @@ class Journal:
         with contextlib.suppress(sqlite3.Error):
             self._database.execute("PRAGMA journal_mode = DELETE")
         self._database.close()
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        """Tell a full disk as such: SQLite's own error would be taken for a bug."""
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            raise JournalNotWritten(
+                f"the journal {named(journal_path(self.slide))} could not be written: {error}. Finished tiles are "
+                "safe. Make room and check that you may write there, then go on with `parfocal scan --resume`."
+            ) from error
 
     def _begun(self, about: ScanAbout) -> ScanAbout:
         """Begin the scan in a new journal, or check that the journal is of this scan."""

@@ -4,6 +4,7 @@ from tools.mutations.mutation import Mutation
 
 _OME_ZARR = ("tests/edge/images/test_ome_zarr.py",)
 _MASTER = ("tests/edge/slide/test_master.py",)
+_WHOLE_FILE = ("tests/edge/test_whole_file.py",)
 _JOURNAL = ("tests/edge/scan/tiling/test_journal.py",)
 _EXPORT = ("tests/edge/slide/test_export.py",)
 
@@ -62,6 +63,27 @@ MUTATIONS = (
         "edge/scan/tiling/journal.py",
         'execute("PRAGMA journal_mode = DELETE")',
         'execute("PRAGMA journal_mode")',
+        _JOURNAL,
+    ),
+    Mutation(
+        "a full disk names no file",
+        "edge/whole_file.py",
+        "            error.filename = str(path)\n",
+        "            pass\n",
+        _WHOLE_FILE,
+    ),
+    Mutation(
+        "a chunk that does not fit is not named",
+        "edge/images/ome_zarr.py",
+        "    write_plainly(folder / str(column), packed(grown(pixels, CHUNK_PX, CHUNK_PX), codec))\n",
+        "    (folder / str(column)).write_bytes(packed(grown(pixels, CHUNK_PX, CHUNK_PX), codec))\n",
+        _WHOLE_FILE,
+    ),
+    Mutation(
+        "a journal on a full disk is told as a bug",
+        "edge/scan/tiling/journal.py",
+        "        except sqlite3.OperationalError as error:\n",
+        "        except ZeroDivisionError as error:\n",
         _JOURNAL,
     ),
 )

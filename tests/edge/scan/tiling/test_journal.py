@@ -17,7 +17,7 @@ import pytest
 
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.scan.tiles import ScanUnreadable, journal_path, read_scan, tiles_folder
-from parfocal.edge.scan.tiling.journal import Journal, digest_of
+from parfocal.edge.scan.tiling.journal import Journal, JournalNotWritten, digest_of
 from parfocal.edge.scan.tiling.writer import QUEUED, TileNotWritten, TileWriter
 from tests.edge.scan.tiling.written import PLANNED, about, pixels, tile
 
@@ -173,6 +173,18 @@ def test_after_a_full_disk_the_tile_is_not_in_the_journal_and_no_later_one_eithe
     with pytest.raises(TileNotWritten, match=r"0000-0001.png: No space left.*--resume"):
         scan()
     assert [(t.row, t.column) for t in read_scan(slide).tiles] == [(0, 0)]
+
+
+def test_a_full_disk_is_told_of_the_journal(journal: Journal) -> None:
+    journal._database.execute("PRAGMA max_page_count = 1")  # no room beyond what it has
+    with pytest.raises(JournalNotWritten, match=r"journal.sqlite could not be written: .* is full.*--resume"):
+        journal.keep("marks", 100_000 * "x")
+
+
+def test_a_journal_that_cannot_be_begun_is_told(slide: Path) -> None:
+    journal_path(slide).mkdir(parents=True)
+    with pytest.raises(JournalNotWritten, match="unable to open database file"):
+        Journal(slide, about())
 
 
 def test_a_slow_disk_makes_the_stage_wait(slide: Path, journal: Journal) -> None:
