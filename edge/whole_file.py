@@ -2,11 +2,12 @@
 
 import contextlib
 import errno
+import io
 import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 
 def part_of(path: Path) -> Path:
@@ -18,24 +19,32 @@ def part_of(path: Path) -> Path:
 def whole_file(path: Path) -> Iterator[BinaryIO]:
     """A binary file to write that replaces `path` when the block ends. If the block fails, `path` is unchanged.
 
-    Creates missing folders. Follows links, and writes to devices and pipes directly. Raises OSError.
+    Creates missing folders. Follows links, and writes to devices and pipes directly. Raises OSError, which names
+    `path` also where the disk is full.
     """
     path = path.resolve()
     if path.exists() and not path.is_file() and not path.is_dir():
-        with path.open("wb") as stream:
+        with _opened(path, path) as stream:
             yield stream
         return
     with _folder_for(path):
         part = _free_part(path)
         with contextlib.ExitStack() as if_it_fails:
             if_it_fails.callback(_try, part.unlink)
-            with part.open("wb") as file:
+            with _opened(part, path) as file:
                 yield file
                 file.flush()
-                os.fsync(file.fileno())
+                with _naming(path):
+                    os.fsync(file.fileno())
             part.replace(path)
             if_it_fails.pop_all()
         _sync_folder(path.parent)
+
+
+def write_plainly(path: Path, data: bytes) -> None:
+    """Write a file in place, one of many that count only together. Raises OSError, which names `path`."""
+    with _opened(path, path) as file:
+        file.write(data)
 
 
 def check_can_write(path: Path) -> None:
@@ -59,6 +68,33 @@ def free_bytes(folder: Path) -> int:
     """Free space in bytes on the disk of `folder`, which may not exist yet. Raises OSError."""
     there = next(path for path in (folder.resolve(), *folder.resolve().parents) if path.exists())
     return shutil.disk_usage(there).free
+
+
+class _Named(io.FileIO):
+    """A file to write whose errors name `told`: the system names a file that cannot be opened, but no full disk."""
+
+    def __init__(self, path: Path, told: Path) -> None:
+        super().__init__(path, "w")
+        self._told = told
+
+    def write(self, data: Any, /) -> int:  # noqa: ANN401  # a buffer, which has no name before Python 3.12
+        with _naming(self._told):
+            return super().write(data)
+
+
+def _opened(path: Path, told: Path) -> BinaryIO:
+    return io.BufferedWriter(_Named(path, told))
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Let an OSError that names no file name this one."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 class _OnlyTried(Exception):

@@ -18,7 +18,7 @@ from pathlib import Path
 from tools.mutations.focusing import belief, controller, depths, focus, following, proof, uneven
 from tools.mutations.instrument import board, calibration, camera, firmware, lens, way_points
 from tools.mutations.mutation import Mutation
-from tools.mutations.scanning import going_on, planes, scan, survey, sweep, triggers
+from tools.mutations.scanning import going_on, planes, scan, slides, survey, sweep, triggers
 
 ROOT = Path(__file__).parent.parent
 COPIED = (
@@ -46,6 +46,7 @@ ROOMS = {
     "proof": proof.MUTATIONS,
     "uneven": uneven.MUTATIONS,
     "scan": scan.MUTATIONS,
+    "slides": slides.MUTATIONS,
     "sweep": sweep.MUTATIONS,
     "planes": planes.MUTATIONS,
     "triggers": triggers.MUTATIONS,

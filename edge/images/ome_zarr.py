@@ -26,7 +26,7 @@ from parfocal.edge.images.chunks import (
 )
 from parfocal.edge.images.pyramid import cells, grown, halved, level_shapes
 from parfocal.edge.pixels import UInt8Array
-from parfocal.edge.whole_file import whole_file
+from parfocal.edge.whole_file import whole_file, write_plainly
 from parfocal.edge.words import named
 
 # Pixels (h, w, 3) of a part of the whole picture, by (x, y, width, height); None where nothing is.
@@ -84,22 +84,24 @@ def write_master(
 ) -> None:
     """Write the master of `shape_px` (h, w) into the folder `slide`, and replace the one that is there, if any.
 
-    Until it is complete nothing of the old one changes. Raises OSError.
+    Until it is complete nothing of the old one changes; if it fails, nothing of the new one stays. Raises OSError.
     """
-    part = slide / PART_NAME
-    _remove(part)
-    shapes = level_shapes(shape_px, CHUNK_PX)
-    for level, shape in enumerate(shapes):
-        (part / str(level)).mkdir(parents=True)
-        _write_json(part / str(level) / ARRAY, array_of(shape, codec))
-    blocks = list(cells(shape_px, BLOCK_PX))
-    for done, (row, column) in enumerate(blocks, start=1):
-        _write_block(part, shapes, block, codec, row, column)
-        on_block(done, len(blocks))
-    n_levels_of_block = (BLOCK_PX // CHUNK_PX).bit_length()
-    for level in range(n_levels_of_block, len(shapes)):
-        _write_halved(part, level, shapes[level], codec)
-    _put_in_place(slide, part, len(shapes), about)
+    part, shapes = slide / PART_NAME, level_shapes(shape_px, CHUNK_PX)
+    remove_remains(slide)
+    try:
+        _write_levels(part, shapes, block, codec, on_block)
+        _put_in_place(slide, part, len(shapes), about)
+    except BaseException:
+        with contextlib.suppress(OSError):  # why it failed is what the user must see
+            remove_remains(slide)
+        raise
+
+
+def remove_remains(slide: Path) -> None:
+    """Remove what a stitch that was killed has left in the folder `slide`: up to all of a master. Raises OSError."""
+    _remove(slide / PART_NAME)
+    if not (slide / ATTRIBUTES).exists():  # it was killed while levels were put in place: nobody reads these
+        _remove_levels(slide)
 
 
 class Master:
@@ -163,6 +165,26 @@ class Master:
         return whole[:height, :width]
 
 
+def _write_levels(
+    part: Path,
+    shapes: list[tuple[int, int]],
+    block: Block,
+    codec: ChunkCodec,
+    on_block: Callable[[int, int], None],
+) -> None:
+    """Write all levels into the folder `part`."""
+    for level, shape in enumerate(shapes):
+        (part / str(level)).mkdir(parents=True)
+        _write_json(part / str(level) / ARRAY, array_of(shape, codec))
+    blocks = list(cells(shapes[0], BLOCK_PX))
+    for done, (row, column) in enumerate(blocks, start=1):
+        _write_block(part, shapes, block, codec, row, column)
+        on_block(done, len(blocks))
+    n_levels_of_block = (BLOCK_PX // CHUNK_PX).bit_length()
+    for level in range(n_levels_of_block, len(shapes)):
+        _write_halved(part, level, shapes[level], codec)
+
+
 def _write_block(
     part: Path, shapes: list[tuple[int, int]], block: Block, codec: ChunkCodec, row: int, column: int
 ) -> None:
@@ -204,15 +226,14 @@ def _write_chunk(level: Path, row: int, column: int, pixels: UInt8Array, codec: 
         return
     folder = level / "0" / str(row)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / str(column)).write_bytes(packed(grown(pixels, CHUNK_PX, CHUNK_PX), codec))
+    write_plainly(folder / str(column), packed(grown(pixels, CHUNK_PX, CHUNK_PX), codec))
 
 
 def _put_in_place(slide: Path, part: Path, n_levels: int, about: MasterAbout) -> None:
     """Replace the old master. Its attributes go first and come last: between, the slide has no master."""
     os.sync()  # thousands of chunks at once, instead of one after the other
     (slide / ATTRIBUTES).unlink(missing_ok=True)
-    for old in [path for path in slide.iterdir() if path.name.isdecimal()]:
-        _remove(old)
+    _remove_levels(slide)
     for level in range(n_levels):
         (part / str(level)).rename(slide / str(level))
     _remove(part)
@@ -255,6 +276,11 @@ def _attributes(about: MasterAbout, n_levels: int) -> dict[str, Any]:
 def _write_json(path: Path, value: dict[str, Any]) -> None:
     with whole_file(path) as file:
         file.write(msgspec.json.format(msgspec.json.encode(value), indent=1) + b"\n")
+
+
+def _remove_levels(slide: Path) -> None:
+    for level in [path for path in slide.iterdir() if path.name.isdecimal()]:
+        _remove(level)
 
 
 def _remove(path: Path) -> None:

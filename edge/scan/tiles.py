@@ -5,6 +5,7 @@ counts once the journal has its row, and it has that row only after its picture 
 """
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Iterator
 from datetime import datetime
@@ -180,7 +181,7 @@ def tile_name(row: int, column: int, codec: Codec) -> str:
 def read_scan(slide: Path) -> Scan:
     """The scan in the folder `slide`, finished or not, also while it runs.
 
-    Pictures are not opened. Raises ScanUnreadable.
+    Pictures are not opened, and the slide may lie where nothing can be written. Raises ScanUnreadable.
     """
     path = journal_path(slide)
     if not path.is_file():
@@ -188,12 +189,13 @@ def read_scan(slide: Path) -> Scan:
             f"{named(slide)} holds no scan: {named(path)} is missing. Give the folder that `parfocal scan` wrote."
         )
     try:
-        with contextlib.closing(sqlite3.connect(path)) as journal, journal:
+        with contextlib.closing(_opened(path)) as journal, journal:
             about, tiles = about_of(journal), tuple(tiles_of(journal, slide))
     except (sqlite3.Error, msgspec.MsgspecError, TypeError) as error:
-        raise ScanUnreadable(
-            f"the journal {named(path)} cannot be read: {error}. Scan the slide again."
-        ) from error
+        advice = "Put back a copy of it, or scan the slide again into another folder."
+        if isinstance(error, sqlite3.OperationalError) and not _can_write(path.parent):
+            advice = f"Copy {named(slide)} to a folder that you may write to, and give the copy."
+        raise ScanUnreadable(f"the journal {named(path)} cannot be read: {error}. {advice}") from error
     if about is None:
         raise ScanUnreadable(f"{named(slide)} holds a scan that was never begun. Scan the slide again.")
     order = {place: number for number, place in enumerate(about.planned)}
@@ -204,6 +206,22 @@ def read_scan(slide: Path) -> Scan:
             "again."
         )
     return Scan(slide, about, tuple(sorted(tiles, key=lambda tile: order[tile.row, tile.column])))
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    """A journal, opened to be read. Raises sqlite3.Error."""
+    log = path.with_name(f"{path.name}-wal")
+    mode = (
+        "mode=rw"  # whoever may write takes away again what SQLite puts beside the journal while it is open
+    )
+    if not _can_write(path.parent):
+        # SQLite would put files beside a journal with a write-ahead log, unless it is told that nobody writes.
+        mode = "mode=ro" if log.exists() and log.stat().st_size else "immutable=1"
+    return sqlite3.connect(f"{path.resolve().as_uri()}?{mode}", uri=True)
+
+
+def _can_write(folder: Path) -> bool:
+    return os.access(folder, os.W_OK, effective_ids=True)
 
 
 def about_of(journal: sqlite3.Connection) -> ScanAbout | None:

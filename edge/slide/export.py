@@ -59,7 +59,8 @@ def export(
 ) -> ExportReport:
     """Write the master of `slide` as `form` to `path`. Memory does not grow with the slide.
 
-    Raises ScanUnreadable, MasterUnreadable; MasterOutdated where the scan has gone on since it was stitched; OSError.
+    Raises ScanUnreadable, MasterUnreadable; MasterOutdated where the scan has gone on since it was stitched; OSError;
+    ConfigError where something else has the place of the tiles of a deepzoom.
     """
     if slide.is_dir() and not (slide / ATTRIBUTES).exists():
         read_scan(slide)  # a folder that is no slide has nothing to stitch either

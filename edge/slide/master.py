@@ -12,7 +12,7 @@ import numpy as np
 from parfocal.calib.camera.view import View
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.images.chunks import ChunkCodec
-from parfocal.edge.images.ome_zarr import MasterAbout, expected_bytes, write_master
+from parfocal.edge.images.ome_zarr import MasterAbout, expected_bytes, remove_remains, write_master
 from parfocal.edge.scan.tiles import Scan, scan_folder
 from parfocal.edge.slide.tiles import tile_pixels
 from parfocal.edge.stitch.layout import StagePlace
@@ -60,6 +60,7 @@ def make_master(
             "no tile to stitch: the scan has none yet. Finish it with "
             f"`parfocal scan --out {named(scan.folder)} --resume`."
         )
+    remove_remains(scan.folder)  # first: they may fill the room that this one needs
     codec = codec or usual_codec(scan)
     began_s = time.monotonic()
     n_tiles = len(scan.tiles)

@@ -20,6 +20,7 @@ from parfocal.edge.cli.showing.say import say
 from parfocal.edge.focus.shots import Shot
 from parfocal.edge.stacks.listing import stacks_at
 from parfocal.edge.stacks.read import read_stack
+from parfocal.edge.whole_file import write_plainly
 from parfocal.edge.words import named
 from parfocal.engines.backends import maker_of
 from parfocal.engines.build import build_all
@@ -88,7 +89,7 @@ def kept(bench: Bench, running: Int8Calibration, model: Model, cache: EngineCach
     maker, _ = maker_of(backend, threads)
     with tempfile.TemporaryDirectory() as aside:
         folder = Path(aside)
-        (folder / measured_scales_name(model)).write_bytes(scales_bytes(scales))
+        write_plainly(folder / measured_scales_name(model), scales_bytes(scales))
         tried = with_measured_scales(model, folder)
         outcomes = build_all([tried], maker, EngineCache(folder), make_form=made_form, precision="int8")
     bench.console.print(outcomes_table(model.contract.name, maker.backend, outcomes))

@@ -22,6 +22,7 @@ from parfocal.engines.errors import EngineError
 _UsageError = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 
 _OUTPUT_FAILED = (errno.EIO, errno.ENOSPC)
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 def run_to_exit_code(command: Callable[[], object], arguments: Sequence[str]) -> int:
@@ -84,7 +85,8 @@ def _print_usage_error(error: Any) -> None:  # noqa: ANN401  # typer's usage err
 
 def _print_file_error(error: OSError, is_interrupted: bool) -> None:
     if error.filename is not None:
-        _print_line(f"FileError: {error.filename}: {error.strerror}. Check the path and its permissions.")
+        advice = "Make room on its disk" if error.errno in _NO_ROOM else "Check the path and its permissions"
+        _print_line(f"FileError: {error.filename}: {error.strerror}. {advice}.")
         return
     _discard_output()
     if not is_interrupted:  # a closed terminal takes no output

@@ -11,6 +11,7 @@ from parfocal.board.errors import BoardError
 from parfocal.calib.errors import CalibError
 from parfocal.edge.errors import CameraFailed
 from parfocal.edge.focus.result import FocusLost
+from parfocal.edge.scan.tiling.journal import JournalNotWritten
 from parfocal.edge.scan.tiling.moving.going import ScanAborted
 from parfocal.edge.scan.tiling.writer import TileNotWritten
 from parfocal.edge.surface.points import SurfaceRefused
@@ -31,7 +32,7 @@ def exit_code(error: Exception) -> int:
         return EXIT_CALIBRATION
     return (
         EXIT_FOCUS
-        if isinstance(error, FocusLost | ScanAborted | SurfaceRefused | TileNotWritten)
+        if isinstance(error, FocusLost | JournalNotWritten | ScanAborted | SurfaceRefused | TileNotWritten)
         else EXIT_USAGE
     )
 

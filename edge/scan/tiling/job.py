@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sqlite3
 from collections.abc import Callable, Generator, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -28,7 +27,7 @@ from parfocal.edge.scan.session import Session
 from parfocal.edge.scan.survey import SurveyReport, is_by_single, survey_report, surveyed
 from parfocal.edge.scan.tiles import ScannedTile, ScanSettings, scan_folder, tiles_folder
 from parfocal.edge.scan.tiling.heights import Heights
-from parfocal.edge.scan.tiling.journal import Journal, about_scan, digest_of
+from parfocal.edge.scan.tiling.journal import Journal, JournalNotWritten, about_scan, digest_of
 from parfocal.edge.scan.tiling.judging.beside import Beside
 from parfocal.edge.scan.tiling.judging.judge import TileJudge
 from parfocal.edge.scan.tiling.judging.reading import Known
@@ -122,7 +121,7 @@ class ScanJob:
         """Open the journal and check what is there. Nothing moves.
 
         `write` puts bytes at a path, on the disk when it returns. Raises ConfigError for another slide or other
-        settings; OSError, sqlite3.Error.
+        settings; OSError, JournalNotWritten.
         """
         self.slide, self.request, self._write = slide, request, write
         self.surveyed: SurveyReport | None = None
@@ -326,7 +325,7 @@ class ScanJob:
         try:
             yield
         except BaseException:
-            with contextlib.suppress(sqlite3.Error):
+            with contextlib.suppress(JournalNotWritten):
                 self._keep(judge, usual)
             raise
         self._keep(judge, usual)

@@ -6,13 +6,14 @@ import contextlib
 import fcntl
 import hashlib
 import sqlite3
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
 
-from parfocal.edge.errors import ConfigError
+from parfocal.edge.errors import ConfigError, EdgeError
 from parfocal.edge.scan.tiles import (
     FORMAT,
     SCHEMA,
@@ -31,6 +32,10 @@ DIGEST_BYTES = 16
 _INSERT = "INSERT INTO tiles VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
+class JournalNotWritten(EdgeError):
+    """The journal could not be written: the disk is full or gone. What it holds is good; continue later."""
+
+
 class Journal:
     """An open journal. One thread at a time; a transaction is on the disk when the call returns."""
 
@@ -38,21 +43,23 @@ class Journal:
         """Create the journal of `slide`, or open the one that is there.
 
         Raises ConfigError if that one is of another slide, of other settings, damaged, or of a scan that still runs;
-        OSError.
+        OSError, JournalNotWritten.
         """
         self.slide = slide
         tiles_folder(slide).mkdir(parents=True, exist_ok=True)
-        with contextlib.ExitStack() as if_it_fails:
+        with self._told(), contextlib.ExitStack() as if_it_fails:
             self._lock = if_it_fails.enter_context(_locked(slide))
+            self._database = sqlite3.connect(
+                journal_path(slide), check_same_thread=False, isolation_level=None
+            )
+            if_it_fails.callback(self._database.close)
             try:
-                self._database = sqlite3.connect(
-                    journal_path(slide), check_same_thread=False, isolation_level=None
-                )
-                if_it_fails.callback(self._database.close)
                 self._database.execute("PRAGMA journal_mode = WAL")
                 self._database.execute("PRAGMA synchronous = FULL")
                 self.about = self._begun(about)
                 self.session = self._next_session()
+            except sqlite3.OperationalError:  # it is not damaged
+                raise
             except (sqlite3.Error, msgspec.MsgspecError) as error:
                 raise ConfigError(
                     f"{named(slide)} cannot be continued: its journal {named(journal_path(slide))} cannot be used: "
@@ -99,9 +106,10 @@ class Journal:
         )
 
     def keep(self, key: str, value: object) -> None:
-        """Keep a value of the scan as JSON, instead of an earlier one. Raises sqlite3.Error."""
+        """Keep a value of the scan as JSON, instead of an earlier one. Raises JournalNotWritten."""
         encoded = msgspec.json.encode(value).decode()
-        self._database.execute("INSERT OR REPLACE INTO scan VALUES (?, ?)", (key, encoded))
+        with self._told():
+            self._database.execute("INSERT OR REPLACE INTO scan VALUES (?, ?)", (key, encoded))
 
     def kept(self, key: str) -> str | None:
         """A value that was kept, as JSON; None if there is none."""
@@ -110,8 +118,24 @@ class Journal:
 
     def close(self) -> None:
         """Close it. Idempotent."""
+        # Without the log one file is all of it, and it can be read where nothing can be written. It stays while
+        # somebody reads, and where the disk is full.
+        with contextlib.suppress(sqlite3.Error):
+            self._database.execute("PRAGMA journal_mode = DELETE")
         self._database.close()
         self._lock.close()
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        """Tell a full disk as such: SQLite's own error would be taken for a bug."""
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            raise JournalNotWritten(
+                f"the journal {named(journal_path(self.slide))} could not be written: {error}. Finished tiles are "
+                "safe. Make room and check that you may write there, then go on with "
+                f"`parfocal scan --out {named(self.slide)} --resume`."
+            ) from error
 
     def _begun(self, about: ScanAbout) -> ScanAbout:
         """Begin the scan in a new journal, or check that the journal is of this scan."""

@@ -61,7 +61,7 @@ class SurveyMarks:
         self._best = sorted(self._best, key=lambda seen: -seen.sharpness)[:N_MARKS]
 
     def keep(self, journal: Journal, write: Write) -> None:
-        """Write the pictures, then enter them into the journal. Raises OSError, sqlite3.Error."""
+        """Write the pictures, then enter them into the journal. Raises OSError, JournalNotWritten."""
         kept = []
         for number, seen in enumerate(self._best):
             data, path = encoded(seen.pixels, "png"), _folder(journal.slide) / f"{number}.png"

@@ -123,7 +123,7 @@ def test_a_master_that_is_killed_leaves_the_old_one_whole(tmp_path: Path, pictur
     with pytest.raises(KeyboardInterrupt):
         write_master(tmp_path, (607, 2071), block, "jpeg", ABOUT)
     assert np.array_equal(Master(tmp_path).level(0), before)
-    # The next one clears away what is left, and replaces the old one, with its larger number of levels.
+    # The next one replaces the old one, with its larger number of levels.
     write_master(tmp_path, (300, 400), block_of(picture), "jpeg", ABOUT)
     assert sorted(path.name for path in tmp_path.iterdir()) == [".zattrs", ".zgroup", "0"]
     assert Master(tmp_path).shapes_px == [(300, 400)]
@@ -145,6 +145,21 @@ def test_between_two_masters_there_is_none_rather_than_a_mixture(
         write_master(tmp_path, (590, 710), block_of(picture), "lossless", ABOUT)
     with pytest.raises(MasterUnreadable, match="has no master yet"):
         Master(tmp_path)
+    assert [*tmp_path.iterdir()] == [tmp_path / ".zgroup"]
+
+
+def test_a_master_that_fails_gives_its_room_back(tmp_path: Path, picture: UInt8Array) -> None:
+    write_master(tmp_path, (600, 700), block_of(picture), "lossless", ABOUT)
+    old = sorted(tmp_path.rglob("*"))
+
+    def block(x: int, y: int, w: int, h: int) -> UInt8Array:
+        if x:
+            raise OSError
+        return picture[y : y + h, x : x + w]
+
+    with pytest.raises(OSError, match="^$"):
+        write_master(tmp_path, (607, 2071), block, "jpeg", ABOUT)
+    assert sorted(tmp_path.rglob("*")) == old
 
 
 @pytest.mark.parametrize("codec", ["lossless", "jpeg"])

@@ -127,8 +127,11 @@ def test_an_export_is_not_much_larger_than_jpeg_tiles(tmp_path: Path, form: Form
     assert report.n_bytes < 1.5 * len(jpeg_of(picture))
 
 
-def test_an_export_that_fails_leaves_the_old_one(slide: Path, tmp_path: Path) -> None:
-    path = tmp_path / "A1.tif"
+@pytest.mark.parametrize(("form", "name"), [("openslide-tiff", "A1.tif"), ("deepzoom", "A1.dzi")])
+def test_an_export_that_fails_leaves_the_old_one_alone(
+    slide: Path, tmp_path: Path, form: Form, name: str
+) -> None:
+    path = tmp_path / name
     path.write_bytes(b"old")
 
     def stop(done: int, _all: int) -> None:
@@ -136,9 +139,9 @@ def test_an_export_that_fails_leaves_the_old_one(slide: Path, tmp_path: Path) ->
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        export(slide, "openslide-tiff", path, 85, stop)
+        export(slide, form, path, 85, stop)
     assert path.read_bytes() == b"old"
-    assert [file.name for file in tmp_path.iterdir()] == ["A1.tif"]
+    assert [file.name for file in tmp_path.iterdir()] == [name]
 
 
 def test_an_export_replaces_the_tiles_of_an_earlier_one(slide: Path, tmp_path: Path) -> None:
@@ -149,6 +152,36 @@ def test_an_export_replaces_the_tiles_of_an_earlier_one(slide: Path, tmp_path: P
     export(slide, "deepzoom", path, 85)
     assert not stale.exists()
     assert path.is_file()
+
+
+@pytest.mark.parametrize("what", ["page", "file", "link", "part"])
+def test_a_folder_that_is_no_export_is_not_replaced(slide: Path, tmp_path: Path, what: str) -> None:
+    folder = tmp_path / ("A1_files.part" if what == "part" else "A1_files")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    notes = (folder if what in ("page", "part") else elsewhere) / "2" / "notes.txt"
+    notes.parent.mkdir(parents=True)
+    notes.write_text("mine")
+    if what == "file":
+        folder.write_text("mine")
+    if what == "link":
+        folder.symlink_to(elsewhere)
+    found = {"page": "a folder with 2/notes.txt", "file": "a file", "link": "a link"}
+    with pytest.raises(
+        ConfigError, match=f"{found.get(what, found['page'])} is .* nothing was written. Move it"
+    ):
+        export(slide, "deepzoom", tmp_path / "A1.dzi", 85)
+    assert notes.read_text() == "mine"
+    assert not (tmp_path / "A1.dzi").exists()
+    assert folder.exists()
+
+
+def test_an_export_is_replaced_whatever_a_viewer_has_put_into_it(slide: Path, tmp_path: Path) -> None:
+    path = tmp_path / "A1.dzi"
+    export(slide, "deepzoom", path, 85)
+    (tmp_path / "A1_files" / ".DS_Store").write_bytes(b"")
+    export(slide, "deepzoom", path, 85)
+    assert not (tmp_path / "A1_files" / ".DS_Store").exists()
 
 
 @pytest.mark.parametrize(

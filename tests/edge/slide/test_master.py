@@ -123,6 +123,32 @@ def test_a_full_disk_is_refused_before_anything_is_written(
     assert not any(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("left", ["master.part/0/0/0/0", "0/0/0/0"])
+def test_what_a_killed_stitch_has_left_takes_no_room_of_the_next(
+    tmp_path: Path, scanned: Scan, monkeypatch: pytest.MonkeyPatch, left: str
+) -> None:
+    remains = tmp_path / left
+    remains.parent.mkdir(parents=True)
+    remains.write_bytes(bytes(1000))
+    (tmp_path / "scan").mkdir()
+    monkeypatch.setattr(master_module, "free_bytes", lambda _: 0 if remains.exists() else 10**9)
+    make_master(msgspec.structs.replace(scanned, folder=tmp_path))
+    assert not (tmp_path / "master.part").exists()
+
+
+def test_a_stitch_that_has_no_room_leaves_the_old_master(
+    tmp_path: Path, scanned: Scan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "scan").mkdir()
+    one = msgspec.structs.replace(scanned, folder=tmp_path, tiles=scanned.tiles[:1])
+    make_master(one)
+    before = Master(tmp_path).level(0)
+    monkeypatch.setattr(master_module, "free_bytes", lambda _: 0)
+    with pytest.raises(ConfigError, match="Make room"):
+        make_master(one)
+    assert np.array_equal(Master(tmp_path).level(0), before)
+
+
 def test_jpeg_tiles_make_a_jpeg_master_and_png_tiles_a_lossless_one(scanned: Scan) -> None:
     assert usual_codec(scanned) == "lossless"
     settings = msgspec.structs.replace(scanned.settings, codec="jpg")

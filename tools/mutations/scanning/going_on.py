@@ -52,8 +52,8 @@ MUTATIONS = (
     Mutation(
         "a surface is not held against the plan",
         "edge/cli/slides/scan.py",
-        "        if given is not None:\n            Heights(",
-        "        if False:\n            Heights(",
+        "        if given is not None:\n            # How far",
+        "        if False:\n            # How far",
         _TYPED,
     ),
     Mutation(
@@ -66,7 +66,7 @@ MUTATIONS = (
     Mutation(
         "what was learned is lost with the end of a session",
         "edge/scan/tiling/job.py",
-        "            with contextlib.suppress(sqlite3.Error):\n                self._keep(judge, usual)\n",
+        "            with contextlib.suppress(JournalNotWritten):\n                self._keep(judge, usual)\n",
         "",
         _SCAN,
     ),

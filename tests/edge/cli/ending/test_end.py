@@ -47,6 +47,11 @@ def state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
             2,
             "FileError: /root/x: Permission denied. Check the path and its permissions.\n",
         ),
+        (
+            OSError(28, "No space left on device", "/x/y"),
+            2,
+            "FileError: /x/y: No space left on device. Make room on its disk.\n",
+        ),
         (OSError(28, "No space left on device"), 2, "FileError: standard output: No space left on device.\n"),
         (BrokenPipeError(), 141, ""),
         (SystemExit(1), 141, ""),

@@ -124,13 +124,14 @@ def test_a_surface_that_does_not_reach_the_tiles_is_refused_in_the_plan_and_leav
         surface_about(tmp_path / "far.csv", 30_000, 10_000),
         surface_about(tmp_path / "near.csv", 20_100, 10_100),
     )
+    given = scan[:-2]  # a surface leaves no spacing of a survey
     for more in (["--plan"], []):
-        code, _, told = run(*scan, "--region", *REGION, "--surface", far, *more)
+        code, _, told = run(*given, "--region", *REGION, "--surface", far, *more)
         assert code == 6
         assert "mm outside of the points of the focal surface" in told
         assert not (tmp_path / "slide.zarr").exists()
-    assert run(*scan, "--region", *REGION, "--surface", near)[0] == 0
-    code, _, told = run(*scan, "--resume", "--surface", near)
+    assert run(*given, "--region", *REGION, "--surface", near)[0] == 0
+    code, _, told = run(*given, "--resume", "--surface", near)
     assert code == 2
     assert "--surface is for a scan without tiles, and this one has 4 tiles by its own; nothing moved" in told
 
@@ -143,7 +144,7 @@ def test_tiles_that_were_never_written_are_not_counted(
 
     monkeypatch.setattr(ScanJob.__init__, "__defaults__", (full,))
     surface = surface_about(tmp_path / "near.csv", 20_100, 10_100)
-    code, printed, told = run(*scan, "--region", *REGION, "--surface", surface, "--json", "scan.json")
+    code, printed, told = run(*scan[:-2], "--region", *REGION, "--surface", surface, "--json", "scan.json")
     assert (code, "TileNotWritten" in told) == (6, True), told
     assert "0 of 4 tiles finished" in printed
     report = json.loads((tmp_path / "scan.json").read_text())
