@@ -149,14 +149,16 @@ class Simulation(msgspec.Struct, frozen=True):
 
 
 @contextlib.contextmanager
-def opened_instrument(simulation: Simulation, config: Config, virtual: bool) -> Iterator[Instrument]:
+def opened_instrument(
+    simulation: Simulation, config: Config, virtual: bool, without_damaged: bool = False
+) -> Iterator[Instrument]:
     """The real microscope, or a virtual one if asked for: with `virtual` in virtual time, else at a stub's port.
 
-    Raises BoardError, CameraFailed, ConfigError.
+    `without_damaged`: as `use_calibration` takes it. Raises BoardError, CalibError, CameraFailed, ConfigError.
     """
     if not simulation.is_asked_for:
         otherwise = "For a simulated microscope add --sim."
-        with _or_otherwise(real_instrument(config), config, otherwise) as instrument:
+        with _or_otherwise(real_instrument(config, without_damaged), config, otherwise) as instrument:
             yield instrument
         return
     from parfocal.edge.simscope.bench import at_stub, in_virtual_time, sample_from, stub_of
@@ -168,10 +170,11 @@ def opened_instrument(simulation: Simulation, config: Config, virtual: bool) -> 
             config,
             stub_of(config, simulation.seed, simulation.z_play_um),
             simulation.drift_um_per_s,
+            without_damaged,
         )
         if virtual
         else _or_otherwise(
-            at_stub(sample, config, simulation.drift_um_per_s),
+            at_stub(sample, config, simulation.drift_um_per_s, without_damaged),
             config,
             f"Or start a stub there: `parfocal stub --link {config.board.port}`.",
         )

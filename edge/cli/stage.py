@@ -92,7 +92,7 @@ def move(
         raise ConfigError(f"no axis {axis!r}: give x, y or z")
     settings = configured(config, port)
     with opened_board(settings) as board:
-        use_calibration(board, settings)
+        use_calibration(board, settings, without_damaged=True)  # nothing is focused
         chosen = board.axes[axis]
         chosen.approach_up(to_um)
         reached_um = chosen.position_um
