@@ -104,7 +104,7 @@ def status(config: ConfigOption = None, port: PortOption = None, json: JsonOptio
     settings = configured(config, port)
     check_writable(json)
     with opened_board(settings) as board:
-        found = board.status()
-    for line in status_lines(found):
+        found, has_homing = board.status(), board.capabilities.has_homing
+    for line in status_lines(found, has_homing):
         console_for(json).print(line, highlight=False, soft_wrap=True)
     write_json(json, found)

@@ -430,4 +430,18 @@ MUTATIONS = (
         "while (sent_s := self._board.next_output_s()) <= now_s - self._round_trip_s:",
         ("tests/board/stub/test_virtual_bench.py",),
     ),
+    Mutation(
+        "a board without homing is told to home",
+        "board/motor.py",
+        "return HOME if self.has_homing else DECLARE",
+        "return HOME",
+        ("tests/edge/cli/test_foreign_boards.py::test_a_sangaboard_is_told_where_it_stands",),
+    ),
+    Mutation(
+        "status tells a board without homing to home",
+        "edge/cli/status.py",
+        "lines.append(homes if has_homing else declares)",
+        "lines.append(homes)",
+        ("tests/edge/cli/test_foreign_boards.py::test_a_sangaboard_is_told_where_it_stands",),
+    ),
 )
