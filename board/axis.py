@@ -371,7 +371,7 @@ class Axis:
         if not self._homed:
             raise MoveRefused(
                 f"move to {self.name}={float(round(target_um, 3))} um refused: the axis is not homed; "
-                "nothing moved. Run `parfocal home`."
+                f"nothing moved. Run {self._motor.ratings.how_to_home}."
             )
 
     def _ensure_position(self) -> None:

@@ -14,6 +14,9 @@ from typing import Protocol
 
 import msgspec
 
+# What a board with switches is told, and one without, which refuses to home.
+HOME, DECLARE = "`parfocal home`", "`parfocal home --here X,Y,Z`"
+
 
 class MotorRatings(msgspec.Struct, frozen=True):
     """What one motor can do. Positions are counts of its step counter.
@@ -30,6 +33,11 @@ class MotorRatings(msgspec.Struct, frozen=True):
     jog_steps_per_s: int = 0
     has_homing: bool = True
     has_play: bool = True
+
+    @property
+    def how_to_home(self) -> str:
+        """The command that ties the counter to the stage, as errors name it."""
+        return HOME if self.has_homing else DECLARE
 
 
 class Rates(msgspec.Struct, frozen=True):

@@ -8,7 +8,7 @@ import contextlib
 import hashlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePath
 from typing import Annotated
 
@@ -336,16 +336,27 @@ class Store:
         """Where `keep_raw` writes what has this `stem`."""
         return self._folder / f"{self.path.stem}-{stem}.json"
 
+    def check_writable(self) -> None:
+        """Raises CalibError where a result could not be kept: before it is measured in vain."""
+        with self._part_of(self.path) as part:
+            part.touch()
+
     def _write(self, path: Path, data: bytes) -> None:
+        with self._part_of(path) as part:
+            with part.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
+
+    @contextlib.contextmanager
+    def _part_of(self, path: Path) -> Iterator[Path]:
+        """Where to write what becomes `path`; it is gone after the block. Raises CalibError."""
         part = path.with_name(f"{path.name}.part")
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             try:
-                with part.open("wb") as file:
-                    file.write(data)
-                    file.flush()
-                    os.fsync(file.fileno())
-                part.replace(path)
+                yield part
             finally:
                 with contextlib.suppress(OSError):
                     part.unlink()

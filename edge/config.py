@@ -7,7 +7,7 @@ import msgspec
 
 from parfocal.board.axis import steps_from_um
 from parfocal.board.config import AXIS_NAMES, BoardConfig, LensConfig
-from parfocal.edge.config_keys import check_finite, check_keys, in_toml_words
+from parfocal.edge.config_keys import check_finite, check_keys, decoded_toml, in_toml_words
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.objectives import CAMERA_OF, FOCUS_OF
 
@@ -206,20 +206,27 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def config_from_toml(text: str, source: str) -> Config:
     """The defaults, overridden by the TOML in `text`. Raises ConfigError naming `source` and the key."""
     try:
-        given = msgspec.toml.decode(text)
+        given = decoded_toml(text)
+    except ValueError as error:
+        raise ConfigError(f"invalid configuration {source}: {error}") from error
+    except RecursionError as error:
+        raise _too_deep(source) from error
+    try:
         check_keys(given, Config)
         config = msgspec.convert(_merged(_defaults_for(given), given), Config)
         check_finite(config)
         config = _keeping_given(config, given)
     except RecursionError as error:
-        raise ConfigError(
-            f"invalid configuration {source}: it is nested too deeply. Remove some levels."
-        ) from error
+        raise _too_deep(source) from error
     except (msgspec.MsgspecError, ValueError) as error:
         raise ConfigError(
-            f"invalid configuration {source}: {in_toml_words(str(error))}. Correct that key."
+            f"invalid configuration {source}: {in_toml_words(str(error), Config)}. Correct that key."
         ) from error
     return config
+
+
+def _too_deep(source: str) -> ConfigError:
+    return ConfigError(f"invalid configuration {source}: it is nested too deeply. Remove some levels.")
 
 
 def chosen_path(path: Path | None) -> Path | None:

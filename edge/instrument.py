@@ -169,14 +169,14 @@ def calibrated_trigger(camera: TriggeredCamera | None, measured: CameraInUse) ->
 
 
 @contextlib.contextmanager
-def real_instrument(config: Config) -> Iterator[Instrument]:
-    """The configured board and camera.
+def real_instrument(config: Config, without_damaged: bool = False) -> Iterator[Instrument]:
+    """The configured board and camera. `without_damaged`: as `use_calibration` takes it.
 
     Raises what `open_guarded` raises, CameraFailed, and CalibError for an invalid calibration.
     """
     clock = MonotonicClock()
     with open_guarded(config.board, clock) as board:
-        in_use = use_calibration(board, config)
+        in_use = use_calibration(board, config, without_damaged)
         locked = CameraSettings(gain=in_use.camera.gain, white_balance=in_use.camera.white_balance)
         opened, of_camera = open_camera(config.camera, locked)
         with contextlib.closing(opened), opened_lens(config.lens, board, clock) as lens:

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -144,6 +145,27 @@ def test_a_path_a_configuration_and_nothing_open_the_same_microscope(tmp_path: P
             assert scope.config.camera.width_px == width_px
     with pytest.raises(parfocal.ConfigError, match="no-such"):
         parfocal.simulated(config="no-such.toml")
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"seed": -1},
+        {"seed": 2**31},
+        {"seed": 1.5},
+        {"um_per_px": float("nan")},
+        {"um_per_px": 0.0},
+        {"z_play_um": float("nan")},
+        {"z_play_um": -1.0},
+    ],
+    ids=str,
+)
+def test_an_argument_that_no_simulated_microscope_has_is_a_config_error_that_names_it(
+    asked: dict[str, Any],
+) -> None:
+    (name,) = asked
+    with pytest.raises(parfocal.ConfigError, match=f"{name} = .*: it must be"):
+        parfocal.simulated(config=quick(), **asked)
 
 
 def test_a_real_microscope_without_a_board_says_what_to_do() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from parfocal.board.errors import FlashFailed
 
 SHIPPED = Path(__file__).resolve().parents[1] / "firmware" / "parfocal-rp2040.uf2"
+MAX_SERIAL = 0xFFFFFFFF
 FAMILY_RP2040 = 0xE48BFF56
 _BLOCK_BYTES = 512
 _HEAD = struct.Struct("<8I")
@@ -62,8 +63,8 @@ def checked_uf2(data: bytes, name: str) -> bytes:
 
 def with_serial(data: bytes, unit_serial: int) -> bytes:
     """The firmware of a board with this serial number. Raises FlashFailed where the file has no place for one."""
-    if not 0 < unit_serial <= 0xFFFFFFFF:
-        raise ValueError(f"serial number {unit_serial} is invalid: it must be 1 to {0xFFFFFFFF}")
+    if not 0 < unit_serial <= MAX_SERIAL:
+        raise ValueError(f"serial number {unit_serial} is invalid: it must be 1 to {MAX_SERIAL}")
     if data.count(_MARK) != 1:
         raise FlashFailed(
             "this firmware has no place for a serial number, so it is not one of parfocal. Leave --serial out."

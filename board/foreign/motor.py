@@ -50,7 +50,8 @@ class ForeignMotor:
             self._dialect.turns.n_forgotten += 1
             raise PositionLost(
                 f"{asked} not begun: the board reports {self._um(before.pos_steps[self._index])} um where "
-                f"{self._um(from_steps)} um was left. Something else has moved it, or it has restarted. Home the axes."
+                f"{self._um(from_steps)} um was left. Something else has moved it, or it has restarted. "
+                f"Run {self.ratings.how_to_home}."
             )
         acknowledged = self._dialect.begin(self._index, from_steps, target_steps, rates)
         after = self._ended(
@@ -94,7 +95,7 @@ class ForeignMotor:
             if report.fault:
                 raise PositionLost(f"{asked} not begun: {report.fault}. Run `parfocal home --clear-faults`.")
             raise PositionLost(
-                f"{asked} not begun: the board no longer knows its position. Run `parfocal home`."
+                f"{asked} not begun: the board no longer knows its position. Run {self.ratings.how_to_home}."
             )
         if not report.is_resting:
             raise MoveRefused(f"{asked} refused: the board is busy ({report.state}); nothing moved.")
@@ -112,7 +113,7 @@ class ForeignMotor:
         self._waited(clock.now_s() + stops_in_s + _SLACK_WALL_S * clock.speed)
         raise LinkTimeout(
             f"{asked} did not end in {expected_s * 1.5:.2f} s plus the slack; it was told to stop. "
-            "Check the motor supply, then home the axes."
+            f"Check the motor supply, then run {self.ratings.how_to_home}."
         )
 
     def _waited(self, deadline_s: float) -> Report:

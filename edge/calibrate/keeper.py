@@ -49,6 +49,7 @@ class Keeper:
         self.store, self.stamp = store, stamp
         with contextlib.suppress(CalibMissing):  # the first calibration makes it
             store.load()
+        store.check_writable()
 
     def keep(
         self,

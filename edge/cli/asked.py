@@ -44,9 +44,11 @@ class Asked(msgspec.Struct, frozen=True):
         simulation = msgspec.structs.replace(self.simulation, relief=relief, drift_um_per_s=drift_um_per_s)
         return msgspec.structs.replace(self, simulation=simulation)
 
-    def opened(self, settings: Config) -> contextlib.AbstractContextManager[Instrument]:
-        """The microscope that is asked for, with `settings`. Raises as `opened_instrument`."""
-        return opened_instrument(self.simulation, settings, virtual=self.virtual)
+    def opened(
+        self, settings: Config, without_damaged: bool = False
+    ) -> contextlib.AbstractContextManager[Instrument]:
+        """The microscope that is asked for, with `settings`. Takes and raises what `opened_instrument` does."""
+        return opened_instrument(self.simulation, settings, self.virtual, without_damaged)
 
 
 def asked_for(

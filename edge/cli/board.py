@@ -15,7 +15,7 @@ from parfocal.board.conformance.run import Asked, run_conformance
 from parfocal.board.errors import FlashFailed
 from parfocal.board.flash.drive import the_drive
 from parfocal.board.flash.flash import Bench, flash
-from parfocal.board.flash.image import SHIPPED, checked_uf2, serial_of, with_serial
+from parfocal.board.flash.image import MAX_SERIAL, SHIPPED, checked_uf2, serial_of, with_serial
 from parfocal.board.link.ports import UsbPort, usb_ports
 from parfocal.board.link.probe import Probed, probe
 from parfocal.board.open import open_port
@@ -109,6 +109,8 @@ def board_flash(
 
     Hold BOOTSEL while you plug in the Pico. It then is a drive with a file INFO_UF2.TXT; any other chip is refused.
     """
+    if serial is not None and not 0 < serial <= MAX_SERIAL:
+        raise ConfigError(f"--serial {serial}: a serial number is 1 to {MAX_SERIAL}. Give another one.")
     console = console_for(None)
     source = SHIPPED if file is None else file
     try:

@@ -38,6 +38,7 @@ from parfocal.edge.config import Config, chosen_path
 from parfocal.edge.engine import opened_engine
 from parfocal.edge.errors import CameraFailed, ConfigError
 from parfocal.edge.measured.calibration import store_for
+from parfocal.edge.measured.optics_in_use import Which, damaged_of
 from parfocal.edge.scan.due import noted
 from parfocal.engines.errors import EngineError
 from parfocal.engines.model.contract import Contract, contract_from_onnx
@@ -87,7 +88,10 @@ def _looked(settings: Config, sim: bool, virtual: bool) -> Iterator[Finding]:
     yield findings_of.simulated("GPIO lines", "not used") if sim else _of_gpio(settings.board.gpio)
     now, store = datetime.now(timezone.utc), _store(answer, settings)
     found = _calibration(store)
-    yield from findings_of.of_calibration(found, settings, now)
+    damaged: dict[Which, str] = {}
+    if isinstance(found, Calibration) and isinstance(store, Store):
+        damaged = damaged_of(found, settings, store)
+    yield from findings_of.of_calibration(found, settings, now, damaged)
     if isinstance(store, Store):
         in_force = found if isinstance(found, Calibration) else store.empty()
         yield from findings_of.of_due(noted(store, in_force), now)

@@ -20,7 +20,7 @@ from parfocal.engines.backends import EngineMaker, maker_of
 from parfocal.engines.build import Outcome, build_all
 from parfocal.engines.cache import EngineCache, default_cache_folder
 from parfocal.engines.choose import Choice, choices_so_far, description, load_choices
-from parfocal.engines.errors import BuildFailed
+from parfocal.engines.errors import BuildFailed, EngineStale
 from parfocal.engines.gate import APART
 from parfocal.engines.key import Backend
 from parfocal.engines.model.forms import Form
@@ -37,7 +37,11 @@ def list_engines(json: JsonOption = None) -> None:
     """List the installed models, what each was trained for, and the engine chosen for it here."""
     check_writable(json)
     models = list_models()
-    choices = load_choices(EngineCache(default_cache_folder()))
+    cache = EngineCache(default_cache_folder())
+    choices = load_choices(cache)
+    problems = {
+        label: why for label, choice in choices.items() if (why := _problem(cache, choice)) is not None
+    }
     table = Table(title="Models", box=SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
     for heading in ("name", "kind", "objective", "delta\num", "range\num", "um/px", "patch\npx"):
         table.add_column(heading, no_wrap=True)
@@ -46,12 +50,33 @@ def list_engines(json: JsonOption = None) -> None:
         c = model.contract
         numbers = (c.delta_um, c.range_um, c.um_per_px, c.patch_px)
         engine = description(choices.get(model.label))
+        if model.label in problems:
+            engine = f"{engine}: cannot be used"
         table.add_row(c.name, c.kind, c.objective, *(f"{value:g}" for value in numbers), engine)
     console_for(json).print(table)
+    for model in models:
+        if model.label in problems:
+            say(console_for(json), problems[model.label])
     write_json(
         json,
-        [{**to_builtins(model.contract), "choice": choices.get(model.label)} for model in models],
+        [
+            {
+                **to_builtins(model.contract),
+                "choice": choices.get(model.label),
+                "problem": problems.get(model.label),
+            }
+            for model in models
+        ],
     )
+
+
+def _problem(cache: EngineCache, choice: Choice) -> str | None:
+    """Why the chosen engine cannot be used, and what to do; None if it is there as it was built."""
+    try:
+        cache.load(choice.key)
+    except EngineStale as error:
+        return str(error)
+    return None
 
 
 @app.command()

@@ -4,9 +4,10 @@ Nothing is opened here: edge/cli/doctor.py looks, and passes in what it saw or t
 """
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 import msgspec
@@ -33,7 +34,7 @@ from parfocal.edge.config import Config
 from parfocal.edge.engine import check_frame_size, check_model
 from parfocal.edge.errors import CameraFailed, ConfigError
 from parfocal.edge.measured.calibration import exposure_s_of, is_too_small, play_name, shown
-from parfocal.edge.measured.optics_in_use import why_not_used
+from parfocal.edge.measured.optics_in_use import Which, why_not_used
 from parfocal.edge.measured.trigger_in_use import trigger_of
 from parfocal.edge.scan.due import Note
 from parfocal.edge.words import counted
@@ -69,6 +70,7 @@ _TRIGGER_VALUES = ("trigger_delay_s", "trigger_room_s", "trigger_read_out_s")
 _LENS_VALUES = ("lens_error_um", "lens_play_um", "lens_um_per_ma", "lens_settle_s")
 
 Verdict = Literal["ok", "missing", "wrong"]
+Damaged = Mapping[Which, str]
 
 # A watchdog that fired is not among them: it fires whenever a host exits, and the next host re-arms it.
 _FAULTS_TO_CLEAR = Fault.ESTOP | Fault.STUCK_SWITCH | Fault.LIMIT_SWITCH
@@ -238,10 +240,16 @@ def of_gpio(config: GpioConfig, is_usable: bool, seen: bool | GpioFailed | None)
     return Finding("GPIO lines", "ok", ", ".join(pins) + released)
 
 
-def of_calibration(found: Calibration | CalibError | None, config: Config, now: datetime) -> list[Finding]:
+def of_calibration(
+    found: Calibration | CalibError | None,
+    config: Config,
+    now: datetime,
+    damaged: Damaged = MappingProxyType({}),
+) -> list[Finding]:
     """The name of the calibration, and a finding for each axis, with the age of what was measured.
 
-    `found` is None if no board answered. A microscope that was never calibrated works as it is configured.
+    `found` is None if no board answered. A microscope that was never calibrated works as it is configured. `damaged`
+    says why runs refuse the optics of a model.
     """
     if found is None:
         return [Finding("calibration", "missing", "not checked: the board did not answer", EXIT_BOARD)]
@@ -256,8 +264,8 @@ def of_calibration(found: Calibration | CalibError | None, config: Config, now: 
         named,
         _of_part("camera response", _CAMERA_VALUES, "exposure as configured", "camera", found, now),
         _of_part("stage", _STAGE_VALUES, "scale, angle and settle times as configured", "stage", found, now),
-        _of_optics(found, config, now),
-        *_of_single(found, config, now),
+        _of_optics(found, config, now, damaged),
+        *_of_single(found, config, now, damaged),
         _of_part("loop", _LOOP_VALUES, "repeatability not measured", "focus", found, now),
         *_of_lens(found, config, now),
         *_of_trigger(found, config, now),
@@ -315,25 +323,29 @@ def _of_trigger(found: Calibration, config: Config, now: datetime) -> list[Findi
     return [_of_part("trigger", _TRIGGER_VALUES, "flash as configured", "trigger", found, now)]
 
 
-def _of_optics(found: Calibration, config: Config, now: datetime) -> Finding:
+def _of_optics(found: Calibration, config: Config, now: datetime, damaged: Damaged) -> Finding:
     """How the model is corrected, how good it then is, and how old that is."""
     error = found.optics_error_um
     if found.optics is None or error is None:
         return Finding("optics", "ok", "the model as it ships. Run `parfocal calibrate optics`.")
     if (why := why_not_used(found, config)) is not None:
         return Finding("optics", "wrong", f"measured, but not used: {why}", EXIT_CALIBRATION)
+    if "optics" in damaged:
+        return Finding("optics", "wrong", damaged["optics"], EXIT_CALIBRATION)
     age = counted(max(0, (now - error.measured_at).days), "day")
     told = f"{error.method}; error {error.value:.2f} +- {error.uncertainty:.2f} um; {age} old"
     return Finding("optics", "ok", told)
 
 
-def _of_single(found: Calibration, config: Config, now: datetime) -> list[Finding]:
+def _of_single(found: Calibration, config: Config, now: datetime, damaged: Damaged) -> list[Finding]:
     """The same of the single-shot model, if one is configured and was measured."""
     single, error = found.single, found.single_error_um
     if single is None or error is None or not config.focus.single_model:
         return []
     if (why := why_not_used(found, config, "single")) is not None:
         return [Finding("single shots", "wrong", f"measured, but not used: {why}", EXIT_CALIBRATION)]
+    if "single" in damaged:
+        return [Finding("single shots", "wrong", damaged["single"], EXIT_CALIBRATION)]
     age = counted(max(0, (now - error.measured_at).days), "day")
     if single.refused is not None:
         return [Finding("single shots", "ok", f"not used on this microscope: {single.refused}; {age} old")]

@@ -17,10 +17,12 @@ from parfocal.board.open import probe_board
 from parfocal.edge.config import Config, config_from, simulated_through
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.instrument import Instrument, real_instrument
+from parfocal.edge.objectives import FOCUS_OF
 from parfocal.edge.scan.plan import MAX_FIELDS
+from parfocal.edge.simscope.ranges import SEEDS, UM_PER_PX, Z_PLAYS_UM
 from parfocal.edge.simscope.relief import ReliefName
 
-MAX_SEED = 2**31 - 1  # fits any 32-bit generator
+MAX_SEED = SEEDS[1]  # of what is drawn by chance on a real microscope too
 
 
 def finite(value: float | None) -> float | None:
@@ -55,8 +57,8 @@ UmPerPxOption = Annotated[
     float | None,
     typer.Option(
         "--um-per-px",
-        min=0.001,
-        max=100.0,
+        min=UM_PER_PX[0],
+        max=UM_PER_PX[1],
         callback=finite,
         help="With --sim: sampling of the slide image, um per pixel.",
     ),
@@ -66,14 +68,16 @@ FieldsOption = Annotated[
 ]
 SeedOption = Annotated[
     int,
-    typer.Option("--seed", min=0, max=MAX_SEED, help="Seed for the virtual slide and the camera noise."),
+    typer.Option(
+        "--seed", min=SEEDS[0], max=MAX_SEED, help="Seed for the virtual slide and the camera noise."
+    ),
 ]
 ZPlayOption = Annotated[
     float | None,
     typer.Option(
         "--z-play-um",
-        min=0.0,
-        max=500.0,
+        min=Z_PLAYS_UM[0],
+        max=Z_PLAYS_UM[1],
         callback=finite,
         help="With --sim: true play of the Z gear, um. Default: board.z.play_um.",
     ),
@@ -91,7 +95,7 @@ ObjectiveOption = Annotated[
     str | None,
     typer.Option(
         "--objective",
-        help="With --sim: look through this objective, 20x/0.75 or 40x/0.65, with the camera and the model for it.",
+        help=f"With --sim: look through this objective, {' or '.join(FOCUS_OF)}, with the camera and the model for it.",
     ),
 ]
 
@@ -149,14 +153,16 @@ class Simulation(msgspec.Struct, frozen=True):
 
 
 @contextlib.contextmanager
-def opened_instrument(simulation: Simulation, config: Config, virtual: bool) -> Iterator[Instrument]:
+def opened_instrument(
+    simulation: Simulation, config: Config, virtual: bool, without_damaged: bool = False
+) -> Iterator[Instrument]:
     """The real microscope, or a virtual one if asked for: with `virtual` in virtual time, else at a stub's port.
 
-    Raises BoardError, CameraFailed, ConfigError.
+    `without_damaged`: as `use_calibration` takes it. Raises BoardError, CalibError, CameraFailed, ConfigError.
     """
     if not simulation.is_asked_for:
         otherwise = "For a simulated microscope add --sim."
-        with _or_otherwise(real_instrument(config), config, otherwise) as instrument:
+        with _or_otherwise(real_instrument(config, without_damaged), config, otherwise) as instrument:
             yield instrument
         return
     from parfocal.edge.simscope.bench import at_stub, in_virtual_time, sample_from, stub_of
@@ -168,10 +174,11 @@ def opened_instrument(simulation: Simulation, config: Config, virtual: bool) -> 
             config,
             stub_of(config, simulation.seed, simulation.z_play_um),
             simulation.drift_um_per_s,
+            without_damaged,
         )
         if virtual
         else _or_otherwise(
-            at_stub(sample, config, simulation.drift_um_per_s),
+            at_stub(sample, config, simulation.drift_um_per_s, without_damaged),
             config,
             f"Or start a stub there: `parfocal stub --link {config.board.port}`.",
         )

@@ -92,7 +92,7 @@ def move(
         raise ConfigError(f"no axis {axis!r}: give x, y or z")
     settings = configured(config, port)
     with opened_board(settings) as board:
-        use_calibration(board, settings)
+        use_calibration(board, settings, without_damaged=True)  # nothing is focused
         chosen = board.axes[axis]
         chosen.approach_up(to_um)
         reached_um = chosen.position_um
@@ -104,7 +104,7 @@ def status(config: ConfigOption = None, port: PortOption = None, json: JsonOptio
     settings = configured(config, port)
     check_writable(json)
     with opened_board(settings) as board:
-        found = board.status()
-    for line in status_lines(found):
+        found, has_homing = board.status(), board.capabilities.has_homing
+    for line in status_lines(found, has_homing):
         console_for(json).print(line, highlight=False, soft_wrap=True)
     write_json(json, found)

@@ -1,10 +1,11 @@
 """What `parfocal status` prints."""
 
+from parfocal.board.motor import DECLARE, HOME
 from parfocal.board.status import AxisStatus, BoardStatus
 
 
-def status_lines(status: BoardStatus) -> list[str]:
-    """The state of a board in a few lines; positions in um."""
+def status_lines(status: BoardStatus, has_homing: bool = True) -> list[str]:
+    """The state of a board in a few lines; positions in um. `has_homing`: the board can home."""
     axes = (("x", status.x), ("y", status.y), ("z", status.z))
     lines = [
         *(_axis_line(name, axis) for name, axis in axes),
@@ -14,7 +15,9 @@ def status_lines(status: BoardStatus) -> list[str]:
     ]
     lines.extend(f"cannot promise: {sentence}" for sentence in status.cannot)
     if any(axis.position_um is None for _, axis in axes):
-        lines.append("`parfocal home` homes the axes: Z first, away from the objective.")
+        homes = f"{HOME} homes the axes: Z first, away from the objective."
+        declares = f"{DECLARE} says where the stage stands, in um: this board has no switches to home to."
+        lines.append(homes if has_homing else declares)
     return lines
 
 

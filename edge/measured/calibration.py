@@ -109,11 +109,12 @@ def play_name(axis: str) -> str:
     return f"{axis}_play_um"
 
 
-def use_calibration(board: MotorBoard, config: Config) -> InUse:
+def use_calibration(board: MotorBoard, config: Config, without_damaged: bool = False) -> InUse:
     """Give each axis what was measured of it, unless the configuration decides it. Nothing moves.
 
-    Returns what is used, with remarks for the user.
-    Raises CalibRefused for a store that is invalid or of another microscope, CalibError as `store_for`.
+    Returns what is used, with remarks for the user. `without_damaged`: measured optics whose file is gone or damaged
+    are left out with a remark, for what does not focus by them.
+    Raises CalibRefused for a store that is invalid, damaged or of another microscope, CalibError as `store_for`.
     """
     store = store_for(board.unit_serial, config)
     try:
@@ -137,8 +138,8 @@ def use_calibration(board: MotorBoard, config: Config) -> InUse:
     others = _of_others(board, config, calibration)
     if others:
         notes = (*notes, f"calibration {calibration.used}: {', '.join(others)}")
-    optics, correction, of_optics = optics_of(calibration, config, store)
-    single, of_single = single_of(calibration, config, store)
+    optics, correction, of_optics = optics_of(calibration, config, store, without_damaged)
+    single, of_single = single_of(calibration, config, store, without_damaged)
     aim = aimed(calibration, config.focus.at_sharpest, optics, correction, single)
     return InUse(
         plays,

@@ -10,7 +10,7 @@ from parfocal.calib.errors import CalibRefused
 from parfocal.calib.store import Calibration, OpticsModel, Store
 from parfocal.calib.value import Level, Measured
 from parfocal.edge.config import Config
-from parfocal.edge.measured.optics_file import taught_in
+from parfocal.edge.measured.optics_file import Taught, taught_in
 from parfocal.engines.errors import EngineError
 from parfocal.engines.model.shipped import model_path
 from parfocal.engines.predictor import AS_SHIPPED, Correction, Predictor
@@ -91,16 +91,18 @@ def model_digest(name: str) -> str | None:
 
 
 def optics_of(
-    calibration: Calibration, config: Config, store: Store
+    calibration: Calibration, config: Config, store: Store, without_damaged: bool = False
 ) -> tuple[OpticsInUse | None, Correction, tuple[str, ...]]:
     """How the configured model is corrected, what does it, and remarks. Nothing, if another model was measured.
 
-    Raises CalibRefused for a file of the optics that is gone or damaged.
+    Raises CalibRefused for a file of the optics that is gone or damaged; `without_damaged` makes a remark of it.
     """
-    return _in_use(calibration, config, store, "optics")
+    return _in_use(calibration, config, store, "optics", without_damaged)
 
 
-def single_of(calibration: Calibration, config: Config, store: Store) -> tuple[SingleInUse, tuple[str, ...]]:
+def single_of(
+    calibration: Calibration, config: Config, store: Store, without_damaged: bool = False
+) -> tuple[SingleInUse, tuple[str, ...]]:
     """The same of the single-shot model, if one is configured."""
     single = calibration.single
     if single is None or not config.focus.single_model:
@@ -108,8 +110,22 @@ def single_of(calibration: Calibration, config: Config, store: Store) -> tuple[S
     if single.refused is not None and why_not_used(calibration, config, "single") is None:
         told = f"single shots are not used on this microscope: {single.refused}; two shots and sharpness do their work"
         return SingleInUse(refused=single.refused), (f"calibration {calibration.used}: {told}",)
-    used, correction, notes = _in_use(calibration, config, store, "single")
+    used, correction, notes = _in_use(calibration, config, store, "single", without_damaged)
     return SingleInUse(used, correction), notes
+
+
+def damaged_of(calibration: Calibration, config: Config, store: Store) -> dict[Which, str]:
+    """Why runs refuse the measured optics of a model, and what to do; empty if they do not."""
+    found: dict[Which, str] = {}
+    try:
+        optics_of(calibration, config, store)
+    except CalibRefused as damaged:
+        found["optics"] = str(damaged)
+    try:
+        single_of(calibration, config, store)
+    except CalibRefused as damaged:
+        found["single"] = str(damaged)
+    return found
 
 
 def why_not_used(calibration: Calibration, config: Config, which: Which = "optics") -> str | None:
@@ -132,7 +148,7 @@ def why_not_used(calibration: Calibration, config: Config, which: Which = "optic
 
 
 def _in_use(
-    calibration: Calibration, config: Config, store: Store, which: Which
+    calibration: Calibration, config: Config, store: Store, which: Which, without_damaged: bool
 ) -> tuple[OpticsInUse | None, Correction, tuple[str, ...]]:
     values = calibration.values()
     optics, error = _model(calibration, which), values.get(f"{which}_error_um")
@@ -144,15 +160,12 @@ def _in_use(
         None if (one := values.get(f"{which}_{name}")) is None else one.value
         for name in ("gain", "offset_um", "condenser")
     )
-    taught = None
-    if optics.level == "head":
-        try:
-            taught = taught_in(store.read_file(optics))
-        except ValueError as damaged:
-            raise CalibRefused(
-                f"calibration {store.path} refused: {optics.file} is damaged: {damaged}. Run `parfocal calibrate "
-                "optics`."
-            ) from damaged
+    try:
+        taught = _taught(optics, store) if optics.level == "head" else None
+    except CalibRefused as damaged:
+        if not without_damaged:
+            raise
+        return None, AS_SHIPPED, (f"calibration: the measured {WORDS[which]} are left out: {damaged}",)
     used = OpticsInUse(optics.level, gain, offset_um, condenser, error.value, error.measured_at)
     correction = Correction(
         1.0 if gain is None else gain,
@@ -164,6 +177,16 @@ def _in_use(
         optics.sigma_scale or 1.0,
     )
     return used, correction, (f"calibration {calibration.used}: {WORDS[which]}: {used} ({_aged(error)})",)
+
+
+def _taught(optics: OpticsModel, store: Store) -> Taught | None:
+    """What the file of the optics adds to the head. Raises CalibRefused if it is gone or damaged."""
+    try:
+        return taught_in(store.read_file(optics))
+    except ValueError as damaged:
+        raise CalibRefused(
+            f"calibration {store.path} refused: {optics.file} is damaged: {damaged}. Run `parfocal calibrate optics`."
+        ) from damaged
 
 
 def _model(calibration: Calibration, which: Which) -> OpticsModel | None:

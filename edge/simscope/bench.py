@@ -222,18 +222,22 @@ def probed_stub(config: Config) -> Probed | Recognised:
 
 @contextlib.contextmanager
 def in_virtual_time(
-    sample: Sample, config: Config, stub: StubConfig, drift_um_per_s: float = 0.0
+    sample: Sample,
+    config: Config,
+    stub: StubConfig,
+    drift_um_per_s: float = 0.0,
+    without_damaged: bool = False,
 ) -> Iterator[Instrument]:
     """Board, camera and clock in virtual time: deterministic, and as fast as images are rendered.
 
-    The focus rises by `drift_um_per_s` from the opening on.
+    The focus rises by `drift_um_per_s` from the opening on. `without_damaged`: as `use_calibration` takes it.
     """
     bench = virtual_bench(config, stub)
     with contextlib.ExitStack() as opened:
         board = opened.enter_context(bench.open_board(config.board))
         if not board.capabilities.has_homing:  # somebody has looked where the stage stands
             board.declare(*_within_limits(board, bench.true_um(bench.clock.now_s())))
-        in_use = use_calibration(board, config)
+        in_use = use_calibration(board, config, without_damaged)
         lens, seen = opened.enter_context(
             simulated_lens(config.lens, drawn_lens(stub.seed), bench, board, bench)
         )
@@ -255,9 +259,12 @@ def in_virtual_time(
 
 
 @contextlib.contextmanager
-def at_stub(sample: Sample, config: Config, drift_um_per_s: float = 0.0) -> Iterator[Instrument]:
+def at_stub(
+    sample: Sample, config: Config, drift_um_per_s: float = 0.0, without_damaged: bool = False
+) -> Iterator[Instrument]:
     """The board at the configured port, which must be a stub's pseudo-terminal with its side channel.
 
+    `without_damaged`: as `use_calibration` takes it.
     Raises BoardNotFound where no stub is found, ConfigError for a configured lens.
     """
     if config.lens.kind != "none":
@@ -277,7 +284,7 @@ def at_stub(sample: Sample, config: Config, drift_um_per_s: float = 0.0) -> Iter
             if not board.capabilities.has_homing:
                 board.declare(*_within_limits(board, stage.true_um(clock.now_s())))
             camera = SimulatedCamera(stage, clock, config.camera, _lit(render, board, config))
-            in_use = use_calibration(board, config)
+            in_use = use_calibration(board, config, without_damaged)
             truth_at = _truth_at(sample, stage, clock.now_s)
             yield _simulated(board, camera, clock, truth_at, in_use)
 

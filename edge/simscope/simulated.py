@@ -6,6 +6,7 @@ from parfocal.edge.config import Config, config_from
 from parfocal.edge.engine import checked_engine
 from parfocal.edge.microscope import Microscope
 from parfocal.edge.simscope.bench import in_virtual_time, sample_from, stub_of
+from parfocal.edge.simscope.ranges import check_asked
 
 
 def simulated_microscope(
@@ -28,9 +29,10 @@ def simulated_microscope(
         config: as for `parfocal.open`.
 
     Raises:
-        ConfigError: the configuration or the slide cannot be used.
+        ConfigError: the configuration, the slide or another argument cannot be used.
         EngineError: the model cannot be used.
     """
+    check_asked(seed, um_per_px, z_play_um)
     settings = config_from(config)
     sample = sample_from(None if slide is None else Path(slide), um_per_px, settings, seed)
     engine = checked_engine(settings)

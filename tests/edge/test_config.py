@@ -1,6 +1,9 @@
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal, get_args, get_origin
 
+import msgspec
 import pytest
 
 from parfocal.board.gpio import GpioConfig
@@ -86,6 +89,52 @@ def test_a_lens_focuses_where_the_steps_of_z_are_coarse() -> None:
 def test_an_unknown_key_gets_the_keys_of_its_table_closest_first(text: str, answer: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(f"unknown key {answer}")):
         config_from_toml(text, "instrument.toml")
+
+
+def literal_keys(
+    struct: type[msgspec.Struct], table: str = ""
+) -> Iterator[tuple[str, bool, tuple[str, ...]]]:
+    """Each key that takes one of a few words, whether it is a list of them, and the words."""
+    for field in msgspec.structs.fields(struct):
+        key, origin, of = f"{table}{field.name}", get_origin(field.type), get_args(field.type)
+        if isinstance(field.type, type) and issubclass(field.type, msgspec.Struct):
+            yield from literal_keys(field.type, f"{key}.")
+        elif origin is Literal:
+            yield key, False, of
+        elif origin is tuple and get_origin(of[0]) is Literal:
+            yield key, True, get_args(of[0])
+
+
+def test_a_wrong_choice_gets_the_choices_of_its_key() -> None:
+    keys = list(literal_keys(Config))
+    assert {"focus.strategy", "camera.kind", "lens.kind", "calibration.keep_play"} <= {
+        key for key, *_ in keys
+    }
+    for key, is_list, choices in keys:
+        told = f"= 'It\\'s': it must be one of {', '.join(map(repr, choices))}. Correct that key."
+        given = '["It\'s"]' if is_list else '"It\'s"'
+        with pytest.raises(ConfigError) as caught:
+            config_from_toml(f"{key} = {given}\n", "t")
+        where = f"{key}[0]" if is_list else key
+        assert str(caught.value).replace('"It\'s"', "'It\\'s'") == f"invalid configuration t: {where} {told}"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[focus]\nmodel = 'a'\nmodel = 'b'\n", "a key or table is there twice (at line 3, column 12): model = 'b'."),
+        ("[board.z]\n[board.z]\n", "[board.z] is there twice (at line 2, column 9): [board.z]."),
+        ("\n[focus\n", "at the end of a table declaration (at line 2, column 7): [focus."),
+    ],
+)  # fmt: skip
+def test_what_is_no_toml_is_told_by_its_line(text: str, told: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(f"{told} Correct that line.")):
+        config_from_toml(text, "t")
+
+
+def test_a_byte_order_mark_at_the_begin_is_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_bytes(b"\xef\xbb\xbf[focus]\nthreads = 3\n")
+    assert config_from_file(tmp_path / "a.toml").focus.threads == 3
 
 
 @pytest.mark.parametrize(

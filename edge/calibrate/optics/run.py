@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 import msgspec
 import numpy as np
 
-from parfocal.calib.errors import CalibPoor
+from parfocal.calib.errors import CalibMissing, CalibPoor
 from parfocal.calib.models.fixed_pattern import FineDetail, check_dust
 from parfocal.calib.models.optics import MIN_STACKS, OpticsFit
 from parfocal.calib.models.stack_faults import (
@@ -33,10 +33,12 @@ from parfocal.edge.calibrate.optics.model_view import (
 )
 from parfocal.edge.calibrate.optics.one_model import Kept, OneModel, Taken
 from parfocal.edge.calibrate.optics.result import OpticsResult, OpticsResults
+from parfocal.edge.calibrate.optics.transfer import NAMES
 from parfocal.edge.config import Config
 from parfocal.edge.focus.judging.depth import depth_scale
 from parfocal.edge.focus.shots import Shot
 from parfocal.edge.instrument import Instrument
+from parfocal.edge.measured.optics_in_use import damaged_of
 
 N_STACKS = 12
 FEW = 6  # with fewer stacks, more of them may be all that is missing
@@ -223,13 +225,25 @@ class OpticsCalibration:
         """The single-shot model, what is kept of it, and why it was not calibrated, "" if it was."""
         single = self._models.single
         if single is None:
-            return None, {}, self._models.without_single
+            return None, *self._without_single(self._models.without_single)
         try:
             fit = single.fit(self._config.focus.condenser)
         except CalibPoor as error:
-            return None, {}, str(error)
+            return None, *self._without_single(str(error))
         result, kept = single.keep(fit, self._keeper, self._taken)
         return result, kept, ""
+
+    def _without_single(self, why: str) -> tuple[Kept, str]:
+        """What was measured of the single-shot model before stays, unless it is damaged: runs refuse it then."""
+        store = self._keeper.store
+        try:
+            damaged = damaged_of(store.load(), self._config, store)
+        except CalibMissing:
+            return {}, why
+        if "single" not in damaged:
+            return {}, why
+        told = "what was measured of it before is damaged, and was removed"
+        return {"single": None, **dict.fromkeys(NAMES["single"])}, f"{why.rstrip('.')}; {told}"
 
     def _found_um(self, curves: Curves, near_um: float) -> float:
         """About where the focus of a field lies, from that of the field before."""

@@ -45,11 +45,15 @@ PROGRESS = "all"
 
 
 class Part(msgspec.Struct, frozen=True):
-    """A part of the calibration: `measure` keeps its values and returns what it found, in words."""
+    """A part of the calibration: `measure` keeps its values and returns what it found, in words.
+
+    `by_optics`: as `opened_bench` takes it.
+    """
 
     name: str
     n_steps: int
     measure: Callable[[Bench], str]
+    by_optics: bool = False
 
 
 class PartResult(msgspec.Struct, frozen=True):
@@ -120,7 +124,7 @@ PARTS = (
     Part("stage", stage_part.N_STEPS, _stage),
     Part("backlash", BACKLASH_STEPS, _backlash),
     Part("optics", n_steps(N_STACKS), _optics),
-    Part("focus", LOOP_STEPS, _focus),
+    Part("focus", LOOP_STEPS, _focus, by_optics=True),
 )
 
 
@@ -152,7 +156,7 @@ class Run:
         if self._progress is not None and part.name in self._progress.done:
             self._earlier(part)
             return
-        with opened_bench(self._asked, part.n_steps) as bench:
+        with opened_bench(self._asked, part.n_steps, part.by_optics) as bench:
             self.store = bench.store
             self.ranges_um = {name: axis.limits_um for name, axis in bench.instrument.board.axes.items()}
             if self._progress is None:

@@ -35,13 +35,17 @@ class Bench(msgspec.Struct, frozen=True):
 
 
 @contextlib.contextmanager
-def opened_bench(asked: Asked, n_steps: int) -> Iterator[Bench]:
-    """The instrument with its store and a progress display of `n_steps`; says at the end where results are kept."""
+def opened_bench(asked: Asked, n_steps: int, by_optics: bool = False) -> Iterator[Bench]:
+    """The instrument with its store and a progress display of `n_steps`; says at the end where results are kept.
+
+    `by_optics`: it focuses by the measured optics, which must then be whole. Any other measurement leaves them out if
+    they are damaged, since it is what replaces them, or has no use for them.
+    """
     settings, console = asked.settings, console_for(asked.json)
     check_frame_size(settings)
     check_writable(asked.json)
     stamp = Stamp(datetime.now(timezone.utc).replace(microsecond=0), __version__)
-    with asked.opened(settings) as instrument:
+    with asked.opened(settings, without_damaged=not by_optics) as instrument:
         show_notes(console, instrument.notes)
         store = store_for(instrument.board.unit_serial, settings)
         with shown_progress(console, "measuring", n_steps, "first sweep") as step:
@@ -61,13 +65,15 @@ Result = Callable[[Head], object]
 
 
 @contextlib.contextmanager
-def reported_bench(asked: Asked, n_steps: int) -> Iterator[tuple[Bench, Callable[[Result], None]]]:
+def reported_bench(
+    asked: Asked, n_steps: int, by_optics: bool = False
+) -> Iterator[tuple[Bench, Callable[[Result], None]]]:
     """An open bench, and a function that takes how to make the JSON result, which is written at the end.
 
-    Nothing is written if the block raises.
+    `by_optics`: as `opened_bench` takes it. Nothing is written if the block raises.
     """
     results: list[Result] = []
-    with opened_bench(asked, n_steps) as bench:
+    with opened_bench(asked, n_steps, by_optics) as bench:
         clock, store = bench.instrument.clock, bench.store
         began_s = clock.now_s()
         yield bench, results.append

@@ -32,7 +32,7 @@ def loop(asked: Asked) -> None:
     """Run the loop on one field again and again: how well it repeats, and where it ends."""
     asked = msgspec.structs.replace(asked, settings=measuring(asked.settings))
     engine = checked_engine(asked.settings)
-    with reported_bench(asked, LOOP_STEPS) as (bench, report):
+    with reported_bench(asked, LOOP_STEPS, by_optics=True) as (bench, report):
         values, images = measure_loop(bench, engine)
         report(lambda head: LoopReport(*head.place, values, images, head.elapsed_s, head.used))
 

@@ -264,7 +264,7 @@ def test_a_move_of_another_program_is_noticed_before_the_next_move() -> None:
     bench.clock.sleep_s(1.0)
     n_moves = stub.moves_begun
     with pytest.raises(
-        PositionLost, match=r"not begun: the board reports 1593.75 um where 1500.0 um was left"
+        PositionLost, match=r"not begun: the board reports 1593.75 um where 1500.0 um was left.*--here X,Y,Z`"
     ):
         board.z.approach_up(2000.0)
     assert stub.moves_begun == n_moves

@@ -12,6 +12,8 @@ from parfocal.edge.cli.record import record
 from parfocal.edge.cli.slides.scan import scan
 from parfocal.edge.cli.slides.survey import survey
 from parfocal.edge.errors import ConfigError
+from parfocal.edge.objectives import FOCUS_OF
+from tests.edge.cli.typed import Run
 
 SHARED = inspect.signature(asked_for).parameters
 
@@ -42,6 +44,12 @@ def test_a_verb_receives_what_was_asked_for_first_and_its_own_options_after_it(t
     assert (number, asked.json, asked.virtual) == (3, result, False)
     assert (asked.simulation.is_asked_for, asked.simulation.seed) == (True, 5)
     assert asked.settings.board.port == "/dev/ttyS7"
+
+
+@pytest.mark.parametrize("verb", [("focus",), ("calibrate", "all")])
+def test_the_help_names_every_objective_that_can_be_simulated(run: Run, verb: tuple[str, ...]) -> None:
+    _, printed, _ = run(*verb, "--help")
+    assert all(objective in printed for objective in FOCUS_OF)
 
 
 def test_a_simulation_looks_through_another_objective_with_its_camera_and_models() -> None:

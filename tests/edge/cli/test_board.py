@@ -121,6 +121,12 @@ def test_flash_says_what_it_found_wrote_and_got_and_what_comes_next(
     assert "next: parfocal board test --port usb:1209:0001:00000009" in said
 
 
+@pytest.mark.parametrize("serial", ["-4", "0", "4294967296"])
+def test_a_serial_number_that_no_board_has_is_a_usage_error_with_the_range(run: Run, serial: str) -> None:
+    code, _, error = run("board", "flash", "--serial", serial)
+    assert (code, "1 to 4294967295" in error, error.count("\n")) == (2, True, 1)
+
+
 def test_flash_writes_nothing_for_another_chip_or_a_missing_file(
     run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -257,6 +257,19 @@ def test_build_reports_a_damaged_choice_and_chooses_again(run: Run, tmp_path: Pa
     assert "Choosing again from scratch" in printed
 
 
+def test_list_says_which_engine_is_damaged_or_gone(run_built: Run, tmp_path: Path) -> None:
+    engines = tmp_path / "cache" / "parfocal" / "engines"
+    first, second = (load_choices(EngineCache(engines))[name].key for name in BUILT)
+    (engines / f"{first.slot}.{first.digest}.engine").write_bytes(b"damaged")
+    (engines / f"{second.slot}.{second.digest}.engine").unlink()
+    code, printed, _ = run_built("list", "--json", "models.json")
+    assert (code, printed.count(": cannot be used")) == (0, 2)
+    assert f"engine {first.slot} is damaged" in printed
+    assert f"engine {second.slot} cannot be read" in printed
+    listed = {one["name"]: one["problem"] for one in json.loads((tmp_path / "models.json").read_text())}
+    assert [name for name, problem in listed.items() if problem is not None] == list(BUILT)
+
+
 def test_list_reports_a_damaged_choice_on_one_line(run: Run, tmp_path: Path) -> None:
     folder = tmp_path / "cache" / "parfocal" / "engines"
     folder.mkdir(parents=True)

@@ -66,6 +66,11 @@ def test_a_sangaboard_is_told_where_it_stands(
         code, _, error = run("home", "--config", config)
         assert code == 3
         assert "`parfocal home --here X,Y,Z`" in error
+        code, told, _ = run("status", "--config", config)
+        assert (code, told.count("`parfocal home")) == (0, 1)
+        assert "`parfocal home --here X,Y,Z` says where the stage stands" in told
+        code, _, error = run("move", "z", "900", "--config", config)
+        assert (code, "not homed; nothing moved. Run `parfocal home --here X,Y,Z`." in error) == (3, True)
         for wrong in ("1,2", "1,2,x", "0,0,9000", "nan,0,0"):
             assert run("home", "--here", wrong, "--config", config)[0] == 2
         assert run("home", "--here", "6000,4000,700", "--config", config)[:2] == (

@@ -444,4 +444,18 @@ MUTATIONS = (
         "",
         ("tests/edge/cli/setting_up/test_init.py",),
     ),
+    Mutation(
+        "a board without homing is told to home",
+        "board/motor.py",
+        "return HOME if self.has_homing else DECLARE",
+        "return HOME",
+        ("tests/edge/cli/test_foreign_boards.py::test_a_sangaboard_is_told_where_it_stands",),
+    ),
+    Mutation(
+        "status tells a board without homing to home",
+        "edge/cli/status.py",
+        "lines.append(homes if has_homing else declares)",
+        "lines.append(homes)",
+        ("tests/edge/cli/test_foreign_boards.py::test_a_sangaboard_is_told_where_it_stands",),
+    ),
 )

@@ -9,6 +9,7 @@ HELD_OUT_TESTS = ("tests/edge/calibrate/optics/test_single_held_out.py",)
 FAULT_TESTS = ("tests/edge/calibrate/optics/test_faults.py",)
 DUST_TESTS = ("tests/calib/models/test_fixed_pattern.py",)
 LOOP_TESTS = ("tests/calib/models/test_loop.py",)
+DAMAGED_TESTS = ("tests/edge/cli/calibrating/test_damaged_optics.py",)
 LEARNING_TESTS = ("tests/calib/models/test_learning.py",)
 
 MUTATIONS = (
@@ -319,5 +320,35 @@ MUTATIONS = (
         "if not (aside_um[near].max() >= LEAST_ASIDE_UM and aside_um[near].min() <= -LEAST_ASIDE_UM):",
         "if False:",
         LEARNING_TESTS,
+    ),
+    Mutation(
+        "damaged optics are left out of runs that focus by them",
+        "edge/measured/optics_in_use.py",
+        "if not without_damaged:",
+        "if False:",
+        DAMAGED_TESTS,
+    ),
+    Mutation(
+        "damaged optics block the calibration that mends them",
+        "edge/cli/calibrating/bench.py",
+        "without_damaged=not by_optics",
+        "without_damaged=False",
+        DAMAGED_TESTS,
+    ),
+    Mutation(
+        "doctor does not say that the optics are damaged",
+        "edge/cli/findings.py",
+        'if "optics" in damaged:',
+        "if False:",
+        DAMAGED_TESTS,
+    ),
+    Mutation(
+        "a store that takes no file is found after the measurement",
+        "edge/calibrate/keeper.py",
+        "        store.check_writable()\n",
+        "",
+        (
+            "tests/edge/cli/calibrating/test_calibrate.py::test_a_store_that_takes_no_file_is_refused_before_anything_moves",
+        ),
     ),
 )

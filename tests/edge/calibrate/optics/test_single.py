@@ -151,6 +151,23 @@ def test_both_models_are_exported_and_the_refusal_as_well(store: Store, tmp_path
     assert moved.load().optics is not None
 
 
+def test_a_damaged_single_shot_model_is_removed_where_it_is_not_measured_again(store: Store) -> None:
+    calibrated(store, noise_um=0.1)
+    single_of_now = store.load().single
+    assert single_of_now is not None
+    store.path.with_name(single_of_now.file).unlink()
+    store.keep_all({"single": msgspec.structs.replace(single_of_now, level="head")})  # whose file runs need
+    with pytest.raises(CalibRefused, match="Run `parfocal calibrate optics`"):
+        single_of(store.load(), CONFIG, store)
+    models = Models(two_shot(Predictor(Two())), None, "its patches do not fit.")
+    models.two_shot.kept = [stack(1.25, 0.0, 4, seed) for seed in range(3)]
+    models.two_shot.n_earlier = 3
+    found = OpticsCalibration(Plain({}).instrument, CONFIG, store, STAMP, models).fit()
+    told = "its patches do not fit; what was measured of it before is damaged, and was removed"
+    assert found.without_single == told
+    assert single_of(store.load(), CONFIG, store) == (SingleInUse(), ())
+
+
 def test_a_model_without_stacks_of_its_own_is_not_calibrated_and_the_reason_is_told(store: Store) -> None:
     models = Models(two_shot(Predictor(Two())), single())
     models.two_shot.kept = [stack(1.25, 0.0, 4, seed) for seed in range(3)]

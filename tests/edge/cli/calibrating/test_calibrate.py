@@ -95,6 +95,17 @@ def test_a_poor_measurement_ends_with_exit_code_5_in_one_line(run: Run, plain: P
     assert not (default_folder() / STORE).exists()
 
 
+def test_a_store_that_takes_no_file_is_refused_before_anything_moves(
+    run: Run, plain: Plain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", "/proc/none")
+    before_s = plain.instrument.clock.now_s()
+    for verb in (("backlash", "--axis", "z"), ("stage",), ("camera",)):
+        code, _, told = run("calibrate", *verb)
+        assert (code, "cannot be written to /proc/none/parfocal/calibration/board-1" in told) == (5, True)
+    assert plain.instrument.clock.now_s() == before_s
+
+
 def test_an_unknown_axis_is_a_usage_error(run: Run) -> None:
     assert run("calibrate", "backlash", "--axis", "w", "--sim")[0] == 2
 

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -66,3 +68,18 @@ def test_after_an_interrupt_later_signals_are_ignored() -> None:
         send(signal.SIGTERM)
     for number in ENDING:
         send(number)
+
+
+def test_ctrl_c_while_the_command_line_is_imported_ends_in_one_line() -> None:
+    code = """
+import os, signal, sys
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == "parfocal.edge.cli.app":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupting())
+from parfocal.__main__ import main
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "ended by SIGINT\n")
