@@ -101,4 +101,11 @@ MUTATIONS = (
         "STRIP = 1 ",
         _MOSAIC,
     ),
+    Mutation(
+        "all samples of a master are in memory at once",
+        "edge/slide/master.py",
+        "samples = (load(k) for k in range(0, n_tiles, every))",
+        "samples = [load(k) for k in range(0, n_tiles, every)]",
+        _MASTER,
+    ),
 )
