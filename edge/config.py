@@ -308,7 +308,7 @@ def simulated_through(objective: str, config: Config) -> Config:
         return msgspec.convert(_merged(msgspec.to_builtins(config), changed), Config)
     except msgspec.ValidationError as error:
         raise ConfigError(
-            f"the configuration does not go with objective {objective}: {in_toml_words(str(error))}."
+            f"the configuration does not go with objective {objective}: {in_toml_words(str(error), Config)}."
         ) from error
 
 

@@ -6,7 +6,7 @@ https://ngff.openmicroscopy.org/0.4/
 import contextlib
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from parfocal.edge.words import named
 Block = Callable[[int, int, int, int], UInt8Array | None]
 
 BLOCK_PX = 4 * CHUNK_PX  # a side of what is made at once: three levels of whole chunks
+STRIP = 3  # blocks below each other before the next column
 PART_NAME = "master.part"
 ATTRIBUTES, GROUP, ARRAY = ".zattrs", ".zgroup", ".zarray"
 PYRAMID_SHARE = 4.0 / 3.0  # of the pixels of a level and of all smaller ones
@@ -56,11 +57,12 @@ class MasterAbout(msgspec.Struct, frozen=True):
     details: dict[str, Any]
 
 
-def expected_bytes(samples: list[UInt8Array], area_px: int, codec: ChunkCodec) -> int:
+def expected_bytes(samples: Iterable[UInt8Array], area_px: int, codec: ChunkCodec) -> int:
     """The size of a master whose tiles cover `area_px`, foretold from some of them (h, w, 3).
 
     Each sample is packed at each level down to `SAMPLE_PX` a side: a smaller level has more detail in a pixel for a
-    JPEG file, and less noise for a lossless one, so its share is not that of its pixels.
+    JPEG file, and less noise for a lossless one, so its share is not that of its pixels. Samples are packed as they
+    come, one by one: 24 tiles of 13 Mpx are a gigabyte.
     """
     return round(area_px * float(np.mean([_bytes_per_px(sample, codec) for sample in samples])))
 
@@ -95,6 +97,18 @@ def write_master(
         with contextlib.suppress(OSError):  # why it failed is what the user must see
             remove_remains(slide)
         raise
+
+
+def blocks_of(shape_px: tuple[int, int]) -> Iterator[tuple[int, int]]:
+    """(row, column) of every block of a master of `shape_px` (h, w), in the order in which they are made.
+
+    In strips: row by row a tile that reaches into two or three rows would be read for each of them.
+    """
+    n_rows, n_columns = (-(-side // BLOCK_PX) for side in shape_px)
+    for top in range(0, n_rows, STRIP):
+        for column in range(n_columns):
+            for row in range(top, min(top + STRIP, n_rows)):
+                yield row, column
 
 
 def remove_remains(slide: Path) -> None:
@@ -176,7 +190,7 @@ def _write_levels(
     for level, shape in enumerate(shapes):
         (part / str(level)).mkdir(parents=True)
         _write_json(part / str(level) / ARRAY, array_of(shape, codec))
-    blocks = list(cells(shapes[0], BLOCK_PX))
+    blocks = list(blocks_of(shapes[0]))
     for done, (row, column) in enumerate(blocks, start=1):
         _write_block(part, shapes, block, codec, row, column)
         on_block(done, len(blocks))

@@ -78,7 +78,8 @@ def make_master(
     )
     mosaic = stitching.mosaic(load)
     every = math.ceil(n_tiles / N_SAMPLES)
-    foretold = expected_bytes([load(k) for k in range(0, n_tiles, every)], _covered_px(scan, mosaic), codec)
+    samples = (load(k) for k in range(0, n_tiles, every))
+    foretold = expected_bytes(samples, _covered_px(scan, mosaic), codec)
     _check_room(scan.folder, foretold)
     stitched_s = time.monotonic()
     about = MasterAbout(

@@ -18,6 +18,7 @@ Load = Callable[[int], UInt8Array]
 
 EMPTY = 255  # where there is no tile: as bright as empty glass
 CACHE_BYTES = 200_000_000
+MIN_KEPT = 8  # tiles, of however many pixels: what three blocks below each other and the next three share
 MAX_RAMP_PX = 48  # a wide seam shows structure twice where tiles do not fit to the pixel
 
 
@@ -31,8 +32,9 @@ class Mosaic:
         whole = np.rint(corners_px - corners_px.min(axis=0)).astype(np.int64)
         self._corners, self._size_px = whole, size_px
         self._load, self._gain = load, gain
-        self._kept: OrderedDict[int, NDArray[np.float32]] = OrderedDict()
-        self._n_kept = max(2, CACHE_BYTES // (size_px[0] * size_px[1] * 12))
+        # As they come: in even light, as floats, they are four times as large.
+        self._kept: OrderedDict[int, UInt8Array] = OrderedDict()
+        self._n_kept = max(MIN_KEPT, CACHE_BYTES // (size_px[0] * size_px[1] * 3))
         width, height = whole.max(axis=0) + size_px
         self.shape_px = (int(height), int(width))
         ramp = float(np.clip(overlap_px, 2.0, MAX_RAMP_PX))
@@ -72,16 +74,17 @@ class Mosaic:
                 slice(columns.start - left, columns.stop - left),
             )
             weight = self._weight[of_tile]
-            total[of_block] += self._tile(int(k))[of_tile] * weight
+            gain = None if self._gain is None else self._gain[of_tile]
+            total[of_block] += evened(self._tile(int(k))[of_tile], gain) * weight
             weights[of_block] += weight
         is_empty = weights[..., 0] == 0.0
         np.divide(total, weights, out=total, where=weights > 0.0)
         total[is_empty] = EMPTY
         return np.asarray(np.clip(np.rint(total, out=total), 0.0, 255.0), np.uint8)
 
-    def _tile(self, k: int) -> NDArray[np.float32]:
+    def _tile(self, k: int) -> UInt8Array:
         kept = self._kept.pop(k, None)
-        tile = evened(self._load(k), self._gain) if kept is None else kept
+        tile = self._load(k) if kept is None else kept
         self._kept[k] = tile
         while len(self._kept) > self._n_kept:
             self._kept.popitem(last=False)

@@ -24,8 +24,10 @@ def command(scope: Scope, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None
 
     def recorded(out: Path, fields: int, json: Path, unplugged_by: Path | None = None) -> None:
         @contextlib.contextmanager
-        def opened(*_arguments: object, virtual: bool) -> Iterator[Instrument]:
-            assert virtual
+        def opened(
+            _simulation: object, _config: object, virtual: bool, without_damaged: bool
+        ) -> Iterator[Instrument]:
+            assert (virtual, without_damaged) == (True, False)  # a wrong focus is worse than none
             yield instrument(scope, GivesUp(scope.camera, unplugged_by) if unplugged_by else None)
 
         monkeypatch.setattr(cli_asked, "configured", lambda *_: short_sweep(scope.config))

@@ -2,6 +2,7 @@
 
 import json
 import re
+import weakref
 from pathlib import Path
 
 import msgspec
@@ -10,7 +11,8 @@ import pytest
 
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.images.ome_zarr import Master
-from parfocal.edge.scan.tiles import Scan
+from parfocal.edge.pixels import UInt8Array
+from parfocal.edge.scan.tiles import Scan, ScannedTile
 from parfocal.edge.slide import master as master_module
 from parfocal.edge.slide.master import MasterReport, make_master, read_stitch, usual_codec
 from parfocal.edge.slide.tiles import TileDamaged, tile_pixels
@@ -147,6 +149,25 @@ def test_a_stitch_that_has_no_room_leaves_the_old_master(
     with pytest.raises(ConfigError, match="Make room"):
         make_master(one)
     assert np.array_equal(Master(tmp_path).level(0), before)
+
+
+def test_few_tiles_are_in_memory_at_once_until_the_master_is_written(
+    tmp_path: Path, scanned: Scan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alive, most = weakref.WeakValueDictionary[int, UInt8Array](), 0
+
+    def load(scan: Scan, tile: ScannedTile) -> UInt8Array:
+        nonlocal most
+        pixels = tile_pixels(scan, tile)
+        alive[id(pixels)] = pixels
+        most = max(most, len(alive))
+        return pixels
+
+    monkeypatch.setattr(master_module, "tile_pixels", load)
+    monkeypatch.setattr(master_module, "free_bytes", lambda _: 0)
+    with pytest.raises(ConfigError, match="Make room"):
+        make_master(msgspec.structs.replace(scanned, folder=tmp_path))
+    assert 0 < most <= 4 < len(scanned.tiles)
 
 
 def test_jpeg_tiles_make_a_jpeg_master_and_png_tiles_a_lossless_one(scanned: Scan) -> None:

@@ -4,6 +4,7 @@ from tools.mutations.mutation import Mutation
 
 _OME_ZARR = ("tests/edge/images/test_ome_zarr.py",)
 _MASTER = ("tests/edge/slide/test_master.py",)
+_MOSAIC = ("tests/edge/stitch/test_mosaic.py",)
 _WHOLE_FILE = ("tests/edge/test_whole_file.py",)
 _JOURNAL = ("tests/edge/scan/tiling/test_journal.py",)
 _EXPORT = ("tests/edge/slide/test_export.py",)
@@ -85,5 +86,26 @@ MUTATIONS = (
         "        except sqlite3.OperationalError as error:\n",
         "        except ZeroDivisionError as error:\n",
         _JOURNAL,
+    ),
+    Mutation(
+        "a mosaic keeps a quarter of the tiles that it has room for",
+        "edge/stitch/mosaic.py",
+        "max(MIN_KEPT, CACHE_BYTES // (size_px[0] * size_px[1] * 3))",
+        "max(2, CACHE_BYTES // (size_px[0] * size_px[1] * 12))",
+        _MOSAIC,
+    ),
+    Mutation(
+        "a master is made row by row",
+        "edge/images/ome_zarr.py",
+        "STRIP = 3 ",
+        "STRIP = 1 ",
+        _MOSAIC,
+    ),
+    Mutation(
+        "all samples of a master are in memory at once",
+        "edge/slide/master.py",
+        "samples = (load(k) for k in range(0, n_tiles, every))",
+        "samples = [load(k) for k in range(0, n_tiles, every)]",
+        _MASTER,
     ),
 )
