@@ -54,6 +54,11 @@ def _show(console: Console, found: QualityReport) -> None:
             f"focus error: mean {found.mean_abs_focus_um:.2f} um, p95 {found.p95_abs_focus_um:.2f} um; "
             f"{100 * found.within_depth:.1f} % within a depth of field ({found.depth_of_field_um:.2f} um)",
         )
+    if found.by_two_shots:
+        say(
+            console,
+            f"{counted(found.by_two_shots, 'tile')} focused by two shots, which have no focus error of their own",
+        )
     if found.unmeasured:
         say(
             console,

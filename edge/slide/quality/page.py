@@ -61,6 +61,7 @@ def _figures(report: QualityReport) -> list[str]:
         ("damaged files", str(report.damaged), report.damaged > 0),
         ("depth of field", f"{report.depth_of_field_um:.2f} um", False),
         ("focus measured in", f"{report.measured} even tiles", False),
+        ("... focused by two shots", str(report.by_two_shots), False),
         ("... not in", f"{report.unmeasured} with little tissue", False),
         ("focus error, mean", _um(report.mean_abs_focus_um), False),
         ("focus error, p95", _um(report.p95_abs_focus_um), False),

@@ -44,8 +44,8 @@ class TileQuality(msgspec.Struct, frozen=True):
 class QualityReport(msgspec.Struct, frozen=True):
     """A scan in figures.
 
-    The focus figures are over tiles with tissue that are not uneven and whose focus was measured; the shares are of
-    these. `unmeasured`: the others of these, which hold too little to tell; they were taken where their neighbours have
+    The focus figures are over tiles with tissue that are not uneven and whose own picture told the focus; the shares
+    are of these. `by_two_shots`: the tiles that two shots focused, which have no such measurement of their own. `unmeasured`: the others of these, which hold too little to tell; they were taken where their neighbours have
     their focus. `slipped`: blurred by the independent measure, although the scan took them for sharp. Times are on the
     microscope's clock. `stitched_tiles`: how many of the finished tiles the master shows as they are now, None without
     a master; the figures of `stitched` are of the tiles in the master, which may be fewer or older.
@@ -72,6 +72,7 @@ class QualityReport(msgspec.Struct, frozen=True):
     calibration: UsedCalibration | None
     stitched: MasterReport | None
     stitched_tiles: int | None = None
+    by_two_shots: int = 0
     tiles: tuple[TileQuality, ...] = ()
 
 
@@ -149,9 +150,11 @@ def _judged(tile: ScannedTile, fineness: float | None, fault: Fault | None) -> T
 def _summed(
     scan: Scan, tiles: Sequence[TileQuality], is_blurred: Sequence[bool], depth_um: float
 ) -> QualityReport:
-    off = np.array(
-        [abs(t.focus_um) for t in scan.tiles if t.tissue and not t.uneven and t.focus_um is not None]
-    )
+    told = [
+        tile.focus_um for tile in scan.tiles if tile.tissue and not tile.uneven and tile.focus_um is not None
+    ]
+    # Where two shots ended is taken for the focus, and that picture was not measured: no error, and no sign of none.
+    off = np.array([abs(focus_um) for focus_um in told if focus_um != 0.0])
     slipped = [
         soft and not _is_out_of_focus(tile, depth_um)
         for tile, soft in zip(scan.tiles, is_blurred, strict=True)
@@ -167,6 +170,7 @@ def _summed(
         damaged=sum(tile.fault == "damaged" for tile in tiles),
         depth_of_field_um=depth_um,
         measured=len(off),
+        by_two_shots=len(told) - len(off),
         unmeasured=sum(tile.fault == "not measured" for tile in tiles),
         mean_abs_focus_um=float(off.mean()) if len(off) else None,
         p95_abs_focus_um=float(np.percentile(off, 95)) if len(off) else None,

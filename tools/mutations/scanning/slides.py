@@ -108,4 +108,11 @@ MUTATIONS = (
         "samples = [load(k) for k in range(0, n_tiles, every)]",
         _MASTER,
     ),
+    Mutation(
+        "tiles that two shots focused count as without any error",
+        "edge/slide/quality/report.py",
+        "for focus_um in told if focus_um != 0.0]",
+        "for focus_um in told]",
+        ("tests/edge/slide/quality/test_quality.py",),
+    ),
 )
