@@ -45,8 +45,9 @@ class QualityReport(msgspec.Struct, frozen=True):
     """A scan in figures.
 
     The focus figures are over tiles with tissue that are not uneven and whose own picture told the focus; the shares
-    are of these. `by_two_shots`: the tiles that two shots focused, which have no such measurement of their own. `unmeasured`: the others of these, which hold too little to tell; they were taken where their neighbours have
-    their focus. `slipped`: blurred by the independent measure, although the scan took them for sharp. Times are on the
+    are of these. `by_two_shots`: the tiles that two shots focused, which have no such measurement of their own.
+    `unmeasured`: the others of these, which hold too little to tell; they were taken where their neighbours have their
+    focus. `slipped`: blurred by the independent measure, although the scan took them for sharp. Times are on the
     microscope's clock. `stitched_tiles`: how many of the finished tiles the master shows as they are now, None without
     a master; the figures of `stitched` are of the tiles in the master, which may be fewer or older.
     """
