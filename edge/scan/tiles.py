@@ -221,7 +221,7 @@ def _opened(path: Path) -> sqlite3.Connection:
 
 
 def _can_write(folder: Path) -> bool:
-    return os.access(folder, os.W_OK, effective_ids=True)
+    return os.access(folder, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
 
 
 def about_of(journal: sqlite3.Connection) -> ScanAbout | None:
