@@ -41,7 +41,8 @@ GOOD = ("good", "blank")
 # How much less sure a picture of a sweep is where it contradicts its neighbours. Without a step there, it is one of the
 # few of thousands that err most.
 DOUBT = 2.0
-MAX_SOFT = 24  # pictures that are kept until it is known whether they are blurred, 90 MB at 1224 x 1024
+# Pictures that are kept until it is known whether they are blurred: so many after a row, and so much within one.
+MAX_SOFT, MAX_SOFT_BYTES = 24, 400_000_000
 UNTOLD = "nothing told where its focus was in the sweep"
 CONTRADICTED = "its neighbours contradicted each other in the sweep"
 SOFT = "its picture of the sweep was less sharp than its neighbours"
@@ -239,7 +240,11 @@ class ContinuousScanner:
         if judged.verdict in ("good", "predicted") and not is_folded:
             self._learn(caught, seen, judged, expected, play_um)
         if judged.verdict == "blurred" or is_folded:
-            soft.append((looked, FOLDED if may_be_uneven else SOFT))
+            reason = FOLDED if may_be_uneven else SOFT
+            if (1 + len(soft)) * caught.pixels.nbytes > MAX_SOFT_BYTES:
+                left[caught.tile] = reason  # a row of 13 Mpx may have gigabytes of them
+            else:
+                soft.append((looked, reason))
         elif judged.verdict == "untold":
             left[caught.tile] = UNTOLD
         elif judged.verdict not in GOOD:

@@ -9,6 +9,13 @@ _ROWS = ("tests/edge/scan/continuous/test_rows.py",)
 
 MUTATIONS = (
     Mutation(
+        "pictures of a sweep are kept whatever the memory",
+        "edge/scan/continuous/scanner.py",
+        "if (1 + len(soft)) * caught.pixels.nbytes > MAX_SOFT_BYTES:",
+        "if False:",
+        ("tests/edge/scan/continuous/test_continuous.py",),
+    ),
+    Mutation(
         "a row is swept though its run-up leaves the stage",
         "edge/scan/continuous/scanner.py",
         "rows_of(tiles[n_first:], self._plan.along, self._room_um(scanner))",

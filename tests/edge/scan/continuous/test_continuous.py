@@ -3,6 +3,7 @@
 import itertools
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -20,10 +21,11 @@ from parfocal.edge.focus.uneven.crispness import Crispness
 from parfocal.edge.images.rgb import rgb_from_file
 from parfocal.edge.measured.trigger_in_use import TriggerInUse
 from parfocal.edge.pixels import UInt8Array
+from parfocal.edge.scan.continuous import scanner
 from parfocal.edge.scan.continuous.engagement import Engagement
 from parfocal.edge.scan.continuous.plan import SweepPlan, sweep_plan
 from parfocal.edge.scan.continuous.rows import Line, Row, line_of, rows_of
-from parfocal.edge.scan.continuous.scanner import BLURRED, DARK, FOLDED, LOST, MISSED
+from parfocal.edge.scan.continuous.scanner import BLURRED, DARK, FOLDED, LOST, MISSED, ContinuousScanner
 from parfocal.edge.scan.continuous.sweep import Caught, Sweeper
 from parfocal.edge.scan.tiles import read_scan
 from parfocal.edge.scan.tiling.heights import Expected, Heights
@@ -253,6 +255,26 @@ def test_a_swept_tile_that_may_be_uneven_is_examined_at_rest_and_a_new_stain_is_
     assert 2 <= len(folded) <= 7
     assert len(swept) >= len(taken) - len(folded) - 4
     assert not any(done.tile.uneven for done in taken)
+
+
+def test_pictures_that_memory_has_no_room_for_are_taken_again(
+    scan: Scan, sweeps: SweepPlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spreads = itertools.chain([0.5] * 9, [1.4] * 6, [0.9] * 99)
+    seen = "parfocal.edge.scan.tiling.judging.judge.crispness_of"
+    monkeypatch.setattr(seen, lambda _pixels, _min_contrast: Crispness(1.0, next(spreads)))
+    monkeypatch.setattr(scanner, "MAX_SOFT_BYTES", 2 * 160 * 128 * 3)
+    held, proven = list[int](), ContinuousScanner._proven
+
+    def noted(one: ContinuousScanner, soft: list[Any], *given: Any) -> Any:  # noqa: ANN401  # as they came
+        held.append(len(soft))
+        return proven(one, soft, *given)
+
+    monkeypatch.setattr(ContinuousScanner, "_proven", noted)
+    taken = scan(SmallSlide(config=BRIGHT), sweeps=sweeps)
+    assert len({(done.tile.row, done.tile.column) for done in taken}) == 20
+    assert max(held) == 2
+    assert len([done for done in taken if (done.tile.reason or "").startswith(FOLDED)]) > 2
 
 
 def test_the_camera_is_armed_once_with_room_for_a_row_and_lost_frames_are_named(
