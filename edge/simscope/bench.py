@@ -343,10 +343,24 @@ class _HeldStage:
         self._stage, self._clock = stage, clock
 
     def true_um(self, time_s: float) -> tuple[float, float, float]:
-        return self._stage.true_um(self._clock.shared_s(time_s))
+        with _of_one_speed():
+            return self._stage.true_um(self._clock.shared_s(time_s))
 
     def lamp_duty(self, time_s: float) -> float:
-        return self._stage.lamp_duty(self._clock.shared_s(time_s))
+        with _of_one_speed():
+            return self._stage.lamp_duty(self._clock.shared_s(time_s))
+
+
+@contextlib.contextmanager
+def _of_one_speed() -> Iterator[None]:
+    """Say what to do where the stub does not know its stage at a moment of this program. Raises ConfigError."""
+    try:
+        yield
+    except ValueError as error:
+        raise ConfigError(
+            "the stub does not know where its stage was when a frame was exposed: its time goes at another speed. "
+            "Start `parfocal stub` without --speed."
+        ) from error
 
 
 def _truth_at(sample: Sample, stage: TrueStage, now_s: Callable[[], float]) -> TruthAt:

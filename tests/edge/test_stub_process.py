@@ -5,13 +5,30 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from parfocal.board.clock import MonotonicClock
 from parfocal.board.own.board import Board
 from parfocal.edge.camera.frame import frame_after
 from parfocal.edge.cli.focusing.demo import stub_process
 from parfocal.edge.config import Config
+from parfocal.edge.errors import ConfigError
 from parfocal.edge.focus.picture.sharpness import variance_of_laplacian
-from parfocal.edge.simscope.bench import at_stub, sample_from
+from parfocal.edge.simscope.bench import _HeldStage, at_stub, sample_from
+from parfocal.edge.simscope.held_clock import HeldClock
 from tests.edge.scope import small_for_models, with_focus
+
+
+def test_a_stub_whose_time_goes_at_another_speed_is_named_with_what_to_do() -> None:
+    class Forgets:
+        def true_um(self, time_s: float) -> tuple[float, float, float]:
+            raise ValueError(f"true position at {time_s} s is no longer known, or not yet known.")
+
+        def lamp_duty(self, time_s: float) -> float:
+            raise ValueError(f"true position at {time_s} s is no longer known, or not yet known.")
+
+    stage = _HeldStage(Forgets(), HeldClock(MonotonicClock()))
+    for ask in (stage.true_um, stage.lamp_duty):
+        with pytest.raises(ConfigError, match="at another speed. Start `parfocal stub` without --speed"):
+            ask(1.0)
 
 
 @pytest.mark.parametrize("far_side", ["stub", "firmware"])
