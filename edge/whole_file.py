@@ -5,7 +5,7 @@ import errno
 import io
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -41,6 +41,18 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
         _sync_folder(path.parent)
 
 
+def whole_files(files: Mapping[Path, bytes]) -> None:
+    """Write all files, each as `whole_file`, or leave none of the new ones and no new folder behind. Raises OSError."""
+    with contextlib.ExitStack() as folders, contextlib.ExitStack() as if_it_fails:
+        for path, data in files.items():
+            folders.enter_context(_folder_for(path))
+            if not path.exists():
+                if_it_fails.callback(_try, path.unlink)
+            with whole_file(path) as file:
+                file.write(data)
+        if_it_fails.pop_all()
+
+
 def write_plainly(path: Path, data: bytes) -> None:
     """Write a file in place, one of many that count only together. Raises OSError, which names `path`."""
     with _opened(path, path) as file:
@@ -71,7 +83,7 @@ def free_bytes(folder: Path) -> int:
 
 
 class _Named(io.FileIO):
-    """A file to write whose errors name `told`: the system names a file that cannot be opened, but no full disk."""
+    """A file open for writing. Its errors name `told`; the system gives no name when the disk is full."""
 
     def __init__(self, path: Path, told: Path) -> None:
         super().__init__(path, "w")

@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 from tools.mutations.focusing import belief, controller, depths, focus, following, proof, uneven
-from tools.mutations.instrument import board, calibration, camera, firmware, lens, way_points
+from tools.mutations.instrument import board, calibration, camera, firmware, lens, setting_up, way_points
 from tools.mutations.mutation import Mutation
 from tools.mutations.scanning import going_on, planes, scan, slides, survey, sweep, triggers
 
@@ -44,6 +44,7 @@ ROOMS = {
     "following": following.MUTATIONS,
     "lens": lens.MUTATIONS,
     "proof": proof.MUTATIONS,
+    "setting-up": setting_up.MUTATIONS,
     "uneven": uneven.MUTATIONS,
     "scan": scan.MUTATIONS,
     "slides": slides.MUTATIONS,

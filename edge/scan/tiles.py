@@ -211,9 +211,8 @@ def read_scan(slide: Path) -> Scan:
 def _opened(path: Path) -> sqlite3.Connection:
     """A journal, opened to be read. Raises sqlite3.Error."""
     log = path.with_name(f"{path.name}-wal")
-    mode = (
-        "mode=rw"  # whoever may write takes away again what SQLite puts beside the journal while it is open
-    )
+    # Whoever may write takes away again what SQLite puts beside the journal while it is open.
+    mode = "mode=rw"
     if not _can_write(path.parent):
         # SQLite would put files beside a journal with a write-ahead log, unless it is told that nobody writes.
         mode = "mode=ro" if log.exists() and log.stat().st_size else "immutable=1"

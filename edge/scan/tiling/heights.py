@@ -53,9 +53,8 @@ class Heights:
         """`pitch_um`: distance of neighbouring tiles in X and Y."""
         self._surface, self._pitch_um = surface, pitch_um
         self._prior = max(surface.error.rms_um, MIN_SURFACE_UM) ** 2
-        self._learned: Floats = np.empty(
-            (64, 4)
-        )  # X, Y, height above the surface, its sigma; rows beyond are free
+        # X, Y, height above the surface, its sigma; rows beyond those in `_row_of` are free.
+        self._learned: Floats = np.empty((64, 4))
         self._row_of: dict[tuple[float, float], int] = {}
         # Rows by cells of a pitch, so that a slide of twenty thousand tiles is not looked through for each of them.
         self._cells: dict[tuple[int, int], list[int]] = {}

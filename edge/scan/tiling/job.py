@@ -147,19 +147,15 @@ class ScanJob:
         """The calibrations that the tiles of this session confirm."""
         return frozenset(self._watch.confirmed if self._watch else ())
 
-    @property
-    def points_path(self) -> Path:
-        """The focus points that the surface goes through."""
-        return surface_path(self.slide)
-
     def kept_surface(self) -> FocalSurface | None:
         """The surface of this scan; None before its survey. Raises ConfigError, SurfaceRefused."""
-        return fit_surface(read_points(self.points_path)) if self.points_path.exists() else None
+        path = surface_path(self.slide)
+        return fit_surface(read_points(path)) if path.exists() else None
 
     def keep_surface(self, points: tuple[FocusPoint, ...]) -> FocalSurface:
         """Use the surface through these points. Raises SurfaceRefused, OSError."""
         surface = fit_surface(points)
-        write_points(self.points_path, surface.points)
+        write_points(surface_path(self.slide), surface.points)
         return surface
 
     def survey(
@@ -216,7 +212,7 @@ class ScanJob:
             raise SurfaceRefused(report.refused)
         # Before the points: a survey counts once they are there.
         marks.keep(self.journal, self._write)
-        write_points(self.points_path, report.points)
+        write_points(surface_path(self.slide), report.points)
         self._keep(judge, usual)
 
     def tiles(

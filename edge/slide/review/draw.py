@@ -1,6 +1,5 @@
 """Draws random fields with tissue and writes them for a reviewer who must not know the slide."""
 
-import contextlib
 import hashlib
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +13,7 @@ from parfocal.edge.scan.tiles import Scan, ScannedTile, scan_folder
 from parfocal.edge.slide.review.page import review_html
 from parfocal.edge.slide.review.sheet import column_of, empty_sheet
 from parfocal.edge.slide.tiles import tile_pixels
-from parfocal.edge.whole_file import whole_file
+from parfocal.edge.whole_file import whole_files
 from parfocal.edge.words import counted, named
 
 PICTURE_QUALITY = 95
@@ -109,7 +108,7 @@ def write_review(
     )
     key_path = scan_folder(scan.folder) / KEYS / f"{code}.json"
     key_json = msgspec.json.format(msgspec.json.encode(key), indent=1) + b"\n"
-    _write_all({**{folder / name: data for name, data in files.items()}, key_path: key_json})
+    whole_files({**{folder / name: data for name, data in files.items()}, key_path: key_json})
     n_with_tissue = sum(tile.tissue for tile in scan.tiles)
     return ReviewReport(code, named(folder), named(key_path), n_fields, n_with_tissue, seed)
 
@@ -148,22 +147,3 @@ def _check_folder(folder: Path, files: Mapping[str, bytes | None]) -> None:
             raise ConfigError(
                 f"{named(folder)} holds {named(Path(path.name))}, which {why}; nothing was written. Give another --out."
             )
-
-
-def _write_all(files: Mapping[Path, bytes]) -> None:
-    """Write all files, or leave none of them and no new folder behind. Raises OSError."""
-    with contextlib.ExitStack() as if_it_fails:
-        for path, data in files.items():
-            for new in reversed([folder for folder in path.parents if not folder.exists()]):
-                if_it_fails.callback(_try, new.rmdir)
-            if not path.exists():
-                if_it_fails.callback(_try, path.unlink)
-            with whole_file(path) as file:
-                file.write(data)
-        if_it_fails.pop_all()
-
-
-def _try(undo: Callable[[], None]) -> None:
-    """Undo a step, as far as the file system lets it."""
-    with contextlib.suppress(OSError):
-        undo()

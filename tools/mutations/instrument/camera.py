@@ -1,4 +1,4 @@
-"""Mutations of what is measured of a camera: its exposure, its light, its view, and where that is used."""
+"""Mutations of what is measured of a camera and where that is used, and of when a simulated frame is there."""
 
 from tools.mutations.mutation import Mutation
 
@@ -203,5 +203,19 @@ MUTATIONS = (
         "- {0xC4, 0xC8, 0xCC}",
         "",
         JPEG_TESTS,
+    ),
+    Mutation(
+        "a simulated frame is there when it was exposed",
+        "edge/simscope/camera.py",
+        "until_there_s = exposure_s + period_s",
+        "until_there_s = exposure_s",
+        ("tests/edge/simscope/test_simscope.py",),
+    ),
+    Mutation(
+        "a simulated frame that was triggered is there when it was exposed",
+        "edge/simscope/triggered_camera.py",
+        "return exposure_s[1] + self._config.frame_period_s",
+        "return exposure_s[1]",
+        ("tests/edge/simscope/test_triggered_camera.py",),
     ),
 )

@@ -71,7 +71,7 @@ MUTATIONS = (
         _SCAN,
     ),
     Mutation(
-        "a tile that cannot be read ends the scan that goes on",
+        "a tile that cannot be read stops a scan from being continued",
         "edge/scan/tiling/job.py",
         "except OSError:",
         "except FileNotFoundError:",

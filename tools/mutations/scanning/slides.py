@@ -32,7 +32,7 @@ MUTATIONS = (
         _EXPORT,
     ),
     Mutation(
-        "an export replaces a folder that is none",
+        "an export replaces a folder that no export has written",
         "edge/images/deep_zoom.py",
         "    _check_own(folder, path)\n",
         "",

@@ -36,7 +36,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a review that fails leaves fields behind",
-        "edge/slide/review/draw.py",
+        "edge/whole_file.py",
         "                if_it_fails.callback(_try, path.unlink)\n",
         "                pass\n",
         _REVIEW,

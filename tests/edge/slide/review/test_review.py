@@ -17,7 +17,6 @@ import pytest
 
 from parfocal.edge.errors import ConfigError
 from parfocal.edge.scan.tiles import Scan
-from parfocal.edge.slide.review import draw
 from parfocal.edge.slide.review.draw import drawn_tiles, find_key, review_code, write_review
 from parfocal.edge.slide.review.sheet import FINDINGS, SheetRefused, read_readings, read_sheet
 from parfocal.edge.slide.tiles import TileDamaged, tile_pixels
@@ -110,7 +109,7 @@ def test_a_review_that_fails_leaves_nothing_behind(
         with whole_file(path) as file:
             yield file
 
-    monkeypatch.setattr(draw, "whole_file", failing)
+    monkeypatch.setattr("parfocal.edge.whole_file.whole_file", failing)
     with pytest.raises((TileDamaged, OSError, KeyboardInterrupt)):
         write_review(scanned, 3, 17, folder, FINDINGS)
     assert not any(tmp_path.iterdir())
